@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One client of the broker: what it gets, in which form, and how far behind it may fall. Pure.
+
+The sink is a socket elsewhere; here it is something that takes bytes and says how many wait.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from pyaiot import legacy
+from pyaiot.backlog import Backlog, BacklogFull
+from pyaiot.broker.frames import text_frame
+from pyaiot.broker.router import ToAll
+from pyaiot.broker.state import Node, Nodes
+from pyaiot.messages import Joined, NodeAppeared, Reading, Subscribe, ToClient, encode_frames
+
+BUFFER_HIGH: Final = 256 * 1024
+"""Bytes waiting in the socket above which a client is behind: its messages wait here instead."""
+BUFFER_LOW: Final = 128 * 1024
+"""Bytes waiting in the socket below which a client that is behind gets more."""
+CHUNK_MESSAGES: Final = 1000
+"""Messages written at once to a client that joins or is behind, so that others get a turn."""
+BACKLOG_COST_MAX: Final = 1_250_000
+"""Bytes that wait for one client beside its socket. More: closed with 1013."""
+BACKLOG_PLAIN_MAX: Final = 1000
+"""Messages that wait for one client as they are. Beyond, readings are conflated."""
+STALL_LIMIT_S: Final = 30.0
+"""A client that takes nothing for so long, while something waits, is closed with 1013."""
+
+CLOSE_SLOW: Final = 1013
+"""Try again later (RFC 6455 section 7.4, IANA registry)."""
+
+
+class Sink(Protocol):
+    """Where the bytes of a client go."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def buffered(self) -> int:
+        """Bytes written and not yet taken by the network."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin to close; what is buffered may be lost. Never waits."""
+        ...
+
+
+class Batch:
+    """Messages for everybody, encoded at most once per form."""
+
+    __slots__ = ("_arrays", "_legacy", "deliveries")
+
+    def __init__(self, deliveries: Sequence[ToAll]) -> None:
+        self.deliveries = deliveries
+        self._legacy: bytes | None = None
+        self._arrays: bytes | None = None
+
+    def data(self, *, extended: bool) -> bytes:
+        if extended:
+            if self._arrays is None:
+                self._arrays = _array_frames(item.message for item in self.deliveries)
+            return self._arrays
+        if self._legacy is None:
+            self._legacy = _legacy_frames((item.message for item in self.deliveries), legacy.TO_ALL)
+        return self._legacy
+
+
+class _Joining:
+    """A walk over the nodes as they were when the client joined."""
+
+    __slots__ = ("end_sequence", "nodes", "position", "told_sequence")
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes: list[Node] = list(nodes)
+        self.position = 0
+        self.told_sequence = 0
+        self.end_sequence = nodes.sequence
+
+
+class Client:
+    """The state of one client between two flushes."""
+
+    def __init__(self, client_id: str, sink: Sink, *, extended: bool, now: float) -> None:
+        self.id = client_id
+        self.sink = sink
+        self.extended = extended
+        """Speaks `pyaiot.v2`."""
+        self.closed = False
+        self._uids: frozenset[str] | None = None
+        self._resources: frozenset[str] | None = None
+        self._backlog: Backlog[ToClient] = Backlog(
+            cost_max=BACKLOG_COST_MAX, plain_max=BACKLOG_PLAIN_MAX
+        )
+        self._joining: _Joining | None = None
+        self._progress_at = now
+        self._buffered_then = 0
+
+    @property
+    def conflated(self) -> int:
+        return self._backlog.conflated
+
+    @property
+    def waiting(self) -> bool:
+        """Something waits for this client outside its socket."""
+        return bool(self._backlog) or self._joining is not None
+
+    @property
+    def plain(self) -> bool:
+        """Gets everything and is not behind: bytes made for all may be written to it as is."""
+        return (
+            not self.closed
+            and not self.waiting
+            and self._uids is None
+            and self._resources is None
+            and self.sink.buffered() <= BUFFER_HIGH
+        )
+
+    def subscribe(self, wish: Subscribe) -> None:
+        """Narrow what comes from now on; what was asked for before counts no more."""
+        self._uids = None if wish.uids is None else frozenset(wish.uids)
+        self._resources = None if wish.resources is None else frozenset(wish.resources)
+
+    def join(self, nodes: Nodes) -> None:
+        """Begin to tell everything that is known. A second time begins anew."""
+        self._joining = _Joining(nodes)
+
+    def send(self, message: ToClient) -> None:
+        """A message for this client alone, in order with what waits."""
+        if self._backlog:
+            self._add(message)
+        else:
+            self._write([message])
+
+    def offer(self, batch: Batch, now: float) -> None:
+        """What everybody gets, as far as this client wants it. Call `drain` afterwards."""
+        if not self.waiting:
+            self._progress_at = now
+        for delivery in batch.deliveries:
+            if self.closed:
+                return
+            if self._wants(delivery):
+                self._add(delivery.message)
+
+    def drain(self, now: float, ts: float) -> bool:
+        """Write what waits, as far as the socket takes it. True if anything moved.
+
+        Closes a client that takes nothing for `STALL_LIMIT_S`.
+        """
+        if self.closed:
+            return False
+        buffered = self.sink.buffered()
+        moved = buffered < self._buffered_then
+        while self.waiting and buffered <= BUFFER_LOW:
+            moved = True
+            if self._backlog:
+                self._write(self._backlog.take(CHUNK_MESSAGES))
+            elif self._joining is not None:
+                self._tell(self._joining, ts)
+            buffered = self.sink.buffered()
+        self._buffered_then = buffered
+        if moved:
+            self._progress_at = now
+        elif self.waiting and now - self._progress_at >= STALL_LIMIT_S:
+            self.close(CLOSE_SLOW, f"read nothing for {STALL_LIMIT_S:.0f} s")
+        return moved
+
+    def close(self, code: int, reason: str) -> None:
+        if not self.closed:
+            self.closed = True
+            self._joining = None
+            self.sink.close(code, reason)
+
+    def _add(self, message: ToClient) -> None:
+        try:
+            self._backlog.add(message)
+        except BacklogFull as error:
+            self.close(CLOSE_SLOW, str(error))
+
+    def _wants(self, delivery: ToAll) -> bool:
+        joining = self._joining
+        if joining is not None and (
+            joining.told_sequence < delivery.sequence <= joining.end_sequence
+        ):
+            # Not told of this node yet: the walk will come by and tell its latest state.
+            return False
+        return self._wants_message(delivery.message)
+
+    def _wants_message(self, message: ToClient) -> bool:
+        if isinstance(message, Reading) and self._resources is not None:
+            return message.resource in self._resources and self._wants_uid(message.uid)
+        return self._wants_uid(getattr(message, "uid", ""))
+
+    def _wants_uid(self, uid: str) -> bool:
+        return self._uids is None or not uid or uid in self._uids
+
+    def _tell(self, joining: _Joining, ts: float) -> None:
+        messages: list[ToClient] = []
+        nodes = joining.nodes
+        while joining.position < len(nodes) and len(messages) < CHUNK_MESSAGES:
+            node = nodes[joining.position]
+            joining.position += 1
+            joining.told_sequence = node.sequence
+            if not node.gone:
+                known: list[NodeAppeared | Reading] = [node.appeared, *node.readings.values()]
+                messages += filter(self._wants_message, known)
+        if joining.position == len(nodes):
+            joining.told_sequence = joining.end_sequence
+            messages.append(Joined(nodes=sum(not node.gone for node in nodes), ts=ts))
+            self._joining = None
+        self._write(messages, dst=self.id)
+
+    def _write(self, messages: Sequence[ToClient], dst: str = legacy.TO_ALL) -> None:
+        data = _array_frames(messages) if self.extended else _legacy_frames(messages, dst)
+        if data and not self.closed:
+            self.sink.write(data)
+
+
+def _array_frames(messages: Iterable[ToClient]) -> bytes:
+    return b"".join(map(text_frame, encode_frames(messages)))
+
+
+def _legacy_frames(messages: Iterable[ToClient], dst: str) -> bytes:
+    payloads = (legacy.encode_to_client(message, dst) for message in messages)
+    return b"".join(text_frame(payload) for payload in payloads if payload is not None)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Commands on their way: each ends in exactly one receipt. Pure."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pyaiot.errors import Refused
+from pyaiot.messages import Command, Reading, Receipt, ReceiptState
+
+IN_FLIGHT_MAX: Final = 10_000
+"""Commands without a receipt yet. One more is refused at once."""
+GATEWAY_GRACE_S: Final = 1.0
+"""A gateway keeps the deadline itself; the broker waits this much longer for its word."""
+
+
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    command: Command
+    client: str
+    client_command_id: str
+    gateway: int
+    sent_at: float
+    deadline: float
+    acknowledged: bool
+    """The gateway will send a receipt. Legacy gateways do not: the node's value is the word."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFor:
+    """A receipt and the client that waits for it."""
+
+    client: str
+    receipt: Receipt
+
+
+class Commands:
+    """The table of commands in flight. `now` is the loop's time in seconds."""
+
+    def __init__(self) -> None:
+        self._in_flight: dict[str, _InFlight] = {}
+        self._awaiting_value: dict[tuple[str, str], list[str]] = {}
+        """Ids of commands whose word is the node's new value, by uid and resource."""
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    def start(
+        self, command: Command, *, client: str, gateway: int, acknowledged: bool, now: float
+    ) -> Command:
+        """The command to send to the gateway, with an id of ours. Raises `Refused` when full."""
+        if len(self._in_flight) >= IN_FLIGHT_MAX:
+            raise Refused(f"{IN_FLIGHT_MAX} commands are already on their way")
+        self._count += 1
+        command_id = str(self._count)
+        # Built from scratch: nothing a client put in other fields may travel on.
+        sent = Command(
+            id=command_id,
+            uid=command.uid,
+            resource=command.resource,
+            payload=command.payload,
+            timeout_s=command.timeout_s,
+            client=client,
+        )
+        grace_s = GATEWAY_GRACE_S if acknowledged else 0.0
+        self._in_flight[command_id] = _InFlight(
+            sent,
+            client,
+            command.id,
+            gateway,
+            now,
+            now + command.timeout_s + grace_s,
+            acknowledged,
+        )
+        if not acknowledged:
+            self._awaiting_value.setdefault((command.uid, command.resource), []).append(command_id)
+        return sent
+
+    def finish(self, receipt: Receipt, gateway: int, now: float) -> ReceiptFor | None:
+        """The gateway's receipt, made the client's; None if nobody waits for it (any more)."""
+        flight = self._in_flight.get(receipt.id)
+        if flight is None or flight.gateway != gateway:
+            return None
+        self._pop(receipt.id)
+        return _receipt(flight, receipt.state, receipt.detail, now)
+
+    def reading(self, reading: Reading, gateway: int, now: float) -> list[ReceiptFor]:
+        """A node behind a gateway without receipts reports the value that it was told."""
+        waiting = self._awaiting_value.get((reading.uid, reading.resource))
+        if not waiting:
+            return []
+        done = []
+        for command_id in waiting:
+            flight = self._in_flight[command_id]
+            if flight.gateway == gateway and _same_value(flight.command.payload, reading.data):
+                done.append(command_id)
+        return [_receipt(self._pop(i), "confirmed", "", now) for i in done]
+
+    def expire(self, now: float) -> list[ReceiptFor]:
+        """The commands whose time is up."""
+        late = [i for i, flight in self._in_flight.items() if flight.deadline <= now]
+        receipts = []
+        for command_id in late:
+            flight = self._pop(command_id)
+            if flight.acknowledged:
+                receipts.append(_receipt(flight, "timeout", "the gateway did not answer", now))
+            else:
+                receipts.append(_receipt(flight, "sent", "this gateway gives no receipts", now))
+        return receipts
+
+    def gateway_lost(self, gateway: int, now: float) -> list[ReceiptFor]:
+        lost = [i for i, flight in self._in_flight.items() if flight.gateway == gateway]
+        return [_receipt(self._pop(i), "unreachable", "the gateway is gone", now) for i in lost]
+
+    def client_left(self, client: str) -> None:
+        """Nobody waits any more. The commands themselves are not called back."""
+        for command_id, flight in self._in_flight.items():
+            if flight.client == client:
+                self._in_flight[command_id] = replace(flight, client="")
+
+    def _pop(self, command_id: str) -> _InFlight:
+        flight = self._in_flight.pop(command_id)
+        if not flight.acknowledged:
+            key = (flight.command.uid, flight.command.resource)
+            self._awaiting_value[key].remove(command_id)
+            if not self._awaiting_value[key]:
+                del self._awaiting_value[key]
+        return flight
+
+
+def _receipt(flight: _InFlight, state: ReceiptState, detail: str, now: float) -> ReceiptFor:
+    elapsed_ms = round((now - flight.sent_at) * 1000, 3)
+    receipt = Receipt(
+        id=flight.client_command_id, state=state, detail=detail, elapsed_ms=elapsed_ms
+    )
+    return ReceiptFor(flight.client, receipt)
+
+
+def _same_value(payload: str, data: object) -> bool:
+    if isinstance(data, str):
+        return data == payload
+    # Nodes over JSON answer 1 to "1" and true to "true".
+    return json.dumps(data) == payload

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From one message to all clients: gather, encode once, write once per client and flush.
+
+A write costs about the same whatever it carries, so messages are gathered: a flush happens at
+once when the last one is `flush_interval_s` ago or more, else when it will be. A quiet system
+answers in a millisecond; a busy one batches by itself.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from pyaiot.backlog import ENTRY_COST
+from pyaiot.broker.client import Batch, Client
+from pyaiot.broker.router import ToAll
+from pyaiot.messages import Reading, ToClient
+
+BATCH_COST_MAX: Final = 256 * 1024
+"""Bytes gathered at the most before they are flushed, whenever the last flush was."""
+POLL_BUSY_S: Final = 0.002
+POLL_IDLE_S: Final = 0.020
+"""How soon clients that are behind are looked at again, after something moved or nothing did."""
+
+
+class Timer(Protocol):
+    """A part of an event loop: the loop's time, and calls at a later one."""
+
+    def time(self) -> float: ...
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> object: ...
+
+
+class Fanout:
+    """The clients of a broker. Lives on one loop; nothing here waits."""
+
+    def __init__(
+        self, *, flush_interval_s: float, timer: Timer, unix_time: Callable[[], float]
+    ) -> None:
+        self.clients: dict[str, Client] = {}
+        self.messages = 0
+        """Messages published to everybody, ever."""
+        self._behind: dict[str, Client] = {}
+        self._flush_interval_s = flush_interval_s
+        self._timer = timer
+        self._unix_time = unix_time
+        self._gathered: list[ToAll] = []
+        self._gathered_cost = 0
+        self._flush_due = False
+        self._poll_due = False
+        self._flushed_at = float("-inf")
+
+    def add(self, client: Client) -> None:
+        self.clients[client.id] = client
+
+    def remove(self, client: Client) -> None:
+        self.clients.pop(client.id, None)
+        self._behind.pop(client.id, None)
+
+    def send(self, client_id: str, message: ToClient) -> None:
+        """A message for one client; nothing happens if it has left."""
+        client = self.clients.get(client_id)
+        if client is not None and not client.closed:
+            client.send(message)
+
+    def drain(self, client: Client) -> None:
+        """Something waits for this client: begin to write it."""
+        client.drain(self._timer.time(), self._unix_time())
+        self._watch(client)
+
+    def publish(self, delivery: ToAll) -> None:
+        """A message for all, with the next flush."""
+        self.messages += 1
+        if not self.clients:
+            return
+        self._gathered.append(delivery)
+        message = delivery.message
+        self._gathered_cost += ENTRY_COST
+        if isinstance(message, Reading) and isinstance(message.data, str):
+            self._gathered_cost += len(message.data)
+        if self._gathered_cost >= BATCH_COST_MAX:
+            self.flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            since_s = self._timer.time() - self._flushed_at
+            self._timer.call_later(max(0.0, self._flush_interval_s - since_s), self._on_due)
+
+    def flush(self) -> None:
+        """Write what was gathered. Clients that are behind get it when they can take it."""
+        if not self._gathered:
+            return
+        batch = Batch(self._gathered)
+        self._gathered = []
+        self._gathered_cost = 0
+        now = self._flushed_at = self._timer.time()
+        for client in list(self.clients.values()):
+            if client.plain:
+                client.sink.write(batch.data(extended=client.extended))
+            elif not client.closed:
+                client.offer(batch, now)
+                client.drain(now, self._unix_time())
+                self._watch(client)
+
+    def _on_due(self) -> None:
+        self._flush_due = False
+        self.flush()
+
+    def _watch(self, client: Client) -> None:
+        if client.waiting and not client.closed:
+            self._behind[client.id] = client
+            if not self._poll_due:
+                self._poll_due = True
+                self._timer.call_later(POLL_BUSY_S, self._poll)
+
+    def _poll(self) -> None:
+        self._poll_due = False
+        now, ts = self._timer.time(), self._unix_time()
+        moved = False
+        for client in list(self._behind.values()):
+            moved |= client.drain(now, ts)
+            if client.closed or not client.waiting:
+                del self._behind[client.id]
+        if self._behind:
+            self._poll_due = True
+            self._timer.call_later(POLL_BUSY_S if moved else POLL_IDLE_S, self._poll)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the broker knows of every node. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pyaiot.errors import Refused
+from pyaiot.messages import NodeAppeared, Reading
+
+RESOURCES_MAX: Final = 256
+"""Resources of one node. One more is refused."""
+NODES_MAX: Final = 1_000_000
+"""Nodes of one broker. One more is refused."""
+
+
+class Node:
+    """A node, the gateway connection that owns it, and its latest readings."""
+
+    __slots__ = ("appeared", "gateway", "gone", "readings", "sequence", "uid")
+
+    def __init__(self, appeared: NodeAppeared, gateway: int, sequence: int) -> None:
+        self.uid = appeared.uid
+        self.appeared = appeared
+        self.gateway = gateway
+        self.sequence = sequence
+        """Grows with every node that appears: tells who a joining client has heard of."""
+        self.gone = False
+        self.readings: dict[str, Reading] = {}
+
+
+class Nodes:
+    """Nodes in the order in which they appeared; each belongs to one gateway connection."""
+
+    def __init__(self) -> None:
+        self._by_uid: dict[str, Node] = {}
+        self._by_gateway: dict[int, dict[str, None]] = {}
+        self.sequence = 0
+        """Of the node that appeared last."""
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._by_uid.values())
+
+    def get(self, uid: str) -> Node | None:
+        return self._by_uid.get(uid)
+
+    def add(self, appeared: NodeAppeared, gateway: int) -> Node:
+        """A node that was not known. Raises `Refused` at the limit."""
+        if len(self._by_uid) >= NODES_MAX:
+            raise Refused(f"this broker holds at most {NODES_MAX} nodes")
+        self.sequence += 1
+        node = Node(appeared, gateway, self.sequence)
+        self._by_uid[appeared.uid] = node
+        self._by_gateway.setdefault(gateway, {})[appeared.uid] = None
+        return node
+
+    def keep(self, node: Node, reading: Reading) -> None:
+        """Remember the latest reading. Raises `Refused` at the limit of resources."""
+        readings = node.readings
+        if reading.resource not in readings and len(readings) >= RESOURCES_MAX:
+            raise Refused(f"a node has at most {RESOURCES_MAX} resources")
+        readings[reading.resource] = reading
+
+    def remove(self, uid: str) -> None:
+        node = self._by_uid.pop(uid)
+        node.gone = True
+        owned = self._by_gateway[node.gateway]
+        del owned[uid]
+        if not owned:
+            del self._by_gateway[node.gateway]
+
+    def uids_of(self, gateway: int) -> list[str]:
+        return list(self._by_gateway.get(gateway, ()))

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A link carries messages between two services: in memory, or over a WebSocket.
+
+A link that is lost is not mended: `run` raises `LinkLost`, and whoever made it makes another.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from pyaiot import legacy
+from pyaiot.backlog import Backlog, BacklogFull
+from pyaiot.errors import LinkLost, ProtocolError
+from pyaiot.messages import (
+    FRAME_SIZE_MAX,
+    SUBPROTOCOL,
+    FromGateway,
+    Message,
+    ToGateway,
+    decode_from_gateway,
+    decode_to_gateway,
+    encode_frames,
+)
+
+PLAIN_MAX: Final = 20_000
+"""Messages that wait on a link as they are. Beyond, readings are conflated to the latest."""
+COST_MAX: Final = 64 * 1024 * 1024
+"""Bytes that wait on a link. Beyond, the link is lost, and everything announced anew."""
+SEND_LIMIT_S: Final = 30.0
+"""A peer that takes nothing for so long has lost the link."""
+HEARTBEAT_S: Final = 30.0
+"""A WebSocket that does not answer a ping within half of this is lost."""
+_FRAME_MESSAGES_MAX: Final = 1000
+
+In_co = TypeVar("In_co", bound=Message, covariant=True)
+Out_contra = TypeVar("Out_contra", bound=Message, contravariant=True)
+B = TypeVar("B", bound=Message)
+C = TypeVar("C", bound=Message)
+
+
+class Link(Protocol[In_co, Out_contra]):
+    """What a service needs of a link. `In_co` comes from the peer, `Out_contra` goes to it."""
+
+    def send(self, message: Out_contra) -> None:
+        """Queue a message, in order. Never waits; a link that is lost forgets it."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """End the link: `run` raises `LinkLost` on both sides."""
+        ...
+
+    async def run(self, received: Callable[[Sequence[In_co]], None]) -> None:
+        """Carry messages until the link is lost, then raise `LinkLost`."""
+        ...
+
+
+class Backoff:
+    """How long to wait before the next attempt: longer each time, never in step with others."""
+
+    def __init__(
+        self, *, first_s: float = 0.5, limit_s: float = 30.0, rng: random.Random | None = None
+    ) -> None:
+        self._first_s = first_s
+        self._limit_s = limit_s
+        self._rng = rng or random.Random()  # noqa: S311 - it only spreads load
+        self._attempts = 0
+
+    def reset(self) -> None:
+        self._attempts = 0
+
+    def next_s(self) -> float:
+        """Seconds: a random part, at least half, of a delay that doubles up to the limit."""
+        delay_s = min(self._limit_s, self._first_s * 2.0 ** min(self._attempts, 30))
+        self._attempts += 1
+        return delay_s * self._rng.uniform(0.5, 1.0)
+
+
+class MemoryLink(Generic[B, C]):
+    """One end of a link inside a process."""
+
+    def __init__(self) -> None:
+        self._peer: MemoryLink[C, B] | None = None
+        self._inbox: Backlog[B] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
+        self._wake = asyncio.Event()
+        self._lost: str | None = None
+
+    @staticmethod
+    def pair() -> "tuple[MemoryLink[ToGateway, FromGateway], MemoryLink[FromGateway, ToGateway]]":
+        """The gateway's end and the broker's end."""
+        gateway_end: MemoryLink[ToGateway, FromGateway] = MemoryLink()
+        broker_end: MemoryLink[FromGateway, ToGateway] = MemoryLink()
+        gateway_end._peer = broker_end
+        broker_end._peer = gateway_end
+        return gateway_end, broker_end
+
+    def send(self, message: C) -> None:
+        if self._peer is None or self._lost is not None:
+            return
+        try:
+            self._peer._inbox.add(message)
+        except BacklogFull as error:
+            self.close(str(error))
+        self._peer._wake.set()
+
+    def close(self, reason: str) -> None:
+        for end in (self, self._peer):
+            if end is not None and end._lost is None:
+                end._lost = reason
+                end._wake.set()
+
+    async def run(self, received: Callable[[Sequence[B]], None]) -> None:
+        try:
+            while self._lost is None:
+                await self._wake.wait()
+                self._wake.clear()
+                while messages := self._inbox.take(_FRAME_MESSAGES_MAX):
+                    received(messages)
+                    await asyncio.sleep(0)
+            raise LinkLost(self._lost)
+        finally:
+            self.close("the other end is gone")
+
+
+class Codec(Protocol[In_co, Out_contra]):
+    """The wire form of a WebSocket link."""
+
+    def decode(self, frame: str | bytes) -> Sequence[In_co]: ...
+
+    def encode(self, messages: Sequence[Out_contra]) -> Sequence[str]: ...
+
+
+class WebSocketLink(Generic[B, C]):
+    """A link over an open WebSocket, of either side."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+        codec: Codec[B, C],
+    ) -> None:
+        self._socket = socket
+        self._codec = codec
+        self._outbox: Backlog[C] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
+        self._wake = asyncio.Event()
+        self._closing: str | None = None
+
+    def send(self, message: C) -> None:
+        if self._closing is not None:
+            return
+        try:
+            self._outbox.add(message)
+        except BacklogFull as error:
+            self.close(str(error))
+        self._wake.set()
+
+    def close(self, reason: str) -> None:
+        if self._closing is None:
+            self._closing = reason
+            self._wake.set()
+
+    async def run(self, received: Callable[[Sequence[B]], None]) -> None:
+        sender = asyncio.create_task(self._send_all(), name="link sender")
+        try:
+            async for frame in self._socket:
+                if frame.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    messages = self._codec.decode(frame.data)
+                    if messages:
+                        received(messages)
+            raise LinkLost(self._closing or _close_reason(self._socket))
+        finally:
+            sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError, TimeoutError):
+                await sender
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._socket.close()
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while messages := self._outbox.take(_FRAME_MESSAGES_MAX):
+                for frame in self._codec.encode(messages):
+                    # aiohttp waits here while the peer takes nothing.
+                    async with asyncio.timeout(SEND_LIMIT_S):
+                        await self._socket.send_str(frame)
+            if self._closing is not None:
+                # RFC 6455 section 5.5: a close reason has at most 123 bytes.
+                reason = self._closing.encode()[:123].decode(errors="ignore").encode()
+                await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY, message=reason)
+                return
+
+
+def _close_reason(socket: web.WebSocketResponse | aiohttp.ClientWebSocketResponse) -> str:
+    error = socket.exception()
+    return str(error) if error else f"closed with code {socket.close_code}"
+
+
+class GatewayCodec:
+    """`pyaiot.v2` as a gateway speaks it."""
+
+    def decode(self, frame: str | bytes) -> Sequence[ToGateway]:
+        try:
+            return decode_to_gateway(frame)
+        except ProtocolError as error:
+            raise LinkLost(f"this broker speaks another language: {error}") from error
+
+    def encode(self, messages: Sequence[FromGateway]) -> Sequence[str]:
+        return [frame.decode() for frame in encode_frames(messages)]
+
+
+class BrokerCodec:
+    """`pyaiot.v2` as the broker hears it from a gateway. What is wrong is refused, one by one."""
+
+    def __init__(self, refuse: Callable[[str], None]) -> None:
+        self._refuse = refuse
+
+    def decode(self, frame: str | bytes) -> Sequence[FromGateway]:
+        try:
+            messages, problems = decode_from_gateway(frame)
+        except ProtocolError as error:
+            messages, problems = [], [str(error)]
+        for problem in problems:
+            self._refuse(problem)
+        return messages
+
+    def encode(self, messages: Sequence[ToGateway]) -> Sequence[str]:
+        return [frame.decode() for frame in encode_frames(messages)]
+
+
+class LegacyBrokerCodec:
+    """The legacy form as the broker hears it from a gateway (PROTOCOLS 2)."""
+
+    def __init__(self, refuse: Callable[[str], None], unix_time: Callable[[], float]) -> None:
+        self._refuse = refuse
+        self._unix_time = unix_time
+
+    def decode(self, frame: str | bytes) -> Sequence[FromGateway]:
+        try:
+            message = legacy.decode_from_gateway(frame, self._unix_time())
+        except ProtocolError as error:
+            self._refuse(str(error))
+            return ()
+        return () if message is None else (message,)
+
+    def encode(self, messages: Sequence[ToGateway]) -> Sequence[str]:
+        frames = map(legacy.encode_to_gateway, messages)
+        return [frame.decode() for frame in frames if frame is not None]
+
+
+async def connect_gateway(
+    session: aiohttp.ClientSession, url: str, token: str
+) -> WebSocketLink[ToGateway, FromGateway]:
+    """A gateway's link to the broker at `url` (`ws://host:port/gw`).
+
+    Raises `LinkLost`: wait, mint another token, try again.
+    """
+    try:
+        socket = await session.ws_connect(
+            url,
+            protocols=(SUBPROTOCOL, "token", token),
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=FRAME_SIZE_MAX,
+            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+        )
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status == web.HTTPUnauthorized.status_code:
+            raise LinkLost("the broker refused our key (401)") from error
+        raise LinkLost(f"the broker answered {error.status}") from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise LinkLost(str(error) or type(error).__name__) from error
+    if socket.protocol != SUBPROTOCOL:
+        await socket.close()
+        raise LinkLost(f"the broker does not speak {SUBPROTOCOL}")
+    return WebSocketLink(socket, GatewayCodec())

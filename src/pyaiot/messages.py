@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What gateways, broker and clients say to each other, and its JSON form, `pyaiot.v2`.
+
+Every frame of `pyaiot.v2` is a JSON array of messages. Names on the wire are the historic ones
+(`endpoint`, `data`, `value`); names in code are the vocabulary's (`resource`, `data`, `number`).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from pyaiot.errors import ProtocolError
+
+SUBPROTOCOL: Final = "pyaiot.v2"
+
+NAME_LENGTH_MAX: Final = 64
+"""Characters of a uid, a resource, a gateway's name."""
+VALUE_SIZE_MAX: Final = 64 * 1024
+"""Bytes of one value, or of a command's payload."""
+FRAME_SIZE_MAX: Final = 256 * 1024
+"""Bytes of one WebSocket message in either direction. Larger ones are refused."""
+JSON_DEPTH_MAX: Final = 32
+"""Arrays and objects inside each other, in a value."""
+COMMAND_TIMEOUT_MAX_S: Final = 60.0
+RESERVED_UIDS: Final = frozenset({"alive", "all"})
+"""Words of the legacy wire that stand where a uid stands (PROTOCOLS: keep-alive, `dst`)."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+ReceiptState = Literal[
+    "confirmed", "refused", "timeout", "unreachable", "unknown", "forbidden", "sent"
+]
+LeftReason = Literal["silent", "left", "gateway lost"]
+
+
+class _Message(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", kw_only=True
+):
+    pass
+
+
+class Join(_Message, frozen=True, kw_only=True, tag="new"):
+    """A client asks for what the broker knows. It may ask again."""
+
+    data: Literal["client"]
+
+
+class Subscribe(_Message, frozen=True, kw_only=True, tag="subscribe"):
+    """A client narrows what it gets from now on. An absent list means all."""
+
+    uids: Annotated[tuple[Name, ...], Meta(max_length=10_000)] | None = None
+    resources: Annotated[tuple[Name, ...], Meta(max_length=256)] | None = msgspec.field(
+        name="endpoints", default=None
+    )
+
+
+class Command(_Message, frozen=True, kw_only=True, tag="command"):
+    """A wish to write `payload` to a resource. Ends in exactly one receipt with the same `id`."""
+
+    id: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    uid: Name
+    resource: Name = msgspec.field(name="endpoint")
+    payload: str
+    timeout_s: Annotated[float, Meta(gt=0, le=COMMAND_TIMEOUT_MAX_S)] = msgspec.field(
+        name="timeout", default=5.0
+    )
+    client: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = msgspec.field(name="src", default="")
+    """The client that wishes it. Set by the broker, whatever the client wrote."""
+
+
+class Receipt(_Message, frozen=True, kw_only=True, tag="receipt"):
+    """What became of a command."""
+
+    id: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
+    state: ReceiptState
+    detail: Annotated[str, Meta(max_length=256)] = ""
+    """For people: the node's code, or the reason."""
+    elapsed_ms: float = 0.0
+
+
+class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
+    """Who speaks: the first message of a gateway, and of the broker to a client."""
+
+    name: Name
+    protocol: Name
+    version: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    instance: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """Of a gateway: random for each process. The same instance again replaces its old link."""
+
+
+class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
+    """A gateway came or went, told to clients."""
+
+    name: Name
+    protocol: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    version: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    state: Literal["connected", "lost"]
+    ts: float = 0.0
+
+
+class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
+    """A node is there. Said again of a known node, it changes nothing."""
+
+    uid: Name
+    ts: float = 0.0
+    """Unix time in seconds at which it was received, here and below."""
+    gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+
+
+class Reading(_Message, frozen=True, kw_only=True, tag="update"):
+    """A value of a resource. `number` and `unit` where the text is a number (SenML units)."""
+
+    uid: Name
+    resource: Name = msgspec.field(name="endpoint")
+    data: Any
+    """As the device sent it: mostly text, else any JSON value."""
+    ts: float = 0.0
+    number: float | None = msgspec.field(name="value", default=None)
+    unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+
+
+class NodeReset(_Message, frozen=True, kw_only=True, tag="reset"):
+    """The node rebooted: its values so far count no more."""
+
+    uid: Name
+    ts: float = 0.0
+
+
+class NodeLeft(_Message, frozen=True, kw_only=True, tag="out"):
+    """The node is gone, or nobody can tell any more (`gateway lost`)."""
+
+    uid: Name
+    ts: float = 0.0
+    reason: LeftReason = "left"
+
+
+class Joined(_Message, frozen=True, kw_only=True, tag="joined"):
+    """The burst that answers `Join` is complete."""
+
+    nodes: int
+    ts: float = 0.0
+
+
+class Problem(_Message, frozen=True, kw_only=True, tag="error"):
+    """What the peer said was refused. The rest of what it says is still heard."""
+
+    detail: Annotated[str, Meta(max_length=256)]
+    uid: str = ""
+
+
+FromClient: TypeAlias = Join | Subscribe | Command
+ToClient: TypeAlias = (
+    Hello
+    | GatewayState
+    | NodeAppeared
+    | Reading
+    | NodeReset
+    | NodeLeft
+    | Joined
+    | Receipt
+    | Problem
+)
+FromGateway: TypeAlias = Hello | NodeAppeared | Reading | NodeReset | NodeLeft | Receipt
+ToGateway: TypeAlias = Command | Problem
+NodeEvent: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft
+Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway
+
+M = TypeVar("M")
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+"""One message → its JSON bytes, not yet in an array."""
+
+_from_client = msgspec.json.Decoder(list[FromClient])
+_from_gateway = msgspec.json.Decoder(list[FromGateway])
+_to_client = msgspec.json.Decoder(list[ToClient])
+_to_gateway = msgspec.json.Decoder(list[ToGateway])
+_one_from_gateway = msgspec.json.Decoder(FromGateway)
+_raw_array = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def encode_frames(messages: Iterable[Message]) -> Iterator[bytes]:
+    """JSON arrays that carry these messages in order, each below `FRAME_SIZE_MAX`."""
+    part: list[bytes] = []
+    size = 2
+    for encoded in map(encode, messages):
+        if part and size + len(encoded) + 1 > FRAME_SIZE_MAX:
+            yield b"[" + b",".join(part) + b"]"
+            part, size = [], 2
+        part.append(encoded)
+        size += len(encoded) + 1
+    if part:
+        yield b"[" + b",".join(part) + b"]"
+
+
+def decode_json(decoder: msgspec.json.Decoder[M], data: str | bytes) -> M:
+    """Decode outside bytes. Raises `ProtocolError`, whatever is wrong with them."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ProtocolError(str(error)) from error
+    except RecursionError as error:
+        raise ProtocolError("JSON is nested too deeply") from error
+
+
+def decode_from_client(frame: str | bytes) -> list[FromClient]:
+    """An array of messages, or a single one. Raises `ProtocolError`: close with 1003."""
+    text = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
+    if text.lstrip()[:1] == b"{":
+        text = b"[" + text + b"]"
+    messages = decode_json(_from_client, text)
+    for message in messages:
+        check(message)
+    return messages
+
+
+def decode_from_gateway(frame: str | bytes) -> tuple[list[FromGateway], list[str]]:
+    """The good messages of a frame, and a sentence for each wrong one.
+
+    One wrong message takes none of its neighbours with it. Raises `ProtocolError` if the frame
+    is not a JSON array at all.
+    """
+    problems: list[str] = []
+    try:
+        messages = decode_json(_from_gateway, frame)
+    except ProtocolError:
+        messages = []
+        for raw in decode_json(_raw_array, frame):
+            try:
+                messages.append(decode_json(_one_from_gateway, bytes(raw)))
+            except ProtocolError as error:
+                problems.append(str(error))
+    good: list[FromGateway] = []
+    for message in messages:
+        try:
+            check(message)
+        except ProtocolError as error:
+            problems.append(str(error))
+        else:
+            good.append(message)
+    return good, problems
+
+
+def decode_to_client(frame: str | bytes) -> list[ToClient]:
+    """What a client hears from the broker. Raises `ProtocolError`."""
+    return decode_json(_to_client, frame)
+
+
+def decode_to_gateway(frame: str | bytes) -> list[ToGateway]:
+    """What a gateway hears from the broker. Raises `ProtocolError`."""
+    return decode_json(_to_gateway, frame)
+
+
+def check(message: Message) -> None:
+    """What types cannot say: printable names, bounded values. Raises `ProtocolError`."""
+    match message:
+        case Reading():
+            check_uid(message.uid)
+            check_name(message.resource, "resource")
+            check_value(message.data)
+        case NodeAppeared() | NodeReset() | NodeLeft():
+            check_uid(message.uid)
+        case Command():
+            check_uid(message.uid)
+            check_name(message.resource, "resource")
+            check_value(message.payload)
+        case Hello():
+            check_name(message.name, "name of a gateway")
+            check_name(message.protocol, "protocol")
+        case _:
+            pass
+
+
+def check_name(name: str, what: str) -> str:
+    """A name of 1 to 64 printable characters, returned. Raises `ProtocolError`."""
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise ProtocolError(f"a {what} has 1 to {NAME_LENGTH_MAX} printable characters")
+    return name
+
+
+def check_uid(uid: str) -> str:
+    """A uid that can be used, returned. Raises `ProtocolError`."""
+    check_name(uid, "uid")
+    if uid in RESERVED_UIDS:
+        raise ProtocolError(f"the uid {uid!r} is a word of the protocol")
+    return uid
+
+
+def check_value(value: object) -> None:
+    """A value within the limits on size and depth. Raises `ProtocolError`."""
+    if isinstance(value, str):
+        # Four bytes a character at most, so short text needs no encoding to be measured.
+        if len(value) * 4 > VALUE_SIZE_MAX and _size(value) > VALUE_SIZE_MAX:
+            raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
+    elif isinstance(value, list | dict):
+        if not is_shallow(value, JSON_DEPTH_MAX):
+            raise ProtocolError(f"a value is nested at most {JSON_DEPTH_MAX} deep")
+        if len(encode(value)) > VALUE_SIZE_MAX:
+            raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
+
+
+def _size(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ProtocolError("text has a lone surrogate") from error
+
+
+def is_shallow(value: object, depth_max: int) -> bool:
+    """Whether no more than `depth_max` arrays and objects stand inside each other."""
+    level: Sequence[object] = [value]
+    for _ in range(depth_max + 1):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        if not inner:
+            return True
+        level = inner
+    return False
