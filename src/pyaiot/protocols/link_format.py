@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The CoRE link format of RFC 6690: what a node answers to `GET /.well-known/core`.
+
+`</led>,</cli/stats>;ct=0;rt="count";obs` is two links; the second has three attributes. Pure.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from pyaiot.errors import NotEnoughBytes, ProtocolError
+
+LINKS_MAX: Final = 256
+"""Links of one document that are read; the rest is cut (`LinkList.cut`)."""
+ATTRIBUTES_MAX: Final = 64
+"""Attributes of one link. A link with more is refused."""
+URI_OPTION_BYTES_MAX: Final = 255
+"""Bytes of one Uri-Path or Uri-Query option (RFC 7252 section 5.10, table 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link: `<target>;name=value;name`.
+
+    `target` is the URI reference as printed, percent-encoding included. `attributes` are in the
+    order of the document, names in lower case and perhaps repeated, values without their quotes;
+    the value of an attribute without `=`, such as `obs`, is None.
+    """
+
+    target: str
+    attributes: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def path(self) -> str | None:
+        """The path on the node that sent the link, percent-encoded, `/` first; query cut off.
+
+        None for a target that names its own host (`coap://…`, `//…`): it may be anywhere.
+        A relative target counts from the root of the node (RFC 6690 section 2.1).
+        """
+        if _NAMES_ITS_HOST.match(self.target):
+            return None
+        path = _QUERY_OR_FRAGMENT.split(self.target, maxsplit=1)[0]
+        return path if path.startswith("/") else "/" + path
+
+    @property
+    def query(self) -> str:
+        """What stands between `?` and `#` of the target, percent-encoded; "" if nothing."""
+        return self.target.partition("#")[0].partition("?")[2]
+
+    def has(self, name: str) -> bool:
+        """Whether there is an attribute of this name, with or without a value."""
+        return any(name == there for there, _ in self.attributes)
+
+    def values(self, name: str) -> list[str]:
+        """The space-separated words of all attributes of this name: `rt`, `if`, `ct`, `rel`.
+
+        RFC 6690 section 3.1 wants one `rt="a b"`; nodes also write `rt="a";rt="b"`.
+        """
+        values = (value or "" for there, value in self.attributes if there == name)
+        return " ".join(values).split()
+
+
+class LinkList(NamedTuple):
+    """The links of a document, and whether it has more than were asked for."""
+
+    links: list[Link]
+    cut: bool
+
+
+def parse_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
+    """Read a document of media type application/link-format, in time linear to its length.
+
+    At most `links_max` links are read; `cut` tells that there is more, which is not looked at.
+    White space around the punctuation, and empty links and attributes (`,,`, a last `,` or `;`)
+    are tolerated, as in the header field that the format comes from (RFC 5988 section 5).
+    Raises `NotEnoughBytes` if the document ends inside a target, a quoted string or a
+    character, and `ProtocolError` for anything else that is no link format.
+    """
+    text = _decode(payload)
+    links: list[Link] = []
+    position = _skip(_BETWEEN_LINKS, text, 0)
+    while position < len(text):
+        if len(links) == links_max:
+            return LinkList(links, cut=True)
+        link, position = _read_link(text, position)
+        links.append(link)
+        if position < len(text) and text[position] != ",":
+            raise ProtocolError(f"link format: neither ',' nor ';' at character {position}")
+        position = _skip(_BETWEEN_LINKS, text, position)
+    return LinkList(links, cut=False)
+
+
+def format_links(links: Iterable[Link]) -> bytes:
+    """Write the links as a document that `parse_links`, within its limits, reads back the same.
+
+    Raises ValueError for what the format cannot say: `<`, `>` or a control character in a
+    target, an attribute name that is no lower-case token, a lone surrogate.
+    """
+    return ",".join(map(_format_link, links)).encode()
+
+
+def path_segments(path: str) -> tuple[str, ...]:
+    """Return the decoded segments of a percent-encoded path, one for each Uri-Path option.
+
+    `/cli/caf%C3%A9` has two, `/rd/` has two (the last one empty), `/` has none (RFC 7252
+    section 6.4). An encoded `/` stays inside its segment. Raises `ProtocolError` for a wrong
+    `%`, bytes that are no UTF-8, a segment above 255 bytes, and the segments `.` and `..`,
+    which no Uri-Path option may carry (RFC 7252 section 5.10.1).
+    """
+    if path in {"", "/"}:
+        return ()
+    segments = tuple(map(_uri_option, path.removeprefix("/").split("/")))
+    if not {".", ".."}.isdisjoint(segments):
+        raise ProtocolError("URI path: '.' and '..' are no segments of a resource")
+    return segments
+
+
+def query_arguments(query: str) -> tuple[str, ...]:
+    """Return the decoded parts of a percent-encoded query, one for each Uri-Query option.
+
+    Raises `ProtocolError` as `path_segments` does.
+    """
+    return tuple(map(_uri_option, query.split("&"))) if query else ()
+
+
+def _decode(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        is_cut_short = error.reason == "unexpected end of data"
+        kind = NotEnoughBytes if is_cut_short else ProtocolError
+        raise kind(f"link format: no UTF-8 at byte {error.start}") from error
+
+
+def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return match.end() if match else position
+
+
+def _read_link(text: str, position: int) -> tuple[Link, int]:
+    """Read the link at `position`; return it, and where the white space behind it ends."""
+    target = _TARGET.match(text, position)
+    if target is None:
+        raise ProtocolError(f"link format: no '<' at character {position}")
+    position = target.end()
+    if not target[2]:
+        if position == len(text):
+            raise NotEnoughBytes("link format: a target has no '>'")
+        raise ProtocolError(f"link format: wrong in a target, character {position}")
+    attributes: list[tuple[str, str | None]] = []
+    while attribute := _ATTRIBUTE.match(text, position):
+        position = attribute.end()
+        name, quoted, closing_quote, bare = attribute.groups()
+        if name is None:
+            continue
+        if closing_quote == "":
+            raise NotEnoughBytes("link format: a quoted string has no end")
+        if len(attributes) == ATTRIBUTES_MAX:
+            raise ProtocolError(f"link format: a link has more than {ATTRIBUTES_MAX} attributes")
+        value = bare if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
+        attributes.append((name.lower(), value))
+    return Link(target[1], tuple(attributes)), _skip(_SPACE, text, position)
+
+
+def _format_link(link: Link) -> str:
+    target = _TARGET.fullmatch(f"<{link.target}>")
+    if target is None or not target[2]:
+        raise ValueError(f"no target of a link: {link.target!r}")
+    return ";".join((target[0], *(_format_attribute(*pair) for pair in link.attributes)))
+
+
+def _format_attribute(name: str, value: str | None) -> str:
+    if not _TOKEN.fullmatch(name) or name != name.lower():
+        raise ValueError(f"no name of an attribute: {name!r}")
+    if value is None:
+        return name
+    # RFC 6690 section 2 leaves no choice for some: `ct=40` but `title="40"`, `title*=UTF-8''x`.
+    if name not in _ALWAYS_QUOTED and _CARDINAL.fullmatch(value):
+        return f"{name}={value}"
+    if (name in _NEVER_QUOTED or name.endswith("*")) and _PTOKEN.fullmatch(value):
+        return f"{name}={value}"
+    return '{}="{}"'.format(name, _MUST_BE_ESCAPED.sub(r"\\\g<0>", value))
+
+
+def _uri_option(encoded: str) -> str:
+    if _WRONG_PERCENT.search(encoded):
+        raise ProtocolError("URI: a '%' without two hexadecimal digits")
+    try:
+        option = unquote_to_bytes(encoded)
+        text = option.decode()
+    except UnicodeError as error:
+        raise ProtocolError("URI: what is percent-encoded is no UTF-8") from error
+    if len(option) > URI_OPTION_BYTES_MAX:
+        raise ProtocolError(f"URI: a part has more than {URI_OPTION_BYTES_MAX} bytes")
+    return text
+
+
+# Possessive quantifiers throughout: no input makes a pattern read its characters twice.
+_SPACE: Final = re.compile(r"[ \t\r\n]*+")
+_BETWEEN_LINKS: Final = re.compile(r"[ \t\r\n,]*+")
+# The closing `>` and `"` are optional here, so that a document cut short is told from a wrong one.
+_TARGET: Final = re.compile(r"<([^<>\x00-\x1f\x7f]*+)(>?+)")
+_ATTRIBUTE: Final = re.compile(
+    r"""
+    [ \t\r\n]*+ ; [ \t\r\n;]*+
+    (?:
+        ([!#$%&'*+\-.^_`|~0-9A-Za-z]++) [ \t\r\n]*+
+        (?:
+            = [ \t\r\n]*+
+            (?: " ( [^"\\]*+ (?: \\. [^"\\]*+ )*+ ) ("?+)
+            | ( [^\s",;\\\x00-\x1f\x7f]*+ )  # a ptoken, or none: nodes write `ct=`
+            )
+        )?+
+    )?+
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
+_MUST_BE_ESCAPED: Final = re.compile(r'["\\]')
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_PTOKEN: Final = re.compile(r"[!#$%&'()*+\-./0-9:<=>?@A-Za-z\[\]^_`{|}~]++")
+_CARDINAL: Final = re.compile(r"0|[1-9][0-9]*+")
+_ALWAYS_QUOTED: Final = frozenset({"anchor", "title"})
+_NEVER_QUOTED: Final = frozenset({"hreflang"})
+
+# RFC 3986 sections 3.1 and 4.2: a scheme, or the two slashes before an authority.
+_NAMES_ITS_HOST: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:|//")
+_QUERY_OR_FRAGMENT: Final = re.compile(r"[?#]")
+_WRONG_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")

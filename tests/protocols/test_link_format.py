@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""RFC 6690 by its own examples, by the documents of real nodes, and by hostile ones."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyaiot.errors import NotEnoughBytes, ProtocolError
+from pyaiot.protocols.link_format import (
+    ATTRIBUTES_MAX,
+    LINKS_MAX,
+    Link,
+    format_links,
+    parse_links,
+    path_segments,
+    query_arguments,
+)
+
+# Documents in the spelling that `format_links` chooses, and what they say.
+DOCUMENTS: list[tuple[bytes, list[Link]]] = [
+    (b"", []),
+    # RFC 6690 section 5, the first example.
+    (
+        b'</sensors/temp>;if="sensor",</sensors/light>;if="sensor"',
+        [Link("/sensors/temp", (("if", "sensor"),)), Link("/sensors/light", (("if", "sensor"),))],
+    ),
+    # The entry point that leads to another document.
+    (b"</sensors>;ct=40", [Link("/sensors", (("ct", "40"),))]),
+    # A foreign target, anchors and relations.
+    (
+        (
+            b'</sensors>;ct=40;title="Sensor Index",'
+            b'</sensors/temp>;rt="temperature-c";if="sensor",'
+            b'</sensors/light>;rt="light-lux";if="sensor",'
+            b'<http://www.example.com/sensors/t123>;anchor="/sensors/temp";rel="describedby",'
+            b'</t>;anchor="/sensors/temp";rel="alternate"'
+        ),
+        [
+            Link("/sensors", (("ct", "40"), ("title", "Sensor Index"))),
+            Link("/sensors/temp", (("rt", "temperature-c"), ("if", "sensor"))),
+            Link("/sensors/light", (("rt", "light-lux"), ("if", "sensor"))),
+            Link(
+                "http://www.example.com/sensors/t123",
+                (("anchor", "/sensors/temp"), ("rel", "describedby")),
+            ),
+            Link("/t", (("anchor", "/sensors/temp"), ("rel", "alternate"))),
+        ],
+    ),
+    # A size.
+    (
+        b'</firmware/v2.1>;rt="firmware";sz=262144',
+        [Link("/firmware/v2.1", (("rt", "firmware"), ("sz", "262144")))],
+    ),
+    # RIOT nodes.
+    (
+        b"</board>,</led>,</mcu>,</name>,</os>",
+        [Link("/board"), Link("/led"), Link("/mcu"), Link("/name"), Link("/os")],
+    ),
+    (
+        b'</cli/stats>;ct=0;rt="count";obs',
+        [Link("/cli/stats", (("ct", "0"), ("rt", "count"), ("obs", None)))],
+    ),
+    # Punctuation inside quotes, escapes, nothing inside quotes, UTF-8.
+    (
+        b'</a>;title="1, 2; <3> = \\"three\\" \\\\";t="",</b>;title="caf\xc3\xa9"',
+        [
+            Link("/a", (("title", '1, 2; <3> = "three" \\'), ("t", ""))),
+            Link("/b", (("title", "café"),)),
+        ],
+    ),
+    # Values that must stay without quotes, and numbers that must have them.
+    (
+        b'</a>;hreflang=de;title*=UTF-8\'de\'x;title="7";v="007"',
+        [
+            Link(
+                "/a",
+                (("hreflang", "de"), ("title*", "UTF-8'de'x"), ("title", "7"), ("v", "007")),
+            )
+        ],
+    ),
+]
+PAYLOADS = [payload for payload, _ in DOCUMENTS]
+
+
+@pytest.mark.parametrize(("payload", "links"), DOCUMENTS)
+def test_a_document_is_read(payload: bytes, links: list[Link]) -> None:
+    assert parse_links(payload) == (links, False)
+
+
+@pytest.mark.parametrize(("payload", "links"), DOCUMENTS)
+def test_a_document_is_written(payload: bytes, links: list[Link]) -> None:
+    assert format_links(links) == payload
+
+
+@pytest.mark.parametrize(
+    ("payload", "links"),
+    [
+        (b"  \r\n", []),
+        (b",, ,", []),
+        (b"</a>,", [Link("/a")]),
+        (b",</a>,,</b>", [Link("/a"), Link("/b")]),
+        (b"</a>;", [Link("/a")]),
+        (b"</a>;;obs;", [Link("/a", (("obs", None),))]),
+        (
+            b' </a> ;\r\n ct = 40 ;\trt = "x" , \r\n </b>\n',
+            [Link("/a", (("ct", "40"), ("rt", "x"))), Link("/b")],
+        ),
+        (b"</a>;ct=", [Link("/a", (("ct", ""),))]),
+        (b"</a>;CT=0;Obs", [Link("/a", (("ct", "0"), ("obs", None)))]),
+        (b"</a>;rt=a;rt=b", [Link("/a", (("rt", "a"), ("rt", "b")))]),
+        (b"</a>;x=</b>", [Link("/a", (("x", "</b>"),))]),
+        (b'</a>;t="\\x\\,"', [Link("/a", (("t", "x,"),))]),
+        (b"<>", [Link("")]),
+        (b"</my led>", [Link("/my led")]),
+    ],
+)
+def test_what_nodes_write_loosely_is_read_too(payload: bytes, links: list[Link]) -> None:
+    assert parse_links(payload) == (links, False)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"led",
+        b"</a></b>",
+        b"</a> </b>",
+        b"</a>,led",
+        b"</a>;ct=0 40",
+        b"</a>;=0",
+        b'</a>;"x"',
+        b'</a>;t="x"y',
+        b'</a>;t="x""y"',
+        b"</a>;t=a\\b",
+        b"</a<b>",
+        b"</a\x00>",
+        b"</a\n>",
+        b"</a>\x00",
+        b"\xff</a>",
+        b'</a>;t="\xc3("',
+        b"\x00\x01\x02",
+        b'{"a":1}',
+    ],
+)
+def test_wrong_bytes_are_a_protocol_error(payload: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_links(payload)
+    assert not isinstance(caught.value, NotEnoughBytes)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"<", b"</a", b"</a>,<", b'</a>;t="', b'</a>;t="x,;', b'</a>;t="\\', b'</a>;t="\xc3'],
+)
+def test_a_document_that_ends_inside_something_lacks_bytes(payload: bytes) -> None:
+    with pytest.raises(NotEnoughBytes):
+        parse_links(payload)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_every_prefix_is_its_first_links_or_an_error(payload: bytes) -> None:
+    whole = [link.target for link in parse_links(payload).links]
+    for length in range(len(payload)):
+        try:
+            links = parse_links(payload[:length]).links
+        except ProtocolError:
+            continue
+        assert [link.target for link in links] == whole[: len(links)]
+
+
+def test_an_error_is_short_and_shows_nothing_of_the_document() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_links(b"</a>" + b"<script>" * 10_000)
+    assert str(caught.value) == "link format: neither ',' nor ';' at character 4"
+
+
+def test_links_beyond_the_limit_are_cut_and_said_to_be() -> None:
+    exactly = b",".join([b"</a>"] * LINKS_MAX)
+    assert parse_links(exactly) == ([Link("/a")] * LINKS_MAX, False)
+    assert parse_links(exactly + b",") == ([Link("/a")] * LINKS_MAX, False)
+    assert parse_links(exactly + b",</b>") == ([Link("/a")] * LINKS_MAX, True)
+    assert parse_links(b"</a>,</b>,</c>", links_max=2) == ([Link("/a"), Link("/b")], True)
+    assert parse_links(b"</a>,nonsense", links_max=1) == ([Link("/a")], True)
+
+
+def test_attributes_beyond_the_limit_are_refused() -> None:
+    (link,) = parse_links(b"</a>" + b";a" * ATTRIBUTES_MAX).links
+    assert len(link.attributes) == ATTRIBUTES_MAX
+    with pytest.raises(ProtocolError, match="more than 64 attributes"):
+        parse_links(b"</a>" + b";a" * (ATTRIBUTES_MAX + 1))
+
+
+def test_words_of_repeated_and_of_listing_attributes_are_found() -> None:
+    (link,) = parse_links(b'</a>;rt="a b";rt=c;ct="0 40";obs;if=').links
+    assert link.values("rt") == ["a", "b", "c"]
+    assert link.values("ct") == ["0", "40"]
+    assert link.values("if") == link.values("obs") == link.values("sz") == []
+    assert link.has("obs")
+    assert link.has("rt")
+    assert not link.has("sz")
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/led", "/led", ""),
+        ("/cli/stats", "/cli/stats", ""),
+        ("/rd/", "/rd/", ""),
+        ("/", "/", ""),
+        ("", "/", ""),
+        ("led", "/led", ""),
+        ("/s?x=1&y=%20", "/s", "x=1&y=%20"),
+        ("?x", "/", "x"),
+        ("/s#part?no", "/s", ""),
+        ("/a:b", "/a:b", ""),
+        ("/caf%C3%A9", "/caf%C3%A9", ""),
+    ],
+)
+def test_a_target_on_the_node_has_a_path(target: str, path: str, query: str) -> None:
+    assert Link(target).path == path
+    assert Link(target).query == query
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "coap://[2001:db8::1]/led",
+        "coap+tcp://x/led",
+        "http://www.example.com",
+        "//x/led",
+        "urn:x:y",
+    ],
+)
+def test_a_target_that_names_its_host_is_kept_but_has_no_path(target: str) -> None:
+    (link,) = parse_links(f"<{target}>".encode()).links
+    assert link.target == target
+    assert link.path is None
+
+
+@pytest.mark.parametrize(
+    ("path", "segments"),
+    [
+        ("/", ()),
+        ("", ()),
+        ("/led", ("led",)),
+        ("/cli/stats", ("cli", "stats")),
+        ("/rd/", ("rd", "")),
+        ("//", ("", "")),
+        ("/caf%C3%A9", ("café",)),
+        ("/café", ("café",)),
+        ("/a%2Fb/c%20d", ("a/b", "c d")),
+        ("/.well-known/core", (".well-known", "core")),
+        ("/...", ("...",)),
+        ("/" + "a" * 255, ("a" * 255,)),
+    ],
+)
+def test_a_path_is_split_and_decoded(path: str, segments: tuple[str, ...]) -> None:
+    assert path_segments(path) == segments
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/%",
+        "/%4",
+        "/%zz",
+        "/a%",
+        "/%FF",
+        "/%C3",
+        "/%ED%A0%80",
+        "/\ud800",
+        "/..",
+        "/a/./b",
+        "/%2e%2E/x",
+        "/" + "a" * 256,
+        "/" + "%C3%A9" * 128,
+    ],
+    ids=ascii,
+)
+def test_a_path_that_no_request_can_name_is_refused(path: str) -> None:
+    with pytest.raises(ProtocolError):
+        path_segments(path)
+
+
+def test_a_query_is_split_and_decoded() -> None:
+    assert query_arguments("") == ()
+    assert query_arguments("ep=n%26m&lt=60&&x") == ("ep=n&m", "lt=60", "", "x")
+    with pytest.raises(ProtocolError):
+        query_arguments("ep=%")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        Link("/a>b"),
+        Link("/a<b"),
+        Link("/a\nb"),
+        Link("/a", (("", None),)),
+        Link("/a", (("r t", "x"),)),
+        Link("/a", (("RT", "x"),)),
+        Link("/a", (("t", "\ud800"),)),
+    ],
+    ids=ascii,
+)
+def test_what_cannot_be_said_is_not_written(link: Link) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        format_links([link])
+    assert not isinstance(caught.value, ProtocolError)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'"' * 100_000,
+        b'</a>;t="' + b'"' * 100_000,
+        b'</a>;t="' + b"\\" * 100_001,
+        b'</a>;t="' + b'\\"' * 50_000,
+        b'</a>;t="' + b"a" * 100_000,
+        b"</a>" + b" " * 100_000 + b"x",
+        b"</a>;a" + b" " * 100_000 + b"x",
+        b"</a>" + b";a" * 50_000,
+        b"</a>;" + b"=" * 100_000,
+        b"<" * 100_000,
+        b"<" + b"a" * 100_000,
+        b"</a>;" + b"a" * 100_000 + b'"',
+    ],
+    ids=lambda payload: ascii(payload[:12]),
+)
+def test_hostile_documents_are_refused(payload: bytes) -> None:
+    # A pattern that goes back to try again would not come to the end of some of these.
+    with pytest.raises(ProtocolError):
+        parse_links(payload)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"," * 100_000, b"</a>" + b";" * 100_000, b'</a>;t="' + b'\\"' * 50_000 + b'"']
+)
+def test_long_documents_of_nearly_nothing_are_read(payload: bytes) -> None:
+    assert len(parse_links(payload).links) <= 1
+
+
+_names = st.from_regex(r"[a-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
+_values = st.none() | st.text(st.characters(exclude_categories=["Cs"])) | st.from_regex("[0-9]+")
+_targets = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="<>"))
+_links = st.builds(
+    Link, _targets, st.lists(st.tuples(_names, _values), max_size=ATTRIBUTES_MAX).map(tuple)
+)
+
+
+@given(st.lists(_links, max_size=5))
+def test_links_survive_the_round_trip(links: list[Link]) -> None:
+    assert parse_links(format_links(links)) == (links, False)
+
+
+@given(st.binary() | st.text('</a>;=",\\ \n\x00é').map(str.encode))
+def test_any_bytes_are_links_or_a_protocol_error(payload: bytes) -> None:
+    try:
+        links = parse_links(payload).links
+    except ProtocolError:
+        return
+    assert parse_links(format_links(links)).links == links
+
+
+@given(st.text('/%.aé0C3A9"?#&'))
+def test_any_path_is_segments_or_a_protocol_error(path: str) -> None:
+    try:
+        segments = path_segments(path)
+    except ProtocolError:
+        return
+    assert all(len(segment.encode()) <= 255 for segment in segments)
