@@ -94,7 +94,7 @@ def _finite(number: float, unit: str) -> Quantity | None:
 # Possessive, so that a text is read once. ASCII digits only: `\d` takes the digits of every
 # script. An exponent of three digits is more than a double has, and Decimal's limits are far.
 _NUMBER_AND_UNIT: Final = re.compile(
-    r"\s*+([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{1,3}+(?![0-9]))?+)\s*+(\S*+)\s*+"
+    r"\s*+([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{1,3}+)?+)\s*+(\S*+)\s*+"
 )
 
 _ALTERNATIVES: Final = {
