@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The architecture as a table: who may import whom, and which thoughts stay free of doing."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "pyaiot"
+
+MAY_IMPORT = {
+    "errors": set(),
+    "limits": set(),
+    "messages": {"errors"},
+    "backlog": {"errors", "messages"},
+    "readings": {"errors"},
+    # The legacy wire has no number and unit beside the text, so they are read there.
+    "legacy": {"errors", "messages", "readings"},
+    "links": {"errors", "backlog", "legacy", "messages"},
+    "config": {"errors"},
+    "protocols": {"errors"},
+    "gateways": {"errors", "links", "limits", "messages", "protocols", "readings"},
+    "broker": {"errors", "backlog", "legacy", "limits", "links", "messages"},
+    # The doors of the broker: sockets in front of it.
+    "web": {"errors", "backlog", "broker", "legacy", "limits", "links", "messages"},
+    "devices": {"errors", "messages", "protocols"},
+    # `services` builds the real objects, so it sees everything below it.
+    "services": {
+        *("errors", "limits", "messages", "legacy", "readings", "links", "config"),
+        *("protocols", "gateways", "broker", "web", "devices"),
+    },
+    "cli": {"errors", "config", "services"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+"""Station → the stations that it may import besides itself. Everybody may ask for the version."""
+
+PURE = {"errors", "limits", "messages", "backlog", "legacy", "readings", "protocols"}
+"""Bytes and `now` go in, values come out."""
+
+VALUES = {"msgspec"}
+"""What protocols may use besides the standard library: it makes values and does nothing."""
+
+DOING = {
+    *("asyncio", "selectors", "select", "socket", "socketserver", "ssl", "subprocess"),
+    *("concurrent", "multiprocessing", "signal", "threading", "time", "datetime", "sched"),
+}
+"""Modules of the standard library with sockets, clocks, tasks or processes."""
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def station_of(path: Path) -> str:
+    """`broker` for src/pyaiot/broker/router.py, `messages` for src/pyaiot/messages.py."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path, text: str | None = None) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of each thing that a module imports, relative imports resolved."""
+    package = ("pyaiot", *path.relative_to(SOURCE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text("utf-8") if text is None else text)):
+        match node:
+            case ast.Import(names=names):
+                for name in names:
+                    yield node.lineno, name.name
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = package[: len(package) - level + 1] if level else ()
+                origin = ".".join((*base, *([module] if module else [])))
+                for name in names:
+                    yield node.lineno, f"{origin}.{name.name}"
+
+
+def forbidden(path: Path, text: str | None = None) -> list[str]:
+    """What a module imports against the table, each as `file:line: sentence`."""
+    station = station_of(path)
+    found = []
+    for line, name in imports_of(path, text):
+        where = f"{path.relative_to(ROOT)}:{line}"
+        top, *rest = name.split(".")
+        if top == "pyaiot":
+            other = rest[0] if rest else ""
+            if other not in {station, "__version__", *MAY_IMPORT[station]}:
+                found.append(f"{where}: {station} must not import {other or 'the whole package'}")
+        elif station in PURE and top in DOING:
+            found.append(f"{where}: {station} is pure and must not import {top}")
+        elif station == "protocols" and top not in {*sys.stdlib_module_names, *VALUES}:
+            found.append(f"{where}: protocols do without {top}")
+    return list(dict.fromkeys(found))
+
+
+def test_every_module_has_a_place_in_the_table() -> None:
+    assert {station_of(path) for path in modules()} <= set(MAY_IMPORT)
+
+
+def test_no_module_imports_against_the_table() -> None:
+    found = [line for path in modules() for line in forbidden(path)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("protocols/x.py", "import socket"),
+        ("protocols/x.py", "from time import monotonic"),
+        ("protocols/x.py", "def f():\n    import asyncio"),
+        ("protocols/x.py", "import aiocoap"),
+        ("protocols/x.py", "from pyaiot.messages import Reading"),
+        ("protocols/x.py", "from .. import messages"),
+        ("protocols/x.py", "from ..messages import Reading"),
+        ("messages.py", "import asyncio.streams"),
+        ("broker/x.py", "from pyaiot.gateways.nodes import Nodes"),
+        ("broker/x.py", "import pyaiot.web"),
+        ("broker/x.py", "import pyaiot"),
+        ("web/x.py", "from pyaiot import services"),
+        ("gateways/coap/x.py", "from ...services import run"),
+    ],
+)
+def test_an_import_against_the_table_is_found(place: str, text: str) -> None:
+    assert len(forbidden(SOURCE / place, text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("protocols/x.py", "import struct\nfrom pyaiot.errors import ProtocolError"),
+        ("protocols/x.py", "from .link_format import parse_links"),
+        ("gateways/coap/x.py", "import asyncio\nfrom ..nodes import Nodes"),
+        ("broker/x.py", "from pyaiot import __version__, messages"),
+    ],
+)
+def test_an_import_by_the_table_is_allowed(place: str, text: str) -> None:
+    assert forbidden(SOURCE / place, text) == []
+
+
+def test_only_the_command_line_imports_services() -> None:
+    assert [name for name, allowed in MAY_IMPORT.items() if "services" in allowed] == ["cli"]
+
+
+def test_the_table_has_no_circles() -> None:
+    left = {station: set(allowed) for station, allowed in MAY_IMPORT.items()}
+    while free := {station for station, allowed in left.items() if not allowed & left.keys()}:
+        left = {station: allowed for station, allowed in left.items() if station not in free}
+    assert left == {}
+
+
+def test_every_distribution_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in project["dependencies"]}
+    imported = {
+        name.split(".")[0]
+        for path in modules()
+        for _, name in imports_of(path)
+        if name.split(".")[0] not in {"pyaiot", *sys.stdlib_module_names}
+    }
+    assert imported <= declared
