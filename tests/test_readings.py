@@ -166,6 +166,7 @@ def test_a_plain_number_has_an_empty_unit(text: str, number: float) -> None:
         "5/100",
         "51/min",
         "23.5°C\x00",
+        "8\x1f",
         "23.5°C 40%",
         "23.5 ° C",
         "5 parsec",

@@ -91,10 +91,12 @@ def _finite(number: float, unit: str) -> Quantity | None:
     return Quantity(number, unit) if math.isfinite(number) else None
 
 
+# Space, also the no-break and thin ones that typographers put before a unit; no control characters.
+_SPACE: Final = "[ \t\r\n\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}]*+"
 # Possessive, so that a text is read once. ASCII digits only: `\d` takes the digits of every
 # script. An exponent of three digits is more than a double has, and Decimal's limits are far.
 _NUMBER_AND_UNIT: Final = re.compile(
-    r"\s*+([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{1,3}+)?+)\s*+(\S*+)\s*+"
+    rf"{_SPACE}([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{{1,3}}+)?+){_SPACE}(\S*+){_SPACE}"
 )
 
 _ALTERNATIVES: Final = {

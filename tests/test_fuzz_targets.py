@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every parser of outside bytes has a fuzz target and survives a short run of it."""
+
+import importlib.util
+import subprocess
+import sys
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "pyaiot"
+RUN = ROOT / "fuzz" / "run.py"
+MUTATIONS = 2000
+SEED = 7252
+
+# Modules outside protocols/ that read outside bytes.
+PARSERS_ELSEWHERE = {"legacy", "messages", "readings"}
+# Modules in protocols/ that read nothing.
+NO_PARSERS = {"coap_numbers": "names of numbers"}
+
+
+def load_run() -> Any:
+    # fuzz/ is no package, so that each of its files can be run as it is.
+    spec = importlib.util.spec_from_file_location("fuzz_run", RUN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+run = load_run()
+targets = run.load_targets()
+
+
+@pytest.mark.parametrize("name", sorted(targets))
+def test_a_parser_survives_its_corpus_and_mutations_of_it(name: str) -> None:
+    target = targets[name]
+    inputs = chain(target.corpus, islice(run.mutations(target.corpus, SEED), MUTATIONS))
+    failure = run.first_failure(target, inputs)
+    if failure is not None:
+        pytest.fail(f"{name}: {failure.error!r} from {run.shrink(target, failure).data!r}")
+
+
+def test_every_parser_has_a_target_of_its_name() -> None:
+    protocols = (PACKAGE / "protocols").rglob("*.py")
+    parsers = {path.stem for path in protocols if path.stem != "__init__"} - set(NO_PARSERS)
+    assert parsers | PARSERS_ELSEWHERE == set(targets)
+
+
+def test_no_exception_outlives_its_module() -> None:
+    for name in NO_PARSERS:
+        assert list((PACKAGE / "protocols").rglob(f"{name}.py"))
+
+
+def test_mutations_are_the_same_for_the_same_seed() -> None:
+    corpus = targets["link_format"].corpus
+    first, same, other = (list(islice(run.mutations(corpus, seed), 50)) for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+    assert len(set(first)) > 40
+    assert all(len(data) <= run.INPUT_BYTES_MAX for data in first)
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Any:
+    """A parser that fails on one byte."""
+    (tmp_path / "fragile.py").write_text(
+        "CORPUS = [b'good', b'%% good']\n"
+        "def fuzz_one(data: bytes) -> None:\n"
+        "    if b'!' in data: raise KeyError('!')\n"
+    )
+    return run.load_targets(tmp_path)["fragile"]
+
+
+def test_a_parser_that_raises_is_found_and_its_input_made_short(fragile: Any) -> None:
+    assert run.first_failure(fragile, [b"good", b"fine"]) is None
+    failure = run.first_failure(fragile, [b"good", b"very ! bad", b"!"])
+    assert isinstance(failure.error, KeyError)
+    assert failure.data == b"very ! bad"
+    assert run.shrink(fragile, failure).data == b"!"
+
+
+def test_a_run_that_finds_something_keeps_the_input_and_fails(
+    fragile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "load_targets", lambda: {"readings": fragile})
+    monkeypatch.chdir(tmp_path)
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"a!")
+    assert run.main(["readings", "--input", str(bad)]) == 1
+    (kept,) = tmp_path.glob("crash-fragile-*")
+    assert kept.read_bytes() == b"a!"
+
+
+def test_the_command_runs_a_target(tmp_path: Path) -> None:
+    command = [sys.executable, str(RUN), "link_format", "--seconds", "0.1", "--seed", "1"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("link_format: ")
+    assert done.stdout.endswith("seed 1 ok\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_target_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run.main(["no_such"])
+    assert stopped.value.code == 2
+    assert "no such target: no_such" in capsys.readouterr().err
