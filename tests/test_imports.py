@@ -34,7 +34,7 @@ MAY_IMPORT = {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config"),
         *("protocols", "gateways", "broker", "web", "devices"),
     },
-    "cli": {"errors", "config", "services"},
+    "cli": {"errors", "broker", "config", "devices", "services"},
     "__main__": {"cli"},
     "__init__": set(),
 }
