@@ -12,7 +12,15 @@ from pyaiot.backlog import Backlog, BacklogFull
 from pyaiot.broker.frames import text_frame
 from pyaiot.broker.router import ToAll
 from pyaiot.broker.state import Node, Nodes
-from pyaiot.messages import Joined, NodeAppeared, Reading, Subscribe, ToClient, encode_frames
+from pyaiot.messages import (
+    Joined,
+    NodeAppeared,
+    Reading,
+    Receipt,
+    Subscribe,
+    ToClient,
+    encode_frames,
+)
 
 BUFFER_HIGH: Final = 256 * 1024
 """Bytes waiting in the socket above which a client is behind: its messages wait here instead."""
@@ -27,6 +35,7 @@ BACKLOG_PLAIN_MAX: Final = 1000
 STALL_LIMIT_S: Final = 30.0
 """A client that takes nothing for so long, while something waits, is closed with 1013."""
 
+CLOSE_POLICY: Final = 1008
 CLOSE_SLOW: Final = 1013
 """Try again later (RFC 6455 section 7.4, IANA registry)."""
 
@@ -126,7 +135,10 @@ class Client:
 
     def send(self, message: ToClient) -> None:
         """A message for this client alone, in order with what waits."""
-        if self._backlog:
+        if isinstance(message, Receipt) and message.state == "forbidden" and not self.extended:
+            # A legacy page has no word for a refusal.
+            self.close(CLOSE_POLICY, message.detail)
+        elif self._backlog:
             self._add(message)
         else:
             self._write([message])

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
+"""The gateway of CoAP nodes (PROTOCOLS 3)."""

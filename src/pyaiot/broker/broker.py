@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The broker: its router, its clients and its gateways on one event loop."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pyaiot import __version__
+from pyaiot.broker.client import Client, Sink
+from pyaiot.broker.fanout import Fanout, Timer
+from pyaiot.broker.router import CloseGateway, Delivery, Router, ToAll, ToOneClient, ToOneGateway
+from pyaiot.errors import LinkLost
+from pyaiot.links import Link
+from pyaiot.messages import (
+    SUBPROTOCOL,
+    Command,
+    FromClient,
+    FromGateway,
+    Hello,
+    Join,
+    Subscribe,
+    ToGateway,
+)
+
+CLIENTS_MAX: Final = 10_000
+"""Clients at once. One more is answered 503."""
+_EXPIRY_INTERVAL_S: Final = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Broker:
+    """Moves what the router decides. Everything here happens on one loop; nothing waits."""
+
+    def __init__(
+        self, *, flush_interval_s: float, timer: Timer, unix_time: Callable[[], float]
+    ) -> None:
+        self.router = Router()
+        self.fanout = Fanout(flush_interval_s=flush_interval_s, timer=timer, unix_time=unix_time)
+        self._timer = timer
+        self._unix_time = unix_time
+        self._links: dict[int, Link[FromGateway, ToGateway]] = {}
+        self._gateway_count = 0
+        self._expiry_due = False
+
+    async def serve_gateway(
+        self, link: Link[FromGateway, ToGateway], *, identity: str, acknowledges: bool
+    ) -> None:
+        """Serve a gateway until its link is lost, then return. Its nodes are out after that."""
+        self._gateway_count += 1
+        gateway = self._gateway_count
+        self._links[gateway] = link
+        router = self.router
+        self._deliver(
+            router.gateway_connected(
+                gateway, identity=identity, acknowledges=acknowledges, ts=self._unix_time()
+            )
+        )
+        log.info("gateway %d (%s) connected", gateway, identity)
+
+        def received(messages: Sequence[FromGateway]) -> None:
+            now, ts = self._timer.time(), self._unix_time()
+            for message in messages:
+                self._deliver(router.from_gateway(gateway, message, now=now, ts=ts))
+
+        try:
+            await link.run(received)
+        except LinkLost as lost:
+            log.info("gateway %d (%s) lost: %s", gateway, identity, lost)
+        finally:
+            del self._links[gateway]
+            self._deliver(
+                router.gateway_lost(gateway, now=self._timer.time(), ts=self._unix_time())
+            )
+
+    def client_connected(self, sink: Sink, *, extended: bool) -> Client:
+        """A client that hears everything from now on. End it with `client_left`."""
+        client = Client(secrets.token_hex(8), sink, extended=extended, now=self._timer.time())
+        self.fanout.add(client)
+        if extended:
+            client.send(Hello(name="broker", protocol=SUBPROTOCOL, version=__version__))
+        return client
+
+    def from_client(self, client: Client, message: FromClient) -> None:
+        """What a client says, already checked."""
+        match message:
+            case Join():
+                # What is gathered is older than what the client is told now.
+                self.fanout.flush()
+                if client.extended:
+                    for gateway in self.router.gateways(self._unix_time()):
+                        client.send(gateway)
+                client.join(self.router.nodes)
+                self.fanout.drain(client)
+            case Subscribe():
+                client.subscribe(message)
+            case Command():
+                now = self._timer.time()
+                self._deliver(self.router.from_client(client.id, message, now=now))
+
+    def client_left(self, client: Client) -> None:
+        self.fanout.remove(client)
+        self.router.client_left(client.id)
+
+    def _deliver(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            match delivery:
+                case ToAll():
+                    self.fanout.publish(delivery)
+                case ToOneClient(message=message, client=client):
+                    self.fanout.send(client, message)
+                case ToOneGateway(message=message, gateway=gateway):
+                    if gateway in self._links:
+                        self._links[gateway].send(message)
+                    self._watch_commands()
+                case CloseGateway(gateway=gateway, reason=reason):
+                    if gateway in self._links:
+                        self._links[gateway].close(reason)
+
+    def _watch_commands(self) -> None:
+        if not self._expiry_due and self.router.commands:
+            self._expiry_due = True
+            self._timer.call_later(_EXPIRY_INTERVAL_S, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry_due = False
+        self._deliver(self.router.expire(self._timer.time()))
+        self._watch_commands()
+
+
+async def round_trip(broker: Broker, timeout_s: float = 2.0) -> str:
+    """Join as a client and wait for the answer. Returns what is wrong, or nothing."""
+    answered = asyncio.Event()
+
+    class _Probe:
+        def write(self, data: bytes) -> None:
+            if b'"joined"' in data:
+                answered.set()
+
+        def buffered(self) -> int:
+            return 0
+
+        def close(self, code: int, reason: str) -> None:
+            """Nothing to close: the probe is not a socket."""
+
+    probe = broker.client_connected(_Probe(), extended=True)
+    try:
+        # A probe needs the answer, not the nodes: nothing has this uid.
+        broker.from_client(probe, Subscribe(uids=()))
+        broker.from_client(probe, Join(data="client"))
+        async with asyncio.timeout(timeout_s):
+            await answered.wait()
+    except TimeoutError:
+        return f"a client that joined got no answer in {timeout_s:.0f} s"
+    finally:
+        broker.client_left(probe)
+    return ""

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: `aiot`, and the historic commands with their flags.
+
+Flags are declared once, as names of settings; type, default and help come from the setting.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import msgspec
+import typer
+
+from pyaiot import __version__, config, services
+from pyaiot.broker.keys import generate_keys, write_keys
+from pyaiot.config import Config, Setting
+from pyaiot.devices.coap_node import CoapNodeConfig
+from pyaiot.errors import OperatorError
+
+EXIT_OPERATOR: Final = 2
+
+app = typer.Typer(
+    name="aiot",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Connects constrained devices to the web: their values in a browser, commands back.",
+)
+node_app = typer.Typer(no_args_is_help=True, help="A simulated node that speaks as a device does.")
+app.add_typer(node_app, name="node")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag that gives a setting its value. `names` begin with `--`; the first is shown first."""
+
+    names: tuple[str, ...]
+    key: str
+
+
+_FILE_AND_LOG: Final = (Flag(("--debug",), "log.debug"),)
+_WEB: Final = (
+    Flag(("--flush-interval-ms",), "broker.flush_interval_ms"),
+    Flag(("--title",), "broker.title"),
+    Flag(("--allowed-host",), "broker.allowed_hosts"),
+    Flag(("--allowed-origin",), "broker.allowed_origins"),
+    Flag(("--insecure",), "broker.insecure"),
+)
+_BROKER: Final = (
+    Flag(("--host",), "broker.host"),
+    Flag(("--web-port", "--broker-port", "--port"), "broker.port"),
+    Flag(("--key-file",), "broker.key_file"),
+    *_WEB,
+    *_FILE_AND_LOG,
+)
+_COAP: Final = (
+    Flag(("--coap-port",), "coap.port"),
+    Flag(("--interface",), "coap.interface"),
+    Flag(("--max-time",), "coap.silence_limit_s"),
+)
+_COAP_GATEWAY: Final = (
+    Flag(("--host",), "coap.host"),
+    *_COAP,
+    Flag(("--name",), "coap.name"),
+    Flag(("--broker-host",), "gateway.broker_host"),
+    Flag(("--broker-port",), "gateway.broker_port"),
+    Flag(("--broker-ssl",), "gateway.broker_ssl"),
+    Flag(("--key-file",), "gateway.key_file"),
+    *_FILE_AND_LOG,
+)
+_RUN: Final = (
+    Flag(("--host",), "broker.host"),
+    Flag(("--web-port", "--broker-port"), "broker.port"),
+    Flag(("--coap-host",), "coap.host"),
+    *_COAP,
+    Flag(("--key-file",), "broker.key_file"),
+    *_WEB,
+    *_FILE_AND_LOG,
+)
+
+
+def main() -> None:
+    """`aiot`."""
+    _invoke(app)
+
+
+def broker_main() -> None:
+    """`aiot-broker`, the historic name of `aiot broker`."""
+    _invoke(app, "broker")
+
+
+def coap_gateway_main() -> None:
+    """`aiot-coap-gateway`, the historic name of `aiot coap-gateway`."""
+    _invoke(app, "coap-gateway")
+
+
+def generate_keys_main() -> None:
+    """`aiot-generate-keys`, the historic name of `aiot generate-keys`."""
+    _invoke(app, "generate-keys")
+
+
+def _invoke(program: typer.Typer, *first: str) -> None:
+    try:
+        program(args=[*first, *sys.argv[1:]], prog_name="aiot")
+    except OperatorError as error:
+        print(f"aiot: {error}", file=sys.stderr)
+        sys.exit(EXIT_OPERATOR)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+# -- commands -----------------------------------------------------------------------------------
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        _say(f"pyaiot {__version__}")
+        raise typer.Exit
+
+
+def _broker(settings: Config) -> None:
+    """Run the broker: clients at /ws, gateways at /gw, the page at /.
+
+    It knows the state of every node and gives each client what it asked for.
+    """
+    _run(services.run_broker(settings, _say), settings)
+
+
+def _coap_gateway(settings: Config) -> None:
+    """Run the CoAP gateway: nodes post to its UDP port, the broker hears of them.
+
+    It holds the nodes while there is no broker, and announces them when there is one.
+    """
+    _run(services.run_coap_gateway(settings, _say), settings)
+
+
+def _everything(settings: Config) -> None:
+    """Run everything in one process: broker, page and gateways."""
+    _run(services.run_all(settings, _say), settings)
+
+
+def _demo(settings: Config, nodes: int) -> None:
+    """Run everything and some simulated nodes. Open the URL that it prints."""
+    _run(services.run_demo(settings, nodes, _say), settings, quiet=True)
+
+
+def _node_coap(node: CoapNodeConfig, *, debug: bool) -> None:
+    """Run a simulated CoAP node that behaves like a RIOT board.
+
+    Without a flag for a sensor or actuator it has a temperature and an LED.
+    """
+    if not any(getattr(node, name) for name in _NODE_PARTS):
+        node = msgspec.structs.replace(node, temperature=True, led=True)
+    _run(services.run_node(node, _say), Config(log=config.LogSection(debug=debug)))
+
+
+_NODE_PARTS: Final = tuple(
+    setting.name
+    for setting in config.settings_of(CoapNodeConfig, "node")
+    if setting.default is False and setting.name not in {"confirmable", "separate_source_port"}
+)
+
+
+@app.command("generate-keys")
+def _generate_keys(
+    key_file: Annotated[
+        str, typer.Option("--key-file", help="Where to write them.")
+    ] = config.KEY_FILE,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace keys that are there: all gateways need them.")
+    ] = False,
+) -> None:
+    """Write the key file that broker and gateways share. Nobody else can read it."""
+    path = Path(key_file).expanduser()
+    write_keys(path, generate_keys(), replace=force)
+    _say(f"Keys written to {path}. Copy it to the machines of your gateways.")
+
+
+def _show_config(settings: Config, origins: Mapping[str, str]) -> None:
+    values = {setting.key: setting for setting in config.settings()}
+    width = max(map(len, values))
+    for key, setting in values.items():
+        value = getattr(getattr(settings, setting.section), setting.name)
+        shown = msgspec.json.encode(value).decode()
+        _say(f"{key:<{width}}  {shown:<24}  {origins[key]}")
+
+
+# -- from settings to flags ---------------------------------------------------------------------
+
+
+def _option(setting: Setting, names: Iterable[str]) -> inspect.Parameter:
+    """A keyword parameter that Typer turns into a flag. None: the flag was not given."""
+    bare = setting.type
+    while get_origin(bare) is Annotated:
+        bare = get_args(bare)[0]
+    is_list = get_origin(bare) is tuple
+    type_: Any = list[str] if is_list else bare
+    default = ", ".join(setting.default) if is_list else setting.default
+    shown = "" if default in ("", False, None) else f" (default: {default})"
+    option = typer.Option(*names, help=setting.description + shown, show_default=False)
+    return inspect.Parameter(
+        setting.key.replace(".", "__"),
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[type_ | None, option],
+        default=None,
+    )
+
+
+def _with_options(
+    function: Callable[..., None], options: Iterable[inspect.Parameter], doc: str | None
+) -> Callable[..., None]:
+    parameters = list(options)
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {item.name: item.annotation for item in parameters}
+    function.__doc__ = doc
+    return function
+
+
+_CONFIG_OPTION: Final = inspect.Parameter(
+    "config_file",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Settings file (TOML). (default: ~/.config/pyaiot/config.toml, if it is there)",
+            show_default=False,
+        ),
+    ],
+    default=None,
+)
+_NODES_OPTION: Final = inspect.Parameter(
+    "nodes",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        int, typer.Option("--nodes", min=1, max=500, help="How many simulated nodes.")
+    ],
+    default=4,
+)
+
+
+def _load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config, dict[str, str]]:
+    path = config_file
+    if path is None and "AIOT_CONFIG" in os.environ:
+        path = Path(os.environ["AIOT_CONFIG"])
+    if path is None:
+        default = config.default_file(os.environ)
+        path = default if default.exists() else None
+    flags = {
+        name.replace("__", "."): value for name, value in given.items() if value not in (None, [])
+    }
+    return config.load(path, os.environ, flags)
+
+
+def _add(
+    name: str,
+    run: Callable[..., None],
+    flags: Iterable[Flag],
+    *extra: inspect.Parameter,
+) -> None:
+    """Register a command whose flags are settings."""
+    known = {setting.key: setting for setting in config.settings()}
+
+    def command(config_file: Path | None = None, **given: Any) -> None:
+        arguments = {item.name: given.pop(item.name) for item in extra}
+        run(_load(config_file, given)[0], **arguments)
+
+    options = [_option(known[flag.key], flag.names) for flag in flags]
+    app.command(name)(_with_options(command, [*extra, *options, _CONFIG_OPTION], run.__doc__))
+
+
+_add("run", _everything, _RUN)
+_add("demo", _demo, _RUN, _NODES_OPTION)
+_add("broker", _broker, _BROKER)
+_add("coap-gateway", _coap_gateway, _COAP_GATEWAY)
+
+
+@app.command("config")
+def _config_command(
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="Settings file (TOML).", show_default=False)
+    ] = None,
+    *,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print every setting, its value and its origin.")
+    ] = False,
+) -> None:
+    """Check the settings, or show each with the place that it came from."""
+    settings, origins = _load(config_file, {})
+    if show:
+        _show_config(settings, origins)
+    else:
+        _say("The settings are good. See them with aiot config --show.")
+
+
+def _add_node() -> None:
+    settings = {item.name: item for item in config.settings_of(CoapNodeConfig, "node")}
+    debug = Setting("log", "debug", bool, default=False, description="Log every step.")
+
+    def command(**given: Any) -> None:
+        verbose = bool(given.pop("log__debug"))
+        values = {
+            name.removeprefix("node__"): config.convert(
+                value, settings[name.removeprefix("node__")], "flag"
+            )
+            for name, value in given.items()
+            if value is not None
+        }
+        _node_coap(CoapNodeConfig(**values), debug=verbose)  # type: ignore[arg-type]
+
+    options = [
+        _option(setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items()
+    ]
+    node_app.command("coap")(
+        _with_options(command, [*options, _option(debug, ["--debug"])], _node_coap.__doc__)
+    )
+
+
+_add_node()
+
+# -- a running service --------------------------------------------------------------------------
+
+
+def _run(service: Coroutine[Any, Any, None], settings: Config, *, quiet: bool = False) -> None:
+    """Run until it ends or a signal comes. Raises `OperatorError`; signals end it with code 0."""
+    _set_up_logging(debug=settings.log.debug, quiet=quiet)
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - not on every platform
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        try:
+            runner.run(_until_signal(service))
+        except* OperatorError as errors:
+            raise _first(errors) from None
+
+
+async def _until_signal(service: Coroutine[Any, Any, None]) -> None:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(service, name="service")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OperatorError)  # noqa: S101 - `except*` selected it
+    return error
+
+
+def _set_up_logging(*, debug: bool, quiet: bool) -> None:
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every setting of every service: one value with its default, its limits and its origin.
+
+File < environment (`AIOT_<SECTION>_<NAME>`) < flag. Unknown names are refused.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from pyaiot.errors import OperatorError
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+KEY_FILE: Final = "~/.pyaiot/keys"
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class BrokerSection(_Section, frozen=True, kw_only=True):
+    """The broker and its web side."""
+
+    host: Annotated[
+        str,
+        Meta(description="Address to listen on. Beyond loopback, it needs `insecure`."),
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="TCP port of page, clients and gateways.")] = 8000
+    key_file: Annotated[
+        str, Meta(description="Key file that gateways in other processes share with it.")
+    ] = KEY_FILE
+    flush_interval_ms: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Messages for clients are gathered for so many milliseconds when it is"
+            " busy; 0 gathers those of one turn of the loop.",
+        ),
+    ] = 20.0
+    title: Annotated[str, Meta(max_length=64, description="Title of the page.")] = "Pyaiot"
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Names under which browsers may reach it, next to its addresses."),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Other origins (https://name:port) whose pages may use it."),
+    ] = ()
+    insecure: Annotated[
+        bool,
+        Meta(
+            description="Allow to listen beyond loopback: everybody who reaches the port can then"
+            " see all nodes and command them, and passwords are not asked for."
+        ),
+    ] = False
+
+
+class CoapSection(_Section, frozen=True, kw_only=True):
+    """The CoAP gateway."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="UDP port that nodes post to.")] = 5683
+    interface: Annotated[
+        str, Meta(description="Listen on this network interface only, say `tap0`.")
+    ] = ""
+    silence_limit_s: Annotated[
+        float,
+        Meta(gt=0, description="A node that was silent for so many seconds has left."),
+    ] = 120.0
+    nodes_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="Nodes held at once. One more is refused.")
+    ] = 100_000
+    name: Annotated[
+        str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
+    ] = "coap"
+
+
+class GatewaySection(_Section, frozen=True, kw_only=True):
+    """Where a gateway in a process of its own finds the broker."""
+
+    broker_host: Annotated[str, Meta(description="Host of the broker.")] = "localhost"
+    broker_port: Annotated[Port, Meta(description="TCP port of the broker.")] = 8000
+    broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker (wss://).")] = False
+    key_file: Annotated[str, Meta(description="Key file shared with the broker.")] = KEY_FILE
+
+
+class LogSection(_Section, frozen=True, kw_only=True):
+    """What is logged, to standard error."""
+
+    debug: Annotated[bool, Meta(description="Log every step.")] = False
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. Sections are tables of the TOML file."""
+
+    broker: BrokerSection = BrokerSection()
+    coap: CoapSection = CoapSection()
+    gateway: GatewaySection = GatewaySection()
+    log: LogSection = LogSection()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: where it stands, its type, its default, and what it does."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+    description: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        return f"AIOT_{self.section}_{self.name}".upper()
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting there is, in the order of the classes above."""
+    for section in msgspec.structs.fields(Config):
+        yield from settings_of(section.type, section.name)
+
+
+def settings_of(struct: type[msgspec.Struct], section: str) -> Iterator[Setting]:
+    """The settings of one class whose fields are described with `Meta`."""
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        yield Setting(
+            section, field.name, hints[field.name], field.default, _description(hints[field.name])
+        )
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> tuple[Config, dict[str, str]]:
+    """The settings, and for each key (`section.name`) where its value came from.
+
+    `path` None: the default file, if there is one. Raises `OperatorError` for what is wrong.
+    """
+    known = {setting.key: setting for setting in settings()}
+    values: dict[str, dict[str, object]] = {}
+    origins = dict.fromkeys(known, "default")
+    for source, key, value in (
+        *_from_file(path),
+        *_from_environment(environ, known),
+        *(("flag", key, value) for key, value in flags.items()),
+    ):
+        setting = known.get(key)
+        if setting is None:
+            raise OperatorError(f"{source}: there is no setting {key}.")
+        section = values.setdefault(setting.section, {})
+        section[setting.name] = convert(value, setting, source)
+        origins[key] = source
+    return msgspec.convert(values, Config), origins
+
+
+def convert(value: object, setting: Setting, source: str) -> object:
+    """A value of the setting's type, from text if need be. Raises `OperatorError`."""
+    if isinstance(value, str) and get_origin(_bare(setting.type)) is tuple:
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    try:
+        return msgspec.convert(value, setting.type, strict=False)
+    except msgspec.ValidationError as error:
+        raise OperatorError(f"{source}: {setting.key}: {error}.") from error
+
+
+def default_file(environ: Mapping[str, str]) -> Path:
+    """The settings file that is read when none is named."""
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(  # noqa: PTH118 - may be unset
+        environ.get("HOME", "~"), ".config"
+    )
+    return Path(base).expanduser() / "pyaiot" / "config.toml"
+
+
+def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
+    if path is None:
+        return
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"The settings file {path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise OperatorError(f"The settings file {path} is not TOML: {error}.") from error
+    for section, content in table.items():
+        if not isinstance(content, dict):
+            raise OperatorError(f"{path}: {section} stands outside of a [section].")
+        for name, value in content.items():
+            yield str(path), f"{section}.{name}", value
+
+
+def _from_environment(
+    environ: Mapping[str, str], known: Mapping[str, Setting]
+) -> Iterator[tuple[str, str, object]]:
+    by_variable = {setting.variable: key for key, setting in known.items()}
+    for variable, value in environ.items():
+        if variable in by_variable:
+            yield variable, by_variable[variable], value
+        elif variable.startswith("AIOT_") and variable != "AIOT_CONFIG":
+            raise OperatorError(f"{variable}: there is no such setting.")
+
+
+def _bare(type_: Any) -> Any:
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
+
+
+def _description(type_: Any) -> str:
+    metas = [meta for meta in get_args(type_)[1:] if isinstance(meta, Meta)]
+    return next((meta.description for meta in metas if meta.description), "")

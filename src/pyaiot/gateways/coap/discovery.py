@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a node offers: its links, then the value of each. One discovery at a time for a node."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import aiocoap
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.requests import Requests
+from pyaiot.messages import NAME_LENGTH_MAX
+from pyaiot.protocols.link_format import parse_links
+
+LINKS_MAX: Final = 256
+"""Links of a node that are followed; further ones are left alone."""
+FIRST_ANSWER_S: Final = 4.0
+"""How long a node may take to answer at one address before another is tried."""
+VALUE_LIMIT_S: Final = 5.0
+"""How long a node may take for one value."""
+DISCOVERY_LIMIT_S: Final = 120.0
+"""How long one discovery may take in all. What is known by then counts."""
+DISCOVERIES_MAX: Final = 64
+"""Nodes that are asked at the same time; others wait for their turn."""
+WELL_KNOWN_CORE: Final = "/.well-known/core"
+
+log = logging.getLogger(__name__)
+
+
+class Discovery:
+    """Asks nodes for their resources."""
+
+    def __init__(self, requests: Requests, loop: asyncio.AbstractEventLoop) -> None:
+        self._requests = requests
+        self._loop = loop
+        self._turns = asyncio.Semaphore(DISCOVERIES_MAX)
+
+    async def discover(
+        self,
+        candidates: list[Peer],
+        answers_at: Callable[[Peer], None],
+        value: Callable[[str, str], None],
+    ) -> bool:
+        """Ask the first candidate that answers. Returns whether one did.
+
+        `answers_at` is told of that candidate at once, `value` of each resource and its text.
+        Values come only from answers that say 2.05.
+        """
+        async with self._turns:
+            deadline = self._loop.time() + DISCOVERY_LIMIT_S
+            for peer in candidates:
+                core = await self._get(peer, WELL_KNOWN_CORE, self._loop.time() + FIRST_ANSWER_S)
+                if core is not None:
+                    answers_at(peer)
+                    await self._values(peer, core, value, deadline)
+                    return True
+        return False
+
+    async def answers(self, peer: Peer) -> bool:
+        """Whether a node is there: any answer counts, an error too."""
+        limit = self._loop.time() + FIRST_ANSWER_S
+        return await self._get(peer, WELL_KNOWN_CORE, limit) is not None
+
+    async def _values(
+        self,
+        peer: Peer,
+        core: aiocoap.Message,
+        value: Callable[[str, str], None],
+        deadline: float,
+    ) -> None:
+        if core.code != aiocoap.CONTENT:
+            return
+        try:
+            links = parse_links(core.payload, links_max=LINKS_MAX).links
+        except ProtocolError as error:
+            log.info("%s: its list of resources is wrong: %s", peer.hostinfo, error)
+            return
+        for link in links:
+            path = link.path
+            if path is None or path.startswith("/.well-known/"):
+                continue
+            name = path[1:]
+            if not 0 < len(name) <= NAME_LENGTH_MAX or self._loop.time() >= deadline:
+                continue
+            limit = min(deadline, self._loop.time() + VALUE_LIMIT_S)
+            answer = await self._get(peer, path, limit)
+            text = readable_text(answer)
+            if text is not None:
+                value(name, text)
+
+    async def _get(self, peer: Peer, path: str, deadline: float) -> aiocoap.Message | None:
+        try:
+            return await self._requests.get(peer, path, deadline)
+        except (TimeoutError, aiocoap.error.Error, OSError, ProtocolError) as error:
+            log.debug("%s: GET %s: %r", peer.hostinfo, path, error)
+            return None
+
+
+def readable_text(answer: aiocoap.Message | None) -> str | None:
+    """The text of a 2.05 answer, or None if it is none: an error, or bytes that are no text."""
+    if answer is None or answer.code != aiocoap.CONTENT:
+        return None
+    try:
+        text: str = answer.payload.decode()
+    except UnicodeDecodeError:
+        return None
+    return text.rstrip("\0")

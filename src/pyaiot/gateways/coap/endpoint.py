@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one UDP socket of the CoAP gateway, under aiocoap's stack.
+
+aiocoap's own server context would share a port that is taken (SO_REUSEPORT) and open TCP, TLS
+and WebSocket listeners next to it. This one opens what it is told and nothing else.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+from typing import Any
+
+import aiocoap
+from aiocoap.resource import Site
+from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
+
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.coap.peers import Address
+
+log = logging.getLogger(__name__)
+
+
+class Peer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
+    """An endpoint with its scope: fe80::1 on two interfaces is two peers.
+
+    aiocoap leaves the scope out of the comparison, so that an answer from one interface would
+    end a request to the other.
+    """
+
+    def __hash__(self) -> int:
+        return hash(self.sockaddr)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UDP6EndpointAddress) and self.sockaddr == other.sockaddr
+
+    @property
+    def address(self) -> Address:
+        host, port, _, scope_id = self.sockaddr
+        return Address(plain_host(host), port, scope_id)
+
+    @property
+    def is_this_machine(self) -> bool:
+        """The datagram came from the very address that it was sent to."""
+        return self.pktinfo is not None and self._plainaddress_local() == self.address.host
+
+    def at_port(self, port: int) -> "Peer":
+        """The same machine, reached from the same local address, at another port."""
+        host, _, flow_info, scope_id = self.sockaddr
+        return Peer((host, port, flow_info, scope_id), self.interface, pktinfo=self.pktinfo)
+
+
+class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
+    """aiocoap's transport, with scoped peers."""
+
+    def datagram_msg_received(
+        self, data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
+    ) -> None:
+        pktinfo = _pktinfo(ancdata)
+        try:
+            message = aiocoap.Message.decode(data, Peer(address, self, pktinfo=pktinfo))
+        except (aiocoap.error.UnparsableMessage, ValueError):
+            # Not CoAP: RFC 7252 section 4.2 and 4.3 let it be ignored silently.
+            log.debug("%s sent what is not CoAP", address)
+            return
+        message.direction = aiocoap.message.Direction.INCOMING
+        self._ctx.dispatch_message(message)
+
+
+def _pktinfo(ancdata: list[tuple[int, int, bytes]]) -> bytes | None:
+    for level, kind, data in ancdata:
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            return data
+    return None
+
+
+def plain_host(host: str) -> str:
+    """An address as people write it: no zone, IPv4 not mapped into IPv6."""
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    return str(address.ipv4_mapped or address)
+
+
+async def open_context(host: str, port: int, site: Site, *, interface: str = "") -> aiocoap.Context:
+    """A CoAP context on one UDP port. Raises `OperatorError` if the port cannot be had.
+
+    `interface`: hear and speak on this network interface only.
+    """
+    loop = asyncio.get_running_loop()
+    # A stranger's odd datagram is worth no line in the operator's log.
+    logging.getLogger("coap-gateway").setLevel(logging.ERROR)
+    context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
+    sock = _bind(host, port, interface)
+    try:
+        # How aiocoap's own constructors add a transport; there is no public way to give a socket.
+        await context._append_tokenmanaged_messagemanaged_transport(
+            lambda manager: _Transport._create_transport_endpoint(
+                sock, manager, log=context.log, loop=loop
+            )
+        )
+    except BaseException:
+        sock.close()
+        raise
+    return context
+
+
+def local_address(context: aiocoap.Context) -> tuple[str, int]:
+    """The address and UDP port that the context has, also when it asked for any."""
+    interface = context.request_interfaces[0].token_interface.message_interface
+    host, port = interface.transport.get_extra_info("socket").getsockname()[:2]
+    return host, port
+
+
+async def answers_ping(host: str, port: int, limit_s: float) -> bool:
+    """Whether an endpoint of this machine answers a CoAP ping (RFC 7252 section 4.3)."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+
+    class _Ping(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, _address: Any) -> None:
+            if not answer.done():
+                answer.set_result(data)
+
+        def error_received(self, exc: Exception) -> None:
+            if not answer.done():
+                answer.set_exception(exc)
+
+    host = {"::": "::1"}.get(host, host)
+    transport, _ = await loop.create_datagram_endpoint(_Ping, remote_addr=(host, port))
+    try:
+        # Empty, confirmable, message id 1; the answer is an empty reset of that id.
+        transport.sendto(b"\x40\x00\x00\x01")
+        async with asyncio.timeout(limit_s):
+            return await answer == b"\x70\x00\x00\x01"
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        transport.close()
+
+
+def _bind(host: str, port: int, interface: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        # IPv4 arrives here too, as mapped addresses.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        found = socket.getaddrinfo(
+            host or "::", port, socket.AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_V4MAPPED
+        )
+        sock.bind(found[0][4])
+    except OSError as error:
+        sock.close()
+        if isinstance(error, socket.gaierror):
+            raise OperatorError(f"CoAP cannot listen on {host!r}: {error.strerror}.") from error
+        if error.errno == errno.EADDRINUSE:
+            raise OperatorError(
+                f"UDP port {port} is taken: end the other CoAP server, or choose another port"
+                " with --coap-port."
+            ) from error
+        if error.errno in (errno.ENODEV, errno.EPERM) and interface:
+            raise OperatorError(
+                f"CoAP cannot use the network interface {interface!r}: {error.strerror}."
+            ) from error
+        raise OperatorError(f"CoAP cannot listen on {host} port {port}: {error}.") from error
+    return sock

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which node speaks from which address. Pure; `now` is the loop's time in seconds.
+
+A node is its uid, never its address. `POST /alive` names the uid, `POST /server` does not: its
+readings belong to the uid that last said it was alive at that address.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Generic, NamedTuple, TypeVar
+
+HELD_ADDRESSES_MAX: Final = 256
+"""Addresses without a known uid whose readings are held. Beyond, the oldest is forgotten."""
+HELD_RESOURCES_MAX: Final = 32
+"""Resources held of one such address, the latest reading of each. Others are not held."""
+HELD_LIMIT_S: Final = 60.0
+"""How long readings are held for a uid to come: a node says that it is alive every 30 s."""
+CLAIM_REFUSED_S: Final = 60.0
+"""After a claim was checked and found wrong, further claims are refused unchecked for so long."""
+REFUSED_CLAIMANTS_MAX: Final = 16
+"""Wrong claimants of one uid that are remembered. Beyond, the oldest is checked anew."""
+
+P = TypeVar("P")
+
+
+class Address(NamedTuple):
+    """Where a datagram came from. `host` is for people: IPv4 as such, and without a zone."""
+
+    host: str
+    port: int
+    scope_id: int = 0
+
+
+class Claim(Enum):
+    """What to do when an address says that it is a uid."""
+
+    ACCEPTED = "accepted"
+    CHECK = "check"
+    """Another address is that uid: ask it, then call `move` or `keep`."""
+    CHECKING = "checking"
+    """It is being asked already."""
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class NodeAddress(Generic[P]):
+    """Where a node speaks from (`peer`), and where it answers requests (None: not known yet)."""
+
+    address: Address
+    peer: P
+    answers_at: P | None = None
+    checking: bool = False
+    refused_until: dict[Address, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reading from an address that has no uid yet."""
+
+    resource: str
+    data: str
+    ts: float
+
+
+@dataclass(slots=True)
+class _HeldAt:
+    since: float
+    readings: dict[str, Held] = field(default_factory=dict)
+
+
+class Peers(Generic[P]):
+    """uids ↔ addresses. `P` is whatever the caller needs to send a request there."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, NodeAddress[P]] = {}
+        self._uid_at: dict[Address, str] = {}
+        self._uids_on: dict[tuple[str, int], dict[str, None]] = {}
+        self._held: OrderedDict[Address, _HeldAt] = OrderedDict()
+
+    def get(self, uid: str) -> NodeAddress[P] | None:
+        return self._nodes.get(uid)
+
+    def claim(self, uid: str, address: Address, peer: P, *, now: float) -> Claim:
+        """An address says that it is `uid`."""
+        node = self._nodes.get(uid)
+        if node is None:
+            self._nodes[uid] = NodeAddress(address, peer)
+            self._point(uid, address)
+            return Claim.ACCEPTED
+        if node.address == address:
+            # Of several uids at one address, the one that spoke last gets its readings.
+            self._uid_at[address] = uid
+            return Claim.ACCEPTED
+        if _machine(node.address) == _machine(address):
+            # Another port of the same machine: what a reboot looks like.
+            self.move(uid, address, peer)
+            return Claim.ACCEPTED
+        if node.refused_until.get(address, now) > now:
+            return Claim.REFUSED
+        if node.checking:
+            return Claim.CHECKING
+        node.checking = True
+        return Claim.CHECK
+
+    def move(self, uid: str, address: Address, peer: P) -> None:
+        """The node is at this address now."""
+        node = self._nodes[uid]
+        self._unpoint(uid, node.address)
+        self._nodes[uid] = NodeAddress(address, peer)
+        self._point(uid, address)
+
+    def keep(self, uid: str, claimant: Address, *, now: float) -> None:
+        """The old address answered: the claim was wrong."""
+        node = self._nodes[uid]
+        node.checking = False
+        node.refused_until = {
+            address: until for address, until in node.refused_until.items() if until > now
+        }
+        while len(node.refused_until) >= REFUSED_CLAIMANTS_MAX:
+            del node.refused_until[next(iter(node.refused_until))]
+        node.refused_until[claimant] = now + CLAIM_REFUSED_S
+
+    def forget(self, uid: str) -> None:
+        node = self._nodes.pop(uid, None)
+        if node is not None:
+            self._unpoint(uid, node.address)
+
+    def uid_at(self, address: Address) -> str | None:
+        """Whose readings come from here; the port may be one not seen before."""
+        uid = self._uid_at.get(address)
+        if uid is not None:
+            return uid
+        uids = self._uids_on.get(_machine(address), {})
+        return next(iter(uids)) if len(uids) == 1 else None
+
+    def hold(self, address: Address, reading: Held, *, now: float) -> None:
+        """Keep a reading until the address says who it is, or `HELD_LIMIT_S` is over."""
+        while self._held:
+            oldest, held = next(iter(self._held.items()))
+            if now - held.since < HELD_LIMIT_S and len(self._held) < HELD_ADDRESSES_MAX:
+                break
+            if oldest == address and now - held.since < HELD_LIMIT_S:
+                break
+            del self._held[oldest]
+        held_at = self._held.setdefault(address, _HeldAt(now))
+        readings = held_at.readings
+        if reading.resource in readings or len(readings) < HELD_RESOURCES_MAX:
+            readings[reading.resource] = reading
+
+    def release(self, address: Address, *, now: float) -> list[Held]:
+        """The readings that were held for this address."""
+        held = self._held.pop(address, None)
+        if held is None or now - held.since >= HELD_LIMIT_S:
+            return []
+        return list(held.readings.values())
+
+    def _point(self, uid: str, address: Address) -> None:
+        self._uid_at[address] = uid
+        self._uids_on.setdefault(_machine(address), {})[uid] = None
+
+    def _unpoint(self, uid: str, address: Address) -> None:
+        if self._uid_at.get(address) == uid:
+            del self._uid_at[address]
+        uids = self._uids_on.get(_machine(address), {})
+        uids.pop(uid, None)
+        if not uids:
+            self._uids_on.pop(_machine(address), None)
+            return
+        for other in uids:
+            # Another uid at the same address gets its readings from now on.
+            if self._nodes[other].address == address:
+                self._uid_at.setdefault(address, other)
+
+
+def _machine(address: Address) -> tuple[str, int]:
+    return address.host, address.scope_id

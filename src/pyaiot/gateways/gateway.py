@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all gateways share: the nodes, the link to the broker, and commands with a deadline.
+
+A gateway of a protocol gives a `Device side` (below) and calls `heard`, `reading`, `reset`,
+`left`; the rest is here.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+from pyaiot import __version__
+from pyaiot.errors import LinkLost
+from pyaiot.gateways.nodes import Nodes
+from pyaiot.links import Backoff, Link
+from pyaiot.messages import (
+    Command,
+    FromGateway,
+    Hello,
+    LeftReason,
+    NodeEvent,
+    Problem,
+    Receipt,
+    ReceiptState,
+    ToGateway,
+)
+
+COMMANDS_MAX: Final = 1000
+"""Commands that wait for nodes at once. One more is answered `unreachable`."""
+DETAIL_LENGTH_MAX: Final = 256
+_STEADY_S: Final = 10.0
+"""A link that held so long counts as a success: the next attempt comes soon again."""
+
+log = logging.getLogger(__name__)
+
+GatewayLink: TypeAlias = Link[ToGateway, FromGateway]
+Connect: TypeAlias = Callable[[], Awaitable[GatewayLink]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the device side says of a write."""
+
+    state: ReceiptState
+    detail: str = ""
+
+
+class DeviceSide(Protocol):
+    """The protocol of the devices."""
+
+    async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
+        """Write to a node that is known; `deadline` is the loop's time.
+
+        May be cancelled at the deadline, and must then send nothing more.
+        """
+        ...
+
+
+class Gateway:
+    """The nodes of one protocol, told to one broker."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        protocol: str,
+        nodes: Nodes,
+        loop: asyncio.AbstractEventLoop,
+        unix_time: Callable[[], float],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.nodes = nodes
+        self._hello = Hello(
+            name=name, protocol=protocol, version=__version__, instance=secrets.token_hex(8)
+        )
+        self._loop = loop
+        self.unix_time = unix_time
+        self._backoff = backoff or Backoff()
+        self._link: GatewayLink | None = None
+        self._commands: set[asyncio.Task[None]] = set()
+        self._silence_check = asyncio.Event()
+
+    @property
+    def linked(self) -> bool:
+        return self._link is not None
+
+    # -- what the device side reports ---------------------------------------------------------
+
+    def heard(self, uid: str, bookkeeping: Mapping[str, str]) -> None:
+        """See `Nodes.heard`."""
+        first = not self.nodes
+        self._tell(self.nodes.heard(uid, bookkeeping, now=self._now(), ts=self.unix_time()))
+        if first:
+            self._silence_check.set()
+
+    def reading(self, uid: str, resource: str, data: object, *, ts: float | None = None) -> None:
+        """See `Nodes.reading`. `ts` if it was received earlier than now."""
+        now, ts = self._now(), self.unix_time() if ts is None else ts
+        self._tell(self.nodes.reading(uid, resource, data, now=now, ts=ts))
+
+    def take_turn(self, uid: str) -> None:
+        """See `Nodes.take_turn`."""
+        self.nodes.take_turn(uid, now=self._now())
+
+    def reset(self, uid: str) -> None:
+        """See `Nodes.reset`."""
+        self._tell(self.nodes.reset(uid, ts=self.unix_time()))
+
+    def left(self, uid: str, reason: LeftReason) -> None:
+        """See `Nodes.left`."""
+        self._tell(self.nodes.left(uid, reason, ts=self.unix_time()))
+
+    # -- tasks of a running gateway -------------------------------------------------------------
+
+    async def expire_silent_nodes(self, lost: Callable[[str], None]) -> None:
+        """Runs until cancelled. `lost` is told of each node that fell silent."""
+        while True:
+            self._silence_check.clear()
+            due = self.nodes.next_silence()
+            if due is None:
+                await self._silence_check.wait()
+                continue
+            await asyncio.sleep(max(0.0, due - self._now()))
+            events = self.nodes.silent(now=self._now(), ts=self.unix_time())
+            self._tell(events)
+            for event in events:
+                lost(event.uid)
+
+    async def keep_linked(self, connect: Connect, device_side: DeviceSide) -> None:
+        """Runs until cancelled: connects to the broker, again and again, and serves the link."""
+        reported = ""
+        while True:
+            started_at = self._now()
+            try:
+                link = await connect()
+                log.info("%s: linked to the broker", self._hello.name)
+                reported = ""
+                await self._serve(link, device_side)
+            except LinkLost as lost:
+                # Said once for each reason, however often it is tried.
+                if str(lost) != reported:
+                    reported = str(lost)
+                    log.warning("%s: no broker: %s; trying again", self._hello.name, lost)
+            if self._now() - started_at >= _STEADY_S:
+                self._backoff.reset()
+            await asyncio.sleep(self._backoff.next_s())
+
+    async def _serve(self, link: GatewayLink, device_side: DeviceSide) -> None:
+        def received(messages: Sequence[ToGateway]) -> None:
+            for message in messages:
+                match message:
+                    case Command():
+                        self._start(message, device_side)
+                    case Problem(detail=detail):
+                        log.warning("%s: the broker refused: %s", self._hello.name, detail)
+
+        link.send(self._hello)
+        for event in self.nodes.everything():
+            link.send(event)
+        self._link = link
+        try:
+            await link.run(received)
+        finally:
+            self._link = None
+
+    def _tell(self, events: Iterable[NodeEvent]) -> None:
+        # Without a link nothing is lost: everything is announced when there is one again.
+        if self._link is not None:
+            for event in events:
+                self._link.send(event)
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def _start(self, command: Command, device_side: DeviceSide) -> None:
+        if len(self._commands) >= COMMANDS_MAX:
+            detail = f"{COMMANDS_MAX} commands are waiting here already"
+            self._answer(command, Outcome("unreachable", detail), self._now())
+            return
+        task = self._loop.create_task(
+            self._execute(command, device_side), name=f"command {command.id}"
+        )
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    async def _execute(self, command: Command, device_side: DeviceSide) -> None:
+        started_at = self._now()
+        deadline = started_at + command.timeout_s
+        if command.uid not in self.nodes:
+            outcome = Outcome("unknown", "the gateway does not know this node")
+        else:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    outcome = await device_side.write(
+                        command.uid, command.resource, command.payload, deadline
+                    )
+            except TimeoutError:
+                outcome = Outcome("timeout", f"no answer in {command.timeout_s:g} s")
+        self._answer(command, outcome, started_at)
+
+    def _answer(self, command: Command, outcome: Outcome, started_at: float) -> None:
+        if self._link is not None:
+            self._link.send(
+                Receipt(
+                    id=command.id,
+                    state=outcome.state,
+                    detail=outcome.detail[:DETAIL_LENGTH_MAX],
+                    elapsed_ms=round((self._now() - started_at) * 1000, 3),
+                )
+            )
+
+    async def end_commands(self) -> None:
+        """Cancel the commands that still wait, when the gateway ends."""
+        tasks = list(self._commands)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _now(self) -> float:
+        return self._loop.time()

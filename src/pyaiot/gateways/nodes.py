@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The nodes of one gateway: who is there, what they last said, who fell silent. Pure.
+
+`now` is the loop's time in seconds (for durations), `ts` is Unix time in seconds (for people).
+What comes back are the messages that the broker must hear.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pyaiot.errors import Refused, TooFast
+from pyaiot.limits import RateLimit
+from pyaiot.messages import (
+    LeftReason,
+    NodeAppeared,
+    NodeEvent,
+    NodeLeft,
+    NodeReset,
+    Reading,
+    check_name,
+    check_uid,
+    check_value,
+)
+from pyaiot.readings import read_quantity
+
+RESOURCES_MAX: Final = 256
+"""Resources of one node, without the gateway's own. One more is refused."""
+READINGS_PER_S: Final = 20.0
+READINGS_BURST: Final = 100.0
+"""Readings of one node, sustained and at once. Those above are refused with `TooFast`."""
+BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
+"""Resources that the gateway itself tells of a node. A device may not send such names."""
+
+
+class Node:
+    """A node as its gateway knows it."""
+
+    __slots__ = ("appeared", "bookkeeping", "heard_at", "rate", "readings", "uid")
+
+    def __init__(self, appeared: NodeAppeared, bookkeeping: dict[str, Reading], now: float) -> None:
+        self.uid = appeared.uid
+        self.appeared = appeared
+        self.bookkeeping = bookkeeping
+        self.readings: dict[str, Reading] = {}
+        self.heard_at = now
+        self.rate = RateLimit(per_s=READINGS_PER_S, burst=READINGS_BURST, now=now)
+
+
+class Nodes:
+    """The nodes, the one that was silent longest first."""
+
+    def __init__(self, *, silence_limit_s: float | None, nodes_max: int) -> None:
+        """`silence_limit_s` None: the end of the node's connection says that it left."""
+        self._by_uid: OrderedDict[str, Node] = OrderedDict()
+        self._silence_limit_s = silence_limit_s
+        self._nodes_max = nodes_max
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._by_uid
+
+    def get(self, uid: str) -> Node | None:
+        return self._by_uid.get(uid)
+
+    def heard(
+        self, uid: str, bookkeeping: Mapping[str, str], *, now: float, ts: float
+    ) -> list[NodeEvent]:
+        """A sign of life. `bookkeeping` is what the gateway knows of the node, say its address.
+
+        Raises `ProtocolError` for a uid that cannot be, `Refused` when there are too many nodes.
+        """
+        events: list[NodeEvent] = []
+        node = self._by_uid.get(uid)
+        if node is None:
+            check_uid(uid)
+            if len(self._by_uid) >= self._nodes_max:
+                raise Refused(f"this gateway holds at most {self._nodes_max} nodes")
+            node = Node(NodeAppeared(uid=uid, ts=ts), {}, now)
+            self._by_uid[uid] = node
+            events.append(node.appeared)
+        node.heard_at = now
+        self._by_uid.move_to_end(uid)
+        for resource, text in bookkeeping.items():
+            known = node.bookkeeping.get(resource)
+            if known is None or known.data != text:
+                reading = Reading(uid=uid, resource=resource, data=text, ts=ts)
+                node.bookkeeping[resource] = reading
+                events.append(reading)
+        return events
+
+    def take_turn(self, uid: str, *, now: float) -> None:
+        """Count a reading that the node sends on its own. Raises `TooFast`, `KeyError`."""
+        wait_s = self._by_uid[uid].rate.take(now)
+        if wait_s:
+            raise TooFast(
+                f"a node sends at most {READINGS_PER_S:.0f} readings a second",
+                retry_after_s=wait_s,
+            )
+
+    def reading(
+        self, uid: str, resource: str, data: object, *, now: float, ts: float
+    ) -> list[NodeEvent]:
+        """A reading of a node that is known.
+
+        Raises `KeyError` if it is not, `ProtocolError` for a name or value that cannot be,
+        `Refused` for a name of ours or one resource too many.
+        """
+        node = self._by_uid[uid]
+        check_name(resource, "resource")
+        check_value(data)
+        if resource in BOOKKEEPING:
+            raise Refused(f"the resource {resource} is the gateway's own")
+        if resource not in node.readings and len(node.readings) >= RESOURCES_MAX:
+            raise Refused(f"a node has at most {RESOURCES_MAX} resources")
+        quantity = read_quantity(data, resource)
+        reading = Reading(
+            uid=uid,
+            resource=resource,
+            data=data,
+            ts=ts,
+            number=quantity.number if quantity else None,
+            unit=quantity.unit if quantity else "",
+        )
+        node.readings[resource] = reading
+        node.heard_at = now
+        self._by_uid.move_to_end(uid)
+        return [reading]
+
+    def reset(self, uid: str, *, ts: float) -> list[NodeEvent]:
+        """The node rebooted: its values are forgotten, what the gateway knows is told anew."""
+        node = self._by_uid.get(uid)
+        if node is None:
+            return []
+        node.readings.clear()
+        return [NodeReset(uid=uid, ts=ts), *node.bookkeeping.values()]
+
+    def left(self, uid: str, reason: LeftReason, *, ts: float) -> list[NodeEvent]:
+        if self._by_uid.pop(uid, None) is None:
+            return []
+        return [NodeLeft(uid=uid, ts=ts, reason=reason)]
+
+    def silent(self, *, now: float, ts: float) -> list[NodeEvent]:
+        """The nodes that were silent for the limit have left."""
+        events: list[NodeEvent] = []
+        if self._silence_limit_s is not None:
+            while self._by_uid:
+                node = next(iter(self._by_uid.values()))
+                if now - node.heard_at < self._silence_limit_s:
+                    break
+                events += self.left(node.uid, "silent", ts=ts)
+        return events
+
+    def next_silence(self) -> float | None:
+        """The loop's time at which the next node may have been silent for too long."""
+        if self._silence_limit_s is None or not self._by_uid:
+            return None
+        return next(iter(self._by_uid.values())).heard_at + self._silence_limit_s
+
+    def everything(self) -> Iterator[NodeEvent]:
+        """What a broker must hear that knows nothing."""
+        for node in self._by_uid.values():
+            yield node.appeared
+            yield from node.bookkeeping.values()
+            yield from node.readings.values()

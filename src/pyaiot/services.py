@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds the real objects from a config and runs them: one function for each command."""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
+from pyaiot.config import KEY_FILE, BrokerSection, CoapSection, Config, GatewaySection
+from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
+from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.gateways.coap.gateway import CoapGateway
+from pyaiot.gateways.gateway import Connect, Gateway, GatewayLink
+from pyaiot.gateways.nodes import Nodes
+from pyaiot.links import MemoryLink, connect_gateway
+from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
+from pyaiot.web.app import Check, WebApp
+
+WEB_CLOSE_LIMIT_S: Final = 0.5
+"""How long requests in flight may take when the broker ends."""
+DEMO_PATIENCE_S: Final = 15.0
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+"""Tells the operator something, on standard output."""
+
+
+async def run_broker(config: Config, say: Say) -> None:
+    """`aiot broker`: the broker alone. Gateways come over WebSocket."""
+    tokens = TokenCheck(load_keys(_path(config.broker.key_file)), time.time)
+    broker = _broker(config.broker)
+    async with _web(config.broker, broker, tokens, {}) as url:
+        say(f"Broker: {url}  (Ctrl+C ends it)")
+        await asyncio.Future()
+
+
+async def run_coap_gateway(config: Config, say: Say) -> None:
+    """`aiot coap-gateway`: the CoAP gateway alone, linked to a broker over WebSocket."""
+    keys = load_keys(_path(config.gateway.key_file))
+    coap = await _coap_gateway(config.coap)
+    say(f"CoAP gateway: UDP port {coap.port}  (Ctrl+C ends it)")
+    async with aiohttp.ClientSession() as session:
+        await coap.run(_connect_by_websocket(session, config.gateway, keys))
+
+
+async def run_all(config: Config, say: Say) -> None:
+    """`aiot run`: broker and gateways in one process, over links in memory."""
+    tokens = _optional_tokens(config.broker)
+    broker = _broker(config.broker)
+    coap = await _coap_gateway(config.coap)
+    async with asyncio.TaskGroup() as tasks:
+        coap_service = tasks.create_task(
+            coap.run(_connect_in_memory(broker, tasks)), name="coap gateway"
+        )
+        checks = {"coap-gateway": _linked(coap)}
+        async with _web(config.broker, broker, tokens, checks) as url:
+            say(f"Pyaiot: {url}  CoAP: UDP port {coap.port}  (Ctrl+C ends it)")
+            await coap_service
+
+
+async def run_demo(config: Config, node_count: int, say: Say) -> None:
+    """`aiot demo`: everything and some simulated nodes, each over its real sockets."""
+    keys = generate_keys()
+    broker = _broker(config.broker)
+    coap = await _coap_gateway(config.coap)
+    async with (
+        _web(
+            config.broker, broker, TokenCheck(keys, time.time), {"coap-gateway": _linked(coap)}
+        ) as url,
+        aiohttp.ClientSession() as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        host, port = _host_and_port(url)
+        section = GatewaySection(broker_host=host, broker_port=port)
+        tasks.create_task(
+            coap.run(_connect_by_websocket(session, section, keys)), name="coap gateway"
+        )
+        for node in demo_nodes(node_count, coap.port):
+            tasks.create_task(run_coap_node(node), name=f"node {node.name}")
+        await _first_node_visible(session, url)
+        say(f"Pyaiot shows {node_count} simulated nodes at {url}  (Ctrl+C ends it)")
+
+
+async def run_node(config: CoapNodeConfig, say: Say) -> None:
+    """`aiot node coap`: one simulated node."""
+    say(
+        f"Node {config.name or config.uid} speaks CoAP to"
+        f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
+    )
+    await run_coap_node(config)
+
+
+def demo_nodes(count: int, gateway_port: int) -> list[CoapNodeConfig]:
+    """Simulated nodes with different resources; the same ones at each start."""
+    kinds: Sequence[dict[str, object]] = (
+        {"name": "Weather station", "temperature": True, "pressure": True, "humidity": True},
+        {"name": "Desk lamp", "led": True, "illuminance": True},
+        {"name": "Robot", "robot": True, "led": True, "imu": True, "position": True},
+        {"name": "Script box", "js": True, "led": True, "temperature": True},
+    )
+    rng = random.Random(5683)  # noqa: S311 - uids of a demo are no secret
+    return [
+        CoapNodeConfig(
+            uid=f"{rng.getrandbits(60):015X}",
+            gateway_port=gateway_port,
+            host="127.0.0.1",
+            period_s=2.0,
+            **kinds[index % len(kinds)],  # type: ignore[arg-type]
+        )
+        for index in range(count)
+    ]
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+def _broker(section: BrokerSection) -> Broker:
+    return Broker(
+        flush_interval_s=section.flush_interval_ms / 1000,
+        timer=asyncio.get_running_loop(),
+        unix_time=time.time,
+    )
+
+
+async def _coap_gateway(section: CoapSection) -> CoapGateway:
+    gateway = Gateway(
+        name=section.name,
+        protocol="CoAP",
+        nodes=Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
+        loop=asyncio.get_running_loop(),
+        unix_time=time.time,
+    )
+    coap = await CoapGateway.open(gateway, section.host, section.port, interface=section.interface)
+    if not is_loopback(section.host):
+        log.warning(
+            "UDP port %d is open to the network: every device that reaches it can announce nodes"
+            " and post readings",
+            coap.port,
+        )
+    return coap
+
+
+@asynccontextmanager
+async def _web(
+    section: BrokerSection,
+    broker: Broker,
+    tokens: TokenCheck | None,
+    checks: dict[str, Check],
+) -> AsyncIterator[str]:
+    """Serve the web side; the URL of the page is given. Raises `OperatorError`."""
+    if not is_loopback(section.host):
+        if not section.insecure:
+            raise OperatorError(
+                f"The broker would listen on {section.host}, beyond this machine, where everybody"
+                " could see and command all nodes: if that is meant, say --insecure."
+            )
+        log.warning(
+            "TCP port %d is open to the network: everybody who reaches it sees and commands all"
+            " nodes",
+            section.port,
+        )
+    app = WebApp(
+        broker,
+        tokens=tokens,
+        title=section.title,
+        allowed_hosts=frozenset(section.allowed_hosts),
+        allowed_origins=frozenset(section.allowed_origins),
+        checks=checks,
+    )
+    runner = web.AppRunner(app.app, access_log=None, shutdown_timeout=WEB_CLOSE_LIMIT_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, section.host, section.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise OperatorError(
+                    f"TCP port {section.port} is taken: end the other server, or choose another"
+                    " port with --web-port."
+                ) from error
+            raise OperatorError(
+                f"The broker cannot listen on {section.host} port {section.port}: {error}."
+            ) from error
+        host, port = runner.addresses[0][:2]
+        yield f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    finally:
+        await app.sockets.close_all()
+        await runner.cleanup()
+
+
+def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
+    async def connect() -> GatewayLink:
+        gateway_end, broker_end = MemoryLink.pair()
+        tasks.create_task(
+            broker.serve_gateway(broker_end, identity="in this process", acknowledges=True),
+            name="link to a gateway in this process",
+        )
+        return gateway_end
+
+    return connect
+
+
+def _connect_by_websocket(
+    session: aiohttp.ClientSession, section: GatewaySection, keys: Keys
+) -> Connect:
+    scheme = "wss" if section.broker_ssl else "ws"
+    host = f"[{section.broker_host}]" if ":" in section.broker_host else section.broker_host
+    url = f"{scheme}://{host}:{section.broker_port}/gw"
+
+    async def connect() -> GatewayLink:
+        return await connect_gateway(session, url, mint_token(keys))
+
+    return connect
+
+
+def _linked(coap: CoapGateway) -> Check:
+    async def check() -> str:
+        if not coap.gateway.linked:
+            return "not linked to the broker"
+        return "" if await coap.answers() else "does not answer on its UDP port"
+
+    return check
+
+
+def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
+    """Without a key file nobody from outside may speak; a file that was named must be there."""
+    path = _path(section.key_file)
+    if section.key_file == KEY_FILE and not path.exists():
+        log.info("no key file %s: gateways of other processes are not let in", path)
+        return None
+    return TokenCheck(load_keys(path), time.time)
+
+
+async def _first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
+    """Wait, as a page does, until the broker shows a node. Raises `OperatorError`."""
+    try:
+        async with (
+            asyncio.timeout(DEMO_PATIENCE_S),
+            session.ws_connect(url + "ws", protocols=(SUBPROTOCOL,)) as socket,
+        ):
+            await socket.send_str(encode(Join(data="client")).decode())
+            async for frame in socket:
+                if any(isinstance(item, NodeAppeared) for item in decode_to_client(frame.data)):
+                    return
+    except TimeoutError as error:
+        raise OperatorError(
+            f"No simulated node appeared in {DEMO_PATIENCE_S:.0f} s: is UDP on this machine's"
+            " loopback filtered?"
+        ) from error
+    raise LinkLost("the broker ended")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address that a service listens on."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The web side of the broker: the page, the WebSockets, and whether all is well."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+
+from aiohttp import web
+
+from pyaiot import __version__
+from pyaiot.broker.broker import Broker, round_trip
+from pyaiot.broker.keys import TokenCheck
+from pyaiot.web.guard import guard
+from pyaiot.web.page import add_page_routes
+from pyaiot.web.sockets import Sockets
+
+Check: TypeAlias = Callable[[], Awaitable[str]]
+"""A round trip through a part of the system. Returns what is wrong, or nothing."""
+
+
+class WebApp:
+    """The aiohttp application of a broker."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        tokens: TokenCheck | None,
+        title: str,
+        allowed_hosts: frozenset[str] = frozenset(),
+        allowed_origins: frozenset[str] = frozenset(),
+        checks: Mapping[str, Check] | None = None,
+    ) -> None:
+        """`checks` are asked by `/readyz`, next to the broker's own."""
+        self._broker = broker
+        self._checks = dict(checks or {})
+        self.sockets = Sockets(broker, tokens)
+        self.refused_requests = 0
+        """Requests of foreign origins or names."""
+        self.app = web.Application(
+            middlewares=[guard(allowed_hosts, allowed_origins, self._refused)]
+        )
+        self.app.router.add_get("/ws", self.sockets.client)
+        self.app.router.add_get("/gw", self.sockets.gateway)
+        self.app.router.add_get("/healthz", self._healthz)
+        self.app.router.add_get("/readyz", self._readyz)
+        add_page_routes(self.app, title=title)
+
+    def _refused(self) -> None:
+        self.refused_requests += 1
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        """Alive: the loop turns, and answers."""
+        return web.json_response({"status": "ok", "version": __version__})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        """Ready: a round trip through every part came back."""
+        parts = {"broker": await round_trip(self._broker)}
+        for name, check in self._checks.items():
+            parts[name] = await check()
+        wrong = any(parts.values())
+        return web.json_response(
+            {
+                "status": "unready" if wrong else "ready",
+                "parts": {name: problem or "ok" for name, problem in parts.items()},
+            },
+            status=503 if wrong else 200,
+        )

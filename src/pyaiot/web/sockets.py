@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The WebSocket doors of the broker: `/ws` for clients, `/gw` for gateways (PROTOCOLS 1 and 2)."""
+
+import asyncio
+import contextlib
+import logging
+import struct
+import time
+from collections.abc import Callable
+from typing import Final, cast
+
+import aiohttp
+from aiohttp import hdrs, web
+
+from pyaiot import legacy, messages
+from pyaiot.broker.broker import CLIENTS_MAX, Broker
+from pyaiot.broker.client import Client
+from pyaiot.broker.keys import TokenCheck
+from pyaiot.errors import ProtocolError
+from pyaiot.limits import RateLimit
+from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
+from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL
+
+CLOSE_REASON_MAX: Final = 123
+"""Bytes of a close reason (RFC 6455 section 5.5)."""
+CLOSE_LIMIT_S: Final = 2.0
+"""A peer that does not answer a close for so long is cut off."""
+
+log = logging.getLogger(__name__)
+
+
+class TransportSink:
+    """The socket of a client. Frames are made elsewhere and written as they are.
+
+    aiohttp writes pings, pongs and closes to the same transport; each write is whole frames.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self.write = transport.write
+        self.buffered = transport.get_write_buffer_size
+
+    def close(self, code: int, reason: str) -> None:
+        body = struct.pack("!H", code) + cut(reason)
+        # FIN and opcode 8; a body below 126 bytes has a length of one byte (section 5.5).
+        self._transport.write(bytes((0x88, len(body))) + body)
+        self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
+
+
+class Sockets:
+    """The handlers of `/ws` and `/gw`, and what was refused at them."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        tokens: TokenCheck | None,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        """`tokens` None: no gateway from outside may speak."""
+        self._broker = broker
+        self._tokens = tokens
+        self._unix_time = unix_time
+        self._open: set[web.WebSocketResponse] = set()
+        self._log_rate = RateLimit(per_s=0.2, burst=5, now=0.0)
+        self.refused_clients = 0
+        """Clients closed for what they said, or not let in."""
+        self.refused_gateways = 0
+        """Gateways without a good token, and messages of gateways that were wrong."""
+
+    async def client(self, request: web.Request) -> web.StreamResponse:
+        """`GET /ws`."""
+        if len(self._broker.fanout.clients) >= CLIENTS_MAX:
+            self.refused_clients += 1
+            raise web.HTTPServiceUnavailable(text=f"{CLIENTS_MAX} clients are connected already\n")
+        socket = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,),
+            heartbeat=HEARTBEAT_S,
+            timeout=CLOSE_LIMIT_S,
+            max_msg_size=FRAME_SIZE_MAX,
+            # One frame is made for all clients: there is no state of a compressor to share.
+            compress=False,
+            decode_text=False,
+        )
+        await socket.prepare(request)
+        # uvloop's transports are no subclass of it, and have all of its methods.
+        transport = cast("asyncio.Transport | None", request.transport)
+        if transport is None or transport.is_closing():
+            return socket
+        extended = socket.ws_protocol == SUBPROTOCOL
+        sink = TransportSink(transport, asyncio.get_running_loop())
+        client = self._broker.client_connected(sink, extended=extended)
+        self._open.add(socket)
+        try:
+            await self._serve_client(socket, client)
+        finally:
+            self._open.discard(socket)
+            self._broker.client_left(client)
+        return socket
+
+    async def _serve_client(self, socket: web.WebSocketResponse, client: Client) -> None:
+        async for frame in socket:
+            if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                continue
+            try:
+                if client.extended:
+                    for message in messages.decode_from_client(frame.data):
+                        self._broker.from_client(client, message)
+                else:
+                    self._broker.from_client(client, legacy.decode_from_client(frame.data))
+            except ProtocolError as error:
+                self.refused_clients += 1
+                client.closed = True
+                self._log("a client was closed: %s", error)
+                await self._close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
+                return
+
+    async def gateway(self, request: web.Request) -> web.StreamResponse:
+        """`GET /gw`. Without a good token: 401."""
+        offered = [
+            word.strip()
+            for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
+            for word in header.split(",")
+        ]
+        token = offered[offered.index("token") + 1 :][:1] if "token" in offered else []
+        if self._tokens is None or not token or not self._tokens.accept(token[0]):
+            self.refused_gateways += 1
+            self._log("a gateway at %s was refused: its token is not good", request.remote)
+            raise web.HTTPUnauthorized(
+                text="A gateway needs a token made with the key file of this broker.\n",
+                headers={hdrs.WWW_AUTHENTICATE: 'Token realm="gateway"'},
+            )
+        socket = web.WebSocketResponse(
+            # Legacy gateways offer `token` alone, and a strict client wants it echoed.
+            protocols=(SUBPROTOCOL, "token"),
+            heartbeat=HEARTBEAT_S,
+            timeout=CLOSE_LIMIT_S,
+            max_msg_size=FRAME_SIZE_MAX,
+            compress=False,
+            decode_text=False,
+        )
+        await socket.prepare(request)
+        extended = socket.ws_protocol == SUBPROTOCOL
+        codec: BrokerCodec | LegacyBrokerCodec
+        if extended:
+            codec = BrokerCodec(self._wrong_message)
+        else:
+            codec = LegacyBrokerCodec(self._wrong_message, self._unix_time)
+        link = WebSocketLink(socket, codec)
+        self._open.add(socket)
+        try:
+            await self._broker.serve_gateway(link, identity="legacy", acknowledges=extended)
+        finally:
+            self._open.discard(socket)
+        return socket
+
+    async def close_all(self) -> None:
+        """Tell everybody that the broker goes away, and wait `CLOSE_LIMIT_S` at the most."""
+        closing = [
+            self._close(socket, aiohttp.WSCloseCode.GOING_AWAY, "the broker ends")
+            for socket in list(self._open)
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _close(self, socket: web.WebSocketResponse, code: int, reason: str) -> None:
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await socket.close(code=code, message=cut(reason))
+
+    def _wrong_message(self, problem: str) -> None:
+        self.refused_gateways += 1
+        self._log("a message of a gateway was refused: %s", problem)
+
+    def _log(self, text: str, detail: object) -> None:
+        if self._log_rate.take(asyncio.get_running_loop().time()) == 0:
+            log.warning(text, detail)
+
+
+def cut(reason: str) -> bytes:
+    """The bytes of a close reason, cut between characters."""
+    return reason.encode(errors="replace")[:CLOSE_REASON_MAX].decode(errors="ignore").encode()
