@@ -131,6 +131,8 @@ def _broker(section: BrokerSection) -> Broker:
         flush_interval_s=section.flush_interval_ms / 1000,
         timer=asyncio.get_running_loop(),
         unix_time=time.time,
+        # uvloop's own time has a resolution of a millisecond, and a receipt tells its own.
+        clock=time.monotonic,
     )
 
 

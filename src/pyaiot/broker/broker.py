@@ -18,6 +18,7 @@ from pyaiot.messages import (
     Command,
     FromClient,
     FromGateway,
+    GatewayState,
     Hello,
     Join,
     Subscribe,
@@ -35,11 +36,18 @@ class Broker:
     """Moves what the router decides. Everything here happens on one loop; nothing waits."""
 
     def __init__(
-        self, *, flush_interval_s: float, timer: Timer, unix_time: Callable[[], float]
+        self,
+        *,
+        flush_interval_s: float,
+        timer: Timer,
+        unix_time: Callable[[], float],
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        """`clock` measures durations; the loop's own, unless one is given that is finer."""
         self.router = Router()
         self.fanout = Fanout(flush_interval_s=flush_interval_s, timer=timer, unix_time=unix_time)
         self._timer = timer
+        self._clock = clock or timer.time
         self._unix_time = unix_time
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._gateway_count = 0
@@ -58,22 +66,20 @@ class Broker:
                 gateway, identity=identity, acknowledges=acknowledges, ts=self._unix_time()
             )
         )
-        log.info("gateway %d (%s) connected", gateway, identity)
+        log.debug("gateway link %d (%s) is up", gateway, identity)
 
         def received(messages: Sequence[FromGateway]) -> None:
-            now, ts = self._timer.time(), self._unix_time()
+            now, ts = self._clock(), self._unix_time()
             for message in messages:
                 self._deliver(router.from_gateway(gateway, message, now=now, ts=ts))
 
         try:
             await link.run(received)
         except LinkLost as lost:
-            log.info("gateway %d (%s) lost: %s", gateway, identity, lost)
+            log.debug("gateway link %d (%s) is lost: %s", gateway, identity, lost)
         finally:
             del self._links[gateway]
-            self._deliver(
-                router.gateway_lost(gateway, now=self._timer.time(), ts=self._unix_time())
-            )
+            self._deliver(router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))
 
     def client_connected(self, sink: Sink, *, extended: bool) -> Client:
         """A client that hears everything from now on. End it with `client_left`."""
@@ -97,7 +103,7 @@ class Broker:
             case Subscribe():
                 client.subscribe(message)
             case Command():
-                now = self._timer.time()
+                now = self._clock()
                 self._deliver(self.router.from_client(client.id, message, now=now))
 
     def client_left(self, client: Client) -> None:
@@ -107,7 +113,9 @@ class Broker:
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             match delivery:
-                case ToAll():
+                case ToAll(message=message):
+                    if isinstance(message, GatewayState):
+                        log.info("gateway %s: %s", message.name, message.state)
                     self.fanout.publish(delivery)
                 case ToOneClient(message=message, client=client):
                     self.fanout.send(client, message)
@@ -126,7 +134,7 @@ class Broker:
 
     def _expire(self) -> None:
         self._expiry_due = False
-        self._deliver(self.router.expire(self._timer.time()))
+        self._deliver(self.router.expire(self._clock()))
         self._watch_commands()
 
 
