@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scripts of the first minute: which Python, which environment, what when it cannot be."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RECORD = "pyaiot-environment.txt"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What the scripts look at of a checkout, in a folder with a space in its name."""
+    folder = tmp_path / "my checkout"
+    for name in ("scripts", "requirements"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "src" / "pyaiot").mkdir(parents=True)
+    for name in ("pyproject.toml", "src/pyaiot/__init__.py"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def environment_module(checkout: Path) -> ModuleType:
+    path = checkout / "scripts" / "environment.py"
+    spec = importlib.util.spec_from_file_location("environment", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_ready(checkout: Path, kind: str, folder: str = ".venv") -> None:
+    """An environment that looks as if `kind` was installed: the interpreter and the record."""
+    place = checkout / folder
+    (place / "bin").mkdir(parents=True)
+    (place / "bin" / "python").symlink_to(sys.executable)
+    lines = [f"python {platform.python_version()}", environment_module(checkout).fingerprint(kind)]
+    (place / RECORD).write_text("\n".join(lines))
+
+
+def setup(
+    checkout: Path, kind: str, *command: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """`scripts/setup kind command`, from another folder, where pip can reach nothing."""
+    bare = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
+    offline = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "HOME": str(checkout.parent)}
+    return subprocess.run(
+        [str(checkout / "scripts" / "setup"), kind, *command],
+        cwd=checkout.parent,
+        env={**bare, **offline, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_ready_environment_is_used_as_it_is(checkout: Path) -> None:
+    make_ready(checkout, "run")
+    result = setup(checkout, "run", "sh", "-c", 'echo "$VIRTUAL_ENV"; command -v python')
+    place = checkout / ".venv"
+    assert result.stdout.splitlines() == [str(place), str(place / "bin" / "python")]
+    assert result.stderr == ""
+
+
+def test_command_gets_its_arguments_as_they_are(checkout: Path) -> None:
+    make_ready(checkout, "run")
+    result = setup(checkout, "run", "printf", "%s|", "a b", "", "*")
+    assert result.stdout == "a b||*|"
+
+
+def test_exit_code_is_that_of_the_command(checkout: Path) -> None:
+    make_ready(checkout, "run")
+    assert setup(checkout, "run", "sh", "-c", "exit 7").returncode == 7
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements/run.txt", "pyproject.toml", "src/pyaiot/__init__.py"]
+)
+def test_changed_source_of_the_environment_makes_it_unready(checkout: Path, name: str) -> None:
+    make_ready(checkout, "run")
+    (checkout / name).write_text((checkout / name).read_text() + "\n")
+    module = environment_module(checkout)
+    assert not module.is_ready(checkout / ".venv", "run")
+
+
+def test_moved_checkout_has_no_ready_environment(checkout: Path) -> None:
+    make_ready(checkout, "run")
+    moved = checkout.rename(checkout.with_name("moved"))
+    assert not environment_module(moved).is_ready(moved / ".venv", "run")
+
+
+def test_environment_for_the_demo_is_not_one_for_the_tests(checkout: Path) -> None:
+    make_ready(checkout, "run")
+    module = environment_module(checkout)
+    assert module.is_ready(checkout / ".venv", "run")
+    assert not module.is_ready(checkout / ".venv", "dev")
+
+
+def test_environment_whose_python_is_gone_is_not_ready(checkout: Path) -> None:
+    make_ready(checkout, "run")
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(checkout / "gone")
+    assert not environment_module(checkout).is_ready(checkout / ".venv", "run")
+
+
+def test_foreign_environment_is_left_alone(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    module = environment_module(checkout)
+    assert module.environment_folder() == checkout / ".venv-pyaiot"
+    make_ready(checkout, "run", ".venv-pyaiot")
+    assert setup(checkout, "run", "true").returncode == 0
+    assert list((checkout / ".venv").iterdir()) == []
+
+
+def test_environment_is_in_the_cache_where_the_checkout_has_no_place(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv-pyaiot").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(checkout.parent / "cache"))
+    folder = environment_module(checkout).environment_folder()
+    assert folder.parent == checkout.parent / "cache" / "pyaiot"
+
+
+def test_what_cannot_be_installed_ends_in_one_sentence_and_starts_anew(checkout: Path) -> None:
+    for _ in range(2):
+        result = setup(checkout, "run", "true")
+        assert result.returncode == 2
+        assert "cannot be installed here" in result.stderr.splitlines()[-1]
+        assert "Traceback" not in result.stderr
+        assert "Making the environment" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",), ("else", "true")])
+def test_wrong_usage_is_told(checkout: Path, arguments: tuple[str, ...]) -> None:
+    result = subprocess.run(
+        [sys.executable, str(checkout / "scripts" / "environment.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("Usage: ")
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("script", ["demo", "check", "test", "setup"])
+def test_without_a_python_one_sentence_says_so(checkout: Path, script: str) -> None:
+    tools = checkout.parent / "bin"
+    tools.mkdir()
+    for name in ("sh", "dirname"):
+        (tools / name).symlink_to(Path(shutil.which(name) or "").resolve())
+    result = subprocess.run(
+        [str(checkout / "scripts" / script)],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "needs Python 3.11" in result.stderr
+
+
+def test_named_python_that_is_none_is_told(checkout: Path) -> None:
+    result = setup(checkout, "run", "true", PYTHON=str(checkout / "no-python"))
+    assert result.returncode == 2
+    assert "no-python is not a Python 3.11" in result.stderr
