@@ -4,6 +4,7 @@
 `[keys] secret` (32 characters) is what a token says, `private` (a Fernet key) is what seals it.
 """
 
+import base64
 import configparser
 import contextlib
 import hashlib
@@ -117,7 +118,8 @@ class TokenCheck:
             return False
         if not secrets.compare_digest(plain, self._keys.secret.encode()):
             return False
-        digest = hashlib.sha256(token.encode()).digest()
+        # The sealed bytes, not their text: base64 can be written in many ways.
+        digest = hashlib.sha256(base64.urlsafe_b64decode(token)).digest()
         if digest in self._used:
             return False
         self._used[digest] = None

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a client gets: at once, in order, latest first lost; and what a slow one costs."""
+
+import asyncio
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.client import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Client
+from pyaiot.links import MemoryLink
+from pyaiot.messages import (
+    Command,
+    FromGateway,
+    Join,
+    NodeAppeared,
+    NodeLeft,
+    Reading,
+    Subscribe,
+)
+
+FLUSH_INTERVAL_S = 0.020
+
+
+class FakeSocket:
+    """Takes `takes` bytes at a time; the rest waits in its buffer."""
+
+    def __init__(self, *, stalled: bool = False) -> None:
+        self.stalled = stalled
+        self.writes: list[bytes] = []
+        self.waiting = 0
+        self.closed: tuple[int, str] | None = None
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+        if self.stalled:
+            self.waiting += len(data)
+
+    def buffered(self) -> int:
+        return self.waiting
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    def read_all(self) -> None:
+        self.stalled = False
+        self.waiting = 0
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for payload in frames(b"".join(self.writes)):
+            value = json.loads(payload)
+            found += value if isinstance(value, list) else [value]
+        return found
+
+
+def frames(data: bytes) -> Iterator[bytes]:
+    """The payloads of unmasked text frames, read by RFC 6455 section 5.2."""
+    while data:
+        assert data[0] == 0x81
+        size, start = data[1], 2
+        if size == 126:
+            (size,), start = struct.unpack_from("!H", data, 2), 4
+        elif size == 127:
+            (size,), start = struct.unpack_from("!Q", data, 2), 10
+        yield data[start : start + size]
+        data = data[start + size :]
+
+
+class System:
+    """A broker with one gateway that says what the test says."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.broker = Broker(
+            flush_interval_s=FLUSH_INTERVAL_S, timer=loop, unix_time=lambda: 1_700_000_000.0
+        )
+        self.gateway, broker_end = MemoryLink.pair()
+        self.heard: list[Any] = []
+        self._tasks = [
+            loop.create_task(
+                self.broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+            ),
+            loop.create_task(self.gateway.run(self.heard.extend)),
+        ]
+
+    def client(self, *, extended: bool = True, stalled: bool = False) -> tuple[Client, FakeSocket]:
+        socket = FakeSocket(stalled=stalled)
+        return self.broker.client_connected(socket, extended=extended), socket
+
+    async def say(self, *messages: FromGateway) -> None:
+        for message in messages:
+            self.gateway.send(message)
+        await asyncio.sleep(0.001)
+
+    async def end(self) -> None:
+        self.gateway.close("the test ends")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def uids(socket: FakeSocket, kind: str = "new") -> list[str]:
+    return [item["uid"] for item in socket.messages if item["type"] == kind]
+
+
+async def test_quiet_system_tells_a_reading_at_once() -> None:
+    system = System()
+    _, socket = system.client(extended=False)
+    await system.say(Reading(uid="A", resource="t", data="23.5°C"))
+    assert socket.messages == [
+        {"type": "new", "uid": "A", "dst": "all"},
+        {"type": "update", "uid": "A", "endpoint": "t", "data": "23.5°C", "dst": "all"},
+    ]
+    await system.end()
+
+
+async def test_busy_system_gathers_messages_into_one_write_per_flush() -> None:
+    system = System()
+    _, socket = system.client()
+    await system.say(NodeAppeared(uid="A"))
+    writes = len(socket.writes)
+    for value in range(10):
+        await system.say(Reading(uid="A", resource="t", data=str(value)))
+    await asyncio.sleep(FLUSH_INTERVAL_S)
+    assert len(socket.writes) == writes + 1
+    assert [item["data"] for item in socket.messages[-10:]] == [str(value) for value in range(10)]
+    await system.end()
+
+
+async def test_legacy_client_gets_one_object_a_frame_in_the_same_write() -> None:
+    system = System()
+    _, socket = system.client(extended=False)
+    await system.say(*(Reading(uid="A", resource="t", data=str(value)) for value in range(3)))
+    assert len(socket.writes) == 1
+    assert len(list(frames(socket.writes[0]))) == 4
+    await system.end()
+
+
+async def test_joining_client_is_told_everything_in_one_burst_addressed_to_it() -> None:
+    system = System()
+    await system.say(
+        *(Reading(uid=f"N{node}", resource="t", data="1") for node in range(3)),
+        Reading(uid="N0", resource="t", data="2"),
+    )
+    client, socket = system.client(extended=False)
+    system.broker.from_client(client, Join(data="client"))
+    assert [item["uid"] for item in socket.messages if item["type"] == "new"] == ["N0", "N1", "N2"]
+    assert [item["data"] for item in socket.messages if item["type"] == "update"] == ["2", "1", "1"]
+    assert {item["dst"] for item in socket.messages} == {client.id}
+    await system.end()
+
+
+async def test_client_that_joins_twice_is_told_twice() -> None:
+    system = System()
+    await system.say(NodeAppeared(uid="A"))
+    client, socket = system.client()
+    system.broker.from_client(client, Join(data="client"))
+    system.broker.from_client(client, Join(data="client"))
+    assert uids(socket) == ["A", "A"]
+    assert [item["nodes"] for item in socket.messages if item["type"] == "joined"] == [1, 1]
+    await system.end()
+
+
+async def test_client_told_while_nodes_come_and_go_ends_with_the_truth() -> None:
+    system = System()
+    await system.say(*(Reading(uid=f"N{i:04}", resource="t", data="old") for i in range(3000)))
+    client, socket = system.client(stalled=True)
+    system.broker.from_client(client, Join(data="client"))
+    assert len(uids(socket)) < 3000
+    await system.say(
+        NodeLeft(uid="N2999"),
+        NodeLeft(uid="N0000"),
+        Reading(uid="N2998", resource="t", data="new"),
+        Reading(uid="born", resource="t", data="new"),
+        NodeLeft(uid="N2997"),
+        NodeAppeared(uid="N2997"),
+    )
+    socket.read_all()
+    await asyncio.sleep(1.0)
+    state: dict[str, dict[str, str]] = {}
+    for item in socket.messages:
+        match item["type"]:
+            case "new":
+                assert item["uid"] not in state
+                state[item["uid"]] = {}
+            case "update":
+                state[item["uid"]][item["endpoint"]] = item["data"]
+            case "out":
+                # A node that it was never told of may be said to have left; no more than that.
+                state.pop(item["uid"], None)
+    truth = {
+        node.uid: {name: reading.data for name, reading in node.readings.items()}
+        for node in system.broker.router.nodes
+    }
+    assert state == truth
+    await system.end()
+
+
+async def test_slow_client_gets_every_event_and_the_latest_of_each_value() -> None:
+    system = System()
+    slow, socket = system.client(stalled=True)
+    socket.waiting = BUFFER_HIGH + 1
+    await system.say(NodeAppeared(uid="A"), NodeAppeared(uid="B"))
+    for value in range(5000):
+        await system.say(Reading(uid="A", resource="t", data=str(value)))
+    await system.say(NodeLeft(uid="B"))
+    assert not uids(socket)
+    socket.read_all()
+    await asyncio.sleep(1.0)
+    assert uids(socket) == ["A", "B"]
+    assert uids(socket, "out") == ["B"]
+    values = [int(item["data"]) for item in socket.messages if item["type"] == "update"]
+    assert values == sorted(values)
+    assert values[-1] == 4999
+    assert len(values) < 2000
+    assert slow.conflated > 3000
+    await system.end()
+
+
+async def test_slow_client_costs_the_others_nothing() -> None:
+    system = System()
+    system.client(stalled=True)
+    _, quick = system.client()
+    for value in range(100):
+        await system.say(Reading(uid="A", resource="t", data=str(value)))
+    await asyncio.sleep(FLUSH_INTERVAL_S)
+    assert len(uids(quick, "update")) == 100
+    await system.end()
+
+
+async def test_client_that_reads_nothing_for_half_a_minute_is_closed_with_1013() -> None:
+    system = System()
+    _, socket = system.client(stalled=True)
+    socket.waiting = BUFFER_HIGH + 1
+    await system.say(NodeAppeared(uid="A"))
+    await asyncio.sleep(STALL_LIMIT_S - 1)
+    assert socket.closed is None
+    await asyncio.sleep(2)
+    assert socket.closed == (1013, "read nothing for 30 s")
+    await system.end()
+
+
+async def test_client_that_reads_slowly_is_not_closed() -> None:
+    system = System()
+    _, socket = system.client(stalled=True)
+    socket.waiting = BUFFER_HIGH * 2
+    for _ in range(100):
+        await system.say(NodeAppeared(uid="A"), NodeLeft(uid="A"))
+        socket.waiting -= 1000
+        await asyncio.sleep(1)
+    assert socket.closed is None
+    await system.end()
+
+
+async def test_client_too_far_behind_is_closed_with_1013_and_holds_nothing_more() -> None:
+    system = System()
+    _, socket = system.client(stalled=True)
+    socket.waiting = BUFFER_HIGH + 1
+    text = "x" * 10_000
+    for index in range(BACKLOG_COST_MAX // 10_000 + 1):
+        await system.say(Reading(uid="A", resource=f"r{index}", data=text))
+    await asyncio.sleep(FLUSH_INTERVAL_S)
+    assert socket.closed is not None
+    assert socket.closed[0] == 1013
+    assert not socket.writes[1:]
+    await system.end()
+
+
+async def test_subscription_narrows_what_comes_and_what_is_told() -> None:
+    system = System()
+    await system.say(
+        *(Reading(uid=uid, resource=name, data="1") for uid in "AB" for name in ("t", "led"))
+    )
+    client, socket = system.client()
+    system.broker.from_client(client, Subscribe(uids=("A",), resources=("led",)))
+    system.broker.from_client(client, Join(data="client"))
+    await system.say(
+        *(Reading(uid=uid, resource=name, data="2") for uid in "AB" for name in ("t", "led"))
+    )
+    await asyncio.sleep(FLUSH_INTERVAL_S)
+    updates = [item for item in socket.messages if item["type"] == "update"]
+    assert [(item["uid"], item["endpoint"], item["data"]) for item in updates] == [
+        ("A", "led", "1"),
+        ("A", "led", "2"),
+    ]
+    assert uids(socket) == ["A"]
+    await system.end()
+
+
+async def test_command_reaches_the_gateway_and_its_timeout_reaches_the_client() -> None:
+    system = System()
+    await system.say(NodeAppeared(uid="A"))
+    client, socket = system.client()
+    command = Command(id="1", uid="A", resource="led", payload="1", timeout_s=2.0)
+    system.broker.from_client(client, command)
+    await asyncio.sleep(0.001)
+    assert [item.resource for item in system.heard] == ["led"]
+    await asyncio.sleep(4)
+    (receipt,) = (item for item in socket.messages if item["type"] == "receipt")
+    assert (receipt["id"], receipt["state"]) == ("1", "timeout")
+    await system.end()
+
+
+async def test_legacy_client_above_its_rate_is_closed_with_1008() -> None:
+    system = System()
+    await system.say(NodeAppeared(uid="A"))
+    client, socket = system.client(extended=False)
+    for _ in range(100):
+        system.broker.from_client(client, Command(uid="A", resource="led", payload="1"))
+    assert socket.closed is not None
+    assert socket.closed[0] == 1008
+    await system.end()
+
+
+async def test_client_that_left_is_written_to_no_more() -> None:
+    system = System()
+    client, socket = system.client()
+    system.broker.client_left(client)
+    writes = len(socket.writes)
+    await system.say(NodeAppeared(uid="A"))
+    assert len(socket.writes) == writes
+    await system.end()

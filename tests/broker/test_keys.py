@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The key file, and the tokens that it makes and accepts."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from pyaiot.broker.keys import (
+    TOKEN_AGE_MAX_S,
+    Keys,
+    TokenCheck,
+    generate_keys,
+    load_keys,
+    mint_token,
+    write_keys,
+)
+from pyaiot.errors import OperatorError
+
+NOW = 1_700_000_000.0
+
+
+def token_at(keys: Keys, time_s: float, text: str | None = None) -> str:
+    plain = keys.secret if text is None else text
+    return Fernet(keys.private).encrypt_at_time(plain.encode(), int(time_s)).decode()
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return generate_keys()
+
+
+@pytest.fixture
+def check(keys: Keys) -> TokenCheck:
+    return TokenCheck(keys, lambda: NOW)
+
+
+def test_keys_survive_their_file(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "new folder" / "keys"
+    write_keys(path, keys)
+    assert load_keys(path) == keys
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_key_file_of_old_is_read(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"[keys]\nprivate={keys.private}\nsecret={keys.secret}\n\n")
+    path.chmod(0o600)
+    assert load_keys(path) == keys
+
+
+def test_keys_that_exist_are_replaced_only_when_told(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "keys"
+    write_keys(path, keys)
+    with pytest.raises(OperatorError, match="--force"):
+        write_keys(path, generate_keys())
+    assert load_keys(path) == keys
+    other = generate_keys()
+    write_keys(path, other, replace=True)
+    assert load_keys(path) == other
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "keys", "[keys]\n", "[keys]\nsecret=abc\n", "[keys]\nsecret=a\nprivate=short\n", "\0"],
+)
+def test_file_that_is_no_key_file_is_named_and_not_quoted(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(OperatorError, match="is not one") as caught:
+        load_keys(path)
+    assert "short" not in str(caught.value)
+
+
+def test_missing_key_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="aiot generate-keys --key-file"):
+        load_keys(tmp_path / "keys")
+
+
+def test_key_file_open_to_every_user_is_refused_with_the_command_that_mends_it(
+    tmp_path: Path, keys: Keys
+) -> None:
+    path = tmp_path / "keys"
+    write_keys(path, keys)
+    path.chmod(0o644)
+    with pytest.raises(OperatorError, match=f"chmod 600 {path}"):
+        load_keys(path)
+
+
+def test_fresh_token_opens_the_door(keys: Keys) -> None:
+    import time
+
+    assert TokenCheck(keys, time.time).accept(mint_token(keys))
+
+
+def test_token_works_once(keys: Keys, check: TokenCheck) -> None:
+    token = token_at(keys, NOW)
+    assert check.accept(token)
+    assert not check.accept(token)
+
+
+@pytest.mark.parametrize("tail", ["=", "\n", "~", "!"])
+def test_token_written_differently_is_the_same_token(
+    keys: Keys, check: TokenCheck, tail: str
+) -> None:
+    token = token_at(keys, NOW)
+    assert check.accept(token)
+    assert not check.accept(token + tail)
+    assert not check.accept(token[:10] + tail + token[10:])
+
+
+def test_token_lives_a_day(keys: Keys, check: TokenCheck) -> None:
+    assert check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S + 1))
+    assert not check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S - 1))
+
+
+def test_token_of_the_future_is_refused_beyond_the_skew_of_a_minute(
+    keys: Keys, check: TokenCheck
+) -> None:
+    assert check.accept(token_at(keys, NOW + 50))
+    assert not check.accept(token_at(keys, NOW + 70))
+
+
+def test_token_of_other_keys_or_another_secret_is_refused(keys: Keys, check: TokenCheck) -> None:
+    assert not check.accept(token_at(generate_keys(), NOW))
+    assert not check.accept(token_at(keys, NOW, "another secret"))
+
+
+@pytest.mark.parametrize("token", ["", "x", "é", "gAAAA", "=" * 10_000, "\0", "\udc80"])
+def test_garbage_is_refused_without_an_exception(check: TokenCheck, token: str) -> None:
+    assert not check.accept(token)
+
+
+def test_keys_do_not_show_in_their_repr(keys: Keys) -> None:
+    assert keys.secret not in repr(keys)
+    assert keys.private not in repr(keys)
