@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`python -m benchmarks`: measure, print the tables. Exit code 1 if something was not measured."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks import fan_out, joining, memory, road, starting
+from benchmarks.processes import BenchmarkError, Home, temporary_home
+from benchmarks.sizes import FULL, QUICK, TINY, Size
+from benchmarks.table import Results, this_machine
+
+FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
+    "start": starting.measure,
+    "latency": road.measure_latency,
+    "posts": road.measure_posts,
+    "commands": road.measure_commands,
+    "join": joining.measure,
+    "memory": memory.measure,
+    "fan-out": fan_out.measure,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure the services as a user would start them, and print the tables.",
+    )
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a minute instead of six")
+    size.add_argument("--tiny", action="store_true", help="see that it runs; measures nothing")
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        choices=FIGURES,
+        help=f"measure this alone (may be repeated): {', '.join(FIGURES)}",
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
+    parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    options = parser.parse_args()
+    results = run(
+        options.only or list(FIGURES),
+        QUICK if options.quick else TINY if options.tiny else FULL,
+    )
+    print(results.as_text(markdown=options.markdown), end="")
+    if options.json:
+        options.json.write_text(results.as_json() + "\n", encoding="utf-8")
+    return 1 if results.failures else 0
+
+
+def run(names: list[str], size: Size) -> Results:
+    """Measure these figures, one after the other. One that fails does not keep others away."""
+    results = Results(this_machine())
+    began = time.monotonic()
+    with temporary_home() as home:
+        for name in names:
+            print(f"measuring {name} …", file=sys.stderr, flush=True)
+            try:
+                FIGURES[name](results, home, size)
+            except (BenchmarkError, OSError) as error:
+                results.failures.append(f"{name}: {error}")
+    results.seconds = time.monotonic() - began
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Worker: many web clients in one process that count what they get, and do nothing else.
+
+They must cost far less than the server that serves them: bytes go into one buffer, and readings
+are counted by their mark (`wire.MARK`).
+"""
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from typing import Any, Final
+
+from benchmarks.processes import answer, cpu_s
+from benchmarks.wire import JOIN_LEGACY, JOIN_V2, MARK, PONG, V2, connect
+
+BUFFER_SIZE: Final = 256 * 1024  # fits a second-level cache, so that counting reads no memory twice
+
+
+class Client:
+    """One connection and its count."""
+
+    __slots__ = ("_header", "_left", "marks", "socket")
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.marks = 0
+        self._left = 0  # bytes of the current frame that are still to come
+        self._header = b""
+
+    def count(self, data: bytes | bytearray, size: int) -> None:
+        """Count in the payload of frames. Large frames make this cheap."""
+        at = 0
+        while at < size:
+            if not self._left:
+                at = self._read_header(data, at, size)
+                continue
+            end = min(size, at + self._left)
+            self.marks += data.count(MARK, at, end)
+            self._left -= end - at
+            at = end
+
+    def _read_header(self, data: bytes | bytearray, at: int, size: int) -> int:
+        """Read a header that may come in pieces; returns where to go on."""
+        had = len(self._header)
+        header = self._header + data[at : min(size, at + 10 - had)]
+        length = header[1] if len(header) > 1 else 0
+        header_size = 2 + (2 if length == 126 else 8 if length == 127 else 0)
+        if len(header) < header_size:
+            self._header = bytes(header)
+            return size
+        self._header = b""
+        self._left = length if header_size == 2 else int.from_bytes(header[2:header_size], "big")
+        return at + header_size - had
+
+
+class Clients:
+    """All of them."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._v2 = bool(spec["v2"])
+        self._server_pid = int(spec["server_pid"])
+        self._bytes = 0
+        self._reads = 0
+        self._closed = 0
+        self._marks = 0
+        self._last_read_at = time.monotonic()
+        self._clients: dict[int, Client] = {}
+        for _ in range(spec["count"]):
+            connection, rest = connect(spec["port"], spec["path"], [V2] if self._v2 else [])
+            client = Client(connection)
+            self._clients[connection.fileno()] = client
+            self._count(client, rest, len(rest))
+            if spec.get("join", True):
+                connection.sendall(JOIN_V2 if self._v2 else JOIN_LEGACY)
+
+    def run(self) -> None:
+        """Read until standard input ends."""
+        buffer = bytearray(BUFFER_SIZE)
+        poll = select.epoll()
+        poll.register(0, select.EPOLLIN)
+        for descriptor in self._clients:
+            poll.register(descriptor, select.EPOLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == 0:
+                    line = os.read(0, 65536)
+                    if not line:
+                        return
+                    self._obey(json.loads(line))
+                    continue
+                client = self._clients[descriptor]
+                try:
+                    size = client.socket.recv_into(buffer)
+                except OSError:
+                    size = 0
+                if not size:
+                    poll.unregister(descriptor)
+                    self._closed += 1
+                    continue
+                self._reads += 1
+                self._count(client, buffer, size)
+
+    def _count(self, client: Client, data: bytes | bytearray, size: int) -> None:
+        self._bytes += size
+        if self._v2:
+            before = client.marks
+            client.count(data, size)
+            self._marks += client.marks - before
+        else:
+            marks = data.count(MARK, 0, size)
+            client.marks += marks
+            self._marks += marks
+        self._last_read_at = time.monotonic()
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        match command["do"]:
+            case "read":
+                answer(
+                    at=time.monotonic(),
+                    last_read_at=self._last_read_at,
+                    server_cpu_s=cpu_s(self._server_pid),
+                    own_cpu_s=time.process_time(),
+                    marks=self._marks,
+                    least=min((client.marks for client in self._clients.values()), default=0),
+                    bytes=self._bytes,
+                    reads=self._reads,
+                    closed=self._closed,
+                )
+            case "live":
+                for client in self._clients.values():
+                    client.socket.sendall(PONG)
+                answer()
+
+
+def main() -> None:
+    try:
+        clients = Clients(json.loads(sys.argv[1]))
+    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+        answer(error=f"{type(error).__name__}: {error}")
+        return
+    answer(connected=True)
+    clients.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fan-out: readings of one gateway to many clients, against a plain broker and bare writes.
+
+All servers of one number of clients live at once and are measured in turn, A B C A B C, so that
+they share the machine's good and bad moments; figures are medians of the rounds. A server that
+waits for its turn is stopped (SIGSTOP): what it has not yet done must not cost the others.
+"""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.processes import Home, Server, Worker
+from benchmarks.services import broker, plain_broker
+from benchmarks.sizes import Size
+from benchmarks.table import FanOutRow, Figure, Results, number
+
+V2: Final = "pyaiot.v2"
+LEGACY: Final = "legacy"
+PLAIN: Final = "plain"
+BARE: Final = "bare write"
+PACES: Final = (100, 1000)
+SATURATING_BATCH: Final = 50
+"""Readings in a frame of the gateway, or frames in a send, where it sends as fast as it can."""
+QUIET_S: Final = 0.15
+DRAIN_LIMIT_S: Final = 4.0
+WARM_UP_S_MAX: Final = 0.3
+LIMIT_CORE: Final = 0.9
+"""A broker that used less than this share of a core could have done more."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one broker did under one load."""
+
+    deliveries: int
+    seconds: float
+    cpu_s: float
+    owed: int | None = None
+    """Deliveries owed for what was sent; None if the backlog was not waited for."""
+    made: int = 0
+    """Of these, how many arrived in the end."""
+    writes: int = 0
+    bytes: int = 0
+    drained: bool = True
+    generator_core: float = 0.0
+    """Share of a core that the process of clients used."""
+
+
+@dataclass
+class Subject:
+    """A broker with its gateway and its clients."""
+
+    name: str
+    count: int
+    server: Server
+    gateway: Worker
+    clients: Worker
+    behind: bool = False
+    """It was given more than it can do, and still has a backlog."""
+
+    def paced(self, rate: float, seconds: float) -> Window:
+        """Load at a pace, then wait until everything has arrived."""
+        before = self.clients.ask("read")
+        sent = self.gateway.ask("send", rate=rate, seconds=seconds, batch=1)
+        after, drained = self.wait_quiet(before["marks"] + sent["sent"] * self.count)
+        self.behind = not drained
+        return self._window(before, after, sent, seconds, drained=drained)
+
+    def saturating(self, seconds: float, *, drain: bool) -> Window:
+        """Load as fast as the broker takes it; count what arrives meanwhile."""
+        before = self.clients.ask("read")
+        sent = self.gateway.ask("send", rate=0, seconds=seconds, batch=SATURATING_BATCH)
+        after = self.clients.ask("read")
+        window = self._window(before, after, sent, after["at"] - before["at"], drained=False)
+        if not drain:
+            self.behind = True
+            return window
+        owed = sent["sent"] * self.count
+        last, drained = self.wait_quiet(before["marks"] + owed)
+        if not drained:
+            self.behind = True
+            return window
+        return replace(window, owed=owed, made=last["marks"] - before["marks"])
+
+    def wait_quiet(self, marks: int) -> tuple[dict[str, Any], bool]:
+        """Until `marks` have arrived, or nothing does any more, or it takes too long."""
+        limit = time.monotonic() + DRAIN_LIMIT_S
+        while True:
+            read = self.clients.ask("read")
+            if read["marks"] >= marks:
+                return read, True
+            if time.monotonic() - read["last_read_at"] > QUIET_S:
+                return read, True
+            if time.monotonic() > limit:
+                return read, False
+            time.sleep(0.01)
+
+    def _window(
+        self,
+        before: dict[str, Any],
+        after: dict[str, Any],
+        sent: dict[str, Any],
+        seconds: float,
+        *,
+        drained: bool,
+    ) -> Window:
+        made = after["marks"] - before["marks"]
+        return Window(
+            deliveries=made,
+            seconds=seconds,
+            cpu_s=after["server_cpu_s"] - before["server_cpu_s"],
+            owed=sent["sent"] * self.count if drained else None,
+            made=made,
+            writes=after["reads"] - before["reads"],
+            bytes=after["bytes"] - before["bytes"],
+            drained=drained,
+            generator_core=(after["own_cpu_s"] - before["own_cpu_s"])
+            / (after["at"] - before["at"]),
+        )
+
+    def pause(self) -> None:
+        self.server.pause()
+
+    def go_on(self) -> None:
+        self.server.go_on()
+        self.clients.ask("live")
+
+
+@dataclass
+class Bare:
+    """The floor under it: a process that receives the same and writes the same."""
+
+    count: int
+    writer: Worker
+    gateway: Worker
+
+    def repeat(self, window: Window) -> Window:
+        """What the same bytes in the same number of writes cost alone."""
+        writes = max(1, window.writes)
+        self.writer.ask(
+            "begin",
+            readings_per_write=max(1.0, window.deliveries / writes),
+            size=round(window.bytes / writes),
+        )
+        sent = self.gateway.ask("send", rate=PACES[0], seconds=window.seconds, batch=1)
+        done = self.writer.ask("end")
+        return Window(
+            deliveries=sent["sent"] * self.count,
+            seconds=window.seconds,
+            cpu_s=done["cpu_s"],
+            writes=done["writes"],
+        )
+
+
+Measured = dict[tuple[str, str], list[Window]]
+"""By load and broker."""
+
+
+def measure(results: Results, home: Home, size: Size) -> None:
+    for count in size.fan_out_clients:
+        measured = _measure_count(home, size, count)
+        _report(results, measured, count)
+        if count == size.fan_out_judged:
+            _report_targets(results, measured, count)
+
+
+def _measure_count(home: Home, size: Size, count: int) -> Measured:
+    measured: Measured = defaultdict(list)
+    with contextlib.ExitStack() as stack:
+        subjects = [
+            stack.enter_context(_subject(name, home, size, count)) for name in (V2, LEGACY, PLAIN)
+        ]
+        bare = stack.enter_context(_bare(home, size, count))
+        for subject in subjects:
+            subject.go_on()
+            subject.paced(PACES[-1], min(WARM_UP_S_MAX, size.fan_out_window_s))
+            subject.pause()
+        for load in (*PACES, 0):
+            for _ in range(size.fan_out_rounds):
+                for subject in subjects:
+                    _measure_once(measured, subject, load, size.fan_out_window_s)
+                    if load == PACES[0] and subject.name == V2:
+                        window = measured[_load(load), V2][-1]
+                        measured[_load(load), BARE].append(bare.repeat(window))
+    return measured
+
+
+@contextlib.contextmanager
+def _subject(name: str, home: Home, size: Size, count: int) -> Iterator[Subject]:
+    """Everything around one broker, stopped until its turn."""
+    v2 = name == V2
+    server = plain_broker(home) if name == PLAIN else broker(home)
+    spec = {"port": server.port, "v2": v2}
+    with (
+        server,
+        _gateway(home, size, spec) as gateway,
+        Worker("clients", path="/ws", count=count, server_pid=server.pid, **spec) as clients,
+    ):
+        subject = Subject(name, count, server, gateway, clients)
+        subject.wait_quiet(size.fan_out_nodes * count)
+        subject.pause()
+        yield subject
+
+
+@contextlib.contextmanager
+def _bare(home: Home, size: Size, count: int) -> Iterator[Bare]:
+    with Worker("bare_write") as writer:
+        spec = {"port": writer.ready["port"], "v2": True}
+        with (
+            Worker("clients", path="/", count=count, server_pid=writer.pid, join=False, **spec),
+            _gateway(home, size, spec) as gateway,
+        ):
+            yield Bare(count, writer, gateway)
+
+
+def _gateway(home: Home, size: Size, spec: dict[str, Any]) -> Worker:
+    token = home.token()
+    return Worker("gateway", path="/gw", token=token, nodes=size.fan_out_nodes, resources=1, **spec)
+
+
+def _measure_once(measured: Measured, subject: Subject, load: int, seconds: float) -> None:
+    if load and subject.behind:
+        return  # it could not do less already
+    subject.go_on()
+    if load:
+        window = subject.paced(load, seconds)
+    else:
+        window = subject.saturating(seconds, drain=subject.name != PLAIN)
+    subject.pause()
+    measured[_load(load), subject.name].append(window)
+
+
+def _load(pace: int) -> str:
+    return f"{pace:,}/s" if pace else "saturating"
+
+
+def _rate(windows: list[Window]) -> float:
+    return median(window.deliveries / window.seconds for window in windows)
+
+
+def _cpu_us(windows: list[Window]) -> float:
+    return median(window.cpu_s / max(1, window.deliveries) for window in windows) * 1e6
+
+
+def _core(windows: list[Window]) -> float:
+    return median(window.cpu_s / window.seconds for window in windows)
+
+
+def _report(results: Results, measured: Measured, count: int) -> None:
+    for (load, name), windows in measured.items():
+        plain = measured.get((load, PLAIN))
+        saturating = load == _load(0)
+        owed = [window for window in windows if window.owed is not None]
+        lost: int | None = None
+        conflated: float | None = None
+        if owed and saturating:
+            conflated = 1 - sum(window.made for window in owed) / sum(
+                window.owed or 0 for window in owed
+            )
+        elif len(owed) == len(windows) and name != BARE:
+            lost = sum((window.owed or 0) - window.made for window in owed)
+        results.fan_out.append(
+            FanOutRow(
+                clients=count,
+                load=load,
+                broker=name,
+                deliveries_per_s=_rate(windows),
+                times_plain=(
+                    _rate(windows) / _rate(plain)
+                    if plain and saturating and name in {V2, LEGACY}
+                    else None
+                ),
+                cpu_us=_cpu_us(windows),
+                core=_core(windows),
+                lost=lost,
+                conflated=conflated,
+                note=_note(windows, name, saturating=saturating),
+            )
+        )
+
+
+def _note(windows: list[Window], name: str, *, saturating: bool) -> str:
+    notes = []
+    if not saturating and not all(window.drained for window in windows):
+        notes.append("more than it can do")
+    if saturating and _core(windows) < LIMIT_CORE:
+        generator_core = median(window.generator_core for window in windows)
+        notes.append(f"the load was the limit, clients at {generator_core:.0%} of a core")
+    if name == BARE:
+        notes.append("the same bytes and writes as pyaiot.v2")
+    return ", ".join(notes)
+
+
+def _report_targets(results: Results, measured: Measured, count: int) -> None:
+    """The figures that have a target."""
+    saturating, slow, fast = _load(0), _load(PACES[0]), _load(PACES[1])
+    ours, plain = measured[saturating, V2], measured[saturating, PLAIN]
+    legacy = measured[saturating, LEGACY]
+    group = "fan-out"
+
+    def add(name: str, value: float, unit: str, windows: list[Window], **target: Any) -> None:
+        results.figures.append(
+            Figure(
+                group,
+                f"fan-out to {count} clients, {name}",
+                value,
+                unit,
+                cpu_us=_cpu_us(windows),
+                per="delivery",
+                **target,
+            )
+        )
+
+    add("saturating", _rate(ours), "deliveries/s", ours, at_least=1e6)
+    add(
+        "saturating",
+        _rate(ours) / _rate(plain),
+        "× plain",
+        ours,
+        at_least=20,
+        note=f"plain: {number(_rate(plain))}/s, {number(_cpu_us(plain))} µs each",
+    )
+    add("saturating, legacy clients and gateway", _rate(legacy), "deliveries/s", legacy)
+    add(
+        "saturating, legacy clients and gateway",
+        _rate(legacy) / _rate(plain),
+        "× plain",
+        legacy,
+    )
+    paced = measured[fast, V2]
+    lost = sum((window.owed or 0) - window.made for window in paced)
+    add("1,000 updates/s", 100 * _core(paced), "% of a core", paced, at_most=20)
+    add("1,000 updates/s, lost", lost, "messages", paced, at_most=0)
+    bare = measured[slow, BARE]
+    write_us = median(window.cpu_s / max(1, window.writes) for window in bare) * 1e6
+    ratios = [one.cpu_s / other.cpu_s for one, other in zip(measured[slow, V2], bare, strict=True)]
+    each = f"bare: {number(_cpu_us(bare))} µs per delivery, {number(write_us)} µs per write"
+    add(
+        "100 updates/s, CPU per delivery",
+        _cpu_us(measured[slow, V2]) / write_us,
+        "× one bare write",
+        measured[slow, V2],
+        at_most=1.3,
+        note=each,
+    )
+    add(
+        "100 updates/s, all CPU",
+        median(ratios),
+        "× all bare writes",
+        measured[slow, V2],
+        note="the same readings received, the same bytes in the same number of writes",
+    )

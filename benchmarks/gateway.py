@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Worker: a gateway that sends readings encoded beforehand, at a pace or as fast as taken."""
+
+import json
+import select
+import sys
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from typing import Any, Final
+
+from benchmarks.processes import answer
+from benchmarks.wire import (
+    MARKED_FRAME_MAX,
+    frame,
+    gateway_protocols,
+    messages_frame,
+)
+from benchmarks.wire import connect as open_websocket
+
+ROUNDS: Final = 20
+"""Different values of each resource, after which they come again."""
+ANNOUNCE_BATCH: Final = 200
+LAST_CHUNK_LIMIT_S: Final = 10.0
+
+
+def uid(number: int) -> str:
+    return f"bench-{number:05}"
+
+
+def resource(number: int) -> str:
+    return ("temperature", "heat", "board", "air", "water")[number % 5] + (
+        f"-{number // 5}" if number >= 5 else ""
+    )
+
+
+def reading(node: int, number: int, turn: int, *, v2: bool) -> dict[str, Any]:
+    """A reading as the CoAP gateway would say it, with one `°`."""
+    value = 20 + (turn % 100) + node % 7 / 10
+    said: dict[str, Any] = {
+        "type": "update",
+        "uid": uid(node),
+        "endpoint": resource(number),
+        "data": f"{value:.1f}°C",
+    }
+    if v2:
+        return {**said, "ts": round(time.time(), 3), "value": round(value, 1), "unit": "Cel"}
+    return {**said, "dst": "all"}
+
+
+def announcement(nodes: int, resources: int, *, v2: bool) -> Iterator[dict[str, Any]]:
+    """All nodes, each with the first value of each resource."""
+    if v2:
+        yield {
+            "type": "hello",
+            "name": "benchmark",
+            "protocol": "CoAP",
+            "version": "0",
+            "instance": "benchmark",
+        }
+    for node in range(nodes):
+        if v2:
+            yield {"type": "new", "uid": uid(node), "ts": round(time.time(), 3)}
+        else:
+            yield {"type": "new", "uid": uid(node), "dst": "all"}
+        for number in range(resources):
+            yield reading(node, number, 0, v2=v2)
+
+
+def encode(messages: list[dict[str, Any]], *, v2: bool) -> bytes:
+    """One frame of `pyaiot.v2`, or one legacy frame for each message."""
+    if v2:
+        return messages_frame(messages)
+    texts = [
+        json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        for message in messages
+    ]
+    assert max(map(len, texts)) <= MARKED_FRAME_MAX
+    return b"".join(map(frame, texts))
+
+
+def batches(messages: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(islice(messages, size)):
+        yield batch
+
+
+class Gateway:
+    """A link to the broker, and what it carries."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._v2 = bool(spec["v2"])
+        self._nodes = int(spec["nodes"])
+        self._resources = int(spec["resources"])
+        protocols = gateway_protocols(spec["token"], v2=self._v2)
+        self._socket, _ = open_websocket(spec["port"], spec["path"], protocols)
+        self._socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN | select.POLLOUT)
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
+        self._readings = [
+            reading(node, number, turn, v2=self._v2)
+            for turn in range(1, ROUNDS + 1)
+            for number in range(self._resources)
+            for node in range(self._nodes)
+        ]
+        self._encoded: dict[int, list[tuple[bytes, int]]] = {}
+        for batch in batches(
+            announcement(self._nodes, self._resources, v2=self._v2), ANNOUNCE_BATCH
+        ):
+            self._send(encode(batch, v2=self._v2), time.monotonic() + LAST_CHUNK_LIMIT_S)
+
+    def run(self, *, rate: float, seconds: float, batch: int) -> dict[str, Any]:
+        """Send `rate` readings a second, or with 0 as many as are taken, `batch` at a time."""
+        if batch not in self._encoded:
+            self._encoded[batch] = [
+                (encode(part, v2=self._v2), len(part))
+                for part in batches(iter(self._readings), batch)
+            ]
+        chunks = cycle(self._encoded[batch])
+        sent = 0
+        began = time.monotonic()
+        end = began + seconds
+        cpu_began = time.process_time()
+        while (now := time.monotonic()) < end:
+            if rate:
+                due_at = began + sent / rate
+                if due_at > now:
+                    time.sleep(min(due_at, end) - now)
+                    continue
+            chunk, readings = next(chunks)
+            if not self._send(chunk, end):
+                break
+            sent += readings
+        return {
+            "sent": sent,
+            "seconds": time.monotonic() - began,
+            "own_cpu_s": time.process_time() - cpu_began,
+        }
+
+    def _send(self, chunk: bytes, end: float) -> bool:
+        """Send the whole chunk, or, if nothing of it is taken before `end`, nothing."""
+        view = memoryview(chunk)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except BlockingIOError:
+                if len(view) == len(chunk) and time.monotonic() >= end:
+                    return False
+                if time.monotonic() >= end + LAST_CHUNK_LIMIT_S:
+                    raise TimeoutError("the broker takes nothing any more") from None
+                self._wait()
+        if self._readable.poll(0):
+            self._hear()
+        return True
+
+    def _wait(self) -> None:
+        for _, events in self._poll.poll(20):
+            if events & select.POLLIN:
+                self._hear()
+
+    def _hear(self) -> None:
+        if not self._socket.recv(65536):
+            raise ConnectionError("the broker closed the link")
+
+
+def main() -> None:
+    try:
+        gateway = Gateway(json.loads(sys.argv[1]))
+        answer(announced=True)
+        for line in sys.stdin:
+            command = json.loads(line)
+            del command["do"]
+            answer(**gateway.run(**command))
+    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+        answer(error=f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

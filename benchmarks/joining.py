@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Joining: how long until a client knows everything, and what the others notice meanwhile.
+
+A join is timed from the connect to the last message of the burst. One process is the joining
+clients, the watching ones and the gateway whose readings they watch for.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Final
+
+from benchmarks.gateway import announcement, batches
+from benchmarks.processes import HOST, BenchmarkError, Home, Server
+from benchmarks.services import broker
+from benchmarks.sizes import Size
+from benchmarks.table import Figure, Results, number
+from benchmarks.turns import Turns, percentile
+from benchmarks.wire import (
+    JOIN_V2,
+    V2,
+    FrameReader,
+    WebSocket,
+    check_handshake,
+    gateway_protocols,
+    join,
+    messages_frame,
+    request,
+)
+
+RESOURCES: Final = 5
+TOGETHER: Final = 10
+WATCHERS: Final = 3
+WATCH_RATE: Final = 100
+ROUNDS_TOGETHER: Final = 3
+JOIN_LIMIT_S: Final = 15.0
+
+
+class Joiner:
+    """A client from its connect to `joined`. It only collects; what it got is looked at later."""
+
+    def __init__(self, port: int) -> None:
+        self.began_at = time.monotonic()
+        self.ended_at = 0.0
+        self._pieces: list[bytes] = []
+        self._tail = b""
+        self._switched = False
+        self.socket = socket.create_connection((HOST, port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(request(port, "/ws", [V2]))
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def receive(self) -> None:
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise BenchmarkError("a joining client was closed")
+        self._pieces.append(data)
+        self._tail = (self._tail + data)[-4096:]
+        if not self._switched and b"\r\n\r\n" in self._tail:
+            self._switched = True
+            self.socket.sendall(JOIN_V2)
+        elif b'"joined"' in self._tail:
+            self.ended_at = time.monotonic()
+
+    def check(self, nodes: int, values_min: int) -> None:
+        """Raises `BenchmarkError` unless it was told of every node and value."""
+        head, _, frames = b"".join(self._pieces).partition(b"\r\n\r\n")
+        check_handshake(head, [V2])
+        messages = [one for text in FrameReader().feed(frames) for one in json.loads(text)]
+        uids = {one["uid"] for one in messages if one["type"] == "new"}
+        values = {(one["uid"], one["endpoint"]) for one in messages if one["type"] == "update"}
+        if len(uids) != nodes or len(values) < values_min:
+            raise BenchmarkError(f"told of {len(uids)} nodes and {len(values)} values only")
+
+    @property
+    def took_ms(self) -> float:
+        return (self.ended_at - self.began_at) * 1000
+
+
+class Watch:
+    """A gateway that sends a reading every 10 ms, and clients that see how late it is."""
+
+    def __init__(self, turns: Turns, port: int, gateway: WebSocket) -> None:
+        self._turns = turns
+        self._gateway = gateway
+        self.clients = [join(port) for _ in range(WATCHERS)]
+        self.late_ms: list[float] = []
+        self._sent_at: list[float] = []
+        self._next_at = time.monotonic()
+        for client in self.clients:
+            turns.add(client, self._receiver(client))
+
+    def _receiver(self, client: WebSocket) -> "Receiver":
+        return Receiver(self, client)
+
+    def hear(self, client: WebSocket) -> None:
+        now = time.monotonic()
+        for message in client.receive():
+            if message.get("endpoint") == "watched":
+                self.late_ms.append((now - self._sent_at[int(message["data"])]) * 1000)
+
+    def run(self, joiners: Sequence[Joiner], seconds: float) -> list[float]:
+        """Send and watch until all have joined, or for a time. Returns how late readings were."""
+        end = time.monotonic() + (JOIN_LIMIT_S if joiners else seconds)
+        first = len(self._sent_at)
+        self.late_ms.clear()
+        while time.monotonic() < end and not (
+            joiners and all(joiner.ended_at for joiner in joiners)
+        ):
+            now = time.monotonic()
+            if now >= self._next_at:
+                self._sent_at.append(now)
+                self._gateway.send(
+                    {
+                        "type": "update",
+                        "uid": "watched",
+                        "endpoint": "watched",
+                        "data": str(len(self._sent_at) - 1),
+                        "ts": round(time.time(), 3),
+                    }
+                )
+                self._next_at = max(self._next_at + 1 / WATCH_RATE, now)
+            self._turns.turn(min(end, self._next_at))
+        if joiners and not all(joiner.ended_at for joiner in joiners):
+            raise BenchmarkError(f"a client had not joined in {JOIN_LIMIT_S:.0f} s")
+        owed = (len(self._sent_at) - first) * WATCHERS
+        self._turns.run_until(lambda: len(self.late_ms) >= owed, 5.0, "a watched reading")
+        return list(self.late_ms)
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+
+
+class Receiver:
+    """Bound to a client, for `Turns`."""
+
+    def __init__(self, watch: Watch, client: WebSocket) -> None:
+        self._watch = watch
+        self._client = client
+
+    def __call__(self) -> None:
+        self._watch.hear(self._client)
+
+
+def measure(results: Results, home: Home, size: Size) -> None:
+    with broker(home) as server:
+        gateway = WebSocket(server.port, "/gw", gateway_protocols(home.token(), v2=True))
+        messages = announcement(size.join_nodes, RESOURCES, v2=True)
+        for batch in batches(messages, 500):
+            gateway.socket.sendall(messages_frame(batch))
+        gateway.send({"type": "new", "uid": "watched"})
+        _wait_known(server.port, size.join_nodes + 1)
+        turns = Turns()
+        watch = Watch(turns, server.port, gateway)
+        try:
+            _measure(results, server, watch, turns, size)
+        finally:
+            watch.close()
+            gateway.close()
+            turns.close()
+
+
+def _wait_known(port: int, nodes: int) -> None:
+    limit = time.monotonic() + JOIN_LIMIT_S
+    while time.monotonic() < limit:
+        client = WebSocket(port, "/ws", [V2])
+        client.socket.sendall(JOIN_V2)
+        known = client.receive_until("joined")
+        client.close()
+        if known[-1].get("nodes") == nodes or sum(m["type"] == "new" for m in known) >= nodes:
+            return
+        time.sleep(0.1)
+    raise BenchmarkError("the broker does not know all nodes")
+
+
+def _measure(results: Results, server: Server, watch: Watch, turns: Turns, size: Size) -> None:
+    undisturbed = watch.run((), size.join_pause_s * 2)
+    nodes = size.join_nodes + 1
+    told = f"{size.join_nodes:,} nodes × {RESOURCES} resources"
+
+    def round_of(many: int) -> tuple[list[float], float, list[float]]:
+        cpu_before = server.cpu_s()
+        joiners = []
+        for _ in range(many):
+            joiner = Joiner(server.port)
+            turns.add(joiner, joiner.receive)
+            joiners.append(joiner)
+        late = watch.run(joiners, 0)
+        cpu = (server.cpu_s() - cpu_before) / many
+        for joiner in joiners:
+            turns.remove(joiner)
+            joiner.socket.close()
+            joiner.check(nodes, size.join_nodes * RESOURCES)
+        watch.run((), size.join_pause_s)
+        return [joiner.took_ms for joiner in joiners], cpu, late
+
+    alone = [round_of(1) for _ in range(size.joins_alone)]
+    together = [round_of(TOGETHER) for _ in range(ROUNDS_TOGETHER)]
+    late = [ms for _, _, round_late in alone + together for ms in round_late]
+    alone_ms = [took[0] for took, _, _ in alone]
+    last_ms = [max(took) for took, _, _ in together]
+    results.figures += [
+        Figure(
+            "join",
+            f"join, {told}, alone",
+            median(alone_ms),
+            "ms",
+            cpu_us=median(cpu for _, cpu, _ in alone) * 1e6,
+            per="join",
+            at_most=50,
+            note=f"max of {len(alone_ms)}: {number(max(alone_ms))} ms",
+        ),
+        Figure(
+            "join",
+            f"join, {told}, last of {TOGETHER} at once",
+            median(last_ms),
+            "ms",
+            cpu_us=median(cpu for _, cpu, _ in together) * 1e6,
+            per="join",
+            at_most=500,
+            note=f"max of {len(last_ms)}: {number(max(last_ms))} ms",
+        ),
+        Figure(
+            "join",
+            "how late other clients' readings are meanwhile, at worst",
+            max(late),
+            "ms",
+            at_most=100,
+            note=f"p50 {number(percentile(late, 0.5))} ms; "
+            f"undisturbed p50 {number(percentile(undisturbed, 0.5))}, "
+            f"max {number(max(undisturbed))} ms",
+        ),
+    ]

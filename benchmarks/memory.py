@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Resident memory that a stalled client costs: it joins, reads nothing, and stays.
+
+The broker knows 1,000 nodes × 5 resources, and a gateway sends readings that touch all of them: a
+second as fast as they are taken, so that the kernel's buffers are full and the rest has to stay in
+the broker, then 2,000 a second. A first client reads everything all the time, so that what is
+counted is the growth from the moment the stalled ones come, divided by their number.
+"""
+
+import socket
+import threading
+import time
+from typing import Final
+
+from benchmarks.joining import RESOURCES
+from benchmarks.processes import Home, Worker
+from benchmarks.services import broker
+from benchmarks.sizes import Size
+from benchmarks.table import Figure, Results, number
+from benchmarks.wire import JOIN_V2, V2, connect
+
+FLOOD_S: Final = 1.0
+RATE: Final = 2000
+RECEIVE_BUFFER: Final = 4096
+SAMPLE_S: Final = 0.1
+TCP_ESTABLISHED: Final = 1
+"""The state of a connection, first byte of TCP_INFO (linux/tcp_states.h)."""
+
+
+def measure(results: Results, home: Home, size: Size) -> None:
+    with broker(home) as server:
+        spec = {"port": server.port, "v2": True}
+        with (
+            Worker(
+                "gateway",
+                path="/gw",
+                token=home.token(),
+                nodes=size.join_nodes,
+                resources=RESOURCES,
+                **spec,
+            ) as gateway,
+            Worker("clients", path="/ws", count=1, server_pid=server.pid, **spec) as reader,
+        ):
+            warm_up_s = min(3.0, size.stalled_s / 3)
+            gateway.ask("send", rate=RATE, seconds=warm_up_s, batch=1)
+            before = server.resident_bytes()
+            stalled = []
+            for _ in range(size.stalled_clients):
+                connection, _rest = connect(server.port, "/ws", [V2], receive_buffer=RECEIVE_BUFFER)
+                connection.sendall(JOIN_V2)
+                stalled.append(connection)
+            samples = [server.resident_bytes()]
+            stop = threading.Event()
+
+            def sample() -> None:
+                while not stop.wait(SAMPLE_S):
+                    samples.append(server.resident_bytes())
+
+            sampler = threading.Thread(target=sample)
+            sampler.start()
+            cpu_before = server.cpu_s()
+            flood_s = min(FLOOD_S, size.stalled_s / 3)
+            sent = gateway.ask("send", rate=0, seconds=flood_s, batch=50)["sent"]
+            sent += gateway.ask("send", rate=RATE, seconds=size.stalled_s - flood_s, batch=1)[
+                "sent"
+            ]
+            cpu = server.cpu_s() - cpu_before
+            time.sleep(SAMPLE_S)
+            stop.set()
+            sampler.join()
+            closed = reader.ask("read")["closed"]
+            given_up = sum(
+                connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
+                for connection in stalled
+            )
+            for connection in stalled:
+                connection.close()
+    growth = (max(samples) - before) / size.stalled_clients
+    late = (samples[-1] - before) / size.stalled_clients
+    results.figures.append(
+        Figure(
+            "memory",
+            "memory of a stalled client, at most",
+            growth / 1e6,
+            "MB",
+            cpu_us=cpu / max(1, sent) * 1e6,
+            per="update",
+            at_most=2,
+            note=f"{size.stalled_clients} stalled for {size.stalled_s:.0f} s, {RATE:,} updates/s; "
+            f"{given_up} closed by the broker by then, {number(late / 1e6)} MB at the end; "
+            f"the server had {before / 1e6:.0f} MB before"
+            + (", and closed the client that reads" if closed else ""),
+        )
+    )

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How long each figure is measured: in full, quickly, or just to see that it still runs."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Size:
+    """Counts and seconds of a run."""
+
+    fan_out_clients: tuple[int, ...]
+    fan_out_judged: int
+    """The number of clients that the targets are about."""
+    fan_out_rounds: int
+    fan_out_window_s: float
+    fan_out_nodes: int
+    latency_s: float
+    posts_s: float
+    posts_nodes: int
+    join_nodes: int
+    joins_alone: int
+    join_pause_s: float
+    """Between joins: readings of a quiet broker, to compare with."""
+    commands: int
+    stalled_clients: int
+    stalled_s: float
+    starts: int
+    idle_s: float
+
+
+FULL: Final = Size(
+    fan_out_clients=(1, 10, 100, 500, 1000),
+    fan_out_judged=100,
+    fan_out_rounds=3,
+    fan_out_window_s=1.2,
+    fan_out_nodes=100,
+    latency_s=10.0,
+    posts_s=4.0,
+    posts_nodes=500,
+    join_nodes=1000,
+    joins_alone=7,
+    join_pause_s=0.25,
+    commands=300,
+    stalled_clients=10,
+    stalled_s=12.0,
+    starts=5,
+    idle_s=20.0,
+)
+QUICK: Final = Size(
+    fan_out_clients=(1, 100),
+    fan_out_judged=100,
+    fan_out_rounds=1,
+    fan_out_window_s=1.0,
+    fan_out_nodes=100,
+    latency_s=3.0,
+    posts_s=2.0,
+    posts_nodes=250,
+    join_nodes=1000,
+    joins_alone=3,
+    join_pause_s=0.25,
+    commands=60,
+    stalled_clients=10,
+    stalled_s=5.0,
+    starts=2,
+    idle_s=10.0,
+)
+TINY: Final = Size(
+    fan_out_clients=(2,),
+    fan_out_judged=2,
+    fan_out_rounds=1,
+    fan_out_window_s=0.1,
+    fan_out_nodes=3,
+    latency_s=0.3,
+    posts_s=0.1,
+    posts_nodes=4,
+    join_nodes=10,
+    joins_alone=1,
+    join_pause_s=0.03,
+    commands=3,
+    stalled_clients=1,
+    stalled_s=0.3,
+    starts=1,
+    idle_s=0.2,
+)
