@@ -31,6 +31,8 @@ from pyaiot.messages import (
 COMMANDS_MAX: Final = 1000
 """Commands that wait for nodes at once. One more is answered `unreachable`."""
 DETAIL_LENGTH_MAX: Final = 256
+_SILENCE_STEP_S: Final = 0.01
+"""Silence is looked for at most so often, however many nodes fall silent one by one."""
 _STEADY_S: Final = 10.0
 """A link that held so long counts as a success: the next attempt comes soon again."""
 
@@ -123,7 +125,7 @@ class Gateway:
             if due is None:
                 await self._silence_check.wait()
                 continue
-            await asyncio.sleep(max(0.0, due - self._now()))
+            await asyncio.sleep(max(_SILENCE_STEP_S, due - self._now()))
             events = self.nodes.silent(now=self._now(), ts=self.unix_time())
             self._tell(events)
             for event in events:

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A gateway and its broker: announcing, silence, reconnecting, commands with a deadline."""
+
+import asyncio
+import logging
+import random
+
+import pytest
+
+from pyaiot.broker.broker import Broker
+from pyaiot.errors import LinkLost
+from pyaiot.gateways.gateway import COMMANDS_MAX, Gateway, GatewayLink, Outcome
+from pyaiot.gateways.nodes import Nodes
+from pyaiot.links import Backoff, MemoryLink
+from pyaiot.messages import Command, NodeLeft, Receipt
+
+COAP = {"protocol": "CoAP"}
+TS = 1_700_000_000.0
+
+
+class FakeDevices:
+    """Devices that answer as the test wants, after `answer_after_s`."""
+
+    def __init__(self) -> None:
+        self.answer_after_s: dict[str, float] = {}
+        self.written: list[tuple[str, str, str]] = []
+
+    async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
+        del deadline
+        await asyncio.sleep(self.answer_after_s.get(uid, 0.01))
+        self.written.append((uid, resource, payload))
+        return Outcome("confirmed", "2.04")
+
+
+class Road:
+    """A gateway and a broker, joined by links that the test can cut."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.loop = loop
+        self.broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: TS)
+        self.gateway = Gateway(
+            name="test",
+            protocol="CoAP",
+            nodes=Nodes(silence_limit_s=120.0, nodes_max=10),
+            loop=loop,
+            unix_time=lambda: TS,
+            backoff=Backoff(rng=random.Random(1)),
+        )
+        self.devices = FakeDevices()
+        self.broker_is_up = True
+        self.attempts_at: list[float] = []
+        self.receipts: list[Receipt] = []
+        self.link: GatewayLink | None = None
+        self._serving: list[asyncio.Task[None]] = []
+        self._tasks = [
+            loop.create_task(self.gateway.keep_linked(self.connect, self.devices)),
+            loop.create_task(self.gateway.expire_silent_nodes(lambda uid: None)),
+        ]
+
+    async def connect(self) -> GatewayLink:
+        self.attempts_at.append(self.loop.time())
+        if not self.broker_is_up:
+            raise LinkLost("connection refused")
+        gateway_end, broker_end = MemoryLink.pair()
+        self.link = gateway_end
+        self._serving.append(
+            self.loop.create_task(
+                self.broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+            )
+        )
+        return gateway_end
+
+    async def command(self, uid: str, timeout_s: float = 5.0, number: str = "1") -> None:
+        """Send a command as the broker does, around its own table."""
+        command = Command(
+            id=number, uid=uid, resource="led", payload="1", timeout_s=timeout_s, client="c"
+        )
+        link = next(iter(self.broker._links.values()))
+        link.send(command)
+        await asyncio.sleep(0)
+
+    def listen_for_receipts(self) -> None:
+        finish = self.broker.router.commands.finish
+        commands = self.broker.router.commands
+
+        def listening(receipt: Receipt, gateway: int, now: float) -> object:
+            self.receipts.append(receipt)
+            return finish(receipt, gateway, now)
+
+        commands.finish = listening  # type: ignore[method-assign, assignment]
+
+    def shown(self) -> dict[str, dict[str, object]]:
+        return {
+            node.uid: {name: reading.data for name, reading in node.readings.items()}
+            for node in self.broker.router.nodes
+        }
+
+    async def end(self) -> None:
+        for task in (*self._tasks, *self._serving):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._serving, return_exceptions=True)
+        await self.gateway.end_commands()
+
+
+async def test_what_a_node_says_is_what_the_broker_knows() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.gateway.heard("A", COAP)
+    road.gateway.reading("A", "t", "1")
+    await asyncio.sleep(0.1)
+    assert road.shown() == {"A": {"protocol": "CoAP", "t": "1"}}
+    await road.end()
+
+
+async def test_silent_node_is_lost_after_two_minutes_and_the_broker_knows() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.gateway.heard("A", COAP)
+    await asyncio.sleep(60)
+    road.gateway.heard("B", COAP)
+    await asyncio.sleep(61)
+    assert road.shown() == {"B": {"protocol": "CoAP"}}
+    await asyncio.sleep(60)
+    assert road.shown() == {}
+    await road.end()
+
+
+async def test_nodes_heard_while_there_is_no_broker_are_announced_when_there_is_one() -> None:
+    road = Road()
+    road.broker_is_up = False
+    await asyncio.sleep(0.1)
+    road.gateway.heard("A", COAP)
+    road.gateway.reading("A", "t", "1")
+    await asyncio.sleep(60)
+    road.gateway.reading("A", "t", "2")
+    road.broker_is_up = True
+    await asyncio.sleep(31)
+    assert road.shown() == {"A": {"protocol": "CoAP", "t": "2"}}
+    await road.end()
+
+
+async def test_everything_is_announced_again_after_the_link_was_lost() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.gateway.heard("A", COAP)
+    road.gateway.reading("A", "t", "1")
+    await asyncio.sleep(0.1)
+    assert road.link is not None
+    road.link.close("cut by the test")
+    await asyncio.sleep(0.01)
+    assert road.shown() == {}
+    await asyncio.sleep(2)
+    assert road.shown() == {"A": {"protocol": "CoAP", "t": "1"}}
+    await road.end()
+
+
+async def test_gateway_tries_for_ever_at_most_every_half_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    road = Road()
+    road.broker_is_up = False
+    await asyncio.sleep(86_400)
+    waits = [
+        later - earlier
+        for earlier, later in zip(road.attempts_at, road.attempts_at[1:], strict=False)
+    ]
+    assert waits[0] <= 0.5
+    assert all(15.0 <= wait <= 30.0 for wait in waits[10:])
+    assert len(set(waits[10:])) > 100
+    assert len(caplog.records) == 1
+    await road.end()
+
+
+async def test_link_that_held_makes_the_next_attempt_soon() -> None:
+    road = Road()
+    road.broker_is_up = False
+    await asyncio.sleep(300)
+    road.broker_is_up = True
+    await asyncio.sleep(60)
+    assert road.link is not None
+    cut_at = road.loop.time()
+    road.link.close("cut by the test")
+    await asyncio.sleep(1)
+    assert road.attempts_at[-1] - cut_at <= 0.5
+    await road.end()
+
+
+async def test_silent_node_delays_nobody_and_ends_in_a_timeout() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    road.gateway.heard("silent", COAP)
+    road.gateway.heard("quick", COAP)
+    road.devices.answer_after_s["silent"] = 1e6
+    await road.command("silent", number="1")
+    await road.command("quick", number="2")
+    await asyncio.sleep(0.1)
+    assert [(item.id, item.state) for item in road.receipts] == [("2", "confirmed")]
+    await asyncio.sleep(5)
+    assert [(item.id, item.state) for item in road.receipts[1:]] == [("1", "timeout")]
+    assert road.devices.written == [("quick", "led", "1")]
+    await road.end()
+
+
+async def test_command_to_a_node_that_just_left_is_unknown() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    await road.command("gone")
+    await asyncio.sleep(0.1)
+    assert [item.state for item in road.receipts] == ["unknown"]
+    await road.end()
+
+
+async def test_commands_that_wait_are_bounded() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    road.gateway.heard("silent", COAP)
+    road.devices.answer_after_s["silent"] = 1e6
+    for number in range(COMMANDS_MAX + 1):
+        await road.command("silent", timeout_s=60.0, number=str(number))
+    await asyncio.sleep(1)
+    assert [(item.id, item.state) for item in road.receipts] == [
+        (str(COMMANDS_MAX), "unreachable")
+    ]
+    await road.end()
+
+
+async def test_node_said_to_have_left_is_told_with_the_reason() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.gateway.heard("A", COAP)
+    assert road.gateway.nodes.left("A", "left", ts=TS) == [
+        NodeLeft(uid="A", ts=TS, reason="left")
+    ]
+    assert road.gateway.nodes.left("A", "left", ts=TS) == []
+    await road.end()

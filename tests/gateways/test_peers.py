@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which node speaks from which address."""
+
+from pyaiot.gateways.coap.peers import (
+    CLAIM_REFUSED_S,
+    HELD_ADDRESSES_MAX,
+    HELD_LIMIT_S,
+    HELD_RESOURCES_MAX,
+    REFUSED_CLAIMANTS_MAX,
+    Address,
+    Claim,
+    Held,
+    Peers,
+)
+
+HERE = Address("10.0.0.1", 49152)
+THERE = Address("10.0.0.2", 49152)
+
+
+def peers() -> Peers[str]:
+    return Peers()
+
+
+def claim(it: Peers[str], uid: str, address: Address, now: float = 0.0) -> Claim:
+    return it.claim(uid, address, f"peer at {address.host}:{address.port}", now=now)
+
+
+def test_readings_belong_to_the_uid_that_was_alive_at_the_address() -> None:
+    it = peers()
+    assert claim(it, "A", HERE) is Claim.ACCEPTED
+    assert it.uid_at(HERE) == "A"
+    assert it.uid_at(THERE) is None
+
+
+def test_readings_from_another_port_belong_to_the_only_node_of_the_machine() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    assert it.uid_at(Address(HERE.host, 1)) == "A"
+
+
+def test_readings_from_another_port_of_a_machine_with_two_nodes_belong_to_nobody() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    claim(it, "B", Address(HERE.host, 2))
+    assert it.uid_at(Address(HERE.host, 1)) is None
+    assert it.uid_at(HERE) == "A"
+    assert it.uid_at(Address(HERE.host, 2)) == "B"
+
+
+def test_of_two_uids_at_one_address_the_last_that_was_alive_gets_the_readings() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    claim(it, "B", HERE)
+    assert it.uid_at(HERE) == "B"
+    claim(it, "A", HERE)
+    assert it.uid_at(HERE) == "A"
+    it.forget("A")
+    assert it.uid_at(HERE) == "B"
+
+
+def test_reboot_that_changes_the_port_moves_the_node() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    after = Address(HERE.host, 50000)
+    assert claim(it, "A", after) is Claim.ACCEPTED
+    assert it.uid_at(after) == "A"
+    node = it.get("A")
+    assert node is not None
+    assert node.address == after
+    assert node.answers_at is None
+
+
+def test_same_link_local_address_on_two_interfaces_is_two_machines() -> None:
+    it = peers()
+    claim(it, "A", Address("fe80::1", 5683, 2))
+    claim(it, "B", Address("fe80::1", 5683, 3))
+    assert it.uid_at(Address("fe80::1", 5683, 2)) == "A"
+    assert it.uid_at(Address("fe80::1", 5683, 3)) == "B"
+
+
+def test_claim_from_another_machine_is_checked_once_at_a_time() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    assert claim(it, "A", THERE) is Claim.CHECK
+    assert claim(it, "A", THERE) is Claim.CHECKING
+    assert it.uid_at(THERE) is None
+    assert it.uid_at(HERE) == "A"
+
+
+def test_wrong_claim_is_refused_for_a_minute_and_then_checked_anew() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    claim(it, "A", THERE)
+    it.keep("A", THERE, now=0.0)
+    assert claim(it, "A", THERE, now=CLAIM_REFUSED_S - 1) is Claim.REFUSED
+    assert claim(it, "A", HERE, now=1.0) is Claim.ACCEPTED
+    assert claim(it, "A", THERE, now=CLAIM_REFUSED_S) is Claim.CHECK
+
+
+def test_true_claim_moves_the_node() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    claim(it, "A", THERE)
+    it.move("A", THERE, "peer")
+    assert it.uid_at(THERE) == "A"
+    assert it.uid_at(HERE) is None
+    assert claim(it, "A", THERE) is Claim.ACCEPTED
+
+
+def test_wrong_claimants_remembered_are_bounded() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    for index in range(3 * REFUSED_CLAIMANTS_MAX):
+        it.keep("A", Address("10.1.0.1", index), now=0.0)
+    node = it.get("A")
+    assert node is not None
+    assert len(node.refused_until) == REFUSED_CLAIMANTS_MAX
+
+
+def test_readings_before_the_uid_are_held_and_given_out_once() -> None:
+    it = peers()
+    it.hold(HERE, Held("t", "1", 5.0), now=0.0)
+    it.hold(HERE, Held("t", "2", 6.0), now=1.0)
+    it.hold(HERE, Held("h", "3", 7.0), now=2.0)
+    assert it.release(HERE, now=30.0) == [Held("t", "2", 6.0), Held("h", "3", 7.0)]
+    assert it.release(HERE, now=30.0) == []
+
+
+def test_readings_are_held_for_a_minute() -> None:
+    it = peers()
+    it.hold(HERE, Held("t", "1", 5.0), now=0.0)
+    assert it.release(HERE, now=HELD_LIMIT_S) == []
+
+
+def test_addresses_and_resources_that_are_held_are_bounded() -> None:
+    it = peers()
+    for index in range(HELD_ADDRESSES_MAX + 10):
+        it.hold(Address("10.0.0.9", index), Held("t", "1", 0.0), now=1.0)
+    assert it.release(Address("10.0.0.9", 9), now=1.0) == []
+    assert it.release(Address("10.0.0.9", HELD_ADDRESSES_MAX + 9), now=1.0)
+    for index in range(HELD_RESOURCES_MAX + 10):
+        it.hold(HERE, Held(f"r{index}", "1", 0.0), now=1.0)
+    assert len(it.release(HERE, now=1.0)) == HELD_RESOURCES_MAX
+
+
+def test_node_that_is_forgotten_may_appear_anywhere() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    it.forget("A")
+    assert it.uid_at(HERE) is None
+    assert claim(it, "A", THERE) is Claim.ACCEPTED
