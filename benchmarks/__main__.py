@@ -11,7 +11,7 @@ from typing import Final
 from benchmarks import fan_out, joining, memory, road, starting
 from benchmarks.processes import BenchmarkError, Home, temporary_home
 from benchmarks.sizes import FULL, QUICK, TINY, Size
-from benchmarks.table import Results, this_machine
+from benchmarks.table import Results, busy_s, own_s, this_machine
 
 FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "start": starting.measure,
@@ -55,7 +55,7 @@ def main() -> int:
 def run(names: list[str], size: Size) -> Results:
     """Measure these figures, one after the other. One that fails does not keep others away."""
     results = Results(this_machine())
-    began = time.monotonic()
+    began, busy_began_s, own_began_s = time.monotonic(), busy_s(), own_s()
     with temporary_home() as home:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
@@ -64,6 +64,8 @@ def run(names: list[str], size: Size) -> Results:
             except (BenchmarkError, OSError) as error:
                 results.failures.append(f"{name}: {error}")
     results.seconds = time.monotonic() - began
+    others_s = (busy_s() - busy_began_s) - (own_s() - own_began_s)
+    results.others_cores = max(0.0, others_s / results.seconds)
     return results
 
 

@@ -48,7 +48,7 @@ FULL: Final = Size(
     idle_s=20.0,
 )
 QUICK: Final = Size(
-    fan_out_clients=(1, 100),
+    fan_out_clients=(100,),
     fan_out_judged=100,
     fan_out_rounds=1,
     fan_out_window_s=1.0,
@@ -61,7 +61,7 @@ QUICK: Final = Size(
     join_pause_s=0.25,
     commands=60,
     stalled_clients=10,
-    stalled_s=5.0,
+    stalled_s=4.0,
     starts=2,
     idle_s=10.0,
 )

@@ -113,6 +113,8 @@ class Results:
     fan_out: list[FanOutRow] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    others_cores: float = 0.0
+    """Cores that processes of others used meanwhile, on average. Figures want it near 0."""
 
     def as_json(self) -> str:
         figures = [{**asdict(figure), "reached": figure.reached} for figure in self.figures]
@@ -128,8 +130,25 @@ class Results:
         parts += [f"Not measured: {failure}" for failure in self.failures]
         judged = [figure for figure in self.figures if figure.reached != "-"]
         reached = sum(figure.reached == "yes" for figure in judged)
-        parts.append(f"{reached} of {len(judged)} targets reached, in {self.seconds:.0f} s.")
+        parts.append(
+            f"{reached} of {len(judged)} targets reached, in {self.seconds:.0f} s; "
+            f"other processes used {self.others_cores:.2f} cores meanwhile."
+        )
         return "\n\n".join(parts) + "\n"
+
+
+def busy_s() -> float:
+    """CPU time that all processes of this machine have used, in seconds (proc(5), /proc/stat)."""
+    user, nice, system, _idle, _iowait, irq, softirq = map(
+        int, Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=8)[1:8]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def own_s() -> float:
+    """CPU time of this process and of all that it started and that have ended, in seconds."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def number(value: float) -> str:
