@@ -17,7 +17,7 @@ SOCKET_TEST_LIMIT_S = 30.0
 JUMPING_TEST_LIMIT_S = 10.0 * 365 * 86400
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     """Never waits: what the loop would have slept is added to its clock."""
 
     jumped_s = 0.0

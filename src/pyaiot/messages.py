@@ -5,7 +5,8 @@ Every frame of `pyaiot.v2` is a JSON array of messages. Names on the wire are th
 (`endpoint`, `data`, `value`); names in code are the vocabulary's (`resource`, `data`, `number`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -309,15 +310,14 @@ def _size(text: str) -> int:
 
 def is_shallow(value: object, depth_max: int) -> bool:
     """Whether no more than `depth_max` arrays and objects stand inside each other."""
-    level: Sequence[object] = [value]
-    for _ in range(depth_max + 1):
-        inner: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
-        if not inner:
-            return True
-        level = inner
-    return False
+    level = [value] if isinstance(value, list | dict) else []
+    depth = 0
+    while level:
+        depth += 1
+        if depth > depth_max:
+            return False
+        items: Iterator[object] = itertools.chain.from_iterable(
+            container.values() if isinstance(container, dict) else container for container in level
+        )
+        level = [item for item in items if isinstance(item, list | dict)]
+    return True

@@ -305,8 +305,8 @@ def test_commands_of_a_client_above_the_rate_are_forbidden_and_go_nowhere() -> N
     ((_, receipt),) = receipts(it.from_client("c", SWITCH_ON, now=0.0))
     assert receipt.state == "forbidden"
     assert it.refused == 1
-    assert start(it, SWITCH_ON, client="another")
-    assert start(it, SWITCH_ON, now=1.0)
+    start(it, SWITCH_ON, client="another")
+    start(it, SWITCH_ON, now=1.0)
 
 
 def test_commands_in_flight_are_bounded() -> None:

@@ -7,7 +7,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -83,8 +83,7 @@ class Sockets:
             decode_text=False,
         )
         await socket.prepare(request)
-        # uvloop's transports are no subclass of it, and have all of its methods.
-        transport = cast("asyncio.Transport | None", request.transport)
+        transport = request.transport
         if transport is None or transport.is_closing():
             return socket
         extended = socket.ws_protocol == SUBPROTOCOL

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What waits for a slow reader: bounded, in order, readings conflated to the latest."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyaiot.backlog import ENTRY_COST, Backlog, BacklogFull
+from pyaiot.messages import Message, NodeAppeared, NodeLeft, Reading
+
+
+def reading(uid: str, value: int) -> Reading:
+    return Reading(uid=uid, resource="t", data=str(value))
+
+
+def filled(messages: list[Message], plain_max: int = 0) -> Backlog[Message]:
+    it: Backlog[Message] = Backlog(cost_max=10**9, plain_max=plain_max)
+    for message in messages:
+        it.add(message)
+    return it
+
+
+def test_only_the_latest_reading_of_a_resource_waits() -> None:
+    it = filled([reading("A", 1), reading("B", 1), reading("A", 2)])
+    assert it.take(10) == [reading("B", 1), reading("A", 2)]
+    assert it.conflated == 1
+
+
+def test_below_the_plain_limit_everything_waits() -> None:
+    messages: list[Message] = [reading("A", value) for value in range(5)]
+    assert filled(messages, plain_max=5).take(10) == messages
+
+
+def test_reading_never_moves_before_an_event_that_came_before_it() -> None:
+    it = filled([reading("A", 1), NodeLeft(uid="A"), NodeAppeared(uid="A"), reading("A", 2)])
+    assert it.take(10) == [NodeLeft(uid="A"), NodeAppeared(uid="A"), reading("A", 2)]
+
+
+def test_full_backlog_says_so_and_holds_nothing_more() -> None:
+    it: Backlog[Message] = Backlog(cost_max=3 * ENTRY_COST)
+    for _ in range(3):
+        it.add(NodeAppeared(uid="A"))
+    with pytest.raises(BacklogFull, match="3 messages behind"):
+        it.add(NodeAppeared(uid="A"))
+    assert len(it) == 0
+    it.add(NodeAppeared(uid="A"))
+
+
+def test_long_text_costs_what_it_is() -> None:
+    it: Backlog[Message] = Backlog(cost_max=10_000)
+    with pytest.raises(BacklogFull):
+        it.add(Reading(uid="A", resource="js", data="x" * 10_000))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("AB"), st.sampled_from(["new", "out", "update"])), max_size=60
+    ),
+    st.integers(0, 8),
+    st.integers(1, 8),
+)
+def test_who_reads_late_ends_where_who_reads_at_once_does(
+    script: list[tuple[str, str]], plain_max: int, count_max: int
+) -> None:
+    def state(messages: list[Message]) -> dict[str, object]:
+        nodes: dict[str, object] = {}
+        for message in messages:
+            match message:
+                case NodeAppeared(uid=uid):
+                    nodes[uid] = None
+                case NodeLeft(uid=uid):
+                    nodes.pop(uid, None)
+                case Reading(uid=uid, data=data):
+                    nodes[uid] = data
+                case _:
+                    raise AssertionError(message)
+        return nodes
+
+    messages: list[Message] = []
+    for value, (uid, kind) in enumerate(script):
+        match kind:
+            case "new":
+                messages.append(NodeAppeared(uid=uid))
+            case "out":
+                messages.append(NodeLeft(uid=uid))
+            case _:
+                messages.append(reading(uid, value))
+    it = filled(messages, plain_max)
+    late: list[Message] = []
+    while part := it.take(count_max):
+        late += part
+    assert state(late) == state(messages)
+    events = [item for item in messages if not isinstance(item, Reading)]
+    assert [item for item in late if not isinstance(item, Reading)] == events

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`pyaiot.v2`: what is decoded, what is refused, and that neighbours do not suffer."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyaiot.errors import ProtocolError
+from pyaiot.messages import (
+    FRAME_SIZE_MAX,
+    JSON_DEPTH_MAX,
+    VALUE_SIZE_MAX,
+    Command,
+    Hello,
+    Join,
+    NodeAppeared,
+    NodeLeft,
+    Reading,
+    Receipt,
+    Subscribe,
+    decode_from_client,
+    decode_from_gateway,
+    decode_to_client,
+    decode_to_gateway,
+    encode,
+    encode_frames,
+)
+
+NAMES = st.text(
+    st.characters(categories=("L", "N", "P", "S"), exclude_characters="\xad"),
+    min_size=1,
+    max_size=64,
+).filter(lambda name: name.isprintable() and name not in ("alive", "all"))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab"), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def test_reading_has_the_names_of_the_wire() -> None:
+    reading = Reading(uid="A", resource="t", data="23.5°C", ts=1.5, number=23.5, unit="Cel")
+    assert json.loads(encode(reading)) == {
+        "type": "update",
+        "uid": "A",
+        "endpoint": "t",
+        "data": "23.5°C",
+        "ts": 1.5,
+        "value": 23.5,
+        "unit": "Cel",
+    }
+    assert "°".encode() in encode(reading)
+
+
+@given(uid=NAMES, resource=NAMES, data=VALUES)
+def test_reading_survives_the_wire(uid: str, resource: str, data: object) -> None:
+    reading = Reading(uid=uid, resource=resource, data=data, ts=1.0)
+    (frame,) = encode_frames([reading])
+    messages, problems = decode_from_gateway(frame)
+    assert (messages, problems) == ([reading], [])
+
+
+@given(uid=NAMES, resource=NAMES, payload=st.text(st.characters(codec="utf-8")))
+def test_command_survives_the_wire(uid: str, resource: str, payload: str) -> None:
+    command = Command(id="1", uid=uid, resource=resource, payload=payload, timeout_s=2.0)
+    (frame,) = encode_frames([command])
+    assert decode_to_gateway(frame) == [command]
+    assert decode_from_client(frame) == [command]
+
+
+def test_client_may_send_an_array_or_a_single_message() -> None:
+    join = b'{"type":"new","data":"client"}'
+    assert decode_from_client(join) == [Join(data="client")]
+    assert decode_from_client(b" [" + join + b"," + join + b"]") == [Join(data="client")] * 2
+    assert decode_from_client('{"type":"subscribe","endpoints":["led"]}') == [
+        Subscribe(uids=None, resources=("led",))
+    ]
+
+
+WRONG_SHAPES = [
+    b"",
+    b"{}",
+    b"[",
+    b"null",
+    b"1",
+    b'"text"',
+    b'{"type":"update"}',
+    b'{"type":"new","data":1}',
+    b'{"type":"new","data":"gateway"}',
+    b'{"type":"command","uid":"A","endpoint":"led","payload":1}',
+    b'{"type":"command","uid":"A","endpoint":"led","payload":null}',
+    b'{"type":"command","uid":"","endpoint":"led","payload":"1"}',
+    b'{"type":"command","uid":"alive","endpoint":"led","payload":"1"}',
+    b'{"type":"command","uid":"A","endpoint":"led","payload":"1","timeout":0}',
+    b'{"type":"command","uid":"A","endpoint":"led","payload":"1","timeout":1e999}',
+    b'{"type":"command","uid":"A","endpoint":"led","payload":"1","timeout":61}',
+    b'{"type":"command","uid":"A\\u0000","endpoint":"led","payload":"1"}',
+    b'{"type":"command","uid":"A","endpoint":"led","payload":"\\ud800"}',
+    b'{"type":"command","uid":"A","endpoint":"led","payload":"\xff"}',
+    b'{"type":"receipt","id":"1","state":"confirmed"}',
+    b'{"type":"subscribe","uids":"A"}',
+    b"[" * 10_000,
+    b"[" * 10_000 + b"]" * 10_000,
+    b"NaN",
+    b"9" * 5_000,
+    "é".encode(),
+    b"\xff\xfe",
+]
+
+
+@pytest.mark.parametrize("frame", WRONG_SHAPES, ids=lambda frame: repr(frame[:40]))
+def test_what_a_client_may_not_say_is_refused(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_from_client(frame)
+
+
+def test_lone_surrogate_in_a_text_frame_is_refused() -> None:
+    with pytest.raises(ProtocolError):
+        decode_from_client('{"type":"new","data":"\ud800"}')
+
+
+def test_payload_above_the_limit_is_refused() -> None:
+    def command(size: int) -> bytes:
+        return encode(Command(uid="A", resource="js", payload="x" * size))
+
+    assert decode_from_client(command(VALUE_SIZE_MAX))
+    with pytest.raises(ProtocolError):
+        decode_from_client(command(VALUE_SIZE_MAX + 1))
+
+
+def test_value_nested_too_deep_is_refused_and_its_neighbours_count() -> None:
+    def reading(depth: int) -> bytes:
+        return (
+            b'{"type":"update","uid":"A","endpoint":"t","data":'
+            + b"[" * depth
+            + b"]" * depth
+            + b"}"
+        )
+
+    good, problems = decode_from_gateway(
+        b"[" + reading(JSON_DEPTH_MAX) + b"," + reading(JSON_DEPTH_MAX + 1) + b"]"
+    )
+    assert len(good) == 1
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'{"type":"update"}',
+        b'{"type":"nonsense"}',
+        b'{"type":"new","uid":5}',
+        b'{"type":"new","uid":"alive"}',
+        b'{"type":"new","uid":"' + b"x" * 65 + b'"}',
+        b'{"type":"update","uid":"A","endpoint":"a\\nb","data":"1"}',
+        b"[]",
+        b"7",
+    ],
+)
+def test_wrong_message_of_a_gateway_takes_none_of_its_neighbours_with_it(wrong: bytes) -> None:
+    good = encode(NodeAppeared(uid="A"))
+    messages, problems = decode_from_gateway(b"[" + good + b"," + wrong + b"," + good + b"]")
+    assert messages == [NodeAppeared(uid="A"), NodeAppeared(uid="A")]
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize("frame", [b"", b"{}", b"[1", b"\xff", b'["\\ud800"]'])
+def test_frame_of_a_gateway_that_is_no_array_is_refused(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_from_gateway(frame)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
+    for decode in (decode_from_client, decode_from_gateway, decode_to_client, decode_to_gateway):
+        try:
+            decode(data)
+        except ProtocolError:
+            continue
+
+
+def test_every_truncation_of_a_frame_is_refused() -> None:
+    (frame,) = encode_frames([Reading(uid="A", resource="t", data={"a": [1, "é"]}, ts=1.0)])
+    for size in range(len(frame)):
+        with pytest.raises(ProtocolError):
+            decode_from_gateway(frame[:size])
+
+
+def test_frames_stay_below_their_limit_and_in_order() -> None:
+    readings = [Reading(uid="A", resource=f"r{i}", data="x" * 10_000) for i in range(100)]
+    frames = list(encode_frames(readings))
+    assert len(frames) > 1
+    assert all(len(frame) <= FRAME_SIZE_MAX for frame in frames)
+    assert [message for frame in frames for message in decode_to_client(frame)] == readings
+
+
+def test_what_is_a_default_is_not_sent() -> None:
+    assert encode(NodeLeft(uid="A")) == b'{"type":"out","uid":"A"}'
+    assert encode(Hello(name="n", protocol="p")) == b'{"type":"hello","name":"n","protocol":"p"}'
+    assert msgspec.json.decode(encode(Receipt(id="1", state="sent")), type=Receipt).detail == ""

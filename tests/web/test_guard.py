@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Foreign names and foreign origins are turned away; we ourselves and programs are not."""
+
+import pytest
+
+from pyaiot.web.guard import host_is_ours, origin_is_ours
+
+NAMES = frozenset({"iot.example"})
+ORIGINS = frozenset({"https://page.example"})
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "10.0.0.5", "iot.example:80"],
+)
+def test_our_names_are_ours(host: str) -> None:
+    assert host_is_ours(host, NAMES)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "iot.example.", ":"],
+)
+def test_other_names_are_foreign(host: str) -> None:
+    assert not host_is_ours(host, NAMES)
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "http://localhost:8000", "https://localhost:8000", "https://page.example"]
+)
+def test_our_origin_and_programs_without_one_are_let_in(origin: str | None) -> None:
+    assert origin_is_ours(origin, "localhost:8000", ORIGINS)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "null",
+        "http://evil.example",
+        "http://localhost:8080",
+        "http://localhost:8000.evil.example",
+        "file://localhost:8000",
+        "http://page.example",
+    ],
+)
+def test_other_origins_are_foreign(origin: str) -> None:
+    assert not origin_is_ours(origin, "localhost:8000", ORIGINS)
