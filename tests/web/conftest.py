@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A real browser for the tests of the page, started once; every page in a fresh profile."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
+START_LIMIT_S = 15.0
+STEP_LIMIT_MS = 5000.0
+"""For one step of a test in the page."""
+
+# Runs before the page's own scripts; what it finds is collected below.
+WATCH = """
+document.addEventListener('securitypolicyviolation',
+    (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+class Browser:
+    """Opens pages, and holds them to it: no script error, no violation of the policy."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    @asynccontextmanager
+    async def page(self, **context: Any) -> "AsyncIterator[Page]":
+        """A page in a fresh profile. `context` as of Playwright's `new_context`."""
+        from playwright.async_api import async_playwright
+
+        async with async_playwright() as playwright:
+            chromium = await playwright.chromium.connect_over_cdp(self._endpoint)
+            profile = await chromium.new_context(**context)
+            page = await profile.new_page()
+            page.set_default_timeout(STEP_LIMIT_MS)
+            wrong: list[str] = []
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+            page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+            await page.add_init_script(WATCH)
+            try:
+                yield page
+            finally:
+                await profile.close()
+            # That a broker is away is the browser's own complaint, and the point of some tests.
+            assert [text for text in wrong if "WebSocket connection to" not in text] == []
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, driven by Playwright. Where one of both is missing, the test is skipped."""
+    pytest.importorskip("playwright.async_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if program is None:
+        pytest.skip("chromium is not installed")
+    profile = tmp_path_factory.mktemp("chromium")
+    process = subprocess.Popen(
+        [program, *CHROMIUM_FLAGS, f"--user-data-dir={profile}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield Browser(f"http://127.0.0.1:{_debugging_port(profile, process)}")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _debugging_port(profile: Path, process: "subprocess.Popen[bytes]") -> int:
+    """The port that Chromium chose; it writes it down when it listens."""
+    note = profile / "DevToolsActivePort"
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if note.exists() and (lines := note.read_text().splitlines()):
+            return int(lines[0])
+        time.sleep(0.02)
+    pytest.fail(f"chromium did not start in {START_LIMIT_S:.0f} s")
