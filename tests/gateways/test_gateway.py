@@ -52,10 +52,11 @@ class Road:
         self.attempts_at: list[float] = []
         self.receipts: list[Receipt] = []
         self.link: GatewayLink | None = None
+        self.lost: list[str] = []
         self._serving: list[asyncio.Task[None]] = []
         self._tasks = [
             loop.create_task(self.gateway.keep_linked(self.connect, self.devices)),
-            loop.create_task(self.gateway.expire_silent_nodes(lambda uid: None)),
+            loop.create_task(self.gateway.expire_silent_nodes(self.lost.append)),
         ]
 
     async def connect(self) -> GatewayLink:
@@ -123,6 +124,7 @@ async def test_silent_node_is_lost_after_two_minutes_and_the_broker_knows() -> N
     assert road.shown() == {"B": {"protocol": "CoAP"}}
     await asyncio.sleep(60)
     assert road.shown() == {}
+    assert road.lost == ["A", "B"]
     await road.end()
 
 
@@ -223,9 +225,7 @@ async def test_commands_that_wait_are_bounded() -> None:
     for number in range(COMMANDS_MAX + 1):
         await road.command("silent", timeout_s=60.0, number=str(number))
     await asyncio.sleep(1)
-    assert [(item.id, item.state) for item in road.receipts] == [
-        (str(COMMANDS_MAX), "unreachable")
-    ]
+    assert [(item.id, item.state) for item in road.receipts] == [(str(COMMANDS_MAX), "unreachable")]
     await road.end()
 
 
@@ -233,8 +233,6 @@ async def test_node_said_to_have_left_is_told_with_the_reason() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.gateway.heard("A", COAP)
-    assert road.gateway.nodes.left("A", "left", ts=TS) == [
-        NodeLeft(uid="A", ts=TS, reason="left")
-    ]
+    assert road.gateway.nodes.left("A", "left", ts=TS) == [NodeLeft(uid="A", ts=TS, reason="left")]
     assert road.gateway.nodes.left("A", "left", ts=TS) == []
     await road.end()
