@@ -29,8 +29,8 @@ class Peer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
     end a request to the other.
     """
 
-    def __hash__(self) -> int:
-        return hash(self.sockaddr)
+    # aiocoap makes endpoints of its own class from ICMP errors, and looks ours up by them.
+    __hash__ = UDP6EndpointAddress.__hash__
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UDP6EndpointAddress) and self.sockaddr == other.sockaddr

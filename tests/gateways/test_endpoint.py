@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The CoAP socket of the gateway: its peers, its port, its answer to a ping."""
+
+import asyncio
+import socket
+
+import aiocoap
+import pytest
+from aiocoap.resource import Site
+from aiocoap.transports.udp6 import UDP6EndpointAddress
+
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.coap.endpoint import (
+    Peer,
+    answers_ping,
+    local_address,
+    open_context,
+    plain_host,
+)
+from pyaiot.gateways.coap.peers import Address
+from pyaiot.gateways.coap.requests import Requests
+
+pytestmark = pytest.mark.sockets
+
+
+class Interface:
+    """Stands where aiocoap wants its transport."""
+
+
+INTERFACE = Interface()
+
+
+def test_one_link_local_address_on_two_interfaces_is_two_peers() -> None:
+    one = Peer(("fe80::1", 5683, 0, 2), INTERFACE)
+    other = Peer(("fe80::1", 5683, 0, 3), INTERFACE)
+    assert one != other
+    assert one.address == Address("fe80::1", 5683, 2)
+
+
+def test_peer_is_found_by_the_address_that_aiocoap_makes_of_an_icmp_error() -> None:
+    sockaddr = ("::ffff:127.0.0.1", 9, 0, 0)
+    waiting = {Peer(sockaddr, INTERFACE): "request"}
+    assert waiting.pop(UDP6EndpointAddress(sockaddr, INTERFACE)) == "request"
+
+
+@pytest.mark.parametrize(
+    ("host", "plain"),
+    [("::ffff:10.0.0.1", "10.0.0.1"), ("fe80::1%eth0", "fe80::1"), ("2001:db8::1", "2001:db8::1")],
+)
+def test_address_is_written_as_people_write_it(host: str, plain: str) -> None:
+    assert plain_host(host) == plain
+
+
+async def test_port_that_is_taken_is_one_sentence_with_the_flag() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(OperatorError, match=f"UDP port {port} is taken.*--coap-port"):
+            await open_context("127.0.0.1", port, Site())
+
+
+async def test_two_gateways_never_share_a_port() -> None:
+    first = await open_context("127.0.0.1", 0, Site())
+    with pytest.raises(OperatorError, match="is taken"):
+        await open_context("127.0.0.1", local_address(first)[1], Site())
+    await first.shutdown()
+
+
+async def test_interface_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(OperatorError, match="interface 'none0'"):
+        await open_context("127.0.0.1", 0, Site(), interface="none0")
+
+
+async def test_endpoint_answers_a_ping_until_it_ends() -> None:
+    context = await open_context("127.0.0.1", 0, Site())
+    address = local_address(context)
+    assert await answers_ping(*address, 2.0)
+    await context.shutdown()
+    assert not await answers_ping(*address, 0.2)
+
+
+async def test_request_to_a_port_where_nobody_listens_fails_at_once_and_again() -> None:
+    context = await open_context("127.0.0.1", 0, Site())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    interface = context.request_interfaces[0].token_interface.message_interface
+    peer = Peer(("::ffff:127.0.0.1", port, 0, 0), interface)
+    requests = Requests(context)
+    loop = asyncio.get_running_loop()
+    started_at = loop.time()
+    for _ in range(3):
+        with pytest.raises((aiocoap.error.Error, OSError)):
+            await requests.get(peer, "/led", loop.time() + 5.0)
+    assert loop.time() - started_at < 2.0
+    await context.shutdown()
