@@ -29,6 +29,9 @@ RESERVED_UIDS: Final = frozenset({"alive", "all"})
 """Words of the legacy wire that stand where a uid stands (PROTOCOLS: keep-alive, `dst`)."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+Uid = Annotated[Name, Meta(description="The node. One of its kind in a broker.")]
+ResourceName = Annotated[Name, Meta(description="The resource, without a leading `/`.")]
+UnixTime = Annotated[float, Meta(description="Unix time in seconds; 0 if nobody said when.")]
 ReceiptState = Literal[
     "confirmed", "refused", "timeout", "unreachable", "unknown", "forbidden", "sent"
 ]
@@ -45,27 +48,33 @@ class Join(_Message, frozen=True, kw_only=True, tag="new"):
     """A client asks for what the broker knows. It may ask again."""
 
     data: Literal["client"]
+    """The historic word. It tells this message from the `new` of a node."""
 
 
 class Subscribe(_Message, frozen=True, kw_only=True, tag="subscribe"):
     """A client narrows what it gets from now on. An absent list means all."""
 
     uids: Annotated[tuple[Name, ...], Meta(max_length=10_000)] | None = None
+    """The nodes to hear of. What is of no node, such as the gateways, comes anyway."""
     resources: Annotated[tuple[Name, ...], Meta(max_length=256)] | None = msgspec.field(
         name="endpoints", default=None
     )
+    """The resources whose readings to hear. That nodes come, reboot and leave is told anyway."""
 
 
 class Command(_Message, frozen=True, kw_only=True, tag="command"):
     """A wish to write `payload` to a resource. Ends in exactly one receipt with the same `id`."""
 
     id: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    uid: Name
-    resource: Name = msgspec.field(name="endpoint")
+    """Any text that tells the receipts apart. Towards the gateway the broker uses its own."""
+    uid: Uid
+    resource: ResourceName = msgspec.field(name="endpoint")
     payload: str
+    """The text to write, at most 64 kB as UTF-8."""
     timeout_s: Annotated[float, Meta(gt=0, le=COMMAND_TIMEOUT_MAX_S)] = msgspec.field(
         name="timeout", default=5.0
     )
+    """Seconds that the node has to answer. Nothing is sent to it after that."""
     client: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = msgspec.field(name="src", default="")
     """The client that wishes it. Set by the broker, whatever the client wrote."""
 
@@ -74,18 +83,28 @@ class Receipt(_Message, frozen=True, kw_only=True, tag="receipt"):
     """What became of a command."""
 
     id: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
+    """The `id` of the command."""
     state: ReceiptState
+    """`confirmed`: the node did it, or says that it did. `refused`: the node said no.
+    `timeout`: no answer in time; nobody knows. `unreachable`: the network or the gateway said no.
+    `unknown`: no such node. `forbidden`: the broker said no. `sent`: it went to a gateway that
+    gives no receipts, and the node did not report the new value in time.
+    """
     detail: Annotated[str, Meta(max_length=256)] = ""
     """For people: the node's code, or the reason."""
     elapsed_ms: float = 0.0
+    """Milliseconds from the command to its end, as measured by whoever sends the receipt."""
 
 
 class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
     """Who speaks: the first message of a gateway, and of the broker to a client."""
 
     name: Name
+    """Name of the gateway, for people; `broker` from the broker."""
     protocol: Name
+    """What its nodes speak, say `CoAP`; `pyaiot.v2` from the broker."""
     version: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """Version of the program that speaks."""
     instance: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Of a gateway: random for each process. The same instance again replaces its old link."""
 
@@ -94,60 +113,72 @@ class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
     """A gateway came or went, told to clients."""
 
     name: Name
+    """As in its `hello`; `legacy` if it said none."""
     protocol: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """As in its `hello`."""
     version: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """As in its `hello`."""
     state: Literal["connected", "lost"]
-    ts: float = 0.0
+    """Whether its link to the broker is up."""
+    ts: UnixTime = 0.0
 
 
 class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
     """A node is there. Said again of a known node, it changes nothing."""
 
-    uid: Name
-    ts: float = 0.0
-    """Unix time in seconds at which it was received, here and below."""
+    uid: Uid
+    ts: UnixTime = 0.0
+    """Unix time in seconds at which the node was first heard; 0 if nobody said when."""
     gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """Name of the gateway that has the node. Set by the broker."""
 
 
 class Reading(_Message, frozen=True, kw_only=True, tag="update"):
     """A value of a resource. `number` and `unit` where the text is a number (SenML units)."""
 
-    uid: Name
-    resource: Name = msgspec.field(name="endpoint")
+    uid: Uid
+    resource: ResourceName = msgspec.field(name="endpoint")
     data: Any
     """As the device sent it: mostly text, else any JSON value."""
-    ts: float = 0.0
+    ts: UnixTime = 0.0
+    """Unix time in seconds at which the gateway received it; 0 if nobody said when."""
     number: float | None = msgspec.field(name="value", default=None)
+    """The number that `data` states, as a whole; absent if it states none."""
     unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """Unit of the number, by its SenML name: `Cel`, `hPa`, `%RH`; absent if there is none."""
 
 
 class NodeReset(_Message, frozen=True, kw_only=True, tag="reset"):
     """The node rebooted: its values so far count no more."""
 
-    uid: Name
-    ts: float = 0.0
+    uid: Uid
+    ts: UnixTime = 0.0
 
 
 class NodeLeft(_Message, frozen=True, kw_only=True, tag="out"):
     """The node is gone, or nobody can tell any more (`gateway lost`)."""
 
-    uid: Name
-    ts: float = 0.0
+    uid: Uid
+    ts: UnixTime = 0.0
     reason: LeftReason = "left"
+    """`silent`: nothing was heard for the silence limit. `left`: its gateway says so."""
 
 
 class Joined(_Message, frozen=True, kw_only=True, tag="joined"):
     """The burst that answers `Join` is complete."""
 
     nodes: int
-    ts: float = 0.0
+    """Nodes that are there now."""
+    ts: UnixTime = 0.0
 
 
 class Problem(_Message, frozen=True, kw_only=True, tag="error"):
     """What the peer said was refused. The rest of what it says is still heard."""
 
     detail: Annotated[str, Meta(max_length=256)]
+    """For people: what was wrong, or not allowed."""
     uid: str = ""
+    """The node that the refused message spoke of."""
 
 
 FromClient: TypeAlias = Join | Subscribe | Command
