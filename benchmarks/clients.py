@@ -5,6 +5,7 @@ They must cost far less than the server that serves them: bytes go into one buff
 are counted by their mark (`wire.MARK`).
 """
 
+import contextlib
 import json
 import os
 import select
@@ -17,16 +18,19 @@ from benchmarks.processes import answer, cpu_s
 from benchmarks.wire import JOIN_LEGACY, JOIN_V2, MARK, PONG, V2, connect
 
 BUFFER_SIZE: Final = 256 * 1024  # fits a second-level cache, so that counting reads no memory twice
+PONG_INTERVAL_S: Final = 10.0
+"""Nobody looks for pings here. A pong now and then is a sign of life all the same, and cheap."""
 
 
 class Client:
     """One connection and its count."""
 
-    __slots__ = ("_header", "_left", "marks", "socket")
+    __slots__ = ("_header", "_left", "closed", "marks", "socket")
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.marks = 0
+        self.closed = False
         self._left = 0  # bytes of the current frame that are still to come
         self._header = b""
 
@@ -83,8 +87,13 @@ class Clients:
         poll.register(0, select.EPOLLIN)
         for descriptor in self._clients:
             poll.register(descriptor, select.EPOLLIN)
+        pong_at = time.monotonic() + PONG_INTERVAL_S
         while True:
-            for descriptor, _ in poll.poll():
+            now = time.monotonic()
+            if now >= pong_at:
+                pong_at = now + PONG_INTERVAL_S
+                self._send_pongs()
+            for descriptor, _ in poll.poll(pong_at - now if pong_at > now else 0):
                 if descriptor == 0:
                     line = os.read(0, 65536)
                     if not line:
@@ -98,6 +107,7 @@ class Clients:
                     size = 0
                 if not size:
                     poll.unregister(descriptor)
+                    client.closed = True
                     self._closed += 1
                     continue
                 self._reads += 1
@@ -115,24 +125,24 @@ class Clients:
             self._marks += marks
         self._last_read_at = time.monotonic()
 
-    def _obey(self, command: dict[str, Any]) -> None:
-        match command["do"]:
-            case "read":
-                answer(
-                    at=time.monotonic(),
-                    last_read_at=self._last_read_at,
-                    server_cpu_s=cpu_s(self._server_pid),
-                    own_cpu_s=time.process_time(),
-                    marks=self._marks,
-                    least=min((client.marks for client in self._clients.values()), default=0),
-                    bytes=self._bytes,
-                    reads=self._reads,
-                    closed=self._closed,
-                )
-            case "live":
-                for client in self._clients.values():
+    def _send_pongs(self) -> None:
+        for client in self._clients.values():
+            if not client.closed:
+                with contextlib.suppress(ConnectionError):  # the next read will tell
                     client.socket.sendall(PONG)
-                answer()
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        assert command["do"] == "read"
+        answer(
+            at=time.monotonic(),
+            last_read_at=self._last_read_at,
+            server_cpu_s=cpu_s(self._server_pid),
+            own_cpu_s=time.process_time(),
+            marks=self._marks,
+            bytes=self._bytes,
+            reads=self._reads,
+            closed=self._closed,
+        )
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 """Fan-out: readings of one gateway to many clients, against a plain broker and bare writes.
 
 All servers of one number of clients live at once and are measured in turn, A B C A B C, so that
-they share the machine's good and bad moments; figures are medians of the rounds. A server that
-waits for its turn is stopped (SIGSTOP): what it has not yet done must not cost the others.
+they share the machine's good and bad moments; figures are medians of the rounds. The plain broker
+is stopped (SIGSTOP) until its turn: the backlog that it has must not cost the others.
 """
 
 import contextlib
@@ -47,6 +47,8 @@ class Window:
     writes: int = 0
     bytes: int = 0
     drained: bool = True
+    closed: int = 0
+    """Clients that the broker gave up."""
     generator_core: float = 0.0
     """Share of a core that the process of clients used."""
 
@@ -119,16 +121,18 @@ class Subject:
             writes=after["reads"] - before["reads"],
             bytes=after["bytes"] - before["bytes"],
             drained=drained,
+            closed=after["closed"] - before["closed"],
             generator_core=(after["own_cpu_s"] - before["own_cpu_s"])
             / (after["at"] - before["at"]),
         )
 
     def pause(self) -> None:
-        self.server.pause()
+        if self.name == PLAIN:
+            self.server.pause()
 
     def go_on(self) -> None:
-        self.server.go_on()
-        self.clients.ask("live")
+        if self.name == PLAIN:
+            self.server.go_on()
 
 
 @dataclass
@@ -288,6 +292,8 @@ def _note(windows: list[Window], name: str, *, saturating: bool) -> str:
     notes = []
     if not saturating and not all(window.drained for window in windows):
         notes.append("more than it can do")
+    if closed := sum(window.closed for window in windows):
+        notes.append(f"{closed} clients closed")
     if saturating and _core(windows) < LIMIT_CORE:
         generator_core = median(window.generator_core for window in windows)
         notes.append(f"the load was the limit, clients at {generator_core:.0%} of a core")

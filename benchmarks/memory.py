@@ -10,6 +10,7 @@ counted is the growth from the moment the stalled ones come, divided by their nu
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Final
 
 from benchmarks.joining import RESOURCES
@@ -25,6 +26,17 @@ RECEIVE_BUFFER: Final = 4096
 SAMPLE_S: Final = 0.1
 TCP_ESTABLISHED: Final = 1
 """The state of a connection, first byte of TCP_INFO (linux/tcp_states.h)."""
+
+
+def kernel_bytes(port: int, clients: list[socket.socket]) -> int:
+    """What waits in the kernel on the server's side of these connections (proc(5), tcp)."""
+    ports = {client.getsockname()[1] for client in clients}
+    total = 0
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        local, remote, _state, queues = line.split()[1:5]
+        if int(local[-4:], 16) == port and int(remote[-4:], 16) in ports:
+            total += int(queues.partition(":")[0], 16)
+    return total
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
@@ -73,6 +85,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
                 connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
                 for connection in stalled
             )
+            kernel = kernel_bytes(server.port, stalled) / size.stalled_clients
             for connection in stalled:
                 connection.close()
     growth = (max(samples) - before) / size.stalled_clients
@@ -87,7 +100,8 @@ def measure(results: Results, home: Home, size: Size) -> None:
             per="update",
             at_most=2,
             note=f"{size.stalled_clients} stalled for {size.stalled_s:.0f} s, {RATE:,} updates/s; "
-            f"{given_up} closed by the broker by then, {number(late / 1e6)} MB at the end; "
+            f"{given_up} closed by the broker by then, {number(late / 1e6)} MB at the end, and "
+            f"{number(kernel / 1e6)} MB each in the kernel's send queue; "
             f"the server had {before / 1e6:.0f} MB before"
             + (", and closed the client that reads" if closed else ""),
         )
