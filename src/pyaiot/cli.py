@@ -33,7 +33,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Connects constrained devices to the web: their values in a browser, commands back.",
+    help="Connects constrained devices to the web: their values in a browser, commands back."
+    " Begin with aiot demo.",
 )
 node_app = typer.Typer(no_args_is_help=True, help="A simulated node that speaks as a device does.")
 app.add_typer(node_app, name="node")
@@ -54,6 +55,8 @@ _WEB: Final = (
     Flag(("--allowed-host",), "broker.allowed_hosts"),
     Flag(("--allowed-origin",), "broker.allowed_origins"),
     Flag(("--insecure",), "broker.insecure"),
+    Flag(("--behind-proxy",), "broker.behind_proxy"),
+    Flag(("--anonymous",), "broker.anonymous"),
 )
 _BROKER: Final = (
     Flag(("--host",), "broker.host"),
@@ -144,23 +147,31 @@ def _coap_gateway(settings: Config) -> None:
     """Run the CoAP gateway: nodes post to its UDP port, the broker hears of them.
 
     It holds the nodes while there is no broker, and announces them when there is one.
+    The broker lets it in with the key file that aiot generate-keys writes.
     """
     _run(services.run_coap_gateway(settings, _say), settings)
 
 
 def _everything(settings: Config) -> None:
-    """Run everything in one process: broker, page and gateways."""
+    """Run everything in one process: broker, page and gateways.
+
+    It listens on this machine only. --coap-host :: lets devices of the network in.
+    """
     _run(services.run_all(settings, _say), settings)
 
 
 def _demo(settings: Config, nodes: int) -> None:
-    """Run everything and some simulated nodes. Open the URL that it prints."""
+    """Run everything and some simulated nodes. Open the URL that it prints.
+
+    The nodes speak real CoAP over this machine's loopback. Nothing is kept when it ends.
+    """
     _run(services.run_demo(settings, nodes, _say), settings, quiet=True)
 
 
 def _node_coap(node: CoapNodeConfig, *, debug: bool) -> None:
     """Run a simulated CoAP node that behaves like a RIOT board.
 
+    It posts to the gateway of this machine.
     Without a flag for a sensor or actuator it has a temperature and an LED.
     """
     if not any(getattr(node, name) for name in _NODE_PARTS):
@@ -185,7 +196,10 @@ def _generate_keys(
         bool, typer.Option("--force", help="Replace keys that are there: all gateways need them.")
     ] = False,
 ) -> None:
-    """Write the key file that broker and gateways share. Nobody else can read it."""
+    """Write the key file that broker and gateways share. Only its owner can read it.
+
+    Only gateways that run apart from the broker need one.
+    """
     path = Path(key_file).expanduser()
     write_keys(path, generate_keys(), replace=force)
     _say(f"Keys written to {path}. Copy it to the machines of your gateways.")
@@ -300,7 +314,10 @@ def _config_command(
         bool, typer.Option("--show", help="Print every setting, its value and its origin.")
     ] = False,
 ) -> None:
-    """Check the settings, or show each with the place that it came from."""
+    """Check the settings of file and environment, or show each with its origin.
+
+    A flag outranks the environment, which outranks the file.
+    """
     settings, origins = _load(config_file, {})
     if show:
         _show_config(settings, origins)

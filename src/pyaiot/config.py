@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -29,7 +29,10 @@ class BrokerSection(_Section, frozen=True, kw_only=True):
 
     host: Annotated[
         str,
-        Meta(description="Address to listen on. Beyond loopback, it needs `insecure`."),
+        Meta(
+            description="Address to listen on. Beyond loopback, it needs `insecure` or"
+            " `behind_proxy`."
+        ),
     ] = "127.0.0.1"
     port: Annotated[Port, Meta(description="TCP port of page, clients and gateways.")] = 8000
     key_file: Annotated[
@@ -47,19 +50,36 @@ class BrokerSection(_Section, frozen=True, kw_only=True):
     title: Annotated[str, Meta(max_length=64, description="Title of the page.")] = "Pyaiot"
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Meta(description="Names under which browsers may reach it, next to its addresses."),
+        Meta(
+            description="Host names under which it may be reached; its addresses and localhost"
+            " always may."
+        ),
     ] = ()
     allowed_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Other origins (https://name:port) whose pages may use it."),
+        Meta(description="Origins (https://name:port) of other sites whose pages may use it."),
     ] = ()
     insecure: Annotated[
         bool,
         Meta(
-            description="Allow to listen beyond loopback: everybody who reaches the port can then"
-            " see all nodes and command them, and passwords are not asked for."
+            description="Allow to listen beyond loopback without TLS: what is said there can be"
+            " overheard. Who may come in opens a link that is printed at start."
         ),
     ] = False
+    behind_proxy: Annotated[
+        bool,
+        Meta(
+            description="Allow to listen beyond loopback because a proxy in front speaks TLS to"
+            " browsers. Who may come in opens a link that is printed at start."
+        ),
+    ] = False
+    anonymous: Annotated[
+        Literal["none", "viewer"],
+        Meta(
+            description="Beyond loopback, what those who did not open the link may do: `none`"
+            " nothing, `viewer` look on without commanding."
+        ),
+    ] = "none"
 
 
 class CoapSection(_Section, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from pyaiot.gateways.nodes import Nodes
 from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 from pyaiot.web.app import Check, WebApp
+from pyaiot.web.login import Login
 
 WEB_CLOSE_LIMIT_S: Final = 0.5
 """How long requests in flight may take when the broker ends."""
@@ -41,7 +42,7 @@ async def run_broker(config: Config, say: Say) -> None:
     """`aiot broker`: the broker alone. Gateways come over WebSocket."""
     tokens = TokenCheck(load_keys(_path(config.broker.key_file)), time.time)
     broker = _broker(config.broker)
-    async with _web(config.broker, broker, tokens, {}) as url:
+    async with _web(config.broker, broker, tokens, {}, say) as url:
         say(f"Broker: {url}  (Ctrl+C ends it)")
         await asyncio.Future()
 
@@ -65,20 +66,24 @@ async def run_all(config: Config, say: Say) -> None:
             coap.run(_connect_in_memory(broker, tasks)), name="coap gateway"
         )
         checks = {"coap-gateway": _linked(coap)}
-        async with _web(config.broker, broker, tokens, checks) as url:
+        async with _web(config.broker, broker, tokens, checks, say) as url:
             say(f"Pyaiot: {url}  CoAP: UDP port {coap.port}  (Ctrl+C ends it)")
             await coap_service
 
 
 async def run_demo(config: Config, node_count: int, say: Say) -> None:
     """`aiot demo`: everything and some simulated nodes, each over its real sockets."""
+    if not is_loopback(config.broker.host):
+        raise OperatorError(
+            "The demo is for this machine alone: to be seen from others, use aiot run and"
+            " aiot node coap."
+        )
     keys = generate_keys()
+    tokens = TokenCheck(keys, time.time)
     broker = _broker(config.broker)
     coap = await _coap_gateway(config.coap)
     async with (
-        _web(
-            config.broker, broker, TokenCheck(keys, time.time), {"coap-gateway": _linked(coap)}
-        ) as url,
+        _web(config.broker, broker, tokens, {"coap-gateway": _linked(coap)}, say) as url,
         aiohttp.ClientSession() as session,
         asyncio.TaskGroup() as tasks,
     ):
@@ -160,19 +165,10 @@ async def _web(
     broker: Broker,
     tokens: TokenCheck | None,
     checks: dict[str, Check],
+    say: Say,
 ) -> AsyncIterator[str]:
     """Serve the web side; the URL of the page is given. Raises `OperatorError`."""
-    if not is_loopback(section.host):
-        if not section.insecure:
-            raise OperatorError(
-                f"The broker would listen on {section.host}, beyond this machine, where everybody"
-                " could see and command all nodes: if that is meant, say --insecure."
-            )
-        log.warning(
-            "TCP port %d is open to the network: everybody who reaches it sees and commands all"
-            " nodes",
-            section.port,
-        )
+    login = None if is_loopback(section.host) else _login(section)
     app = WebApp(
         broker,
         tokens=tokens,
@@ -180,6 +176,7 @@ async def _web(
         allowed_hosts=frozenset(section.allowed_hosts),
         allowed_origins=frozenset(section.allowed_origins),
         checks=checks,
+        login=login,
     )
     runner = web.AppRunner(app.app, access_log=None, shutdown_timeout=WEB_CLOSE_LIMIT_S)
     await runner.setup()
@@ -196,11 +193,35 @@ async def _web(
             raise OperatorError(
                 f"The broker cannot listen on {section.host} port {section.port}: {error}."
             ) from error
-        host, port = runner.addresses[0][:2]
-        yield f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        url = _url(*runner.addresses[0][:2])
+        if login is not None:
+            say(f"Open this link once to come in: {url.rstrip('/')}{login.new_link()}")
+        yield url
     finally:
         await app.sockets.close_all()
         await runner.cleanup()
+
+
+def _login(section: BrokerSection) -> Login:
+    """Who may come in from other machines. Raises `OperatorError`."""
+    if not section.insecure and not section.behind_proxy:
+        raise OperatorError(
+            f"The broker would listen on {section.host}, beyond this machine, without TLS: say"
+            " --behind-proxy if a proxy in front of it speaks TLS, or --insecure if that is meant."
+        )
+    if section.anonymous == "viewer":
+        log.warning("TCP port %d: everybody who reaches it sees all nodes", section.port)
+    return Login(
+        behind_tls=section.behind_proxy,
+        viewers=section.anonymous == "viewer",
+        clock=time.monotonic,
+    )
+
+
+def _url(host: str, port: int) -> str:
+    # Every address: this machine's own is one of them.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:

@@ -21,6 +21,7 @@ from pyaiot.messages import (
     GatewayState,
     Hello,
     Join,
+    Receipt,
     Subscribe,
     ToGateway,
 )
@@ -81,9 +82,15 @@ class Broker:
             del self._links[gateway]
             self._deliver(router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))
 
-    def client_connected(self, sink: Sink, *, extended: bool) -> Client:
+    def client_connected(self, sink: Sink, *, extended: bool, may_command: bool = True) -> Client:
         """A client that hears everything from now on. End it with `client_left`."""
-        client = Client(secrets.token_hex(8), sink, extended=extended, now=self._timer.time())
+        client = Client(
+            secrets.token_hex(8),
+            sink,
+            extended=extended,
+            may_command=may_command,
+            now=self._timer.time(),
+        )
         self.fanout.add(client)
         if extended:
             client.send(Hello(name="broker", protocol=SUBPROTOCOL, version=__version__))
@@ -102,6 +109,11 @@ class Broker:
                 self.fanout.drain(client)
             case Subscribe():
                 client.subscribe(message)
+            case Command() if not client.may_command:
+                self.router.refused += 1
+                client.send(
+                    Receipt(id=message.id, state="forbidden", detail="you may look, not command")
+                )
             case Command():
                 now = self._clock()
                 self._deliver(self.router.from_client(client.id, message, now=now))

@@ -89,11 +89,20 @@ class _Joining:
 class Client:
     """The state of one client between two flushes."""
 
-    def __init__(self, client_id: str, sink: Sink, *, extended: bool, now: float) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        sink: Sink,
+        *,
+        extended: bool,
+        now: float,
+        may_command: bool = True,
+    ) -> None:
         self.id = client_id
         self.sink = sink
         self.extended = extended
         """Speaks `pyaiot.v2`."""
+        self.may_command = may_command
         self.closed = False
         self._uids: frozenset[str] | None = None
         self._resources: frozenset[str] | None = None

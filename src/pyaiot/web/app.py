@@ -10,6 +10,7 @@ from pyaiot import __version__
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.web.guard import guard
+from pyaiot.web.login import Login
 from pyaiot.web.page import add_page_routes
 from pyaiot.web.sockets import Sockets
 
@@ -29,16 +30,23 @@ class WebApp:
         allowed_hosts: frozenset[str] = frozenset(),
         allowed_origins: frozenset[str] = frozenset(),
         checks: Mapping[str, Check] | None = None,
+        login: Login | None = None,
     ) -> None:
-        """`checks` are asked by `/readyz`, next to the broker's own."""
+        """`checks` are asked by `/readyz`, next to the broker's own.
+
+        `login` None: everybody who gets here may see and command all nodes.
+        """
         self._broker = broker
         self._checks = dict(checks or {})
         self.sockets = Sockets(broker, tokens)
         self.refused_requests = 0
         """Requests of foreign origins or names."""
-        self.app = web.Application(
-            middlewares=[guard(allowed_hosts, allowed_origins, self._refused)]
-        )
+        middlewares = [guard(allowed_hosts, allowed_origins, self._refused)]
+        if login is not None:
+            middlewares.append(login.middleware())
+        self.app = web.Application(middlewares=middlewares)
+        if login is not None:
+            self.app.router.add_get("/login", login.log_in)
         self.app.router.add_get("/ws", self.sockets.client)
         self.app.router.add_get("/gw", self.sockets.gateway)
         self.app.router.add_get("/healthz", self._healthz)

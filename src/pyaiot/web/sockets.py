@@ -20,6 +20,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.limits import RateLimit
 from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL
+from pyaiot.web.login import MAY_COMMAND
 
 CLOSE_REASON_MAX: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5)."""
@@ -88,7 +89,9 @@ class Sockets:
             return socket
         extended = socket.ws_protocol == SUBPROTOCOL
         sink = TransportSink(transport, asyncio.get_running_loop())
-        client = self._broker.client_connected(sink, extended=extended)
+        client = self._broker.client_connected(
+            sink, extended=extended, may_command=request.get(MAY_COMMAND, True)
+        )
         self._open.add(socket)
         try:
             await self._serve_client(socket, client)
