@@ -19,7 +19,12 @@ SUBPROTOCOL: Final = "pyaiot.v2"
 NAME_LENGTH_MAX: Final = 64
 """Characters of a uid, a resource, a gateway's name."""
 VALUE_SIZE_MAX: Final = 64 * 1024
-"""Bytes of one value, or of a command's payload."""
+"""Bytes of one value, or of a command's payload, in JSON without the quotes around it.
+
+Measured there, so that every message fits into a frame: a control character takes six bytes.
+"""
+PROBLEM_LENGTH_MAX: Final = 200
+"""Characters of what is said about wrong bytes."""
 FRAME_SIZE_MAX: Final = 256 * 1024
 """Bytes of one WebSocket message in either direction. Larger ones are refused."""
 JSON_DEPTH_MAX: Final = 32
@@ -231,7 +236,8 @@ def decode_json(decoder: msgspec.json.Decoder[M], data: str | bytes) -> M:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ProtocolError(str(error)) from error
+        # The words of the decoder quote the peer, at any length.
+        raise ProtocolError(str(error)[:PROBLEM_LENGTH_MAX]) from error
     except RecursionError as error:
         raise ProtocolError("JSON is nested too deeply") from error
 
@@ -322,8 +328,8 @@ def check_uid(uid: str) -> str:
 def check_value(value: object) -> None:
     """A value within the limits on size and depth. Raises `ProtocolError`."""
     if isinstance(value, str):
-        # Four bytes a character at most, so short text needs no encoding to be measured.
-        if len(value) * 4 > VALUE_SIZE_MAX and _size(value) > VALUE_SIZE_MAX:
+        # Six bytes a character at most (`\u0000`): short text needs no encoding to be measured.
+        if len(value) * 6 > VALUE_SIZE_MAX and _size(value) > VALUE_SIZE_MAX:
             raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
     elif isinstance(value, list | dict):
         if not is_shallow(value, JSON_DEPTH_MAX):
@@ -334,7 +340,7 @@ def check_value(value: object) -> None:
 
 def _size(text: str) -> int:
     try:
-        return len(text.encode())
+        return len(encode(text)) - 2
     except UnicodeEncodeError as error:
         raise ProtocolError("text has a lone surrogate") from error
 
