@@ -3,9 +3,11 @@
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 
 import aiocoap
 import pytest
+import uvloop
 from aiocoap.resource import Site
 from aiocoap.transports.udp6 import UDP6EndpointAddress
 
@@ -19,6 +21,7 @@ from pyaiot.gateways.coap.endpoint import (
 )
 from pyaiot.gateways.coap.peers import Address
 from pyaiot.gateways.coap.requests import Requests
+from tests.coap_device import coap_device
 
 pytestmark = pytest.mark.sockets
 
@@ -94,3 +97,37 @@ async def test_request_to_a_port_where_nobody_listens_fails_at_once_and_again() 
             await requests.get(peer, "/led", loop.time() + 5.0)
     assert loop.time() - started_at < 2.0
     await context.shutdown()
+
+
+async def fails(request: Awaitable[aiocoap.Message]) -> Exception:
+    with pytest.raises(aiocoap.error.Error) as raised:
+        await request
+    return raised.value
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_icmp_error_of_one_node_neither_deafens_the_gateway_nor_hits_another_node(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def scenario() -> None:
+        context = await open_context("127.0.0.1", 0, Site())
+        interface = context.request_interfaces[0].token_interface.message_interface
+        requests = Requests(context)
+        deadline = asyncio.get_running_loop().time() + 5.0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            closed_port = nobody.getsockname()[1]
+        async with coap_device(local_address(context)[1]) as device:
+            device.has({"led": "0"})
+            gone = Peer(("::ffff:127.0.0.1", closed_port, 0, 0), interface)
+            there = Peer((f"::ffff:{device.host}", 5683, 0, 0), interface)
+            for _ in range(3):
+                async with asyncio.TaskGroup() as tasks:
+                    failing = tasks.create_task(fails(requests.get(gone, "/led", deadline)))
+                    answering = tasks.create_task(requests.get(there, "/led", deadline))
+                assert isinstance(failing.result(), aiocoap.error.NetworkError)
+                assert answering.result().payload == b"0"
+        await context.shutdown()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(asyncio.wait_for(scenario(), 10.0))

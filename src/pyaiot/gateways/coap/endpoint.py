@@ -9,8 +9,11 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
+import select
 import socket
-from typing import Any
+import struct
+from typing import Any, Final
 
 import aiocoap
 from aiocoap.resource import Site
@@ -18,6 +21,11 @@ from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.peers import Address
+
+DATAGRAM_BYTES_MAX: Final = 65536
+_ERROR_QUEUE: Final = 0x2000
+"""MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
+_IPV6_RECVERR: Final = 25
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +60,52 @@ class Peer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
 
 
 class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
-    """aiocoap's transport, with scoped peers."""
+    """aiocoap's transport, with scoped peers, and with errors that meet whom they are about."""
+
+    _watch: "select.epoll | None" = None
+
+    def listen(self) -> None:
+        """Read the socket through an epoll of its own, where there is one.
+
+        libuv ends its watch of a socket for good when an ICMP error comes (`uv__poll_io`): one
+        node that is switched off would make the gateway deaf. An epoll is never in error itself.
+        """
+        if hasattr(select, "epoll"):
+            self._watch = select.epoll()
+            self._watch.register(self._socket, select.EPOLLIN)
+            self.loop.remove_reader(self._socket)
+            self.loop.add_reader(self._watch, self._read)
+
+    async def shutdown(self) -> None:
+        if self._watch is not None:
+            self.loop.remove_reader(self._watch)
+            self._watch.close()
+        await super().shutdown()
+
+    @property
+    def _socket(self) -> socket.socket:
+        opened: socket.socket = self.transport.get_extra_info("socket")
+        return opened
+
+    def _read(self) -> None:
+        for flags in (_ERROR_QUEUE, 0):
+            try:
+                found = self._socket.recvmsg(DATAGRAM_BYTES_MAX, 1024, flags)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                # The same error is in the queue, with the address that it is about.
+                log.debug("CoAP socket: %s", error)
+                continue
+            if flags:
+                self.datagram_errqueue_received(*found)
+            else:
+                self.datagram_msg_received(*found)
 
     def datagram_msg_received(
         self, data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
     ) -> None:
-        pktinfo = _pktinfo(ancdata)
+        pktinfo = _control(ancdata, socket.IPV6_PKTINFO)
         try:
             message = aiocoap.Message.decode(data, Peer(address, self, pktinfo=pktinfo))
         except (aiocoap.error.UnparsableMessage, ValueError):
@@ -67,10 +115,42 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         message.direction = aiocoap.message.Direction.INCOMING
         self._ctx.dispatch_message(message)
 
+    def datagram_errqueue_received(
+        self, _data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
+    ) -> None:
+        """An ICMP error: what waits for an answer of this peer fails now."""
+        error = _control(ancdata, _IPV6_RECVERR)
+        if error is not None:
+            # struct sock_extended_err begins with the number of the error.
+            self._failed(struct.unpack_from("=I", error)[0], Peer(address, self))
 
-def _pktinfo(ancdata: list[tuple[int, int, bytes]]) -> bytes | None:
+    def send(self, message: aiocoap.Message) -> None:
+        peer = message.remote
+        control = []
+        if peer.pktinfo is not None:
+            control.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, peer.pktinfo))
+        datagram = (message.encode(),)
+        try:
+            try:
+                self._socket.sendmsg(datagram, control, 0, peer.sockaddr)
+            except OSError:
+                # Linux tells the ICMP error of an earlier datagram to whoever sends next, to
+                # whatever address, and has then forgotten it.
+                self._socket.sendmsg(datagram, control, 0, peer.sockaddr)
+        except BlockingIOError:
+            log.debug("a datagram to %s was lost here: the socket is full", peer.hostinfo)
+        except OSError as error:
+            # Not at once: aiocoap is in the middle of its bookkeeping of this message.
+            self.loop.call_soon(self._failed, error.errno or 0, peer)
+
+    def _failed(self, number: int, peer: Peer) -> None:
+        if self._shutting_down is None:
+            self._ctx.dispatch_error(OSError(number, os.strerror(number)), peer)
+
+
+def _control(ancdata: list[tuple[int, int, bytes]], wanted: int) -> bytes | None:
     for level, kind, data in ancdata:
-        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+        if level == socket.IPPROTO_IPV6 and kind == wanted:
             return data
     return None
 
@@ -91,13 +171,17 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     logging.getLogger("coap-gateway").setLevel(logging.ERROR)
     context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
     sock = _bind(host, port, interface)
+
+    async def listening(manager: Any) -> _Transport:
+        transport: _Transport = await _Transport._create_transport_endpoint(
+            sock, manager, log=context.log, loop=loop
+        )
+        transport.listen()
+        return transport
+
     try:
         # How aiocoap's own constructors add a transport; there is no public way to give a socket.
-        await context._append_tokenmanaged_messagemanaged_transport(
-            lambda manager: _Transport._create_transport_endpoint(
-                sock, manager, log=context.log, loop=loop
-            )
-        )
+        await context._append_tokenmanaged_messagemanaged_transport(listening)
     except BaseException:
         sock.close()
         raise

@@ -232,6 +232,8 @@ class CoapGateway:
         path = "/" + resource.removeprefix("/")
         try:
             answer = await self._requests.put(peer, path, payload.encode(), deadline)
+        except TimeoutError:
+            raise  # it is an OSError too
         except (aiocoap.error.Error, OSError) as error:
             return Outcome("unreachable", str(error) or type(error).__name__)
         except (ProtocolError, UnicodeEncodeError) as error:

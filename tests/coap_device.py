@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A CoAP device made of datagrams: it posts what a test says, and answers as the test says."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap_numbers import (
+    COAP_PORT,
+    Code,
+    ContentFormat,
+    MessageType,
+    OptionNumber,
+)
+
+ANSWER_LIMIT_S: Final = 5.0
+WELL_KNOWN_CORE: Final = ".well-known/core"
+_TEXT: Final = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a device says to a request."""
+
+    code: Code = Code.CONTENT
+    payload: bytes = b""
+    block_szx: int | None = None
+    """In blocks of `16 << block_szx` bytes (RFC 7959), else in one piece, however long."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a gateway asked for, and the address that it asked from."""
+
+    code: Code
+    path: str
+    payload: bytes
+    origin: Any
+
+
+class _Socket(asyncio.DatagramProtocol):
+    def __init__(self, device: "CoapDevice") -> None:
+        self._device = device
+        self.transport: Any = None
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self._device.received(self, CoapMessage.from_bytes(data), addr)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.closed.set_result(None)
+
+    async def close(self) -> None:
+        self.transport.abort()
+        await self.closed
+
+
+class CoapDevice:
+    """One device on loopback: a socket that it is asked at, and one that it posts from."""
+
+    def __init__(self, gateway_port: int) -> None:
+        self._gateway = ("127.0.0.1", gateway_port)
+        self._message_ids = itertools.count(1)
+        self._awaited: dict[bytes, asyncio.Future[CoapMessage]] = {}
+        self._answered: dict[tuple[Any, int], bytes | None] = {}
+        self._held: list[tuple[_Socket, CoapMessage, Any]] = []
+        self._progress = asyncio.Event()
+        self.replies: dict[tuple[Code, str], Reply | None] = {}
+        """By method and path without the first slash; None: no answer at all."""
+        self.requests: list[Request] = []
+        """Each request of a gateway. One that is sent again counts once."""
+        self.holds_answers = False
+        """While it is true, answers wait for `release`."""
+        self.server: _Socket
+        self.source: _Socket
+
+    @property
+    def host(self) -> str:
+        host: str = self.server.transport.get_extra_info("sockname")[0]
+        return host
+
+    # -- what it has ----------------------------------------------------------------------------
+
+    def has(self, values: Mapping[str, str | Reply | None]) -> None:
+        """These are its resources: a text, a reply, or None for one that never answers."""
+        self.offers(",".join(f"</{name}>" for name in values).encode())
+        for name, value in values.items():
+            reply = Reply(payload=value.encode()) if isinstance(value, str) else value
+            self.replies[Code.GET, name] = reply
+
+    def offers(self, links: bytes, *, block_szx: int | None = None) -> None:
+        """Its list of resources, as it is on the wire."""
+        self.replies[Code.GET, WELL_KNOWN_CORE] = Reply(Code.CONTENT, links, block_szx)
+
+    # -- what it posts --------------------------------------------------------------------------
+
+    def notification(
+        self, path: str, text: str | bytes, *, mtype: MessageType = MessageType.NON
+    ) -> CoapMessage:
+        """`POST /<path>` as RIOT sends it: Content-Format 0 is an option of no length."""
+        return CoapMessage(
+            mtype,
+            Code.POST,
+            next(self._message_ids),
+            os.urandom(2),
+            build_options((OptionNumber.URI_PATH, path), _TEXT),
+            text.encode() if isinstance(text, str) else text,
+        )
+
+    async def post(
+        self,
+        path: str,
+        text: str | bytes,
+        *,
+        mtype: MessageType = MessageType.NON,
+        from_server: bool = False,
+    ) -> CoapMessage:
+        """Post to the gateway as a board does, and return the answer."""
+        message = self.notification(path, text, mtype=mtype)
+        return await self.exchange(message, from_server=from_server)
+
+    async def exchange(self, message: CoapMessage, *, from_server: bool = False) -> CoapMessage:
+        """Send a request, and return the answer with its token."""
+        answer: asyncio.Future[CoapMessage] = asyncio.get_running_loop().create_future()
+        self._awaited[message.token] = answer
+        self.send(message, from_server=from_server)
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            return await answer
+
+    def send(self, message: CoapMessage, *, from_server: bool = False) -> None:
+        sender = self.server if from_server else self.source
+        sender.transport.sendto(message.to_bytes(), self._gateway)
+
+    # -- what it is asked -----------------------------------------------------------------------
+
+    def received(self, at: _Socket, message: CoapMessage, origin: Any) -> None:
+        if message.code >= Code.CREATED:
+            awaited = self._awaited.pop(message.token, None)
+            if awaited is not None and not awaited.done():
+                awaited.set_result(message)
+            return
+        if message.code == Code.EMPTY:
+            return
+        key = (origin, message.message_id)
+        if key in self._answered:
+            again = self._answered[key]
+            if again is not None:
+                at.transport.sendto(again, origin)
+            return
+        self._answered[key] = None
+        path = "/".join(message.uri_path)
+        self.requests.append(Request(Code(message.code), path, message.payload, origin))
+        self._progress.set()
+        if self.holds_answers:
+            self._held.append((at, message, origin))
+        else:
+            self._answer(at, message, origin)
+
+    def release(self) -> None:
+        """Answer what waits, and answer at once from now on."""
+        self.holds_answers = False
+        held, self._held = self._held, []
+        for request in held:
+            self._answer(*request)
+
+    async def asked(self, code: Code, path: str, *, times: int = 1) -> list[Request]:
+        """Wait until it was asked that so often, and return these requests."""
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            while True:
+                found = [item for item in self.requests if (item.code, item.path) == (code, path)]
+                if len(found) >= times:
+                    return found
+                self._progress.clear()
+                await self._progress.wait()
+
+    def _answer(self, at: _Socket, request: CoapMessage, origin: Any) -> None:
+        path = "/".join(request.uri_path)
+        missing = Reply(Code.NOT_FOUND)
+        reply = self.replies.get((Code(request.code), path), missing)
+        if reply is None:
+            return
+        payload = reply.payload
+        options: list[tuple[int, bytes]] = []
+        if reply.block_szx is not None:
+            asked = request.option(OptionNumber.BLOCK2)
+            wanted = Block.from_bytes(asked) if asked else Block(0, False, reply.block_szx)
+            szx = min(wanted.szx, reply.block_szx)
+            start = wanted.offset
+            end = start + (16 << szx)
+            block = Block(start // (16 << szx), end < len(payload), szx)
+            options.append((OptionNumber.BLOCK2, block.to_bytes()))
+            payload = payload[start:end]
+        answer = CoapMessage(
+            MessageType.ACK if request.mtype == MessageType.CON else MessageType.NON,
+            reply.code,
+            request.message_id,
+            request.token,
+            tuple(options),
+            payload,
+        ).to_bytes()
+        self._answered[origin, request.message_id] = answer
+        at.transport.sendto(answer, origin)
+
+
+@contextlib.asynccontextmanager
+async def coap_device(gateway_port: int, *, at_coap_port: bool = True) -> AsyncIterator[CoapDevice]:
+    """A device for the gateway at `gateway_port`.
+
+    `at_coap_port`: it is asked at port 5683 of an address of its own and posts from another port,
+    as boards do; else it does both from one port.
+    """
+    loop = asyncio.get_running_loop()
+    device = CoapDevice(gateway_port)
+    server = _own_address() if at_coap_port else _bound("127.0.0.1", 0)
+    _, device.server = await loop.create_datagram_endpoint(lambda: _Socket(device), sock=server)
+    device.source = device.server
+    try:
+        if at_coap_port:
+            _, device.source = await loop.create_datagram_endpoint(
+                lambda: _Socket(device), local_addr=(device.host, 0)
+            )
+        yield device
+    finally:
+        for opened in {device.server, device.source}:
+            await opened.close()
+
+
+def own_address() -> str:
+    """An address of this machine's loopback whose CoAP port is free."""
+    with _own_address() as found:
+        host: str = found.getsockname()[0]
+        return host
+
+
+def _own_address() -> socket.socket:
+    # Far from the addresses that people write by hand.
+    for number in itertools.count(256):
+        with contextlib.suppress(OSError):
+            return _bound(f"127.56.{number // 256 % 256}.{number % 256}", COAP_PORT)
+    raise AssertionError("never")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)
+        opened.bind((host, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened

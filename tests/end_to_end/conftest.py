@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Programs that are ended with the test, or with the file of tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.programs import Programs
+
+
+@pytest.fixture
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    started = Programs(tmp_path_factory.mktemp("home"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def shared_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """Programs that several tests of a file talk to."""
+    started = Programs(tmp_path_factory.mktemp("home"))
+    yield started
+    started.close()

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Our commands, and those of others, as processes: started, read, ended, and nothing left over."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+AIOT: Final = (sys.executable, "-m", "pyaiot")
+LINE_LIMIT_S: Final = 15.0
+"""How long a program may take for its first words, on a machine with other work."""
+TCP_LISTEN: Final = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
+
+
+class Program:
+    """One process in a session of its own, with its standard output and error."""
+
+    def __init__(
+        self, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._stderr = folder / "stderr"
+        with self._stderr.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                bufsize=0,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    def line(self, limit_s: float = LINE_LIMIT_S) -> str:
+        """The next line on standard output."""
+        assert self._process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([self._process.stdout], [], [], limit_s)
+            piece = self._process.stdout.read(1) if ready else b""
+            assert piece, f"said {line!r} and no more; stderr: {self.stderr}"
+            line += piece
+        return line.decode().rstrip("\n")
+
+    def rest(self) -> str:
+        """What a program that has ended still said on standard output."""
+        assert self._process.stdout is not None
+        return self._process.stdout.read().decode()
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text(encoding="utf-8")
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def exit_code(self, limit_s: float) -> int:
+        """Wait until it ends. Raises `subprocess.TimeoutExpired`."""
+        return self._process.wait(limit_s)
+
+    def kill(self) -> None:
+        """End it and everything that it started, without a word."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def orphans(self) -> list[int]:
+        """Processes of its session that live although it has ended."""
+        return [pid for pid, session in _sessions() if session == self.pid and pid != self.pid]
+
+    def open_ports(self) -> set[tuple[str, int]]:
+        """`("udp", port)` and `("tcp", port)` of each port that it listens on."""
+        own = set()
+        for link in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                own.add(str(link.readlink()))
+        found = set()
+        for table in ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6"):
+            path = Path(f"/proc/{self.pid}/net/{table}")
+            if not path.exists():
+                continue
+            for row in path.read_text(encoding="ascii").splitlines()[1:]:
+                _, local, _, state, _, _, _, _, _, inode, *_ = row.split()
+                if f"socket:[{inode}]" in own and (state == TCP_LISTEN or "tcp" not in table):
+                    found.add((table.removesuffix("6"), int(local.rpartition(":")[2], 16)))
+        return found
+
+
+class Programs:
+    """Starts programs far from the checkout, with a home of their own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._started: list[Program] = []
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of a person without settings for Python or Pyaiot."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AIOT_", "PYTHON", "XDG_"))
+        }
+        return {**kept, "HOME": str(self.home), **more}
+
+    def start(self, *command: str | Path, **environment: str) -> Program:
+        """Start a program. It is ended with the test, at the latest."""
+        folder = self.home / f"program-{len(self._started)}"
+        folder.mkdir()
+        program = Program(command, folder, self.environment(**environment))
+        self._started.append(program)
+        return program
+
+    def aiot(self, *arguments: str | Path, **environment: str) -> Program:
+        """Start `aiot` with these arguments."""
+        return self.start(*AIOT, *arguments, **environment)
+
+    def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `aiot` with arguments that make it end by itself."""
+        return subprocess.run(
+            [*AIOT, *arguments],
+            cwd=self.home,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LINE_LIMIT_S,
+            check=False,
+        )
+
+    def key_file(self) -> Path:
+        """A key file, made by `aiot generate-keys`."""
+        path = self.home / "keys"
+        if not path.exists():
+            result = self.run("generate-keys", "--key-file", path)
+            assert result.returncode == 0, result.stderr
+        return path
+
+    def close(self) -> None:
+        for program in self._started:
+            program.close()
+
+
+def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
+    """A port that nobody had a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _sessions() -> Iterator[tuple[int, int]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                # The name in parentheses may hold anything; the session is the fourth after it.
+                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+                if after_name[0] != "Z":
+                    yield int(entry.name), int(after_name[3])
