@@ -16,15 +16,15 @@ SOURCE = ROOT / "src" / "pyaiot"
 MAY_IMPORT = {
     "errors": set(),
     "limits": set(),
-    "messages": {"errors"},
+    # The legacy wire and the gateways both read number and unit beside the text.
+    "messages": {"errors", "readings"},
     "backlog": {"errors", "messages"},
     "readings": {"errors"},
-    # The legacy wire has no number and unit beside the text, so they are read there.
-    "legacy": {"errors", "messages", "readings"},
+    "legacy": {"errors", "messages"},
     "links": {"errors", "backlog", "legacy", "messages"},
     "config": {"errors"},
     "protocols": {"errors"},
-    "gateways": {"errors", "links", "limits", "messages", "protocols", "readings"},
+    "gateways": {"errors", "links", "limits", "messages", "protocols"},
     "broker": {"errors", "backlog", "legacy", "limits", "links", "messages"},
     # The doors of the broker: sockets in front of it.
     "web": {"errors", "backlog", "broker", "legacy", "limits", "links", "messages"},

@@ -23,7 +23,6 @@ from pyaiot.messages import (
     check,
     decode_json,
 )
-from pyaiot.readings import read_quantity
 
 TO_ALL = "all"
 
@@ -128,15 +127,7 @@ def decode_from_gateway(frame: str | bytes, ts: float) -> FromGateway | None:
             raise ProtocolError("an update has an endpoint and data")
         case _GatewayUpdate(uid=uid, endpoint=str(endpoint), data=data):
             resource = endpoint.removeprefix("/")
-            quantity = read_quantity(data, resource)
-            message = Reading(
-                uid=uid,
-                resource=resource,
-                data=data,
-                ts=ts,
-                number=quantity.number if quantity else None,
-                unit=quantity.unit if quantity else "",
-            )
+            message = Reading.received(uid, resource, data, ts)
         case _New(uid=uid):
             message = NodeAppeared(uid=uid, ts=ts)
         case _Reset(uid=uid):

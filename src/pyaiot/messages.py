@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.errors import ProtocolError
+from pyaiot.readings import read_quantity
 
 SUBPROTOCOL: Final = "pyaiot.v2"
 
@@ -151,6 +152,22 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
     """The number that `data` states, as a whole; absent if it states none."""
     unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Unit of the number, by its SenML name: `Cel`, `hPa`, `%RH`; absent if there is none."""
+
+
+    @classmethod
+    def received(cls, uid: str, resource: str, data: object, ts: float) -> "Reading":
+        """A reading as a device sent it, with the number and unit that its text states."""
+        quantity = read_quantity(data, resource)
+        if quantity is None:
+            return cls(uid=uid, resource=resource, data=data, ts=ts)
+        return cls(
+            uid=uid,
+            resource=resource,
+            data=data,
+            ts=ts,
+            number=quantity.number,
+            unit=quantity.unit,
+        )
 
 
 class NodeReset(_Message, frozen=True, kw_only=True, tag="reset"):

@@ -22,7 +22,6 @@ from pyaiot.messages import (
     check_uid,
     check_value,
 )
-from pyaiot.readings import read_quantity
 
 RESOURCES_MAX: Final = 256
 """Resources of one node, without the gateway's own. One more is refused."""
@@ -115,15 +114,7 @@ class Nodes:
             raise Refused(f"the resource {resource} is the gateway's own")
         if resource not in node.readings and len(node.readings) >= RESOURCES_MAX:
             raise Refused(f"a node has at most {RESOURCES_MAX} resources")
-        quantity = read_quantity(data, resource)
-        reading = Reading(
-            uid=uid,
-            resource=resource,
-            data=data,
-            ts=ts,
-            number=quantity.number if quantity else None,
-            unit=quantity.unit if quantity else "",
-        )
+        reading = Reading.received(uid, resource, data, ts)
         node.readings[resource] = reading
         node.heard_at = now
         self._by_uid.move_to_end(uid)
