@@ -102,7 +102,8 @@ async def test_request_to_a_port_where_nobody_listens_fails_at_once_and_again() 
 async def fails(request: Awaitable[aiocoap.Message]) -> Exception:
     with pytest.raises(aiocoap.error.Error) as raised:
         await request
-    return raised.value
+    error: Exception = raised.value
+    return error
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
