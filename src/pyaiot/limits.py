@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A rate that somebody may use and no more. Pure: `now` is an argument, in seconds."""
 
+import logging
+from typing import Final
+
 
 class RateLimit:
     """A token bucket: `burst` at once, `per_s` sustained."""
@@ -22,3 +25,35 @@ class RateLimit:
             return (1.0 - level) / self._per_s
         self._level = level - 1.0
         return 0.0
+
+
+class LimitedLog:
+    """A log for what strangers cause: five lines at once, one in five seconds sustained.
+
+    A line that gets through tells how many did not. What strangers said is shown on one line.
+    """
+
+    LINES_PER_S: Final = 0.2
+    LINES_BURST: Final = 5.0
+    DETAIL_LENGTH_MAX: Final = 200
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._rate = RateLimit(per_s=self.LINES_PER_S, burst=self.LINES_BURST, now=0.0)
+        self._left_out = 0
+
+    def warning(self, text: str, *details: object, now: float) -> None:
+        """Log `text % details`, or count it. `now` is the loop's time in seconds."""
+        if self._rate.take(now):
+            self._left_out += 1
+            return
+        line = text % tuple(self._shown(str(detail)) for detail in details)
+        if self._left_out:
+            line += f" (and {self._left_out} more)"
+            self._left_out = 0
+        self._logger.warning("%s", line)
+
+    def _shown(self, detail: str) -> str:
+        """Without line ends and other control characters, and not endless."""
+        cut = detail[: self.DETAIL_LENGTH_MAX]
+        return "".join(letter if letter.isprintable() else "?" for letter in cut)

@@ -178,7 +178,9 @@ async def _web(
         checks=checks,
         login=login,
     )
-    runner = web.AppRunner(app.app, access_log=None, shutdown_timeout=WEB_CLOSE_LIMIT_S)
+    runner = web.AppRunner(
+        app.app, access_log=None, logger=app.server_log, shutdown_timeout=WEB_CLOSE_LIMIT_S
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, section.host, section.port, backlog=1024)

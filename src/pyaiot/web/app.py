@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The web side of the broker: the page, the WebSockets, and whether all is well."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
+from pyaiot.limits import LimitedLog
 from pyaiot.web.guard import guard
 from pyaiot.web.login import Login
 from pyaiot.web.page import add_page_routes
@@ -16,6 +20,9 @@ from pyaiot.web.sockets import Sockets
 
 Check: TypeAlias = Callable[[], Awaitable[str]]
 """A round trip through a part of the system. Returns what is wrong, or nothing."""
+
+
+log = logging.getLogger(__name__)
 
 
 class WebApp:
@@ -40,7 +47,10 @@ class WebApp:
         self._checks = dict(checks or {})
         self.sockets = Sockets(broker, tokens)
         self.refused_requests = 0
-        """Requests of foreign origins or names."""
+        """Requests of foreign origins or names, and those that were no HTTP at all."""
+        self.server_log = _ServerLog(self._not_http)
+        """For aiohttp, to log to."""
+        self._refusals = LimitedLog(log)
         middlewares = [guard(allowed_hosts, allowed_origins, self._refused)]
         if login is not None:
             middlewares.append(login.middleware())
@@ -53,8 +63,24 @@ class WebApp:
         self.app.router.add_get("/readyz", self._readyz)
         add_page_routes(self.app, title=title)
 
-    def _refused(self) -> None:
+    def _refused(self, request: web.Request) -> None:
         self.refused_requests += 1
+        self._refusals.warning(
+            "a request of %s was refused: Host %s, Origin %s",
+            request.remote,
+            request.headers.get(hdrs.HOST, "missing"),
+            request.headers.get(hdrs.ORIGIN, "missing"),
+            now=asyncio.get_running_loop().time(),
+        )
+
+    def _not_http(self, error: HttpProcessingError) -> None:
+        self.refused_requests += 1
+        # What it says quotes the request, perhaps a line with a token.
+        self._refusals.warning(
+            "a request was refused: it is not HTTP (%s)",
+            type(error).__name__,
+            now=asyncio.get_running_loop().time(),
+        )
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         """Alive: the loop turns, and answers."""
@@ -73,3 +99,18 @@ class WebApp:
             },
             status=503 if wrong else 200,
         )
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of aiohttp's server, without a traceback for each stranger's wrong bytes."""
+
+    def __init__(self, refused: Callable[[HttpProcessingError], None]) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"), {})
+        self._refused = refused
+
+    def log(self, level: int, msg: object, *args: object, **details: Any) -> None:
+        error = details.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            self._refused(error)
+        else:
+            super().log(level, msg, *args, **details)

@@ -39,7 +39,9 @@ def origin_is_ours(origin: str | None, host: str, allowed_origins: frozenset[str
 
 
 def guard(
-    allowed_hosts: frozenset[str], allowed_origins: frozenset[str], refused: Callable[[], None]
+    allowed_hosts: frozenset[str],
+    allowed_origins: frozenset[str],
+    refused: Callable[[web.Request], None],
 ) -> Middleware:
     """The middleware that holds both. `refused` is called for each request that is turned away."""
 
@@ -51,12 +53,12 @@ def guard(
         except ValueError:
             ours = False
         if not ours:
-            refused()
+            refused(request)
             raise web.HTTPForbidden(
                 text="This name is not one of ours. Its owner can allow it: --allowed-host NAME\n"
             )
         if not origin_is_ours(request.headers.get(hdrs.ORIGIN), host, allowed_origins):
-            refused()
+            refused(request)
             raise web.HTTPForbidden(
                 text="Pages of other origins may not do this. The owner of this broker can allow"
                 " one: --allowed-origin URL\n"
