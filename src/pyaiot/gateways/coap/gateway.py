@@ -4,7 +4,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import aiocoap
 from aiocoap.resource import Resource, Site, WKCResource
@@ -16,6 +16,7 @@ from pyaiot.gateways.coap.peers import Claim, Held, Peers
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.messages import check_uid
+from pyaiot.protocols.coap_notification import parse_alive, parse_value
 
 COAP_PORT: Final = 5683
 """Where nodes listen for requests (RFC 7252 section 12.6), wherever they speak from."""
@@ -27,6 +28,9 @@ READ_BACK_S: Final = 5.0
 PING_LIMIT_S: Final = 2.0
 
 log = logging.getLogger(__name__)
+
+
+_Accept: TypeAlias = Callable[[Peer, bytes], aiocoap.Message]
 
 
 class CoapGateway:
@@ -81,14 +85,10 @@ class CoapGateway:
 
     # -- notifications --------------------------------------------------------------------------
 
-    def _notified(
-        self, accept: Callable[[Peer, str], aiocoap.Message], request: aiocoap.Message
-    ) -> aiocoap.Message:
+    def _notified(self, accept: _Accept, request: aiocoap.Message) -> aiocoap.Message:
         """Answer a notification. What is wrong with it is said shortly, and counted."""
         try:
-            return accept(request.remote, request.payload.decode().rstrip("\0"))
-        except UnicodeDecodeError:
-            answer = _answer(aiocoap.BAD_REQUEST, "not UTF-8")
+            return accept(request.remote, request.payload)
         except ProtocolError as error:
             answer = _answer(aiocoap.BAD_REQUEST, str(error))
         except TooFast as error:
@@ -99,25 +99,18 @@ class CoapGateway:
         self.refused += 1
         return answer
 
-    def _alive(self, peer: Peer, text: str) -> aiocoap.Message:
-        kind, colon, uid = text.rpartition(":")
-        # `alive:<uid>`, `Alive:<uid>`, `reset:<uid>`; what counts is after the last colon.
-        kind = kind.strip().lower()
-        uid = uid.strip()
+    def _alive(self, peer: Peer, payload: bytes) -> aiocoap.Message:
+        alive = parse_alive(payload)
         address = peer.address
-        if not colon:
-            if uid != "reset":
-                raise ProtocolError("alive:<uid> or reset:<uid>")
-            # Firmware of old says no more than that; it can only mean the node we know here.
-            known = self._peers.uid_at(address)
-            if known is None:
-                return _answer(aiocoap.CHANGED)
-            kind, uid = "reset", known
+        # Who says no uid can only be the node that we know there.
+        uid = self._peers.uid_at(address) if alive.uid is None else alive.uid
+        if uid is None:
+            return _answer(aiocoap.CHANGED)
         check_uid(uid)
         now = self._loop.time()
         match self._peers.claim(uid, address, peer, now=now):
             case Claim.ACCEPTED:
-                self._heard(uid, peer, rebooted=kind == "reset")
+                self._heard(uid, peer, rebooted=alive.rebooted)
                 return _answer(aiocoap.CHANGED)
             case Claim.REFUSED:
                 raise Refused("this uid is another's")
@@ -141,20 +134,17 @@ class CoapGateway:
         if rebooted or not was_known or (node is not None and node.answers_at is None):
             self._discover(uid)
 
-    def _server(self, peer: Peer, text: str) -> aiocoap.Message:
-        resource, colon, data = text.partition(":")
-        resource = resource.strip()
-        if not colon or not resource:
-            raise ProtocolError("<resource>:<value>")
+    def _server(self, peer: Peer, payload: bytes) -> aiocoap.Message:
+        value = parse_value(payload)
         address = peer.address
         uid = self._peers.uid_at(address)
         if uid is None:
             # Not accepted, and not thrown away: it counts when the node says who it is.
-            held = Held(resource, data, self.gateway.unix_time())
+            held = Held(value.resource, value.data, self.gateway.unix_time())
             self._peers.hold(address, held, now=self._loop.time())
             return _answer(aiocoap.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
         self.gateway.take_turn(uid)
-        self.gateway.reading(uid, resource, data)
+        self.gateway.reading(uid, value.resource, value.data)
         return _answer(aiocoap.CHANGED)
 
     async def _check_claim(self, uid: str, claimant: Peer) -> None:
@@ -271,10 +261,8 @@ class _Notification(Resource):  # type: ignore[misc]  # aiocoap has no types
 
     def __init__(
         self,
-        notified: Callable[
-            [Callable[[Peer, str], aiocoap.Message], aiocoap.Message], aiocoap.Message
-        ],
-        accept: Callable[[Peer, str], aiocoap.Message],
+        notified: Callable[[_Accept, aiocoap.Message], aiocoap.Message],
+        accept: _Accept,
     ) -> None:
         super().__init__()
         self._notified = notified
