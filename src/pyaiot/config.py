@@ -34,9 +34,12 @@ class BrokerSection(_Section, frozen=True, kw_only=True):
             " `behind_proxy`."
         ),
     ] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="TCP port of page, clients and gateways.")] = 8000
+    port: Annotated[
+        Port, Meta(description="TCP port of page, clients and gateways; 0: any free one.")
+    ] = 8000
     key_file: Annotated[
-        str, Meta(description="Key file that gateways in other processes share with it.")
+        str,
+        Meta(description="Key file that gateways in processes of their own share with the broker."),
     ] = KEY_FILE
     flush_interval_ms: Annotated[
         float,
@@ -88,7 +91,7 @@ class CoapSection(_Section, frozen=True, kw_only=True):
     host: Annotated[
         str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
     ] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="UDP port that nodes post to.")] = 5683
+    port: Annotated[Port, Meta(description="UDP port that nodes post to; 0: any free one.")] = 5683
     interface: Annotated[
         str, Meta(description="Listen on this network interface only, say `tap0`.")
     ] = ""
@@ -110,7 +113,9 @@ class GatewaySection(_Section, frozen=True, kw_only=True):
     broker_host: Annotated[str, Meta(description="Host of the broker.")] = "localhost"
     broker_port: Annotated[Port, Meta(description="TCP port of the broker.")] = 8000
     broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker (wss://).")] = False
-    key_file: Annotated[str, Meta(description="Key file shared with the broker.")] = KEY_FILE
+    key_file: Annotated[
+        str, Meta(description="Key file that the gateway shares with the broker.")
+    ] = KEY_FILE
 
 
 class LogSection(_Section, frozen=True, kw_only=True):
