@@ -71,7 +71,9 @@ class Subject:
         sent = self.gateway.ask("send", rate=rate, seconds=seconds, batch=1)
         after, drained = self.wait_quiet(before["marks"] + sent["sent"] * self.count)
         self.behind = not drained
-        return self._window(before, after, sent, seconds, drained=drained)
+        ended_at = after["last_read_at"] if drained else after["at"]
+        took_s = max(seconds, ended_at - before["at"])
+        return self._window(before, after, sent, took_s, drained=drained)
 
     def saturating(self, seconds: float, *, drain: bool) -> Window:
         """Load as fast as the broker takes it; count what arrives meanwhile."""
