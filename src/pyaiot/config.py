@@ -72,8 +72,8 @@ class BrokerSection(_Section, frozen=True, kw_only=True):
     behind_proxy: Annotated[
         bool,
         Meta(
-            description="Allow to listen beyond loopback because a proxy in front speaks TLS to"
-            " browsers. Who may come in opens a link that is printed at start."
+            description="A proxy in front speaks TLS to browsers, so that it may listen beyond"
+            " loopback. Who may come in opens a link that is printed at start, on loopback too."
         ),
     ] = False
     anonymous: Annotated[

@@ -73,7 +73,7 @@ async def run_all(config: Config, say: Say) -> None:
 
 async def run_demo(config: Config, node_count: int, say: Say) -> None:
     """`aiot demo`: everything and some simulated nodes, each over its real sockets."""
-    if not is_loopback(config.broker.host):
+    if not is_loopback(config.broker.host) or config.broker.behind_proxy:
         raise OperatorError(
             "The demo is for this machine alone: to be seen from others, use aiot run and"
             " aiot node coap."
@@ -100,11 +100,11 @@ async def run_demo(config: Config, node_count: int, say: Say) -> None:
 
 async def run_node(config: CoapNodeConfig, say: Say) -> None:
     """`aiot node coap`: one simulated node."""
-    say(
+    sentence = (
         f"Node {config.name or config.uid} speaks CoAP to"
         f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
     )
-    await run_coap_node(config)
+    await run_coap_node(config, opened=lambda: say(sentence))
 
 
 def demo_nodes(count: int, gateway_port: int) -> list[CoapNodeConfig]:
@@ -168,7 +168,8 @@ async def _web(
     say: Say,
 ) -> AsyncIterator[str]:
     """Serve the web side; the URL of the page is given. Raises `OperatorError`."""
-    login = None if is_loopback(section.host) else _login(section)
+    # A proxy on this machine speaks for the whole network, also over loopback.
+    login = _login(section) if section.behind_proxy or not is_loopback(section.host) else None
     app = WebApp(
         broker,
         tokens=tokens,
