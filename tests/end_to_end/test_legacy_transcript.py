@@ -66,7 +66,8 @@ class Stage:
         frame = await self._sockets[peer].receive()
         assert frame.type == aiohttp.WSMsgType.CLOSE
         assert frame.data == code
-        assert 0 < len(frame.extra.encode()) <= CLOSE_REASON_MAX
+        assert frame.extra
+        assert len(frame.extra.encode()) <= CLOSE_REASON_MAX
 
     def _compare(self, frame: str, expected: str) -> None:
         for name, client_id in self._ids.items():

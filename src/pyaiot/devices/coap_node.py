@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import random
 import socket
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from pyaiot.devices.simulated_coap_node import CoapNodeConfig, Peer, SimulatedCoapNode
@@ -17,10 +18,16 @@ __all__ = ["CoapNodeConfig", "run_coap_node"]
 log = logging.getLogger(__name__)
 
 
-async def run_coap_node(config: CoapNodeConfig, *, rng: random.Random | None = None) -> None:
+async def run_coap_node(
+    config: CoapNodeConfig,
+    *,
+    rng: random.Random | None = None,
+    opened: Callable[[], None] = lambda: None,
+) -> None:
     """Run one node until cancelled; then it is gone without a word, as a real one.
 
-    Raises `OperatorError` when an address cannot be found or the port cannot be opened.
+    `opened` is called when its port is open. Raises `OperatorError` when an address cannot be
+    found or the port cannot be opened.
     """
     if rng is None:
         rng = random.Random()  # noqa: S311 - weather, not secrets
@@ -28,6 +35,7 @@ async def run_coap_node(config: CoapNodeConfig, *, rng: random.Random | None = N
     shell = _Shell(SimulatedCoapNode(config, rng=rng), gateway)
     try:
         await shell.open(local, separate_source_port=config.separate_source_port)
+        opened()
         await shell.failed
     finally:
         await shell.close()

@@ -169,6 +169,8 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     loop = asyncio.get_running_loop()
     # A stranger's odd datagram is worth no line in the operator's log.
     logging.getLogger("coap-gateway").setLevel(logging.ERROR)
+    # Its errors are answers that nobody waits for any more: the deadline was first.
+    logging.getLogger("coap-gateway.blockwise-requester").setLevel(logging.CRITICAL)
     context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
     sock = _bind(host, port, interface)
 

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Each command as a process: how it starts, what it says when it cannot, and how it ends."""
+
+import asyncio
+import re
+import signal
+import socket
+import subprocess
+
+import aiohttp
+import pytest
+
+from pyaiot import services
+from pyaiot.broker.keys import generate_keys, write_keys
+from pyaiot.config import BrokerSection, CoapSection, Config
+from pyaiot.errors import OperatorError
+from tests.clients import Broker
+from tests.programs import Program, Programs, free_port
+
+END_LIMIT_S = 2.0
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
+ANY_PORTS = ("--web-port", "0", "--coap-port", "0")
+
+
+def start(programs: Programs, command: str) -> Program:
+    """Start a service and wait until it says that it is there."""
+    keys = ("--key-file", programs.key_file())
+    match command:
+        case "run" | "demo":
+            service = programs.aiot(command, *ANY_PORTS)
+        case "broker":
+            service = programs.aiot("broker", "--port", "0", *keys)
+        case "coap-gateway":
+            nobody = str(free_port(socket.SOCK_STREAM))
+            service = programs.aiot(
+                "coap-gateway", "--coap-port", "0", "--broker-port", nobody, *keys
+            )
+        case _:
+            nobody = str(free_port(socket.SOCK_DGRAM))
+            service = programs.aiot("node", "coap", "--gateway-port", nobody)
+    service.line()
+    return service
+
+
+def ends_well(service: Program) -> None:
+    """It ends in time, with code 0, without a word too much, and leaves nothing behind."""
+    assert service.exit_code(END_LIMIT_S) == 0
+    assert service.orphans() == []
+    assert "Traceback" not in service.stderr
+    assert "never" not in service.stderr  # awaited, retrieved: what asyncio says of lost tasks
+    assert service.rest() == ""
+
+
+def complaint(result: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence of a command that could not start."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    sentences = [line for line in result.stderr.splitlines() if not LOG_LINE.match(line)]
+    assert len(sentences) == 1, result.stderr
+    assert sentences[0].startswith("aiot: ")
+    assert sentences[0].endswith(".")
+    return sentences[0]
+
+
+# -- how it ends --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["run", "demo", "broker", "coap-gateway", "node coap"])
+def test_service_ends_at_a_signal(programs: Programs, command: str, number: signal.Signals) -> None:
+    service = start(programs, command)
+    service.send(number)
+    ends_well(service)
+
+
+def silent_peer(port: int, first_words: str) -> socket.socket:
+    """A connection whose other end takes nothing more and answers nothing, a close neither."""
+    peer = socket.create_connection(("127.0.0.1", port), timeout=END_LIMIT_S)
+    peer.sendall(first_words.encode())
+    return peer
+
+
+HANDSHAKE = (
+    "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("times", [1, 3])
+async def test_service_with_peers_that_do_not_listen_ends_at_a_signal_and_at_more(
+    programs: Programs, times: int
+) -> None:
+    service = programs.aiot("demo", "--nodes", "3", *ANY_PORTS)
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/", service.line())
+    assert found is not None
+    port = int(found[1])
+    with silent_peer(port, HANDSHAKE) as page, silent_peer(port, "GET / HTTP/1.1\r\nHost: "):
+        assert b" 101 " in page.recv(32)
+        async with Broker(found[0]) as broker, broker.client() as client:
+            await client.command(next(iter(client.nodes)), "led", "1")
+            for _ in range(times):
+                service.send(signal.SIGINT)
+            await asyncio.to_thread(ends_well, service)
+
+
+@pytest.mark.sockets
+async def test_clients_are_told_that_the_broker_goes_away(programs: Programs) -> None:
+    service = start(programs, "run")
+    (port,) = {port for kind, port in service.open_ports() if kind == "tcp"}
+    url = f"http://127.0.0.1:{port}/ws"
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as page:
+        service.send(signal.SIGTERM)
+        frame = await page.receive()
+        assert frame.type == aiohttp.WSMsgType.CLOSE
+        assert frame.data == aiohttp.WSCloseCode.GOING_AWAY
+        ends_well(service)
+
+
+# -- what it opens ------------------------------------------------------------------------------
+
+
+def test_everything_opens_one_web_port_and_one_coap_port(programs: Programs) -> None:
+    service = programs.aiot("run", *ANY_PORTS)
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+)", service.line())
+    assert found is not None
+    assert service.open_ports() == {("tcp", int(found[1])), ("udp", int(found[2]))}
+
+
+# -- when it cannot start -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "flag"),
+    [
+        (("run", "--coap-port", "0"), socket.SOCK_STREAM, "--web-port"),
+        (("run", "--web-port", "0"), socket.SOCK_DGRAM, "--coap-port"),
+        (("demo", "--coap-port", "0"), socket.SOCK_STREAM, "--web-port"),
+        (("demo", "--web-port", "0"), socket.SOCK_DGRAM, "--coap-port"),
+        (("broker", "--key-file", "keys"), socket.SOCK_STREAM, "--web-port"),
+        (("coap-gateway", "--key-file", "keys"), socket.SOCK_DGRAM, "--coap-port"),
+        (("node", "coap"), socket.SOCK_DGRAM, "--port"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_port_that_is_taken_is_named_with_its_flag(
+    programs: Programs, arguments: tuple[str, ...], kind: socket.SocketKind, flag: str
+) -> None:
+    programs.key_file()
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        port = str(taken.getsockname()[1])
+        sentence = complaint(programs.run(*arguments, flag, port))
+    assert port in sentence
+    assert flag in sentence
+
+
+@pytest.mark.parametrize("command", ["broker", "coap-gateway", "run"])
+def test_key_file_that_is_not_there_is_named_with_what_makes_it(
+    programs: Programs, command: str
+) -> None:
+    sentence = complaint(programs.run(command, "--key-file", "nowhere/keys"))
+    assert "nowhere/keys" in sentence
+    assert "aiot generate-keys" in sentence
+
+
+@pytest.mark.parametrize("command", ["broker", "coap-gateway"])
+def test_key_file_that_everybody_can_read_is_named_with_what_mends_it(
+    programs: Programs, command: str
+) -> None:
+    path = programs.home / "open-keys"
+    write_keys(path, generate_keys())
+    path.chmod(0o644)
+    sentence = complaint(programs.run(command, "--key-file", path))
+    assert f"chmod 600 {path}" in sentence
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"[keys]\nsecret = x\n", b"[keys]\nsecret = hush\nprivate = hush-hush\n"],
+)
+def test_key_file_that_is_none_is_named_and_not_quoted(programs: Programs, content: bytes) -> None:
+    path = programs.home / "garbage"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    sentence = complaint(programs.run("broker", "--key-file", path))
+    assert str(path) in sentence
+    assert "hush" not in sentence
+
+
+def test_broker_beyond_loopback_is_refused_with_the_flags_that_allow_it(
+    programs: Programs,
+) -> None:
+    sentence = complaint(programs.run("run", "--host", "0.0.0.0", *ANY_PORTS))  # nobody listens
+    assert "--insecure" in sentence
+
+
+def test_settings_that_are_wrong_stop_a_service(programs: Programs) -> None:
+    path = programs.home / "config.toml"
+    path.write_text("[broker]\nprot = 8000\n", encoding="utf-8")
+    assert "broker.prot" in complaint(programs.run("broker", "--config", path))
+
+
+# -- the demo -----------------------------------------------------------------------------------
+
+
+@pytest.mark.sockets
+async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> None:
+    demo = programs.aiot("demo", *ANY_PORTS)
+    found = re.search(r"http://127\.0\.0\.1:\d+/", demo.line())
+    assert found is not None
+    async with Broker(found[0]) as broker, broker.client() as client:
+        assert client.nodes
+        while len(client.nodes) < 4:
+            await client.next()
+        resources = [frozenset(values) for values in client.nodes.values()]
+        assert len(set(resources)) >= 3
+    demo.send(signal.SIGTERM)
+    ends_well(demo)
+
+
+@pytest.mark.sockets
+async def test_demo_without_a_visible_node_says_nothing_but_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "DEMO_PATIENCE_S", 0.2)
+    config = Config(broker=BrokerSection(port=0), coap=CoapSection(port=0))
+    said: list[str] = []
+    with pytest.raises(ExceptionGroup) as raised:
+        await services.run_demo(config, 0, said.append)
+    assert said == []
+    assert raised.group_contains(OperatorError, match="No simulated node appeared")
+
+
+# -- keys ---------------------------------------------------------------------------------------
+
+
+def test_generated_keys_are_for_their_owner_alone_and_never_replaced_by_mistake(
+    programs: Programs,
+) -> None:
+    path = programs.home / "new" / "keys"
+    first = programs.run("generate-keys", "--key-file", path)
+    assert first.returncode == 0
+    assert str(path) in first.stdout
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    content = path.read_text(encoding="utf-8")
+    assert secret_of(content) not in first.stdout + first.stderr
+
+    sentence = complaint(programs.run("generate-keys", "--key-file", path))
+    assert "--force" in sentence
+    assert path.read_text(encoding="utf-8") == content
+
+    assert programs.run("generate-keys", "--key-file", path, "--force").returncode == 0
+    assert path.read_text(encoding="utf-8") != content
+
+
+def secret_of(content: str) -> str:
+    found = re.search(r"secret = (\S{32})\n", content)
+    assert found is not None
+    return found[1]
