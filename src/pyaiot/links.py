@@ -180,6 +180,15 @@ class WebSocketLink(Generic[B, C]):
                     await self._socket.close()
 
     async def _send_all(self) -> None:
+        try:
+            await self._send_what_waits()
+        except (OSError, TimeoutError):
+            self._closing = f"the peer took nothing for {SEND_LIMIT_S:.0f} s"
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._socket.close()
+
+    async def _send_what_waits(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()

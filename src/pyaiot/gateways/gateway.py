@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from pyaiot import __version__
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.nodes import Nodes
+from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff, Link
 from pyaiot.messages import (
     Command,
@@ -84,6 +85,7 @@ class Gateway:
         self._link: GatewayLink | None = None
         self._commands: set[asyncio.Task[None]] = set()
         self._silence_check = asyncio.Event()
+        self._refusals = LimitedLog(log)
 
     @property
     def linked(self) -> bool:
@@ -157,7 +159,9 @@ class Gateway:
                     case Command():
                         self._start(message, device_side)
                     case Problem(detail=detail):
-                        log.warning("%s: the broker refused: %s", self._hello.name, detail)
+                        self._refusals.warning(
+                            "%s: the broker refused: %s", self._hello.name, detail, now=self._now()
+                        )
 
         link.send(self._hello)
         for event in self.nodes.everything():

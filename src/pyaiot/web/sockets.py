@@ -11,21 +11,24 @@ from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 
 from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.errors import ProtocolError
-from pyaiot.limits import RateLimit
+from pyaiot.limits import LimitedLog
 from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
-from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL
+from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
 from pyaiot.web.login import MAY_COMMAND
 
 CLOSE_REASON_MAX: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5)."""
 CLOSE_LIMIT_S: Final = 2.0
 """A peer that does not answer a close for so long is cut off."""
+PONG_BUFFER_MAX: Final = 16 * 1024
+"""Bytes waiting in the socket above which pings are not answered: their sender reads nothing."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,39 @@ class TransportSink:
         self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
 
 
+class _Socket(web.WebSocketResponse):
+    """A WebSocket that never waits for a peer that reads nothing."""
+
+    def __init__(self, *protocols: str) -> None:
+        super().__init__(
+            protocols=protocols,
+            heartbeat=HEARTBEAT_S,
+            timeout=CLOSE_LIMIT_S,
+            max_msg_size=FRAME_SIZE_MAX,
+            # One frame is made for all clients: there is no state of a compressor to share.
+            compress=False,
+            decode_text=False,
+        )
+        self.transport: asyncio.Transport | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self.transport = request.transport
+        return await super().prepare(request)
+
+    async def pong(self, message: bytes = b"") -> None:
+        # Below this, a write waits for nobody.
+        if self.transport and self.transport.get_write_buffer_size() <= PONG_BUFFER_MAX:
+            await super().pong(message)
+
+    async def close(
+        self, *, code: int = aiohttp.WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        if self.transport is not None:
+            # Else what the peer does not take keeps the connection and its memory for ever.
+            asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self.transport.abort)
+        return await super().close(code=code, message=message, drain=drain)
+
+
 class Sockets:
     """The handlers of `/ws` and `/gw`, and what was refused at them."""
 
@@ -62,8 +98,8 @@ class Sockets:
         self._broker = broker
         self._tokens = tokens
         self._unix_time = unix_time
-        self._open: set[web.WebSocketResponse] = set()
-        self._log_rate = RateLimit(per_s=0.2, burst=5, now=0.0)
+        self._open: set[_Socket] = set()
+        self._refusals = LimitedLog(log)
         self.refused_clients = 0
         """Clients closed for what they said, or not let in."""
         self.refused_gateways = 0
@@ -74,15 +110,7 @@ class Sockets:
         if len(self._broker.fanout.clients) >= CLIENTS_MAX:
             self.refused_clients += 1
             raise web.HTTPServiceUnavailable(text=f"{CLIENTS_MAX} clients are connected already\n")
-        socket = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,),
-            heartbeat=HEARTBEAT_S,
-            timeout=CLOSE_LIMIT_S,
-            max_msg_size=FRAME_SIZE_MAX,
-            # One frame is made for all clients: there is no state of a compressor to share.
-            compress=False,
-            decode_text=False,
-        )
+        socket = _Socket(SUBPROTOCOL)
         await socket.prepare(request)
         transport = request.transport
         if transport is None or transport.is_closing():
@@ -100,9 +128,16 @@ class Sockets:
             self._broker.client_left(client)
         return socket
 
-    async def _serve_client(self, socket: web.WebSocketResponse, client: Client) -> None:
+    async def _serve_client(self, socket: _Socket, client: Client) -> None:
         async for frame in socket:
-            if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            if isinstance(frame.data, aiohttp.WebSocketError):
+                # Closed by aiohttp already, with the code for it.
+                self._client_refused(frame.data)
+                return
+            if client.closed or frame.type not in (
+                aiohttp.WSMsgType.TEXT,
+                aiohttp.WSMsgType.BINARY,
+            ):
                 continue
             try:
                 if client.extended:
@@ -111,11 +146,14 @@ class Sockets:
                 else:
                     self._broker.from_client(client, legacy.decode_from_client(frame.data))
             except ProtocolError as error:
-                self.refused_clients += 1
+                self._client_refused(error)
                 client.closed = True
-                self._log("a client was closed: %s", error)
                 await self._close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
                 return
+
+    def _client_refused(self, error: Exception) -> None:
+        self.refused_clients += 1
+        self._log("a client was closed: %s", error)
 
     async def gateway(self, request: web.Request) -> web.StreamResponse:
         """`GET /gw`. Without a good token: 401."""
@@ -132,22 +170,21 @@ class Sockets:
                 text="A gateway needs a token made with the key file of this broker.\n",
                 headers={hdrs.WWW_AUTHENTICATE: 'Token realm="gateway"'},
             )
-        socket = web.WebSocketResponse(
-            # Legacy gateways offer `token` alone, and a strict client wants it echoed.
-            protocols=(SUBPROTOCOL, "token"),
-            heartbeat=HEARTBEAT_S,
-            timeout=CLOSE_LIMIT_S,
-            max_msg_size=FRAME_SIZE_MAX,
-            compress=False,
-            decode_text=False,
-        )
+        # Legacy gateways offer `token` alone, and a strict client wants it echoed.
+        socket = _Socket(SUBPROTOCOL, "token")
         await socket.prepare(request)
         extended = socket.ws_protocol == SUBPROTOCOL
+
+        def wrong_message(problem: str) -> None:
+            self.refused_gateways += 1
+            self._log("a message of a gateway was refused: %s", problem)
+            link.send(Problem(detail=problem))
+
         codec: BrokerCodec | LegacyBrokerCodec
         if extended:
-            codec = BrokerCodec(self._wrong_message)
+            codec = BrokerCodec(wrong_message)
         else:
-            codec = LegacyBrokerCodec(self._wrong_message, self._unix_time)
+            codec = LegacyBrokerCodec(wrong_message, self._unix_time)
         link = WebSocketLink(socket, codec)
         self._open.add(socket)
         try:
@@ -166,18 +203,12 @@ class Sockets:
             async with asyncio.timeout(1.0):
                 await asyncio.gather(*closing, return_exceptions=True)
 
-    async def _close(self, socket: web.WebSocketResponse, code: int, reason: str) -> None:
-        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
-            async with asyncio.timeout(CLOSE_LIMIT_S):
-                await socket.close(code=code, message=cut(reason))
-
-    def _wrong_message(self, problem: str) -> None:
-        self.refused_gateways += 1
-        self._log("a message of a gateway was refused: %s", problem)
+    async def _close(self, socket: _Socket, code: int, reason: str) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            await socket.close(code=code, message=cut(reason))
 
     def _log(self, text: str, detail: object) -> None:
-        if self._log_rate.take(asyncio.get_running_loop().time()) == 0:
-            log.warning(text, detail)
+        self._refusals.warning(text, detail, now=asyncio.get_running_loop().time())
 
 
 def cut(reason: str) -> bytes:
