@@ -32,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # a box of 80 columns cuts long flags in two
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Connects constrained devices to the web: their values in a browser, commands back."
     " Begin with aiot demo.",

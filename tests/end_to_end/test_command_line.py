@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the command line says: help that names each flag, settings with their origin, refusals."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pyaiot import cli, config
+
+Say = Callable[..., "Said"]
+
+
+class Said:
+    """What a command said, and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def complaint(self) -> str:
+        """The one sentence of a command that could not start."""
+        assert self.code == 2
+        assert self.out == ""
+        assert self.err.startswith("aiot: ")
+        assert self.err.endswith(".\n")
+        assert self.err.count("\n") == 1
+        return self.err
+
+
+@pytest.fixture
+def aiot(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Say:
+    """Calls the command line as its script does, with a home of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    for setting in config.settings():
+        monkeypatch.delenv(setting.variable, raising=False)
+
+    def call(*arguments: str, main: Callable[[], None] = cli.main) -> Said:
+        monkeypatch.setattr(sys, "argv", ["aiot", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, captured.out, captured.err)
+
+    return call
+
+
+def commands() -> dict[str, Any]:
+    """Each command by its words."""
+    found: dict[str, Any] = {}
+
+    def walk(words: str, command: Any) -> None:
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(f"{words} {name}".strip(), inner)
+        found[words] = command
+
+    walk("", typer.main.get_command(cli.app))
+    return found
+
+
+COMMANDS = commands()
+
+
+# -- help ---------------------------------------------------------------------------------------
+
+
+def test_every_command_is_known_here() -> None:
+    assert set(COMMANDS) == {
+        *("", "run", "demo", "broker", "coap-gateway", "generate-keys", "config"),
+        *("node", "node coap"),
+    }
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_names_every_flag_in_full_on_80_columns(aiot: Say, words: str) -> None:
+    said = aiot(*words.split(), "--help")
+    assert said.code == 0
+    assert said.err == ""
+    assert max(map(len, said.out.splitlines())) <= 80
+    shown = said.out.split()
+    for parameter in COMMANDS[words].params:
+        for flag in parameter.opts:
+            assert any(word.strip(",│ ") == flag for word in shown), flag
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words not in ("", "node")])
+def test_help_says_what_each_flag_does(words: str) -> None:
+    command = COMMANDS[words]
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), parameter.name
+
+
+@pytest.mark.parametrize("words", ["", "node"])
+def test_command_without_words_shows_its_help(aiot: Say, words: str) -> None:
+    said = aiot(*words.split())
+    assert "Usage: aiot" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("main", "flags"),
+    [
+        (cli.broker_main, {"--broker-port", "--key-file", "--debug", "--config"}),
+        (
+            cli.coap_gateway_main,
+            {
+                *("--broker-host", "--broker-port", "--broker-ssl", "--coap-port", "--interface"),
+                *("--max-time", "--key-file", "--debug", "--config"),
+            },
+        ),
+        (cli.generate_keys_main, {"--key-file"}),
+    ],
+)
+def test_historic_commands_have_their_historic_flags(
+    aiot: Say, main: Callable[[], None], flags: set[str]
+) -> None:
+    said = aiot("--help", main=main)
+    assert said.code == 0
+    assert flags <= set(said.out.replace(",", " ").split())
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_unknown_flag_is_refused_with_its_name(aiot: Say, words: str) -> None:
+    said = aiot(*words.split(), "--wobble")
+    assert said.code == 2
+    assert said.out == ""
+    assert "--wobble" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_version_is_one_line(aiot: Say) -> None:
+    said = aiot("--version")
+    assert said.code == 0
+    assert said.out.startswith("pyaiot ")
+    assert said.out.count("\n") == 1
+
+
+# -- settings -----------------------------------------------------------------------------------
+
+
+def shown(said: Said) -> dict[str, tuple[str, str]]:
+    """Value and origin of each setting."""
+    assert said.code == 0
+    rows = {}
+    for line in said.out.splitlines():
+        key, rest = line.split(maxsplit=1)
+        value, origin = rest.rsplit("  ", maxsplit=1)
+        rows[key] = (value.strip(), origin)
+    return rows
+
+
+def test_every_setting_is_shown_with_its_default(aiot: Say) -> None:
+    rows = shown(aiot("config", "--show"))
+    assert list(rows) == [setting.key for setting in config.settings()]
+    assert {origin for _, origin in rows.values()} == {"default"}
+    assert rows["broker.port"] == ("8000", "default")
+    assert rows["broker.host"] == ('"127.0.0.1"', "default")
+    assert rows["coap.silence_limit_s"] == ("120.0", "default")
+
+
+def test_settings_of_file_and_environment_are_shown_with_their_origin(
+    aiot: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[broker]\nport = 8001\ntitle = "Lab"\n[coap]\nport = 5700\n', encoding="utf-8")
+    monkeypatch.setenv("AIOT_COAP_PORT", "5701")
+    monkeypatch.setenv("AIOT_BROKER_ALLOWED_HOSTS", "a.example, b.example")
+    monkeypatch.setenv("AIOT_LOG_DEBUG", "true")
+    rows = shown(aiot("config", "--show", "--config", str(path)))
+    assert rows["broker.port"] == ("8001", str(path))
+    assert rows["broker.title"] == ('"Lab"', str(path))
+    assert rows["coap.port"] == ("5701", "AIOT_COAP_PORT")
+    assert rows["broker.allowed_hosts"] == (
+        '["a.example","b.example"]',
+        "AIOT_BROKER_ALLOWED_HOSTS",
+    )
+    assert rows["log.debug"] == ("true", "AIOT_LOG_DEBUG")
+    assert rows["coap.host"] == ('"127.0.0.1"', "default")
+
+
+@pytest.mark.parametrize("how", ["home", "XDG_CONFIG_HOME", "AIOT_CONFIG"])
+def test_settings_file_is_found_where_it_belongs(
+    aiot: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    base = tmp_path / (".config" if how == "home" else "elsewhere")
+    path = base / "pyaiot" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("[coap]\nport = 5700\n", encoding="utf-8")
+    if how != "home":
+        monkeypatch.setenv(how, str(path if how == "AIOT_CONFIG" else base))
+    assert shown(aiot("config", "--show"))["coap.port"] == ("5700", str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"[broker]\nprot = 8000\n", "broker.prot"),
+        (b"[brokers]\nport = 8000\n", "brokers.port"),
+        (b"port = 8000\n", "port"),
+        (b'[broker]\nport = "eight thousand"\n', "broker.port"),
+        (b"[broker]\nport = 65536\n", "broker.port"),
+        (b"[broker]\nport = 8000.5\n", "broker.port"),
+        (b"[broker]\nhost = 1\n", "broker.host"),
+        (b"[broker]\nallowed_hosts = [1]\n", "broker.allowed_hosts"),
+        (b"[coap]\nsilence_limit_s = 0\n", "coap.silence_limit_s"),
+        (b"[coap]\nsilence_limit_s = nan\n", "coap.silence_limit_s"),
+        (b"[broker\n", "not TOML"),
+        (b"[[broker]]\nport = 8000\n", "broker"),
+        (b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_settings_file_that_is_wrong_is_one_sentence(
+    aiot: Say, tmp_path: Path, content: bytes, named: str
+) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_bytes(content)
+    sentence = aiot("config", "--config", str(path)).complaint
+    assert str(path) in sentence
+    assert named in sentence
+
+
+@pytest.mark.parametrize("content", [None, "folder"])
+def test_settings_file_that_cannot_be_read_is_one_sentence(
+    aiot: Say, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "settings"
+    if content == "folder":
+        path.mkdir()
+    assert str(path) in aiot("config", "--config", str(path)).complaint
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AIOT_BROKER_PORT", "many"),
+        ("AIOT_BROKER_PORT", ""),
+        ("AIOT_LOG_DEBUG", "perhaps"),
+        ("AIOT_BROKER_PROT", "8000"),
+        ("AIOT_CONFIG", "nowhere.toml"),
+    ],
+)
+def test_variable_that_is_wrong_is_one_sentence(
+    aiot: Say, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    named = value if variable == "AIOT_CONFIG" else variable
+    assert named in aiot("config").complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("broker", "--port", "70000"), "broker.port"),
+        (("run", "--max-time", "-1"), "coap.silence_limit_s"),
+        (("run", "--max-time", "nan"), "coap.silence_limit_s"),
+        (("node", "coap", "--uid", "x" * 65), "uid"),
+        (("node", "coap", "--period-s", "0"), "period_s"),
+    ],
+)
+def test_flag_out_of_range_is_one_sentence(
+    aiot: Say, arguments: tuple[str, ...], named: str
+) -> None:
+    assert named in aiot(*arguments).complaint
+
+
+def test_flag_that_is_no_number_is_refused(aiot: Say) -> None:
+    said = aiot("broker", "--port", "many")
+    assert said.code == 2
+    assert "--port" in said.err
