@@ -9,6 +9,7 @@ from typing import Any
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.client import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Client
+from pyaiot.broker.fanout import FLUSH_CREDIT_MAX
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
     Command,
@@ -118,13 +119,24 @@ async def test_quiet_system_tells_a_reading_at_once() -> None:
 async def test_busy_system_gathers_messages_into_one_write_per_flush() -> None:
     system = System()
     _, socket = system.client()
-    await system.say(NodeAppeared(uid="A"))
-    writes = len(socket.writes)
-    for value in range(10):
+    for value in range(1000):
         await system.say(Reading(uid="A", resource="t", data=str(value)))
     await asyncio.sleep(FLUSH_INTERVAL_S)
-    assert len(socket.writes) == writes + 1
-    assert [item["data"] for item in socket.messages[-10:]] == [str(value) for value in range(10)]
+    # One a millisecond for a second: 50 flushes, and the credit of who was quiet.
+    assert 50 <= len(socket.writes) <= 50 + FLUSH_CREDIT_MAX + 2
+    values = [item["data"] for item in socket.messages if item["type"] == "update"]
+    assert values == [str(value) for value in range(1000)]
+    await system.end()
+
+
+async def test_readings_that_come_as_often_as_flushes_wait_for_none() -> None:
+    system = System()
+    _, socket = system.client()
+    for value in range(200):
+        writes = len(socket.writes)
+        await system.say(Reading(uid="A", resource="t", data=str(value)))
+        assert len(socket.writes) == writes + 1
+        await asyncio.sleep(FLUSH_INTERVAL_S - 0.001 + (value % 3 - 1) * 0.004)
     await system.end()
 
 

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From one message to all clients: gather, encode once, write once per client and flush.
 
-A write costs about the same whatever it carries, so messages are gathered: a flush happens at
-once when the last one is `flush_interval_s` ago or more, else when it will be. A quiet system
+A write costs about the same whatever it carries, so messages are gathered: there is a flush every
+`flush_interval_s` on average, and a credit of some flushes for who was quiet. A quiet system
 answers in a millisecond; a busy one batches by itself.
 """
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from pyaiot.backlog import ENTRY_COST
+from pyaiot.backlog import cost
 from pyaiot.broker.client import Batch, Client
 from pyaiot.broker.router import ToAll
-from pyaiot.messages import Reading, ToClient
+from pyaiot.messages import ToClient
 
 BATCH_COST_MAX: Final = 256 * 1024
 """Bytes gathered at the most before they are flushed, whenever the last flush was."""
+FLUSH_CREDIT_MAX: Final = 10.0
+"""Flushes that may follow each other at once after a quiet time. Without them, readings that come
+just as often as flushes may happen would each wait for half an interval."""
 POLL_BUSY_S: Final = 0.002
 POLL_IDLE_S: Final = 0.020
 """How soon clients that are behind are looked at again, after something moved or nothing did."""
@@ -46,7 +49,8 @@ class Fanout:
         self._gathered_cost = 0
         self._flush_due = False
         self._poll_due = False
-        self._flushed_at = float("-inf")
+        self._credit = FLUSH_CREDIT_MAX
+        self._credited_at = timer.time()
 
     def add(self, client: Client) -> None:
         self.clients[client.id] = client
@@ -60,6 +64,7 @@ class Fanout:
         client = self.clients.get(client_id)
         if client is not None and not client.closed:
             client.send(message)
+            self._watch(client)
 
     def drain(self, client: Client) -> None:
         """Something waits for this client: begin to write it."""
@@ -72,16 +77,12 @@ class Fanout:
         if not self.clients:
             return
         self._gathered.append(delivery)
-        message = delivery.message
-        self._gathered_cost += ENTRY_COST
-        if isinstance(message, Reading) and isinstance(message.data, str):
-            self._gathered_cost += len(message.data)
+        self._gathered_cost += cost(delivery.message)
         if self._gathered_cost >= BATCH_COST_MAX:
             self.flush()
         elif not self._flush_due:
             self._flush_due = True
-            since_s = self._timer.time() - self._flushed_at
-            self._timer.call_later(max(0.0, self._flush_interval_s - since_s), self._on_due)
+            self._timer.call_later(self._flush_delay_s(), self._on_due)
 
     def flush(self) -> None:
         """Write what was gathered. Clients that are behind get it when they can take it."""
@@ -90,7 +91,9 @@ class Fanout:
         batch = Batch(self._gathered)
         self._gathered = []
         self._gathered_cost = 0
-        now = self._flushed_at = self._timer.time()
+        now = self._timer.time()
+        self._flush_delay_s()
+        self._credit = max(0.0, self._credit - 1.0)
         for client in list(self.clients.values()):
             if client.plain:
                 client.sink.write(batch.data(extended=client.extended))
@@ -98,6 +101,16 @@ class Fanout:
                 client.offer(batch, now)
                 client.drain(now, self._unix_time())
                 self._watch(client)
+
+    def _flush_delay_s(self) -> float:
+        """Bring the credit up to date; seconds until it allows a flush."""
+        if not self._flush_interval_s:
+            return 0.0
+        now = self._timer.time()
+        earned = (now - self._credited_at) / self._flush_interval_s
+        self._credit = min(FLUSH_CREDIT_MAX, self._credit + earned)
+        self._credited_at = now
+        return max(0.0, 1.0 - self._credit) * self._flush_interval_s
 
     def _on_due(self) -> None:
         self._flush_due = False

@@ -7,6 +7,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Final
 
 import aiohttp
@@ -25,6 +26,8 @@ from pyaiot.web.login import MAY_COMMAND
 
 CLOSE_REASON_MAX: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5)."""
+SEND_BUFFER_SIZE: Final = 256 * 1024
+"""Bytes that the kernel may hold for one client, doubled by Linux for its own use (socket(7))."""
 CLOSE_LIMIT_S: Final = 2.0
 """A peer that does not answer a close for so long is cut off."""
 PONG_BUFFER_MAX: Final = 16 * 1024
@@ -42,6 +45,8 @@ class TransportSink:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
+        # Left alone, Linux lets the buffer of a client that reads nothing grow to megabytes.
+        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_SIZE)
         self.write = transport.write
         self.buffered = transport.get_write_buffer_size
 
