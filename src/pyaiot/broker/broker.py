@@ -99,6 +99,8 @@ class Broker:
     def from_client(self, client: Client, message: FromClient) -> None:
         """What a client says, already checked."""
         match message:
+            case Join() if not client.may_join(self._timer.time()):
+                self.router.refused += 1
             case Join():
                 # What is gathered is older than what the client is told now.
                 self.fanout.flush()

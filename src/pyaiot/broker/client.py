@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from pyaiot import legacy
-from pyaiot.backlog import Backlog, BacklogFull
+from pyaiot.backlog import Backlog, BacklogFull, cost
 from pyaiot.broker.frames import text_frame
 from pyaiot.broker.router import ToAll
 from pyaiot.broker.state import Node, Nodes
+from pyaiot.limits import RateLimit
 from pyaiot.messages import (
     Joined,
     NodeAppeared,
@@ -27,7 +28,12 @@ BUFFER_HIGH: Final = 256 * 1024
 BUFFER_LOW: Final = 128 * 1024
 """Bytes waiting in the socket below which a client that is behind gets more."""
 CHUNK_MESSAGES: Final = 1000
-"""Messages written at once to a client that joins or is behind, so that others get a turn."""
+CHUNK_COST_MAX: Final = 128 * 1024
+"""Messages and their bytes written at once to a client that joins or is behind: others get a turn,
+and the socket of one that does not read never holds more than this above `BUFFER_LOW`."""
+JOINS_PER_S: Final = 1.0
+JOINS_BURST: Final = 10.0
+"""How often a client may ask for everything. More often: closed with 1008."""
 BACKLOG_COST_MAX: Final = 1_250_000
 """Bytes that wait for one client beside its socket. More: closed with 1013."""
 BACKLOG_PLAIN_MAX: Final = 1000
@@ -77,11 +83,13 @@ class Batch:
 class _Joining:
     """A walk over the nodes as they were when the client joined."""
 
-    __slots__ = ("end_sequence", "nodes", "position", "told_sequence")
+    __slots__ = ("end_sequence", "nodes", "position", "rest", "told_sequence")
 
     def __init__(self, nodes: Nodes) -> None:
         self.nodes: list[Node] = list(nodes)
         self.position = 0
+        self.rest: list[ToClient] = []
+        """What is still to be said of the node at hand, the next one last."""
         self.told_sequence = 0
         self.end_sequence = nodes.sequence
 
@@ -110,6 +118,7 @@ class Client:
             cost_max=BACKLOG_COST_MAX, plain_max=BACKLOG_PLAIN_MAX
         )
         self._joining: _Joining | None = None
+        self._joins = RateLimit(per_s=JOINS_PER_S, burst=JOINS_BURST, now=now)
         self._progress_at = now
         self._buffered_then = 0
 
@@ -138,6 +147,12 @@ class Client:
         self._uids = None if wish.uids is None else frozenset(wish.uids)
         self._resources = None if wish.resources is None else frozenset(wish.resources)
 
+    def may_join(self, now: float) -> bool:
+        """Whether it may ask for everything again; else it is closed."""
+        if self._joins.take(now):
+            self.close(CLOSE_POLICY, "asked for everything too often")
+        return not self.closed
+
     def join(self, nodes: Nodes) -> None:
         """Begin to tell everything that is known. A second time begins anew."""
         self._joining = _Joining(nodes)
@@ -147,7 +162,7 @@ class Client:
         if isinstance(message, Receipt) and message.state == "forbidden" and not self.extended:
             # A legacy page has no word for a refusal.
             self.close(CLOSE_POLICY, message.detail)
-        elif self._backlog:
+        elif self._backlog or self.sink.buffered() > BUFFER_HIGH:
             self._add(message)
         else:
             self._write([message])
@@ -173,10 +188,12 @@ class Client:
         moved = buffered < self._buffered_then
         while self.waiting and buffered <= BUFFER_LOW:
             moved = True
-            if self._backlog:
-                self._write(self._backlog.take(CHUNK_MESSAGES))
-            elif self._joining is not None:
-                self._tell(self._joining, ts)
+            joining = self._joining
+            # A node is told to its end first: what waits is newer.
+            if joining is not None and (joining.rest or not self._backlog):
+                self._tell(joining, ts)
+            else:
+                self._write(self._backlog.take(CHUNK_MESSAGES, CHUNK_COST_MAX))
             buffered = self.sink.buffered()
         self._buffered_then = buffered
         if moved:
@@ -216,16 +233,23 @@ class Client:
 
     def _tell(self, joining: _Joining, ts: float) -> None:
         messages: list[ToClient] = []
+        size = 0
         nodes = joining.nodes
-        while joining.position < len(nodes) and len(messages) < CHUNK_MESSAGES:
+        while len(messages) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
+            if joining.rest:
+                message = joining.rest.pop()
+                messages.append(message)
+                size += cost(message)
+                continue
+            if joining.position == len(nodes):
+                break
             node = nodes[joining.position]
             joining.position += 1
             joining.told_sequence = node.sequence
             if not node.gone:
                 known: list[NodeAppeared | Reading] = [node.appeared, *node.readings.values()]
-                messages += filter(self._wants_message, known)
-        if joining.position == len(nodes):
-            joining.told_sequence = joining.end_sequence
+                joining.rest = list(filter(self._wants_message, reversed(known)))
+        if joining.position == len(nodes) and not joining.rest:
             messages.append(Joined(nodes=sum(not node.gone for node in nodes), ts=ts))
             self._joining = None
         self._write(messages, dst=self.id)
