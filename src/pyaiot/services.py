@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
@@ -23,6 +23,7 @@ from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Connect, Gateway, GatewayLink
 from pyaiot.gateways.nodes import Nodes
+from pyaiot.limits import LimitedLog
 from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 from pyaiot.web.app import Check, WebApp
@@ -30,6 +31,7 @@ from pyaiot.web.login import Login
 
 WEB_CLOSE_LIMIT_S: Final = 0.5
 """How long requests in flight may take when the broker ends."""
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 DEMO_PATIENCE_S: Final = 15.0
 
 log = logging.getLogger(__name__)
@@ -49,11 +51,13 @@ async def run_broker(config: Config, say: Say) -> None:
 
 async def run_coap_gateway(config: Config, say: Say) -> None:
     """`aiot coap-gateway`: the CoAP gateway alone, linked to a broker over WebSocket."""
-    keys = load_keys(_path(config.gateway.key_file))
+    key_file = _path(config.gateway.key_file)
+    # What is wrong with it now, the operator is told; what is later, the log.
+    load_keys(key_file)
     coap = await _coap_gateway(config.coap)
     say(f"CoAP gateway: UDP port {coap.port}  (Ctrl+C ends it)")
     async with aiohttp.ClientSession() as session:
-        await coap.run(_connect_by_websocket(session, config.gateway, keys))
+        await coap.run(_connect_by_websocket(session, config.gateway, lambda: load_keys(key_file)))
 
 
 async def run_all(config: Config, say: Say) -> None:
@@ -90,7 +94,7 @@ async def run_demo(config: Config, node_count: int, say: Say) -> None:
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         tasks.create_task(
-            coap.run(_connect_by_websocket(session, section, keys)), name="coap gateway"
+            coap.run(_connect_by_websocket(session, section, lambda: keys)), name="coap gateway"
         )
         for node in demo_nodes(node_count, coap.port):
             tasks.create_task(run_coap_node(node), name=f"node {node.name}")
@@ -179,6 +183,7 @@ async def _web(
         checks=checks,
         login=login,
     )
+    _tell_seldom_of_exhaustion()
     runner = web.AppRunner(
         app.app, access_log=None, logger=app.server_log, shutdown_timeout=WEB_CLOSE_LIMIT_S
     )
@@ -227,6 +232,25 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
+def _tell_seldom_of_exhaustion() -> None:
+    """One line now and then when no connection can be taken, not a thousand tracebacks a second.
+
+    asyncio tries again after a second, and calls the handler once for each place of the backlog.
+    """
+    limited = LimitedLog(log)
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        exhausted = isinstance(error, OSError) and error.errno in _EXHAUSTED
+        # Its next try meets a closed socket when the broker has ended meanwhile.
+        if exhausted or "_start_serving" in context["message"]:
+            limited.warning("a connection cannot be taken now: %s", error, now=loop.time())
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
+
+
 def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
@@ -240,14 +264,19 @@ def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
 
 
 def _connect_by_websocket(
-    session: aiohttp.ClientSession, section: GatewaySection, keys: Keys
+    session: aiohttp.ClientSession, section: GatewaySection, keys: Callable[[], Keys]
 ) -> Connect:
+    """`keys` are asked for at each attempt: a key file that was mended counts at once."""
     scheme = "wss" if section.broker_ssl else "ws"
     host = f"[{section.broker_host}]" if ":" in section.broker_host else section.broker_host
     url = f"{scheme}://{host}:{section.broker_port}/gw"
 
     async def connect() -> GatewayLink:
-        return await connect_gateway(session, url, mint_token(keys))
+        try:
+            token = mint_token(keys())
+        except OperatorError as error:
+            raise LinkLost(str(error)) from error
+        return await connect_gateway(session, url, token)
 
     return connect
 

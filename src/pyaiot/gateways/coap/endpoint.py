@@ -212,7 +212,11 @@ async def answers_ping(host: str, port: int, limit_s: float) -> bool:
                 answer.set_exception(exc)
 
     host = {"::": "::1"}.get(host, host)
-    transport, _ = await loop.create_datagram_endpoint(_Ping, remote_addr=(host, port))
+    try:
+        transport, _ = await loop.create_datagram_endpoint(_Ping, remote_addr=(host, port))
+    except OSError:
+        # No file descriptor is free, for one.
+        return False
     try:
         # Empty, confirmable, message id 1; the answer is an empty reset of that id.
         transport.sendto(b"\x40\x00\x00\x01")
