@@ -80,6 +80,8 @@ class CoapDevice:
         """Each request of a gateway. One that is sent again counts once."""
         self.holds_answers = False
         """While it is true, answers wait for `release`."""
+        self.loses = 0
+        """So many of the next datagrams do not arrive."""
         self.server: _Socket
         self.source: _Socket
 
@@ -143,6 +145,9 @@ class CoapDevice:
     # -- what it is asked -----------------------------------------------------------------------
 
     def received(self, at: _Socket, message: CoapMessage, origin: Any) -> None:
+        if self.loses:
+            self.loses -= 1
+            return
         if message.code >= Code.CREATED:
             awaited = self._awaited.pop(message.token, None)
             if awaited is not None and not awaited.done():
@@ -220,7 +225,7 @@ async def coap_device(gateway_port: int, *, at_coap_port: bool = True) -> AsyncI
     """
     loop = asyncio.get_running_loop()
     device = CoapDevice(gateway_port)
-    server = _own_address() if at_coap_port else _bound("127.0.0.1", 0)
+    server = _own_address() if at_coap_port else _bound(own_address(), 0)
     _, device.server = await loop.create_datagram_endpoint(lambda: _Socket(device), sock=server)
     device.source = device.server
     try:

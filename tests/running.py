@@ -7,10 +7,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyaiot import services
 from pyaiot.broker.keys import Keys, generate_keys, write_keys
 from pyaiot.config import BrokerSection, CoapSection, Config
+from tests.clients import Broker, Client
+from tests.coap_device import CoapDevice, coap_device
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,9 @@ async def running_broker(key_file: Path) -> AsyncIterator[Running]:
 
 
 @contextlib.asynccontextmanager
-async def running_everything(*, silence_limit_s: float = 120.0) -> AsyncIterator[Running]:
+async def running_everything() -> AsyncIterator[Running]:
     """What `aiot run` runs."""
-    config = Config(
-        broker=BrokerSection(port=0),
-        coap=CoapSection(port=0, silence_limit_s=silence_limit_s),
-    )
+    config = Config(broker=BrokerSection(port=0), coap=CoapSection(port=0))
     async with _running(services.run_all, config) as running:
         yield running
 
@@ -53,17 +53,40 @@ async def _running(
     run: Callable[[Config, Callable[[str], None]], Awaitable[None]], config: Config
 ) -> AsyncIterator[Running]:
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with asyncio.TaskGroup() as tasks:
+    service = asyncio.ensure_future(run(config, said.set_result))
+    either: set[asyncio.Future[Any]] = {said, service}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if service.done():
+            await service
+        sentence = said.result()
+        url = re.search(r"http://\S+/", sentence)
+        assert url is not None
+        port = re.search(r"UDP port (\d+)", sentence)
+        yield Running(url[0], int(port[1]) if port else 0)
+    finally:
+        service.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await service
 
-        async def service() -> None:
-            await run(config, said.set_result)
 
-        task = tasks.create_task(service())
-        try:
-            sentence = await said
-            url = re.search(r"http://\S+/", sentence)
-            assert url is not None
-            port = re.search(r"UDP port (\d+)", sentence)
-            yield Running(url[0], int(port[1]) if port else 0)
-        finally:
-            task.cancel()
+@dataclass(frozen=True)
+class Scene:
+    """A device, a client that watches, and our services between them."""
+
+    running: Running
+    broker: Broker
+    client: Client
+    device: CoapDevice
+
+
+@contextlib.asynccontextmanager
+async def scene(*, at_coap_port: bool = True) -> AsyncIterator[Scene]:
+    """`aiot run` with one device at its CoAP side and one client at its web side."""
+    async with (
+        running_everything() as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+        coap_device(running.coap_port, at_coap_port=at_coap_port) as device,
+    ):
+        yield Scene(running, broker, client, device)

@@ -14,7 +14,7 @@ from tests.programs import Program, Programs
 
 pytestmark = pytest.mark.sockets
 
-BOARD = {"os": "riot", "board": "native", "protocol": "CoAP", "ip": "127.0.0.1"}
+BOARD = {"os": "riot", "board": "native", "protocol": "CoAP"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def start_road(programs: Programs, *flags: str) -> Road:
 
 def start_node(programs: Programs, road: Road, uid: str, *flags: str) -> Program:
     node = programs.aiot(
-        "node", "coap", "--gateway-port", str(road.coap_port), "--uid", uid, *flags
+        *("node", "coap", "--gateway-port", str(road.coap_port), "--uid", uid),
+        # Its address has a CoAP port of its own, which no other server answers at.
+        *("--host", own_address(), *flags),
     )
     node.line()
     return node

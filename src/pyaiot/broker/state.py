@@ -7,8 +7,9 @@ from typing import Final
 from pyaiot.errors import Refused
 from pyaiot.messages import NodeAppeared, Reading
 
-RESOURCES_MAX: Final = 256
-"""Resources of one node. One more is refused."""
+RESOURCES_MAX: Final = 264
+"""Resources of one node: 256 of the device, and room for what its gateway tells of it (`ip`,
+`protocol`, …). One more is refused."""
 NODES_MAX: Final = 1_000_000
 """Nodes of one broker. One more is refused."""
 
