@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.processes import Home, Server, Worker
+from benchmarks.processes import BenchmarkError, Home, Server, Worker
 from benchmarks.services import broker, plain_broker
 from benchmarks.sizes import Size
 from benchmarks.table import FanOutRow, Figure, Results, number
@@ -24,11 +24,14 @@ LEGACY: Final = "legacy"
 PLAIN: Final = "plain"
 BARE: Final = "bare write"
 PACES: Final = (100, 1000)
+SATURATING: Final = 0
 SATURATING_BATCH: Final = 50
 """Readings in a frame of the gateway, or frames in a send, where it sends as fast as it can."""
 QUIET_S: Final = 0.15
 DRAIN_LIMIT_S: Final = 4.0
 WARM_UP_S_MAX: Final = 0.3
+KEPT_UP: Final = 0.9
+"""A broker that delivered less than this share of a pace was given more than it can do."""
 LIMIT_CORE: Final = 0.9
 """A broker that used less than this share of a core could have done more."""
 
@@ -163,8 +166,8 @@ class Bare:
         )
 
 
-Measured = dict[tuple[str, str], list[Window]]
-"""By load and broker."""
+Measured = dict[tuple[int, str], list[Window]]
+"""By pace (readings a second; 0 is as many as are taken) and broker."""
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
@@ -184,15 +187,15 @@ def _measure_count(home: Home, size: Size, count: int) -> Measured:
         bare = stack.enter_context(_bare(home, size, count))
         for subject in subjects:
             subject.go_on()
-            subject.paced(PACES[-1], min(WARM_UP_S_MAX, size.fan_out_window_s))
+            subject.paced(PACES[0], min(WARM_UP_S_MAX, size.fan_out_window_s))
             subject.pause()
-        for load in (*PACES, 0):
+        for pace in (*PACES, SATURATING):
             for _ in range(size.fan_out_rounds):
                 for subject in subjects:
-                    _measure_once(measured, subject, load, size.fan_out_window_s)
-                    if load == PACES[0] and subject.name == V2:
-                        window = measured[_load(load), V2][-1]
-                        measured[_load(load), BARE].append(bare.repeat(window))
+                    _measure_once(measured, subject, pace, size.fan_out_window_s)
+                    if pace == PACES[0] and subject.name == V2 and not subject.behind:
+                        window = measured[pace, V2][-1]
+                        measured[pace, BARE].append(bare.repeat(window))
     return measured
 
 
@@ -229,16 +232,16 @@ def _gateway(home: Home, size: Size, spec: dict[str, Any]) -> Worker:
     return Worker("gateway", path="/gw", token=token, nodes=size.fan_out_nodes, resources=1, **spec)
 
 
-def _measure_once(measured: Measured, subject: Subject, load: int, seconds: float) -> None:
-    if load and subject.behind:
+def _measure_once(measured: Measured, subject: Subject, pace: int, seconds: float) -> None:
+    if pace and subject.behind:
         return  # it could not do less already
     subject.go_on()
-    if load:
-        window = subject.paced(load, seconds)
+    if pace:
+        window = subject.paced(pace, seconds)
     else:
         window = subject.saturating(seconds, drain=subject.name != PLAIN)
     subject.pause()
-    measured[_load(load), subject.name].append(window)
+    measured[pace, subject.name].append(window)
 
 
 def _load(pace: int) -> str:
@@ -258,9 +261,9 @@ def _core(windows: list[Window]) -> float:
 
 
 def _report(results: Results, measured: Measured, count: int) -> None:
-    for (load, name), windows in measured.items():
-        plain = measured.get((load, PLAIN))
-        saturating = load == _load(0)
+    for (pace, name), windows in measured.items():
+        plain = measured.get((pace, PLAIN))
+        saturating = pace == SATURATING
         owed = [window for window in windows if window.owed is not None]
         lost: int | None = None
         conflated: float | None = None
@@ -273,7 +276,7 @@ def _report(results: Results, measured: Measured, count: int) -> None:
         results.fan_out.append(
             FanOutRow(
                 clients=count,
-                load=load,
+                load=_load(pace),
                 broker=name,
                 deliveries_per_s=_rate(windows),
                 times_plain=(
@@ -285,18 +288,20 @@ def _report(results: Results, measured: Measured, count: int) -> None:
                 core=_core(windows),
                 lost=lost,
                 conflated=conflated,
-                note=_note(windows, name, saturating=saturating),
+                note=_note(windows, name, count, pace),
             )
         )
 
 
-def _note(windows: list[Window], name: str, *, saturating: bool) -> str:
+def _note(windows: list[Window], name: str, count: int, pace: int) -> str:
     notes = []
-    if not saturating and not all(window.drained for window in windows):
+    if pace and (
+        _rate(windows) < pace * count * KEPT_UP or not all(window.drained for window in windows)
+    ):
         notes.append("more than it can do")
     if closed := sum(window.closed for window in windows):
         notes.append(f"{closed} clients closed")
-    if saturating and _core(windows) < LIMIT_CORE:
+    if not pace and _core(windows) < LIMIT_CORE:
         generator_core = median(window.generator_core for window in windows)
         notes.append(f"the load was the limit, clients at {generator_core:.0%} of a core")
     if name == BARE:
@@ -306,7 +311,9 @@ def _note(windows: list[Window], name: str, *, saturating: bool) -> str:
 
 def _report_targets(results: Results, measured: Measured, count: int) -> None:
     """The figures that have a target."""
-    saturating, slow, fast = _load(0), _load(PACES[0]), _load(PACES[1])
+    saturating, (slow, fast) = SATURATING, PACES
+    if not measured[slow, BARE] or not measured[fast, V2]:
+        raise BenchmarkError(f"the broker did not keep up with {slow} updates/s")
     ours, plain = measured[saturating, V2], measured[saturating, PLAIN]
     legacy = measured[saturating, LEGACY]
     group = "fan-out"

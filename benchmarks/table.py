@@ -44,7 +44,7 @@ class Figure:
         return "" if self.at_least is None else f"≥ {number(self.at_least)}"
 
     def cells(self) -> list[str]:
-        cpu = "" if self.cpu_us is None else f"{number(self.cpu_us)} µs per {self.per}"
+        cpu = "" if self.cpu_us is None else f"{duration(self.cpu_us)} per {self.per}"
         return [
             self.name,
             f"{number(self.value)} {self.unit}".strip(),
@@ -158,6 +158,11 @@ def number(value: float) -> str:
     if abs(value) >= 10:
         return f"{value:.1f}".removesuffix(".0")
     return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def duration(us: float) -> str:
+    """Microseconds, or milliseconds from one upwards."""
+    return f"{number(us)} µs" if us < 1000 else f"{number(us / 1000)} ms"
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
