@@ -5,7 +5,9 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -29,6 +31,8 @@ from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, e
 from pyaiot.web.app import Check, WebApp
 from pyaiot.web.login import Login
 
+BACKLOG: Final = 1024
+"""Connections that the system holds until the broker takes them."""
 WEB_CLOSE_LIMIT_S: Final = 0.5
 """How long requests in flight may take when the broker ends."""
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -188,10 +192,10 @@ async def _web(
         app.app, access_log=None, logger=app.server_log, shutdown_timeout=WEB_CLOSE_LIMIT_S
     )
     await runner.setup()
+    server: asyncio.Server | None = None
     try:
-        site = web.TCPSite(runner, section.host, section.port, backlog=1024)
         try:
-            await site.start()
+            server = await _listen(runner, section.host, section.port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise OperatorError(
@@ -201,11 +205,13 @@ async def _web(
             raise OperatorError(
                 f"The broker cannot listen on {section.host} port {section.port}: {error}."
             ) from error
-        url = _url(*runner.addresses[0][:2])
+        url = _url(*server.sockets[0].getsockname()[:2])
         if login is not None:
             say(f"Open this link once to come in: {url.rstrip('/')}{login.new_link()}")
         yield url
     finally:
+        if server is not None:
+            server.close()
         await app.sockets.close_all()
         await runner.cleanup()
 
@@ -232,11 +238,23 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def _tell_seldom_of_exhaustion() -> None:
-    """One line now and then when no connection can be taken, not a thousand tracebacks a second.
+async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    """Listen with a backlog of `BACKLOG`. Raises `OSError`.
 
-    asyncio tries again after a second, and calls the handler once for each place of the backlog.
+    asyncio takes its `backlog` also for how often it calls accept in a row. Without a free file
+    descriptor each of these calls fails and sets a timer of its own, which do the same again: more
+    of them every second. So it calls once, and the system is told the backlog afterwards.
     """
+    assert runner.server is not None  # noqa: S101 - the runner was set up
+    server = await asyncio.get_running_loop().create_server(runner.server, host, port, backlog=1)
+    for listening in server.sockets:
+        with socket.socket(fileno=os.dup(listening.fileno())) as same:
+            same.listen(BACKLOG)
+    return server
+
+
+def _tell_seldom_of_exhaustion() -> None:
+    """One line now and then when no connection can be taken, instead of a traceback each."""
     limited = LimitedLog(log)
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
