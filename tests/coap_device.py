@@ -32,6 +32,8 @@ class Reply:
     payload: bytes = b""
     block_szx: int | None = None
     """In blocks of `16 << block_szx` bytes (RFC 7959), else in one piece, however long."""
+    separate: bool = False
+    """After an empty acknowledgement, as a confirmable message (RFC 7252 section 5.2.2)."""
 
 
 @dataclass(frozen=True)
@@ -204,10 +206,16 @@ class CoapDevice:
             block = Block(start // (16 << szx), end < len(payload), szx)
             options.append((OptionNumber.BLOCK2, block.to_bytes()))
             payload = payload[start:end]
+        mtype = MessageType.ACK if request.mtype == MessageType.CON else MessageType.NON
+        message_id = request.message_id
+        if reply.separate:
+            empty = CoapMessage(MessageType.ACK, Code.EMPTY, message_id)
+            at.transport.sendto(empty.to_bytes(), origin)
+            mtype, message_id = MessageType.CON, next(self._message_ids)
         answer = CoapMessage(
-            MessageType.ACK if request.mtype == MessageType.CON else MessageType.NON,
+            mtype,
             reply.code,
-            request.message_id,
+            message_id,
             request.token,
             tuple(options),
             payload,
@@ -217,15 +225,17 @@ class CoapDevice:
 
 
 @contextlib.asynccontextmanager
-async def coap_device(gateway_port: int, *, at_coap_port: bool = True) -> AsyncIterator[CoapDevice]:
+async def coap_device(
+    gateway_port: int, *, at_coap_port: bool = True, host: str = ""
+) -> AsyncIterator[CoapDevice]:
     """A device for the gateway at `gateway_port`.
 
     `at_coap_port`: it is asked at port 5683 of an address of its own and posts from another port,
-    as boards do; else it does both from one port.
+    as boards do; else it does both from one port, of `host` if that is given.
     """
     loop = asyncio.get_running_loop()
     device = CoapDevice(gateway_port)
-    server = _own_address() if at_coap_port else _bound(own_address(), 0)
+    server = _own_address() if at_coap_port else _bound(host or own_address(), 0)
     _, device.server = await loop.create_datagram_endpoint(lambda: _Socket(device), sock=server)
     device.source = device.server
     try:

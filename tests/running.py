@@ -41,9 +41,9 @@ async def running_broker(key_file: Path) -> AsyncIterator[Running]:
 
 
 @contextlib.asynccontextmanager
-async def running_everything() -> AsyncIterator[Running]:
+async def running_everything(*, coap_host: str = "127.0.0.1") -> AsyncIterator[Running]:
     """What `aiot run` runs."""
-    config = Config(broker=BrokerSection(port=0), coap=CoapSection(port=0))
+    config = Config(broker=BrokerSection(port=0), coap=CoapSection(port=0, host=coap_host))
     async with _running(services.run_all, config) as running:
         yield running
 

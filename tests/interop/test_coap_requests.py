@@ -109,6 +109,15 @@ async def test_value_in_blocks_is_shown_whole() -> None:
         await it.client.shows("A", js=script)
 
 
+async def test_answers_that_come_separately_are_answers() -> None:
+    async with scene() as it:
+        it.device.has({"slow": Reply(payload=b"1", separate=True), "led": "0"})
+        it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1", separate=True)
+        await it.device.post("alive", "alive:A")
+        await it.client.shows("A", slow="1", led="0")
+        assert (await it.client.write("A", "led", "1"))["state"] == "confirmed"
+
+
 async def test_discoveries_of_a_node_do_not_overlap_and_the_last_reboot_is_asked_again() -> None:
     async with scene() as it:
         it.device.has({"one": "1", "two": "2"})
