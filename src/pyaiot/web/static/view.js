@@ -5,6 +5,7 @@
  */
 import { ANSWER_S, FACTS, SAMPLES, STALE_S } from "./state.js";
 
+const LEAST_SAMPLES = 12; // side by side in a sparkline, from its beginning on
 const SPARK_S = 0.25; // between two drawings of the same line
 const DISCOVERY_S = 15; // without any value: no answer yet
 const LONG_TEXT = 24; // characters; longer ones get a line of their own
@@ -331,7 +332,7 @@ class Row {
       set(this.button, "aria-busy", command?.state === "pending");
     } else {
       const shown = text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
-      put(this.value, waiting ? "–" : shown);
+      put(this.value, waiting || !shown ? "–" : shown);
       element.classList.toggle("long", text.length > LONG_TEXT);
     }
   }
@@ -348,7 +349,10 @@ class Row {
     const middle = (low + high) / 2;
     const least = LEAST_SPAN.get(this.resource.unit) ?? Math.max(Math.abs(middle) / 50, 1e-9);
     const [width, height, edge, scale] = [72, 32, 3, devicePixelRatio];
-    const x = (i) => edge + ((width - 2 * edge) * i) / (SAMPLES - 1);
+    // A new value has the whole width soon, and the ring's worth of samples later.
+    const oldest = values.findIndex((_, i) => !Number.isNaN(values[(next + i) % SAMPLES]));
+    const start = Math.min(oldest, SAMPLES - LEAST_SAMPLES);
+    const x = (i) => edge + ((width - 2 * edge) * (i - start)) / (SAMPLES - 1 - start);
     const y = (value) => height / 2 - ((height - 2 * edge) * (value - middle)) / Math.max(high - low, least);
     this.canvas.width = width * scale; // clears it, too
     this.canvas.height = height * scale;
@@ -358,7 +362,7 @@ class Row {
     pen.lineWidth = 1.5;
     pen.lineJoin = "round";
     pen.beginPath();
-    for (let i = 0, line = false; i < SAMPLES; i += 1) {
+    for (let i = start, line = false; i < SAMPLES; i += 1) {
       const value = values[(next + i) % SAMPLES];
       if (Number.isNaN(value)) line = false;
       else if (line) pen.lineTo(x(i), y(value));
