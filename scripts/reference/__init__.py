@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The pages of docs/reference that the code dictates: messages, settings, commands, AsyncAPI."""

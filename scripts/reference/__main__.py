@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`python -m scripts.reference [--check]`, from the root of the checkout."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from scripts.reference import asyncapi, commands, messages, settings
+
+FOLDER: Final = Path(__file__).parents[2] / "docs" / "reference"
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "messages.md": messages.page,
+    "settings.md": settings.page,
+    "commands.md": commands.page,
+    "asyncapi.json": asyncapi.document,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages; with `--check`, name those that differ and return 1."""
+    if arguments not in ([], ["--check"]):
+        print("Usage: scripts/generate-docs [--check]", file=sys.stderr)
+        return 2
+    status = 0
+    for name, make in PAGES.items():
+        path = FOLDER / name
+        text = make()
+        if path.is_file() and path.read_text("utf-8") == text:
+            continue
+        if arguments:
+            print(f"docs/reference/{name} is not what the code says: run scripts/generate-docs.")
+            status = 1
+        else:
+            path.write_text(text, "utf-8")
+            print(f"docs/reference/{name} is written.")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

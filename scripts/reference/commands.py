@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""docs/reference/commands.md, from the command line itself."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from pyaiot import cli, config
+from scripts.reference.describe import table
+
+PROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
+
+INTRODUCTION: Final = """\
+# Commands
+
+<!-- Written by scripts/generate-docs from src/pyaiot/cli.py. -->
+
+What `--help` of each command says. Flags of services are [settings](settings.md): what they are not
+given comes from the environment, the file or the default.
+
+SIGINT (Ctrl+C) and SIGTERM end every service within two seconds, with exit code 0. Where a person
+has to do something first (a port that is taken, a wrong setting, no key file), a command prints one
+sentence that says what, and ends with exit code 2. Logs go to standard error.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A flag of a command."""
+
+    names: tuple[str, ...]
+    help: str
+    default: str
+    setting: str
+    """The key of the setting that it gives a value to; empty if it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of `aiot`, with its whole name."""
+
+    name: str
+    help: str
+    options: tuple[Option, ...]
+
+
+def page() -> str:
+    """The text of the page."""
+    parts = [INTRODUCTION]
+    for command in commands():
+        rows = [
+            (" ".join(f"`{name}`" for name in option.names), _meaning(option))
+            for option in command.options
+        ]
+        parts.append(f"## `{command.name}`\n\n{command.help}\n")
+        parts.append(table(("flag", "meaning"), rows))
+    parts.append(_historic())
+    return "\n".join(parts)
+
+
+def commands() -> Iterator[Command]:
+    """Every command, also those of groups."""
+    yield from _commands("aiot", typer.main.get_command(cli.app))
+
+
+def _commands(name: str, command: Any) -> Iterator[Command]:
+    # Typer brings a Click of its own, or uses the one that is installed: no type names both.
+    from_settings = any(parameter.name == "config_file" for parameter in command.params)
+    options = tuple(_option(parameter, from_settings) for parameter in command.params)
+    group = getattr(command, "commands", {})
+    if options or not group:
+        yield Command(name, command.help, options)
+    for child, inner in group.items():
+        yield from _commands(f"{name} {child}", inner)
+
+
+def _option(parameter: Any, from_settings: bool) -> Option:
+    key = parameter.name.replace("__", ".")
+    is_setting = from_settings and key in {setting.key for setting in config.settings()}
+    # Settings and nodes tell their default in the help already.
+    default = "" if parameter.default in (None, False) else str(parameter.default)
+    return Option(tuple(parameter.opts), parameter.help, default, key if is_setting else "")
+
+
+def _meaning(option: Option) -> str:
+    default = f" (default: {option.default})" if option.default else ""
+    setting = f" Setting `{option.setting}`." if option.setting else ""
+    return option.help + default + setting
+
+
+def _historic() -> str:
+    scripts = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["scripts"]
+    rows = [
+        (f"`{name}`", f"`{name.replace('-', ' ', 1)}`")
+        for name in scripts
+        if name.startswith("aiot-")
+    ]
+    return "## Historic names\n\nThe commands of earlier versions, with their flags.\n\n" + table(
+        ("name", "the same as"), rows
+    )

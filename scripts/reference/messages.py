@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""docs/reference/messages.md, from the types of `pyaiot.messages`."""
+
+import inspect
+from typing import Any, Final, get_args
+
+import msgspec
+
+from pyaiot import legacy, messages
+from pyaiot.messages import (
+    RESERVED_UIDS,
+    Command,
+    GatewayState,
+    Hello,
+    Join,
+    Joined,
+    NodeAppeared,
+    NodeLeft,
+    NodeReset,
+    Problem,
+    Reading,
+    Receipt,
+    Subscribe,
+)
+from scripts.reference.describe import fields, table
+
+Struct = type[msgspec.Struct]
+
+DIRECTIONS: Final = {
+    "client → broker": messages.FromClient,
+    "broker → client": messages.ToClient,
+    "gateway → broker": messages.FromGateway,
+    "broker → gateway": messages.ToGateway,
+}
+"""Who says which messages to whom."""
+
+UID: Final = "4A3A70052154CC1"
+TS: Final = 1782135120.25
+EXAMPLES: Final[tuple[messages.Message, ...]] = (
+    Hello(name="coap", protocol="CoAP", version="0.1.0", instance="9f86d081884c7d65"),
+    Join(data="client"),
+    Subscribe(uids=(UID,), resources=("temperature", "led")),
+    GatewayState(name="coap", protocol="CoAP", version="0.1.0", state="connected", ts=TS),
+    NodeAppeared(uid=UID, ts=TS, gateway="coap"),
+    Reading(uid=UID, resource="temperature", data="23.5°C", ts=TS, number=23.5, unit="Cel"),
+    NodeReset(uid=UID, ts=TS),
+    NodeLeft(uid=UID, ts=TS, reason="silent"),
+    Joined(nodes=4, ts=TS),
+    Command(id="7", uid=UID, resource="led", payload="1", timeout_s=2.0),
+    Receipt(id="7", state="confirmed", detail="2.04 Changed", elapsed_ms=1.873),
+    Problem(detail=f"the node {UID} belongs to the gateway coap", uid=UID),
+)
+"""One of each, in the order of the page."""
+
+INTRODUCTION: Final = f"""\
+# Messages
+
+<!-- Written by scripts/generate-docs from src/pyaiot/messages.py. -->
+
+What gateways, broker and clients say to each other, in the JSON form `{messages.SUBPROTOCOL}`. The
+same as a file for programs: [asyncapi.json](asyncapi.json) (AsyncAPI 3).
+
+* A client opens a WebSocket at `/ws`, a gateway at `/gw` ([doors](doors.md)), and offers the
+  subprotocol `{messages.SUBPROTOCOL}`. Without it, it gets the [legacy form](#the-legacy-form).
+* Every frame is a JSON array of messages. A client may also send a single message without the
+  array. A frame has at most {messages.FRAME_SIZE_MAX // 1024} kB.
+* `type` says which message it is. A field that has its default may be left out, and Pyaiot leaves
+  it out. Fields that are not known are ignored.
+* Names (uids, resources, gateways, protocols) have 1 to {messages.NAME_LENGTH_MAX} printable
+  characters, and no node is called {" or ".join(f"`{uid}`" for uid in sorted(RESERVED_UIDS))}.
+* A value has at most {messages.VALUE_SIZE_MAX // 1024} kB; arrays and objects in it are nested at
+  most {messages.JSON_DEPTH_MAX} deep.
+* A client that says something else is closed with code 1003 and the reason. What a gateway says
+  wrong is left out and logged; what it may not say is answered with an `error`. It stays connected.
+
+A talk of a client with its broker, `→` from the client:
+
+```
+← [{{"type":"hello",…}}]
+→ {{"type":"new","data":"client"}}
+← [{{"type":"gateway",…}},{{"type":"new",…}},{{"type":"update",…}},…,{{"type":"joined",…}}]
+→ {{"type":"command","id":"7",…}}
+← [{{"type":"update",…}},{{"type":"receipt","id":"7",…}}]
+```
+"""
+
+LEGACY: Final = """\
+## The legacy form
+
+Deployed pages and gateways know no subprotocol. They get one JSON object per frame, with fewer
+words. It is spoken side by side with `{subprotocol}`, by the same broker
+([how-to](../how-to/legacy.md)).
+
+{table}
+`dst` is `all`, or the receiver's own id in what answers its `new`. A gateway offers the
+subprotocols `token, <token>`; every 30 s it says `{{"type":"update","uid":"alive"}}`. There are no
+receipts, times, units, reasons or subscriptions, and nothing is told of gateways.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    parts = [INTRODUCTION, _overview()]
+    parts += [_section(example) for example in EXAMPLES]
+    parts.append(_legacy())
+    return "\n".join(parts)
+
+
+def structs() -> list[Struct]:
+    """Every message there is."""
+    return list(dict.fromkeys(item for union in DIRECTIONS.values() for item in get_args(union)))
+
+
+def wire_type(struct: Struct) -> str:
+    """What the message's `type` says."""
+    tag = struct.__struct_config__.tag
+    assert isinstance(tag, str)  # noqa: S101 - all our tags are text
+    return tag
+
+
+def title(struct: Struct) -> str:
+    """Two messages are `new` on the wire; their class tells them apart."""
+    return f"`{wire_type(struct)}` – {struct.__name__}"
+
+
+def directions(struct: Struct) -> list[str]:
+    """Who says it to whom."""
+    return [name for name, union in DIRECTIONS.items() if struct in get_args(union)]
+
+
+def doc(struct: Struct) -> str:
+    """The docstring on one line."""
+    return " ".join((inspect.getdoc(struct) or "").split())
+
+
+def example_of(struct: Struct) -> messages.Message:
+    """The one example of a message. Raises `ValueError` if there is none, or more."""
+    (example,) = (example for example in EXAMPLES if type(example) is struct)
+    return example
+
+
+def _overview() -> str:
+    rows = []
+    for struct in map(type, EXAMPLES):
+        anchor = f"#{wire_type(struct)}--{struct.__name__.lower()}"
+        rows.append((f"[{title(struct)}]({anchor})", ", ".join(directions(struct)), doc(struct)))
+    assert {type(example) for example in EXAMPLES} == set(structs())  # noqa: S101 - one of each
+    return table(("message", "who to whom", "what it says"), rows)
+
+
+def _section(example: messages.Message) -> str:
+    struct = type(example)
+    rows: list[tuple[str, ...]] = [
+        ("`type`", f"`{wire_type(struct)}`", "required", "", "Which message it is.")
+    ]
+    rows += [
+        (f"`{field.wire}`", field.type, field.default, field.limit, field.meaning)
+        for field in fields(struct)
+    ]
+    return "\n".join(
+        (
+            f"## {title(struct)}\n",
+            f"{', '.join(directions(struct))}. {doc(struct)}\n",
+            table(("field", "type", "default", "limit", "meaning"), rows),
+            f"```json\n{messages.encode(example).decode()}\n```\n",
+        )
+    )
+
+
+def _legacy() -> str:
+    def to_client(struct: Struct) -> bytes | None:
+        return legacy.encode_to_client(example_of(struct), legacy.TO_ALL)
+
+    command = example_of(Command)
+    assert isinstance(command, Command)  # noqa: S101 - by its type
+    write: dict[str, Any] = {
+        "type": "update",
+        "data": {"uid": command.uid, "endpoint": command.resource, "payload": command.payload},
+    }
+    forwarded = legacy.encode_to_gateway(msgspec.structs.replace(command, client="CLIENT"))
+    new = messages.encode(example_of(Join))
+    lines: list[tuple[str, bytes | None, Struct]] = [
+        ("client → broker", new, Join),
+        ("client → broker", msgspec.json.encode(write), Command),
+        ("broker → client, gateway → broker", to_client(NodeAppeared), NodeAppeared),
+        ("broker → client, gateway → broker", to_client(Reading), Reading),
+        ("broker → client, gateway → broker", to_client(NodeReset), NodeReset),
+        ("broker → client, gateway → broker", to_client(NodeLeft), NodeLeft),
+        ("broker → gateway", forwarded, Command),
+    ]
+    rows = [
+        (who, f"`{wire.decode()}`", struct.__name__)
+        for who, wire, struct in lines
+        if wire is not None
+    ]
+    return LEGACY.format(
+        subprotocol=messages.SUBPROTOCOL,
+        table=table(("who to whom", "frame", "message"), rows),
+    )
