@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the documents say is so: links, tables, generated pages, examples and names."""
+
+import ast
+import importlib
+import json
+import re
+import struct
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from pyaiot import config, messages
+from pyaiot.broker.broker import Broker
+from pyaiot.web.app import WebApp
+from pyaiot.web.login import Login
+from scripts.reference import asyncapi
+from scripts.reference.__main__ import FOLDER, PAGES
+from scripts.reference.commands import commands
+from scripts.reference.messages import DIRECTIONS, structs, wire_type
+from tests.documents import ROOT, Block, documents, headings, prose, slug
+from tests.test_imports import MAY_IMPORT, PURE
+
+SOURCE = ROOT / "src" / "pyaiot"
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+
+OURS = [path for path in documents() if path.name not in {"CONTRIBUTING.md", "SECURITY.md"}]
+"""The documents that are for users."""
+
+NOT_LIMITS = {
+    "broker.client.CLOSE_POLICY": "a code of RFC 6455",
+    "broker.client.CLOSE_SLOW": "a code of RFC 6455",
+    "cli.EXIT_OPERATOR": "an exit code",
+    "gateways.coap.gateway.COAP_PORT": "a port of RFC 7252",
+    "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
+}
+"""Public numbers that are no limits."""
+OTHER_LIMITS = ("devices.", "protocols.coap_numbers.")
+"""Modules whose numbers are those of a small board and of RFC 7252."""
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def table_rows(text: str, heading: str) -> list[list[str]]:
+    """The cells of every table below a heading, up to the next one of the same rank."""
+    rank = heading.partition(" ")[0]
+    section = re.split(rf"^{rank} ", text.split(f"\n{heading}\n")[1], flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    rule = [index for index, row in enumerate(rows) if set(row[0]) == {"-"}]
+    return [row for index, row in enumerate(rows) if not {index, index + 1} & set(rule)]
+
+
+# -- links and words ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", documents(), ids=relative)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if re.match(r"https?://", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        assert file.is_relative_to(ROOT), target
+        assert file.exists(), target
+        if anchor:
+            assert anchor in {slug(heading) for heading in headings(file)}, target
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    linked = {
+        (index.parent / target.partition("#")[0]).resolve()
+        for target in re.findall(r"\]\(([^)\s]+)\)", index.read_text("utf-8"))
+    }
+    pages = {path for path in (ROOT / "docs").rglob("*.md") if path != index}
+    assert {relative(page) for page in pages - linked} == set()
+
+
+@pytest.mark.parametrize("path", OURS, ids=relative)
+def test_words_are_for_readers(path: Path) -> None:
+    # Written in parts: this file is searched for some of them too.
+    banned = re.compile("|".join((r"\bsess" + "ions?\\b", r"\bhelp" + "ers?\\b", "/wo" + r"rk\b")))
+    text = re.sub(r"`[^`\n]*`", "", path.read_text("utf-8"))
+    assert banned.findall(text.lower()) == []
+
+
+@pytest.mark.parametrize("path", OURS, ids=relative)
+def test_lines_are_short(path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+    if path.parent != FOLDER or path.name in {"coap.md", "doors.md"}:
+        free = re.compile(r"\s*(\||!\[)")  # a row of a table and a picture are one line
+        assert [line for line in lines if len(line) > 100 and not free.match(line)] == []
+
+
+def test_the_picture_of_the_page_is_wide_and_light() -> None:
+    data = (ROOT / "docs" / "images" / "page.png").read_bytes()
+    width, _ = struct.unpack(">II", data[16:24])
+    assert data[1:4] == b"PNG"
+    assert width == 1440
+    assert len(data) < 150_000
+
+
+# -- what the code dictates -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_page_is_what_the_code_says(name: str) -> None:
+    text = (FOLDER / name).read_text("utf-8")
+    assert text == PAGES[name](), "run scripts/generate-docs"
+
+
+def test_every_setting_is_explained() -> None:
+    text = (FOLDER / "settings.md").read_text("utf-8")
+    for setting in config.settings():
+        assert setting.description, setting.key
+        for name in (f"`{setting.name}`", f"`{setting.variable}`", f"## `[{setting.section}]`"):
+            assert name in text, setting.key
+
+
+def test_every_command_and_flag_is_explained() -> None:
+    text = (FOLDER / "commands.md").read_text("utf-8")
+    for command in commands():
+        assert f"## `{command.name}`\n\n{command.help}\n" in text
+        for option in command.options:
+            assert option.help, (command.name, option.names)
+            assert all(f"`{name}`" in text for name in option.names)
+
+
+def test_every_message_and_field_is_explained() -> None:
+    text = (FOLDER / "messages.md").read_text("utf-8")
+    for message in structs():
+        section = text.split(f"\n## `{wire_type(message)}` – {message.__name__}\n")[1]
+        for field in message.__struct_encode_fields__:
+            assert f"\n| `{field}` |" in section.partition("\n## ")[0], message
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_examples_are_messages_of_their_direction(direction: str) -> None:
+    decode: Any = {
+        "client → broker": messages.decode_from_client,
+        "broker → client": messages.decode_to_client,
+        "gateway → broker": lambda frame: messages.decode_from_gateway(frame)[0],
+        "broker → gateway": messages.decode_to_gateway,
+    }[direction]
+    (frame,) = (name for name, (who, *_) in asyncapi.FRAMES.items() if who == direction)
+    document = json.loads((FOLDER / "asyncapi.json").read_text("utf-8"))
+    payload = document["components"]["messages"][frame]["examples"][0]["payload"]
+    decoded = decode(json.dumps(payload).encode())
+    assert {type(message) for message in decoded} == set(get_args(DIRECTIONS[direction]))
+
+
+def test_asyncapi_refers_to_what_is_there() -> None:
+    document = json.loads((FOLDER / "asyncapi.json").read_text("utf-8"))
+
+    def references(part: object) -> Iterator[str]:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                yield part["$ref"]
+            for value in part.values():
+                yield from references(value)
+        elif isinstance(part, list):
+            for value in part:
+                yield from references(value)
+
+    found = set(references(document))
+    assert len(found) > len(structs())
+    for reference in found:
+        place = document
+        for name in reference.removeprefix("#/").split("/"):
+            place = place[name]
+
+
+def test_table_of_imports_is_the_one_that_is_tested() -> None:
+    rows = dict(table_rows(ARCHITECTURE, "## The house"))
+    written = {name.strip("`"): set(re.findall(r"`(\w+)`", cell)) for name, cell in rows.items()}
+    assert written == MAY_IMPORT
+    sentence = " ".join(ARCHITECTURE.split()).partition("holds this table, and that ")[2]
+    assert set(re.findall(r"`(\w+)`", sentence.partition("touch")[0])) == PURE
+
+
+def numbers() -> dict[str, float]:
+    """Each public `NAME: Final = <number>` of a module or class, by its dotted name."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        tree = ast.parse(path.read_text("utf-8"))
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        for prefix, body in [("", tree.body), *((f"{node.name}.", node.body) for node in classes)]:
+            for node in body:
+                if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+                    continue
+                constant = node.target.id
+                if constant.startswith("_") or not ast.unparse(node.annotation).startswith("Final"):
+                    continue
+                owner: Any = importlib.import_module(f"pyaiot.{name}")
+                value = getattr(getattr(owner, prefix[:-1]) if prefix else owner, constant)
+                if isinstance(value, int | float):
+                    found[f"{name}.{prefix}{constant}"] = value
+    return found
+
+
+def shown(name: str, value: float) -> str:
+    """A limit as people write it, with the unit that its name ends in."""
+    last = name.rpartition(".")[2]
+    if last.endswith("_PER_S"):
+        return f"{value:.3g} /s"
+    if last.endswith("_S"):
+        return f"{value:,g} s"
+    if re.search("SIZE|BYTES|COST|BUFFER", last):
+        for unit, size in (("MiB", 2**20), ("KiB", 2**10)):
+            if value % size == 0:
+                return f"{int(value) // size:,} {unit}"
+        return f"{int(value):,} bytes"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+
+
+def test_table_of_limits_is_the_one_of_the_code() -> None:
+    limits = {
+        name: shown(name, value)
+        for name, value in numbers().items()
+        if name not in NOT_LIMITS and not name.startswith(OTHER_LIMITS)
+    }
+    rows = table_rows(ARCHITECTURE, "## Limits")
+    written = {name.strip("`"): value for name, value, _ in rows}
+    assert len(written) == len(rows)
+    assert written == limits
+
+
+def test_no_exception_outlives_its_constant() -> None:
+    assert set(NOT_LIMITS) <= set(numbers())
+
+
+def test_every_receipt_and_reason_is_understood() -> None:
+    page = (ROOT / "docs" / "understand" / "commands.md").read_text("utf-8")
+    rows = table_rows(page, "## What each receipt means")
+    assert [row[0].strip("`") for row in rows] == list(get_args(messages.ReceiptState))
+    failures = (ROOT / "docs" / "understand" / "failures.md").read_text("utf-8")
+    for reason in set(get_args(messages.LeftReason)) - {"left"}:
+        assert f"`{reason}`" in failures
+
+
+async def test_every_path_of_the_web_door_is_told() -> None:
+    class _Timer:
+        def time(self) -> float:
+            return 0.0
+
+        def call_later(self, delay: float, callback: object, /) -> None: ...
+
+    broker = Broker(flush_interval_s=0.0, timer=_Timer(), unix_time=lambda: 0.0)
+    login = Login(behind_tls=False, viewers=False, clock=lambda: 0.0)
+    app = WebApp(broker, tokens=None, title="", login=login).app
+    served = {resource.canonical for resource in app.router.resources()}
+    rows = table_rows((FOLDER / "doors.md").read_text("utf-8"), "## Paths of the web door")
+    written = {row[0].strip("`") for row in rows}
+    assert {path for path in served if not path.startswith("/static/")} == written
+
+
+# -- examples -------------------------------------------------------------------------------------
+
+
+def blocks(language: str) -> list[Any]:
+    return [
+        pytest.param(block, id=f"{relative(block.path)}:{block.line}")
+        for path in OURS
+        for block in Block.of(path)
+        if block.language == language
+    ]
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_settings_in_the_documents_are_good(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(block.text, "utf-8")
+    _, origins = config.load(file, {}, {})
+    given = [
+        f"{section}.{key}" for section, keys in tomllib.loads(block.text).items() for key in keys
+    ]
+    assert [key for key, origin in origins.items() if origin == str(file)]
+    assert {key for key, origin in origins.items() if origin == str(file)} == set(given)
+
+
+@pytest.mark.parametrize("block", blocks("json"))
+def test_messages_in_the_documents_are_messages(block: Block) -> None:
+    by_a_client = block.path.parent != FOLDER
+    assert json.loads(block.text)
+    if by_a_client:
+        assert len(messages.decode_from_client(block.text)) == 1
+
+
+@pytest.mark.parametrize("path", OURS, ids=relative)
+def test_every_flag_in_the_documents_exists(path: Path) -> None:
+    known = {
+        command.name: {name for option in command.options for name in option.names} | {"--help"}
+        for command in commands()
+    }
+    text = path.read_text("utf-8").replace("\\\n", " ")
+    for line in re.findall(r"\baiot (?:[a-z][a-z -]*)?[^`\n#]*", text):
+        words = line.split()
+        if "--" not in line:
+            continue
+        name = "aiot"
+        for word in words[1:]:
+            if f"{name} {word}" not in {*known, "aiot node"}:
+                break
+            name += f" {word}"
+        flags = {word.rstrip(",.;:)") for word in words if word.startswith("--")}
+        assert flags <= known[name], line

@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every command in the documents is followed, page by page, as a reader would.
+
+A page is followed from top to bottom in a home of its own, with the default ports replaced by free
+ones. What a service shows after a command is looked at, not only that it started.
+"""
+
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import aiohttp
+import pytest
+
+from tests import clients
+from tests.documents import ROOT, Block, documents
+from tests.programs import Program, Programs, free_port
+
+pytestmark = pytest.mark.sockets
+
+END_LIMIT_S = 5.0
+FINISH_LIMIT_S = 20.0
+
+
+class Reader:
+    """Somebody who follows one page: a home, a shell's environment, and what still runs."""
+
+    def __init__(self, programs: Programs) -> None:
+        self.home = programs.home
+        self.web_port = free_port(socket.SOCK_STREAM)
+        self.coap_port = free_port(socket.SOCK_DGRAM)
+        self.node_port = free_port(socket.SOCK_DGRAM)
+        self.url = f"http://localhost:{self.web_port}/"
+        self.lines: list[str] = []
+        """What the last service said at its start."""
+        self._programs = programs
+        self._running: list[Program] = []
+        # Shells find what was installed next to this Python.
+        path = f"{Path(sys.executable).parent}:{programs.environment()['PATH']}"
+        self._environment = {
+            "PATH": path,
+            "PYTHONUNBUFFERED": "1",
+            "AIOT_BROKER_PORT": str(self.web_port),
+            "AIOT_COAP_PORT": str(self.coap_port),
+            "AIOT_GATEWAY_BROKER_PORT": str(self.web_port),
+        }
+
+    def save(self, name: str, text: str) -> None:
+        """A file that the page shows, written where its commands will look for it."""
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("localhost:8000", f"localhost:{self.web_port}"), "utf-8")
+
+    def serve(self, command: str, ready: str) -> None:
+        """Start a service and read its lines up to one with `ready`."""
+        variables, words = self._typed(command)
+        program = self._programs.start(*words, **{**self._environment, **variables})
+        self._running.append(program)
+        self.lines = [program.line()]
+        while ready not in self.lines[-1]:
+            self.lines.append(program.line())
+
+    def finish(self, command: str) -> str:
+        """Run a command that ends by itself and succeeds; what it printed."""
+        variables, words = self._typed(command)
+        environment = self._programs.environment(**{**self._environment, **variables})
+        result = subprocess.run(
+            words,
+            cwd=self.home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=FINISH_LIMIT_S,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def end(self) -> None:
+        """Ctrl+C in every terminal."""
+        for program in self._running:
+            program.send(signal.SIGINT)
+        for program in self._running:
+            code = program.exit_code(END_LIMIT_S)
+            assert code in {0, -signal.SIGINT}, program.stderr
+            assert "Traceback" not in program.stderr or code == -signal.SIGINT
+        self._running.clear()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[clients.Client]:
+        async with clients.Broker(self.url) as broker, broker.client() as client:
+            yield client
+
+    def _typed(self, command: str) -> tuple[dict[str, str], list[str]]:
+        """Variables and words of a command, with our ports and folders in them."""
+        words = shlex.split(command)
+        variables = {}
+        while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            name, _, variables[name] = words.pop(0).partition("=")
+        variables = {name: self._here(value) for name, value in variables.items()}
+        words = [self._here(word) for word in words]
+        if words[:3] == ["aiot", "node", "coap"]:
+            words += ["--gateway-port", str(self.coap_port)]
+        return variables, words
+
+    def _here(self, word: str) -> str:
+        if re.fullmatch(r"\w+\.(toml|py)", word):
+            return str(self.home / word)
+        word = re.sub(r"^coap://localhost/", f"coap://localhost:{self.coap_port}/", word)
+        return re.sub(r"\b5700\b", str(self.node_port), word)
+
+
+Look: TypeAlias = Callable[[Reader, str], Awaitable[None]]
+
+
+async def page_is_there(reader: Reader, _output: str) -> None:
+    async with aiohttp.ClientSession() as web, web.get(reader.url) as page:
+        assert page.status == 200
+        assert "<title>" in await page.text()
+
+
+async def everything_is_ready(reader: Reader, output: str) -> None:
+    await page_is_there(reader, output)
+    async with aiohttp.ClientSession() as web, web.get(reader.url + "readyz") as answer:
+        assert answer.status == 200, await answer.text()
+
+
+async def four_nodes_are_there(reader: Reader, _output: str) -> None:
+    async with reader.client() as client:
+        while len(client.nodes) < 4:
+            await client.next()
+
+
+async def gateway_is_linked(reader: Reader, _output: str) -> None:
+    async with reader.client() as client:
+        if not any(message["type"] == "gateway" for message in client.heard):
+            await client.until(type="gateway", state="connected")
+
+
+async def link_lets_in(reader: Reader, _output: str) -> None:
+    """The printed link, once; nobody else."""
+    (link,) = re.findall(r"(http://\S+/login\S*)", reader.lines[0])
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address
+    async with aiohttp.ClientSession(cookie_jar=jar) as web:
+        async with web.get(reader.url) as answer:
+            assert answer.status == 401
+        async with web.get(link) as page:
+            assert page.status == 200
+        async with web.get(link) as again:
+            assert again.status == 403
+
+
+async def link_is_asked_for(reader: Reader, _output: str) -> None:
+    """Over plain HTTP the cookie of the link would not come back: it wants the proxy's TLS."""
+    assert "/login?token=" in reader.lines[0]
+    async with aiohttp.ClientSession() as web, web.get(reader.url) as answer:
+        assert answer.status == 401
+    name = {"Host": "pyaiot.example.org"}
+    async with aiohttp.ClientSession() as web, web.get(reader.url, headers=name) as answer:
+        assert answer.status == 401
+
+
+async def origin_is_allowed(reader: Reader, _output: str) -> None:
+    for origin, status in (("https://dashboard.example.org", 200), ("https://evil.example", 403)):
+        async with (
+            aiohttp.ClientSession() as web,
+            web.get(reader.url, headers={"Origin": origin}) as answer,
+        ):
+            assert answer.status == status
+
+
+async def title_is_from_the_file(reader: Reader, _output: str) -> None:
+    async with aiohttp.ClientSession() as web, web.get(reader.url + "info.json") as answer:
+        assert (await answer.json())["title"] == "Greenhouse"
+
+
+async def key_file_is_closed(reader: Reader, output: str) -> None:
+    path = reader.home / ".pyaiot" / "keys"
+    assert str(path) in output
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def led_is_switched_and_confirms(reader: Reader, _output: str) -> None:
+    async with reader.client() as client:
+        while not any(set(values) >= {"led", "temperature"} for values in client.nodes.values()):
+            await client.next()
+        (uid,) = client.nodes
+        assert client.nodes[uid]["name"] == "My first node"
+        assert (await client.write(uid, "led", "1"))["state"] == "confirmed"
+        await client.shows(uid, led="1")
+
+
+async def led_is_off(reader: Reader, _output: str) -> None:
+    async with reader.client() as client:
+        (uid,) = client.nodes
+        await client.shows(uid, led="0")
+
+
+def shows(uid: str, **values: str) -> Look:
+    async def look(reader: Reader, _output: str) -> None:
+        async with reader.client() as client:
+            await client.shows(uid, **values)
+
+    return look
+
+
+def says(pattern: str) -> Look:
+    async def look(_reader: Reader, output: str) -> None:
+        assert re.search(pattern, output), output
+
+    return look
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """A service that keeps running; one that is not `beside` others takes their place."""
+
+    ready: str
+    look: Look
+    beside: bool = False
+    instead: str = ""
+    """What is started in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A command that ends by itself."""
+
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A command that is not run here, and why."""
+
+    reason: str
+
+
+RUN = Serve("Pyaiot: http://", everything_is_ready)
+DEMO = "Pyaiot shows 4 simulated nodes"
+MACHINE = Elsewhere("it needs a second machine")
+INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
+BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
+
+STEPS: dict[str, Serve | Finish | Elsewhere] = {
+    # What scripts/demo does before it becomes `aiot demo` is for tests/test_scripts.py.
+    "scripts/demo": Serve(DEMO, four_nodes_are_there, instead="aiot demo"),
+    "scripts/test": Elsewhere("it is what runs this test"),
+    "python3 -m venv ~/pyaiot": INSTALL,
+    ". ~/pyaiot/bin/activate": INSTALL,
+    "pip install .": INSTALL,
+    "aiot demo": Serve(DEMO, four_nodes_are_there),
+    "aiot run": RUN,
+    "aiot run --coap-host ::": RUN,
+    "aiot run --max-time 900": RUN,
+    "aiot run --coap-host :: --interface tap0": Elsewhere("it needs a network interface tap0"),
+    "aiot run --behind-proxy --allowed-host pyaiot.example.org": Serve(
+        "Pyaiot: http://", link_is_asked_for
+    ),
+    "aiot run --allowed-origin https://dashboard.example.org": Serve(
+        "Pyaiot: http://", origin_is_allowed
+    ),
+    "aiot run --config greenhouse.toml": Serve("Pyaiot: http://", title_is_from_the_file),
+    "AIOT_CONFIG=greenhouse.toml aiot run": Serve("Pyaiot: http://", title_is_from_the_file),
+    'aiot node coap --name "My first node" --temperature --led --port 5700': Serve(
+        "speaks CoAP", led_is_switched_and_confirms, beside=True
+    ),
+    "aiot generate-keys": Finish(key_file_is_closed),
+    "aiot broker": Serve("Broker: http://", page_is_there),
+    "aiot broker --host 0.0.0.0 --insecure": Serve("Broker: http://", link_lets_in),
+    "aiot coap-gateway": Serve("CoAP gateway:", gateway_is_linked, beside=True),
+    "aiot coap-gateway --host ::": Serve("CoAP gateway:", gateway_is_linked, beside=True),
+    "aiot coap-gateway --broker-host 192.0.2.10": BROKER_ELSEWHERE,
+    "aiot coap-gateway --host :: --broker-host pyaiot.example.org --broker-port 443"
+    " --broker-ssl": BROKER_ELSEWHERE,
+    "aiot config": Finish(says(r"settings are good")),
+    "aiot config --show": Finish(says(r'broker\.title +"Greenhouse" +.*config\.toml')),
+    "AIOT_BROKER_TITLE=Kitchen aiot config --show": Finish(
+        says(r'broker\.title +"Kitchen" +AIOT_BROKER_TITLE')
+    ),
+    'aiocoap-client -m POST --payload "alive:my-board" coap://localhost/alive': Finish(
+        shows("my-board", protocol="CoAP")
+    ),
+    'aiocoap-client -m POST --payload "temperature:21.5°C" coap://localhost/server': Finish(
+        shows("my-board", temperature="21.5°C")
+    ),
+    'aiocoap-client -m POST --payload "alive:door-test" coap://localhost/alive': Finish(
+        shows("door-test")
+    ),
+    "aiocoap-client coap://127.0.0.1:5700/.well-known/core": Finish(says("</led>")),
+    "aiocoap-client coap://127.0.0.1:5700/temperature": Finish(says(r"^-?\d+\.\d°C")),
+    "aiocoap-client -m PUT --payload 0 coap://127.0.0.1:5700/led": Finish(led_is_off),
+    "python listen.py": Serve("'joined'", page_is_there, beside=True),
+    "ip -6 address show": Elsewhere("iproute2 need not be here; nothing depends on it"),
+    "make -C examples/networking/coap/gcoap BOARD=samr21-xpro flash term": Elsewhere(
+        "it needs a checkout of RIOT and a board"
+    ),
+    "ssh -N -L 8000:localhost:8000 broker.example.org": MACHINE,
+    "scp -p ~/.pyaiot/keys gateway.example.org:keys": MACHINE,
+    "ssh gateway.example.org 'mkdir -p -m 700 .pyaiot && mv keys .pyaiot/keys && chmod 600"
+    " .pyaiot/keys'": MACHINE,
+}
+"""Every command of the documents for users, and what is done with it."""
+
+PAGES = [
+    path
+    for path in documents()
+    if path == ROOT / "README.md" or path.is_relative_to(ROOT / "docs")
+    if any(block.language == "sh" for block in Block.of(path))
+]
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    programs = Programs(tmp_path)
+    yield Reader(programs)
+    programs.close()
+
+
+def test_every_command_is_known_and_every_known_command_is_there() -> None:
+    written = {
+        command
+        for path in PAGES
+        for block in Block.of(path)
+        if block.language == "sh"
+        for command in block.commands()
+    }
+    assert written == set(STEPS)
+
+
+def test_no_command_hides_in_another_kind_of_block() -> None:
+    languages = {block.language for path in documents() for block in Block.of(path)}
+    assert languages <= {"sh", "text", "json", "toml", "python", "nginx", ""}
+
+
+def test_scripts_demo_becomes_aiot_demo() -> None:
+    script = (ROOT / "scripts" / "demo").read_text("utf-8")
+    assert script.rstrip().endswith('run aiot demo "$@"')
+
+
+@pytest.mark.parametrize("path", PAGES, ids=relative)
+async def test_page_can_be_followed(path: Path, reader: Reader) -> None:
+    for block in Block.of(path):
+        if block.language == "toml":
+            reader.save(".config/pyaiot/config.toml", block.text)
+            reader.save("greenhouse.toml", block.text)
+        elif block.language == "python":
+            reader.save("listen.py", block.text)
+        elif block.language == "sh":
+            for command in block.commands():
+                await follow(reader, command)
+    reader.end()
+
+
+async def follow(reader: Reader, command: str) -> None:
+    output = ""
+    match STEPS[command]:
+        case Elsewhere():
+            return
+        case Serve(ready=ready, look=look, beside=beside, instead=instead):
+            if not beside:
+                reader.end()
+            reader.serve(instead or command, ready)
+        case Finish(look=look):
+            output = reader.finish(command)
+    await look(reader, output)
