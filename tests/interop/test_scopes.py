@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Link-local addresses: two interfaces may both have the same one."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = ("unshare", "--map-root-user", "--net")
+
+
+@pytest.fixture
+def namespace() -> tuple[str, ...]:
+    """How to run a program in a network namespace of its own, without being root."""
+    for tool, package in (("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool}: install {package}")
+    make_link = "ip link add one type veth peer name two"
+    tried = subprocess.run([*NAMESPACE, "sh", "-c", make_link], capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip("this machine does not allow network namespaces with links in them")
+    return NAMESPACE
+
+
+def test_one_link_local_address_on_two_interfaces_is_two_nodes(namespace: tuple[str, ...]) -> None:
+    result = subprocess.run(
+        [*namespace, sys.executable, "-m", "tests.interop.two_links"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {
+        "state": "confirmed",
+        "other": "refused",
+        "led": {"LEFT": "0", "RIGHT": "1"},
+    }

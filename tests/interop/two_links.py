@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two nodes with one and the same address, on two interfaces. A program for a network namespace.
+
+Prints, as JSON, what a client sees of them before and after it switched the LED of one.
+"""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.clients import Broker
+from tests.programs import Programs
+
+GATEWAY_ADDRESS = "fe80::ff"
+NODE_ADDRESS = "fe80::1"
+
+
+def ip(*arguments: str, inside: int | None = None) -> None:
+    """Run `ip`, in the network namespace of the process `inside`."""
+    where = () if inside is None else ("nsenter", "-t", str(inside), "-n")
+    subprocess.run([*where, "ip", *arguments], check=True)
+
+
+def network_namespace(programs: Programs) -> int:
+    """A process in a network namespace of its own, whose number this is."""
+    holder = programs.start("unshare", "-n", "sh", "-c", "echo ready; exec sleep 60")
+    holder.line()
+    return holder.pid
+
+
+def connect(side: str, inside: int) -> None:
+    """A cable from us to a node; both ends have only the address that they are given."""
+    here, there = f"here-{side}", f"there-{side}"
+    ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", str(inside))
+    for name, address, where in ((here, GATEWAY_ADDRESS, None), (there, NODE_ADDRESS, inside)):
+        ip("link", "set", name, "addrgenmode", "none", "up", inside=where)
+        ip("address", "add", f"{address}/64", "dev", name, "nodad", inside=where)
+
+
+def start_node(programs: Programs, side: str, inside: int) -> None:
+    node = programs.start(
+        *("nsenter", "-t", str(inside), "-n", sys.executable, "-m", "pyaiot", "node", "coap"),
+        *("--uid", side.upper(), "--name", f"the {side} one", "--led"),
+        *("--gateway-host", f"{GATEWAY_ADDRESS}%there-{side}"),
+        *("--port", "5683", "--separate-source-port", "--alive-period-s", "0.2"),
+    )
+    node.line()
+
+
+async def watch(url: str) -> dict[str, object]:
+    async with Broker(url) as broker, broker.client() as client:
+        for side in ("left", "right"):
+            await client.shows(side.upper(), led="0", name=f"the {side} one", ip=NODE_ADDRESS)
+        receipt = await client.write("RIGHT", "led", "1")
+        await client.shows("RIGHT", led="1")
+        # A refusal is a round trip to the left one, after which its LED is known.
+        refusal = await client.write("LEFT", "name", "x")
+        return {
+            "state": receipt["state"],
+            "other": refusal["state"],
+            "led": {uid: values["led"] for uid, values in client.nodes.items()},
+        }
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        programs = Programs(Path(home))
+        try:
+            ip("link", "set", "lo", "up")
+            for side in ("left", "right"):
+                inside = network_namespace(programs)
+                connect(side, inside)
+                start_node(programs, side, inside)
+            everything = programs.aiot("run", "--web-port", "0", "--coap-host", "::")
+            found = re.search(r"http://\S+/", everything.line())
+            assert found is not None
+            print(json.dumps(asyncio.run(asyncio.wait_for(watch(found[0]), 15.0))))
+        finally:
+            programs.close()
+
+
+if __name__ == "__main__":
+    main()
