@@ -153,7 +153,6 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
     unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Unit of the number, by its SenML name: `Cel`, `hPa`, `%RH`; absent if there is none."""
 
-
     @classmethod
     def received(cls, uid: str, resource: str, data: object, ts: float) -> "Reading":
         """A reading as a device sent it, with the number and unit that its text states."""
