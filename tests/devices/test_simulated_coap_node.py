@@ -14,18 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot.devices.actuators import ACTUATORS
-from pyaiot.devices.sensors import SENSORS
-from pyaiot.devices.simulated_coap_node import (
+from pyaiot.devices.coap_node_config import CoapNodeConfig
+from pyaiot.devices.coap_node_poster import IMU_PERIOD_MIN_S, UNACKNOWLEDGED_MAX
+from pyaiot.devices.coap_node_server import (
     ANSWERS_MAX,
-    IMU_PERIOD_MIN_S,
     REQUEST_BYTES_MAX,
     SCRIPT_BYTES_MAX,
-    UNACKNOWLEDGED_MAX,
     UPLOADS_MAX,
-    CoapNodeConfig,
-    Datagram,
-    SimulatedCoapNode,
 )
+from pyaiot.devices.sensors import SENSORS
+from pyaiot.devices.simulated_coap_node import Datagram, SimulatedCoapNode
 from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
 from pyaiot.protocols.coap_numbers import (
     MAX_RETRANSMIT,
@@ -575,7 +573,7 @@ def test_remembered_answers_are_bounded_and_the_oldest_goes() -> None:
     node = quiet(led=True)
     for mid in range(ANSWERS_MAX + 1):
         ask(node, Code.PUT, "led", b"1", mid=mid)
-    assert len(node._answers) == ANSWERS_MAX
+    assert len(node._server._answers) == ANSWERS_MAX
     assert len(ask(node, Code.PUT, "led", b"1", mid=1)) == 1  # still known
     assert len(ask(node, Code.PUT, "led", b"1", mid=0)) == 2  # forgotten
 
@@ -588,7 +586,7 @@ def test_a_reboot_forgets_what_was_in_memory() -> None:
     assert reset.payload.startswith(b"reset:")
     assert alive.payload.startswith(b"alive:")
     assert len(ask(node, Code.PUT, "led", b"1", mid=7, now=1.0)) == 2
-    assert len(node._unacknowledged) == 3
+    assert len(node._poster._unacknowledged) == 3
 
 
 # Block-wise
@@ -658,7 +656,7 @@ def test_a_script_is_written_in_blocks(szx: int) -> None:
     assert last.code == Code.CHANGED
     assert block_of(last, OptionNumber.BLOCK1) == Block(len(earlier), False, szx)
     assert node.values["js"].encode() == script
-    assert node._uploads == {}
+    assert node._server._uploads == {}
 
 
 def test_a_short_script_is_written_at_once() -> None:
@@ -681,7 +679,7 @@ def test_a_script_has_at_most_64_kilobytes(size: int, code: Code) -> None:
     node = quiet(js=True)
     *_, last = upload(node, "js", b"x" * size, 6)
     assert last.code == code
-    assert node._uploads == {}
+    assert node._server._uploads == {}
 
 
 def test_a_script_that_says_it_will_be_too_long_is_refused_at_its_first_block() -> None:
@@ -733,7 +731,7 @@ def test_unfinished_bodies_are_bounded_and_the_oldest_goes() -> None:
     peers = [("127.0.0.1", port) for port in range(UPLOADS_MAX + 1)]
     for peer in peers:
         ask(node, Code.PUT, "js", b"a" * 16, block1(0, 0, more=True), peer=peer)
-    assert len(node._uploads) == UPLOADS_MAX
+    assert len(node._server._uploads) == UPLOADS_MAX
     [newest] = ask(node, Code.PUT, "js", b"b", block1(1, 0, more=False), peer=peers[-1])
     [oldest] = ask(node, Code.PUT, "js", b"b", block1(1, 0, more=False), peer=peers[0])
     assert (newest.code, oldest.code) == (Code.CHANGED, Code.REQUEST_ENTITY_INCOMPLETE)

@@ -10,7 +10,9 @@ import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-from pyaiot.devices.simulated_coap_node import CoapNodeConfig, Peer, SimulatedCoapNode
+from pyaiot.devices.coap_node_config import CoapNodeConfig
+from pyaiot.devices.coap_node_server import Peer
+from pyaiot.devices.simulated_coap_node import SimulatedCoapNode
 from pyaiot.errors import OperatorError
 
 __all__ = ["CoapNodeConfig", "run_coap_node"]
