@@ -374,6 +374,14 @@ def test_every_resource_can_be_read() -> None:
     assert (read["led"], read["robot"]) == ("0", "s")
 
 
+@pytest.mark.parametrize(
+    ("config", "board"), [({}, b"native"), ({"board": "samr21-xpro"}, b"samr21-xpro")]
+)
+def test_a_node_is_the_board_that_its_config_names(config: dict[str, str], board: bytes) -> None:
+    [answer] = ask(quiet(**config), Code.GET, "board")
+    assert answer.payload == board
+
+
 @pytest.mark.parametrize(("wish", "was"), [("1", "0"), ("0", "0")])
 def test_the_led_is_switched_answered_and_then_notified(wish: str, was: str) -> None:
     node = quiet(led=True)

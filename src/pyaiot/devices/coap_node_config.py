@@ -21,6 +21,9 @@ class CoapNodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     version: Annotated[str, Meta(max_length=64, description="Text of the resource `version`.")] = (
         "2026.07"
     )
+    board: Annotated[str, Meta(max_length=64, description="Text of the resource `board`.")] = (
+        "native"
+    )
     gateway_host: Annotated[
         str,
         Meta(

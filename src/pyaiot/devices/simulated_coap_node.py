@@ -18,7 +18,7 @@ from pyaiot.protocols.coap_numbers import Code, MessageType
 
 log = logging.getLogger(__name__)
 
-_BOARD: Final = {"os": "riot", "board": "native", "mcu": "native", "vendor": "Pyaiot"}
+_FIRMWARE: Final = {"os": "riot", "mcu": "native", "vendor": "Pyaiot"}
 
 
 class Datagram(NamedTuple):
@@ -39,7 +39,12 @@ class SimulatedCoapNode:
 
     def __init__(self, config: CoapNodeConfig, *, rng: random.Random) -> None:
         self.uid = config.uid or f"{rng.getrandbits(60):015X}"
-        self.values = {"name": config.name, "version": config.version, **_BOARD}
+        self.values = {
+            "name": config.name,
+            "version": config.version,
+            "board": config.board,
+            **_FIRMWARE,
+        }
         """The text of each resource, by its name."""
         first = rng.getrandbits(16) + 1
         message_ids = (number & 0xFFFF for number in itertools.count(first))
