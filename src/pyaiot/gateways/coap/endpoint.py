@@ -6,6 +6,7 @@ and WebSocket listeners next to it. This one opens what it is told and nothing e
 """
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import logging
@@ -26,6 +27,9 @@ DATAGRAM_BYTES_MAX: Final = 65536
 _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
+_CANCELLED_MEANWHILE: Final = asyncio.InvalidStateError
+"""aiocoap hears in the next turn of the loop that a request was cancelled in this one, as at its
+deadline. An answer or an error that comes in this very turn finds nobody, and is dropped."""
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +117,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             log.debug("%s sent what is not CoAP", address)
             return
         message.direction = aiocoap.message.Direction.INCOMING
-        self._ctx.dispatch_message(message)
+        with contextlib.suppress(_CANCELLED_MEANWHILE):
+            self._ctx.dispatch_message(message)
 
     def datagram_errqueue_received(
         self, _data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
@@ -145,7 +150,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
 
     def _failed(self, number: int, peer: Peer) -> None:
         if self._shutting_down is None:
-            self._ctx.dispatch_error(OSError(number, os.strerror(number)), peer)
+            with contextlib.suppress(_CANCELLED_MEANWHILE):
+                self._ctx.dispatch_error(OSError(number, os.strerror(number)), peer)
 
 
 def _control(ancdata: list[tuple[int, int, bytes]], wanted: int) -> bytes | None:
