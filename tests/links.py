@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A gateway and a broker, joined by links of each kind, and by one that makes trouble."""
+
+import asyncio
+import contextlib
+import random
+import time
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Generic, Self, TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.keys import TokenCheck, generate_keys, mint_token
+from pyaiot.errors import LinkLost
+from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
+from pyaiot.gateways.nodes import Nodes
+from pyaiot.links import Backoff, MemoryLink, connect_gateway
+from pyaiot.messages import (
+    Command,
+    FromGateway,
+    GatewayState,
+    Message,
+    NodeAppeared,
+    NodeLeft,
+    NodeReset,
+    Reading,
+    Receipt,
+    ToGateway,
+    decode_to_client,
+)
+from pyaiot.web.sockets import Sockets
+
+B = TypeVar("B", bound=Message)
+C = TypeVar("C", bound=Message)
+
+TS = 1_700_000_000.0
+
+
+class Devices:
+    """Devices that answer writes as the test says."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        """By uid; a device that is not in it confirms."""
+        self.delays_s: dict[str, float] = {}
+        self.written: list[tuple[str, str, str]] = []
+
+    async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
+        assert deadline > asyncio.get_running_loop().time()
+        await asyncio.sleep(self.delays_s.get(uid, 0.0))
+        self.written.append((uid, resource, payload))
+        return self.outcomes.get(uid, Outcome("confirmed"))
+
+
+class Watcher:
+    """A client of the broker: what it heard, and what it knows from that."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._told = asyncio.Event()
+        self.heard: list[Message] = []
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.receipts: Counter[str] = Counter()
+        self.client = broker.client_connected(self, extended=True)
+
+    # What the broker needs of a socket.
+
+    def write(self, data: bytes) -> None:
+        for frame in frames(data):
+            for message in decode_to_client(frame):
+                self._hear(message)
+        self._told.set()
+
+    def buffered(self) -> int:
+        return 0
+
+    def close(self, code: int, reason: str) -> None:
+        raise AssertionError(f"the broker closed a good client: {code} {reason}")
+
+    def _hear(self, message: Message) -> None:
+        self.heard.append(message)
+        match message:
+            case NodeAppeared(uid=uid):
+                assert uid not in self.nodes, f"{uid} appeared twice"
+                self.nodes[uid] = {}
+            case Reading(uid=uid, resource=resource, data=data):
+                self.nodes[uid][resource] = data
+            case NodeReset(uid=uid):
+                self.nodes[uid].clear()
+            case NodeLeft(uid=uid):
+                del self.nodes[uid]
+            case Receipt(id=command_id):
+                self.receipts[command_id] += 1
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Wait until something that was heard makes it true."""
+        while not true():
+            self._told.clear()
+            await self._told.wait()
+
+    def command(
+        self, uid: str, payload: str = "1", *, number: str = "c", timeout_s: float = 5.0
+    ) -> None:
+        command = Command(id=number, uid=uid, resource="led", payload=payload, timeout_s=timeout_s)
+        self._broker.from_client(self.client, command)
+
+    async def receipt(self, number: str = "c") -> Receipt:
+        """The receipt of a command, when it comes."""
+        await self.until(lambda: self.receipts[number])
+        (found,) = [x for x in self.heard if isinstance(x, Receipt) and x.id == number]
+        return found
+
+    def gateway_states(self) -> list[str]:
+        return [item.state for item in self.heard if isinstance(item, GatewayState)]
+
+
+class Road(ABC):
+    """A gateway, a broker and a client, and the link between the first two."""
+
+    second_s = 1.0
+    """What counts as a second: less where the clock is a real one."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.broker = Broker(flush_interval_s=0.0, timer=self.loop, unix_time=lambda: TS)
+        self.watcher = Watcher(self.broker)
+        self.devices = Devices()
+        self.gateway = self.new_gateway("test")
+        self.broker_is_up = asyncio.Event()
+        self.broker_is_up.set()
+        self.link: GatewayLink | None = None
+        self.settled = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failures: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> Self:
+        # What goes wrong in a callback, say in a client that hears nonsense, fails the test.
+        self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if ended is not None and not isinstance(ended, asyncio.CancelledError):
+                raise ended
+        assert self._failures == []
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this until the road is closed."""
+        self._tasks.append(self.loop.create_task(work))
+
+    def new_gateway(self, name: str, *, silence_limit_s: float | None = None) -> Gateway:
+        return Gateway(
+            name=name,
+            protocol="CoAP",
+            nodes=Nodes(silence_limit_s=silence_limit_s, nodes_max=100),
+            loop=self.loop,
+            unix_time=lambda: TS,
+            backoff=Backoff(first_s=0.05 * self.second_s, rng=random.Random(name)),
+        )
+
+    @abstractmethod
+    async def connect(self) -> GatewayLink:
+        """A new link to the broker. Raises `LinkLost` while there is none."""
+
+    async def connect_first(self) -> GatewayLink:
+        await self.broker_is_up.wait()
+        self.link = await self.connect()
+        return self.link
+
+    async def start(self) -> None:
+        """Link the gateway, and wait until a client hears of it."""
+        self.spawn(self.gateway.keep_linked(self.connect_first, self.devices))
+        await self.watcher.until(self.watcher.gateway_states)
+
+    async def settle(self) -> None:
+        """Return when what the gateway said before has arrived at the client."""
+        self.settled += 1
+        uid = f"SETTLED {self.settled}"
+        self.gateway.heard(uid, {})
+        self.gateway.left(uid, "left")
+        left = NodeLeft(uid=uid, ts=TS)
+        await self.watcher.until(lambda: left in self.watcher.heard)
+
+
+class MemoryRoad(Road):
+    async def connect(self) -> GatewayLink:
+        gateway_end, broker_end = MemoryLink.pair()
+        self.spawn(self.broker.serve_gateway(broker_end, identity="key", acknowledges=True))
+        return gateway_end
+
+
+class WebSocketRoad(Road):
+    second_s = 0.02
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        super().__init__()
+        self._session = session
+        self._keys = generate_keys()
+        self.url = ""
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        app = web.Application()
+        sockets = Sockets(self.broker, TokenCheck(self._keys, time.time))
+        app.router.add_get("/gw", sockets.gateway)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            host, port = runner.addresses[0][:2]
+            self.url = f"ws://{host}:{port}/gw"
+            yield
+        finally:
+            await sockets.close_all()
+            await runner.cleanup()
+
+    async def connect(self) -> GatewayLink:
+        return await connect_gateway(self._session, self.url, mint_token(self._keys))
+
+
+class TroubledRoad(Road):
+    """Its links delay, say things twice, and are cut; each end notices when it notices."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__()
+        self.rng = rng
+        self.whole = False
+        """From now on no link makes trouble any more."""
+        self.wires: list[_Wire] = []
+
+    async def connect(self) -> GatewayLink:
+        if not self.whole:
+            await asyncio.sleep(self.rng.expovariate(1.0))
+            if self.rng.random() < 0.3:
+                raise LinkLost("connection refused")
+        wire = _Wire(self)
+        self.wires.append(wire)
+        self.spawn(self.broker.serve_gateway(wire.broker_end, identity="key", acknowledges=True))
+        return wire.gateway_end
+
+    def cut(self) -> None:
+        """The link that is up, if any, carries nothing from now on."""
+        for wire in self.wires:
+            wire.cut()
+        self.wires.clear()
+
+
+class _Wire:
+    """A link between the ends of a troubled road."""
+
+    def __init__(self, road: TroubledRoad) -> None:
+        self.road = road
+        self.is_cut = False
+        self.gateway_end: _End[ToGateway, FromGateway] = _End(self)
+        self.broker_end: _End[FromGateway, ToGateway] = _End(self)
+        self.gateway_end.peer = self.broker_end
+        self.broker_end.peer = self.gateway_end
+
+    def cut(self) -> None:
+        if not self.is_cut:
+            self.is_cut = True
+            for end in (self.gateway_end, self.broker_end):
+                # From at once to half a minute: what a heartbeat needs.
+                delay_s = self.road.rng.choice((0.0, 0.1, self.road.rng.uniform(0.0, 30.0)))
+                self.road.loop.call_later(delay_s, end.notice)
+
+
+class _End(Generic[B, C]):
+    """One end: a `Link`."""
+
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+        self._lost = asyncio.Event()
+        self._receive: Callable[[Sequence[B]], None] | None = None
+        self._coming: deque[B] = deque()
+        self._arrived: deque[B] = deque()
+        self._due = 0.0
+        self.peer: _End[C, B]
+
+    def send(self, message: C) -> None:
+        road = self._wire.road
+        delay_s = 0.0 if road.whole else road.rng.expovariate(5.0)
+        # A stream keeps its order, however late it is.
+        self._due = max(self._due, road.loop.time() + delay_s)
+        twice = not road.whole and road.rng.random() < 0.1
+        for _ in range(2 if twice else 1):
+            self.peer._coming.append(message)
+            road.loop.call_at(self._due, self.peer._arrive)
+
+    def _arrive(self) -> None:
+        message = self._coming.popleft()
+        if not self._wire.is_cut:
+            self._arrived.append(message)
+            self._take()
+
+    def _take(self) -> None:
+        while self._receive is not None and self._arrived:
+            self._receive([self._arrived.popleft()])
+
+    def close(self, reason: str) -> None:
+        del reason
+        self._wire.cut()
+
+    def notice(self) -> None:
+        self._lost.set()
+
+    async def run(self, received: Callable[[Sequence[B]], None]) -> None:
+        self._receive = received
+        self._take()
+        try:
+            await self._lost.wait()
+        finally:
+            self._wire.cut()
+        raise LinkLost("cut")
+
+
+def frames(data: bytes) -> list[bytes]:
+    """The payloads of unmasked text frames (RFC 6455 section 5.2)."""
+    found = []
+    at = 0
+    while at < len(data):
+        assert data[at] == 0x81
+        length = data[at + 1]
+        at += 2
+        extended = {126: 2, 127: 8}.get(length, 0)
+        if extended:
+            length = int.from_bytes(data[at : at + extended], "big")
+            at += extended
+        found.append(data[at : at + length])
+        at += length
+    return found
