@@ -9,7 +9,13 @@ import pytest
 
 from pyaiot.broker.broker import Broker
 from pyaiot.errors import LinkLost
-from pyaiot.gateways.gateway import COMMANDS_MAX, Gateway, GatewayLink, Outcome
+from pyaiot.gateways.gateway import (
+    COMMANDS_MAX,
+    COMMANDS_PER_NODE_MAX,
+    Gateway,
+    GatewayLink,
+    Outcome,
+)
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.links import Backoff, MemoryLink
 from pyaiot.messages import Command, NodeLeft, Receipt
@@ -42,7 +48,7 @@ class Road:
         self.gateway = Gateway(
             name="test",
             protocol="CoAP",
-            nodes=Nodes(silence_limit_s=120.0, nodes_max=10),
+            nodes=Nodes(silence_limit_s=120.0, nodes_max=100),
             loop=loop,
             unix_time=lambda: TS,
             backoff=Backoff(rng=random.Random(1)),
@@ -220,12 +226,35 @@ async def test_commands_that_wait_are_bounded() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.listen_for_receipts()
-    road.gateway.heard("silent", COAP)
-    road.devices.answer_after_s["silent"] = 1e6
     for number in range(COMMANDS_MAX + 1):
-        await road.command("silent", timeout_s=60.0, number=str(number))
+        uid = f"silent {number // COMMANDS_PER_NODE_MAX}"
+        road.gateway.heard(uid, COAP)
+        road.devices.answer_after_s[uid] = 1e6
+        await road.command(uid, timeout_s=60.0, number=str(number))
     await asyncio.sleep(1)
     assert [(item.id, item.state) for item in road.receipts] == [(str(COMMANDS_MAX), "unreachable")]
+    await road.end()
+
+
+async def test_silent_node_does_not_take_the_room_of_the_commands_of_others() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    road.gateway.heard("silent", COAP)
+    road.gateway.heard("quick", COAP)
+    road.devices.answer_after_s["silent"] = 1e6
+    for number in range(COMMANDS_PER_NODE_MAX + 1):
+        await road.command("silent", timeout_s=60.0, number=str(number))
+    await road.command("quick", number="other")
+    await asyncio.sleep(1)
+    assert [(item.id, item.state) for item in road.receipts] == [
+        (str(COMMANDS_PER_NODE_MAX), "unreachable"),
+        ("other", "confirmed"),
+    ]
+    await asyncio.sleep(60)
+    await road.command("silent", timeout_s=1.0, number="again")
+    await asyncio.sleep(2)
+    assert (road.receipts[-1].id, road.receipts[-1].state) == ("again", "timeout")
     await road.end()
 
 

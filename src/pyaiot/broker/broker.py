@@ -12,6 +12,7 @@ from pyaiot.broker.client import Client, Sink
 from pyaiot.broker.fanout import Fanout, Timer
 from pyaiot.broker.router import CloseGateway, Delivery, Router, ToAll, ToOneClient, ToOneGateway
 from pyaiot.errors import LinkLost
+from pyaiot.limits import LimitedLog
 from pyaiot.links import Link
 from pyaiot.messages import (
     SUBPROTOCOL,
@@ -21,6 +22,7 @@ from pyaiot.messages import (
     GatewayState,
     Hello,
     Join,
+    Problem,
     Receipt,
     Subscribe,
     ToGateway,
@@ -53,6 +55,7 @@ class Broker:
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._gateway_count = 0
         self._expiry_due = False
+        self._refusals = LimitedLog(log)
 
     async def serve_gateway(
         self, link: Link[FromGateway, ToGateway], *, identity: str, acknowledges: bool
@@ -134,6 +137,13 @@ class Broker:
                 case ToOneClient(message=message, client=client):
                     self.fanout.send(client, message)
                 case ToOneGateway(message=message, gateway=gateway):
+                    if isinstance(message, Problem):
+                        self._refusals.warning(
+                            "gateway link %s was refused: %s",
+                            gateway,
+                            message.detail,
+                            now=self._timer.time(),
+                        )
                     if gateway in self._links:
                         self._links[gateway].send(message)
                     self._watch_commands()

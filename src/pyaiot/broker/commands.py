@@ -2,6 +2,7 @@
 """Commands on their way: each ends in exactly one receipt. Pure."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,6 +11,8 @@ from pyaiot.messages import Command, Reading, Receipt, ReceiptState
 
 IN_FLIGHT_MAX: Final = 10_000
 """Commands without a receipt yet. One more is refused at once."""
+IN_FLIGHT_PER_CLIENT_MAX: Final = 200
+"""Commands of one client without a receipt yet: silent nodes do not take the room of others."""
 GATEWAY_GRACE_S: Final = 1.0
 """A gateway keeps the deadline itself; the broker waits this much longer for its word."""
 
@@ -39,6 +42,7 @@ class Commands:
 
     def __init__(self) -> None:
         self._in_flight: dict[str, _InFlight] = {}
+        self._of_client: Counter[str] = Counter()
         self._awaiting_value: dict[tuple[str, str], list[str]] = {}
         """Ids of commands whose word is the node's new value, by uid and resource."""
         self._count = 0
@@ -52,6 +56,9 @@ class Commands:
         """The command to send to the gateway, with an id of ours. Raises `Refused` when full."""
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             raise Refused(f"{IN_FLIGHT_MAX} commands are already on their way")
+        if self._of_client[client] >= IN_FLIGHT_PER_CLIENT_MAX:
+            raise Refused(f"{IN_FLIGHT_PER_CLIENT_MAX} of your commands are already on their way")
+        self._of_client[client] += 1
         self._count += 1
         command_id = str(self._count)
         # Built from scratch: nothing a client put in other fields may travel on.
@@ -115,12 +122,17 @@ class Commands:
 
     def client_left(self, client: str) -> None:
         """Nobody waits any more. The commands themselves are not called back."""
+        self._of_client.pop(client, None)
         for command_id, flight in self._in_flight.items():
             if flight.client == client:
                 self._in_flight[command_id] = replace(flight, client="")
 
     def _pop(self, command_id: str) -> _InFlight:
         flight = self._in_flight.pop(command_id)
+        if flight.client:
+            self._of_client[flight.client] -= 1
+            if not self._of_client[flight.client]:
+                del self._of_client[flight.client]
         if not flight.acknowledged:
             key = (flight.command.uid, flight.command.resource)
             self._awaiting_value[key].remove(command_id)

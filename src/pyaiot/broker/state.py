@@ -12,6 +12,8 @@ RESOURCES_MAX: Final = 264
 `protocol`, …). One more is refused."""
 NODES_MAX: Final = 1_000_000
 """Nodes of one broker. One more is refused."""
+NODES_PER_GATEWAY_MAX: Final = 100_000
+"""Nodes of one gateway. One more is refused, so that none takes the room of the others."""
 
 
 class Node:
@@ -51,6 +53,8 @@ class Nodes:
         """A node that was not known. Raises `Refused` at the limit."""
         if len(self._by_uid) >= NODES_MAX:
             raise Refused(f"this broker holds at most {NODES_MAX} nodes")
+        if len(self._by_gateway.get(gateway, ())) >= NODES_PER_GATEWAY_MAX:
+            raise Refused(f"a gateway has at most {NODES_PER_GATEWAY_MAX} nodes")
         self.sequence += 1
         node = Node(appeared, gateway, self.sequence)
         self._by_uid[appeared.uid] = node

@@ -8,6 +8,7 @@ A gateway of a protocol gives a `Device side` (below) and calls `heard`, `readin
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
@@ -31,6 +32,8 @@ from pyaiot.messages import (
 
 COMMANDS_MAX: Final = 1000
 """Commands that wait for nodes at once. One more is answered `unreachable`."""
+COMMANDS_PER_NODE_MAX: Final = 20
+"""Commands that wait for one node: a silent one does not take the room of others."""
 DETAIL_LENGTH_MAX: Final = 256
 _SILENCE_STEP_S: Final = 0.01
 """Silence is looked for at most so often, however many nodes fall silent one by one."""
@@ -84,6 +87,7 @@ class Gateway:
         self._backoff = backoff or Backoff()
         self._link: GatewayLink | None = None
         self._commands: set[asyncio.Task[None]] = set()
+        self._commands_of: Counter[str] = Counter()
         self._silence_check = asyncio.Event()
         self._refusals = LimitedLog(log)
 
@@ -181,15 +185,27 @@ class Gateway:
     # -- commands -------------------------------------------------------------------------------
 
     def _start(self, command: Command, device_side: DeviceSide) -> None:
+        uid = command.uid
+        detail = ""
         if len(self._commands) >= COMMANDS_MAX:
             detail = f"{COMMANDS_MAX} commands are waiting here already"
+        elif self._commands_of[uid] >= COMMANDS_PER_NODE_MAX:
+            detail = f"{COMMANDS_PER_NODE_MAX} commands are waiting for this node already"
+        if detail:
             self._answer(command, Outcome("unreachable", detail), self._now())
             return
+        self._commands_of[uid] += 1
         task = self._loop.create_task(
             self._execute(command, device_side), name=f"command {command.id}"
         )
         self._commands.add(task)
-        task.add_done_callback(self._commands.discard)
+        task.add_done_callback(lambda done: self._ended(done, uid))
+
+    def _ended(self, task: asyncio.Task[None], uid: str) -> None:
+        self._commands.discard(task)
+        self._commands_of[uid] -= 1
+        if not self._commands_of[uid]:
+            del self._commands_of[uid]
 
     async def _execute(self, command: Command, device_side: DeviceSide) -> None:
         started_at = self._now()
