@@ -213,10 +213,8 @@ async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> 
     assert found is not None
     async with Broker(found[0]) as broker, broker.client() as client:
         assert client.nodes
-        while len(client.nodes) < 4:
+        while len({frozenset(values) for values in client.nodes.values()}) < 4:
             await client.next()
-        resources = [frozenset(values) for values in client.nodes.values()]
-        assert len(set(resources)) >= 3
     demo.send(signal.SIGTERM)
     ends_well(demo)
 
