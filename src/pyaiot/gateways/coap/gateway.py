@@ -9,12 +9,13 @@ from typing import Any, Final, TypeAlias
 import aiocoap
 from aiocoap.resource import Resource, Site, WKCResource
 
-from pyaiot.errors import ProtocolError, Refused, TooFast
+from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
 from pyaiot.gateways.coap.discovery import Discovery, readable_text
 from pyaiot.gateways.coap.endpoint import Peer, answers_ping, local_address, open_context
 from pyaiot.gateways.coap.peers import Claim, Held, Peers
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.limits import LimitedLog
 from pyaiot.messages import check_uid
 from pyaiot.protocols.coap_notification import parse_alive, parse_value
 
@@ -40,6 +41,7 @@ class CoapGateway:
         self.gateway = gateway
         self.refused = 0
         """Notifications that were answered with an error, ever."""
+        self._refusals = LimitedLog(log)
         self._context = context
         self._loop = context.loop
         self._peers: Peers[Peer] = Peers()
@@ -87,17 +89,23 @@ class CoapGateway:
 
     def _notified(self, accept: _Accept, request: aiocoap.Message) -> aiocoap.Message:
         """Answer a notification. What is wrong with it is said shortly, and counted."""
+        problem: PyaiotError
         try:
             return accept(request.remote, request.payload)
         except ProtocolError as error:
-            answer = _answer(aiocoap.BAD_REQUEST, str(error))
+            problem, answer = error, _answer(aiocoap.BAD_REQUEST, str(error))
         except TooFast as error:
             # RFC 8516: 4.29 says with Max-Age when to come back.
-            answer = _answer(aiocoap.TOO_MANY_REQUESTS, max_age_s=int(error.retry_after_s) + 1)
+            max_age_s = int(error.retry_after_s) + 1
+            problem, answer = error, _answer(aiocoap.TOO_MANY_REQUESTS, max_age_s=max_age_s)
         except Refused as error:
-            answer = _answer(aiocoap.FORBIDDEN, str(error))
-        self.refused += 1
+            problem, answer = error, _answer(aiocoap.FORBIDDEN, str(error))
+        self._refuse("a post of %s was refused: %s", request.remote.address.host, problem)
         return answer
+
+    def _refuse(self, text: str, *details: object) -> None:
+        self.refused += 1
+        self._refusals.warning(text, *details, now=self._loop.time())
 
     def _alive(self, peer: Peer, payload: bytes) -> aiocoap.Message:
         alive = parse_alive(payload)
@@ -152,14 +160,13 @@ class CoapGateway:
         if node is None:
             return
         if await self._discovery.answers(node.answers_at or node.peer):
-            log.warning(
+            self._refuse(
                 "%s says that it is %s, but %s answers: refused",
                 claimant.address.host,
                 uid,
                 node.address.host,
             )
             self._peers.keep(uid, claimant.address, now=self._loop.time())
-            self.refused += 1
         elif self._peers.get(uid) is node:
             log.info("%s moved from %s to %s", uid, node.address.host, claimant.address.host)
             self._peers.move(uid, claimant.address, claimant)
@@ -218,10 +225,17 @@ class CoapGateway:
         node = self._peers.get(uid)
         if node is None:
             return Outcome("unreachable", "no address is known")
-        peer = node.answers_at or self._candidates(node.peer)[0]
+        peer, *others = [node.answers_at] if node.answers_at else self._candidates(node.peer)
         path = "/" + resource.removeprefix("/")
         try:
-            answer = await self._requests.put(peer, path, payload.encode(), deadline)
+            try:
+                answer = await self._requests.put(peer, path, payload.encode(), deadline)
+            except aiocoap.error.NetworkError:
+                # Nobody listens there, so nobody did it: it may be said elsewhere.
+                if not others:
+                    raise
+                peer = others[0]
+                answer = await self._requests.put(peer, path, payload.encode(), deadline)
         except TimeoutError:
             raise  # it is an OSError too
         except (aiocoap.error.Error, OSError) as error:
