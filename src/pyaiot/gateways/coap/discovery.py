@@ -23,7 +23,11 @@ VALUE_LIMIT_S: Final = 5.0
 DISCOVERY_LIMIT_S: Final = 120.0
 """How long one discovery may take in all. What is known by then counts."""
 DISCOVERIES_MAX: Final = 64
-"""Nodes that are asked at the same time; others wait for their turn."""
+"""Nodes that are asked for values at the same time; others wait for their turn."""
+SEARCHES_MAX: Final = 2000
+"""Nodes whose first answer is awaited at the same time: silent ones do not take others' turns."""
+UNANSWERED_MAX: Final = 2
+"""Values in a row that a node may leave unanswered; then it is left alone."""
 WELL_KNOWN_CORE: Final = "/.well-known/core"
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ class Discovery:
         self._requests = requests
         self._loop = loop
         self._turns = asyncio.Semaphore(DISCOVERIES_MAX)
+        self._searches = asyncio.Semaphore(SEARCHES_MAX)
 
     async def discover(
         self,
@@ -48,15 +53,17 @@ class Discovery:
         `answers_at` is told of that candidate at once, `value` of each resource and its text.
         Values come only from answers that say 2.05.
         """
-        async with self._turns:
-            deadline = self._loop.time() + DISCOVERY_LIMIT_S
+        async with self._searches:
             for peer in candidates:
                 core = await self._get(peer, WELL_KNOWN_CORE, self._loop.time() + FIRST_ANSWER_S)
                 if core is not None:
                     answers_at(peer)
-                    await self._values(peer, core, value, deadline)
-                    return True
-        return False
+                    break
+            else:
+                return False
+        async with self._turns:
+            await self._values(peer, core, value, self._loop.time() + DISCOVERY_LIMIT_S)
+        return True
 
     async def answers(self, peer: Peer) -> bool:
         """Whether a node is there: any answer counts, an error too."""
@@ -77,6 +84,7 @@ class Discovery:
         except ProtocolError as error:
             log.info("%s: its list of resources is wrong: %s", peer.hostinfo, error)
             return
+        unanswered = 0
         for link in links:
             path = link.path
             if path is None or path.startswith("/.well-known/"):
@@ -86,6 +94,9 @@ class Discovery:
                 continue
             limit = min(deadline, self._loop.time() + VALUE_LIMIT_S)
             answer = await self._get(peer, path, limit)
+            unanswered = 0 if answer is not None else unanswered + 1
+            if unanswered == UNANSWERED_MAX:
+                return
             text = readable_text(answer)
             if text is not None:
                 value(name, text)

@@ -18,6 +18,8 @@ HELD_LIMIT_S: Final = 60.0
 """How long readings are held for a uid to come: a node says that it is alive every 30 s."""
 CLAIM_REFUSED_S: Final = 60.0
 """After a claim was checked and found wrong, further claims are refused unchecked for so long."""
+CLAIM_INTERVAL_S: Final = 5.0
+"""After a claim was found wrong, the owner is not asked again for so long, whoever claims."""
 REFUSED_CLAIMANTS_MAX: Final = 16
 """Wrong claimants of one uid that are remembered. Beyond, the oldest is checked anew."""
 
@@ -39,7 +41,7 @@ class Claim(Enum):
     CHECK = "check"
     """Another address is that uid: ask it, then call `move` or `keep`."""
     CHECKING = "checking"
-    """It is being asked already."""
+    """It is being asked already, or was a moment ago."""
     REFUSED = "refused"
 
 
@@ -51,6 +53,7 @@ class NodeAddress(Generic[P]):
     peer: P
     answers_at: P | None = None
     checking: bool = False
+    check_again_at: float = float("-inf")
     refused_until: dict[Address, float] = field(default_factory=dict)
 
 
@@ -98,7 +101,7 @@ class Peers(Generic[P]):
             return Claim.ACCEPTED
         if node.refused_until.get(address, now) > now:
             return Claim.REFUSED
-        if node.checking:
+        if node.checking or now < node.check_again_at:
             return Claim.CHECKING
         node.checking = True
         return Claim.CHECK
@@ -114,6 +117,7 @@ class Peers(Generic[P]):
         """The old address answered: the claim was wrong."""
         node = self._nodes[uid]
         node.checking = False
+        node.check_again_at = now + CLAIM_INTERVAL_S
         node.refused_until = {
             address: until for address, until in node.refused_until.items() if until > now
         }
