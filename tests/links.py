@@ -23,6 +23,7 @@ from pyaiot.messages import (
     Command,
     FromGateway,
     GatewayState,
+    Join,
     Message,
     NodeAppeared,
     NodeLeft,
@@ -66,6 +67,7 @@ class Watcher:
         self.nodes: dict[str, dict[str, Any]] = {}
         self.receipts: Counter[str] = Counter()
         self.client = broker.client_connected(self, extended=True)
+        broker.from_client(self.client, Join(data="client"))
 
     # What the broker needs of a socket.
 
@@ -148,7 +150,7 @@ class Road(ABC):
         for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
             if ended is not None and not isinstance(ended, asyncio.CancelledError):
                 raise ended
-        assert self._failures == []
+        assert not self._failures, self._failures
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this until the road is closed."""

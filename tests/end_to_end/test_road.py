@@ -110,6 +110,17 @@ async def test_legacy_client_sees_the_node_and_switches_it(road: Road, programs:
             await client.shows("OLD", led="1")
 
 
+async def test_script_longer_than_a_datagram_is_written_in_blocks(
+    road: Road, programs: Programs
+) -> None:
+    start_node(programs, road, "SCRIPTED", "--js")
+    script = "".join(f"print('line {number} – ünïcode')\n" for number in range(200))
+    async with Broker(road.url) as broker, broker.client() as client:
+        await client.shows("SCRIPTED", js="")
+        assert (await client.write("SCRIPTED", "js", script))["state"] == "confirmed"
+        await client.shows("SCRIPTED", js=script)
+
+
 @pytest.mark.parametrize(
     ("resource", "payload", "detail"),
     [("led", "2", "4.00"), ("temperature", "1", "4.05"), ("nothing", "1", "4.04")],

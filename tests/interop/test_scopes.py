@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Link-local addresses: two interfaces may both have the same one."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -27,17 +26,14 @@ def namespace() -> tuple[str, ...]:
 
 
 def test_one_link_local_address_on_two_interfaces_is_two_nodes(namespace: tuple[str, ...]) -> None:
+    inner = Path(__file__).with_name("two_links.py")
     result = subprocess.run(
-        [*namespace, sys.executable, "-m", "tests.interop.two_links"],
+        [*namespace, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", inner],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {
-        "state": "confirmed",
-        "other": "refused",
-        "led": {"LEFT": "0", "RIGHT": "1"},
-    }
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "1 passed" in result.stdout
