@@ -6,6 +6,7 @@ Every frame of `pyaiot.v2` is a JSON array of messages. Names on the wire are th
 """
 
 import itertools
+import json
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
@@ -93,8 +94,8 @@ class Receipt(_Message, frozen=True, kw_only=True, tag="receipt"):
     state: ReceiptState
     """`confirmed`: the node did it, or says that it did. `refused`: the node said no.
     `timeout`: no answer in time; nobody knows. `unreachable`: the network or the gateway said no.
-    `unknown`: no such node. `forbidden`: the broker said no. `sent`: it went to a gateway that
-    gives no receipts, and the node did not report the new value in time.
+    `unknown`: no such node. `forbidden`: the broker said no. `sent`: it went where nobody
+    acknowledges, and the node did not report the new value in time.
     """
     detail: Annotated[str, Meta(max_length=256)] = ""
     """For people: the node's code, or the reason."""
@@ -352,6 +353,14 @@ def check_value(value: object) -> None:
             raise ProtocolError(f"a value is nested at most {JSON_DEPTH_MAX} deep")
         if len(encode(value)) > VALUE_SIZE_MAX:
             raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
+
+
+def echoes(payload: str, data: object) -> bool:
+    """Whether a node that was told `payload` and now reports `data` says that it did it."""
+    if isinstance(data, str):
+        return data == payload
+    # Nodes over JSON answer 1 to "1" and true to "true".
+    return json.dumps(data) == payload
 
 
 def _size(text: str) -> int:

@@ -30,12 +30,13 @@ class FakeDevices:
     def __init__(self) -> None:
         self.answer_after_s: dict[str, float] = {}
         self.written: list[tuple[str, str, str]] = []
+        self.acknowledge = True
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         del deadline
         await asyncio.sleep(self.answer_after_s.get(uid, 0.01))
         self.written.append((uid, resource, payload))
-        return Outcome("confirmed", "2.04")
+        return Outcome("confirmed", "2.04") if self.acknowledge else Outcome("sent")
 
 
 class Road:
@@ -264,4 +265,75 @@ async def test_node_said_to_have_left_is_told_with_the_reason() -> None:
     road.gateway.heard("A", COAP)
     assert road.gateway.nodes.left("A", "left", ts=TS) == [NodeLeft(uid="A", ts=TS, reason="left")]
     assert road.gateway.nodes.left("A", "left", ts=TS) == []
+    await road.end()
+
+
+async def road_without_acknowledgements() -> Road:
+    """A node `A` has been told a command that nobody acknowledges."""
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    road.devices.acknowledge = False
+    road.gateway.heard("A", COAP)
+    await road.command("A", timeout_s=5.0)
+    await asyncio.sleep(1)
+    assert road.devices.written == [("A", "led", "1")]
+    assert road.receipts == []
+    return road
+
+
+async def test_command_without_acknowledgement_is_confirmed_when_the_node_reports_the_value() -> (
+    None
+):
+    road = await road_without_acknowledgements()
+    road.gateway.reading("A", "led", "0")
+    road.gateway.reading("A", "led", 1)
+    await asyncio.sleep(0.1)
+    assert [item.state for item in road.receipts] == ["confirmed"]
+    assert 990 < road.receipts[0].elapsed_ms < 1010
+    await road.end()
+
+
+async def test_report_may_come_before_the_write_has_returned() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    road.devices.acknowledge = False
+    road.devices.answer_after_s["A"] = 1.0
+    road.gateway.heard("A", COAP)
+    await road.command("A")
+    await asyncio.sleep(0.5)
+    road.gateway.reading("A", "led", "1")
+    await asyncio.sleep(1)
+    assert [item.state for item in road.receipts] == ["confirmed"]
+    await road.end()
+
+
+async def test_command_that_nobody_acknowledges_or_reports_ends_in_sent_at_its_deadline() -> None:
+    road = await road_without_acknowledgements()
+    await asyncio.sleep(3.9)
+    assert road.receipts == []
+    await asyncio.sleep(0.2)
+    assert [item.state for item in road.receipts] == ["sent"]
+    assert len(road.gateway._echoes) == 0
+    await road.end()
+
+
+async def test_node_that_leaves_before_its_report_is_unreachable() -> None:
+    road = await road_without_acknowledgements()
+    road.gateway.left("A", "left")
+    await asyncio.sleep(0.1)
+    assert [item.state for item in road.receipts] == ["unreachable"]
+    await road.end()
+
+
+async def test_node_that_falls_silent_before_its_report_is_unreachable() -> None:
+    road = await road_without_acknowledgements()
+    await asyncio.sleep(100)
+    await road.command("A", timeout_s=60.0, number="2")
+    await asyncio.sleep(30)
+    assert [(item.id, item.state) for item in road.receipts] == [
+        ("1", "sent"),
+        ("2", "unreachable"),
+    ]
     await road.end()

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Commands on their way: each ends in exactly one receipt. Pure."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
 from pyaiot.errors import Refused
-from pyaiot.messages import Command, Reading, Receipt, ReceiptState
+from pyaiot.messages import Command, Reading, Receipt, ReceiptState, echoes
 
 IN_FLIGHT_MAX: Final = 10_000
 """Commands without a receipt yet. One more is refused at once."""
@@ -100,7 +99,7 @@ class Commands:
         done = []
         for command_id in waiting:
             flight = self._in_flight[command_id]
-            if flight.gateway == gateway and _same_value(flight.command.payload, reading.data):
+            if flight.gateway == gateway and echoes(flight.command.payload, reading.data):
                 done.append(command_id)
         return [_receipt(self._pop(i), "confirmed", "", now) for i in done]
 
@@ -147,10 +146,3 @@ def _receipt(flight: _InFlight, state: ReceiptState, detail: str, now: float) ->
         id=flight.client_command_id, state=state, detail=detail, elapsed_ms=elapsed_ms
     )
     return ReceiptFor(flight.client, receipt)
-
-
-def _same_value(payload: str, data: object) -> bool:
-    if isinstance(data, str):
-        return data == payload
-    # Nodes over JSON answer 1 to "1" and true to "true".
-    return json.dumps(data) == payload

@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeAlias
 
 from pyaiot import __version__
 from pyaiot.errors import LinkLost
+from pyaiot.gateways.echoes import Echoes
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff, Link
@@ -60,7 +61,8 @@ class DeviceSide(Protocol):
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         """Write to a node that is known; `deadline` is the loop's time.
 
-        May be cancelled at the deadline, and must then send nothing more.
+        May be cancelled at the deadline, and must then send nothing more. Where the protocol has
+        no acknowledgement, return `sent` when it is: the gateway waits for the node's report.
         """
         ...
 
@@ -88,6 +90,7 @@ class Gateway:
         self._link: GatewayLink | None = None
         self._commands: set[asyncio.Task[None]] = set()
         self._commands_of: Counter[str] = Counter()
+        self._echoes = Echoes()
         self._silence_check = asyncio.Event()
         self._refusals = LimitedLog(log)
 
@@ -108,6 +111,7 @@ class Gateway:
         """See `Nodes.reading`. `ts` if it was received earlier than now."""
         now, ts = self._now(), self.unix_time() if ts is None else ts
         self._tell(self.nodes.reading(uid, resource, data, now=now, ts=ts))
+        self._echoes.heard(uid, resource, data)
 
     def take_turn(self, uid: str) -> None:
         """See `Nodes.take_turn`."""
@@ -120,6 +124,7 @@ class Gateway:
     def left(self, uid: str, reason: LeftReason) -> None:
         """See `Nodes.left`."""
         self._tell(self.nodes.left(uid, reason, ts=self.unix_time()))
+        self._echoes.left(uid)
 
     # -- tasks of a running gateway -------------------------------------------------------------
 
@@ -135,6 +140,7 @@ class Gateway:
             events = self.nodes.silent(now=self._now(), ts=self.unix_time())
             self._tell(events)
             for event in events:
+                self._echoes.left(event.uid)
                 lost(event.uid)
 
     async def keep_linked(self, connect: Connect, device_side: DeviceSide) -> None:
@@ -213,14 +219,32 @@ class Gateway:
         if command.uid not in self.nodes:
             outcome = Outcome("unknown", "the gateway does not know this node")
         else:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    outcome = await device_side.write(
-                        command.uid, command.resource, command.payload, deadline
-                    )
-            except TimeoutError:
-                outcome = Outcome("timeout", f"no answer in {command.timeout_s:g} s")
+            outcome = await self._write(command, device_side, deadline)
         self._answer(command, outcome, started_at)
+
+    async def _write(self, command: Command, device_side: DeviceSide, deadline: float) -> Outcome:
+        outcome = Outcome("timeout", f"no answer in {command.timeout_s:g} s")
+        reported: asyncio.Future[bool] = self._loop.create_future()
+
+        def ended(good: bool) -> None:
+            if not reported.done():
+                reported.set_result(good)
+
+        echo = self._echoes.expect(command.uid, command.resource, command.payload, ended)
+        try:
+            async with asyncio.timeout_at(deadline):
+                outcome = await device_side.write(
+                    command.uid, command.resource, command.payload, deadline
+                )
+                if outcome.state == "sent":
+                    if await reported:
+                        return Outcome("confirmed", "the node reports the value")
+                    return Outcome("unreachable", "the node left before it reported the value")
+        except TimeoutError:
+            pass
+        finally:
+            self._echoes.forget(echo)
+        return outcome
 
     def _answer(self, command: Command, outcome: Outcome, started_at: float) -> None:
         if self._link is not None:
