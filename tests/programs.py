@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from pyaiot.broker.keys import generate_keys, write_keys
+
 AIOT: Final = (sys.executable, "-m", "pyaiot")
 LINE_LIMIT_S: Final = 15.0
 """How long a program may take for its first words, on a machine with other work."""
@@ -141,11 +143,10 @@ class Programs:
         )
 
     def key_file(self) -> Path:
-        """A key file, made by `aiot generate-keys`."""
+        """A key file, as `aiot generate-keys` makes it."""
         path = self.home / "keys"
         if not path.exists():
-            result = self.run("generate-keys", "--key-file", path)
-            assert result.returncode == 0, result.stderr
+            write_keys(path, generate_keys())
         return path
 
     def close(self) -> None:

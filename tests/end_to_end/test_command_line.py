@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from pyaiot import cli, config
+from pyaiot.broker.keys import generate_keys, load_keys, write_keys
 
 Say = Callable[..., "Said"]
 
@@ -277,3 +278,58 @@ def test_flag_that_is_no_number_is_refused(aiot: Say) -> None:
     said = aiot("broker", "--port", "many")
     assert said.code == 2
     assert "--port" in said.err
+
+
+# -- keys ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["broker", "coap-gateway", "run"])
+def test_key_file_that_is_not_there_is_named_with_what_makes_it(aiot: Say, command: str) -> None:
+    sentence = aiot(command, "--key-file", "nowhere/keys").complaint
+    assert "nowhere/keys" in sentence
+    assert "aiot generate-keys" in sentence
+
+
+@pytest.mark.parametrize("command", ["broker", "coap-gateway", "run"])
+def test_key_file_that_everybody_can_read_is_named_with_what_mends_it(
+    aiot: Say, tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "keys"
+    write_keys(path, generate_keys())
+    path.chmod(0o644)
+    assert f"chmod 600 {path}" in aiot(command, "--key-file", str(path)).complaint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"[keys]\nsecret = x\n", b"[keys]\nsecret = hush\nprivate = hush-hush\n"],
+)
+def test_key_file_that_is_none_is_named_and_not_quoted(
+    aiot: Say, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    sentence = aiot("broker", "--key-file", str(path)).complaint
+    assert str(path) in sentence
+    assert "hush" not in sentence
+
+
+def test_generated_keys_are_for_their_owner_alone_and_never_replaced_by_mistake(
+    aiot: Say, tmp_path: Path
+) -> None:
+    path = tmp_path / "new" / "keys"
+    first = aiot("generate-keys", "--key-file", str(path))
+    assert first.code == 0
+    assert str(path) in first.out
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    keys = load_keys(path)
+    assert len(keys.secret) == 32
+    assert keys.secret not in first.out + first.err
+
+    assert "--force" in aiot("generate-keys", "--key-file", str(path)).complaint
+    assert load_keys(path) == keys
+
+    assert aiot("generate-keys", "--key-file", str(path), "--force").code == 0
+    assert load_keys(path) != keys

@@ -11,7 +11,6 @@ import aiohttp
 import pytest
 
 from pyaiot import services
-from pyaiot.broker.keys import generate_keys, write_keys
 from pyaiot.config import BrokerSection, CoapSection, Config
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
@@ -157,37 +156,9 @@ def test_port_that_is_taken_is_named_with_its_flag(
     assert flag in sentence
 
 
-@pytest.mark.parametrize("command", ["broker", "coap-gateway", "run"])
-def test_key_file_that_is_not_there_is_named_with_what_makes_it(
-    programs: Programs, command: str
-) -> None:
-    sentence = complaint(programs.run(command, "--key-file", "nowhere/keys"))
+def test_key_file_that_is_not_there_stops_a_service(programs: Programs) -> None:
+    sentence = complaint(programs.run("coap-gateway", "--key-file", "nowhere/keys"))
     assert "nowhere/keys" in sentence
-    assert "aiot generate-keys" in sentence
-
-
-@pytest.mark.parametrize("command", ["broker", "coap-gateway"])
-def test_key_file_that_everybody_can_read_is_named_with_what_mends_it(
-    programs: Programs, command: str
-) -> None:
-    path = programs.home / "open-keys"
-    write_keys(path, generate_keys())
-    path.chmod(0o644)
-    sentence = complaint(programs.run(command, "--key-file", path))
-    assert f"chmod 600 {path}" in sentence
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff\xfe", b"[keys]\nsecret = x\n", b"[keys]\nsecret = hush\nprivate = hush-hush\n"],
-)
-def test_key_file_that_is_none_is_named_and_not_quoted(programs: Programs, content: bytes) -> None:
-    path = programs.home / "garbage"
-    path.write_bytes(content)
-    path.chmod(0o600)
-    sentence = complaint(programs.run("broker", "--key-file", path))
-    assert str(path) in sentence
-    assert "hush" not in sentence
 
 
 def test_broker_beyond_loopback_is_refused_with_the_flags_that_allow_it(
@@ -230,32 +201,3 @@ async def test_demo_without_a_visible_node_says_nothing_but_why(
         await services.run_demo(config, 0, said.append)
     assert said == []
     assert raised.group_contains(OperatorError, match="No simulated node appeared")
-
-
-# -- keys ---------------------------------------------------------------------------------------
-
-
-def test_generated_keys_are_for_their_owner_alone_and_never_replaced_by_mistake(
-    programs: Programs,
-) -> None:
-    path = programs.home / "new" / "keys"
-    first = programs.run("generate-keys", "--key-file", path)
-    assert first.returncode == 0
-    assert str(path) in first.stdout
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    content = path.read_text(encoding="utf-8")
-    assert secret_of(content) not in first.stdout + first.stderr
-
-    sentence = complaint(programs.run("generate-keys", "--key-file", path))
-    assert "--force" in sentence
-    assert path.read_text(encoding="utf-8") == content
-
-    assert programs.run("generate-keys", "--key-file", path, "--force").returncode == 0
-    assert path.read_text(encoding="utf-8") != content
-
-
-def secret_of(content: str) -> str:
-    found = re.search(r"secret = (\S{32})\n", content)
-    assert found is not None
-    return found[1]

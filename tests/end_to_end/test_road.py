@@ -63,6 +63,9 @@ def start_node(programs: Programs, road: Road, uid: str, *flags: str) -> Program
 @pytest.fixture(scope="module")
 def road(shared_programs: Programs) -> Road:
     """A road that no test breaks."""
+    keys = shared_programs.home / "keys"
+    assert shared_programs.run("generate-keys", "--key-file", keys).returncode == 0
+    assert shared_programs.key_file() == keys
     return start_road(shared_programs)
 
 
@@ -128,10 +131,12 @@ async def test_script_longer_than_a_datagram_is_written_in_blocks(
 async def test_node_that_says_no_refuses(
     road: Road, programs: Programs, resource: str, payload: str, detail: str
 ) -> None:
-    start_node(programs, road, "STUBBORN", "--led", "--temperature")
+    # A name of its own: the broker remembers the nodes of other tests for a while.
+    uid = f"STUBBORN {resource}"
+    start_node(programs, road, uid, "--led", "--temperature")
     async with Broker(road.url) as broker, broker.client() as client:
-        await client.shows("STUBBORN", led="0")
-        receipt = await client.write("STUBBORN", resource, payload)
+        await client.shows(uid, led="0")
+        receipt = await client.write(uid, resource, payload)
         assert receipt["state"] == "refused"
         assert receipt["detail"].startswith(detail)
 
