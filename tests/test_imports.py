@@ -23,16 +23,17 @@ MAY_IMPORT = {
     "legacy": {"errors", "messages"},
     "links": {"errors", "backlog", "legacy", "messages"},
     "config": {"errors"},
+    "doors": {"errors", "limits"},
     "protocols": {"errors"},
-    "gateways": {"errors", "links", "limits", "messages", "protocols"},
+    "gateways": {"doors", "errors", "links", "limits", "messages", "protocols"},
     "broker": {"errors", "backlog", "legacy", "limits", "links", "messages"},
     # The doors of the broker: sockets in front of it.
-    "web": {"errors", "backlog", "broker", "legacy", "limits", "links", "messages"},
+    "web": {"errors", "backlog", "broker", "doors", "legacy", "limits", "links", "messages"},
     "devices": {"errors", "messages", "protocols"},
     # `services` builds the real objects, so it sees everything below it.
     "services": {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config"),
-        *("protocols", "gateways", "broker", "web", "devices"),
+        *("doors", "protocols", "gateways", "broker", "web", "devices"),
     },
     "cli": {"errors", "broker", "config", "devices", "services"},
     "__main__": {"cli"},

@@ -2,40 +2,30 @@
 """Builds the real objects from a config and runs them: one function for each command."""
 
 import asyncio
-import errno
-import ipaddress
 import logging
-import os
 import random
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-from aiohttp import web
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
 from pyaiot.config import KEY_FILE, BrokerSection, CoapSection, Config, GatewaySection
 from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
+from pyaiot.doors.listening import Door, is_loopback
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Connect, Gateway, GatewayLink
 from pyaiot.gateways.nodes import Nodes
-from pyaiot.limits import LimitedLog
 from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 from pyaiot.web.app import Check, WebApp
 from pyaiot.web.login import Login
 
-BACKLOG: Final = 1024
-"""Connections that the system holds until the broker takes them."""
-WEB_CLOSE_LIMIT_S: Final = 0.5
-"""How long requests in flight may take when the broker ends."""
-_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 DEMO_PATIENCE_S: Final = 15.0
 
 log = logging.getLogger(__name__)
@@ -187,33 +177,22 @@ async def _web(
         checks=checks,
         login=login,
     )
-    _tell_seldom_of_exhaustion()
-    runner = web.AppRunner(
-        app.app, access_log=None, logger=app.server_log, shutdown_timeout=WEB_CLOSE_LIMIT_S
+    door = await Door.open(
+        app.app,
+        section.host,
+        section.port,
+        who="The broker",
+        flag="--web-port",
+        server_log=app.server_log,
     )
-    await runner.setup()
-    server: asyncio.Server | None = None
     try:
-        try:
-            server = await _listen(runner, section.host, section.port)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise OperatorError(
-                    f"TCP port {section.port} is taken: end the other server, or choose another"
-                    " port with --web-port."
-                ) from error
-            raise OperatorError(
-                f"The broker cannot listen on {section.host} port {section.port}: {error}."
-            ) from error
-        url = _url(*server.sockets[0].getsockname()[:2])
         if login is not None:
-            say(f"Open this link once to come in: {url.rstrip('/')}{login.new_link()}")
-        yield url
+            say(f"Open this link once to come in: {door.url.rstrip('/')}{login.new_link()}")
+        yield door.url
     finally:
-        if server is not None:
-            server.close()
+        door.stop_listening()
         await app.sockets.close_all()
-        await runner.cleanup()
+        await door.close()
 
 
 def _login(section: BrokerSection) -> Login:
@@ -230,43 +209,6 @@ def _login(section: BrokerSection) -> Login:
         viewers=section.anonymous == "viewer",
         clock=time.monotonic,
     )
-
-
-def _url(host: str, port: int) -> str:
-    # Every address: this machine's own is one of them.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
-    """Listen with a backlog of `BACKLOG`. Raises `OSError`.
-
-    asyncio takes its `backlog` also for how often it calls accept in a row. Without a free file
-    descriptor each of these calls fails and sets a timer of its own, which do the same again: more
-    of them every second. So it calls once, and the system is told the backlog afterwards.
-    """
-    assert runner.server is not None  # noqa: S101 - the runner was set up
-    server = await asyncio.get_running_loop().create_server(runner.server, host, port, backlog=1)
-    for listening in server.sockets:
-        with socket.socket(fileno=os.dup(listening.fileno())) as same:
-            same.listen(BACKLOG)
-    return server
-
-
-def _tell_seldom_of_exhaustion() -> None:
-    """One line now and then when no connection can be taken, instead of a traceback each."""
-    limited = LimitedLog(log)
-
-    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        exhausted = isinstance(error, OSError) and error.errno in _EXHAUSTED
-        # Its next try meets a closed socket when the broker has ended meanwhile.
-        if exhausted or "_start_serving" in context["message"]:
-            limited.warning("a connection cannot be taken now: %s", error, now=loop.time())
-        else:
-            loop.default_exception_handler(context)
-
-    asyncio.get_running_loop().set_exception_handler(handle)
 
 
 def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
@@ -334,16 +276,6 @@ async def _first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
             " loopback filtered?"
         ) from error
     raise LinkLost("the broker ended")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address that a service listens on."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

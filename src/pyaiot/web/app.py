@@ -4,7 +4,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -12,8 +12,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pyaiot import __version__
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
+from pyaiot.doors.guard import guard
+from pyaiot.doors.listening import ServerLog
 from pyaiot.limits import LimitedLog
-from pyaiot.web.guard import guard
 from pyaiot.web.login import Login
 from pyaiot.web.page import add_page_routes
 from pyaiot.web.sockets import Sockets
@@ -48,10 +49,10 @@ class WebApp:
         self.sockets = Sockets(broker, tokens)
         self.refused_requests = 0
         """Requests of foreign origins or names, and those that were no HTTP at all."""
-        self.server_log = _ServerLog(self._not_http)
+        self.server_log = ServerLog(self._not_http)
         """For aiohttp, to log to."""
         self._refusals = LimitedLog(log)
-        middlewares = [guard(allowed_hosts, allowed_origins, self._refused)]
+        middlewares = [guard(allowed_hosts, allowed_origins, self._refused, section="broker")]
         if login is not None:
             middlewares.append(login.middleware())
         self.app = web.Application(middlewares=middlewares)
@@ -99,18 +100,3 @@ class WebApp:
             },
             status=503 if wrong else 200,
         )
-
-
-class _ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of aiohttp's server, without a traceback for each stranger's wrong bytes."""
-
-    def __init__(self, refused: Callable[[HttpProcessingError], None]) -> None:
-        super().__init__(logging.getLogger("aiohttp.server"), {})
-        self._refused = refused
-
-    def log(self, level: int, msg: object, *args: object, **details: Any) -> None:
-        error = details.get("exc_info")
-        if isinstance(error, HttpProcessingError):
-            self._refused(error)
-        else:
-            super().log(level, msg, *args, **details)

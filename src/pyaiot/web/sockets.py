@@ -12,26 +12,20 @@ from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
-from aiohttp.abc import AbstractStreamWriter
 
 from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.keys import TokenCheck
+from pyaiot.doors.sockets import CLOSE_LIMIT_S, PatientSocket, cut
 from pyaiot.errors import ProtocolError
 from pyaiot.limits import LimitedLog
 from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
 from pyaiot.web.login import MAY_COMMAND
 
-CLOSE_REASON_MAX: Final = 123
-"""Bytes of a close reason (RFC 6455 section 5.5)."""
 SEND_BUFFER_SIZE: Final = 256 * 1024
 """Bytes that the kernel may hold for one client, doubled by Linux for its own use (socket(7))."""
-CLOSE_LIMIT_S: Final = 2.0
-"""A peer that does not answer a close for so long is cut off."""
-PONG_BUFFER_MAX: Final = 16 * 1024
-"""Bytes waiting in the socket above which pings are not answered: their sender reads nothing."""
 
 log = logging.getLogger(__name__)
 
@@ -57,37 +51,8 @@ class TransportSink:
         self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
 
 
-class _Socket(web.WebSocketResponse):
-    """A WebSocket that never waits for a peer that reads nothing."""
-
-    def __init__(self, *protocols: str) -> None:
-        super().__init__(
-            protocols=protocols,
-            heartbeat=HEARTBEAT_S,
-            timeout=CLOSE_LIMIT_S,
-            max_msg_size=FRAME_SIZE_MAX,
-            # One frame is made for all clients: there is no state of a compressor to share.
-            compress=False,
-            decode_text=False,
-        )
-        self.transport: asyncio.Transport | None = None
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        self.transport = request.transport
-        return await super().prepare(request)
-
-    async def pong(self, message: bytes = b"") -> None:
-        # Below this, a write waits for nobody.
-        if self.transport and self.transport.get_write_buffer_size() <= PONG_BUFFER_MAX:
-            await super().pong(message)
-
-    async def close(
-        self, *, code: int = aiohttp.WSCloseCode.OK, message: bytes = b"", drain: bool = True
-    ) -> bool:
-        if self.transport is not None:
-            # Else what the peer does not take keeps the connection and its memory for ever.
-            asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self.transport.abort)
-        return await super().close(code=code, message=message, drain=drain)
+def _socket(*protocols: str) -> PatientSocket:
+    return PatientSocket(*protocols, heartbeat_s=HEARTBEAT_S, size_max=FRAME_SIZE_MAX)
 
 
 class Sockets:
@@ -103,7 +68,7 @@ class Sockets:
         self._broker = broker
         self._tokens = tokens
         self._unix_time = unix_time
-        self._open: set[_Socket] = set()
+        self._open: set[PatientSocket] = set()
         self._refusals = LimitedLog(log)
         self.refused_clients = 0
         """Clients closed for what they said, or not let in."""
@@ -115,7 +80,7 @@ class Sockets:
         if len(self._broker.fanout.clients) >= CLIENTS_MAX:
             self.refused_clients += 1
             raise web.HTTPServiceUnavailable(text=f"{CLIENTS_MAX} clients are connected already\n")
-        socket = _Socket(SUBPROTOCOL)
+        socket = _socket(SUBPROTOCOL)
         await socket.prepare(request)
         transport = request.transport
         if transport is None or transport.is_closing():
@@ -133,7 +98,7 @@ class Sockets:
             self._broker.client_left(client)
         return socket
 
-    async def _serve_client(self, socket: _Socket, client: Client) -> None:
+    async def _serve_client(self, socket: PatientSocket, client: Client) -> None:
         async for frame in socket:
             if isinstance(frame.data, aiohttp.WebSocketError):
                 # Closed by aiohttp already, with the code for it.
@@ -176,7 +141,7 @@ class Sockets:
                 headers={hdrs.WWW_AUTHENTICATE: 'Token realm="gateway"'},
             )
         # Legacy gateways offer `token` alone, and a strict client wants it echoed.
-        socket = _Socket(SUBPROTOCOL, "token")
+        socket = _socket(SUBPROTOCOL, "token")
         await socket.prepare(request)
         extended = socket.ws_protocol == SUBPROTOCOL
 
@@ -208,14 +173,9 @@ class Sockets:
             async with asyncio.timeout(1.0):
                 await asyncio.gather(*closing, return_exceptions=True)
 
-    async def _close(self, socket: _Socket, code: int, reason: str) -> None:
+    async def _close(self, socket: PatientSocket, code: int, reason: str) -> None:
         with contextlib.suppress(OSError, RuntimeError):
             await socket.close(code=code, message=cut(reason))
 
     def _log(self, text: str, detail: object) -> None:
         self._refusals.warning(text, detail, now=asyncio.get_running_loop().time())
-
-
-def cut(reason: str) -> bytes:
-    """The bytes of a close reason, cut between characters."""
-    return reason.encode(errors="replace")[:CLOSE_REASON_MAX].decode(errors="ignore").encode()

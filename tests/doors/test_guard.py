@@ -3,7 +3,7 @@
 
 import pytest
 
-from pyaiot.web.guard import host_is_ours, origin_is_ours
+from pyaiot.doors.guard import host_is_ours, origin_is_ours
 
 NAMES = frozenset({"iot.example"})
 ORIGINS = frozenset({"https://page.example"})

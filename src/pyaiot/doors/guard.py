@@ -42,8 +42,13 @@ def guard(
     allowed_hosts: frozenset[str],
     allowed_origins: frozenset[str],
     refused: Callable[[web.Request], None],
+    *,
+    section: str,
 ) -> Middleware:
-    """The middleware that holds both. `refused` is called for each request that is turned away."""
+    """The middleware that holds both. `refused` is called for each request that is turned away.
+
+    `section` has the settings that name exceptions; whoever is refused is told.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -55,13 +60,14 @@ def guard(
         if not ours:
             refused(request)
             raise web.HTTPForbidden(
-                text="This name is not one of ours. Its owner can allow it: --allowed-host NAME\n"
+                text="This name is not one of ours. Its owner can allow it by the setting"
+                f" {section}.allowed_hosts.\n"
             )
         if not origin_is_ours(request.headers.get(hdrs.ORIGIN), host, allowed_origins):
             refused(request)
             raise web.HTTPForbidden(
-                text="Pages of other origins may not do this. The owner of this broker can allow"
-                " one: --allowed-origin URL\n"
+                text="Pages of other origins may not do this. The owner of this site can allow one"
+                f" by the setting {section}.allowed_origins.\n"
             )
         return await handler(request)
 

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An HTTP server on one TCP port: opened with one sentence or not at all, closed in time."""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from pyaiot.errors import OperatorError
+from pyaiot.limits import LimitedLog
+
+BACKLOG: Final = 1024
+"""Connections that the system holds until the server takes them."""
+CLOSE_LIMIT_S: Final = 0.5
+"""How long requests in flight may take when the server ends."""
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """A server that listens. `close` it, after telling whoever is connected."""
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+        self._runner = runner
+        self._server = server
+        self.host: str
+        self.port: int
+        self.host, self.port = server.sockets[0].getsockname()[:2]
+
+    @classmethod
+    async def open(
+        cls,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        who: str,
+        flag: str,
+        server_log: "ServerLog",
+    ) -> "Door":
+        """Listen. Raises `OperatorError`, in the words of `who` listens and `flag` of the port."""
+        _tell_seldom_of_exhaustion()
+        runner = web.AppRunner(
+            app, access_log=None, logger=server_log, shutdown_timeout=CLOSE_LIMIT_S
+        )
+        await runner.setup()
+        try:
+            return cls(runner, await _listen(runner, host, port))
+        except OSError as error:
+            await runner.cleanup()
+            if error.errno == errno.EADDRINUSE:
+                raise OperatorError(
+                    f"TCP port {port} is taken: end the other server, or choose another port with"
+                    f" {flag}."
+                ) from error
+            raise OperatorError(f"{who} cannot listen on {host} port {port}: {error}.") from error
+        except BaseException:
+            await runner.cleanup()
+            raise
+
+    @property
+    def url(self) -> str:
+        """The root, as this machine can reach it."""
+        # Every address: this machine's own is one of them.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+
+    def stop_listening(self) -> None:
+        """Take no more connections. Those that are open stay."""
+        self._server.close()
+
+    async def close(self) -> None:
+        """End the requests in flight, after `CLOSE_LIMIT_S` in the middle."""
+        self.stop_listening()
+        await self._runner.cleanup()
+
+
+class ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of aiohttp's server, without a traceback for each stranger's wrong bytes."""
+
+    def __init__(self, refused: Callable[[HttpProcessingError], None]) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"), {})
+        self._refused = refused
+
+    def log(self, level: int, msg: object, *args: object, **details: Any) -> None:
+        error = details.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            self._refused(error)
+        else:
+            super().log(level, msg, *args, **details)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address that a service listens on."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    """Listen with a backlog of `BACKLOG`. Raises `OSError`.
+
+    asyncio takes its `backlog` also for how often it calls accept in a row. Without a free file
+    descriptor each of these calls fails and sets a timer of its own, which do the same again: more
+    of them every second. So it calls once, and the system is told the backlog afterwards.
+    """
+    assert runner.server is not None  # noqa: S101 - the runner was set up
+    server = await asyncio.get_running_loop().create_server(runner.server, host, port, backlog=1)
+    for listening in server.sockets:
+        with socket.socket(fileno=os.dup(listening.fileno())) as same:
+            same.listen(BACKLOG)
+    return server
+
+
+def _tell_seldom_of_exhaustion() -> None:
+    """One line now and then when no connection can be taken, instead of a traceback each."""
+    limited = LimitedLog(log)
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        exhausted = isinstance(error, OSError) and error.errno in _EXHAUSTED
+        # Its next try meets a closed socket when the broker has ended meanwhile.
+        if exhausted or "_start_serving" in context["message"]:
+            limited.warning("a connection cannot be taken now: %s", error, now=loop.time())
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
