@@ -232,6 +232,35 @@ async def test_node_of_another_gateway_is_refused_and_stays_where_it_is(
     assert "rival: the broker refused: the node A belongs to the gateway test" in caplog.text
 
 
+async def test_node_that_roams_belongs_to_the_next_gateway_when_the_first_lets_go() -> None:
+    async with MemoryRoad() as road:
+        await road.start()
+        road.gateway.heard("A", COAP)
+        road.gateway.reading("A", "led", "0")
+        await road.settle()
+        roamed_to = road.new_gateway("next")
+        roamed_to.heard("A", {**COAP, "ip": "10.0.0.2"})
+        roamed_to.reading("A", "led", "1")
+        road.spawn(roamed_to.keep_linked(road.connect, Devices()))
+        for _ in range(4):
+            await asyncio.sleep(30.0)
+            roamed_to.heard("A", {})
+        assert road.watcher.nodes["A"] == {**COAP, "led": "0"}
+
+        road.gateway.left("A", "silent")
+        await asyncio.sleep(30.0)
+        roamed_to.heard("A", {})
+        await road.settle()
+        assert road.watcher.nodes == {"A": {**COAP, "ip": "10.0.0.2", "led": "1"}}
+        # From now on it is told of only when there is something to tell.
+        heard = len(road.watcher.heard)
+        await asyncio.sleep(30.0)
+        roamed_to.heard("A", {})
+        roamed_to.reading("A", "led", "0")
+        await road.watcher.until(lambda: road.watcher.nodes["A"]["led"] == "0")
+        assert len(road.watcher.heard) == heard + 1
+
+
 async def test_gateway_that_connects_anew_replaces_its_old_link(opened: Open) -> None:
     async with opened() as road:
         await road.start()

@@ -48,7 +48,7 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
     Joined(nodes=4, ts=TS),
     Command(id="7", uid=UID, resource="led", payload="1", timeout_s=2.0),
     Receipt(id="7", state="confirmed", detail="2.04 Changed", elapsed_ms=1.873),
-    Problem(detail=f"the node {UID} belongs to the gateway coap", uid=UID),
+    Problem(detail=f"the node {UID} belongs to the gateway coap", uid=UID, owner="coap"),
 )
 """One of each, in the order of the page."""
 

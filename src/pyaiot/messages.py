@@ -201,6 +201,8 @@ class Problem(_Message, frozen=True, kw_only=True, tag="error"):
     """For people: what was wrong, or not allowed."""
     uid: str = ""
     """The node that the refused message spoke of."""
+    owner: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """To a gateway: the one that has the node, if that is why. It may be claimed again later."""
 
 
 FromClient: TypeAlias = Join | Subscribe | Command

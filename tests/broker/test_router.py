@@ -124,7 +124,9 @@ def test_gateway_cannot_speak_for_a_node_of_another(message: FromGateway) -> Non
     say(it, Reading(uid="A", resource="t", data="true"))
     deliveries = say(it, message, THEIRS)
     assert deliveries == [
-        ToOneGateway(Problem(detail="the node A belongs to the gateway ours", uid="A"), THEIRS)
+        ToOneGateway(
+            Problem(detail="the node A belongs to the gateway ours", uid="A", owner="ours"), THEIRS
+        )
     ]
     assert it.refused == 1
     node = it.nodes.get("A")

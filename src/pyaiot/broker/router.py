@@ -67,6 +67,14 @@ class CloseGateway:
 Delivery: TypeAlias = ToAll | ToOneClient | ToOneGateway | CloseGateway
 
 
+class _Foreign(Refused):
+    """Another gateway has the node."""
+
+    def __init__(self, uid: str, owner: str) -> None:
+        super().__init__(f"the node {uid} belongs to the gateway {owner}")
+        self.owner = owner
+
+
 @dataclass(slots=True)
 class _Gateway:
     identity: str
@@ -157,7 +165,8 @@ class Router:
         except Refused as refusal:
             self.refused += 1
             uid = getattr(message, "uid", "")
-            return (ToOneGateway(Problem(detail=str(refusal), uid=uid), gateway),)
+            owner = refusal.owner if isinstance(refusal, _Foreign) else ""
+            return (ToOneGateway(Problem(detail=str(refusal), uid=uid, owner=owner), gateway),)
 
     def _reading(self, gateway: int, reading: Reading, now: float, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(reading.uid)
@@ -220,7 +229,7 @@ class Router:
 
     def _foreign(self, node: Node) -> Refused:
         owner = self._gateways[node.gateway].name
-        return Refused(f"the node {node.uid} belongs to the gateway {owner}")
+        return _Foreign(node.uid, owner)
 
     def _remove(self, uid: str, message: NodeLeft) -> ToAll:
         node = self.nodes.get(uid)

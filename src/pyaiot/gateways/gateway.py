@@ -168,10 +168,12 @@ class Gateway:
                 match message:
                     case Command():
                         self._start(message, device_side)
-                    case Problem(detail=detail):
+                    case Problem(detail=detail, uid=uid, owner=owner):
                         self._refusals.warning(
                             "%s: the broker refused: %s", self._hello.name, detail, now=self._now()
                         )
+                        if owner:
+                            self.nodes.claim_again(uid, now=self._now())
 
         link.send(self._hello)
         for event in self.nodes.everything():

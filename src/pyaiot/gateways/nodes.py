@@ -25,6 +25,8 @@ from pyaiot.messages import (
 
 RESOURCES_MAX: Final = 256
 """Resources of one node, without the gateway's own. One more is refused."""
+CLAIM_AGAIN_S: Final = 10.0
+"""How long after another gateway was found to have a node it is claimed again."""
 READINGS_PER_S: Final = 20.0
 READINGS_BURST: Final = 100.0
 """Readings of one node, sustained and at once. Those above are refused with `TooFast`."""
@@ -35,7 +37,7 @@ BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
 class Node:
     """A node as its gateway knows it."""
 
-    __slots__ = ("appeared", "bookkeeping", "heard_at", "rate", "readings", "uid")
+    __slots__ = ("appeared", "bookkeeping", "claim_at", "heard_at", "rate", "readings", "uid")
 
     def __init__(self, appeared: NodeAppeared, bookkeeping: dict[str, Reading], now: float) -> None:
         self.uid = appeared.uid
@@ -43,7 +45,22 @@ class Node:
         self.bookkeeping = bookkeeping
         self.readings: dict[str, Reading] = {}
         self.heard_at = now
+        self.claim_at: float | None = None
+        """When to tell all of it again, because another gateway had it."""
         self.rate = RateLimit(per_s=READINGS_PER_S, burst=READINGS_BURST, now=now)
+
+    def everything(self) -> Iterator[NodeEvent]:
+        yield self.appeared
+        yield from self.bookkeeping.values()
+        yield from self.readings.values()
+
+    def alive(self, events: list[NodeEvent], now: float) -> list[NodeEvent]:
+        """What to tell with a sign of life: what is new, or all of it when it is time for that."""
+        self.heard_at = now
+        if self.claim_at is None or now < self.claim_at:
+            return events
+        self.claim_at = None
+        return list(self.everything())
 
 
 class Nodes:
@@ -80,7 +97,6 @@ class Nodes:
             node = Node(NodeAppeared(uid=uid, ts=ts), {}, now)
             self._by_uid[uid] = node
             events.append(node.appeared)
-        node.heard_at = now
         self._by_uid.move_to_end(uid)
         for resource, text in bookkeeping.items():
             known = node.bookkeeping.get(resource)
@@ -88,7 +104,7 @@ class Nodes:
                 reading = Reading(uid=uid, resource=resource, data=text, ts=ts)
                 node.bookkeeping[resource] = reading
                 events.append(reading)
-        return events
+        return node.alive(events, now)
 
     def take_turn(self, uid: str, *, now: float) -> None:
         """Count a reading that the node sends on its own. Raises `TooFast`, `KeyError`."""
@@ -116,9 +132,8 @@ class Nodes:
             raise Refused(f"a node has at most {RESOURCES_MAX} resources")
         reading = Reading.received(uid, resource, data, ts)
         node.readings[resource] = reading
-        node.heard_at = now
         self._by_uid.move_to_end(uid)
-        return [reading]
+        return node.alive([reading], now)
 
     def reset(self, uid: str, *, ts: float) -> list[NodeEvent]:
         """The node rebooted: its values are forgotten, what the gateway knows is told anew."""
@@ -153,6 +168,13 @@ class Nodes:
     def everything(self) -> Iterator[NodeEvent]:
         """What a broker must hear that knows nothing."""
         for node in self._by_uid.values():
-            yield node.appeared
-            yield from node.bookkeeping.values()
-            yield from node.readings.values()
+            yield from node.everything()
+
+    def claim_again(self, uid: str, *, now: float) -> None:
+        """Another gateway has this node: tell all of it with a sign of life, some time later.
+
+        Nodes roam: the other one lets go of it when it hears nothing of it any more.
+        """
+        node = self._by_uid.get(uid)
+        if node is not None and node.claim_at is None:
+            node.claim_at = now + CLAIM_AGAIN_S
