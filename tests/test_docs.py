@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the documents say is so: links, tables, generated pages, examples and names."""
 
-import ast
-import importlib
 import json
 import re
 import struct
@@ -17,29 +15,19 @@ from pyaiot import config, messages
 from pyaiot.broker.broker import Broker
 from pyaiot.web.app import WebApp
 from pyaiot.web.login import Login
-from scripts.reference import asyncapi
+from scripts.reference import asyncapi, limits
 from scripts.reference.__main__ import FOLDER, PAGES
 from scripts.reference.commands import commands
 from scripts.reference.messages import DIRECTIONS, structs, wire_type
 from tests.documents import ROOT, Block, documents, headings, prose, slug
 from tests.test_imports import MAY_IMPORT, PURE
 
-SOURCE = ROOT / "src" / "pyaiot"
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
 
 OURS = [path for path in documents() if path.name not in {"CONTRIBUTING.md", "SECURITY.md"}]
 """The documents that are for users."""
-
-NOT_LIMITS = {
-    "broker.client.CLOSE_POLICY": "a code of RFC 6455",
-    "broker.client.CLOSE_SLOW": "a code of RFC 6455",
-    "cli.EXIT_OPERATOR": "an exit code",
-    "gateways.coap.gateway.COAP_PORT": "a port of RFC 7252",
-    "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
-}
-"""Public numbers that are no limits."""
-OTHER_LIMITS = ("devices.", "protocols.coap_numbers.")
-"""Modules whose numbers are those of a small board and of RFC 7252."""
+WRITTEN = [path for path in OURS if path.parent != FOLDER or path.name not in PAGES]
+"""Those that no script wrote."""
 
 
 def relative(path: Path) -> str:
@@ -82,7 +70,7 @@ def test_every_page_is_in_the_index() -> None:
     assert {relative(page) for page in pages - linked} == set()
 
 
-@pytest.mark.parametrize("path", OURS, ids=relative)
+@pytest.mark.parametrize("path", WRITTEN, ids=relative)
 def test_words_are_for_readers(path: Path) -> None:
     # Written in parts: this file is searched for some of them too.
     banned = re.compile("|".join((r"\bsess" + "ions?\\b", r"\bhelp" + "ers?\\b", "/wo" + r"rk\b")))
@@ -90,12 +78,11 @@ def test_words_are_for_readers(path: Path) -> None:
     assert banned.findall(text.lower()) == []
 
 
-@pytest.mark.parametrize("path", OURS, ids=relative)
+@pytest.mark.parametrize("path", WRITTEN, ids=relative)
 def test_lines_are_short(path: Path) -> None:
+    free = re.compile(r"\s*(\||!\[)")  # a row of a table and a picture are one line
     lines = path.read_text("utf-8").splitlines()
-    if path.parent != FOLDER or path.name in {"coap.md", "doors.md"}:
-        free = re.compile(r"\s*(\||!\[)")  # a row of a table and a picture are one line
-        assert [line for line in lines if len(line) > 100 and not free.match(line)] == []
+    assert [line for line in lines if len(line) > 100 and not free.match(line)] == []
 
 
 def test_the_picture_of_the_page_is_wide_and_light() -> None:
@@ -184,56 +171,18 @@ def test_table_of_imports_is_the_one_that_is_tested() -> None:
     assert set(re.findall(r"`(\w+)`", sentence.partition("touch")[0])) == PURE
 
 
-def numbers() -> dict[str, float]:
-    """Each public `NAME: Final = <number>` of a module or class, by its dotted name."""
-    found = {}
-    for path in sorted(SOURCE.rglob("*.py")):
-        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
-        tree = ast.parse(path.read_text("utf-8"))
-        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-        for prefix, body in [("", tree.body), *((f"{node.name}.", node.body) for node in classes)]:
-            for node in body:
-                if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-                    continue
-                constant = node.target.id
-                if constant.startswith("_") or not ast.unparse(node.annotation).startswith("Final"):
-                    continue
-                owner: Any = importlib.import_module(f"pyaiot.{name}")
-                value = getattr(getattr(owner, prefix[:-1]) if prefix else owner, constant)
-                if isinstance(value, int | float):
-                    found[f"{name}.{prefix}{constant}"] = value
-    return found
-
-
-def shown(name: str, value: float) -> str:
-    """A limit as people write it, with the unit that its name ends in."""
-    last = name.rpartition(".")[2]
-    if last.endswith("_PER_S"):
-        return f"{value:.3g} /s"
-    if last.endswith("_S"):
-        return f"{value:,g} s"
-    if re.search("SIZE|BYTES|COST|BUFFER", last):
-        for unit, size in (("MiB", 2**20), ("KiB", 2**10)):
-            if value % size == 0:
-                return f"{int(value) // size:,} {unit}"
-        return f"{int(value):,} bytes"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
-
-
-def test_table_of_limits_is_the_one_of_the_code() -> None:
-    limits = {
-        name: shown(name, value)
-        for name, value in numbers().items()
-        if name not in NOT_LIMITS and not name.startswith(OTHER_LIMITS)
-    }
-    rows = table_rows(ARCHITECTURE, "## Limits")
+def test_limits_in_the_architecture_are_those_of_the_code() -> None:
+    known = {limit.name: limit.shown for limit in limits.limits()}
+    rows = [row for row in table_rows(ARCHITECTURE, "## Limits") if len(row) == 3]
     written = {name.strip("`"): value for name, value, _ in rows}
-    assert len(written) == len(rows)
-    assert written == limits
+    assert len(written) == len(rows) > 20
+    assert written == {name: known.get(name) for name in written}
 
 
 def test_no_exception_outlives_its_constant() -> None:
-    assert set(NOT_LIMITS) <= set(numbers())
+    known = {limit.name for limit in limits.numbers()}
+    assert set(limits.NOT_LIMITS) <= known
+    assert set(limits.TEXTS) <= known
 
 
 def test_every_receipt_and_reason_is_understood() -> None:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""docs/reference/limits.md, from the constants of the modules and the texts below them."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from scripts.reference.describe import table
+
+SOURCE: Final = Path(__file__).parents[2] / "src" / "pyaiot"
+
+NOT_LIMITS: Final = {
+    "broker.client.CLOSE_POLICY": "a code of RFC 6455",
+    "broker.client.CLOSE_SLOW": "a code of RFC 6455",
+    "cli.EXIT_OPERATOR": "an exit code",
+    "gateways.coap.gateway.COAP_PORT": "a port of RFC 7252",
+    "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
+}
+"""Public numbers that are no limits."""
+OTHER_LIMITS: Final = ("devices.", "protocols.coap_numbers.")
+"""Modules whose numbers are those of a small board and of RFC 7252."""
+
+TEXTS: Final = {
+    "broker.keys.SECRET_LENGTH": "Characters of the secret in a new key file.",
+    "broker.keys.TOKEN_AGE_MAX_S": "Age of a gateway's token. An older one is answered 401.",
+    "gateways.coap.endpoint.DATAGRAM_BYTES_MAX": "One datagram. UDP has no larger ones.",
+    "gateways.coap.gateway.PING_LIMIT_S": "How long the gateway may take to answer its own ping."
+    " Then `/readyz` says so.",
+    "gateways.coap.gateway.READ_BACK_S": "How long a node may take to tell a value after a write."
+    " Then it stays as it was.",
+    "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
+    "limits.LimitedLog.DETAIL_LENGTH_MAX": "Characters of a stranger's words in a log line.",
+    "limits.LimitedLog.LINES_BURST": "Log lines that strangers cause at once.",
+    "limits.LimitedLog.LINES_PER_S": "The same, sustained. The others are counted.",
+    "messages.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are refused.",
+    "services.DEMO_PATIENCE_S": "How long the demo waits for its first node. Then it says so.",
+    "web.login.SESSION_LIFE_S": "How long the link, once opened, lets that browser in.",
+}
+"""What constants mean that have no text of their own."""
+
+INTRODUCTION: Final = """\
+# Limits
+
+<!-- Written by scripts/generate-docs from the constants below src/pyaiot. -->
+
+Every number at which something happens, with its name in the code. Those that an operator may
+change are [settings](settings.md). The simulated board has the small memory of a real one; its
+limits stand in its module. What RFC 7252 fixes stands in `protocols/coap_numbers.py`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A constant: its dotted name below `pyaiot`, its value, and what happens there."""
+
+    name: str
+    value: float
+    text: str
+
+    @property
+    def module(self) -> str:
+        return re.sub(r"(\.[A-Z]\w*)+$", "", self.name)
+
+    @property
+    def shown(self) -> str:
+        """The value as people write it, with the unit that its name ends in."""
+        last = self.name.rpartition(".")[2]
+        if last.endswith("_PER_S"):
+            return f"{self.value:.3g} /s"
+        if last.endswith("_S"):
+            return f"{self.value:,g} s"
+        if re.search("SIZE|BYTES|COST|BUFFER", last):
+            for unit, size in (("MiB", 2**20), ("KiB", 2**10)):
+                if self.value % size == 0:
+                    return f"{int(self.value) // size:,} {unit}"
+            return f"{int(self.value):,} bytes"
+        return f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:,g}"
+
+
+def page() -> str:
+    """The text of the page. Raises `LookupError` for a limit that says nothing."""
+    parts = [INTRODUCTION]
+    for module, group in groupby(limits(), key=lambda limit: limit.module):
+        rows = []
+        for limit in group:
+            if not limit.text:
+                raise LookupError(f"{limit.name} has no docstring: say what happens there")
+            rows.append((f"`{limit.name.removeprefix(module + '.')}`", limit.shown, limit.text))
+        parts.append(f"## `{module}`\n\n" + table(("limit", "value", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def limits() -> Iterator[Limit]:
+    """Every limit, by module."""
+    for limit in numbers():
+        if limit.name not in NOT_LIMITS and not limit.name.startswith(OTHER_LIMITS):
+            yield limit
+
+
+def numbers() -> Iterator[Limit]:
+    """Each public `NAME: Final = <number>` of a module or of a class in one."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        tree = ast.parse(path.read_text("utf-8"))
+        yield from _numbers(name, "", tree.body)
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                yield from _numbers(name, node.name, node.body)
+
+
+def _numbers(module: str, class_: str, body: list[ast.stmt]) -> Iterator[Limit]:
+    for index, node in enumerate(body):
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=constant), annotation=kind, value=value) if (
+                ast.unparse(kind).startswith("Final")
+                and isinstance(value, ast.Constant | ast.BinOp)
+                and not constant.startswith("_")
+            ):
+                owner: Any = importlib.import_module(f"pyaiot.{module}")
+                number = getattr(getattr(owner, class_) if class_ else owner, constant)
+                if isinstance(number, int | float):
+                    name = ".".join(filter(None, (module, class_, constant)))
+                    text = _text(constant, body[index + 1 :]) or TEXTS.get(name, "")
+                    yield Limit(name, number, text)
+
+
+def _text(constant: str, following: list[ast.stmt]) -> str:
+    """The text below a constant. Those of one word, as `X_PER_S` and `X_BURST`, share one."""
+    for node in following:
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                return " ".join(text.split())
+            case ast.AnnAssign(target=ast.Name(id=other)) if (
+                other.partition("_")[0] == constant.partition("_")[0]
+            ):
+                continue
+        return ""
+    return ""
