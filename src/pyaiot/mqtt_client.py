@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A client of an MQTT broker that comes back by itself, with its subscriptions.
+
+gmqtt reads and writes the packets. When to connect, with which version, and what is said of it is
+decided here: gmqtt's own reconnecting waits for ever for brokers that close instead of answering.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gmqtt
+from gmqtt.mqtt.constants import MQTTv50, MQTTv311
+
+from pyaiot.errors import LinkLost, OperatorError
+
+CONNECT_LIMIT_S: Final = 4.0
+"""A broker that did not let us in and take the subscriptions for so long is tried again."""
+RETRY_S: Final = 1.0
+"""Pause between two attempts: with the limit above, a broker is found again within 10 s."""
+KEEP_ALIVE_S: Final = 10
+"""MQTT's keep-alive; a broker that says nothing for twice as long has lost us."""
+PACKET_SIZE_MAX: Final = 256 * 1024
+"""Bytes of a packet, told to brokers of MQTT 5. Others have a limit of their own."""
+SESSION_S: Final = 60
+"""Seconds that a broker of MQTT 5 keeps for us what was sent with QoS 1 while we were away."""
+BACKLOG_MAX: Final = 1024 * 1024
+"""Bytes that wait for the broker to take them. With more, nothing further is published."""
+_UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
+"""CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
+
+log = logging.getLogger(__name__)
+_gmqtt_log = logging.getLogger("gmqtt")
+# It logs what peers sent, unlimited, and every loss again. What matters is said here.
+_gmqtt_log.setLevel(logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class MqttServer:
+    """Where the MQTT broker is, and how to speak to it."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: Callable[[], str] | None = None
+    """Asked at each attempt, so that a mended file counts. May raise `OperatorError`."""
+    tls: ssl.SSLContext | None = None
+    version: int | None = None
+    """5 or 4 (which is MQTT 3.1.1); None tries 5 first."""
+
+
+class MqttClient:
+    """One client id, one broker, the same subscriptions after each reconnect."""
+
+    def __init__(
+        self,
+        server: MqttServer,
+        *,
+        name: str,
+        subscriptions: Sequence[str],
+        received: Callable[[str, bytes], None],
+        connected: Callable[[], None],
+    ) -> None:
+        """`received` gets topic and payload; `connected` is called when all subscriptions hold.
+
+        `name` stands in the log. Neither callback may raise.
+        """
+        self.client_id = f"pyaiot{secrets.token_hex(8)}"
+        """Of this process alone. At most 23 letters and digits go through everywhere."""
+        self._server = server
+        self._name = name
+        self._echo_topic = f"gateway/{self.client_id}/echo"
+        self._subscriptions = (*subscriptions, self._echo_topic)
+        self._received = received
+        self._connected = connected
+        self._version = server.version or MQTTv50
+        self._client: _Client | None = None
+        self._echoes: dict[bytes, asyncio.Future[None]] = {}
+
+    @property
+    def connected(self) -> bool:
+        return self._client is not None
+
+    async def run(self) -> None:
+        """Connect, again and again, until cancelled."""
+        reported = ""
+        while True:
+            try:
+                await self._one_connection(lost=reported != "")
+                continue  # with the other version
+            except (LinkLost, OperatorError) as error:
+                if self._client is not None:
+                    reported = ""
+                # Said once for each reason, however often it is tried.
+                if str(error) != reported:
+                    reported = str(error)
+                    log.warning("%s: no MQTT broker: %s; trying again", self._name, error)
+            finally:
+                self._client = None
+            await asyncio.sleep(RETRY_S)
+
+    def publish(self, topic: str, payload: bytes | str) -> bool:
+        """Send with QoS 0, or return False: no broker, or it takes nothing."""
+        client = self._client
+        if client is None or not client.is_open or client.waiting_bytes > BACKLOG_MAX:
+            return False
+        client.publish(topic, payload, qos=0)
+        return True
+
+    async def answers(self, limit_s: float) -> bool:
+        """A round trip: whether the broker brings us what we publish."""
+        word = secrets.token_hex(8).encode()
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._echoes[word] = arrived
+        try:
+            if not self.publish(self._echo_topic, word):
+                return False
+            async with asyncio.timeout(limit_s):
+                await arrived
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            del self._echoes[word]
+
+    async def _one_connection(self, *, lost: bool) -> None:
+        """Returns if the other version of MQTT is to be tried at once.
+
+        Raises `LinkLost` in the end, `OperatorError` for a password that cannot be read.
+        """
+        client = _Client(self.client_id, self._version, self._message)
+        try:
+            try:
+                async with asyncio.timeout(CONNECT_LIMIT_S):
+                    await client.open(self._server, self._subscriptions)
+            except TimeoutError as error:
+                raise LinkLost("it does not answer") from error
+            except (OSError, ValueError) as error:
+                raise LinkLost(_reason(error)) from error
+            except _VersionRefused as error:
+                if self._server.version is not None:
+                    raise LinkLost("it speaks another version of MQTT") from error
+                # A broker of MQTT 3.1.1 may answer, or close: then 5 has its turn again later.
+                self._version = MQTTv311 if self._version == MQTTv50 else MQTTv50
+                if not error.certain and self._version == MQTTv50:
+                    raise LinkLost("it closes the connection") from error
+                return
+            self._client = client
+            log.log(
+                logging.WARNING if lost else logging.INFO,
+                "%s: connected to the MQTT broker at %s port %d",
+                self._name,
+                self._server.host,
+                self._server.port,
+            )
+            self._connected()
+            await client.ended.wait()
+            raise LinkLost("the connection ended")
+        finally:
+            await client.close()
+
+    def _message(self, topic: str, payload: bytes) -> None:
+        if topic != self._echo_topic:
+            self._received(topic, payload)
+        elif (arrived := self._echoes.get(payload)) is not None and not arrived.done():
+            arrived.set_result(None)
+
+
+class _VersionRefused(Exception):
+    """The broker does not speak this version. `certain`: it said so."""
+
+    def __init__(self, *, certain: bool) -> None:
+        super().__init__("version refused")
+        self.certain = certain
+
+
+class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
+    """One connection of gmqtt, which never makes another by itself."""
+
+    def __init__(self, client_id: str, version: int, message: Callable[[str, bytes], None]) -> None:
+        properties: dict[str, Any] = {}
+        if version == MQTTv50:
+            properties = {
+                "maximum_packet_size": PACKET_SIZE_MAX,
+                "session_expiry_interval": SESSION_S,
+            }
+        super().__init__(
+            client_id,
+            # With 3.1.1 the session of a client id that never comes back would stay for ever.
+            clean_session=version != MQTTv50,
+            logger=_gmqtt_log,
+            **properties,
+        )
+        self.ended = asyncio.Event()
+        self._version = version
+        self._message = message
+        self._subscribed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.on_message = _on_message
+        self.on_subscribe = _on_subscribe
+        self.on_disconnect = _on_disconnect
+
+    async def reconnect(self, delay: bool = False) -> None:  # noqa: ARG002
+        """What gmqtt does when the connection ended or was refused: here, it says so."""
+        self.ended.set()
+
+    @property
+    def is_open(self) -> bool:
+        return not self.ended.is_set() and not self._connection.is_closing()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the system did not take yet."""
+        size: int = self._connection._transport.get_write_buffer_size()
+        return size
+
+    async def open(self, server: MqttServer, subscriptions: Sequence[str]) -> None:
+        """Connect and subscribe. Raises `OSError`, `LinkLost`, `_VersionRefused`."""
+        if server.user:
+            password = server.password() if server.password is not None else None
+            self.set_auth_credentials(server.user, password)
+        connecting = asyncio.ensure_future(self._connect(server))
+        await self._unless_ended(connecting)
+        transport = self._connection._transport
+        plain = transport.get_extra_info("socket")
+        if plain is not None and plain.family != getattr(socket, "AF_UNIX", None):
+            # A command is a small packet: it must not wait for the acknowledgement of another.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        qos = 1 if self._version == MQTTv50 else 0
+        self.subscribe([gmqtt.Subscription(topic, qos=qos) for topic in subscriptions])
+        if not await self._unless_ended(self._subscribed):
+            raise LinkLost("it refuses a subscription")
+
+    async def _connect(self, server: MqttServer) -> None:
+        try:
+            await self.connect(
+                server.host,
+                server.port,
+                ssl=server.tls or False,
+                keepalive=KEEP_ALIVE_S,
+                version=self._version,
+            )
+        except gmqtt.MQTTConnectError as error:
+            if error._code in _UNACCEPTABLE_VERSION:
+                raise _VersionRefused(certain=True) from error
+            raise LinkLost(f"it refuses us: {error.message}") from error
+
+    async def _unless_ended(self, work: asyncio.Future[Any]) -> Any:
+        """The result of `work`, unless the broker ends the connection before."""
+        ended = asyncio.ensure_future(self.ended.wait())
+        try:
+            await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            if work is self._subscribed:
+                raise LinkLost("it closes the connection")
+            # Without an answer to CONNECT, perhaps for its version.
+            certain = self._connection_state.protocol_version != self._version
+            raise _VersionRefused(certain=certain)
+        finally:
+            ended.cancel()
+            if not work.done():
+                work.cancel()
+            await asyncio.wait({work, ended})
+
+    async def close(self) -> None:
+        """Say goodbye if there is somebody, and let go of the socket at once."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._is_active = False
+        with contextlib.suppress(OSError, RuntimeError):
+            if not connection.is_closing():
+                connection.send_disconnect()
+        connection._keep_connection_callback.cancel()
+        connection._transport.close()
+
+
+def _on_message(
+    client: _Client, topic: str | bytes, payload: bytes, _qos: int, _properties: object
+) -> int:
+    # gmqtt gives bytes where a topic is not UTF-8: no broker should let that through.
+    if isinstance(topic, str):
+        client._message(topic, payload)
+    return 0
+
+
+def _on_subscribe(client: _Client, _mid: int, granted: Sequence[int], _properties: object) -> None:
+    if not client._subscribed.done():
+        client._subscribed.set_result(all(qos < 0x80 for qos in granted))
+
+
+def _on_disconnect(client: _Client, _packet: object) -> None:
+    client.ended.set()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    return str(error) or type(error).__name__

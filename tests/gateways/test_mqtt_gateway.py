@@ -1,0 +1,438 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The MQTT gateway at brokers of others, with a foreign device."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from paho.mqtt.enums import CallbackAPIVersion
+
+from pyaiot import mqtt_client
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.gateway import Gateway, GatewayLink
+from pyaiot.gateways.mqtt.gateway import MqttGateway
+from pyaiot.gateways.nodes import Nodes
+from pyaiot.links import MemoryLink
+from pyaiot.messages import Command, FromGateway, NodeAppeared, NodeLeft, Reading, Receipt
+from pyaiot.mqtt_client import MqttServer
+from tests.gateways.mqtt_servers import Server, server
+
+pytestmark = pytest.mark.sockets
+
+RECOVERY_LIMIT_S = 10.0
+KINDS = ("nats", "mosquitto")
+
+
+@dataclass
+class World:
+    """A gateway and what its broker heard."""
+
+    mqtt: MqttGateway
+    link: MemoryLink[FromGateway, Any]
+    heard: list[FromGateway]
+
+    async def until(self, good: Callable[[], object], limit_s: float = 5.0) -> None:
+        async with asyncio.timeout(limit_s):
+            while not good():  # noqa: ASYNC110 - what is waited for happens in other processes
+                await asyncio.sleep(0.005)
+
+    def value(self, uid: str, resource: str) -> object:
+        """The latest reading, or None."""
+        return next(
+            (
+                said.data
+                for said in reversed(self.heard)
+                if isinstance(said, Reading) and (said.uid, said.resource) == (uid, resource)
+            ),
+            None,
+        )
+
+    def uids(self) -> list[str]:
+        return [said.uid for said in self.heard if isinstance(said, NodeAppeared)]
+
+    def receipt(self, command: str) -> Receipt | None:
+        return next(
+            (said for said in self.heard if isinstance(said, Receipt) and said.id == command), None
+        )
+
+    async def command(self, uid: str, resource: str, payload: str, timeout_s: float = 5) -> Receipt:
+        name = f"c{len(self.heard)}"
+        self.link.send(
+            Command(id=name, uid=uid, resource=resource, payload=payload, timeout_s=timeout_s)
+        )
+        await self.until(lambda: self.receipt(name))
+        receipt = self.receipt(name)
+        assert receipt is not None
+        return receipt
+
+
+@contextlib.asynccontextmanager
+async def world(at: MqttServer, *, connected: bool = True, **limits: Any) -> AsyncIterator[World]:
+    nodes = Nodes(
+        silence_limit_s=limits.get("silence_limit_s", 120.0), nodes_max=limits.get("nodes_max", 100)
+    )
+    loop = asyncio.get_running_loop()
+    gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=time.time)
+    gateway_end, broker_end = MemoryLink.pair()
+    heard: list[FromGateway] = []
+
+    async def connect() -> GatewayLink:
+        return gateway_end
+
+    mqtt = MqttGateway(gateway, at)
+    tasks = [
+        asyncio.ensure_future(mqtt.run(connect)),
+        asyncio.ensure_future(broker_end.run(heard.extend)),
+    ]
+    here = World(mqtt, broker_end, heard)
+    try:
+        if connected:
+            await here.until(lambda: mqtt.connected and gateway.linked, RECOVERY_LIMIT_S)
+        yield here
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Device:
+    """A device of paho that behaves as deployed ones do. Its thread is paho's own."""
+
+    def __init__(self, port: int, uid: str, values: dict[str, object], **options: Any) -> None:
+        self.uid = uid
+        self.values = values
+        self.asked: list[str] = []
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"device-{uid}",
+            protocol=options.get("protocol", paho.MQTTv311),
+        )
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = self._connected
+        self.client.on_message = self._message
+        self.client.connect("127.0.0.1", port, keepalive=10)
+        self.client.loop_start()
+
+    def _connected(self, *_: Any) -> None:
+        self.client.subscribe([("gateway/check", 0), (f"gateway/{self.uid}/#", 0)])
+        self.say("check", {"id": self.uid})
+
+    def _message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        self.asked.append(message.topic)
+        words = message.topic.split("/")
+        match words[1:]:
+            case ["check"]:
+                self.say("check", {"id": self.uid})
+            case [_, "discover"]:
+                if message.payload == b"resources":
+                    self.say(f"{self.uid}/resources", list(self.values))
+                else:
+                    for resource in self.values:
+                        self.tell(resource)
+            case [_, resource, "set"]:
+                if resource in self.values:
+                    self.values[resource] = message.payload.decode()
+                    self.tell(resource)
+
+    def tell(self, resource: str) -> None:
+        self.say(f"{self.uid}/{resource}", {"value": self.values[resource]})
+
+    def say(self, topic: str, value: object) -> None:
+        self.client.publish(f"node/{topic}", json.dumps(value), qos=1)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@contextlib.asynccontextmanager
+async def device(port: int, uid: str, **options: Any) -> AsyncIterator[Device]:
+    made = Device(port, uid, {"led": "0", "temperature": "23.5°C"}, **options)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def mqtt_server(kind: str, tmp_path: Path) -> Any:
+    with server(kind, tmp_path) as running:
+        running.start()
+        yield running
+
+
+def at(running: Server) -> MqttServer:
+    return MqttServer("127.0.0.1", running.port)
+
+
+async def test_a_foreign_device_appears_with_its_values_and_is_commanded(
+    mqtt_server: Server,
+) -> None:
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "fipy-1") as board:
+        await here.until(lambda: here.value("fipy-1", "temperature"))
+        assert here.value("fipy-1", "protocol") == "MQTT"
+        assert here.value("fipy-1", "id") == "fipy-1"
+        receipt = await here.command("fipy-1", "led", "1")
+        assert receipt.state == "confirmed", receipt
+        assert here.value("fipy-1", "led") == "1"
+        assert board.asked[-1] == "gateway/fipy-1/led/set"
+        assert await here.mqtt.answers()
+        silent = await here.command("fipy-1", "nothing", "1", timeout_s=0.2)
+        assert silent.state == "sent", silent
+        assert here.uids() == ["fipy-1"]
+
+
+async def test_commands_are_not_held_back_by_the_system(mqtt_server: Server) -> None:
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a"):
+        await here.until(lambda: here.value("a", "led"))
+        connection = here.mqtt._client._client
+        assert connection is not None
+        plain = connection._connection._transport.get_extra_info("socket")
+        assert plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_value_before_any_check_is_kept(mqtt_server: Server) -> None:
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "b") as board:
+        await here.until(lambda: here.value("b", "led"))
+        # One that never says who it is, but speaks on a topic of its own.
+        board.say("quiet/humidity", {"value": "40.82%"})
+        await here.until(lambda: here.value("quiet", "humidity") == "40.82%")
+
+
+async def test_hostile_ids_reach_no_topic_and_harm_nobody(mqtt_server: Server) -> None:
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "good") as board:
+        await here.until(lambda: here.value("good", "led"))
+        connection = here.mqtt._client._client
+        hostile = ["#", "+", "a/b", "../x", "", "a b", "x\0y", "x\n", "x" * 65, "x" * 5000]
+        hostile += ["alive", "all"]
+        for uid in hostile:
+            board.say("check", {"id": uid})
+        checks: list[object] = [7, None, [], {"id": 7}, {"id": None}, {}]
+        for payload in checks:
+            board.say("check", payload)
+        wrong: list[object] = [7, [], {"id": 7}, {"valu": 1}, {"value": "x" * 70_000}]
+        for payload in wrong:
+            board.say("good/text", payload)
+        board.say("good/protocol", {"value": "forged"})
+        board.say("good/resources", ["a/b"])
+        board.client.publish("node/good/text", b"\xff\xfe")
+        board.client.publish("node/good/text", b'{"value":' + b"[" * 3000)
+        board.client.publish("gateway/check", b"")
+        board.values["led"] = "last"
+        board.tell("led")
+        await here.until(lambda: here.value("good", "led") == "last")
+        assert here.mqtt.refused >= len(hostile) + len(checks) + len(wrong) + 4
+        assert here.mqtt._client._client is connection
+        assert set(here.uids()) == {"good"}
+        assert here.value("good", "protocol") == "MQTT"
+        assert here.value("good", "text") is None
+        for resource in ("a/b", "#", "a b", "+"):
+            receipt = await here.command("good", resource, "1")
+            assert receipt.state == "refused", receipt
+        assert (await here.command("good", "led", "1")).state == "confirmed"
+
+
+async def test_too_many_readings_of_a_node_are_dropped_and_counted(mqtt_server: Server) -> None:
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a") as board:
+        await here.until(lambda: here.value("a", "led"))
+        for number in range(300):
+            board.say("a/text", {"value": number})
+        await here.until(lambda: here.mqtt.refused >= 150)
+        assert here.mqtt.connected
+
+
+async def test_a_broker_that_restarts_is_found_again_with_subscriptions_and_values(
+    mqtt_server: Server,
+) -> None:
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a") as board:
+        await here.until(lambda: here.value("a", "led"))
+        mqtt_server.kill()
+        await here.until(lambda: not here.mqtt.connected)
+        assert not await here.mqtt.answers()
+        assert (await here.command("a", "led", "1")).state == "unreachable"
+        board.values["temperature"] = "7.0°C"
+        started_at = time.monotonic()
+        mqtt_server.start()
+        await here.until(lambda: here.value("a", "temperature") == "7.0°C", RECOVERY_LIMIT_S)
+        assert time.monotonic() - started_at < RECOVERY_LIMIT_S
+        assert (await here.command("a", "led", "1")).state == "confirmed"
+        assert here.uids() == ["a"]
+
+
+async def test_a_broker_that_starts_later_is_found(kind: str, tmp_path: Path) -> None:
+    with server(kind, tmp_path) as later:
+        async with world(at(later), connected=False) as here:
+            assert not await here.mqtt.answers()
+            later.start()
+            await here.until(lambda: here.mqtt.connected, RECOVERY_LIMIT_S)
+            assert await here.mqtt.answers()
+
+
+@contextlib.asynccontextmanager
+async def stub(*, closes: bool) -> AsyncIterator[tuple[int, list[int]]]:
+    """A broker that answers nothing: its port, and the protocol level of each CONNECT."""
+    levels: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        levels.append((await reader.readexactly(9))[8])
+        if not closes:
+            await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1], levels
+    finally:
+        listener.close()
+        await asyncio.sleep(0)
+
+
+async def test_a_broker_that_closes_instead_of_answering_is_asked_with_both_versions() -> None:
+    async with (
+        stub(closes=True) as (port, levels),
+        world(MqttServer("127.0.0.1", port), connected=False) as here,
+    ):
+        await here.until(lambda: levels == [5, 4])
+        assert not here.mqtt.connected
+
+
+async def test_a_broker_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt_client, "CONNECT_LIMIT_S", 0.1)
+    monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
+    async with (
+        stub(closes=False) as (port, levels),
+        world(MqttServer("127.0.0.1", port), connected=False) as here,
+    ):
+        await here.until(lambda: len(levels) >= 2)
+        assert not here.mqtt.connected
+
+
+async def test_a_silent_node_is_lost(mqtt_server: Server) -> None:
+    async with (
+        world(at(mqtt_server), silence_limit_s=0.3) as here,
+        device(mqtt_server.port, "a"),
+    ):
+        await here.until(lambda: any(isinstance(said, NodeLeft) for said in here.heard))
+        assert here.mqtt._awaited == {}
+
+
+async def test_more_nodes_than_the_limit_are_refused(mqtt_server: Server) -> None:
+    async with world(at(mqtt_server), nodes_max=1) as here, device(mqtt_server.port, "a") as board:
+        await here.until(lambda: here.value("a", "led"))
+        board.say("check", {"id": "second"})
+        await here.until(lambda: here.mqtt.refused == 1)
+        assert here.uids() == ["a"]
+        assert set(here.mqtt._awaited) == {"a"}
+
+
+async def test_two_gateways_share_no_client_id(mqtt_server: Server) -> None:
+    async with (
+        world(at(mqtt_server)) as one,
+        world(at(mqtt_server)) as other,
+        device(mqtt_server.port, "a"),
+    ):
+        await one.until(lambda: one.value("a", "led"))
+        await other.until(lambda: other.value("a", "led"))
+        assert one.mqtt._client.client_id != other.mqtt._client.client_id
+        assert await one.mqtt.answers()
+        assert await other.mqtt.answers()
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    """mosquitto's file with the user `us`, whose password is `right`."""
+    program = shutil.which("mosquitto_passwd")
+    if program is None:
+        pytest.skip("mosquitto_passwd is not here (apt install mosquitto)")
+    path = tmp_path / "users"
+    subprocess.run([program, "-b", "-c", path, "us", "right"], check=True)
+    return path
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate of this machine's loopback that signed itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
+
+
+async def test_user_and_password_are_asked_at_each_attempt(
+    users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
+    answers: Iterator[str | OperatorError] = iter(
+        ["wrong", OperatorError("The password file cannot be read.")]
+    )
+
+    def password() -> str:
+        answer = next(answers, "right")
+        if isinstance(answer, OperatorError):
+            raise answer
+        return answer
+
+    more = ("allow_anonymous false", f"password_file {users}", "user root")
+    with server("mosquitto", tmp_path, *more) as locked:
+        locked.start()
+        async with world(replace(at(locked), user="us", password=password)) as here:
+            assert await here.mqtt.answers()
+            assert list(answers) == []
+
+
+async def test_tls_is_spoken_with_a_client_certificate(
+    certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, key = certificate
+    more = [f"cafile {path}", f"certfile {path}", f"keyfile {key}", "user root"]
+    with server("mosquitto", tmp_path, *more, "require_certificate true") as locked:
+        locked.start()
+        context = ssl.create_default_context(cafile=str(path))
+        context.load_cert_chain(path, key)
+        async with world(replace(at(locked), tls=context)) as here:
+            assert await here.mqtt.answers()
