@@ -21,6 +21,8 @@ from pyaiot.protocols.coap_numbers import (
 
 ANSWER_LIMIT_S: Final = 5.0
 WELL_KNOWN_CORE: Final = ".well-known/core"
+_addresses: Final = itertools.count(os.getpid() * 256)
+"""None is given twice, nor to two runs of the tests at the same time."""
 _TEXT: Final = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
 
 
@@ -257,10 +259,10 @@ def own_address() -> str:
 
 
 def _own_address() -> socket.socket:
-    # Far from the addresses that people write by hand.
-    for number in itertools.count(256):
+    for number in _addresses:
         with contextlib.suppress(OSError):
-            return _bound(f"127.56.{number // 256 % 256}.{number % 256}", COAP_PORT)
+            third, fourth = number // 256 % 256, number % 256
+            return _bound(f"127.{56 + number // 65536 % 128}.{third}.{fourth}", COAP_PORT)
     raise AssertionError("never")
 
 
