@@ -27,7 +27,7 @@ PACES: Final = (100, 1000)
 SATURATING: Final = 0
 SATURATING_BATCH: Final = 50
 """Readings in a frame of the gateway, or frames in a send, where it sends as fast as it can."""
-QUIET_S: Final = 0.15
+QUIET_S: Final = 0.5
 DRAIN_LIMIT_S: Final = 4.0
 WARM_UP_S_MAX: Final = 0.3
 KEPT_UP: Final = 0.9
@@ -298,7 +298,7 @@ def _note(windows: list[Window], name: str, count: int, pace: int) -> str:
     if pace and (
         _rate(windows) < pace * count * KEPT_UP or not all(window.drained for window in windows)
     ):
-        notes.append("more than it can do")
+        notes.append("did not keep up")
     if closed := sum(window.closed for window in windows):
         notes.append(f"{closed} clients closed")
     if not pace and _core(windows) < LIMIT_CORE:
