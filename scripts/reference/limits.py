@@ -34,6 +34,8 @@ TEXTS: Final = {
     "gateways.coap.gateway.READ_BACK_S": "How long a node may take to tell a value after a write."
     " Then it stays as it was.",
     "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
+    "gateways.mqtt.gateway.ROUND_TRIP_LIMIT_S": "How long a message may take through the MQTT"
+    " broker and back. Then `/readyz` says so.",
     "limits.LimitedLog.DETAIL_LENGTH_MAX": "Characters of a stranger's words in a log line.",
     "limits.LimitedLog.LINES_BURST": "Log lines that strangers cause at once.",
     "limits.LimitedLog.LINES_PER_S": "The same, sustained. The others are counted.",
