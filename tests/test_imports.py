@@ -32,12 +32,14 @@ MAY_IMPORT = {
     # The doors of the broker: sockets in front of it.
     "web": {"errors", "backlog", "broker", "doors", "legacy", "limits", "links", "messages"},
     "devices": {"errors", "messages", "mqtt_client", "protocols"},
+    "demo": {"devices", "errors", "messages"},
     # `services` builds the real objects, so it sees everything below it.
     "services": {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config", "mqtt_client"),
-        *("doors", "protocols", "gateways", "broker", "web", "devices"),
+        *("demo", "doors", "protocols", "gateways", "broker", "web", "devices"),
     },
-    "cli": {"errors", "broker", "config", "devices", "services"},
+    "options": {"config"},
+    "cli": {"errors", "broker", "config", "devices", "options", "services"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: `aiot`, and the historic commands with their flags.
-
-Flags are declared once, as names of settings; type, default and help come from the setting.
-"""
+"""The command line: `aiot`, and the historic commands with their flags."""
 
 import asyncio
 import contextlib
 import inspect
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import typer
@@ -22,10 +17,15 @@ import typer
 from pyaiot import __version__, config, services
 from pyaiot.broker.keys import generate_keys, write_keys
 from pyaiot.config import Config, Setting
+from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node import CoapNodeConfig
+from pyaiot.devices.sensors import SENSORS
 from pyaiot.errors import OperatorError
+from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
 
 EXIT_OPERATOR: Final = 2
+
+_NodeConfig = TypeVar("_NodeConfig", bound=msgspec.Struct)
 
 app = typer.Typer(
     name="aiot",
@@ -39,14 +39,6 @@ app = typer.Typer(
 )
 node_app = typer.Typer(no_args_is_help=True, help="A simulated node that speaks as a device does.")
 app.add_typer(node_app, name="node")
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A flag that gives a setting its value. `names` begin with `--`; the first is shown first."""
-
-    names: tuple[str, ...]
-    key: str
 
 
 _FILE_AND_LOG: Final = (Flag(("--debug",), "log.debug"),)
@@ -169,22 +161,13 @@ def _demo(settings: Config, nodes: int) -> None:
     _run(services.run_demo(settings, nodes, _say), settings, quiet=True)
 
 
-def _node_coap(node: CoapNodeConfig, *, debug: bool) -> None:
+def _node_coap(node: CoapNodeConfig) -> Coroutine[Any, Any, None]:
     """Run a simulated CoAP node that behaves like a RIOT board.
 
     It posts to the gateway of this machine.
     Without a flag for a sensor or actuator it has a temperature and an LED.
     """
-    if not any(getattr(node, name) for name in _NODE_PARTS):
-        node = msgspec.structs.replace(node, temperature=True, led=True)
-    _run(services.run_node(node, _say), Config(log=config.LogSection(debug=debug)))
-
-
-_NODE_PARTS: Final = tuple(
-    setting.name
-    for setting in config.settings_of(CoapNodeConfig, "node")
-    if setting.default is False and setting.name not in {"confirmable", "separate_source_port"}
-)
+    return services.run_coap_node(node, _say)
 
 
 @app.command("generate-keys")
@@ -217,48 +200,6 @@ def _show_config(settings: Config, origins: Mapping[str, str]) -> None:
 
 # -- from settings to flags ---------------------------------------------------------------------
 
-
-def _option(setting: Setting, names: Iterable[str]) -> inspect.Parameter:
-    """A keyword parameter that Typer turns into a flag. None: the flag was not given."""
-    bare = setting.type
-    while get_origin(bare) is Annotated:
-        bare = get_args(bare)[0]
-    is_list = get_origin(bare) is tuple
-    type_: Any = list[str] if is_list else bare
-    default = ", ".join(setting.default) if is_list else setting.default
-    shown = "" if default in ("", False, None) else f" (default: {default})"
-    option = typer.Option(*names, help=setting.description + shown, show_default=False)
-    return inspect.Parameter(
-        setting.key.replace(".", "__"),
-        inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[type_ | None, option],
-        default=None,
-    )
-
-
-def _with_options(
-    function: Callable[..., None], options: Iterable[inspect.Parameter], doc: str | None
-) -> Callable[..., None]:
-    parameters = list(options)
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    function.__annotations__ = {item.name: item.annotation for item in parameters}
-    function.__doc__ = doc
-    return function
-
-
-_CONFIG_OPTION: Final = inspect.Parameter(
-    "config_file",
-    inspect.Parameter.KEYWORD_ONLY,
-    annotation=Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            help="Settings file (TOML). (default: ~/.config/pyaiot/config.toml, if it is there)",
-            show_default=False,
-        ),
-    ],
-    default=None,
-)
 _NODES_OPTION: Final = inspect.Parameter(
     "nodes",
     inspect.Parameter.KEYWORD_ONLY,
@@ -267,19 +208,6 @@ _NODES_OPTION: Final = inspect.Parameter(
     ],
     default=4,
 )
-
-
-def _load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config, dict[str, str]]:
-    path = config_file
-    if path is None and "AIOT_CONFIG" in os.environ:
-        path = Path(os.environ["AIOT_CONFIG"])
-    if path is None:
-        default = config.default_file(os.environ)
-        path = default if default.exists() else None
-    flags = {
-        name.replace("__", "."): value for name, value in given.items() if value not in (None, [])
-    }
-    return config.load(path, os.environ, flags)
 
 
 def _add(
@@ -293,10 +221,10 @@ def _add(
 
     def command(config_file: Path | None = None, **given: Any) -> None:
         arguments = {item.name: given.pop(item.name) for item in extra}
-        run(_load(config_file, given)[0], **arguments)
+        run(load(config_file, given)[0], **arguments)
 
-    options = [_option(known[flag.key], flag.names) for flag in flags]
-    app.command(name)(_with_options(command, [*extra, *options, _CONFIG_OPTION], run.__doc__))
+    options = [option(known[flag.key], flag.names) for flag in flags]
+    app.command(name)(with_options(command, [*extra, *options, CONFIG_OPTION], run.__doc__))
 
 
 _add("run", _everything, _RUN)
@@ -319,16 +247,20 @@ def _config_command(
 
     A flag outranks the environment, which outranks the file.
     """
-    settings, origins = _load(config_file, {})
+    settings, origins = load(config_file, {})
     if show:
         _show_config(settings, origins)
     else:
         _say("The settings are good. See them with aiot config --show.")
 
 
-def _add_node() -> None:
-    settings = {item.name: item for item in config.settings_of(CoapNodeConfig, "node")}
+def _add_node(
+    name: str, struct: type[_NodeConfig], run: Callable[[_NodeConfig], Coroutine[Any, Any, None]]
+) -> None:
+    """Register a simulated node whose flags are the fields of its config."""
+    settings = {item.name: item for item in config.settings_of(struct, "node")}
     debug = Setting("log", "debug", bool, default=False, description="Log every step.")
+    parts = {*SENSORS, *ACTUATORS} & settings.keys()
 
     def command(**given: Any) -> None:
         verbose = bool(given.pop("log__debug"))
@@ -339,17 +271,19 @@ def _add_node() -> None:
             for name, value in given.items()
             if value is not None
         }
-        _node_coap(CoapNodeConfig(**values), debug=verbose)  # type: ignore[arg-type]
+        if not any(values.get(part) for part in parts):
+            values |= {"temperature": True, "led": True}
+        _run(run(struct(**values)), Config(log=config.LogSection(debug=verbose)))
 
     options = [
-        _option(setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items()
+        option(setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items()
     ]
-    node_app.command("coap")(
-        _with_options(command, [*options, _option(debug, ["--debug"])], _node_coap.__doc__)
+    node_app.command(name)(
+        with_options(command, [*options, option(debug, ["--debug"])], run.__doc__)
     )
 
 
-_add_node()
+_add_node("coap", CoapNodeConfig, _node_coap)
 
 # -- a running service --------------------------------------------------------------------------
 

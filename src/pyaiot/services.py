@@ -3,30 +3,37 @@
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
-from pyaiot.config import KEY_FILE, BrokerSection, CoapSection, Config, GatewaySection
-from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
+from pyaiot.config import KEY_FILE, BrokerSection, Config, GatewaySection
+from pyaiot.demo import demo_nodes, first_node_visible
+from pyaiot.devices import coap_node
+from pyaiot.devices.coap_node import CoapNodeConfig
 from pyaiot.doors.listening import Door, is_loopback
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Connect, Gateway, GatewayLink
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.links import MemoryLink, connect_gateway
-from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 from pyaiot.web.app import Check, WebApp
 from pyaiot.web.login import Login
-
-DEMO_PATIENCE_S: Final = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -45,28 +52,20 @@ async def run_broker(config: Config, say: Say) -> None:
 
 async def run_coap_gateway(config: Config, say: Say) -> None:
     """`aiot coap-gateway`: the CoAP gateway alone, linked to a broker over WebSocket."""
-    key_file = _path(config.gateway.key_file)
-    # What is wrong with it now, the operator is told; what is later, the log.
-    load_keys(key_file)
-    coap = await _coap_gateway(config.coap)
-    say(f"CoAP gateway: UDP port {coap.port}  (Ctrl+C ends it)")
-    async with aiohttp.ClientSession() as session:
-        await coap.run(_connect_by_websocket(session, config.gateway, lambda: load_keys(key_file)))
+    await _run_gateway(open_coap_gateway, config, say)
 
 
 async def run_all(config: Config, say: Say) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     tokens = _optional_tokens(config.broker)
     broker = _broker(config.broker)
-    coap = await _coap_gateway(config.coap)
     async with asyncio.TaskGroup() as tasks:
-        coap_service = tasks.create_task(
-            coap.run(_connect_in_memory(broker, tasks)), name="coap gateway"
-        )
-        checks = {"coap-gateway": _linked(coap)}
-        async with _web(config.broker, broker, tokens, checks, say) as url:
-            say(f"Pyaiot: {url}  CoAP: UDP port {coap.port}  (Ctrl+C ends it)")
-            await coap_service
+        connect = _connect_in_memory(broker, tasks)
+        gateways = await _start_gateways(config, connect, tasks)
+        async with _web(config.broker, broker, tokens, _checks(gateways), say) as url:
+            doors = "  ".join(f"{gateway.protocol}: {gateway.door}" for gateway in gateways)
+            say(f"Pyaiot: {url}  {doors}  (Ctrl+C ends it)")
+            await asyncio.Future()
 
 
 async def run_demo(config: Config, node_count: int, say: Say) -> None:
@@ -77,53 +76,129 @@ async def run_demo(config: Config, node_count: int, say: Say) -> None:
             " aiot node coap."
         )
     keys = generate_keys()
-    tokens = TokenCheck(keys, time.time)
     broker = _broker(config.broker)
-    coap = await _coap_gateway(config.coap)
+    checks: dict[str, Check] = {}
     async with (
-        _web(config.broker, broker, tokens, {"coap-gateway": _linked(coap)}, say) as url,
+        _web(config.broker, broker, TokenCheck(keys, time.time), checks, say) as url,
         aiohttp.ClientSession() as session,
         asyncio.TaskGroup() as tasks,
     ):
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
-        tasks.create_task(
-            coap.run(_connect_by_websocket(session, section, lambda: keys)), name="coap gateway"
-        )
-        for node in demo_nodes(node_count, coap.port):
-            tasks.create_task(run_coap_node(node), name=f"node {node.name}")
-        await _first_node_visible(session, url)
+        connect = _connect_by_websocket(session, section, lambda: keys)
+        gateways = await _start_gateways(config, connect, tasks)
+        checks |= _checks(gateways)
+        ports = {gateway.protocol: gateway.port for gateway in gateways}
+        for name, node in demo_nodes(node_count, ports):
+            tasks.create_task(node, name=f"node {name}")
+        await first_node_visible(session, url)
         say(f"Pyaiot shows {node_count} simulated nodes at {url}  (Ctrl+C ends it)")
 
 
-async def run_node(config: CoapNodeConfig, say: Say) -> None:
+async def run_coap_node(config: CoapNodeConfig, say: Say) -> None:
     """`aiot node coap`: one simulated node."""
     sentence = (
         f"Node {config.name or config.uid} speaks CoAP to"
         f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
     )
-    await run_coap_node(config, opened=lambda: say(sentence))
+    await coap_node.run_coap_node(config, opened=lambda: say(sentence))
 
 
-def demo_nodes(count: int, gateway_port: int) -> list[CoapNodeConfig]:
-    """Simulated nodes with different resources; the same ones at each start."""
-    kinds: Sequence[dict[str, object]] = (
-        {"name": "Weather station", "temperature": True, "pressure": True, "humidity": True},
-        {"name": "Desk lamp", "led": True, "illuminance": True},
-        {"name": "Robot", "robot": True, "led": True, "imu": True, "position": True},
-        {"name": "Script box", "js": True, "led": True, "temperature": True},
+# -- gateways -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGateway:
+    """A gateway whose door is open."""
+
+    command: str
+    """The command that runs it alone: `coap-gateway`."""
+    protocol: str
+    """What its nodes speak: `CoAP`."""
+    door: str
+    """Where they speak it, for people: `UDP port 5683`."""
+    port: int
+    check: Check
+    """A round trip through its door. What is wrong, or nothing."""
+    gateway: Gateway
+    run: Callable[[Connect], Coroutine[Any, Any, None]]
+    """Serves until cancelled, and closes the door then."""
+
+
+async def open_coap_gateway(config: Config) -> OpenGateway:
+    section = config.coap
+    gateway = _gateway(
+        section.name,
+        "CoAP",
+        Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
     )
-    rng = random.Random(5683)  # noqa: S311 - uids of a demo are no secret
-    return [
-        CoapNodeConfig(
-            uid=f"{rng.getrandbits(60):015X}",
-            gateway_port=gateway_port,
-            host="127.0.0.1",
-            period_s=2.0,
-            **kinds[index % len(kinds)],  # type: ignore[arg-type]
+    coap = await CoapGateway.open(gateway, section.host, section.port, interface=section.interface)
+    if not is_loopback(section.host):
+        log.warning(
+            "UDP port %d is open to the network: every device that reaches it can announce nodes"
+            " and post readings",
+            coap.port,
         )
-        for index in range(count)
-    ]
+
+    async def check() -> str:
+        return "" if await coap.answers() else "does not answer on its UDP port"
+
+    return OpenGateway(
+        "coap-gateway", "CoAP", f"UDP port {coap.port}", coap.port, check, gateway, coap.run
+    )
+
+
+GATEWAYS: Final[Sequence[Callable[[Config], Awaitable[OpenGateway]]]] = (open_coap_gateway,)
+"""Those that `aiot run` and `aiot demo` start. A further protocol is one function more."""
+
+
+def _gateway(name: str, protocol: str, nodes: Nodes) -> Gateway:
+    return Gateway(
+        name=name,
+        protocol=protocol,
+        nodes=nodes,
+        loop=asyncio.get_running_loop(),
+        unix_time=time.time,
+    )
+
+
+async def _run_gateway(
+    open_gateway: Callable[[Config], Awaitable[OpenGateway]], config: Config, say: Say
+) -> None:
+    """One gateway in this process, and the broker in another."""
+    key_file = _path(config.gateway.key_file)
+    # What is wrong with it now, the operator is told; what is later, the log.
+    load_keys(key_file)
+    gateway = await open_gateway(config)
+    say(f"{gateway.protocol} gateway: {gateway.door}  (Ctrl+C ends it)")
+    async with aiohttp.ClientSession() as session:
+        await gateway.run(
+            _connect_by_websocket(session, config.gateway, lambda: load_keys(key_file))
+        )
+
+
+async def _start_gateways(
+    config: Config, connect: Connect, tasks: asyncio.TaskGroup
+) -> list[OpenGateway]:
+    """All of them, as tasks. Raises `OperatorError`."""
+    gateways = []
+    for open_gateway in GATEWAYS:
+        gateway = await open_gateway(config)
+        tasks.create_task(gateway.run(connect), name=gateway.command)
+        gateways.append(gateway)
+    return gateways
+
+
+def _checks(gateways: Iterable[OpenGateway]) -> dict[str, Check]:
+    """For `/readyz`, by command."""
+
+    def of(gateway: OpenGateway) -> Check:
+        async def check() -> str:
+            return await gateway.check() if gateway.gateway.linked else "not linked to the broker"
+
+        return check
+
+    return {gateway.command: of(gateway) for gateway in gateways}
 
 
 # -- parts --------------------------------------------------------------------------------------
@@ -139,30 +214,12 @@ def _broker(section: BrokerSection) -> Broker:
     )
 
 
-async def _coap_gateway(section: CoapSection) -> CoapGateway:
-    gateway = Gateway(
-        name=section.name,
-        protocol="CoAP",
-        nodes=Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
-        loop=asyncio.get_running_loop(),
-        unix_time=time.time,
-    )
-    coap = await CoapGateway.open(gateway, section.host, section.port, interface=section.interface)
-    if not is_loopback(section.host):
-        log.warning(
-            "UDP port %d is open to the network: every device that reaches it can announce nodes"
-            " and post readings",
-            coap.port,
-        )
-    return coap
-
-
 @asynccontextmanager
 async def _web(
     section: BrokerSection,
     broker: Broker,
     tokens: TokenCheck | None,
-    checks: dict[str, Check],
+    checks: Mapping[str, Check],
     say: Say,
 ) -> AsyncIterator[str]:
     """Serve the web side; the URL of the page is given. Raises `OperatorError`."""
@@ -241,15 +298,6 @@ def _connect_by_websocket(
     return connect
 
 
-def _linked(coap: CoapGateway) -> Check:
-    async def check() -> str:
-        if not coap.gateway.linked:
-            return "not linked to the broker"
-        return "" if await coap.answers() else "does not answer on its UDP port"
-
-    return check
-
-
 def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
     """Without a key file nobody from outside may speak; a file that was named must be there."""
     path = _path(section.key_file)
@@ -257,25 +305,6 @@ def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
         log.info("no key file %s: gateways of other processes are not let in", path)
         return None
     return TokenCheck(load_keys(path), time.time)
-
-
-async def _first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
-    """Wait, as a page does, until the broker shows a node. Raises `OperatorError`."""
-    try:
-        async with (
-            asyncio.timeout(DEMO_PATIENCE_S),
-            session.ws_connect(url + "ws", protocols=(SUBPROTOCOL,)) as socket,
-        ):
-            await socket.send_str(encode(Join(data="client")).decode())
-            async for frame in socket:
-                if any(isinstance(item, NodeAppeared) for item in decode_to_client(frame.data)):
-                    return
-    except TimeoutError as error:
-        raise OperatorError(
-            f"No simulated node appeared in {DEMO_PATIENCE_S:.0f} s: is UDP on this machine's"
-            " loopback filtered?"
-        ) from error
-    raise LinkLost("the broker ended")
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

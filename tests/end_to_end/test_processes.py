@@ -10,7 +10,7 @@ import subprocess
 import aiohttp
 import pytest
 
-from pyaiot import services
+from pyaiot import demo, services
 from pyaiot.config import BrokerSection, CoapSection, Config
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
@@ -194,7 +194,7 @@ async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> 
 async def test_demo_without_a_visible_node_says_nothing_but_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(services, "DEMO_PATIENCE_S", 0.2)
+    monkeypatch.setattr(demo, "DEMO_PATIENCE_S", 0.2)
     config = Config(broker=BrokerSection(port=0), coap=CoapSection(port=0))
     said: list[str] = []
     with pytest.raises(ExceptionGroup) as raised:

@@ -40,12 +40,12 @@ class WebApp:
         checks: Mapping[str, Check] | None = None,
         login: Login | None = None,
     ) -> None:
-        """`checks` are asked by `/readyz`, next to the broker's own.
+        """`checks` are asked by `/readyz`, next to the broker's own; more may come later.
 
         `login` None: everybody who gets here may see and command all nodes.
         """
         self._broker = broker
-        self._checks = dict(checks or {})
+        self._checks = {} if checks is None else checks
         self.sockets = Sockets(broker, tokens)
         self.refused_requests = 0
         """Requests of foreign origins or names, and those that were no HTTP at all."""

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `aiot demo` shows: simulated nodes of each protocol, the same ones at each start."""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import aiohttp
+
+from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
+from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
+
+DEMO_PATIENCE_S: Final = 15.0
+"""How long the first node may take until it is visible."""
+_PERIOD_S: Final = 2.0
+_KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
+    ("CoAP", "Weather station", ("temperature", "pressure", "humidity")),
+    ("CoAP", "Desk lamp", ("led", "illuminance")),
+    ("CoAP", "Robot", ("robot", "led", "imu", "position")),
+    ("CoAP", "Script box", ("js", "led", "temperature")),
+)
+
+
+def demo_nodes(
+    count: int, ports: Mapping[str, int]
+) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    """Names of nodes, and what runs each. `ports` are those of the gateways, by protocol."""
+    rng = random.Random(5683)  # noqa: S311 - uids of a demo are no secret
+    for index in range(count):
+        protocol, name, parts = _KINDS[index % len(_KINDS)]
+        uid = f"{rng.getrandbits(60):015X}"
+        has: dict[str, Any] = dict.fromkeys(parts, True)
+        port = ports[protocol]
+        yield (
+            name,
+            run_coap_node(
+                CoapNodeConfig(
+                    uid=uid,
+                    name=name,
+                    gateway_port=port,
+                    host="127.0.0.1",
+                    period_s=_PERIOD_S,
+                    **has,
+                )
+            ),
+        )
+
+
+async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
+    """Wait, as a page does, until the broker shows a node. Raises `OperatorError`."""
+    try:
+        async with (
+            asyncio.timeout(DEMO_PATIENCE_S),
+            session.ws_connect(url + "ws", protocols=(SUBPROTOCOL,)) as socket,
+        ):
+            await socket.send_str(encode(Join(data="client")).decode())
+            async for frame in socket:
+                if any(isinstance(item, NodeAppeared) for item in decode_to_client(frame.data)):
+                    return
+    except TimeoutError as error:
+        raise OperatorError(
+            f"No simulated node appeared in {DEMO_PATIENCE_S:.0f} s: is UDP on this machine's"
+            " loopback filtered?"
+        ) from error
+    raise LinkLost("the broker ended")

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Flags are declared once, as names of settings; type, default and help come from the setting."""
+
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import typer
+
+from pyaiot import config
+from pyaiot.config import Config, Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag that gives a setting its value. `names` begin with `--`; the first is shown first."""
+
+    names: tuple[str, ...]
+    key: str
+
+
+def option(setting: Setting, names: Iterable[str]) -> inspect.Parameter:
+    """A keyword parameter that Typer turns into a flag. None: the flag was not given."""
+    bare = setting.type
+    while get_origin(bare) is Annotated:
+        bare = get_args(bare)[0]
+    is_list = get_origin(bare) is tuple
+    type_: Any = list[str] if is_list else bare
+    default = ", ".join(setting.default) if is_list else setting.default
+    shown = "" if default in ("", False, None) else f" (default: {default})"
+    option = typer.Option(*names, help=setting.description + shown, show_default=False)
+    return inspect.Parameter(
+        setting.key.replace(".", "__"),
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[type_ | None, option],
+        default=None,
+    )
+
+
+def with_options(
+    function: Callable[..., None], options: Iterable[inspect.Parameter], doc: str | None
+) -> Callable[..., None]:
+    """The function, which Typer now believes to have these parameters and this help."""
+    parameters = list(options)
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {item.name: item.annotation for item in parameters}
+    function.__doc__ = doc
+    return function
+
+
+CONFIG_OPTION: Final = inspect.Parameter(
+    "config_file",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Settings file (TOML). (default: ~/.config/pyaiot/config.toml, if it is there)",
+            show_default=False,
+        ),
+    ],
+    default=None,
+)
+
+
+def load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config, dict[str, str]]:
+    """The settings by file, environment and flags, and the origin of each. See `config.load`."""
+    path = config_file
+    if path is None and "AIOT_CONFIG" in os.environ:
+        path = Path(os.environ["AIOT_CONFIG"])
+    if path is None:
+        default = config.default_file(os.environ)
+        path = default if default.exists() else None
+    flags = {
+        name.replace("__", "."): value for name, value in given.items() if value not in (None, [])
+    }
+    return config.load(path, os.environ, flags)
