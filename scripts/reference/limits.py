@@ -40,7 +40,6 @@ TEXTS: Final = {
     "limits.LimitedLog.LINES_BURST": "Log lines that strangers cause at once.",
     "limits.LimitedLog.LINES_PER_S": "The same, sustained. The others are counted.",
     "messages.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are refused.",
-    "demo.DEMO_PATIENCE_S": "How long the demo waits for its first node. Then it says so.",
     "web.login.SESSION_LIFE_S": "How long the link, once opened, lets that browser in.",
 }
 """What constants mean that have no text of their own."""

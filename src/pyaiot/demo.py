@@ -13,7 +13,7 @@ from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 
 DEMO_PATIENCE_S: Final = 15.0
-"""How long the first node may take until it is visible."""
+"""How long the demo waits for its first node. Then it says so."""
 _PERIOD_S: Final = 2.0
 _KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
     ("CoAP", "Weather station", ("temperature", "pressure", "humidity")),
