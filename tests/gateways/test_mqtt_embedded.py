@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The embedded MQTT broker: a child that starts, is watched, and never outlives us."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig
+from tests.gateways.mqtt_servers import nats_server
+from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device, world
+
+pytestmark = pytest.mark.sockets
+
+READY_LIMIT_S = 1.0
+
+
+@pytest.fixture(autouse=True)
+def _nats_is_here() -> None:
+    nats_server()
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+async def until_gone(pid: int) -> None:
+    async with asyncio.timeout(5):
+        while is_alive(pid):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.005)
+
+
+async def test_it_is_ready_within_a_second_and_carries_a_node(tmp_path: Path) -> None:
+    started_at = time.monotonic()
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path / "mqtt", port=0)) as broker:
+        assert time.monotonic() - started_at < READY_LIMIT_S
+        async with world(broker.server) as here, device(broker.port, "a"):
+            await here.until(lambda: here.value("a", "led"))
+            assert await here.mqtt.answers()
+            assert (await here.command("a", "led", "1")).state == "confirmed"
+        pid = broker.pid
+    assert not is_alive(pid)
+
+
+async def test_only_its_owner_reads_its_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "mqtt"
+    async with EmbeddedBroker.running(EmbeddedConfig(folder, port=0, sync_always=True)):
+        settings = folder / "nats-server.conf"
+        assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert "sync_interval: always" in settings.read_text()
+
+
+async def test_it_is_started_again_when_it_dies(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+        device(broker.port, "a") as board,
+    ):
+        await here.until(lambda: here.value("a", "led"))
+        board.values["led"] = "after"
+        first = broker.pid
+        os.kill(first, signal.SIGKILL)
+        await here.until(lambda: here.value("a", "led") == "after", RECOVERY_LIMIT_S)
+        assert broker.pid not in {0, first}
+    assert "nats-server ended" in caplog.text
+
+
+async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = EmbeddedConfig(tmp_path, port=taken.getsockname()[1])
+        with pytest.raises(OperatorError, match="--mqtt-port"):
+            async with EmbeddedBroker.running(config):
+                pass
+
+
+async def test_one_folder_serves_one_broker(tmp_path: Path) -> None:
+    config = EmbeddedConfig(tmp_path, port=0)
+    async with EmbeddedBroker.running(config):
+        with pytest.raises(OperatorError, match="Another Pyaiot"):
+            async with EmbeddedBroker.running(config):
+                pass
+
+
+async def test_a_device_is_no_gateway(tmp_path: Path) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+        device(broker.port, "a") as one,
+        device(broker.port, "b") as other,
+    ):
+        await here.until(lambda: here.value("a", "led") and here.value("b", "led"))
+        # It commands no other device, and hears nothing of it.
+        other.client.subscribe("node/#")
+        other.client.publish("gateway/a/led/set", "1")
+        receipt = await here.command("a", "temperature", "5")
+        assert receipt.state == "confirmed"
+        assert here.value("a", "led") == "0"
+        assert "gateway/a/led/set" not in one.asked
+        assert not [topic for topic in other.asked if topic.startswith("node/")]
+
+
+async def test_its_log_is_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+        broker._said("[12] [ERR] something")
+        broker._said("[12] [FTL] the end")
+    assert ("WARNING", "nats-server: something") in levels(caplog)
+    assert ("ERROR", "nats-server: the end") in levels(caplog)
+    assert ("DEBUG", "nats-server: Server is ready") in levels(caplog)
+    assert not [text for level, text in levels(caplog) if level == "WARNING" and "Plain" in text]
+
+
+def levels(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+async def test_it_is_gone_when_we_are_killed(tmp_path: Path) -> None:
+    program = """
+import asyncio, pathlib, sys
+from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig
+async def main():
+    config = EmbeddedConfig(pathlib.Path(sys.argv[1]), port=0)
+    async with EmbeddedBroker.running(config) as broker:
+        print(broker.pid, flush=True)
+        await asyncio.Future()
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(tmp_path), stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    assert is_alive(pid)
+    parent.kill()
+    await parent.wait()
+    await until_gone(pid)
+
+
+async def test_without_nats_server_the_operator_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    config = EmbeddedConfig(tmp_path, port=0)
+    with pytest.raises(OperatorError, match="--mqtt-host"):
+        async with EmbeddedBroker.running(config):
+            pass
+    old = tmp_path / "nats-server"
+    old.write_text("#!/bin/sh\necho nats-server: v2.9.4\n")
+    old.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "elsewhere" / "python"))
+    with pytest.raises(OperatorError, match="too old"):
+        async with EmbeddedBroker.running(config):
+            pass
