@@ -173,8 +173,8 @@ class WebSocketLink(Generic[B, C]):
             raise LinkLost(self._closing or _close_reason(self._socket))
         finally:
             sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError, TimeoutError):
-                await sender
+            # Not `await sender` with its cancellation suppressed: ours may come meanwhile.
+            await asyncio.wait({sender})
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._socket.close()

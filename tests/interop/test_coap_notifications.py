@@ -212,3 +212,15 @@ async def test_gateway_lists_what_it_takes_and_refuses_the_rest() -> None:
         assert b"</server>" in listed.payload
         assert (await ask(Code.POST, "nothing")).code == Code.NOT_FOUND
         assert (await ask(Code.GET, "alive")).code == Code.METHOD_NOT_ALLOWED
+
+
+async def test_post_of_more_than_a_kilobyte_at_once_is_refused_and_counts_in_blocks() -> None:
+    async with scene() as it:
+        device, client = it.device, it.client
+        assert (await device.post("alive", "alive:A")).code == Code.CHANGED
+        for mtype in (MessageType.NON, MessageType.CON):
+            answer = await device.post("server", "js:" + "x" * 1022, mtype=mtype)
+            assert answer.code == Code.REQUEST_ENTITY_TOO_LARGE
+            assert decode_uint(answer.option(OptionNumber.SIZE1) or b"") == 1024
+        assert (await device.post("server", "js:" + "x" * 1021)).code == Code.CHANGED
+        await client.shows("A", js="x" * 1021)

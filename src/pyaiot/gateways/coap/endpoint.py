@@ -24,6 +24,8 @@ from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.peers import Address
 
 DATAGRAM_BYTES_MAX: Final = 65536
+PAYLOAD_BYTES_MAX: Final = 1024
+"""Payload of one request. More is answered 4.13, and may come in blocks (RFC 7959)."""
 _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
@@ -117,8 +119,24 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             log.debug("%s sent what is not CoAP", address)
             return
         message.direction = aiocoap.message.Direction.INCOMING
+        if message.code.is_request() and len(message.payload) > PAYLOAD_BYTES_MAX:
+            self._refuse_size(message)
+            return
         with contextlib.suppress(_CANCELLED_MEANWHILE):
             self._ctx.dispatch_message(message)
+
+    def _refuse_size(self, request: aiocoap.Message) -> None:
+        confirmable = request.mtype is aiocoap.CON
+        answer = aiocoap.Message(
+            code=aiocoap.REQUEST_ENTITY_TOO_LARGE,
+            _mtype=aiocoap.ACK if confirmable else aiocoap.NON,
+            _mid=request.mid if confirmable else self._ctx._next_message_id(),
+            _token=request.token,
+            # RFC 7959 section 4: the largest that would be taken at once.
+            size1=PAYLOAD_BYTES_MAX,
+        )
+        answer.remote = request.remote.as_response_address()
+        self.send(answer)
 
     def datagram_errqueue_received(
         self, _data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any

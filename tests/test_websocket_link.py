@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A link over a WebSocket ends when it is told to, whatever else ends in the same moment."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from pyaiot.errors import LinkLost
+from pyaiot.links import GatewayCodec, WebSocketLink
+from pyaiot.messages import FromGateway, NodeAppeared, ToGateway
+
+
+class ClosedSocket:
+    """Its peer closed it; what was being sent takes a second to give up."""
+
+    close_code = 1001
+
+    def __aiter__(self) -> "ClosedSocket":
+        return self
+
+    async def __anext__(self) -> aiohttp.WSMessage:
+        await asyncio.sleep(0.1)
+        raise StopAsyncIteration
+
+    async def send_str(self, _data: str) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+            raise
+
+    async def close(self, **_reason: object) -> None:
+        """Closed already."""
+
+    def exception(self) -> None:
+        """Nothing went wrong."""
+
+
+def link() -> WebSocketLink[ToGateway, FromGateway]:
+    return WebSocketLink(ClosedSocket(), GatewayCodec())  # type: ignore[arg-type]
+
+
+async def test_link_whose_peer_closed_it_is_lost() -> None:
+    it = link()
+    it.send(NodeAppeared(uid="A"))
+    with pytest.raises(LinkLost, match="1001"):
+        await it.run([].extend)
+
+
+async def test_service_that_ends_while_its_link_is_lost_ends() -> None:
+    it = link()
+    it.send(NodeAppeared(uid="A"))
+    task = asyncio.get_running_loop().create_task(it.run([].extend))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
