@@ -15,6 +15,7 @@ SOURCE = ROOT / "src" / "pyaiot"
 
 MAY_IMPORT = {
     "errors": set(),
+    "frames": set(),
     "limits": set(),
     # The legacy wire and the gateways both read number and unit beside the text.
     "messages": {"errors", "readings"},
@@ -25,12 +26,17 @@ MAY_IMPORT = {
     "config": {"errors"},
     # Gateways and simulated nodes are both clients of an MQTT broker.
     "mqtt_client": {"errors"},
-    "doors": {"errors", "limits"},
+    "doors": {"errors", "frames", "limits"},
     "protocols": {"errors"},
-    "gateways": {"doors", "errors", "links", "limits", "messages", "mqtt_client", "protocols"},
-    "broker": {"errors", "backlog", "legacy", "limits", "links", "messages"},
+    "gateways": {
+        *("errors", "doors", "frames", "limits", "links", "messages", "mqtt_client", "protocols"),
+    },
+    "broker": {"errors", "backlog", "frames", "legacy", "limits", "links", "messages"},
     # The doors of the broker: sockets in front of it.
-    "web": {"errors", "backlog", "broker", "doors", "legacy", "limits", "links", "messages"},
+    "web": {
+        *("errors", "backlog", "broker", "doors", "frames", "legacy", "limits", "links"),
+        "messages",
+    },
     "devices": {"errors", "messages", "mqtt_client", "protocols"},
     "demo": {"devices", "errors", "messages"},
     # `services` builds the real objects, so it sees everything below it.
@@ -45,7 +51,7 @@ MAY_IMPORT = {
 }
 """Station → the stations that it may import besides itself. Everybody may ask for the version."""
 
-PURE = {"errors", "limits", "messages", "backlog", "legacy", "readings", "protocols"}
+PURE = {"errors", "frames", "limits", "messages", "backlog", "legacy", "readings", "protocols"}
 """Bytes and `now` go in, values come out."""
 
 VALUES = {"msgspec"}

@@ -9,9 +9,9 @@ from typing import Final, Protocol
 
 from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull, cost
-from pyaiot.broker.frames import text_frame
 from pyaiot.broker.router import ToAll
 from pyaiot.broker.state import Node, Nodes
+from pyaiot.frames import text_frame
 from pyaiot.limits import RateLimit
 from pyaiot.messages import (
     Joined,

@@ -4,11 +4,8 @@
 import asyncio
 import contextlib
 import logging
-import struct
 import time
 from collections.abc import Callable
-from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -17,38 +14,15 @@ from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.keys import TokenCheck
-from pyaiot.doors.sockets import CLOSE_LIMIT_S, PatientSocket, cut
+from pyaiot.doors.sockets import PatientSocket, TransportSink
 from pyaiot.errors import ProtocolError
+from pyaiot.frames import cut
 from pyaiot.limits import LimitedLog
 from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
 from pyaiot.web.login import MAY_COMMAND
 
-SEND_BUFFER_SIZE: Final = 256 * 1024
-"""Bytes that the kernel may hold for one client, doubled by Linux for its own use (socket(7))."""
-
 log = logging.getLogger(__name__)
-
-
-class TransportSink:
-    """The socket of a client. Frames are made elsewhere and written as they are.
-
-    aiohttp writes pings, pongs and closes to the same transport; each write is whole frames.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        # Left alone, Linux lets the buffer of a client that reads nothing grow to megabytes.
-        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_SIZE)
-        self.write = transport.write
-        self.buffered = transport.get_write_buffer_size
-
-    def close(self, code: int, reason: str) -> None:
-        body = struct.pack("!H", code) + cut(reason)
-        # FIN and opcode 8; a body below 126 bytes has a length of one byte (section 5.5).
-        self._transport.write(bytes((0x88, len(body))) + body)
-        self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
 
 
 def _socket(*protocols: str) -> PatientSocket:
