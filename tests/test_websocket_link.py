@@ -2,6 +2,7 @@
 """A link over a WebSocket ends when it is told to, whatever else ends in the same moment."""
 
 import asyncio
+from collections.abc import Sequence
 
 import aiohttp
 import pytest
@@ -41,17 +42,21 @@ def link() -> WebSocketLink[ToGateway, FromGateway]:
     return WebSocketLink(ClosedSocket(), GatewayCodec())  # type: ignore[arg-type]
 
 
+def ignore(_messages: Sequence[ToGateway]) -> None:
+    """Nothing comes."""
+
+
 async def test_link_whose_peer_closed_it_is_lost() -> None:
     it = link()
     it.send(NodeAppeared(uid="A"))
     with pytest.raises(LinkLost, match="1001"):
-        await it.run([].extend)
+        await it.run(ignore)
 
 
 async def test_service_that_ends_while_its_link_is_lost_ends() -> None:
     it = link()
     it.send(NodeAppeared(uid="A"))
-    task = asyncio.get_running_loop().create_task(it.run([].extend))
+    task = asyncio.get_running_loop().create_task(it.run(ignore))
     await asyncio.sleep(0.5)
     task.cancel()
     await asyncio.wait({task})
