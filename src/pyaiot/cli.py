@@ -73,6 +73,17 @@ _COAP_GATEWAY: Final = (
     Flag(("--key-file",), "gateway.key_file"),
     *_FILE_AND_LOG,
 )
+_MQTT_GATEWAY: Final = (
+    Flag(("--mqtt-host",), "mqtt.host"),
+    Flag(("--mqtt-port",), "mqtt.port"),
+    Flag(("--max-time",), "mqtt.silence_limit_s"),
+    Flag(("--name",), "mqtt.name"),
+    Flag(("--broker-host",), "gateway.broker_host"),
+    Flag(("--broker-port",), "gateway.broker_port"),
+    Flag(("--broker-ssl",), "gateway.broker_ssl"),
+    Flag(("--key-file",), "gateway.key_file"),
+    *_FILE_AND_LOG,
+)
 _RUN: Final = (
     Flag(("--host",), "broker.host"),
     Flag(("--web-port", "--broker-port"), "broker.port"),
@@ -97,6 +108,11 @@ def broker_main() -> None:
 def coap_gateway_main() -> None:
     """`aiot-coap-gateway`, the historic name of `aiot coap-gateway`."""
     _invoke(app, "coap-gateway")
+
+
+def mqtt_gateway_main() -> None:
+    """`aiot-mqtt-gateway`, the historic name of `aiot mqtt-gateway`."""
+    _invoke(app, "mqtt-gateway")
 
 
 def generate_keys_main() -> None:
@@ -143,6 +159,15 @@ def _coap_gateway(settings: Config) -> None:
     The broker lets it in with the key file that aiot generate-keys writes.
     """
     _run(services.run_coap_gateway(settings, _say), settings)
+
+
+def _mqtt_gateway(settings: Config) -> None:
+    """Run the MQTT gateway: a client of an MQTT broker that nodes publish to.
+
+    User, password and TLS for that broker stand in the settings file, section mqtt.
+    The broker of Pyaiot lets it in with the key file that aiot generate-keys writes.
+    """
+    _run(services.run_mqtt_gateway(settings, _say), settings)
 
 
 def _everything(settings: Config) -> None:
@@ -231,6 +256,7 @@ _add("run", _everything, _RUN)
 _add("demo", _demo, _RUN, _NODES_OPTION)
 _add("broker", _broker, _BROKER)
 _add("coap-gateway", _coap_gateway, _COAP_GATEWAY)
+_add("mqtt-gateway", _mqtt_gateway, _MQTT_GATEWAY)
 
 
 @app.command("config")

@@ -107,6 +107,41 @@ class CoapSection(_Section, frozen=True, kw_only=True):
     ] = "coap"
 
 
+class MqttSection(_Section, frozen=True, kw_only=True):
+    """The MQTT gateway, a client of an MQTT broker."""
+
+    host: Annotated[str, Meta(min_length=1, description="Host of the MQTT broker.")] = "localhost"
+    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the MQTT broker.")] = 1886
+    user: Annotated[str, Meta(description="User name at the MQTT broker; empty: without one.")] = ""
+    password_file: Annotated[
+        str,
+        Meta(
+            description="File whose first line is the password of `user`. Read again at each"
+            " attempt to connect; only its owner may read it."
+        ),
+    ] = ""
+    tls: Annotated[bool, Meta(description="Speak TLS to the MQTT broker.")] = False
+    ca_file: Annotated[
+        str, Meta(description="Authorities of the MQTT broker (PEM); empty: those of the system.")
+    ] = ""
+    certificate_file: Annotated[
+        str, Meta(description="Certificate that the gateway shows the MQTT broker (PEM).")
+    ] = ""
+    certificate_key_file: Annotated[
+        str, Meta(description="Its key (PEM); empty: in the file of the certificate.")
+    ] = ""
+    silence_limit_s: Annotated[
+        float,
+        Meta(gt=0, description="A node that was silent for so many seconds has left."),
+    ] = 120.0
+    nodes_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="Nodes held at once. One more is refused.")
+    ] = 100_000
+    name: Annotated[
+        str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
+    ] = "mqtt"
+
+
 class GatewaySection(_Section, frozen=True, kw_only=True):
     """Where a gateway in a process of its own finds the broker."""
 
@@ -129,6 +164,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     broker: BrokerSection = BrokerSection()
     coap: CoapSection = CoapSection()
+    mqtt: MqttSection = MqttSection()
     gateway: GatewaySection = GatewaySection()
     log: LogSection = LogSection()
 

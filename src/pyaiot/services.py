@@ -55,6 +55,11 @@ async def run_coap_gateway(config: Config, say: Say) -> None:
     await _run_gateway(open_coap_gateway, config, say)
 
 
+async def run_mqtt_gateway(config: Config, say: Say) -> None:
+    """`aiot mqtt-gateway`: the MQTT gateway alone, linked to a broker over WebSocket."""
+    await _run_gateway(open_mqtt_gateway, config, say)
+
+
 async def run_all(config: Config, say: Say) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     tokens = _optional_tokens(config.broker)
@@ -146,6 +151,46 @@ async def open_coap_gateway(config: Config) -> OpenGateway:
     return OpenGateway(
         "coap-gateway", "CoAP", f"UDP port {coap.port}", coap.port, check, gateway, coap.run
     )
+
+
+async def open_mqtt_gateway(config: Config) -> OpenGateway:
+    # Who runs without MQTT pays nothing for it.
+    from pyaiot.gateways.mqtt.gateway import MqttGateway  # noqa: PLC0415
+    from pyaiot.mqtt_client import MqttServer, read_password, tls_context  # noqa: PLC0415
+
+    section = config.mqtt
+    password = None
+    if section.password_file:
+        path = _path(section.password_file)
+        # What is wrong with it now, the operator is told; what is later, the log.
+        read_password(path)
+
+        def password() -> str:
+            return read_password(path)
+
+    tls = None
+    if section.tls:
+        tls = tls_context(
+            ca_file=section.ca_file,
+            certificate_file=section.certificate_file,
+            key_file=section.certificate_key_file,
+        )
+    gateway = _gateway(
+        section.name,
+        "MQTT",
+        Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
+    )
+    mqtt = MqttGateway(
+        gateway,
+        MqttServer(section.host, section.port, section.user, password, tls),
+        name=section.name,
+    )
+
+    async def check() -> str:
+        return "" if await mqtt.answers() else "the MQTT broker does not answer"
+
+    door = f"MQTT broker {section.host} port {section.port}"
+    return OpenGateway("mqtt-gateway", "MQTT", door, section.port, check, gateway, mqtt.run)
 
 
 GATEWAYS: Final[Sequence[Callable[[Config], Awaitable[OpenGateway]]]] = (open_coap_gateway,)

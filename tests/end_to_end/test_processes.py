@@ -34,6 +34,11 @@ def start(programs: Programs, command: str) -> Program:
             service = programs.aiot(
                 "coap-gateway", "--coap-port", "0", "--broker-port", nobody, *keys
             )
+        case "mqtt-gateway":
+            nobody = str(free_port(socket.SOCK_STREAM))
+            service = programs.aiot(
+                "mqtt-gateway", "--mqtt-port", nobody, "--broker-port", nobody, *keys
+            )
         case _:
             nobody = str(free_port(socket.SOCK_DGRAM))
             service = programs.aiot("node", "coap", "--gateway-port", nobody)
@@ -65,7 +70,9 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("command", ["run", "demo", "broker", "coap-gateway", "node coap"])
+@pytest.mark.parametrize(
+    "command", ["run", "demo", "broker", "coap-gateway", "mqtt-gateway", "node coap"]
+)
 def test_service_ends_at_a_signal(programs: Programs, command: str, number: signal.Signals) -> None:
     service = start(programs, command)
     service.send(number)
