@@ -315,7 +315,8 @@ def read_password(path: Path) -> str:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_mode & 0o007:
                 raise OperatorError(
-                    f"The password file {path} is open to every user: mend it with chmod 600 {path}."
+                    f"The password file {path} is open to every user: mend it with"
+                    f" chmod 600 {path}."
                 )
             return file.readline(PASSWORD_LENGTH_MAX).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
