@@ -56,7 +56,7 @@ def load_keys(path: Path) -> Keys:
     try:
         parser.read_string(text)
         keys = Keys(parser.get("keys", "secret"), parser.get("keys", "private"))
-        _fernet(keys)
+        _check_fernet_key(keys.private)
     except (configparser.Error, ValueError) as error:
         # The parser's own words would quote the file's lines.
         raise OperatorError(
@@ -104,12 +104,15 @@ class TokenCheck:
     def __init__(self, keys: Keys, unix_time: Callable[[], float]) -> None:
         self._keys = keys
         self._unix_time = unix_time
-        self._fernet = _fernet(keys)
+        self._fernet: Fernet | None = None
+        """Made when somebody knocks: most brokers have no gateway in another process."""
         self._used: OrderedDict[bytes, None] = OrderedDict()
 
     def accept(self, token: str) -> bool:
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see generate_keys
 
+        if self._fernet is None:
+            self._fernet = _fernet(self._keys)
         try:
             plain = self._fernet.decrypt_at_time(
                 token, ttl=TOKEN_AGE_MAX_S, current_time=int(self._unix_time())
@@ -126,6 +129,12 @@ class TokenCheck:
         if len(self._used) > TOKENS_REMEMBERED_MAX:
             self._used.popitem(last=False)
         return True
+
+
+def _check_fernet_key(key: str) -> None:
+    """Raise ValueError for what is no Fernet key: 32 bytes in URL-safe base64."""
+    if len(base64.b64decode(key.encode("ascii"), altchars=b"-_", validate=True)) != 32:
+        raise ValueError("a Fernet key has 32 bytes")
 
 
 def _fernet(keys: Keys) -> "Fernet":
