@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A system that runs on real sockets, and honest people beside whom an attack happens."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.client import Client
+from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
+from pyaiot.gateways.coap.gateway import CoapGateway
+from pyaiot.gateways.gateway import Gateway, GatewayLink
+from pyaiot.gateways.nodes import Nodes
+from pyaiot.links import Backoff, connect_gateway
+from pyaiot.protocols.coap_numbers import Code
+from pyaiot.web.app import WebApp
+from tests import clients
+from tests.coap_device import CoapDevice, Reply, coap_device
+
+PROMPT_S: Final = 1.0
+"""How long an honest person waits at the most, on a machine with other work, attack or not."""
+LOST: Final = ("coap", "lost")
+HONEST: Final = "honest"
+"""The uid of the honest node."""
+
+
+class BrokerSide:
+    """A broker behind its web server."""
+
+    def __init__(self, broker: Broker, app: WebApp, url: str) -> None:
+        self.broker = broker
+        self.app = app
+        self.url = url
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rstrip("/").rpartition(":")[2])
+
+
+@contextlib.asynccontextmanager
+async def running_broker(
+    keys: Keys, *, port: int = 0, unix_time: Callable[[], float] = time.time
+) -> AsyncIterator[BrokerSide]:
+    """A broker as `aiot broker` makes it, on a port that the system chose."""
+    broker = Broker(flush_interval_s=0.02, timer=asyncio.get_running_loop(), unix_time=unix_time)
+    app = WebApp(broker, tokens=TokenCheck(keys, unix_time), title="Attacked")
+    runner = web.AppRunner(app.app, access_log=None, logger=app.server_log, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        host, bound = runner.addresses[0][:2]
+        yield BrokerSide(broker, app, f"http://{host}:{bound}/")
+    finally:
+        await app.sockets.close_all()
+        await runner.cleanup()
+
+
+class GatewaySide:
+    """A CoAP gateway with a link to a broker over a WebSocket."""
+
+    def __init__(self, coap: CoapGateway, links: list[GatewayLink]) -> None:
+        self.coap = coap
+        self.links = links
+        """Every link that was made, the latest last."""
+
+    @property
+    def port(self) -> int:
+        return self.coap.port
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(
+    url: str,
+    token: Callable[[], str],
+    *,
+    name: str = "coap",
+    unix_time: Callable[[], float] = time.time,
+) -> AsyncIterator[GatewaySide]:
+    """A CoAP gateway as `aiot coap-gateway` makes it, that tries again soon."""
+    gateway = Gateway(
+        name=name,
+        protocol="CoAP",
+        nodes=Nodes(silence_limit_s=120.0, nodes_max=10_000),
+        loop=asyncio.get_running_loop(),
+        unix_time=unix_time,
+        backoff=Backoff(first_s=0.05, limit_s=0.2),
+    )
+    coap = await CoapGateway.open(gateway, "127.0.0.1", 0)
+    links: list[GatewayLink] = []
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+
+        async def connect() -> GatewayLink:
+            link = await connect_gateway(session, url.replace("http", "ws") + "gw", token())
+            links.append(link)
+            return link
+
+        task = tasks.create_task(coap.run(connect))
+        try:
+            yield GatewaySide(coap, links)
+        finally:
+            task.cancel()
+
+
+class System:
+    """Broker, CoAP gateway, and an honest node and client that notice when something is wrong."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        broker_side: BrokerSide,
+        gateway_side: GatewaySide,
+        people: clients.Broker,
+        client: clients.Client,
+        node: CoapDevice,
+    ) -> None:
+        self.keys = keys
+        self.broker_side = broker_side
+        self.gateway_side = gateway_side
+        self.people = people
+        self.client = client
+        self.node = node
+        self._values = itertools.count()
+
+    @property
+    def url(self) -> str:
+        return self.broker_side.url
+
+    @property
+    def broker(self) -> Broker:
+        return self.broker_side.broker
+
+    @property
+    def app(self) -> WebApp:
+        return self.broker_side.app
+
+    @property
+    def coap(self) -> CoapGateway:
+        return self.gateway_side.coap
+
+    def inside(self) -> list[Client]:
+        """The clients that the broker has, without the honest one."""
+        honest, *others = self.broker.fanout.clients.values()
+        del honest
+        return others
+
+    def token(self) -> str:
+        return mint_token(self.keys)
+
+    async def serves(self) -> None:
+        """Everybody is served promptly: updates, commands, and clients that come now.
+
+        And nobody was sent away before: the node and its gateway were there all the time.
+        """
+        async with asyncio.timeout(PROMPT_S):
+            value = str(next(self._values))
+            answer = await self.node.post("server", f"temperature:{value}")
+            assert answer.code == Code.CHANGED
+            await self.client.shows(HONEST, temperature=value)
+            receipt = await self.client.write(HONEST, "led", "1")
+            assert receipt["state"] == "confirmed", receipt
+        async with asyncio.timeout(PROMPT_S), self.people.client() as newcomer:
+            await newcomer.shows(HONEST, temperature=value)
+        assert len(self.gateway_side.links) == 1
+        wrong = [
+            message
+            for message in self.client.heard
+            if (message["type"] == "gateway" and (message["name"], message["state"]) == LOST)
+            or (message["type"] == "out" and message["uid"] == HONEST)
+        ]
+        assert not wrong
+
+
+@contextlib.asynccontextmanager
+async def running_system(unix_time: Callable[[], float] = time.time) -> AsyncIterator[System]:
+    """The whole road on real sockets, with an honest node and client that know each other."""
+    keys = generate_keys()
+    async with (
+        running_broker(keys, unix_time=unix_time) as broker_side,
+        running_gateway(
+            broker_side.url, lambda: mint_token(keys), unix_time=unix_time
+        ) as gateway_side,
+        coap_device(gateway_side.port) as node,
+        clients.Broker(broker_side.url) as people,
+        people.client() as client,
+    ):
+        node.has({"led": "0"})
+        node.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
+        assert (await node.post("alive", f"alive:{HONEST}")).code == Code.CHANGED
+        await client.shows(HONEST, led="0")
+        yield System(keys, broker_side, gateway_side, people, client, node)
+        # An attack that only shows later shows here.
+        await asyncio.sleep(0)
+
+
+class Log:
+    """What was logged while a test ran, of this package and of aiohttp and asyncio below it."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        # Its list of records is another one in each phase of a test.
+        self._caplog = caplog
+
+    @property
+    def _records(self) -> list[logging.LogRecord]:
+        return self._caplog.records
+
+    @property
+    def lines(self) -> list[str]:
+        """Warnings and errors."""
+        return [
+            record.getMessage() for record in self._records if record.levelno >= logging.WARNING
+        ]
+
+    @property
+    def everything(self) -> str:
+        formatter = logging.Formatter()
+        return "\n".join(map(formatter.format, self._records))
+
+    @property
+    def tracebacks(self) -> list[str]:
+        return [record.getMessage() for record in self._records if record.exc_info]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when it is true: for what nobody tells, as that a connection has ended inside."""
+    async with asyncio.timeout(5.0):
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.005)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attack 4: a device claims what is not its own: another's uid, or a name of ours."""
+
+import asyncio
+
+import pytest
+
+from pyaiot.gateways.coap.gateway import UNKNOWN_MAX_AGE_S
+from pyaiot.protocols.coap_numbers import Code, OptionNumber
+from tests.attacks.running import HONEST, Log, running_system
+from tests.coap_device import WELL_KNOWN_CORE, coap_device
+
+pytestmark = pytest.mark.sockets
+
+OURS = ["ip", "protocol", "id"]
+
+
+@pytest.mark.parametrize("resource", OURS)
+async def test_resource_with_a_name_of_ours_is_answered_4_03_and_counted(
+    resource: str, log: Log
+) -> None:
+    async with running_system() as system:
+        before = dict(system.client.nodes[HONEST])
+        answer = await system.node.post("server", f"{resource}:stolen")
+        assert answer.code == Code.FORBIDDEN
+        assert system.coap.refused == 1
+        await system.serves()
+        assert system.client.nodes[HONEST].get(resource) == before.get(resource)
+    assert any(f"the resource {resource} is the gateway's own" in line for line in log.lines)
+
+
+async def test_discovered_resource_with_a_name_of_ours_is_not_believed() -> None:
+    async with running_system() as system, coap_device(system.coap.port) as liar:
+        liar.has({"ip": "1.2.3.4", "protocol": "magic", "led": "0"})
+        await liar.post("alive", "alive:liar")
+        await system.client.shows("liar", led="0")
+        assert system.client.nodes["liar"] == {"ip": liar.host, "protocol": "CoAP", "led": "0"}
+        await system.serves()
+
+
+async def test_claim_of_the_honest_uid_is_refused_counted_and_logged(log: Log) -> None:
+    async with running_system() as system, coap_device(system.coap.port) as thief:
+        # Not accepted before the owner was asked, refused from then on.
+        assert (await thief.post("alive", f"alive:{HONEST}")).code == Code.SERVICE_UNAVAILABLE
+        async with asyncio.timeout(2.0):
+            while (await thief.post("alive", f"alive:{HONEST}")).code != Code.FORBIDDEN:
+                pass
+        assert (await thief.post("server", "led:stolen")).code == Code.SERVICE_UNAVAILABLE
+        assert system.coap.refused >= 2
+        await system.serves()
+        assert system.client.nodes[HONEST]["ip"] == system.node.host
+        assert all(message.get("data") != "stolen" for message in system.client.heard)
+    assert any(f"says that it is {HONEST}" in line for line in log.lines)
+
+
+async def test_claims_from_many_addresses_do_not_make_us_ask_the_owner_each_time() -> None:
+    async with running_system() as system:
+        await system.node.asked(Code.GET, WELL_KNOWN_CORE)
+        asked = len([item for item in system.node.requests if item.path == WELL_KNOWN_CORE])
+        for _ in range(20):
+            async with coap_device(system.coap.port) as thief:
+                answer = await thief.post("alive", f"alive:{HONEST}")
+                assert answer.code == Code.SERVICE_UNAVAILABLE
+        await system.serves()
+        again = len([item for item in system.node.requests if item.path == WELL_KNOWN_CORE])
+        assert again == asked + 1
+
+
+async def test_reading_before_a_uid_is_known_is_not_acknowledged_and_not_lost() -> None:
+    # Attack 17: 5.03 with Max-Age until it counts, 2.04 when it does.
+    async with running_system() as system, coap_device(system.coap.port) as early:
+        answer = await early.post("server", "temperature:7")
+        assert answer.code == Code.SERVICE_UNAVAILABLE
+        assert answer.option(OptionNumber.MAX_AGE) == bytes([UNKNOWN_MAX_AGE_S])
+        assert "early" not in system.client.nodes
+        assert (await early.post("alive", "alive:early")).code == Code.CHANGED
+        await system.client.shows("early", temperature="7")
+        await system.serves()

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attack 7: bad credentials are answered 401; who has them tries again and comes back."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from pyaiot import services
+from pyaiot.broker.keys import Keys, generate_keys, mint_token, write_keys
+from pyaiot.config import CoapSection, Config, GatewaySection
+from tests import clients
+from tests.attacks.raw import raw_gateway, raw_peer
+from tests.attacks.running import Log, running_broker, running_gateway, running_system, until
+
+pytestmark = pytest.mark.sockets
+
+DAY_S = 24 * 3600
+
+
+def bad_tokens(keys: Keys) -> dict[str, str]:
+    sealed = Fernet(keys.private)
+    now = int(time.time())
+    secret = keys.secret.encode()
+    return {
+        "of another key": mint_token(generate_keys()),
+        "with another secret": sealed.encrypt(b"x" * 32).decode(),
+        "older than a day": sealed.encrypt_at_time(secret, now - DAY_S - 5).decode(),
+        "of tomorrow": sealed.encrypt_at_time(secret, now + DAY_S).decode(),
+        "cut": mint_token(keys)[:-5],
+        "changed": mint_token(keys)[:-10] + "AAAAAAAA==",
+        "empty": "",
+        "no base64": "!!!!",
+        "a letter beyond ASCII": "é",
+        "bytes that are no text": b"\xff\xfe".decode("utf-8", "surrogateescape"),
+        "the secret itself": keys.secret,
+        "7,000 letters": "A" * 7_000,
+        "words": "token, token, token",
+    }
+
+
+async def test_bad_token_is_answered_401_and_never_logged(log: Log) -> None:
+    async with running_system() as system:
+        tokens = bad_tokens(system.keys)
+        for count, (name, token) in enumerate(tokens.items(), start=1):
+            async with raw_peer(system.url) as peer:
+                offer = f"Sec-WebSocket-Protocol: pyaiot.v2, token, {token}"
+                assert await peer.upgrade("/gw", offer) == 401, name
+            assert system.app.sockets.refused_gateways == count
+        for offer in ("", "Sec-WebSocket-Protocol: pyaiot.v2", "Sec-WebSocket-Protocol: token"):
+            async with raw_peer(system.url) as peer:
+                assert await peer.upgrade("/gw", *filter(None, [offer])) == 401
+        await system.serves()
+    assert log.tracebacks == []
+    assert any("its token is not good" in line for line in log.lines)
+    everything = log.everything
+    assert all(token not in everything for token in tokens.values() if len(token) > 10)
+    assert system.keys.secret not in everything
+    assert system.keys.private not in everything
+
+
+async def test_token_opens_the_door_once() -> None:
+    async with running_system() as system:
+        token = system.token()
+        async with raw_gateway(system.url, token), raw_peer(system.url) as replaying:
+            offer = f"Sec-WebSocket-Protocol: token, {token}"
+            assert await replaying.upgrade("/gw", offer) == 401
+        # Not after the first one has gone either, nor written in another way.
+        for again in (token, token + "=", token.rstrip("=")):
+            async with raw_peer(system.url) as replaying:
+                offer = f"Sec-WebSocket-Protocol: token, {again}"
+                assert await replaying.upgrade("/gw", offer) == 401
+        await system.serves()
+
+
+async def test_gateway_with_a_wrong_key_tries_on_and_comes_back_when_it_is_mended(
+    log: Log,
+) -> None:
+    keys, wrong = generate_keys(), generate_keys()
+    in_use = [wrong]
+    async with (
+        running_broker(keys) as broker,
+        running_gateway(broker.url, lambda: mint_token(in_use[0])) as gateway,
+        clients.Broker(broker.url) as people,
+        people.client() as client,
+        asyncio.timeout(10.0),
+    ):
+        gateway.coap.gateway.heard("N", {"protocol": "CoAP"})
+        await until(lambda: broker.app.sockets.refused_gateways >= 5)
+        assert gateway.links == []
+        in_use[0] = keys
+        await client.shows("N", protocol="CoAP")
+        assert len(gateway.links) == 1
+    # Said once, however often it was tried.
+    assert len([line for line in log.lines if "refused our key" in line]) == 1
+    assert log.tracebacks == []
+
+
+async def test_gateway_reads_a_key_file_that_was_mended_while_it_runs(tmp_path: Path) -> None:
+    keys = generate_keys()
+    key_file = tmp_path / "keys"
+    write_keys(key_file, generate_keys())
+    async with (
+        running_broker(keys) as broker,
+        clients.Broker(broker.url) as people,
+        people.client() as client,
+        asyncio.timeout(10.0),
+    ):
+        config = Config(
+            coap=CoapSection(port=0, name="mended"),
+            gateway=GatewaySection(
+                broker_host="127.0.0.1", broker_port=broker.port, key_file=str(key_file)
+            ),
+        )
+        task = asyncio.create_task(services.run_coap_gateway(config, lambda _: None))
+        try:
+            await until(lambda: broker.app.sockets.refused_gateways > 0)
+            # For a moment there is none at all, as when it is replaced by hand.
+            key_file.unlink()
+            write_keys(key_file, keys)
+            await client.until(type="gateway", name="mended", state="connected")
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attack 8: a gateway that speaks for a node of another is refused, and the node stays."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pyaiot.protocols.coap_numbers import Code
+from tests.attacks.raw import RawPeer, raw_gateway
+from tests.attacks.running import HONEST, Log, System, running_system
+
+pytestmark = pytest.mark.sockets
+
+CLAIMS: list[dict[str, Any]] = [
+    {"type": "new", "uid": HONEST},
+    {"type": "update", "uid": HONEST, "endpoint": "led", "data": "stolen"},
+    {"type": "reset", "uid": HONEST},
+    {"type": "out", "uid": HONEST},
+]
+
+
+async def untouched(system: System) -> None:
+    await system.serves()
+    kinds = [m["type"] for m in system.client.heard if m.get("uid") == HONEST]
+    assert "reset" not in kinds
+    assert kinds.count("new") == 1
+    assert all(m.get("data") != "stolen" for m in system.client.heard)
+
+
+async def test_claims_of_another_gateway_are_answered_counted_and_logged(log: Log) -> None:
+    async with running_system() as system, raw_gateway(system.url, system.token()) as thief:
+        await thief.say([{"type": "hello", "name": "thief", "protocol": "x"}])
+        for count, claim in enumerate(CLAIMS, start=1):
+            await thief.say([claim])
+            (answer,) = (await thief.next()).json
+            assert (answer["type"], answer["uid"]) == ("error", HONEST)
+            assert system.broker.router.refused == count
+        await untouched(system)
+    assert sum("belongs to the gateway coap" in line for line in log.lines) == len(CLAIMS)
+
+
+async def test_claims_of_a_legacy_gateway_are_dropped_and_counted() -> None:
+    async with (
+        running_system() as system,
+        raw_gateway(system.url, system.token(), extended=False) as thief,
+    ):
+        for claim in CLAIMS:
+            await thief.say(claim)
+        await thief.say({"type": "new", "uid": "its own"})
+        async with asyncio.timeout(1.0):
+            await system.client.shows("its own")
+        assert system.broker.router.refused == len(CLAIMS)
+        await untouched(system)
+
+
+async def test_gateway_of_the_same_name_replaces_nobody() -> None:
+    async with running_system() as system:
+        async with raw_gateway(system.url, system.token()) as twin:
+            await twin.say([{"type": "hello", "name": "coap", "protocol": "CoAP", "instance": "x"}])
+            await twin.say([{"type": "out", "uid": HONEST}])
+            assert (await twin.next()).json[0]["type"] == "error"
+            await system.serves()
+        async with asyncio.timeout(1.0):
+            await system.client.until(type="gateway", state="lost")
+        # Only the twin is lost: the honest gateway still has its link and its node.
+        system.client.heard.clear()
+        await system.serves()
+
+
+async def test_receipt_of_another_gateway_ends_no_command() -> None:
+    async with running_system() as system, raw_gateway(system.url, system.token()) as thief:
+        await thief.say([{"type": "hello", "name": "thief", "protocol": "x"}])
+        system.node.holds_answers = True
+        command_id = await system.client.command(HONEST, "led", "1")
+        await system.node.asked(Code.PUT, "led")
+        await forge_receipts(thief)
+        system.node.release()
+        receipt = await system.client.until(type="receipt", id=command_id)
+        assert receipt["state"] == "confirmed"
+        await system.serves()
+
+
+async def forge_receipts(thief: RawPeer) -> None:
+    await thief.say([{"type": "receipt", "id": str(n), "state": "refused"} for n in range(50)])
+    # Answered after the receipts: they have been read by then.
+    await thief.say([{"type": "out", "uid": HONEST}])
+    assert (await thief.next()).json[0]["type"] == "error"
+
+
+async def test_flood_of_claims_is_no_flood_of_the_log(log: Log) -> None:
+    async with running_system() as system, raw_gateway(system.url, system.token()) as thief:
+        await thief.say([{"type": "hello", "name": "thief", "protocol": "x"}])
+        await thief.say([{"type": "out", "uid": HONEST}] * 1_000)
+        heard = 0
+        while heard < 1_000:
+            heard += len((await thief.next()).json)
+        await untouched(system)
+        assert system.broker.router.refused == 1_000
+    assert len(log.lines) <= 10

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attack 3: pages of other origins, and foreign names that point here, are turned away."""
+
+import pytest
+
+from tests.attacks.raw import raw_peer
+from tests.attacks.running import Log, running_system
+
+pytestmark = pytest.mark.sockets
+
+FOREIGN_ORIGINS = ["http://evil.example", "null", "https://127.0.0.1.evil.example", "file://"]
+FOREIGN_HOSTS = ["evil.example", "127.0.0.1.evil.example:8000", "localhost.evil.example", "", None]
+PATHS = ["/ws", "/gw", "/", "/info.json", "/readyz"]
+
+
+async def test_request_of_a_foreign_page_is_refused_counted_and_logged(log: Log) -> None:
+    async with running_system() as system:
+        for origin in FOREIGN_ORIGINS:
+            for path in PATHS:
+                async with raw_peer(system.url) as peer:
+                    assert await peer.upgrade(path, f"Origin: {origin}") == 403
+        assert system.app.refused_requests == len(FOREIGN_ORIGINS) * len(PATHS)
+        await system.serves()
+    assert any("evil.example" in line for line in log.lines)
+    assert len(log.lines) <= 6
+
+
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+async def test_foreign_name_is_refused_whatever_the_path(host: str | None) -> None:
+    async with running_system() as system:
+        for path in PATHS:
+            async with raw_peer(system.url) as peer:
+                # A request of HTTP/1.1 without Host may be no HTTP at all: 400.
+                assert await peer.upgrade(path, host=host) in {400, 403}
+        assert system.app.refused_requests == len(PATHS)
+        await system.serves()
+
+
+async def test_our_own_page_is_let_in() -> None:
+    async with running_system() as system, raw_peer(system.url) as peer:
+        host = f"127.0.0.1:{system.broker_side.port}"
+        assert await peer.upgrade("/ws", f"Origin: http://{host}", host=host) == 101
+        assert system.app.refused_requests == 0

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attack 6: a client that stalls costs bounded memory, and is closed with a reason."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.client import BUFFER_HIGH, CLOSE_SLOW, STALL_LIMIT_S, Client
+from pyaiot.messages import Join, NodeAppeared, Reading
+from tests.attacks.raw import SMALL_BUFFER, RawPeer, raw_client, raw_gateway
+from tests.attacks.running import Log, System, running_system, until
+
+MEMORY_MAX = 2 * 1024 * 1024
+"""Bytes for one stalled client, as documented."""
+
+VALUES: dict[str, Callable[[int], Any]] = {
+    "short texts": lambda number: f"{number}°C",
+    "long texts": lambda number: f"{number}" + "x" * 60_000,
+    "emoji": lambda number: f"{number}" + "\N{GRINNING FACE}" * 15_000,
+    "control characters": lambda number: f"{number}" + "\x01" * 10_000,
+    "lists of objects": lambda number: [number, *({} for _ in range(8_000))],
+    "numbers": lambda number: [number] * 10_000,
+}
+
+
+def held(client: Client) -> int:
+    """Bytes that wait for a client in the process, measured one by one."""
+    return client.sink.buffered() + size_of(
+        [entry[0] for entry in client._backlog._entries.values()]
+    )
+
+
+def size_of(value: Any) -> int:
+    if isinstance(value, dict):
+        return sys.getsizeof(value) + sum(size_of(item) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return sys.getsizeof(value) + sum(map(size_of, value))
+    if isinstance(value, msgspec.Struct):
+        fields = (getattr(value, name) for name in value.__struct_fields__)
+        return sys.getsizeof(value) + sum(map(size_of, fields))
+    return sys.getsizeof(value)
+
+
+class Flood:
+    """A gateway that sends more readings than the socket of a client takes."""
+
+    def __init__(self, gateway: RawPeer, value: Callable[[int], Any]) -> None:
+        self._gateway = gateway
+        self._value = value
+        self._count = 0
+
+    async def some(self) -> None:
+        """200 kB of readings of 25 resources."""
+        messages: list[dict[str, Any]] = []
+        size = 0
+        while size < 200_000:
+            self._count += 1
+            message = {
+                "type": "update",
+                "uid": "flooded",
+                "endpoint": f"resource{self._count % 25}",
+                "data": self._value(self._count),
+            }
+            messages.append(message)
+            size += len(json.dumps(message, ensure_ascii=False).encode())
+        await self._gateway.say(messages)
+
+
+@contextlib.asynccontextmanager
+async def flooded(system: System, value: Callable[[int], Any]) -> AsyncIterator[Flood]:
+    async with raw_gateway(system.url, system.token()) as gateway:
+        await gateway.say([{"type": "hello", "name": "flood", "protocol": "x"}])
+        yield Flood(gateway, value)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+async def test_memory_of_a_stalled_client_is_bounded_whatever_comes(
+    value: Callable[[int], Any],
+) -> None:
+    async with (
+        running_system() as system,
+        flooded(system, value) as flood,
+        raw_client(system.url, receive_buffer=SMALL_BUFFER),
+        raw_client(system.url, extended=True, receive_buffer=SMALL_BUFFER),
+    ):
+        inside = system.inside()
+        assert len(inside) == 2
+        most = 0
+        for _ in range(12):
+            await flood.some()
+            # The honest client reads it all, and is served.
+            await system.serves()
+            most = max(most, *map(held, inside))
+        assert BUFFER_HIGH < most <= MEMORY_MAX
+
+
+@pytest.mark.sockets
+async def test_client_too_far_behind_is_told_1013_and_why(log: Log) -> None:
+    async with (
+        running_system() as system,
+        flooded(system, VALUES["long texts"]) as flood,
+        raw_client(system.url, receive_buffer=SMALL_BUFFER) as stalled,
+    ):
+        (inside,) = system.inside()
+        while not inside.closed:
+            await flood.some()
+            await system.serves()
+        code, reason = await stalled.closed()
+        assert code == CLOSE_SLOW
+        assert "messages behind" in reason
+        await until(lambda: not system.inside())
+        await system.serves()
+    assert log.tracebacks == []
+
+
+@pytest.mark.sockets
+async def test_receipts_that_nobody_reads_are_bounded() -> None:
+    async with (
+        running_system() as system,
+        raw_client(system.url, extended=True, receive_buffer=SMALL_BUFFER) as stalled,
+    ):
+        (inside,) = system.inside()
+        command = {"type": "command", "uid": "nobody", "endpoint": "led", "payload": "1"}
+        most = 0
+        for _ in range(60):
+            if inside.closed:
+                break
+            # Nothing else happens meanwhile that would make the broker look at this client.
+            with contextlib.suppress(ConnectionError):
+                await stalled.say([command] * 2_000)
+            await asyncio.sleep(0)
+            most = max(most, held(inside))
+        assert inside.closed
+        assert most <= MEMORY_MAX
+        await until(lambda: not system.inside())
+        await system.serves()
+
+
+@pytest.mark.sockets
+async def test_client_that_asks_for_everything_again_and_again_is_closed_with_1008() -> None:
+    async with running_system() as system, raw_client(system.url, extended=True) as greedy:
+        await greedy.say([{"type": "new", "data": "client"}] * 100)
+        code, reason = await greedy.closed()
+        assert (code, reason) == (1008, "asked for everything too often")
+        assert system.broker.router.refused == 90
+        await system.serves()
+
+
+class StalledSocket:
+    """Takes bytes, and never gets rid of them."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.closed: tuple[int, str] | None = None
+
+    def write(self, data: bytes) -> None:
+        self.waiting += len(data)
+
+    def buffered(self) -> int:
+        return self.waiting
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+
+async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() -> None:
+    loop = asyncio.get_running_loop()
+    broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
+    node = broker.router.nodes.add(NodeAppeared(uid="large"), 1)
+    for number in range(20):
+        reading = Reading(uid="large", resource=f"r{number}", data="x" * 60_000)
+        broker.router.nodes.keep(node, reading)
+    socket = StalledSocket()
+    client = broker.client_connected(socket, extended=True)
+    broker.from_client(client, Join(data="client"))
+    # Twenty values of 60 kB wait, of which the socket was given no more than it may hold.
+    assert 0 < socket.waiting <= 512 * 1024
+    await asyncio.sleep(STALL_LIMIT_S - 1)
+    assert socket.closed is None
+    await asyncio.sleep(2)
+    assert socket.closed == (CLOSE_SLOW, "read nothing for 30 s")
