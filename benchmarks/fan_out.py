@@ -303,7 +303,7 @@ def _note(windows: list[Window], name: str, count: int, pace: int) -> str:
         notes.append(f"{closed} clients closed")
     if not pace and _core(windows) < LIMIT_CORE:
         generator_core = median(window.generator_core for window in windows)
-        notes.append(f"the load was the limit, clients at {generator_core:.0%} of a core")
+        notes.append(f"the broker was not the limit; clients at {generator_core:.0%} of a core")
     if name == BARE:
         notes.append("the same bytes and writes as pyaiot.v2")
     return ", ".join(notes)
