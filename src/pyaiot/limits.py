@@ -16,14 +16,17 @@ class RateLimit:
         self._level = burst
         self._then = now
 
-    def take(self, now: float) -> float:
-        """Take one and return 0, or take none and return the seconds until there is one."""
+    def take(self, now: float, count: float = 1.0) -> float:
+        """Take `count` and return 0, or take none and return the seconds until there are so many.
+
+        `count` is at most the burst.
+        """
         level = min(self._burst, self._level + (now - self._then) * self._per_s)
         self._then = now
-        if level < 1.0:
+        if level < count:
             self._level = level
-            return (1.0 - level) / self._per_s
-        self._level = level - 1.0
+            return (count - level) / self._per_s
+        self._level = level - count
         return 0.0
 
 

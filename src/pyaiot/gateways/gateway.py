@@ -113,9 +113,9 @@ class Gateway:
         self._tell(self.nodes.reading(uid, resource, data, now=now, ts=ts))
         self._echoes.heard(uid, resource, data)
 
-    def take_turn(self, uid: str) -> None:
+    def take_turn(self, uid: str, *, readings: int = 1) -> None:
         """See `Nodes.take_turn`."""
-        self.nodes.take_turn(uid, now=self._now())
+        self.nodes.take_turn(uid, readings=readings, now=self._now())
 
     def reset(self, uid: str) -> None:
         """See `Nodes.reset`."""

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The WebSocket gateway: nodes come to `/node` (PROTOCOLS 6)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+import aiohttp
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from pyaiot import __version__
+from pyaiot.doors.guard import guard
+from pyaiot.doors.listening import Door, ServerLog
+from pyaiot.doors.sockets import PatientSocket, TransportSink
+from pyaiot.errors import ProtocolError, Refused
+from pyaiot.frames import cut
+from pyaiot.gateways.gateway import Connect, Gateway
+from pyaiot.gateways.websocket.connections import Connection, Connections
+from pyaiot.links import HEARTBEAT_S
+from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
+
+TURN_FRAMES_MAX: Final = 64
+"""Frames of one node in a row. Then it is the turn of the others."""
+ROUND_TRIP_LIMIT_S: Final = 2.0
+"""How long the gateway may take to answer its own request. Then `/readyz` says so."""
+GOODBYE_LIMIT_S: Final = 1.0
+"""How long nodes may take to answer the close when the gateway ends. Then they are cut off."""
+
+log = logging.getLogger(__name__)
+
+
+class _Wire(TransportSink):
+    """The socket of a node."""
+
+    def cut(self) -> None:
+        self._transport.abort()
+
+
+class WebSocketGateway:
+    """One TCP port, and the nodes that are connected to it."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        connections_max: int,
+        allowed_hosts: Iterable[str] = (),
+        allowed_origins: Iterable[str] = (),
+    ) -> None:
+        self.gateway = gateway
+        self._loop = asyncio.get_running_loop()
+        self.nodes = Connections(gateway, self._loop)
+        self._connections_max = connections_max
+        self._count = 0
+        self._open: set[PatientSocket] = set()
+        self._door: Door
+        self._app = web.Application(
+            middlewares=[
+                guard(
+                    frozenset(allowed_hosts),
+                    frozenset(allowed_origins),
+                    self._foreign,
+                    section="websocket",
+                )
+            ]
+        )
+        self._app.router.add_get("/node", self._node)
+        self._app.router.add_get("/healthz", self._healthz)
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen. Raises `OperatorError` if the port cannot be had."""
+        self._door = await Door.open(
+            self._app,
+            host,
+            port,
+            who="The WebSocket gateway",
+            flag="--ws-port",
+            server_log=ServerLog(self._not_http),
+        )
+
+    @property
+    def port(self) -> int:
+        return self._door.port
+
+    async def run(self, connect: Connect) -> None:
+        """Serve until cancelled."""
+        try:
+            await self.gateway.keep_linked(connect, self.nodes)
+        finally:
+            self._door.stop_listening()
+            await self._say_goodbye()
+            await self.gateway.end_commands()
+            await self._door.close()
+
+    async def answers(self) -> bool:
+        """A round trip through our own door: whether nodes would be heard."""
+        timeout = aiohttp.ClientTimeout(total=ROUND_TRIP_LIMIT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"{self._door.url}healthz") as answer,
+            ):
+                return answer.status == web.HTTPOk.status_code
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def _foreign(self, request: web.Request) -> None:
+        origin = request.headers.get(hdrs.ORIGIN, "missing")
+        host = request.headers.get(hdrs.HOST, "missing")
+        self.nodes.refuse(request.remote, f"Host {host}, Origin {origin}")
+
+    def _not_http(self, error: HttpProcessingError) -> None:
+        self.nodes.refuse("that speaks no HTTP", type(error).__name__)
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        """Alive: the loop turns, and answers."""
+        return web.json_response({"status": "ok", "version": __version__})
+
+    async def _node(self, request: web.Request) -> web.StreamResponse:
+        """`GET /node`."""
+        if self._count >= self._connections_max:
+            problem = f"{self._connections_max} nodes are connected already"
+            self.nodes.refuse(request.remote, problem)
+            raise web.HTTPServiceUnavailable(text=f"{problem}\n")
+        self._count += 1
+        try:
+            socket = PatientSocket(
+                heartbeat_s=HEARTBEAT_S, size_max=MESSAGE_SIZE_MAX, autoping=False
+            )
+            await socket.prepare(request)
+            transport = socket.transport
+            if transport is not None and not transport.is_closing():
+                self._open.add(socket)
+                try:
+                    await self._serve(socket, _Wire(transport, self._loop), request)
+                finally:
+                    self._open.discard(socket)
+            return socket
+        finally:
+            self._count -= 1
+
+    async def _serve(self, socket: PatientSocket, wire: _Wire, request: web.Request) -> None:
+        connection: Connection | None = None
+        try:
+            connection = await self.nodes.opened(wire, request.query.get("uid"))
+            await self._receive(socket, connection)
+        except ProtocolError as error:
+            self.nodes.refuse(request.remote, error)
+            await _close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
+        except Refused as error:
+            self.nodes.refuse(request.remote, error)
+            await _close(socket, aiohttp.WSCloseCode.POLICY_VIOLATION, str(error))
+        finally:
+            silent = isinstance(socket.exception(), TimeoutError)
+            if silent:
+                # No pong came. What still waits for the dead peer must not keep the socket open.
+                wire.cut()
+            if connection is not None:
+                self.nodes.closed(connection, "silent" if silent else "left")
+
+    async def _receive(self, socket: PatientSocket, connection: Connection) -> None:
+        frames = 0
+        async for frame in socket:
+            match frame.type:
+                case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
+                    await self.nodes.said(connection, frame.data)
+                case aiohttp.WSMsgType.PING:
+                    self.nodes.alive(connection)
+                    await socket.pong(frame.data)
+                case aiohttp.WSMsgType.PONG:
+                    self.nodes.alive(connection)
+                case aiohttp.WSMsgType.ERROR if isinstance(frame.data, aiohttp.WebSocketError):
+                    # Closed by aiohttp already, with the code for it.
+                    self.nodes.refuse(connection.uid, frame.data)
+            frames += 1
+            if frames % TURN_FRAMES_MAX == 0:
+                await asyncio.sleep(0)
+
+    async def _say_goodbye(self) -> None:
+        closing = [
+            _close(socket, aiohttp.WSCloseCode.GOING_AWAY, "the gateway ends")
+            for socket in list(self._open)
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_LIMIT_S):
+                await asyncio.gather(*closing, return_exceptions=True)
+
+
+async def _close(socket: PatientSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(OSError, RuntimeError):
+        await socket.close(code=code, message=cut(reason))
