@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Nodes that do not acknowledge: their report of the value is the word."""
 
+import functools
+
 import pytest
 
 from pyaiot.gateways.echoes import Echoes
@@ -13,9 +15,7 @@ class Waiting:
         self.echoes = Echoes()
         self.ended: list[tuple[str, bool]] = []
         self.expected = {
-            name: self.echoes.expect(
-                uid, resource, payload, lambda good, name=name: self.ended.append((name, good))
-            )
+            name: self.echoes.expect(uid, resource, payload, functools.partial(self._end, name))
             for name, uid, resource, payload in (
                 ("led on", "A", "led", "1"),
                 ("led on again", "A", "led", "1"),
@@ -23,6 +23,9 @@ class Waiting:
                 ("other node", "B", "led", "1"),
             )
         }
+
+    def _end(self, name: str, good: bool) -> None:
+        self.ended.append((name, good))
 
 
 def test_report_of_the_value_ends_each_wait_for_it_and_no_other() -> None:

@@ -56,7 +56,7 @@ class _ToNode(msgspec.Struct):
     detail: str | None = None
 
 
-_from_node = msgspec.json.Decoder(FromNode)
+_from_node: msgspec.json.Decoder[FromNode] = msgspec.json.Decoder(FromNode)
 _to_node = msgspec.json.Decoder(_ToNode)
 encode: Final = msgspec.json.Encoder().encode
 """`Named`, `Update`, `Write` or `Problem` → JSON."""
