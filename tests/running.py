@@ -11,7 +11,7 @@ from typing import Any
 
 from pyaiot import services
 from pyaiot.broker.keys import Keys, generate_keys, write_keys
-from pyaiot.config import BrokerSection, CoapSection, Config
+from pyaiot.config import BrokerSection, CoapSection, Config, WebsocketSection
 from tests.clients import Broker, Client
 from tests.coap_device import CoapDevice, coap_device
 
@@ -23,6 +23,7 @@ class Running:
     url: str
     """Of the page: `http://host:port/`."""
     coap_port: int
+    ws_port: int
 
 
 def new_key_file(folder: Path) -> tuple[Path, Keys]:
@@ -43,7 +44,11 @@ async def running_broker(key_file: Path) -> AsyncIterator[Running]:
 @contextlib.asynccontextmanager
 async def running_everything(*, coap_host: str = "127.0.0.1") -> AsyncIterator[Running]:
     """What `aiot run` runs."""
-    config = Config(broker=BrokerSection(port=0), coap=CoapSection(port=0, host=coap_host))
+    config = Config(
+        broker=BrokerSection(port=0),
+        coap=CoapSection(port=0, host=coap_host),
+        websocket=WebsocketSection(port=0),
+    )
     async with _running(services.run_all, config) as running:
         yield running
 
@@ -62,8 +67,8 @@ async def _running(
         sentence = said.result()
         url = re.search(r"http://\S+/", sentence)
         assert url is not None
-        port = re.search(r"UDP port (\d+)", sentence)
-        yield Running(url[0], int(port[1]) if port else 0)
+        ports = [re.search(rf"{kind} port (\d+)", sentence) for kind in ("UDP", "TCP")]
+        yield Running(url[0], *(int(port[1]) if port else 0 for port in ports))
     finally:
         service.cancel()
         with contextlib.suppress(asyncio.CancelledError):

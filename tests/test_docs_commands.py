@@ -50,6 +50,7 @@ class Reader:
             "PYTHONUNBUFFERED": "1",
             "AIOT_BROKER_PORT": str(self.web_port),
             "AIOT_COAP_PORT": str(self.coap_port),
+            "AIOT_WEBSOCKET_PORT": "0",
             "AIOT_GATEWAY_BROKER_PORT": str(self.web_port),
         }
 

@@ -19,7 +19,14 @@ import pytest
 import pyaiot
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("aiot", "aiot-broker", "aiot-coap-gateway", "aiot-mqtt-gateway", "aiot-generate-keys")
+SCRIPTS = (
+    "aiot",
+    "aiot-broker",
+    "aiot-coap-gateway",
+    "aiot-mqtt-gateway",
+    "aiot-ws-gateway",
+    "aiot-generate-keys",
+)
 
 
 def build(source: Path, into: Path, kind: str) -> Path:

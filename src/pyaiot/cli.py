@@ -58,6 +58,12 @@ _BROKER: Final = (
     *_WEB,
     *_FILE_AND_LOG,
 )
+_TO_BROKER: Final = (
+    Flag(("--broker-host",), "gateway.broker_host"),
+    Flag(("--broker-port",), "gateway.broker_port"),
+    Flag(("--broker-ssl",), "gateway.broker_ssl"),
+    Flag(("--key-file",), "gateway.key_file"),
+)
 _COAP: Final = (
     Flag(("--coap-port",), "coap.port"),
     Flag(("--interface",), "coap.interface"),
@@ -67,10 +73,17 @@ _COAP_GATEWAY: Final = (
     Flag(("--host",), "coap.host"),
     *_COAP,
     Flag(("--name",), "coap.name"),
-    Flag(("--broker-host",), "gateway.broker_host"),
-    Flag(("--broker-port",), "gateway.broker_port"),
-    Flag(("--broker-ssl",), "gateway.broker_ssl"),
-    Flag(("--key-file",), "gateway.key_file"),
+    *_TO_BROKER,
+    *_FILE_AND_LOG,
+)
+_WEBSOCKET: Final = (Flag(("--ws-port", "--gateway-port"), "websocket.port"),)
+_WEBSOCKET_GATEWAY: Final = (
+    Flag(("--host",), "websocket.host"),
+    *_WEBSOCKET,
+    Flag(("--allowed-host",), "websocket.allowed_hosts"),
+    Flag(("--allowed-origin",), "websocket.allowed_origins"),
+    Flag(("--name",), "websocket.name"),
+    *_TO_BROKER,
     *_FILE_AND_LOG,
 )
 _MQTT_GATEWAY: Final = (
@@ -78,10 +91,7 @@ _MQTT_GATEWAY: Final = (
     Flag(("--mqtt-port",), "mqtt.port"),
     Flag(("--max-time",), "mqtt.silence_limit_s"),
     Flag(("--name",), "mqtt.name"),
-    Flag(("--broker-host",), "gateway.broker_host"),
-    Flag(("--broker-port",), "gateway.broker_port"),
-    Flag(("--broker-ssl",), "gateway.broker_ssl"),
-    Flag(("--key-file",), "gateway.key_file"),
+    *_TO_BROKER,
     *_FILE_AND_LOG,
 )
 _RUN: Final = (
@@ -89,6 +99,8 @@ _RUN: Final = (
     Flag(("--web-port", "--broker-port"), "broker.port"),
     Flag(("--coap-host",), "coap.host"),
     *_COAP,
+    Flag(("--ws-host",), "websocket.host"),
+    *_WEBSOCKET,
     Flag(("--key-file",), "broker.key_file"),
     *_WEB,
     *_FILE_AND_LOG,
@@ -108,6 +120,11 @@ def broker_main() -> None:
 def coap_gateway_main() -> None:
     """`aiot-coap-gateway`, the historic name of `aiot coap-gateway`."""
     _invoke(app, "coap-gateway")
+
+
+def ws_gateway_main() -> None:
+    """`aiot-ws-gateway`, the historic name of `aiot ws-gateway`."""
+    _invoke(app, "ws-gateway")
 
 
 def mqtt_gateway_main() -> None:
@@ -161,6 +178,15 @@ def _coap_gateway(settings: Config) -> None:
     _run(services.run_coap_gateway(settings, _say), settings)
 
 
+def _ws_gateway(settings: Config) -> None:
+    """Run the WebSocket gateway: nodes connect to /node, the broker hears of them.
+
+    It holds the nodes while there is no broker, and announces them when there is one.
+    The broker lets it in with the key file that aiot generate-keys writes.
+    """
+    _run(services.run_ws_gateway(settings, _say), settings)
+
+
 def _mqtt_gateway(settings: Config) -> None:
     """Run the MQTT gateway: a client of an MQTT broker that nodes publish to.
 
@@ -173,7 +199,7 @@ def _mqtt_gateway(settings: Config) -> None:
 def _everything(settings: Config) -> None:
     """Run everything in one process: broker, page and gateways.
 
-    It listens on this machine only. --coap-host :: lets devices of the network in.
+    It listens on this machine only. --coap-host :: and --ws-host :: let devices of the network in.
     """
     _run(services.run_all(settings, _say), settings)
 
@@ -256,6 +282,7 @@ _add("run", _everything, _RUN)
 _add("demo", _demo, _RUN, _NODES_OPTION)
 _add("broker", _broker, _BROKER)
 _add("coap-gateway", _coap_gateway, _COAP_GATEWAY)
+_add("ws-gateway", _ws_gateway, _WEBSOCKET_GATEWAY)
 _add("mqtt-gateway", _mqtt_gateway, _MQTT_GATEWAY)
 
 
@@ -352,3 +379,5 @@ def _set_up_logging(*, debug: bool, quiet: bool) -> None:
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
+    # It warns of each stranger that offers a subprotocol which is none of ours.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

@@ -107,6 +107,34 @@ class CoapSection(_Section, frozen=True, kw_only=True):
     ] = "coap"
 
 
+class WebsocketSection(_Section, frozen=True, kw_only=True):
+    """The WebSocket gateway."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        Port, Meta(description="TCP port that nodes connect to, at `/node`; 0: any free one.")
+    ] = 8001
+    nodes_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="Connections at once. One more is refused.")
+    ] = 10_000
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Host names under which it may be reached; its addresses and localhost"
+            " always may."
+        ),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins (https://name:port) of sites whose pages may be nodes."),
+    ] = ()
+    name: Annotated[
+        str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
+    ] = "websocket"
+
+
 class MqttSection(_Section, frozen=True, kw_only=True):
     """The MQTT gateway, a client of an MQTT broker."""
 
@@ -164,6 +192,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     broker: BrokerSection = BrokerSection()
     coap: CoapSection = CoapSection()
+    websocket: WebsocketSection = WebsocketSection()
     mqtt: MqttSection = MqttSection()
     gateway: GatewaySection = GatewaySection()
     log: LogSection = LogSection()

@@ -4,19 +4,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 import aiohttp
 
@@ -28,10 +18,15 @@ from pyaiot.devices import coap_node
 from pyaiot.devices.coap_node import CoapNodeConfig
 from pyaiot.doors.listening import Door, is_loopback
 from pyaiot.errors import LinkLost, OperatorError
-from pyaiot.gateways.coap.gateway import CoapGateway
-from pyaiot.gateways.gateway import Connect, Gateway, GatewayLink
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.gateway import Connect, GatewayLink
 from pyaiot.links import MemoryLink, connect_gateway
+from pyaiot.opening import (
+    GATEWAYS,
+    OpenGateway,
+    open_coap_gateway,
+    open_mqtt_gateway,
+    open_websocket_gateway,
+)
 from pyaiot.web.app import Check, WebApp
 from pyaiot.web.login import Login
 
@@ -53,6 +48,11 @@ async def run_broker(config: Config, say: Say) -> None:
 async def run_coap_gateway(config: Config, say: Say) -> None:
     """`aiot coap-gateway`: the CoAP gateway alone, linked to a broker over WebSocket."""
     await _run_gateway(open_coap_gateway, config, say)
+
+
+async def run_ws_gateway(config: Config, say: Say) -> None:
+    """`aiot ws-gateway`: the WebSocket gateway alone, linked to a broker over WebSocket."""
+    await _run_gateway(open_websocket_gateway, config, say)
 
 
 async def run_mqtt_gateway(config: Config, say: Say) -> None:
@@ -110,101 +110,6 @@ async def run_coap_node(config: CoapNodeConfig, say: Say) -> None:
 
 
 # -- gateways -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class OpenGateway:
-    """A gateway whose door is open."""
-
-    command: str
-    """The command that runs it alone: `coap-gateway`."""
-    protocol: str
-    """What its nodes speak: `CoAP`."""
-    door: str
-    """Where they speak it, for people: `UDP port 5683`."""
-    port: int
-    check: Check
-    """A round trip through its door. What is wrong, or nothing."""
-    gateway: Gateway
-    run: Callable[[Connect], Coroutine[Any, Any, None]]
-    """Serves until cancelled, and closes the door then."""
-
-
-async def open_coap_gateway(config: Config) -> OpenGateway:
-    section = config.coap
-    gateway = _gateway(
-        section.name,
-        "CoAP",
-        Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
-    )
-    coap = await CoapGateway.open(gateway, section.host, section.port, interface=section.interface)
-    if not is_loopback(section.host):
-        log.warning(
-            "UDP port %d is open to the network: every device that reaches it can announce nodes"
-            " and post readings",
-            coap.port,
-        )
-
-    async def check() -> str:
-        return "" if await coap.answers() else "does not answer on its UDP port"
-
-    return OpenGateway(
-        "coap-gateway", "CoAP", f"UDP port {coap.port}", coap.port, check, gateway, coap.run
-    )
-
-
-async def open_mqtt_gateway(config: Config) -> OpenGateway:
-    # Who runs without MQTT pays nothing for it.
-    from pyaiot.gateways.mqtt.gateway import MqttGateway  # noqa: PLC0415
-    from pyaiot.mqtt_client import MqttServer, read_password, tls_context  # noqa: PLC0415
-
-    section = config.mqtt
-    password = None
-    if section.password_file:
-        path = _path(section.password_file)
-        # What is wrong with it now, the operator is told; what is later, the log.
-        read_password(path)
-
-        def password() -> str:
-            return read_password(path)
-
-    tls = None
-    if section.tls:
-        tls = tls_context(
-            ca_file=section.ca_file,
-            certificate_file=section.certificate_file,
-            key_file=section.certificate_key_file,
-        )
-    gateway = _gateway(
-        section.name,
-        "MQTT",
-        Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
-    )
-    mqtt = MqttGateway(
-        gateway,
-        MqttServer(section.host, section.port, section.user, password, tls),
-        name=section.name,
-    )
-
-    async def check() -> str:
-        return "" if await mqtt.answers() else "the MQTT broker does not answer"
-
-    door = f"MQTT broker {section.host} port {section.port}"
-    return OpenGateway("mqtt-gateway", "MQTT", door, section.port, check, gateway, mqtt.run)
-
-
-GATEWAYS: Final[Sequence[Callable[[Config], Awaitable[OpenGateway]]]] = (open_coap_gateway,)
-"""Those that `aiot run` and `aiot demo` start. A further protocol is one function more."""
-
-
-def _gateway(name: str, protocol: str, nodes: Nodes) -> Gateway:
-    return Gateway(
-        name=name,
-        protocol=protocol,
-        nodes=nodes,
-        loop=asyncio.get_running_loop(),
-        unix_time=time.time,
-    )
 
 
 async def _run_gateway(

@@ -77,7 +77,7 @@ COMMANDS = commands()
 
 def test_every_command_is_known_here() -> None:
     assert set(COMMANDS) == {
-        *("", "run", "demo", "broker", "coap-gateway", "mqtt-gateway"),
+        *("", "run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway"),
         *("generate-keys", "config"),
         *("node", "node coap"),
     }
@@ -118,6 +118,13 @@ def test_command_without_words_shows_its_help(aiot: Say, words: str) -> None:
             {
                 *("--broker-host", "--broker-port", "--broker-ssl", "--coap-port", "--interface"),
                 *("--max-time", "--key-file", "--debug", "--config"),
+            },
+        ),
+        (
+            cli.ws_gateway_main,
+            {
+                *("--host", "--gateway-port", "--broker-host", "--broker-port", "--broker-ssl"),
+                *("--key-file", "--debug", "--config"),
             },
         ),
         (
@@ -291,14 +298,14 @@ def test_flag_that_is_no_number_is_refused(aiot: Say) -> None:
 # -- keys ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["broker", "coap-gateway", "mqtt-gateway", "run"])
+@pytest.mark.parametrize("command", ["broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "run"])
 def test_key_file_that_is_not_there_is_named_with_what_makes_it(aiot: Say, command: str) -> None:
     sentence = aiot(command, "--key-file", "nowhere/keys").complaint
     assert "nowhere/keys" in sentence
     assert "aiot generate-keys" in sentence
 
 
-@pytest.mark.parametrize("command", ["broker", "coap-gateway", "mqtt-gateway", "run"])
+@pytest.mark.parametrize("command", ["broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "run"])
 def test_key_file_that_everybody_can_read_is_named_with_what_mends_it(
     aiot: Say, tmp_path: Path, command: str
 ) -> None:

@@ -11,14 +11,14 @@ import aiohttp
 import pytest
 
 from pyaiot import demo, services
-from pyaiot.config import BrokerSection, CoapSection, Config
+from pyaiot.config import BrokerSection, CoapSection, Config, WebsocketSection
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
 from tests.programs import Program, Programs, free_port
 
 END_LIMIT_S = 2.0
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
-ANY_PORTS = ("--web-port", "0", "--coap-port", "0")
+ANY_PORTS = ("--web-port", "0", "--coap-port", "0", "--ws-port", "0")
 
 
 def start(programs: Programs, command: str) -> Program:
@@ -34,6 +34,9 @@ def start(programs: Programs, command: str) -> Program:
             service = programs.aiot(
                 "coap-gateway", "--coap-port", "0", "--broker-port", nobody, *keys
             )
+        case "ws-gateway":
+            nobody = str(free_port(socket.SOCK_STREAM))
+            service = programs.aiot("ws-gateway", "--ws-port", "0", "--broker-port", nobody, *keys)
         case "mqtt-gateway":
             nobody = str(free_port(socket.SOCK_STREAM))
             service = programs.aiot(
@@ -71,7 +74,7 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "broker", "coap-gateway", "mqtt-gateway", "node coap"]
+    "command", ["run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "node coap"]
 )
 def test_service_ends_at_a_signal(programs: Programs, command: str, number: signal.Signals) -> None:
     service = start(programs, command)
@@ -112,9 +115,10 @@ async def test_service_with_peers_that_do_not_listen_ends_at_a_signal_and_at_mor
 
 @pytest.mark.sockets
 async def test_clients_are_told_that_the_broker_goes_away(programs: Programs) -> None:
-    service = start(programs, "run")
-    (port,) = {port for kind, port in service.open_ports() if kind == "tcp"}
-    url = f"http://127.0.0.1:{port}/ws"
+    service = programs.aiot("run", *ANY_PORTS)
+    found = re.search(r"http\S+/", service.line())
+    assert found is not None
+    url = found[0] + "ws"
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as page:
         service.send(signal.SIGTERM)
         frame = await page.receive()
@@ -126,11 +130,16 @@ async def test_clients_are_told_that_the_broker_goes_away(programs: Programs) ->
 # -- what it opens ------------------------------------------------------------------------------
 
 
-def test_everything_opens_one_web_port_and_one_coap_port(programs: Programs) -> None:
+def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
+    programs: Programs,
+) -> None:
     service = programs.aiot("run", *ANY_PORTS)
-    found = re.search(r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+)", service.line())
+    found = re.search(
+        r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+) .*TCP port (\d+)", service.line()
+    )
     assert found is not None
-    assert service.open_ports() == {("tcp", int(found[1])), ("udp", int(found[2]))}
+    web, coap, websocket = map(int, found.groups())
+    assert service.open_ports() == {("tcp", web), ("udp", coap), ("tcp", websocket)}
 
 
 # -- when it cannot start -----------------------------------------------------------------------
@@ -139,10 +148,12 @@ def test_everything_opens_one_web_port_and_one_coap_port(programs: Programs) -> 
 @pytest.mark.parametrize(
     ("arguments", "kind", "flag"),
     [
-        (("run", "--coap-port", "0"), socket.SOCK_STREAM, "--web-port"),
-        (("run", "--web-port", "0"), socket.SOCK_DGRAM, "--coap-port"),
-        (("demo", "--coap-port", "0"), socket.SOCK_STREAM, "--web-port"),
-        (("demo", "--web-port", "0"), socket.SOCK_DGRAM, "--coap-port"),
+        (("run", *ANY_PORTS), socket.SOCK_STREAM, "--web-port"),
+        (("run", *ANY_PORTS), socket.SOCK_DGRAM, "--coap-port"),
+        (("run", *ANY_PORTS), socket.SOCK_STREAM, "--ws-port"),
+        (("demo", *ANY_PORTS), socket.SOCK_STREAM, "--web-port"),
+        (("demo", *ANY_PORTS), socket.SOCK_DGRAM, "--coap-port"),
+        (("ws-gateway", "--key-file", "keys"), socket.SOCK_STREAM, "--ws-port"),
         (("broker", "--key-file", "keys"), socket.SOCK_STREAM, "--web-port"),
         (("coap-gateway", "--key-file", "keys"), socket.SOCK_DGRAM, "--coap-port"),
         (("node", "coap"), socket.SOCK_DGRAM, "--port"),
@@ -202,7 +213,11 @@ async def test_demo_without_a_visible_node_says_nothing_but_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(demo, "DEMO_PATIENCE_S", 0.2)
-    config = Config(broker=BrokerSection(port=0), coap=CoapSection(port=0))
+    config = Config(
+        broker=BrokerSection(port=0),
+        coap=CoapSection(port=0),
+        websocket=WebsocketSection(port=0),
+    )
     said: list[str] = []
     with pytest.raises(ExceptionGroup) as raised:
         await services.run_demo(config, 0, said.append)
