@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 import aiocoap
@@ -69,6 +70,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
     """aiocoap's transport, with scoped peers, and with errors that meet whom they are about."""
 
     _watch: "select.epoll | None" = None
+    refused: "Callable[[Peer, str], None] | None" = None
+    """Told of each request that is refused here, and why."""
 
     def listen(self) -> None:
         """Read the socket through an epoll of its own, where there is one.
@@ -137,6 +140,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         )
         answer.remote = request.remote.as_response_address()
         self.send(answer)
+        if self.refused is not None:
+            self.refused(request.remote, f"it has more than {PAYLOAD_BYTES_MAX} bytes")
 
     def datagram_errqueue_received(
         self, _data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
@@ -216,9 +221,18 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
 
 def local_address(context: aiocoap.Context) -> tuple[str, int]:
     """The address and UDP port that the context has, also when it asked for any."""
-    interface = context.request_interfaces[0].token_interface.message_interface
-    host, port = interface.transport.get_extra_info("socket").getsockname()[:2]
+    host, port = _transport(context)._socket.getsockname()[:2]
     return host, port
+
+
+def tell_refusals(context: aiocoap.Context, refused: Callable[[Peer, str], None]) -> None:
+    """Have `refused` called for each request that is refused before the site sees it."""
+    _transport(context).refused = refused
+
+
+def _transport(context: aiocoap.Context) -> _Transport:
+    interface: _Transport = context.request_interfaces[0].token_interface.message_interface
+    return interface
 
 
 async def answers_ping(host: str, port: int, limit_s: float) -> bool:

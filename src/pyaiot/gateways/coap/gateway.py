@@ -11,7 +11,13 @@ from aiocoap.resource import Resource, Site, WKCResource
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
 from pyaiot.gateways.coap.discovery import Discovery, readable_text
-from pyaiot.gateways.coap.endpoint import Peer, answers_ping, local_address, open_context
+from pyaiot.gateways.coap.endpoint import (
+    Peer,
+    answers_ping,
+    local_address,
+    open_context,
+    tell_refusals,
+)
 from pyaiot.gateways.coap.peers import Claim, Held, Peers
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
@@ -50,6 +56,7 @@ class CoapGateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._discovering: dict[str, bool] = {}
         """uids that are being asked, and whether they must be asked again after that."""
+        tell_refusals(context, self._post_refused)
         site.add_resource(["alive"], _Notification(self._notified, self._alive))
         site.add_resource(["server"], _Notification(self._notified, self._server))
         site.add_resource([".well-known", "core"], WKCResource(site.get_resources_as_linkheader))
@@ -100,8 +107,11 @@ class CoapGateway:
             problem, answer = error, _answer(aiocoap.TOO_MANY_REQUESTS, max_age_s=max_age_s)
         except Refused as error:
             problem, answer = error, _answer(aiocoap.FORBIDDEN, str(error))
-        self._refuse("a post of %s was refused: %s", request.remote.address.host, problem)
+        self._post_refused(request.remote, problem)
         return answer
+
+    def _post_refused(self, peer: Peer, problem: object) -> None:
+        self._refuse("a post of %s was refused: %s", peer.address.host, problem)
 
     def _refuse(self, text: str, *details: object) -> None:
         self.refused += 1
