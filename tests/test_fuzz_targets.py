@@ -23,6 +23,15 @@ NO_PARSERS = {
     "coap_numbers": "names of numbers",
     "numbers": "names of numbers",
     "packet": "what the packets of MQTT-SN have in common: fuzzed as `packets`",
+    # Parts of the machines of MQTT-SN, which are fuzzed as `gateway_table` and `client`.
+    **dict.fromkeys(
+        ("session", "publications", "subscriptions", "delivery", "repeats", "topics"),
+        "part of `gateway_table`",
+    ),
+    "client_events": "what a client tells",
+    "mqtt": "what session and MQTT broker say to each other",
+    "settings": "limits",
+    "states": "a table",
 }
 
 

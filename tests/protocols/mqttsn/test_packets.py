@@ -60,6 +60,8 @@ TABLES = [
     ("02 09", WillMsg()),
     ("0a 0a 0000 1234 612f6263", Register("a/bc", message_id=0x1234)),
     ("0a 0a 0005 1234 612f6263", Register("a/bc", message_id=0x1234, topic_id=5)),
+    ("06 0a 0000 1234", Register("", message_id=0x1234)),
+    ("05 12 00 1234", Subscribe("", message_id=0x1234)),
     ("07 0b 0005 1234 00", RegAck(topic_id=5, message_id=0x1234)),
     ("07 0b 0000 1234 02", RegAck(0, 0x1234, ReturnCode.INVALID_TOPIC_ID)),
     ("09 0c 20 0005 1235 3233", Publish(5, b"23", qos=1, message_id=0x1235)),

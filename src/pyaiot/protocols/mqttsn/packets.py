@@ -189,7 +189,7 @@ class Register(Packet, frozen=True, gc=False):
 
     @classmethod
     def _from_body(cls, body: bytes) -> Self:
-        check_length(cls.TYPE, body, 5)
+        check_length(cls.TYPE, body, 4)
         return cls(text(body[4:]), uint16(body, 2), uint16(body, 0))
 
     def _body(self) -> bytes:
@@ -298,7 +298,7 @@ class _Filter(Packet, frozen=True, gc=False):
 
     @classmethod
     def _from_body(cls, body: bytes) -> Self:
-        check_length(cls.TYPE, body, 4)
+        check_length(cls.TYPE, body, 3)
         flags, named = body[0], body[3:]
         kind = topic_id_type_of(flags)
         topic: str | int

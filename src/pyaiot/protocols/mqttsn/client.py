@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The machine of a client: what RIOT's emcute does, and subscriptions, sleep and a will.
+
+Pure: wishes and packets of the gateway go in; packets, events and "wake me at" come out. `now` is
+the loop's time in seconds. One wish is on its way at a time (6.6), the others wait in order; they
+also wait while the client is not connected, and what was not acknowledged is sent again after the
+next CONNECT. To connect again after `Refused` or `Lost` is the caller's decision.
+"""
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from pyaiot.errors import Refused as TooMany
+from pyaiot.protocols.mqttsn.client_events import (
+    ClientConfig,
+    ClientState,
+    Connected,
+    Done,
+    Effect,
+    FellAsleep,
+    Left,
+    Lost,
+    Received,
+    Refused,
+)
+from pyaiot.protocols.mqttsn.mqtt import Will
+from pyaiot.protocols.mqttsn.numbers import (
+    MESSAGE_ID_MAX,
+    NO_MESSAGE_ID,
+    ReturnCode,
+    TopicIdType,
+)
+from pyaiot.protocols.mqttsn.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PingResp,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    RegAck,
+    Register,
+    SubAck,
+    Subscribe,
+    UnsubAck,
+    Unsubscribe,
+    WillMsg,
+    WillMsgReq,
+    WillMsgResp,
+    WillMsgUpd,
+    WillTopic,
+    WillTopicReq,
+    WillTopicResp,
+    WillTopicUpd,
+)
+from pyaiot.protocols.mqttsn.repeats import ReceivedOnce, without_dup
+from pyaiot.protocols.mqttsn.topics import has_wildcard, short_topic, short_topic_id
+
+WISHES_MAX: Final = 1000
+"""Publications and subscriptions that wait. One more is refused."""
+CONGESTED_WAIT_S: Final = 10.0
+"""How long a wish waits that the gateway refused with "congestion" (T_WAIT of 7.2 is 5 min)."""
+
+
+_Request = Subscribe | Unsubscribe | WillTopicUpd | WillMsgUpd
+
+
+class _Wish:
+    __slots__ = ("data", "message_id", "number", "qos", "released", "request", "retain", "topic")
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        topic: str | int = "",
+        data: bytes = b"",
+        qos: int = 0,
+        retain: bool = False,
+        request: _Request | None = None,
+    ) -> None:
+        self.number = number
+        self.topic = topic
+        self.data = data
+        self.qos = qos
+        self.retain = retain
+        self.request = request
+        self.message_id = NO_MESSAGE_ID
+        self.released = False
+        """PUBREC came: the message must not be sent again."""
+
+
+class Client:
+    """One client of one gateway."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self.state = ClientState.DISCONNECTED
+        self._wishes: deque[_Wish] = deque()
+        self._number = 0
+        self._message_id = 0
+        self._ids: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._registered: int | None = None
+        self._request: Packet | None = None
+        self._retry_at = 0.0
+        self._retries = 0
+        self._held_until: float | None = None
+        self._sent_at = 0.0
+        self._once = ReceivedOnce()
+
+    def __len__(self) -> int:
+        """Wishes that are not fulfilled."""
+        return len(self._wishes)
+
+    @property
+    def wake_at(self) -> float | None:
+        if self._request is not None:
+            return self._retry_at
+        if self.state is not ClientState.ACTIVE:
+            return None
+        ping_at = self._sent_at + self._ping_interval_s
+        return ping_at if self._held_until is None else min(ping_at, self._held_until)
+
+    @property
+    def _ping_interval_s(self) -> float:
+        return self.config.keep_alive_s / 2
+
+    def connect(self, *, now: float) -> list[Packet]:
+        """Connect, or become active after sleep."""
+        config = self.config
+        if self.state in (ClientState.DISCONNECTED, ClientState.LEAVING) and config.clean_session:
+            self._forget()
+        self.state = ClientState.CONNECTING
+        self._registered = None
+        self._held_until = None
+        connect = Connect(
+            config.client_id, config.keep_alive_s, config.clean_session, config.will is not None
+        )
+        return self._ask(connect, now)
+
+    def publish(
+        self, topic: str | int, data: bytes, *, qos: int = 1, retain: bool = False, now: float
+    ) -> tuple[int, list[Effect]]:
+        """The number of the wish, and what to send. A number as topic is a predefined id."""
+        return self._add(_Wish(0, topic=topic, data=data, qos=qos, retain=retain), now)
+
+    def subscribe(self, topic: str | int, *, qos: int = 1, now: float) -> tuple[int, list[Effect]]:
+        kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
+        return self._add(_Wish(0, request=Subscribe(topic, 0, qos, kind)), now)
+
+    def unsubscribe(self, topic: str | int, *, now: float) -> tuple[int, list[Effect]]:
+        kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
+        return self._add(_Wish(0, request=Unsubscribe(topic, 0, 0, kind)), now)
+
+    def change_will(self, will: Will | None, *, now: float) -> tuple[int, list[Effect]]:
+        """6.4. The number is that of the second of two wishes, where there is a message."""
+        if will is None:
+            return self._add(_Wish(0, request=WillTopicUpd()), now)
+        request = WillTopicUpd(will.topic, will.qos, will.retain)
+        _, effects = self._add(_Wish(0, request=request), now)
+        number, more = self._add(_Wish(0, request=WillMsgUpd(will.message)), now)
+        return number, [*effects, *more]
+
+    def disconnect(self, *, now: float) -> list[Packet]:
+        if self.state is ClientState.DISCONNECTED:
+            return []
+        self.state = ClientState.LEAVING
+        return self._ask(Disconnect(), now)
+
+    def sleep(self, duration_s: int, *, now: float) -> list[Packet]:
+        """The gateway shall keep our messages; `wake` before `duration_s` is over."""
+        if self.state not in (ClientState.ACTIVE, ClientState.ASLEEP):
+            return []
+        self.state = ClientState.FALLING_ASLEEP
+        self._registered = None
+        return self._ask(Disconnect(duration_s), now)
+
+    def wake(self, *, now: float) -> list[Packet]:
+        """Fetch what was kept, then sleep on."""
+        if self.state is not ClientState.ASLEEP:
+            return []
+        self.state = ClientState.AWAKE
+        return self._ask(PingReq(self.config.client_id), now)
+
+    def timeout(self, *, now: float) -> list[Effect]:
+        """Call it when `wake_at` has come; earlier calls do nothing."""
+        wake_at = self.wake_at
+        if wake_at is None or now < wake_at:
+            return []
+        if self._request is None:
+            if self._held_until is not None and now >= self._held_until:
+                return self._next(now)
+            return [*self._ask(PingReq(), now)]
+        if self._retries >= self.config.retries_max:  # 6.13
+            return self._lose()
+        self._retries += 1
+        self._retry_at = now + self.config.retry_s
+        self._sent_at = now
+        if isinstance(self._request, Publish):
+            self._request = msgspec.structs.replace(self._request, dup=True)
+        return [self._request]
+
+    def received(self, packet: Packet, *, now: float) -> list[Effect]:
+        """A packet of the gateway."""
+        if self.state is ClientState.AWAKE and self._request is not None:
+            # What is kept comes before PINGRESP: as long as it does, the gateway is there.
+            self._retries = 0
+            self._retry_at = now + self.config.retry_s
+        match packet:
+            case WillTopicReq() | WillMsgReq() | ConnAck():
+                return self._while_connecting(packet, now)
+            case Disconnect():
+                return self._on_disconnect()
+            case PingResp():
+                return self._on_pingresp(now)
+            case PingReq():  # 6.11
+                return [PingResp()]
+            case Register():
+                self._names[packet.topic_id] = packet.topic
+                return [RegAck(packet.topic_id, packet.message_id)]
+            case Publish():
+                return self._on_publish(packet, now)
+            case PubRel():
+                self._once.release(packet.message_id, now=now)
+                return [PubComp(packet.message_id)]
+            case WillTopicResp() | WillMsgResp():
+                return self._on_will_answer(packet, now)
+            case RegAck() | SubAck() | UnsubAck() | PubAck() | PubRec() | PubComp():
+                return self._on_answer(packet, now)
+        return []
+
+    def _while_connecting(
+        self, packet: WillTopicReq | WillMsgReq | ConnAck, now: float
+    ) -> list[Effect]:
+        if self.state is not ClientState.CONNECTING:
+            return []
+        will = self.config.will
+        if isinstance(packet, WillTopicReq):
+            if will is None:
+                return [*self._ask(WillTopic(), now)]
+            return [*self._ask(WillTopic(will.topic, will.qos, will.retain), now)]
+        if isinstance(packet, WillMsgReq):
+            return [*self._ask(WillMsg(will.message if will else b""), now)]
+        self._request = None
+        if packet.return_code != ReturnCode.ACCEPTED:
+            self.state = ClientState.DISCONNECTED
+            return [Refused(packet.return_code)]
+        self.state = ClientState.ACTIVE
+        return [Connected(), *self._next(now)]
+
+    def _on_disconnect(self) -> list[Effect]:
+        asked = isinstance(self._request, Disconnect)
+        if self.state is ClientState.LEAVING:
+            self._request = None
+            self.state = ClientState.DISCONNECTED
+            return [Left()]
+        if self.state is ClientState.FALLING_ASLEEP and asked:
+            self._request = None
+            self.state = ClientState.ASLEEP
+            return [FellAsleep()]
+        if self.state in (ClientState.DISCONNECTED, ClientState.CONNECTING, ClientState.ASLEEP):
+            return []  # a late answer
+        return self._lose()
+
+    def _on_pingresp(self, now: float) -> list[Effect]:
+        if not isinstance(self._request, PingReq):
+            return []
+        self._request = None
+        if self.state is ClientState.AWAKE:
+            self.state = ClientState.ASLEEP
+            return [FellAsleep()]
+        return self._next(now)
+
+    def _on_publish(self, packet: Publish, now: float) -> list[Effect]:
+        publish = without_dup(packet)
+        if publish.qos == 2 and self._once.has(publish, now=now):
+            return [PubRec(publish.message_id)]
+        topic: str | None
+        match publish.topic_id_type:
+            case TopicIdType.NORMAL:
+                topic = self._names.get(publish.topic_id)
+            case TopicIdType.PREDEFINED:
+                topic = self.config.predefined.get(publish.topic_id)
+            case _:
+                topic = short_topic(publish.topic_id)
+        if topic is None:
+            code = ReturnCode.INVALID_TOPIC_ID
+            return [PubAck(publish.topic_id, publish.message_id, code)]
+        event = Received(topic, publish.data, publish.qos, publish.retain)
+        if publish.qos == 2:
+            self._once.take(publish)
+            return [PubRec(publish.message_id), event]
+        if publish.qos == 1:
+            return [PubAck(publish.topic_id, publish.message_id), event]
+        return [event]
+
+    def _on_answer(
+        self, packet: RegAck | SubAck | UnsubAck | PubAck | PubRec | PubComp, now: float
+    ) -> list[Effect]:
+        request = self._request
+        if getattr(request, "message_id", None) != packet.message_id:
+            return []
+        match request, packet:
+            case Register(), RegAck():
+                self._request = None
+                if packet.return_code != ReturnCode.ACCEPTED:
+                    return self._on_refusal(packet.return_code, now)
+                self._learn(request.topic, packet.topic_id)
+                self._registered = packet.topic_id
+                return self._next(now)
+            case Publish(), PubRec():
+                self._wishes[0].released = True
+                return [*self._ask(PubRel(packet.message_id), now)]
+            case (
+                (Publish(), PubAck())
+                | (PubRel(), PubComp())
+                | (Subscribe(), SubAck())
+                | (Unsubscribe(), UnsubAck())
+            ):
+                self._request = None
+                code = getattr(packet, "return_code", ReturnCode.ACCEPTED)
+                if code != ReturnCode.ACCEPTED:
+                    return self._on_refusal(code, now)
+                if isinstance(packet, SubAck) and isinstance(request, Subscribe):
+                    topic = request.topic
+                    if isinstance(topic, str) and packet.topic_id and not has_wildcard(topic):
+                        self._learn(topic, packet.topic_id)
+                return self._finish(now)
+        return []
+
+    def _on_will_answer(self, packet: WillTopicResp | WillMsgResp, now: float) -> list[Effect]:
+        expected = WillTopicUpd if isinstance(packet, WillTopicResp) else WillMsgUpd
+        if not isinstance(self._request, expected):
+            return []
+        self._request = None
+        if packet.return_code != ReturnCode.ACCEPTED:
+            return self._on_refusal(packet.return_code, now)
+        return self._finish(now)
+
+    def _on_refusal(self, code: int, now: float) -> list[Effect]:
+        wish = self._wishes[0]
+        if code == ReturnCode.CONGESTION:
+            self._registered = None
+            self._held_until = now + CONGESTED_WAIT_S
+            return []
+        if code == ReturnCode.INVALID_TOPIC_ID and self._registered is not None:
+            self._ids.pop(str(wish.topic), None)  # 6.6: the gateway forgot it, so register again
+            self._registered = None
+            return self._next(now)
+        return [Refused(code, wish.number), *self._finish(now)[1:]]
+
+    def _finish(self, now: float) -> list[Effect]:
+        """The wish in front is fulfilled: `Done`, and what the next one needs."""
+        wish = self._wishes.popleft()
+        self._registered = None
+        return [Done(wish.number), *self._next(now)]
+
+    def _add(self, wish: _Wish, now: float) -> tuple[int, list[Effect]]:
+        if len(self._wishes) >= WISHES_MAX:
+            raise TooMany(f"{WISHES_MAX} publications and subscriptions wait already")
+        self._number += 1
+        wish.number = self._number
+        self._wishes.append(wish)
+        return wish.number, self._next(now)
+
+    def _next(self, now: float) -> list[Effect]:
+        """What the wish in front needs next, and those after it as long as nothing is awaited."""
+        effects: list[Effect] = []
+        while self.state is ClientState.ACTIVE and self._request is None and self._wishes:
+            if self._held_until is not None:
+                if now < self._held_until:
+                    break
+                self._held_until = None
+            wish = self._wishes[0]
+            if wish.released:
+                return [*effects, *self._ask(PubRel(wish.message_id), now)]
+            if wish.request is not None:
+                return [*effects, *self._ask(self._with_message_id(wish, wish.request), now)]
+            packet = self._publish(wish)
+            if isinstance(packet, Publish) and wish.qos == 0:
+                effects.append(packet)
+                effects.append(Done(wish.number))
+                self._sent_at = now
+                self._wishes.popleft()
+                self._registered = None
+            else:
+                effects += self._ask(packet, now)
+        return effects
+
+    def _publish(self, wish: _Wish) -> Publish | Register:
+        """PUBLISH, or the REGISTER that must come before it."""
+        kind, topic_id = TopicIdType.NORMAL, self._registered
+        if isinstance(wish.topic, int):
+            kind, topic_id = TopicIdType.PREDEFINED, wish.topic
+        elif (short := short_topic_id(wish.topic)) is not None:
+            kind, topic_id = TopicIdType.SHORT, short
+        elif topic_id is None and not self.config.register_always:
+            topic_id = self._registered = self._ids.get(wish.topic)
+        if topic_id is None:
+            return Register(str(wish.topic), self._next_message_id())
+        if wish.qos and not wish.message_id:
+            wish.message_id = self._next_message_id()
+        return Publish(topic_id, wish.data, wish.qos, wish.message_id, kind, wish.retain)
+
+    def _with_message_id(self, wish: _Wish, request: _Request) -> _Request:
+        if isinstance(request, WillTopicUpd | WillMsgUpd):
+            return request
+        wish.message_id = wish.message_id or self._next_message_id()
+        return msgspec.structs.replace(request, message_id=wish.message_id)
+
+    def _learn(self, topic: str, topic_id: int) -> None:
+        self._ids[topic] = topic_id
+        self._names[topic_id] = topic
+
+    def _ask(self, packet: Packet, now: float) -> list[Packet]:
+        """Send what must be answered."""
+        self._request = packet
+        self._retries = 0
+        self._retry_at = now + self.config.retry_s
+        self._sent_at = now
+        return [packet]
+
+    def _lose(self) -> list[Effect]:
+        self._request = None
+        self._registered = None
+        self.state = ClientState.DISCONNECTED
+        return [Lost()]
+
+    def _forget(self) -> None:
+        """A clean session knows nothing of the one before, except what is still wished for."""
+        self._ids.clear()
+        self._names.clear()
+        self._once.clear()
+
+    def _next_message_id(self) -> int:
+        self._message_id = self._message_id % MESSAGE_ID_MAX + 1
+        return self._message_id

@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One client of a gateway: from CONNECT to DISCONNECT or to silence (6.2–6.4, 6.11, 6.12, 6.14).
+
+Pure: packets and events of the client's own MQTT connection go in; packets to the client and
+actions of that connection come out, in order, and "wake me at". `now` is the loop's time in
+seconds. `mqtt` is the contract with the MQTT side, `gateway_table` knows which session is whose.
+"""
+
+import itertools
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from pyaiot.protocols.mqttsn.delivery import Delivery
+from pyaiot.protocols.mqttsn.mqtt import (
+    MqttConnect,
+    MqttConnected,
+    MqttDisconnect,
+    MqttEvent,
+    MqttLost,
+    MqttMessage,
+    MqttPublished,
+    MqttRefused,
+    MqttSubscribed,
+    MqttUnsubscribed,
+    Will,
+)
+from pyaiot.protocols.mqttsn.numbers import ReturnCode
+from pyaiot.protocols.mqttsn.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PingResp,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    RegAck,
+    Register,
+    Subscribe,
+    Unsubscribe,
+    WillMsg,
+    WillMsgReq,
+    WillMsgResp,
+    WillMsgUpd,
+    WillTopic,
+    WillTopicReq,
+    WillTopicResp,
+    WillTopicUpd,
+)
+from pyaiot.protocols.mqttsn.publications import Effect, Publications
+from pyaiot.protocols.mqttsn.settings import SessionConfig
+from pyaiot.protocols.mqttsn.states import HERE, TRANSITIONS, Cause, State
+from pyaiot.protocols.mqttsn.subscriptions import Subscriptions
+from pyaiot.protocols.mqttsn.topics import TopicIds, is_topic
+
+SILENCE_FACTOR: Final = 1.5
+"""A client is lost after so many of its durations without a packet (MQTT 3.1.1 section 3.1.2.10;
+7.2 asks for 1.1 to 1.5)."""
+DURATION_S_MAX: Final = 65535
+"""What counts for a client that names the duration 0: nobody is waited for endlessly."""
+CONNECT_REPEATED_S: Final = 2.0
+"""The same CONNECT so soon after CONNACK is the network's repetition, and no new session."""
+
+
+class _Stage(Enum):
+    """What a session that connects, or changes its will, waits for."""
+
+    WILL_TOPIC = "WILLTOPIC"
+    WILL_MESSAGE = "WILLMSG"
+    BROKER = "the MQTT broker"
+
+
+class Session:
+    """The machine of one client id."""
+
+    def __init__(self, client_id: str, config: SessionConfig, *, now: float) -> None:
+        self.client_id = client_id
+        self.state = State.DISCONNECTED
+        self.clean = True
+        self._config = config
+        self._heard_at = now
+        self._duration_s = 0.0
+        self._connect: Connect | None = None
+        self._accepted_at = float("-inf")
+        self._stage: _Stage | None = None
+        self._stage_at = now
+        self._retries = 0
+        self._will: Will | None = None
+        self._will_answers: list[Packet] = []
+        self._broker_is_there = False
+        next_token = itertools.count(1).__next__
+        self._topics = TopicIds(config.predefined, topics_max=config.topics_max)
+        self.publications = Publications(next_token)
+        self.subscriptions = Subscriptions(self._topics, next_token)
+        self.delivery = Delivery(
+            self._topics,
+            messages_max=config.messages_max,
+            packet_bytes_max=config.packet_bytes_max,
+            retry_s=config.retry_s,
+            retries_max=config.retries_max,
+        )
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `timeout` wants to be called, or None. It changes with every call of a method."""
+        if self.state is State.CONNECTING:
+            return self._stage_at
+        if self.state not in HERE:
+            return None
+        delivery_at = self.delivery.wake_at
+        lost_at = self._lost_at
+        return lost_at if delivery_at is None else min(delivery_at, lost_at)
+
+    @property
+    def _lost_at(self) -> float:
+        return self._heard_at + SILENCE_FACTOR * (self._duration_s or DURATION_S_MAX)
+
+    def received(self, packet: Packet, *, now: float) -> list[Effect]:
+        """A packet of this client. What only a gateway sends is ignored."""
+        if isinstance(packet, Connect):
+            return self._on_connect(packet, now)
+        if self.state is State.CONNECTING:
+            self._heard_at = now
+            return self._while_connecting(packet, now)
+        if self.state not in HERE:
+            return [Disconnect()]
+        self._heard_at = now
+        return self._while_here(packet, now)
+
+    def mqtt(self, event: MqttEvent, *, now: float) -> list[Effect]:
+        """An event of this client's MQTT connection."""
+        match event:
+            case MqttConnected(session_present=session_present):
+                return self._on_broker(session_present, now)
+            case MqttLost() | MqttRefused():
+                return self._on_no_broker(for_ever=isinstance(event, MqttRefused))
+            case MqttPublished():
+                return self.publications.published(event, now=now)
+            case MqttSubscribed():
+                return self.subscriptions.subscribed(event, now=now)
+            case MqttUnsubscribed():
+                return self.subscriptions.unsubscribed(event, now=now)
+            case MqttMessage():
+                return [*self.delivery.push(event, now=now), *self._served(now)]
+
+    def timeout(self, *, now: float) -> list[Effect]:
+        """Call it when `wake_at` has come; earlier calls do nothing."""
+        wake_at = self.wake_at
+        if wake_at is None or now < wake_at:
+            return []
+        if self.state is State.CONNECTING:
+            return self._connecting_is_late(now)
+        if now >= self._lost_at:  # 6.11, 6.14
+            self._end(Cause.SILENT)
+            return [MqttDisconnect(with_will=True)]
+        if not self.delivery.exhausted:
+            return [*self.delivery.retry(now=now)]
+        if self.state is State.AWAKE:  # it sleeps again; the message is kept for the next time
+            self._go(Cause.SERVED)
+            self.delivery.pause()
+            return []
+        return [*self.delivery.give_up(now=now)]
+
+    def moved(self) -> None:
+        """The client connects from another address: its CONNECT is no repetition."""
+        self._connect = None
+
+    def take_over(self) -> list[Effect]:
+        """Another client has this one's place: this one is lost."""
+        if self.state not in HERE and self.state is not State.CONNECTING:
+            return []
+        self._end(Cause.SILENT)
+        return [MqttDisconnect(with_will=True)]
+
+    def _on_connect(self, packet: Connect, now: float) -> list[Effect]:
+        """6.2, 6.3."""
+        self._heard_at = now
+        if packet == self._connect:
+            if self.state is State.CONNECTING:  # the client has not heard our question
+                return self._ask()
+            if self.state is State.ACTIVE and now - self._accepted_at <= CONNECT_REPEATED_S:
+                return [ConnAck()]
+        if self._is_return(packet):
+            return self._on_return(packet, now)
+        self._connect = packet
+        self._go(Cause.CONNECT)
+        self._duration_s = packet.duration_s
+        self._stage = None
+        self._will_answers.clear()
+        self.delivery.pause()
+        if packet.clean_session:
+            self.publications.clear()
+            self.subscriptions.clear()
+            self.delivery.clear()
+            self._topics.clear()
+            self._will = None
+        else:
+            self._topics.forget_known()
+            self.delivery.forget_registrations()
+        self.clean = packet.clean_session
+        if packet.will:
+            return self._enter(_Stage.WILL_TOPIC, now)
+        return self._connect_to_broker(now)
+
+    def _is_return(self, packet: Connect) -> bool:
+        """Whether a CONNECT makes a client active again, without a new session.
+
+        Figure 4 has CONNECT lead from asleep to active, and a client has but one way to say
+        CONNECT: so flags that say what they said before take nothing from a client that slept.
+        """
+        if packet.will or packet.clean_session is not self.clean or not self._broker_is_there:
+            return False
+        slept = self.state in (State.ASLEEP, State.AWAKE)
+        return slept or (self.state is State.ACTIVE and not packet.clean_session)
+
+    def _on_return(self, packet: Connect, now: float) -> list[Effect]:
+        if self.state is State.ACTIVE:  # it did not sleep, so it rebooted
+            self._topics.forget_known()
+            self.delivery.forget_registrations()
+        self._go(Cause.RETURN)
+        self._connect = packet
+        self._duration_s = packet.duration_s
+        self._accepted_at = now
+        return [ConnAck(), *self.delivery.resume(now=now)]
+
+    def _while_connecting(self, packet: Packet, now: float) -> list[Effect]:
+        match packet:
+            case WillTopic(topic="") if self._stage is _Stage.WILL_TOPIC:
+                self._will = (
+                    None  # 6.3: without a topic there is no will, and no message to ask for
+                )
+                return self._connect_to_broker(now)
+            case WillTopic() if self._stage is _Stage.WILL_TOPIC:
+                if not is_topic(packet.topic):
+                    return self._refuse(ReturnCode.NOT_SUPPORTED)
+                self._will = Will(packet.topic, b"", packet.qos, packet.retain)
+                return self._enter(_Stage.WILL_MESSAGE, now)
+            case WillTopic() if self._stage is _Stage.WILL_MESSAGE:
+                return self._ask()  # the client has not heard WILLMSGREQ
+            case WillMsg() if self._stage is _Stage.WILL_MESSAGE and self._will is not None:
+                self._will = msgspec.structs.replace(self._will, message=packet.message)
+                return self._connect_to_broker(now)
+            case Disconnect():
+                had_broker = self._stage is _Stage.BROKER
+                self._end(Cause.WENT)
+                return [*([MqttDisconnect(with_will=False)] if had_broker else []), Disconnect()]
+        return []
+
+    def _while_here(self, packet: Packet, now: float) -> list[Effect]:
+        ready = self._broker_is_there
+        match packet:
+            case Publish():
+                topic = self._topics.name(packet.topic_id_type, packet.topic_id)
+                return self.publications.received(packet, topic, ready=ready, now=now)
+            case Register():
+                return [self._registration(packet)]
+            case PubAck() | RegAck() | PubRec() | PubComp():
+                return [*self.delivery.acknowledged(packet, now=now), *self._served(now)]
+            case PubRel():
+                return self.publications.released(packet, now=now)
+            case Subscribe():
+                return self.subscriptions.subscribe(packet, ready=ready, now=now)
+            case Unsubscribe():
+                return self.subscriptions.unsubscribe(packet, ready=ready, now=now)
+            case PingReq():
+                return self._on_ping(packet, now)
+            case Disconnect():
+                return self._on_disconnect(packet)
+            case WillTopicUpd():
+                return self._on_will_topic(packet)
+            case WillMsgUpd():
+                return self._on_will_message(packet)
+            case WillMsg() | WillTopic():
+                # The client has not heard CONNACK.
+                return [ConnAck()] if self._connect and self._connect.will else []
+        return []
+
+    def _registration(self, packet: Register) -> RegAck:
+        """6.5. A name that is known gets the id that it has."""
+        code, topic_id = ReturnCode.ACCEPTED, None
+        if not is_topic(packet.topic):
+            code = ReturnCode.INVALID_TOPIC_ID
+        else:
+            topic_id = self._topics.register(packet.topic, known=True)
+            if topic_id is None:
+                code = ReturnCode.CONGESTION
+        return RegAck(topic_id or 0, packet.message_id, code)
+
+    def _on_ping(self, packet: PingReq, now: float) -> list[Effect]:
+        """6.11; 6.14: with its client id, a sleeping client gets what is kept, then PINGRESP."""
+        if self.state is State.ASLEEP and packet.client_id:
+            self._go(Cause.WAKE)
+            kept = self.delivery.resume(now=now, messages=len(self.delivery))
+            return [*kept, *self._served(now)]
+        return [] if self.state is State.AWAKE else [PingResp()]
+
+    def _served(self, now: float) -> list[Effect]:
+        """PINGRESP, once a client that woke up has acknowledged all that was kept for it."""
+        if self.state is not State.AWAKE or not self.delivery.finished:
+            return []
+        self._go(Cause.SERVED)
+        self.delivery.pause()
+        self._heard_at = now
+        return [PingResp()]
+
+    def _on_disconnect(self, packet: Disconnect) -> list[Effect]:
+        """6.12; with a duration 6.14. A duration of 0 is none."""
+        if packet.duration_s:
+            self._go(Cause.SLEEP)
+            self._duration_s = packet.duration_s
+            self.delivery.pause()
+            return [Disconnect()]
+        self._end(Cause.WENT)
+        return [MqttDisconnect(with_will=False), Disconnect()]
+
+    def _on_will_topic(self, packet: WillTopicUpd) -> list[Effect]:
+        """6.4."""
+        if not packet.topic:
+            return self._change_will(None, WillTopicResp())
+        if not is_topic(packet.topic):
+            return [WillTopicResp(ReturnCode.NOT_SUPPORTED)]
+        message = self._will.message if self._will else b""
+        return self._change_will(
+            Will(packet.topic, message, packet.qos, packet.retain), WillTopicResp()
+        )
+
+    def _on_will_message(self, packet: WillMsgUpd) -> list[Effect]:
+        """6.4. A message without a topic has nowhere to go."""
+        if self._will is None:
+            return [WillMsgResp(ReturnCode.NOT_SUPPORTED)]
+        will = msgspec.structs.replace(self._will, message=packet.message)
+        return self._change_will(will, WillMsgResp())
+
+    def _change_will(self, will: Will | None, answer: Packet) -> list[Effect]:
+        """MQTT names the will at CONNECT alone, so a changed one is a new MQTT connection."""
+        if will == self._will:
+            return [] if answer in self._will_answers else [answer]
+        self._will = will
+        self._will_answers.append(answer)
+        self._broker_is_there = False
+        refused = [*self.publications.broker_lost(), *self.subscriptions.broker_lost()]
+        return [*refused, self._mqtt_connect()]
+
+    def _connect_to_broker(self, now: float) -> list[Effect]:
+        self._broker_is_there = False
+        refused = [*self.publications.broker_lost(), *self.subscriptions.broker_lost()]
+        return [*refused, *self._enter(_Stage.BROKER, now), self._mqtt_connect()]
+
+    def _mqtt_connect(self) -> MqttConnect:
+        duration_s = self._connect.duration_s if self._connect else 0
+        return MqttConnect(self.client_id, self.clean, duration_s, self._will)
+
+    def _on_broker(self, session_present: bool, now: float) -> list[Effect]:
+        if self.state is not State.CONNECTING and self.state not in HERE:
+            return []
+        self._broker_is_there = True
+        effects: list[Effect] = []
+        if self.state is State.CONNECTING:
+            self._go(Cause.ACCEPTED)
+            self._stage = None
+            self._accepted_at = now
+            effects.append(ConnAck())
+        effects += self._will_answers
+        self._will_answers.clear()
+        if not session_present:
+            effects += self.subscriptions.again()
+        if self.state is State.ACTIVE:
+            effects += self.delivery.resume(now=now)
+        return effects
+
+    def _on_no_broker(self, *, for_ever: bool) -> list[Effect]:
+        self._broker_is_there = False
+        if self.state is State.CONNECTING and self._stage is _Stage.BROKER:
+            return self._refuse(ReturnCode.CONGESTION)
+        refused = [*self.publications.broker_lost(), *self.subscriptions.broker_lost()]
+        if for_ever and self.state in HERE:
+            self._end(Cause.WENT)
+            return [*refused, Disconnect()]
+        return refused
+
+    def _enter(self, stage: _Stage, now: float) -> list[Effect]:
+        self._stage = stage
+        self._retries = 0
+        waits_s = self._config.broker_limit_s if stage is _Stage.BROKER else self._config.retry_s
+        self._stage_at = now + waits_s
+        return self._ask()
+
+    def _ask(self) -> list[Effect]:
+        """The question that the client must answer before it is connected."""
+        match self._stage:
+            case _Stage.WILL_TOPIC:
+                return [WillTopicReq()]
+            case _Stage.WILL_MESSAGE:
+                return [WillMsgReq()]
+        return []
+
+    def _connecting_is_late(self, now: float) -> list[Effect]:
+        if self._stage is _Stage.BROKER:
+            return self._refuse(ReturnCode.CONGESTION)
+        if self._retries >= self._config.retries_max:
+            self._end(Cause.SILENT)
+            return []
+        self._retries += 1
+        self._stage_at = now + self._config.retry_s
+        return self._ask()
+
+    def _refuse(self, return_code: ReturnCode) -> list[Effect]:
+        had_broker = self._stage is _Stage.BROKER
+        self._end(Cause.REFUSED)
+        answer = ConnAck(return_code)
+        return [*([MqttDisconnect(with_will=False)] if had_broker else []), answer]
+
+    def _go(self, cause: Cause) -> None:
+        self.state = TRANSITIONS[self.state, cause]
+
+    def _end(self, cause: Cause) -> None:
+        self._go(cause)
+        self._stage = None
+        self._broker_is_there = False
+        self.publications.broker_lost()
+        self.subscriptions.broker_lost()
+        self.delivery.pause()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What one client subscribes to (6.9). Pure."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from pyaiot.protocols.mqttsn.mqtt import (
+    MqttSubscribe,
+    MqttSubscribed,
+    MqttUnsubscribe,
+    MqttUnsubscribed,
+)
+from pyaiot.protocols.mqttsn.numbers import NO_TOPIC_ID, ReturnCode, TopicIdType
+from pyaiot.protocols.mqttsn.packets import SubAck, Subscribe, UnsubAck, Unsubscribe
+from pyaiot.protocols.mqttsn.publications import Effect
+from pyaiot.protocols.mqttsn.repeats import Answers
+from pyaiot.protocols.mqttsn.topics import TopicIds, has_wildcard
+
+SUBSCRIPTIONS_MAX: Final = 64
+"""Topic filters of one client. One more is refused with "congestion"."""
+REQUESTS_MAX: Final = 16
+"""SUBSCRIBE and UNSUBSCRIBE of one client that the broker has not answered."""
+
+
+class Subscriptions:
+    """The filters of a client, and the requests that the broker has not answered yet."""
+
+    def __init__(self, topics: TopicIds, next_token: Callable[[], int]) -> None:
+        self._topics = topics
+        self._next_token = next_token
+        self._filters: dict[str, int] = {}
+        self._waiting: dict[int, tuple[Subscribe | Unsubscribe, str]] = {}
+        self._answers = Answers()
+
+    def __len__(self) -> int:
+        return len(self._filters)
+
+    def subscribe(self, packet: Subscribe, *, ready: bool, now: float) -> list[Effect]:
+        request = msgspec.structs.replace(packet, dup=False) if packet.dup else packet
+        again = self._again(request, now=now)
+        if again is not None:
+            return again
+        topic_filter = self._topics.filter(request.topic_id_type, request.topic)
+        if topic_filter is None:
+            return [_refusal(request, ReturnCode.INVALID_TOPIC_ID)]
+        if not ready or not self._has_room_for(request, topic_filter):
+            return [_refusal(request, ReturnCode.CONGESTION)]
+        token = self._next_token()
+        self._waiting[token] = (request, topic_filter)
+        return [MqttSubscribe(token, topic_filter, request.qos)]
+
+    def subscribed(self, event: MqttSubscribed, *, now: float) -> list[Effect]:
+        request, topic_filter = self._waiting.pop(event.token, (None, ""))
+        if not isinstance(request, Subscribe):
+            return []
+        if event.qos is None:
+            return [_refusal(request, ReturnCode.NOT_SUPPORTED)]
+        topic_id: int | None = NO_TOPIC_ID  # 5.4.16: for wildcards and short names
+        if isinstance(request.topic, int):
+            topic_id = request.topic
+            self._topics.use_predefined(topic_id)
+        elif request.topic_id_type is TopicIdType.NORMAL and not has_wildcard(topic_filter):
+            topic_id = self._topics.register(topic_filter, known=True)
+        if topic_id is None:  # others took the room meanwhile
+            return [
+                MqttUnsubscribe(self._next_token(), topic_filter),
+                _refusal(request, ReturnCode.CONGESTION),
+            ]
+        self._filters[topic_filter] = event.qos
+        answer = SubAck(topic_id, request.message_id, qos=event.qos)
+        self._answers.remember(request.message_id, request, answer, now=now)
+        return [answer]
+
+    def unsubscribe(self, request: Unsubscribe, *, ready: bool, now: float) -> list[Effect]:
+        """Without a broker there is no answer: UNSUBACK has no return code to refuse with."""
+        again = self._again(request, now=now)
+        if again is not None:
+            return again
+        topic_filter = self._topics.filter(request.topic_id_type, request.topic)
+        if topic_filter is None:  # nobody can be subscribed to it
+            return [UnsubAck(request.message_id)]
+        if not ready or len(self._waiting) >= REQUESTS_MAX:
+            return []
+        token = self._next_token()
+        self._waiting[token] = (request, topic_filter)
+        return [MqttUnsubscribe(token, topic_filter)]
+
+    def unsubscribed(self, event: MqttUnsubscribed, *, now: float) -> list[Effect]:
+        request, topic_filter = self._waiting.pop(event.token, (None, ""))
+        if not isinstance(request, Unsubscribe):
+            return []
+        self._filters.pop(topic_filter, None)
+        answer = UnsubAck(request.message_id)
+        self._answers.remember(request.message_id, request, answer, now=now)
+        return [answer]
+
+    def broker_lost(self) -> list[Effect]:
+        refused: list[Effect] = [
+            _refusal(request, ReturnCode.CONGESTION)
+            for request, _ in self._waiting.values()
+            if isinstance(request, Subscribe)
+        ]
+        self._waiting.clear()
+        return refused
+
+    def again(self) -> list[Effect]:
+        """Subscribe to everything anew: the broker has forgotten."""
+        return [
+            MqttSubscribe(self._next_token(), topic_filter, qos)
+            for topic_filter, qos in self._filters.items()
+        ]
+
+    def clear(self) -> None:
+        self._filters.clear()
+        self._waiting.clear()
+        self._answers.clear()
+
+    def _again(self, request: Subscribe | Unsubscribe, *, now: float) -> list[Effect] | None:
+        """What a repeated request gets; None if it is a new one."""
+        answer = self._answers.find(request.message_id, request, now=now)
+        if answer is not None:
+            return [answer]
+        if any(waiting == request for waiting, _ in self._waiting.values()):
+            return []
+        return None
+
+    def _has_room_for(self, request: Subscribe, topic_filter: str) -> bool:
+        if len(self._waiting) >= REQUESTS_MAX:
+            return False
+        if topic_filter not in self._filters and len(self._filters) >= SUBSCRIPTIONS_MAX:
+            return False
+        needs_id = request.topic_id_type is TopicIdType.NORMAL and not has_wildcard(topic_filter)
+        return not needs_id or self._topics.has_room_for(topic_filter)
+
+
+def _refusal(request: Subscribe, return_code: ReturnCode) -> SubAck:
+    return SubAck(NO_TOPIC_ID, request.message_id, return_code)

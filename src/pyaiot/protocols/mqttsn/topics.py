@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Topic names, topic filters, and the ids that stand for names (6.5, 6.7)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pyaiot.protocols.mqttsn.numbers import (
+    SHORT_TOPIC_BYTES,
+    TOPIC_ID_MAX,
+    TOPIC_ID_MIN,
+    TopicIdType,
+)
+
+TOPIC_BYTES_MAX: Final = 1024
+"""UTF-8 bytes of a topic or filter. MQTT knows 65,535, no datagram of a node has room for it."""
+
+
+def is_topic(name: str) -> bool:
+    """Whether one may publish there (MQTT 3.1.1 section 4.7)."""
+    return is_filter(name) and "+" not in name and "#" not in name
+
+
+def is_filter(text: str) -> bool:
+    """Whether one may subscribe to it (MQTT 3.1.1 section 4.7.1)."""
+    if not text or "\0" in text or len(text.encode(errors="replace")) > TOPIC_BYTES_MAX:
+        return False
+    if "+" not in text and "#" not in text:
+        return True
+    levels = text.split("/")
+    if any("+" in level and level != "+" for level in levels):
+        return False
+    return "#" not in text or (text.count("#") == 1 and levels[-1] == "#")
+
+
+def has_wildcard(topic_filter: str) -> bool:
+    return "+" in topic_filter or "#" in topic_filter
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """MQTT 3.1.1 section 4.7; a wildcard in front does not match `$SYS` and the like."""
+    if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
+        return False
+    levels = topic.split("/")
+    wanted = topic_filter.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(levels) or level not in ("+", levels[index]):
+            return False
+    return len(wanted) == len(levels)
+
+
+def short_topic(topic_id: int) -> str | None:
+    """The name of two bytes that stands in place of a topic id, or None if it is no text."""
+    try:
+        return topic_id.to_bytes(SHORT_TOPIC_BYTES, "big").decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def short_topic_id(name: str) -> int | None:
+    """The two bytes of a name that is that short, as they stand in place of a topic id."""
+    encoded = name.encode()
+    return int.from_bytes(encoded, "big") if len(encoded) == SHORT_TOPIC_BYTES else None
+
+
+class TopicIds:
+    """The ids of one client: registered, predefined, short.
+
+    Ids are per client, the same name always gets the same one, and an id that the client may not
+    know (it rebooted, it did not say that it has it) is not used before it is registered again.
+    """
+
+    def __init__(self, predefined: Mapping[int, str], *, topics_max: int) -> None:
+        self._predefined = predefined
+        self._topics_max = min(topics_max, TOPIC_ID_MAX - TOPIC_ID_MIN + 1)
+        self._names: dict[int, str] = {}
+        self._ids: dict[str, int] = {}
+        self._known: set[int] = set()
+        self._used_predefined: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def has_room_for(self, name: str) -> bool:
+        return name in self._ids or len(self._names) < self._topics_max
+
+    def register(self, name: str, *, known: bool) -> int | None:
+        """The id of the name; None if the client has too many. `known`: it is being told."""
+        topic_id = self._ids.get(name)
+        if topic_id is None:
+            if len(self._names) >= self._topics_max:
+                return None
+            topic_id = TOPIC_ID_MIN + len(self._names)
+            self._ids[name] = topic_id
+            self._names[topic_id] = name
+        if known:
+            self._known.add(topic_id)
+        return topic_id
+
+    def name(self, kind: TopicIdType, topic_id: int) -> str | None:
+        """The topic of a PUBLISH, or None where the id is unknown or the topic cannot be."""
+        if kind is TopicIdType.NORMAL:
+            return self._names.get(topic_id)
+        if kind is TopicIdType.PREDEFINED:
+            return self._predefined.get(topic_id)
+        name = short_topic(topic_id)
+        return name if name is not None and is_topic(name) else None
+
+    def filter(self, kind: TopicIdType, named: str | int) -> str | None:
+        """The filter of a SUBSCRIBE or UNSUBSCRIBE, or None where it cannot be."""
+        if isinstance(named, int):
+            return self._predefined.get(named) if kind is TopicIdType.PREDEFINED else None
+        return named if is_filter(named) else None
+
+    def use_predefined(self, topic_id: int) -> None:
+        """The client subscribed with this id, so it knows it."""
+        self._used_predefined[self._predefined[topic_id]] = topic_id
+
+    def reference(self, name: str) -> tuple[TopicIdType, int] | None:
+        """How to name the topic to the client, or None if it must be registered first."""
+        topic_id = self._ids.get(name)
+        if topic_id is not None and topic_id in self._known:
+            return TopicIdType.NORMAL, topic_id
+        predefined = self._used_predefined.get(name)
+        if predefined is not None:
+            return TopicIdType.PREDEFINED, predefined
+        short = short_topic_id(name)  # 6.10: needs no registration
+        return None if short is None else (TopicIdType.SHORT, short)
+
+    def told(self, topic_id: int) -> None:
+        """The client acknowledged the registration."""
+        if topic_id in self._names:
+            self._known.add(topic_id)
+
+    def forget(self, topic_id: int) -> None:
+        """The client says that it does not know this id."""
+        self._known.discard(topic_id)
+
+    def forget_known(self) -> None:
+        """The client may have rebooted: names keep their ids, but it must be told."""
+        self._known.clear()
+
+    def clear(self) -> None:
+        self._names.clear()
+        self._ids.clear()
+        self._known.clear()
+        self._used_predefined.clear()

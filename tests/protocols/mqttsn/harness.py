@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A session by itself, for tests that speak both of its sides."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pyaiot.protocols.mqttsn.mqtt import (
+    MqttConnected,
+    MqttPublish,
+    MqttSubscribe,
+    MqttSubscribed,
+    MqttUnsubscribe,
+)
+from pyaiot.protocols.mqttsn.packets import Connect, Disconnect, Packet, Subscribe
+from pyaiot.protocols.mqttsn.publications import Effect
+from pyaiot.protocols.mqttsn.session import Session
+from pyaiot.protocols.mqttsn.settings import SessionConfig
+from pyaiot.protocols.mqttsn.states import State
+
+CONNECT = Connect("node", 360)
+
+
+class Harness:
+    """A session on a clock that the test moves."""
+
+    def __init__(self, **config: object) -> None:
+        self.now = 1000.0
+        self.session = Session(
+            "node", msgspec.convert({"predefined": {7: "alarm"}, **config}, SessionConfig), now=1e3
+        )
+
+    def got(self, *packets: Packet) -> list[Effect]:
+        return [e for packet in packets for e in self.session.received(packet, now=self.now)]
+
+    def told(self, *events: object) -> list[Effect]:
+        return [e for event in events for e in self.session.mqtt(event, now=self.now)]  # type: ignore[arg-type]
+
+    def wait(self) -> list[Effect]:
+        """Until the session wants to be woken."""
+        assert self.session.wake_at is not None
+        self.now = self.session.wake_at
+        return self.session.timeout(now=self.now)
+
+    def connected(self, packet: Connect = CONNECT) -> "Harness":
+        self.got(packet)
+        self.told(MqttConnected())
+        assert self.state_is(State.ACTIVE)
+        return self
+
+    def subscribed(self, topic: str = "news/+", qos: int = 2) -> "Harness":
+        (action,) = self.got(Subscribe(topic, 1000, qos))
+        assert isinstance(action, MqttSubscribe)
+        self.told(MqttSubscribed(action.token, qos))
+        return self
+
+    def asleep(self) -> "Harness":
+        assert self.got(Disconnect(60)) == [Disconnect()]
+        assert self.state_is(State.ASLEEP)
+        return self
+
+    def state_is(self, state: State) -> bool:
+        return self.session.state is state
+
+
+def tokens(effects: Sequence[Effect]) -> list[int]:
+    return [
+        e.token for e in effects if isinstance(e, MqttPublish | MqttSubscribe | MqttUnsubscribe)
+    ]

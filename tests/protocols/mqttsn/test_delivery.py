@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Messages to a client: registered, acknowledged, repeated, kept while it sleeps."""
+
+import pytest
+
+from pyaiot.protocols.mqttsn.mqtt import (
+    MqttConnected,
+    MqttDisconnect,
+    MqttLost,
+    MqttMessage,
+    MqttSubscribed,
+)
+from pyaiot.protocols.mqttsn.numbers import ReturnCode, TopicIdType
+from pyaiot.protocols.mqttsn.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    PingReq,
+    PingResp,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    RegAck,
+    Register,
+    Subscribe,
+)
+from pyaiot.protocols.mqttsn.states import State
+from tests.protocols.mqttsn.harness import CONNECT, Harness, tokens
+
+NORMAL, PREDEFINED, SHORT = TopicIdType
+ACCEPTED, CONGESTION, INVALID_TOPIC_ID, NOT_SUPPORTED = ReturnCode
+DURABLE = Connect("node", 360, clean_session=False)
+WAKE = PingReq("node")
+
+
+def message(payload: bytes = b"1", qos: int = 1, topic: str = "news/x") -> MqttMessage:
+    return MqttMessage(topic, payload, qos)
+
+
+def known(topic: str = "news/x", **config: object) -> Harness:
+    """A client that has the id 1 for the topic."""
+    return Harness(**config).connected().subscribed(topic)
+
+
+# 6.10
+
+
+def test_a_topic_is_registered_before_its_first_publish() -> None:
+    node = Harness().connected().subscribed("news/+")
+    assert node.told(message()) == [Register("news/x", 1, topic_id=1)]
+    assert node.told(message(b"2")) == []
+    assert node.got(RegAck(1, 1)) == [Publish(1, b"1", 1, 1)]
+    assert node.got(PubAck(1, 1)) == [Publish(1, b"2", 1, 2)]
+    assert node.got(PubAck(1, 2)) == []
+    assert len(node.session.delivery) == 0
+
+
+def test_a_topic_subscribed_by_name_needs_no_registration() -> None:
+    assert known().told(message()) == [Publish(1, b"1", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("subscribe", "topic", "kind", "topic_id"),
+    [
+        (Subscribe(7, 5, 1, PREDEFINED), "alarm", PREDEFINED, 7),
+        (Subscribe("ab", 5, 1, SHORT), "ab", SHORT, 0x6162),
+        (Subscribe("ab", 5, 1), "ab", NORMAL, 1),
+        (Subscribe("#", 5, 1), "ab", SHORT, 0x6162),
+    ],
+)
+def test_a_message_has_the_kind_of_id_that_the_client_knows(
+    subscribe: Subscribe, topic: str, kind: TopicIdType, topic_id: int
+) -> None:
+    node = Harness().connected()
+    (token,) = tokens(node.got(subscribe))
+    node.told(MqttSubscribed(token, 1))
+    assert node.told(message(topic=topic)) == [Publish(topic_id, b"1", 1, 1, kind)]
+
+
+def test_qos_0_is_sent_at_once_and_in_order() -> None:
+    node = known()
+    assert node.told(message(qos=0)) == [Publish(1, b"1")]
+    assert node.told(message(b"2", 1), message(b"3", 0)) == [Publish(1, b"2", 1, 1)]
+    assert node.got(PubAck(1, 1)) == [Publish(1, b"3")]
+
+
+def test_qos_2_ends_with_pubcomp() -> None:
+    node = known()
+    assert node.told(message(qos=2), message(b"2", 2)) == [Publish(1, b"1", 2, 1)]
+    assert node.got(PubRec(1)) == [PubRel(1)]
+    assert node.got(PubRec(1)) == [PubRel(1)]
+    assert node.got(PubComp(1)) == [Publish(1, b"2", 2, 2)]
+    assert node.got(PubRec(1)) == [PubRel(1)]  # late; the client must be able to end it
+    assert node.got(PubComp(1)) == []
+
+
+def test_what_is_not_acknowledged_is_repeated_with_dup_then_dropped() -> None:
+    node = known(retry_s=10, retries_max=2)
+    node.told(message(), message(b"2"))
+    again = Publish(1, b"1", 1, 1, dup=True)
+    assert [node.wait() for _ in range(2)] == [[again], [again]]
+    assert node.now == 1020
+    assert node.wait() == [Publish(1, b"2", 1, 2)]
+    assert node.session.delivery.dropped == 1
+
+
+def test_register_and_pubrel_are_repeated_too() -> None:
+    node = Harness(retry_s=10).connected().subscribed("news/+")
+    assert node.told(message(qos=2)) == node.wait() == [Register("news/x", 1, 1)]
+    node.got(RegAck(1, 1))
+    assert node.got(PubRec(1)) == node.wait() == [PubRel(1)]
+
+
+def test_answers_to_something_else_are_ignored() -> None:
+    node = known()
+    node.told(message())
+    assert node.got(PubAck(1, 2), RegAck(1, 1), PubComp(1), PubComp(7)) == []
+    assert node.got(PubAck(1, 1)) == []
+    assert node.got(PubAck(1, 1)) == []
+
+
+def test_a_client_that_forgot_a_topic_is_told_again() -> None:
+    node = known()
+    node.told(message())
+    assert node.got(PubAck(1, 1, INVALID_TOPIC_ID)) == [Register("news/x", 1, 1)]
+    assert node.got(RegAck(1, 1)) == [Publish(1, b"1", 1, 1)]
+    assert node.got(PubAck(1, 1)) == []
+
+
+def test_a_client_that_never_learns_a_topic_loses_the_message_and_no_more() -> None:
+    node = known()
+    node.told(message(), message(b"2"))
+    for _ in range(3):
+        assert node.got(PubAck(1, 1, INVALID_TOPIC_ID)) == [Register("news/x", 1, 1)]
+        node.got(RegAck(1, 1))
+    assert node.got(PubAck(1, 1, INVALID_TOPIC_ID)) == [Publish(1, b"2", 1, 2)]
+    assert node.session.delivery.dropped == 1
+
+
+def test_a_client_that_refuses_a_registration_or_a_message_does_not_get_it() -> None:
+    node = Harness().connected().subscribed("news/+")
+    node.told(message(), message(b"2"))
+    assert node.got(RegAck(1, 1, NOT_SUPPORTED)) == [Register("news/x", 2, 1)]
+    node.got(RegAck(1, 2))
+    assert node.got(PubAck(1, 2, NOT_SUPPORTED)) == []
+    assert node.session.delivery.dropped == 2
+
+
+def test_a_client_that_refuses_the_dup_flag_gets_the_message_without_it() -> None:
+    """As RIOT's emcute does."""
+    node = known(retries_max=3)
+    node.told(message())
+    node.wait()
+    assert node.got(PubAck(1, 1, NOT_SUPPORTED)) == [Publish(1, b"1", 1, 1)]
+    assert node.got(PubAck(1, 1)) == []
+    assert node.session.delivery.dropped == 0
+
+
+def test_a_congested_client_is_sent_the_message_again_later() -> None:
+    node = known(retry_s=10)
+    node.told(message())
+    assert node.got(PubAck(1, 1, CONGESTION)) == []
+    assert node.wait() == [Publish(1, b"1", 1, 1, dup=True)]
+
+
+def test_a_message_larger_than_a_packet_is_dropped() -> None:
+    node = known(packet_bytes_max=100)
+    assert node.told(message(b"x" * 92)) == []
+    assert node.session.delivery.dropped == 1
+    (publish,) = node.told(message(b"x" * 91))
+    assert isinstance(publish, Publish)
+    assert len(publish.to_bytes()) <= 100
+
+
+def test_a_topic_too_many_costs_its_message() -> None:
+    node = Harness(topics_max=1).connected().subscribed("news/+")
+    node.told(message())
+    node.got(RegAck(1, 1), PubAck(1, 1))
+    assert node.told(message(topic="news/y"), message(b"3")) == [Publish(1, b"3", 1, 3)]
+    assert node.session.delivery.dropped == 1
+
+
+def test_messages_are_kept_up_to_a_limit_the_latest_ones() -> None:
+    node = known(messages_max=3).asleep()
+    node.told(*(message(bytes((48 + number,))) for number in range(5)))
+    assert len(node.session.delivery) == 3
+    assert node.session.delivery.dropped == 2
+    assert node.got(WAKE) == [Publish(1, b"2", 1, 1)]
+
+
+def test_at_the_limit_qos_0_goes_first() -> None:
+    node = known(messages_max=3).asleep()
+    node.told(message(b"1"), message(b"2", 0), message(b"3"), message(b"4"))
+    assert payloads(node) == [b"1", b"3", b"4"]
+
+
+def test_the_message_on_its_way_is_not_dropped_at_the_limit() -> None:
+    node = known(messages_max=1)
+    assert node.told(message(b"1"), message(b"2")) == [Publish(1, b"1", 1, 1)]
+    assert len(node.session.delivery) == 1
+    assert node.got(PubAck(1, 1)) == []
+
+
+# 6.14
+
+
+def payloads(node: Harness) -> list[bytes]:
+    """Wake up, take everything with QoS 1, and sleep on."""
+    taken: list[bytes] = []
+    effects = node.got(WAKE)
+    while effects:
+        (effect,) = effects
+        if effect == PingResp():
+            return taken
+        assert isinstance(effect, Publish)
+        taken.append(effect.data)
+        effects = node.got(PubAck(effect.topic_id, effect.message_id))
+    raise AssertionError("no PINGRESP")
+
+
+def test_a_sleeping_client_gets_its_messages_then_pingresp() -> None:
+    node = known().asleep()
+    assert node.told(message(b"1", 0), message(b"2", 1), message(b"3", 2)) == []
+    assert node.got(WAKE) == [Publish(1, b"1"), Publish(1, b"2", 1, 1)]
+    assert node.state_is(State.AWAKE)
+    assert node.got(WAKE) == []
+    assert node.got(PubAck(1, 1)) == [Publish(1, b"3", 2, 2)]
+    assert node.got(PubRec(2)) == [PubRel(2)]
+    assert node.got(PubComp(2)) == [PingResp()]
+    assert node.state_is(State.ASLEEP)
+    assert node.told(message()) == []
+
+
+def test_a_sleeping_client_without_messages_gets_pingresp() -> None:
+    node = known().asleep()
+    assert node.got(WAKE) == [PingResp()]
+    assert node.state_is(State.ASLEEP)
+
+
+def test_qos_0_alone_is_followed_by_pingresp() -> None:
+    node = known().asleep()
+    node.told(message(qos=0))
+    assert node.got(WAKE) == [Publish(1, b"1"), PingResp()]
+
+
+def test_what_comes_while_a_client_is_awake_waits_for_the_next_time() -> None:
+    node = known().asleep()
+    node.told(message(b"1"))
+    node.got(WAKE)
+    assert node.told(message(b"2")) == []
+    assert node.got(PubAck(1, 1)) == [PingResp()]
+    assert payloads(node) == [b"2"]
+
+
+def test_pingreq_without_a_client_id_wakes_nobody() -> None:
+    node = known().asleep()
+    node.told(message())
+    assert node.got(PingReq()) == [PingResp()]
+    assert node.state_is(State.ASLEEP)
+
+
+def test_a_client_that_woke_up_and_fell_silent_gets_its_message_next_time() -> None:
+    node = known(retry_s=5, retries_max=2).asleep()
+    node.told(message())
+    node.got(WAKE)
+    assert [len(node.wait()) for _ in range(3)] == [1, 1, 0]
+    assert node.state_is(State.ASLEEP)
+    assert node.got(WAKE) == [Publish(1, b"1", 1, 1, dup=True)]
+    assert node.got(PubAck(1, 1)) == [PingResp()]
+    assert node.session.delivery.dropped == 0
+
+
+def test_an_acknowledgement_that_comes_after_falling_asleep_counts() -> None:
+    node = known()
+    node.told(message())
+    node.asleep()
+    assert node.got(PubAck(1, 1)) == []
+    assert node.got(WAKE) == [PingResp()]
+
+
+@pytest.mark.parametrize("connect", [CONNECT, DURABLE])
+def test_connect_makes_a_sleeping_client_active_with_its_messages(connect: Connect) -> None:
+    node = Harness().connected(connect).subscribed("news/x").asleep()
+    node.told(message())
+    assert node.got(connect) == [ConnAck(), Publish(1, b"1", 1, 1)]
+    assert node.state_is(State.ACTIVE)
+    assert node.session.wake_at == 1010
+
+
+def test_a_sleeping_client_is_lost_when_it_oversleeps() -> None:
+    node = known().asleep()
+    assert node.session.wake_at == 1090
+    node.now = 1080
+    node.got(WAKE)
+    assert node.wait() == [MqttDisconnect(with_will=True)]
+    assert node.now == 1170
+    assert node.state_is(State.LOST)
+    assert node.got(WAKE) == [Disconnect()]
+
+
+def test_a_sleeping_client_may_change_how_long_it_sleeps() -> None:
+    node = known().asleep()
+    assert node.got(Disconnect(600)) == [Disconnect()]
+    assert node.session.wake_at == 1900
+
+
+def test_a_sleeping_client_may_leave() -> None:
+    node = known().asleep()
+    assert node.got(Disconnect()) == [MqttDisconnect(with_will=False), Disconnect()]
+
+
+def test_a_sleeping_client_that_publishes_is_heard() -> None:
+    node = known().asleep()
+    assert tokens(node.got(Publish(1, b"x", 1, 1)))
+    assert node.state_is(State.ASLEEP)
+
+
+def test_a_sleep_of_no_duration_is_a_disconnect() -> None:
+    node = known()
+    assert node.got(Disconnect(0)) == [MqttDisconnect(with_will=False), Disconnect()]
+
+
+def test_a_durable_client_that_rebooted_gets_what_it_did_not_acknowledge() -> None:
+    node = Harness().connected(DURABLE).subscribed("news/x")
+    node.told(message())
+    node.now += 5
+    effects = node.got(DURABLE)
+    assert effects == [ConnAck(), Register("news/x", 1, 1)]
+    assert node.got(RegAck(1, 1)) == [Publish(1, b"1", 1, 1)]
+
+
+def test_a_broker_that_is_away_does_not_wake_a_sleeping_client() -> None:
+    node = known().asleep()
+    node.told(message(), MqttLost())
+    assert [type(effect).__name__ for effect in node.told(MqttConnected())] == ["MqttSubscribe"]
+    assert payloads(node) == [b"1"]
+
+
+def test_a_message_id_is_never_zero() -> None:
+    node = known()
+    node.session.delivery._message_id = 0xFFFE
+    for expected in (0xFFFF, 1):
+        (publish,) = node.told(message())
+        assert isinstance(publish, Publish)
+        assert publish.message_id == expected
+        node.got(PubAck(1, expected))
+
+
+@pytest.mark.parametrize("topic", ["", "a/#", "a\0b"])
+def test_a_topic_that_cannot_be_is_not_delivered(topic: str) -> None:
+    node = known()
+    assert node.told(message(topic=topic)) == []
+    assert node.session.delivery.dropped == 1

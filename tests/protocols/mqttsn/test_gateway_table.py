@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which datagram belongs to whose session, and what strangers are told."""
+
+import msgspec
+import pytest
+
+from pyaiot.errors import ProtocolError
+from pyaiot.protocols.mqttsn.gateway_table import (
+    CLIENT_ID_CHARACTERS_MAX,
+    GONE_MAX,
+    Broadcast,
+    GatewayTable,
+    Output,
+    PublishForAnybody,
+    Send,
+    ToMqtt,
+)
+from pyaiot.protocols.mqttsn.mqtt import (
+    MqttConnect,
+    MqttConnected,
+    MqttDisconnect,
+    MqttMessage,
+    MqttSubscribe,
+    MqttSubscribed,
+)
+from pyaiot.protocols.mqttsn.numbers import ReturnCode, TopicIdType
+from pyaiot.protocols.mqttsn.packets import (
+    Advertise,
+    ConnAck,
+    Connect,
+    Disconnect,
+    Forwarded,
+    GwInfo,
+    Packet,
+    PingReq,
+    PingResp,
+    PubAck,
+    Publish,
+    PubRel,
+    RegAck,
+    Register,
+    SearchGw,
+    SubAck,
+    Subscribe,
+    WillTopicReq,
+)
+from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
+
+PREDEFINED, SHORT = TopicIdType.PREDEFINED, TopicIdType.SHORT
+QUIET = GatewayConfig(advertise_s=None, session=SessionConfig(predefined={7: "alarm"}))
+
+
+class Door:
+    """A table on a clock that the test moves."""
+
+    def __init__(self, **changes: object) -> None:
+        self.now = 1000.0
+        config = msgspec.structs.replace(QUIET, **changes)
+        self.table: GatewayTable[str] = GatewayTable(config, now=self.now)
+
+    def got(self, packet: Packet, address: str = "here") -> list[Output[str]]:
+        return self.table.received(packet.to_bytes(), address, now=self.now)
+
+    def connected(self, client_id: str = "node", address: str = "here", **flags: bool) -> None:
+        self.got(Connect(client_id, 360, **flags), address)
+        outputs = self.table.mqtt(client_id, MqttConnected(), now=self.now)
+        assert outputs == [to(address, ConnAck())]
+
+    def wait(self) -> list[Output[str]]:
+        """Until something happens."""
+        outputs: list[Output[str]] = []
+        while not outputs and self.table.wake_at is not None:
+            self.now = self.table.wake_at
+            outputs = self.table.timeout(now=self.now)
+        return outputs
+
+
+def to(address: str, packet: Packet) -> Send[str]:
+    return Send(address, packet.to_bytes())
+
+
+def test_a_datagram_reaches_the_session_of_its_address() -> None:
+    door = Door()
+    assert door.got(Connect("node", 360)) == [ToMqtt("node", MqttConnect("node", True, 360))]
+    assert door.table.mqtt("node", MqttConnected(), now=1000) == [to("here", ConnAck())]
+    assert door.got(Register("a", 1)) == [to("here", RegAck(1, 1))]
+    assert len(door.table) == 1
+
+
+def test_wrong_bytes_are_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        Door().table.received(b"\x05\x18", "here", now=0)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Publish(1, b"", 1, 1),
+        Register("a", 1),
+        Subscribe("a", 1),
+        PingReq(),
+        PingReq("x"),
+        PubRel(1),
+    ],
+)
+def test_a_client_that_the_gateway_does_not_know_is_told_to_connect(packet: Packet) -> None:
+    assert Door().got(packet) == [to("here", Disconnect())]
+
+
+@pytest.mark.parametrize(
+    "packet", [Disconnect(), Disconnect(5), ConnAck(), PingResp(), GwInfo(1), WillTopicReq()]
+)
+def test_gateways_do_not_answer_each_other(packet: Packet) -> None:
+    assert Door().got(packet) == []
+
+
+def test_a_repeated_disconnect_is_answered_though_the_session_ended() -> None:
+    door = Door()
+    door.connected()
+    assert to("here", Disconnect()) in door.got(Disconnect())
+    assert door.got(Disconnect()) == [to("here", Disconnect())]
+    for number in range(GONE_MAX):
+        door.connected(address=f"{number}")
+        door.got(Disconnect(), f"{number}")
+    assert door.got(Disconnect()) == []
+
+
+def test_a_client_id_belongs_to_who_connected_last() -> None:
+    door = Door()
+    door.connected()
+    assert door.got(Connect("node", 360), "there") == [
+        to("here", Disconnect()),
+        ToMqtt("node", MqttConnect("node", True, 360)),
+    ]
+    door.table.mqtt("node", MqttConnected(), now=door.now)
+    assert door.got(PingReq(), "there") == [to("there", PingResp())]
+    assert door.got(PingReq(), "here") == [to("here", Disconnect())]
+    assert len(door.table) == 1
+
+
+def test_another_client_at_the_same_address_ends_the_one_before() -> None:
+    door = Door()
+    door.connected()
+    assert door.got(Connect("other", 360)) == [
+        ToMqtt("node", MqttDisconnect(with_will=True)),
+        ToMqtt("other", MqttConnect("other", True, 360)),
+    ]
+    assert len(door.table) == 1
+    assert door.table.session("node") is None
+
+
+def test_pingreq_with_the_id_of_another_client_is_refused() -> None:
+    door = Door()
+    door.connected()
+    assert door.got(PingReq("other")) == [to("here", Disconnect())]
+
+
+@pytest.mark.parametrize(
+    "client_id", ["", "a/b", "+", "#", "a\nb", "x" * (CLIENT_ID_CHARACTERS_MAX + 1)]
+)
+def test_a_client_id_that_cannot_be_is_refused(client_id: str) -> None:
+    door = Door()
+    refusal = [to("here", ConnAck(ReturnCode.NOT_SUPPORTED))]
+    assert door.got(Connect(client_id, 360)) == refusal
+    assert len(door.table) == 0
+
+
+def test_another_protocol_id_is_refused() -> None:
+    door = Door()
+    refusal = [to("here", ConnAck(ReturnCode.NOT_SUPPORTED))]
+    assert door.got(Connect("node", 360, protocol_id=2)) == refusal
+
+
+def test_one_client_too_many_is_congestion_until_one_leaves() -> None:
+    door = Door(clients_max=2)
+    door.connected("a", "1")
+    door.connected("b", "2")
+    assert door.got(Connect("c", 360), "3") == [to("3", ConnAck(ReturnCode.CONGESTION))]
+    assert door.table.session("c") is None
+    assert door.got(Connect("b", 360), "3")[0] == to("2", Disconnect())  # not one more
+    door.got(Disconnect(), "1")
+    door.connected("c", "4")
+    assert len(door.table) == 2
+
+
+def test_a_clean_session_is_forgotten_and_a_durable_one_kept_up_to_a_limit() -> None:
+    door = Door(kept_max=2)
+    for number in range(4):
+        door.connected(f"d{number}", f"{number}", clean_session=False)
+        door.got(Disconnect(), f"{number}")
+    door.connected("clean", "5")
+    door.got(Disconnect(), "5")
+    kept = [name for name in ("d0", "d1", "d2", "d3", "clean") if door.table.session(name)]
+    assert kept == ["d2", "d3"]
+    assert len(door.table) == 0
+
+
+def test_a_kept_session_is_found_from_another_address() -> None:
+    door = Door()
+    door.connected(clean_session=False)
+    door.got(Register("a/b", 1))
+    door.got(Disconnect())
+    door.connected(address="there", clean_session=False)
+    assert door.got(Publish(1, b"", 0), "there") != [
+        to("there", PubAck(1, 0, ReturnCode.INVALID_TOPIC_ID))
+    ]
+
+
+def test_silent_clients_are_lost_each_at_its_time() -> None:
+    door = Door()
+    door.connected("a", "1")
+    door.now += 100
+    door.connected("b", "2")
+    assert door.wait() == [ToMqtt("a", MqttDisconnect(with_will=True))]
+    assert door.now == 1540
+    door.now = 1600
+    door.got(PingReq(), "2")
+    assert door.wait() == [ToMqtt("b", MqttDisconnect(with_will=True))]
+    assert door.now == 1600 + 540
+    assert door.table.wake_at is None
+    assert len(door.table) == 0
+
+
+def test_times_to_wake_do_not_pile_up() -> None:
+    door = Door()
+    door.connected()
+    (action,) = door.got(Subscribe("news", 1, 1))
+    assert isinstance(action, ToMqtt)
+    assert isinstance(action.action, MqttSubscribe)
+    subscribed = MqttSubscribed(action.action.token, 1)
+    assert door.table.mqtt("node", subscribed, now=door.now) == [to("here", SubAck(1, 1, qos=1))]
+    for number in range(2000):
+        (send,) = door.table.mqtt("node", MqttMessage("news", b"", 1), now=door.now)
+        assert isinstance(send, Send)
+        door.now += 11
+        door.table.timeout(now=door.now)
+        door.got(PubAck(1, number + 1))
+    assert len(door.table._heap) < 100
+
+
+def test_events_of_a_session_that_ended_are_ignored() -> None:
+    assert Door().table.mqtt("nobody", MqttConnected(), now=0) == []
+
+
+# 6.1
+
+
+def test_who_searches_a_gateway_finds_it() -> None:
+    assert Door(gateway_id=9).got(SearchGw()) == [to("here", GwInfo(9))]
+
+
+def test_advertise_is_sent_at_the_start_and_after_every_interval() -> None:
+    door = Door(advertise_s=900.0, gateway_id=9)
+    advertise = Broadcast(Advertise(9, 900).to_bytes())
+    assert [door.wait(), door.wait()] == [[advertise], [advertise]]
+    assert door.now == 1900
+
+
+def test_a_quiet_gateway_does_not_advertise() -> None:
+    assert Door().table.wake_at is None
+
+
+# 6.8
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic_id", "topic"), [(PREDEFINED, 7, "alarm"), (SHORT, 0x6162, "ab")]
+)
+def test_qos_minus_1_is_published_for_anybody_if_it_is_switched_on(
+    kind: TopicIdType, topic_id: int, topic: str
+) -> None:
+    packet = Publish(topic_id, b"x", -1, topic_id_type=kind, retain=True)
+    assert Door().got(packet) == []
+    assert Door(publish_without_connection=True).got(packet) == [
+        PublishForAnybody(topic, b"x", retain=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Publish(7, b"", -1),
+        Publish(8, b"", -1, topic_id_type=PREDEFINED),
+        Publish(0x2B2B, b"", -1, topic_id_type=SHORT),
+    ],
+)
+def test_qos_minus_1_to_an_unknown_topic_is_ignored(packet: Publish) -> None:
+    assert Door(publish_without_connection=True).got(packet) == []
+
+
+# 5.5
+
+
+def test_clients_behind_a_forwarder_are_told_apart() -> None:
+    door = Door()
+    for node_id in (b"\1", b"\2"):
+        name = f"node{node_id[0]}"
+        door.got(Forwarded(Connect(name, 360), node_id), "forwarder")
+        expected = to("forwarder", Forwarded(ConnAck(), node_id))
+        assert door.table.mqtt(name, MqttConnected(), now=door.now) == [expected]
+    assert len(door.table) == 2
+    assert door.got(PingReq(), "forwarder") == [to("forwarder", Disconnect())]
