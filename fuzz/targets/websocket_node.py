@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What nodes say over a WebSocket, and what they hear."""
+
+import contextlib
+
+from pyaiot.errors import ProtocolError
+from pyaiot.protocols.websocket_node import (
+    DISCOVER,
+    decode_from_node,
+    decode_to_node,
+    encode,
+)
+
+CORPUS: list[bytes] = [
+    b"",
+    b"{}",
+    DISCOVER,
+    b'{"type":"new","uid":"A"}',
+    b'{"type":"update","data":{"temperature":"23.5\xc2\xb0C","led":1}}',
+    b'{"type":"update","data":{}}',
+    b'{"endpoint":"led","payload":"1"}',
+    b'{"type":"update","data":[1,2,3]}',
+    b'{"type":"update","data":{"t":' + b"[" * 40 + b"]" * 40 + b"}}",
+]
+
+
+def fuzz_one(data: bytes) -> None:
+    """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
+    with contextlib.suppress(ProtocolError):
+        said = decode_from_node(data)
+        assert decode_from_node(encode(said)) == said
+    with contextlib.suppress(ProtocolError):
+        decode_to_node(data)
