@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""docs/conformance.md names tests: they exist."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "conformance.md").read_text("utf-8")
+
+
+def test_every_test_that_conformance_names_exists() -> None:
+    files = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
+    functions = {
+        node.name
+        for path in files.values()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    named = re.findall(r"`(test_\w+(?:\.py)?)`", PAGE)
+    assert len(named) > 30
+    assert [name for name in named if name not in functions and name not in files] == []
