@@ -20,6 +20,7 @@ from typing import TypeAlias
 import aiohttp
 import pytest
 
+from pyaiot.demo import DEMO_NODES
 from tests import clients
 from tests.documents import ROOT, Block, documents
 from tests.programs import Program, Programs, free_port
@@ -135,9 +136,9 @@ async def everything_is_ready(reader: Reader, output: str) -> None:
         assert answer.status == 200, await answer.text()
 
 
-async def four_nodes_are_there(reader: Reader, _output: str) -> None:
+async def simulated_nodes_are_there(reader: Reader, _output: str) -> None:
     async with reader.client() as client:
-        while len(client.nodes) < 4:
+        while len(client.nodes) < DEMO_NODES:
             await client.next()
 
 
@@ -247,19 +248,19 @@ class Elsewhere:
 
 
 RUN = Serve("Pyaiot: http://", everything_is_ready)
-DEMO = "Pyaiot shows 4 simulated nodes"
+DEMO = f"Pyaiot shows {DEMO_NODES} simulated nodes"
 MACHINE = Elsewhere("it needs a second machine")
 INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 
 STEPS: dict[str, Serve | Finish | Elsewhere] = {
     # What scripts/demo does before it becomes `aiot demo` is for tests/test_scripts.py.
-    "scripts/demo": Serve(DEMO, four_nodes_are_there, instead="aiot demo"),
+    "scripts/demo": Serve(DEMO, simulated_nodes_are_there, instead="aiot demo"),
     "scripts/test": Elsewhere("it is what runs this test"),
     "python3 -m venv ~/pyaiot": INSTALL,
     ". ~/pyaiot/bin/activate": INSTALL,
     "pip install .": INSTALL,
-    "aiot demo": Serve(DEMO, four_nodes_are_there),
+    "aiot demo": Serve(DEMO, simulated_nodes_are_there),
     "aiot run": RUN,
     "aiot run --coap-host ::": RUN,
     "aiot run --max-time 900": RUN,

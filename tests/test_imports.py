@@ -46,7 +46,7 @@ MAY_IMPORT = {
         *("demo", "doors", "opening", "protocols", "gateways", "broker", "web", "devices"),
     },
     "options": {"config"},
-    "cli": {"errors", "broker", "config", "devices", "options", "services"},
+    "cli": {"errors", "broker", "config", "demo", "devices", "options", "services"},
     "__main__": {"cli"},
     "__init__": set(),
 }

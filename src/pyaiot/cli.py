@@ -17,9 +17,11 @@ import typer
 from pyaiot import __version__, config, services
 from pyaiot.broker.keys import generate_keys, write_keys
 from pyaiot.config import Config, Setting
+from pyaiot.demo import DEMO_NODES
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node import CoapNodeConfig
 from pyaiot.devices.sensors import SENSORS
+from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.errors import OperatorError
 from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
 
@@ -207,7 +209,8 @@ def _everything(settings: Config) -> None:
 def _demo(settings: Config, nodes: int) -> None:
     """Run everything and some simulated nodes. Open the URL that it prints.
 
-    The nodes speak real CoAP over this machine's loopback. Nothing is kept when it ends.
+    The nodes speak real CoAP and WebSocket over this machine's loopback. Nothing is kept when it
+    ends.
     """
     _run(services.run_demo(settings, nodes, _say), settings, quiet=True)
 
@@ -219,6 +222,15 @@ def _node_coap(node: CoapNodeConfig) -> Coroutine[Any, Any, None]:
     Without a flag for a sensor or actuator it has a temperature and an LED.
     """
     return services.run_coap_node(node, _say)
+
+
+def _node_ws(node: WebSocketNodeConfig) -> Coroutine[Any, Any, None]:
+    """Run a simulated WebSocket node.
+
+    It connects to the gateway of this machine, again and again if need be.
+    Without a flag for a sensor or actuator it has a temperature and an LED.
+    """
+    return services.run_websocket_node(node, _say)
 
 
 @app.command("generate-keys")
@@ -257,7 +269,7 @@ _NODES_OPTION: Final = inspect.Parameter(
     annotation=Annotated[
         int, typer.Option("--nodes", min=1, max=500, help="How many simulated nodes.")
     ],
-    default=4,
+    default=DEMO_NODES,
 )
 
 
@@ -337,6 +349,7 @@ def _add_node(
 
 
 _add_node("coap", CoapNodeConfig, _node_coap)
+_add_node("ws", WebSocketNodeConfig, _node_ws)
 
 # -- a running service --------------------------------------------------------------------------
 

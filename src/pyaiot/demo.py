@@ -3,12 +3,13 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 
 from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
+from pyaiot.devices.websocket_node import WebSocketNodeConfig, run_websocket_node
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 
@@ -20,7 +21,16 @@ _KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
     ("CoAP", "Desk lamp", ("led", "illuminance")),
     ("CoAP", "Robot", ("robot", "led", "imu", "position")),
     ("CoAP", "Script box", ("js", "led", "temperature")),
+    ("WebSocket", "Workbench", ("led", "temperature", "humidity")),
 )
+
+
+DEMO_NODES: Final = len(_KINDS)
+"""Nodes of the demo, if nobody says how many. Others are of these kinds again."""
+_RUN: Final[Mapping[str, Callable[[dict[str, Any]], Coroutine[Any, Any, None]]]] = {
+    "CoAP": lambda its: run_coap_node(CoapNodeConfig(host="127.0.0.1", **its)),
+    "WebSocket": lambda its: run_websocket_node(WebSocketNodeConfig(**its)),
+}
 
 
 def demo_nodes(
@@ -31,21 +41,9 @@ def demo_nodes(
     for index in range(count):
         protocol, name, parts = _KINDS[index % len(_KINDS)]
         uid = f"{rng.getrandbits(60):015X}"
-        has: dict[str, Any] = dict.fromkeys(parts, True)
-        port = ports[protocol]
-        yield (
-            name,
-            run_coap_node(
-                CoapNodeConfig(
-                    uid=uid,
-                    name=name,
-                    gateway_port=port,
-                    host="127.0.0.1",
-                    period_s=_PERIOD_S,
-                    **has,
-                )
-            ),
-        )
+        its: dict[str, Any] = dict.fromkeys(parts, True)
+        its |= {"uid": uid, "name": name, "period_s": _PERIOD_S, "gateway_port": ports[protocol]}
+        yield name, _RUN[protocol](its)
 
 
 async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:

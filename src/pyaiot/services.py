@@ -14,8 +14,9 @@ from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
 from pyaiot.config import KEY_FILE, BrokerSection, Config, GatewaySection
 from pyaiot.demo import demo_nodes, first_node_visible
-from pyaiot.devices import coap_node
+from pyaiot.devices import coap_node, websocket_node
 from pyaiot.devices.coap_node import CoapNodeConfig
+from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.doors.listening import Door, is_loopback
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.gateways.gateway import Connect, GatewayLink
@@ -107,6 +108,15 @@ async def run_coap_node(config: CoapNodeConfig, say: Say) -> None:
         f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
     )
     await coap_node.run_coap_node(config, opened=lambda: say(sentence))
+
+
+async def run_websocket_node(config: WebSocketNodeConfig, say: Say) -> None:
+    """`aiot node ws`: one simulated node."""
+    sentence = (
+        f"Node {config.name or config.uid} speaks WebSocket to"
+        f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
+    )
+    await websocket_node.run_websocket_node(config, opened=lambda: say(sentence))
 
 
 # -- gateways -----------------------------------------------------------------------------------

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node_config import CoapNodeConfig
-from pyaiot.devices.coap_node_poster import IMU_PERIOD_MIN_S, UNACKNOWLEDGED_MAX
+from pyaiot.devices.coap_node_poster import UNACKNOWLEDGED_MAX
 from pyaiot.devices.coap_node_server import (
     ANSWERS_MAX,
     REQUEST_BYTES_MAX,
     SCRIPT_BYTES_MAX,
     UPLOADS_MAX,
 )
+from pyaiot.devices.schedule import IMU_PERIOD_MIN_S
 from pyaiot.devices.sensors import SENSORS
 from pyaiot.devices.simulated_coap_node import Datagram, SimulatedCoapNode
 from pyaiot.protocols.coap_message import Block, CoapMessage, build_options

@@ -12,6 +12,7 @@ import pytest
 
 from pyaiot import demo, services
 from pyaiot.config import BrokerSection, CoapSection, Config, WebsocketSection
+from pyaiot.demo import DEMO_NODES
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
 from tests.programs import Program, Programs, free_port
@@ -44,7 +45,7 @@ def start(programs: Programs, command: str) -> Program:
             )
         case _:
             nobody = str(free_port(socket.SOCK_DGRAM))
-            service = programs.aiot("node", "coap", "--gateway-port", nobody)
+            service = programs.aiot(*command.split(), "--gateway-port", nobody)
     service.line()
     return service
 
@@ -74,7 +75,8 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "node coap"]
+    "command",
+    ["run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "node coap", "node ws"],
 )
 def test_service_ends_at_a_signal(programs: Programs, command: str, number: signal.Signals) -> None:
     service = start(programs, command)
@@ -202,8 +204,10 @@ async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> 
     assert found is not None
     async with Broker(found[0]) as broker, broker.client() as client:
         assert client.nodes
-        while len({frozenset(values) for values in client.nodes.values()}) < 4:
+        while len({frozenset(values) for values in client.nodes.values()}) < DEMO_NODES:
             await client.next()
+        protocols = {values.get("protocol") for values in client.nodes.values()}
+        assert protocols >= {"CoAP", "WebSocket"}
     demo.send(signal.SIGTERM)
     ends_well(demo)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pyaiot.devices.coap_node_config import CoapNodeConfig
-from pyaiot.devices.sensors import SENSORS, Sensor
+from pyaiot.devices.schedule import Schedule, next_due
 from pyaiot.protocols.coap_message import CoapMessage, build_options
 from pyaiot.protocols.coap_numbers import (
     ACK_RANDOM_FACTOR,
@@ -21,9 +21,6 @@ from pyaiot.protocols.coap_numbers import (
     MessageType,
     OptionNumber,
 )
-
-IMU_PERIOD_MIN_S: Final = 0.2
-IMU_READINGS_PER_READING: Final = 25  # five per second at the default period of five seconds
 
 # What a board's memory allows.
 UNACKNOWLEDGED_MAX: Final = 16  # CON posts under way; beyond, a post is not made at all
@@ -53,13 +50,8 @@ class CoapNodePoster:
         self._confirmable = config.confirmable
         self._alive_period_s = config.alive_period_s
         self._alive_due = 0.0
-        self._sensors = [
-            _Schedule(name, make_sensor(rng), _sensor_period_s(config, name))
-            for name, make_sensor in SENSORS.items()
-            if getattr(config, name)
-        ]
-        for sensor in self._sensors:
-            values[sensor.resource] = sensor.read()
+        self._sensors = Schedule(config, rng)
+        values.update(self._sensors.read_all())
         self._outbox: list[bytes] = []
         self._unacknowledged: dict[int, _Unacknowledged] = {}
         self._tokens: deque[bytes] = deque(maxlen=TOKENS_MAX)
@@ -72,9 +64,7 @@ class CoapNodePoster:
         self._post("alive", f"reset:{self._uid}", now)
         self._post("alive", f"alive:{self._uid}", now)
         self._alive_due = now + self._alive_period_s
-        for sensor in self._sensors:
-            # Nodes that start together must not all post in the same moment for ever.
-            sensor.due = now + self._rng.uniform(0.0, sensor.period_s)
+        self._sensors.start(now=now)
 
     @property
     def next_wake(self) -> float:
@@ -82,20 +72,18 @@ class CoapNodePoster:
         return min(
             (
                 self._alive_due,
-                *(sensor.due for sensor in self._sensors),
+                self._sensors.next_due,
                 *(post.due for post in self._unacknowledged.values()),
             )
         )
 
     def posts_to_send(self, *, now: float) -> list[bytes]:
         if now >= self._alive_due:
-            self._alive_due = _next_due(self._alive_due, self._alive_period_s, now)
+            self._alive_due = next_due(self._alive_due, self._alive_period_s, now)
             self._post("alive", f"alive:{self._uid}", now)
-        for sensor in self._sensors:
-            if now >= sensor.due:
-                sensor.due = _next_due(sensor.due, sensor.period_s, now)
-                self._values[sensor.resource] = sensor.read()
-                self.post_value(sensor.resource, now=now)
+        for resource, text in self._sensors.read_due(now=now).items():
+            self._values[resource] = text
+            self.post_value(resource, now=now)
         self._retransmit(now)
         outbox, self._outbox = self._outbox, []
         return outbox
@@ -155,18 +143,6 @@ class CoapNodePoster:
             self._outbox.append(post.data)
 
 
-class _Schedule:
-    """A sensor and when it is read next."""
-
-    __slots__ = ("due", "period_s", "read", "resource")
-
-    def __init__(self, resource: str, read: Sensor, period_s: float) -> None:
-        self.resource = resource
-        self.read = read
-        self.period_s = period_s
-        self.due = 0.0
-
-
 class _Unacknowledged:
     """A CON post that waits for its acknowledgement."""
 
@@ -178,14 +154,3 @@ class _Unacknowledged:
         self.wait_s = wait_s
         self.due = now + wait_s
         self.repeats_left = MAX_RETRANSMIT
-
-
-def _sensor_period_s(config: CoapNodeConfig, resource: str) -> float:
-    if resource == "imu":
-        return max(IMU_PERIOD_MIN_S, config.period_s / IMU_READINGS_PER_READING)
-    return config.period_s
-
-
-def _next_due(due: float, period_s: float, now: float) -> float:
-    """Keep the pace, but do not make up for what was missed while the machine slept."""
-    return due + period_s if due + period_s > now else now + period_s

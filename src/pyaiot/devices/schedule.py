@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""When a simulated node reads which of its sensors. Pure: `now` is in seconds, on any clock."""
+
+import math
+import random
+from typing import Final
+
+from pyaiot.devices.node_config import NodeConfig
+from pyaiot.devices.sensors import SENSORS, Sensor
+
+IMU_PERIOD_MIN_S: Final = 0.2
+IMU_READINGS_PER_READING: Final = 25  # five per second at the default period of five seconds
+
+
+class Schedule:
+    """The sensors that a config names. Call `start` first, and again for a reboot."""
+
+    def __init__(self, config: NodeConfig, rng: random.Random) -> None:
+        self._rng = rng
+        self._sensors = [
+            _Sensor(name, make_sensor(rng), _period_s(config, name))
+            for name, make_sensor in SENSORS.items()
+            if getattr(config, name)
+        ]
+
+    def read_all(self) -> dict[str, str]:
+        """The text of each, by its name, whether it is due or not."""
+        return {sensor.resource: sensor.read() for sensor in self._sensors}
+
+    def start(self, *, now: float) -> None:
+        for sensor in self._sensors:
+            # Nodes that start together must not all speak in the same moment for ever.
+            sensor.due = now + self._rng.uniform(0.0, sensor.period_s)
+
+    @property
+    def next_due(self) -> float:
+        """When `read_due` has something again; never, if there are no sensors."""
+        return min((sensor.due for sensor in self._sensors), default=math.inf)
+
+    def read_due(self, *, now: float) -> dict[str, str]:
+        """The text of those that are due."""
+        texts = {}
+        for sensor in self._sensors:
+            if now >= sensor.due:
+                sensor.due = next_due(sensor.due, sensor.period_s, now)
+                texts[sensor.resource] = sensor.read()
+        return texts
+
+
+class _Sensor:
+    __slots__ = ("due", "period_s", "read", "resource")
+
+    def __init__(self, resource: str, read: Sensor, period_s: float) -> None:
+        self.resource = resource
+        self.read = read
+        self.period_s = period_s
+        self.due = 0.0
+
+
+def _period_s(config: NodeConfig, resource: str) -> float:
+    if resource == "imu":
+        return max(IMU_PERIOD_MIN_S, config.period_s / IMU_READINGS_PER_READING)
+    return config.period_s
+
+
+def next_due(due: float, period_s: float, now: float) -> float:
+    """Keep the pace, but do not make up for what was missed while the machine slept."""
+    return due + period_s if due + period_s > now else now + period_s
