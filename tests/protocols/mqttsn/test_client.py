@@ -286,3 +286,12 @@ def test_a_gateway_that_forgot_a_sleeping_client_is_lost_at_waking() -> None:
     assert board.got(Disconnect()) == []
     board.client.wake(now=board.now)
     assert board.got(Disconnect()) == [Lost()]
+
+
+def test_a_clean_session_takes_an_id_of_the_one_before_as_new() -> None:
+    board = Board(predefined={7: "alarm"}).connected()
+    publish = Publish(7, b"", 2, 9, TopicIdType.PREDEFINED)
+    assert board.got(publish, publish) == [PubRec(9), Received("alarm", b"", 2), PubRec(9)]
+    board.got(Disconnect())
+    board.connected()
+    assert board.got(publish) == [PubRec(9), Received("alarm", b"", 2)]

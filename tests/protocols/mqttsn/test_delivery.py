@@ -353,3 +353,19 @@ def test_a_topic_that_cannot_be_is_not_delivered(topic: str) -> None:
     node = known()
     assert node.told(message(topic=topic)) == []
     assert node.session.delivery.dropped == 1
+
+
+def test_a_registration_refused_with_congestion_is_repeated_later() -> None:
+    node = Harness(retry_s=10).connected().subscribed("news/+")
+    node.told(message())
+    assert node.got(RegAck(1, 1, CONGESTION)) == []
+    assert node.wait() == [Register("news/x", 1, 1)]
+    assert node.now == 1010
+    assert node.got(RegAck(1, 1)) == [Publish(1, b"1", 1, 1)]
+
+
+def test_a_durable_client_that_was_away_is_told_its_topics_again() -> None:
+    node = Harness().connected(DURABLE).subscribed("news/x")
+    node.got(Disconnect(), DURABLE)
+    node.told(MqttConnected(session_present=True))
+    assert node.told(message()) == [Register("news/x", 1, 1)]

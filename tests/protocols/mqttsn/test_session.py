@@ -230,3 +230,11 @@ def test_every_transition_is_one_of_figure_4_or_of_connecting() -> None:
     assert {cause for _, cause in TRANSITIONS} == set(Cause)
     ends = {target for (_, cause), target in TRANSITIONS.items() if cause is Cause.SILENT}
     assert ends == {State.LOST, State.DISCONNECTED}
+
+
+def test_a_new_session_is_not_told_of_the_will_of_the_one_before() -> None:
+    node = Harness().connected()
+    node.got(WillTopicUpd("last"))
+    node.now += 5
+    node.got(CONNECT)
+    assert node.told(MqttConnected()) == [ConnAck()]
