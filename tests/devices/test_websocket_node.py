@@ -46,7 +46,7 @@ def test_node_says_who_it_is_before_anything_else() -> None:
 
 
 def test_node_without_a_name_speaks_as_old_ones_do() -> None:
-    it = node(led=True, named=False)
+    it = node(led=True, nameless=True)
     assert said(it) == []
 
 

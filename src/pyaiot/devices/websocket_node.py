@@ -50,13 +50,13 @@ class WebSocketNodeConfig(NodeConfig, frozen=True, kw_only=True):
     gateway_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the gateway.")] = (
         8001
     )
-    named: Annotated[
+    nameless: Annotated[
         bool,
         Meta(
-            description="Say the uid when connecting. Without it, as old nodes do, the gateway"
-            " gives another one for each connection."
+            description="Say no uid, as old nodes do: the gateway gives another one for each"
+            " connection."
         ),
-    ] = True
+    ] = False
 
 
 class SimulatedWebSocketNode:
@@ -68,7 +68,7 @@ class SimulatedWebSocketNode:
 
     def __init__(self, config: WebSocketNodeConfig, *, rng: random.Random) -> None:
         self.uid = config.uid or f"{rng.getrandbits(60):015X}"
-        self._named = config.named
+        self._nameless = config.nameless
         self._sensors = Schedule(config, rng)
         self._actuators = {
             name: actuator for name, actuator in ACTUATORS.items() if getattr(config, name)
@@ -85,7 +85,7 @@ class SimulatedWebSocketNode:
         self._outbox: list[bytes] = []
 
     def connected(self, *, now: float) -> None:
-        self._outbox = [encode(Named(self.uid))] if self._named else []
+        self._outbox = [] if self._nameless else [encode(Named(self.uid))]
         self._sensors.start(now=now)
 
     @property

@@ -8,9 +8,7 @@ import msgspec
 from pyaiot.errors import ProtocolError
 
 MESSAGE_SIZE_MAX: Final = 65 * 1024
-"""Bytes of one message of a node: the largest value, and what is around it. A larger message
-closes the connection with 1009.
-"""
+"""Bytes of one message: the largest value and what is around it. A larger one: closed with 1009."""
 PROBLEM_LENGTH_MAX: Final = 120
 """Characters of what is said about wrong bytes: a close reason takes 123 bytes."""
 
