@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A WebSocket node, from its socket to a client of the broker, through our commands."""
+
+import asyncio
+import re
+import socket
+
+import aiohttp
+import pytest
+
+from tests.clients import Broker
+from tests.programs import Programs, free_port
+from tests.running import running_everything
+
+pytestmark = pytest.mark.sockets
+
+
+async def test_node_is_seen_and_commanded_and_comes_back_after_its_gateway_was_killed(
+    programs: Programs,
+) -> None:
+    keys = ("--key-file", programs.key_file())
+    port, door = (str(free_port(socket.SOCK_STREAM)) for _ in range(2))
+    programs.aiot("broker", "--port", port, *keys).line()
+    words = ("ws-gateway", "--gateway-port", door, "--broker-port", port, *keys)
+    gateway = programs.aiot(*words)
+    assert re.match(rf"WebSocket gateway: TCP port {door} ", gateway.line())
+    node = programs.aiot("node", "ws", "--gateway-port", door, "--uid", "lamp", "--led")
+    assert "speaks WebSocket" in node.line()
+    async with (
+        asyncio.timeout(25),
+        Broker(f"http://127.0.0.1:{port}/") as broker,
+        broker.client() as client,
+    ):
+        await client.shows("lamp", led="0", protocol="WebSocket")
+        assert (await client.write("lamp", "led", "1"))["state"] == "confirmed"
+        assert (await client.write("lamp", "door", "1", timeout_s=0.2))["state"] == "sent"
+        gateway.kill()
+        await client.until(type="out", uid="lamp", reason="gateway lost")
+        programs.aiot(*words).line()
+        # It said its uid again, so it is the same node.
+        await client.shows("lamp", led="1", protocol="WebSocket")
+
+
+async def test_everything_is_ready_with_its_door_for_websocket_nodes() -> None:
+    async with (
+        running_everything() as running,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://127.0.0.1:{running.ws_port}/node?uid=lamp") as device,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        await client.shows("lamp")
+        assert await device.receive_json() == {"request": "discover"}
+        async with session.get(f"{running.url}readyz") as answer:
+            assert answer.status == 200
+            assert (await answer.json())["parts"]["ws-gateway"] == "ok"
