@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A real browser for the tests of the page, started once; every page in a fresh profile."""
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import BrowserContext, Page
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_FLAGS = (
@@ -29,6 +30,8 @@ CHROMIUM_FLAGS = (
     "--remote-debugging-port=0",
 )
 START_LIMIT_S = 15.0
+OPEN_LIMIT_S = 6.0
+OPEN_ATTEMPTS = 3
 STEP_LIMIT_MS = 5000.0
 """For one step of a test in the page."""
 
@@ -48,12 +51,8 @@ class Browser:
     @asynccontextmanager
     async def page(self, **context: Any) -> "AsyncIterator[Page]":
         """A page in a fresh profile. `context` as of Playwright's `new_context`."""
-        from playwright.async_api import async_playwright
-
-        async with async_playwright() as playwright:
-            chromium = await playwright.chromium.connect_over_cdp(self._endpoint)
-            profile = await chromium.new_context(**context)
-            page = await profile.new_page()
+        async with AsyncExitStack() as stack:
+            profile, page = await self._open(stack, context)
             page.set_default_timeout(STEP_LIMIT_MS)
             wrong: list[str] = []
             page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -66,6 +65,28 @@ class Browser:
                 await profile.close()
             # That a broker is away is the browser's own complaint, and the point of some tests.
             assert [text for text in wrong if "WebSocket connection to" not in text] == []
+
+    async def _open(
+        self, stack: AsyncExitStack, context: dict[str, Any]
+    ) -> "tuple[BrowserContext, Page]":
+        """A new profile and its page.
+
+        On a busy machine Chromium now and then leaves a new connection without any answer; the
+        next one gets it.
+        """
+        from playwright.async_api import async_playwright
+
+        for attempts_left in reversed(range(OPEN_ATTEMPTS)):
+            playwright = await stack.enter_async_context(async_playwright())
+            try:
+                async with asyncio.timeout(OPEN_LIMIT_S):
+                    chromium = await playwright.chromium.connect_over_cdp(self._endpoint)
+                    profile = await chromium.new_context(**context)
+                    return profile, await profile.new_page()
+            except TimeoutError:
+                if not attempts_left:
+                    raise
+        raise AssertionError("unreachable")
 
 
 @pytest.fixture(scope="session")
