@@ -93,7 +93,7 @@ def test_no_file_names_the_host_of_a_package_registry() -> None:
 def test_a_machine_path_is_found_where_there_is_one() -> None:
     assert MACHINE_PATH.search("see /" + "work/README.md")
     assert MACHINE_PATH.search('open("/' + 'root/.cache")')
-    assert not MACHINE_PATH.search("the page at /workshop, the folder src/work/, a.b/work")
+    assert not MACHINE_PATH.search("the page at /workshop, the folder src/work, a.b/works")
 
 
 def test_no_source_file_is_longer_than_a_sitting() -> None:
