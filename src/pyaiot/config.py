@@ -17,6 +17,15 @@ from msgspec import Meta
 from pyaiot.errors import OperatorError
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
+SilenceLimitS = Annotated[
+    float, Meta(gt=0, description="A node that was silent for so many seconds has left.")
+]
+NodesMax = Annotated[
+    int, Meta(ge=1, le=100_000, description="Nodes held at once. One more is refused.")
+]
+GatewayName = Annotated[
+    str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
+]
 KEY_FILE: Final = "~/.pyaiot/keys"
 
 
@@ -95,16 +104,9 @@ class CoapSection(_Section, frozen=True, kw_only=True):
     interface: Annotated[
         str, Meta(description="Listen on this network interface only, say `tap0`.")
     ] = ""
-    silence_limit_s: Annotated[
-        float,
-        Meta(gt=0, description="A node that was silent for so many seconds has left."),
-    ] = 120.0
-    nodes_max: Annotated[
-        int, Meta(ge=1, le=100_000, description="Nodes held at once. One more is refused.")
-    ] = 100_000
-    name: Annotated[
-        str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
-    ] = "coap"
+    silence_limit_s: SilenceLimitS = 120.0
+    nodes_max: NodesMax = 100_000
+    name: GatewayName = "coap"
 
 
 class WebsocketSection(_Section, frozen=True, kw_only=True):
@@ -130,9 +132,7 @@ class WebsocketSection(_Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Origins (https://name:port) of sites whose pages may be nodes."),
     ] = ()
-    name: Annotated[
-        str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
-    ] = "websocket"
+    name: GatewayName = "websocket"
 
 
 class MqttSection(_Section, frozen=True, kw_only=True):
@@ -158,16 +158,9 @@ class MqttSection(_Section, frozen=True, kw_only=True):
     certificate_key_file: Annotated[
         str, Meta(description="Its key (PEM); empty: in the file of the certificate.")
     ] = ""
-    silence_limit_s: Annotated[
-        float,
-        Meta(gt=0, description="A node that was silent for so many seconds has left."),
-    ] = 120.0
-    nodes_max: Annotated[
-        int, Meta(ge=1, le=100_000, description="Nodes held at once. One more is refused.")
-    ] = 100_000
-    name: Annotated[
-        str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
-    ] = "mqtt"
+    silence_limit_s: SilenceLimitS = 120.0
+    nodes_max: NodesMax = 100_000
+    name: GatewayName = "mqtt"
 
 
 class GatewaySection(_Section, frozen=True, kw_only=True):
