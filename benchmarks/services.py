@@ -24,6 +24,14 @@ def everything(home: Home) -> tuple[Server, int]:
     return Server(arguments, home=home, port=port), coap_port
 
 
+def everything_for_websockets(home: Home) -> tuple[Server, int]:
+    """The same, and the port of the WebSocket gateway."""
+    port, ws_port = free_port(), free_port()
+    arguments = ["-m", "pyaiot", "run", "--web-port", str(port), "--coap-port", "0"]
+    arguments += ["--ws-port", str(ws_port)]
+    return Server(arguments, home=home, port=port), ws_port
+
+
 def plain_broker(home: Home) -> Server:
     """What fan-out is compared with."""
     port = free_port()

@@ -25,6 +25,8 @@ class Size:
     commands: int
     stalled_clients: int
     stalled_s: float
+    websocket_nodes: int
+    websocket_s: float
     starts: int
     idle_s: float
 
@@ -44,6 +46,8 @@ FULL: Final = Size(
     commands=300,
     stalled_clients=10,
     stalled_s=12.0,
+    websocket_nodes=2000,
+    websocket_s=4.0,
     starts=5,
     idle_s=20.0,
 )
@@ -62,6 +66,8 @@ QUICK: Final = Size(
     commands=60,
     stalled_clients=10,
     stalled_s=4.0,
+    websocket_nodes=1000,
+    websocket_s=2.0,
     starts=2,
     idle_s=10.0,
 )
@@ -80,6 +86,8 @@ TINY: Final = Size(
     commands=3,
     stalled_clients=1,
     stalled_s=0.3,
+    websocket_nodes=5,
+    websocket_s=0.2,
     starts=1,
     idle_s=0.2,
 )
