@@ -17,10 +17,10 @@ def broker(home: Home) -> Server:
 
 
 def everything(home: Home) -> tuple[Server, int]:
-    """Broker and CoAP gateway in one process, and the port of CoAP."""
+    """What `aiot run` starts, and the port of CoAP."""
     port, coap_port = free_port(), free_port(socket.SOCK_DGRAM)
     arguments = ["-m", "pyaiot", "run", "--web-port", str(port), "--coap-port", str(coap_port)]
-    arguments += ["--ws-port", "0"]
+    arguments += ["--ws-port", "0", "--mqtt-port", "0"]
     return Server(arguments, home=home, port=port), coap_port
 
 

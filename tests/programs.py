@@ -40,6 +40,7 @@ class Program:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self._children: list[int] = []
 
     def line(self, limit_s: float = LINE_LIMIT_S) -> str:
         """The next line on standard output."""
@@ -61,7 +62,12 @@ class Program:
     def stderr(self) -> str:
         return self._stderr.read_text(encoding="utf-8")
 
+    def children(self) -> list[int]:
+        """Processes that it started and that live."""
+        return [pid for pid, parent, _ in _processes() if parent == self.pid]
+
     def send(self, number: signal.Signals) -> None:
+        self._children = self.children()
         self._process.send_signal(number)
 
     def exit_code(self, limit_s: float) -> int:
@@ -80,8 +86,12 @@ class Program:
         self._process.stdout.close()
 
     def orphans(self) -> list[int]:
-        """Processes of its session that live although it has ended."""
-        return [pid for pid, session in _sessions() if session == self.pid and pid != self.pid]
+        """Processes that live although it has ended: of its session, and its children of before."""
+        return [
+            pid
+            for pid, _, session in _processes()
+            if (session == self.pid or pid in self._children) and pid != self.pid
+        ]
 
     def open_ports(self) -> set[tuple[str, int]]:
         """`("udp", port)` and `("tcp", port)` of each port that it listens on."""
@@ -162,11 +172,12 @@ def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
         return port
 
 
-def _sessions() -> Iterator[tuple[int, int]]:
+def _processes() -> Iterator[tuple[int, int, int]]:
+    """Process, parent and session of all that live."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                # The name in parentheses may hold anything; the session is the fourth after it.
+                # The name in parentheses may hold anything. Then: state, parent, group, session.
                 after_name = (entry / "stat").read_text().rpartition(")")[2].split()
                 if after_name[0] != "Z":
-                    yield int(entry.name), int(after_name[3])
+                    yield int(entry.name), int(after_name[1]), int(after_name[3])

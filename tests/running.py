@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import re
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from pyaiot import services
 from pyaiot.broker.keys import Keys, generate_keys, write_keys
-from pyaiot.config import BrokerSection, CoapSection, Config, WebsocketSection
+from pyaiot.config import BrokerSection, CoapSection, Config, MqttSection, WebsocketSection
 from tests.clients import Broker, Client
 from tests.coap_device import CoapDevice, coap_device
 
@@ -24,6 +25,7 @@ class Running:
     """Of the page: `http://host:port/`."""
     coap_port: int
     ws_port: int
+    mqtt_port: int
 
 
 def new_key_file(folder: Path) -> tuple[Path, Keys]:
@@ -44,13 +46,15 @@ async def running_broker(key_file: Path) -> AsyncIterator[Running]:
 @contextlib.asynccontextmanager
 async def running_everything(*, coap_host: str = "127.0.0.1") -> AsyncIterator[Running]:
     """What `aiot run` runs."""
-    config = Config(
-        broker=BrokerSection(port=0),
-        coap=CoapSection(port=0, host=coap_host),
-        websocket=WebsocketSection(port=0),
-    )
-    async with _running(services.run_all, config) as running:
-        yield running
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(
+            broker=BrokerSection(port=0),
+            coap=CoapSection(port=0, host=coap_host),
+            websocket=WebsocketSection(port=0),
+            mqtt=MqttSection(port=0, folder=folder),
+        )
+        async with _running(services.run_all, config) as running:
+            yield running
 
 
 @contextlib.asynccontextmanager
@@ -67,7 +71,10 @@ async def _running(
         sentence = said.result()
         url = re.search(r"http://\S+/", sentence)
         assert url is not None
-        ports = [re.search(rf"{kind} port (\d+)", sentence) for kind in ("UDP", "TCP")]
+        ports = [
+            re.search(rf"{protocol}: \w+ port (\d+)", sentence)
+            for protocol in ("CoAP", "WebSocket", "MQTT")
+        ]
         yield Running(url[0], *(int(port[1]) if port else 0 for port in ports))
     finally:
         service.cancel()

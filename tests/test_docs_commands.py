@@ -52,6 +52,7 @@ class Reader:
             "AIOT_BROKER_PORT": str(self.web_port),
             "AIOT_COAP_PORT": str(self.coap_port),
             "AIOT_WEBSOCKET_PORT": "0",
+            "AIOT_MQTT_PORT": "0",
             "AIOT_GATEWAY_BROKER_PORT": str(self.web_port),
         }
 
@@ -264,6 +265,10 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run": RUN,
     "aiot run --coap-host ::": RUN,
     "aiot run --max-time 900": RUN,
+    "aiot run --mqtt-listen ::": RUN,
+    "aiot run --mqtt-host mqtt.example.org --mqtt-port 1883": Elsewhere(
+        "it needs an MQTT broker with a name"
+    ),
     "aiot run --coap-host :: --interface tap0": Elsewhere("it needs a network interface tap0"),
     "aiot run --behind-proxy --allowed-host pyaiot.example.org": Serve(
         "Pyaiot: http://", link_is_asked_for

@@ -88,9 +88,12 @@ _WEBSOCKET_GATEWAY: Final = (
     *_TO_BROKER,
     *_FILE_AND_LOG,
 )
-_MQTT_GATEWAY: Final = (
+_MQTT_BROKER: Final = (
     Flag(("--mqtt-host",), "mqtt.host"),
     Flag(("--mqtt-port",), "mqtt.port"),
+)
+_MQTT_GATEWAY: Final = (
+    *_MQTT_BROKER,
     Flag(("--max-time",), "mqtt.silence_limit_s"),
     Flag(("--name",), "mqtt.name"),
     *_TO_BROKER,
@@ -103,6 +106,8 @@ _RUN: Final = (
     *_COAP,
     Flag(("--ws-host",), "websocket.host"),
     *_WEBSOCKET,
+    *_MQTT_BROKER,
+    Flag(("--mqtt-listen",), "mqtt.listen"),
     Flag(("--key-file",), "broker.key_file"),
     *_WEB,
     *_FILE_AND_LOG,
@@ -201,7 +206,8 @@ def _mqtt_gateway(settings: Config) -> None:
 def _everything(settings: Config) -> None:
     """Run everything in one process: broker, page and gateways.
 
-    It listens on this machine only. --coap-host :: and --ws-host :: let devices of the network in.
+    It listens on this machine only. --coap-host ::, --ws-host :: and --mqtt-listen :: let devices
+    of the network in. Without --mqtt-host it starts an MQTT broker of its own.
     """
     _run(services.run_all(settings, _say), settings)
 

@@ -136,11 +136,42 @@ class WebsocketSection(_Section, frozen=True, kw_only=True):
 
 
 class MqttSection(_Section, frozen=True, kw_only=True):
-    """The MQTT gateway, a client of an MQTT broker."""
+    """The MQTT gateway, a client of an MQTT broker: of one that is named, or of one of ours."""
 
-    host: Annotated[str, Meta(min_length=1, description="Host of the MQTT broker.")] = "localhost"
-    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the MQTT broker.")] = 1886
-    user: Annotated[str, Meta(description="User name at the MQTT broker; empty: without one.")] = ""
+    host: Annotated[
+        str,
+        Meta(
+            description="Host of the MQTT broker; empty: `aiot run` and `aiot demo` start one of"
+            " their own, gateways by themselves look on this machine."
+        ),
+    ] = ""
+    port: Annotated[
+        Port, Meta(description="TCP port of the MQTT broker; 0: any free one, for one of our own.")
+    ] = 1886
+    listen: Annotated[
+        str,
+        Meta(
+            description="Address that our own MQTT broker listens on; `::` lets in every device"
+            " that reaches it."
+        ),
+    ] = "127.0.0.1"
+    folder: Annotated[
+        str,
+        Meta(
+            description="Where our own MQTT broker keeps what it has acknowledged; empty:"
+            " `$XDG_DATA_HOME/pyaiot/mqtt`. The demo keeps nothing."
+        ),
+    ] = ""
+    sync_always: Annotated[
+        bool,
+        Meta(
+            description="Our own MQTT broker writes to the disk before it acknowledges: a tenth"
+            " as fast, and proof against power cuts."
+        ),
+    ] = False
+    user: Annotated[
+        str, Meta(description="User name at the MQTT broker that is named; empty: without one.")
+    ] = ""
     password_file: Annotated[
         str,
         Meta(
@@ -148,7 +179,7 @@ class MqttSection(_Section, frozen=True, kw_only=True):
             " attempt to connect; only its owner may read it."
         ),
     ] = ""
-    tls: Annotated[bool, Meta(description="Speak TLS to the MQTT broker.")] = False
+    tls: Annotated[bool, Meta(description="Speak TLS to the MQTT broker that is named.")] = False
     ca_file: Annotated[
         str, Meta(description="Authorities of the MQTT broker (PEM); empty: those of the system.")
     ] = ""
@@ -261,10 +292,19 @@ def convert(value: object, setting: Setting, source: str) -> object:
 
 def default_file(environ: Mapping[str, str]) -> Path:
     """The settings file that is read when none is named."""
-    base = environ.get("XDG_CONFIG_HOME") or os.path.join(  # noqa: PTH118 - may be unset
-        environ.get("HOME", "~"), ".config"
+    return _base(environ, "XDG_CONFIG_HOME", ".config") / "pyaiot" / "config.toml"
+
+
+def data_folder(environ: Mapping[str, str]) -> Path:
+    """Where services keep what they store, each in a folder of its own."""
+    return _base(environ, "XDG_DATA_HOME", ".local/share") / "pyaiot"
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    base = environ.get(variable) or os.path.join(  # noqa: PTH118 - may be unset
+        environ.get("HOME", "~"), default
     )
-    return Path(base).expanduser() / "pyaiot" / "config.toml"
+    return Path(base).expanduser()
 
 
 def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:

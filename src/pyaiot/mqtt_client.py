@@ -86,6 +86,8 @@ class MqttClient:
         self._version = server.version or MQTTv50
         self._client: _Client | None = None
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self._tried = asyncio.Event()
+        """Set when the first attempt to connect has ended, well or not."""
 
     @property
     def connected(self) -> bool:
@@ -99,6 +101,7 @@ class MqttClient:
                 await self._one_connection(lost=reported != "")
                 continue  # with the other version
             except (LinkLost, OperatorError) as error:
+                self._tried.set()
                 if self._client is not None:
                     reported = ""
                 # Said once for each reason, however often it is tried.
@@ -118,14 +121,18 @@ class MqttClient:
         return True
 
     async def answers(self, limit_s: float) -> bool:
-        """A round trip: whether the broker brings us what we publish."""
+        """A round trip: whether the broker brings us what we publish.
+
+        Without a connection it says no at once, but gives the very first attempt its time.
+        """
         word = secrets.token_hex(8).encode()
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._echoes[word] = arrived
         try:
-            if not self.publish(self._echo_topic, word):
-                return False
             async with asyncio.timeout(limit_s):
+                await self._tried.wait()
+                if not self.publish(self._echo_topic, word):
+                    return False
                 await arrived
             return True
         except TimeoutError:
@@ -156,6 +163,7 @@ class MqttClient:
                     raise LinkLost("it closes the connection") from error
                 return
             self._client = client
+            self._tried.set()
             log.log(
                 logging.WARNING if lost else logging.INFO,
                 "%s: connected to the MQTT broker at %s port %d",

@@ -3,19 +3,26 @@
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pyaiot.config import Config
+from pyaiot.config import Config, MqttSection, data_folder
 from pyaiot.doors.listening import is_loopback
+from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Connect, Gateway
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.web.app import Check
+
+if TYPE_CHECKING:
+    # Who runs without MQTT pays nothing for it.
+    from pyaiot.mqtt_client import MqttServer
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +40,31 @@ class OpenGateway:
     port: int
     check: Check
     """A round trip through its door. What is wrong, or nothing."""
-    gateway: Gateway
+    gateway: Gateway | None
+    """None: it has no link to the broker, because its nodes are those of another gateway."""
     run: Callable[[Connect], Coroutine[Any, Any, None]]
     """Serves until cancelled, and closes the door then."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttBroker:
+    """An MQTT broker that gateways are clients of."""
+
+    server: "MqttServer"
+    """How the MQTT gateway reaches it: it hears every node."""
+    embedded: bool
+    """Of our own: on this machine, and devices need no name there."""
+
+    @property
+    def for_devices(self) -> "MqttServer":
+        """How those reach it that speak for one device."""
+        return replace(self.server, user="", password=None) if self.embedded else self.server
+
+
+class OpenMqttGateway(Protocol):
+    """Opens a gateway that is a client of this MQTT broker."""
+
+    async def __call__(self, config: Config, broker: MqttBroker) -> OpenGateway: ...
 
 
 async def open_coap_gateway(config: Config) -> OpenGateway:
@@ -59,46 +88,6 @@ async def open_coap_gateway(config: Config) -> OpenGateway:
     return OpenGateway(
         "coap-gateway", "CoAP", f"UDP port {coap.port}", coap.port, check, gateway, coap.run
     )
-
-
-async def open_mqtt_gateway(config: Config) -> OpenGateway:
-    # Who runs without MQTT pays nothing for it.
-    from pyaiot.gateways.mqtt.gateway import MqttGateway  # noqa: PLC0415
-    from pyaiot.mqtt_client import MqttServer, read_password, tls_context  # noqa: PLC0415
-
-    section = config.mqtt
-    password = None
-    if section.password_file:
-        path = _path(section.password_file)
-        # What is wrong with it now, the operator is told; what is later, the log.
-        read_password(path)
-
-        def password() -> str:
-            return read_password(path)
-
-    tls = None
-    if section.tls:
-        tls = tls_context(
-            ca_file=section.ca_file,
-            certificate_file=section.certificate_file,
-            key_file=section.certificate_key_file,
-        )
-    gateway = _gateway(
-        section.name,
-        "MQTT",
-        Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
-    )
-    mqtt = MqttGateway(
-        gateway,
-        MqttServer(section.host, section.port, section.user, password, tls),
-        name=section.name,
-    )
-
-    async def check() -> str:
-        return "" if await mqtt.answers() else "the MQTT broker does not answer"
-
-    door = f"MQTT broker {section.host} port {section.port}"
-    return OpenGateway("mqtt-gateway", "MQTT", door, section.port, check, gateway, mqtt.run)
 
 
 async def open_websocket_gateway(config: Config) -> OpenGateway:
@@ -134,11 +123,104 @@ async def open_websocket_gateway(config: Config) -> OpenGateway:
     )
 
 
+async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
+    from pyaiot.gateways.mqtt.gateway import MqttGateway  # noqa: PLC0415 - see above
+
+    section, server = config.mqtt, broker.server
+    gateway = _gateway(
+        section.name,
+        "MQTT",
+        Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
+    )
+    mqtt = MqttGateway(gateway, server, name=section.name)
+
+    async def check() -> str:
+        return "" if await mqtt.answers() else "the MQTT broker does not answer"
+
+    door = "TCP" if broker.embedded else f"MQTT broker {server.host}"
+    return OpenGateway(
+        "mqtt-gateway", "MQTT", f"{door} port {server.port}", server.port, check, gateway, mqtt.run
+    )
+
+
 GATEWAYS: Final[Sequence[Callable[[Config], Awaitable[OpenGateway]]]] = (
     open_coap_gateway,
     open_websocket_gateway,
 )
 """Those that `aiot run` and `aiot demo` start. A further protocol is one function more."""
+
+MQTT_GATEWAYS: Final[Sequence[OpenMqttGateway]] = (open_mqtt_gateway,)
+"""Those that are clients of an MQTT broker, which is there before them."""
+
+
+# -- the MQTT broker ----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def mqtt_broker(config: Config, *, folder: Path | None = None) -> AsyncIterator[MqttBroker]:
+    """The MQTT broker that is named, or one of our own while the block runs.
+
+    It is our own if `config.mqtt.host` is empty. `folder`: what it keeps, instead of the setting.
+    Raises `OperatorError`.
+    """
+    section = config.mqtt
+    if section.host:
+        yield named_mqtt_broker(section)
+        return
+    from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig  # noqa: PLC0415
+
+    meant_for_others = [name for name in _OF_A_NAMED_BROKER if getattr(section, name)]
+    if meant_for_others:
+        raise OperatorError(
+            f"mqtt.{meant_for_others[0]} is for an MQTT broker that is named: say with --mqtt-host"
+            " where it is (localhost, if on this machine)."
+        )
+    embedded = EmbeddedConfig(
+        folder or _path(section.folder or str(data_folder(os.environ) / "mqtt")),
+        section.listen,
+        section.port,
+        sync_always=section.sync_always,
+    )
+    async with EmbeddedBroker.running(embedded) as broker:
+        if not is_loopback(section.listen):
+            log.warning(
+                "TCP port %d is open to the network: every device that reaches it can announce"
+                " nodes over MQTT and publish their readings",
+                broker.port,
+            )
+        yield MqttBroker(broker.server, embedded=True)
+
+
+_OF_A_NAMED_BROKER: Final = ("user", "tls", "ca_file", "certificate_file")
+
+
+def named_mqtt_broker(section: MqttSection) -> MqttBroker:
+    """Where a broker of somebody else is, on this machine if it has no name.
+
+    Raises `OperatorError` for what cannot be used of the settings.
+    """
+    from pyaiot.mqtt_client import MqttServer, read_password, tls_context  # noqa: PLC0415
+
+    if not section.port:
+        raise OperatorError("mqtt.port 0 is for an MQTT broker of our own: say --mqtt-port.")
+    password = None
+    if section.password_file:
+        path = _path(section.password_file)
+        # What is wrong with it now, the operator is told; what is later, the log.
+        read_password(path)
+
+        def password() -> str:
+            return read_password(path)
+
+    tls = None
+    if section.tls:
+        tls = tls_context(
+            ca_file=section.ca_file,
+            certificate_file=section.certificate_file,
+            key_file=section.certificate_key_file,
+        )
+    server = MqttServer(section.host or "localhost", section.port, section.user, password, tls)
+    return MqttBroker(server, embedded=False)
 
 
 def _path(text: str) -> Path:

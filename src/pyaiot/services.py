@@ -3,9 +3,11 @@
 
 import asyncio
 import logging
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -23,7 +25,11 @@ from pyaiot.gateways.gateway import Connect, GatewayLink
 from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.opening import (
     GATEWAYS,
+    MQTT_GATEWAYS,
+    MqttBroker,
     OpenGateway,
+    mqtt_broker,
+    named_mqtt_broker,
     open_coap_gateway,
     open_mqtt_gateway,
     open_websocket_gateway,
@@ -58,16 +64,20 @@ async def run_ws_gateway(config: Config, say: Say) -> None:
 
 async def run_mqtt_gateway(config: Config, say: Say) -> None:
     """`aiot mqtt-gateway`: the MQTT gateway alone, linked to a broker over WebSocket."""
-    await _run_gateway(open_mqtt_gateway, config, say)
+
+    async def open_gateway(config: Config) -> OpenGateway:
+        return await open_mqtt_gateway(config, named_mqtt_broker(config.mqtt))
+
+    await _run_gateway(open_gateway, config, say)
 
 
 async def run_all(config: Config, say: Say) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     tokens = _optional_tokens(config.broker)
     broker = _broker(config.broker)
-    async with asyncio.TaskGroup() as tasks:
+    async with mqtt_broker(config) as mqtt, asyncio.TaskGroup() as tasks:
         connect = _connect_in_memory(broker, tasks)
-        gateways = await _start_gateways(config, connect, tasks)
+        gateways = await _start_gateways(config, mqtt, connect, tasks)
         async with _web(config.broker, broker, tokens, _checks(gateways), say) as url:
             doors = "  ".join(f"{gateway.protocol}: {gateway.door}" for gateway in gateways)
             say(f"Pyaiot: {url}  {doors}  (Ctrl+C ends it)")
@@ -86,13 +96,15 @@ async def run_demo(config: Config, node_count: int, say: Say) -> None:
     checks: dict[str, Check] = {}
     async with (
         _web(config.broker, broker, TokenCheck(keys, time.time), checks, say) as url,
+        _temporary_folder() as folder,
+        mqtt_broker(config, folder=folder) as mqtt,
         aiohttp.ClientSession() as session,
         asyncio.TaskGroup() as tasks,
     ):
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)
-        gateways = await _start_gateways(config, connect, tasks)
+        gateways = await _start_gateways(config, mqtt, connect, tasks)
         checks |= _checks(gateways)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
@@ -138,11 +150,15 @@ async def _run_gateway(
 
 
 async def _start_gateways(
-    config: Config, connect: Connect, tasks: asyncio.TaskGroup
+    config: Config, mqtt: MqttBroker, connect: Connect, tasks: asyncio.TaskGroup
 ) -> list[OpenGateway]:
     """All of them, as tasks. Raises `OperatorError`."""
+    openers: list[Callable[[Config], Awaitable[OpenGateway]]] = [
+        *GATEWAYS,
+        *(partial(open_gateway, broker=mqtt) for open_gateway in MQTT_GATEWAYS),
+    ]
     gateways = []
-    for open_gateway in GATEWAYS:
+    for open_gateway in openers:
         gateway = await open_gateway(config)
         tasks.create_task(gateway.run(connect), name=gateway.command)
         gateways.append(gateway)
@@ -154,7 +170,9 @@ def _checks(gateways: Iterable[OpenGateway]) -> dict[str, Check]:
 
     def of(gateway: OpenGateway) -> Check:
         async def check() -> str:
-            return await gateway.check() if gateway.gateway.linked else "not linked to the broker"
+            if gateway.gateway is not None and not gateway.gateway.linked:
+                return "not linked to the broker"
+            return await gateway.check()
 
         return check
 
@@ -226,6 +244,17 @@ def _login(section: BrokerSection) -> Login:
         viewers=section.anonymous == "viewer",
         clock=time.monotonic,
     )
+
+
+@asynccontextmanager
+async def _temporary_folder() -> AsyncIterator[Path]:
+    """Gone with the block. Raises `OperatorError`."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pyaiot-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OperatorError(f"No temporary folder can be made: {error}.") from error
+    with folder as name:
+        yield Path(name)
 
 
 def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from pyaiot import demo, services
-from pyaiot.config import BrokerSection, CoapSection, Config, WebsocketSection
+from pyaiot.config import BrokerSection, CoapSection, Config, MqttSection, WebsocketSection
 from pyaiot.demo import DEMO_NODES
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
@@ -19,7 +19,7 @@ from tests.programs import Program, Programs, free_port
 
 END_LIMIT_S = 2.0
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
-ANY_PORTS = ("--web-port", "0", "--coap-port", "0", "--ws-port", "0")
+ANY_PORTS = (*("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),)
 
 
 def start(programs: Programs, command: str) -> Program:
@@ -137,11 +137,13 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
 ) -> None:
     service = programs.aiot("run", *ANY_PORTS)
     found = re.search(
-        r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+) .*TCP port (\d+)", service.line()
+        r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+) .*TCP port (\d+) .*TCP port (\d+)",
+        service.line(),
     )
     assert found is not None
-    web, coap, websocket = map(int, found.groups())
+    web, coap, websocket, mqtt = map(int, found.groups())
     assert service.open_ports() == {("tcp", web), ("udp", coap), ("tcp", websocket)}
+    socket.create_connection(("127.0.0.1", mqtt)).close()  # of the MQTT broker, a child
 
 
 # -- when it cannot start -----------------------------------------------------------------------
@@ -153,6 +155,7 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
         (("run", *ANY_PORTS), socket.SOCK_STREAM, "--web-port"),
         (("run", *ANY_PORTS), socket.SOCK_DGRAM, "--coap-port"),
         (("run", *ANY_PORTS), socket.SOCK_STREAM, "--ws-port"),
+        (("run", *ANY_PORTS), socket.SOCK_STREAM, "--mqtt-port"),
         (("demo", *ANY_PORTS), socket.SOCK_STREAM, "--web-port"),
         (("demo", *ANY_PORTS), socket.SOCK_DGRAM, "--coap-port"),
         (("ws-gateway", "--key-file", "keys"), socket.SOCK_STREAM, "--ws-port"),
@@ -221,6 +224,7 @@ async def test_demo_without_a_visible_node_says_nothing_but_why(
         broker=BrokerSection(port=0),
         coap=CoapSection(port=0),
         websocket=WebsocketSection(port=0),
+        mqtt=MqttSection(port=0),
     )
     said: list[str] = []
     with pytest.raises(ExceptionGroup) as raised:

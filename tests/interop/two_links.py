@@ -56,7 +56,7 @@ async def test_nodes_are_told_apart_by_their_interface(programs: Programs) -> No
         inside = network_namespace(programs)
         connect(side, inside)
         start_node(programs, side, inside)
-    everything = programs.aiot("run", "--web-port", "0", "--coap-host", "::")
+    everything = programs.aiot("run", "--web-port", "0", "--mqtt-port", "0", "--coap-host", "::")
     found = re.search(r"http://\S+/", everything.line())
     assert found is not None
     async with Broker(found[0]) as broker, broker.client() as client:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The MQTT broker that `aiot run` and `aiot demo` bring along, as a user meets it."""
+
+import os
+import re
+import signal
+import site
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.clients import Broker, Client
+from tests.end_to_end.test_processes import ANY_PORTS, complaint, ends_well
+from tests.gateways.mqtt_servers import nats_server, server
+from tests.gateways.test_mqtt_embedded import is_alive, until_gone
+from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device
+from tests.programs import Program, Programs
+
+pytestmark = pytest.mark.sockets
+
+SAYS_NODES = re.compile(r"(http://\S+/) .* MQTT: TCP port (\d+)")
+
+
+@pytest.fixture(autouse=True)
+def _nats_is_here() -> None:
+    nats_server()
+
+
+def everything(programs: Programs, *more: str, **environment: str) -> tuple[Program, str, int]:
+    """`aiot run`, the URL of its page, and the port of its MQTT broker."""
+    service = programs.aiot("run", *ANY_PORTS, *more, **environment)
+    found = SAYS_NODES.search(service.line())
+    assert found is not None
+    return service, found[1], int(found[2])
+
+
+async def ready(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as web, web.get(url + "readyz") as answer:
+        return answer.status, await answer.text()
+
+
+async def shows_within(client: Client, limit_s: float, uid: str, **values: str) -> None:
+    started_at = time.monotonic()
+    await client.shows(uid, **values)
+    assert time.monotonic() - started_at < limit_s
+
+
+async def test_a_device_without_a_name_is_seen_and_commanded(programs: Programs) -> None:
+    service, url, port = everything(programs)
+    status, said = await ready(url)
+    assert status == 200, said
+    assert "mqtt-gateway" in said
+    async with (
+        device(port, "fipy-1"),
+        Broker(url) as broker,
+        broker.client() as client,
+    ):
+        await client.shows("fipy-1", temperature="23.5°C", protocol="MQTT")
+        receipt = await client.write("fipy-1", "led", "1")
+        assert receipt["state"] == "confirmed", receipt
+    service.send(signal.SIGTERM)
+    ends_well(service)
+
+
+async def test_one_that_is_killed_is_started_again_and_the_nodes_come_back(
+    programs: Programs,
+) -> None:
+    service, url, port = everything(programs)
+    (child,) = service.children()
+    async with (
+        device(port, "fipy-1") as board,
+        Broker(url) as broker,
+        broker.client() as client,
+    ):
+        await client.shows("fipy-1", led="0")
+        board.values["led"] = "after"
+        os.kill(child, signal.SIGKILL)
+        await shows_within(client, RECOVERY_LIMIT_S, "fipy-1", led="after")
+        assert (await client.write("fipy-1", "led", "1"))["state"] == "confirmed"
+        assert not any(message["type"] == "out" for message in client.heard)
+    assert (await ready(url))[0] == 200
+    assert "nats-server ended with code -9" in service.stderr
+
+
+async def test_one_that_does_not_answer_is_not_ready(programs: Programs) -> None:
+    service, url, _ = everything(programs)
+    (child,) = service.children()
+    os.kill(child, signal.SIGSTOP)
+    status, said = await ready(url)
+    assert status == 503
+    assert "the MQTT broker does not answer" in said
+    os.kill(child, signal.SIGCONT)
+    service.send(signal.SIGTERM)
+    ends_well(service)
+
+
+async def test_service_that_is_killed_takes_its_broker_along_and_starts_again(
+    programs: Programs,
+) -> None:
+    service, _, port = everything(programs)
+    (child,) = service.children()
+    service.send(signal.SIGKILL)
+    service.exit_code(2)
+    await until_gone(child)
+    # Nobody is in its folder any more, and devices find it where it was.
+    _, url, again = everything(programs, "--mqtt-port", str(port))
+    assert again == port
+    async with device(port, "fipy-1"), Broker(url) as broker, broker.client() as client:
+        await client.shows("fipy-1", led="0")
+
+
+async def test_a_broker_that_is_named_is_used_and_none_is_started(
+    programs: Programs, tmp_path: Path
+) -> None:
+    with server("nats", tmp_path) as theirs:
+        theirs.start()
+        service = programs.aiot(
+            *("run", *ANY_PORTS, "--mqtt-host", "127.0.0.1", "--mqtt-port", str(theirs.port))
+        )
+        line = service.line()
+        assert f"MQTT: MQTT broker 127.0.0.1 port {theirs.port}" in line
+        assert service.children() == []
+        url = line.split()[1]
+        async with device(theirs.port, "fipy-1"), Broker(url) as broker, broker.client() as client:
+            await client.shows("fipy-1", led="0")
+
+
+def test_what_it_keeps_is_where_the_setting_says(programs: Programs) -> None:
+    everything(programs)
+    assert (programs.home / ".local" / "share" / "pyaiot" / "mqtt" / "jetstream").is_dir()
+    elsewhere = {"AIOT_MQTT_FOLDER": str(programs.home / "else"), "AIOT_MQTT_SYNC_ALWAYS": "true"}
+    everything(programs, **elsewhere)
+    settings = (programs.home / "else" / "nats-server.conf").read_text()
+    assert "sync_interval: always" in settings
+    everything(programs, XDG_DATA_HOME=str(programs.home / "data"))
+    assert (programs.home / "data" / "pyaiot" / "mqtt" / "jetstream").is_dir()
+
+
+def test_two_in_one_folder_are_refused(programs: Programs) -> None:
+    everything(programs)
+    assert "Another Pyaiot" in complaint(programs.run("run", *ANY_PORTS))
+
+
+def test_demo_keeps_nothing(programs: Programs, tmp_path: Path) -> None:
+    demo = programs.aiot("demo", *ANY_PORTS, TMPDIR=str(tmp_path))
+    demo.line()
+    assert list(tmp_path.glob("pyaiot-*/jetstream"))
+    (child,) = demo.children()
+    demo.send(signal.SIGTERM)
+    ends_well(demo)
+    assert not is_alive(child)
+    assert list(tmp_path.iterdir()) == []
+    assert not (programs.home / ".local").exists()
+
+
+def test_who_can_speak_at_an_open_door_is_said(programs: Programs) -> None:
+    closed, _, _ = everything(programs)
+    assert "is open to the network" not in closed.stderr
+    opened, _, port = everything(
+        programs, "--mqtt-listen", "0.0.0.0", AIOT_MQTT_FOLDER=str(programs.home / "other")
+    )
+    assert f"TCP port {port} is open to the network: every device that reaches it" in opened.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_without_nats_server_the_operator_is_told_to_name_a_broker(
+    programs: Programs, command: str
+) -> None:
+    # The same packages, by a Python beside which there is none.
+    elsewhere = programs.home / "bin"
+    elsewhere.mkdir()
+    program = programs.start(
+        *(os.path.realpath(sys.executable), "-m", "pyaiot", command, *ANY_PORTS),
+        PYTHONPATH=os.pathsep.join([*site.getsitepackages(), *_sources()]),
+        PATH=str(elsewhere),
+    )
+    assert program.exit_code(10) == 2
+    assert program.rest() == ""
+    assert program.stderr.splitlines()[-1] == (
+        "aiot: There is no nats-server here: install nats-server 2.12 or newer, or name another"
+        " MQTT broker with --mqtt-host."
+    )
+    assert "Traceback" not in program.stderr
+
+
+def _sources() -> list[str]:
+    import pyaiot
+
+    return [str(Path(pyaiot.__file__).parents[1])]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("AIOT_MQTT_TLS", "true"), ("AIOT_MQTT_USER", "us"), ("AIOT_MQTT_CA_FILE", "ca.pem")],
+)
+def test_settings_of_a_named_broker_want_its_name(
+    programs: Programs, variable: str, value: str
+) -> None:
+    name = variable.removeprefix("AIOT_MQTT_").lower()
+    sentence = complaint(programs.run("run", *ANY_PORTS, **{variable: value}))
+    assert f"mqtt.{name}" in sentence
+    assert "--mqtt-host" in sentence
+
+
+def test_port_of_a_named_broker_is_not_any(programs: Programs) -> None:
+    assert "--mqtt-port" in complaint(programs.run("run", *ANY_PORTS, "--mqtt-host", "localhost"))
