@@ -22,7 +22,7 @@ NOT_LIMITS: Final = {
     "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
 }
 """Public numbers that are no limits."""
-OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\.(.*numbers|mqtt\.packets?)\.")
+OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\..*numbers\.")
 """Modules whose numbers are those of a small board, or of a standard."""
 
 TEXTS: Final = {
@@ -76,7 +76,7 @@ class Limit:
         """The value as people write it, with the unit that its name ends in."""
         last = self.name.rpartition(".")[2]
         if last.endswith("_PER_S"):
-            return f"{self.value:.3g} /s"
+            return f"{self.value:,.0f} /s" if self.value >= 100 else f"{self.value:.3g} /s"
         if last.endswith("_S"):
             return f"{self.value:,g} s"
         if re.search("SIZE|BYTES|COST|BUFFER", last):

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from pyaiot.gateways.coap.gateway import UNKNOWN_MAX_AGE_S
+from pyaiot.gateways.coap.notifications import UNKNOWN_MAX_AGE_S
 from pyaiot.protocols.coap_numbers import Code, OptionNumber
 from tests.attacks.running import HONEST, Log, running_system
 from tests.coap_device import WELL_KNOWN_CORE, coap_device

@@ -127,12 +127,13 @@ class Nodes:
         `Refused` for a name of ours or one resource too many.
         """
         node = self._by_uid[uid]
-        check_name(resource, "resource")
         check_value(data)
-        if resource in BOOKKEEPING:
-            raise Refused(f"the resource {resource} is the gateway's own")
-        if resource not in node.readings and len(node.readings) >= RESOURCES_MAX:
-            raise Refused(f"a node has at most {RESOURCES_MAX} resources")
+        if resource not in node.readings:
+            check_name(resource, "resource")
+            if resource in BOOKKEEPING:
+                raise Refused(f"the resource {resource} is the gateway's own")
+            if len(node.readings) >= RESOURCES_MAX:
+                raise Refused(f"a node has at most {RESOURCES_MAX} resources")
         reading = Reading.received(uid, resource, data, ts)
         node.readings[resource] = reading
         self._by_uid.move_to_end(uid)

@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What nodes post to their gateway: `alive:<uid>`, `reset:<uid>`, `<resource>:<value>`. Pure."""
 
-from dataclasses import dataclass
+import msgspec
 
 from pyaiot.errors import ProtocolError
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(msgspec.Struct, frozen=True, gc=False):
     """A sign of life. `uid` None: firmware of old that says `reset` and no more."""
 
     uid: str | None
     rebooted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True, gc=False):
     """A value of a resource, as the node printed it."""
 
     resource: str

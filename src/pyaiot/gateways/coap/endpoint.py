@@ -14,22 +14,48 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiocoap
+from aiocoap.numbers.constants import TransportTuning
 from aiocoap.resource import Site
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.peers import Address
+from pyaiot.gateways.coap.strangers import Crowd, Rate
+from pyaiot.protocols.coap_message import rejection
+from pyaiot.protocols.coap_post import PAYLOAD_BYTES_MAX, write_too_many
 
 DATAGRAM_BYTES_MAX: Final = 65536
-PAYLOAD_BYTES_MAX: Final = 1024
-"""Payload of one request. More is answered 4.13, and may come in blocks (RFC 7959)."""
+DATAGRAMS_PER_TURN: Final = 64
+"""Datagrams that are read at once. Then others have their turn of the loop."""
+RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
+"""Asked of the system for datagrams that wait. It may give less; what does not fit is lost."""
+REMEMBERED_S: Final = 60.0
+"""How long aiocoap remembers a request, to know it again: as long as the lane a post, for the same
+reason. It would be 247 s, and each takes 3.4 kB."""
+HOST_REQUESTS_PER_S: Final = 20.0
+HOST_REQUESTS_BURST: Final = 200.0
+"""Requests that reach aiocoap from a host of no known node, sustained and at once. Above: 4.29, or
+no answer to a Non-confirmable one."""
+STRANGERS_REQUESTS_PER_S: Final = 50.0
+STRANGERS_REQUESTS_BURST: Final = 500.0
+"""The same of all such hosts together. Above: not answered, and counted."""
+NODE_REQUESTS_PER_S: Final = 50.0
+NODE_REQUESTS_BURST: Final = 1200.0
+"""Requests that reach aiocoap from a host of nodes, say with the blocks of a large value. Above:
+4.29, or no answer to a Non-confirmable one."""
+NODES_REQUESTS_PER_S: Final = 500.0
+NODES_REQUESTS_BURST: Final = 2000.0
+"""The same of all nodes together. Above: not answered, and counted."""
 _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
+_SO_RCVBUFFORCE: Final = 33
+"""Of Linux, which Python has no name for; socket(7)."""
+_RESPONSES: Final = 0x40
+"""Codes of responses begin here (RFC 7252 section 12.1)."""
 _CANCELLED_MEANWHILE: Final = asyncio.InvalidStateError
 """aiocoap hears in the next turn of the loop that a request was cancelled in this one, as at its
 deadline. An answer or an error that comes in this very turn finds nobody, and is dropped."""
@@ -66,19 +92,56 @@ class Peer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
         return Peer((host, port, flow_info, scope_id), self.interface, pktinfo=self.pktinfo)
 
 
+class _Remembering(TransportTuning):  # type: ignore[misc]  # aiocoap has no types
+    """How requests that come in are remembered."""
+
+    EXCHANGE_LIFETIME = REMEMBERED_S
+
+
+class Lane(Protocol):
+    """What is asked of each datagram before aiocoap."""
+
+    def receive(
+        self,
+        datagram: bytes,
+        sockaddr: Any,
+        pktinfo: bytes | None,
+    ) -> bytes | None:
+        """The answer, b"" for none, or None: it is for aiocoap."""
+        ...
+
+    def is_node(self, address: Address) -> bool:
+        """Whether a node that we know is there."""
+        ...
+
+    def post_refused(self, host: str, problem: object) -> None:
+        """A request was refused before anybody saw it."""
+        ...
+
+
 class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
     """aiocoap's transport, with scoped peers, and with errors that meet whom they are about."""
 
     _watch: "select.epoll | None" = None
-    refused: "Callable[[Peer, str], None] | None" = None
-    """Told of each request that is refused here, and why."""
+    _lane: "Lane | None" = None
+    _socket: socket.socket
 
-    def listen(self) -> None:
+    def listen(self, sock: socket.socket) -> None:
         """Read the socket through an epoll of its own, where there is one.
 
         libuv ends its watch of a socket for good when an ICMP error comes (`uv__poll_io`): one
         node that is switched off would make the gateway deaf. An epoll is never in error itself.
         """
+        self._socket = sock
+        self._answers_as_bound = sock.getsockname()[0] != "::"
+        self._strangers = Crowd(
+            Rate(HOST_REQUESTS_PER_S, HOST_REQUESTS_BURST),
+            Rate(STRANGERS_REQUESTS_PER_S, STRANGERS_REQUESTS_BURST),
+        )
+        self._nodes = Crowd(
+            Rate(NODE_REQUESTS_PER_S, NODE_REQUESTS_BURST),
+            Rate(NODES_REQUESTS_PER_S, NODES_REQUESTS_BURST),
+        )
         if hasattr(select, "epoll"):
             self._watch = select.epoll()
             self._watch.register(self._socket, select.EPOLLIN)
@@ -91,42 +154,91 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             self._watch.close()
         await super().shutdown()
 
-    @property
-    def _socket(self) -> socket.socket:
-        opened: socket.socket = self.transport.get_extra_info("socket")
-        return opened
-
     def _read(self) -> None:
-        for flags in (_ERROR_QUEUE, 0):
+        lane = self._lane
+        # At most so many: a flood must not keep the loop from everything else.
+        for _ in range(DATAGRAMS_PER_TURN):
             try:
-                found = self._socket.recvmsg(DATAGRAM_BYTES_MAX, 1024, flags)
+                data, ancdata, _flags, sockaddr = self._socket.recvmsg(DATAGRAM_BYTES_MAX, 256)
             except BlockingIOError:
-                continue
+                break
             except OSError as error:
                 # The same error is in the queue, with the address that it is about.
                 log.debug("CoAP socket: %s", error)
                 continue
-            if flags:
-                self.datagram_errqueue_received(*found)
-            else:
-                self.datagram_msg_received(*found)
+            if lane is not None:
+                pktinfo = _control(ancdata, socket.IPV6_PKTINFO)
+                answer = lane.receive(data, sockaddr, pktinfo)
+                if answer is not None:
+                    if answer:
+                        self._send(answer, sockaddr, pktinfo)
+                    continue
+            self.datagram_msg_received(data, ancdata, 0, sockaddr)
+        with contextlib.suppress(BlockingIOError):
+            self.datagram_errqueue_received(
+                *self._socket.recvmsg(DATAGRAM_BYTES_MAX, 1024, _ERROR_QUEUE)
+            )
 
     def datagram_msg_received(
         self, data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
     ) -> None:
-        pktinfo = _control(ancdata, socket.IPV6_PKTINFO)
+        """A datagram for aiocoap."""
+        peer = Peer(address, self, pktinfo=_control(ancdata, socket.IPV6_PKTINFO))
+        if self._lane is not None and not self._is_let_through(self._lane, data, peer):
+            return
         try:
-            message = aiocoap.Message.decode(data, Peer(address, self, pktinfo=pktinfo))
+            message = aiocoap.Message.decode(data, peer)
         except (aiocoap.error.UnparsableMessage, ValueError):
             # Not CoAP: RFC 7252 section 4.2 and 4.3 let it be ignored silently.
             log.debug("%s sent what is not CoAP", address)
             return
         message.direction = aiocoap.message.Direction.INCOMING
-        if message.code.is_request() and len(message.payload) > PAYLOAD_BYTES_MAX:
-            self._refuse_size(message)
-            return
+        if message.code.is_request():
+            message.transport_tuning = _Remembering()
+            if len(message.payload) > PAYLOAD_BYTES_MAX:
+                self._refuse_size(message)
+                return
         with contextlib.suppress(_CANCELLED_MEANWHILE):
             self._ctx.dispatch_message(message)
+
+    def _is_let_through(self, lane: Lane, data: bytes, peer: Peer) -> bool:
+        """Whether aiocoap sees a datagram: it remembers each request, from whomever it is."""
+        if len(data) < 4:
+            return False
+        code = data[1]
+        if code == 0:
+            # A ping is answered, and nothing kept of it. Others end an exchange of ours, or none.
+            return data[0] & 0x30 == 0 or self._is_exchange(peer, data)
+        if code >= _RESPONSES:
+            return self._is_awaited(peer, data) or self._reset(peer, data)
+        address = peer.address
+        host = address.host
+        crowd = self._nodes if lane.is_node(address) else self._strangers
+        wait_s = crowd.take(host, now=self.loop.time())
+        if wait_s == 0:
+            return True
+        if wait_s is not None:
+            answer = write_too_many(data, int(wait_s) + 1)
+            if answer:
+                self._send(answer, peer.sockaddr, peer.pktinfo)
+        lane.post_refused(host, "too many requests")
+        return False
+
+    def _is_exchange(self, peer: Peer, data: bytes) -> bool:
+        """Whether an empty acknowledgement or reset is about a message of ours."""
+        return (peer, data[2] << 8 | data[3]) in self._ctx._active_exchanges
+
+    def _is_awaited(self, peer: Peer, data: bytes) -> bool:
+        """Whether we asked what this response answers, by its token."""
+        token = data[4 : 4 + (data[0] & 0x0F)]
+        return (token, peer) in self._ctx.token_manager.outgoing_requests
+
+    def _reset(self, peer: Peer, data: bytes) -> bool:
+        """Reject a Confirmable response that nobody asked for (RFC 7252 section 4.2): False."""
+        answer = rejection(data)
+        if answer is not None:
+            self._send(answer, peer.sockaddr, peer.pktinfo)
+        return False
 
     def _refuse_size(self, request: aiocoap.Message) -> None:
         confirmable = request.mtype is aiocoap.CON
@@ -140,8 +252,9 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         )
         answer.remote = request.remote.as_response_address()
         self.send(answer)
-        if self.refused is not None:
-            self.refused(request.remote, f"it has more than {PAYLOAD_BYTES_MAX} bytes")
+        if self._lane is not None:
+            problem = f"it has more than {PAYLOAD_BYTES_MAX} bytes"
+            self._lane.post_refused(request.remote.address.host, problem)
 
     def datagram_errqueue_received(
         self, _data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
@@ -153,23 +266,31 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             self._failed(struct.unpack_from("=I", error)[0], Peer(address, self))
 
     def send(self, message: aiocoap.Message) -> None:
-        peer = message.remote
-        control = []
-        if peer.pktinfo is not None:
-            control.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, peer.pktinfo))
-        datagram = (message.encode(),)
+        self._send(message.encode(), message.remote.sockaddr, message.remote.pktinfo)
+
+    def _send(self, datagram: bytes, sockaddr: Any, pktinfo: bytes | None) -> None:
         try:
             try:
-                self._socket.sendmsg(datagram, control, 0, peer.sockaddr)
+                self._send_once(datagram, sockaddr, pktinfo)
+            except BlockingIOError:
+                raise
             except OSError:
                 # Linux tells the ICMP error of an earlier datagram to whoever sends next, to
                 # whatever address, and has then forgotten it.
-                self._socket.sendmsg(datagram, control, 0, peer.sockaddr)
+                self._send_once(datagram, sockaddr, pktinfo)
         except BlockingIOError:
-            log.debug("a datagram to %s was lost here: the socket is full", peer.hostinfo)
+            log.debug("a datagram to %s was lost here: the socket is full", sockaddr)
         except OSError as error:
             # Not at once: aiocoap is in the middle of its bookkeeping of this message.
-            self.loop.call_soon(self._failed, error.errno or 0, peer)
+            self.loop.call_soon(self._failed, error.errno or 0, Peer(sockaddr, self))
+
+    def _send_once(self, datagram: bytes, sockaddr: Any, pktinfo: bytes | None) -> None:
+        if pktinfo is None or self._answers_as_bound:
+            self._socket.sendto(datagram, sockaddr)
+            return
+        # From the address that the peer spoke to: we have several.
+        control = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, pktinfo)]
+        self._socket.sendmsg((datagram,), control, 0, sockaddr)
 
     def _failed(self, number: int, peer: Peer) -> None:
         if self._shutting_down is None:
@@ -186,6 +307,8 @@ def _control(ancdata: list[tuple[int, int, bytes]], wanted: int) -> bytes | None
 
 def plain_host(host: str) -> str:
     """An address as people write it: no zone, IPv4 not mapped into IPv6."""
+    if host.startswith("::ffff:") and "." in host:
+        return host[7:]
     address = ipaddress.IPv6Address(host.partition("%")[0])
     return str(address.ipv4_mapped or address)
 
@@ -207,7 +330,7 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
         transport: _Transport = await _Transport._create_transport_endpoint(
             sock, manager, log=context.log, loop=loop
         )
-        transport.listen()
+        transport.listen(sock)
         return transport
 
     try:
@@ -225,9 +348,20 @@ def local_address(context: aiocoap.Context) -> tuple[str, int]:
     return host, port
 
 
-def tell_refusals(context: aiocoap.Context, refused: Callable[[Peer, str], None]) -> None:
-    """Have `refused` called for each request that is refused before the site sees it."""
-    _transport(context).refused = refused
+def open_lane(context: aiocoap.Context, lane: Lane) -> None:
+    """Have `lane` asked of each datagram before aiocoap."""
+    _transport(context)._lane = lane
+
+
+def peer_at(context: aiocoap.Context, sockaddr: Any, pktinfo: bytes | None) -> Peer:
+    """The endpoint that a datagram came from."""
+    return Peer(sockaddr, _transport(context), pktinfo=pktinfo)
+
+
+def next_message_id(context: aiocoap.Context) -> int:
+    """Of the context's own row: it is unique towards each peer for long enough."""
+    message_id: int = context.request_interfaces[0].token_interface._next_message_id()
+    return message_id
 
 
 def _transport(context: aiocoap.Context) -> _Transport:
@@ -270,6 +404,7 @@ def _bind(host: str, port: int, interface: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        _enlarge(sock)
         # IPv4 arrives here too, as mapped addresses.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if interface:
@@ -293,3 +428,11 @@ def _bind(host: str, port: int, interface: str) -> socket.socket:
             ) from error
         raise OperatorError(f"CoAP cannot listen on {host} port {port}: {error}.") from error
     return sock
+
+
+def _enlarge(sock: socket.socket) -> None:
+    """More room for bursts, as far as the system gives it; root may have all of it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    if hasattr(socket, "AF_PACKET"):  # Linux
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)

@@ -3,41 +3,33 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeAlias
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import aiocoap
 from aiocoap.resource import Resource, Site, WKCResource
 
-from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
+from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.discovery import Discovery, readable_text
 from pyaiot.gateways.coap.endpoint import (
     Peer,
     answers_ping,
     local_address,
     open_context,
-    tell_refusals,
+    open_lane,
 )
-from pyaiot.gateways.coap.peers import Claim, Held, Peers
+from pyaiot.gateways.coap.notifications import Notifications
+from pyaiot.gateways.coap.peers import Peers
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
-from pyaiot.limits import LimitedLog
-from pyaiot.messages import check_uid
-from pyaiot.protocols.coap_notification import parse_alive, parse_value
+from pyaiot.protocols.coap_post import ALIVE, SERVER
 
 COAP_PORT: Final = 5683
 """Where nodes listen for requests (RFC 7252 section 12.6), wherever they speak from."""
-UNKNOWN_MAX_AGE_S: Final = 30
-"""Told to a node that sends readings before it said who it is: it says so every 30 s."""
-CLAIM_MAX_AGE_S: Final = 5
-"""Told to an address that claims a uid while the old address is asked."""
 READ_BACK_S: Final = 5.0
 PING_LIMIT_S: Final = 2.0
 
 log = logging.getLogger(__name__)
-
-
-_Accept: TypeAlias = Callable[[Peer, bytes], aiocoap.Message]
 
 
 class CoapGateway:
@@ -45,9 +37,6 @@ class CoapGateway:
 
     def __init__(self, gateway: Gateway, context: aiocoap.Context, site: Site) -> None:
         self.gateway = gateway
-        self.refused = 0
-        """Notifications that were answered with an error, ever."""
-        self._refusals = LimitedLog(log)
         self._context = context
         self._loop = context.loop
         self._peers: Peers[Peer] = Peers()
@@ -56,18 +45,37 @@ class CoapGateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._discovering: dict[str, bool] = {}
         """uids that are being asked, and whether they must be asked again after that."""
-        tell_refusals(context, self._post_refused)
-        site.add_resource(["alive"], _Notification(self._notified, self._alive))
-        site.add_resource(["server"], _Notification(self._notified, self._server))
+        self._notifications = Notifications(
+            gateway,
+            self._peers,
+            context,
+            spoke=self._spoke,
+            alive=self._alive,
+            check_claim=self._claimed,
+        )
+        for path in (ALIVE, SERVER):
+            site.add_resource([path], _Notification(path, self._notifications))
         site.add_resource([".well-known", "core"], WKCResource(site.get_resources_as_linkheader))
 
     @classmethod
     async def open(
-        cls, gateway: Gateway, host: str, port: int, *, interface: str = ""
+        cls, gateway: Gateway, host: str, port: int, *, interface: str = "", lane: bool = True
     ) -> "CoapGateway":
-        """Listen. Raises `OperatorError` if the port cannot be had."""
+        """Listen. Raises `OperatorError` if the port cannot be had.
+
+        `lane` False: everything goes through aiocoap, as benchmarks want it to compare.
+        """
         site = Site()
-        return cls(gateway, await open_context(host, port, site, interface=interface), site)
+        context = await open_context(host, port, site, interface=interface)
+        opened = cls(gateway, context, site)
+        if lane:
+            open_lane(context, opened._notifications)
+        return opened
+
+    @property
+    def refused(self) -> int:
+        """Posts that were answered with an error, ever."""
+        return self._notifications.refused
 
     @property
     def port(self) -> int:
@@ -92,85 +100,27 @@ class CoapGateway:
             await self.gateway.end_commands()
             await self._context.shutdown()
 
-    # -- notifications --------------------------------------------------------------------------
+    # -- nodes ----------------------------------------------------------------------------------
 
-    def _notified(self, accept: _Accept, request: aiocoap.Message) -> aiocoap.Message:
-        """Answer a notification. What is wrong with it is said shortly, and counted."""
-        problem: PyaiotError
-        try:
-            return accept(request.remote, request.payload)
-        except ProtocolError as error:
-            problem, answer = error, _answer(aiocoap.BAD_REQUEST, str(error))
-        except TooFast as error:
-            # RFC 8516: 4.29 says with Max-Age when to come back.
-            max_age_s = int(error.retry_after_s) + 1
-            problem, answer = error, _answer(aiocoap.TOO_MANY_REQUESTS, max_age_s=max_age_s)
-        except Refused as error:
-            problem, answer = error, _answer(aiocoap.FORBIDDEN, str(error))
-        self._post_refused(request.remote, problem)
-        return answer
+    def _spoke(self, uid: str) -> None:
+        """A reading came from this node."""
 
-    def _post_refused(self, peer: Peer, problem: object) -> None:
-        self._refuse("a post of %s was refused: %s", peer.address.host, problem)
-
-    def _refuse(self, text: str, *details: object) -> None:
-        self.refused += 1
-        self._refusals.warning(text, *details, now=self._loop.time())
-
-    def _alive(self, peer: Peer, payload: bytes) -> aiocoap.Message:
-        alive = parse_alive(payload)
-        address = peer.address
-        # Who says no uid can only be the node that we know there.
-        uid = self._peers.uid_at(address) if alive.uid is None else alive.uid
-        if uid is None:
-            return _answer(aiocoap.CHANGED)
-        check_uid(uid)
-        now = self._loop.time()
-        match self._peers.claim(uid, address, peer, now=now):
-            case Claim.ACCEPTED:
-                self._heard(uid, peer, rebooted=alive.rebooted)
-                return _answer(aiocoap.CHANGED)
-            case Claim.REFUSED:
-                raise Refused("this uid is another's")
-            case Claim.CHECK:
-                self._start(self._check_claim(uid, peer), f"claim of {uid}")
-        return _answer(aiocoap.SERVICE_UNAVAILABLE, max_age_s=CLAIM_MAX_AGE_S)
-
-    def _heard(self, uid: str, peer: Peer, *, rebooted: bool) -> None:
-        gateway = self.gateway
-        was_known = uid in gateway.nodes
-        try:
-            gateway.heard(uid, {"protocol": "CoAP", "ip": peer.address.host})
-        except Refused:
-            self._peers.forget(uid)
-            raise
-        if rebooted and was_known:
-            gateway.reset(uid)
-        for held in self._peers.release(peer.address, now=self._loop.time()):
-            self._keep(uid, held.resource, held.data, ts=held.ts)
+    def _alive(self, uid: str, rebooted: bool) -> None:
+        """The node said that it is alive."""
+        self._spoke(uid)
         node = self._peers.get(uid)
-        if rebooted or not was_known or (node is not None and node.answers_at is None):
+        if node is not None and (rebooted or node.answers_at is None):
             self._discover(uid)
 
-    def _server(self, peer: Peer, payload: bytes) -> aiocoap.Message:
-        value = parse_value(payload)
-        address = peer.address
-        uid = self._peers.uid_at(address)
-        if uid is None:
-            # Not accepted, and not thrown away: it counts when the node says who it is.
-            held = Held(value.resource, value.data, self.gateway.unix_time())
-            self._peers.hold(address, held, now=self._loop.time())
-            return _answer(aiocoap.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
-        self.gateway.take_turn(uid)
-        self.gateway.reading(uid, value.resource, value.data)
-        return _answer(aiocoap.CHANGED)
+    def _claimed(self, uid: str, claimant: Peer) -> None:
+        self._start(self._check_claim(uid, claimant), f"claim of {uid}")
 
     async def _check_claim(self, uid: str, claimant: Peer) -> None:
         node = self._peers.get(uid)
         if node is None:
             return
         if await self._discovery.answers(node.answers_at or node.peer):
-            self._refuse(
+            self._notifications.refuse(
                 "%s says that it is %s, but %s answers: refused",
                 claimant.address.host,
                 uid,
@@ -180,7 +130,7 @@ class CoapGateway:
         elif self._peers.get(uid) is node:
             log.info("%s moved from %s to %s", uid, node.address.host, claimant.address.host)
             self._peers.move(uid, claimant.address, claimant)
-            self._heard(uid, claimant, rebooted=True)
+            self._notifications.appeared(uid, claimant.address, rebooted=True)
 
     # -- discovery ------------------------------------------------------------------------------
 
@@ -201,7 +151,7 @@ class CoapGateway:
                 found = await self._discovery.discover(
                     self._candidates(node.answers_at or node.peer),
                     lambda peer, node=node: setattr(node, "answers_at", peer),  # type: ignore[misc]
-                    lambda resource, data: self._keep(uid, resource, data),
+                    lambda resource, data: self._notifications.keep(uid, resource, data),
                 )
                 if not found:
                     log.info("%s at %s does not answer requests", uid, node.address.host)
@@ -219,14 +169,6 @@ class CoapGateway:
             # The CoAP port of this address is our own.
             return [peer]
         return [at_coap_port, peer]
-
-    def _keep(self, uid: str, resource: str, data: str, ts: float | None = None) -> None:
-        """A reading that nobody waits an answer for: what cannot be kept is counted."""
-        try:
-            self.gateway.reading(uid, resource, data, ts=ts)
-        except (ProtocolError, Refused, KeyError) as error:
-            self.refused += 1
-            log.debug("%s: %s was not kept: %s", uid, resource, error)
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -259,7 +201,7 @@ class CoapGateway:
         reported, colon, value = answer.payload.decode(errors="replace").partition(":")
         if colon and reported == resource:
             # Real firmware answers `led:1`: what it is now.
-            self._keep(uid, resource, value)
+            self._notifications.keep(uid, resource, value)
         else:
             self._start(self._read_back(uid, peer, path), f"read back of {uid}")
         return Outcome("confirmed", said)
@@ -272,7 +214,7 @@ class CoapGateway:
             return
         text = readable_text(answer)
         if text is not None:
-            self._keep(uid, path[1:], text)
+            self._notifications.keep(uid, path[1:], text)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._loop.create_task(work, name=name)
@@ -281,23 +223,16 @@ class CoapGateway:
 
 
 class _Notification(Resource):  # type: ignore[misc]  # aiocoap has no types
-    """A resource that nodes post text to."""
+    """A resource that nodes post text to in blocks, or in another form than the lane takes."""
 
-    def __init__(
-        self,
-        notified: Callable[[_Accept, aiocoap.Message], aiocoap.Message],
-        accept: _Accept,
-    ) -> None:
+    def __init__(self, path: str, notifications: Notifications) -> None:
         super().__init__()
-        self._notified = notified
-        self._accept = accept
+        self._path = path
+        self._notifications = notifications
 
     async def render_post(self, request: aiocoap.Message) -> aiocoap.Message:
-        return self._notified(self._accept, request)
-
-
-def _answer(code: Any, words: str = "", *, max_age_s: int | None = None) -> aiocoap.Message:
-    message = aiocoap.Message(code=code, payload=words.encode()[:64])
-    if max_age_s is not None:
-        message.opt.max_age = max_age_s
-    return message
+        reply = self._notifications.posted(self._path, request.remote, request.payload)
+        answer = aiocoap.Message(code=aiocoap.Code(reply.code), payload=reply.words.encode()[:64])
+        if reply.max_age_s is not None:
+            answer.opt.max_age = reply.max_age_s
+        return answer

@@ -5,6 +5,7 @@ A node is its uid, never its address. `POST /alive` names the uid, `POST /server
 readings belong to the uid that last said it was alive at that address.
 """
 
+import itertools
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
@@ -52,6 +53,8 @@ class NodeAddress(Generic[P]):
     address: Address
     peer: P
     answers_at: P | None = None
+    boots: int = 0
+    """Another number after each boot: what was posted before repeats nothing of what is after."""
     checking: bool = False
     check_again_at: float = float("-inf")
     refused_until: dict[Address, float] = field(default_factory=dict)
@@ -64,6 +67,8 @@ class Held:
     resource: str
     data: str
     ts: float
+    datagram: bytes = b""
+    """The whole post, by which its repetitions are known."""
 
 
 @dataclass(slots=True)
@@ -80,6 +85,7 @@ class Peers(Generic[P]):
         self._uid_at: dict[Address, str] = {}
         self._uids_on: dict[tuple[str, int], dict[str, None]] = {}
         self._held: OrderedDict[Address, _HeldAt] = OrderedDict()
+        self._boots = itertools.count(1)
 
     def get(self, uid: str) -> NodeAddress[P] | None:
         return self._nodes.get(uid)
@@ -125,6 +131,14 @@ class Peers(Generic[P]):
             del node.refused_until[next(iter(node.refused_until))]
         node.refused_until[claimant] = now + CLAIM_REFUSED_S
 
+    def booted(self, uid: str) -> None:
+        """The node began anew, maybe with the message IDs that it had before."""
+        self._nodes[uid].boots = next(self._boots)
+
+    def boots(self, uid: str) -> int:
+        """What tells the posts of different boots of a node apart."""
+        return self._nodes[uid].boots
+
     def forget(self, uid: str) -> None:
         node = self._nodes.pop(uid, None)
         if node is not None:
@@ -137,6 +151,10 @@ class Peers(Generic[P]):
             return uid
         uids = self._uids_on.get(_machine(address), {})
         return next(iter(uids)) if len(uids) == 1 else None
+
+    def has_node_on(self, address: Address) -> bool:
+        """Whether a node is at this address, whatever its port."""
+        return _machine(address) in self._uids_on
 
     def hold(self, address: Address, reading: Held, *, now: float) -> None:
         """Keep a reading until the address says who it is, or `HELD_LIMIT_S` is over."""

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What nodes post: who says so, whether it counts, and what is answered.
+
+`POST /alive` and `POST /server` come through the lane, datagram by datagram, without a message
+object of aiocoap; in blocks, they come through aiocoap. Both ask `posted`.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import aiocoap
+
+from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
+from pyaiot.gateways.coap.endpoint import Peer, next_message_id, peer_at, plain_host
+from pyaiot.gateways.coap.peers import Address, Claim, Held, Peers
+from pyaiot.gateways.coap.strangers import Crowd, Rate
+from pyaiot.gateways.gateway import Gateway
+from pyaiot.limits import LimitedLog
+from pyaiot.messages import check_uid
+from pyaiot.protocols.coap_notification import parse_alive, parse_value
+from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap_post import SERVER, Post, read_post, write_answer
+from pyaiot.protocols.coap_repetitions import (
+    CON_WINDOW_S,
+    NON_WINDOW_S,
+    RESET_WINDOW_S,
+    Repetitions,
+)
+
+UNKNOWN_MAX_AGE_S: Final = 30
+"""Told to a node that sends readings before it said who it is: it says so every 30 s."""
+CLAIM_MAX_AGE_S: Final = 5
+"""Told to an address that claims a uid while the old address is asked."""
+HOST_POSTS_PER_S: Final = 100.0
+HOST_POSTS_BURST: Final = 2000.0
+"""Posts of a host from addresses of no known node, sustained and at once. Above: 4.29, with the
+time to wait."""
+STRANGERS_POSTS_PER_S: Final = 5000.0
+STRANGERS_POSTS_BURST: Final = 10_000.0
+"""The same of all such hosts together. Above: not answered, and counted."""
+ADDRESSES_MAX: Final = 32_768
+"""Addresses that are remembered in the form in which the socket tells them. Beyond, all are read
+anew."""
+
+log = logging.getLogger(__name__)
+
+_CHANGED: Final = int(Code.CHANGED)
+
+
+class Reply(NamedTuple):
+    """What is answered to a post."""
+
+    code: int
+    words: str = ""
+    max_age_s: int | None = None
+
+
+ACCEPTED: Final = Reply(_CHANGED)
+SILENCE: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
+"""For the lane: no answer. It is as little as can be sent when strangers come in crowds."""
+
+
+def too_many(wait_s: float) -> Reply:
+    """RFC 8516: 4.29 says with Max-Age when to come back."""
+    return Reply(Code.TOO_MANY_REQUESTS, max_age_s=int(wait_s) + 1)
+
+
+class Notifications:
+    """The posts of nodes. `refused` counts those that were answered with an error, ever."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        peers: Peers[Peer],
+        context: aiocoap.Context,
+        *,
+        spoke: Callable[[str], None],
+        alive: Callable[[str, bool], None],
+        check_claim: Callable[[str, Peer], None],
+    ) -> None:
+        """`spoke` is told the uid of each reading, `alive` that of each other sign of life, and
+        whether the node may have booted.
+
+        `check_claim` is to ask the address that a uid is known at, when another one claims it.
+        """
+        self.refused = 0
+        self.strangers = Crowd(
+            Rate(HOST_POSTS_PER_S, HOST_POSTS_BURST),
+            Rate(STRANGERS_POSTS_PER_S, STRANGERS_POSTS_BURST),
+        )
+        self._gateway = gateway
+        self._peers = peers
+        self._context = context
+        self._loop = context.loop
+        self._spoke = spoke
+        self._told_alive = alive
+        self._check_claim = check_claim
+        self._refusals = LimitedLog(log)
+        self._addresses: dict[Any, Address] = {}
+        self._confirmable = Repetitions(CON_WINDOW_S)
+        self._non_confirmable = Repetitions(NON_WINDOW_S)
+        self._resets = Repetitions(RESET_WINDOW_S)
+
+    def receive(
+        self,
+        datagram: bytes,
+        sockaddr: Any,
+        pktinfo: bytes | None,
+    ) -> bytes | None:
+        """The answer to a datagram (b"": none), or None: it is no post for the lane.
+
+        `sockaddr` and `pktinfo` are where it came from and to, as the socket says.
+        """
+        post = read_post(datagram)
+        if post is None:
+            return None
+        address = self._addresses.get(sockaddr) or self._address(sockaddr)
+        reply: Reply | None
+        if post.route.path is SERVER:
+            reply = self._value_once(post, address)
+        else:
+            peer = peer_at(self._context, sockaddr, pktinfo)
+            reply = self._alive_once(post, address, peer)
+        if reply is None or reply is SILENCE:
+            return b""
+        message_id = 0 if post.confirmable else next_message_id(self._context)
+        return write_answer(
+            post, reply.code, message_id, words=reply.words, max_age_s=reply.max_age_s
+        )
+
+    def posted(self, path: str, peer: Peer, payload: bytes) -> Reply:
+        """The answer to a post that came through aiocoap, which knows its repetitions."""
+        address = peer.address
+        try:
+            if path is SERVER:
+                uid = self._peers.uid_at(address)
+                if uid is None:
+                    return self._hold(address, payload)
+                self._value(uid, payload)
+                return ACCEPTED
+            return self._alive(address, peer, payload)
+        except _PROBLEMS as problem:
+            return self._refusal(problem, address)
+
+    def is_node(self, address: Address) -> bool:
+        """Whether a node that we know is there, at whatever port."""
+        return self._peers.has_node_on(address)
+
+    def refuse(self, text: str, *details: object) -> None:
+        """Count what was refused, and log it, if not too often."""
+        self.refused += 1
+        self._refusals.warning(text, *details, now=self._loop.time())
+
+    def post_refused(self, host: str, problem: object) -> None:
+        self.refuse("a post of %s was refused: %s", host, problem)
+
+    def _refusal(self, problem: PyaiotError, address: Address) -> Reply:
+        """What is wrong with a post is said shortly, and counted."""
+        self.post_refused(address.host, problem)
+        match problem:
+            case TooFast():
+                return too_many(problem.retry_after_s)
+            case Refused():
+                return Reply(Code.FORBIDDEN, str(problem))
+            case _:
+                return Reply(Code.BAD_REQUEST, str(problem))
+
+    # -- readings -------------------------------------------------------------------------------
+
+    def _value_once(self, post: Post, address: Address) -> Reply | None:
+        """None: a repetition that is not answered."""
+        peers = self._peers
+        uid = peers.uid_at(address)
+        if uid is None:
+            return self._hold(address, post.payload, post.datagram)
+        now = self._loop.time()
+        counted = self._confirmable if post.confirmable else self._non_confirmable
+        key = (address, peers.boots(uid), post.datagram)
+        if counted.has(key, now=now):
+            # RFC 7252 section 4.5: each copy of a Confirmable message is acknowledged, those of
+            # another are ignored.
+            return ACCEPTED if post.confirmable else None
+        try:
+            self._value(uid, post.payload)
+        except _PROBLEMS as problem:
+            return self._refusal(problem, address)
+        counted.add(key, now=now)
+        return ACCEPTED
+
+    def _value(self, uid: str, payload: bytes) -> None:
+        value = parse_value(payload)
+        self._gateway.take_turn(uid)
+        self._gateway.reading(uid, value.resource, value.data)
+        self._spoke(uid)
+
+    def _hold(self, address: Address, payload: bytes, datagram: bytes = b"") -> Reply:
+        """A reading of nobody yet. Not accepted, and not thrown away: it counts when the node says
+        who it is."""
+        too_much = self._too_much_of_strangers(address)
+        if too_much is not None:
+            return too_much
+        try:
+            value = parse_value(payload)
+        except ProtocolError as problem:
+            return self._refusal(problem, address)
+        held = Held(value.resource, value.data, self._gateway.unix_time(), datagram)
+        self._peers.hold(address, held, now=self._loop.time())
+        return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
+
+    # -- signs of life --------------------------------------------------------------------------
+
+    def _alive_once(self, post: Post, address: Address, peer: Peer) -> Reply | None:
+        """None: a repetition that is not answered. `alive` may be repeated, `reset` may not."""
+        now = self._loop.time()
+        key = (address, post.datagram)
+        counted = self._confirmable if post.confirmable else self._resets
+        if counted.has(key, now=now):
+            if not post.confirmable:
+                return None
+            # An acknowledgement that was lost, or a board that boots again and counts its
+            # messages as before. Its values stay; what it posts from now on repeats nothing.
+            uid = self._peers.uid_at(address)
+            if uid is not None:
+                self._peers.booted(uid)
+                self._told_alive(uid, True)
+            return ACCEPTED
+        try:
+            reply = self._alive(address, peer, post.payload)
+        except _PROBLEMS as problem:
+            return self._refusal(problem, address)
+        if reply is ACCEPTED and parse_alive(post.payload).rebooted:
+            counted.add(key, now=now)
+        return reply
+
+    def _alive(self, address: Address, peer: Peer, payload: bytes) -> Reply:
+        alive = parse_alive(payload)
+        # Who says no uid can only be the node that we know there.
+        uid = self._peers.uid_at(address) if alive.uid is None else alive.uid
+        if uid is None:
+            return self._too_much_of_strangers(address) or ACCEPTED
+        check_uid(uid)
+        now = self._loop.time()
+        node = self._peers.get(uid)
+        if node is not None and node.address == address:
+            self._gateway.take_turn(uid)
+        else:
+            too_much = self._too_much_of_strangers(address)
+            if too_much is not None:
+                return too_much
+        match self._peers.claim(uid, address, peer, now=now):
+            case Claim.ACCEPTED:
+                self.appeared(uid, address, rebooted=alive.rebooted)
+                return ACCEPTED
+            case Claim.REFUSED:
+                raise Refused("this uid is another's")
+            case Claim.CHECK:
+                self._check_claim(uid, peer)
+        return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=CLAIM_MAX_AGE_S)
+
+    def appeared(self, uid: str, address: Address, *, rebooted: bool) -> None:
+        """A node that has this address says that it is alive. Raises `Refused`."""
+        gateway = self._gateway
+        was_known = uid in gateway.nodes
+        try:
+            gateway.heard(uid, {"protocol": "CoAP", "ip": address.host})
+        except Refused:
+            self._peers.forget(uid)
+            raise
+        if rebooted and was_known:
+            gateway.reset(uid)
+            self._peers.booted(uid)
+        now = self._loop.time()
+        for held in self._peers.release(address, now=now):
+            self.keep(uid, held.resource, held.data, ts=held.ts)
+            self._held_counts(uid, address, held.datagram, now)
+        self._told_alive(uid, rebooted or not was_known)
+
+    def _held_counts(self, uid: str, address: Address, datagram: bytes, now: float) -> None:
+        """What was held has counted now: the same datagram again is a repetition."""
+        post = read_post(datagram)
+        if post is not None:
+            counted = self._confirmable if post.confirmable else self._non_confirmable
+            counted.add((address, self._peers.boots(uid), datagram), now=now)
+
+    def keep(self, uid: str, resource: str, data: str, ts: float | None = None) -> None:
+        """A reading that nobody waits an answer for: what cannot be kept is counted."""
+        try:
+            self._gateway.reading(uid, resource, data, ts=ts)
+        except (ProtocolError, Refused, KeyError) as error:
+            self.refused += 1
+            log.debug("%s: %s was not kept: %s", uid, resource, error)
+
+    # -- strangers ------------------------------------------------------------------------------
+
+    def _too_much_of_strangers(self, address: Address) -> Reply | None:
+        wait_s = self.strangers.take(address.host, now=self._loop.time())
+        if wait_s == 0:
+            return None
+        self.refused += 1
+        return SILENCE if wait_s is None else too_many(wait_s)
+
+    def _address(self, sockaddr: Any) -> Address:
+        host, port, _, scope_id = sockaddr
+        address = Address(plain_host(host), port, scope_id)
+        if len(self._addresses) >= ADDRESSES_MAX:
+            self._addresses.clear()
+        self._addresses[sockaddr] = address
+        return address
+
+
+_PROBLEMS: Final = (ProtocolError, Refused, TooFast)
