@@ -41,8 +41,9 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """Every document: those of the root, and those of docs/."""
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    """Every document: those of the root, of docs/ and of examples/."""
+    folders = (ROOT / "docs", ROOT / "examples")
+    return sorted([*ROOT.glob("*.md"), *(path for f in folders for path in f.rglob("*.md"))])
 
 
 def prose(path: Path) -> str:

@@ -10,10 +10,11 @@ PAGE = (ROOT / "docs" / "conformance.md").read_text("utf-8")
 
 
 def test_every_test_that_conformance_names_exists() -> None:
-    files = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
+    paths = list((ROOT / "tests").rglob("test_*.py"))
+    files = {path.name for path in paths}
     functions = {
         node.name
-        for path in files.values()
+        for path in paths
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }

@@ -251,6 +251,7 @@ class Elsewhere:
 RUN = Serve("Pyaiot: http://", everything_is_ready)
 DEMO = f"Pyaiot shows {DEMO_NODES} simulated nodes"
 MACHINE = Elsewhere("it needs a second machine")
+BOARD = Elsewhere("it needs a board; tests/examples runs what is copied onto it")
 INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 
@@ -307,6 +308,12 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiocoap-client coap://127.0.0.1:5700/temperature": Finish(says(r"^-?\d+\.\d°C")),
     "aiocoap-client -m PUT --payload 0 coap://127.0.0.1:5700/led": Finish(led_is_off),
     "python listen.py": Serve("'joined'", page_is_there, beside=True),
+    "mpremote cp board_esp32.py :board.py": BOARD,
+    "mpremote cp settings.py node.py main.py :": BOARD,
+    "mpremote reset": BOARD,
+    "python node.py ws://localhost:8001/node": Elsewhere(
+        "tests/examples/test_python_websocket.py does"
+    ),
     "ip -6 address show": Elsewhere("iproute2 need not be here; nothing depends on it"),
     "make -C examples/networking/coap/gcoap BOARD=samr21-xpro flash term": Elsewhere(
         "it needs a checkout of RIOT and a board"
@@ -321,7 +328,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
 PAGES = [
     path
     for path in documents()
-    if path == ROOT / "README.md" or path.is_relative_to(ROOT / "docs")
+    if path == ROOT / "README.md" or path.parent != ROOT
     if any(block.language == "sh" for block in Block.of(path))
 ]
 

@@ -22,7 +22,7 @@ NOT_LIMITS: Final = {
     "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
 }
 """Public numbers that are no limits."""
-OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\..*numbers\.")
+OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\.(.*numbers|mqtt\.packets?)\.")
 """Modules whose numbers are those of a small board, or of a standard."""
 
 TEXTS: Final = {

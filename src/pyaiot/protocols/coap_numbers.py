@@ -105,6 +105,9 @@ class ContentFormat(enum.IntEnum):
     LINK_FORMAT = 40
     OCTET_STREAM = 42
     JSON = 50
+    CBOR = 60  # RFC 8949 section 9.2
+    SENML_JSON = 110  # RFC 8428 section 12.3
+    SENML_CBOR = 112  # RFC 8428 section 12.3
 
 
 _CODE_NAMES: Final = {int(code): code.name for code in Code}

@@ -16,17 +16,37 @@ The one who carries out the actions keeps this contract:
 
 import msgspec
 
-NO_TOKEN = 0
-"""The token of a publication that nobody waits for: QoS 0."""
+from pyaiot.protocols.mqtt.events import (
+    NO_TOKEN,
+    MqttConnected,
+    MqttEvent,
+    MqttLost,
+    MqttMessage,
+    MqttPublished,
+    MqttRefused,
+    MqttSubscribed,
+    MqttUnsubscribed,
+)
+from pyaiot.protocols.mqtt.packets import Will
 
-
-class Will(msgspec.Struct, frozen=True, gc=False):
-    """What the broker publishes when the client is lost."""
-
-    topic: str
-    message: bytes = b""
-    qos: int = 0
-    retain: bool = False
+__all__ = [
+    "NO_TOKEN",
+    "MqttAction",
+    "MqttConnect",
+    "MqttConnected",
+    "MqttDisconnect",
+    "MqttEvent",
+    "MqttLost",
+    "MqttMessage",
+    "MqttPublish",
+    "MqttPublished",
+    "MqttRefused",
+    "MqttSubscribe",
+    "MqttSubscribed",
+    "MqttUnsubscribe",
+    "MqttUnsubscribed",
+    "Will",
+]
 
 
 class MqttConnect(msgspec.Struct, frozen=True, gc=False):
@@ -64,55 +84,3 @@ class MqttUnsubscribe(msgspec.Struct, frozen=True, gc=False):
 
 
 MqttAction = MqttConnect | MqttDisconnect | MqttPublish | MqttSubscribe | MqttUnsubscribe
-
-
-class MqttConnected(msgspec.Struct, frozen=True, gc=False):
-    """`session_present`: the broker still has the subscriptions of this client."""
-
-    session_present: bool = False
-
-
-class MqttRefused(msgspec.Struct, frozen=True, gc=False):
-    """There is no connection, and nobody tries again."""
-
-
-class MqttLost(msgspec.Struct, frozen=True, gc=False):
-    """The connection ended, and is being made again."""
-
-
-class MqttPublished(msgspec.Struct, frozen=True, gc=False):
-    """`accepted`: the broker has it, as its QoS says (PUBACK, or PUBCOMP)."""
-
-    token: int
-    accepted: bool = True
-
-
-class MqttSubscribed(msgspec.Struct, frozen=True, gc=False):
-    """`qos` is what the broker granted, None if it refused."""
-
-    token: int
-    qos: int | None
-
-
-class MqttUnsubscribed(msgspec.Struct, frozen=True, gc=False):
-    token: int
-
-
-class MqttMessage(msgspec.Struct, frozen=True, gc=False):
-    """A publication for the client."""
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
-
-
-MqttEvent = (
-    MqttConnected
-    | MqttRefused
-    | MqttLost
-    | MqttPublished
-    | MqttSubscribed
-    | MqttUnsubscribed
-    | MqttMessage
-)

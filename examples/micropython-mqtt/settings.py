@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is different for each network and each board. Change it before you copy it."""
+
+WIFI_NAME = "my-network"
+WIFI_PASSWORD = "my-password"
+
+MQTT_HOST = "192.168.1.10"  # the MQTT broker: an address, or a name that your network knows
+MQTT_PORT = 1883
+MQTT_USER = None
+MQTT_PASSWORD = None
+
+NODE_ID = None  # None: the number of the chip. Else 1 to 64 letters, digits, "-" and "_".
+NODE_NAME = "My MicroPython board"
+REPORT_S = 5  # seconds between two temperatures

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sensor Measurement Lists (RFC 8428), in JSON and CBOR: a pack becomes resolved records. Pure."""
+
+import math
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+from pyaiot.protocols.cbor import decode_cbor
+
+_VERSION: Final = 10  # RFC 8428 section 4.4
+RECORDS_MAX: Final = 1024
+"""Records of one pack. More: the pack is refused."""
+UNIT_LENGTH_MAX: Final = 32
+"""Characters of a unit. Those of the registry have at most 10. Longer: the pack is refused."""
+RELATIVE_BELOW: Final = 2.0**28
+"""RFC 8428 section 4.5.3: a time below is relative to now, else it is Unix time."""
+
+Value: TypeAlias = float | str | bool
+"""A number, text (also of `vd`: base64url), or a truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record with its base values in it (RFC 8428 section 4.6).
+
+    `name` is the whole name, `own_name` what the record says after its base name. `value` is None
+    for a record that has only a sum. `time` is in seconds: below 2**28 relative to the time of
+    receipt (0: now), else Unix time.
+    """
+
+    name: str
+    own_name: str = ""
+    unit: str = ""
+    time: float = 0.0
+    value: Value | None = None
+    sum: float | None = None
+    update_time: float | None = None
+
+    def unix_time(self, now: float) -> float:
+        """When it was measured, by a receiver for whom it is `now` in Unix seconds."""
+        return self.time if self.time >= RELATIVE_BELOW else now + self.time
+
+
+def parse_json(payload: bytes) -> list[Record]:
+    """The records of `application/senml+json` (section 5). Raises `ProtocolError`."""
+    try:
+        return _records(msgspec.json.decode(payload))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ProtocolError("SenML: not JSON") from error
+
+
+def parse_cbor(payload: bytes) -> list[Record]:
+    """The records of `application/senml+cbor` (section 6). Raises `ProtocolError`."""
+    return _records(decode_cbor(payload))
+
+
+def _records(pack: object) -> list[Record]:
+    if not isinstance(pack, list):
+        raise ProtocolError("SenML: a pack is an array")
+    if len(pack) > RECORDS_MAX:
+        raise ProtocolError(f"SenML: more than {RECORDS_MAX} records")
+    return list(_resolved(pack))
+
+
+def _resolved(pack: list[object]) -> Iterator[Record]:
+    base: dict[str, Any] = {}
+    for item in pack:
+        if not isinstance(item, dict):
+            raise ProtocolError("SenML: a record is a map")
+        fields = _fields(item)
+        # Section 4.1: a base value holds from its record on, until another one comes.
+        base.update({label: value for label, value in fields.items() if label in _BASE})
+        # Section 4.4. An older version is read as the current one.
+        if base.get("bver", _VERSION) > _VERSION:
+            raise ProtocolError(f"SenML: version {base['bver']}, at most {_VERSION} is known")
+        record = _record(fields, base)
+        if record is not None:
+            yield record
+
+
+def _fields(item: Mapping[object, object]) -> dict[str, Any]:
+    """The fields that are known, by their JSON label, each of its type."""
+    fields: dict[str, Any] = {}
+    for key, value in item.items():
+        label = _CBOR_LABELS.get(key, "") if isinstance(key, int) else str(key)
+        kind = _KINDS.get(label)
+        if kind is None:
+            # Section 4.4: who does not know a field that ends in `_` must not read the pack.
+            if label.endswith("_"):
+                raise ProtocolError(f"SenML: the field {label[:20]!r} must be understood")
+            continue
+        if label in fields:
+            raise ProtocolError(f"SenML: {label} stands twice in a record")
+        fields[label] = _checked(label, kind, value)
+    return fields
+
+
+def _checked(label: str, kind: type, value: object) -> Any:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    elif label == "vd" and isinstance(value, bytes):
+        # Section 6: bytes in CBOR are what is base64url in JSON, without padding.
+        return urlsafe_b64encode(value).rstrip(b"=").decode()
+    elif kind is not float and isinstance(value, kind):
+        return value
+    raise ProtocolError(f"SenML: {label} is of the wrong kind")
+
+
+def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Record | None:
+    values = [label for label in ("v", "vs", "vb", "vd") if label in fields]
+    if len(values) > 1:  # section 4.2
+        raise ProtocolError("SenML: a record has more than one value")
+    value: Value | None = None
+    if values == ["v"] or (not values and "bv" in base and not _REGULAR.isdisjoint(fields)):
+        value = base.get("bv", 0.0) + fields.get("v", 0.0)
+    elif values:
+        value = fields[values[0]]
+    total = None
+    if "s" in fields or ("bs" in base and not _REGULAR.isdisjoint(fields)):
+        total = base.get("bs", 0.0) + fields.get("s", 0.0)
+    if value is None and total is None:
+        # A record of base values alone, as in section 5.1.7.
+        return None
+    numbers = (number for number in (value, total) if isinstance(number, float))
+    if not all(map(math.isfinite, numbers)):
+        raise ProtocolError("SenML: a number is not finite")
+    own_name = fields.get("n", "")
+    name = base.get("bn", "") + own_name
+    # Section 4.5.1. An empty name is not allowed there; here, the resource that was asked is it.
+    if name and not _NAME.fullmatch(name):
+        raise ProtocolError("SenML: a name has other characters than A-Z a-z 0-9 - : . / _")
+    unit = fields.get("u", base.get("bu", ""))
+    if len(unit) > UNIT_LENGTH_MAX or not unit.isprintable():
+        raise ProtocolError("SenML: no such unit")
+    return Record(
+        name,
+        own_name,
+        unit,
+        fields.get("t", 0.0) + base.get("bt", 0.0),
+        value,
+        total,
+        fields.get("ut"),
+    )
+
+
+_BASE: Final = frozenset({"bver", "bn", "bt", "bu", "bv", "bs"})
+_REGULAR: Final = frozenset({"n", "u", "v", "t", "ut"})
+# Sections 4.1 and 4.2.
+_KINDS: Final[dict[str, type]] = {
+    **dict.fromkeys(("bver", "bt", "bv", "bs", "v", "s", "t", "ut"), float),
+    **dict.fromkeys(("bn", "bu", "n", "u", "vs", "vd"), str),
+    "vb": bool,
+}
+# Section 6, table 4.
+_CBOR_LABELS: Final = {
+    -1: "bver",
+    -2: "bn",
+    -3: "bt",
+    -4: "bu",
+    -5: "bv",
+    -6: "bs",
+    0: "n",
+    1: "u",
+    2: "v",
+    3: "vs",
+    4: "vb",
+    5: "s",
+    6: "t",
+    7: "ut",
+    8: "vd",
+}
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*+")
