@@ -18,18 +18,36 @@ def broker(home: Home) -> Server:
 
 def everything(home: Home) -> tuple[Server, int]:
     """What `aiot run` starts, and the port of CoAP."""
-    port, coap_port = free_port(), free_port(socket.SOCK_DGRAM)
-    arguments = ["-m", "pyaiot", "run", "--web-port", str(port), "--coap-port", str(coap_port)]
-    arguments += ["--ws-port", "0", "--mqtt-port", "0"]
-    return Server(arguments, home=home, port=port), coap_port
+    coap_port = free_port(socket.SOCK_DGRAM)
+    return _everything(home, coap_port=coap_port), coap_port
 
 
 def everything_for_websockets(home: Home) -> tuple[Server, int]:
     """The same, and the port of the WebSocket gateway."""
-    port, ws_port = free_port(), free_port()
-    arguments = ["-m", "pyaiot", "run", "--web-port", str(port), "--coap-port", "0"]
-    arguments += ["--ws-port", str(ws_port)]
-    return Server(arguments, home=home, port=port), ws_port
+    ws_port = free_port()
+    return _everything(home, ws_port=ws_port), ws_port
+
+
+def everything_for_mqtt(home: Home) -> tuple[Server, int]:
+    """The same, and the port of the embedded MQTT broker."""
+    mqtt_port = free_port()
+    return _everything(home, mqtt_port=mqtt_port), mqtt_port
+
+
+def _everything(home: Home, **ports: int) -> Server:
+    """`aiot run` with these ports (`coap_port`); the others are any that are free."""
+    port = free_port()
+    arguments = ["-m", "pyaiot", "run", "--web-port", str(port)]
+    for name in ("coap_port", "ws_port", "mqtt_port"):
+        arguments += ["--" + name.replace("_", "-"), str(ports.get(name, 0))]
+    return Server(arguments, home=home, port=port)
+
+
+def mqtt_gateway(home: Home, mqtt_port: int, broker_port: int) -> Server:
+    """An MQTT gateway in a process of its own. It opens no port."""
+    arguments = ["-m", "pyaiot", "mqtt-gateway", "--mqtt-port", str(mqtt_port)]
+    arguments += ["--broker-port", str(broker_port), "--key-file", str(home.key_file)]
+    return Server(arguments, home=home, port=0)
 
 
 def plain_broker(home: Home) -> Server:

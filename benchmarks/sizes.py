@@ -27,6 +27,9 @@ class Size:
     stalled_s: float
     websocket_nodes: int
     websocket_s: float
+    mqtt_nodes: int
+    mqtt_s: float
+    mqtt_idle_nodes: int
     starts: int
     idle_s: float
 
@@ -48,6 +51,9 @@ FULL: Final = Size(
     stalled_s=12.0,
     websocket_nodes=2000,
     websocket_s=4.0,
+    mqtt_nodes=2000,
+    mqtt_s=4.0,
+    mqtt_idle_nodes=10_000,
     starts=5,
     idle_s=20.0,
 )
@@ -68,6 +74,9 @@ QUICK: Final = Size(
     stalled_s=4.0,
     websocket_nodes=1000,
     websocket_s=2.0,
+    mqtt_nodes=2000,
+    mqtt_s=2.0,
+    mqtt_idle_nodes=5000,
     starts=2,
     idle_s=10.0,
 )
@@ -88,6 +97,9 @@ TINY: Final = Size(
     stalled_s=0.3,
     websocket_nodes=5,
     websocket_s=0.2,
+    mqtt_nodes=5,
+    mqtt_s=0.2,
+    mqtt_idle_nodes=20,
     starts=1,
     idle_s=0.2,
 )

@@ -179,6 +179,15 @@ class MqttSection(_Section, frozen=True, kw_only=True):
             " attempt to connect; only its owner may read it."
         ),
     ] = ""
+    client_id: Annotated[
+        str,
+        Meta(
+            max_length=23,
+            description="Client id at the MQTT broker that is named, of this gateway alone: what"
+            " nodes publish with QoS 1 while it is away is kept for it there; empty: any, and"
+            " nothing is kept.",
+        ),
+    ] = ""
     tls: Annotated[bool, Meta(description="Speak TLS to the MQTT broker that is named.")] = False
     ca_file: Annotated[
         str, Meta(description="Authorities of the MQTT broker (PEM); empty: those of the system.")

@@ -35,6 +35,9 @@ SEND_LIMIT_S: Final = 30.0
 """A peer that takes nothing for so long has lost the link."""
 HEARTBEAT_S: Final = 30.0
 """A WebSocket that does not answer a ping within half of this is lost."""
+GATHER_S: Final = 0.002
+"""Seconds between two frames of a busy WebSocket: what comes meanwhile shares one. Who was quiet
+for so long does not wait."""
 _FRAME_MESSAGES_MAX: Final = 1000
 
 In_co = TypeVar("In_co", bound=Message, covariant=True)
@@ -189,9 +192,14 @@ class WebSocketLink(Generic[B, C]):
                     await self._socket.close()
 
     async def _send_what_waits(self) -> None:
+        loop = asyncio.get_running_loop()
+        sent_at = -GATHER_S
         while True:
             await self._wake.wait()
+            if (early_s := sent_at + GATHER_S - loop.time()) > 0 and self._closing is None:
+                await asyncio.sleep(early_s)
             self._wake.clear()
+            sent_at = loop.time()
             while messages := self._outbox.take(_FRAME_MESSAGES_MAX):
                 for frame in self._codec.encode(messages):
                     # aiohttp waits here while the peer takes nothing.

@@ -58,7 +58,11 @@ class MqttBroker:
     @property
     def for_devices(self) -> "MqttServer":
         """How those reach it that speak for one device."""
-        return replace(self.server, user="", password=None) if self.embedded else self.server
+        return (
+            replace(self.server, user="", password=None, client_id="")
+            if self.embedded
+            else self.server
+        )
 
 
 class OpenMqttGateway(Protocol):
@@ -191,7 +195,7 @@ async def mqtt_broker(config: Config, *, folder: Path | None = None) -> AsyncIte
         yield MqttBroker(broker.server, embedded=True)
 
 
-_OF_A_NAMED_BROKER: Final = ("user", "tls", "ca_file", "certificate_file")
+_OF_A_NAMED_BROKER: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")
 
 
 def named_mqtt_broker(section: MqttSection) -> MqttBroker:
@@ -219,7 +223,9 @@ def named_mqtt_broker(section: MqttSection) -> MqttBroker:
             certificate_file=section.certificate_file,
             key_file=section.certificate_key_file,
         )
-    server = MqttServer(section.host or "localhost", section.port, section.user, password, tls)
+    server = MqttServer(
+        section.host or "localhost", section.port, section.user, password, tls, section.client_id
+    )
     return MqttBroker(server, embedded=False)
 
 

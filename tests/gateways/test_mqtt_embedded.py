@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,14 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-async def until_gone(pid: int) -> None:
+async def until(good: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while is_alive(pid):  # noqa: ASYNC110 - another process
+        while not good():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.005)
+
+
+async def until_gone(pid: int) -> None:
+    await until(lambda: not is_alive(pid))
 
 
 async def test_it_is_ready_within_a_second_and_carries_a_node(tmp_path: Path) -> None:
@@ -78,6 +83,22 @@ async def test_it_is_started_again_when_it_dies(
         await here.until(lambda: here.value("a", "led") == "after", RECOVERY_LIMIT_S)
         assert broker.pid not in {0, first}
     assert "nats-server ended" in caplog.text
+
+
+@pytest.mark.parametrize("sync_always", [False, True])
+async def test_what_it_acknowledged_survives_when_it_is_killed(
+    tmp_path: Path, sync_always: bool
+) -> None:
+    config = EmbeddedConfig(tmp_path, port=0, sync_always=sync_always)
+    async with EmbeddedBroker.running(config) as broker:
+        async with world(broker.server):
+            pass  # the gateway is known there now, and away
+        async with device(broker.port, "a") as board:
+            said = board.client.publish("node/a/count", '{"value":7}', qos=1)
+            await until(said.is_published)
+            os.kill(broker.pid, signal.SIGKILL)
+        async with world(broker.server) as here:
+            await here.until(lambda: here.value("a", "count") == 7)
 
 
 async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import paho.mqtt.client as paho
 import pytest
 from cryptography import x509
@@ -25,6 +26,7 @@ from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot import mqtt_client
+from pyaiot.config import MqttSection
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.mqtt.gateway import MqttGateway
@@ -32,6 +34,7 @@ from pyaiot.gateways.nodes import Nodes
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, NodeAppeared, NodeLeft, Reading, Receipt
 from pyaiot.mqtt_client import MqttServer
+from pyaiot.opening import named_mqtt_broker
 from tests.gateways.mqtt_servers import Server, server
 
 pytestmark = pytest.mark.sockets
@@ -89,7 +92,8 @@ async def world(at: MqttServer, *, connected: bool = True, **limits: Any) -> Asy
         silence_limit_s=limits.get("silence_limit_s", 120.0), nodes_max=limits.get("nodes_max", 100)
     )
     loop = asyncio.get_running_loop()
-    gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=time.time)
+    unix_time = limits.get("unix_time", time.time)
+    gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=unix_time)
     gateway_end, broker_end = MemoryLink.pair()
     heard: list[FromGateway] = []
 
@@ -318,6 +322,56 @@ async def test_a_broker_that_closes_instead_of_answering_is_asked_with_both_vers
         assert not here.mqtt.connected
 
 
+@contextlib.asynccontextmanager
+async def old_broker() -> AsyncIterator[tuple[int, list[int]]]:
+    """A broker of MQTT 3.1.1 as RSMB is one: its port, and the level of each CONNECT.
+
+    It refuses other versions as section 3.1.2.2 says, with a CONNACK of its own version, and gives
+    back to its only client what that publishes.
+    """
+    levels: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                kind, size = await reader.readexactly(2)
+                while size >= 128:  # of two bytes at most here
+                    size = size - 128 + 128 * (await reader.readexactly(1))[0]
+                body = await reader.readexactly(size)
+                match kind >> 4:
+                    case 1:
+                        levels.append(body[6])
+                        good = body[6] == 4
+                        writer.write(b"\x20\x02\x00" + (b"\x00" if good else b"\x01"))
+                        if not good:
+                            break
+                    case 8:
+                        filters = body.count(b"/")
+                        writer.write(bytes([0x90, 2 + 3, *body[:2], *(3 * [0])]))
+                        assert filters >= 3
+                    case 3:
+                        writer.write(bytes([kind, size]) + body)
+                    case 12:
+                        writer.write(b"\xd0\x00")
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1], levels
+    finally:
+        listener.close()
+        await asyncio.sleep(0)
+
+
+async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_is_spoken_to_in_3_1_1() -> None:
+    async with (
+        old_broker() as (port, levels),
+        world(MqttServer("127.0.0.1", port)) as here,
+    ):
+        assert levels == [5, 4]
+        assert await here.mqtt.answers()
+
+
 async def test_a_broker_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt_client, "CONNECT_LIMIT_S", 0.1)
     monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
@@ -347,6 +401,59 @@ async def test_more_nodes_than_the_limit_are_refused(mqtt_server: Server) -> Non
         assert set(here.mqtt._awaited) == {"a"}
 
 
+async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_it_is_back(
+    mqtt_server: Server,
+) -> None:
+    server = replace(at(mqtt_server), client_id="gateway1")
+    async with world(server) as before, device(mqtt_server.port, "a"):
+        await before.until(lambda: before.value("a", "led"))
+    async with device(mqtt_server.port, "b") as board:
+        for number in range(50):
+            said = board.client.publish("node/b/count", json.dumps({"value": number}), qos=1)
+        await before.until(said.is_published)
+    # The node is gone: nobody can be asked.
+    async with world(server) as here:
+        await here.until(lambda: here.value("b", "count") == 49)
+        counts = [
+            said.data for said in here.heard if isinstance(said, Reading) and said.data in range(50)
+        ]
+        assert counts == list(range(50))
+
+
+async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
+    def received(topic: str, _payload: bytes) -> None:
+        raise ZeroDivisionError(topic)
+
+    loop = asyncio.get_running_loop()
+    connected = asyncio.Event()
+    client = mqtt_client.MqttClient(
+        at(mqtt_server),
+        name="mqtt",
+        subscriptions=("node/+/+",),
+        received=received,
+        connected=connected.set,
+    )
+    running = loop.create_task(client.run())
+    await connected.wait()
+    client.publish("node/a/led", b"1")
+    with pytest.raises(ZeroDivisionError, match="node/a/led"):
+        await running
+
+
+async def test_a_value_that_is_refused_is_a_sign_of_life(mqtt_server: Server) -> None:
+    async with (
+        world(at(mqtt_server), silence_limit_s=1.0) as here,
+        device(mqtt_server.port, "a") as board,
+    ):
+        await here.until(lambda: here.value("a", "led"))
+        # No word else: each of these is the gateway's own name, or no value at all.
+        for _ in range(8):
+            board.say("a/protocol", {"value": "forged"})
+            board.say("a/led", {"valu": 1})
+            await asyncio.sleep(0.2)
+        assert not any(isinstance(said, NodeLeft) for said in here.heard)
+
+
 async def test_two_gateways_share_no_client_id(mqtt_server: Server) -> None:
     async with (
         world(at(mqtt_server)) as one,
@@ -371,16 +478,46 @@ def users(tmp_path: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Authority:
+    """An authority that this test made, and whom it knows: certificates and keys as PEM files."""
+
+    folder: Path
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def certificate(self, name: str) -> Path:
+        return self.folder / f"{name}.pem"
+
+    def key(self, name: str) -> Path:
+        return self.folder / f"{name}.key"
+
+
 @pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate of this machine's loopback that signed itself, and its key."""
+def authority(tmp_path: Path) -> Authority:
+    """It knows `server`, which is this machine's loopback, and `client`."""
+    made = Authority(tmp_path)
+    root = _certify(made, "ca", None)
+    _certify(made, "server", root)
+    _certify(made, "client", root)
+    return made
+
+
+Issuer = tuple[x509.Name, ec.EllipticCurvePrivateKey]
+
+
+def _certify(made: Authority, name: str, issuer: Issuer | None) -> Issuer:
+    """Write the certificate and key of `name`; without an issuer it signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer_name, issuer_key = issuer or (subject, key)
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(issuer_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
@@ -388,19 +525,18 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
         )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .sign(issuer_key, hashes.SHA256())
     )
-    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
+    made.certificate(name).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    made.key(name).write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
     )
-    return paths
+    return subject, key
 
 
 async def test_user_and_password_are_asked_at_each_attempt(
@@ -425,14 +561,36 @@ async def test_user_and_password_are_asked_at_each_attempt(
             assert list(answers) == []
 
 
+def is_logged(caplog: pytest.LogCaptureFixture, pattern: str) -> Callable[[], object]:
+    return lambda: re.search(pattern, caplog.text)
+
+
 async def test_tls_is_spoken_with_a_client_certificate(
-    certificate: tuple[Path, Path], tmp_path: Path
+    authority: Authority,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path, key = certificate
-    more = [f"cafile {path}", f"certfile {path}", f"keyfile {key}", "user root"]
-    with server("mosquitto", tmp_path, *more, "require_certificate true") as locked:
+    monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
+    more = [
+        *(f"cafile {authority.ca}", f"certfile {authority.certificate('server')}"),
+        *(f"keyfile {authority.key('server')}", "require_certificate true", "user root"),
+    ]
+    with server("mosquitto", tmp_path, *more) as locked:
         locked.start()
-        context = ssl.create_default_context(cafile=str(path))
-        context.load_cert_chain(path, key)
-        async with world(replace(at(locked), tls=context)) as here:
+        section = MqttSection(host="127.0.0.1", port=locked.port, tls=True)
+        shown = msgspec.structs.replace(
+            section,
+            ca_file=str(authority.ca),
+            certificate_file=str(authority.certificate("client")),
+            certificate_key_file=str(authority.key("client")),
+        )
+        async with world(named_mqtt_broker(shown).server) as here:
             assert await here.mqtt.answers()
+        # Without a certificate of ours, theirs says no; without their authority, we do.
+        nobody = msgspec.structs.replace(section, ca_file=str(authority.ca))
+        for wrong, said in ((nobody, "TLS|closes"), (section, "CERTIFICATE_VERIFY_FAILED")):
+            caplog.clear()
+            async with world(named_mqtt_broker(wrong).server, connected=False) as here:
+                await here.until(is_logged(caplog, f"no MQTT broker: .*({said})"))
+                assert not here.mqtt.connected

@@ -80,6 +80,8 @@ class EmbeddedBroker:
             self.port,
             user="gateway",
             password=lambda: self._password,
+            # It has one gateway, so the name is taken by nobody else.
+            client_id="pyaiot",
             version=_MQTT_3_1_1,
         )
 

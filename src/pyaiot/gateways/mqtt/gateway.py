@@ -110,6 +110,9 @@ class MqttGateway:
             if uid is not None:
                 self._heard(uid)
             raise
+        if isinstance(said, NodeValue) and said.uid in self._awaited:
+            self._value(said.uid, said.resource, said.value)
+            return
         is_new = self._heard(said.uid)
         match said:
             case NodeCheck(uid=uid):
@@ -133,13 +136,18 @@ class MqttGateway:
         return True
 
     def _value(self, uid: str, resource: str, value: object) -> None:
+        """Of a node that is known. A sign of life, also if it is refused."""
         awaited = self._awaited[uid]
-        if awaited and resource in awaited:
-            # We asked for it: it does not count as what the node sends on its own.
-            self._awaited[uid] = awaited - {resource}
-        else:
-            self.gateway.take_turn(uid)
-        self.gateway.reading(uid, resource, value)
+        try:
+            if awaited and resource in awaited:
+                # We asked for it: it does not count as what the node sends on its own.
+                self._awaited[uid] = awaited - {resource}
+            else:
+                self.gateway.take_turn(uid)
+            self.gateway.reading(uid, resource, value)
+        except (ProtocolError, Refused):
+            self._heard(uid)
+            raise
 
     # -- commands -------------------------------------------------------------------------------
 

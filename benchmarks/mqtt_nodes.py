@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Worker: many MQTT nodes in one process, whose publications were encoded beforehand.
+
+Nothing of `pyaiot` or of an MQTT library is used here: what loads must cost little.
+"""
+
+import itertools
+import json
+import socket
+import sys
+import time
+from typing import Any, Final
+
+from benchmarks.processes import HOST, BenchmarkError, answer
+
+ROUNDS: Final = 20
+"""Different values of each node, after which they come again."""
+TOGETHER: Final = 4
+"""Publications of one node in one write: one segment of TCP, as when a network is busy."""
+CONNECTS_TOGETHER: Final = 100
+"""Connections that are opened before the answer to the first is read."""
+LIMIT_S: Final = 20.0
+
+_CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x82
+_CONNACK: Final = b"\x20\x02\x00\x00"
+_SUBACK: Final = b"\x90\x03\x00\x01\x00"
+
+
+def text(value: str) -> bytes:
+    return len(value).to_bytes(2, "big") + value.encode()
+
+
+def packet(kind: int, *parts: bytes) -> bytes:
+    """MQTT 3.1.1 section 2.2, for packets of less than 2 MB."""
+    body = b"".join(parts)
+    size, length = b"", len(body)
+    while True:
+        length, low = divmod(length, 128)
+        size += bytes([low | 0x80 if length else low])
+        if not length:
+            return bytes([kind]) + size + body
+
+
+def publication(topic: str, payload: str) -> bytes:
+    """With QoS 0."""
+    return packet(_PUBLISH, text(topic), payload.encode())
+
+
+def connect(uid: str) -> bytes:
+    """MQTT 3.1.1 section 3.1: a clean session without keep-alive."""
+    return packet(_CONNECT, text("MQTT"), b"\x04\x02\x00\x00", text(uid))
+
+
+def greets(connection: socket.socket) -> bool:
+    """Whether the MQTT broker there lets a node in."""
+    connection.sendall(connect("early"))
+    return connection.recv(16).startswith(_CONNACK)
+
+
+class Nodes:
+    """All of them, each with a connection of its own and one resource, as PROTOCOLS 4 has it."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        uids = [f"mqtt-{number:05}" for number in range(spec["nodes"])]
+        self._sockets: list[socket.socket] = []
+        for first in range(0, len(uids), CONNECTS_TOGETHER):
+            self._connect(spec["port"], uids[first : first + CONNECTS_TOGETHER])
+        self._writes = [
+            [
+                b"".join(
+                    publication(
+                        f"node/{uid}/temperature",
+                        f'{{"value":"{20 + (turn + more) % ROUNDS}.5°C"}}',
+                    )
+                    for more in range(TOGETHER)
+                )
+                for uid in uids
+            ]
+            for turn in range(ROUNDS)
+        ]
+
+    def _connect(self, port: int, uids: list[str]) -> None:
+        opened = []
+        for uid in uids:
+            connection = socket.create_connection((HOST, port), timeout=LIMIT_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            hears = text(f"gateway/{uid}/#") + b"\x00"
+            connection.sendall(connect(uid) + packet(_SUBSCRIBE, b"\x00\x01", hears))
+            opened.append((connection, uid))
+        for connection, uid in opened:
+            answered = b""
+            while len(answered) < len(_CONNACK + _SUBACK):
+                piece = connection.recv(4096)
+                if not piece:
+                    raise BenchmarkError("the MQTT broker closed a connection")
+                answered += piece
+            if answered != _CONNACK + _SUBACK:
+                raise BenchmarkError(f"the MQTT broker answered {answered!r}")
+            connection.sendall(
+                publication("node/check", f'{{"id":"{uid}"}}')
+                + publication(f"node/{uid}/resources", '["temperature"]')
+                + publication(f"node/{uid}/temperature", '{"value":"20.5°C"}')
+            )
+            self._sockets.append(connection)
+
+    def send(self, seconds: float, rate: float) -> dict[str, Any]:
+        """Send round all nodes, `rate` publications a second over all of them."""
+        sent = 0
+        began = time.monotonic()
+        end = began + seconds
+        for turn in itertools.cycle(self._writes):
+            for connection, write in zip(self._sockets, turn, strict=True):
+                now = time.monotonic()
+                if now >= end:
+                    return {"sent": sent, "seconds": now - began}
+                if (ahead := began + sent / rate - now) > 0:
+                    time.sleep(ahead)
+                connection.sendall(write)
+                sent += TOGETHER
+        raise AssertionError("a cycle has no end")
+
+
+def main() -> None:
+    try:
+        nodes = Nodes(json.loads(sys.argv[1]))
+    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+        answer(error=f"{type(error).__name__}: {error}")
+        return
+    answer(connected=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        answer(**nodes.send(question["seconds"], question["rate"]))
+
+
+if __name__ == "__main__":
+    main()

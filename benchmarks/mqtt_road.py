@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Publications of MQTT nodes to a web client and over a link; what idle nodes cost."""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.mqtt_nodes import greets
+from benchmarks.processes import (
+    HOST,
+    READY_LIMIT_S,
+    BenchmarkError,
+    Home,
+    Server,
+    Worker,
+    cpu_s,
+    free_port,
+    resident_bytes,
+)
+from benchmarks.services import everything_for_mqtt, mqtt_gateway
+from benchmarks.sizes import Size
+from benchmarks.table import Figure, Results, number
+
+RATE: Final = 30_000
+LINK_RATE: Final = 20_000
+"""Offered, publications a second over all nodes."""
+NODE_RATE: Final = 15
+"""Of one node at most: its own limit is 20/s."""
+DRAIN_LIMIT_S: Final = 10.0
+ALL_KNOWN_LIMIT_S: Final = 30.0
+SETTLE_S: Final = 1.0
+
+
+def measure(results: Results, home: Home, size: Size) -> None:
+    measure_start(results, home, size)
+    measure_road(results, home, size)
+    measure_link(results, home, size)
+    measure_idle(results, home, size)
+
+
+def measure_start(results: Results, home: Home, size: Size) -> None:
+    took_s = []
+    for _ in range(size.starts):
+        server, mqtt_port = everything_for_mqtt(home)
+        try:
+            took_s.append(_wait_for_mqtt(mqtt_port) - server.started_at)
+        finally:
+            server.end()
+    results.figures.append(
+        Figure(
+            "mqtt",
+            "aiot run, from its start until its MQTT broker lets a node in",
+            median(took_s),
+            "s",
+            at_most=1,
+            note=f"max of {len(took_s)}: {number(max(took_s))} s",
+        )
+    )
+
+
+def measure_road(results: Results, home: Home, size: Size) -> None:
+    rate = min(RATE, NODE_RATE * size.mqtt_nodes)
+    server, mqtt_port = everything_for_mqtt(home)
+    spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
+    with (
+        server,
+        Worker("clients", **spec) as clients,
+        Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes) as nodes,
+    ):
+        broker_pid = _child(server.pid)
+        before = _all_known(clients, "marks", size.mqtt_nodes)
+        broker_before, own_before = cpu_s(broker_pid), nodes.cpu_s()
+        sent = nodes.ask("send", seconds=size.mqtt_s, rate=rate)
+        after = clients.ask("read")
+        delivered = after["marks"] - before["marks"]
+        seconds = after["at"] - before["at"]
+        server_s = after["server_cpu_s"] - before["server_cpu_s"]
+        broker_s, own_s = cpu_s(broker_pid) - broker_before, nodes.cpu_s() - own_before
+        missing = _missing(clients, "marks", before["marks"], sent["sent"])
+    note = (
+        f"{size.mqtt_nodes} nodes, {missing} not delivered; core: server {server_s / seconds:.0%},"
+        f" nats-server {broker_s / seconds:.0%}, nodes {own_s / seconds:.0%}"
+    )
+    cpu_us = server_s / max(1, delivered) * 1e6
+    results.figures += [
+        Figure(
+            "mqtt",
+            f"MQTT publish → web client, {rate:,}/s offered",
+            delivered / seconds,
+            "readings/s",
+            cpu_us=cpu_us,
+            per="reading",
+            at_least=20_000,
+            note=note,
+        ),
+        Figure(
+            "mqtt",
+            "MQTT publish → web client, CPU of gateway and broker",
+            cpu_us,
+            "µs",
+            at_most=40,
+            note=f"nats-server beside it {broker_s / max(1, delivered) * 1e6:.0f} µs",
+        ),
+    ]
+
+
+def measure_link(results: Results, home: Home, size: Size) -> None:
+    rate = min(LINK_RATE, NODE_RATE * size.mqtt_nodes)
+    with (
+        _nats_server(home) as mqtt_port,
+        Worker("link_listener") as listener,
+        _subscribed(mqtt_gateway(home, mqtt_port, listener.ready["port"])) as server,
+        Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes) as nodes,
+    ):
+        before = _all_known(listener, "readings", size.mqtt_nodes)
+        cpu_before = server.cpu_s()
+        sent = nodes.ask("send", seconds=size.mqtt_s, rate=rate)
+        after = listener.ask("read")
+        readings = after["readings"] - before["readings"]
+        cpu_us = (server.cpu_s() - cpu_before) / max(1, readings) * 1e6
+        missing = _missing(listener, "readings", before["readings"], sent["sent"])
+    results.figures.append(
+        Figure(
+            "mqtt",
+            f"MQTT gateway alone → link to the broker, {rate:,}/s offered",
+            readings / max(1, after["frames"] - before["frames"]),
+            "readings in a frame",
+            cpu_us=cpu_us,
+            per="reading",
+            note=f"{readings / (after['at'] - before['at']):,.0f} readings/s, {missing} missing",
+        )
+    )
+
+
+def measure_idle(results: Results, home: Home, size: Size) -> None:
+    server, mqtt_port = everything_for_mqtt(home)
+    spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
+    with server, Worker("clients", **spec) as clients:
+        broker_pid = _child(server.pid)
+        empty, broker_empty = server.resident_bytes(), resident_bytes(broker_pid)
+        with Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_idle_nodes):
+            _all_known(clients, "marks", size.mqtt_idle_nodes)
+            time.sleep(SETTLE_S)
+            held, broker_held = server.resident_bytes(), resident_bytes(broker_pid)
+    results.figures.append(
+        Figure(
+            "mqtt",
+            f"{size.mqtt_idle_nodes:,} idle MQTT nodes, memory of gateway and broker",
+            held / 1e6,
+            "MB",
+            at_most=150,
+            note=f"{empty / 1e6:.0f} MB without nodes; nats-server beside it"
+            f" {broker_held / 1e6:.0f} MB ({broker_empty / 1e6:.0f} MB without)",
+        )
+    )
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _subscribed(gateway: Server) -> Iterator[Server]:
+    """A gateway that hears nodes. It has no port to ask."""
+    try:
+        limit = time.monotonic() + READY_LIMIT_S
+        while "connected to the MQTT broker" not in gateway.log():
+            if time.monotonic() > limit:
+                raise BenchmarkError(f"the gateway is not connected: {gateway.log()}")
+            time.sleep(0.01)
+        yield gateway
+    finally:
+        gateway.end()
+
+
+@contextlib.contextmanager
+def _nats_server(home: Home) -> Iterator[int]:
+    """One without passwords, and the port of its MQTT."""
+    beside = Path(sys.executable).with_name("nats-server")
+    program = str(beside) if beside.exists() else shutil.which("nats-server")
+    if program is None:
+        raise BenchmarkError("there is no nats-server here")
+    port = free_port()
+    settings = home.path / "nats.conf"
+    settings.write_text(
+        f'server_name: "benchmark"\nlisten: "{HOST}:-1"\n'
+        f"jetstream {{ store_dir: {json.dumps(str(home.path / 'nats'))} }}\n"
+        f'mqtt {{ listen: "{HOST}:{port}" }}\n',
+        encoding="utf-8",
+    )
+    with (home.path / "nats.log").open("wb") as log:
+        process = subprocess.Popen([program, "-c", settings], stdout=log, stderr=log)
+    try:
+        _wait_for_mqtt(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for_mqtt(port: int) -> float:
+    """The time at which an MQTT broker there let a node in."""
+    limit = time.monotonic() + READY_LIMIT_S
+    while time.monotonic() < limit:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1.0) as node:
+            if greets(node):
+                return time.monotonic()
+        time.sleep(0.002)
+    raise BenchmarkError(f"no MQTT broker on port {port}")
+
+
+def _child(pid: int) -> int:
+    """The only child of a process."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return int(child)
+
+
+def _all_known(counter: Worker, what: str, nodes: int) -> dict[str, Any]:
+    """Wait until each node has been counted once."""
+    limit = time.monotonic() + ALL_KNOWN_LIMIT_S
+    while True:
+        counted = counter.ask("read")
+        if counted[what] >= nodes:
+            return counted
+        if time.monotonic() > limit:
+            raise BenchmarkError(f"only {counted[what]} of {nodes} nodes were seen")
+        time.sleep(0.05)
+
+
+def _missing(counter: Worker, what: str, before: int, sent: int) -> int:
+    """How many of those that were sent never come."""
+    limit = time.monotonic() + DRAIN_LIMIT_S
+    while True:
+        missing: int = sent - (counter.ask("read")[what] - before)
+        if missing <= 0 or time.monotonic() > limit:
+            return missing
+        time.sleep(0.05)
