@@ -311,6 +311,12 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "mpremote cp board_esp32.py :board.py": BOARD,
     "mpremote cp settings.py node.py main.py :": BOARD,
     "mpremote reset": BOARD,
+    "pio run -e esp32dev -t upload": BOARD,
+    "pio device monitor": BOARD,
+    "make RIOTBASE=~/RIOT BOARD=samr21-xpro GATEWAY=fe80::1 flash term": BOARD,
+    "make RIOTBASE=~/RIOT BOARD=native64 GATEWAY=fe80::1 all term": Elsewhere(
+        "it needs a checkout of RIOT"
+    ),
     "python node.py ws://localhost:8001/node": Elsewhere(
         "tests/examples/test_python_websocket.py does"
     ),

@@ -14,6 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 SPDX = "# SPDX-License-Identifier: BSD-3-Clause"
+SOURCES = (".py", ".pyi", ".js", ".cjs", ".css", ".html", ".sh", ".c", ".cpp", ".h", ".ini")
 LINES_MAX = 450
 LOCKS = {"run": 10, "dev": 10, "node": 1}
 """The lock files, and how many packages they have at least."""
@@ -63,7 +64,7 @@ def lines_with(pattern: re.Pattern[str], folder: str = "") -> list[str]:
 
 
 def is_source(name: str, text: str) -> bool:
-    return name.endswith((".py", ".pyi", ".js", ".css", ".html", ".sh")) or text.startswith("#!")
+    return name.endswith(SOURCES) or text.startswith("#!")
 
 
 def test_every_source_file_names_its_license() -> None:

@@ -4,8 +4,8 @@
 WIFI_NAME = "my-network"
 WIFI_PASSWORD = "my-password"
 
-MQTT_HOST = "192.168.1.10"  # the MQTT broker: an address, or a name that your network knows
-MQTT_PORT = 1883
+MQTT_HOST = "192.168.1.10"  # the machine that runs `aiot run --mqtt-listen ::`, or an MQTT broker
+MQTT_PORT = 1886  # 1883 is usual elsewhere
 MQTT_USER = None
 MQTT_PASSWORD = None
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients import Broker
 from tests.documents import ROOT
 from tests.gateways.mqtt_servers import Server, server
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, World, at, world
 from tests.programs import Program, Programs, free_port
+from tests.running import running_everything
 
 pytestmark = pytest.mark.sockets
 
@@ -115,6 +117,22 @@ async def restart(mosquitto: Server, here: World) -> None:
     await here.until(lambda: not here.mqtt.connected)
     here.heard.clear()
     mosquitto.start()
+
+
+async def test_board_is_commanded_through_the_mqtt_broker_of_aiot_run(
+    programs: Programs, tmp_path: Path
+) -> None:
+    async with (
+        running_everything() as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        main = flash(tmp_path / "board", "esp32", running.mqtt_port)
+        programs.start(micropython(), main)
+        await client.shows(UID, led="0", temperature="50.0°C", protocol="MQTT")
+        receipt = await client.write(UID, "led", "1")
+        assert receipt["state"] == "confirmed", receipt
+        await client.shows(UID, led="1")
 
 
 def test_node_says_every_30_seconds_that_it_is_there(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Programs for boards, compiled for this machine with headers of the tests in place of theirs."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+COMPILE_LIMIT_S = 60
+
+
+def compiled(compiler: str, folder: Path, *arguments: str | Path) -> Path:
+    """The program that `arguments` make. Skips the test where there is no such compiler."""
+    found = shutil.which(compiler)
+    if found is None:
+        pytest.skip(f"{compiler} is not here (apt install {compiler})")
+    program = folder / "program"
+    result = subprocess.run(
+        [found, *WARNINGS, *arguments, "-o", program],
+        capture_output=True,
+        text=True,
+        timeout=COMPILE_LIMIT_S,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return program
+
+
+def said(program: Path, *lines: str) -> list[str]:
+    """What it prints when it is told these lines."""
+    result = subprocess.run(
+        [program],
+        input="".join(f"{line}\n" for line in lines),
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
