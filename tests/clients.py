@@ -49,7 +49,7 @@ class Client:
             if parts.items() <= message.items():
                 return message
 
-    async def shows(self, uid: str, **values: str) -> None:
+    async def shows(self, uid: str, **values: object) -> None:
         """Return when the node is there and has these values."""
         while uid not in self.nodes or not values.items() <= self.nodes[uid].items():
             await self.next()

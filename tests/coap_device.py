@@ -36,6 +36,12 @@ class Reply:
     """In blocks of `16 << block_szx` bytes (RFC 7959), else in one piece, however long."""
     separate: bool = False
     """After an empty acknowledgement, as a confirmable message (RFC 7252 section 5.2.2)."""
+    options: tuple[tuple[int, bytes | str | int], ...] = ()
+    """Further options, such as a Content-Format."""
+    observe: int | None = None
+    """The number of the answer to who wants to observe; None: it is not observed."""
+    takes_szx: int | None = None
+    """Takes a payload in blocks of at most so many bytes, `16 << takes_szx` (RFC 7959)."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,19 @@ class CoapDevice:
         self._progress = asyncio.Event()
         self.replies: dict[tuple[Code, str], Reply | None] = {}
         """By method and path without the first slash; None: no answer at all."""
+        self.observers: dict[str, list[tuple[bytes, Any]]] = {}
+        """By path: token and address of each that asked to observe, the last one last."""
+        self.told: list[tuple[MessageType, int]] = []
+        """Type and message id of each empty message that came."""
+        self._uploads: dict[str, bytes] = {}
         self.requests: list[Request] = []
         """Each request of a gateway. One that is sent again counts once."""
         self.holds_answers = False
         """While it is true, answers wait for `release`."""
+        self.resets: set[str] = set()
+        """Paths for which a request is answered with a reset."""
+        self.takes_at_once = 65536
+        """Bytes of a payload; a longer one is answered 4.13, as by small boards."""
         self.loses = 0
         """So many of the next datagrams do not arrive."""
         self.server: _Socket
@@ -106,6 +121,10 @@ class CoapDevice:
     def offers(self, links: bytes, *, block_szx: int | None = None) -> None:
         """Its list of resources, as it is on the wire."""
         self.replies[Code.GET, WELL_KNOWN_CORE] = Reply(Code.CONTENT, links, block_szx)
+
+    def uploaded(self, path: str) -> bytes:
+        """What came there in blocks."""
+        return self._uploads[path]
 
     # -- what it posts --------------------------------------------------------------------------
 
@@ -158,6 +177,8 @@ class CoapDevice:
                 awaited.set_result(message)
             return
         if message.code == Code.EMPTY:
+            self.told.append((message.mtype, message.message_id))
+            self._progress.set()
             return
         key = (origin, message.message_id)
         if key in self._answered:
@@ -173,6 +194,39 @@ class CoapDevice:
             self._held.append((at, message, origin))
         else:
             self._answer(at, message, origin)
+
+    def notify(
+        self,
+        path: str,
+        payload: str | bytes,
+        number: int | None,
+        *options: tuple[int, bytes | str | int],
+        code: Code = Code.CONTENT,
+        mtype: MessageType = MessageType.NON,
+    ) -> int:
+        """Send a notification to who observes, and return its message id."""
+        token, origin = self.observers[path][-1]
+        observe = () if number is None else ((OptionNumber.OBSERVE, number),)
+        message = CoapMessage(
+            mtype,
+            code,
+            next(self._message_ids),
+            token,
+            build_options(*observe, *options),
+            payload.encode() if isinstance(payload, str) else payload,
+        )
+        self.server.transport.sendto(message.to_bytes(), origin)
+        return message.message_id
+
+    async def told_of(self, message_id: int) -> MessageType:
+        """Wait for an empty message about that one, and return its type."""
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            while True:
+                for mtype, number in self.told:
+                    if number == message_id:
+                        return mtype
+                self._progress.clear()
+                await self._progress.wait()
 
     def release(self) -> None:
         """Answer what waits, and answer at once from now on."""
@@ -197,8 +251,31 @@ class CoapDevice:
         reply = self.replies.get((Code(request.code), path), missing)
         if reply is None:
             return
+        if path in self.resets:
+            reset = CoapMessage(MessageType.RST, Code.EMPTY, request.message_id)
+            at.transport.sendto(reset.to_bytes(), origin)
+            return
+        if len(request.payload) > self.takes_at_once:
+            reply = Reply(Code.REQUEST_ENTITY_TOO_LARGE)
         payload = reply.payload
-        options: list[tuple[int, bytes]] = []
+        options = list(build_options(*reply.options))
+        code = reply.code
+        if request.option(OptionNumber.OBSERVE) == b"" and reply.observe is not None:
+            self.observers.setdefault(path, []).append((request.token, origin))
+            options += build_options((OptionNumber.OBSERVE, reply.observe))
+        said = request.option(OptionNumber.BLOCK1)
+        if said is not None and reply.takes_szx is not None:
+            block = Block.from_bytes(said)
+            taken = Block(block.num, block.more, min(block.szx, reply.takes_szx))
+            if block.num == 0 and block.szx > reply.takes_szx:
+                code, payload = Code.REQUEST_ENTITY_TOO_LARGE, b""
+            else:
+                before = self._uploads.get(path, b"") if block.num else b""
+                assert block.offset == len(before)
+                self._uploads[path] = before + request.payload
+                if block.more:
+                    code, payload = Code.CONTINUE, b""
+            options += build_options((OptionNumber.BLOCK1, taken.to_bytes()))
         if reply.block_szx is not None:
             asked = request.option(OptionNumber.BLOCK2)
             wanted = Block.from_bytes(asked) if asked else Block(0, False, reply.block_szx)
@@ -216,10 +293,10 @@ class CoapDevice:
             mtype, message_id = MessageType.CON, next(self._message_ids)
         answer = CoapMessage(
             mtype,
-            reply.code,
+            code,
             message_id,
             request.token,
-            tuple(options),
+            build_options(*options),
             payload,
         ).to_bytes()
         self._answered[origin, request.message_id] = answer

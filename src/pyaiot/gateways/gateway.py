@@ -107,10 +107,18 @@ class Gateway:
         if first:
             self._silence_check.set()
 
-    def reading(self, uid: str, resource: str, data: object, *, ts: float | None = None) -> None:
+    def reading(
+        self,
+        uid: str,
+        resource: str,
+        data: object,
+        *,
+        ts: float | None = None,
+        unit: str | None = None,
+    ) -> None:
         """See `Nodes.reading`. `ts` if it was received earlier than now."""
         now, ts = self._now(), self.unix_time() if ts is None else ts
-        self._tell(self.nodes.reading(uid, resource, data, now=now, ts=ts))
+        self._tell(self.nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit))
         self._echoes.heard(uid, resource, data)
 
     def take_turn(self, uid: str, *, readings: int = 1) -> None:

@@ -119,9 +119,16 @@ class Nodes:
             )
 
     def reading(
-        self, uid: str, resource: str, data: object, *, now: float, ts: float
+        self,
+        uid: str,
+        resource: str,
+        data: object,
+        *,
+        now: float,
+        ts: float,
+        unit: str | None = None,
     ) -> list[NodeEvent]:
-        """A reading of a node that is known.
+        """A reading of a node that is known. `unit` None: the one that the text states.
 
         Raises `KeyError` if it is not, `ProtocolError` for a name or value that cannot be,
         `Refused` for a name of ours or one resource too many.
@@ -134,7 +141,14 @@ class Nodes:
                 raise Refused(f"the resource {resource} is the gateway's own")
             if len(node.readings) >= RESOURCES_MAX:
                 raise Refused(f"a node has at most {RESOURCES_MAX} resources")
-        reading = Reading.received(uid, resource, data, ts)
+        if unit is None:
+            reading = Reading.received(uid, resource, data, ts)
+        elif isinstance(data, int | float) and not isinstance(data, bool):
+            reading = Reading(
+                uid=uid, resource=resource, data=data, ts=ts, number=float(data), unit=unit
+            )
+        else:
+            reading = Reading(uid=uid, resource=resource, data=data, ts=ts)
         node.readings[resource] = reading
         self._by_uid.move_to_end(uid)
         return node.alive([reading], now)

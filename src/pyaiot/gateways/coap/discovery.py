@@ -3,8 +3,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeAlias
 
 import aiocoap
 
@@ -12,7 +12,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
-from pyaiot.protocols.link_format import parse_links
+from pyaiot.protocols.link_format import Link, parse_links
 
 LINKS_MAX: Final = 256
 """Links of a node that are followed; further ones are left alone."""
@@ -32,6 +32,9 @@ WELL_KNOWN_CORE: Final = "/.well-known/core"
 
 log = logging.getLogger(__name__)
 
+Read: TypeAlias = Callable[[Peer, Link, float], Awaitable[bool]]
+"""Reads the resource of a link at a peer until a time of the loop. Whether there was an answer."""
+
 
 class Discovery:
     """Asks nodes for their resources."""
@@ -46,12 +49,11 @@ class Discovery:
         self,
         candidates: list[Peer],
         answers_at: Callable[[Peer], None],
-        value: Callable[[str, str], None],
+        read: Read,
     ) -> bool:
         """Ask the first candidate that answers. Returns whether one did.
 
-        `answers_at` is told of that candidate at once, `value` of each resource and its text.
-        Values come only from answers that say 2.05.
+        `answers_at` is told of that candidate at once; `read` reads each resource there.
         """
         async with self._searches:
             for peer in candidates:
@@ -61,8 +63,7 @@ class Discovery:
                     break
             else:
                 return False
-        async with self._turns:
-            await self._values(peer, core, value, self._loop.time() + DISCOVERY_LIMIT_S)
+        await self.follow(peer, _links(peer, core), read)
         return True
 
     async def answers(self, peer: Peer) -> bool:
@@ -70,36 +71,23 @@ class Discovery:
         limit = self._loop.time() + FIRST_ANSWER_S
         return await self._get(peer, WELL_KNOWN_CORE, limit) is not None
 
-    async def _values(
-        self,
-        peer: Peer,
-        core: aiocoap.Message,
-        value: Callable[[str, str], None],
-        deadline: float,
-    ) -> None:
-        if core.code != aiocoap.CONTENT:
-            return
-        try:
-            links = parse_links(core.payload, links_max=LINKS_MAX).links
-        except ProtocolError as error:
-            log.info("%s: its list of resources is wrong: %s", peer.hostinfo, error)
-            return
-        unanswered = 0
-        for link in links:
-            path = link.path
-            if path is None or path.startswith("/.well-known/"):
-                continue
-            name = path[1:]
-            if not 0 < len(name) <= NAME_LENGTH_MAX or self._loop.time() >= deadline:
-                continue
-            limit = min(deadline, self._loop.time() + VALUE_LIMIT_S)
-            answer = await self._get(peer, path, limit)
-            unanswered = 0 if answer is not None else unanswered + 1
-            if unanswered == UNANSWERED_MAX:
-                return
-            text = readable_text(answer)
-            if text is not None:
-                value(name, text)
+    async def follow(self, peer: Peer, links: Iterable[Link], read: Read) -> None:
+        """Read each of these resources of a node."""
+        async with self._turns:
+            deadline = self._loop.time() + DISCOVERY_LIMIT_S
+            unanswered = 0
+            for link in links:
+                path = link.path
+                if path is None or path.startswith("/.well-known/"):
+                    continue
+                name = path[1:]
+                if not 0 < len(name) <= NAME_LENGTH_MAX or self._loop.time() >= deadline:
+                    continue
+                limit = min(deadline, self._loop.time() + VALUE_LIMIT_S)
+                answered = await read(peer, link, limit)
+                unanswered = 0 if answered else unanswered + 1
+                if unanswered == UNANSWERED_MAX:
+                    return
 
     async def _get(self, peer: Peer, path: str, deadline: float) -> aiocoap.Message | None:
         try:
@@ -109,12 +97,11 @@ class Discovery:
             return None
 
 
-def readable_text(answer: aiocoap.Message | None) -> str | None:
-    """The text of a 2.05 answer, or None if it is none: an error, or bytes that are no text."""
-    if answer is None or answer.code != aiocoap.CONTENT:
-        return None
+def _links(peer: Peer, core: aiocoap.Message) -> list[Link]:
+    if core.code != aiocoap.CONTENT:
+        return []
     try:
-        text: str = answer.payload.decode()
-    except UnicodeDecodeError:
-        return None
-    return text.rstrip("\0")
+        return parse_links(core.payload, links_max=LINKS_MAX).links
+    except ProtocolError as error:
+        log.info("%s: its list of resources is wrong: %s", peer.hostinfo, error)
+        return []

@@ -119,11 +119,32 @@ class Lane(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Is asked next of each datagram: notifications of nodes that we observe."""
+
+    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+        """The answer, b"" for none, or None: it is for aiocoap."""
+        ...
+
+
+class WatchedSocket(Protocol):
+    """The socket, for messages that aiocoap does not see."""
+
+    watcher: Watcher | None
+
+    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
+
+    def next_message_id(self) -> int:
+        """A message ID that no other message has."""
+        ...
+
+
 class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
     """aiocoap's transport, with scoped peers, and with errors that meet whom they are about."""
 
     _watch: "select.epoll | None" = None
     _lane: "Lane | None" = None
+    watcher: "Watcher | None" = None
     _socket: socket.socket
 
     def listen(self, sock: socket.socket) -> None:
@@ -182,7 +203,13 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
     def datagram_msg_received(
         self, data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
     ) -> None:
-        """A datagram for aiocoap."""
+        """A datagram for a watch, or for aiocoap."""
+        if self.watcher is not None:
+            answer = self.watcher.receive(data, address)
+            if answer is not None:
+                if answer:
+                    self._send(answer, address, _control(ancdata, socket.IPV6_PKTINFO))
+                return
         peer = Peer(address, self, pktinfo=_control(ancdata, socket.IPV6_PKTINFO))
         if self._lane is not None and not self._is_let_through(self._lane, data, peer):
             return
@@ -292,6 +319,13 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         control = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, pktinfo)]
         self._socket.sendmsg((datagram,), control, 0, sockaddr)
 
+    def send_to(self, datagram: bytes, peer: Peer) -> None:
+        self._send(datagram, peer.sockaddr, peer.pktinfo)
+
+    def next_message_id(self) -> int:
+        number: int = self._ctx._next_message_id()
+        return number
+
     def _failed(self, number: int, peer: Peer) -> None:
         if self._shutting_down is None:
             with contextlib.suppress(_CANCELLED_MEANWHILE):
@@ -362,6 +396,11 @@ def next_message_id(context: aiocoap.Context) -> int:
     """Of the context's own row: it is unique towards each peer for long enough."""
     message_id: int = context.request_interfaces[0].token_interface._next_message_id()
     return message_id
+
+
+def watched_socket(context: aiocoap.Context) -> WatchedSocket:
+    """The socket, whose `watcher` is asked of each datagram before aiocoap."""
+    return _transport(context)
 
 
 def _transport(context: aiocoap.Context) -> _Transport:

@@ -10,19 +10,22 @@ import aiocoap
 from aiocoap.resource import Resource, Site, WKCResource
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.discovery import Discovery, readable_text
+from pyaiot.gateways.coap.discovery import Discovery
 from pyaiot.gateways.coap.endpoint import (
     Peer,
     answers_ping,
     local_address,
     open_context,
     open_lane,
+    watched_socket,
 )
 from pyaiot.gateways.coap.notifications import Notifications
 from pyaiot.gateways.coap.peers import Peers
 from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.protocols.coap_post import ALIVE, SERVER
+from pyaiot.protocols.link_format import Link
 
 COAP_PORT: Final = 5683
 """Where nodes listen for requests (RFC 7252 section 12.6), wherever they speak from."""
@@ -35,7 +38,9 @@ log = logging.getLogger(__name__)
 class CoapGateway:
     """One UDP port for notifications and requests, and the nodes that speak to it."""
 
-    def __init__(self, gateway: Gateway, context: aiocoap.Context, site: Site) -> None:
+    def __init__(
+        self, gateway: Gateway, context: aiocoap.Context, site: Site, *, poll_s: float = 0.0
+    ) -> None:
         self.gateway = gateway
         self._context = context
         self._loop = context.loop
@@ -53,21 +58,34 @@ class CoapGateway:
             alive=self._alive,
             check_claim=self._claimed,
         )
+        socket = watched_socket(context)
+        self._watching = Watching(
+            socket, self._requests, self._loop, self._notifications.answered, poll_s=poll_s
+        )
+        socket.watcher = self._watching
         for path in (ALIVE, SERVER):
             site.add_resource([path], _Notification(path, self._notifications))
         site.add_resource([".well-known", "core"], WKCResource(site.get_resources_as_linkheader))
 
     @classmethod
     async def open(
-        cls, gateway: Gateway, host: str, port: int, *, interface: str = "", lane: bool = True
+        cls,
+        gateway: Gateway,
+        host: str,
+        port: int,
+        *,
+        interface: str = "",
+        poll_s: float = 0.0,
+        lane: bool = True,
     ) -> "CoapGateway":
         """Listen. Raises `OperatorError` if the port cannot be had.
 
+        `poll_s`: resources that cannot be observed are asked again after so long; 0: never.
         `lane` False: everything goes through aiocoap, as benchmarks want it to compare.
         """
         site = Site()
         context = await open_context(host, port, site, interface=interface)
-        opened = cls(gateway, context, site)
+        opened = cls(gateway, context, site, poll_s=poll_s)
         if lane:
             open_lane(context, opened._notifications)
         return opened
@@ -91,8 +109,9 @@ class CoapGateway:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="coap link")
                 tasks.create_task(
-                    self.gateway.expire_silent_nodes(self._peers.forget), name="coap silence"
+                    self.gateway.expire_silent_nodes(self._forget), name="coap silence"
                 )
+                tasks.create_task(self._watching.run(), name="coap watches")
         finally:
             for task in list(self._tasks):
                 task.cancel()
@@ -101,6 +120,10 @@ class CoapGateway:
             await self._context.shutdown()
 
     # -- nodes ----------------------------------------------------------------------------------
+
+    def _forget(self, uid: str) -> None:
+        self._peers.forget(uid)
+        self._watching.forget(uid)
 
     def _spoke(self, uid: str) -> None:
         """A reading came from this node."""
@@ -148,10 +171,11 @@ class CoapGateway:
                 node = self._peers.get(uid)
                 if node is None:
                     return
+                self._watching.forget(uid)
                 found = await self._discovery.discover(
                     self._candidates(node.answers_at or node.peer),
                     lambda peer, node=node: setattr(node, "answers_at", peer),  # type: ignore[misc]
-                    lambda resource, data: self._notifications.keep(uid, resource, data),
+                    lambda peer, link, limit: self._read(uid, peer, link, limit),
                 )
                 if not found:
                     log.info("%s at %s does not answer requests", uid, node.address.host)
@@ -159,6 +183,12 @@ class CoapGateway:
                     return
         finally:
             del self._discovering[uid]
+
+    async def _read(self, uid: str, peer: Peer, link: Link, deadline: float) -> bool:
+        path = link.path or "/"
+        return await self._watching.read_first(
+            uid, path[1:], path, peer, deadline, observable=link.has("obs")
+        )
 
     def _candidates(self, peer: Peer) -> list[Peer]:
         """Where a node may answer requests: its CoAP port, and the port that it spoke from."""
@@ -207,14 +237,8 @@ class CoapGateway:
         return Outcome("confirmed", said)
 
     async def _read_back(self, uid: str, peer: Peer, path: str) -> None:
-        try:
-            answer = await self._requests.get(peer, path, self._loop.time() + READ_BACK_S)
-        except (TimeoutError, aiocoap.error.Error, OSError) as error:
-            log.debug("%s: GET %s: %r", uid, path, error)
-            return
-        text = readable_text(answer)
-        if text is not None:
-            self._notifications.keep(uid, path[1:], text)
+        deadline = self._loop.time() + READ_BACK_S
+        await self._watching.read_once(uid, path[1:], path, peer, deadline)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._loop.create_task(work, name=name)

@@ -27,6 +27,7 @@ from pyaiot.protocols.coap_repetitions import (
     RESET_WINDOW_S,
     Repetitions,
 )
+from pyaiot.protocols.coap_values import read_values
 
 UNKNOWN_MAX_AGE_S: Final = 30
 """Told to a node that sends readings before it said who it is: it says so every 30 s."""
@@ -283,10 +284,38 @@ class Notifications:
             counted = self._confirmable if post.confirmable else self._non_confirmable
             counted.add((address, self._peers.boots(uid), datagram), now=now)
 
-    def keep(self, uid: str, resource: str, data: str, ts: float | None = None) -> None:
+    def answered(
+        self, uid: str, resource: str, payload: bytes, format_: int | None, unasked: bool
+    ) -> None:
+        """What a node answered to a GET, or notified (`unasked`), by its Content-Format.
+
+        Raises `TooFast` for notifications above the rate. What is not what it says is left out.
+        """
+        try:
+            values = read_values(payload, format_, resource)
+            if unasked:
+                self._gateway.take_turn(uid, readings=len(values))
+        except ProtocolError as error:
+            self.refuse("the value of %s of %s was left out: %s", resource, uid, error)
+            return
+        except KeyError:
+            return  # it left while it answered
+        received_at = self._gateway.unix_time()
+        for value in values:
+            ts = value.measured_at(received_at)
+            self.keep(uid, value.resource, value.data, ts=ts, unit=value.unit)
+
+    def keep(
+        self,
+        uid: str,
+        resource: str,
+        data: object,
+        ts: float | None = None,
+        unit: str | None = None,
+    ) -> None:
         """A reading that nobody waits an answer for: what cannot be kept is counted."""
         try:
-            self._gateway.reading(uid, resource, data, ts=ts)
+            self._gateway.reading(uid, resource, data, ts=ts, unit=unit)
         except (ProtocolError, Refused, KeyError) as error:
             self.refused += 1
             log.debug("%s: %s was not kept: %s", uid, resource, error)
