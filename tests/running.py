@@ -44,12 +44,14 @@ async def running_broker(key_file: Path) -> AsyncIterator[Running]:
 
 
 @contextlib.asynccontextmanager
-async def running_everything(*, coap_host: str = "127.0.0.1") -> AsyncIterator[Running]:
-    """What `aiot run` runs."""
+async def running_everything(
+    *, coap_host: str = "127.0.0.1", coap: CoapSection | None = None
+) -> AsyncIterator[Running]:
+    """What `aiot run` runs. `coap`: other settings of the CoAP gateway."""
     with tempfile.TemporaryDirectory() as folder:
         config = Config(
             broker=BrokerSection(port=0),
-            coap=CoapSection(port=0, host=coap_host),
+            coap=coap or CoapSection(port=0, host=coap_host),
             websocket=WebsocketSection(port=0),
             mqtt=MqttSection(port=0, folder=folder),
         )
@@ -93,10 +95,12 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(*, at_coap_port: bool = True) -> AsyncIterator[Scene]:
+async def scene(
+    *, at_coap_port: bool = True, coap: CoapSection | None = None
+) -> AsyncIterator[Scene]:
     """`aiot run` with one device at its CoAP side and one client at its web side."""
     async with (
-        running_everything() as running,
+        running_everything(coap=coap) as running,
         Broker(running.url) as broker,
         broker.client() as client,
         coap_device(running.coap_port, at_coap_port=at_coap_port) as device,

@@ -104,6 +104,15 @@ class CoapSection(_Section, frozen=True, kw_only=True):
     interface: Annotated[
         str, Meta(description="Listen on this network interface only, say `tap0`.")
     ] = ""
+    poll_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Resources that a node does not notify of by itself are read again every"
+            " so many seconds, somewhat spread; 0: only when the node appears.",
+        ),
+    ] = 0.0
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
     name: GatewayName = "coap"

@@ -78,7 +78,13 @@ async def open_coap_gateway(config: Config) -> OpenGateway:
         "CoAP",
         Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
     )
-    coap = await CoapGateway.open(gateway, section.host, section.port, interface=section.interface)
+    coap = await CoapGateway.open(
+        gateway,
+        section.host,
+        section.port,
+        interface=section.interface,
+        poll_s=section.poll_s,
+    )
     if not is_loopback(section.host):
         log.warning(
             "UDP port %d is open to the network: every device that reaches it can announce nodes"

@@ -14,12 +14,12 @@ from aiocoap.transports.udp6 import UDP6EndpointAddress
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.endpoint import (
     Peer,
-    answers_ping,
     local_address,
     open_context,
     plain_host,
 )
 from pyaiot.gateways.coap.peers import Address
+from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.requests import Requests
 from tests.coap_device import coap_device
 

@@ -165,3 +165,41 @@ def test_node_that_sends_too_fast_is_told_when_to_come_back() -> None:
 def test_reading_of_an_unknown_node_is_an_error_of_the_caller() -> None:
     with pytest.raises(KeyError):
         read(nodes(), "t", "1")
+
+
+# -- nodes that said how long they may be silent ---------------------------------------------------
+
+
+def test_node_that_may_be_silent_is_no_more_when_its_time_is_over() -> None:
+    it = nodes()
+    hear(it)
+    hear(it, "B")
+    it.keep_until("A", 1000.0)
+    assert it.silent(now=120.0, ts=TS) == [NodeLeft(uid="B", ts=TS, reason="silent")]
+    assert it.next_silence() == 240.0
+    assert it.silent(now=999.0, ts=TS) == []
+    assert it.silent(now=999.0 + 120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
+
+
+@pytest.mark.parametrize(("heard_at", "silent"), [(0.0, True), (879.0, True), (881.0, False)])
+def test_node_whose_time_is_over_is_silent_unless_it_was_heard(
+    heard_at: float, *, silent: bool
+) -> None:
+    it = nodes()
+    hear(it)
+    it.keep_until("A", 1000.0)
+    it.silent(now=500.0, ts=TS)
+    hear(it, now=heard_at)
+    assert it.is_silent("A", now=1000.0) is silent
+    assert not it.is_silent("B", now=1000.0)
+
+
+def test_unit_that_the_protocol_says_is_kept() -> None:
+    it = nodes()
+    hear(it)
+    (event,) = it.reading("A", "humidity", 40.8, now=0.0, ts=TS, unit="%RH")
+    assert event == Reading(uid="A", resource="humidity", data=40.8, ts=TS, number=40.8, unit="%RH")
+    (event,) = it.reading("A", "label", "21", now=0.0, ts=TS, unit="")
+    assert event == Reading(uid="A", resource="label", data="21", ts=TS)
+    (event,) = it.reading("A", "open", True, now=0.0, ts=TS, unit="")
+    assert event == Reading(uid="A", resource="open", data=True, ts=TS)

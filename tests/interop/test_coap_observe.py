@@ -208,7 +208,11 @@ async def test_values_of_all_formats_are_shown() -> None:
         await it.device.post("alive", "alive:A")
         await it.client.shows(
             "A",
-            air="23.5°C", json={"lat": 48.7}, cbor=24.0, one=23.1, binary=25,
+            air="23.5°C",
+            json={"lat": 48.7},
+            cbor=24.0,
+            one=23.1,
+            binary=25,
             **{"many/temp": 23.1, "many/open": False, "last": "1"},
         )
         assert {"bytes", "wrong"}.isdisjoint(it.client.nodes["A"])

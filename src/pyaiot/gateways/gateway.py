@@ -134,6 +134,10 @@ class Gateway:
         self._tell(self.nodes.left(uid, reason, ts=self.unix_time()))
         self._echoes.left(uid)
 
+    def is_silent(self, uid: str) -> bool:
+        """See `Nodes.is_silent`."""
+        return self.nodes.is_silent(uid, now=self._now())
+
     # -- tasks of a running gateway -------------------------------------------------------------
 
     async def expire_silent_nodes(self, lost: Callable[[str], None]) -> None:

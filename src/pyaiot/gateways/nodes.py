@@ -37,7 +37,10 @@ BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
 class Node:
     """A node as its gateway knows it."""
 
-    __slots__ = ("appeared", "bookkeeping", "claim_at", "heard_at", "rate", "readings", "uid")
+    __slots__ = (
+        *("appeared", "bookkeeping", "claim_at", "heard_at", "kept_until", "queued_at", "rate"),
+        *("readings", "uid"),
+    )
 
     def __init__(self, appeared: NodeAppeared, bookkeeping: dict[str, Reading], now: float) -> None:
         self.uid = appeared.uid
@@ -45,6 +48,10 @@ class Node:
         self.bookkeeping = bookkeeping
         self.readings: dict[str, Reading] = {}
         self.heard_at = now
+        self.queued_at = now
+        """When its silence was looked at, or broken, last."""
+        self.kept_until = float("-inf")
+        """It said that it may be silent until then."""
         self.claim_at: float | None = None
         """When to tell all of it again, because another gateway had it."""
         self.rate = RateLimit(per_s=READINGS_PER_S, burst=READINGS_BURST, now=now)
@@ -56,7 +63,7 @@ class Node:
 
     def alive(self, events: list[NodeEvent], now: float) -> list[NodeEvent]:
         """What to tell with a sign of life: what is new, or all of it when it is time for that."""
-        self.heard_at = now
+        self.heard_at = self.queued_at = now
         if self.claim_at is None or now < self.claim_at:
             return events
         self.claim_at = None
@@ -172,16 +179,34 @@ class Nodes:
         if self._silence_limit_s is not None:
             while self._by_uid:
                 node = next(iter(self._by_uid.values()))
-                if now - node.heard_at < self._silence_limit_s:
+                if now - node.queued_at < self._silence_limit_s:
                     break
+                if now < node.kept_until:
+                    node.queued_at = now
+                    self._by_uid.move_to_end(node.uid)
+                    continue
                 events += self.left(node.uid, "silent", ts=ts)
         return events
+
+    def keep_until(self, uid: str, at: float) -> None:
+        """The node may be silent until that time of the loop, whatever the limit is."""
+        node = self._by_uid.get(uid)
+        if node is not None:
+            node.kept_until = at
+
+    def is_silent(self, uid: str, *, now: float) -> bool:
+        """Whether the node was silent for the limit; from now on it may not be any more."""
+        node = self._by_uid.get(uid)
+        if node is None or self._silence_limit_s is None:
+            return False
+        node.kept_until = float("-inf")
+        return now - node.heard_at >= self._silence_limit_s
 
     def next_silence(self) -> float | None:
         """The loop's time at which the next node may have been silent for too long."""
         if self._silence_limit_s is None or not self._by_uid:
             return None
-        return next(iter(self._by_uid.values())).heard_at + self._silence_limit_s
+        return next(iter(self._by_uid.values())).queued_at + self._silence_limit_s
 
     def everything(self) -> Iterator[NodeEvent]:
         """What a broker must hear that knows nothing."""

@@ -9,7 +9,8 @@ from pyaiot.protocols.coap_numbers import OptionNumber
 
 SEQUENCE_LIFE_S: Final = 128.0
 """RFC 7641 section 3.4: whatever comes so much later is newer, whatever its number is."""
-MAX_AGE_DEFAULT_S: Final = 60.0  # RFC 7252 section 5.10.5
+MAX_AGE_DEFAULT_S: Final = 60.0
+"""RFC 7252 section 5.10.5: so long an answer is fresh that does not say."""
 _HALF: Final = 1 << 23
 
 

@@ -16,6 +16,8 @@ from pyaiot.protocols.coap_numbers import ContentFormat
 AGE_MAX_S: Final = 86_400.0
 """A SenML record that says to be older, or from the future, counts as measured when received."""
 SENML: Final = frozenset({ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR})
+FORMATS: Final = SENML | {ContentFormat.JSON, ContentFormat.CBOR}
+"""What is more than text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,23 @@ def read_values(payload: bytes, format_: int | None, resource: str) -> list[Node
     if format_ in SENML:
         return list(_of_pack(_records(payload, format_), resource))
     return [NodeValue(resource, read_value(payload, format_))]
+
+
+def read_post_values(payload: bytes, format_: int) -> list[NodeValue]:
+    """What a node posts to `/server` in one of `FORMATS`. Raises `ProtocolError`.
+
+    JSON and CBOR stand behind the name of the resource and a colon, as text does.
+    """
+    if format_ in SENML:
+        return read_pack(payload, format_)
+    name, colon, value = payload.partition(b":")
+    try:
+        resource = name.decode().strip()
+    except UnicodeDecodeError as error:
+        raise ProtocolError("not UTF-8") from error
+    if not colon or not resource:
+        raise ProtocolError("<resource>:<value>")
+    return [NodeValue(resource, read_value(value, format_))]
 
 
 def read_pack(payload: bytes, format_: int) -> list[NodeValue]:

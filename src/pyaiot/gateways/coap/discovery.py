@@ -50,8 +50,8 @@ class Discovery:
         candidates: list[Peer],
         answers_at: Callable[[Peer], None],
         read: Read,
-    ) -> bool:
-        """Ask the first candidate that answers. Returns whether one did.
+    ) -> list[Link] | None:
+        """Ask the first candidate that answers. Returns its links, or None: none answered.
 
         `answers_at` is told of that candidate at once; `read` reads each resource there.
         """
@@ -62,9 +62,10 @@ class Discovery:
                     answers_at(peer)
                     break
             else:
-                return False
-        await self.follow(peer, _links(peer, core), read)
-        return True
+                return None
+        links = _links(peer, core)
+        await self.follow(peer, links, read)
+        return links
 
     async def answers(self, peer: Peer) -> bool:
         """Whether a node is there: any answer counts, an error too."""

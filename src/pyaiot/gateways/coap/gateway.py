@@ -7,20 +7,23 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 import aiocoap
-from aiocoap.resource import Resource, Site, WKCResource
+from aiocoap.resource import Resource, Site
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.coap.bodies import Bodies, acknowledged
 from pyaiot.gateways.coap.discovery import Discovery
 from pyaiot.gateways.coap.endpoint import (
     Peer,
-    answers_ping,
     local_address,
     open_context,
     open_lane,
     watched_socket,
 )
-from pyaiot.gateways.coap.notifications import Notifications
-from pyaiot.gateways.coap.peers import Peers
+from pyaiot.gateways.coap.notifications import Notifications, as_message
+from pyaiot.gateways.coap.peers import NodeAddress, Peers
+from pyaiot.gateways.coap.ping import answers_ping
+from pyaiot.gateways.coap.registered import RegisteredNodes
+from pyaiot.gateways.coap.registrar import Registrar
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
@@ -63,9 +66,17 @@ class CoapGateway:
             socket, self._requests, self._loop, self._notifications.answered, poll_s=poll_s
         )
         socket.watcher = self._watching
+        bodies = Bodies(self._notifications.is_node, self._loop.time)
         for path in (ALIVE, SERVER):
-            site.add_resource([path], _Notification(path, self._notifications))
-        site.add_resource([".well-known", "core"], WKCResource(site.get_resources_as_linkheader))
+            site.add_resource([path], _Notification(path, self._notifications, bodies))
+        registered = RegisteredNodes(
+            gateway,
+            self._peers,
+            self._notifications,
+            discover=self._discover,
+            forget=self._forget,
+        )
+        self._registrar = Registrar(site, bodies, registered, self._loop.time)
 
     @classmethod
     async def open(
@@ -112,6 +123,7 @@ class CoapGateway:
                     self.gateway.expire_silent_nodes(self._forget), name="coap silence"
                 )
                 tasks.create_task(self._watching.run(), name="coap watches")
+                tasks.create_task(self._registrar.run(), name="coap registrations")
         finally:
             for task in list(self._tasks):
                 task.cancel()
@@ -124,6 +136,7 @@ class CoapGateway:
     def _forget(self, uid: str) -> None:
         self._peers.forget(uid)
         self._watching.forget(uid)
+        self._registrar.forget(uid)
 
     def _spoke(self, uid: str) -> None:
         """A reading came from this node."""
@@ -158,10 +171,9 @@ class CoapGateway:
     # -- discovery ------------------------------------------------------------------------------
 
     def _discover(self, uid: str) -> None:
-        if uid in self._discovering:
-            self._discovering[uid] = True
-        else:
-            self._discovering[uid] = False
+        is_asked = uid in self._discovering
+        self._discovering[uid] = True
+        if not is_asked:
             self._start(self._discover_until_done(uid), f"discovery of {uid}")
 
     async def _discover_until_done(self, uid: str) -> None:
@@ -172,17 +184,30 @@ class CoapGateway:
                 if node is None:
                     return
                 self._watching.forget(uid)
-                found = await self._discovery.discover(
-                    self._candidates(node.answers_at or node.peer),
-                    lambda peer, node=node: setattr(node, "answers_at", peer),  # type: ignore[misc]
-                    lambda peer, link, limit: self._read(uid, peer, link, limit),
-                )
-                if not found:
-                    log.info("%s at %s does not answer requests", uid, node.address.host)
+                await self._discover_once(uid, node)
                 if not self._discovering[uid]:
                     return
         finally:
             del self._discovering[uid]
+
+    async def _discover_once(self, uid: str, node: NodeAddress[Peer]) -> None:
+        def answers_at(peer: Peer) -> None:
+            node.answers_at = peer
+
+        async def read(peer: Peer, link: Link, limit: float) -> bool:
+            return await self._read(uid, peer, link, limit)
+
+        registration = self._registrar.directory.of(uid)
+        if registration is not None and registration.links and node.answers_at is not None:
+            # It told its resources itself.
+            await self._discovery.follow(node.answers_at, registration.links, read)
+            return
+        candidates = self._candidates(node.answers_at or node.peer)
+        links = await self._discovery.discover(candidates, answers_at, read)
+        if links is None:
+            log.info("%s at %s does not answer requests", uid, node.address.host)
+        elif registration is not None:
+            self._registrar.directory.fill(registration, links)
 
     async def _read(self, uid: str, peer: Peer, link: Link, deadline: float) -> bool:
         path = link.path or "/"
@@ -249,14 +274,20 @@ class CoapGateway:
 class _Notification(Resource):  # type: ignore[misc]  # aiocoap has no types
     """A resource that nodes post text to in blocks, or in another form than the lane takes."""
 
-    def __init__(self, path: str, notifications: Notifications) -> None:
+    def __init__(self, path: str, notifications: Notifications, bodies: Bodies) -> None:
         super().__init__()
+        self._bodies = bodies
         self._path = path
         self._notifications = notifications
 
+    async def needs_blockwise_assembly(self, _request: aiocoap.Message) -> bool:
+        return False
+
     async def render_post(self, request: aiocoap.Message) -> aiocoap.Message:
-        reply = self._notifications.posted(self._path, request.remote, request.payload)
-        answer = aiocoap.Message(code=aiocoap.Code(reply.code), payload=reply.words.encode()[:64])
-        if reply.max_age_s is not None:
-            answer.opt.max_age = reply.max_age_s
-        return answer
+        body = self._bodies.whole(request)
+        if isinstance(body, aiocoap.Message):
+            return body
+        found = request.opt.content_format
+        format_ = None if found is None else int(found)
+        reply = self._notifications.posted(self._path, request.remote, body, format_)
+        return acknowledged(request, as_message(reply))

@@ -27,7 +27,7 @@ from pyaiot.protocols.coap_repetitions import (
     RESET_WINDOW_S,
     Repetitions,
 )
-from pyaiot.protocols.coap_values import read_values
+from pyaiot.protocols.coap_values import FORMATS, read_post_values, read_values
 
 UNKNOWN_MAX_AGE_S: Final = 30
 """Told to a node that sends readings before it said who it is: it says so every 30 s."""
@@ -65,6 +65,14 @@ SILENCE: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
 def too_many(wait_s: float) -> Reply:
     """RFC 8516: 4.29 says with Max-Age when to come back."""
     return Reply(Code.TOO_MANY_REQUESTS, max_age_s=int(wait_s) + 1)
+
+
+def as_message(reply: Reply) -> aiocoap.Message:
+    """The same for aiocoap."""
+    answer = aiocoap.Message(code=aiocoap.Code(reply.code), payload=reply.words.encode()[:64])
+    if reply.max_age_s is not None:
+        answer.opt.max_age = reply.max_age_s
+    return answer
 
 
 class Notifications:
@@ -130,11 +138,13 @@ class Notifications:
             post, reply.code, message_id, words=reply.words, max_age_s=reply.max_age_s
         )
 
-    def posted(self, path: str, peer: Peer, payload: bytes) -> Reply:
+    def posted(self, path: str, peer: Peer, payload: bytes, format_: int | None = None) -> Reply:
         """The answer to a post that came through aiocoap, which knows its repetitions."""
         address = peer.address
         try:
             if path is SERVER:
+                if format_ in FORMATS:
+                    return self._posted_values(address, payload, format_)
                 uid = self._peers.uid_at(address)
                 if uid is None:
                     return self._hold(address, payload)
@@ -142,7 +152,7 @@ class Notifications:
                 return ACCEPTED
             return self._alive(address, peer, payload)
         except _PROBLEMS as problem:
-            return self._refusal(problem, address)
+            return self.refusal(problem, address)
 
     def is_node(self, address: Address) -> bool:
         """Whether a node that we know is there, at whatever port."""
@@ -156,7 +166,7 @@ class Notifications:
     def post_refused(self, host: str, problem: object) -> None:
         self.refuse("a post of %s was refused: %s", host, problem)
 
-    def _refusal(self, problem: PyaiotError, address: Address) -> Reply:
+    def refusal(self, problem: PyaiotError, address: Address) -> Reply:
         """What is wrong with a post is said shortly, and counted."""
         self.post_refused(address.host, problem)
         match problem:
@@ -185,7 +195,7 @@ class Notifications:
         try:
             self._value(uid, post.payload)
         except _PROBLEMS as problem:
-            return self._refusal(problem, address)
+            return self.refusal(problem, address)
         counted.add(key, now=now)
         return ACCEPTED
 
@@ -204,10 +214,31 @@ class Notifications:
         try:
             value = parse_value(payload)
         except ProtocolError as problem:
-            return self._refusal(problem, address)
+            return self.refusal(problem, address)
         held = Held(value.resource, value.data, self._gateway.unix_time(), datagram)
         self._peers.hold(address, held, now=self._loop.time())
         return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
+
+    def _posted_values(self, address: Address, payload: bytes, format_: int) -> Reply:
+        """Values that are no plain text, of a node or of nobody yet."""
+        uid = self._peers.uid_at(address)
+        too_much = self._too_much_of_strangers(address) if uid is None else None
+        if too_much is not None:
+            return too_much
+        values = read_post_values(payload, format_)
+        received_at = self._gateway.unix_time()
+        if uid is None:
+            for value in values:
+                ts = value.measured_at(received_at)
+                held = Held(value.resource, value.data, ts, unit=value.unit)
+                self._peers.hold(address, held, now=self._loop.time())
+            return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
+        self._gateway.take_turn(uid, readings=len(values))
+        for value in values:
+            ts = value.measured_at(received_at)
+            self._gateway.reading(uid, value.resource, value.data, ts=ts, unit=value.unit)
+        self._spoke(uid)
+        return ACCEPTED
 
     # -- signs of life --------------------------------------------------------------------------
 
@@ -229,7 +260,7 @@ class Notifications:
         try:
             reply = self._alive(address, peer, post.payload)
         except _PROBLEMS as problem:
-            return self._refusal(problem, address)
+            return self.refusal(problem, address)
         if reply is ACCEPTED and parse_alive(post.payload).rebooted:
             counted.add(key, now=now)
         return reply
@@ -241,6 +272,13 @@ class Notifications:
         if uid is None:
             return self._too_much_of_strangers(address) or ACCEPTED
         check_uid(uid)
+        return self.claim(uid, address, peer, rebooted=alive.rebooted)
+
+    def claim(self, uid: str, address: Address, peer: Peer, *, rebooted: bool) -> Reply:
+        """What is answered to an address that says that it is this node.
+
+        Raises `TooFast`, `Refused`.
+        """
         now = self._loop.time()
         node = self._peers.get(uid)
         if node is not None and node.address == address:
@@ -251,7 +289,7 @@ class Notifications:
                 return too_much
         match self._peers.claim(uid, address, peer, now=now):
             case Claim.ACCEPTED:
-                self.appeared(uid, address, rebooted=alive.rebooted)
+                self.appeared(uid, address, rebooted=rebooted)
                 return ACCEPTED
             case Claim.REFUSED:
                 raise Refused("this uid is another's")
@@ -273,7 +311,7 @@ class Notifications:
             self._peers.booted(uid)
         now = self._loop.time()
         for held in self._peers.release(address, now=now):
-            self.keep(uid, held.resource, held.data, ts=held.ts)
+            self.keep(uid, held.resource, held.data, ts=held.ts, unit=held.unit)
             self._held_counts(uid, address, held.datagram, now)
         self._told_alive(uid, rebooted or not was_known)
 
@@ -300,6 +338,8 @@ class Notifications:
             return
         except KeyError:
             return  # it left while it answered
+        if unasked:
+            self._spoke(uid)
         received_at = self._gateway.unix_time()
         for value in values:
             ts = value.measured_at(received_at)

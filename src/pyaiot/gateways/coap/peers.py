@@ -65,10 +65,12 @@ class Held:
     """A reading from an address that has no uid yet."""
 
     resource: str
-    data: str
+    data: object
     ts: float
     datagram: bytes = b""
     """The whole post, by which its repetitions are known."""
+    unit: str | None = None
+    """None: the one that its text states."""
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ of their road. Their tokens are random, so that nobody off the path can make one
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
@@ -92,11 +93,10 @@ class Watching:
         try:
             while True:
                 self._wake.clear()
-                due_at = self._watches.next_due()
-                if due_at is None:
-                    await self._wake.wait()
-                    continue
-                await asyncio.sleep(max(0.01, due_at - self._loop.time()))
+                with contextlib.suppress(TimeoutError):
+                    # Until then, or until something is due earlier.
+                    async with asyncio.timeout_at(self._watches.next_due()):
+                        await self._wake.wait()
                 for watch in self._watches.due(now=self._loop.time()):
                     await self._turns.acquire()
                     self._start(self._read_in_turn(watch))

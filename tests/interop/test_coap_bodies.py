@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What devices post in blocks, and in other forms than text."""
+
+import json
+import os
+
+import pytest
+
+from pyaiot.config import CoapSection
+from pyaiot.gateways.coap.bodies import STRANGERS_ASSEMBLIES_MAX
+from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
+from tests.coap_device import CoapDevice, Reply, coap_device
+from tests.running import scene
+
+pytestmark = pytest.mark.sockets
+
+_ids = iter(range(30_000, 65536))
+
+
+async def post(
+    device: CoapDevice,
+    payload: bytes,
+    *options: tuple[int, bytes | str | int],
+    path: str = "server",
+) -> CoapMessage:
+    return await device.exchange(
+        CoapMessage(
+            MessageType.CON,
+            Code.POST,
+            next(_ids),
+            os.urandom(4),
+            build_options((OptionNumber.URI_PATH, path), *options),
+            payload,
+        )
+    )
+
+
+async def post_block(device: CoapDevice, body: bytes, num: int, szx: int = 6) -> CoapMessage:
+    size = 16 << szx
+    block = Block(num, (num + 1) * size < len(body), szx)
+    piece = body[num * size : (num + 1) * size]
+    return await post(device, piece, (OptionNumber.BLOCK1, block.to_bytes()))
+
+
+# -- blocks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("szx", "length"), [(6, 60_000), (2, 1000)])
+async def test_reading_in_blocks_counts_when_it_is_whole(szx: int, length: int) -> None:
+    async with scene() as it:
+        await it.device.post("alive", "alive:A")
+        body = b"text:" + b"x" * length
+        blocks = (len(body) - 1) // (16 << szx) + 1
+        for num in range(blocks):
+            answer = await post_block(it.device, body, num, szx)
+            assert answer.code == (Code.CONTINUE if num < blocks - 1 else Code.CHANGED)
+            said = answer.option(OptionNumber.BLOCK1)
+            assert said is not None
+            assert Block.from_bytes(said).num == num
+        await it.client.shows("A", text="x" * length)
+
+
+async def test_reading_in_blocks_that_is_too_large_is_refused() -> None:
+    async with scene() as it:
+        await it.device.post("alive", "alive:A")
+        body = b"text:" + b"x" * 70_000
+        answers = [await post_block(it.device, body, num) for num in range(65)]
+        assert {item.code for item in answers[:64]} == {Code.CONTINUE}
+        assert answers[64].code == Code.REQUEST_ENTITY_TOO_LARGE
+        assert (await post_block(it.device, body, 65)).code == Code.REQUEST_ENTITY_TOO_LARGE
+
+
+async def test_block_without_those_before_it_is_incomplete() -> None:
+    async with scene() as it:
+        await it.device.post("alive", "alive:A")
+        body = b"text:" + b"x" * 5000
+        assert (await post_block(it.device, body, 2)).code == Code.REQUEST_ENTITY_INCOMPLETE
+
+
+async def test_strangers_that_begin_bodies_take_no_room_of_nodes() -> None:
+    async with scene() as it, coap_device(it.running.coap_port) as stranger:
+        await it.device.post("alive", "alive:A")
+        body = b"text:" + b"x" * 1500
+        assert (await post_block(it.device, body, 0)).code == Code.CONTINUE
+        for _ in range(STRANGERS_ASSEMBLIES_MAX + 8):
+            assert (await post_block(stranger, b"x" * 5000, 0)).code == Code.CONTINUE
+        assert (await post_block(it.device, body, 1)).code == Code.CHANGED
+        await it.client.shows("A", text="x" * 1500)
+
+
+# -- formats ---------------------------------------------------------------------------------------
+
+
+async def test_posts_of_all_formats_are_readings() -> None:
+    pack = [
+        {"bn": "urn:dev:ow:10e2073a01080063:", "n": "temp", "u": "Cel", "v": 23.1},
+        {"n": "open", "vb": False},
+    ]
+    posts: list[tuple[int, bytes]] = [
+        (ContentFormat.TEXT, b"text:1"),
+        (ContentFormat.JSON, b'json:{"lat":48.7}'),
+        (ContentFormat.CBOR, b"cbor:\xf9\x4e\x00"),
+        (ContentFormat.SENML_JSON, json.dumps(pack).encode()),
+        (ContentFormat.SENML_CBOR, bytes.fromhex("81a300636c7578016261620218 19".replace(" ", ""))),
+        (42, b"octets:7"),
+    ]
+    async with scene() as it:
+        await it.device.post("alive", "alive:A")
+        for format_, payload in posts:
+            answer = await post(it.device, payload, (OptionNumber.CONTENT_FORMAT, format_))
+            assert answer.code == Code.CHANGED, format_
+        await it.client.shows("A", text="1", json={"lat": 48.7}, cbor=24.0, lux=25, octets="7")
+        await it.client.shows("A", temp=23.1, open=False)
+        told = [item for item in it.client.heard if item.get("endpoint") == "temp"]
+        assert [(item["value"], item["unit"]) for item in told] == [(23.1, "Cel")]
+
+
+@pytest.mark.parametrize(
+    ("format_", "payload"),
+    [
+        (ContentFormat.JSON, b"json:{"),
+        (ContentFormat.JSON, b"no colon"),
+        (ContentFormat.CBOR, b"cbor:\xff"),
+        (ContentFormat.SENML_JSON, b"[{}"),
+        (ContentFormat.SENML_CBOR, b"\xff"),
+    ],
+)
+async def test_post_that_is_not_in_its_format_is_refused(format_: int, payload: bytes) -> None:
+    async with scene() as it:
+        await it.device.post("alive", "alive:A")
+        answer = await post(it.device, payload, (OptionNumber.CONTENT_FORMAT, format_))
+        assert answer.code == Code.BAD_REQUEST
+
+
+async def test_senml_of_nobody_yet_is_held_with_its_unit() -> None:
+    async with scene() as it:
+        pack = b'[{"n":"temp","u":"Cel","v":23.1}]'
+        option = (OptionNumber.CONTENT_FORMAT, ContentFormat.SENML_JSON)
+        assert (await post(it.device, pack, option)).code == Code.SERVICE_UNAVAILABLE
+        await it.device.post("alive", "alive:A")
+        await it.client.until(endpoint="temp", data=23.1, value=23.1, unit="Cel")
+
+
+# -- polling ---------------------------------------------------------------------------------------
+
+
+async def test_resources_that_are_not_observed_are_polled_where_that_is_configured() -> None:
+    async with scene(coap=CoapSection(port=0, poll_s=0.2)) as it:
+        it.device.has({"led": "0", "t": "20"})
+        await it.device.post("alive", "alive:A")
+        await it.client.shows("A", led="0", t="20")
+        it.device.replies[Code.GET, "t"] = Reply(payload=b"21")
+        await it.client.shows("A", t="21")
+        await it.device.asked(Code.GET, "led", times=3)

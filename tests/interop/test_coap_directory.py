@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Nodes that register in the resource directory: as RIOT does, with aiocoap's client, libcoap's."""
+
+import asyncio
+import os
+import re
+import time
+
+import aiocoap
+import pytest
+from aiocoap.resource import Resource, Site
+from aiocoap.resourcedirectory.client.register import Registerer
+
+from pyaiot.config import CoapSection
+from pyaiot.protocols.coap_message import CoapMessage, build_options
+from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
+from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address
+from tests.interop.conftest import Tool
+from tests.running import Scene, scene
+
+pytestmark = pytest.mark.sockets
+
+LINK_FORMAT = (OptionNumber.CONTENT_FORMAT, ContentFormat.LINK_FORMAT)
+_ids = iter(range(1, 65536))
+
+
+def request(
+    code: Code, path: str, *queries: str, payload: bytes = b"", links: bool = True
+) -> CoapMessage:
+    """As RIOT's cord_ep and cord_epsim send it: confirmable, the path as it stands."""
+    return CoapMessage(
+        MessageType.CON,
+        code,
+        next(_ids),
+        os.urandom(2),
+        build_options(
+            *((OptionNumber.URI_PATH, segment) for segment in path.split("/")[1:]),
+            *((OptionNumber.URI_QUERY, query) for query in queries),
+            *([LINK_FORMAT] if payload and links else []),
+        ),
+        payload,
+    )
+
+
+def location(answer: CoapMessage) -> str:
+    assert answer.code == Code.CREATED
+    return "".join(
+        f"/{value.decode()}"
+        for number, value in answer.options
+        if number == OptionNumber.LOCATION_PATH
+    )
+
+
+async def say(device: CoapDevice, message: CoapMessage) -> CoapMessage:
+    # cord_ep speaks through the same socket as the node's own server.
+    return await device.exchange(message, from_server=True)
+
+
+async def registered(it: Scene, *queries: str) -> str:
+    it.device.has({"riot/board": "native", "t": Reply(payload=b"20", observe=3)})
+    links = b"</riot/board>,</t>;obs"
+    message = request(Code.POST, "/rd/", "ep=RIOT-1", *queries, payload=links)
+    place = location(await say(it.device, message))
+    await it.client.shows("RIOT-1", **{"riot/board": "native", "t": "20"})
+    return place
+
+
+# -- as RIOT does ----------------------------------------------------------------------------------
+
+
+async def test_node_registers_updates_and_removes_itself_as_riot_does() -> None:
+    async with scene() as it:
+        found = await say(it.device, request(Code.GET, "/.well-known/core", "rt=core.rd"))
+        assert found.payload == b'</rd>;rt="core.rd";ct=40'
+        place = await registered(it, "lt=60")
+        assert re.fullmatch(r"/rd/\d+", place)
+        # Its links were told: it was not asked for them.
+        assert WELL_KNOWN_CORE not in {item.path for item in it.device.requests}
+        it.device.notify("t", "21", 4)
+        await it.client.shows("RIOT-1", t="21")
+        it.device.replies[Code.PUT, "t"] = Reply(Code.CHANGED, b"t:5")
+        assert (await it.client.write("RIOT-1", "t", "5"))["state"] == "confirmed"
+
+        assert (await say(it.device, request(Code.POST, place))).code == Code.CHANGED
+        assert (await say(it.device, request(Code.DELETE, place))).code == Code.DELETED
+        left = await it.client.until(type="out", uid="RIOT-1")
+        assert left.get("reason", "left") == "left"
+        for code in (Code.POST, Code.DELETE):
+            assert (await say(it.device, request(code, place))).code == Code.NOT_FOUND
+
+
+async def test_simple_registration_makes_us_come_and_read_the_links() -> None:
+    async with scene() as it:
+        it.device.has({"led": "0"})
+        simple = request(Code.POST, "/.well-known/rd", "ep=SIMPLE", "lt=60")
+        assert (await say(it.device, simple)).code == Code.CHANGED
+        await it.client.shows("SIMPLE", led="0")
+        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        told = await say(it.device, request(Code.GET, "/rd-lookup/res", "ep=SIMPLE"))
+        base = f"coap://{it.device.host}"
+        assert told.payload == f'<{base}/led>;anchor="{base}"'.encode()
+
+
+async def test_node_may_be_silent_for_its_lifetime_and_is_out_after_it() -> None:
+    async with scene(coap=CoapSection(port=0, silence_limit_s=0.2)) as it:
+        it.device.has({"led": "0"})
+        for endpoint, lifetime_s in (("LONG", 9000), ("QUIET", 1)):
+            message = request(
+                *(Code.POST, "/rd", f"ep={endpoint}", f"lt={lifetime_s}"), payload=b"</led>"
+            )
+            location(await say(it.device, message))
+        await it.client.shows("QUIET", led="0")
+        shown_at = time.monotonic()
+        left = await it.client.until(type="out", uid="QUIET")
+        assert left["reason"] == "silent"
+        assert time.monotonic() - shown_at > 0.7
+        answer = await say(it.device, request(Code.GET, "/rd-lookup/ep", "ep=QUIET"))
+        assert answer.payload == b""
+        assert "LONG" in it.client.nodes
+
+
+async def test_registration_again_has_the_same_location_and_new_resources() -> None:
+    async with scene() as it:
+        place = await registered(it)
+        it.device.replies[Code.GET, "new"] = Reply(payload=b"1")
+        again = request(Code.POST, "/rd", "ep=RIOT-1", payload=b"</new>")
+        assert location(await say(it.device, again)) == place
+        await it.client.shows("RIOT-1", new="1")
+
+
+async def test_sector_is_part_of_the_uid() -> None:
+    async with scene() as it:
+        it.device.has({"led": "0"})
+        message = request(Code.POST, "/rd", "ep=node1", "d=floor-3", payload=b"</led>")
+        location(await say(it.device, message))
+        await it.client.shows("node1.floor-3", led="0")
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (request(Code.POST, "/rd", payload=b"</led>"), Code.BAD_REQUEST),
+        (request(Code.POST, "/rd", "ep=A", "lt=0", payload=b"</led>"), Code.BAD_REQUEST),
+        (request(Code.POST, "/rd", "ep=all", payload=b"</led>"), Code.BAD_REQUEST),
+        (request(Code.POST, "/rd", "ep=A", payload=b"<led"), Code.BAD_REQUEST),
+        (
+            request(Code.POST, "/rd", "ep=A", "base=coap://127.0.0.1", payload=b"</led>"),
+            Code.FORBIDDEN,
+        ),
+        (request(Code.GET, "/rd"), Code.METHOD_NOT_ALLOWED),
+        (request(Code.PUT, "/rd/1"), Code.METHOD_NOT_ALLOWED),
+        (request(Code.POST, "/rd/1/2"), Code.NOT_FOUND),
+        (request(Code.POST, "/rd/99"), Code.NOT_FOUND),
+        (request(Code.POST, "/rd-lookup/ep"), Code.METHOD_NOT_ALLOWED),
+        (request(Code.GET, "/rd-lookup/ep", "count=0"), Code.BAD_REQUEST),
+        (request(Code.POST, "/.well-known/rd", "ep=A", "base=coap://x"), Code.BAD_REQUEST),
+        (request(Code.POST, "/.well-known/rd"), Code.BAD_REQUEST),
+    ],
+    ids=repr,
+)
+async def test_what_is_no_registration_is_refused(message: CoapMessage, code: Code) -> None:
+    async with scene() as it:
+        assert (await say(it.device, message)).code == code
+
+
+async def test_registration_from_another_address_is_a_claim_like_any_other() -> None:
+    async with scene() as it, coap_device(it.running.coap_port) as thief:
+        place = await registered(it)
+        stolen = request(Code.POST, "/rd", "ep=RIOT-1", payload=b"</stolen>")
+        assert (await say(thief, stolen)).code == Code.SERVICE_UNAVAILABLE
+        # The owner was asked, and is there.
+        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        for _ in range(100):
+            answer = await say(thief, request(*(Code.POST, "/rd", "ep=RIOT-1"), payload=b"</x>"))
+            if answer.code == Code.FORBIDDEN:
+                break
+            await asyncio.sleep(0.02)
+        assert answer.code == Code.FORBIDDEN
+        assert (await say(thief, request(Code.POST, place))).code == Code.FORBIDDEN
+        assert (await say(thief, request(Code.DELETE, place))).code == Code.FORBIDDEN
+        assert (await say(it.device, request(Code.POST, place))).code == Code.CHANGED
+
+
+async def test_stranger_gets_no_more_than_three_times_what_it_sent() -> None:
+    async with scene() as it, coap_device(it.running.coap_port) as stranger:
+        await registered(it, "et=" + "x" * 100)
+        for path in ("/rd-lookup/ep", "/rd-lookup/res", "/.well-known/core"):
+            asked = request(Code.GET, path)
+            answer = await say(stranger, asked)
+            assert len(answer.to_bytes()) <= 3 * len(asked.to_bytes())
+            assert answer.option(OptionNumber.BLOCK2) is not None
+        whole = await say(it.device, request(Code.GET, "/rd-lookup/ep"))
+        assert len(whole.payload) > 100
+
+
+# -- clients of others -----------------------------------------------------------------------------
+
+
+class _Sensor(Resource):  # type: ignore[misc]  # aiocoap has no types
+    rt = "temperature-c"
+
+    async def render_get(self, _request: aiocoap.Message) -> aiocoap.Message:
+        return aiocoap.Message(payload=b"23.5 Cel", content_format=0)
+
+
+async def test_client_of_aiocoap_registers_and_is_read() -> None:
+    async with scene() as it:
+        site = Site()
+        site.add_resource(["temp"], _Sensor())
+        context = await aiocoap.Context.create_server_context(site, bind=(own_address(), 5683))
+        try:
+            rd = f"coap://127.0.0.1:{it.running.coap_port}"
+            registerer = Registerer(
+                context, rd=rd, lt=60, registration_parameters={"ep": "AIOCOAP"}
+            )
+            await it.client.shows("AIOCOAP", temp="23.5 Cel")
+            await registerer.shutdown()
+            await it.client.until(type="out", uid="AIOCOAP")
+        finally:
+            await context.shutdown()
+
+
+async def test_client_of_libcoap_registers_and_looks_up(coap_client: Tool) -> None:
+    async with scene() as it:
+        host = own_address()
+        rd = f"coap://127.0.0.1:{it.running.coap_port}"
+        links = "</light>;rt=light,</door>;obs"
+        said = await coap_client(
+            *("-a", host, "-m", "post", "-t", "40", "-e", links), f"{rd}/rd?ep=LIBCOAP&lt=300"
+        )
+        assert "c:2.01" in said
+        assert "Location-Path:rd" in said
+        await it.client.until(type="new", uid="LIBCOAP")
+        # A known address gets it whole, another one in small blocks; both get the same.
+        for source in (host, own_address()):
+            found = await coap_client("-a", source, "-B", "5", f"{rd}/rd-lookup/ep?ep=LIBCOAP")
+            assert 'ep="LIBCOAP"' in re.sub(r"v:1 t:.*\n|\s", "", found)
+            found = await coap_client("-a", source, f"{rd}/rd-lookup/res?rt=light")
+            assert f"<coap://{host}" in re.sub(r"v:1 t:.*\n|\s", "", found)
