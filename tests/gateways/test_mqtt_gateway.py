@@ -285,6 +285,22 @@ async def test_a_broker_that_restarts_is_found_again_with_subscriptions_and_valu
         assert here.uids() == ["a"]
 
 
+async def test_a_broker_that_stops_answering_is_given_up_and_found_again(
+    mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_client, "KEEP_ALIVE_S", 1)
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a") as board:
+        await here.until(lambda: here.value("a", "led"))
+        mqtt_server.stop_answering()
+        try:
+            assert here.mqtt.connected  # nothing on the wire tells
+            await here.until(lambda: not here.mqtt.connected)
+        finally:
+            mqtt_server.go_on()
+        board.values["led"] = "after"
+        await here.until(lambda: here.value("a", "led") == "after", RECOVERY_LIMIT_S)
+
+
 async def test_a_broker_that_starts_later_is_found(kind: str, tmp_path: Path) -> None:
     with server(kind, tmp_path) as later:
         async with world(at(later), connected=False) as here:
