@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which node speaks from which address."""
 
+import pytest
+
 from pyaiot.gateways.coap.peers import (
     CLAIM_REFUSED_S,
     HELD_ADDRESSES_MAX,
@@ -36,6 +38,25 @@ def test_readings_from_another_port_belong_to_the_only_node_of_the_machine() -> 
     it = peers()
     claim(it, "A", HERE)
     assert it.uid_at(Address(HERE.host, 1)) == "A"
+
+
+def test_readings_from_another_port_than_the_one_a_node_posts_from_belong_to_nobody() -> None:
+    # A gateway that was started again, behind a router with many nodes: one has spoken so far.
+    it = peers()
+    claim(it, "A", HERE)
+    assert it.uid_at(HERE) == "A"
+    assert it.uid_at(Address(HERE.host, 1)) is None
+    # It rebooted, and has another port: what it posts from may be yet another one.
+    claim(it, "A", Address(HERE.host, 2))
+    assert it.uid_at(Address(HERE.host, 3)) == "A"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_on_loopback_each_port_is_a_node(host: str) -> None:
+    it = peers()
+    claim(it, "A", Address(host, 1))
+    assert it.uid_at(Address(host, 2)) is None
+    assert it.uid_at(Address(host, 1)) == "A"
 
 
 def test_readings_from_another_port_of_a_machine_with_two_nodes_belong_to_nobody() -> None:

@@ -46,6 +46,9 @@ class Claim(Enum):
     REFUSED = "refused"
 
 
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+
+
 @dataclass(slots=True)
 class NodeAddress(Generic[P]):
     """Where a node speaks from (`peer`), and where it answers requests (None: not known yet)."""
@@ -55,6 +58,8 @@ class NodeAddress(Generic[P]):
     answers_at: P | None = None
     boots: int = 0
     """Another number after each boot: what was posted before repeats nothing of what is after."""
+    posts_from_here: bool = False
+    """Whether something without its uid came from `address`."""
     checking: bool = False
     check_again_at: float = float("-inf")
     refused_until: dict[Address, float] = field(default_factory=dict)
@@ -147,12 +152,21 @@ class Peers(Generic[P]):
             self._unpoint(uid, node.address)
 
     def uid_at(self, address: Address) -> str | None:
-        """Whose readings come from here; the port may be one not seen before."""
+        """Whose readings come from here; the port may be one not seen before.
+
+        That is so of the only node of a machine, unless it posts from the port that it said to be
+        alive from: then another port is another node, of which we do not know yet. On loopback,
+        which is where simulated nodes are, each port is a node.
+        """
         uid = self._uid_at.get(address)
         if uid is not None:
+            self._nodes[uid].posts_from_here = True
             return uid
         uids = self._uids_on.get(_machine(address), {})
-        return next(iter(uids)) if len(uids) == 1 else None
+        if len(uids) != 1 or address.host in LOOPBACK:
+            return None
+        (uid,) = uids
+        return None if self._nodes[uid].posts_from_here else uid
 
     def has_node_on(self, address: Address) -> bool:
         """Whether a node is at this address, whatever its port."""
