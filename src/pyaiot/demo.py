@@ -9,6 +9,8 @@ from typing import Any, Final
 import aiohttp
 
 from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
+from pyaiot.devices.mqtt_node import run_mqtt_node
+from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig, run_websocket_node
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
@@ -22,6 +24,7 @@ _KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
     ("CoAP", "Robot", ("robot", "led", "imu", "position")),
     ("CoAP", "Script box", ("js", "led", "temperature")),
     ("WebSocket", "Workbench", ("led", "temperature", "humidity")),
+    ("MQTT", "Greenhouse", ("led", "temperature", "humidity", "illuminance")),
 )
 
 
@@ -29,6 +32,7 @@ DEMO_NODES: Final = len(_KINDS)
 """Nodes of the demo, if nobody says how many. Others are of these kinds again."""
 _RUN: Final[Mapping[str, Callable[[dict[str, Any]], Coroutine[Any, Any, None]]]] = {
     "CoAP": lambda its: run_coap_node(CoapNodeConfig(host="127.0.0.1", **its)),
+    "MQTT": lambda its: run_mqtt_node(MqttNodeConfig(**its)),
     "WebSocket": lambda its: run_websocket_node(WebSocketNodeConfig(**its)),
 }
 
@@ -42,7 +46,8 @@ def demo_nodes(
         protocol, name, parts = _KINDS[index % len(_KINDS)]
         uid = f"{rng.getrandbits(60):015X}"
         its: dict[str, Any] = dict.fromkeys(parts, True)
-        its |= {"uid": uid, "name": name, "period_s": _PERIOD_S, "gateway_port": ports[protocol]}
+        its |= {"uid": uid, "name": name, "period_s": _PERIOD_S}
+        its["mqtt_port" if protocol == "MQTT" else "gateway_port"] = ports[protocol]
         yield name, _RUN[protocol](its)
 
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -351,6 +352,18 @@ def read_password(path: Path) -> str:
             return file.readline(PASSWORD_LENGTH_MAX).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(f"The password file {path} cannot be read: {error}.") from error
+
+
+def password_reader(file: str) -> Callable[[], str] | None:
+    """What reads a password at each attempt to connect; None without a file's name.
+
+    Raises `OperatorError` for what is wrong with the file now.
+    """
+    if not file:
+        return None
+    path = Path(file).expanduser()
+    read_password(path)
+    return partial(read_password, path)
 
 
 def tls_context(*, ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext:

@@ -16,7 +16,8 @@ import pytest
 import uvloop
 
 from pyaiot.devices import coap_node
-from pyaiot.devices.coap_node import CoapNodeConfig, _Address, run_coap_node
+from pyaiot.devices.addresses import Address, addresses, bound_socket
+from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
 from pyaiot.devices.simulated_coap_node import SimulatedCoapNode
 from pyaiot.errors import OperatorError
 from pyaiot.protocols.coap_message import CoapMessage
@@ -93,6 +94,10 @@ async def libcoap(*arguments: str) -> str:
     )
     output, _ = await process.communicate()
     return output.decode().strip()
+
+
+async def of(config: CoapNodeConfig) -> tuple[Address, Address]:
+    return await addresses(config.gateway_host, config.gateway_port, config.host, config.port)
 
 
 def free_udp_port(host: str) -> int:
@@ -283,15 +288,15 @@ async def test_a_cancelled_node_is_gone_at_once_and_without_a_word() -> None:
 
 @pytest.mark.sockets
 async def test_nodes_of_both_ip_versions_may_have_the_same_port() -> None:
-    with coap_node._bound_socket(_Address(socket.AF_INET, ("0.0.0.0", 0))) as first:
+    with bound_socket(Address(socket.AF_INET, ("0.0.0.0", 0))) as first:
         port = first.getsockname()[1]
-        coap_node._bound_socket(_Address(socket.AF_INET6, ("::", port))).close()
+        bound_socket(Address(socket.AF_INET6, ("::", port))).close()
 
 
 @pytest.mark.sockets
 async def test_a_datagram_before_the_node_has_booted_is_lost() -> None:
     node = SimulatedCoapNode(CoapNodeConfig(), rng=random.Random(1))
-    shell = coap_node._Shell(node, _Address(socket.AF_INET, ("127.0.0.1", 9)))
+    shell = coap_node._Shell(node, Address(socket.AF_INET, ("127.0.0.1", 9)))
     shell.received(coap_node._Socket(shell), b"\x40\x00\0\1", ("127.0.0.1", 9))
     assert not shell.failed.done()
 
@@ -338,7 +343,7 @@ async def test_an_address_that_cannot_be_is_one_clear_sentence(
 async def test_a_node_listens_on_loopback_only_for_a_gateway_on_loopback(
     config: dict[str, Any], gateway: tuple[Any, ...], local: tuple[Any, ...]
 ) -> None:
-    found = await coap_node._addresses(CoapNodeConfig(**config))
+    found = await of(CoapNodeConfig(**config))
     assert (found[0].sockaddr, found[1].sockaddr) == (gateway, local)
 
 
@@ -346,7 +351,7 @@ async def test_a_node_listens_on_loopback_only_for_a_gateway_on_loopback(
 async def test_the_interface_of_a_link_local_address_is_kept() -> None:
     index, name = socket.if_nameindex()[0]
     config = CoapNodeConfig(gateway_host=f"fe80::1%{name}", host=f"fe80::2%{name}", port=9)
-    gateway, local = await coap_node._addresses(config)
+    gateway, local = await of(config)
     assert (gateway.sockaddr[1:], local.sockaddr[1:]) == ((5683, 0, index), (9, 0, index))
 
 

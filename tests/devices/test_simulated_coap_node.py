@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node_config import CoapNodeConfig
-from pyaiot.devices.coap_node_poster import UNACKNOWLEDGED_MAX
 from pyaiot.devices.coap_node_server import (
     ANSWERS_MAX,
     REQUEST_BYTES_MAX,
     SCRIPT_BYTES_MAX,
     UPLOADS_MAX,
 )
+from pyaiot.devices.coap_posts import UNACKNOWLEDGED_MAX
 from pyaiot.devices.schedule import IMU_PERIOD_MIN_S
 from pyaiot.devices.sensors import SENSORS
 from pyaiot.devices.simulated_coap_node import Datagram, SimulatedCoapNode
@@ -595,7 +595,7 @@ def test_a_reboot_forgets_what_was_in_memory() -> None:
     assert reset.payload.startswith(b"reset:")
     assert alive.payload.startswith(b"alive:")
     assert len(ask(node, Code.PUT, "led", b"1", mid=7, now=1.0)) == 2
-    assert len(node._poster._unacknowledged) == 3
+    assert len(node._poster._posts._unacknowledged) == 3
 
 
 # Block-wise

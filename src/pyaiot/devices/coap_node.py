@@ -2,18 +2,15 @@
 """Runs a simulated CoAP node: moves its bytes and wakes it. One process can run hundreds."""
 
 import asyncio
-import errno
-import ipaddress
 import logging
 import random
-import socket
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
+from pyaiot.devices.addresses import Address, addresses, bound_socket
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_server import Peer
 from pyaiot.devices.simulated_coap_node import SimulatedCoapNode
-from pyaiot.errors import OperatorError
 
 __all__ = ["CoapNodeConfig", "run_coap_node"]
 
@@ -33,7 +30,9 @@ async def run_coap_node(
     """
     if rng is None:
         rng = random.Random()  # noqa: S311 - weather, not secrets
-    gateway, local = await _addresses(config)
+    gateway, local = await addresses(
+        config.gateway_host, config.gateway_port, config.host, config.port
+    )
     shell = _Shell(SimulatedCoapNode(config, rng=rng), gateway)
     try:
         await shell.open(local, separate_source_port=config.separate_source_port)
@@ -43,15 +42,10 @@ async def run_coap_node(
         await shell.close()
 
 
-class _Address(NamedTuple):
-    family: socket.AddressFamily
-    sockaddr: tuple[Any, ...]
-
-
 class _Shell:
     """Moves bytes and keeps the one timer of a node."""
 
-    def __init__(self, node: SimulatedCoapNode, gateway: _Address) -> None:
+    def __init__(self, node: SimulatedCoapNode, gateway: Address) -> None:
         self._node = node
         self._gateway = gateway
         self._loop = asyncio.get_running_loop()
@@ -61,19 +55,19 @@ class _Shell:
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Ends with the exception when the node has a mistake of ours in it."""
 
-    async def open(self, local: _Address, *, separate_source_port: bool) -> None:
+    async def open(self, local: Address, *, separate_source_port: bool) -> None:
         await self._open_socket(local)
         if separate_source_port:
             await self._open_socket(
-                _Address(local.family, (local.sockaddr[0], 0, *local.sockaddr[2:]))
+                Address(local.family, (local.sockaddr[0], 0, *local.sockaddr[2:]))
             )
         host, port, *_ = self._sockets[0].transport.get_extra_info("sockname")
         log.info("node %s listens on %s port %d", self._node.uid, host, port)
         self._node.boot(now=self._loop.time())
         self._transmit(self._sockets[0], self._loop.time())
 
-    async def _open_socket(self, local: _Address) -> None:
-        opened = _bound_socket(local)
+    async def _open_socket(self, local: Address) -> None:
+        opened = bound_socket(local)
         try:
             _, protocol = await self._loop.create_datagram_endpoint(
                 lambda: _Socket(self), sock=opened
@@ -162,55 +156,3 @@ class _Socket(asyncio.DatagramProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.closed.set_result(None)
-
-
-async def _addresses(config: CoapNodeConfig) -> tuple[_Address, _Address]:
-    """The gateway's address and our own."""
-    if config.host:
-        local = await _resolve(config.host, config.port, socket.AF_UNSPEC)
-        return await _resolve(config.gateway_host, config.gateway_port, local.family), local
-    gateway = await _resolve(config.gateway_host, config.gateway_port, socket.AF_UNSPEC)
-    loopback = ipaddress.ip_address(gateway.sockaddr[0].partition("%")[0]).is_loopback
-    if gateway.family == socket.AF_INET:
-        host = "127.0.0.1" if loopback else "0.0.0.0"  # noqa: S104 - a gateway that is elsewhere
-    else:
-        host = "::1" if loopback else "::"
-    return gateway, _Address(gateway.family, (host, config.port))
-
-
-async def _resolve(host: str, port: int, family: int) -> _Address:
-    try:
-        try:
-            # An address needs no thread: a fleet starts hundreds of nodes at once.
-            found = socket.getaddrinfo(
-                host, port, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
-            )
-        except socket.gaierror:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host, port, family=family, type=socket.SOCK_DGRAM
-            )
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such name"
-        raise OperatorError(f"Cannot find the address of {host!r}: {reason}.") from error
-    best = min(found, key=lambda candidate: candidate[0] != socket.AF_INET)
-    return _Address(best[0], best[4])
-
-
-def _bound_socket(local: _Address) -> socket.socket:
-    host, port, *_ = local.sockaddr
-    opened = socket.socket(local.family, socket.SOCK_DGRAM)
-    try:
-        opened.setblocking(False)
-        if local.family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind(local.sockaddr)
-    except OSError as error:
-        opened.close()
-        if error.errno == errno.EADDRINUSE:
-            sentence = f"UDP port {port} at {host} is taken: choose another one with --port."
-        elif error.errno == errno.EADDRNOTAVAIL:
-            sentence = f"This machine has no address {host}: choose another one with --host."
-        else:
-            sentence = f"Cannot open UDP port {port} at {host}: {error.strerror}."
-        raise OperatorError(sentence) from error
-    return opened
