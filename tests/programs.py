@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import select
 import signal
 import socket
@@ -162,6 +163,22 @@ class Programs:
     def close(self) -> None:
         for program in self._started:
             program.close()
+
+
+def fleet_flags(sentence: str) -> list[str]:
+    """Flags of `aiot fleet` for what `aiot run` said at its start."""
+    flags = []
+    for flag, pattern in (
+        ("--broker-port", r"http://[^ /]*:(\d+)/"),
+        ("--coap-port", r"CoAP: UDP port (\d+)"),
+        ("--ws-port", r"WebSocket: TCP port (\d+)"),
+        ("--mqtt-port", r"MQTT: TCP port (\d+)"),
+        ("--mqttsn-port", r"MQTT-SN: UDP port (\d+)"),
+    ):
+        found = re.search(pattern, sentence)
+        if found is not None:
+            flags += [flag, found[1]]
+    return flags
 
 
 def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:

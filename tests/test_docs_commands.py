@@ -23,7 +23,7 @@ import pytest
 from pyaiot.demo import DEMO_NODES
 from tests import clients
 from tests.documents import ROOT, Block, documents
-from tests.programs import Program, Programs, free_port
+from tests.programs import Program, Programs, fleet_flags, free_port
 
 pytestmark = pytest.mark.sockets
 
@@ -113,6 +113,8 @@ class Reader:
         words = [self._here(word) for word in words]
         if words[:3] == ["aiot", "node", "coap"]:
             words += ["--gateway-port", str(self.coap_port)]
+        if words[:2] == ["aiot", "fleet"]:
+            words += fleet_flags(self.lines[0])
         return variables, words
 
     def _here(self, word: str) -> str:
@@ -290,6 +292,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot coap-gateway --broker-host 192.0.2.10": BROKER_ELSEWHERE,
     "aiot coap-gateway --host :: --broker-host pyaiot.example.org --broker-port 443"
     " --broker-ssl": BROKER_ELSEWHERE,
+    "aiot fleet --coap 20 --mqtt 20 --ws 10 --mqttsn 0 --rate 2 --seconds 5": Finish(
+        says(r"(?m)^all +50 +500 +500 +500 +0 +0 [^$]+No acknowledged reading was lost\.$")
+    ),
     "aiot config": Finish(says(r"settings are good")),
     "aiot config --show": Finish(says(r'broker\.title +"Greenhouse" +.*config\.toml')),
     "AIOT_BROKER_TITLE=Kitchen aiot config --show": Finish(

@@ -40,15 +40,16 @@ MAY_IMPORT = {
         "messages",
     },
     "devices": {"errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},
+    "fleet": {"devices", "errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},
     "demo": {"devices", "errors", "messages"},
     "opening": {"config", "errors", "doors", "gateways", "mqtt_client", "web"},
     # `services` builds the real objects, so it sees everything below it.
     "services": {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config", "mqtt_client"),
-        *("demo", "doors", "opening", "protocols", "gateways", "broker", "web", "devices"),
+        *("demo", "doors", "fleet", "opening", "protocols", "gateways", "broker", "web", "devices"),
     },
     "options": {"config"},
-    "cli": {"errors", "broker", "config", "demo", "devices", "options", "services"},
+    "cli": {"errors", "broker", "config", "demo", "devices", "fleet", "options", "services"},
     "__main__": {"cli"},
     "__init__": set(),
 }

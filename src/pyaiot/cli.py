@@ -20,14 +20,19 @@ from pyaiot.config import Config, Setting
 from pyaiot.demo import DEMO_NODES
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node import CoapNodeConfig
+from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.sensors import SENSORS
+from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.errors import OperatorError
+from pyaiot.fleet.config import FleetConfig
+from pyaiot.fleet.progress import Progress
 from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
 
 EXIT_OPERATOR: Final = 2
 
 _NodeConfig = TypeVar("_NodeConfig", bound=msgspec.Struct)
+_Result = TypeVar("_Result")
 
 app = typer.Typer(
     name="aiot",
@@ -239,6 +244,46 @@ def _node_ws(node: WebSocketNodeConfig) -> Coroutine[Any, Any, None]:
     return services.run_websocket_node(node, _say)
 
 
+def _node_mqtt(node: MqttNodeConfig) -> Coroutine[Any, Any, None]:
+    """Run a simulated MQTT node.
+
+    It publishes to the MQTT broker of this machine, and connects again whenever it is not.
+    Without a flag for a sensor or actuator it has a temperature and an LED.
+    """
+    return services.run_mqtt_node(node, _say)
+
+
+def _node_mqttsn(node: MqttSnNodeConfig) -> Coroutine[Any, Any, None]:
+    """Run a simulated MQTT-SN node that behaves like a RIOT board with emcute.
+
+    It registers each topic before it publishes to the gateway of this machine, with QoS 1.
+    Without a flag for a sensor or actuator it has a temperature and an LED.
+    """
+    return services.run_mqttsn_node(node, _say)
+
+
+def _fleet(fleet: FleetConfig, settings: Config) -> None:
+    """Run many virtual nodes against a running system, and check what arrives.
+
+    Every reading is a number that its node says once. A ledger keeps what became of it:
+
+    acked: accepted by the protocol's own word (CoAP 2.04, PUBACK of MQTT and MQTT-SN). WebSocket
+    has none: there, the gateway answered a ping that was sent after it.
+    seen: a client of the broker got exactly that number; twice: and got it again.
+    superseded: not seen, but a later reading of the same node was. That is allowed while a link is
+    down or a client behind, and 0 in an undisturbed run.
+    lost: acknowledged, and neither seen nor superseded.
+
+    The exit code is 1 if a reading was lost, or a number came that nobody sent; 2 if somebody has
+    to do something first; else 0. Ctrl+C ends it early, with what it has until then.
+    """
+    progress = Progress(sys.stderr)
+    run = services.run_fleet(fleet, progress.before(_say), progress)
+    code = _run(run, settings, quiet=True)
+    if code:
+        raise typer.Exit(code)
+
+
 @app.command("generate-keys")
 def _generate_keys(
     key_file: Annotated[
@@ -330,38 +375,64 @@ def _add_node(
 ) -> None:
     """Register a simulated node whose flags are the fields of its config."""
     settings = {item.name: item for item in config.settings_of(struct, "node")}
-    debug = Setting("log", "debug", bool, default=False, description="Log every step.")
     parts = {*SENSORS, *ACTUATORS} & settings.keys()
 
     def command(**given: Any) -> None:
-        verbose = bool(given.pop("log__debug"))
-        values = {
-            name.removeprefix("node__"): config.convert(
-                value, settings[name.removeprefix("node__")], "flag"
-            )
-            for name, value in given.items()
-            if value is not None
-        }
+        verbose, values = _given(given, settings)
         if not any(values.get(part) for part in parts):
             values |= {"temperature": True, "led": True}
         _run(run(struct(**values)), Config(log=config.LogSection(debug=verbose)))
 
-    options = [
-        option(setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items()
-    ]
-    node_app.command(name)(
-        with_options(command, [*options, option(debug, ["--debug"])], run.__doc__)
-    )
+    node_app.command(name)(with_options(command, _options(settings), run.__doc__))
+
+
+_DEBUG: Final = Setting("log", "debug", bool, default=False, description="Log every step.")
+
+
+def _options(settings: Mapping[str, Setting]) -> list[inspect.Parameter]:
+    """Flags that are the fields of a config, and `--debug`."""
+    names = ((setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items())
+    return [*(option(setting, flags) for setting, flags in names), option(_DEBUG, ["--debug"])]
+
+
+def _given(given: dict[str, Any], settings: Mapping[str, Setting]) -> tuple[bool, dict[str, Any]]:
+    """Whether to log every step, and the values of the flags. Raises `OperatorError`."""
+    verbose = bool(given.pop("log__debug"))
+    names = {name: name.partition("__")[2] for name in given}
+    values = {
+        names[name]: config.convert(value, settings[names[name]], "flag")
+        for name, value in given.items()
+        if value is not None
+    }
+    return verbose, values
 
 
 _add_node("coap", CoapNodeConfig, _node_coap)
 _add_node("ws", WebSocketNodeConfig, _node_ws)
+_add_node("mqtt", MqttNodeConfig, _node_mqtt)
+_add_node("mqttsn", MqttSnNodeConfig, _node_mqttsn)
+
+
+def _add_fleet() -> None:
+    """Register `aiot fleet`, whose flags are the fields of its config."""
+    settings = {item.name: item for item in config.settings_of(FleetConfig, "fleet")}
+
+    def command(**given: Any) -> None:
+        verbose, values = _given(given, settings)
+        _fleet(FleetConfig(**values), Config(log=config.LogSection(debug=verbose)))
+
+    app.command("fleet")(with_options(command, _options(settings), _fleet.__doc__))
+
+
+_add_fleet()
 
 # -- a running service --------------------------------------------------------------------------
 
 
-def _run(service: Coroutine[Any, Any, None], settings: Config, *, quiet: bool = False) -> None:
-    """Run until it ends or a signal comes. Raises `OperatorError`; signals end it with code 0."""
+def _run(
+    service: Coroutine[Any, Any, _Result], settings: Config, *, quiet: bool = False
+) -> _Result | None:
+    """Run until it ends, which has a result, or a signal comes: None. Raises `OperatorError`."""
     _set_up_logging(debug=settings.log.debug, quiet=quiet)
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
@@ -370,18 +441,19 @@ def _run(service: Coroutine[Any, Any, None], settings: Config, *, quiet: bool = 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
-            runner.run(_until_signal(service))
+            return runner.run(_until_signal(service))
         except* OperatorError as errors:
             raise _first(errors) from None
 
 
-async def _until_signal(service: Coroutine[Any, Any, None]) -> None:
+async def _until_signal(service: Coroutine[Any, Any, _Result]) -> _Result | None:
     loop = asyncio.get_running_loop()
     task = loop.create_task(service, name="service")
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await task
+        return await task
+    return None
 
 
 def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:

@@ -11,16 +11,20 @@ from functools import partial
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
 from pyaiot.config import KEY_FILE, BrokerSection, Config, GatewaySection
 from pyaiot.demo import demo_nodes, first_node_visible
-from pyaiot.devices import coap_node, websocket_node
+from pyaiot.devices import coap_node, mqttsn_node, websocket_node
 from pyaiot.devices.coap_node import CoapNodeConfig
+from pyaiot.devices.mqtt_node_config import MqttNodeConfig
+from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.doors.listening import Door, is_loopback
 from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
 from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.opening import (
@@ -129,6 +133,43 @@ async def run_websocket_node(config: WebSocketNodeConfig, say: Say) -> None:
         f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
     )
     await websocket_node.run_websocket_node(config, opened=lambda: say(sentence))
+
+
+async def run_mqtt_node(config: MqttNodeConfig, say: Say) -> None:
+    """`aiot node mqtt`: one simulated node."""
+    # Who runs without MQTT pays nothing for it.
+    from pyaiot.devices import mqtt_node  # noqa: PLC0415
+
+    sentence = (
+        f"Node {config.name or config.uid} speaks MQTT to the MQTT broker at"
+        f" {config.mqtt_host} port {config.mqtt_port}  (Ctrl+C ends it)"
+    )
+    await mqtt_node.run_mqtt_node(config, opened=lambda: say(sentence))
+
+
+async def run_mqttsn_node(config: MqttSnNodeConfig, say: Say) -> None:
+    """`aiot node mqttsn`: one simulated node."""
+    sentence = (
+        f"Node {config.name or config.uid} speaks MQTT-SN to"
+        f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
+    )
+    await mqttsn_node.run_mqttsn_node(config, opened=lambda: say(sentence))
+
+
+async def run_fleet(config: FleetConfig, say: Say, tell: Say) -> int:
+    """`aiot fleet`: many virtual nodes and a ledger. Returns the exit code.
+
+    `tell` gets a line on how it goes, every second.
+    """
+    from pyaiot.fleet.fleet import Fleet  # noqa: PLC0415 - services do without it
+    from pyaiot.fleet.report import as_json, table  # noqa: PLC0415
+
+    report = await Fleet(config, tell).run()
+    if config.json:
+        say(msgspec.json.format(msgspec.json.encode(as_json(report))).decode())
+    else:
+        say(table(report))
+    return report.exit_code
 
 
 # -- gateways -----------------------------------------------------------------------------------

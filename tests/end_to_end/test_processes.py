@@ -43,6 +43,9 @@ def start(programs: Programs, command: str) -> Program:
             service = programs.aiot(
                 "mqtt-gateway", "--mqtt-port", nobody, "--broker-port", nobody, *keys
             )
+        case "node mqtt":
+            nobody = str(free_port(socket.SOCK_STREAM))
+            service = programs.aiot("node", "mqtt", "--mqtt-port", nobody)
         case _:
             nobody = str(free_port(socket.SOCK_DGRAM))
             service = programs.aiot(*command.split(), "--gateway-port", nobody)
@@ -76,7 +79,18 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     "command",
-    ["run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "node coap", "node ws"],
+    [
+        "run",
+        "demo",
+        "broker",
+        "coap-gateway",
+        "mqtt-gateway",
+        "ws-gateway",
+        "node coap",
+        "node mqtt",
+        "node mqttsn",
+        "node ws",
+    ],
 )
 def test_service_ends_at_a_signal(programs: Programs, command: str, number: signal.Signals) -> None:
     service = start(programs, command)
@@ -210,7 +224,7 @@ async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> 
         while len({frozenset(values) for values in client.nodes.values()}) < DEMO_NODES:
             await client.next()
         protocols = {values.get("protocol") for values in client.nodes.values()}
-        assert protocols >= {"CoAP", "WebSocket"}
+        assert protocols >= {"CoAP", "MQTT", "WebSocket"}
     demo.send(signal.SIGTERM)
     ends_well(demo)
 

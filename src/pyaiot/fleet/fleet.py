@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs a fleet: lets its nodes in, has them read at their pace, waits, and reports."""
+
+import asyncio
+import heapq
+import random
+import resource
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+
+from pyaiot.devices.addresses import Address, resolve
+from pyaiot.errors import OperatorError
+from pyaiot.fleet.coap import VirtualCoapNode
+from pyaiot.fleet.config import FleetConfig
+from pyaiot.fleet.datagrams import DatagramNode, Datagrams
+from pyaiot.fleet.ledger import OPEN_MAX, Ledger
+from pyaiot.fleet.mqtt import VirtualMqttNode
+from pyaiot.fleet.mqttsn import VirtualMqttSnNode
+from pyaiot.fleet.node import VirtualNode
+from pyaiot.fleet.report import Report, progress
+from pyaiot.fleet.watcher import Watcher
+from pyaiot.fleet.websocket import VirtualWebSocketNode
+from pyaiot.mqtt_client import MqttServer, password_reader
+
+TICK_S: Final = 0.01
+"""Readings and repetitions that are due are sent so often."""
+PATIENCE_S: Final = 15.0
+"""How long the nodes of a protocol, and the broker, may take to let the first of us in."""
+NODES_PER_TICK: Final = 5
+"""So many nodes come in at once, lest all of them shake hands in the same moment."""
+MQTT_ATTEMPTS_MAX: Final = 32
+"""MQTT nodes that try to connect at the same time. Others wait."""
+LATE_MAX_S: Final = 1.0
+"""A fleet that is further behind than this leaves readings out, and sends fewer than asked."""
+PROGRESS_S: Final = 1.0
+SETTLE_S: Final = 0.5
+"""When all nodes have what they waited for, readings may still overtake each other so long."""
+FILES_BESIDES: Final = 64
+"""Files of a process besides a socket for each node."""
+
+Tell = Callable[[str], None]
+
+
+class Fleet:
+    """Run `run` once."""
+
+    def __init__(self, config: FleetConfig, tell: Tell) -> None:
+        """`tell` gets a line on how it goes, every second."""
+        self._config = config
+        self._tell = tell
+        self._clock = time.monotonic
+        self._rng = random.Random()  # noqa: S311 - it names and spreads nodes
+        self._run = f"fleet{self._rng.getrandbits(20):05x}"
+        self._ledger = Ledger()
+        self._nodes: list[VirtualNode] = []
+        self._datagrams: Datagrams | None = None
+        self._started_at = 0.0
+        self._cpu_at = 0.0
+
+    async def run(self) -> Report:
+        """Raises `OperatorError`. Cancelled once, it sends no more and reports what was."""
+        config = self._config
+        _allow_files(config.coap + config.mqtt + config.mqttsn + config.ws)
+        async with self._session() as session, asyncio.TaskGroup() as tasks:
+            self._datagrams = Datagrams(self._clock)
+            try:
+                running = await self._start(session, tasks)
+                watcher = Watcher(
+                    self._ledger,
+                    [node.uid for node in self._nodes],
+                    url=self._broker_url,
+                    clock=self._clock,
+                )
+                running.append(tasks.create_task(watcher.run(session), name="watcher"))
+                running.append(tasks.create_task(self._wake(), name="wake"))
+                await self._let_in(watcher)
+                report = await self._measured(watcher)
+                for task in running:
+                    task.cancel()
+                return report
+            finally:
+                self._datagrams.close()
+
+    # -- start ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        # Cookies of an address, too: a broker on loopback has no name.
+        jar = aiohttp.CookieJar(unsafe=True)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(cookie_jar=jar, connector=connector) as session:
+            link = self._config.login_link
+            if link:
+                try:
+                    async with session.get(link, allow_redirects=False) as answer:
+                        status = answer.status
+                except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                    raise OperatorError(f"The login link cannot be opened: {error}.") from error
+                if status != 303:
+                    raise OperatorError(
+                        f"The login link does not work (any more): the broker answers {status}."
+                    )
+            yield session
+
+    async def _start(
+        self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup
+    ) -> list[asyncio.Task[None]]:
+        """Make the nodes and have them come in, a few at a time."""
+        config, rng = self._config, self._rng
+        coap = await self._gateway(config.coap_port)
+        mqttsn = await self._gateway(config.mqttsn_port)
+        server = MqttServer(
+            config.mqtt_host,
+            config.mqtt_port,
+            config.mqtt_user,
+            password_reader(config.mqtt_password_file),
+        )
+        attempts = asyncio.Semaphore(MQTT_ATTEMPTS_MAX)
+        host = f"[{config.gateway_host}]" if ":" in config.gateway_host else config.gateway_host
+        ws_url = f"ws://{host}:{config.ws_port}/node"
+        running = []
+        for count, protocol in enumerate(self._protocols(), 1):
+            uid = f"{self._run}-{protocol.lower().replace('-', '')[:6]}-{count}"
+            series = self._ledger.add_node(uid, protocol)
+            match protocol:
+                case "CoAP":
+                    confirmable = not config.non
+                    it = VirtualCoapNode(uid, series, confirmable=confirmable, rng=rng)
+                    self._add_datagrams(it, coap)
+                    self._nodes.append(it)
+                case "MQTT-SN":
+                    sn = VirtualMqttSnNode(uid, series, rng=rng)
+                    self._add_datagrams(sn, mqttsn)
+                    self._nodes.append(sn)
+                case "MQTT":
+                    node = VirtualMqttNode(uid, series, server=server, attempts=attempts, rng=rng)
+                    self._nodes.append(node)
+                    running.append(tasks.create_task(self._mqtt(node), name=uid))
+                case _:
+                    ws = VirtualWebSocketNode(uid, series, rng=rng, clock=self._clock)
+                    self._nodes.append(ws)
+                    running.append(tasks.create_task(ws.run(session, ws_url), name=uid))
+            if count % NODES_PER_TICK == 0:
+                await asyncio.sleep(TICK_S)
+        return running
+
+    async def _mqtt(self, node: VirtualMqttNode) -> None:
+        await node.link.run()
+        # It ends by itself where trying again is no use.
+        raise OperatorError(f"The MQTT broker does not let the fleet in: {node.link.problem}.")
+
+    def _protocols(self) -> Iterator[str]:
+        config = self._config
+        counts = {
+            "CoAP": config.coap,
+            "MQTT": config.mqtt,
+            "MQTT-SN": config.mqttsn,
+            "WebSocket": config.ws,
+        }
+        if not any(counts.values()):
+            raise OperatorError(
+                "A fleet needs nodes: give it some with --coap, --mqtt or the like."
+            )
+        for protocol, count in counts.items():
+            yield from (protocol for _ in range(count))
+
+    async def _gateway(self, port: int) -> Address:
+        return await resolve(self._config.gateway_host, port, 0)
+
+    def _add_datagrams(self, node: DatagramNode, gateway: Address) -> None:
+        assert self._datagrams is not None  # noqa: S101 - made before
+        try:
+            self._datagrams.add(node, gateway)
+        except OSError as error:
+            raise OperatorError(f"No socket can be had for a node: {error}.") from error
+
+    async def _let_in(self, watcher: Watcher) -> None:
+        """Wait until all nodes are in and the broker has told us what it knows.
+
+        Raises `OperatorError` if nobody of a protocol is let in. Those who come later come later.
+        """
+        deadline = self._clock() + PATIENCE_S
+        while self._clock() < deadline:
+            if watcher.joined.is_set() and all(node.is_connected for node in self._nodes):
+                return
+            await asyncio.sleep(TICK_S)
+        config = self._config
+        if not watcher.joined.is_set():
+            raise OperatorError(
+                f"No broker lets the fleet in at {config.broker_host} port {config.broker_port}:"
+                f" {watcher.problem or 'it says nothing'}."
+            )
+        places = {
+            "CoAP": ("gateway", config.gateway_host, config.coap_port, "coap"),
+            "MQTT": ("broker", config.mqtt_host, config.mqtt_port, "mqtt"),
+            "MQTT-SN": ("gateway", config.gateway_host, config.mqttsn_port, "mqttsn"),
+            "WebSocket": ("gateway", config.gateway_host, config.ws_port, "ws"),
+        }
+        for protocol, (what, host, port, flag) in places.items():
+            nodes = [node for node in self._nodes if node.series.account.protocol == protocol]
+            if nodes and not any(node.is_connected for node in nodes):
+                raise OperatorError(
+                    f"No {protocol} {what} lets a node in at {host} port {port}: say where it is"
+                    f" with --{flag}-port, or --{flag} 0."
+                )
+
+    @property
+    def _broker_url(self) -> str:
+        config = self._config
+        scheme = "wss" if config.broker_ssl else "ws"
+        host = f"[{config.broker_host}]" if ":" in config.broker_host else config.broker_host
+        return f"{scheme}://{host}:{config.broker_port}/ws"
+
+    # -- work -----------------------------------------------------------------------------------
+
+    async def _wake(self) -> None:
+        """Have those nodes speak that repeat something, or say that they are alive."""
+        assert self._datagrams is not None  # noqa: S101 - made before
+        while True:
+            await asyncio.sleep(10 * TICK_S)
+            self._datagrams.wake(self._clock())
+            for node in self._nodes:
+                if isinstance(node, VirtualMqttNode):
+                    node.flush()
+
+    async def _measured(self, watcher: Watcher) -> Report:
+        self._started_at = self._clock()
+        self._cpu_at = time.process_time()
+        cancelled = False
+        notes = []
+        try:
+            await self._send(watcher)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.uncancel():
+                raise
+            cancelled = True
+            notes.append("It was ended early.")
+        seconds = max(self._clock() - self._started_at, TICK_S)
+        cpu_s = time.process_time() - self._cpu_at
+        if self._ledger.is_full:
+            notes.append(f"It ended early: {OPEN_MAX:,} readings were not seen.")
+        await self._drain(watcher, 1.0 if cancelled else self._config.grace_s)
+        self._ledger.close()
+        commands = watcher.commands
+        ended = commands.ended.copy()
+        if commands.under_way:
+            ended["no receipt"] += len(commands.under_way)
+        return Report(
+            accounts=list(self._ledger.accounts.values()),
+            total=self._ledger.total(),
+            seconds=seconds,
+            asked_per_s=self._config.rate * len(self._nodes),
+            commands_sent=commands.sent,
+            commands_ended=+ended,
+            commands_lateness=commands.lateness,
+            broker_connections=watcher.connections,
+            cpu_s=cpu_s,
+            notes=tuple(notes),
+        )
+
+    async def _send(self, watcher: Watcher) -> None:
+        """Have each node read at its pace, and command them, for the time that was asked for."""
+        config, clock = self._config, self._clock
+        period_s = 1 / config.rate
+        start = clock()
+        end = start + config.seconds
+        due = [
+            (start + period_s * index / len(self._nodes), index)
+            for index in range(len(self._nodes))
+        ]
+        command_due = start
+        progress_due = start + PROGRESS_S
+        sent_before = 0
+        while (now := clock()) < end and not self._ledger.is_full:
+            while due[0][0] <= now:
+                at, index = due[0]
+                node = self._nodes[index]
+                node.read(now=now)
+                self._flush(node, now)
+                at += period_s
+                heapq.heapreplace(due, (at if at > now - LATE_MAX_S else now, index))
+            if config.commands_per_s and now >= command_due:
+                command_due = max(command_due + 1 / config.commands_per_s, now)
+                await watcher.command()
+            if now >= progress_due:
+                progress_due += PROGRESS_S
+                total = self._ledger.total()
+                self._tell(progress(total, now - start, (total.sent - sent_before) / PROGRESS_S))
+                sent_before = total.sent
+            await asyncio.sleep(min(TICK_S, end - now))
+
+    def _flush(self, node: VirtualNode, now: float) -> None:
+        if isinstance(node, VirtualCoapNode | VirtualMqttSnNode):
+            assert self._datagrams is not None  # noqa: S101 - made before
+            self._datagrams.flush(node, now)
+
+    async def _drain(self, watcher: Watcher, grace_s: float) -> None:
+        """Wait for what is under way, but not for ever."""
+        deadline = self._clock() + grace_s
+        while self._clock() < deadline:
+            if not self._ledger.unsettled and not watcher.commands.under_way:
+                if not self._ledger.unseen:
+                    return
+                await asyncio.sleep(SETTLE_S)
+                return
+            await asyncio.sleep(TICK_S)
+
+
+def _allow_files(nodes: int) -> None:
+    """A socket for each node. Raises `OperatorError`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = nodes + FILES_BESIDES
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise OperatorError(
+            f"{nodes} nodes need {wanted} open files and this user may have {hard}: raise the limit"
+            " (ulimit -Hn), or take fewer nodes."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`aiot fleet` through our commands: a quiet run, one with parts that are killed, and mistakes."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyaiot import services
+from pyaiot.errors import OperatorError
+from pyaiot.fleet import fleet
+from pyaiot.fleet.config import FleetConfig
+from tests.clients import Broker
+from tests.gateways.mqtt_servers import Server, server
+from tests.programs import Program, Programs, fleet_flags, free_port
+from tests.running import running_everything
+
+pytestmark = pytest.mark.sockets
+
+RECOVERY_LIMIT_S = 10.0
+ANY_PORTS = (*("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),)
+NODES = ("--coap", "10", "--mqtt", "10", "--mqttsn", "0", "--ws", "10")
+
+
+def result(run: Program, limit_s: float) -> dict[str, Any]:
+    """What a fleet with `--json` prints, when it has ended."""
+    code = run.exit_code(limit_s)
+    report: dict[str, Any] = json.loads(run.rest())
+    assert code == report["exit_code"], run.stderr
+    assert "Traceback" not in run.stderr
+    return report
+
+
+def test_quiet_run_loses_supersedes_and_repeats_nothing(programs: Programs) -> None:
+    said = programs.aiot("run", *ANY_PORTS).line()
+    run = programs.aiot(
+        *("fleet", *NODES, "--rate", "10", "--seconds", "3", "--commands-per-s", "5", "--json"),
+        *fleet_flags(said),
+    )
+    report = result(run, 25)
+    assert set(report["protocols"]) == {"CoAP", "MQTT", "WebSocket"}
+    for account in (report["total"], *report["protocols"].values()):
+        assert account["sent"] == account["acknowledged"] == account["seen"], report
+        assert (account["lost"], account["superseded"], account["duplicates"]) == (0, 0, 0)
+    # A machine with other work may be slower than asked; that readings are made at all is seen.
+    assert report["total"]["sent"] > 0.3 * 10 * 3 * 30, report
+    assert report["commands"]["ended"] == {"confirmed": report["commands"]["sent"]}
+    assert report["exit_code"] == 0
+
+
+class Parts:
+    """Everything in processes of its own, each of which can be killed and started again."""
+
+    def __init__(self, programs: Programs, mqtt: Server) -> None:
+        self._programs = programs
+        self.mqtt = mqtt
+        keys = ("--key-file", str(programs.key_file()))
+        self.web, ws = (str(free_port(socket.SOCK_STREAM)) for _ in range(2))
+        coap, mqttsn = (str(free_port(socket.SOCK_DGRAM)) for _ in range(2))
+        to_broker = ("--broker-port", self.web, *keys)
+        to_mqtt = ("--mqtt-host", "127.0.0.1", "--mqtt-port", str(mqtt.port))
+        self._commands = {
+            "broker": ("broker", "--port", self.web, *keys),
+            "coap": ("coap-gateway", "--coap-port", coap, *to_broker),
+            "ws": ("ws-gateway", "--ws-port", ws, *to_broker),
+            "mqtt": ("mqtt-gateway", *to_mqtt, *to_broker),
+        }
+        self.flags = (
+            *("--broker-port", self.web, "--coap-port", coap, "--ws-port", ws),
+            *("--mqtt-port", str(mqtt.port), "--mqttsn-port", mqttsn),
+        )
+        self._running: dict[str, Program] = {}
+        mqtt.start()
+        for name in self._commands:
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        self._running[name] = self._programs.aiot(*self._commands[name])
+        self._running[name].line()
+
+    def restart(self, *names: str) -> None:
+        """Killed, without a word, and started again."""
+        for name in names:
+            self._running[name].kill()
+        for name in names:
+            self.start(name)
+
+    def restart_gateways(self) -> None:
+        self.restart("coap", "ws", "mqtt")
+
+    def restart_broker(self) -> None:
+        self.restart("broker")
+
+    def restart_mqtt_broker(self) -> None:
+        self.mqtt.kill()
+        self.mqtt.start()
+
+
+@contextmanager
+def parts(programs: Programs, folder: Path) -> Iterator[Parts]:
+    with server("nats", folder) as mqtt:
+        yield Parts(programs, mqtt)
+
+
+@pytest.mark.parametrize(
+    "restart", [Parts.restart_gateways, Parts.restart_broker, Parts.restart_mqtt_broker]
+)
+async def test_what_was_acknowledged_survives_parts_that_are_killed(
+    programs: Programs, tmp_path: Path, restart: Callable[[Parts], None]
+) -> None:
+    with parts(programs, tmp_path) as those:
+        run = programs.aiot(
+            *("fleet", *NODES, "--rate", "5", "--seconds", "7", "--commands-per-s", "0"),
+            *("--json", *those.flags),
+        )
+        async with Broker(f"http://127.0.0.1:{those.web}/") as broker, broker.client() as client:
+            await client.until(type="update", endpoint="reading")
+        await asyncio.to_thread(restart, those)
+        report = await asyncio.to_thread(result, run, 28)
+    total = report["total"]
+    assert total["lost"] == total["strangers"] == 0, report
+    assert total["acknowledged"] > 0
+    for protocol, account in report["protocols"].items():
+        assert account["longest_gap_s"] < RECOVERY_LIMIT_S, (protocol, report)
+        # The last reading of each node arrived, so all of them found their way back.
+        assert account["seen"] + account["superseded"] >= account["acknowledged"], report
+    assert report["exit_code"] == 0
+
+
+def test_fleet_ends_early_at_a_signal_with_what_it_has(programs: Programs) -> None:
+    said = programs.aiot("run", *ANY_PORTS).line()
+    run = programs.aiot(
+        *("fleet", "--coap", "2", "--mqtt", "0", "--mqttsn", "0", "--ws", "2", "--rate", "20"),
+        *("--seconds", "600", "--json", *fleet_flags(said)),
+    )
+    deadline = time.monotonic() + 20
+    while not re.search(r"\d+ seen", run.stderr):
+        assert time.monotonic() < deadline, run.stderr
+        time.sleep(0.05)
+    run.send(signal.SIGINT)
+    report = result(run, 5)
+    assert report["notes"] == ["It was ended early."]
+    assert report["total"]["sent"] == report["total"]["seen"] > 0
+
+
+@pytest.mark.parametrize(
+    ("its", "words"),
+    [
+        ({"coap": 1}, "No CoAP gateway lets a node in at 127.0.0.1 port {}: .*--coap-port"),
+        ({"mqttsn": 1}, "No MQTT-SN gateway lets a node in at .* port {}: .*--mqttsn 0"),
+        ({"mqtt": 1}, "No MQTT broker lets a node in at .* port {}"),
+        ({"ws": 1}, "No WebSocket gateway lets a node in at .* port {}"),
+        ({}, "needs nodes"),
+    ],
+)
+async def test_gateway_that_is_not_there_is_named_with_its_flag(
+    monkeypatch: pytest.MonkeyPatch, its: dict[str, int], words: str
+) -> None:
+    monkeypatch.setattr(fleet, "PATIENCE_S", 0.3)
+    port = free_port(socket.SOCK_STREAM)
+    async with running_everything() as running:
+        values: dict[str, Any] = dict.fromkeys(("coap", "mqtt", "mqttsn", "ws"), 0) | its
+        values |= dict.fromkeys(("coap_port", "mqtt_port", "mqttsn_port", "ws_port"), port)
+        broker_port = int(running.url.rstrip("/").rpartition(":")[2])
+        config = FleetConfig(**values, broker_port=broker_port)
+        with pytest.raises((OperatorError, ExceptionGroup)) as raised:
+            await services.run_fleet(config, print, print)
+    assert_sentence(raised.value, words.format(port))
+
+
+async def test_broker_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "PATIENCE_S", 0.3)
+    port = free_port(socket.SOCK_STREAM)
+    config = FleetConfig(coap=1, mqtt=0, mqttsn=0, ws=0, broker_port=port)
+    with pytest.raises((OperatorError, ExceptionGroup)) as raised:
+        await services.run_fleet(config, print, print)
+    assert_sentence(raised.value, f"No broker lets the fleet in at 127.0.0.1 port {port}: ")
+
+
+def assert_sentence(error: BaseException, words: str) -> None:
+    """One sentence of the operator's, however deep."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OperatorError)
+    assert re.search(words, str(error)), error
