@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line: `aiot`, and the historic commands with their flags."""
 
-import asyncio
-import contextlib
 import inspect
-import logging
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
@@ -16,7 +12,7 @@ import typer
 
 from pyaiot import __version__, config, services
 from pyaiot.broker.keys import generate_keys, write_keys
-from pyaiot.config import Config, Setting
+from pyaiot.config import Config, LogSection, Setting
 from pyaiot.demo import DEMO_NODES
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node import CoapNodeConfig
@@ -28,11 +24,11 @@ from pyaiot.errors import OperatorError
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.fleet.progress import Progress
 from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
+from pyaiot.running import run_until_signal
 
 EXIT_OPERATOR: Final = 2
 
 _NodeConfig = TypeVar("_NodeConfig", bound=msgspec.Struct)
-_Result = TypeVar("_Result")
 
 app = typer.Typer(
     name="aiot",
@@ -178,7 +174,7 @@ def _broker(settings: Config) -> None:
 
     It knows the state of every node and gives each client what it asked for.
     """
-    _run(services.run_broker(settings, _say), settings)
+    run_until_signal(services.run_broker(settings, _say), settings.log)
 
 
 def _coap_gateway(settings: Config) -> None:
@@ -187,7 +183,7 @@ def _coap_gateway(settings: Config) -> None:
     It holds the nodes while there is no broker, and announces them when there is one.
     The broker lets it in with the key file that aiot generate-keys writes.
     """
-    _run(services.run_coap_gateway(settings, _say), settings)
+    run_until_signal(services.run_coap_gateway(settings, _say), settings.log)
 
 
 def _ws_gateway(settings: Config) -> None:
@@ -196,7 +192,7 @@ def _ws_gateway(settings: Config) -> None:
     It holds the nodes while there is no broker, and announces them when there is one.
     The broker lets it in with the key file that aiot generate-keys writes.
     """
-    _run(services.run_ws_gateway(settings, _say), settings)
+    run_until_signal(services.run_ws_gateway(settings, _say), settings.log)
 
 
 def _mqtt_gateway(settings: Config) -> None:
@@ -205,7 +201,7 @@ def _mqtt_gateway(settings: Config) -> None:
     User, password and TLS for that broker stand in the settings file, section mqtt.
     The broker of Pyaiot lets it in with the key file that aiot generate-keys writes.
     """
-    _run(services.run_mqtt_gateway(settings, _say), settings)
+    run_until_signal(services.run_mqtt_gateway(settings, _say), settings.log)
 
 
 def _everything(settings: Config) -> None:
@@ -214,7 +210,7 @@ def _everything(settings: Config) -> None:
     It listens on this machine only. --coap-host ::, --ws-host :: and --mqtt-listen :: let devices
     of the network in. Without --mqtt-host it starts an MQTT broker of its own.
     """
-    _run(services.run_all(settings, _say), settings)
+    run_until_signal(services.run_all(settings, _say), settings.log)
 
 
 def _demo(settings: Config, nodes: int) -> None:
@@ -223,7 +219,7 @@ def _demo(settings: Config, nodes: int) -> None:
     The nodes speak real CoAP and WebSocket over this machine's loopback. Nothing is kept when it
     ends.
     """
-    _run(services.run_demo(settings, nodes, _say), settings, quiet=True)
+    run_until_signal(services.run_demo(settings, nodes, _say), settings.log, quiet=True)
 
 
 def _node_coap(node: CoapNodeConfig) -> Coroutine[Any, Any, None]:
@@ -262,7 +258,7 @@ def _node_mqttsn(node: MqttSnNodeConfig) -> Coroutine[Any, Any, None]:
     return services.run_mqttsn_node(node, _say)
 
 
-def _fleet(fleet: FleetConfig, settings: Config) -> None:
+def _fleet(fleet: FleetConfig, log: LogSection) -> None:
     """Run many virtual nodes against a running system, and check what arrives.
 
     Every reading is a number that its node says once. A ledger keeps what became of it:
@@ -278,8 +274,8 @@ def _fleet(fleet: FleetConfig, settings: Config) -> None:
     to do something first; else 0. Ctrl+C ends it early, with what it has until then.
     """
     progress = Progress(sys.stderr)
-    run = services.run_fleet(fleet, progress.before(_say), progress)
-    code = _run(run, settings, quiet=True)
+    fleet_run = services.run_fleet(fleet, progress.before(_say), progress)
+    code = run_until_signal(fleet_run, log, quiet=True)
     if code:
         raise typer.Exit(code)
 
@@ -378,10 +374,10 @@ def _add_node(
     parts = {*SENSORS, *ACTUATORS} & settings.keys()
 
     def command(**given: Any) -> None:
-        verbose, values = _given(given, settings)
+        log, values = _given(given, settings)
         if not any(values.get(part) for part in parts):
             values |= {"temperature": True, "led": True}
-        _run(run(struct(**values)), Config(log=config.LogSection(debug=verbose)))
+        run_until_signal(run(struct(**values)), log)
 
     node_app.command(name)(with_options(command, _options(settings), run.__doc__))
 
@@ -395,16 +391,18 @@ def _options(settings: Mapping[str, Setting]) -> list[inspect.Parameter]:
     return [*(option(setting, flags) for setting, flags in names), option(_DEBUG, ["--debug"])]
 
 
-def _given(given: dict[str, Any], settings: Mapping[str, Setting]) -> tuple[bool, dict[str, Any]]:
-    """Whether to log every step, and the values of the flags. Raises `OperatorError`."""
-    verbose = bool(given.pop("log__debug"))
+def _given(
+    given: dict[str, Any], settings: Mapping[str, Setting]
+) -> tuple[LogSection, dict[str, Any]]:
+    """What to log, and the values of the flags. Raises `OperatorError`."""
+    log = LogSection(debug=bool(given.pop("log__debug")))
     names = {name: name.partition("__")[2] for name in given}
     values = {
         names[name]: config.convert(value, settings[names[name]], "flag")
         for name, value in given.items()
         if value is not None
     }
-    return verbose, values
+    return log, values
 
 
 _add_node("coap", CoapNodeConfig, _node_coap)
@@ -418,57 +416,10 @@ def _add_fleet() -> None:
     settings = {item.name: item for item in config.settings_of(FleetConfig, "fleet")}
 
     def command(**given: Any) -> None:
-        verbose, values = _given(given, settings)
-        _fleet(FleetConfig(**values), Config(log=config.LogSection(debug=verbose)))
+        log, values = _given(given, settings)
+        _fleet(FleetConfig(**values), log)
 
     app.command("fleet")(with_options(command, _options(settings), _fleet.__doc__))
 
 
 _add_fleet()
-
-# -- a running service --------------------------------------------------------------------------
-
-
-def _run(
-    service: Coroutine[Any, Any, _Result], settings: Config, *, quiet: bool = False
-) -> _Result | None:
-    """Run until it ends, which has a result, or a signal comes: None. Raises `OperatorError`."""
-    _set_up_logging(debug=settings.log.debug, quiet=quiet)
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - not on every platform
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        try:
-            return runner.run(_until_signal(service))
-        except* OperatorError as errors:
-            raise _first(errors) from None
-
-
-async def _until_signal(service: Coroutine[Any, Any, _Result]) -> _Result | None:
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(service, name="service")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        return await task
-    return None
-
-
-def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, OperatorError)  # noqa: S101 - `except*` selected it
-    return error
-
-
-def _set_up_logging(*, debug: bool, quiet: bool) -> None:
-    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
-    # It warns of each stranger that offers a subprotocol which is none of ours.
-    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

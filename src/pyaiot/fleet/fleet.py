@@ -37,6 +37,7 @@ MQTT_ATTEMPTS_MAX: Final = 32
 LATE_MAX_S: Final = 1.0
 """A fleet that is further behind than this leaves readings out, and sends fewer than asked."""
 PROGRESS_S: Final = 1.0
+"""Between two lines that say how it goes."""
 SETTLE_S: Final = 0.5
 """When all nodes have what they waited for, readings may still overtake each other so long."""
 FILES_BESIDES: Final = 64

@@ -26,6 +26,7 @@ from pyaiot.messages import (
 )
 
 CONNECT_LIMIT_S: Final = 5.0
+"""A broker that does not shake hands within this is tried again."""
 RETRY_S: Final = 0.5
 """Between two attempts to connect to the broker."""
 HEARTBEAT_S: Final = 10.0

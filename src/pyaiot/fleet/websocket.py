@@ -21,6 +21,7 @@ from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX, Update, encode
 RETRY_S: Final = 1.0
 """Between two attempts to connect, half of it at least."""
 CONNECT_LIMIT_S: Final = 5.0
+"""A gateway that does not shake hands within this is tried again."""
 CLOSE_LIMIT_S: Final = 1.0
 """How long a gateway may take to say goodbye."""
 PONG_LIMIT_S: Final = 5.0

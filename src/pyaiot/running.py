@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs a service, or what ends by itself, until it ends or a signal comes."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from pyaiot.config import LogSection
+from pyaiot.errors import OperatorError
+
+Result = TypeVar("Result")
+
+
+def run_until_signal(
+    service: Coroutine[Any, Any, Result], log: LogSection, *, quiet: bool = False
+) -> Result | None:
+    """Run until it ends, which has a result, or a signal comes: None. Raises `OperatorError`."""
+    _set_up_logging(debug=log.debug, quiet=quiet)
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - not on every platform
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        try:
+            return runner.run(_until_signal(service))
+        except* OperatorError as errors:
+            raise _first(errors) from None
+
+
+async def _until_signal(service: Coroutine[Any, Any, Result]) -> Result | None:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(service, name="service")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task
+    return None
+
+
+def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OperatorError)  # noqa: S101 - `except*` selected it
+    return error
+
+
+def _set_up_logging(*, debug: bool, quiet: bool) -> None:
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
+    # It warns of each stranger that offers a subprotocol which is none of ours.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
