@@ -79,7 +79,7 @@ def test_every_command_is_known_here() -> None:
     assert set(COMMANDS) == {
         *("", "run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway"),
         *("generate-keys", "config"),
-        *("node", "node coap", "node ws"),
+        *("node", "node coap", "node mqtt", "node mqttsn", "node ws", "fleet"),
     }
 
 
