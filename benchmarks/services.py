@@ -38,7 +38,7 @@ def _everything(home: Home, **ports: int) -> Server:
     """`aiot run` with these ports (`coap_port`); the others are any that are free."""
     port = free_port()
     arguments = ["-m", "pyaiot", "run", "--web-port", str(port)]
-    for name in ("coap_port", "ws_port", "mqtt_port"):
+    for name in ("coap_port", "ws_port", "mqtt_port", "mqttsn_port"):
         arguments += ["--" + name.replace("_", "-"), str(ports.get(name, 0))]
     return Server(arguments, home=home, port=port)
 

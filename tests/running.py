@@ -12,7 +12,14 @@ from typing import Any
 
 from pyaiot import services
 from pyaiot.broker.keys import Keys, generate_keys, write_keys
-from pyaiot.config import BrokerSection, CoapSection, Config, MqttSection, WebsocketSection
+from pyaiot.config import (
+    BrokerSection,
+    CoapSection,
+    Config,
+    MqttSection,
+    MqttsnSection,
+    WebsocketSection,
+)
 from tests.clients import Broker, Client
 from tests.coap_device import CoapDevice, coap_device
 
@@ -26,6 +33,7 @@ class Running:
     coap_port: int
     ws_port: int
     mqtt_port: int
+    mqttsn_port: int
 
 
 def new_key_file(folder: Path) -> tuple[Path, Keys]:
@@ -54,6 +62,7 @@ async def running_everything(
             coap=coap or CoapSection(port=0, host=coap_host),
             websocket=WebsocketSection(port=0),
             mqtt=MqttSection(port=0, folder=folder),
+            mqttsn=MqttsnSection(port=0),
         )
         async with _running(services.run_all, config) as running:
             yield running
@@ -75,7 +84,7 @@ async def _running(
         assert url is not None
         ports = [
             re.search(rf"{protocol}: \w+ port (\d+)", sentence)
-            for protocol in ("CoAP", "WebSocket", "MQTT")
+            for protocol in ("CoAP", "WebSocket", "MQTT", "MQTT-SN")
         ]
         yield Running(url[0], *(int(port[1]) if port else 0 for port in ports))
     finally:

@@ -38,11 +38,13 @@ def test_text_of_the_environment_becomes_the_type_of_the_setting() -> None:
         "AIOT_BROKER_INSECURE": "true",
         "AIOT_BROKER_ALLOWED_HOSTS": "a.example, b.example",
         "AIOT_COAP_SILENCE_LIMIT_S": "1.5",
+        "AIOT_MQTTSN_PREDEFINED": "1=node/check, 65534 = a=b",
     }
     it, _ = config.load(None, environ, {})
     assert it.broker.insecure is True
     assert it.broker.allowed_hosts == ("a.example", "b.example")
     assert it.coap.silence_limit_s == 1.5
+    assert it.mqttsn.predefined == {1: "node/check", 65534: "a=b"}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,9 @@ def test_text_of_the_environment_becomes_the_type_of_the_setting() -> None:
         ("[broker]\nport = 'x'\n", "broker.port"),
         ("[broker]\nport = 65536\n", "broker.port"),
         ("[coap]\nsilence_limit_s = 0\n", "coap.silence_limit_s"),
+        ("[mqttsn.predefined]\n0 = 'x'\n", "mqttsn.predefined"),
+        ("[mqttsn.predefined]\n1 = 2\n", "mqttsn.predefined"),
+        ("[mqttsn]\nclient_prefix = 'a/'\n", "mqttsn.client_prefix"),
         ("[broker\n", "is not TOML"),
     ],
 )

@@ -151,6 +151,10 @@ async def gateway_is_linked(reader: Reader, _output: str) -> None:
             await client.until(type="gateway", state="connected")
 
 
+async def nothing_more(_reader: Reader, _output: str) -> None:
+    """It said that it is there."""
+
+
 async def link_lets_in(reader: Reader, _output: str) -> None:
     """The printed link, once; nobody else."""
     (link,) = re.findall(r"(http://\S+/login\S*)", reader.lines[0])
@@ -269,6 +273,10 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run --coap-host ::": RUN,
     "aiot run --max-time 900": RUN,
     "aiot run --mqtt-listen ::": RUN,
+    "aiot run --mqttsn-host ::": RUN,
+    "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(
+        "MQTT-SN gateway: UDP port 1885", nothing_more
+    ),
     "aiot run --mqtt-host mqtt.example.org --mqtt-port 1883": Elsewhere(
         "it needs an MQTT broker with a name"
     ),

@@ -24,6 +24,7 @@ SCRIPTS = (
     "aiot-broker",
     "aiot-coap-gateway",
     "aiot-mqtt-gateway",
+    "aiot-mqttsn-gateway",
     "aiot-ws-gateway",
     "aiot-generate-keys",
 )

@@ -89,6 +89,9 @@ def kind(hint: Any) -> str:
         return ", ".join(f"`{value}`" for value in get_args(plain))
     if get_origin(plain) is tuple:
         return f"list of {kind(get_args(plain)[0])}"
+    if get_origin(plain) is dict:
+        key, value = map(kind, get_args(plain))
+        return f"table of {key} and {value}"
     return WORDS[plain]
 
 
@@ -121,6 +124,9 @@ def limit(hint: Any) -> str:
         ]
     if is_list and (items := limit(get_args(plain)[0])):
         words.append(f"each {items}")
+    if get_origin(plain) is dict:
+        key, value = map(limit, get_args(plain))
+        words.append(f"keys {key}, values {value}")
     return ", ".join(words)
 
 

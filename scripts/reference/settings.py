@@ -23,7 +23,8 @@ its origin.
 
 The file is TOML; each section below is a table in it. It is the one that `--config` names, else
 `AIOT_CONFIG`, else `~/.config/pyaiot/config.toml` if that is there (`$XDG_CONFIG_HOME` counts). In
-the environment and in flags, the items of a list are separated by commas.
+the environment and in flags, the items of a list are separated by commas; those of a table are
+written `key=value`.
 """
 
 

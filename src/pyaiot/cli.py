@@ -100,6 +100,13 @@ _MQTT_GATEWAY: Final = (
     *_TO_BROKER,
     *_FILE_AND_LOG,
 )
+_MQTTSN: Final = (Flag(("--mqttsn-port",), "mqttsn.port"),)
+_MQTTSN_GATEWAY: Final = (
+    Flag(("--host",), "mqttsn.host"),
+    *_MQTTSN,
+    *_MQTT_BROKER,
+    *_FILE_AND_LOG,
+)
 _RUN: Final = (
     Flag(("--host",), "broker.host"),
     Flag(("--web-port", "--broker-port"), "broker.port"),
@@ -109,6 +116,8 @@ _RUN: Final = (
     *_WEBSOCKET,
     *_MQTT_BROKER,
     Flag(("--mqtt-listen",), "mqtt.listen"),
+    Flag(("--mqttsn-host",), "mqttsn.host"),
+    *_MQTTSN,
     Flag(("--key-file",), "broker.key_file"),
     *_WEB,
     *_FILE_AND_LOG,
@@ -138,6 +147,11 @@ def ws_gateway_main() -> None:
 def mqtt_gateway_main() -> None:
     """`aiot-mqtt-gateway`, the historic name of `aiot mqtt-gateway`."""
     _invoke(app, "mqtt-gateway")
+
+
+def mqttsn_gateway_main() -> None:
+    """`aiot-mqttsn-gateway`, the historic name of `aiot mqttsn-gateway`."""
+    _invoke(app, "mqttsn-gateway")
 
 
 def generate_keys_main() -> None:
@@ -204,11 +218,21 @@ def _mqtt_gateway(settings: Config) -> None:
     run_until_signal(services.run_mqtt_gateway(settings, _say), settings.log)
 
 
+def _mqttsn_gateway(settings: Config) -> None:
+    """Run the MQTT-SN gateway: it takes clients over UDP to an MQTT broker.
+
+    Run an MQTT gateway at the same broker: there, the clients are nodes.
+    User, password and TLS for that broker stand in the settings file, section mqtt.
+    """
+    _run(services.run_mqttsn_gateway(settings, _say), settings)
+
+
 def _everything(settings: Config) -> None:
     """Run everything in one process: broker, page and gateways.
 
-    It listens on this machine only. --coap-host ::, --ws-host :: and --mqtt-listen :: let devices
-    of the network in. Without --mqtt-host it starts an MQTT broker of its own.
+    It listens on this machine only. --coap-host ::, --ws-host ::, --mqtt-listen :: and
+    --mqttsn-host :: let devices of the network in. Without --mqtt-host it starts an MQTT broker
+    of its own.
     """
     run_until_signal(services.run_all(settings, _say), settings.log)
 
@@ -343,6 +367,7 @@ _add("broker", _broker, _BROKER)
 _add("coap-gateway", _coap_gateway, _COAP_GATEWAY)
 _add("ws-gateway", _ws_gateway, _WEBSOCKET_GATEWAY)
 _add("mqtt-gateway", _mqtt_gateway, _MQTT_GATEWAY)
+_add("mqttsn-gateway", _mqttsn_gateway, _MQTTSN_GATEWAY)
 
 
 @app.command("config")

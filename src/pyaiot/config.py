@@ -212,6 +212,80 @@ class MqttSection(_Section, frozen=True, kw_only=True):
     name: GatewayName = "mqtt"
 
 
+class MqttsnSection(_Section, frozen=True, kw_only=True):
+    """The MQTT-SN gateway, whose clients each get a connection to the MQTT broker of `[mqtt]`."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="UDP port that clients speak to; 0: any free one.")] = (
+        1885
+    )
+    gateway_id: Annotated[
+        int, Meta(ge=0, le=255, description="What it is called in ADVERTISE and GWINFO.")
+    ] = 1
+    clients_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Clients that are connected or asleep. One more is refused.",
+        ),
+    ] = 10_000
+    topics_max: Annotated[
+        int,
+        Meta(ge=1, le=65_534, description="Registered topics of one client. One more is refused."),
+    ] = 256
+    messages_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Messages kept for one client, as while it sleeps. Beyond, the oldest"
+            " goes, one of QoS 0 if there is one.",
+        ),
+    ] = 64
+    packets_per_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Packets of one client that are read in a second, sustained; twice as"
+            " many at once. What is over is dropped.",
+        ),
+    ] = 200.0
+    client_prefix: Annotated[
+        str,
+        Meta(
+            max_length=32,
+            pattern=r"^[^/+#\x00-\x1f]*$",
+            description="Stands before the client id at the MQTT broker, so that no client of"
+            " MQTT-SN takes the place of one of MQTT.",
+        ),
+    ] = "sn-"
+    predefined: Annotated[
+        dict[Annotated[int, Meta(ge=1, le=65_534)], Annotated[str, Meta(min_length=1)]],
+        Meta(description="Predefined topic ids: a table of numbers and topics."),
+    ] = {}
+    publish_without_connection: Annotated[
+        bool,
+        Meta(
+            description="Serve QoS -1: anybody may publish to short and predefined topics, and"
+            " nobody says who it was."
+        ),
+    ] = False
+    advertise_address: Annotated[
+        str,
+        Meta(
+            description="Broadcast or multicast address at which it tells of itself, say"
+            " `255.255.255.255` or `ff02::1%eth0`; empty: it does not."
+        ),
+    ] = ""
+    advertise_interval_s: Annotated[
+        int, Meta(ge=1, le=65_535, description="Between two ADVERTISE.")
+    ] = 900
+
+
 class GatewaySection(_Section, frozen=True, kw_only=True):
     """Where a gateway in a process of its own finds the broker."""
 
@@ -236,6 +310,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     coap: CoapSection = CoapSection()
     websocket: WebsocketSection = WebsocketSection()
     mqtt: MqttSection = MqttSection()
+    mqttsn: MqttsnSection = MqttsnSection()
     gateway: GatewaySection = GatewaySection()
     log: LogSection = LogSection()
 
@@ -269,8 +344,11 @@ def settings_of(struct: type[msgspec.Struct], section: str) -> Iterator[Setting]
     """The settings of one class whose fields are described with `Meta`."""
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
+        default: object = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
         yield Setting(
-            section, field.name, hints[field.name], field.default, _description(hints[field.name])
+            section, field.name, hints[field.name], default, _description(hints[field.name])
         )
 
 
@@ -300,8 +378,11 @@ def load(
 
 def convert(value: object, setting: Setting, source: str) -> object:
     """A value of the setting's type, from text if need be. Raises `OperatorError`."""
-    if isinstance(value, str) and get_origin(_bare(setting.type)) is tuple:
-        value = [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, str) and get_origin(_bare(setting.type)) in (tuple, dict):
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        pairs = [word.partition("=") for word in words]
+        is_table = get_origin(_bare(setting.type)) is dict
+        value = {key.strip(): text.strip() for key, _, text in pairs} if is_table else words
     try:
         return msgspec.convert(value, setting.type, strict=False)
     except msgspec.ValidationError as error:

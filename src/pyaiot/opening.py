@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,13 +153,54 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
     )
 
 
+async def open_mqttsn_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
+    from pyaiot.gateways.mqttsn.endpoint import Endpoint  # noqa: PLC0415 - see above
+    from pyaiot.gateways.mqttsn.gateway import MqttSnGateway  # noqa: PLC0415
+    from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig  # noqa: PLC0415
+
+    section = config.mqttsn
+    what = GatewayConfig(
+        gateway_id=section.gateway_id,
+        clients_max=section.clients_max,
+        advertise_s=section.advertise_interval_s if section.advertise_address else None,
+        publish_without_connection=section.publish_without_connection,
+        session=SessionConfig(
+            predefined=_topics(section.predefined),
+            topics_max=section.topics_max,
+            messages_max=section.messages_max,
+        ),
+    )
+    mqttsn = MqttSnGateway(
+        Endpoint(section.host, section.port, section.advertise_address),
+        broker.for_devices,
+        what,
+        packets_per_s=section.packets_per_s,
+        client_prefix=section.client_prefix,
+    )
+    if not is_loopback(section.host):
+        log.warning(
+            "UDP port %d is open to the network: every device that reaches it can publish at the"
+            " MQTT broker, under any client id",
+            mqttsn.port,
+        )
+
+    async def check() -> str:
+        return "" if await mqttsn.answers() else "does not answer on its UDP port"
+
+    async def run(_connect: Connect) -> None:
+        await mqttsn.run()
+
+    door = f"UDP port {mqttsn.port}"
+    return OpenGateway("mqttsn-gateway", "MQTT-SN", door, mqttsn.port, check, None, run)
+
+
 GATEWAYS: Final[Sequence[Callable[[Config], Awaitable[OpenGateway]]]] = (
     open_coap_gateway,
     open_websocket_gateway,
 )
 """Those that `aiot run` and `aiot demo` start. A further protocol is one function more."""
 
-MQTT_GATEWAYS: Final[Sequence[OpenMqttGateway]] = (open_mqtt_gateway,)
+MQTT_GATEWAYS: Final[Sequence[OpenMqttGateway]] = (open_mqtt_gateway, open_mqttsn_gateway)
 """Those that are clients of an MQTT broker, which is there before them."""
 
 
@@ -233,6 +274,16 @@ def named_mqtt_broker(section: MqttSection) -> MqttBroker:
         section.host or "localhost", section.port, section.user, password, tls, section.client_id
     )
     return MqttBroker(server, embedded=False)
+
+
+def _topics(predefined: Mapping[int, str]) -> Mapping[int, str]:
+    """Raises `OperatorError` for what is no topic."""
+    from pyaiot.protocols.mqttsn.topics import is_topic  # noqa: PLC0415
+
+    for number, topic in predefined.items():
+        if not is_topic(topic):
+            raise OperatorError(f"mqttsn.predefined: {number} = {topic!r} is no topic.")
+    return predefined
 
 
 def _path(text: str) -> Path:

@@ -36,6 +36,7 @@ from pyaiot.opening import (
     named_mqtt_broker,
     open_coap_gateway,
     open_mqtt_gateway,
+    open_mqttsn_gateway,
     open_websocket_gateway,
 )
 from pyaiot.web.app import Check, WebApp
@@ -73,6 +74,21 @@ async def run_mqtt_gateway(config: Config, say: Say) -> None:
         return await open_mqtt_gateway(config, named_mqtt_broker(config.mqtt))
 
     await _run_gateway(open_gateway, config, say)
+
+
+async def run_mqttsn_gateway(config: Config, say: Say) -> None:
+    """`aiot mqttsn-gateway`: the MQTT-SN gateway alone, between its clients and an MQTT broker."""
+
+    async def no_broker() -> GatewayLink:
+        raise LinkLost("an MQTT-SN gateway has no link")
+
+    mqtt = named_mqtt_broker(config.mqtt)
+    gateway = await open_mqttsn_gateway(config, mqtt)
+    say(
+        f"MQTT-SN gateway: {gateway.door}, for the MQTT broker {mqtt.server.host} port"
+        f" {mqtt.server.port}  (Ctrl+C ends it)"
+    )
+    await gateway.run(no_broker)
 
 
 async def run_all(config: Config, say: Say) -> None:

@@ -20,7 +20,10 @@ from tests.programs import Program, Programs, free_port
 END_LIMIT_S = 2.0
 PROTOCOLS = {"CoAP", "MQTT", "WebSocket"}
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
-ANY_PORTS = (*("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),)
+ANY_PORTS = (
+    *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
+    *("--mqttsn-port", "0"),
+)
 
 
 def start(programs: Programs, command: str) -> Program:
@@ -47,6 +50,9 @@ def start(programs: Programs, command: str) -> Program:
         case "node mqtt":
             nobody = str(free_port(socket.SOCK_STREAM))
             service = programs.aiot("node", "mqtt", "--mqtt-port", nobody)
+        case "mqttsn-gateway":
+            nobody = str(free_port(socket.SOCK_STREAM))
+            service = programs.aiot("mqttsn-gateway", "--mqttsn-port", "0", "--mqtt-port", nobody)
         case _:
             nobody = str(free_port(socket.SOCK_DGRAM))
             service = programs.aiot(*command.split(), "--gateway-port", nobody)
@@ -86,6 +92,7 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
         "broker",
         "coap-gateway",
         "mqtt-gateway",
+        "mqttsn-gateway",
         "ws-gateway",
         "node coap",
         "node mqtt",
@@ -152,12 +159,14 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
 ) -> None:
     service = programs.aiot("run", *ANY_PORTS)
     found = re.search(
-        r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+) .*TCP port (\d+) .*TCP port (\d+)",
+        r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+) .*TCP port (\d+) .*TCP port (\d+)"
+        r" .*UDP port (\d+)",
         service.line(),
     )
     assert found is not None
-    web, coap, websocket, mqtt = map(int, found.groups())
-    assert service.open_ports() == {("tcp", web), ("udp", coap), ("tcp", websocket)}
+    web, coap, websocket, mqtt, mqttsn = map(int, found.groups())
+    doors = {("tcp", web), ("udp", coap), ("tcp", websocket), ("udp", mqttsn)}
+    assert service.open_ports() == doors
     socket.create_connection(("127.0.0.1", mqtt)).close()  # of the MQTT broker, a child
 
 
@@ -171,6 +180,8 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
         (("run", *ANY_PORTS), socket.SOCK_DGRAM, "--coap-port"),
         (("run", *ANY_PORTS), socket.SOCK_STREAM, "--ws-port"),
         (("run", *ANY_PORTS), socket.SOCK_STREAM, "--mqtt-port"),
+        (("run", *ANY_PORTS), socket.SOCK_DGRAM, "--mqttsn-port"),
+        (("mqttsn-gateway",), socket.SOCK_DGRAM, "--mqttsn-port"),
         (("demo", *ANY_PORTS), socket.SOCK_STREAM, "--web-port"),
         (("demo", *ANY_PORTS), socket.SOCK_DGRAM, "--coap-port"),
         (("ws-gateway", "--key-file", "keys"), socket.SOCK_STREAM, "--ws-port"),

@@ -134,6 +134,10 @@ class GatewayTable(Generic[A]):
         client = self._clients.get(client_id)
         return None if client is None else client.session
 
+    def is_client(self, peer: Peer[A]) -> bool:
+        """Whether a client that is connected, connecting or asleep is there."""
+        return peer in self._client_at
+
     @property
     def wake_at(self) -> float | None:
         """When `timeout` wants to be called, or None."""

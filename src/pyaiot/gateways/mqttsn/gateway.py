@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The MQTT-SN gateway: datagrams in, MQTT out, and back (PROTOCOLS 5).
+
+It has no link to the broker of Pyaiot: what its clients publish reaches the MQTT gateway, and there
+they are nodes.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import Final
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqttsn.connections import Connections
+from pyaiot.gateways.mqttsn.doorkeeper import Doorkeeper, Verdict
+from pyaiot.gateways.mqttsn.endpoint import Address, Endpoint, finds_gateway
+from pyaiot.limits import LimitedLog, RateLimit
+from pyaiot.mqtt_client import MqttServer
+from pyaiot.mqtt_connection import Reconnecting
+from pyaiot.protocols.mqtt.packets import Connect
+from pyaiot.protocols.mqttsn.gateway_table import (
+    Broadcast,
+    GatewayTable,
+    Output,
+    Peer,
+    PublishForAnybody,
+    Send,
+    ToMqtt,
+)
+from pyaiot.protocols.mqttsn.mqtt import MqttEvent
+from pyaiot.protocols.mqttsn.numbers import ReturnCode
+from pyaiot.protocols.mqttsn.packets import ConnAck, Forwarded, parse_packet
+from pyaiot.protocols.mqttsn.settings import GatewayConfig
+
+ROUND_TRIP_LIMIT_S: Final = 2.0
+"""How long the gateway may take to answer its own question. Then `/readyz` says so."""
+ANYBODY_PER_S: Final = 100.0
+ANYBODY_BURST: Final = 200.0
+"""Publications of QoS -1 of all who send some. Above: dropped."""
+KEEP_ALIVE_S: Final = 60
+"""Of the connection for publications of QoS -1."""
+
+log = logging.getLogger(__name__)
+
+
+class MqttSnGateway:
+    """One UDP port, and a connection to the MQTT broker for each client."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        server: MqttServer,
+        config: GatewayConfig,
+        *,
+        packets_per_s: float = 200.0,
+        client_prefix: str = "sn-",
+    ) -> None:
+        """The door is open already, so that nothing is lost between."""
+        self._loop = asyncio.get_running_loop()
+        self._endpoint = endpoint
+        self._table: GatewayTable[Address] = GatewayTable(config, now=self._loop.time())
+        self._door = Doorkeeper(packets_per_s=packets_per_s, is_client=self._is_client)
+        self._connections = Connections(server, self._mqtt, prefix=client_prefix)
+        self._timer: asyncio.TimerHandle | None = None
+        self._anybody_rate = RateLimit(per_s=ANYBODY_PER_S, burst=ANYBODY_BURST, now=0.0)
+        self._anybody: Reconnecting | None = None
+        if config.publish_without_connection:
+            # At most 23 letters and digits go through everywhere.
+            connect = Connect(f"pyaiotsn{secrets.token_hex(7)}", keep_alive_s=KEEP_ALIVE_S)
+            self._anybody = Reconnecting(server, connect, lambda _event: None)
+        self.counts: Counter[str] = Counter()
+        """Datagrams that came, and those that were not heard, by reason."""
+        self._log = LimitedLog(log)
+
+    @property
+    def port(self) -> int:
+        return self._endpoint.port
+
+    @property
+    def clients(self) -> int:
+        """Connected, connecting or asleep."""
+        return len(self._table)
+
+    async def run(self) -> None:
+        """Serve until cancelled, and close the port then."""
+        try:
+            self._endpoint.listen(self._received)
+            self._wake_in_time()
+            if self._anybody is not None:
+                await self._anybody.run()
+            await asyncio.Future()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._connections.close()
+            self._endpoint.close()
+
+    async def answers(self) -> bool:
+        """A round trip through our own socket: whether clients would be heard."""
+        return await finds_gateway(self._endpoint.host, self._endpoint.port, ROUND_TRIP_LIMIT_S)
+
+    def _received(self, datagram: bytes, address: Address) -> None:
+        now = self._loop.time()
+        self.counts["received"] += 1
+        verdict = self._door.on_datagram(datagram, address, lambda: address.host, now=now)
+        if verdict is not Verdict.HEARD:
+            self._not_heard(verdict.value, address, now)
+            if verdict is Verdict.CONNECTS_TOO_FAST:
+                self._refuse_connect(datagram, address)
+            return
+        try:
+            outputs = self._table.received(datagram, address, now=now)
+        except ProtocolError as error:
+            self._not_heard("no packet", address, now, str(error))
+            return
+        self._carry_out(outputs, now)
+
+    def _mqtt(self, client_id: str, event: MqttEvent) -> None:
+        now = self._loop.time()
+        self._carry_out(self._table.mqtt(client_id, event, now=now), now)
+
+    def _timeout(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        self._carry_out(self._table.timeout(now=now), now)
+
+    def _carry_out(self, outputs: Iterable[Output[Address]], now: float) -> None:
+        for output in outputs:
+            match output:
+                case Send(address, datagram):
+                    if self._door.may_send(datagram, address):
+                        self._endpoint.send(datagram, address)
+                    else:
+                        self.counts["too long for a client that said nothing but CONNECT"] += 1
+                case ToMqtt(client_id, action):
+                    self._connections.do(client_id, action)
+                case PublishForAnybody():
+                    self._publish_for_anybody(output, now)
+                case Broadcast(datagram):
+                    self._endpoint.advertise(datagram)
+        self._wake_in_time()
+
+    def _wake_in_time(self) -> None:
+        wake_at = self._table.wake_at
+        if wake_at is None or (self._timer is not None and self._timer.when() <= wake_at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(wake_at, self._timeout)
+
+    def _publish_for_anybody(self, output: PublishForAnybody, now: float) -> None:
+        connection = None if self._anybody is None else self._anybody.connection
+        if self._anybody_rate.take(now):
+            self.counts["QoS -1 over its rate"] += 1
+        elif connection is None or not connection.publish(
+            0, output.topic, output.payload, qos=0, retain=output.retain
+        ):
+            self.counts["QoS -1 without an MQTT broker"] += 1
+
+    def _refuse_connect(self, datagram: bytes, address: Address) -> None:
+        """It is told, with less than it said, so that it comes again later."""
+        try:
+            packet = parse_packet(datagram)
+        except ProtocolError:
+            return
+        answer = ConnAck(ReturnCode.CONGESTION)
+        if isinstance(packet, Forwarded):
+            self._endpoint.send(Forwarded(answer, packet.node_id).to_bytes(), address)
+        else:
+            self._endpoint.send(answer.to_bytes(), address)
+
+    def _not_heard(self, why: str, address: Address, now: float, detail: str = "") -> None:
+        self.counts[why] += 1
+        self._log.warning(
+            "MQTT-SN: a datagram of %s was not heard: %s", address.host, detail or why, now=now
+        )
+
+    def _is_client(self, address: Hashable, node_id: bytes | None) -> bool:
+        assert isinstance(address, Address)  # noqa: S101 - it is ours
+        return self._table.is_client(Peer(address, node_id))
