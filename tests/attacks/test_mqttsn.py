@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attacks 9, 11, 12, 13, 15 and 17 at the UDP port of MQTT-SN, beside an honest client."""
+
+import asyncio
+import contextlib
+import gc
+import random
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyaiot.gateways.mqttsn import doorkeeper
+from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
+from tests import clients
+from tests.attacks.running import PROMPT_S, Log
+from tests.gateways.mqtt_servers import Server, server
+from tests.gateways.mqttsn_device import (
+    Device,
+    Running,
+    Watcher,
+    eventually,
+    mqttsn_gateway,
+    watcher,
+)
+from tests.running import running_everything
+
+pytestmark = pytest.mark.sockets
+
+HOSTILE_IDS = [
+    b"",
+    b"a/b",
+    b"#",
+    b"+",
+    b"a#",
+    b"\x00",
+    b"a\nb",
+    b"\x1b[31m",
+    b"x" * 65,
+    b"\xff\xfe",
+]
+HOSTILE_TOPICS = [b"#", b"node/#", b"node/+/x", b"+", b"a\x00b", b"", b"x" * 1100]
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Server]:
+    with server("mosquitto", tmp_path) as running:
+        running.start()
+        yield running
+
+
+@dataclass
+class Scene:
+    """A gateway, an honest client that publishes, and a watcher at the MQTT broker."""
+
+    running: Running
+    honest: Device
+    topic_id: str
+    seen: Watcher
+    count: int = 0
+
+    async def serves(self) -> None:
+        """The honest client publishes, is acknowledged and seen, all promptly."""
+        self.count += 1
+        payload = b"honest %d" % self.count
+        async with asyncio.timeout(PROMPT_S):
+            await self.honest.publishes(self.topic_id, payload, self.count + 1)
+            await self.seen.sees("node/honest/x", payload)
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    port: int, config: GatewayConfig | None = None, **more: Any
+) -> AsyncIterator[Scene]:
+    async with watcher(port, "#") as seen, mqttsn_gateway(port, config, **more) as running:
+        with Device(running.port) as honest:
+            await honest.connects(b"honest")
+            topic_id = await honest.registers(b"node/honest/x")
+            yield Scene(running, honest, topic_id, seen)
+
+
+async def test_a_hostile_client_id_is_refused(mosquitto: Server, log: Log) -> None:
+    """Attacks 9, 15."""
+    async with scene(mosquitto.port) as it:
+        for name in HOSTILE_IDS:
+            with Device(it.running.port) as odd:
+                odd.says("LL 04 04 01 0168", name)
+                if name == b"\xff\xfe":  # that is no packet
+                    await odd.nothing(0.05)
+                else:
+                    assert (await odd.hears()).hex() == "030503", name
+        assert it.running.gateway.clients == 1
+        await it.serves()
+    assert all(line.isprintable() for line in log.lines)
+    assert log.tracebacks == []
+    assert "sn-honest" in mosquitto.log
+    assert mosquitto.log.count("New client connected") == 2
+
+
+async def test_a_hostile_topic_never_reaches_the_broker(mosquitto: Server, log: Log) -> None:
+    """Attack 15: it is refused where it is registered, and as a short name."""
+    async with scene(mosquitto.port) as it:
+        with Device(it.running.port) as odd:
+            await odd.connects(b"odd")
+            for topic in HOSTILE_TOPICS:
+                head = (
+                    "LL 0a 0000 0001"
+                    if len(topic) < 200
+                    else f"01 {len(topic) + 8:04x} 0a 0000 0001"
+                )
+                assert await odd.asks(head, topic) == "070b0000000102", topic
+            for short in ("232b", "2b2f", "0061", "ffff"):
+                assert await odd.asks(f"LL 0c 22 {short} 0002", b"1") == f"070d{short}000202"
+            assert await odd.asks("LL 12 20 0003", b"node/#/x") == "0813000000000302"
+            # What may be a topic and means nothing to the gateways is only that.
+            topic_id = await odd.registers(b"node/x/y/z", 4)
+            await odd.publishes(topic_id, b"deep", 5)
+        await it.seen.sees("node/x/y/z", b"deep")
+        await it.serves()
+        assert {message.topic for message in it.seen.messages} == {"node/x/y/z", "node/honest/x"}
+    assert log.tracebacks == []
+
+
+async def test_hostile_nodes_do_not_become_nodes() -> None:
+    """The same through everything: what a client publishes is judged by the MQTT gateway."""
+    async with (
+        running_everything() as everything,
+        clients.Broker(everything.url) as broker,
+        broker.client() as client,
+    ):
+        with Device(everything.mqttsn_port) as odd:
+            await odd.connects(b"odd")
+            for number, topic in enumerate([b"node/a\x1bb/x", b"node/x/y/z", b"node//x"]):
+                topic_id = await odd.registers(topic, 2 * number + 1)
+                await odd.publishes(topic_id, b'{"value":"1"}', 2 * number + 2)
+            topic_id = await odd.registers(b"node/good/x", 20)
+            await odd.publishes(topic_id, b'{"value":"1"}', 21)
+        async with asyncio.timeout(5):
+            await client.shows("good", x="1", protocol="MQTT")
+        assert set(client.nodes) == {"good"}
+
+
+async def test_20000_datagrams_of_strangers_cost_nothing_and_harm_nobody(
+    mosquitto: Server, log: Log
+) -> None:
+    """Attack 11."""
+    chance = random.Random(1885)
+    async with scene(mosquitto.port) as it:
+        gateway = it.running.gateway
+        await it.serves()
+        gc.collect()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        asked = answered = 0
+        stranger = Device(it.running.port)
+        for number in range(20_000):
+            if number % 400 == 0:
+                stranger.close()
+                stranger = Device(it.running.port)
+            size = chance.choice((2, 3, 7, 40, 200))
+            datagram = bytes((size, chance.randrange(0x20))) + chance.randbytes(size - 2)
+            if datagram[1] == 0x04:  # CONNECT has its own test
+                datagram = bytes((size, 0x0C)) + datagram[2:]
+            stranger.says("", datagram)
+            asked += size
+            if number % 50 == 49:
+                await asyncio.sleep(0)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        answered += len(stranger._socket.recv(65536))
+            if number % 2000 == 1999:
+                await it.serves()
+        stranger.close()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert gateway.clients == 1
+        assert len(gateway._door) <= 2
+        assert after - before < 500_000
+        assert answered <= asked
+        assert gateway.counts["received"] > 5_000
+        assert gateway.counts["no packet"] > 100
+        await it.serves()
+    assert len(log.lines) < 100
+    assert log.tracebacks == []
+
+
+async def test_connects_of_one_host_are_rated_and_told_so(mosquitto: Server) -> None:
+    """Attack 11: only CONNECT costs something, and not more than so many of one host."""
+    async with scene(mosquitto.port) as it:
+        burst = int(doorkeeper.CONNECTS_OF_HOST_BURST)
+        with Device(it.running.port) as flood:
+            refused = 0
+            for number in range(burst + 50):
+                flood.says("LL 04 04 01 0168", b"flood-%d" % number)
+                if number % 20 == 0:
+                    await asyncio.sleep(0.001)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    refused += (await flood.hears(0.3)).hex() == "030501"
+        assert refused >= 30
+        assert it.running.gateway.counts["a CONNECT over the rate of its host"] >= 30
+        assert it.running.gateway.clients <= 2  # at one address there is one client
+        await it.serves()
+
+
+async def test_no_more_clients_are_served_than_the_limit(mosquitto: Server) -> None:
+    config = GatewayConfig(advertise_s=None, clients_max=2)
+    async with scene(mosquitto.port, config) as it:
+        with Device(it.running.port) as second, Device(it.running.port) as third:
+            await second.connects(b"second")
+            assert await third.asks("LL 04 04 01 0168", b"third") == "030501"
+        await it.serves()
+
+
+async def test_a_client_that_said_only_connect_is_told_little(mosquitto: Server) -> None:
+    """Attack 11: who connects in another's name does not flood him with kept messages."""
+    async with scene(mosquitto.port) as it:
+        with Device(it.running.port) as owner, Device(it.running.port) as victim:
+            await owner.connects(b"owner", clean=False)
+            assert await owner.asks("LL 12 00 0001", b"gateway/owner/x") == "0813000001000100"
+            victim.says("LL 04 00 01 0168", b"owner")
+            told = len(await victim.hears())
+            assert (await owner.hears()).hex() == "0218"
+            for _ in range(20):
+                it.seen.connection.publish(0, "gateway/owner/x", bytes(500), qos=0)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    told += len(await victim.hears(0.2))
+            assert told <= doorkeeper.UNPROVEN_FACTOR * 11
+        await it.serves()
+
+
+async def test_a_client_that_talks_too_fast_harms_nobody(mosquitto: Server) -> None:
+    async with scene(mosquitto.port, packets_per_s=50.0) as it:
+        with Device(it.running.port) as fast:
+            await fast.connects(b"fast")
+            topic_id = await fast.registers(b"node/fast/x")
+            for number in range(2000):
+                fast.says(f"LL 0c 00 {topic_id} 0000", b"%d" % number)
+                if number % 50 == 0:
+                    await asyncio.sleep(0)
+            await it.serves()
+        assert it.running.gateway.counts["over the rate of its client"] > 1000
+        fast_ones = [m for m in it.seen.messages if m.topic == "node/fast/x"]
+        assert 90 <= len(fast_ones) <= 200
+
+
+async def test_who_takes_a_client_id_gets_it_and_the_other_is_told(mosquitto: Server) -> None:
+    """Attack 12. MQTT-SN knows no passwords: this is its limit, and that of MQTT."""
+    async with scene(mosquitto.port) as it:
+        with Device(it.running.port) as first, Device(it.running.port) as second:
+            await first.connects(b"same")
+            await second.connects(b"same")
+            assert (await first.hears()).hex() == "0218"
+            assert await first.asks("LL 0c 20 0001 0001", b"1") == "0218"
+        assert it.running.gateway.clients == 2
+        await it.serves()
+
+
+async def test_a_client_id_of_mqtt_is_not_taken(mosquitto: Server) -> None:
+    """Attack 15: the watcher's own MQTT client id, said over MQTT-SN, is another one there."""
+    async with scene(mosquitto.port) as it:
+        with Device(it.running.port) as odd:
+            await odd.connects(b"watcher")
+            await it.serves()
+        assert "already connected" not in mosquitto.log
+
+
+async def test_a_puback_says_that_the_mqtt_broker_has_it(mosquitto: Server) -> None:
+    """Attack 17."""
+    async with scene(mosquitto.port) as it:
+        await it.serves()
+        mosquitto.kill()
+        await eventually(
+            lambda: it.running.gateway._connections._of["honest"]._kept.connection is None
+        )
+        answer = await it.honest.asks(f"LL 0c 20 {it.topic_id} 0777", b"lost?")
+        assert answer == f"070d{it.topic_id}077701"  # congestion: it may say it again
+        assert it.running.gateway.clients == 1
+
+
+async def test_messages_kept_for_a_sleeping_client_are_bounded(mosquitto: Server) -> None:
+    config = GatewayConfig(advertise_s=None, session=SessionConfig(messages_max=10))
+    async with scene(mosquitto.port, config) as it:
+        with Device(it.running.port) as sleeper:
+            await sleeper.connects(b"sleeper", clean=False)
+            assert await sleeper.asks("LL 12 20 0001", b"gateway/sleeper/x") == "0813200001000100"
+            assert await sleeper.asks("04 18 003c") == "0218"
+            for number in range(100):
+                it.seen.connection.publish(number + 1, "gateway/sleeper/x", b"%d" % number, qos=1)
+            session = it.running.gateway._table.session("sleeper")
+            assert session is not None
+            await eventually(lambda: session.delivery.dropped >= 90)
+            assert len(session.delivery) == 10
+        await it.serves()
