@@ -8,7 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import fan_out, joining, memory, mqtt_road, road, starting, websocket_road
+from benchmarks import (
+    fan_out,
+    joining,
+    memory,
+    mqtt_road,
+    mqttsn_road,
+    road,
+    starting,
+    websocket_road,
+)
 from benchmarks.processes import BenchmarkError, Home, temporary_home
 from benchmarks.sizes import FULL, QUICK, TINY, Size
 from benchmarks.table import Results, busy_s, own_s, this_machine
@@ -20,6 +29,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "commands": road.measure_commands,
     "websocket": websocket_road.measure,
     "mqtt": mqtt_road.measure,
+    "mqttsn": mqttsn_road.measure,
     "join": joining.measure,
     "memory": memory.measure,
     "fan-out": fan_out.measure,

@@ -115,7 +115,7 @@ def measure_road(results: Results, home: Home, size: Size) -> None:
 def measure_link(results: Results, home: Home, size: Size) -> None:
     rate = min(LINK_RATE, NODE_RATE * size.mqtt_nodes)
     with (
-        _nats_server(home) as mqtt_port,
+        nats_server(home) as mqtt_port,
         Worker("link_listener") as listener,
         _subscribed(mqtt_gateway(home, mqtt_port, listener.ready["port"])) as server,
         Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes) as nodes,
@@ -181,7 +181,7 @@ def _subscribed(gateway: Server) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _nats_server(home: Home) -> Iterator[int]:
+def nats_server(home: Home) -> Iterator[int]:
     """One without passwords, and the port of its MQTT."""
     beside = Path(sys.executable).with_name("nats-server")
     program = str(beside) if beside.exists() else shutil.which("nats-server")

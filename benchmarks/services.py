@@ -3,7 +3,7 @@
 
 import socket
 
-from benchmarks.processes import Home, Server, free_port
+from benchmarks.processes import HOST, Home, Server, free_port
 
 
 def broker(home: Home) -> Server:
@@ -48,6 +48,17 @@ def mqtt_gateway(home: Home, mqtt_port: int, broker_port: int) -> Server:
     arguments = ["-m", "pyaiot", "mqtt-gateway", "--mqtt-port", str(mqtt_port)]
     arguments += ["--broker-port", str(broker_port), "--key-file", str(home.key_file)]
     return Server(arguments, home=home, port=0)
+
+
+def mqttsn_gateway(home: Home, mqtt_port: int) -> tuple[Server, int]:
+    """An MQTT-SN gateway in a process of its own, and its UDP port."""
+    port = free_port(socket.SOCK_DGRAM)
+    settings = home.path / "mqttsn.toml"
+    # What one client may send is not what is measured.
+    settings.write_text("[mqttsn]\npackets_per_s = 100000\n", encoding="utf-8")
+    arguments = ["-m", "pyaiot", "mqttsn-gateway", "--mqttsn-port", str(port)]
+    arguments += ["--mqtt-host", HOST, "--mqtt-port", str(mqtt_port), "--config", str(settings)]
+    return Server(arguments, home=home, port=0), port
 
 
 def plain_broker(home: Home) -> Server:

@@ -30,6 +30,8 @@ class Size:
     mqtt_nodes: int
     mqtt_s: float
     mqtt_idle_nodes: int
+    mqttsn_nodes: int
+    mqttsn_s: float
     starts: int
     idle_s: float
 
@@ -54,6 +56,8 @@ FULL: Final = Size(
     mqtt_nodes=2000,
     mqtt_s=4.0,
     mqtt_idle_nodes=10_000,
+    mqttsn_nodes=150,
+    mqttsn_s=4.0,
     starts=5,
     idle_s=20.0,
 )
@@ -77,6 +81,8 @@ QUICK: Final = Size(
     mqtt_nodes=2000,
     mqtt_s=2.0,
     mqtt_idle_nodes=5000,
+    mqttsn_nodes=100,
+    mqttsn_s=2.0,
     starts=2,
     idle_s=10.0,
 )
@@ -100,6 +106,8 @@ TINY: Final = Size(
     mqtt_nodes=5,
     mqtt_s=0.2,
     mqtt_idle_nodes=20,
+    mqttsn_nodes=3,
+    mqttsn_s=0.2,
     starts=1,
     idle_s=0.2,
 )

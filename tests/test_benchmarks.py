@@ -16,7 +16,7 @@ RUN_LIMIT_S = 60.0
 # What runs side by side; nodes have fixed addresses, so their figures run one after the other.
 SIDE_BY_SIDE = (
     ("fan-out",),
-    ("start", "join", "memory", "websocket", "mqtt"),
+    ("start", "join", "memory", "websocket", "mqtt", "mqttsn"),
     ("latency", "posts", "commands"),
 )
 FIGURES = [name for names in SIDE_BY_SIDE for name in names]
