@@ -224,7 +224,7 @@ def _mqttsn_gateway(settings: Config) -> None:
     Run an MQTT gateway at the same broker: there, the clients are nodes.
     User, password and TLS for that broker stand in the settings file, section mqtt.
     """
-    _run(services.run_mqttsn_gateway(settings, _say), settings)
+    run_until_signal(services.run_mqttsn_gateway(settings, _say), settings.log)
 
 
 def _everything(settings: Config) -> None:
@@ -240,8 +240,8 @@ def _everything(settings: Config) -> None:
 def _demo(settings: Config, nodes: int) -> None:
     """Run everything and some simulated nodes. Open the URL that it prints.
 
-    The nodes speak real CoAP and WebSocket over this machine's loopback. Nothing is kept when it
-    ends.
+    The nodes speak real CoAP, MQTT, MQTT-SN and WebSocket over this machine's loopback. Nothing is
+    kept when it ends.
     """
     run_until_signal(services.run_demo(settings, nodes, _say), settings.log, quiet=True)
 

@@ -11,6 +11,8 @@ import aiohttp
 from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
 from pyaiot.devices.mqtt_node import run_mqtt_node
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
+from pyaiot.devices.mqttsn_node import run_mqttsn_node
+from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig, run_websocket_node
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
@@ -25,6 +27,7 @@ _KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
     ("CoAP", "Script box", ("js", "led", "temperature")),
     ("WebSocket", "Workbench", ("led", "temperature", "humidity")),
     ("MQTT", "Greenhouse", ("led", "temperature", "humidity", "illuminance")),
+    ("MQTT-SN", "Lantern", ("led", "temperature")),
 )
 
 
@@ -33,6 +36,7 @@ DEMO_NODES: Final = len(_KINDS)
 _RUN: Final[Mapping[str, Callable[[dict[str, Any]], Coroutine[Any, Any, None]]]] = {
     "CoAP": lambda its: run_coap_node(CoapNodeConfig(host="127.0.0.1", **its)),
     "MQTT": lambda its: run_mqtt_node(MqttNodeConfig(**its)),
+    "MQTT-SN": lambda its: run_mqttsn_node(MqttSnNodeConfig(**its)),
     "WebSocket": lambda its: run_websocket_node(WebSocketNodeConfig(**its)),
 }
 

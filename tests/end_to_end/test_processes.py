@@ -11,7 +11,14 @@ import aiohttp
 import pytest
 
 from pyaiot import demo, services
-from pyaiot.config import BrokerSection, CoapSection, Config, MqttSection, WebsocketSection
+from pyaiot.config import (
+    BrokerSection,
+    CoapSection,
+    Config,
+    MqttSection,
+    MqttsnSection,
+    WebsocketSection,
+)
 from pyaiot.demo import DEMO_NODES
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
@@ -251,6 +258,7 @@ async def test_demo_without_a_visible_node_says_nothing_but_why(
         coap=CoapSection(port=0),
         websocket=WebsocketSection(port=0),
         mqtt=MqttSection(port=0),
+        mqttsn=MqttsnSection(port=0),
     )
     said: list[str] = []
     with pytest.raises(ExceptionGroup) as raised:
