@@ -16,6 +16,7 @@ from pyaiot.config import (
     BrokerSection,
     CoapSection,
     Config,
+    HistorySection,
     MqttSection,
     MqttsnSection,
     WebsocketSection,
@@ -46,7 +47,10 @@ def new_key_file(folder: Path) -> tuple[Path, Keys]:
 @contextlib.asynccontextmanager
 async def running_broker(key_file: Path) -> AsyncIterator[Running]:
     """What `aiot broker` runs."""
-    config = Config(broker=BrokerSection(port=0, key_file=str(key_file)))
+    config = Config(
+        broker=BrokerSection(port=0, key_file=str(key_file)),
+        history=HistorySection(store=str(key_file.parent / "history.db")),
+    )
     async with _running(services.run_broker, config) as running:
         yield running
 
@@ -63,6 +67,7 @@ async def running_everything(
             websocket=WebsocketSection(port=0),
             mqtt=MqttSection(port=0, folder=folder),
             mqttsn=MqttsnSection(port=0),
+            history=HistorySection(store=f"{folder}/history.db"),
         )
         async with _running(services.run_all, config) as running:
             yield running

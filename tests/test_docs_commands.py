@@ -118,7 +118,7 @@ class Reader:
         return variables, words
 
     def _here(self, word: str) -> str:
-        if re.fullmatch(r"\w+\.(toml|py)", word):
+        if re.fullmatch(r"\w+\.(toml|py|db)", word):
             return str(self.home / word)
         word = re.sub(r"^coap://localhost/", f"coap://localhost:{self.coap_port}/", word)
         return re.sub(r"\b5700\b", str(self.node_port), word)
@@ -222,6 +222,14 @@ def shows(uid: str, **values: str) -> Look:
     return look
 
 
+def history_is_in(name: str) -> Look:
+    async def look(reader: Reader, output: str) -> None:
+        await everything_is_ready(reader, output)
+        assert (reader.home / name).read_bytes().startswith(b"SQLite format 3")
+
+    return look
+
+
 def says(pattern: str) -> Look:
     async def look(_reader: Reader, output: str) -> None:
         assert re.search(pattern, output), output
@@ -272,6 +280,11 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run": RUN,
     "aiot run --coap-host ::": RUN,
     "aiot run --max-time 900": RUN,
+    "aiot run --history greenhouse.db": Serve("Pyaiot: http://", history_is_in("greenhouse.db")),
+    "aiot run --history off": RUN,
+    "sqlite3 ~/.local/share/pyaiot/history.db \"VACUUM INTO 'copy.db'\"": Elsewhere(
+        "tests/history/test_sqlite.py does, without the program sqlite3"
+    ),
     "aiot run --mqtt-listen ::": RUN,
     "aiot run --mqttsn-host ::": RUN,
     "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(

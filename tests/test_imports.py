@@ -34,6 +34,8 @@ MAY_IMPORT = {
         *("mqtt_connection", "protocols"),
     },
     "broker": {"errors", "backlog", "frames", "legacy", "limits", "links", "messages"},
+    # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
+    "history": {"errors", "backlog", "messages"},
     # The doors of the broker: sockets in front of it.
     "web": {
         *("errors", "backlog", "broker", "doors", "frames", "legacy", "limits", "links"),
@@ -47,6 +49,7 @@ MAY_IMPORT = {
     "services": {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config", "mqtt_client"),
         *("demo", "doors", "fleet", "opening", "protocols", "gateways", "broker", "web", "devices"),
+        "history",
     },
     "options": {"config"},
     "running": {"config", "errors"},

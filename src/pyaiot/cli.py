@@ -54,10 +54,12 @@ _WEB: Final = (
     Flag(("--behind-proxy",), "broker.behind_proxy"),
     Flag(("--anonymous",), "broker.anonymous"),
 )
+_HISTORY: Final = (Flag(("--history",), "history.store"),)
 _BROKER: Final = (
     Flag(("--host",), "broker.host"),
     Flag(("--web-port", "--broker-port", "--port"), "broker.port"),
     Flag(("--key-file",), "broker.key_file"),
+    *_HISTORY,
     *_WEB,
     *_FILE_AND_LOG,
 )
@@ -119,6 +121,7 @@ _RUN: Final = (
     Flag(("--mqttsn-host",), "mqttsn.host"),
     *_MQTTSN,
     Flag(("--key-file",), "broker.key_file"),
+    *_HISTORY,
     *_WEB,
     *_FILE_AND_LOG,
 )

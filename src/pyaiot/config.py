@@ -297,6 +297,50 @@ class GatewaySection(_Section, frozen=True, kw_only=True):
     ] = KEY_FILE
 
 
+class HistorySection(_Section, frozen=True, kw_only=True):
+    """What is kept of what nodes said."""
+
+    store: Annotated[
+        str,
+        Meta(
+            description="Where it is kept: the path of a file, or `off`. Empty:"
+            " `~/.local/share/pyaiot/history.db` (`$XDG_DATA_HOME` counts); in the demo, a file"
+            " that goes with it."
+        ),
+    ] = ""
+    readings_days: Annotated[
+        float,
+        Meta(ge=0, le=36500, description="Days for which every reading is kept; 0: for ever."),
+    ] = 30.0
+    minutes_days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=36500,
+            description="Days for which the least, mean, greatest and last number of each minute is"
+            " kept, and for as long as readings are; 0: for ever.",
+        ),
+    ] = 365.0
+    hours_days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=36500,
+            description="Days for which the same of each hour is kept, and for as long as minutes"
+            " are; 0: for ever.",
+        ),
+    ] = 3650.0
+    events_days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=36500,
+            description="Days for which it is kept who came and went, and who commanded what; 0:"
+            " for ever.",
+        ),
+    ] = 365.0
+
+
 class LogSection(_Section, frozen=True, kw_only=True):
     """What is logged, to standard error."""
 
@@ -312,6 +356,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mqtt: MqttSection = MqttSection()
     mqttsn: MqttsnSection = MqttsnSection()
     gateway: GatewaySection = GatewaySection()
+    history: HistorySection = HistorySection()
     log: LogSection = LogSection()
 
 

@@ -3,19 +3,28 @@
 
 import asyncio
 import logging
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
-from pyaiot.config import KEY_FILE, BrokerSection, Config, GatewaySection
+from pyaiot.config import (
+    KEY_FILE,
+    BrokerSection,
+    Config,
+    GatewaySection,
+    HistorySection,
+    data_folder,
+)
 from pyaiot.demo import demo_nodes, first_node_visible
 from pyaiot.devices import coap_node, mqttsn_node, websocket_node
 from pyaiot.devices.coap_node import CoapNodeConfig
@@ -42,6 +51,9 @@ from pyaiot.opening import (
 from pyaiot.web.app import Check, WebApp
 from pyaiot.web.login import Login
 
+if TYPE_CHECKING:
+    from pyaiot.history.keeping import Keeping
+
 log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
@@ -51,8 +63,12 @@ Say = Callable[[str], None]
 async def run_broker(config: Config, say: Say) -> None:
     """`aiot broker`: the broker alone. Gateways come over WebSocket."""
     tokens = TokenCheck(load_keys(_path(config.broker.key_file)), time.time)
-    broker = _broker(config.broker)
-    async with _web(config.broker, broker, tokens, {}, say) as url:
+    keeping = _keeping(config.history, data_folder(os.environ))
+    broker = _broker(config.broker, keeping)
+    async with (
+        _web(config.broker, broker, tokens, _checks((), keeping), say) as url,
+        _running(keeping),
+    ):
         say(f"Broker: {url}  (Ctrl+C ends it)")
         await asyncio.Future()
 
@@ -94,11 +110,15 @@ async def run_mqttsn_gateway(config: Config, say: Say) -> None:
 async def run_all(config: Config, say: Say) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     tokens = _optional_tokens(config.broker)
-    broker = _broker(config.broker)
+    keeping = _keeping(config.history, data_folder(os.environ))
+    broker = _broker(config.broker, keeping)
     async with mqtt_broker(config) as mqtt, asyncio.TaskGroup() as tasks:
         connect = _connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, mqtt, connect, tasks)
-        async with _web(config.broker, broker, tokens, _checks(gateways), say) as url:
+        async with (
+            _web(config.broker, broker, tokens, _checks(gateways, keeping), say) as url,
+            _running(keeping),
+        ):
             doors = "  ".join(f"{gateway.protocol}: {gateway.door}" for gateway in gateways)
             say(f"Pyaiot: {url}  {doors}  (Ctrl+C ends it)")
             await asyncio.Future()
@@ -111,12 +131,18 @@ async def run_demo(config: Config, node_count: int, say: Say) -> None:
             "The demo is for this machine alone: to be seen from others, use aiot run and"
             " aiot node coap."
         )
+    async with _temporary_folder() as folder:
+        await _run_demo(config, node_count, folder, say)
+
+
+async def _run_demo(config: Config, node_count: int, folder: Path, say: Say) -> None:
     keys = generate_keys()
-    broker = _broker(config.broker)
+    keeping = _keeping(config.history, folder)
+    broker = _broker(config.broker, keeping)
     checks: dict[str, Check] = {}
     async with (
         _web(config.broker, broker, TokenCheck(keys, time.time), checks, say) as url,
-        _temporary_folder() as folder,
+        _running(keeping),
         mqtt_broker(config, folder=folder) as mqtt,
         aiohttp.ClientSession() as session,
         asyncio.TaskGroup() as tasks,
@@ -125,7 +151,7 @@ async def run_demo(config: Config, node_count: int, say: Say) -> None:
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)
         gateways = await _start_gateways(config, mqtt, connect, tasks)
-        checks |= _checks(gateways)
+        checks |= _checks(gateways, keeping)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
             tasks.create_task(node, name=f"node {name}")
@@ -222,8 +248,8 @@ async def _start_gateways(
     return gateways
 
 
-def _checks(gateways: Iterable[OpenGateway]) -> dict[str, Check]:
-    """For `/readyz`, by command."""
+def _checks(gateways: Iterable[OpenGateway], keeping: "Keeping | None") -> dict[str, Check]:
+    """For `/readyz`, by command, and `history`."""
 
     def of(gateway: OpenGateway) -> Check:
         async def check() -> str:
@@ -233,20 +259,44 @@ def _checks(gateways: Iterable[OpenGateway]) -> dict[str, Check]:
 
         return check
 
-    return {gateway.command: of(gateway) for gateway in gateways}
+    checks = {gateway.command: of(gateway) for gateway in gateways}
+    return checks if keeping is None else {**checks, "history": keeping.check}
 
 
 # -- parts --------------------------------------------------------------------------------------
 
 
-def _broker(section: BrokerSection) -> Broker:
+def _broker(section: BrokerSection, keeping: "Keeping | None") -> Broker:
     return Broker(
         flush_interval_s=section.flush_interval_ms / 1000,
         timer=asyncio.get_running_loop(),
         unix_time=time.time,
         # uvloop's own time has a resolution of a millisecond, and a receipt tells its own.
         clock=time.monotonic,
+        listener=keeping.recorder if keeping else None,
     )
+
+
+def _keeping(section: HistorySection, folder: Path) -> "Keeping | None":
+    """What keeps history, in `folder` if no place is named; None if nothing does.
+
+    Raises `OperatorError`.
+    """
+    if section.store == "off":
+        return None
+    # Who keeps none pays nothing for it.
+    from pyaiot.history.keeping import Keeping  # noqa: PLC0415
+    from pyaiot.history.places import store_at  # noqa: PLC0415
+    from pyaiot.history.store import keep_days  # noqa: PLC0415
+
+    keep = keep_days(
+        section.readings_days, section.minutes_days, section.hours_days, section.events_days
+    )
+    return Keeping(store_at(section.store or str(folder / "history.db"), keep))
+
+
+def _running(keeping: "Keeping | None") -> AbstractAsyncContextManager[None]:
+    return nullcontext() if keeping is None else keeping.running()
 
 
 @asynccontextmanager

@@ -5,12 +5,20 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from pyaiot import __version__
 from pyaiot.broker.client import Client, Sink
 from pyaiot.broker.fanout import Fanout, Timer
-from pyaiot.broker.router import CloseGateway, Delivery, Router, ToAll, ToOneClient, ToOneGateway
+from pyaiot.broker.router import (
+    CloseGateway,
+    Delivery,
+    Router,
+    ToAll,
+    ToOneClient,
+    ToOneGateway,
+    never_sent,
+)
 from pyaiot.errors import LinkLost
 from pyaiot.limits import LimitedLog
 from pyaiot.links import Link
@@ -25,6 +33,7 @@ from pyaiot.messages import (
     Problem,
     Receipt,
     Subscribe,
+    ToClient,
     ToGateway,
 )
 
@@ -33,6 +42,22 @@ CLIENTS_MAX: Final = 10_000
 _EXPIRY_INTERVAL_S: Final = 0.1
 
 log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Hears in this process what the broker does. Called on its loop: it must never wait."""
+
+    def heard(self, message: ToClient) -> None:
+        """The broker says this to everybody."""
+        ...
+
+    def command_given(self, command: Command, ts: float) -> None:
+        """This goes to a gateway now, at the Unix time `ts`; its `client` says who wished it."""
+        ...
+
+    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+        """A command has its receipt, as its client is told. Its id is empty if it went nowhere."""
+        ...
 
 
 class Broker:
@@ -45,13 +70,18 @@ class Broker:
         timer: Timer,
         unix_time: Callable[[], float],
         clock: Callable[[], float] | None = None,
+        listener: Listener | None = None,
     ) -> None:
-        """`clock` measures durations; the loop's own, unless one is given that is finer."""
+        """`clock` measures durations; the loop's own, unless one is given that is finer.
+
+        `listener` hears what happens, say to keep it.
+        """
         self.router = Router()
         self.fanout = Fanout(flush_interval_s=flush_interval_s, timer=timer, unix_time=unix_time)
         self._timer = timer
         self._clock = clock or timer.time
         self._unix_time = unix_time
+        self._listener = listener
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._gateway_count = 0
         self._expiry_due = False
@@ -116,9 +146,10 @@ class Broker:
                 client.subscribe(message)
             case Command() if not client.may_command:
                 self.router.refused += 1
-                client.send(
-                    Receipt(id=message.id, state="forbidden", detail="you may look, not command")
+                refusal = Receipt(
+                    id=message.id, state="forbidden", detail="you may look, not command"
                 )
+                self._deliver([ToOneClient(refusal, client.id, never_sent(message, client.id))])
             case Command():
                 now = self._clock()
                 self._deliver(self.router.from_client(client.id, message, now=now))
@@ -134,9 +165,13 @@ class Broker:
                     if isinstance(message, GatewayState):
                         log.info("gateway %s: %s", message.name, message.state)
                     self.fanout.publish(delivery)
-                case ToOneClient(message=message, client=client):
+                    if self._listener is not None:
+                        self._listener.heard(message)
+                case ToOneClient(message=message, client=client, command=command):
                     self.fanout.send(client, message)
+                    self._tell_receipt(command, message)
                 case ToOneGateway(message=message, gateway=gateway):
+                    self._tell_command(message)
                     if isinstance(message, Problem):
                         self._refusals.warning(
                             "gateway link %s was refused: %s",
@@ -150,6 +185,14 @@ class Broker:
                 case CloseGateway(gateway=gateway, reason=reason):
                     if gateway in self._links:
                         self._links[gateway].close(reason)
+
+    def _tell_command(self, message: ToGateway) -> None:
+        if self._listener is not None and isinstance(message, Command):
+            self._listener.command_given(message, self._unix_time())
+
+    def _tell_receipt(self, command: Command | None, message: ToClient) -> None:
+        if self._listener is not None and command and isinstance(message, Receipt):
+            self._listener.command_ended(command, message, self._unix_time())
 
     def _watch_commands(self) -> None:
         if not self._expiry_due and self.router.commands:

@@ -33,7 +33,10 @@ class ReceiptFor:
     """A receipt and the client that waits for it."""
 
     client: str
+    """Empty if it has left."""
     receipt: Receipt
+    command: Command
+    """As it was sent."""
 
 
 class Commands:
@@ -145,4 +148,4 @@ def _receipt(flight: _InFlight, state: ReceiptState, detail: str, now: float) ->
     receipt = Receipt(
         id=flight.client_command_id, state=state, detail=detail, elapsed_ms=elapsed_ms
     )
-    return ReceiptFor(flight.client, receipt)
+    return ReceiptFor(flight.client, receipt, flight.command)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import msgspec
+
 from pyaiot.broker.commands import Commands, ReceiptFor
 from pyaiot.broker.state import Node, Nodes
 from pyaiot.errors import Refused
@@ -48,6 +50,9 @@ class ToAll:
 class ToOneClient:
     message: ToClient
     client: str
+    """Empty if the one that waited has left."""
+    command: Command | None = None
+    """The command that a receipt ends, as it was sent; its id is empty if it never was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +280,14 @@ class Router:
 
 
 def _answer(client: str, command: Command, state: ReceiptState, detail: str) -> Sequence[Delivery]:
-    return (ToOneClient(Receipt(id=command.id, state=state, detail=detail), client),)
+    receipt = Receipt(id=command.id, state=state, detail=detail)
+    return (ToOneClient(receipt, client, never_sent(command, client)),)
+
+
+def never_sent(command: Command, client: str) -> Command:
+    """A command as it is told of when it went nowhere."""
+    return msgspec.structs.replace(command, id="", client=client)
 
 
 def _receipts(receipts: Sequence[ReceiptFor]) -> Sequence[Delivery]:
-    return [ToOneClient(item.receipt, item.client) for item in receipts if item.client]
+    return [ToOneClient(item.receipt, item.client, item.command) for item in receipts]

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A store with the one who writes it and those who ask it, for as long as a service runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pyaiot.history.recorder import Recorder
+from pyaiot.history.store import History, Store
+
+
+class Keeping:
+    """What a service that keeps history holds. Made at once, opened by `running`."""
+
+    def __init__(self, store: Store) -> None:
+        """On the running loop."""
+        self.recorder = Recorder(store)
+        """For the broker, to be heard."""
+        self.history: History = store.history()
+        """For the doors, to ask."""
+        self._store = store
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Record what is heard, and answer; both end with the block. Raises `OperatorError`."""
+        self._store.claim()
+        try:
+            self.recorder.start()
+            try:
+                await asyncio.to_thread(self.recorder.wait_tried)
+                yield
+            finally:
+                await asyncio.to_thread(self.recorder.close)
+                await self.history.close()
+        finally:
+            self._store.release()
+
+    async def check(self) -> str:
+        """What keeps it from recording, or nothing. For `/readyz`."""
+        return self.recorder.problem()

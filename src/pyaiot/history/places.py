@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where history is kept, from what the operator wrote."""
+
+import re
+from pathlib import Path
+
+from pyaiot.errors import OperatorError
+from pyaiot.history.store import Keep, Store
+
+
+def store_at(place: str, keep: Keep) -> Store:
+    """The store at a path. Nothing is opened yet.
+
+    Raises `OperatorError` for a place that is none.
+    """
+    # Each store is loaded where it is used: the other one costs memory too.
+    if re.match(r"[a-z][a-z0-9+.-]*://", place, re.IGNORECASE):
+        raise OperatorError(
+            f"History is not kept in {place}: --history takes the path of a file, or off."
+        )
+    from pyaiot.history.sqlite.file import SqliteFile  # noqa: PLC0415
+
+    return SqliteFile(Path(place).expanduser(), keep)

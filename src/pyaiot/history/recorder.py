@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The recorder: hears what the broker says, and keeps it. It never holds the broker up.
+
+The broker's loop puts messages into a queue; a thread of the recorder's own gathers them for at
+most `COMMIT_INTERVAL_S` and writes what has come in one transaction. A store that fails is tried
+again and again. What does not fit into the queue meanwhile is lost, counted, and told by a row
+`gap` as soon as there is one who can write it.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from pyaiot.backlog import cost
+from pyaiot.history.rows import (
+    MICROSECONDS,
+    Batch,
+    CommandEnded,
+    CommandGiven,
+    Item,
+    NewEvent,
+    batch_of,
+)
+from pyaiot.history.store import Store, StoreError, Writer
+from pyaiot.messages import Command, Reading, Receipt, ToClient
+
+QUEUE_MAX: Final = 50_000
+"""Messages that wait to be written. One more is lost, counted, and told as a gap."""
+QUEUE_COST_MAX: Final = 32 * 1024 * 1024
+"""Bytes of long values that wait to be written. Beyond, messages are lost as well."""
+BATCH_MAX: Final = 5_000
+"""Messages in one transaction."""
+COMMIT_INTERVAL_S: Final = 0.020
+"""What has come within this time of the first message is written together."""
+RETRY_FIRST_S: Final = 0.5
+RETRY_MAX_S: Final = 10.0
+"""Between two tries to open a store that failed: the first pause, doubled up to the longest."""
+TIDY_INTERVAL_S: Final = 10.0
+"""Between two looks for what is to be downsampled or trimmed."""
+TIDY_SHARE: Final = 0.2
+"""Of its time, the recorder spends at most so much on that while it is behind with it."""
+CLOSE_LIMIT_S: Final = 1.5
+"""What still waits when the service ends is written within this time, or lost."""
+
+OPEN_LIMIT_S: Final = 0.5
+"""How long the start of a service waits for its history to open. It goes on without."""
+
+_SHORT_LENGTH: Final = 256
+_SHORT_TYPES: Final = frozenset({float, int, bool, type(None)})
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Hears everything on one loop, and writes it on one thread. See `start` and `close`."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        unix_time: Callable[[], float] = time.time,
+        committed: Callable[[int], None] | None = None,
+    ) -> None:
+        """`committed` is called on the recorder's thread, with `recorded` after each commit."""
+        self.recorded = 0
+        """Messages that are kept for good, in the order in which they were heard."""
+        self.dropped = 0
+        """Messages that were lost because the queue was full, or at the end."""
+        self._store = store
+        self._unix_time = unix_time
+        self._committed = committed
+        self._queue: deque[Item] = deque()
+        # Each has one thread that writes it, so that nobody needs a lock.
+        self._cost_in = 0
+        self._cost_out = 0
+        self._dropped_since = 0.0
+        self._dropped_until = 0.0
+        self._dropped_told = 0
+        self._held: tuple[Batch, int] | None = None
+        """What is being written, and the value of `dropped` that it tells."""
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._problem = "is not open yet"
+        self._tried = threading.Event()
+        self._tidy_at = 0.0
+        self._thread: threading.Thread | None = None
+
+    # -- on the loop ------------------------------------------------------------------------
+
+    def heard(self, message: ToClient) -> None:
+        """The broker says this to everybody."""
+        self._add(message)
+
+    def command_given(self, command: Command, ts: float) -> None:
+        """The broker sends this to a gateway."""
+        self._add(CommandGiven(command, ts))
+
+    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+        """A command has its receipt; its id is empty if it was never sent."""
+        self._add(CommandEnded(command, receipt, ts))
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are heard and not yet being written."""
+        return len(self._queue)
+
+    def problem(self) -> str:
+        """What keeps it from recording now, or nothing."""
+        problem = self._problem
+        untold = self.dropped - self._dropped_told
+        return f"{problem}; {untold} messages are lost so far" if problem and untold else problem
+
+    def start(self) -> None:
+        """Begin to write, on a thread that ends with `close`."""
+        self._thread = threading.Thread(target=self._run, name="history recorder", daemon=True)
+        self._thread.start()
+
+    def wait_tried(self) -> None:
+        """Return when the store is open, or has failed to, or is slow; see `problem` then."""
+        self._tried.wait(OPEN_LIMIT_S)
+
+    def close(self) -> None:
+        """Write what waits, and end. Takes `CLOSE_LIMIT_S` at most; what is left then is lost."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_LIMIT_S)
+        held = self._held[0].messages if self._held else 0
+        if left := len(self._queue) + held:
+            self.dropped += left
+            log.error("%d messages are not in the history: %s", left, self._problem or "no time")
+
+    def _add(self, item: Item) -> None:
+        queue = self._queue
+        if len(queue) >= QUEUE_MAX or self._cost_in - self._cost_out > QUEUE_COST_MAX:
+            self._drop()
+            return
+        if type(item) is Reading:
+            data = item.data
+            if len(data) > _SHORT_LENGTH if type(data) is str else type(data) not in _SHORT_TYPES:
+                self._cost_in += cost(item)
+        queue.append(item)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _drop(self) -> None:
+        self._dropped_until = self._unix_time()
+        if self.dropped == self._dropped_told:
+            self._dropped_since = self._dropped_until
+        self.dropped += 1
+
+    # -- on the recorder's thread -----------------------------------------------------------
+
+    def _run(self) -> None:
+        pause_s = RETRY_FIRST_S
+        try:
+            while True:
+                try:
+                    recorded = self.recorded
+                    self._record()
+                    return
+                except StoreError as error:
+                    if self._problem != str(error):
+                        log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
+                    self._problem = str(error)
+                    self._tried.set()
+                if self.recorded > recorded:
+                    pause_s = RETRY_FIRST_S
+                if self._stopping.wait(pause_s):
+                    return
+                pause_s = min(RETRY_MAX_S, pause_s * 2)
+        finally:
+            self._problem = self._problem or "the recorder has ended"
+
+    def _record(self) -> None:
+        """Write until stopped. Raises `StoreError`; what was being written is held then."""
+        writer = self._store.open_writer()
+        try:
+            self._write(writer, self._note("started"))
+            if self._problem:
+                log.info("history is kept in %s", self._store.name)
+            self._problem = ""
+            self._tried.set()
+            self._tidy_at = time.monotonic() + TIDY_INTERVAL_S
+            while not (self._stopping.is_set() and not self._queue and self._held is None):
+                self._gather()
+                self._write(writer, self._next_batch())
+                self._tidy(writer)
+            self._write(writer, self._note("stopped"))
+        finally:
+            writer.close()
+
+    def _gather(self) -> None:
+        """Wait until something has come, and for a moment longer, for what comes with it."""
+        if self._held is not None:
+            return
+        if not self._queue:
+            self._wake.clear()
+            # Once more, for who looked at the event a moment before.
+            if not self._queue and not self._stopping.is_set():
+                self._wake.wait(max(0.0, self._tidy_at - time.monotonic()))
+        if len(self._queue) < BATCH_MAX:
+            self._stopping.wait(COMMIT_INTERVAL_S if self._queue else 0.0)
+
+    def _next_batch(self) -> Batch:
+        take = self._queue.popleft
+        items = [take() for _ in range(min(len(self._queue), BATCH_MAX))]
+        if self._cost_in != self._cost_out:
+            self._cost_out += sum(map(_long_cost, items))
+        return batch_of(items, now=self._unix_time())
+
+    def _note(self, kind: str) -> Batch:
+        """A row of the recorder's own."""
+        return Batch(events=[NewEvent(int(self._unix_time() * MICROSECONDS), kind)])
+
+    def _write(self, writer: Writer, batch: Batch) -> None:
+        if self._held is not None:
+            held, told = self._held
+            self._keep(writer, held, told)
+        told = self.dropped
+        if told > self._dropped_told:
+            batch.events.append(self._gap(told))
+        if batch.readings or batch.events or batch.commands:
+            self._held = batch, told
+            self._keep(writer, batch, told)
+
+    def _keep(self, writer: Writer, batch: Batch, told: int) -> None:
+        writer.write(batch, self._unix_time())
+        self._held = None
+        self._dropped_told = told
+        self.recorded += batch.messages
+        if self._committed is not None and batch.messages:
+            self._committed(self.recorded)
+
+    def _gap(self, told: int) -> NewEvent:
+        lost = told - self._dropped_told
+        since, until = self._dropped_since or self._dropped_until, self._dropped_until
+        log.warning("%d messages are not in the history", lost)
+        return NewEvent(
+            int(since * MICROSECONDS),
+            "gap",
+            detail=self._problem or "more came than could be written",
+            until=int(until * MICROSECONDS),
+            lost=lost,
+        )
+
+    def _tidy(self, writer: Writer) -> None:
+        began = time.monotonic()
+        if began < self._tidy_at:
+            return
+        more = writer.tidy(self._unix_time())
+        ended = time.monotonic()
+        rest_s = (ended - began) * (1 / TIDY_SHARE - 1)
+        self._tidy_at = ended + (rest_s if more else TIDY_INTERVAL_S)
+
+
+def _long_cost(item: Item) -> int:
+    """The same as `_add` counts, for what was taken out."""
+    if not isinstance(item, Reading):
+        return 0
+    data = item.data
+    is_long = len(data) > _SHORT_LENGTH if type(data) is str else type(data) not in _SHORT_TYPES
+    return cost(item) if is_long else 0

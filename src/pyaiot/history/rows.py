@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Messages become rows: what is kept of each, and which time is believed. Pure."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import msgspec
+
+from pyaiot.messages import (
+    Command,
+    GatewayState,
+    NodeAppeared,
+    NodeLeft,
+    NodeReset,
+    Reading,
+    Receipt,
+    ToClient,
+)
+
+MICROSECONDS: Final = 1_000_000
+FUTURE_MAX_S: Final = 60.0
+"""The clock of a gateway may be ahead of ours by so much. Beyond, the time of arrival counts."""
+CLOCK_SET_S: Final = 1_577_836_800.0
+"""Unix time of 2020. A clock that says less was never set: the time of arrival counts."""
+
+Value: TypeAlias = float | str | bytes
+"""A number, a text, or the JSON of anything else."""
+NewReading: TypeAlias = tuple[tuple[str, str], int, Value, str]
+"""Uid and resource, microseconds, value, unit. A plain tuple: there are very many."""
+
+
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
+    """A row of `event`. Times in microseconds."""
+
+    at: int
+    kind: str
+    uid: str = ""
+    gateway: str = ""
+    detail: str = ""
+    until: int | None = None
+    lost: int = 0
+
+
+class NewCommand(msgspec.Struct, frozen=True, gc=False):
+    """A row of `command`: written when it is given, and again, with its receipt, when it ends."""
+
+    at: int
+    number: int | None
+    """Of the broker, since its start; None: refused before it got one."""
+    uid: str
+    resource: str
+    payload: str
+    client: str
+    client_id: str = ""
+    state: str | None = None
+    detail: str = ""
+    elapsed_ms: float | None = None
+
+
+class CommandGiven(msgspec.Struct, frozen=True, gc=False):
+    """A command is on its way to its gateway."""
+
+    command: Command
+    """As it was sent: with the id and the client of the broker."""
+    ts: float
+
+
+class CommandEnded(msgspec.Struct, frozen=True, gc=False):
+    """A command has its receipt."""
+
+    command: Command
+    """As it was sent, or with an empty id if it never was."""
+    receipt: Receipt
+    ts: float
+    """When the receipt came."""
+
+
+Item: TypeAlias = ToClient | CommandGiven | CommandEnded
+"""What a recorder hears."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows that are kept together or not at all."""
+
+    readings: list[NewReading] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+    commands: list[NewCommand] = field(default_factory=list)
+    messages: int = 0
+    """Messages that it stands for; some leave no row."""
+
+
+def batch_of(items: Iterable[Item], *, now: float) -> Batch:
+    """The rows of what was heard. `now` is Unix time, and that of arrival."""
+    batch = Batch()
+    readings = batch.readings
+    latest = now + FUTURE_MAX_S
+    for item in items:
+        batch.messages += 1
+        if type(item) is Reading:
+            # The hot line of the recorder: written out rather than called.
+            ts = item.ts
+            at = int((ts if CLOCK_SET_S <= ts <= latest else now) * MICROSECONDS + 0.5)
+            number = item.number
+            value = _value(item.data) if number is None else number
+            readings.append(((item.uid, item.resource), at, value, item.unit))
+        else:
+            _add_rare(batch, item, now)
+    return batch
+
+
+def moment(ts: float, now: float) -> int:
+    """Microseconds of a time that somebody else says; of `now`, where that cannot be."""
+    believed = ts if CLOCK_SET_S <= ts <= now + FUTURE_MAX_S else now
+    return int(believed * MICROSECONDS + 0.5)
+
+
+def clean(text: str) -> str:
+    """Text that every store takes: no lone surrogates, and no U+0000."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def data_of(value: Value) -> object:
+    """What was sent, of a value that is no number."""
+    return msgspec.json.decode(value) if isinstance(value, bytes) else value
+
+
+def _value(data: object) -> Value:
+    if isinstance(data, str):
+        return clean(data)
+    if isinstance(data, float) and not math.isfinite(data):
+        return str(data)  # JSON has no word for it
+    try:
+        return msgspec.json.encode(data)
+    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError):
+        return clean(repr(data))
+
+
+def _add_rare(batch: Batch, item: Item, now: float) -> None:
+    match item:
+        case NodeAppeared():
+            gateway = clean(item.gateway)
+            batch.events.append(NewEvent(moment(item.ts, now), "appeared", item.uid, gateway))
+        case NodeReset():
+            batch.events.append(NewEvent(moment(item.ts, now), "reset", item.uid))
+        case NodeLeft():
+            at = moment(item.ts, now)
+            batch.events.append(NewEvent(at, "left", item.uid, detail=item.reason))
+        case GatewayState():
+            at, kind = moment(item.ts, now), f"gateway {item.state}"
+            detail = clean(item.protocol)
+            batch.events.append(NewEvent(at, kind, gateway=clean(item.name), detail=detail))
+        case CommandGiven(command=command, ts=ts):
+            batch.commands.append(_command(command, int(ts * MICROSECONDS + 0.5)))
+        case CommandEnded(command=command, receipt=receipt, ts=ts):
+            at = int((ts - receipt.elapsed_ms / 1000) * MICROSECONDS + 0.5)
+            batch.commands.append(
+                msgspec.structs.replace(
+                    _command(command, at),
+                    client_id=clean(receipt.id),
+                    state=receipt.state,
+                    detail=clean(receipt.detail),
+                    elapsed_ms=receipt.elapsed_ms,
+                )
+            )
+        case _:
+            pass  # hello, joined, a problem: said to one, about nothing that is kept
+
+
+def _command(command: Command, at: int) -> NewCommand:
+    return NewCommand(
+        at,
+        int(command.id) if command.id else None,
+        command.uid,
+        command.resource,
+        clean(command.payload),
+        command.client,
+    )

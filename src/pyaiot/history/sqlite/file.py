@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A history file as a store: who may write it, and who opens it."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from pyaiot.errors import OperatorError
+from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.sqlite.writer import SqliteWriter
+from pyaiot.history.store import Keep
+
+
+class SqliteFile:
+    """A `Store` in one file. A second process that would write it is refused."""
+
+    def __init__(self, path: Path, keep: Keep) -> None:
+        self.name = str(path)
+        self._path = path
+        self._keep = keep
+        self._run = secrets.token_hex(8)
+        self._lock: int | None = None
+
+    def claim(self) -> None:
+        """Make the folder, and see that nobody else writes there. Raises `OperatorError`."""
+        lock_path = self._path.with_name(self._path.name + ".lock")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OperatorError(
+                f"The history {self._path} cannot be kept: {error.strerror}. Name another file"
+                " with --history, or --history off."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.release()
+            raise OperatorError(
+                f"The history {self._path} is being written by another Pyaiot: end that one, name"
+                " another file with --history, or --history off."
+            ) from error
+
+    def release(self) -> None:
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._lock)
+            self._lock = None
+
+    def open_writer(self) -> SqliteWriter:
+        """Raises `StoreError`."""
+        # Only where there is none: closing a file gives up the locks that SQLite has on it.
+        if not self._path.exists():
+            with contextlib.suppress(OSError):  # SQLite will say it better
+                self._path.touch(mode=0o600)
+        return SqliteWriter(self._path, self._keep, run=self._run)
+
+    def history(self) -> SqliteHistory:
+        return SqliteHistory(self._path)

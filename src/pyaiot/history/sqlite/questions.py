@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is asked of a history file, each a function of a read-only connection."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pyaiot.history.rows import MICROSECONDS, Value, data_of
+from pyaiot.history.store import (
+    ROWS_MAX,
+    BadQuestion,
+    BucketRow,
+    Chunk,
+    CommandRow,
+    EventRow,
+    LastRow,
+    Page,
+    ReadingRow,
+    TooManyRows,
+)
+
+EXPORT_ROWS: Final = 5000
+"""Rows of an export that are read at once."""
+
+_ALL: Final = (1 << 62) // MICROSECONDS
+"""A Unix time after all others."""
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of time in microseconds, the direction, and how much of it."""
+
+    start: int
+    end: int
+    newest_first: bool
+    limit: int
+
+    @classmethod
+    def of(
+        cls,
+        start: float | None,
+        end: float | None,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> "Span":
+        """Raises `TooManyRows` or `BadQuestion`."""
+        if limit > ROWS_MAX:
+            raise TooManyRows(f"an answer has at most {ROWS_MAX} rows: page, or export")
+        if limit < 1:
+            raise BadQuestion("a page has at least one row")
+        return cls(microseconds(start or 0.0), microseconds(end), newest_first, limit)
+
+    @property
+    def order(self) -> str:
+        return "DESC" if self.newest_first else "ASC"
+
+    @property
+    def beyond(self) -> str:
+        """How what comes after a row compares with it."""
+        return "<" if self.newest_first else ">"
+
+
+def microseconds(ts: float | None) -> int:
+    """Of a Unix time; None is after all others. Raises `BadQuestion` for what is no time."""
+    if ts is None:
+        ts = _ALL
+    if not 0 <= ts <= _ALL:
+        raise BadQuestion("a time is in Unix seconds, not before 1970")
+    return round(ts * MICROSECONDS)
+
+
+def encode_cursor(*position: int | str) -> str:
+    return json.dumps(position, separators=(",", ":"))
+
+
+def decode_cursor(cursor: str | None, *types: type) -> list[Any] | None:
+    """Raises `BadQuestion`."""
+    if cursor is None:
+        return None
+    try:
+        position = json.loads(cursor)
+    except ValueError:
+        position = None
+    if not isinstance(position, list) or [type(item) for item in position] != list(types):
+        raise BadQuestion("this cursor is none of this question's")
+    return position
+
+
+def last(db: sqlite3.Connection, uid: str | None, limit: int, cursor: str | None) -> Page[LastRow]:
+    Span.of(None, None, limit)
+    position = decode_cursor(cursor, str, str) or ["", ""]
+    where, values = _series_beyond(position, uid, ">")
+    rows = db.execute(
+        "SELECT s.uid, s.resource, r.at, r.value, u.name"  # noqa: S608 - of constants
+        " FROM series AS s CROSS JOIN reading AS r CROSS JOIN unit AS u"
+        f" WHERE {where}"
+        " AND r.series = s.id AND r.at = (SELECT max(at) FROM reading WHERE series = s.id)"
+        " AND u.id = r.unit"
+        " ORDER BY s.uid, s.resource LIMIT ?",
+        (*values, limit + 1),
+    ).fetchall()
+    return _page(
+        rows,
+        limit,
+        lambda row: LastRow(row[0], row[1], _reading(row[2], row[3], row[4])),
+        lambda row: encode_cursor(row[0], row[1]),
+    )
+
+
+def readings(
+    db: sqlite3.Connection, uid: str, resource: str, span: Span, cursor: str | None
+) -> Page[ReadingRow]:
+    start, end = span.start, span.end
+    if position := decode_cursor(cursor, int):
+        start, end = (start, position[0]) if span.newest_first else (position[0] + 1, end)
+    series = _series(db, uid, resource)
+    if series is None:
+        return Page([], None)
+    units = _units(db)
+    rows = db.execute(
+        "SELECT at, value, unit FROM reading"  # noqa: S608 - the order is one of two words
+        f" WHERE series = ? AND at >= ? AND at < ? ORDER BY at {span.order} LIMIT ?",
+        (series, start, end, span.limit + 1),
+    ).fetchall()
+    return _page(
+        rows,
+        span.limit,
+        lambda row: _reading(row[0], row[1], units[row[2]]),
+        lambda row: encode_cursor(row[0]),
+    )
+
+
+def export(
+    db: sqlite3.Connection,
+    uid: str | None,
+    resource: str | None,
+    span: Span,
+    after: tuple[str, str, int] | None,
+) -> tuple[list[Chunk], tuple[str, str, int] | None]:
+    """The next `EXPORT_ROWS` readings after a position, and the position then; None at the end."""
+    units = _units(db)
+    chunks: list[Chunk] = []
+    left = EXPORT_ROWS
+    position: tuple[str, str, int] | None = after or ("", "", -1)
+    while position is not None and left > 0:
+        position, chunk = _export_one(db, uid, resource, span, position, left, units)
+        if chunk is not None:
+            chunks.append(chunk)
+            left -= len(chunk.rows)
+        left -= 1  # for looking it up: of many empty ones, some at once
+    return chunks, position
+
+
+def _export_one(
+    db: sqlite3.Connection,
+    uid: str | None,
+    resource: str | None,
+    span: Span,
+    position: tuple[str, str, int],
+    limit: int,
+    units: dict[int, str],
+) -> tuple[tuple[str, str, int] | None, Chunk | None]:
+    """Readings of the resource at hand, or of the next one."""
+    where, values = _series_beyond(position, uid, ">=")
+    if resource is not None:
+        where, values = where + " AND s.resource = ?", [*values, resource]
+    row = db.execute(
+        "SELECT s.id, s.uid, s.resource FROM series AS s"  # noqa: S608 - of constants
+        f" WHERE {where} ORDER BY s.uid, s.resource LIMIT 1",
+        values,
+    ).fetchone()
+    if row is None:
+        return None, None
+    same = (row[1], row[2]) == position[:2]
+    start = max(span.start, position[2] + 1) if same else span.start
+    rows = db.execute(
+        "SELECT at, value, unit FROM reading WHERE series = ? AND at >= ? AND at < ?"
+        " ORDER BY at LIMIT ?",
+        (row[0], start, span.end, limit),
+    ).fetchall()
+    chunk = None
+    if rows:
+        chunk = Chunk(
+            row[1], row[2], [_reading(at, value, units[unit]) for at, value, unit in rows]
+        )
+    if len(rows) == limit:
+        return (row[1], row[2], rows[-1][0]), chunk
+    # No name is between one and the same with U+0000 behind it.
+    return (row[1], row[2] + "\0", -1), chunk
+
+
+def events(
+    db: sqlite3.Connection,
+    uid: str | None,
+    kinds: Sequence[str],
+    span: Span,
+    cursor: str | None,
+) -> Page[EventRow]:
+    marks = ",".join("?" * len(kinds))
+    where = f" AND kind IN ({marks})" if kinds else ""
+    rows = _by_time(
+        db,
+        "SELECT id, at, kind, uid, gateway, detail, until, lost FROM event",
+        uid,
+        span,
+        cursor,
+        (where, kinds),
+    )
+    return _page(
+        rows,
+        span.limit,
+        lambda row: EventRow(
+            row[1] / MICROSECONDS,
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            None if row[6] is None else row[6] / MICROSECONDS,
+            row[7],
+        ),
+        lambda row: encode_cursor(row[1], row[0]),
+    )
+
+
+def commands(
+    db: sqlite3.Connection, uid: str | None, span: Span, cursor: str | None
+) -> Page[CommandRow]:
+    rows = _by_time(
+        db,
+        "SELECT id, at, uid, resource, payload, client, client_id, state, detail, elapsed_ms"
+        " FROM command",
+        uid,
+        span,
+        cursor,
+    )
+    return _page(
+        rows,
+        span.limit,
+        lambda row: CommandRow(row[1] / MICROSECONDS, *row[2:]),
+        lambda row: encode_cursor(row[1], row[0]),
+    )
+
+
+def _by_time(
+    db: sqlite3.Connection,
+    select: str,
+    uid: str | None,
+    span: Span,
+    cursor: str | None,
+    more: tuple[str, Sequence[str]] = ("", ()),
+) -> list[Any]:
+    """Rows of `event` or `command` in the order of time, and of writing."""
+    where, values = "at >= ? AND at < ?" + more[0], [span.start, span.end, *more[1]]
+    if uid is not None:
+        where, values = where + " AND uid = ?", [*values, uid]
+    if position := decode_cursor(cursor, int, int):
+        where, values = where + f" AND (at, id) {span.beyond} (?, ?)", [*values, *position]
+    order = f"ORDER BY at {span.order}, id {span.order} LIMIT ?"
+    return db.execute(f"{select} WHERE {where} {order}", [*values, span.limit + 1]).fetchall()
+
+
+def _series(db: sqlite3.Connection, uid: str, resource: str) -> int | None:
+    row = db.execute(
+        "SELECT id FROM series WHERE uid = ? AND resource = ?", (uid, resource)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _units(db: sqlite3.Connection) -> dict[int, str]:
+    return dict(db.execute("SELECT id, name FROM unit"))
+
+
+def _reading(at: int, value: Value, unit: str) -> ReadingRow:
+    if type(value) is float:
+        return ReadingRow(at / MICROSECONDS, value, unit)
+    return ReadingRow(at / MICROSECONDS, None, unit, data_of(value))
+
+
+def _series_beyond(position: Sequence[Any], uid: str | None, beyond: str) -> tuple[str, list[Any]]:
+    """A condition: resources of all nodes, or of one, after a position in their order."""
+    if uid is None:
+        return f"(s.uid, s.resource) {beyond} (?, ?)", [position[0], position[1]]
+    first = position[1] if position[0] == uid else ""
+    return f"s.uid = ? AND s.resource {beyond} ?", [uid, first]
+
+
+def _page(
+    rows: list[Any],
+    limit: int,
+    make: Callable[[Any], R],
+    cursor: Callable[[Any], str],
+) -> Page[R]:
+    """One row more than the page was asked for: whether there are more."""
+    more = len(rows) > limit
+    return Page([make(row) for row in rows[:limit]], cursor(rows[limit - 1]) if more else None)
+
+
+def buckets(
+    db: sqlite3.Connection,
+    uid: str,
+    resource: str,
+    start: float,
+    end: float,
+    step_s: int,
+    limit: int,
+) -> list[BucketRow]:
+    """See `History.buckets`."""
+    Span.of(start, end, limit)
+    if step_s < 1:
+        raise BadQuestion("a step is a whole number of seconds, at least 1")
+    series = _series(db, uid, resource)
+    if series is None:
+        return []
+    first = int(start) // step_s * step_s
+    after = -(-microseconds(end) // (step_s * MICROSECONDS)) * step_s
+    values = {"series": series, "start": first, "end": after, "step": step_s, "limit": limit + 1}
+    level = 3600 if step_s % 3600 == 0 else 60 if step_s % 60 == 0 else 1
+    rows = db.execute(_BUCKETS[level], values).fetchall()
+    if len(rows) > limit:
+        raise TooManyRows(f"there are more than {limit} steps: narrow the range, or widen the step")
+    units = _units(db)
+    return [
+        # Of the largest doubles, the sum is infinite and the mean is not.
+        BucketRow(ts, units[unit], low, min(max(total / count, low), high), high, count, newest)
+        for ts, unit, low, high, total, count, newest in rows
+    ]
+
+
+# Parts of the answer, each with the second at which it begins. What is marked as stale is taken
+# from the level below; marks are few, so that they are what is walked over.
+_RAW: Final = """
+    SELECT at / 1000000.0 AS ts, unit, value AS low, value AS high, value AS total, 1 AS count,
+        value AS last
+    FROM reading
+    WHERE series = :series AND at >= :start * 1000000 AND at < :end * 1000000
+        AND typeof(value) = 'real'
+"""
+_MINUTES: Final = """
+    SELECT m.at * 60 AS ts, unit, low, high, total, count, last
+    FROM minute AS m
+    WHERE m.series = :series AND m.at >= :start / 60 AND m.at < :end / 60
+        AND NOT EXISTS (SELECT 1 FROM stale WHERE step = 60 AND series = :series AND at = m.at)
+    UNION ALL
+    SELECT r.at / 1000000.0, unit, value, value, value, 1, value
+    FROM stale AS s CROSS JOIN reading AS r
+    WHERE s.step = 60 AND s.series = :series AND s.at >= :start / 60 AND s.at < :end / 60
+        AND r.series = :series AND r.at >= s.at * 60000000 AND r.at < (s.at + 1) * 60000000
+        AND typeof(value) = 'real'
+"""
+# An hour is stale as soon as one of its minutes is, which its own mark may not say yet.
+_HOURS: Final = """
+    SELECT h.at * 3600 AS ts, unit, low, high, total, count, last
+    FROM hour AS h
+    WHERE h.series = :series AND h.at >= :start / 3600 AND h.at < :end / 3600
+        AND h.at NOT IN (SELECT at FROM open)
+    UNION ALL
+    SELECT m.at * 60, unit, low, high, total, count, last
+    FROM open AS o CROSS JOIN minute AS m
+    WHERE m.series = :series AND m.at >= o.at * 60 AND m.at < (o.at + 1) * 60
+        AND NOT EXISTS (SELECT 1 FROM stale WHERE step = 60 AND series = :series AND at = m.at)
+    UNION ALL
+    SELECT r.at / 1000000.0, unit, value, value, value, 1, value
+    FROM stale AS s CROSS JOIN reading AS r
+    WHERE s.step = 60 AND s.series = :series AND s.at >= :start / 60 AND s.at < :end / 60
+        AND r.series = :series AND r.at >= s.at * 60000000 AND r.at < (s.at + 1) * 60000000
+        AND typeof(value) = 'real'
+"""
+_OPEN: Final = """
+    open AS MATERIALIZED (
+        SELECT at FROM stale WHERE step = 3600 AND series = :series
+            AND at >= :start / 3600 AND at < :end / 3600
+        UNION
+        SELECT at / 60 FROM stale WHERE step = 60 AND series = :series
+            AND at >= :start / 60 AND at < :end / 60
+    ),
+"""
+# SQLite takes a bare column from the row of the one `max()` there is: the last number of a step.
+_FOLD: Final = """
+    WITH {more} part AS MATERIALIZED (
+        SELECT CAST(ts AS INTEGER) / :step * :step AS bucket, * FROM ({parts})
+    )
+    SELECT f.bucket, f.unit, f.low, f.high, f.total, f.count, l.last
+    FROM (
+        SELECT bucket, unit, min(low) AS low, max(high) AS high,
+            coalesce(sum(total), 0.0) AS total, sum(count) AS count
+        FROM part GROUP BY bucket, unit
+    ) AS f
+    JOIN (SELECT bucket, unit, last, max(ts) FROM part GROUP BY bucket, unit) AS l
+        USING (bucket, unit)
+    ORDER BY f.bucket, f.unit LIMIT :limit
+"""
+_BUCKETS: Final = {
+    1: _FOLD.format(more="", parts=_RAW),
+    60: _FOLD.format(more="", parts=_MINUTES),
+    3600: _FOLD.format(more=_OPEN, parts=_HOURS),
+}

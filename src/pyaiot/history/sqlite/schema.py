@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables of a history file, and how older files become newer ones.
+
+Times `at` are Unix time: in `reading`, `event` and `command` in microseconds, in `minute` and
+`hour` in minutes and hours.
+"""
+
+import sqlite3
+from typing import Final
+
+from pyaiot.history.store import StoreError
+
+APPLICATION_ID: Final = 0x41696F54
+"""In the header of the file, so that it is known as ours (`AioT`)."""
+
+_FIRST: Final = (
+    # A resource of a node that was ever heard of.
+    """
+    CREATE TABLE series (
+        id INTEGER PRIMARY KEY, uid TEXT NOT NULL, resource TEXT NOT NULL, UNIQUE (uid, resource)
+    )
+    """,
+    # Units by their SenML names. The empty one is that of readings without a unit.
+    "CREATE TABLE unit (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    # Readings, clustered by resource, so that a range of one is read in one go. The type of
+    # `value` says what it is: a REAL is a number, a TEXT what the device sent, a BLOB is JSON.
+    """
+    CREATE TABLE reading (
+        series INTEGER NOT NULL, at INTEGER NOT NULL, value NOT NULL, unit INTEGER NOT NULL,
+        PRIMARY KEY (series, at)
+    ) WITHOUT ROWID
+    """,
+    # What the numbers of a minute were, once it is over.
+    """
+    CREATE TABLE minute (
+        series INTEGER NOT NULL, at INTEGER NOT NULL, unit INTEGER NOT NULL,
+        low REAL NOT NULL, high REAL NOT NULL, total REAL NOT NULL, count INTEGER NOT NULL,
+        last REAL NOT NULL,
+        PRIMARY KEY (series, at, unit)
+    ) WITHOUT ROWID
+    """,
+    # The same for an hour.
+    """
+    CREATE TABLE hour (
+        series INTEGER NOT NULL, at INTEGER NOT NULL, unit INTEGER NOT NULL,
+        low REAL NOT NULL, high REAL NOT NULL, total REAL NOT NULL, count INTEGER NOT NULL,
+        last REAL NOT NULL,
+        PRIMARY KEY (series, at, unit)
+    ) WITHOUT ROWID
+    """,
+    # The minutes (step 60) and hours (3600) that are to be made, or made anew, from the level
+    # below. A row comes in the same transaction as what makes it necessary, however late that is.
+    """
+    CREATE TABLE stale (
+        step INTEGER NOT NULL, series INTEGER NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (step, series, at)
+    ) WITHOUT ROWID
+    """,
+    # That nodes and gateways came and went, and what the recorder has to say of itself.
+    """
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL,
+        uid TEXT NOT NULL, gateway TEXT NOT NULL, detail TEXT NOT NULL,
+        until INTEGER, lost INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX event_at ON event (at)",
+    # Commands, each with its receipt as soon as there is one. `run` and `number` tell them apart.
+    """
+    CREATE TABLE command (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, run TEXT NOT NULL, number INTEGER,
+        uid TEXT NOT NULL, resource TEXT NOT NULL, payload TEXT NOT NULL,
+        client TEXT NOT NULL, client_id TEXT NOT NULL,
+        state TEXT, detail TEXT NOT NULL, elapsed_ms REAL,
+        UNIQUE (run, number)
+    )
+    """,
+    "CREATE INDEX command_at ON command (at)",
+)
+
+MIGRATIONS: Final = (_FIRST,)
+"""Statements that lead from each version (`PRAGMA user_version`) to the next. Only ever append."""
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the file to the version of this program, each step as a whole or not at all.
+
+    Raises `StoreError` for the file of another program, or of a newer version of this one.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(f"its schema, version {version}, is of a newer Pyaiot than this one")
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION_ID and (tables or application or version):
+        raise StoreError("the file is a database of another program")
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {number}")
+        db.execute("COMMIT")

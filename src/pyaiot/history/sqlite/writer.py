@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one connection that writes a history file."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
+from pyaiot.history.sqlite.schema import migrate
+from pyaiot.history.sqlite.tidying import Tidying
+from pyaiot.history.store import Keep, StoreError
+
+MINUTE: Final = 60 * MICROSECONDS
+"""Microseconds of one."""
+SERIES_KNOWN_MAX: Final = 200_000
+"""Resources whose number is remembered. Beyond, all are looked up anew."""
+BUSY_LIMIT_S: Final = 2.0
+"""How long to wait for a lock that somebody else has on the file."""
+WAL_PAGES: Final = 4000
+"""Pages of 4 kB in the write-ahead log after which they are moved into the file."""
+CACHE_KIB: Final = 8 * 1024
+"""Pages of the file that the writer holds in memory at most."""
+
+# One statement for many rows: a thread that inserts them one by one would take and give Python's
+# lock for each, and wait for the busy broker each time.
+_ROWS_AT_ONCE: Final = (512, 64, 8, 1)
+_INSERT: Final = {
+    rows: "INSERT OR IGNORE INTO reading VALUES " + ",".join(["(?,?,?,?)"] * rows)  # noqa: S608
+    for rows in _ROWS_AT_ONCE
+}
+_COLUMNS: Final = 4
+
+
+class _Series:
+    """What is remembered of a resource: its number, its latest reading, its marked minute."""
+
+    __slots__ = ("at", "id", "key", "minute", "said", "value")
+
+    def __init__(self, series_id: int, key: tuple[str, str], at: int, value: Value) -> None:
+        self.id = series_id
+        self.key = key
+        self.at = at
+        self.said = at
+        """The time that its gateway said; several readings of one time follow each other."""
+        self.value = value
+        self.minute = 0
+
+
+class SqliteWriter:
+    """Writes batches, each in one transaction that is on the disk when `write` returns."""
+
+    def __init__(self, path: Path, keep: Keep, *, run: str) -> None:
+        """Open the file, or make it. `run` tells this process's commands from those of others.
+
+        Raises `StoreError`.
+        """
+        self._path = path
+        self._run = run
+        self._known: dict[tuple[str, str], _Series] = {}
+        self._by_id: dict[int, _Series] = {}
+        self._units: dict[str, int] = {}
+        self._keep = keep
+        with self._failures():
+            self._db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None)
+            try:
+                # A reader sees the last commit and holds nobody up; a commit is one write and
+                # one fsync of the log.
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+                self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+                migrate(self._db)
+            except BaseException:
+                self._db.close()
+                raise
+        self._tidying = Tidying(self._db, keep)
+
+    def write(self, batch: Batch, now: float) -> None:
+        """Keep all of it or nothing. Raises `StoreError`."""
+        with self._failures():
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                if batch.readings:
+                    self._write_readings(batch.readings, now)
+                self._write_rest(batch)
+                self._db.execute("COMMIT")
+            except BaseException:
+                # Numbers that were given in this transaction are no numbers any more.
+                self._known.clear()
+                self._by_id.clear()
+                self._units.clear()
+                if self._db.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                raise
+
+    def tidy(self, now: float) -> bool:
+        """One short step. Raises `StoreError`."""
+        with self._failures():
+            done = self._tidying.step(now)
+        for series_id in done.made:
+            # A late reading of a minute that was made marks it anew.
+            if series_id in self._by_id:
+                self._by_id[series_id].minute = 0
+        for series_id in done.gone:
+            if series_id in self._by_id:
+                del self._known[self._by_id.pop(series_id).key]
+        return done.more
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def _write_readings(self, readings: list[NewReading], now: float) -> None:
+        known, units = self._known, self._units
+        oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
+        rows: list[int | Value] = []
+        marks: list[tuple[int, int]] = []
+        for key, at, value, unit in readings:
+            series = known.get(key) or self._series(key)
+            if at < oldest:
+                continue  # it would be trimmed at once
+            if at != series.said:
+                series.said = at
+            elif value == series.value:
+                continue  # a gateway that came back announces what it said before
+            else:
+                at = series.at + 1  # noqa: PLW2901 - its clock is coarse
+            series.at, series.value = at, value
+            minute = at // MINUTE
+            if minute != series.minute:
+                series.minute = minute
+                marks.append((series.id, minute))
+            unit_id = units.get(unit) or self._unit(unit)
+            rows += (series.id, at, value, unit_id)
+        position = 0
+        for at_once in _ROWS_AT_ONCE:
+            size = at_once * _COLUMNS
+            while len(rows) - position >= size:
+                self._db.execute(_INSERT[at_once], rows[position : position + size])
+                position += size
+        self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
+
+    def _write_rest(self, batch: Batch) -> None:
+        self._db.executemany(
+            "INSERT INTO event (at, kind, uid, gateway, detail, until, lost)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(e.at, e.kind, e.uid, e.gateway, e.detail, e.until, e.lost) for e in batch.events],
+        )
+        self._db.executemany(
+            "INSERT INTO command (at, run, number, uid, resource, payload, client, client_id,"
+            " state, detail, elapsed_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (run, number) DO UPDATE SET client_id = excluded.client_id,"
+            " state = excluded.state, detail = excluded.detail, elapsed_ms = excluded.elapsed_ms",
+            [
+                (
+                    *(c.at, self._run, c.number, c.uid, c.resource, c.payload, c.client),
+                    *(c.client_id, c.state, c.detail, c.elapsed_ms),
+                )
+                for c in batch.commands
+            ],
+        )
+
+    def _series(self, key: tuple[str, str]) -> _Series:
+        """Look a resource up, or give it its number."""
+        if len(self._known) >= SERIES_KNOWN_MAX:
+            self._known.clear()
+            self._by_id.clear()
+        select = "SELECT id FROM series WHERE uid = ? AND resource = ?"
+        row = self._db.execute(select, key).fetchone()
+        if row is None:
+            self._db.execute("INSERT INTO series (uid, resource) VALUES (?, ?)", key)
+            row = self._db.execute(select, key).fetchone()
+        latest = self._db.execute(
+            "SELECT at, value FROM reading WHERE series = ? ORDER BY at DESC LIMIT 1", row
+        ).fetchone()
+        series = _Series(row[0], key, *(latest or (0, "")))
+        self._known[key] = self._by_id[series.id] = series
+        return series
+
+    def _unit(self, name: str) -> int:
+        self._db.execute("INSERT OR IGNORE INTO unit (name) VALUES (?)", (name,))
+        (unit,) = self._db.execute("SELECT id FROM unit WHERE name = ?", (name,)).fetchone()
+        self._units[name] = int(unit)
+        return self._units[name]
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """What SQLite says, as a sentence for the operator."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(describe(self._path, error)) from error
+        except StoreError as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+
+def describe(path: Path, error: Exception) -> str:
+    """What is wrong with the file, and whose turn it is."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    match code:
+        case sqlite3.SQLITE_FULL:
+            return f"{path}: the disk is full"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return f"{path}: another program holds the file locked"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return f"{path}: the file is damaged: move it away, and a new one is begun ({error})"
+        case _:
+            return f"{path}: {error}"

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a listener hears of a broker: all that is said to everybody, and all of each command."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.client import Client
+from pyaiot.broker.commands import GATEWAY_GRACE_S
+from pyaiot.gateways.gateway import GatewayLink
+from pyaiot.links import MemoryLink
+from pyaiot.messages import (
+    Command,
+    GatewayState,
+    Hello,
+    NodeAppeared,
+    NodeLeft,
+    NodeReset,
+    Reading,
+    Receipt,
+    ToClient,
+)
+
+TS = 1_700_000_000.0
+LED_ON = Command(id="mine", uid="A", resource="led", payload="1", timeout_s=5.0, client="forged")
+
+
+@dataclass
+class Heard:
+    """A listener that writes everything down."""
+
+    messages: list[ToClient] = field(default_factory=list)
+    given: list[tuple[Command, float]] = field(default_factory=list)
+    ended: list[tuple[Command, Receipt]] = field(default_factory=list)
+
+    def heard(self, message: ToClient) -> None:
+        self.messages.append(message)
+
+    def command_given(self, command: Command, ts: float) -> None:
+        self.given.append((command, ts))
+
+    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+        assert ts == TS
+        self.ended.append((command, receipt))
+
+
+class Silent:
+    """The socket of a client that nobody reads."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def buffered(self) -> int:
+        return 0
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+@dataclass
+class Scene:
+    """A broker with the node A behind one gateway, and who listens."""
+
+    broker: Broker
+    gateway: GatewayLink
+    heard: Heard
+
+    def client(self, *, may_command: bool = True) -> Client:
+        return self.broker.client_connected(Silent(), extended=True, may_command=may_command)
+
+    async def said(self) -> None:
+        """What the gateway said has arrived."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def scene() -> AsyncIterator[Scene]:
+    heard = Heard()
+    broker = Broker(
+        flush_interval_s=0.02,
+        timer=asyncio.get_running_loop(),
+        unix_time=lambda: TS,
+        listener=heard,
+    )
+    gateway, broker_end = MemoryLink.pair()
+    served = asyncio.ensure_future(
+        broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+    )
+    it = Scene(broker, gateway, heard)
+    gateway.send(Hello(name="ours", protocol="CoAP"))
+    gateway.send(NodeAppeared(uid="A", ts=TS))
+    await it.said()
+    try:
+        yield it
+    finally:
+        gateway.close("the test ends")
+        await served
+
+
+async def test_a_listener_hears_without_any_client() -> None:
+    async with scene() as it:
+        it.gateway.send(Reading(uid="A", resource="led", data="0", ts=TS))
+        it.gateway.send(NodeReset(uid="A", ts=TS))
+        await it.said()
+    assert it.heard.messages == [
+        GatewayState(name="ours", protocol="CoAP", state="connected", ts=TS),
+        NodeAppeared(uid="A", ts=TS, gateway="ours"),
+        Reading(uid="A", resource="led", data="0", ts=TS),
+        NodeReset(uid="A", ts=TS),
+        NodeLeft(uid="A", ts=TS, reason="gateway lost"),
+        GatewayState(name="ours", protocol="CoAP", state="lost", ts=TS),
+    ]
+
+
+async def test_a_command_is_heard_with_who_wished_it_and_then_its_receipt() -> None:
+    async with scene() as it:
+        client = it.client()
+        it.broker.from_client(client, LED_ON)
+        ((given, ts),) = it.heard.given
+        assert (given.uid, given.payload, given.client, ts) == ("A", "1", client.id, TS)
+        assert it.heard.ended == []
+        it.gateway.send(Receipt(id=given.id, state="refused", detail="4.05"))
+        await it.said()
+        ((ended, receipt),) = it.heard.ended
+        assert ended == given
+        assert (receipt.id, receipt.state, receipt.detail) == ("mine", "refused", "4.05")
+
+
+async def test_a_command_whose_client_left_is_still_heard_to_end() -> None:
+    async with scene() as it:
+        client = it.client()
+        it.broker.from_client(client, LED_ON)
+        it.broker.client_left(client)
+        await asyncio.sleep(LED_ON.timeout_s + GATEWAY_GRACE_S + 0.2)
+        ((ended, receipt),) = it.heard.ended
+        assert (ended.client, receipt.state) == (client.id, "timeout")
+
+
+@pytest.mark.parametrize(
+    ("uid", "may_command", "state"), [("B", True, "unknown"), ("A", False, "forbidden")]
+)
+async def test_a_command_that_goes_nowhere_is_heard_with_its_receipt_alone(
+    uid: str, may_command: bool, state: str
+) -> None:
+    async with scene() as it:
+        client = it.client(may_command=may_command)
+        it.broker.from_client(
+            client, Command(id="mine", uid=uid, resource="led", payload="1", client="forged")
+        )
+        assert it.heard.given == []
+        ((command, receipt),) = it.heard.ended
+        assert (command.id, command.client) == ("", client.id)
+        assert (receipt.id, receipt.state) == ("mine", state)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""History files for tests: written by hand, asked as the doors ask."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pyaiot.history.rows import Item, batch_of
+from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.sqlite.writer import SqliteWriter
+from pyaiot.history.store import Chunk, History, Keep
+from pyaiot.messages import Reading
+
+HOUR: Final = 1_800_000_000.0 // 3600 * 3600
+"""The begin of an hour, in Unix time."""
+FOR_EVER: Final = Keep(None, None, None, None)
+
+T = TypeVar("T")
+
+
+class File:
+    """A history file with its writer and a door; `now` is what the writer is told."""
+
+    def __init__(self, path: Path, keep: Keep = FOR_EVER) -> None:
+        self.path = path
+        self.writer = SqliteWriter(path, keep, run="test")
+        self.now = HOUR
+
+    def write(self, *items: Item) -> None:
+        self.writer.write(batch_of(items, now=self.now), self.now)
+
+    def readings(self, resource: str, values: Sequence[tuple[float, object]]) -> None:
+        """Readings of the node `n`: seconds after `HOUR`, and values."""
+        self.now = max(self.now, *(HOUR + at for at, _ in values), HOUR)
+        self.write(*(Reading.received("n", resource, data, HOUR + at) for at, data in values))
+
+    def tidy(self) -> int:
+        """All that is to do now; the number of steps."""
+        steps = 1
+        while self.writer.tidy(self.now):
+            steps += 1
+        return steps
+
+    def count(self, table: str) -> int:
+        (count,) = self.writer._db.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return int(count)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@contextlib.contextmanager
+def history_file(folder: Path, keep: Keep = FOR_EVER) -> Iterator[File]:
+    file = File(folder / "history.db", keep)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+@contextlib.asynccontextmanager
+async def asking(path: Path) -> Any:
+    """A door to a history file."""
+    history = SqliteHistory(path)
+    try:
+        yield history
+    finally:
+        await history.close()
+
+
+def ask(path: Path, question: Any) -> Any:
+    """One question: `ask(path, lambda history: history.last())`."""
+
+    async def asked() -> Any:
+        async with asking(path) as history:
+            return await question(history)
+
+    return run(asked())
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner() as runner:
+        return runner.run(coroutine)
+
+
+async def exported(history: History, **what: Any) -> list[Chunk]:
+    return [chunk async for chunk in history.export(**what)]

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The recorder: it keeps what it hears, and what it cannot keep it counts and tells."""
+
+import contextlib
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import which
+from typing import Final
+
+import pytest
+
+from pyaiot.errors import OperatorError
+from pyaiot.history import recorder as recorder_module
+from pyaiot.history.recorder import Recorder
+from pyaiot.history.sqlite import writer
+from pyaiot.history.sqlite.file import SqliteFile
+from pyaiot.history.store import EventRow
+from pyaiot.messages import Command, NodeAppeared, Reading, Receipt
+from tests.history.files import FOR_EVER, ask
+
+LIMIT_S: Final = 10.0
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.02)
+    monkeypatch.setattr(writer, "BUSY_LIMIT_S", 0.01)
+
+
+@contextlib.contextmanager
+def recording(path: Path) -> Iterator[Recorder]:
+    store = SqliteFile(path, FOR_EVER)
+    store.claim()
+    recorder = Recorder(store)
+    recorder.start()
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+        store.release()
+
+
+def until(true: Callable[[], object]) -> None:
+    """Another thread makes it true."""
+    limit = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def say(recorder: Recorder, count: int, size: int = 1) -> None:
+    for number in range(count):
+        ts = 1_700_000_000.0 + number
+        recorder.heard(Reading(uid="n", resource="r", data=f"{number:x>{size}}", ts=ts))
+
+
+def events(path: Path) -> list[EventRow]:
+    rows: list[EventRow] = ask(path, lambda h: h.events()).whole()
+    return rows
+
+
+def rows(path: Path) -> int:
+    return len(ask(path, lambda h: h.readings("n", "r")).whole())
+
+
+def test_what_is_heard_is_kept_and_who_waits_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "history.db"
+    store = SqliteFile(path, FOR_EVER)
+    store.claim()
+    told: list[int] = []
+    recorder = Recorder(store, committed=told.append)
+    recorder.start()
+    say(recorder, 3000)
+    command = Command(id="1", uid="n", resource="led", payload="1", client="c")
+    recorder.command_given(command, 1_700_000_000.0)
+    recorder.command_ended(command, Receipt(id="x", state="sent"), 1_700_000_001.0)
+    until(lambda: recorder.recorded == 3002)
+    assert recorder.problem() == ""
+    assert told[-1] == 3002
+    assert rows(path) == 3000
+    assert [row.state for row in ask(path, lambda h: h.commands()).whole()] == ["sent"]
+    recorder.close()
+    store.release()
+    assert [event.kind for event in events(path)] == ["started", "stopped"]
+
+
+def test_what_waits_at_the_end_is_written(tmp_path: Path) -> None:
+    with recording(tmp_path / "history.db") as recorder:
+        say(recorder, 10_000)
+    assert recorder.recorded == 10_000
+    assert rows(tmp_path / "history.db") == 10_000
+
+
+def test_a_full_queue_loses_counts_and_tells_the_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "QUEUE_MAX", 100)
+    path = tmp_path / "history.db"
+    with recording(path) as recorder:
+        until(lambda: not recorder.problem())
+        with locked(path):
+            say(recorder, 1)
+            until(recorder.problem)
+            assert "another program holds the file locked" in recorder.problem()
+            before = time.time()
+            say(recorder, 150)
+            assert recorder.waiting == 100
+            assert recorder.dropped == 50
+            assert recorder.problem().endswith("; 50 messages are lost so far")
+        until(lambda: recorder.recorded == 101)
+        until(lambda: not recorder.problem())
+    (gap,) = [event for event in events(path) if event.kind == "gap"]
+    assert gap.lost == 50
+    assert gap.until is not None
+    assert before - 1 <= gap.ts <= gap.until <= time.time()
+    assert "locked" in gap.detail
+
+
+def test_long_values_fill_the_queue_by_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "QUEUE_COST_MAX", 1_000_000)
+    path = tmp_path / "history.db"
+    with recording(path) as recorder:
+        until(lambda: not recorder.problem())
+        with locked(path):
+            say(recorder, 100, size=60_000)
+            assert 15 <= recorder.waiting <= 20
+            assert recorder.dropped > 70
+        until(lambda: recorder.waiting == 0)
+        # The room is free again.
+        dropped = recorder.dropped
+        say(recorder, 10, size=60_000)
+        assert recorder.dropped == dropped
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program writes for a long time."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def test_a_lock_for_a_moment_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with recording(path) as recorder:
+        say(recorder, 10)
+        until(lambda: recorder.recorded == 10)
+        with locked(path):
+            say(recorder, 20)
+            until(recorder.problem)
+        until(lambda: recorder.recorded == 30)
+        assert recorder.dropped == 0
+    assert [event.kind for event in events(path)] == ["started", "started", "stopped"]
+
+
+def test_a_damaged_file_is_told_and_recording_goes_on_when_it_is_moved_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "QUEUE_MAX", 10)
+    path = tmp_path / "history.db"
+    path.write_bytes(b"this was a history once " * 1000)
+    with recording(path) as recorder:
+        say(recorder, 25)
+        until(lambda: "damaged" in recorder.problem())
+        assert "move it away" in recorder.problem()
+        assert recorder.dropped == 15
+        path.rename(tmp_path / "damaged")
+        until(lambda: recorder.recorded == 10)
+    (gap,) = [event for event in events(path) if event.kind == "gap"]
+    assert (gap.lost, "damaged" in gap.detail) == (15, True)
+    assert rows(path) == 10
+
+
+def test_a_file_that_is_damaged_while_it_is_written_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with recording(path) as recorder:
+        say(recorder, 5000)
+        until(lambda: recorder.recorded == 5000)
+        checkpoint(path)
+        with path.open("r+b") as file:
+            for page in range(1, path.stat().st_size // 4096):
+                file.seek(page * 4096)
+                file.write(b"\xff" * 4096)
+        recorder.heard(NodeAppeared(uid="other"))
+        say(recorder, 5000)
+        until(lambda: "damaged" in recorder.problem())
+
+
+def checkpoint(path: Path) -> None:
+    """Everything into the file, and nobody remembers its pages."""
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.execute("CREATE TABLE other (x)")
+    other.commit()
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    second = SqliteFile(path, FOR_EVER)
+    with recording(path), pytest.raises(OperatorError, match="by another Pyaiot"):
+        second.claim()
+    second.claim()
+    second.release()
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = SqliteFile(tmp_path / "file" / "history.db", FOR_EVER)
+    with pytest.raises(OperatorError, match=r"cannot be kept: .*--history off"):
+        store.claim()
+
+
+def test_a_quiet_recorder_commits_within_the_interval(tmp_path: Path) -> None:
+    with recording(tmp_path / "history.db") as recorder:
+        until(lambda: not recorder.problem())
+        for _ in range(5):
+            before = recorder.recorded
+            say(recorder, 1)
+            began = time.monotonic()
+            until(lambda before=before: recorder.recorded > before)  # type: ignore[misc]
+            # The interval, and a commit on a disk that others use too.
+            assert time.monotonic() - began < 2.0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("not run: a full disk needs a file system that may be mounted")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_recording_goes_on_when_there_is_room(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "QUEUE_MAX", 100)
+    path = small_disk / "history.db"
+    ballast = small_disk / "ballast"
+    with recording(path) as recorder:
+        until(lambda: not recorder.problem())
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        say(recorder, 100, size=500)
+        until(recorder.problem)
+        assert "the disk is full" in recorder.problem()
+        say(recorder, 300, size=500)
+        lost = recorder.dropped
+        assert lost >= 200
+        # What was there can be read while nothing can be written.
+        assert [event.kind for event in events(path)][:1] == ["started"]
+        ballast.unlink()
+        until(lambda: recorder.recorded + recorder.dropped == 400)
+        until(lambda: not recorder.problem())
+    (gap,) = [event for event in events(path) if event.kind == "gap"]
+    assert (gap.lost, "full" in gap.detail) == (lost, True)
+    assert rows(path) <= recorder.recorded == 400 - lost

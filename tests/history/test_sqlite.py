@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A history file: what is written is what is read."""
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pyaiot.history.rows import CommandEnded, CommandGiven
+from pyaiot.history.sqlite import schema, writer
+from pyaiot.history.sqlite.writer import SqliteWriter
+from pyaiot.history.store import (
+    ROWS_MAX,
+    BadQuestion,
+    Keep,
+    Page,
+    ReadingRow,
+    StoreError,
+    TooManyRows,
+)
+from pyaiot.messages import (
+    VALUE_SIZE_MAX,
+    Command,
+    GatewayState,
+    NodeAppeared,
+    NodeLeft,
+    Reading,
+    Receipt,
+    ReceiptState,
+)
+from tests.history.files import FOR_EVER, HOUR, ask, asking, exported, history_file, run
+
+
+def test_readings_come_back_in_order(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.readings("temperature", [(0.25, "20.5°C"), (2.0, "20.6°C"), (1.0, "20.7°C")])
+        page = ask(file.path, lambda h: h.readings("n", "temperature"))
+        newest = ask(file.path, lambda h: h.readings("n", "temperature", newest_first=True))
+    assert page.whole() == [
+        ReadingRow(HOUR + 0.25, 20.5, "Cel"),
+        ReadingRow(HOUR + 1.0, 20.7, "Cel"),
+        ReadingRow(HOUR + 2.0, 20.6, "Cel"),
+    ]
+    assert newest.rows == page.rows[::-1]
+
+
+def test_a_node_that_sends_text_where_it_sent_numbers_is_kept_as_it_is(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.readings("t", [(0, "1°C"), (1, "broken"), (2, {"v": 2}), (3, "nan"), (4, "4hPa")])
+        rows = ask(file.path, lambda h: h.readings("n", "t")).whole()
+    assert [(row.number, row.unit, row.data) for row in rows] == [
+        (1.0, "Cel", None),
+        (None, "", "broken"),
+        (None, "", {"v": 2}),
+        (None, "", "nan"),
+        (4.0, "hPa", None),
+    ]
+
+
+def test_the_largest_values_come_back_whole(tmp_path: Path) -> None:
+    values = ["x" * VALUE_SIZE_MAX, "°" * (VALUE_SIZE_MAX // 2), ["y" * (VALUE_SIZE_MAX - 4)]]
+    with history_file(tmp_path) as file:
+        file.readings("text", list(enumerate(values)))
+        rows = ask(file.path, lambda h: h.readings("n", "text")).whole()
+    assert [row.data for row in rows] == values
+
+
+def test_what_a_gateway_announces_again_is_kept_once(tmp_path: Path) -> None:
+    again = [(0.0, "20°C")]
+    with history_file(tmp_path) as file:
+        file.readings("t", again)
+        file.readings("t", again)
+    with history_file(tmp_path) as file:  # after a restart, too
+        file.readings("t", again)
+        assert file.count("reading") == 1
+
+
+def test_values_within_one_tick_of_a_coarse_clock_are_all_kept(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.readings("t", [(0.0, f"{value}°C") for value in range(5)])
+        rows = ask(file.path, lambda h: h.readings("n", "t")).whole()
+    assert [row.number for row in rows] == [0, 1, 2, 3, 4]
+    assert rows[-1].ts - HOUR < 0.001
+
+
+def test_all_readings_of_a_batch_are_written_whatever_their_number(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        for count in (1, 7, 8, 63, 512, 513, 1103):
+            before = file.count("reading")
+            start = 10_000 * count
+            file.readings("t", [(start + at, at) for at in range(count)])
+            assert file.count("reading") == before + count
+
+
+def test_last_is_the_latest_of_each_resource(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        for uid in ("b", "a"):
+            for resource in ("led", "button"):
+                for at in (1, 3, 2):
+                    file.write(Reading.received(uid, resource, at, HOUR + at))
+        rows = ask(file.path, lambda h: h.last()).whole()
+        of_one = ask(file.path, lambda h: h.last("a")).whole()
+        first = ask(file.path, lambda h: h.last(limit=3))
+        rest = ask(file.path, lambda h: h.last(limit=3, cursor=first.cursor))
+    assert [(row.uid, row.resource, row.reading.number) for row in rows] == [
+        ("a", "button", 3.0),
+        ("a", "led", 3.0),
+        ("b", "button", 3.0),
+        ("b", "led", 3.0),
+    ]
+    assert of_one == rows[:2]
+    assert first.rows + rest.whole() == rows
+
+
+def test_pages_give_every_row_once_also_while_more_are_written(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.readings("t", [(at, at) for at in range(10)])
+
+        async def walk(*, newest_first: bool) -> list[float]:
+            found: list[float] = []
+            cursor = None
+            async with asking(file.path) as history:
+                while True:
+                    page: Page[ReadingRow] = await history.readings(
+                        "n", "t", start=HOUR, newest_first=newest_first, limit=3, cursor=cursor
+                    )
+                    found += [row.number or 0.0 for row in page.rows]
+                    cursor = page.cursor
+                    if cursor is None:
+                        return found
+                    file.readings("t", [(100 + len(found), 100 + len(found))])
+
+        assert run(walk(newest_first=True)) == list(range(9, -1, -1))
+        ascending = run(walk(newest_first=False))
+    assert ascending[:10] == list(range(10))
+    assert len(ascending) == len(set(ascending)) == file_rows(file.path)
+
+
+def file_rows(path: Path) -> int:
+    db = sqlite3.connect(path)
+    (count,) = db.execute("SELECT count(*) FROM reading").fetchone()
+    db.close()
+    return int(count)
+
+
+def test_an_answer_that_is_not_whole_says_so(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.readings("t", [(at, at) for at in range(5)])
+        page = ask(file.path, lambda h: h.readings("n", "t", limit=4))
+        assert ask(file.path, lambda h: h.readings("n", "t", limit=5)).cursor is None
+        with pytest.raises(TooManyRows, match="more than 4 rows"):
+            page.whole()
+        with pytest.raises(TooManyRows, match="more than 4 steps"):
+            ask(
+                file.path,
+                lambda h: h.buckets("n", "t", start=HOUR, end=HOUR + 60, step_s=1, limit=4),
+            )
+        with pytest.raises(TooManyRows, match="at most"):
+            ask(file.path, lambda h: h.readings("n", "t", limit=ROWS_MAX + 1))
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "[]", "{}", '["a"]', "[1.5]", "[true]", "[1, 2]"])
+def test_a_cursor_of_somebody_else_is_refused(tmp_path: Path, cursor: str) -> None:
+    with history_file(tmp_path) as file, pytest.raises(BadQuestion, match="cursor"):
+        ask(file.path, lambda h: h.readings("n", "t", cursor=cursor))
+
+
+def test_an_export_has_every_row(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    written: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    with history_file(tmp_path) as file:
+        items = []
+        for at in range(12_000):
+            uid, resource = f"n{chance.randrange(5)}", f"r{chance.randrange(3)}"
+            ts, value = HOUR + at / 1000, chance.uniform(-1e9, 1e9)
+            written.setdefault((uid, resource), []).append((ts, value))
+            items.append(Reading(uid=uid, resource=resource, data=value, ts=ts, number=value))
+        file.write(*items)
+        file.readings("empty", [])
+
+        async def everything(**what: object) -> dict[tuple[str, str], list[tuple[float, float]]]:
+            found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+            async with asking(file.path) as history:
+                for chunk in await exported(history, **what):
+                    rows = [(row.ts, row.number or 0.0) for row in chunk.rows]
+                    found.setdefault((chunk.uid, chunk.resource), []).extend(rows)
+            return found
+
+        assert run(everything()) == written
+        of_node = {key: rows for key, rows in written.items() if key[0] == "n3"}
+        assert run(everything(uid="n3")) == of_node
+        of_both = {key: rows for key, rows in of_node.items() if key[1] == "r1"}
+        assert run(everything(uid="n3", resource="r1")) == of_both
+        assert run(everything(uid="none")) == {}
+        part = run(everything(start=HOUR + 3, end=HOUR + 5))
+    inside = {
+        key: [row for row in rows if HOUR + 3 <= row[0] < HOUR + 5] for key, rows in written.items()
+    }
+    assert part == inside
+
+
+def test_events_and_commands_are_kept_with_their_receipts(tmp_path: Path) -> None:
+    done = Command(id="1", uid="n", resource="led", payload="1", client="c")
+    lost = Command(id="2", uid="n", resource="led", payload="0", client="c")
+    refused = Command(uid="m", resource="led", payload="0", client="d")
+    receipt = Receipt(id="mine", state="confirmed", elapsed_ms=500.0)
+    with history_file(tmp_path) as file:
+        file.write(
+            GatewayState(name="coap", protocol="CoAP", state="connected", ts=HOUR),
+            NodeAppeared(uid="n", ts=HOUR + 1, gateway="coap"),
+            CommandGiven(done, HOUR + 2),
+            CommandGiven(lost, HOUR + 3),
+        )
+        file.write(
+            CommandEnded(done, receipt, HOUR + 2.5),
+            CommandEnded(refused, Receipt(id="", state="unknown", detail="no node"), HOUR + 4),
+            NodeLeft(uid="n", ts=HOUR + 5, reason="silent"),
+        )
+        events = ask(file.path, lambda h: h.events()).whole()
+        of_node = ask(file.path, lambda h: h.events(uid="n", kinds=["left"])).whole()
+        commands = ask(file.path, lambda h: h.commands()).whole()
+        newest = ask(file.path, lambda h: h.commands(newest_first=True, limit=1))
+        second = ask(
+            file.path, lambda h: h.commands(newest_first=True, limit=1, cursor=newest.cursor)
+        )
+    assert [event.kind for event in events] == ["gateway connected", "appeared", "left"]
+    assert [(event.ts, event.detail) for event in of_node] == [(HOUR + 5, "silent")]
+    states: list[tuple[float, str, ReceiptState | None, str, float | None]] = [
+        (row.ts - HOUR, row.client_id, row.state, row.client, row.elapsed_ms) for row in commands
+    ]
+    assert states == [
+        (2.0, "mine", "confirmed", "c", 500.0),
+        (3.0, "", None, "c", None),
+        (4.0, "", "unknown", "d", 0.0),
+    ]
+    assert [newest.rows[0].uid, second.rows[0].ts - HOUR] == ["m", 3.0]
+
+
+def test_a_batch_is_kept_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.writer._db.execute("PRAGMA max_page_count = 30")
+        file.readings("t", [(0, 1)])
+        with pytest.raises(StoreError, match="the disk is full"):
+            file.readings("text", [(1 + at, "x" * 10_000) for at in range(100)])
+        assert file.count("reading") == 1
+        assert file.count("series") == 1
+        # The same writer goes on when there is room: numbers of the lost batch are not used.
+        file.writer._db.execute("PRAGMA max_page_count = 10000")
+        file.readings("text", [(1 + at, "x" * 10_000) for at in range(100)])
+        assert file.count("reading") == 101
+        assert len(ask(file.path, lambda h: h.readings("n", "text")).rows) == 100
+
+
+def test_resources_beyond_those_remembered_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SERIES_KNOWN_MAX", 10)
+    with history_file(tmp_path) as file:
+        for turn in range(3):
+            for number in range(25):
+                file.readings(f"r{number}", [(turn, turn)])
+                assert len(file.writer._known) <= 10
+        assert file.count("series") == 25
+        assert file.count("reading") == 75
+
+
+# -- files of others and of other versions --------------------------------------------------------
+
+
+def test_the_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE reading (mine)")
+    db.commit()
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="of another program"):
+        SqliteWriter(path, FOR_EVER, run="r")
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("reading",)]
+    db.close()
+    assert len(path.read_bytes()) == len(before)
+
+
+def test_the_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.writer._db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="version 99, is of a newer Pyaiot"):
+        SqliteWriter(file.path, FOR_EVER, run="r")
+
+
+def test_a_migration_keeps_the_rows_and_is_done_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with history_file(tmp_path) as file:
+        file.readings("t", [(0, 1)])
+    more = ("ALTER TABLE series ADD COLUMN note TEXT", "UPDATE series SET note = 'x' || id")
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, more))
+    for _ in range(2):
+        with history_file(tmp_path) as file:
+            assert file.writer._db.execute("SELECT note FROM series").fetchall() == [("x1",)]
+            assert file.count("reading") == 1
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with history_file(tmp_path):
+        pass
+    wrong = ("ALTER TABLE series ADD COLUMN note TEXT", "UPDATE missing SET x = 1")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, wrong))
+        with pytest.raises(StoreError, match="no such table"):
+            SqliteWriter(tmp_path / "history.db", FOR_EVER, run="r")
+    with history_file(tmp_path) as file:
+        columns = [row[1] for row in file.writer._db.execute("PRAGMA table_info(series)")]
+        assert columns == ["id", "uid", "resource"]
+
+
+def test_a_copy_made_while_it_is_written_is_whole(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        file.readings("t", [(at, at) for at in range(100)])
+        other = sqlite3.connect(file.path)
+        other.execute(f"VACUUM INTO '{tmp_path / 'copy.db'}'")
+        other.close()
+        file.readings("t", [(200, 1)])
+    assert len(ask(tmp_path / "copy.db", lambda h: h.readings("n", "t")).rows) == 100
+
+
+def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        assert file.writer._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert file.writer._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_what_is_older_than_what_is_kept_is_not_written(tmp_path: Path) -> None:
+    with history_file(tmp_path, Keep(1.0, 1.0, 1.0, 1.0)) as file:
+        file.readings("t", [(-90_000, 1), (-80_000, 2)])
+        assert file.count("reading") == 1
