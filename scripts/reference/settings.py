@@ -14,7 +14,7 @@ from scripts.reference.describe import kind, limit, shown, table
 INTRODUCTION: Final = """\
 # Settings
 
-<!-- Written by scripts/generate-docs from src/pyaiot/config.py. -->
+<!-- Written by scripts/generate-docs from src/pyaiot/config. -->
 
 Every setting has a default that works. Where several places set one, a flag outranks the
 environment, the environment outranks the file, and the file outranks the default. Names that are

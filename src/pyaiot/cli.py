@@ -46,6 +46,8 @@ app.add_typer(node_app, name="node")
 
 _FILE_AND_LOG: Final = (Flag(("--debug",), "log.debug"),)
 _WEB: Final = (
+    Flag(("--key-file",), "broker.key_file"),
+    Flag(("--history",), "history.store"),
     Flag(("--flush-interval-ms",), "broker.flush_interval_ms"),
     Flag(("--title",), "broker.title"),
     Flag(("--allowed-host",), "broker.allowed_hosts"),
@@ -54,12 +56,9 @@ _WEB: Final = (
     Flag(("--behind-proxy",), "broker.behind_proxy"),
     Flag(("--anonymous",), "broker.anonymous"),
 )
-_HISTORY: Final = (Flag(("--history",), "history.store"),)
 _BROKER: Final = (
     Flag(("--host",), "broker.host"),
     Flag(("--web-port", "--broker-port", "--port"), "broker.port"),
-    Flag(("--key-file",), "broker.key_file"),
-    *_HISTORY,
     *_WEB,
     *_FILE_AND_LOG,
 )
@@ -120,8 +119,6 @@ _RUN: Final = (
     Flag(("--mqtt-listen",), "mqtt.listen"),
     Flag(("--mqttsn-host",), "mqttsn.host"),
     *_MQTTSN,
-    Flag(("--key-file",), "broker.key_file"),
-    *_HISTORY,
     *_WEB,
     *_FILE_AND_LOG,
 )

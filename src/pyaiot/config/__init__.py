@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every setting of every service: one value with its default, its limits and its origin.
+
+File < environment (`AIOT_<SECTION>_<NAME>`) < flag. Unknown names are refused.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from pyaiot.config.sections import (
+    KEY_FILE,
+    BrokerSection,
+    CoapSection,
+    Config,
+    GatewaySection,
+    HistorySection,
+    LogSection,
+    MqttSection,
+    MqttsnSection,
+    WebsocketSection,
+)
+from pyaiot.errors import OperatorError
+
+__all__ = [
+    "KEY_FILE",
+    "BrokerSection",
+    "CoapSection",
+    "Config",
+    "GatewaySection",
+    "HistorySection",
+    "LogSection",
+    "MqttSection",
+    "MqttsnSection",
+    "Setting",
+    "WebsocketSection",
+    "convert",
+    "data_folder",
+    "default_file",
+    "load",
+    "settings",
+    "settings_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: where it stands, its type, its default, and what it does."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+    description: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        return f"AIOT_{self.section}_{self.name}".upper()
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting there is, in the order of the classes above."""
+    for section in msgspec.structs.fields(Config):
+        yield from settings_of(section.type, section.name)
+
+
+def settings_of(struct: type[msgspec.Struct], section: str) -> Iterator[Setting]:
+    """The settings of one class whose fields are described with `Meta`."""
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        default: object = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        yield Setting(
+            section, field.name, hints[field.name], default, _description(hints[field.name])
+        )
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> tuple[Config, dict[str, str]]:
+    """The settings, and for each key (`section.name`) where its value came from.
+
+    `path` None: the default file, if there is one. Raises `OperatorError` for what is wrong.
+    """
+    known = {setting.key: setting for setting in settings()}
+    values: dict[str, dict[str, object]] = {}
+    origins = dict.fromkeys(known, "default")
+    for source, key, value in (
+        *_from_file(path),
+        *_from_environment(environ, known),
+        *(("flag", key, value) for key, value in flags.items()),
+    ):
+        setting = known.get(key)
+        if setting is None:
+            raise OperatorError(f"{source}: there is no setting {key}.")
+        section = values.setdefault(setting.section, {})
+        section[setting.name] = convert(value, setting, source)
+        origins[key] = source
+    return msgspec.convert(values, Config), origins
+
+
+def convert(value: object, setting: Setting, source: str) -> object:
+    """A value of the setting's type, from text if need be. Raises `OperatorError`."""
+    if isinstance(value, str) and get_origin(_bare(setting.type)) in (tuple, dict):
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        pairs = [word.partition("=") for word in words]
+        is_table = get_origin(_bare(setting.type)) is dict
+        value = {key.strip(): text.strip() for key, _, text in pairs} if is_table else words
+    try:
+        return msgspec.convert(value, setting.type, strict=False)
+    except msgspec.ValidationError as error:
+        raise OperatorError(f"{source}: {setting.key}: {error}.") from error
+
+
+def default_file(environ: Mapping[str, str]) -> Path:
+    """The settings file that is read when none is named."""
+    return _base(environ, "XDG_CONFIG_HOME", ".config") / "pyaiot" / "config.toml"
+
+
+def data_folder(environ: Mapping[str, str]) -> Path:
+    """Where services keep what they store, each in a folder of its own."""
+    return _base(environ, "XDG_DATA_HOME", ".local/share") / "pyaiot"
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    base = environ.get(variable) or os.path.join(  # noqa: PTH118 - may be unset
+        environ.get("HOME", "~"), default
+    )
+    return Path(base).expanduser()
+
+
+def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
+    if path is None:
+        return
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"The settings file {path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise OperatorError(f"The settings file {path} is not TOML: {error}.") from error
+    for section, content in table.items():
+        if not isinstance(content, dict):
+            raise OperatorError(f"{path}: {section} stands outside of a [section].")
+        for name, value in content.items():
+            yield str(path), f"{section}.{name}", value
+
+
+def _from_environment(
+    environ: Mapping[str, str], known: Mapping[str, Setting]
+) -> Iterator[tuple[str, str, object]]:
+    by_variable = {setting.variable: key for key, setting in known.items()}
+    for variable, value in environ.items():
+        if variable in by_variable:
+            yield variable, by_variable[variable], value
+        elif variable.startswith("AIOT_") and variable != "AIOT_CONFIG":
+            raise OperatorError(f"{variable}: there is no such setting.")
+
+
+def _bare(type_: Any) -> Any:
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
+
+
+def _description(type_: Any) -> str:
+    metas = [meta for meta in get_args(type_)[1:] if isinstance(meta, Meta)]
+    return next((meta.description for meta in metas if meta.description), "")
