@@ -41,9 +41,10 @@ def packet(kind: int, *parts: bytes) -> bytes:
             return bytes([kind]) + size + body
 
 
-def publication(topic: str, payload: str) -> bytes:
-    """With QoS 0."""
-    return packet(_PUBLISH, text(topic), payload.encode())
+def publication(topic: str, payload: str, *, qos: int = 0) -> bytes:
+    """With QoS 1 each has the same packet identifier: nobody here waits for its acknowledgement."""
+    identifier = b"\x00\x07" if qos else b""
+    return packet(_PUBLISH | qos << 1, text(topic), identifier, payload.encode())
 
 
 def connect(uid: str) -> bytes:
@@ -71,6 +72,7 @@ class Nodes:
                     publication(
                         f"node/{uid}/temperature",
                         f'{{"value":"{20 + (turn + more) % ROUNDS}.5°C"}}',
+                        qos=spec.get("qos", 0),
                     )
                     for more in range(TOGETHER)
                 )

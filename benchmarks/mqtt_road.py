@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -31,6 +32,7 @@ from benchmarks.table import Figure, Results, number
 
 RATE: Final = 30_000
 LINK_RATE: Final = 20_000
+ACKNOWLEDGED_RATE: Final = 8_000
 """Offered, publications a second over all nodes."""
 NODE_RATE: Final = 15
 """Of one node at most: its own limit is 20/s."""
@@ -42,6 +44,7 @@ SETTLE_S: Final = 1.0
 def measure(results: Results, home: Home, size: Size) -> None:
     measure_start(results, home, size)
     measure_road(results, home, size)
+    measure_acknowledged(results, home, size)
     measure_link(results, home, size)
     measure_idle(results, home, size)
 
@@ -66,14 +69,65 @@ def measure_start(results: Results, home: Home, size: Size) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Road:
+    """What became of publications on their way to a web client."""
+
+    delivered_per_s: float
+    cpu_us: float
+    """Of gateway and broker, for each that was delivered."""
+    nats_cpu_us: float
+    note: str
+
+
 def measure_road(results: Results, home: Home, size: Size) -> None:
     rate = min(RATE, NODE_RATE * size.mqtt_nodes)
+    road = _road(home, size, rate, qos=0)
+    results.figures += [
+        Figure(
+            "mqtt",
+            f"MQTT publish → web client, {rate:,}/s offered",
+            road.delivered_per_s,
+            "readings/s",
+            cpu_us=road.cpu_us,
+            per="reading",
+            at_least=20_000,
+            note=road.note,
+        ),
+        Figure(
+            "mqtt",
+            "MQTT publish → web client, CPU of gateway and broker",
+            road.cpu_us,
+            "µs",
+            at_most=40,
+            note=f"nats-server beside it {road.nats_cpu_us:.0f} µs",
+        ),
+    ]
+
+
+def measure_acknowledged(results: Results, home: Home, size: Size) -> None:
+    rate = min(ACKNOWLEDGED_RATE, NODE_RATE * size.mqtt_nodes)
+    road = _road(home, size, rate, qos=1)
+    results.figures.append(
+        Figure(
+            "mqtt",
+            f"MQTT publish with QoS 1 → web client, {rate:,}/s offered",
+            road.delivered_per_s,
+            "readings/s",
+            cpu_us=road.cpu_us,
+            per="reading",
+            note=f"{road.note}; nats-server beside it {road.nats_cpu_us:.0f} µs",
+        )
+    )
+
+
+def _road(home: Home, size: Size, rate: int, *, qos: int) -> _Road:
     server, mqtt_port = everything_for_mqtt(home)
     spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
     with (
         server,
         Worker("clients", **spec) as clients,
-        Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes) as nodes,
+        Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes, qos=qos) as nodes,
     ):
         broker_pid = _child(server.pid)
         before = _all_known(clients, "marks", size.mqtt_nodes)
@@ -85,31 +139,13 @@ def measure_road(results: Results, home: Home, size: Size) -> None:
         server_s = after["server_cpu_s"] - before["server_cpu_s"]
         broker_s, own_s = cpu_s(broker_pid) - broker_before, nodes.cpu_s() - own_before
         missing = _missing(clients, "marks", before["marks"], sent["sent"])
-    note = (
+    return _Road(
+        delivered / seconds,
+        server_s / max(1, delivered) * 1e6,
+        broker_s / max(1, delivered) * 1e6,
         f"{size.mqtt_nodes} nodes, {missing} not delivered; core: server {server_s / seconds:.0%},"
-        f" nats-server {broker_s / seconds:.0%}, nodes {own_s / seconds:.0%}"
+        f" nats-server {broker_s / seconds:.0%}, nodes {own_s / seconds:.0%}",
     )
-    cpu_us = server_s / max(1, delivered) * 1e6
-    results.figures += [
-        Figure(
-            "mqtt",
-            f"MQTT publish → web client, {rate:,}/s offered",
-            delivered / seconds,
-            "readings/s",
-            cpu_us=cpu_us,
-            per="reading",
-            at_least=20_000,
-            note=note,
-        ),
-        Figure(
-            "mqtt",
-            "MQTT publish → web client, CPU of gateway and broker",
-            cpu_us,
-            "µs",
-            at_most=40,
-            note=f"nats-server beside it {broker_s / max(1, delivered) * 1e6:.0f} µs",
-        ),
-    ]
 
 
 def measure_link(results: Results, home: Home, size: Size) -> None:
