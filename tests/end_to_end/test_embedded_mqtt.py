@@ -37,6 +37,11 @@ def everything(programs: Programs, *more: str, **environment: str) -> tuple[Prog
     return service, found[1], int(found[2])
 
 
+def ended(service: Program) -> None:
+    service.send(signal.SIGTERM)
+    ends_well(service)
+
+
 async def ready(url: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as web, web.get(url + "readyz") as answer:
         return answer.status, await answer.text()
@@ -129,10 +134,10 @@ async def test_a_broker_that_is_named_is_used_and_none_is_started(
 
 
 def test_what_it_keeps_is_where_the_setting_says(programs: Programs) -> None:
-    everything(programs)
+    ended(everything(programs)[0])
     assert (programs.home / ".local" / "share" / "pyaiot" / "mqtt" / "jetstream").is_dir()
     elsewhere = {"AIOT_MQTT_FOLDER": str(programs.home / "else"), "AIOT_MQTT_SYNC_ALWAYS": "true"}
-    everything(programs, **elsewhere)
+    ended(everything(programs, **elsewhere)[0])
     settings = (programs.home / "else" / "nats-server.conf").read_text()
     assert "sync_interval: always" in settings
     everything(programs, XDG_DATA_HOME=str(programs.home / "data"))
@@ -158,6 +163,7 @@ def test_demo_keeps_nothing(programs: Programs, tmp_path: Path) -> None:
 
 def test_who_can_speak_at_an_open_door_is_said(programs: Programs) -> None:
     closed, _, _ = everything(programs)
+    ended(closed)
     assert "is open to the network" not in closed.stderr
     opened, _, port = everything(
         programs, "--mqtt-listen", "0.0.0.0", AIOT_MQTT_FOLDER=str(programs.home / "other")
