@@ -7,13 +7,12 @@ from benchmarks.processes import HOST, Home, Server, free_port
 
 
 def broker(home: Home) -> Server:
-    """A broker alone."""
+    """A broker alone. Several are measured in turn in one home, each with a history of its own."""
     port = free_port()
-    return Server(
-        ["-m", "pyaiot", "broker", "--web-port", str(port), "--key-file", str(home.key_file)],
-        home=home,
-        port=port,
-    )
+    arguments = ["-m", "pyaiot", "broker", "--web-port", str(port)]
+    arguments += ["--key-file", str(home.key_file)]
+    arguments += ["--history", str(home.path / f"history-{port}.db")]
+    return Server(arguments, home=home, port=port)
 
 
 def everything(home: Home) -> tuple[Server, int]:
