@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from pyaiot import mqtt_connection
 from pyaiot.errors import LinkLost
 from pyaiot.mqtt_client import MqttServer
 from pyaiot.mqtt_connection import WRITE_BUFFER_MAX, MqttConnection, Reconnecting
@@ -164,6 +165,33 @@ async def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
         connection = MqttConnection(right, Client(), Connect("x"), told)
         await connection.open()
         connection.close()
+
+
+async def test_a_broker_that_lets_in_and_closes_is_asked_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mqtt_connection, "PAUSE_FIRST_S", 0.02)
+    monkeypatch.setattr(mqtt_connection, "PAUSE_MAX_S", 10.0)
+    reports: list[str] = []
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x20\x02\x00\x00")
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    told = Told()
+    kept = Reconnecting(at(port), Connect("x"), told, reports=reports.append)
+    running = asyncio.create_task(kept.run())
+    await asyncio.sleep(1.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    listening.close()
+    await listening.wait_closed()
+    # 0.02 + 0.04 + … of pauses, at least half of each, are more than a second after seven of them.
+    assert 3 <= told.events.count(MqttLost()) <= 7
+    assert set(reports) == {"", "the connection ended"}
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])

@@ -28,6 +28,8 @@ WRITE_BUFFER_MAX: Final = 256 * 1024
 PAUSE_FIRST_S: Final = 0.25
 PAUSE_MAX_S: Final = 5.0
 """Between two attempts; with the limit above, a broker is found again within 10 s."""
+STEADY_S: Final = 10.0
+"""A connection that held so long counts as a success: the next attempt comes soon again."""
 
 
 class MqttConnection(asyncio.Protocol):
@@ -239,13 +241,20 @@ class Reconnecting:
         told: Callable[[MqttEvent], None],
         *,
         attempts: asyncio.Semaphore | None = None,
+        reports: Callable[[str], None] = lambda _problem: None,
     ) -> None:
-        """`attempts`: how many may try at once, where there are many. `told` must not raise."""
+        """`attempts`: how many may try at once, where there are many.
+
+        `reports` is called with each `problem`, and with "" when there is a connection. It and
+        `told` must not raise.
+        """
         self._server = server
+        self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._client = Client()
         self._told = told
         self._attempts = attempts or asyncio.Semaphore(1)
+        self._reports = reports
         self._lost = asyncio.Event()
         self._connection: MqttConnection | None = None
         self.problem = ""
@@ -272,16 +281,19 @@ class Reconnecting:
                             self._server, self._client, self._connect, self._on_event
                         )
                         await self._connection.open()
-                    self.problem = ""
+                    self._report("")
+                    since = self._loop.time()
                     await self._lost.wait()
-                    pause_s = PAUSE_FIRST_S
+                    if self._loop.time() - since >= STEADY_S:
+                        pause_s = PAUSE_FIRST_S
+                    self._report("the connection ended")
                 except ConnectionRefused as error:
-                    self.problem = str(error)
+                    self._report(str(error))
                     if error.for_ever:
                         self._told(MqttRefused())
                         return
                 except (LinkLost, OperatorError) as error:
-                    self.problem = str(error)
+                    self._report(str(error))
                 # Never in step with others.
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
                 pause_s = min(PAUSE_MAX_S, 2 * pause_s)
@@ -294,9 +306,12 @@ class Reconnecting:
             self._connection.close(with_will=with_will)
             self._connection = None
 
+    def _report(self, problem: str) -> None:
+        self.problem = problem
+        self._reports(problem)
+
     def _on_event(self, event: MqttEvent) -> None:
         if isinstance(event, MqttLost):
             self._connection = None
-            self.problem = "the connection ended"
             self._lost.set()
         self._told(event)

@@ -204,6 +204,25 @@ async def test_nothing_acknowledged_is_lost_when_the_broker_is_killed(nats: Serv
     await asyncio.gather(watching, return_exceptions=True)
 
 
+async def test_a_lost_broker_is_said_once_and_once_when_it_is_back(
+    mosquitto: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mqttsn_gateway(mosquitto.port) as running:
+        boards = [Device(running.port) for _ in range(5)]
+        for number, board in enumerate(boards):
+            await board.connects(b"board%d" % number)
+        mosquitto.kill()
+        await eventually(lambda: "no MQTT broker" in caplog.text)
+        await asyncio.to_thread(mosquitto.start)
+        await eventually(lambda: mosquitto.log.count("as sn-board") == 10)
+        await eventually(lambda: "connected to the MQTT broker again" in caplog.text)
+        for board in boards:
+            assert await board.asks("02 16") == "0217"  # they never noticed
+            board.close()
+    assert caplog.text.count("no MQTT broker") == 1
+    assert caplog.text.count("connected to the MQTT broker again") == 1
+
+
 async def test_without_a_broker_connect_is_refused_with_congestion() -> None:
     config = GatewayConfig(advertise_s=None, session=SessionConfig(broker_limit_s=0.3))
     async with mqttsn_gateway(free_port(socket.SOCK_STREAM), config) as running:

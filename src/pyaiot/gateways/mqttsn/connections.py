@@ -2,6 +2,7 @@
 """The MQTT connections of the clients: the contract of `protocols/mqttsn/mqtt`, carried out."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -25,6 +26,8 @@ from pyaiot.protocols.mqttsn.mqtt import (
 ATTEMPTS_MAX: Final = 64
 """Connections to the MQTT broker that are being made at once. Others wait."""
 
+log = logging.getLogger(__name__)
+
 
 class Connections:
     """One for each client that wants to be connected."""
@@ -39,6 +42,7 @@ class Connections:
         self._loop = asyncio.get_running_loop()
         self._attempts = asyncio.Semaphore(ATTEMPTS_MAX)
         self._of: dict[str, _Connection] = {}
+        self._in_trouble = False
 
     def __len__(self) -> int:
         return len(self._of)
@@ -72,7 +76,15 @@ class Connections:
             self._prefix + client_id, action.clean_session, action.keep_alive_s, action.will
         )
         told = partial(self._told, client_id)
-        self._of[client_id] = _Connection(self._server, connect, told, self._attempts)
+        self._of[client_id] = _Connection(self._server, connect, told, self._attempts, self._report)
+
+    def _report(self, problem: str) -> None:
+        """Said once when the MQTT broker is lost, and once when it is back, for all clients."""
+        if problem and not self._in_trouble:
+            log.warning("MQTT-SN: no MQTT broker: %s; trying again", problem)
+        elif not problem and self._in_trouble:
+            log.warning("MQTT-SN: connected to the MQTT broker again")
+        self._in_trouble = problem != ""
 
 
 class _Connection:
@@ -84,9 +96,10 @@ class _Connection:
         connect: Connect,
         told: Callable[[MqttEvent], None],
         attempts: asyncio.Semaphore,
+        reports: Callable[[str], None],
     ) -> None:
         self._told: Callable[[MqttEvent], None] | None = told
-        self._kept = Reconnecting(server, connect, self.told, attempts=attempts)
+        self._kept = Reconnecting(server, connect, self.told, attempts=attempts, reports=reports)
         self._running = asyncio.get_running_loop().create_task(
             self._kept.run(), name=f"MQTT connection of {connect.client_id}"
         )
