@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import (
+    coap_gateway,
     fan_out,
     joining,
     memory,
@@ -30,6 +31,10 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "websocket": websocket_road.measure,
     "mqtt": mqtt_road.measure,
     "mqttsn": mqttsn_road.measure,
+    "coap-posts": coap_gateway.measure_posts,
+    "coap-discovery": coap_gateway.measure_discovery,
+    "coap-idle": coap_gateway.measure_idle,
+    "coap-commands": coap_gateway.measure_commands,
     "join": joining.measure,
     "memory": memory.measure,
     "fan-out": fan_out.measure,

@@ -2,7 +2,7 @@
 """Worker: CoAP nodes that post as fast as they are answered, or at a pace.
 
 It must cost far less than the gateway: datagrams are put together from ready pieces, an answer is
-known by its code, and each node is one UDP port of loopback without resources.
+known by its code.
 """
 
 import contextlib
@@ -12,17 +12,20 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any, Final
 
-from benchmarks.coap import ACK, CHANGED, CONTENT, encode, post
+from benchmarks.coap import ACK, CHANGED, CONTENT, encode, post, uri_path
 from benchmarks.processes import HOST, answer
 
 ANNOUNCE_LIMIT_S: Final = 30.0
 LOST_AFTER_S: Final = 0.2
 """In-flight posts of which none is answered for so long are lost, and others sent."""
 VALUES: Final = 100
+COAP_PORT: Final = 5683
+QUIET_S: Final = 0.7
+"""So long nobody asks: all is known."""
 
 
 def message_ids() -> Iterator[bytes]:
@@ -31,67 +34,87 @@ def message_ids() -> Iterator[bytes]:
 
 
 class Nodes:
-    """All of them."""
+    """All of them, each at an address of its own, and asked at its CoAP port."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
-        self._in_turn: list[socket.socket] = []
-        for _ in range(spec["nodes"]):
+        for number in range(spec["nodes"]):
             opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             opened.setblocking(False)
+            opened.bind(
+                (f"127.{84 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}", COAP_PORT)
+            )
             opened.connect((HOST, spec["port"]))
             self._sockets[opened.fileno()] = opened
-            self._in_turn.append(opened)
             self._poll.register(opened, select.EPOLLIN)
         self._ids = message_ids()
-        self._next = cycle(self._in_turn)
+        self._next = cycle(self._sockets.values())
         head, _, rest = post("server", "temperature:", 0).partition(bytes(4))
         self._head = head
         self._values = cycle([rest + f"{20 + n / 10:.1f}°C".encode() for n in range(VALUES)])
+        self._resources = {f"temperature-{n}": f"{n}.5°C" for n in range(spec["resources"])}
+        self._links = ",".join(f"</{name}>" for name in self._resources).encode()
         self.accepted = self.refused = 0
-        self._announce()
+        self._told: set[int] = set()
 
-    def _announce(self) -> None:
-        """Say that each is alive until it was answered and asked for its resources."""
-        waiting = {number: f"BENCH{number:010}" for number in self._sockets}
-        limit = time.monotonic() + ANNOUNCE_LIMIT_S
-        while waiting:
-            if time.monotonic() > limit:
-                raise TimeoutError(f"{len(waiting)} nodes were not taken")
-            for number, uid in list(waiting.items()):
-                with contextlib.suppress(ConnectionError):
-                    self._sockets[number].send(post("alive", f"alive:{uid}", number))
-                self._answer_all(waiting, 0.0005)
-            self._answer_all(waiting, 0.2)
-        end = time.monotonic() + 1.0
+    def announce(self, *, seconds: float = 0.0) -> dict[str, Any]:
+        """Say that each is alive until that was answered, and answer what it is asked.
+
+        For so many seconds in all, or if that is 0 until nobody asks any more.
+        """
+        began = time.monotonic()
+        end = began + (seconds or ANNOUNCE_LIMIT_S)
+        self._told.clear()
+        while len(self._told) < len(self._sockets):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(self._sockets) - len(self._told)} nodes were not taken")
+            for number, opened in self._sockets.items():
+                if number not in self._told:
+                    with contextlib.suppress(ConnectionError):  # the gateway is not there yet
+                        opened.send(post("alive", f"alive:BENCH{number:010}", number))
+                    self._hear_all(0)
+            self._hear_all(0.2)
         while time.monotonic() < end:
-            self._answer_all(waiting, end - time.monotonic())
+            if not self._hear_all(QUIET_S) and not seconds:
+                break
+        return {"began": began}
 
-    def _answer_all(self, waiting: dict[int, str], wait_s: float) -> None:
-        for number, _ in self._poll.poll(max(0.0, wait_s)):
-            try:
-                datagram = self._sockets[number].recv(2048)
-            except ConnectionError:
-                continue
-            if datagram[1] == CHANGED:
-                waiting.pop(number, None)
-            else:
-                self._answer_request(self._sockets[number], datagram)
+    def _hear_all(self, wait_s: float) -> int:
+        events = self._poll.poll(wait_s)
+        for number, _ in events:
+            self._hear(number)
+        return len(events)
 
-    def _answer_request(self, at: socket.socket, datagram: bytes) -> None:
-        """It has no resources, and says so."""
-        if 0 < datagram[1] < 32:
-            token = datagram[4 : 4 + (datagram[0] & 15)]
-            message_id = int.from_bytes(datagram[2:4], "big")
-            at.send(encode(ACK, CONTENT, message_id, token, b"", b""))
+    def _hear(self, number: int) -> None:
+        at = self._sockets[number]
+        try:
+            datagram = at.recv(2048)
+        except ConnectionError:
+            return
+        code = datagram[1]
+        if code == CHANGED:
+            self.accepted += 1
+            self._told.add(number)
+        elif code >= 64:
+            self.refused += 1
+        elif code:
+            at.send(self._answer(datagram))
+
+    def _answer(self, datagram: bytes) -> bytes:
+        token = datagram[4 : 4 + (datagram[0] & 15)]
+        path, _ = uri_path(datagram[4 + len(token) :])
+        value = self._resources.get(path)
+        text = self._links if value is None else value.encode()
+        message_id = int.from_bytes(datagram[2:4], "big")
+        return encode(ACK, CONTENT, message_id, token, b"", text)
 
     def _send(self) -> None:
         next(self._next).send(self._head + next(self._ids) + next(self._values))
 
-    def run(self, *, seconds: float, in_flight: int = 0, rate: float = 0.0) -> dict[str, Any]:
+    def post(self, *, seconds: float, in_flight: int = 0, rate: float = 0.0) -> dict[str, Any]:
         """Post with so many unanswered at a time, or so many a second."""
         self.accepted = self.refused = 0
         sent = lost = 0
@@ -111,7 +134,7 @@ class Nodes:
             events = self._poll.poll(wait_s)
             before = self.accepted + self.refused
             for number, _ in events:
-                self._hear(self._sockets[number])
+                self._hear(number)
             answered = self.accepted + self.refused - before
             if answered:
                 last_at = now
@@ -133,25 +156,18 @@ class Nodes:
             "own_cpu_s": time.process_time() - own_began,
         }
 
-    def _hear(self, at: socket.socket) -> None:
-        datagram = at.recv(2048)
-        code = datagram[1]
-        if code == CHANGED:
-            self.accepted += 1
-        elif code >= 64:
-            self.refused += 1
-        else:
-            self._answer_request(at, datagram)
-
 
 def main() -> None:
     try:
         nodes = Nodes(json.loads(sys.argv[1]))
-        answer(announced=True)
+        does: dict[str, Callable[..., dict[str, Any]]] = {
+            "announce": nodes.announce,
+            "post": nodes.post,
+        }
+        answer(opened=True)
         for line in sys.stdin:
             command = json.loads(line)
-            del command["do"]
-            answer(**nodes.run(**command))
+            answer(**does[command.pop("do")](**command))
     except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
         answer(error=f"{type(error).__name__}: {error}")
 

@@ -34,6 +34,11 @@ class Size:
     mqttsn_s: float
     starts: int
     idle_s: float
+    coap_nodes: int
+    """Nodes that post: each at most 20 times a second, after 100 at once."""
+    coap_s: float
+    discovered: int
+    idle_nodes: int
 
 
 FULL: Final = Size(
@@ -60,6 +65,10 @@ FULL: Final = Size(
     mqttsn_s=4.0,
     starts=5,
     idle_s=20.0,
+    coap_nodes=1000,
+    coap_s=4.0,
+    discovered=1000,
+    idle_nodes=10_000,
 )
 QUICK: Final = Size(
     fan_out_clients=(100,),
@@ -85,6 +94,10 @@ QUICK: Final = Size(
     mqttsn_s=2.0,
     starts=2,
     idle_s=10.0,
+    coap_nodes=1000,
+    coap_s=2.0,
+    discovered=1000,
+    idle_nodes=10_000,
 )
 TINY: Final = Size(
     fan_out_clients=(2,),
@@ -110,4 +123,8 @@ TINY: Final = Size(
     mqttsn_s=0.2,
     starts=1,
     idle_s=0.2,
+    coap_nodes=10,
+    coap_s=0.2,
+    discovered=10,
+    idle_nodes=10,
 )

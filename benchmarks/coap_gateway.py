@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The CoAP gateway in a process of its own, and beside commands: how much it takes, and finds."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from typing import Any, Final
+
+from benchmarks.coap import Node
+from benchmarks.processes import BenchmarkError, Home, Server, Worker, free_port
+from benchmarks.services import broker, everything
+from benchmarks.sizes import Size
+from benchmarks.table import Figure, Results, number
+from benchmarks.turns import Turns, percentile
+from benchmarks.wire import WebSocket, join
+
+IN_FLIGHT: Final = 128
+RESOURCES: Final = 5
+BESIDE_POSTS_PER_S: Final = 5000
+COMMANDS_PER_S: Final = 50
+COMMAND_CLIENTS: Final = 5
+"""Each below its limit of 20 commands a second."""
+COMMAND_LIMIT_S: Final = 5.0
+
+
+def gateway(home: Home, broker: Server, *, lane: bool) -> tuple[Server, int]:
+    """A CoAP gateway in a process of its own, and its port."""
+    port = free_port(socket.SOCK_DGRAM)
+    if lane:
+        arguments = ["-m", "pyaiot", "coap-gateway", "--coap-port", str(port)]
+    else:
+        arguments = ["-m", "benchmarks.aiocoap_gateway", "--port", str(port)]
+    arguments += ["--broker-port", str(broker.port), "--key-file", str(home.key_file)]
+    return Server(arguments, home=home, port=broker.port), port
+
+
+def _client(server: Server) -> Worker:
+    return Worker("clients", count=1, port=server.port, path="/ws", v2=True, server_pid=server.pid)
+
+
+def measure_posts(results: Results, home: Home, size: Size) -> None:
+    """As many posts as are answered, with the lane and without, in front of the same broker."""
+    rates: dict[bool, float] = {}
+    with broker(home) as server, _client(server) as client:
+        for lane in (False, True):
+            coap, port = gateway(home, server, lane=lane)
+            with coap, Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes:
+                nodes.ask("announce")
+                before, cpu_before = client.ask("read"), coap.cpu_s()
+                said = nodes.ask("post", seconds=size.coap_s, in_flight=IN_FLIGHT)
+                cpu_s = coap.cpu_s() - cpu_before
+                time.sleep(0.1)  # what the broker gathers
+                delivered = client.ask("read")["marks"] - before["marks"]
+            rates[lane] = said["accepted"] / said["seconds"]
+            cpu_us = cpu_s / max(1, said["accepted"]) * 1e6
+            note = (
+                f"{said['sent']} sent, {said['accepted']} answered 2.04, {said['refused']}"
+                f" otherwise, {delivered} delivered; core: gateway"
+                f" {cpu_s / said['seconds']:.0%}, load {said['own_cpu_s'] / said['seconds']:.0%}"
+            )
+            name = "CoAP posts, gateway alone" + ("" if lane else ", all through aiocoap")
+            results.figures.append(
+                Figure(
+                    "coap-posts",
+                    name,
+                    rates[lane],
+                    "posts/s",
+                    cpu_us=cpu_us,
+                    per="post",
+                    at_least=15_000 if lane else None,
+                    note=note,
+                )
+            )
+    results.figures.append(
+        Figure("coap-posts", "CPU of the gateway for a post", cpu_us, "µs", at_most=40)
+    )
+    results.figures.append(
+        Figure(
+            "coap-posts",
+            "CoAP posts, to all through aiocoap",
+            rates[True] / max(1.0, rates[False]),
+            "×",
+            at_least=10,
+            note="the same gateway and broker, one after the other",
+        )
+    )
+
+
+def measure_discovery(results: Results, home: Home, size: Size) -> None:
+    """From the first sign of life of any node to the last value of all at a web client."""
+    server, port = everything(home)
+    with (
+        server,
+        _client(server) as client,
+        Worker("coap_posts", port=port, nodes=size.discovered, resources=RESOURCES) as nodes,
+    ):
+        cpu_before = server.cpu_s()
+        began = nodes.ask("announce")["began"]
+        read = client.ask("read")
+        cpu_s = server.cpu_s() - cpu_before
+    values = size.discovered * RESOURCES
+    if read["marks"] < values:
+        raise BenchmarkError(f"{read['marks']} of {values} values were found")
+    results.figures.append(
+        Figure(
+            "coap-discovery",
+            f"{size.discovered:,} nodes with {RESOURCES} resources appear at once, all is known",
+            read["last_read_at"] - began,
+            "s",
+            cpu_us=cpu_s / size.discovered * 1e6,
+            per="node",
+            at_most=5,
+        )
+    )
+
+
+def measure_idle(results: Results, home: Home, size: Size) -> None:
+    """Nodes that are known, with their values, and say nothing."""
+    server, port = everything(home)
+    with server:
+        before = server.resident_bytes()
+        with Worker("coap_posts", port=port, nodes=size.idle_nodes, resources=1) as nodes:
+            nodes.ask("announce")
+            resident = server.resident_bytes()
+    results.figures.append(
+        Figure(
+            "coap-idle",
+            f"aiot run with {size.idle_nodes:,} idle CoAP nodes, resident memory",
+            resident / 1e6,
+            "MB",
+            at_most=150,
+            note=f"{before / 1e6:.0f} MB without, {(resident - before) / size.idle_nodes:,.0f}"
+            " bytes for each",
+        )
+    )
+
+
+def measure_commands(results: Results, home: Home, size: Size) -> None:
+    """Commands at a pace beside posts of other nodes, through `aiot run`."""
+    server, port = everything(home)
+    with (
+        server,
+        Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes,
+    ):
+        nodes.ask("announce")
+        said: dict[str, Any] = {}
+
+        def post() -> None:
+            seconds = size.commands / COMMANDS_PER_S + 0.5
+            said.update(nodes.ask("post", seconds=seconds, rate=BESIDE_POSTS_PER_S))
+
+        trips_ms: list[float] = []
+        states: Counter[str] = Counter()
+        posting = threading.Thread(target=post)
+        node = Node(0, port, {"led": "0"})
+        clients = [join(server.port) for _ in range(COMMAND_CLIENTS)]
+        turns = Turns()
+        try:
+            turns.add(node, node.receive)
+            for client in clients:
+                # Not the posts of the others: what they cost their reader is not the question.
+                client.send({"type": "subscribe", "uids": [node.uid]})
+            node.post("alive", f"alive:{node.uid}")
+            turns.run_for(1.0)
+            posting.start()
+            _command(turns, node, clients, size.commands, trips_ms, states)
+        finally:
+            posting.join()
+            turns.close()
+            node.close()
+            for client in clients:
+                client.close()
+    posts = said["accepted"] / said["seconds"]
+    note = f"{posts:,.0f} posts/s; " + ", ".join(f"{n} {state}" for state, n in states.items())
+    for name, share, target in (("p50", 0.5, 3.0), ("p99", 0.99, 10.0)):
+        results.figures.append(
+            Figure(
+                "coap-commands",
+                f"command at {COMMANDS_PER_S}/s beside {BESIDE_POSTS_PER_S:,} posts/s, {name}",
+                percentile(trips_ms, share),
+                "ms",
+                at_most=target,
+                note=f"{note}, max {number(max(trips_ms))} ms",
+            )
+        )
+
+
+def _command(
+    turns: Turns,
+    node: Node,
+    clients: list[WebSocket],
+    count: int,
+    trips_ms: list[float],
+    states: Counter[str],
+) -> None:
+    """Send commands every 20 ms, whether the one before has ended or not."""
+    sent_at: dict[str, float] = {}
+
+    def listen(client: WebSocket) -> None:
+        for message in client.receive():
+            if message["type"] == "receipt":
+                trips_ms.append((time.monotonic() - sent_at.pop(message["id"])) * 1000)
+                states[message["state"]] += 1
+
+    for client in clients:
+        turns.add(client, lambda client=client: listen(client))  # type: ignore[misc]
+    next_at = time.monotonic()
+    for turn in range(count):
+        while time.monotonic() < next_at:
+            turns.turn(next_at)
+        command = {"type": "command", "id": f"c{turn}", "uid": node.uid, "endpoint": "led"}
+        sent_at[f"c{turn}"] = time.monotonic()
+        clients[turn % len(clients)].send({**command, "payload": str(turn % 2)})
+        next_at += 1 / COMMANDS_PER_S
+    turns.run_until(lambda: not sent_at, COMMAND_LIMIT_S, "receipts of all commands")
