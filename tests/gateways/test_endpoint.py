@@ -13,6 +13,7 @@ from aiocoap.transports.udp6 import UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.endpoint import (
+    TOKEN_BYTES,
     Peer,
     local_address,
     open_context,
@@ -132,3 +133,13 @@ def test_icmp_error_of_one_node_neither_deafens_the_gateway_nor_hits_another_nod
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(asyncio.wait_for(scenario(), 10.0))
+
+
+async def test_tokens_of_requests_are_random() -> None:
+    context = await open_context("127.0.0.1", 0, Site())
+    tokens = {context.request_interfaces[0].next_token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert {len(token) for token in tokens} == {TOKEN_BYTES}
+    steps = {int.from_bytes(token, "big") for token in tokens}
+    assert max(steps) - min(steps) > 1 << 24
+    await context.shutdown()

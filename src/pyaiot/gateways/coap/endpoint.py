@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import aiocoap
@@ -23,6 +24,7 @@ from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.peers import Address
+from pyaiot.gateways.coap.restraint import Restraint
 from pyaiot.gateways.coap.strangers import Crowd, Rate
 from pyaiot.protocols.coap_message import rejection
 from pyaiot.protocols.coap_post import PAYLOAD_BYTES_MAX, write_too_many
@@ -37,18 +39,20 @@ REMEMBERED_S: Final = 60.0
 reason. It would be 247 s, and each takes 3.4 kB."""
 HOST_REQUESTS_PER_S: Final = 20.0
 HOST_REQUESTS_BURST: Final = 200.0
-"""Requests that reach aiocoap from a host of no known node, sustained and at once. Above: 4.29, or
-no answer to a Non-confirmable one."""
+"""Requests that reach aiocoap from a host that never answered one, sustained and at once. Above:
+4.29, or no answer to a Non-confirmable one."""
 STRANGERS_REQUESTS_PER_S: Final = 50.0
 STRANGERS_REQUESTS_BURST: Final = 500.0
 """The same of all such hosts together. Above: not answered, and counted."""
 NODE_REQUESTS_PER_S: Final = 50.0
 NODE_REQUESTS_BURST: Final = 1200.0
-"""Requests that reach aiocoap from a host of nodes, say with the blocks of a large value. Above:
-4.29, or no answer to a Non-confirmable one."""
+"""Requests that reach aiocoap from a host of nodes that answer, say with the blocks of a large
+value. Above: 4.29, or no answer to a Non-confirmable one."""
 NODES_REQUESTS_PER_S: Final = 500.0
 NODES_REQUESTS_BURST: Final = 2000.0
 """The same of all nodes together. Above: not answered, and counted."""
+TOKEN_BYTES: Final = 4
+"""The token of each request, random: RFC 7252 section 5.3.1 asks for 32 bits at least."""
 _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
@@ -110,10 +114,6 @@ class Lane(Protocol):
         """The answer, b"" for none, or None: it is for aiocoap."""
         ...
 
-    def is_node(self, address: Address) -> bool:
-        """Whether a node that we know is there."""
-        ...
-
     def post_refused(self, host: str, problem: object) -> None:
         """A request was refused before anybody saw it."""
         ...
@@ -134,6 +134,10 @@ class WatchedSocket(Protocol):
 
     def send_to(self, datagram: bytes, peer: Peer) -> None: ...
 
+    def proved(self, peer: Peer) -> None:
+        """The peer answered with a token that only who got our request can know."""
+        ...
+
     def next_message_id(self) -> int:
         """A message ID that no other message has."""
         ...
@@ -145,6 +149,7 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
     _watch: "select.epoll | None" = None
     _lane: "Lane | None" = None
     watcher: "Watcher | None" = None
+    _restraint: "Restraint | None" = None
     _socket: socket.socket
 
     def listen(self, sock: socket.socket) -> None:
@@ -176,7 +181,7 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         await super().shutdown()
 
     def _read(self) -> None:
-        lane = self._lane
+        lane, restraint = self._lane, self._restraint
         # At most so many: a flood must not keep the loop from everything else.
         for _ in range(DATAGRAMS_PER_TURN):
             try:
@@ -187,6 +192,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
                 # The same error is in the queue, with the address that it is about.
                 log.debug("CoAP socket: %s", error)
                 continue
+            if restraint is not None:
+                restraint.received(sockaddr[0], len(data))
             if lane is not None:
                 pktinfo = _control(ancdata, socket.IPV6_PKTINFO)
                 answer = lane.receive(data, sockaddr, pktinfo)
@@ -237,10 +244,17 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             # A ping is answered, and nothing kept of it. Others end an exchange of ours, or none.
             return data[0] & 0x30 == 0 or self._is_exchange(peer, data)
         if code >= _RESPONSES:
-            return self._is_awaited(peer, data) or self._reset(peer, data)
-        address = peer.address
-        host = address.host
-        crowd = self._nodes if lane.is_node(address) else self._strangers
+            if not self._is_awaited(peer, data):
+                return self._reset(peer, data)
+            self.proved(peer)
+            return True
+        if (_token(data), peer) in self._ctx.token_manager.incoming_requests:
+            # RFC 7252 section 5.3.1: a token is in use once. It is answered when it comes again;
+            # aiocoap would end the other one, and complain if that has not begun.
+            return False
+        host = peer.address.host
+        proved = self._restraint is not None and self._restraint.credit(peer.sockaddr[0]) is None
+        crowd = self._nodes if proved else self._strangers
         wait_s = crowd.take(host, now=self.loop.time())
         if wait_s == 0:
             return True
@@ -257,8 +271,7 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
 
     def _is_awaited(self, peer: Peer, data: bytes) -> bool:
         """Whether we asked what this response answers, by its token."""
-        token = data[4 : 4 + (data[0] & 0x0F)]
-        return (token, peer) in self._ctx.token_manager.outgoing_requests
+        return (_token(data), peer) in self._ctx.token_manager.outgoing_requests
 
     def _reset(self, peer: Peer, data: bytes) -> bool:
         """Reject a Confirmable response that nobody asked for (RFC 7252 section 4.2): False."""
@@ -296,6 +309,10 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         self._send(message.encode(), message.remote.sockaddr, message.remote.pktinfo)
 
     def _send(self, datagram: bytes, sockaddr: Any, pktinfo: bytes | None) -> None:
+        restraint = self._restraint
+        if restraint is not None and not restraint.may_send(sockaddr[0], len(datagram)):
+            log.debug("nothing more is sent to %s before it answers", sockaddr)
+            return
         try:
             try:
                 self._send_once(datagram, sockaddr, pktinfo)
@@ -319,6 +336,10 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         control = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, pktinfo)]
         self._socket.sendmsg((datagram,), control, 0, sockaddr)
 
+    def proved(self, peer: Peer) -> None:
+        if self._restraint is not None:
+            self._restraint.proved(peer.sockaddr[0])
+
     def send_to(self, datagram: bytes, peer: Peer) -> None:
         self._send(datagram, peer.sockaddr, peer.pktinfo)
 
@@ -330,6 +351,10 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         if self._shutting_down is None:
             with contextlib.suppress(_CANCELLED_MEANWHILE):
                 self._ctx.dispatch_error(OSError(number, os.strerror(number)), peer)
+
+
+def _token(datagram: bytes) -> bytes:
+    return datagram[4 : 4 + (datagram[0] & 0x0F)]
 
 
 def _control(ancdata: list[tuple[int, int, bytes]], wanted: int) -> bytes | None:
@@ -373,7 +398,22 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     except BaseException:
         sock.close()
         raise
+    tokens = context.request_interfaces[0]
+    # RFC 7252 section 5.3.1: so that nobody elsewhere can answer for a node. aiocoap counts.
+    tokens.next_token = lambda: os.urandom(TOKEN_BYTES)
+    messages = tokens.token_interface
+    messages._retransmit = _unless_cancelled(messages._retransmit)
     return context
+
+
+def _unless_cancelled(retransmit: Callable[..., None]) -> Callable[..., None]:
+    """The last wait of a request may end in the turn in which its deadline cancels it."""
+
+    def retransmit_or_not(*exchange: Any) -> None:
+        with contextlib.suppress(_CANCELLED_MEANWHILE):
+            retransmit(*exchange)
+
+    return retransmit_or_not
 
 
 def local_address(context: aiocoap.Context) -> tuple[str, int]:
@@ -383,8 +423,10 @@ def local_address(context: aiocoap.Context) -> tuple[str, int]:
 
 
 def open_lane(context: aiocoap.Context, lane: Lane) -> None:
-    """Have `lane` asked of each datagram before aiocoap."""
-    _transport(context)._lane = lane
+    """Have `lane` asked of each datagram before aiocoap, and strangers sent no more than is due."""
+    transport = _transport(context)
+    transport._lane = lane
+    transport._restraint = Restraint()
 
 
 def peer_at(context: aiocoap.Context, sockaddr: Any, pktinfo: bytes | None) -> Peer:

@@ -170,6 +170,7 @@ class Watching:
             if message.mtype is MessageType.ACK:
                 return b""
             return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
+        self._socket.proved(watch.peer)
         exchange = self._by_token.get(message.token)
         now = self._loop.time()
         heard = self._watches.heard(

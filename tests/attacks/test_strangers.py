@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attack 11: 20,000 datagrams of strangers. Memory is bounded, known nodes are served, and nobody
+gets more than three times the bytes that came in his name."""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pyaiot.gateways.coap.endpoint import (
+    HOST_REQUESTS_BURST,
+    HOST_REQUESTS_PER_S,
+    STRANGERS_REQUESTS_BURST,
+    STRANGERS_REQUESTS_PER_S,
+)
+from pyaiot.gateways.coap.notifications import HOST_POSTS_BURST
+from pyaiot.gateways.coap.peers import HELD_ADDRESSES_MAX
+from pyaiot.protocols.coap_message import CoapMessage, build_options
+from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber
+from tests.attacks.running import System, running_system
+
+pytestmark = pytest.mark.sockets
+
+DATAGRAMS = 20_000
+AT_ONCE = 250
+CON, NON, ACK, RST = MessageType
+_hosts = itertools.count(1)
+
+
+class Stranger:
+    """A socket that counts what it sends and what comes back; it answers nothing."""
+
+    def __init__(self, gateway_port: int) -> None:
+        number = next(_hosts)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        self.socket.bind(
+            (f"127.{40 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}", 0)
+        )
+        self.socket.connect(("127.0.0.1", gateway_port))
+        # What is asked of the CoAP port of this address counts too.
+        self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.server.setblocking(False)
+        self.server.bind((self.socket.getsockname()[0], 5683))
+        self.sent = self.received = 0
+        self.answers: list[CoapMessage] = []
+
+    def send(self, datagram: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            self.sent += self.socket.send(datagram)
+
+    def hear(self) -> None:
+        for opened in (self.socket, self.server):
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                while True:
+                    datagram = opened.recv(65536)
+                    self.received += len(datagram)
+                    self.answers.append(CoapMessage.from_bytes(datagram))
+
+    def close(self) -> None:
+        self.socket.close()
+        self.server.close()
+
+
+@contextlib.contextmanager
+def strangers(system: System, count: int) -> Iterator[list[Stranger]]:
+    made = [Stranger(system.coap.port) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for stranger in made:
+            stranger.close()
+
+
+def request(
+    number: int, code: int, path: str, payload: bytes = b"", mtype: MessageType = CON
+) -> bytes:
+    options = [(OptionNumber.URI_PATH, segment) for segment in path.split("/") if segment]
+    token = number.to_bytes(4, "big")
+    return CoapMessage(
+        mtype, code, number & 0xFFFF, token, build_options(*options), payload
+    ).to_bytes()
+
+
+FLOODS: dict[str, Callable[[int], bytes]] = {
+    "readings": lambda n: request(n, Code.POST, "server", b"t:%d" % n, NON),
+    "signs of life": lambda n: request(n, Code.POST, "alive", b"alive:%d" % n, NON),
+    "confirmable signs of life": lambda n: request(n, Code.POST, "alive", b"alive:%d" % n),
+    "claims of the honest uid": lambda n: request(n, Code.POST, "alive", b"alive:honest"),
+    "nonsense posted": lambda n: request(n, Code.POST, "alive", b"%d" % n),
+    "requests": lambda n: request(n, Code.GET, ".well-known/core"),
+    "short requests": lambda n: bytes((0x40, Code.GET, n >> 8 & 0xFF, n & 0xFF)),
+    "requests without an answer": lambda n: request(n, Code.GET, "alive", mtype=NON),
+    "options that nobody knows": lambda n: request(n, Code.POST, "alive")[:-1] + b"\xe1\x03\xe8x",
+    "blocks": lambda n: CoapMessage(
+        CON,
+        Code.POST,
+        n & 0xFFFF,
+        n.to_bytes(4, "big"),
+        build_options((OptionNumber.URI_PATH, "server"), (OptionNumber.BLOCK1, 8)),
+        b"x" * 16,
+    ).to_bytes(),
+    "answers that nobody asked for": lambda n: request(n, Code.CONTENT, "", b"x", CON),
+    "acknowledgements of nothing": lambda n: request(n, Code.CONTENT, "", b"x", ACK),
+    "resets of nothing": lambda n: bytes((0x70, 0, n >> 8 & 0xFF, n & 0xFF)),
+    "pings": lambda n: bytes((0x40, 0, n >> 8 & 0xFF, n & 0xFF)),
+    "no CoAP": lambda n: b"\xff" * (n % 40),
+}
+
+
+async def flood(system: System, hosts: list[Stranger], kinds: list[str], count: int) -> None:
+    """Send so many datagrams, from all hosts in turn, and serve the honest meanwhile."""
+    turns = itertools.cycle(hosts)
+    for number in range(count):
+        next(turns).send(FLOODS[kinds[number % len(kinds)]](number))
+        if number % AT_ONCE == 0:
+            for host in hosts:
+                host.hear()
+            await asyncio.sleep(0)
+        if number % (count // 4) == 0:
+            await system.serves()
+
+
+def remembered_by_aiocoap(system: System) -> int:
+    manager = system.coap._context.request_interfaces[0].token_interface
+    return len(manager._recent_messages)
+
+
+async def test_flood_of_all_kinds_from_many_hosts_delays_no_known_node() -> None:
+    async with running_system() as system:
+        with strangers(system, 100) as hosts:
+            began_at = asyncio.get_running_loop().time()
+            await flood(system, hosts, list(FLOODS), DATAGRAMS)
+            await system.serves()
+            elapsed_s = asyncio.get_running_loop().time() - began_at
+            for host in hosts:
+                host.hear()
+                assert host.received <= 3 * host.sent
+            most = STRANGERS_REQUESTS_BURST + STRANGERS_REQUESTS_PER_S * (elapsed_s + 1)
+            # And what the honest node sent.
+            assert remembered_by_aiocoap(system) <= most + 100
+            assert system.coap.refused > DATAGRAMS / 10
+            assert len(system.coap._peers._held) <= HELD_ADDRESSES_MAX
+        await system.serves()
+
+
+async def test_host_gets_at_most_three_times_the_bytes_that_came_in_its_name() -> None:
+    async with running_system() as system:
+        with strangers(system, 3 * len(FLOODS)) as hosts:
+            for kind, (first, second, third) in zip(
+                FLOODS, zip(*[iter(hosts)] * 3, strict=True), strict=True
+            ):
+                # One datagram, a few, and many.
+                first.send(FLOODS[kind](1))
+                for number in range(2, 6):
+                    second.send(FLOODS[kind](number))
+                for number in range(6, 200):
+                    third.send(FLOODS[kind](number))
+                await asyncio.sleep(0)
+            await system.serves()
+            # What is sent again when no answer came: after less than a second.
+            await asyncio.sleep(1.5)
+            for number, host in enumerate(hosts):
+                host.hear()
+                assert host.received <= 3 * host.sent, list(FLOODS)[number // 3]
+            # The signs of life made us ask: as far as that was due.
+            asked = [item for item in hosts[3].answers if item.code == Code.GET]
+            assert asked
+        await system.serves()
+
+
+async def test_host_that_asks_too_much_is_told_when_to_come_back() -> None:
+    async with running_system() as system:
+        with strangers(system, 1) as (host,):
+            began_at = asyncio.get_running_loop().time()
+            count = round(HOST_REQUESTS_BURST) + 100
+            for number in range(count):
+                host.send(request(number, Code.GET, "x"))
+                if number % 50 == 0:
+                    await asyncio.sleep(0)
+                    host.hear()
+            await system.serves()
+            host.hear()
+            elapsed_s = asyncio.get_running_loop().time() - began_at
+            refused = [item for item in host.answers if item.code == Code.TOO_MANY_REQUESTS]
+            assert count - HOST_REQUESTS_BURST - HOST_REQUESTS_PER_S * (elapsed_s + 1) <= len(
+                refused
+            )
+            assert all(item.option(OptionNumber.MAX_AGE) for item in refused)
+            assert all(item.mtype == ACK for item in refused)
+
+
+async def test_host_that_posts_too_much_is_told_when_to_come_back() -> None:
+    async with running_system() as system:
+        with strangers(system, 1) as (host,):
+            for number in range(round(HOST_POSTS_BURST) + 1000):
+                host.send(request(number, Code.POST, "server", b"t:1", NON))
+                if number % 50 == 0:
+                    await asyncio.sleep(0)
+                    host.hear()
+            await system.serves()
+            host.hear()
+            codes = [item.code for item in host.answers]
+            assert codes.count(Code.SERVICE_UNAVAILABLE) >= HOST_POSTS_BURST
+            assert codes.count(Code.TOO_MANY_REQUESTS) > 100
+            assert system.coap.refused > 100
