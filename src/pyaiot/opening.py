@@ -84,6 +84,7 @@ async def open_coap_gateway(config: Config) -> OpenGateway:
         section.port,
         interface=section.interface,
         poll_s=section.poll_s,
+        sleepy=section.sleepy,
     )
     if not is_loopback(section.host):
         log.warning(

@@ -5,10 +5,12 @@ import asyncio
 
 import pytest
 
+from pyaiot.gateways.coap import discovery
+from pyaiot.gateways.coap import gateway as coap_gateway
 from pyaiot.gateways.coap.notifications import UNKNOWN_MAX_AGE_S
 from pyaiot.protocols.coap_numbers import Code, OptionNumber
 from tests.attacks.running import HONEST, Log, running_system
-from tests.coap_device import WELL_KNOWN_CORE, coap_device
+from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, coap_device
 
 pytestmark = pytest.mark.sockets
 
@@ -75,4 +77,71 @@ async def test_reading_before_a_uid_is_known_is_not_acknowledged_and_not_lost() 
         assert "early" not in system.client.nodes
         assert (await early.post("alive", "alive:early")).code == Code.CHANGED
         await system.client.shows("early", temperature="7")
+        await system.serves()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node is given up after less than the four seconds that a real one has."""
+    monkeypatch.setattr(discovery, "FIRST_ANSWER_S", 0.3)
+
+
+async def claimed(thief: CoapDevice, uid: str) -> Code:
+    """Claim a uid, and what is said when that was looked at."""
+    assert (await thief.post("alive", f"alive:{uid}")).code == Code.SERVICE_UNAVAILABLE
+    await asyncio.sleep(1.0)
+    return Code((await thief.post("alive", f"alive:{uid}")).code)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_heard() -> None:
+    async with (
+        running_system() as system,
+        coap_device(system.coap.port) as mute,
+        coap_device(system.coap.port) as thief,
+    ):
+        mute.holds_answers = True
+        thief.has({"led": "stolen"})
+        assert (await mute.post("alive", "alive:mute")).code == Code.CHANGED
+        await system.client.shows("mute", ip=mute.host)
+        assert await claimed(thief, "mute") == Code.SERVICE_UNAVAILABLE
+        assert (await mute.post("server", "count:1")).code == Code.CHANGED
+        await system.client.shows("mute", count="1", ip=mute.host)
+        assert "led" not in system.client.nodes["mute"]
+        await system.serves()
+
+
+@pytest.mark.usefixtures("soon")
+async def test_node_that_answers_no_request_and_is_not_heard_has_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coap_gateway, "SILENCE_OF_OWNER_S", 0.0)
+    async with (
+        running_system() as system,
+        coap_device(system.coap.port) as before,
+        coap_device(system.coap.port) as after,
+    ):
+        before.holds_answers = True
+        after.has({"led": "1"})
+        assert (await before.post("alive", "alive:N")).code == Code.CHANGED
+        await system.client.shows("N", ip=before.host)
+        assert await claimed(after, "N") == Code.CHANGED
+        await system.client.shows("N", ip=after.host, led="1")
+        await system.serves()
+
+
+@pytest.mark.usefixtures("soon")
+async def test_uid_of_a_node_that_is_gone_is_not_given_to_who_only_wrote_an_address() -> None:
+    # A datagram with a forged source: who has that address answers nothing that he was not told.
+    async with running_system() as system, coap_device(system.coap.port) as victim:
+        victim.holds_answers = True
+        async with coap_device(system.coap.port) as gone:
+            gone.has({"led": "0"})
+            await gone.post("alive", "alive:N")
+            await system.client.shows("N", led="0", ip=gone.host)
+        assert await claimed(victim, "N") == Code.SERVICE_UNAVAILABLE
+        receipt = await system.client.write("N", "led", "1")
+        assert receipt["state"] in {"unreachable", "timeout"}
+        assert not [item for item in victim.requests if item.code == Code.PUT]
+        assert system.client.nodes["N"]["ip"] == gone.host
         await system.serves()

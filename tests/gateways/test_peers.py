@@ -4,6 +4,7 @@
 import pytest
 
 from pyaiot.gateways.coap.peers import (
+    CLAIM_INTERVAL_S,
     CLAIM_REFUSED_S,
     HELD_ADDRESSES_MAX,
     HELD_LIMIT_S,
@@ -116,6 +117,25 @@ def test_wrong_claim_is_refused_for_a_minute_and_then_checked_anew() -> None:
     assert claim(it, "A", THERE, now=CLAIM_REFUSED_S - 1) is Claim.REFUSED
     assert claim(it, "A", HERE, now=1.0) is Claim.ACCEPTED
     assert claim(it, "A", THERE, now=CLAIM_REFUSED_S) is Claim.CHECK
+
+
+def test_claim_that_nothing_proved_is_checked_anew_a_little_later() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    claim(it, "A", THERE)
+    it.postpone("A", now=0.0)
+    assert claim(it, "A", THERE, now=CLAIM_INTERVAL_S - 0.1) is Claim.CHECKING
+    assert claim(it, "A", THERE, now=CLAIM_INTERVAL_S) is Claim.CHECK
+
+
+def test_posts_before_a_boot_are_told_from_those_after_it() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    claim(it, "B", THERE)
+    before = it.boots("A")
+    it.booted("A")
+    it.booted("B")
+    assert len({before, it.boots("A"), it.boots("B")}) == 3
 
 
 def test_true_claim_moves_the_node() -> None:

@@ -103,6 +103,13 @@ class CoapSection(_Section, frozen=True, kw_only=True):
             " so many seconds, somewhat spread; 0: only when the node appears.",
         ),
     ] = 0.0
+    sleepy: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Nodes that sleep (uids, or `*` for every one): a command waits, as long"
+            " as its deadline is, until the node speaks next."
+        ),
+    ] = ()
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
     name: GatewayName = "coap"

@@ -88,6 +88,11 @@ class Nodes:
     def get(self, uid: str) -> Node | None:
         return self._by_uid.get(uid)
 
+    def heard_at(self, uid: str) -> float | None:
+        """The loop's time at which the node spoke last; None if it is not known."""
+        node = self._by_uid.get(uid)
+        return None if node is None else node.heard_at
+
     def heard(
         self, uid: str, bookkeeping: Mapping[str, str], *, now: float, ts: float
     ) -> list[NodeEvent]:

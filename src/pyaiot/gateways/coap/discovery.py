@@ -72,6 +72,13 @@ class Discovery:
         limit = self._loop.time() + FIRST_ANSWER_S
         return await self._get(peer, WELL_KNOWN_CORE, limit) is not None
 
+    async def first_that_answers(self, candidates: list[Peer]) -> Peer | None:
+        """The first of these peers of one node that answers at all."""
+        for peer in candidates:
+            if await self.answers(peer):
+                return peer
+        return None
+
     async def follow(self, peer: Peer, links: Iterable[Link], read: Read) -> None:
         """Read each of these resources of a node."""
         async with self._turns:

@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 import aiocoap
@@ -20,11 +20,12 @@ from pyaiot.gateways.coap.endpoint import (
     watched_socket,
 )
 from pyaiot.gateways.coap.notifications import Notifications, as_message
-from pyaiot.gateways.coap.peers import NodeAddress, Peers
+from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, NodeAddress, Peers
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.registrar import Registrar
 from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.sleepers import Sleepers
 from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.protocols.coap_post import ALIVE, SERVER
@@ -42,7 +43,13 @@ class CoapGateway:
     """One UDP port for notifications and requests, and the nodes that speak to it."""
 
     def __init__(
-        self, gateway: Gateway, context: aiocoap.Context, site: Site, *, poll_s: float = 0.0
+        self,
+        gateway: Gateway,
+        context: aiocoap.Context,
+        site: Site,
+        *,
+        poll_s: float = 0.0,
+        sleepy: Iterable[str] = (),
     ) -> None:
         self.gateway = gateway
         self._context = context
@@ -50,6 +57,7 @@ class CoapGateway:
         self._peers: Peers[Peer] = Peers()
         self._requests = Requests(context)
         self._discovery = Discovery(self._requests, self._loop)
+        self._sleepers = Sleepers(sleepy, self._loop)
         self._tasks: set[asyncio.Task[None]] = set()
         self._discovering: dict[str, bool] = {}
         """uids that are being asked, and whether they must be asked again after that."""
@@ -87,16 +95,18 @@ class CoapGateway:
         *,
         interface: str = "",
         poll_s: float = 0.0,
+        sleepy: Iterable[str] = (),
         lane: bool = True,
     ) -> "CoapGateway":
         """Listen. Raises `OperatorError` if the port cannot be had.
 
+        `sleepy`: uids of nodes that hear requests only after they spoke; `*` is every one.
         `poll_s`: resources that cannot be observed are asked again after so long; 0: never.
         `lane` False: everything goes through aiocoap, as benchmarks want it to compare.
         """
         site = Site()
         context = await open_context(host, port, site, interface=interface)
-        opened = cls(gateway, context, site, poll_s=poll_s)
+        opened = cls(gateway, context, site, poll_s=poll_s, sleepy=sleepy)
         if lane:
             open_lane(context, opened._notifications)
         return opened
@@ -137,9 +147,11 @@ class CoapGateway:
         self._peers.forget(uid)
         self._watching.forget(uid)
         self._registrar.forget(uid)
+        self._sleepers.forget(uid)
 
     def _spoke(self, uid: str) -> None:
         """A reading came from this node."""
+        self._sleepers.spoke(uid)
 
     def _alive(self, uid: str, rebooted: bool) -> None:
         """The node said that it is alive."""
@@ -152,9 +164,16 @@ class CoapGateway:
         self._start(self._check_claim(uid, claimant), f"claim of {uid}")
 
     async def _check_claim(self, uid: str, claimant: Peer) -> None:
+        """Another address says that it is this node: who answers requests is believed.
+
+        The old address is asked first. If that is silent, the new one must answer, so that
+        commands follow nobody to an address that he only wrote on a datagram. Silence of a node
+        that never answers, or sleeps, says nothing: it must not have been heard for a while, too.
+        """
         node = self._peers.get(uid)
         if node is None:
             return
+        now = self._loop.time
         if await self._discovery.answers(node.answers_at or node.peer):
             self._notifications.refuse(
                 "%s says that it is %s, but %s answers: refused",
@@ -162,11 +181,23 @@ class CoapGateway:
                 uid,
                 node.address.host,
             )
-            self._peers.keep(uid, claimant.address, now=self._loop.time())
-        elif self._peers.get(uid) is node:
-            log.info("%s moved from %s to %s", uid, node.address.host, claimant.address.host)
-            self._peers.move(uid, claimant.address, claimant)
-            self._notifications.appeared(uid, claimant.address, rebooted=True)
+            if self._peers.get(uid) is node:
+                self._peers.keep(uid, claimant.address, now=now())
+            return
+        speaks = node.answers_at is None or uid in self._sleepers
+        heard_at = self.gateway.nodes.heard_at(uid)
+        if speaks and heard_at is not None and now() - heard_at < SILENCE_OF_OWNER_S:
+            answers_at = None
+        else:
+            answers_at = await self._discovery.first_that_answers(self._candidates(claimant))
+        if self._peers.get(uid) is not node:
+            return  # it left, or moved otherwise, meanwhile
+        if answers_at is None:
+            self._peers.postpone(uid, now=now())
+            return
+        log.info("%s moved from %s to %s", uid, node.address.host, claimant.address.host)
+        self._peers.move(uid, claimant.address, claimant)
+        self._notifications.appeared(uid, claimant.address, rebooted=True)
 
     # -- discovery ------------------------------------------------------------------------------
 
@@ -202,7 +233,7 @@ class CoapGateway:
             # It told its resources itself.
             await self._discovery.follow(node.answers_at, registration.links, read)
             return
-        candidates = self._candidates(node.answers_at or node.peer)
+        candidates = self._candidates(node.peer, node.answers_at)
         links = await self._discovery.discover(candidates, answers_at, read)
         if links is None:
             log.info("%s at %s does not answer requests", uid, node.address.host)
@@ -215,20 +246,20 @@ class CoapGateway:
             uid, path[1:], path, peer, deadline, observable=link.has("obs")
         )
 
-    def _candidates(self, peer: Peer) -> list[Peer]:
-        """Where a node may answer requests: its CoAP port, and the port that it spoke from."""
-        at_coap_port = peer.at_port(COAP_PORT)
-        if peer.address.port == COAP_PORT:
-            return [at_coap_port]
-        if peer.is_this_machine and self.port == COAP_PORT:
-            # The CoAP port of this address is our own.
-            return [peer]
-        return [at_coap_port, peer]
+    def _candidates(self, peer: Peer, answered_at: Peer | None = None) -> list[Peer]:
+        """Where a node may answer requests: where it did, its CoAP port, the port it spoke from."""
+        candidates = [] if answered_at is None else [answered_at]
+        # Where the CoAP port of this address is our own, it is not the node's.
+        if not (peer.is_this_machine and self.port == COAP_PORT) or peer.address.port == COAP_PORT:
+            candidates.append(peer.at_port(COAP_PORT))
+        candidates.append(peer)
+        return list(dict.fromkeys(candidates))
 
     # -- commands -------------------------------------------------------------------------------
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         """See `DeviceSide.write`."""
+        await self._sleepers.until_awake(uid)
         node = self._peers.get(uid)
         if node is None:
             return Outcome("unreachable", "no address is known")

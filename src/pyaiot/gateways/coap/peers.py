@@ -20,7 +20,10 @@ HELD_LIMIT_S: Final = 60.0
 CLAIM_REFUSED_S: Final = 60.0
 """After a claim was checked and found wrong, further claims are refused unchecked for so long."""
 CLAIM_INTERVAL_S: Final = 5.0
-"""After a claim was found wrong, the owner is not asked again for so long, whoever claims."""
+"""After a claim was checked in vain, the owner is not asked again for so long, whoever claims."""
+SILENCE_OF_OWNER_S: Final = 45.0
+"""A node that answers no requests, or sleeps, keeps its uid if it was heard within this: it says
+that it is alive every 30 s."""
 REFUSED_CLAIMANTS_MAX: Final = 16
 """Wrong claimants of one uid that are remembered. Beyond, the oldest is checked anew."""
 
@@ -40,7 +43,7 @@ class Claim(Enum):
 
     ACCEPTED = "accepted"
     CHECK = "check"
-    """Another address is that uid: ask it, then call `move` or `keep`."""
+    """Another address is that uid: ask it, then call `move`, `keep` or `postpone`."""
     CHECKING = "checking"
     """It is being asked already, or was a moment ago."""
     REFUSED = "refused"
@@ -145,6 +148,12 @@ class Peers(Generic[P]):
     def boots(self, uid: str) -> int:
         """What tells the posts of different boots of a node apart."""
         return self._nodes[uid].boots
+
+    def postpone(self, uid: str, *, now: float) -> None:
+        """Nothing is proved so far: the next claim is checked anew, some time later."""
+        node = self._nodes[uid]
+        node.checking = False
+        node.check_again_at = now + CLAIM_INTERVAL_S
 
     def forget(self, uid: str) -> None:
         node = self._nodes.pop(uid, None)
