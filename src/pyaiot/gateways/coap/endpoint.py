@@ -7,7 +7,6 @@ and WebSocket listeners next to it. This one opens what it is told and nothing e
 
 import asyncio
 import contextlib
-import errno
 import ipaddress
 import logging
 import os
@@ -22,18 +21,16 @@ from aiocoap.numbers.constants import TransportTuning
 from aiocoap.resource import Site
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
-from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.peers import Address
 from pyaiot.gateways.coap.restraint import Restraint
 from pyaiot.gateways.coap.strangers import Crowd, Rate
+from pyaiot.gateways.coap.udp_socket import udp_socket
 from pyaiot.protocols.coap_message import rejection
 from pyaiot.protocols.coap_post import PAYLOAD_BYTES_MAX, write_too_many
 
 DATAGRAM_BYTES_MAX: Final = 65536
 DATAGRAMS_PER_TURN: Final = 64
 """Datagrams that are read at once. Then others have their turn of the loop."""
-RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
-"""Asked of the system for datagrams that wait. It may give less; what does not fit is lost."""
 REMEMBERED_S: Final = 60.0
 """How long aiocoap remembers a request, to know it again: as long as the lane a post, for the same
 reason. It would be 247 s, and each takes 3.4 kB."""
@@ -56,8 +53,6 @@ TOKEN_BYTES: Final = 4
 _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
-_SO_RCVBUFFORCE: Final = 33
-"""Of Linux, which Python has no name for; socket(7)."""
 _RESPONSES: Final = 0x40
 """Codes of responses begin here (RFC 7252 section 12.1)."""
 _CANCELLED_MEANWHILE: Final = asyncio.InvalidStateError
@@ -383,7 +378,7 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     # Its errors are answers that nobody waits for any more: the deadline was first.
     logging.getLogger("coap-gateway.blockwise-requester").setLevel(logging.CRITICAL)
     context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
-    sock = _bind(host, port, interface)
+    sock = udp_socket(host, port, interface)
 
     async def listening(manager: Any) -> _Transport:
         transport: _Transport = await _Transport._create_transport_endpoint(
@@ -448,41 +443,3 @@ def watched_socket(context: aiocoap.Context) -> WatchedSocket:
 def _transport(context: aiocoap.Context) -> _Transport:
     interface: _Transport = context.request_interfaces[0].token_interface.message_interface
     return interface
-
-
-def _bind(host: str, port: int, interface: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        _enlarge(sock)
-        # IPv4 arrives here too, as mapped addresses.
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        if interface:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-        found = socket.getaddrinfo(
-            host or "::", port, socket.AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_V4MAPPED
-        )
-        sock.bind(found[0][4])
-    except OSError as error:
-        sock.close()
-        if isinstance(error, socket.gaierror):
-            raise OperatorError(f"CoAP cannot listen on {host!r}: {error.strerror}.") from error
-        if error.errno == errno.EADDRINUSE:
-            raise OperatorError(
-                f"UDP port {port} is taken: end the other CoAP server, or choose another port"
-                " with --coap-port."
-            ) from error
-        if error.errno in (errno.ENODEV, errno.EPERM) and interface:
-            raise OperatorError(
-                f"CoAP cannot use the network interface {interface!r}: {error.strerror}."
-            ) from error
-        raise OperatorError(f"CoAP cannot listen on {host} port {port}: {error}.") from error
-    return sock
-
-
-def _enlarge(sock: socket.socket) -> None:
-    """More room for bursts, as far as the system gives it; root may have all of it."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    if hasattr(socket, "AF_PACKET"):  # Linux
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
