@@ -53,6 +53,7 @@ TOKEN_BYTES: Final = 4
 _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
+_ERRORS: Final = 0x80
 _RESPONSES: Final = 0x40
 """Codes of responses begin here (RFC 7252 section 12.1)."""
 _CANCELLED_MEANWHILE: Final = asyncio.InvalidStateError
@@ -237,7 +238,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         code = data[1]
         if code == 0:
             # A ping is answered, and nothing kept of it. Others end an exchange of ours, or none.
-            return data[0] & 0x30 == 0 or self._is_exchange(peer, data)
+            message_id = data[2] << 8 | data[3]
+            return data[0] & 0x30 == 0 or (peer, message_id) in self._ctx._active_exchanges
         if code >= _RESPONSES:
             if not self._is_awaited(peer, data):
                 return self._reset(peer, data)
@@ -259,10 +261,6 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
                 self._send(answer, peer.sockaddr, peer.pktinfo)
         lane.post_refused(host, "too many requests")
         return False
-
-    def _is_exchange(self, peer: Peer, data: bytes) -> bool:
-        """Whether an empty acknowledgement or reset is about a message of ours."""
-        return (peer, data[2] << 8 | data[3]) in self._ctx._active_exchanges
 
     def _is_awaited(self, peer: Peer, data: bytes) -> bool:
         """Whether we asked what this response answers, by its token."""
@@ -301,7 +299,13 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             self._failed(struct.unpack_from("=I", error)[0], Peer(address, self))
 
     def send(self, message: aiocoap.Message) -> None:
-        self._send(message.encode(), message.remote.sockaddr, message.remote.pktinfo)
+        datagram = message.encode()
+        if self._restraint is not None and message.code >= _ERRORS:
+            credit = self._restraint.credit(message.remote.sockaddr[0])
+            if credit is not None and credit < len(datagram):
+                message.payload = b""  # words for people; the code says it too
+                datagram = message.encode()
+        self._send(datagram, message.remote.sockaddr, message.remote.pktinfo)
 
     def _send(self, datagram: bytes, sockaddr: Any, pktinfo: bytes | None) -> None:
         restraint = self._restraint
