@@ -290,6 +290,8 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(
         "MQTT-SN gateway: UDP port 1885", nothing_more
     ),
+    "aiot run --trace coap.pcapng": RUN,
+    "aiot run --trace coap.pcapng --trace-node 0123456789ABCDE": RUN,
     "aiot run --mqtt-host mqtt.example.org --mqtt-port 1883": Elsewhere(
         "it needs an MQTT broker with a name"
     ),

@@ -20,6 +20,7 @@ SEED = 7252
 PARSERS_ELSEWHERE = {"keys", "legacy", "messages", "readings"}
 # Modules in protocols/ that read nothing.
 NO_PARSERS = {
+    "pcapng": "only writes",
     "coap_numbers": "names of numbers",
     "coap_repetitions": "a table",
     "numbers": "names of numbers",

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pyaiot.config import Config, MqttSection, data_folder
+from pyaiot.config import CoapSection, Config, MqttSection, data_folder
 from pyaiot.doors.listening import is_loopback
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
+from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.gateway import Connect, Gateway
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
@@ -78,14 +79,21 @@ async def open_coap_gateway(config: Config) -> OpenGateway:
         "CoAP",
         Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
     )
-    coap = await CoapGateway.open(
-        gateway,
-        section.host,
-        section.port,
-        interface=section.interface,
-        poll_s=section.poll_s,
-        sleepy=section.sleepy,
-    )
+    trace = _open_trace(section)
+    try:
+        coap = await CoapGateway.open(
+            gateway,
+            section.host,
+            section.port,
+            interface=section.interface,
+            poll_s=section.poll_s,
+            sleepy=section.sleepy,
+            trace=trace,
+        )
+    except BaseException:
+        if trace is not None:
+            trace.close()
+        raise
     if not is_loopback(section.host):
         log.warning(
             "UDP port %d is open to the network: every device that reaches it can announce nodes"
@@ -285,6 +293,17 @@ def _topics(predefined: Mapping[int, str]) -> Mapping[int, str]:
         if not is_topic(topic):
             raise OperatorError(f"mqttsn.predefined: {number} = {topic!r} is no topic.")
     return predefined
+
+
+def _open_trace(section: CoapSection) -> Trace | None:
+    if not section.trace:
+        return None
+    return Trace(
+        _path(section.trace),
+        size_max=round(section.trace_size_mb * 1e6),
+        nodes=section.trace_nodes,
+        unix_time=time.time,
+    )
 
 
 def _path(text: str) -> Path:

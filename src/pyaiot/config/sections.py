@@ -110,6 +110,25 @@ class CoapSection(_Section, frozen=True, kw_only=True):
             " as its deadline is, until the node speaks next."
         ),
     ] = ()
+    trace: Annotated[
+        str,
+        Meta(
+            description="Write what is on the wire to this file (pcapng, for Wireshark), with"
+            " names of nodes and what became of each request; empty: nothing."
+        ),
+    ] = ""
+    trace_nodes: Annotated[
+        tuple[str, ...], Meta(description="Write only what these nodes (uids) say and hear.")
+    ] = ()
+    trace_size_mb: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=10_000,
+            description="Megabytes of one trace file. Then the next one is begun; the last three"
+            " are kept as FILE.1 to FILE.3.",
+        ),
+    ] = 10.0
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
     name: GatewayName = "coap"

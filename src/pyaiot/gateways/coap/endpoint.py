@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import aiocoap
 from aiocoap.numbers.constants import TransportTuning
@@ -115,6 +115,11 @@ class Lane(Protocol):
         ...
 
 
+Traced: TypeAlias = Callable[[bytes, Any, bytes | None, bool], None]
+"""Is told of each datagram: its bytes, the address of the peer and ours as the socket says them,
+and whether it comes in."""
+
+
 class Watcher(Protocol):
     """Is asked next of each datagram: notifications of nodes that we observe."""
 
@@ -127,6 +132,7 @@ class WatchedSocket(Protocol):
     """The socket, for messages that aiocoap does not see."""
 
     watcher: Watcher | None
+    trace: Traced | None
 
     def send_to(self, datagram: bytes, peer: Peer) -> None: ...
 
@@ -146,6 +152,7 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
     _lane: "Lane | None" = None
     watcher: "Watcher | None" = None
     _restraint: "Restraint | None" = None
+    trace: "Traced | None" = None
     _socket: socket.socket
 
     def listen(self, sock: socket.socket) -> None:
@@ -190,6 +197,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
                 continue
             if restraint is not None:
                 restraint.received(sockaddr[0], len(data))
+            if self.trace is not None:
+                self.trace(data, sockaddr, _control(ancdata, socket.IPV6_PKTINFO), True)
             if lane is not None:
                 pktinfo = _control(ancdata, socket.IPV6_PKTINFO)
                 answer = lane.receive(data, sockaddr, pktinfo)
@@ -312,6 +321,8 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         if restraint is not None and not restraint.may_send(sockaddr[0], len(datagram)):
             log.debug("nothing more is sent to %s before it answers", sockaddr)
             return
+        if self.trace is not None:
+            self.trace(datagram, sockaddr, pktinfo, False)
         try:
             try:
                 self._send_once(datagram, sockaddr, pktinfo)

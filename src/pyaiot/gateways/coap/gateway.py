@@ -26,6 +26,7 @@ from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.registrar import Registrar
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.coap.sleepers import Sleepers
+from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.protocols.coap_post import ALIVE, SERVER
@@ -58,6 +59,7 @@ class CoapGateway:
         self._requests = Requests(context)
         self._discovery = Discovery(self._requests, self._loop)
         self._sleepers = Sleepers(sleepy, self._loop)
+        self._trace: Trace | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._discovering: dict[str, bool] = {}
         """uids that are being asked, and whether they must be asked again after that."""
@@ -96,17 +98,23 @@ class CoapGateway:
         interface: str = "",
         poll_s: float = 0.0,
         sleepy: Iterable[str] = (),
+        trace: Trace | None = None,
         lane: bool = True,
     ) -> "CoapGateway":
         """Listen. Raises `OperatorError` if the port cannot be had.
 
         `sleepy`: uids of nodes that hear requests only after they spoke; `*` is every one.
+        `trace` writes down what is on the wire.
         `poll_s`: resources that cannot be observed are asked again after so long; 0: never.
         `lane` False: everything goes through aiocoap, as benchmarks want it to compare.
         """
         site = Site()
         context = await open_context(host, port, site, interface=interface)
         opened = cls(gateway, context, site, poll_s=poll_s, sleepy=sleepy)
+        opened._trace = trace
+        if trace is not None:
+            trace.begin(opened.port, opened._peers.uid_at)
+            watched_socket(context).trace = trace.datagram
         if lane:
             open_lane(context, opened._notifications)
         return opened
@@ -134,6 +142,8 @@ class CoapGateway:
                 )
                 tasks.create_task(self._watching.run(), name="coap watches")
                 tasks.create_task(self._registrar.run(), name="coap registrations")
+                if self._trace is not None:
+                    tasks.create_task(self._trace.run(), name="coap trace")
         finally:
             for task in list(self._tasks):
                 task.cancel()
