@@ -25,6 +25,8 @@ class Size:
     commands: int
     stalled_clients: int
     stalled_s: float
+    observed_nodes: int
+    observed_s: float
     websocket_nodes: int
     websocket_s: float
     mqtt_nodes: int
@@ -56,6 +58,8 @@ FULL: Final = Size(
     commands=300,
     stalled_clients=10,
     stalled_s=12.0,
+    observed_nodes=200,
+    observed_s=10.0,
     websocket_nodes=2000,
     websocket_s=4.0,
     mqtt_nodes=2000,
@@ -85,6 +89,8 @@ QUICK: Final = Size(
     commands=60,
     stalled_clients=10,
     stalled_s=4.0,
+    observed_nodes=200,
+    observed_s=4.0,
     websocket_nodes=1000,
     websocket_s=2.0,
     mqtt_nodes=2000,
@@ -114,6 +120,8 @@ TINY: Final = Size(
     commands=3,
     stalled_clients=1,
     stalled_s=0.3,
+    observed_nodes=2,
+    observed_s=0.5,
     websocket_nodes=5,
     websocket_s=0.2,
     mqtt_nodes=5,

@@ -17,7 +17,16 @@ RUN_LIMIT_S = 60.0
 SIDE_BY_SIDE = (
     ("fan-out",),
     ("start", "join", "memory", "websocket", "mqtt", "mqttsn"),
-    ("latency", "posts", "commands", "coap-posts", "coap-discovery", "coap-idle", "coap-commands"),
+    (
+        "latency",
+        "posts",
+        "commands",
+        "coap-posts",
+        "coap-discovery",
+        "coap-idle",
+        "coap-commands",
+        "observe",
+    ),
 )
 FIGURES = [name for names in SIDE_BY_SIDE for name in names]
 
