@@ -102,3 +102,38 @@ async def test_server_is_a_node_that_is_read_and_written(
         receipt = await client.write("SERVER", "async", "1")
         assert receipt["state"] == "refused"
         assert receipt["detail"].startswith("4.05")
+
+
+async def test_server_is_observed(coap_client: Tool, coap_server: str, programs: Programs) -> None:
+    host = own_address()
+    programs.start(coap_server, "-A", host, "-p", "5683")
+    async with (
+        running_everything() as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        assert "</time>" in await coap_client(f"coap://{host}/.well-known/core")
+        uri = f"coap://127.0.0.1:{running.coap_port}/alive"
+        await coap_client("-a", host, "-m", "post", "-e", "alive:SERVER", uri)
+        # `/time` notifies every second, and nobody asks for it again.
+        times: set[str] = set()
+        while len(times) < 3:
+            times.add((await client.until(uid="SERVER", endpoint="time"))["data"])
+
+
+async def test_client_is_told_that_there_is_no_fetch_and_nothing_where_it_wants_no_answer(
+    coap_client: Tool,
+) -> None:
+    async with (
+        running_everything() as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        uri = f"coap://127.0.0.1:{running.coap_port}"
+        source = ("-a", own_address())
+        assert "c:4.05" in await coap_client(*source, "-m", "fetch", "-e", "x", f"{uri}/server")
+        # No-Response (RFC 7967): 2 is "no answer of class 2", 8 and 16 those of errors.
+        quiet = (*source, "-N", "-B", "1", "-m", "post")
+        said = await coap_client(*quiet, "-O", "258,0x1a", "-e", "alive:QUIET", f"{uri}/alive")
+        await client.until(type="new", uid="QUIET")
+        assert "c:2.04" not in said
