@@ -128,23 +128,6 @@ class Watcher(Protocol):
         ...
 
 
-class WatchedSocket(Protocol):
-    """The socket, for messages that aiocoap does not see."""
-
-    watcher: Watcher | None
-    trace: Traced | None
-
-    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
-
-    def proved(self, peer: Peer) -> None:
-        """The peer answered with a token that only who got our request can know."""
-        ...
-
-    def next_message_id(self) -> int:
-        """A message ID that no other message has."""
-        ...
-
-
 class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
     """aiocoap's transport, with scoped peers, and with errors that meet whom they are about."""
 
@@ -450,8 +433,8 @@ def next_message_id(context: aiocoap.Context) -> int:
     return message_id
 
 
-def watched_socket(context: aiocoap.Context) -> WatchedSocket:
-    """The socket, whose `watcher` is asked of each datagram before aiocoap."""
+def watched_socket(context: aiocoap.Context) -> "_Transport":
+    """The socket, whose `watcher` and `trace` may be set (see `watching.WatchedSocket`)."""
     return _transport(context)
 
 

@@ -12,12 +12,12 @@ import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import aiocoap
 
 from pyaiot.errors import ProtocolError, TooFast
-from pyaiot.gateways.coap.endpoint import Peer, WatchedSocket
+from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.requests import ACK_RANDOM_FACTOR, Requests, tuning
 from pyaiot.gateways.coap.watches import Heard, Watch, Watches
 from pyaiot.protocols.coap_message import Block, CoapMessage, build_options, rejection
@@ -34,6 +34,20 @@ _MARK: Final = 0xA7
 """The first byte of our tokens: aiocoap counts its own from a small number on."""
 
 log = logging.getLogger(__name__)
+
+
+class WatchedSocket(Protocol):
+    """The socket, for messages that aiocoap does not see."""
+
+    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
+
+    def proved(self, peer: Peer) -> None:
+        """The peer answered with a token that only who got our request can know."""
+        ...
+
+    def next_message_id(self) -> int:
+        """A message ID that no other message has."""
+        ...
 
 
 Take: TypeAlias = Callable[[str, str, bytes, int | None, bool], None]
