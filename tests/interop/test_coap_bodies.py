@@ -36,11 +36,14 @@ async def post(
     )
 
 
-async def post_block(device: CoapDevice, body: bytes, num: int, szx: int = 6) -> CoapMessage:
+async def post_block(
+    device: CoapDevice, body: bytes, num: int, szx: int = 6, *, tag: bytes | None = None
+) -> CoapMessage:
     size = 16 << szx
+    tags = () if tag is None else ((OptionNumber.REQUEST_TAG, tag),)
     block = Block(num, (num + 1) * size < len(body), szx)
     piece = body[num * size : (num + 1) * size]
-    return await post(device, piece, (OptionNumber.BLOCK1, block.to_bytes()))
+    return await post(device, piece, (OptionNumber.BLOCK1, block.to_bytes()), *tags)
 
 
 # -- blocks ----------------------------------------------------------------------------------------
@@ -76,6 +79,19 @@ async def test_block_without_those_before_it_is_incomplete() -> None:
         await it.device.post("alive", "alive:A")
         body = b"text:" + b"x" * 5000
         assert (await post_block(it.device, body, 2)).code == Code.REQUEST_ENTITY_INCOMPLETE
+
+
+async def test_bodies_of_different_tags_are_put_together_apart() -> None:
+    async with scene() as it:
+        await it.device.post("alive", "alive:A")
+        bodies = {tag: b"%s:" % tag + tag * 1500 for tag in (b"x", b"y")}
+        for num in (0, 1):
+            answers = [
+                await post_block(it.device, body, num, tag=tag) for tag, body in bodies.items()
+            ]
+            wanted = Code.CHANGED if num else Code.CONTINUE
+            assert [item.code for item in answers] == [wanted, wanted]
+        await it.client.shows("A", x="x" * 1500, y="y" * 1500)
 
 
 async def test_strangers_that_begin_bodies_take_no_room_of_nodes() -> None:

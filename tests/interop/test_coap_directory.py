@@ -196,6 +196,32 @@ async def test_stranger_gets_no_more_than_three_times_what_it_sent() -> None:
         assert len(whole.payload) > 100
 
 
+async def test_lookup_in_another_format_is_not_acceptable() -> None:
+    async with scene() as it:
+        asked = request(Code.GET, "/rd-lookup/ep")
+        json_only = build_options(*asked.options, (OptionNumber.ACCEPT, ContentFormat.JSON))
+        wanted = CoapMessage(asked.mtype, asked.code, asked.message_id, asked.token, json_only)
+        assert (await say(it.device, wanted)).code == Code.NOT_ACCEPTABLE
+
+
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [
+        (65001, Code.BAD_OPTION),
+        (OptionNumber.IF_MATCH, Code.BAD_OPTION),
+        (OptionNumber.OSCORE, Code.BAD_OPTION),
+        (OptionNumber.PROXY_URI, Code.PROXYING_NOT_SUPPORTED),
+        (65002, Code.CONTENT),
+    ],
+)
+async def test_critical_option_that_is_not_understood_is_refused(option: int, code: Code) -> None:
+    async with scene() as it:
+        asked = request(Code.GET, "/rd-lookup/ep")
+        options = build_options(*asked.options, (option, b"x"))
+        wanted = CoapMessage(asked.mtype, asked.code, asked.message_id, asked.token, options)
+        assert (await say(it.device, wanted)).code == code
+
+
 # -- clients of others -----------------------------------------------------------------------------
 
 

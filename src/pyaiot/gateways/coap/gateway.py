@@ -25,6 +25,7 @@ from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.registrar import Registrar
 from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.site import StrictSite
 from pyaiot.gateways.coap.sleepers import Sleepers
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.watching import Watching
@@ -108,7 +109,7 @@ class CoapGateway:
         `poll_s`: resources that cannot be observed are asked again after so long; 0: never.
         `lane` False: everything goes through aiocoap, as benchmarks want it to compare.
         """
-        site = Site()
+        site = StrictSite()
         context = await open_context(host, port, site, interface=interface)
         opened = cls(gateway, context, site, poll_s=poll_s, sleepy=sleepy)
         opened._trace = trace

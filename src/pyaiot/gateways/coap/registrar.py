@@ -270,7 +270,7 @@ class _Door(Resource):  # type: ignore[misc]  # aiocoap has no types
     async def render(self, request: aiocoap.Message) -> aiocoap.Message:
         method = self._methods.get(request.code)
         if method is None:
-            raise aiocoap.error.UnallowedMethod
+            return aiocoap.Message(code=aiocoap.METHOD_NOT_ALLOWED)
         return method(request)
 
 
@@ -300,5 +300,5 @@ class _Locations(Resource, PathCapable):  # type: ignore[misc]  # aiocoap has no
             case (location,), aiocoap.DELETE:
                 return self._remove(request, location)
             case ((() | (_,)), _):
-                raise aiocoap.error.UnallowedMethod
-        raise aiocoap.error.NotFound
+                return aiocoap.Message(code=aiocoap.METHOD_NOT_ALLOWED)
+        return aiocoap.Message(code=aiocoap.NOT_FOUND)
