@@ -52,6 +52,15 @@ def test_readings_from_another_port_than_the_one_a_node_posts_from_belong_to_nob
     assert it.uid_at(Address(HERE.host, 3)) == "A"
 
 
+def test_looking_who_is_known_somewhere_changes_nothing() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    assert it.known_at(HERE) == it.known_at(Address(HERE.host, 1)) == "A"
+    assert it.uid_at(Address(HERE.host, 1)) == "A"
+    claim(it, "B", Address(HERE.host, 2))
+    assert it.known_at(Address(HERE.host, 1)) is None
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_on_loopback_each_port_is_a_node(host: str) -> None:
     it = peers()

@@ -48,27 +48,25 @@ async def node_at(host: str) -> AsyncIterator[asyncio.subprocess.Process]:
 async def test_client_posts_as_a_node_does() -> None:
     client = words("coap_client.cjs")
     async with scene() as it:
+        said = await output(
+            *client,
+            str(it.running.coap_port),
+            *("POST", "/alive", "alive:NPM"),
+            *("POST", "/server", "temperature:23.5°C"),
+            *("POST", "/server", "ip:1"),
+            *("POST", "/server", "text:" + "x" * 3000),  # in blocks
+            *("GET", "/rd-lookup/ep", ""),
+        )
+        codes = [line[:4] for line in said.splitlines()]
+        assert codes == ["2.04", "2.04", "4.03", "2.04", "2.05"]
+        await it.client.shows("NPM", ip="127.0.0.1", temperature="23.5°C", text="x" * 3000)
 
-        async def post(path: str, payload: str) -> str:
-            return await output(*client, str(it.running.coap_port), "POST", path, payload)
 
-        assert await post("/alive", "alive:NPM") == "2.04"
-        await it.client.shows("NPM", ip="127.0.0.1")
-        assert await post("/server", "temperature:23.5°C") == "2.04"
-        await it.client.shows("NPM", temperature="23.5°C")
-        assert (await post("/server", "ip:1")).startswith("4.03")
-        # In blocks.
-        assert await post("/server", "text:" + "x" * 3000) == "2.04"
-        await it.client.shows("NPM", text="x" * 3000)
-
-
-async def test_client_registers_in_the_resource_directory() -> None:
-    client = words("coap_client.cjs")
+async def test_client_finds_the_resource_directory() -> None:
     async with scene() as it:
-        port = str(it.running.coap_port)
-        found = await output(*client, port, "GET", "/.well-known/core")
+        asked = ("GET", "/.well-known/core", "")
+        found = await output(*words("coap_client.cjs"), str(it.running.coap_port), *asked)
         assert "</rd>;rt=" in found
-        assert (await output(*client, port, "GET", "/rd-lookup/ep")).startswith("2.05")
 
 
 async def test_server_is_observed_read_in_blocks_and_written() -> None:

@@ -114,7 +114,7 @@ class CoapGateway:
         opened = cls(gateway, context, site, poll_s=poll_s, sleepy=sleepy)
         opened._trace = trace
         if trace is not None:
-            trace.begin(opened.port, opened._peers.uid_at)
+            trace.begin(opened.port, opened._peers.known_at)
             watched_socket(context).trace = trace.datagram
         if lane:
             open_lane(context, opened._notifications)

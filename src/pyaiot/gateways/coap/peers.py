@@ -177,6 +177,11 @@ class Peers(Generic[P]):
         (uid,) = uids
         return None if self._nodes[uid].posts_from_here else uid
 
+    def known_at(self, address: Address) -> str | None:
+        """Who is known at this address, else the only node of that machine. Changes nothing."""
+        uids = self._uids_on.get(_machine(address), {})
+        return self._uid_at.get(address) or (next(iter(uids)) if len(uids) == 1 else None)
+
     def has_node_on(self, address: Address) -> bool:
         """Whether a node is at this address, whatever its port."""
         return _machine(address) in self._uids_on
