@@ -69,11 +69,9 @@ _TO_BROKER: Final = (
     Flag(("--key-file",), "gateway.key_file"),
 )
 _COAP: Final = (
-    Flag(("--coap-port",), "coap.port"),
-    Flag(("--interface",), "coap.interface"),
+    *(Flag(("--coap-port",), "coap.port"), Flag(("--interface",), "coap.interface")),
     Flag(("--max-time",), "coap.silence_limit_s"),
-    Flag(("--trace",), "coap.trace"),
-    Flag(("--trace-node",), "coap.trace_nodes"),
+    *(Flag(("--trace",), "coap.trace"), Flag(("--trace-node",), "coap.trace_nodes")),
 )
 _COAP_GATEWAY: Final = (
     Flag(("--host",), "coap.host"),
