@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "errors": set(),
     "frames": set(),
     "limits": set(),
+    "alarm": set(),
     # The legacy wire and the gateways both read number and unit beside the text.
     "messages": {"errors", "readings"},
     "backlog": {"errors", "messages"},
@@ -26,11 +27,11 @@ MAY_IMPORT = {
     "config": {"errors"},
     # Gateways and simulated nodes are both clients of an MQTT broker.
     "mqtt_client": {"errors"},
-    "mqtt_connection": {"errors", "mqtt_client", "protocols"},
+    "mqtt_connection": {"alarm", "errors", "mqtt_client", "protocols"},
     "doors": {"errors", "frames", "limits"},
     "protocols": {"errors"},
     "gateways": {
-        *("errors", "doors", "frames", "limits", "links", "messages", "mqtt_client"),
+        *("alarm", "errors", "doors", "frames", "limits", "links", "messages", "mqtt_client"),
         *("mqtt_connection", "protocols"),
     },
     "broker": {"errors", "backlog", "frames", "legacy", "limits", "links", "messages"},

@@ -15,6 +15,7 @@ from typing import Final, cast
 
 import msgspec
 
+from pyaiot.alarm import Alarm
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.mqtt_client import MqttServer
 from pyaiot.protocols.mqtt.client import Client, ConnectionRefused
@@ -49,7 +50,7 @@ class MqttConnection(asyncio.Protocol):
         self._told = told
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._loop, self._timeout)
         self._flushing = False
         self._stuffed = False
         self._let_in = False
@@ -118,8 +119,7 @@ class MqttConnection(asyncio.Protocol):
         if self._closed:
             return
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         transport = self._transport
         if transport is not None:
             if with_will:
@@ -196,18 +196,9 @@ class MqttConnection(asyncio.Protocol):
             return
         if self._client.waiting_bytes:
             self._transport.write(self._client.take())
-        self._wake_in_time()
-
-    def _wake_in_time(self) -> None:
-        wake_at = self._client.wake_at
-        if wake_at is None or (self._timer is not None and self._timer.when() <= wake_at):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(wake_at, self._timeout)
+        self._alarm.set(self._client.wake_at)
 
     def _timeout(self) -> None:
-        self._timer = None
         try:
             self._client.timeout(now=self._loop.time())
         except LinkLost as error:
@@ -220,8 +211,7 @@ class MqttConnection(asyncio.Protocol):
         if self._closed:
             return
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         if self._transport is not None:
             self._transport.abort()
         self._client.ended()

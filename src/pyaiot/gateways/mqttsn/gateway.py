@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Final
 
+from pyaiot.alarm import Alarm
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqttsn.connections import Connections
 from pyaiot.gateways.mqttsn.doorkeeper import Doorkeeper, Verdict
@@ -63,7 +64,7 @@ class MqttSnGateway:
         self._table: GatewayTable[Address] = GatewayTable(config, now=self._loop.time())
         self._door = Doorkeeper(packets_per_s=packets_per_s, is_client=self._is_client)
         self._connections = Connections(server, self._mqtt, prefix=client_prefix)
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._loop, self._timeout)
         self._anybody_rate = RateLimit(per_s=ANYBODY_PER_S, burst=ANYBODY_BURST, now=0.0)
         self._anybody: Reconnecting | None = None
         if config.publish_without_connection:
@@ -87,13 +88,12 @@ class MqttSnGateway:
         """Serve until cancelled, and close the port then."""
         try:
             self._endpoint.listen(self._received)
-            self._wake_in_time()
+            self._alarm.set(self._table.wake_at)
             if self._anybody is not None:
                 await self._anybody.run()
             await asyncio.Future()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             self._connections.close()
             self._endpoint.close()
 
@@ -122,7 +122,6 @@ class MqttSnGateway:
         self._carry_out(self._table.mqtt(client_id, event, now=now), now)
 
     def _timeout(self) -> None:
-        self._timer = None
         now = self._loop.time()
         self._carry_out(self._table.timeout(now=now), now)
 
@@ -140,15 +139,7 @@ class MqttSnGateway:
                     self._publish_for_anybody(output, now)
                 case Broadcast(datagram):
                     self._endpoint.advertise(datagram)
-        self._wake_in_time()
-
-    def _wake_in_time(self) -> None:
-        wake_at = self._table.wake_at
-        if wake_at is None or (self._timer is not None and self._timer.when() <= wake_at):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(wake_at, self._timeout)
+        self._alarm.set(self._table.wake_at)
 
     def _publish_for_anybody(self, output: PublishForAnybody, now: float) -> None:
         connection = None if self._anybody is None else self._anybody.connection
