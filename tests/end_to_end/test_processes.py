@@ -25,7 +25,7 @@ from tests.clients import Broker
 from tests.programs import Program, Programs, free_port
 
 END_LIMIT_S = 2.0
-PROTOCOLS = {"CoAP", "MQTT", "MQTT-SN", "WebSocket"}
+PROTOCOLS = {"CoAP", "MQTT", "WebSocket"}
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
 ANY_PORTS = (
     *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
