@@ -12,7 +12,8 @@ from aiocoap.resource import Resource, Site
 from aiocoap.resourcedirectory.client.register import Registerer
 
 from pyaiot.config import CoapSection
-from pyaiot.protocols.coap_message import CoapMessage, build_options
+from pyaiot.gateways.coap.directory import LINK_BYTES_MAX
+from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
 from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address
 from tests.interop.conftest import Tool
@@ -220,6 +221,22 @@ async def test_critical_option_that_is_not_understood_is_refused(option: int, co
         options = build_options(*asked.options, (option, b"x"))
         wanted = CoapMessage(asked.mtype, asked.code, asked.message_id, asked.token, options)
         assert (await say(it.device, wanted)).code == code
+
+
+async def test_more_links_than_a_registration_may_have_are_too_large() -> None:
+    async with scene() as it:
+        links = b",".join(b"</%064d>" % number for number in range(LINK_BYTES_MAX // 64))
+        for num in range(len(links) // 1024 + 1):
+            block = Block(num, (num + 1) * 1024 < len(links), 6)
+            asked = request(Code.POST, "/rd", "ep=A", payload=links[num * 1024 :][:1024])
+            options = build_options(*asked.options, (OptionNumber.BLOCK1, block.to_bytes()))
+            answer = await say(
+                it.device,
+                CoapMessage(
+                    asked.mtype, asked.code, asked.message_id, asked.token, options, asked.payload
+                ),
+            )
+            assert answer.code == (Code.CONTINUE if block.more else Code.REQUEST_ENTITY_TOO_LARGE)
 
 
 # -- clients of others -----------------------------------------------------------------------------

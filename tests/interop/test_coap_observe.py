@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Observed resources and values of all formats, against a device that is made of datagrams."""
 
+import asyncio
+import contextlib
 import json
 
 import pytest
 
+from pyaiot.config import CoapSection
+from pyaiot.gateways.coap import watching
 from pyaiot.protocols.coap_message import Block
 from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import WELL_KNOWN_CORE, Reply, coap_device
@@ -163,6 +167,34 @@ async def test_node_that_floods_is_reset_and_others_are_heard() -> None:
         assert RST in {mtype for mtype, number in it.device.told if number in sent}
         shown = [item for item in it.client.heard if item.get("endpoint") == "t"]
         assert len([item for item in shown if item["uid"] == "A"]) < 130
+
+
+async def test_no_more_than_so_many_resources_are_read_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "READS_MAX", 2)
+    async with (
+        scene(coap=CoapSection(port=0, poll_s=0.3)) as it,
+        contextlib.AsyncExitStack() as others,
+    ):
+        devices = [
+            await others.enter_async_context(coap_device(it.running.coap_port)) for _ in range(4)
+        ]
+        for number, device in enumerate(devices):
+            device.has({"t": "20"})
+            await device.post("alive", f"alive:N{number}")
+            await it.client.shows(f"N{number}", t="20")
+            device.holds_answers = True
+        before = [len(device.requests) for device in devices]
+        await asyncio.sleep(0.8)
+        asked = [
+            len(device.requests) - known for device, known in zip(devices, before, strict=True)
+        ]
+        assert sorted(asked) == [0, 0, 1, 1]
+        for device in devices:
+            device.release()
+        for device in devices:
+            await device.asked(Code.GET, "t", times=3)
 
 
 async def test_notification_in_blocks_is_fetched_whole() -> None:

@@ -196,6 +196,17 @@ async def test_request_that_waits_too_long_is_written_without_what_became_of_it(
     assert packets(path)[0][0] == "node A: not answered within a second"
 
 
+async def test_names_of_a_file_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NAMES_MAX", 2)
+    path = tmp_path / "t.pcapng"
+    it = opened(path)
+    for number in range(4):
+        it.datagram(POST, (f"::ffff:10.0.0.{number}", 49152, 0, 0), None, True)
+    await written(it)
+    assert len(packets(path)) == 4
+    assert [host for host, _ in names(path)] == ["10.0.0.0", "10.0.0.1"]
+
+
 @pytest.mark.parametrize("data", [b"", b"\x40", b"\xff" * 20, b"\x40\x45\x00\x01", POST[:-4]])
 async def test_what_is_no_coap_is_written_too(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "t.pcapng"
