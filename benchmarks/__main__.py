@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks import (
     coap_gateway,
     fan_out,
+    history,
     joining,
     memory,
     mqtt_road,
@@ -40,6 +41,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "join": joining.measure,
     "memory": memory.measure,
     "fan-out": fan_out.measure,
+    "history": history.measure,
 }
 
 

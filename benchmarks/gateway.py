@@ -39,8 +39,8 @@ def resource(number: int) -> str:
     )
 
 
-def reading(node: int, number: int, turn: int, *, v2: bool) -> dict[str, Any]:
-    """A reading as the CoAP gateway would say it, with one `°`."""
+def reading(node: int, number: int, turn: int, *, v2: bool, dated: bool = True) -> dict[str, Any]:
+    """A reading as the CoAP gateway would say it, with one `°`; its time, if it is `dated`."""
     value = 20 + (turn % 100) + node % 7 / 10
     said: dict[str, Any] = {
         "type": "update",
@@ -49,7 +49,8 @@ def reading(node: int, number: int, turn: int, *, v2: bool) -> dict[str, Any]:
         "data": f"{value:.1f}°C",
     }
     if v2:
-        return {**said, "ts": round(time.time(), 3), "value": round(value, 1), "unit": "Cel"}
+        said |= {"value": round(value, 1), "unit": "Cel"}
+        return {**said, "ts": round(time.time(), 3)} if dated else said
     return {**said, "dst": "all"}
 
 
@@ -106,7 +107,7 @@ class Gateway:
         self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)
         self._readings = [
-            reading(node, number, turn, v2=self._v2)
+            reading(node, number, turn, v2=self._v2, dated=bool(spec.get("dated", True)))
             for turn in range(1, ROUNDS + 1)
             for number in range(self._resources)
             for node in range(self._nodes)

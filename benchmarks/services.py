@@ -2,17 +2,23 @@
 """The command lines of what is measured, as a user types them."""
 
 import socket
+from pathlib import Path
 
 from benchmarks.processes import HOST, Home, Server, free_port
 
 
-def broker(home: Home) -> Server:
-    """A broker alone. Several are measured in turn in one home, each with a history of its own."""
+def broker(home: Home, *, history: bool = True) -> Server:
+    """A broker alone, with a history of its own."""
     port = free_port()
     arguments = ["-m", "pyaiot", "broker", "--web-port", str(port)]
     arguments += ["--key-file", str(home.key_file)]
-    arguments += ["--history", str(home.path / f"history-{port}.db")]
+    arguments += ["--history", str(history_of(home, port)) if history else "off"]
     return Server(arguments, home=home, port=port)
+
+
+def history_of(home: Home, port: int) -> Path:
+    """The history file of the service at this port."""
+    return home.path / f"history-{port}.db"
 
 
 def everything(home: Home) -> tuple[Server, int]:

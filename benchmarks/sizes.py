@@ -34,6 +34,9 @@ class Size:
     mqtt_idle_nodes: int
     mqttsn_nodes: int
     mqttsn_s: float
+    history_s: float
+    history_rounds: int
+    history_rows: int
     starts: int
     idle_s: float
     coap_nodes: int
@@ -67,6 +70,9 @@ FULL: Final = Size(
     mqtt_idle_nodes=10_000,
     mqttsn_nodes=150,
     mqttsn_s=4.0,
+    history_s=4.0,
+    history_rounds=5,
+    history_rows=10_000_000,
     starts=5,
     idle_s=20.0,
     coap_nodes=1000,
@@ -98,6 +104,9 @@ QUICK: Final = Size(
     mqtt_idle_nodes=5000,
     mqttsn_nodes=100,
     mqttsn_s=2.0,
+    history_s=2.0,
+    history_rounds=3,
+    history_rows=1_000_000,
     starts=2,
     idle_s=10.0,
     coap_nodes=1000,
@@ -129,6 +138,9 @@ TINY: Final = Size(
     mqtt_idle_nodes=20,
     mqttsn_nodes=3,
     mqttsn_s=0.2,
+    history_s=0.3,
+    history_rounds=1,
+    history_rows=20_000,
     starts=1,
     idle_s=0.2,
     coap_nodes=10,
