@@ -273,3 +273,17 @@ def test_a_full_disk_is_told_and_recording_goes_on_when_there_is_room(
     (gap,) = [event for event in events(path) if event.kind == "gap"]
     assert (gap.lost, "full" in gap.detail) == (lost, True)
     assert rows(path) <= recorder.recorded == 400 - lost
+
+
+def test_recording_takes_no_more_than_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MESSAGES_PER_S", 1000.0)
+    monkeypatch.setattr(recorder_module, "BATCH_MAX", 100)
+    with recording(tmp_path / "history.db") as recorder:
+        until(lambda: not recorder.problem())
+        began = time.monotonic()
+        say(recorder, 400)
+        until(lambda: recorder.recorded == 400)
+        # Three rests of a tenth of a second between four batches.
+        assert time.monotonic() - began >= 0.3

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pyaiot.history import numbering
 from pyaiot.history.rows import CommandEnded, CommandGiven
-from pyaiot.history.sqlite import schema, writer
+from pyaiot.history.sqlite import schema
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import (
     ROWS_MAX,
@@ -255,12 +256,12 @@ def test_a_batch_is_kept_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_resources_beyond_those_remembered_are_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "SERIES_KNOWN_MAX", 10)
+    monkeypatch.setattr(numbering, "SERIES_KNOWN_MAX", 10)
     with history_file(tmp_path) as file:
         for turn in range(3):
             for number in range(25):
                 file.readings(f"r{number}", [(turn, turn)])
-                assert len(file.writer._known) <= 10
+                assert len(file.writer._numbering.known) <= 10
         assert file.count("series") == 25
         assert file.count("reading") == 75
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
+from pyaiot.history.paging import Span
 from pyaiot.history.sqlite import questions
-from pyaiot.history.sqlite.questions import Span
 from pyaiot.history.sqlite.writer import describe
 from pyaiot.history.store import (
     QUERIES_MAX,

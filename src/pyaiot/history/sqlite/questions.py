@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is asked of a history file, each a function of a read-only connection."""
 
-import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
+from pyaiot.history.paging import (
+    EXPORT_ROWS,
+    Span,
+    Steps,
+    decode_cursor,
+    encode_cursor,
+    page_of,
+    steps_of,
+)
 from pyaiot.history.rows import MICROSECONDS, Value, data_of
 from pyaiot.history.store import (
-    ROWS_MAX,
-    BadQuestion,
     BucketRow,
     Chunk,
     CommandRow,
@@ -18,77 +23,7 @@ from pyaiot.history.store import (
     LastRow,
     Page,
     ReadingRow,
-    TooManyRows,
 )
-
-EXPORT_ROWS: Final = 5000
-"""Rows of an export that are read at once."""
-
-_ALL: Final = (1 << 62) // MICROSECONDS
-"""A Unix time after all others."""
-
-R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A range of time in microseconds, the direction, and how much of it."""
-
-    start: int
-    end: int
-    newest_first: bool
-    limit: int
-
-    @classmethod
-    def of(
-        cls,
-        start: float | None,
-        end: float | None,
-        limit: int,
-        *,
-        newest_first: bool = False,
-    ) -> "Span":
-        """Raises `TooManyRows` or `BadQuestion`."""
-        if limit > ROWS_MAX:
-            raise TooManyRows(f"an answer has at most {ROWS_MAX} rows: page, or export")
-        if limit < 1:
-            raise BadQuestion("a page has at least one row")
-        return cls(microseconds(start or 0.0), microseconds(end), newest_first, limit)
-
-    @property
-    def order(self) -> str:
-        return "DESC" if self.newest_first else "ASC"
-
-    @property
-    def beyond(self) -> str:
-        """How what comes after a row compares with it."""
-        return "<" if self.newest_first else ">"
-
-
-def microseconds(ts: float | None) -> int:
-    """Of a Unix time; None is after all others. Raises `BadQuestion` for what is no time."""
-    if ts is None:
-        ts = _ALL
-    if not 0 <= ts <= _ALL:
-        raise BadQuestion("a time is in Unix seconds, not before 1970")
-    return round(ts * MICROSECONDS)
-
-
-def encode_cursor(*position: int | str) -> str:
-    return json.dumps(position, separators=(",", ":"))
-
-
-def decode_cursor(cursor: str | None, *types: type) -> list[Any] | None:
-    """Raises `BadQuestion`."""
-    if cursor is None:
-        return None
-    try:
-        position = json.loads(cursor)
-    except ValueError:
-        position = None
-    if not isinstance(position, list) or [type(item) for item in position] != list(types):
-        raise BadQuestion("this cursor is none of this question's")
-    return position
 
 
 def last(db: sqlite3.Connection, uid: str | None, limit: int, cursor: str | None) -> Page[LastRow]:
@@ -104,7 +39,7 @@ def last(db: sqlite3.Connection, uid: str | None, limit: int, cursor: str | None
         " ORDER BY s.uid, s.resource LIMIT ?",
         (*values, limit + 1),
     ).fetchall()
-    return _page(
+    return page_of(
         rows,
         limit,
         lambda row: LastRow(row[0], row[1], _reading(row[2], row[3], row[4])),
@@ -127,7 +62,7 @@ def readings(
         f" WHERE series = ? AND at >= ? AND at < ? ORDER BY at {span.order} LIMIT ?",
         (series, start, end, span.limit + 1),
     ).fetchall()
-    return _page(
+    return page_of(
         rows,
         span.limit,
         lambda row: _reading(row[0], row[1], units[row[2]]),
@@ -211,7 +146,7 @@ def events(
         cursor,
         (where, kinds),
     )
-    return _page(
+    return page_of(
         rows,
         span.limit,
         lambda row: EventRow(
@@ -238,7 +173,7 @@ def commands(
         span,
         cursor,
     )
-    return _page(
+    return page_of(
         rows,
         span.limit,
         lambda row: CommandRow(row[1] / MICROSECONDS, *row[2:]),
@@ -289,17 +224,6 @@ def _series_beyond(position: Sequence[Any], uid: str | None, beyond: str) -> tup
     return f"s.uid = ? AND s.resource {beyond} ?", [uid, first]
 
 
-def _page(
-    rows: list[Any],
-    limit: int,
-    make: Callable[[Any], R],
-    cursor: Callable[[Any], str],
-) -> Page[R]:
-    """One row more than the page was asked for: whether there are more."""
-    more = len(rows) > limit
-    return Page([make(row) for row in rows[:limit]], cursor(rows[limit - 1]) if more else None)
-
-
 def buckets(
     db: sqlite3.Connection,
     uid: str,
@@ -311,24 +235,13 @@ def buckets(
 ) -> list[BucketRow]:
     """See `History.buckets`."""
     Span.of(start, end, limit)
-    if step_s < 1:
-        raise BadQuestion("a step is a whole number of seconds, at least 1")
+    steps = Steps.of(start, end, step_s)
     series = _series(db, uid, resource)
     if series is None:
         return []
-    first = int(start) // step_s * step_s
-    after = -(-microseconds(end) // (step_s * MICROSECONDS)) * step_s
-    values = {"series": series, "start": first, "end": after, "step": step_s, "limit": limit + 1}
-    level = 3600 if step_s % 3600 == 0 else 60 if step_s % 60 == 0 else 1
-    rows = db.execute(_BUCKETS[level], values).fetchall()
-    if len(rows) > limit:
-        raise TooManyRows(f"there are more than {limit} steps: narrow the range, or widen the step")
-    units = _units(db)
-    return [
-        # Of the largest doubles, the sum is infinite and the mean is not.
-        BucketRow(ts, units[unit], low, min(max(total / count, low), high), high, count, newest)
-        for ts, unit, low, high, total, count, newest in rows
-    ]
+    values = {"series": series, "start": steps.start, "end": steps.end, "step": step_s}
+    rows = db.execute(_BUCKETS[steps.level], {**values, "limit": limit + 1}).fetchall()
+    return steps_of(rows, limit, _units(db))
 
 
 # Parts of the answer, each with the second at which it begins. What is marked as stale is taken

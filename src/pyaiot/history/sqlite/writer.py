@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
+from pyaiot.history.numbering import Numbering
+from pyaiot.history.rows import MICROSECONDS, Batch, NewReading
 from pyaiot.history.sqlite.schema import migrate
 from pyaiot.history.sqlite.tidying import Tidying
 from pyaiot.history.store import Keep, StoreError
 
-MINUTE: Final = 60 * MICROSECONDS
-"""Microseconds of one."""
-SERIES_KNOWN_MAX: Final = 200_000
-"""Resources whose number is remembered. Beyond, all are looked up anew."""
 BUSY_LIMIT_S: Final = 2.0
 """How long to wait for a lock that somebody else has on the file."""
 WAL_PAGES: Final = 4000
@@ -33,21 +30,6 @@ _INSERT: Final = {
 _COLUMNS: Final = 4
 
 
-class _Series:
-    """What is remembered of a resource: its number, its latest reading, its marked minute."""
-
-    __slots__ = ("at", "id", "key", "minute", "said", "value")
-
-    def __init__(self, series_id: int, key: tuple[str, str], at: int, value: Value) -> None:
-        self.id = series_id
-        self.key = key
-        self.at = at
-        self.said = at
-        """The time that its gateway said; several readings of one time follow each other."""
-        self.value = value
-        self.minute = 0
-
-
 class SqliteWriter:
     """Writes batches, each in one transaction that is on the disk when `write` returns."""
 
@@ -58,9 +40,7 @@ class SqliteWriter:
         """
         self._path = path
         self._run = run
-        self._known: dict[tuple[str, str], _Series] = {}
-        self._by_id: dict[int, _Series] = {}
-        self._units: dict[str, int] = {}
+        self._numbering = Numbering()
         self._keep = keep
         with self._failures():
             self._db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None)
@@ -87,10 +67,7 @@ class SqliteWriter:
                 self._write_rest(batch)
                 self._db.execute("COMMIT")
             except BaseException:
-                # Numbers that were given in this transaction are no numbers any more.
-                self._known.clear()
-                self._by_id.clear()
-                self._units.clear()
+                self._numbering.forget_all()
                 if self._db.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         self._db.execute("ROLLBACK")
@@ -100,13 +77,8 @@ class SqliteWriter:
         """One short step. Raises `StoreError`."""
         with self._failures():
             done = self._tidying.step(now)
-        for series_id in done.made:
-            # A late reading of a minute that was made marks it anew.
-            if series_id in self._by_id:
-                self._by_id[series_id].minute = 0
-        for series_id in done.gone:
-            if series_id in self._by_id:
-                del self._known[self._by_id.pop(series_id).key]
+        self._numbering.minutes_made(done.made)
+        self._numbering.forget(done.gone)
         return done.more
 
     def close(self) -> None:
@@ -114,27 +86,13 @@ class SqliteWriter:
             self._db.close()
 
     def _write_readings(self, readings: list[NewReading], now: float) -> None:
-        known, units = self._known, self._units
+        keys, units = self._numbering.missing(readings)
+        for key in keys:
+            self._learn(key)
+        for unit in units:
+            self._learn_unit(unit)
         oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
-        rows: list[int | Value] = []
-        marks: list[tuple[int, int]] = []
-        for key, at, value, unit in readings:
-            series = known.get(key) or self._series(key)
-            if at < oldest:
-                continue  # it would be trimmed at once
-            if at != series.said:
-                series.said = at
-            elif value == series.value:
-                continue  # a gateway that came back announces what it said before
-            else:
-                at = series.at + 1  # noqa: PLW2901 - its clock is coarse
-            series.at, series.value = at, value
-            minute = at // MINUTE
-            if minute != series.minute:
-                series.minute = minute
-                marks.append((series.id, minute))
-            unit_id = units.get(unit) or self._unit(unit)
-            rows += (series.id, at, value, unit_id)
+        rows, marks = self._numbering.rows(readings, oldest)
         position = 0
         for at_once in _ROWS_AT_ONCE:
             size = at_once * _COLUMNS
@@ -163,11 +121,8 @@ class SqliteWriter:
             ],
         )
 
-    def _series(self, key: tuple[str, str]) -> _Series:
+    def _learn(self, key: tuple[str, str]) -> None:
         """Look a resource up, or give it its number."""
-        if len(self._known) >= SERIES_KNOWN_MAX:
-            self._known.clear()
-            self._by_id.clear()
         select = "SELECT id FROM series WHERE uid = ? AND resource = ?"
         row = self._db.execute(select, key).fetchone()
         if row is None:
@@ -176,15 +131,12 @@ class SqliteWriter:
         latest = self._db.execute(
             "SELECT at, value FROM reading WHERE series = ? ORDER BY at DESC LIMIT 1", row
         ).fetchone()
-        series = _Series(row[0], key, *(latest or (0, "")))
-        self._known[key] = self._by_id[series.id] = series
-        return series
+        self._numbering.learn(row[0], key, *(latest or (0, "")))
 
-    def _unit(self, name: str) -> int:
+    def _learn_unit(self, name: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO unit (name) VALUES (?)", (name,))
         (unit,) = self._db.execute("SELECT id FROM unit WHERE name = ?", (name,)).fetchone()
-        self._units[name] = int(unit)
-        return self._units[name]
+        self._numbering.units[name] = int(unit)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

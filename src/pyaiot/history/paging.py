@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ranges, pages and cursors: what the questions to every store have in common. Pure."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pyaiot.history.rows import MICROSECONDS
+from pyaiot.history.store import ROWS_MAX, BadQuestion, BucketRow, Page, TooManyRows
+
+EXPORT_ROWS: Final = 5000
+"""Rows of an export that are read at once."""
+
+_ALL: Final = (1 << 62) // MICROSECONDS
+"""A Unix time after all others."""
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of time in microseconds, the direction, and how much of it."""
+
+    start: int
+    end: int
+    newest_first: bool
+    limit: int
+
+    @classmethod
+    def of(
+        cls,
+        start: float | None,
+        end: float | None,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> "Span":
+        """Raises `TooManyRows` or `BadQuestion`."""
+        if limit > ROWS_MAX:
+            raise TooManyRows(f"an answer has at most {ROWS_MAX} rows: page, or export")
+        if limit < 1:
+            raise BadQuestion("a page has at least one row")
+        return cls(microseconds(start or 0.0), microseconds(end), newest_first, limit)
+
+    @property
+    def order(self) -> str:
+        return "DESC" if self.newest_first else "ASC"
+
+    @property
+    def beyond(self) -> str:
+        """How what comes after a row compares with it."""
+        return "<" if self.newest_first else ">"
+
+
+def microseconds(ts: float | None) -> int:
+    """Of a Unix time; None is after all others. Raises `BadQuestion` for what is no time."""
+    if ts is None:
+        ts = _ALL
+    if not 0 <= ts <= _ALL:
+        raise BadQuestion("a time is in Unix seconds, not before 1970")
+    return round(ts * MICROSECONDS)
+
+
+def encode_cursor(*position: int | str) -> str:
+    return json.dumps(position, separators=(",", ":"))
+
+
+def decode_cursor(cursor: str | None, *types: type) -> list[Any] | None:
+    """Raises `BadQuestion`."""
+    if cursor is None:
+        return None
+    try:
+        position = json.loads(cursor)
+    except ValueError:
+        position = None
+    if not isinstance(position, list) or [type(item) for item in position] != list(types):
+        raise BadQuestion("this cursor is none of this question's")
+    return position
+
+
+def page_of(
+    rows: list[Any],
+    limit: int,
+    make: Callable[[Any], R],
+    cursor: Callable[[Any], str],
+) -> Page[R]:
+    """One row more than the page was asked for: whether there are more."""
+    more = len(rows) > limit
+    return Page([make(row) for row in rows[:limit]], cursor(rows[limit - 1]) if more else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Whole steps that hold a range of time, in seconds."""
+
+    start: int
+    end: int
+    step_s: int
+
+    @classmethod
+    def of(cls, start: float, end: float, step_s: int) -> "Steps":
+        """Raises `BadQuestion`."""
+        if step_s < 1:
+            raise BadQuestion("a step is a whole number of seconds, at least 1")
+        last = -(-microseconds(end) // (step_s * MICROSECONDS)) * step_s
+        return cls(microseconds(start) // MICROSECONDS // step_s * step_s, last, step_s)
+
+    @property
+    def level(self) -> int:
+        """Seconds of the coarsest table that fits: 3600, 60, or 1 for the readings."""
+        return 3600 if self.step_s % 3600 == 0 else 60 if self.step_s % 60 == 0 else 1
+
+
+def steps_of(rows: list[Any], limit: int, units: dict[int, str]) -> list[BucketRow]:
+    """Of begin, unit, least, greatest, sum, count and last. Raises `TooManyRows`."""
+    if len(rows) > limit:
+        raise TooManyRows(f"there are more than {limit} steps: narrow the range, or widen the step")
+    return [
+        # Of the largest doubles, the sum is infinite and the mean is not.
+        BucketRow(ts, units[unit], low, min(max(total / count, low), high), high, count, newest)
+        for ts, unit, low, high, total, count, newest in rows
+    ]
