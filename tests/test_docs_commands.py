@@ -282,6 +282,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run --max-time 900": RUN,
     "aiot run --history greenhouse.db": Serve("Pyaiot: http://", history_is_in("greenhouse.db")),
     "aiot run --history off": RUN,
+    "aiot run --history postgresql://pyaiot@db.example.org/pyaiot": Elsewhere(
+        "tests/history/test_postgres.py starts a server"
+    ),
     "sqlite3 ~/.local/share/pyaiot/history.db \"VACUUM INTO 'copy.db'\"": Elsewhere(
         "tests/history/test_sqlite.py does, without the program sqlite3"
     ),

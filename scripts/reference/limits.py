@@ -20,6 +20,8 @@ NOT_LIMITS: Final = {
     "cli.EXIT_OPERATOR": "an exit code",
     "gateways.coap.gateway.COAP_PORT": "a port of RFC 7252",
     "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
+    "history.postgres.schema.WEEK": "a unit",
+    "history.postgres.schema.WRITER_LOCK": "a name, as a number",
     "history.rows.CLOCK_SET_S": "the year 2020",
     "history.rows.MICROSECONDS": "a unit",
     "history.sqlite.schema.APPLICATION_ID": "a name, as a number",

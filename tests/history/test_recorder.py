@@ -287,3 +287,19 @@ def test_recording_takes_no_more_than_its_share(
         until(lambda: recorder.recorded == 400)
         # Three rests of a tenth of a second between four batches.
         assert time.monotonic() - began >= 0.3
+
+
+def test_what_a_store_will_never_take_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "BATCH_MAX", 1)
+    path = tmp_path / "history.db"
+    with recording(path) as recorder:
+        until(lambda: not recorder.problem())
+        # No gateway lets such a name in; if one did, it would be in the way of everything else.
+        recorder.heard(Reading(uid="\ud800", resource="r", data="x", ts=1_700_000_000.0))
+        say(recorder, 3)
+        until(lambda: recorder.recorded == 3)
+        assert recorder.dropped == 1
+    (gap,) = [event for event in events(path) if event.kind == "gap"]
+    assert gap.lost == 1

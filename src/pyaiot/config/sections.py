@@ -319,7 +319,8 @@ class HistorySection(_Section, frozen=True, kw_only=True):
     store: Annotated[
         str,
         Meta(
-            description="Where it is kept: the path of a file, or `off`. Empty:"
+            description="Where it is kept: the path of a file, a URL `postgresql://…`, or"
+            " `off`. Empty:"
             " `~/.local/share/pyaiot/history.db` (`$XDG_DATA_HOME` counts); in the demo, a file"
             " that goes with it."
         ),

@@ -116,8 +116,10 @@ def steps_of(rows: list[Any], limit: int, units: dict[int, str]) -> list[BucketR
     """Of begin, unit, least, greatest, sum, count and last. Raises `TooManyRows`."""
     if len(rows) > limit:
         raise TooManyRows(f"there are more than {limit} steps: narrow the range, or widen the step")
-    return [
+    found = [
         # Of the largest doubles, the sum is infinite and the mean is not.
         BucketRow(ts, units[unit], low, min(max(total / count, low), high), high, count, newest)
         for ts, unit, low, high, total, count, newest in rows
     ]
+    found.sort(key=lambda row: (row.ts, row.unit))
+    return found

@@ -9,14 +9,19 @@ from pyaiot.history.store import Keep, Store
 
 
 def store_at(place: str, keep: Keep) -> Store:
-    """The store at a path. Nothing is opened yet.
+    """The store at a path or a URL `postgresql://…`. Nothing is opened yet.
 
     Raises `OperatorError` for a place that is none.
     """
     # Each store is loaded where it is used: the other one costs memory too.
+    if re.match(r"postgres(ql)?://", place):
+        from pyaiot.history.postgres.server import PostgresServer  # noqa: PLC0415
+
+        return PostgresServer(place, keep)
     if re.match(r"[a-z][a-z0-9+.-]*://", place, re.IGNORECASE):
         raise OperatorError(
-            f"History is not kept in {place}: --history takes the path of a file, or off."
+            f"History is not kept in {place}: --history takes the path of a file, a URL"
+            " postgresql://…, or off."
         )
     from pyaiot.history.sqlite.file import SqliteFile  # noqa: PLC0415
 

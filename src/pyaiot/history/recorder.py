@@ -24,7 +24,7 @@ from pyaiot.history.rows import (
     NewEvent,
     batch_of,
 )
-from pyaiot.history.store import Store, StoreError, Writer
+from pyaiot.history.store import RowsRefused, Store, StoreError, Writer
 from pyaiot.messages import Command, Reading, Receipt, ToClient
 
 QUEUE_MAX: Final = 50_000
@@ -70,13 +70,13 @@ class Recorder:
         """`committed` is called on the recorder's thread, with `recorded` after each commit."""
         self.recorded = 0
         """Messages that are kept for good, in the order in which they were heard."""
-        self.dropped = 0
-        """Messages that were lost because the queue was full, or at the end."""
         self._store = store
         self._unix_time = unix_time
         self._committed = committed
         self._queue: deque[Item] = deque()
         # Each has one thread that writes it, so that nobody needs a lock.
+        self._did_not_fit = 0
+        self._refused = 0
         self._cost_in = 0
         self._cost_out = 0
         self._dropped_since = 0.0
@@ -107,6 +107,11 @@ class Recorder:
         self._add(CommandEnded(command, receipt, ts))
 
     @property
+    def dropped(self) -> int:
+        """Messages that were lost: the queue was full, the store refused them, or it ended."""
+        return self._did_not_fit + self._refused
+
+    @property
     def waiting(self) -> int:
         """Messages that are heard and not yet being written."""
         return len(self._queue)
@@ -134,7 +139,7 @@ class Recorder:
             self._thread.join(CLOSE_LIMIT_S)
         held = self._held[0].messages if self._held else 0
         if left := len(self._queue) + held:
-            self.dropped += left
+            self._did_not_fit += left
             log.error("%d messages are not in the history: %s", left, self._problem or "no time")
 
     def _add(self, item: Item) -> None:
@@ -154,7 +159,7 @@ class Recorder:
         self._dropped_until = self._unix_time()
         if self.dropped == self._dropped_told:
             self._dropped_since = self._dropped_until
-        self.dropped += 1
+        self._did_not_fit += 1
 
     # -- on the recorder's thread -----------------------------------------------------------
 
@@ -236,7 +241,14 @@ class Recorder:
             self._keep(writer, batch, told)
 
     def _keep(self, writer: Writer, batch: Batch, told: int) -> None:
-        writer.write(batch, self._unix_time())
+        try:
+            writer.write(batch, self._unix_time())
+        except RowsRefused as error:
+            self._held = None
+            self._dropped_since = self._dropped_until = self._unix_time()
+            self._refused += batch.messages
+            log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
+            return
         self._held = None
         self._dropped_told = told
         self.recorded += batch.messages

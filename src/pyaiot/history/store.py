@@ -28,6 +28,10 @@ class StoreError(PyaiotError):
     """The store cannot be written or read now. The text says why; trying again may work."""
 
 
+class RowsRefused(PyaiotError):
+    """The store will never take these rows: leave them out."""
+
+
 class TooManyRows(Refused):
     """The answer would have more rows than were asked for or fit: narrow the range, or page."""
 
@@ -277,9 +281,10 @@ class Writer(Protocol):
     """The one writer of a store, for one thread. After a `StoreError`, close it and open anew."""
 
     def write(self, batch: Batch, now: float) -> None:
-        """Keep all of a batch or nothing. Kept for good when it returns. Raises `StoreError`.
+        """Keep all of a batch or nothing. Kept for good when it returns.
 
-        `now` is Unix time. Writing a batch again that may have been kept does no harm.
+        Raises `StoreError`, or `RowsRefused`, after which the writer goes on. `now`
+        is Unix time. Writing a batch again that may have been kept does no harm.
         """
         ...
 

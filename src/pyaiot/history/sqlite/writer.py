@@ -11,7 +11,7 @@ from pyaiot.history.numbering import Numbering
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading
 from pyaiot.history.sqlite.schema import migrate
 from pyaiot.history.sqlite.tidying import Tidying
-from pyaiot.history.store import Keep, StoreError
+from pyaiot.history.store import Keep, RowsRefused, StoreError
 
 BUSY_LIMIT_S: Final = 2.0
 """How long to wait for a lock that somebody else has on the file."""
@@ -58,7 +58,7 @@ class SqliteWriter:
         self._tidying = Tidying(self._db, keep)
 
     def write(self, batch: Batch, now: float) -> None:
-        """Keep all of it or nothing. Raises `StoreError`."""
+        """Keep all of it or nothing. Raises `StoreError` or `RowsRefused`."""
         with self._failures():
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -143,6 +143,8 @@ class SqliteWriter:
         """What SQLite says, as a sentence for the operator."""
         try:
             yield
+        except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
+            raise RowsRefused(f"{self._path}: rows are left out: {error!r}") from error
         except (sqlite3.Error, OSError) as error:
             raise StoreError(describe(self._path, error)) from error
         except StoreError as error:

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A PostgreSQL database as a store."""
+
+import secrets
+from urllib.parse import urlsplit, urlunsplit
+
+from pyaiot.errors import OperatorError
+from pyaiot.history.postgres.history import PostgresHistory
+from pyaiot.history.postgres.writer import PostgresWriter
+from pyaiot.history.store import Keep
+
+
+class PostgresServer:
+    """A `Store` in the schema `pyaiot` of a database. A second writer is kept out by the server."""
+
+    def __init__(self, url: str, keep: Keep) -> None:
+        self.name = without_password(url)
+        self._url = url
+        self._keep = keep
+        self._run = secrets.token_hex(8)
+
+    def claim(self) -> None:
+        """Nothing to take before it is opened: the server may come later than we do."""
+
+    def release(self) -> None: ...
+
+    def open_writer(self) -> PostgresWriter:
+        """Raises `StoreError`."""
+        return PostgresWriter(self._url, self.name, self._keep, run=self._run)
+
+    def history(self) -> PostgresHistory:
+        return PostgresHistory(self._url, self.name)
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown. Raises `OperatorError` for one that is none."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises for what is no number
+    except ValueError as error:
+        raise OperatorError(f"The URL after --history is none: {error}.") from error
+    user, at, host = parts.netloc.rpartition("@")
+    return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))

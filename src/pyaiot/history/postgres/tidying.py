@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Downsampling and trimming of a history database, in short steps between two batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyaiot.history.postgres.schema import WEEK
+from pyaiot.history.store import Keep
+
+MARKS_PER_STEP: Final = 500
+"""Minutes or hours that are made in one step."""
+ROWS_PER_STEP: Final = 5000
+"""Rows of one table that are trimmed in one step."""
+TRIM_INTERVAL_S: Final = 600.0
+"""Between two looks for what is too old."""
+GRACE_S: Final = 60
+"""A minute is made so long after its end, an hour twice as long."""
+
+# Sums of the largest doubles are an error here: they are held below it.
+_MAKE_MINUTES: Final = """
+    INSERT INTO minute
+    SELECT r.series, m.at, r.unit, min(number), max(number),
+        sum(greatest(-1e300, least(1e300, number))), count(*),
+        (array_agg(number ORDER BY r.at DESC))[1]
+    FROM unnest($1::integer[], $2::bigint[]) AS m (series, at)
+    JOIN reading AS r ON r.series = m.series
+        AND r.at >= m.at * 60000000 AND r.at < (m.at + 1) * 60000000
+        AND r.at >= $3 AND r.at < $4
+    WHERE number IS NOT NULL
+    GROUP BY r.series, m.at, r.unit
+    ON CONFLICT (series, at, unit) DO UPDATE SET low = excluded.low, high = excluded.high,
+        total = excluded.total, count = excluded.count, last = excluded.last
+"""
+_MAKE_HOURS: Final = """
+    INSERT INTO hour
+    SELECT r.series, m.at, r.unit, min(low), max(high),
+        sum(greatest(-1e305, least(1e305, total))), sum(count)::bigint,
+        (array_agg(last ORDER BY r.at DESC))[1]
+    FROM unnest($1::integer[], $2::bigint[]) AS m (series, at)
+    JOIN minute AS r ON r.series = m.series AND r.at >= m.at * 60 AND r.at < (m.at + 1) * 60
+    GROUP BY r.series, m.at, r.unit
+    ON CONFLICT (series, at, unit) DO UPDATE SET low = excluded.low, high = excluded.high,
+        total = excluded.total, count = excluded.count, last = excluded.last
+"""
+_TAKE_MARKS: Final = """
+    DELETE FROM stale WHERE (step, series, at) IN
+        (SELECT step, series, at FROM stale WHERE step = $1 AND at < $2 LIMIT $3)
+    RETURNING series, at
+"""
+_TRIM: Final = (
+    "DELETE FROM {0} WHERE ctid = ANY (ARRAY (SELECT ctid FROM {0} WHERE at < $1 LIMIT $2))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step did."""
+
+    more: bool
+    """There is more to do at once."""
+    made: Sequence[int] = ()
+    """Resources some of whose minutes were made."""
+    dropped: bool = False
+    """Partitions were dropped."""
+
+
+class Tidying:
+    """Knows what comes next. Uses the writer's connection, between its transactions."""
+
+    def __init__(self, db: Any, keep: Keep) -> None:
+        self._db = db
+        self._keep = keep
+        self._trim_at = 0.0
+        """Unix time of the next look for what is too old."""
+
+    async def step(self, now: float) -> Done:
+        """A short step, in one transaction."""
+        async with self._db.transaction():
+            minutes = await self._take(60, int(now - GRACE_S) // 60)
+            if minutes:
+                series, at = zip(*minutes, strict=True)
+                # The range of all, so that only the partitions in it are looked at.
+                span = (min(at) * 60_000_000, (max(at) + 1) * 60_000_000)
+                await self._db.execute(_MAKE_MINUTES, series, at, *span)
+                # An hour is made when all its minutes are: they come first.
+                await self._db.execute(
+                    "INSERT INTO stale SELECT DISTINCT 3600, series, at / 60"
+                    " FROM unnest($1::integer[], $2::bigint[]) AS m (series, at)"
+                    " ON CONFLICT DO NOTHING",
+                    series,
+                    at,
+                )
+                return Done(more=True, made=series)
+            hours = await self._take(3600, int(now - 2 * GRACE_S) // 3600)
+            if hours:
+                await self._db.execute(_MAKE_HOURS, *zip(*hours, strict=True))
+                return Done(more=True)
+            return await self._trim(now)
+
+    async def _take(self, step: int, before: int) -> list[tuple[int, int]]:
+        rows = await self._db.fetch(_TAKE_MARKS, step, before, MARKS_PER_STEP)
+        return [(series, at) for series, at in rows]
+
+    async def _trim(self, now: float) -> Done:
+        if now < self._trim_at:
+            return Done(more=False)
+        # A whole hour later than what is refused as too old: what is made anew is made of all
+        # its parts.
+        oldest = self._keep.oldest(now)
+        week = (int(oldest.readings) // 3600 - 1) * 3_600_000_000 // WEEK
+        dropped = False
+        for number in await partitions(self._db):
+            if number < week:
+                await self._db.execute(f"DROP TABLE {partition(number)}")
+                dropped = True
+        trimmed = 0
+        for table, before in (
+            ("minute", (int(oldest.minutes) // 3600 - 1) * 60),
+            ("hour", int(oldest.hours) // 3600 - 1),
+            ("event", int(oldest.events * 1_000_000)),
+            ("command", int(oldest.events * 1_000_000)),
+        ):
+            said = await self._db.execute(_TRIM.format(table), before, ROWS_PER_STEP)
+            trimmed = max(trimmed, int(said.rpartition(" ")[2]))
+        if trimmed >= ROWS_PER_STEP:
+            return Done(more=True, dropped=dropped)
+        self._trim_at = now + TRIM_INTERVAL_S
+        return Done(more=False, dropped=dropped)
+
+
+def partition(week: int) -> str:
+    """The table of a week, counted from the epoch."""
+    return f"reading_{week}"
+
+
+async def partitions(db: Any) -> set[int]:
+    """The weeks that there are tables of."""
+    rows = await db.fetch(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'reading'::regclass"
+    )
+    return {int(name.rpartition("_")[2]) for (name,) in rows}

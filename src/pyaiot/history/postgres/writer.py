@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one connection that writes a history database."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from pyaiot.history.numbering import Numbering
+from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
+from pyaiot.history.postgres.tidying import Tidying, partition, partitions
+from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
+from pyaiot.history.store import Keep, RowsRefused, StoreError
+
+CONNECT_LIMIT_S: Final = 5.0
+"""How long the server may take to let us in."""
+STATEMENT_LIMIT_S: Final = 30.0
+"""How long the server may take for one statement. Then the connection is made anew."""
+
+T = TypeVar("T")
+
+
+class PostgresWriter:
+    """Writes batches, each in one transaction that the server has committed when `write` returns.
+
+    Has an event loop of its own, which runs only while it is called.
+    """
+
+    def __init__(self, url: str, name: str, keep: Keep, *, run: str) -> None:
+        """Connect, and make or migrate the tables. Raises `StoreError`.
+
+        `name` is the URL for people; `run` tells this process's commands from those of others.
+        """
+        self._name = name
+        self._run_id = run
+        self._keep = keep
+        self._numbering = Numbering()
+        self._weeks: set[int] = set()
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._db: Any = self._do(self._open(url))
+        except BaseException:
+            self._loop.close()
+            raise
+        self._tidying = Tidying(self._db, keep)
+
+    def write(self, batch: Batch, now: float) -> None:
+        """Keep all of it or nothing. Raises `StoreError` or `RowsRefused`."""
+        try:
+            self._do(self._write(batch, now))
+        except BaseException:
+            self._numbering.forget_all()
+            self._weeks.clear()
+            raise
+
+    def tidy(self, now: float) -> bool:
+        """One short step. Raises `StoreError`."""
+        done = self._do(self._tidying.step(now))
+        self._numbering.minutes_made(done.made)
+        if done.dropped:
+            self._weeks.clear()
+        return done.more
+
+    def close(self) -> None:
+        self._db.terminate()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self._loop.run_until_complete(work)
+        except (
+            asyncpg.DataError,
+            asyncpg.IntegrityConstraintViolationError,
+            UnicodeError,
+        ) as error:
+            text = str(error).splitlines()[0]
+            raise RowsRefused(f"{self._name}: rows are left out: {text}") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise StoreError(describe(self._name, error)) from error
+        except StoreError as error:
+            raise StoreError(f"{self._name}: {error}") from error
+
+    async def _open(self, url: str) -> Any:
+        db = await connect(url)
+        try:
+            if not await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
+                raise StoreError("another Pyaiot writes this database")
+            await migrate(db)
+            # As soon as it is asked, whatever the server's default is.
+            await db.execute("SET synchronous_commit = on")
+            await db.execute(
+                "CREATE TEMP TABLE incoming (series integer, at bigint, unit integer,"
+                " number float8, data text, json text) ON COMMIT DELETE ROWS"
+            )
+            self._weeks = await partitions(db)
+        except BaseException:
+            db.terminate()
+            raise
+        return db
+
+    async def _write(self, batch: Batch, now: float) -> None:
+        async with self._db.transaction():
+            if batch.readings:
+                await self._write_readings(batch.readings, now)
+            if batch.events:
+                await self._db.executemany(
+                    "INSERT INTO event (at, kind, uid, gateway, detail, until, lost)"
+                    " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    [
+                        (e.at, e.kind, e.uid, e.gateway, e.detail, e.until, e.lost)
+                        for e in batch.events
+                    ],
+                )
+            if batch.commands:
+                await self._db.executemany(
+                    "INSERT INTO command (at, run, number, uid, resource, payload, client,"
+                    " client_id, state, detail, elapsed_ms)"
+                    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+                    " ON CONFLICT (run, number) DO UPDATE SET client_id = excluded.client_id,"
+                    " state = excluded.state, detail = excluded.detail,"
+                    " elapsed_ms = excluded.elapsed_ms",
+                    [
+                        (
+                            *(c.at, self._run_id, c.number, c.uid, c.resource, c.payload),
+                            *(c.client, c.client_id, c.state, c.detail, c.elapsed_ms),
+                        )
+                        for c in batch.commands
+                    ],
+                )
+
+    async def _write_readings(self, readings: list[NewReading], now: float) -> None:
+        keys, units = self._numbering.missing(readings)
+        if keys:
+            await self._learn(sorted(keys))
+        if units:
+            await self._learn_units(sorted(units))
+        oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
+        rows, marks = self._numbering.rows(readings, oldest)
+        if not rows:
+            return
+        records = [
+            (series, at, unit, *_columns(value))
+            for series, at, value, unit in zip(
+                rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True
+            )
+        ]
+        await self._make_partitions({int(at) // WEEK for _, at, *_ in records})
+        await self._db.copy_records_to_table("incoming", records=records)
+        await self._db.execute("INSERT INTO reading SELECT * FROM incoming ON CONFLICT DO NOTHING")
+        if marks:
+            await self._db.execute(
+                "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"
+                " ON CONFLICT DO NOTHING",
+                *zip(*marks, strict=True),
+            )
+
+    async def _make_partitions(self, weeks: set[int]) -> None:
+        for week in weeks - self._weeks:
+            await self._db.execute(
+                f"CREATE TABLE IF NOT EXISTS {partition(week)} PARTITION OF reading"
+                f" FOR VALUES FROM ({week * WEEK}) TO ({(week + 1) * WEEK})"
+            )
+            self._weeks.add(week)
+
+    async def _learn(self, keys: list[tuple[str, str]]) -> None:
+        uids, resources = zip(*keys, strict=True)
+        await self._db.execute(
+            "INSERT INTO series (uid, resource) SELECT * FROM unnest($1::text[], $2::text[])"
+            " ON CONFLICT DO NOTHING",
+            uids,
+            resources,
+        )
+        rows = await self._db.fetch(
+            "SELECT s.id, s.uid, s.resource, r.at, r.number, r.data, r.json"
+            " FROM unnest($1::text[], $2::text[]) AS k (uid, resource)"
+            " JOIN series AS s USING (uid, resource)"
+            " LEFT JOIN LATERAL (SELECT * FROM reading WHERE series = s.id"
+            " ORDER BY at DESC LIMIT 1) AS r ON true",
+            uids,
+            resources,
+        )
+        for series, uid, resource, at, number, data, json in rows:
+            self._numbering.learn(series, (uid, resource), at or 0, value_of(number, data, json))
+
+    async def _learn_units(self, names: list[str]) -> None:
+        await self._db.execute(
+            "INSERT INTO unit (name) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING", names
+        )
+        rows = await self._db.fetch(
+            "SELECT name, id FROM unit WHERE name = ANY ($1::text[])", names
+        )
+        self._numbering.units.update(dict(rows))
+
+
+async def connect(url: str) -> Any:
+    """A connection whose tables are those of the schema `pyaiot`."""
+    return await asyncpg.connect(
+        url,
+        timeout=CONNECT_LIMIT_S,
+        command_timeout=STATEMENT_LIMIT_S,
+        server_settings={"search_path": "pyaiot", "application_name": "pyaiot history"},
+    )
+
+
+def value_of(number: float | None, data: str | None, json: str | None) -> Value:
+    """The value of the three columns of which one is filled."""
+    if number is not None:
+        return number
+    return json.encode() if json is not None else data or ""
+
+
+def describe(name: str, error: Exception) -> str:
+    """What is wrong with the database, in one line."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, asyncpg.DiskFullError):
+        return f"{name}: the disk of the server is full"
+    return f"{name}: {text}"
+
+
+def _columns(value: int | Value) -> tuple[float | None, str | None, str | None]:
+    if isinstance(value, bytes):
+        return None, None, value.decode()
+    if isinstance(value, str):
+        return None, value, None
+    return float(value), None, None

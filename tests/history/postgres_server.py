@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A PostgreSQL server of a test's own: on a socket in a folder of its own, as nobody special."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+from typing import Any, Final
+
+import pytest
+
+START_LIMIT_S: Final = 20.0
+
+
+def programs() -> Path | None:
+    """Where `initdb` and `postgres` are; Debian does not put them on the path."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    found = which("postgres") or (str(debian[-1]) if debian else None)
+    return Path(found).parent if found else None
+
+
+class Server:
+    """A server that can be stopped and started again."""
+
+    def __init__(self, folder: Path, bin_: Path, user: dict[str, Any]) -> None:
+        self._folder = folder
+        self._bin = bin_
+        self._user = user
+        self.url = f"postgresql://pyaiot:secret@/postgres?host={folder}"
+        subprocess.run(
+            [
+                *(bin_ / "initdb", "-D", folder / "data", "-A", "trust", "-U", "pyaiot"),
+                *("-E", "UTF8", "--locale=C", "--no-sync"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **user,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(self._bin / "postgres", "-D", self._folder / "data", "-k", self._folder),
+                    *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"),
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                **self._user,
+            )
+        limit = time.monotonic() + START_LIMIT_S
+        # It writes its state into the last line (postgres, utils/pidfile.h).
+        state = self._folder / "data" / "postmaster.pid"
+        while not (state.exists() and state.read_text().rstrip().endswith("ready")):
+            assert self._process.poll() is None, (self._folder / "log").read_text()
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """At once: connections are cut."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+            self._process = None
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[Server]:
+    """Skips the test where there is no server to start."""
+    bin_ = programs()
+    if bin_ is None:
+        pytest.skip("not run: PostgreSQL is not installed (apt install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="pyaiot-postgres-"))
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        # It refuses to run as root.
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        name = "postgres" if "postgres" in names else "nobody"
+        shutil.chown(folder, name)
+        user = {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
+    server = None
+    try:
+        server = Server(folder, bin_, user)
+        server.start()
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder)

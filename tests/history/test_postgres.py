@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A history database says the same as a history file, whatever is asked; and when it is away."""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from pyaiot.errors import OperatorError
+from pyaiot.history import recorder as recorder_module
+from pyaiot.history.places import store_at
+from pyaiot.history.postgres.history import PostgresHistory
+from pyaiot.history.postgres.schema import MIGRATIONS, WEEK
+from pyaiot.history.postgres.server import PostgresServer, without_password
+from pyaiot.history.postgres.tidying import partitions
+from pyaiot.history.postgres.writer import PostgresWriter
+from pyaiot.history.recorder import Recorder
+from pyaiot.history.rows import CommandEnded, CommandGiven, Item, batch_of
+from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.store import (
+    BucketRow,
+    History,
+    Keep,
+    ReadingRow,
+    RowsRefused,
+    StoreError,
+    TooManyRows,
+    TooSlow,
+)
+from pyaiot.messages import Command, GatewayState, NodeAppeared, NodeLeft, Reading, Receipt
+from tests.history.files import FOR_EVER, HOUR, File, exported, run
+from tests.history.postgres_server import Server, running_server
+
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as it:
+        yield it
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    """A database without tables."""
+
+    async def empty() -> None:
+        db = await asyncpg.connect(server.url)
+        await db.execute("DROP SCHEMA IF EXISTS pyaiot CASCADE")
+        await db.close()
+
+    run(empty())
+    return server.url
+
+
+def open_writer(url: str, keep: Keep = FOR_EVER) -> PostgresWriter:
+    return PostgresWriter(url, "postgresql://test", keep, run="test")
+
+
+def ask(url: str, question: Callable[[PostgresHistory], Any]) -> Any:
+    async def asked() -> Any:
+        history = PostgresHistory(url, "postgresql://test")
+        try:
+            return await question(history)
+        finally:
+            await history.close()
+
+    return run(asked())
+
+
+class Both:
+    """A file and a database that are told the same."""
+
+    def __init__(self, folder: Path, url: str, keep: Keep) -> None:
+        self._file = File(folder / "history.db", keep)
+        self._writer = open_writer(url, keep)
+        self._url = url
+        self.now = HOUR
+
+    def write(self, *items: Item) -> None:
+        for writer in (self._file.writer, self._writer):
+            writer.write(batch_of(items, now=self.now), self.now)
+
+    def tidy(self, *, steps: int = 1000) -> None:
+        for writer in (self._file.writer, self._writer):
+            for _ in range(steps):
+                if not writer.tidy(self.now):
+                    break
+
+    def same(self, question: Callable[[History], Any]) -> Any:
+        """Ask both; their one answer."""
+
+        async def asked() -> Any:
+            file, database = SqliteHistory(self._file.path), PostgresHistory(self._url, "test")
+            try:
+                mine, theirs = await question(file), await question(database)
+            finally:
+                await file.close()
+                await database.close()
+            assert rounded(theirs) == rounded(mine)
+            return mine
+
+        return run(asked())
+
+    def close(self) -> None:
+        self._file.close()
+        self._writer.close()
+
+
+def rounded(answer: Any) -> Any:
+    """Means are sums in another order."""
+    if isinstance(answer, list) and answer and isinstance(answer[0], BucketRow):
+        return [
+            (row.ts, row.unit, row.min, pytest.approx(row.mean), row.max, row.count, row.last)
+            if math.isfinite(row.mean)
+            else row
+            for row in answer
+        ]
+    return answer
+
+
+@pytest.fixture
+def both(tmp_path: Path, url: str) -> Iterator[Both]:
+    it = Both(tmp_path, url, Keep(2.0, 4.0, 6.0, 3.0))
+    yield it
+    it.close()
+
+
+VALUES = ("20.5°C", "21°C", "1000hPa", 7, "warm", "", True, None, {"a": ["°", 1]}, "nan")
+
+
+def some_messages(chance: random.Random, start: float, count: int) -> list[Item]:
+    messages: list[Item] = []
+    for number in range(count):
+        uid, ts = f"n{chance.randrange(3)}°", start + number * 7 + round(chance.random(), 3)
+        value = chance.choice([*VALUES, f"{chance.uniform(-50, 50):.2f}°C", "x\0y", "z" * 5000])
+        messages.append(Reading.received(uid, f"r{chance.randrange(2)}", value, ts))
+        if number % 20 == 0:
+            messages.append(NodeAppeared(uid=uid, ts=ts, gateway="coap"))
+            messages.append(NodeLeft(uid=uid, ts=ts, reason="silent"))
+    return messages
+
+
+def questions(start: float, end: float) -> list[Callable[[History], Any]]:
+    async def pages(history: History, *, newest_first: bool) -> list[ReadingRow]:
+        found: list[ReadingRow] = []
+        cursor = None
+        while True:
+            page = await history.readings(
+                "n1°", "r1", start=start, newest_first=newest_first, limit=7, cursor=cursor
+            )
+            found += page.rows
+            cursor = page.cursor
+            if cursor is None:
+                return found
+
+    return [
+        lambda h: h.last(),
+        lambda h: h.last("n1°"),
+        lambda h: h.last(limit=2),
+        lambda h: h.last("nobody"),
+        lambda h: h.readings("n0°", "r0"),
+        lambda h: h.readings("n0°", "r0", start=start + 100, end=start + 300),
+        lambda h: h.readings("n0°", "none"),
+        lambda h: pages(h, newest_first=False),
+        lambda h: pages(h, newest_first=True),
+        exported,
+        lambda h: exported(h, uid="n2°", start=start + 50, end=end - 50),
+        lambda h: exported(h, resource="r1"),
+        lambda h: h.events(),
+        lambda h: h.events(uid="n1°", kinds=["left"], newest_first=True, limit=3),
+        lambda h: h.commands(),
+        *(
+            lambda h, step=step: h.buckets("n1°", "r0", start=start, end=end, step_s=step)
+            for step in (1, 45, 60, 300, 3600, 86_400)
+        ),
+    ]
+
+
+def test_every_answer_is_that_of_a_file_while_fresh_half_made_made_and_trimmed(
+    both: Both,
+) -> None:
+    chance = random.Random(5432)
+    end = HOUR
+    for _turn in range(4):
+        start, end = end, end + 2400
+        both.now = end
+        both.write(*some_messages(chance, start, 300))
+        command = Command(id="1", uid="n", resource="led", payload="1", client="c")
+        both.write(CommandGiven(command, start))
+        both.write(CommandEnded(command, Receipt(id="x", state="sent", detail="°"), end))
+        both.write(GatewayState(name="coap", protocol="CoAP", state="lost", ts=end))
+        for steps in (0, 1, 1000):
+            both.tidy(steps=steps)
+            for question in questions(HOUR, end):
+                both.same(question)
+    # Late ones, again and again the same ones, and then nothing for long.
+    late = some_messages(random.Random(1), HOUR + 60, 50)
+    for _ in range(2):
+        both.write(*late)
+        for question in questions(HOUR, end):
+            both.same(question)
+        both.tidy()
+    for days in (1, 5, 7):
+        both.now = end + days * DAY
+        both.tidy()
+        for question in questions(HOUR, end)[-4:]:
+            both.same(question)
+    assert both.same(lambda h: h.events()).rows == []
+
+
+def test_the_largest_numbers_disturb_nobody(both: Both) -> None:
+    both.now = HOUR + 100
+    both.write(
+        *(
+            Reading.received("n", "t", value, HOUR + at)
+            for at, value in enumerate([1.7e308, 1.7e308, -1.7e308, 1.0])
+        )
+    )
+    for _ in range(2):
+
+        async def asked(history: History) -> Any:
+            (row,) = await history.buckets("n", "t", start=HOUR, end=HOUR + 60, step_s=3600)
+            return row.min, row.max, row.count, row.last, row.min <= row.mean <= row.max
+
+        assert both.same(asked) == (-1.7e308, 1.7e308, 4, 1.0, True)
+        both.now += 3 * 3600
+        both.tidy()
+
+
+def test_readings_stand_in_weeks_that_are_dropped_as_a_whole(url: str) -> None:
+    writer = open_writer(url, Keep(10.0, 10.0, 10.0, 10.0))
+    try:
+        for week in range(5):
+            now = HOUR + week * 7 * DAY
+            reading = Reading.received("n", "t", week, now)
+            writer.write(batch_of([reading], now=now), now)
+            while writer.tidy(now + 700):
+                pass
+            now += 700
+        weeks = writer._do(partitions(writer._db))
+        newest = int(now * 1_000_000) // WEEK
+        assert weeks <= set(range(newest - 2, newest + 1))
+        assert {row.number for row in ask(url, lambda h: h.readings("n", "t")).rows} <= {2, 3, 4}
+    finally:
+        writer.close()
+
+
+def test_a_batch_is_kept_as_a_whole_or_not_at_all(url: str) -> None:
+    writer = open_writer(url)
+    try:
+        good = batch_of([Reading.received("n", "t", 1, HOUR)], now=HOUR)
+        bad = batch_of(
+            [Reading.received("n", "t", 2, HOUR + 1), NodeAppeared(uid="a\0b", ts=HOUR)], now=HOUR
+        )
+        writer.write(good, HOUR)
+        with pytest.raises(RowsRefused, match="left out"):
+            writer.write(bad, HOUR)
+        writer.write(batch_of([Reading.received("n", "t", 3, HOUR + 2)], now=HOUR), HOUR)
+        numbers = [row.number for row in ask(url, lambda h: h.readings("n", "t")).rows]
+        assert numbers == [1, 3]
+    finally:
+        writer.close()
+
+
+def test_an_answer_that_is_not_whole_says_so(url: str) -> None:
+    writer = open_writer(url)
+    readings: list[Item] = [Reading.received("n", "t", at, HOUR + at) for at in range(5)]
+    writer.write(batch_of(readings, now=HOUR + 5), HOUR)
+    writer.close()
+    with pytest.raises(TooManyRows):
+        ask(url, lambda h: h.readings("n", "t", limit=4)).whole()
+    with pytest.raises(TooManyRows):
+        ask(url, lambda h: h.buckets("n", "t", start=HOUR, end=HOUR + 9, step_s=1, limit=4))
+
+
+def test_a_second_writer_is_kept_out(url: str) -> None:
+    first = open_writer(url)
+    with pytest.raises(StoreError, match="another Pyaiot writes this database"):
+        open_writer(url)
+    first.close()
+    # The server notices by itself.
+    for _ in range(100):
+        try:
+            open_writer(url).close()
+            return
+        except StoreError:
+            time.sleep(0.02)
+    raise AssertionError("the lock outlived its connection")
+
+
+def test_the_database_of_a_newer_version_is_left_alone(url: str) -> None:
+    writer = open_writer(url)
+    writer._do(writer._db.execute("INSERT INTO version VALUES (99)"))
+    writer.close()
+    for _ in range(100):
+        with pytest.raises(StoreError) as raised:
+            open_writer(url)
+        if "another Pyaiot" not in str(raised.value):
+            break
+        time.sleep(0.02)
+    assert "version 99, is of a newer Pyaiot" in str(raised.value)
+    assert len(MIGRATIONS) < 99
+
+
+def test_who_asks_and_leaves_is_given_up_by_the_server(url: str) -> None:
+    open_writer(url).close()
+
+    async def leave() -> int:
+        history = PostgresHistory(url, "test")
+
+        async def slow(db: Any) -> None:
+            await db.execute("SELECT pg_sleep(60)")
+
+        async def count(db: Any) -> int:
+            found: int = await db.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+            )
+            return found
+
+        try:
+            task = asyncio.create_task(history._ask(slow))
+            while await history._ask(count) != 1:
+                pass
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            async with asyncio.timeout(5.0):
+                while await history._ask(count) != 0:
+                    pass
+            return history._open
+        finally:
+            await history.close()
+
+    assert run(leave()) == 0
+
+
+def test_the_road_goes_on_while_the_server_is_away(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.05)
+    monkeypatch.setattr(recorder_module, "QUEUE_MAX", 50)
+    recorder = Recorder(PostgresServer(url, FOR_EVER))
+    recorder.start()
+
+    def until(true: Callable[[], object]) -> None:
+        limit = time.monotonic() + 20.0
+        while not true():
+            assert time.monotonic() < limit, recorder.problem()
+            time.sleep(0.005)
+
+    def say(numbers: range) -> None:
+        for number in numbers:
+            recorder.heard(Reading.received("n", "t", number, HOUR - 9e7 + number))
+
+    try:
+        say(range(10))
+        until(lambda: recorder.recorded == 10)
+        server.stop()
+        say(range(10, 20))
+        until(recorder.problem)
+        assert "secret" not in recorder.problem()
+        say(range(20, 100))
+        server.start()
+        until(lambda: recorder.recorded + recorder.dropped == 100)
+        until(lambda: not recorder.problem())
+    finally:
+        recorder.close()
+    rows = ask(url, lambda h: h.readings("n", "t")).rows
+    assert len(rows) == recorder.recorded
+    (gap,) = ask(url, lambda h: h.events(kinds=["gap"])).rows
+    assert gap.lost == recorder.dropped > 0
+
+
+def test_a_password_is_not_shown_and_a_wrong_url_is_said(url: str) -> None:
+    assert without_password("postgresql://me:secret@host:5/x?password=secret") == (
+        "postgresql://me@host:5/x"
+    )
+    assert isinstance(store_at(url, FOR_EVER), PostgresServer)
+    with pytest.raises(OperatorError, match="URL after --history"):
+        store_at("postgresql://host:port/x", FOR_EVER)
+
+
+def test_too_many_questions_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyaiot.history.postgres.history.QUERIES_MAX", 0)
+    with pytest.raises(TooSlow, match="open already"):
+        ask(url, lambda h: h.last())
