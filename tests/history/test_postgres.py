@@ -24,6 +24,7 @@ from pyaiot.history.recorder import Recorder
 from pyaiot.history.rows import CommandEnded, CommandGiven, Item, batch_of
 from pyaiot.history.sqlite.history import SqliteHistory
 from pyaiot.history.store import (
+    BadQuestion,
     BucketRow,
     History,
     Keep,
@@ -307,6 +308,23 @@ def test_the_database_of_a_newer_version_is_left_alone(url: str) -> None:
         time.sleep(0.02)
     assert "version 99, is of a newer Pyaiot" in str(raised.value)
     assert len(MIGRATIONS) < 99
+
+
+@pytest.mark.parametrize("cursor", ["x", "[1.5]", f"[{10**400}]", "[" * 1900, '["\\ud800", ""]'])
+def test_what_makes_no_sense_is_refused_by_both(both: Both, cursor: str) -> None:
+    for ask_it in (
+        lambda h: h.readings("n", "t", cursor=cursor),
+        lambda h: h.last(cursor=cursor),
+        lambda h: h.readings("\ud800", "t"),
+    ):
+
+        async def refused(history: History, ask_it: Any = ask_it) -> bool:
+            with pytest.raises(BadQuestion):
+                await ask_it(history)
+            return True
+
+        both.write(Reading.received("n", "t", 1, HOUR))
+        assert both.same(refused)
 
 
 def test_who_asks_and_leaves_is_given_up_by_the_server(url: str) -> None:

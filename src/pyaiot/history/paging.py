@@ -12,6 +12,9 @@ from pyaiot.history.store import ROWS_MAX, BadQuestion, BucketRow, Page, TooMany
 EXPORT_ROWS: Final = 5000
 """Rows of an export that are read at once."""
 
+CURSOR_LENGTH_MAX: Final = 2000
+"""Characters of a cursor: two names of 64, each of which may be escaped. Longer: refused."""
+
 _ALL: Final = (1 << 62) // MICROSECONDS
 """A Unix time after all others."""
 
@@ -71,8 +74,8 @@ def decode_cursor(cursor: str | None, *types: type) -> list[Any] | None:
     if cursor is None:
         return None
     try:
-        position = json.loads(cursor)
-    except ValueError:
+        position = json.loads(cursor) if len(cursor) <= CURSOR_LENGTH_MAX else None
+    except (ValueError, RecursionError):
         position = None
     if not isinstance(position, list) or [type(item) for item in position] != list(types):
         raise BadQuestion("this cursor is none of this question's")

@@ -19,6 +19,7 @@ from pyaiot.history.store import (
     QUERIES_MAX,
     QUERY_LIMIT_S,
     ROWS_MAX,
+    BadQuestion,
     BucketRow,
     Chunk,
     CommandRow,
@@ -188,6 +189,10 @@ class PostgresHistory:
             try:
                 db = self._idle.pop() if self._idle else await connect(self._url)
                 answer = await question(db)
+            except (asyncpg.DataError, UnicodeError, OverflowError) as error:
+                if db is not None:
+                    db.terminate()
+                raise BadQuestion("no name and no time is like that") from error
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 if db is not None:
                     db.terminate()

@@ -16,6 +16,7 @@ from pyaiot.history.store import (
     QUERIES_MAX,
     QUERY_LIMIT_S,
     ROWS_MAX,
+    BadQuestion,
     BucketRow,
     Chunk,
     CommandRow,
@@ -193,9 +194,11 @@ class SqliteHistory:
             if db is not None:
                 db.close()
             raise StoreError(describe(self._path, error)) from error
-        except BaseException:
+        except BaseException as error:
             if db is not None:
                 self._idle.append(db)
+            if isinstance(error, UnicodeError | OverflowError):
+                raise BadQuestion("no name and no time is like that") from error
             raise
         self._idle.append(db)
         return answer
