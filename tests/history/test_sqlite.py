@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A history file: what is written is what is read."""
 
+import asyncio
 import random
 import sqlite3
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 
 from pyaiot.history import numbering
 from pyaiot.history.rows import CommandEnded, CommandGiven
+from pyaiot.history.sqlite import history as history_module
 from pyaiot.history.sqlite import schema
+from pyaiot.history.sqlite.history import READERS_MAX
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import (
     ROWS_MAX,
@@ -19,6 +22,7 @@ from pyaiot.history.store import (
     ReadingRow,
     StoreError,
     TooManyRows,
+    TooSlow,
 )
 from pyaiot.messages import (
     VALUE_SIZE_MAX,
@@ -339,3 +343,46 @@ def test_what_is_older_than_what_is_kept_is_not_written(tmp_path: Path) -> None:
     with history_file(tmp_path, Keep(1.0, 1.0, 1.0, 1.0)) as file:
         file.readings("t", [(-90_000, 1), (-80_000, 2)])
         assert file.count("reading") == 1
+
+
+# -- questions that take long ---------------------------------------------------------------------
+
+
+def endless(db: sqlite3.Connection) -> object:
+    counting = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+    return db.execute(f"{counting} SELECT count(*) FROM c").fetchall()
+
+
+def test_who_asks_and_leaves_is_given_up(tmp_path: Path) -> None:
+    async def leave(path: Path) -> None:
+        async with asking(path) as history:
+            # As many as there are readers, and some that wait.
+            tasks = [asyncio.create_task(history._ask(endless)) for _ in range(READERS_MAX + 3)]
+            await asyncio.sleep(0.05)
+            for task in tasks:
+                task.cancel()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(answer) for answer in answers} == {asyncio.CancelledError}
+            async with asyncio.timeout(5.0):
+                assert (await history.last()).rows == []
+            assert not history._jobs
+
+    with history_file(tmp_path) as file:
+        run(leave(file.path))
+
+
+def test_a_question_that_takes_too_long_is_refused_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "QUERY_LIMIT_S", 0.05)
+    with history_file(tmp_path) as file:
+        with pytest.raises(TooSlow, match="took longer"):
+            ask(file.path, lambda h: h._ask(endless))
+        monkeypatch.setattr(history_module, "QUERIES_MAX", 0)
+        with pytest.raises(TooSlow, match="open already"):
+            ask(file.path, lambda h: h.last())
+
+
+def test_a_history_without_a_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="unable to open"):
+        ask(tmp_path / "none.db", lambda h: h.last())
