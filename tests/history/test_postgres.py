@@ -4,11 +4,14 @@
 import asyncio
 import math
 import random
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import pytest
 
@@ -37,6 +40,7 @@ from pyaiot.history.store import (
 from pyaiot.messages import Command, GatewayState, NodeAppeared, NodeLeft, Reading, Receipt
 from tests.history.files import FOR_EVER, HOUR, File, exported, run
 from tests.history.postgres_server import Server, running_server
+from tests.programs import Programs
 
 DAY = 86_400.0
 
@@ -410,3 +414,26 @@ def test_too_many_questions_are_refused(url: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("pyaiot.history.postgres.history.QUERIES_MAX", 0)
     with pytest.raises(TooSlow, match="open already"):
         ask(url, lambda h: h.last())
+
+
+@pytest.mark.sockets
+async def test_aiot_run_keeps_its_history_there(url: str, tmp_path: Path) -> None:
+    programs = Programs(tmp_path)
+    try:
+        ports = ("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0")
+        program = programs.aiot("run", *ports, "--mqttsn-port", "0", "--history", url)
+        found = re.search(r"http://\S+/", program.line())
+        assert found is not None
+        async with aiohttp.ClientSession() as web, web.get(found[0] + "readyz") as answer:
+            assert (await answer.json())["parts"]["history"] == "ok", await answer.text()
+        program.send(signal.SIGTERM)
+        assert program.exit_code(5.0) == 0
+        assert "Traceback" not in program.stderr
+        assert "secret" not in program.stderr
+    finally:
+        programs.close()
+    history = PostgresHistory(url, "test")
+    kinds = [event.kind for event in (await history.events()).rows]
+    await history.close()
+    assert {kinds[0], kinds[-1]} <= {"started", "stopped", "gateway connected"}
+    assert kinds.count("started") == kinds.count("stopped") == 1
