@@ -30,7 +30,7 @@ from pyaiot.messages import Command, Reading, Receipt, ToClient
 QUEUE_MAX: Final = 50_000
 """Messages that wait to be written. One more is lost, counted, and told as a gap."""
 QUEUE_COST_MAX: Final = 32 * 1024 * 1024
-"""Bytes of long values that wait to be written. Beyond, messages are lost as well."""
+"""Bytes of long values that wait to be written. One more of these is lost as well."""
 BATCH_MAX: Final = 5_000
 """Messages in one transaction."""
 COMMIT_INTERVAL_S: Final = 0.020
@@ -85,6 +85,7 @@ class Recorder:
         self._held: tuple[Batch, int] | None = None
         """What is being written, and the value of `dropped` that it tells."""
         self._wake = threading.Event()
+        self._asleep = False
         self._stopping = threading.Event()
         self._problem = "is not open yet"
         self._tried = threading.Event()
@@ -96,7 +97,20 @@ class Recorder:
 
     def heard(self, message: ToClient) -> None:
         """The broker says this to everybody."""
-        self._add(message)
+        # The hot line of the road: `_add` is written out rather than called.
+        if type(message) is Reading:
+            data = message.data
+            if (type(data) is not str or len(data) > _SHORT_LENGTH) and not self._has_room(message):
+                self._drop()
+                return
+        queue = self._queue
+        if len(queue) >= QUEUE_MAX:
+            self._drop()
+            return
+        queue.append(message)
+        if self._asleep:
+            self._asleep = False
+            self._wake.set()
 
     def command_given(self, command: Command, ts: float) -> None:
         """The broker sends this to a gateway."""
@@ -143,17 +157,21 @@ class Recorder:
             log.error("%d messages are not in the history: %s", left, self._problem or "no time")
 
     def _add(self, item: Item) -> None:
-        queue = self._queue
-        if len(queue) >= QUEUE_MAX or self._cost_in - self._cost_out > QUEUE_COST_MAX:
+        if len(self._queue) >= QUEUE_MAX:
             self._drop()
             return
-        if type(item) is Reading:
-            data = item.data
-            if len(data) > _SHORT_LENGTH if type(data) is str else type(data) not in _SHORT_TYPES:
-                self._cost_in += cost(item)
-        queue.append(item)
-        if not self._wake.is_set():
+        self._queue.append(item)
+        if self._asleep:
+            self._asleep = False
             self._wake.set()
+
+    def _has_room(self, reading: Reading) -> bool:
+        """Whether a value that is not short fits; from now on it counts."""
+        its_cost = _long_cost(reading)
+        if its_cost and self._cost_in - self._cost_out + its_cost > QUEUE_COST_MAX:
+            return False
+        self._cost_in += its_cost
+        return True
 
     def _drop(self) -> None:
         self._dropped_until = self._unix_time()
@@ -208,7 +226,8 @@ class Recorder:
             return
         if not self._queue:
             self._wake.clear()
-            # Once more, for who looked at the event a moment before.
+            self._asleep = True
+            # Once more, for who looked a moment before.
             if not self._queue and not self._stopping.is_set():
                 self._wake.wait(max(0.0, self._tidy_at - time.monotonic()))
         rest_s = self._rest_until - time.monotonic()
@@ -278,9 +297,9 @@ class Recorder:
 
 
 def _long_cost(item: Item) -> int:
-    """The same as `_add` counts, for what was taken out."""
+    """Bytes of a value that is counted beside the number of messages; 0 for a short one."""
     if not isinstance(item, Reading):
         return 0
     data = item.data
-    is_long = len(data) > _SHORT_LENGTH if type(data) is str else type(data) not in _SHORT_TYPES
-    return cost(item) if is_long else 0
+    is_short = len(data) <= _SHORT_LENGTH if type(data) is str else type(data) in _SHORT_TYPES
+    return 0 if is_short else cost(item)
