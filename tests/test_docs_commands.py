@@ -54,6 +54,7 @@ class Reader:
             "AIOT_WEBSOCKET_PORT": "0",
             "AIOT_MQTT_PORT": "0",
             "AIOT_GATEWAY_BROKER_PORT": str(self.web_port),
+            "AIOT_DASHBOARD_PORT": str(self.web_port),
         }
 
     def save(self, name: str, text: str) -> None:
@@ -118,7 +119,7 @@ class Reader:
         return variables, words
 
     def _here(self, word: str) -> str:
-        if re.fullmatch(r"\w+\.(toml|py|db)", word):
+        if re.fullmatch(r"\w+\.(toml|py|db|svg|png)", word):
             return str(self.home / word)
         word = re.sub(r"^coap://localhost/", f"coap://localhost:{self.coap_port}/", word)
         return re.sub(r"\b5700\b", str(self.node_port), word)
@@ -185,6 +186,20 @@ async def origin_is_allowed(reader: Reader, _output: str) -> None:
             web.get(reader.url, headers={"Origin": origin}) as answer,
         ):
             assert answer.status == status
+
+
+def dashboard_is_told(**expected: object) -> Look:
+    async def look(reader: Reader, _output: str) -> None:
+        async with aiohttp.ClientSession() as web:
+            async with web.get(reader.url + "dashboard.json") as answer:
+                told = await answer.json()
+            for name in ("logo", "floorPlan"):
+                if told[name]:
+                    async with web.get(reader.url + told[name]) as picture:
+                        assert await picture.read() == b"a picture"
+        assert {name: told[name] for name in expected} == expected
+
+    return look
 
 
 async def title_is_from_the_file(reader: Reader, _output: str) -> None:
@@ -305,6 +320,19 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run --allowed-origin https://dashboard.example.org": Serve(
         "Pyaiot: http://", origin_is_allowed
     ),
+    'aiot run --title "Showroom" --logo logo.svg --favicon favicon.png': Serve(
+        "Pyaiot: http://", dashboard_is_told(title="Showroom", logo="pictures/logo.svg")
+    ),
+    "aiot run --camera-url http://camera.local/image.jpg --webcam-host pi.local:8081": Serve(
+        "Pyaiot: http://", dashboard_is_told(camera="http://camera.local/image.jpg")
+    ),
+    "aiot run --floor-plan plan.png --floor-plan-bounds 48.7140,2.2040,48.7150,2.2060": Serve(
+        "Pyaiot: http://", dashboard_is_told(floorPlanBounds=[48.714, 2.204, 48.715, 2.206])
+    ),
+    "aiot dashboard --broker-host broker.lan --broker-port 8000": Serve(
+        "--allowed-origin", dashboard_is_told(broker="ws://broker.lan:8000/ws")
+    ),
+    "aiot run --allowed-origin http://localhost:8080": RUN,
     "aiot run --config greenhouse.toml": Serve("Pyaiot: http://", title_is_from_the_file),
     "AIOT_CONFIG=greenhouse.toml aiot run": Serve("Pyaiot: http://", title_is_from_the_file),
     'aiot node coap --name "My first node" --temperature --led --port 5700': Serve(
@@ -381,6 +409,8 @@ def relative(path: Path) -> str:
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     programs = Programs(tmp_path)
+    for picture in ("logo.svg", "favicon.png", "plan.png"):
+        (tmp_path / picture).write_bytes(b"a picture")
     yield Reader(programs)
     programs.close()
 

@@ -46,13 +46,16 @@ MAY_IMPORT = {
     "fleet": {"devices", "errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},
     "demo": {"devices", "errors", "messages"},
     "opening": {"config", "errors", "doors", "gateways", "mqtt_client", "protocols", "web"},
+    "pages": {"config", "doors", "errors", "web"},
     # `services` builds the real objects, so it sees everything below it.
     "services": {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config", "mqtt_client"),
         *("demo", "doors", "fleet", "opening", "protocols", "gateways", "broker", "web", "devices"),
         "history",
+        "pages",
     },
     "options": {"config"},
+    "flags": {"options"},
     "running": {"config", "errors"},
     "cli": {
         "errors",
@@ -64,6 +67,8 @@ MAY_IMPORT = {
         "options",
         "running",
         "services",
+        "flags",
+        "pages",
     },
     "__main__": {"cli"},
     "__init__": set(),

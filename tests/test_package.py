@@ -4,6 +4,8 @@
 import asyncio
 import email
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -26,6 +28,7 @@ SCRIPTS = (
     "aiot-mqtt-gateway",
     "aiot-mqttsn-gateway",
     "aiot-ws-gateway",
+    "aiot-dashboard",
     "aiot-generate-keys",
 )
 
@@ -143,6 +146,35 @@ def test_installed_package_brings_its_page(installed: Path, tmp_path: Path) -> N
     )
     names = run(installed / "python", "-c", code, cwd=tmp_path).split()
     assert {Path(name).suffix for name in names} >= {".html", ".js", ".css"}
+
+
+def test_wheel_and_sdist_hold_the_built_dashboard(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "pyaiot/web/built/index.html" in names
+    assert any(re.fullmatch(r"pyaiot/web/built/assets/index-.*\.js", name) for name in names)
+    with tarfile.open(build(ROOT, tmp_path, "sdist")) as source:
+        assert any(name.endswith("/src/pyaiot/web/built/index.html") for name in source.getnames())
+
+
+def test_without_the_dashboard_there_is_no_wheel(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns("node_modules", "built*", "__pycache__")
+    for name in ("src", "scripts", "dashboard"):
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py"):
+        shutil.copy(ROOT / name, source / name)
+    result = subprocess.run(
+        [sys.executable, "-I", "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=source,
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path)},  # no Node.js here
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "The page cannot be built, so there is no wheel" in result.stderr
+    assert list(tmp_path.glob("*.whl")) == []
 
 
 @pytest.mark.sockets

@@ -181,7 +181,9 @@ def test_named_python_that_is_none_is_told(checkout: Path) -> None:
     assert "no-python is not a Python 3.11" in result.stderr
 
 
-@pytest.mark.parametrize(("version", "taken"), [("v18.20.4", False), ("v20.0.0", True)])
+@pytest.mark.parametrize(
+    ("version", "taken"), [("v18.20.4", False), ("v20.18.1", False), ("v20.19.0", True)]
+)
 def test_node_is_taken_if_it_is_new_enough(
     version: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

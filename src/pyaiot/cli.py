@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 import typer
 
-from pyaiot import __version__, config, services
+from pyaiot import __version__, config, pages, services
 from pyaiot.broker.keys import generate_keys, write_keys
 from pyaiot.config import Config, LogSection, Setting
 from pyaiot.demo import DEMO_NODES
@@ -21,6 +21,15 @@ from pyaiot.devices.sensors import SENSORS
 from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.errors import OperatorError
+from pyaiot.flags import (
+    BROKER,
+    COAP_GATEWAY,
+    DASHBOARD,
+    MQTT_GATEWAY,
+    MQTTSN_GATEWAY,
+    RUN,
+    WEBSOCKET_GATEWAY,
+)
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.fleet.progress import Progress
 from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
@@ -42,86 +51,6 @@ app = typer.Typer(
 )
 node_app = typer.Typer(no_args_is_help=True, help="A simulated node that speaks as a device does.")
 app.add_typer(node_app, name="node")
-
-
-_FILE_AND_LOG: Final = (Flag(("--debug",), "log.debug"),)
-_WEB: Final = (
-    Flag(("--key-file",), "broker.key_file"),
-    Flag(("--history",), "history.store"),
-    Flag(("--flush-interval-ms",), "broker.flush_interval_ms"),
-    Flag(("--title",), "broker.title"),
-    Flag(("--allowed-host",), "broker.allowed_hosts"),
-    Flag(("--allowed-origin",), "broker.allowed_origins"),
-    Flag(("--insecure",), "broker.insecure"),
-    Flag(("--behind-proxy",), "broker.behind_proxy"),
-    Flag(("--anonymous",), "broker.anonymous"),
-)
-_BROKER: Final = (
-    Flag(("--host",), "broker.host"),
-    Flag(("--web-port", "--broker-port", "--port"), "broker.port"),
-    *_WEB,
-    *_FILE_AND_LOG,
-)
-_TO_BROKER: Final = (
-    Flag(("--broker-host",), "gateway.broker_host"),
-    Flag(("--broker-port",), "gateway.broker_port"),
-    Flag(("--broker-ssl",), "gateway.broker_ssl"),
-    Flag(("--key-file",), "gateway.key_file"),
-)
-_COAP: Final = (
-    *(Flag(("--coap-port",), "coap.port"), Flag(("--interface",), "coap.interface")),
-    Flag(("--max-time",), "coap.silence_limit_s"),
-    *(Flag(("--trace",), "coap.trace"), Flag(("--trace-node",), "coap.trace_nodes")),
-)
-_COAP_GATEWAY: Final = (
-    Flag(("--host",), "coap.host"),
-    *_COAP,
-    Flag(("--name",), "coap.name"),
-    *_TO_BROKER,
-    *_FILE_AND_LOG,
-)
-_WEBSOCKET: Final = (Flag(("--ws-port", "--gateway-port"), "websocket.port"),)
-_WEBSOCKET_GATEWAY: Final = (
-    Flag(("--host",), "websocket.host"),
-    *_WEBSOCKET,
-    Flag(("--allowed-host",), "websocket.allowed_hosts"),
-    Flag(("--allowed-origin",), "websocket.allowed_origins"),
-    Flag(("--name",), "websocket.name"),
-    *_TO_BROKER,
-    *_FILE_AND_LOG,
-)
-_MQTT_BROKER: Final = (
-    Flag(("--mqtt-host",), "mqtt.host"),
-    Flag(("--mqtt-port",), "mqtt.port"),
-)
-_MQTT_GATEWAY: Final = (
-    *_MQTT_BROKER,
-    Flag(("--max-time",), "mqtt.silence_limit_s"),
-    Flag(("--name",), "mqtt.name"),
-    *_TO_BROKER,
-    *_FILE_AND_LOG,
-)
-_MQTTSN: Final = (Flag(("--mqttsn-port",), "mqttsn.port"),)
-_MQTTSN_GATEWAY: Final = (
-    Flag(("--host",), "mqttsn.host"),
-    *_MQTTSN,
-    *_MQTT_BROKER,
-    *_FILE_AND_LOG,
-)
-_RUN: Final = (
-    Flag(("--host",), "broker.host"),
-    Flag(("--web-port", "--broker-port"), "broker.port"),
-    Flag(("--coap-host",), "coap.host"),
-    *_COAP,
-    Flag(("--ws-host",), "websocket.host"),
-    *_WEBSOCKET,
-    *_MQTT_BROKER,
-    Flag(("--mqtt-listen",), "mqtt.listen"),
-    Flag(("--mqttsn-host",), "mqttsn.host"),
-    *_MQTTSN,
-    *_WEB,
-    *_FILE_AND_LOG,
-)
 
 
 def main() -> None:
@@ -152,6 +81,11 @@ def mqtt_gateway_main() -> None:
 def mqttsn_gateway_main() -> None:
     """`aiot-mqttsn-gateway`, the historic name of `aiot mqttsn-gateway`."""
     _invoke(app, "mqttsn-gateway")
+
+
+def dashboard_main() -> None:
+    """`aiot-dashboard`, the historic name of `aiot dashboard`."""
+    _invoke(app, "dashboard")
 
 
 def generate_keys_main() -> None:
@@ -225,6 +159,14 @@ def _mqttsn_gateway(settings: Config) -> None:
     User, password and TLS for that broker stand in the settings file, section mqtt.
     """
     run_until_signal(services.run_mqttsn_gateway(settings, _say), settings.log)
+
+
+def _dashboard(settings: Config) -> None:
+    """Serve the page alone, towards a broker that runs elsewhere, also an old one.
+
+    A broker of Pyaiot must let its origin in: the command for that is printed.
+    """
+    run_until_signal(pages.run_dashboard(settings, _say), settings.log)
 
 
 def _everything(settings: Config) -> None:
@@ -361,13 +303,14 @@ def _add(
     app.command(name)(with_options(command, [*extra, *options, CONFIG_OPTION], run.__doc__))
 
 
-_add("run", _everything, _RUN)
-_add("demo", _demo, _RUN, _NODES_OPTION)
-_add("broker", _broker, _BROKER)
-_add("coap-gateway", _coap_gateway, _COAP_GATEWAY)
-_add("ws-gateway", _ws_gateway, _WEBSOCKET_GATEWAY)
-_add("mqtt-gateway", _mqtt_gateway, _MQTT_GATEWAY)
-_add("mqttsn-gateway", _mqttsn_gateway, _MQTTSN_GATEWAY)
+_add("run", _everything, RUN)
+_add("demo", _demo, RUN, _NODES_OPTION)
+_add("broker", _broker, BROKER)
+_add("coap-gateway", _coap_gateway, COAP_GATEWAY)
+_add("ws-gateway", _ws_gateway, WEBSOCKET_GATEWAY)
+_add("mqtt-gateway", _mqtt_gateway, MQTT_GATEWAY)
+_add("mqttsn-gateway", _mqttsn_gateway, MQTTSN_GATEWAY)
+_add("dashboard", _dashboard, DASHBOARD)
 
 
 @app.command("config")

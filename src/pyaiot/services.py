@@ -48,6 +48,7 @@ from pyaiot.opening import (
     open_mqttsn_gateway,
     open_websocket_gateway,
 )
+from pyaiot.pages import page_of_broker
 from pyaiot.web.app import Check, WebApp
 from pyaiot.web.login import Login
 
@@ -66,7 +67,7 @@ async def run_broker(config: Config, say: Say) -> None:
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
     async with (
-        _web(config.broker, broker, tokens, _checks((), keeping), say) as url,
+        _web(config, broker, tokens, _checks((), keeping), say) as url,
         _running(keeping),
     ):
         say(f"Broker: {url}  (Ctrl+C ends it)")
@@ -116,7 +117,7 @@ async def run_all(config: Config, say: Say) -> None:
         connect = _connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, mqtt, connect, tasks)
         async with (
-            _web(config.broker, broker, tokens, _checks(gateways, keeping), say) as url,
+            _web(config, broker, tokens, _checks(gateways, keeping), say) as url,
             _running(keeping),
         ):
             doors = "  ".join(f"{gateway.protocol}: {gateway.door}" for gateway in gateways)
@@ -141,7 +142,7 @@ async def _run_demo(config: Config, node_count: int, folder: Path, say: Say) -> 
     broker = _broker(config.broker, keeping)
     checks: dict[str, Check] = {}
     async with (
-        _web(config.broker, broker, TokenCheck(keys, time.time), checks, say) as url,
+        _web(config, broker, TokenCheck(keys, time.time), checks, say) as url,
         _running(keeping),
         mqtt_broker(config, folder=folder) as mqtt,
         aiohttp.ClientSession() as session,
@@ -301,13 +302,14 @@ def _running(keeping: "Keeping | None") -> AbstractAsyncContextManager[None]:
 
 @asynccontextmanager
 async def _web(
-    section: BrokerSection,
+    config: Config,
     broker: Broker,
     tokens: TokenCheck | None,
     checks: Mapping[str, Check],
     say: Say,
 ) -> AsyncIterator[str]:
     """Serve the web side; the URL of the page is given. Raises `OperatorError`."""
+    section = config.broker
     # A proxy on this machine speaks for the whole network, also over loopback.
     login = _login(section) if section.behind_proxy or not is_loopback(section.host) else None
     app = WebApp(
@@ -318,6 +320,7 @@ async def _web(
         allowed_origins=frozenset(section.allowed_origins),
         checks=checks,
         login=login,
+        dashboard=page_of_broker(config, say),
     )
     door = await Door.open(
         app.app,

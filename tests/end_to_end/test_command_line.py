@@ -78,7 +78,7 @@ COMMANDS = commands()
 def test_every_command_is_known_here() -> None:
     assert set(COMMANDS) == {
         *("", "run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway"),
-        *("mqttsn-gateway", "generate-keys", "config"),
+        *("mqttsn-gateway", "dashboard", "generate-keys", "config"),
         *("node", "node coap", "node mqtt", "node mqttsn", "node ws", "fleet"),
     }
 

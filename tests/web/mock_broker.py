@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from pyaiot.web.dashboard import Dashboard, Look, load_built
 from pyaiot.web.page import add_page_routes
 
 Message: TypeAlias = dict[str, Any]
@@ -45,9 +46,13 @@ def update(uid: str, resource: str, data: object, *, age_s: float = 0.0) -> Mess
 class MockBroker:
     """One broker, on a free port of loopback unless told otherwise."""
 
-    def __init__(self, *, port: int = 0, legacy: bool = False) -> None:
+    def __init__(
+        self, *, port: int = 0, legacy: bool = False, dashboard: Dashboard | None = None
+    ) -> None:
+        """`dashboard` None: it serves the plain page."""
         self.port = port
         self.legacy = legacy
+        self._dashboard = dashboard
         self.gateways: dict[str, Message] = {}
         self.nodes: dict[str, dict[str, Message]] = {}
         """The latest update of each resource of each node."""
@@ -71,7 +76,10 @@ class MockBroker:
         """Open the doors; after `stop`, the same ones."""
         app = web.Application()
         app.router.add_get("/ws", self._serve)
-        add_page_routes(app, title="Pyaiot")
+        if self._dashboard is None:
+            add_page_routes(app, title="Pyaiot")
+        else:
+            self._dashboard.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -242,9 +250,12 @@ def reading_at(number: int, step: int) -> tuple[str, str]:
             return "pressure", f"{1006 + 4 * wave:.2f}hPa"
 
 
-async def run_by_hand(port: int, nodes: int, rate: float, *, legacy: bool) -> None:
+async def run_by_hand(
+    port: int, nodes: int, rate: float, *, legacy: bool, plain: bool = False
+) -> None:
     """Serve until interrupted, with `rate` updates per second, sent 50 times a second."""
-    broker = MockBroker(port=port, legacy=legacy)
+    dashboard = None if plain else Dashboard(Look(), load_built())
+    broker = MockBroker(port=port, legacy=legacy, dashboard=dashboard)
     if nodes:
         furnish(broker, nodes)
     await broker.start()
@@ -271,5 +282,9 @@ if __name__ == "__main__":
     parser.add_argument("--nodes", type=int, default=12)
     parser.add_argument("--rate", type=float, default=20, help="updates per second")
     parser.add_argument("--legacy", action="store_true", help="speak as old brokers do")
+    parser.add_argument("--plain", action="store_true", help="serve the plain page")
     flags = parser.parse_args()
-    asyncio.run(run_by_hand(flags.port, flags.nodes, flags.rate, legacy=flags.legacy))
+    service = run_by_hand(
+        flags.port, flags.nodes, flags.rate, legacy=flags.legacy, plain=flags.plain
+    )
+    asyncio.run(service)

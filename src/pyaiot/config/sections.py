@@ -358,6 +358,57 @@ class HistorySection(_Section, frozen=True, kw_only=True):
     ] = 365.0
 
 
+class DashboardSection(_Section, frozen=True, kw_only=True):
+    """The page: how it looks, and where `aiot dashboard` serves it alone."""
+
+    host: Annotated[str, Meta(description="Address that aiot dashboard listens on.")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="TCP port of aiot dashboard; 0: any free one.")] = 8080
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Host names under which it may be reached; its addresses and localhost"
+            " always may."
+        ),
+    ] = ()
+    broker_host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Host of the broker, as browsers reach it; localhost: the host under which"
+            " they opened the page.",
+        ),
+    ] = "localhost"
+    broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000
+    broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker (wss://).")] = False
+    logo: Annotated[
+        str, Meta(description="Picture beside the title: a file, or an address (https://…).")
+    ] = ""
+    favicon: Annotated[str, Meta(description="Picture of the browser's tab: file or address.")] = ""
+    camera_url: Annotated[
+        str, Meta(description="Address of the image of a camera that looks at the nodes.")
+    ] = ""
+    webcam_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Hosts (name or name:port) whose images the page may show."),
+    ] = ()
+    tile_url: Annotated[
+        str,
+        Meta(
+            description="Map tiles, as https://host/{z}/{x}/{y}.png. Empty: the outline of the land"
+            " alone, without the internet."
+        ),
+    ] = ""
+    floor_plan: Annotated[
+        str, Meta(description="Picture that lies on the map: file or address.")
+    ] = ""
+    floor_plan_bounds: Annotated[
+        str, Meta(description="Where it lies, in degrees: south,west,north,east.")
+    ] = ""
+    static_path: Annotated[
+        str, Meta(description="Folder of a built page to serve in place of the packaged one.")
+    ] = ""
+
+
 class LogSection(_Section, frozen=True, kw_only=True):
     """What is logged, to standard error."""
 
@@ -374,4 +425,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mqttsn: MqttsnSection = MqttsnSection()
     gateway: GatewaySection = GatewaySection()
     history: HistorySection = HistorySection()
+    dashboard: DashboardSection = DashboardSection()
     log: LogSection = LogSection()

@@ -15,6 +15,7 @@ from pyaiot.broker.keys import TokenCheck
 from pyaiot.doors.guard import guard
 from pyaiot.doors.listening import ServerLog
 from pyaiot.limits import LimitedLog
+from pyaiot.web.dashboard import Dashboard
 from pyaiot.web.login import Login
 from pyaiot.web.page import add_page_routes
 from pyaiot.web.sockets import Sockets
@@ -39,10 +40,12 @@ class WebApp:
         allowed_origins: frozenset[str] = frozenset(),
         checks: Mapping[str, Check] | None = None,
         login: Login | None = None,
+        dashboard: Dashboard | None = None,
     ) -> None:
         """`checks` are asked by `/readyz`, next to the broker's own; more may come later.
 
         `login` None: everybody who gets here may see and command all nodes.
+        `dashboard` None: the plain page is at `/`.
         """
         self._broker = broker
         self._checks = {} if checks is None else checks
@@ -62,7 +65,9 @@ class WebApp:
         self.app.router.add_get("/gw", self.sockets.gateway)
         self.app.router.add_get("/healthz", self._healthz)
         self.app.router.add_get("/readyz", self._readyz)
-        add_page_routes(self.app, title=title)
+        add_page_routes(self.app, title=title, at="/plain" if dashboard else "/")
+        if dashboard is not None:
+            dashboard.add_routes(self.app)
 
     def _refused(self, request: web.Request) -> None:
         self.refused_requests += 1

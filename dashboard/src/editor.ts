@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/**
+ * The editor of a script, in a shadow root: its style sheets are objects there, which the policy of
+ * the page allows. What differs from the script on the node is marked. Tab leaves it.
+ */
+import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
+import { javascript } from "@codemirror/lang-javascript";
+import { bracketMatching, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import { unifiedMergeView } from "@codemirror/merge";
+import { EditorState } from "@codemirror/state";
+import { EditorView, drawSelection, keymap, lineNumbers } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+
+export interface EditorOptions {
+  text: string;
+  /** What is on the node. */
+  original: string;
+  label: string;
+  changed: (text: string) => void;
+  send: () => void;
+  leave: () => void;
+}
+
+export interface Editor {
+  text: () => string;
+  destroy: () => void;
+}
+
+const colours = HighlightStyle.define([
+  { tag: [tags.keyword, tags.operatorKeyword], color: "var(--axis-z)" },
+  { tag: [tags.string, tags.regexp], color: "var(--good)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--axis-y)" },
+  { tag: tags.comment, color: "var(--soft)", fontStyle: "italic" },
+  { tag: [tags.function(tags.variableName), tags.propertyName], color: "var(--accent)" },
+]);
+
+const look = EditorView.theme({
+  "&": { fontSize: "13.5px", backgroundColor: "var(--sunk)", color: "var(--ink)", borderRadius: "10px", border: "1px solid var(--edge)" },
+  "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
+  ".cm-scroller": { fontFamily: "var(--mono)", minHeight: "150px", maxHeight: "46vh", overflow: "auto" },
+  ".cm-gutters": { backgroundColor: "transparent", color: "var(--soft)", border: "0" },
+  ".cm-content": { caretColor: "var(--ink)" },
+  ".cm-cursor": { borderLeftColor: "var(--ink)" },
+  "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "color-mix(in srgb, var(--accent) 28%, transparent) !important" },
+  ".cm-changedLine": { backgroundColor: "color-mix(in srgb, var(--good) 14%, transparent) !important" },
+  ".cm-deletedChunk": { backgroundColor: "color-mix(in srgb, var(--bad) 12%, transparent)", color: "var(--ink)" },
+});
+
+export function makeEditor(place: HTMLElement, options: EditorOptions): Editor {
+  const root = place.shadowRoot ?? place.attachShadow({ mode: "open" });
+  root.replaceChildren();
+  const view = new EditorView({
+    root,
+    parent: root,
+    state: EditorState.create({
+      doc: options.text,
+      extensions: [
+        lineNumbers(),
+        history(),
+        drawSelection(),
+        bracketMatching(),
+        javascript(),
+        syntaxHighlighting(colours),
+        look,
+        unifiedMergeView({ original: options.original, mergeControls: false, gutter: true }),
+        EditorView.lineWrapping,
+        EditorView.contentAttributes.of({ "aria-label": options.label }),
+        EditorView.updateListener.of((update) => {
+          if (update.docChanged) options.changed(update.state.doc.toString());
+        }),
+        keymap.of([
+          { key: "Mod-Enter", run: () => (options.send(), true) },
+          { key: "Escape", run: () => (options.leave(), true), stopPropagation: true },
+          ...defaultKeymap,
+          ...historyKeymap,
+        ]),
+      ],
+    }),
+  });
+  return { text: () => view.state.doc.toString(), destroy: () => view.destroy() };
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The page: a connection feeds the state, and what is shown is a function of the state. */
+import { render } from "preact";
+import { brokerUrl, config, loadConfig } from "./config";
+import "./style.css";
+import { connect } from "./store";
+import { App } from "./ui/App";
+
+async function start(): Promise<void> {
+  const place = document.getElementById("app");
+  if (!place) return;
+  if (import.meta.env.MODE === "mock") await import("./mock");
+  await loadConfig();
+  document.title = config.title;
+  render(<App />, place);
+  connect(brokerUrl());
+}
+
+void start();

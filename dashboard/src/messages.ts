@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/**
+ * What the broker says and what the page says, in the JSON form `pyaiot.v2`
+ * (docs/reference/messages.md). The legacy form has the same words, fewer of them, and one object
+ * per frame; so one reader serves both. Outside bytes become these types here and nowhere else.
+ */
+
+export interface Hello {
+  type: "hello";
+  name: string;
+  protocol: string;
+  version?: string;
+}
+export interface GatewayState {
+  type: "gateway";
+  name: string;
+  protocol?: string;
+  version?: string;
+  state: "connected" | "lost";
+  ts?: number;
+}
+export interface NodeAppeared {
+  type: "new";
+  uid: string;
+  ts?: number;
+  gateway?: string;
+}
+export interface Reading {
+  type: "update";
+  uid: string;
+  endpoint: string;
+  data: unknown;
+  ts?: number;
+  value?: number;
+  unit?: string;
+}
+export interface NodeReset {
+  type: "reset";
+  uid: string;
+  ts?: number;
+}
+export interface NodeLeft {
+  type: "out";
+  uid: string;
+  ts?: number;
+  reason?: string;
+}
+export interface Joined {
+  type: "joined";
+  nodes?: number;
+  ts?: number;
+}
+export type Outcome =
+  "confirmed" | "refused" | "timeout" | "unreachable" | "unknown" | "forbidden" | "sent";
+export interface Receipt {
+  type: "receipt";
+  id: string;
+  state: Outcome;
+  detail?: string;
+  elapsed_ms?: number;
+}
+export interface Problem {
+  type: "error";
+  detail: string;
+  uid?: string;
+}
+export type ToClient =
+  | Hello
+  | GatewayState
+  | NodeAppeared
+  | Reading
+  | NodeReset
+  | NodeLeft
+  | Joined
+  | Receipt
+  | Problem;
+
+export interface Command {
+  type: "command";
+  id: string;
+  uid: string;
+  endpoint: string;
+  payload: string;
+  timeout: number;
+}
+export interface LegacyCommand {
+  type: "update";
+  data: { uid: string; endpoint: string; payload: string };
+}
+export interface Join {
+  type: "new";
+  data: "client";
+}
+export type FromClient = Join | Command | LegacyCommand;
+
+export const SUBPROTOCOL = "pyaiot.v2";
+
+/** The messages of one frame that can be used, and how many cannot. Throws for what is no JSON. */
+export function decode(frame: string): { messages: ToClient[]; wrong: number } {
+  const said: unknown = JSON.parse(frame);
+  const all: unknown[] = Array.isArray(said) ? said : [said];
+  const messages = all.filter(isMessage);
+  return { messages, wrong: all.length - messages.length };
+}
+
+/** Whether a value is a message with the fields that it cannot do without. */
+export function isMessage(value: unknown): value is ToClient {
+  if (typeof value !== "object" || value === null) return false;
+  const it = value as Record<string, unknown>;
+  switch (it.type) {
+    case "update":
+      return typeof it.uid === "string" && typeof it.endpoint === "string" && "data" in it;
+    case "new":
+    case "out":
+    case "reset":
+      return typeof it.uid === "string";
+    case "gateway":
+    case "hello":
+      return typeof it.name === "string";
+    case "receipt":
+      return typeof it.id === "string" && typeof it.state === "string";
+    case "error":
+      return typeof it.detail === "string";
+    case "joined":
+      return true;
+    default:
+      return false;
+  }
+}

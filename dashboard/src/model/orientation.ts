@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Which way up a node is: gravity says roll and pitch, the turning rate adds up to yaw. */
+
+/** Turning rates below this, in degrees per second, are noise. */
+const STILL = 3;
+const GAP_S = 2;
+
+export class Orientation {
+  /** Radians. */
+  roll = 0;
+  pitch = 0;
+  yaw = 0;
+  private at = NaN;
+
+  /** `acc` in any unit; `gyro` in degrees per second; `time` in seconds. */
+  take(acc: number[] | undefined, gyro: number[] | undefined, time: number): void {
+    if (acc && acc.length >= 3 && acc.some((value) => value !== 0)) {
+      const [x, y, z] = acc;
+      this.roll = Math.atan2(y, z);
+      this.pitch = Math.atan2(-x, Math.hypot(y, z));
+    }
+    const step = time - this.at;
+    this.at = time;
+    if (gyro && gyro.length >= 3 && step > 0 && step < GAP_S && Math.abs(gyro[2]) > STILL)
+      this.yaw = (this.yaw + (gyro[2] * step * Math.PI) / 180) % (2 * Math.PI);
+  }
+
+  /** The way it lies now is straight ahead. */
+  reset(): void {
+    this.yaw = 0;
+  }
+}

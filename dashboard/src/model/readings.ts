@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** What the text of a device says: number and unit, a position, vectors of an inertial unit. */
+
+/** What describes a node, and does not move. */
+export const FACTS: ReadonlySet<string> = new Set(
+  "name os board mcu vendor version ip protocol id".split(" "),
+);
+const TEXTS: ReadonlySet<string> = new Set(
+  "text webcam js twitter robot ribot led imu position suit_state dwnld".split(" "),
+);
+const NUMBER = /^\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d{1,3})?)\s*([^\d\s.,:;+-]\S{0,9})?\s*$/i;
+const JSON_SIZE_MAX = 4096;
+const VECTORS_MAX = 4;
+
+export interface Quantity {
+  value: number;
+  /** As the device wrote it: `23.50` is not `23.5`. */
+  digits: string;
+  unit: string;
+}
+
+/**
+ * The number as the device wrote it. The broker says whether the text is one (`value`); a legacy
+ * broker leaves the reading of it to us.
+ */
+export function readQuantity(
+  name: string,
+  message: { data: unknown; value?: number; unit?: string },
+  legacy: boolean,
+): Quantity | null {
+  if (FACTS.has(name) || TEXTS.has(name)) return null;
+  const { data, value, unit } = message;
+  const match = typeof data === "string" || typeof data === "number" ? NUMBER.exec(String(data)) : null;
+  if (typeof value === "number")
+    return match
+      ? { value, digits: match[1], unit: match[2] ?? "" }
+      : { value, digits: String(Number(value.toPrecision(6))), unit: SPELLED[unit ?? ""] ?? unit ?? "" };
+  if (!legacy || !match) return null;
+  return { value: Number(match[1]), digits: match[1], unit: match[2] ?? "" };
+}
+
+const SPELLED: Record<string, string> = { Cel: "°C", "%RH": "%", "%EL": "%", "/100": "%", "/1000": "‰" };
+
+/** The least span of an axis: noise is not to look like an event. */
+export function sensibleSpan(unit: string): number {
+  switch (unit) {
+    case "°C":
+    case "Cel":
+      return 2;
+    case "%":
+      return 5;
+    case "hPa":
+    case "mbar":
+      return 4;
+    case "lx":
+    case "lux":
+      return 50;
+    case "ppm":
+      return 50;
+    case "V":
+      return 0.2;
+    default:
+      return 0;
+  }
+}
+
+/** Both ends of an axis that shows `low` to `high`, at least the sensible span. */
+export function axisRange(low: number, high: number, unit: string): [number, number] {
+  const least = sensibleSpan(unit) || Math.max(Math.abs(low), Math.abs(high)) * 0.01 || 1;
+  const missing = Math.max(0, least - (high - low)) / 2;
+  const room = (high - low) * 0.08;
+  return [low - missing - room, high + missing + room];
+}
+
+export interface Position {
+  lat: number;
+  lng: number;
+}
+
+export function readPosition(data: unknown): Position | null {
+  const it = parsed(data) as Partial<Position> | null;
+  if (typeof it?.lat !== "number" || typeof it.lng !== "number") return null;
+  return Math.abs(it.lat) <= 90 && Math.abs(it.lng) <= 180 ? { lat: it.lat, lng: it.lng } : null;
+}
+
+export interface Vector {
+  type: string;
+  values: number[];
+}
+
+/** `[{"type":"acc","values":[x,y,z]},…]`; acceleration and rotation may come one by one. */
+export function readVectors(data: unknown): Vector[] | null {
+  const it = parsed(data);
+  if (!Array.isArray(it) || !it.length || it.length > VECTORS_MAX) return null;
+  for (const part of it as Partial<Vector>[])
+    if (
+      typeof part?.type !== "string" ||
+      !Array.isArray(part.values) ||
+      part.values.length > 4 ||
+      !part.values.every((value) => Number.isFinite(value))
+    )
+      return null;
+  return it as Vector[];
+}
+
+function parsed(data: unknown): unknown {
+  if (typeof data !== "string") return data;
+  if (!/^\s*[[{]/.test(data) || data.length > JSON_SIZE_MAX) return null;
+  try {
+    return JSON.parse(data);
+  } catch {
+    return null; // not what it looked like
+  }
+}
+
+/** Text of any value, for people. */
+export function textOf(data: unknown): string {
+  return typeof data === "string" ? data : JSON.stringify(data);
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The last samples of one number, each with its time. What is older is forgotten. */
+
+export const SAMPLES = 120;
+/** Samples of a node that somebody looks at in detail. */
+export const SAMPLES_WATCHED = 3600;
+
+export class Ring {
+  private data: Float64Array; // time, value, time, value …
+  private next = 0;
+  length = 0;
+
+  constructor(public capacity = SAMPLES) {
+    this.data = new Float64Array(capacity * 2);
+  }
+
+  push(time: number, value: number): void {
+    this.data[this.next * 2] = time;
+    this.data[this.next * 2 + 1] = value;
+    this.next = (this.next + 1) % this.capacity;
+    if (this.length < this.capacity) this.length += 1;
+  }
+
+  /** From here on nothing is known: the line breaks, once. */
+  gap(time: number): void {
+    if (this.length && !Number.isNaN(this.value(this.length - 1))) this.push(time, NaN);
+  }
+
+  /** 0 is the oldest. NaN: a gap. */
+  value(index: number): number {
+    return this.data[this.place(index) * 2 + 1];
+  }
+
+  time(index: number): number {
+    return this.data[this.place(index) * 2];
+  }
+
+  /** Least and greatest value; both NaN if there is none. */
+  range(): [number, number] {
+    let low = NaN;
+    let high = NaN;
+    for (let index = 0; index < this.length; index += 1) {
+      const value = this.data[index * 2 + 1];
+      if (!(value >= low)) low = Number.isNaN(value) ? low : value;
+      if (!(value <= high)) high = Number.isNaN(value) ? high : value;
+    }
+    return [low, high];
+  }
+
+  /** Room for more samples; those that are there stay. */
+  grow(capacity: number): void {
+    if (capacity <= this.capacity) return;
+    const data = new Float64Array(capacity * 2);
+    for (let index = 0; index < this.length; index += 1) {
+      data[index * 2] = this.time(index);
+      data[index * 2 + 1] = this.value(index);
+    }
+    this.data = data;
+    this.capacity = capacity;
+    this.next = this.length % capacity;
+  }
+
+  private place(index: number): number {
+    const first = this.length < this.capacity ? 0 : this.next;
+    return (first + index) % this.capacity;
+  }
+}

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/**
+ * What the page knows, and what each message changes in it. No socket, no clock, no document.
+ *
+ * `now` is the page's own clock, `ts` the broker's, both in seconds. All that a node can name is a
+ * key of a Map, never of a plain object: a node may be called `__proto__`. What changed is noted in
+ * `changed` and `reshaped`; whoever draws empties them, once per frame.
+ */
+import type { ToClient } from "../messages";
+import { FACTS, readPosition, readQuantity, readVectors, textOf } from "./readings";
+import { Ring, SAMPLES_WATCHED } from "./ring";
+import {
+  STALE_S,
+  QUIET_S,
+  LEFT_S,
+  LEFT_MAX,
+  FORGOTTEN_S,
+  DISCOVERY_S,
+  ANSWER_S,
+  GRACE_S,
+  CONFIRMED_S,
+  FAILED_S,
+  ACTIVITY_MAX,
+  COMMANDS_MAX,
+  RAW_MAX,
+  type CommandState,
+  type Resource,
+  type Node,
+  type Happening,
+  type State,
+} from "./world";
+
+export * from "./world";
+
+/** What the page says to itself. */
+export type Own =
+  | { type: "opened"; legacy: boolean }
+  | { type: "lost"; reason: string }
+  | { type: "asked"; id: string; resource: Resource; payload: string };
+
+/** Take in one message of the broker, or one of our own. */
+export function reduce(state: State, message: ToClient | Own, now: number): void {
+  switch (message.type) {
+    case "new":
+      appear(state, message.uid, stamp(state, message.ts, now), message.gateway);
+      remember(state, message);
+      break;
+    case "update":
+      update(state, message, stamp(state, message.ts, now), now);
+      remember(state, message);
+      break;
+    case "reset":
+      reset(state, message.uid, stamp(state, message.ts, now), now);
+      remember(state, message);
+      break;
+    case "out":
+      remember(state, message);
+      leave(state, state.nodes.get(message.uid), message.reason ?? "left", now);
+      break;
+    case "gateway":
+      gateway(state, message, now);
+      break;
+    case "receipt":
+      finish(state, message.id, message.state, message.detail ?? "", now, message.elapsed_ms);
+      break;
+    case "error":
+      happen(state, now, { kind: "error", what: "event.problem", detail: message.detail, uid: message.uid ?? "", good: false });
+      break;
+    case "hello":
+      state.brokerVersion = message.version ?? "";
+      break;
+    case "joined":
+      joined(state, stamp(state, message.ts, now), now);
+      break;
+    case "opened":
+      state.legacy = message.legacy;
+      state.era += 1;
+      break;
+    case "lost":
+      lost(state, message.reason, now);
+      break;
+    case "asked":
+      ask(state, message.id, message.resource, message.payload, now);
+  }
+}
+
+const stamp = (state: State, ts: number | undefined, now: number): number =>
+  ts ? ts : now + state.offset;
+
+/** What time alone changes. Call it about once a second. */
+export function tick(state: State, now: number): void {
+  for (const [id, { command }] of state.commands)
+    if (command && now - command.at > ANSWER_S + (state.legacy ? 0 : GRACE_S))
+      finish(state, id, "timeout", "", now);
+  for (const node of state.nodes.values()) {
+    if (node.left && !node.left.filed && now - node.left.at > LEFT_S) {
+      node.left.filed = true;
+      state.membership += 1;
+    }
+    for (const [name, resource] of node.resources) {
+      if (resource.forgotten !== undefined && now - resource.forgotten > FORGOTTEN_S) {
+        node.resources.delete(name);
+        state.reshaped.add(node);
+      } else if (resource.command && now - resource.command.at > shownFor(resource.command)) {
+        resource.command = null;
+        touch(state, resource);
+      }
+    }
+  }
+}
+
+const shownFor = ({ state }: CommandState): number =>
+  state === "pending" ? Infinity : state === "confirmed" || state === "sent" ? CONFIRMED_S : FAILED_S;
+
+export type NodeState = "live" | "quiet" | "stale" | "discovering" | "silent" | "left" | "lost" | "frozen";
+
+/** How a node is now. `lost`: its gateway is gone, so nobody can tell. */
+export function nodeState(state: State, node: Node, now: number): NodeState {
+  if (node.left) return node.left.reason === "gateway lost" ? "lost" : "left";
+  if (!state.live) return "frozen";
+  if (!hasResources(node))
+    return now + state.offset - node.since > DISCOVERY_S ? "silent" : "discovering";
+  const age = now + state.offset - node.heard;
+  return age > STALE_S ? "stale" : age > QUIET_S ? "quiet" : "live";
+}
+
+function hasResources(node: Node): boolean {
+  for (const name of node.resources.keys()) if (name !== "protocol" && name !== "ip" && name !== "id") return true;
+  return false;
+}
+
+/** Text of a fact of a node: `os`, `board` … */
+export const fact = (node: Node, name: string): string => node.resources.get(name)?.text ?? "";
+
+/** Keep more samples of a node from now on. */
+export function watch(node: Node): void {
+  node.watched = true;
+  for (const { ring, vectors } of node.resources.values()) {
+    ring?.grow(SAMPLES_WATCHED);
+    for (const vector of vectors?.values() ?? []) for (const each of vector.rings) each.grow(SAMPLES_WATCHED);
+  }
+}
+
+function appear(state: State, uid: string, ts: number, gatewayName?: string): Node {
+  let node = state.nodes.get(uid);
+  if (!node) {
+    node = {
+      uid,
+      name: "",
+      gateway: gatewayName ?? "",
+      since: ts,
+      heard: ts,
+      fresh: state.joined,
+      era: state.era,
+      left: null,
+      resources: new Map(),
+      position: null,
+      log: [],
+      raw: [],
+      watched: false,
+      bell: null,
+      clock: null,
+      seen: false,
+      behind: false,
+    };
+    state.nodes.set(uid, node);
+    state.membership += 1;
+    if (state.joined) happen(state, ts - state.offset, { kind: "joined", what: "event.joined", uid, detail: gatewayName ?? "", good: true });
+  }
+  if (node.left) {
+    node.left = null;
+    node.since = ts;
+    state.membership += 1;
+    state.reshaped.add(node);
+    if (state.joined) happen(state, ts - state.offset, { kind: "joined", what: "event.returned", uid, detail: "", good: true });
+  }
+  if (gatewayName !== undefined && gatewayName !== node.gateway) {
+    node.gateway = gatewayName;
+    state.reshaped.add(node);
+  }
+  node.era = state.era;
+  return node;
+}
+
+function reset(state: State, uid: string, ts: number, now: number): void {
+  const node = appear(state, uid, ts);
+  node.heard = Math.max(node.heard, ts);
+  node.since = ts;
+  for (const resource of node.resources.values()) {
+    resource.forgotten = now;
+    gap(resource, ts);
+    touch(state, resource);
+  }
+  if (state.joined) happen(state, now, { kind: "reset", what: "event.reset", uid, detail: "", good: true });
+}
+
+function leave(state: State, node: Node | undefined, reason: string, now: number): void {
+  if (!node || node.left) return;
+  const ts = now + state.offset;
+  node.left = { reason, at: now, ts, filed: false };
+  for (const resource of node.resources.values()) gap(resource, ts);
+  state.reshaped.add(node);
+  state.membership += 1;
+  happen(state, now, { kind: "left", what: "event.left", uid: node.uid, detail: reason, good: false });
+  const gone = [...state.nodes.values()].filter((other) => other.left);
+  if (gone.length > LEFT_MAX) {
+    const first = gone.reduce((a, b) => ((a.left?.at ?? 0) <= (b.left?.at ?? 0) ? a : b));
+    state.nodes.delete(first.uid);
+    state.reshaped.delete(first);
+  }
+}
+
+function update(state: State, message: ToClient & { type: "update" }, ts: number, now: number): void {
+  const node = appear(state, message.uid, ts);
+  const name = message.endpoint.replace(/^\//, ""); // legacy nodes may say "/led"
+  let resource = node.resources.get(name);
+  if (!resource) {
+    resource = newResource(node, name, message.endpoint);
+    node.resources.set(name, resource);
+    state.reshaped.add(node);
+  }
+  const news = resource.ts !== ts || resource.forgotten !== undefined;
+  resource.ts = ts;
+  resource.forgotten = undefined;
+  if (ts > node.heard) node.heard = ts;
+  const quantity = readQuantity(name, message, state.legacy);
+  if (quantity) {
+    if (resource.kind !== "number") state.reshaped.add(node);
+    resource.kind = "number";
+    resource.value = quantity.value;
+    resource.digits = quantity.digits;
+    resource.unit = quantity.unit;
+    resource.unread = "";
+    if (news || !resource.ring) sample(resource, ts, quantity.value);
+  } else if (resource.kind === "number") {
+    resource.unread = textOf(message.data); // the last good value stays, and says so
+    gap(resource, ts);
+  } else {
+    takeText(state, resource, message.data, ts);
+  }
+  const { command } = resource;
+  if (command) {
+    command.heard = true;
+    if (state.legacy && command.state === "pending" && command.payload === resource.text)
+      finish(state, command.id, "confirmed", "", now);
+  }
+  touch(state, resource);
+}
+
+function newResource(node: Node, name: string, endpoint: string): Resource {
+  return {
+    node,
+    name,
+    endpoint,
+    kind: "text",
+    text: "",
+    value: NaN,
+    digits: "",
+    unit: "",
+    ts: 0,
+    unread: "",
+    forgotten: undefined,
+    ring: null,
+    vectors: null,
+    command: null,
+    bell: null,
+    noted: false,
+  };
+}
+
+function takeText(state: State, resource: Resource, data: unknown, ts: number): void {
+  const { node, name } = resource;
+  const before = resource.text;
+  resource.text = textOf(data);
+  if (name === "position") {
+    const had = node.position;
+    node.position = readPosition(data);
+    if (!had !== !node.position) state.membership += 1;
+  } else if (name === "imu") {
+    takeVectors(state, resource, data, ts);
+  } else if (FACTS.has(name) && before !== resource.text) {
+    if (name === "name") node.name = resource.text.trim();
+    state.reshaped.add(node);
+  }
+}
+
+function takeVectors(state: State, resource: Resource, data: unknown, ts: number): void {
+  const parts = readVectors(data);
+  if (!parts) return;
+  if (!resource.vectors) state.reshaped.add(resource.node);
+  resource.vectors ??= new Map();
+  for (const { type, values } of parts) {
+    let vector = resource.vectors.get(type);
+    if (!vector) {
+      if (resource.vectors.size >= 4) continue;
+      vector = { values, rings: values.map(() => newRing(resource.node)) };
+      resource.vectors.set(type, vector);
+    }
+    vector.values = values;
+    vector.rings.forEach((ring, axis) => ring.push(ts, values[axis] ?? NaN));
+  }
+}
+
+const newRing = (node: Node): Ring => (node.watched ? new Ring(SAMPLES_WATCHED) : new Ring());
+
+function sample(resource: Resource, ts: number, value: number): void {
+  resource.ring ??= newRing(resource.node);
+  resource.ring.push(ts, value);
+}
+
+function gap(resource: Resource, ts: number): void {
+  resource.ring?.gap(ts);
+  for (const vector of resource.vectors?.values() ?? []) for (const ring of vector.rings) ring.gap(ts);
+}
+
+function gateway(state: State, message: ToClient & { type: "gateway" }, now: number): void {
+  const before = state.gateways.get(message.name);
+  state.gateways.set(message.name, {
+    name: message.name,
+    protocol: message.protocol ?? "",
+    version: message.version ?? "",
+    state: message.state,
+    era: state.era,
+  });
+  state.membership += 1;
+  if (state.joined && before?.state !== message.state)
+    happen(state, now, {
+      kind: "gateway",
+      what: message.state === "connected" ? "event.gateway_connected" : "event.gateway_lost",
+      uid: "",
+      detail: message.name,
+      good: message.state === "connected",
+    });
+}
+
+function joined(state: State, ts: number, now: number): void {
+  if (!state.legacy) state.offset = ts - now;
+  state.joined = true;
+  state.live = true;
+  state.membership += 1;
+  for (const [name, { era }] of state.gateways) if (era !== state.era) state.gateways.delete(name);
+  for (const node of state.nodes.values()) {
+    if (node.era !== state.era) leave(state, node, "left while the broker was lost", now);
+    state.reshaped.add(node);
+  }
+  if (state.era > 1) happen(state, now, { kind: "link", what: "event.back", uid: "", detail: "", good: true });
+}
+
+function lost(state: State, reason: string, now: number): void {
+  const was = state.live;
+  state.live = false;
+  for (const id of [...state.commands.keys()]) finish(state, id, "lost", "", now);
+  for (const node of state.nodes.values()) {
+    for (const resource of node.resources.values()) gap(resource, now + state.offset);
+    state.reshaped.add(node);
+  }
+  if (was) happen(state, now, { kind: "link", what: "event.lost", uid: "", detail: reason, good: false });
+}
+
+function ask(state: State, id: string, resource: Resource, payload: string, now: number): void {
+  const command: CommandState = {
+    id,
+    uid: resource.node.uid,
+    name: resource.name,
+    payload,
+    state: "pending",
+    detail: "",
+    elapsed_ms: 0,
+    at: now,
+    ts: now + state.offset,
+    heard: false,
+  };
+  resource.command = command;
+  resource.node.log.unshift(command);
+  resource.node.log.length = Math.min(resource.node.log.length, COMMANDS_MAX);
+  state.commands.set(id, resource);
+  touch(state, resource);
+}
+
+function finish(
+  state: State,
+  id: string,
+  outcome: CommandState["state"],
+  detail: string,
+  now: number,
+  elapsed_ms?: number,
+): void {
+  const resource = state.commands.get(id);
+  if (!resource) return;
+  state.commands.delete(id);
+  const command = resource.node.log.find((entry) => entry.id === id);
+  if (!command) return;
+  command.elapsed_ms = elapsed_ms ?? (now - command.at) * 1000;
+  command.state = outcome;
+  command.detail = detail;
+  command.at = now;
+  // The node says what it is now; if it did not, its confirmation does.
+  if (outcome === "confirmed" && !command.heard && resource.kind === "text" && resource.name === "led")
+    resource.text = command.payload;
+  happen(state, now, {
+    kind: "command",
+    what: `outcome.${outcome}`,
+    uid: resource.node.uid,
+    detail: `${resource.name} = ${command.payload.slice(0, 60)}${detail ? ` · ${detail}` : ""}`,
+    good: outcome === "confirmed" || outcome === "sent",
+  });
+  touch(state, resource);
+}
+
+function happen(state: State, now: number, what: Omit<Happening, "ts">): void {
+  state.activity.unshift({ ...what, ts: now + state.offset });
+  state.activity.length = Math.min(state.activity.length, ACTIVITY_MAX);
+  state.happenings += 1;
+}
+
+function remember(state: State, message: ToClient & { uid: string }): void {
+  const raw = state.nodes.get(message.uid)?.raw;
+  if (!raw) return;
+  raw.push(message);
+  if (raw.length > RAW_MAX) raw.shift();
+}
+
+function touch(state: State, resource: Resource): void {
+  if (resource.noted) return;
+  resource.noted = true;
+  state.changed.push(resource);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Series of readings, joined and written down. */
+import type { Resource } from "./model/state";
+
+export interface Series {
+  times: number[];
+  /** null: a gap. */
+  values: (number | null)[];
+}
+
+/** What this page has seen of it between two times. */
+export function seen({ ring }: Resource, from: number, to: number): Series {
+  const series: Series = { times: [], values: [] };
+  let before = -Infinity;
+  for (let index = 0; ring && index < ring.length; index += 1) {
+    const time = ring.time(index);
+    if (time < from || time > to || time <= before) continue; // a chart wants times that grow
+    before = time;
+    const value = ring.value(index);
+    series.times.push(time);
+    series.values.push(Number.isNaN(value) ? null : value);
+  }
+  return series;
+}
+
+/** Stored ones up to the first that was seen, then those. */
+export function joinSeries(stored: Series | undefined, live: Series): Series {
+  if (!stored?.times.length) return live;
+  const first = live.times[0] ?? Infinity;
+  const until = stored.times.findIndex((time) => time >= first);
+  const end = until < 0 ? stored.times.length : until;
+  return {
+    times: [...stored.times.slice(0, end), ...live.times],
+    values: [...stored.values.slice(0, end), ...live.values],
+  };
+}
+
+/** A table for other programs. */
+export function toCsv(uid: string, rows: { name: string; unit: string; series: Series }[]): string {
+  const lines = ["time,uid,resource,value,unit"];
+  for (const { name, unit, series } of rows)
+    series.times.forEach((time, index) => {
+      const value = series.values[index];
+      if (value !== null)
+        lines.push([new Date(time * 1000).toISOString(), quoted(uid), quoted(name), String(value), quoted(unit)].join(","));
+    });
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+/** A spreadsheet must not take a name of a device for a formula. */
+function quoted(text: string): string {
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** What this person likes, kept in this browser. */
+import { effect, signal, type Signal } from "@preact/signals";
+
+const PREFIX = "pyaiot.";
+
+export type Theme = "system" | "light" | "dark";
+export type Density = "comfortable" | "compact";
+export type Language = "" | "en" | "fr" | "de";
+
+function kept<T>(name: string, start: T, good: (value: unknown) => boolean): Signal<T> {
+  let value = start;
+  try {
+    const text = localStorage.getItem(PREFIX + name);
+    const read: unknown = text === null ? start : JSON.parse(text);
+    if (good(read)) value = read as T;
+  } catch {
+    // Kept by something else, or nothing can be kept here: the page works without.
+  }
+  const it = signal(value);
+  let first = true;
+  effect(() => {
+    const text = JSON.stringify(it.value);
+    if (first) {
+      first = false;
+      return;
+    }
+    try {
+      localStorage.setItem(PREFIX + name, text);
+    } catch {
+      // A private window: it counts until the page is closed.
+    }
+  });
+  return it;
+}
+
+const oneOf =
+  (...values: unknown[]) =>
+  (value: unknown) =>
+    values.includes(value);
+const isText = (value: unknown) => typeof value === "string";
+const isTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
+const isFlag = (value: unknown) => typeof value === "boolean";
+
+export const settings = {
+  theme: kept<Theme>("theme", "system", oneOf("system", "light", "dark")),
+  density: kept<Density>("density", "comfortable", oneOf("comfortable", "compact")),
+  language: kept<Language>("language", "", oneOf("", "en", "fr", "de")),
+  map: kept("map", false, isFlag),
+  camera: kept("camera", false, isFlag),
+  cameraUrl: kept("cameraUrl", "", isText),
+  hiddenNodes: kept<string[]>("hiddenNodes", [], isTexts),
+  hiddenResources: kept<string[]>("hiddenResources", [], isTexts),
+};
+
+/** A text of a node's editor that was not sent yet. */
+export const draft = {
+  read(uid: string): string | null {
+    try {
+      return localStorage.getItem(`${PREFIX}draft.${uid}`);
+    } catch {
+      return null;
+    }
+  },
+  write(uid: string, text: string | null): void {
+    try {
+      if (text === null) localStorage.removeItem(`${PREFIX}draft.${uid}`);
+      else localStorage.setItem(`${PREFIX}draft.${uid}`, text);
+    } catch {
+      // It is lost with the page then.
+    }
+  },
+};
+
+effect(() => {
+  const { theme, density } = settings;
+  const root = document.documentElement;
+  if (theme.value === "system") delete root.dataset.theme;
+  else root.dataset.theme = theme.value;
+  root.dataset.density = density.value;
+});

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The whole page: header, what is wrong with the link, the screen, and what lies over it. */
+import { useSignalEffect } from "@preact/signals";
+import type { ComponentType } from "preact";
+import { useEffect } from "preact/hooks";
+import { config } from "../config";
+import { openNode, screen } from "../route";
+import { link, membership, missed, present, second, state } from "../store";
+import { Banner } from "./Banner";
+import { Header, Tabs } from "./Header";
+import { lazy } from "./lazy";
+import { Nodes } from "./Nodes";
+import { listenToKeys, overlay } from "./keys";
+import { count, t } from "./words";
+
+const Table = lazy(() => import("./Table").then((it) => it.Table));
+const MapScreen = lazy(() => import("./MapScreen").then((it) => it.MapScreen));
+const Updates = lazy(() => import("./Updates").then((it) => it.Updates));
+const Settings = lazy(() => import("./Settings").then((it) => it.Settings));
+const Details = lazy(() => import("./Details").then((it) => it.Details));
+const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
+const Help = lazy(() => import("./Help").then((it) => it.Help));
+
+const SCREENS: Record<string, ComponentType> = {
+  nodes: Nodes,
+  table: Table,
+  map: MapScreen,
+  updates: Updates,
+  settings: Settings,
+};
+
+export function App() {
+  useEffect(listenToKeys, []);
+  useSignalEffect(() => {
+    document.documentElement.dataset.link = link.value.phase;
+  });
+  const Shown = SCREENS[screen.value];
+  return (
+    <>
+      <a class="skip" href="#main" onClick={skip}>
+        {t("skip")}
+      </a>
+      <Header />
+      <main id="main" tabIndex={-1}>
+        <Gateways />
+        <Shown />
+      </main>
+      <footer>
+        <span>
+          {config.title} · Pyaiot {state.brokerVersion || config.version}
+        </span>
+        {link.value.legacy && <span>{t("footer.legacy")}</span>}
+      </footer>
+      <Tabs place="bottom" />
+      <Banner />
+      {openNode.value && <Details key={openNode.value} />}
+      {overlay.value === "activity" && <Activity />}
+      {overlay.value === "help" && <Help />}
+      <Announcer />
+    </>
+  );
+}
+
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+/** What is connected, in one line. */
+function Gateways() {
+  void membership.value;
+  const known = [...state.gateways.values()];
+  if (!known.length || screen.value === "settings") return null;
+  return (
+    <ul class="gateways" aria-label={t("gateways")}>
+      {known.map(({ name, protocol, state: how }) => {
+        const shown = link.value.phase === "live" ? how : "unknown";
+        return (
+          <li key={name} class={shown}>
+            {name}
+            {protocol && protocol.toLowerCase() !== name ? ` · ${protocol}` : ""}
+            {shown !== "connected" && ` · ${t(`gateway.${shown}`)}`}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** The state of the link for those who hear the page. */
+function Announcer() {
+  void second.value;
+  const { phase } = link.value;
+  const text =
+    phase === "waiting" ? t("banner.lost") : missed.value ? t("banner.back", { n: missed.value }) : phase === "live" ? count("nodes", present.peek()) : "";
+  return (
+    <div class="visually-hidden" role="status">
+      {text}
+    </div>
+  );
+}

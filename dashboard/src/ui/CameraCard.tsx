@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The camera of the place, where it is switched on in the settings. */
+import { config } from "../config";
+import { settings } from "../settings";
+import { Picture } from "./controls/Webcam";
+import { t } from "./words";
+
+export function CameraCard() {
+  const address = settings.cameraUrl.value || config.camera;
+  return (
+    <li class="card camera-card" data-state="live">
+      <div class="head">
+        <h3>{t("camera")}</h3>
+      </div>
+      <Picture address={address} title={t("camera")} flag="--webcam-host" />
+    </li>
+  );
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** One node: who it is, how it is, and a row for each resource. */
+import { useComputed } from "@preact/signals";
+import { memo } from "preact/compat";
+import { useRef } from "preact/hooks";
+import { FACTS } from "../model/readings";
+import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
+import { go } from "../route";
+import { settings } from "../settings";
+import { bellOf, clock, clockOf, link, state } from "../store";
+import { Icon } from "./icons";
+import { renderers } from "./registry";
+import { useMasonry } from "./masonry";
+import { useSeen } from "./seen";
+import { NumberRow, TextRow } from "./rows";
+import { ago, said, t, timeOf } from "./words";
+
+/** How the node is, told again when that may have changed. */
+export function useNodeState(node: Node) {
+  return useComputed<NodeState>(() => {
+    void clockOf(node).value;
+    void bellOf(node).value;
+    void link.value;
+    return nodeState(state, node, clock());
+  });
+}
+
+/** Text for the chip. Empty while it is live: that needs no words. */
+export function useStateText(node: Node) {
+  const how = useNodeState(node);
+  return useComputed(() => {
+    void clockOf(node).value;
+    const now = clock();
+    switch (how.value) {
+      case "live":
+      case "discovering":
+      case "silent":
+        return "";
+      case "left":
+        return t("state.left", { reason: said(`reason.${node.left?.reason}`), age: ago(now - (node.left?.at ?? now)) });
+      case "lost":
+        return t("state.lost");
+      case "frozen":
+        return t("state.frozen");
+      case "stale":
+        return t("state.stale", { age: ago(now + state.offset - node.heard) });
+      case "quiet":
+        return t("state.quiet", { age: ago(now + state.offset - node.heard) });
+    }
+  });
+}
+
+/** What a card shows of a node, in a steady order: controls of the same kind stay in place. */
+export function shownResources(node: Node): Resource[] {
+  const hidden = settings.hiddenResources.value;
+  return allResources(node).filter(({ name }) => !hidden.includes(name));
+}
+
+/** The same of all resources that move. */
+export function allResources(node: Node): Resource[] {
+  return [...node.resources.values()]
+    .filter(({ name }) => !FACTS.has(name) && name !== "dwnld")
+    .sort((a, b) => order(a) - order(b) || rank(a) - rank(b) || (a.name < b.name ? -1 : 1));
+}
+
+const order = ({ name, kind }: Resource): number => (kind === "number" ? 0 : (renderers[name]?.order ?? 1));
+const RANKS = "temperature humidity pressure illuminance uvindex eco2 tvoc tsp tlp".split(" ");
+const rank = ({ name }: Resource): number => {
+  const place = RANKS.indexOf(name);
+  return place < 0 ? RANKS.length : place;
+};
+
+export const Card = memo(function Card({ node }: { node: Node }) {
+  void bellOf(node).value;
+  const ref = useRef<HTMLLIElement>(null);
+  useSeen(ref, node);
+  useMasonry(ref);
+  const how = useNodeState(node);
+  const resources = shownResources(node);
+  return (
+    <li ref={ref} class={node.fresh ? "card fresh" : "card"} data-state={how} data-uid={node.uid}>
+      <Head node={node} />
+      {resources.length > 0 && (
+        <div class="rows">
+          {resources.map((resource) => (
+            <Row key={resource.name} resource={resource} />
+          ))}
+        </div>
+      )}
+      <Discovery node={node} />
+    </li>
+  );
+});
+
+function Head({ node }: { node: Node }) {
+  const chip = useStateText(node);
+  const title = node.name || node.uid;
+  const about = [fact(node, "os"), fact(node, "board"), fact(node, "protocol")].filter(Boolean).join(" · ");
+  const open = (event: Event) => {
+    event.preventDefault();
+    go({ node: node.uid });
+  };
+  return (
+    <div class="head">
+      <h3>
+        <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open}>
+          {title}
+        </a>
+      </h3>
+      <span class="chip">{chip}</span>
+      <span class="about">
+        {node.name && <span class="uid">{node.uid}</span>}
+        {about && <span class="line">{about}</span>}
+      </span>
+      <button type="button" class="quiet-button" title={t("node.hide")} aria-label={t("node.hide_of", { name: title })} onClick={() => hide(node)}>
+        <Icon name="hide" />
+      </button>
+    </div>
+  );
+}
+
+function hide(node: Node): void {
+  settings.hiddenNodes.value = [...settings.hiddenNodes.peek(), node.uid];
+}
+
+/** What is said where a node has nothing to show yet. */
+function Discovery({ node }: { node: Node }) {
+  const how = useNodeState(node);
+  const text = useComputed(() => {
+    if (how.value === "discovering") return t("state.discovering");
+    if (how.value === "silent") return t("state.no_answer", { time: timeOf(node.since) });
+    return "";
+  });
+  const hidden = useComputed(() => !text.value);
+  return (
+    <p class="wait" hidden={hidden}>
+      {text}
+    </p>
+  );
+}
+
+/** The renderer of the resource: by its name if it is a known one, else by its type. */
+export function Row({ resource }: { resource: Resource }) {
+  const special = renderers[resource.name];
+  if (special?.fits(resource)) return <special.Row resource={resource} />;
+  return resource.kind === "number" ? <NumberRow resource={resource} /> : <TextRow resource={resource} />;
+}

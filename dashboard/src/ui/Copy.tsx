@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** A command and a button that copies it. */
+import { useSignal } from "@preact/signals";
+import { t } from "./words";
+
+export function Copy({ text, label }: { text: string; label?: string }) {
+  return (
+    <div class="copy">
+      <code>{text}</code>
+      <CopyButton text={text} label={label} />
+    </div>
+  );
+}
+
+export function CopyButton({ text, label }: { text: string | (() => string); label?: string }) {
+  const done = useSignal<"" | "copied" | "failed">("");
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(typeof text === "string" ? text : text());
+      done.value = "copied";
+    } catch {
+      done.value = "failed"; // not over plain HTTP of another machine
+    }
+    setTimeout(() => (done.value = ""), 2000);
+  };
+  return (
+    <button type="button" class="button" onClick={() => void copy()}>
+      {done.value === "copied" ? t("copy.done") : done.value === "failed" ? t("copy.failed") : (label ?? t("copy"))}
+    </button>
+  );
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Something that lies over the page; Esc and a press beside it close it. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Icon } from "./icons";
+import { t } from "./words";
+import "../more.css";
+
+export function Drawer({ title, kind, close, children, head }: { title: string; kind: string; close: () => void; children: ComponentChildren; head?: ComponentChildren }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const before = document.activeElement as HTMLElement | null;
+    ref.current?.showModal();
+    return () => before?.focus();
+  }, []);
+  return (
+    <dialog
+      ref={ref}
+      class={kind}
+      aria-label={title}
+      onCancel={(event) => {
+        event.preventDefault();
+        close();
+      }}
+      onClick={(event) => event.target === ref.current && close()}
+    >
+      <div class="dialog-body">
+        <div class="dialog-head">
+          {head ?? <h2>{title}</h2>}
+          <button type="button" class="tool close" aria-label={t("close")} title={t("close")} onClick={close}>
+            <Icon name="close" />
+          </button>
+        </div>
+        {children}
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Filters are terms of the search, chosen instead of typed; below them, what is hidden. */
+import { useEffect, useRef } from "preact/hooks";
+import { termOf, withTerm } from "../model/query";
+import { FACTS } from "../model/readings";
+import { fact } from "../model/state";
+import { go, query } from "../route";
+import { settings } from "../settings";
+import { membership, state } from "../store";
+import { filtersOpen } from "./Header";
+import { titleOf } from "./rows";
+import { said, t } from "./words";
+
+const STATES = ["live", "quiet", "stale", "discovering", "silent", "left", "lost"];
+
+const close = () => (filtersOpen.value = false);
+
+export function Filters() {
+  void membership.value;
+  const ref = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    ref.current?.querySelector("select")?.focus();
+    const outside = (event: Event) => {
+      const target = event.target as Element;
+      if (!ref.current?.contains(target) && !target.closest(".filter-button")) close();
+    };
+    addEventListener("pointerdown", outside);
+    return () => removeEventListener("pointerdown", outside);
+  }, []);
+  const nodes = [...state.nodes.values()];
+  const distinct = (values: string[]) => [...new Set(values)].filter(Boolean).sort();
+  const resources = distinct(nodes.flatMap(({ resources: its }) => [...its.keys()].filter((name) => !FACTS.has(name))));
+  return (
+    <div
+      ref={ref}
+      class="popover"
+      role="group"
+      aria-label={t("filters")}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape") return;
+        close();
+        document.querySelector<HTMLElement>(".filter-button")?.focus();
+        event.preventDefault();
+      }}
+    >
+      <div class="filter-grid">
+        <Choice name="state" label={t("filter.state")} values={STATES} word={(value) => said(`filter.state.${value}`)} />
+        <Choice name="protocol" label={t("filter.protocol")} values={distinct(nodes.map((node) => fact(node, "protocol").toLowerCase()))} />
+        <Choice name="gateway" label={t("filter.gateway")} values={distinct(nodes.map(({ gateway }) => gateway))} />
+        <Choice name="has" label={t("filter.has")} values={resources} word={titleOf} />
+      </div>
+      <Hidden resources={resources} />
+      <p class="hint">{t("filter.hint")}</p>
+    </div>
+  );
+}
+
+function Choice({ name, label, values, word = (value) => value }: { name: string; label: string; values: string[]; word?: (value: string) => string }) {
+  const chosen = termOf(query.value, name);
+  return (
+    <label>
+      <span>{label}</span>
+      <select value={chosen} onChange={(event) => go({ query: withTerm(query.peek(), name, event.currentTarget.value) }, true)}>
+        <option value="">{t("filter.any")}</option>
+        {values.map((value) => (
+          <option key={value} value={value} selected={value === chosen}>
+            {word(value)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** Resources to show, and nodes that were hidden. */
+function Hidden({ resources }: { resources: string[] }) {
+  const { hiddenNodes, hiddenResources } = settings;
+  const toggle = (name: string, show: boolean) => {
+    const others = hiddenResources.peek().filter((its) => its !== name);
+    hiddenResources.value = show ? others : [...others, name];
+  };
+  return (
+    <>
+      {resources.length > 0 && (
+        <fieldset>
+          <legend>{t("filter.shown")}</legend>
+          {resources.slice(0, 60).map((name) => (
+            <label key={name} class="check">
+              <input type="checkbox" checked={!hiddenResources.value.includes(name)} onChange={(event) => toggle(name, event.currentTarget.checked)} />
+              {titleOf(name)}
+            </label>
+          ))}
+        </fieldset>
+      )}
+      {hiddenNodes.value.length > 0 && (
+        <fieldset>
+          <legend>{t("filter.hidden")}</legend>
+          {hiddenNodes.value.map((uid) => (
+            <button
+              key={uid}
+              type="button"
+              class="button small"
+              onClick={() => (hiddenNodes.value = hiddenNodes.peek().filter((its) => its !== uid))}
+            >
+              {t("filter.show", { name: state.nodes.get(uid)?.name || uid })}
+            </button>
+          ))}
+        </fieldset>
+      )}
+    </>
+  );
+}

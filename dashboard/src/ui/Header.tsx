@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Title, screens, search and filters, and the pill that says how the link is. */
+import { signal, useComputed } from "@preact/signals";
+import { config } from "../config";
+import { go, query, screen, type Screen } from "../route";
+import { isLive, link, pause, paused, present, rate, retry, second, waiting } from "../store";
+import { lazy } from "./lazy";
+import { Icon } from "./icons";
+import { overlay } from "./keys";
+import { count, formatNumber, t } from "./words";
+
+/** Whether the filters are open. */
+export const filtersOpen = signal(false);
+const Filters = lazy(() => import("./Filters").then((it) => it.Filters));
+
+const TABS: readonly Exclude<Screen, "settings">[] = ["nodes", "table", "map", "updates"];
+
+export function Header() {
+  return (
+    <header>
+      <a class="brand" href="#/nodes" onClick={(event) => (event.preventDefault(), go({ screen: "nodes", node: "" }))}>
+        <img src={config.logo || "favicon.svg"} alt="" width={30} height={30} />
+        <h1>{config.title}</h1>
+      </a>
+      <Tabs place="top" />
+      <Search />
+      <Pill />
+      <div class="tools">
+        <Tool name="activity" label={t("tab.activity")} on={overlay.value === "activity"} press={() => (overlay.value = overlay.peek() === "activity" ? "" : "activity")} />
+        <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => go({ screen: "settings", node: "" })} />
+        <Tool name="help" label={t("tab.help")} on={overlay.value === "help"} press={() => (overlay.value = "help")} />
+      </div>
+    </header>
+  );
+}
+
+function Tool({ name, label, on, press }: { name: "activity" | "settings" | "help"; label: string; on: boolean; press: () => void }) {
+  return (
+    <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={on} onClick={press}>
+      <Icon name={name} />
+    </button>
+  );
+}
+
+export function Tabs({ place }: { place: "top" | "bottom" }) {
+  return (
+    <nav class={`tabs ${place}`} aria-label={t(place === "top" ? "tabs" : "tabs.phone")}>
+      {TABS.map((name) => (
+        <a
+          key={name}
+          href={`#/${name}`}
+          aria-current={screen.value === name ? "page" : undefined}
+          onClick={(event) => (event.preventDefault(), go({ screen: name, node: "" }))}
+        >
+          <Icon name={name} />
+          <span>{t(`tab.${name}`)}</span>
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function Search() {
+  return (
+    <div class="search" role="search">
+      <Icon name="search" />
+      <input
+        id="search"
+        type="search"
+        autocomplete="off"
+        spellcheck={false}
+        value={query.value}
+        placeholder={t("search.hint")}
+        aria-label={t("search")}
+        onInput={(event) => go({ query: event.currentTarget.value }, true)}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape") return;
+          if (query.peek()) go({ query: "" }, true);
+          else event.currentTarget.blur();
+          event.preventDefault();
+        }}
+      />
+      <kbd aria-hidden="true">/</kbd>
+      <button type="button" class="filter-button" aria-expanded={filtersOpen.value} aria-label={t("filters")} title={t("filters")} onClick={() => (filtersOpen.value = !filtersOpen.peek())}>
+        <Icon name="filter" />
+      </button>
+      {filtersOpen.value && <Filters />}
+    </div>
+  );
+}
+
+/** `Live · 24 nodes · 480 msg/s`, or what is wrong. Pressed, it pauses. */
+function Pill() {
+  const text = useComputed(() => {
+    const { phase, retryAt } = link.value;
+    void second.value;
+    switch (phase) {
+      case "connecting":
+        return t("pill.connecting");
+      case "joining":
+        return t("pill.joining");
+      case "waiting":
+        return t("pill.waiting", { n: Math.max(0, Math.ceil((retryAt - performance.now()) / 1000)) });
+      case "live":
+        return paused.value ? t("pill.paused", { messages: count("messages", waiting.value) }) : `${t("pill.live")} · ${count("nodes", present.value)}`;
+    }
+  });
+  const speed = useComputed(() => (isLive.value && !paused.value ? `· ${t("pill.rate", { n: formatNumber(rate.value) })}` : ""));
+  const how = useComputed(() => (paused.value && isLive.value ? "paused" : link.value.phase));
+  const press = () => (link.peek().phase === "waiting" ? retry() : pause(!paused.peek()));
+  const title = useComputed(() => (link.value.phase === "waiting" ? t("banner.try") : t(paused.value ? "pill.resume" : "pill.pause")));
+  return (
+    <button type="button" id="pill" data-how={how} title={title} onClick={press}>
+      <i aria-hidden="true" />
+      <span>
+        {text}
+        <span class="speed">{speed}</span>
+      </span>
+      {isLive.value && <Icon name={paused.value ? "play" : "pause"} />}
+      <span class="visually-hidden">{title}</span>
+    </button>
+  );
+}

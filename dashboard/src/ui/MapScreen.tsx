@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Where the nodes are. Land outline and floor plan need no internet; tiles only if configured. */
+import { useComputed, useSignal } from "@preact/signals";
+import * as L from "leaflet";
+import "leaflet/dist/leaflet.css";
+import { useEffect, useRef } from "preact/hooks";
+import { config } from "../config";
+import { landPolygons } from "../land";
+import { nodeState, type Node } from "../model/state";
+import { go } from "../route";
+import { clock, membership, second, shown, state } from "../store";
+import { colours } from "./canvas";
+import { formatNumber, localDigits, said, t } from "./words";
+import "../more.css";
+
+const LAND = { fillOpacity: 1, weight: 1, interactive: false };
+
+class NodeMap {
+  readonly map: L.Map;
+  private readonly land: L.GeoJSON;
+  private readonly markers = new Map<Node, L.CircleMarker>();
+  private fitted = false;
+
+  constructor(
+    place: HTMLElement,
+    private readonly hover: (node: Node | null) => void,
+  ) {
+    // Leaflet's own controls are made of markup, which the policy refuses.
+    this.map = L.map(place, { zoomControl: false, attributionControl: false, preferCanvas: true, minZoom: 1, maxZoom: 20, worldCopyJump: true }).setView([30, 5], 2);
+    this.land = L.geoJSON(landPolygons(), { style: LAND }).addTo(this.map);
+    if (config.tiles) L.tileLayer(config.tiles, { maxZoom: 20, maxNativeZoom: 19 }).addTo(this.map);
+    const [south, west, north, east] = config.floorPlanBounds;
+    if (config.floorPlan && east !== undefined) L.imageOverlay(config.floorPlan, [[south, west], [north, east]]).addTo(this.map);
+  }
+
+  colour(): void {
+    const style = getComputedStyle(document.documentElement);
+    const of = (name: string) => style.getPropertyValue(name).trim();
+    this.land.setStyle({ fillColor: of("--card"), color: of("--track") });
+  }
+
+  /** Show these nodes where they are now. */
+  draw(nodes: Node[]): void {
+    const there = new Set(nodes);
+    for (const [node, marker] of this.markers)
+      if (!there.has(node)) {
+        marker.remove();
+        this.markers.delete(node);
+      }
+    for (const node of nodes) {
+      if (!node.position) continue;
+      let marker = this.markers.get(node);
+      if (!marker) {
+        marker = L.circleMarker(node.position, { radius: 8, weight: 2 }).addTo(this.map);
+        marker.bindTooltip(document.createElement("span"), { direction: "top", offset: [0, -8] });
+        marker.on("click", () => go({ node: node.uid }));
+        marker.on("mouseover", () => this.hover(node));
+        marker.on("mouseout", () => this.hover(null));
+        this.markers.set(node, marker);
+      }
+      const { lat, lng } = marker.getLatLng();
+      if (lat !== node.position.lat || lng !== node.position.lng) marker.setLatLng(node.position);
+      const label = document.createElement("span");
+      label.textContent = node.name || node.uid; // text of a device is text
+      marker.setTooltipContent(label);
+    }
+    if (!this.fitted && this.markers.size) this.fit();
+  }
+
+  mark(node: Node | null): void {
+    const { line, soft } = colours.peek();
+    for (const [its, marker] of this.markers) {
+      const how = nodeState(state, its, clock());
+      const colour = how === "live" || how === "quiet" ? line : soft;
+      marker.setStyle({ color: colour, fillColor: colour, fillOpacity: its === node ? 1 : 0.45, dashArray: its.left ? "3 3" : undefined });
+      marker.setRadius(its === node ? 12 : 8);
+      if (its === node) marker.openTooltip();
+      else marker.closeTooltip();
+    }
+  }
+
+  fit(): void {
+    this.fitted = true;
+    const places = [...this.markers.values()].map((marker) => marker.getLatLng());
+    // With nothing but the outline, one node alone is shown with the land around it.
+    const maxZoom = config.tiles || config.floorPlan ? 18 : places.length > 1 ? 17 : 5;
+    if (places.length) this.map.fitBounds(L.latLngBounds(places).pad(0.25), { maxZoom, animate: false });
+  }
+
+  /** A round distance and how many pixels it has here. */
+  scale(): { metres: number; pixels: number } {
+    const { y } = this.map.getSize();
+    const width = this.map.distance(this.map.containerPointToLatLng([0, y / 2]), this.map.containerPointToLatLng([100, y / 2]));
+    const step = 10 ** Math.floor(Math.log10(width));
+    const metres = [5, 2, 1].map((digit) => digit * step).find((round) => round <= width) ?? step;
+    return { metres, pixels: (metres / width) * 100 };
+  }
+}
+
+function located(): Node[] {
+  return shown.value.filter((node) => node.position !== null);
+}
+
+export function MapScreen() {
+  void membership.value;
+  const over = useSignal<Node | null>(null);
+  const nodes = located();
+  return (
+    <section class="map-screen">
+      <h2 class="visually-hidden">{t("map.title")}</h2>
+      <MapPlace over={over} />
+      <aside aria-label={t("map.nodes")}>
+        {nodes.length === 0 && (
+          <div class="empty">
+            <h3>{t("map.none")}</h3>
+            <p>{t("map.none_more")}</p>
+          </div>
+        )}
+        <ul>
+          {nodes.map((node) => (
+            <Place key={node.uid} node={node} over={over} />
+          ))}
+        </ul>
+      </aside>
+    </section>
+  );
+}
+
+type Over = { value: Node | null; peek: () => Node | null };
+
+function Place({ node, over }: { node: Node; over: Over }) {
+  const text = useComputed(() => {
+    void second.value;
+    const at = node.position;
+    const how = nodeState(state, node, clock());
+    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? said(`reason.${node.left?.reason}`) : said(`state.${how}`, { age: "" })}`;
+    return at ? `${localDigits(at.lat.toFixed(5))}  ${localDigits(at.lng.toFixed(5))}${words}` : "";
+  });
+  return (
+    <li>
+      <button
+        type="button"
+        class="place"
+        data-over={over.value === node}
+        onMouseEnter={() => (over.value = node)}
+        onMouseLeave={() => (over.value = null)}
+        onFocus={() => (over.value = node)}
+        onBlur={() => (over.value = null)}
+        onClick={() => go({ node: node.uid })}
+      >
+        <span>{node.name || node.uid}</span>
+        <span class="soft">{text}</span>
+      </button>
+    </li>
+  );
+}
+
+export function MapCard() {
+  const over = useSignal<Node | null>(null);
+  return (
+    <>
+      <div class="head">
+        <h3>{t("map.title")}</h3>
+      </div>
+      <MapPlace over={over} />
+    </>
+  );
+}
+
+function MapPlace({ over }: { over: Over }) {
+  const place = useRef<HTMLDivElement>(null);
+  const map = useRef<NodeMap | null>(null);
+  const scale = useSignal({ metres: 0, pixels: 0 });
+  useEffect(() => {
+    if (!place.current) return;
+    const it = new NodeMap(place.current, (node) => (over.value = node));
+    map.current = it;
+    it.map.on("zoomend moveend resize", () => (scale.value = it.scale()));
+    const watch = new ResizeObserver(() => it.map.invalidateSize());
+    watch.observe(place.current);
+    return () => {
+      watch.disconnect();
+      it.map.remove();
+      map.current = null;
+    };
+  }, []);
+  void second.value;
+  void membership.value;
+  const { line } = colours.value;
+  const nodes = located();
+  const marked = over.value;
+  useEffect(() => map.current?.colour(), [line]);
+  useEffect(() => {
+    map.current?.draw(nodes);
+    map.current?.mark(marked);
+  });
+  return (
+    <div class="map-place">
+      <div ref={place} class="map" aria-label={t("map.title")} role="region" />
+      <div class="map-buttons">
+        <button type="button" aria-label={t("map.in")} title={t("map.in")} onClick={() => map.current?.map.zoomIn()}>
+          +
+        </button>
+        <button type="button" aria-label={t("map.out")} title={t("map.out")} onClick={() => map.current?.map.zoomOut()}>
+          −
+        </button>
+        <button type="button" class="wide" onClick={() => map.current?.fit()}>
+          {t("map.fit")}
+        </button>
+      </div>
+      {scale.value.metres > 0 && (
+        <span class="map-scale" style={{ width: `${scale.value.pixels}px` }}>
+          {scale.value.metres < 1000 ? `${formatNumber(scale.value.metres)} m` : `${formatNumber(scale.value.metres / 1000)} km`}
+        </span>
+      )}
+      <small>{config.tiles ? new URL(config.tiles.replace("{s}.", "")).host : t("map.land")}</small>
+    </div>
+  );
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The cards, or why there are none. */
+import { brokerUrl } from "../config";
+import { go, query } from "../route";
+import { settings } from "../settings";
+import { joined, link, membership, shown, state } from "../store";
+import { Countdown, StartCommand, useReason } from "./Banner";
+import { Card } from "./Card";
+import { Copy } from "./Copy";
+import { CameraCard } from "./CameraCard";
+import { lazy } from "./lazy";
+import { MASONRY_MAX } from "./masonry";
+import { count, t } from "./words";
+
+const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
+
+export function Nodes() {
+  if (!joined.value) return link.value.phase === "waiting" || link.value.reason ? <Unreached /> : <Skeletons />;
+  const list = shown.value;
+  const extra = settings.camera.value || settings.map.value;
+  return (
+    <>
+      <h2 class="visually-hidden">{t("tab.nodes")}</h2>
+      {list.length || extra ? (
+        <ul class={list.length <= MASONRY_MAX ? "grid masonry" : "grid"} id="nodes">
+          {settings.camera.value && <CameraCard />}
+          {settings.map.value && (
+            <li class="card map-card">
+              <MapCard />
+            </li>
+          )}
+          {list.map((node) => (
+            <Card key={node.uid} node={node} />
+          ))}
+        </ul>
+      ) : null}
+      {!list.length && <Empty />}
+    </>
+  );
+}
+
+function Skeletons() {
+  return (
+    <ul class="grid" aria-label={t("pill.joining")}>
+      {[0, 1, 2, 3, 4, 5].map((key) => (
+        <li key={key} class="card skeleton" />
+      ))}
+    </ul>
+  );
+}
+
+/** The broker was never reached. */
+function Unreached() {
+  return (
+    <div class="empty">
+      <Sign shape="broken" />
+      <h2>{t("unreached")}</h2>
+      <p>{useReason()}</p>
+      <p>
+        <code>{brokerUrl()}</code>
+      </p>
+      <StartCommand />
+      <Countdown />
+    </div>
+  );
+}
+
+/** Why no node is shown: none is there, or none is meant. */
+export function Empty() {
+  void membership.value;
+  const there = [...state.nodes.values()].filter((node) => !node.left).length;
+  if (there)
+    return (
+      <div class="empty">
+        <Sign shape="filter" />
+        <h2>{t("empty.filtered")}</h2>
+        <p>{t("empty.filtered_more", { nodes: count("nodes", there) })}</p>
+        <div class="buttons">
+          {query.value && (
+            <button type="button" class="button primary" onClick={() => go({ query: "" }, true)}>
+              {t("empty.clear")}
+            </button>
+          )}
+          {settings.hiddenNodes.value.length > 0 && (
+            <button type="button" class="button" onClick={() => (settings.hiddenNodes.value = [])}>
+              {t("empty.unhide")}
+            </button>
+          )}
+        </div>
+      </div>
+    );
+  const gateways = [...state.gateways.values()].filter((gateway) => gateway.state === "connected");
+  const coap = gateways.some((gateway) => gateway.protocol === "CoAP");
+  const websocket = gateways.some((gateway) => gateway.protocol === "WebSocket");
+  return (
+    <div class="empty">
+      <Sign shape="waiting" />
+      <h2>{t("empty")}</h2>
+      <p>
+        {gateways.length
+          ? t("empty.gateways", { gateways: count("gateways", gateways.length), names: gateways.map(({ name }) => name).join(", ") })
+          : link.value.legacy
+            ? t("empty.legacy")
+            : t("empty.no_gateways")}
+      </p>
+      <p>{gateways.length || link.value.legacy ? t("empty.simulate") : t("empty.start_gateway")}</p>
+      <Copy text={gateways.length || link.value.legacy ? (websocket && !coap ? "aiot node ws --temperature --led" : "aiot node coap --temperature --led") : "aiot coap-gateway"} />
+    </div>
+  );
+}
+
+function Sign({ shape }: { shape: "broken" | "filter" | "waiting" }) {
+  return (
+    <svg class={`sign ${shape}`} viewBox="0 0 64 64" aria-hidden="true">
+      <circle cx="32" cy="32" r="29" />
+      {shape === "broken" && <path d="M14 32h12M38 32h12M29 25l-4 14M39 25l-4 14" />}
+      {shape === "filter" && <path d="M18 24h28M23 32h18M28 40h8" />}
+      {shape === "waiting" && <path d="M17 31a22 22 0 0 1 30 0M23.500 38a12.500 12.500 0 0 1 17 0M32 45v.1" />}
+    </svg>
+  );
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Firmware: which node is at which step, from which version to which. */
+import { firmware } from "../model/firmware";
+import { fact, type Node } from "../model/state";
+import { bellOf, membership, state } from "../store";
+import { Stepper } from "./controls/Firmware";
+import { NoteLine } from "./rows";
+import { useRef } from "preact/hooks";
+import { useSeen } from "./seen";
+import { go } from "../route";
+import { t } from "./words";
+import "../more.css";
+
+const before = new Map<string, string>();
+
+export function Updates() {
+  void membership.value;
+  const nodes = [...state.nodes.values()].filter((node) => (void bellOf(node).value, node.resources.has("suit_state")));
+  return (
+    <section class="sheet">
+      <h2>{t("tab.updates")}</h2>
+      {nodes.length ? (
+        <>
+          <p class="soft">{t("updates.intro")}</p>
+          <ul class="updates">
+            {nodes.map((node) => (
+              <Update key={node.uid} node={node} />
+            ))}
+          </ul>
+        </>
+      ) : (
+        <div class="empty">
+          <h3>{t("updates.none")}</h3>
+          <p>{t("updates.none_more")}</p>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Update({ node }: { node: Node }) {
+  const ref = useRef<HTMLLIElement>(null);
+  useSeen(ref, node);
+  void bellOf(node).value;
+  const resource = node.resources.get("suit_state");
+  for (const name of ["suit_state", "dwnld", "version"]) {
+    const its = node.resources.get(name);
+    if (its) void bellOf(its).value;
+  }
+  const it = firmware(node);
+  if (!resource || !it) return null;
+  // The version that it had when the update began stays in sight until it is another.
+  if (it.step < 0 || !before.has(node.uid)) if (it.step < 4) before.set(node.uid, it.version);
+  const old = before.get(node.uid) ?? "";
+  return (
+    <li ref={ref} class="card">
+      <div class="update-head">
+        <h3>
+          <a
+            href={`#/node/${encodeURIComponent(node.uid)}`}
+            onClick={(event) => {
+              event.preventDefault();
+              go({ node: node.uid });
+            }}
+          >
+            {node.name || node.uid}
+          </a>
+        </h3>
+        <span class="soft">{[fact(node, "board"), fact(node, "os")].filter(Boolean).join(" · ")}</span>
+        <span class="versions">
+          {t("updates.version")} <code>{old || "?"}</code>
+          {it.version !== old && (
+            <>
+              {" → "}
+              <code>{it.version}</code>
+            </>
+          )}
+        </span>
+      </div>
+      <Stepper it={it} />
+      <NoteLine resource={resource} />
+    </li>
+  );
+}

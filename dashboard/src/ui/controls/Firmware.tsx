@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The steps of a firmware update, in plain words, and what to do when one fails. */
+import { firmware, STEPS, type Firmware } from "../../model/firmware";
+import type { Resource } from "../../model/state";
+import { bellOf } from "../../store";
+import { RowFrame } from "../rows";
+import { formatNumber, t } from "../words";
+
+export function FirmwareRow({ resource }: { resource: Resource }) {
+  const { node } = resource;
+  void bellOf(resource).value;
+  const download = node.resources.get("dwnld");
+  if (download) void bellOf(download).value;
+  const it = firmware(node);
+  return (
+    <RowFrame resource={resource} kind="firmware">
+      {it && <Stepper it={it} />}
+    </RowFrame>
+  );
+}
+
+export function Stepper({ it }: { it: Firmware }) {
+  if (it.step < 0) return <span class="value">{t("firmware.idle")}</span>;
+  return (
+    <div class="stepper">
+      <ol>
+        {STEPS.map((name, index) => {
+          const how = index < it.step || (index === 4 && it.step === 4) ? "done" : index > it.step ? "next" : it.failed ? "failed" : "now";
+          return (
+            <li key={name} data-step={how} aria-current={index === it.step ? "step" : undefined}>
+              <span>
+                {t(`firmware.${name}`)}
+                {index === 2 && it.step === 2 && !it.failed ? ` ${formatNumber(it.percent)} %` : ""}
+              </span>
+            </li>
+          );
+        })}
+      </ol>
+      {it.step === 2 && !it.failed && (
+        <progress max={100} value={it.percent} aria-label={t("firmware.download")} />
+      )}
+      {it.failed && (
+        <p class="failed">
+          <strong>{t(`firmware.${it.failed}`)}</strong> {t(`firmware.${it.failed}_now`)}
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** An inertial unit: its axes as lines, and a teapot that lies as the node does. */
+import { useSignal } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { Orientation } from "../../model/orientation";
+import type { Node, Resource } from "../../model/state";
+import { onSample, state } from "../../store";
+import { drawLines } from "../canvas";
+import { RowFrame } from "../rows";
+import { said, t } from "../words";
+
+const orientations = new WeakMap<Node, Orientation>();
+
+/** One for each node, wherever it is shown. */
+function orientationOf(node: Node): Orientation {
+  let it = orientations.get(node);
+  if (!it) {
+    it = new Orientation();
+    orientations.set(node, it);
+  }
+  return it;
+}
+
+export function ImuRow({ resource }: { resource: Resource }) {
+  const types = [...(resource.vectors?.keys() ?? [])];
+  return (
+    <RowFrame resource={resource} kind="imu">
+      <div class="imu">
+        <div class="imu-lines">
+          {types.map((type) => (
+            <Axes key={type} resource={resource} type={type} />
+          ))}
+        </div>
+        <Teapot resource={resource} />
+      </div>
+    </RowFrame>
+  );
+}
+
+function Axes({ resource, type }: { resource: Resource; type: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const values = useRef<HTMLSpanElement>(null);
+  useEffect(
+    () =>
+      onSample(resource, () => {
+        const vector = resource.vectors?.get(type);
+        if (!vector || !canvas.current) return;
+        drawLines(canvas.current, vector.rings, "", !state.live || !!resource.node.left);
+        if (values.current) values.current.textContent = vector.values.map((value) => String(Math.round(value * 100) / 100)).join("  ");
+      }),
+    [resource],
+  );
+  return (
+    <div class="axes">
+      <span class="axes-name">{said(`imu.${type}`).replace("imu.", "")}</span>
+      <span class="axes-values" ref={values} />
+      <canvas ref={canvas} class="lines" data-width="140" data-height="40" aria-hidden="true" />
+    </div>
+  );
+}
+
+function Teapot({ resource }: { resource: Resource }) {
+  const place = useRef<HTMLDivElement>(null);
+  const loaded = useSignal(false);
+  const orientation = useMemo(() => orientationOf(resource.node), [resource.node]);
+  useEffect(() => {
+    let end = () => {};
+    let gone = false;
+    void import("../../teapot").then(({ makeTeapot }) => {
+      if (gone || !place.current) return;
+      const draw = makeTeapot(place.current);
+      loaded.value = true;
+      const stop = onSample(resource, () => {
+        const { vectors, ts } = resource;
+        orientation.take(vectors?.get("acc")?.values, vectors?.get("gyro")?.values, ts);
+        draw(orientation);
+      });
+      end = () => {
+        stop();
+        place.current?.replaceChildren();
+      };
+    });
+    return () => {
+      gone = true;
+      end();
+    };
+  }, [resource]);
+  return (
+    <div class="teapot">
+      <div ref={place} class="teapot-place" role="img" aria-label={t("teapot.of", { name: resource.node.name || resource.node.uid })} />
+      <button type="button" class="button small" onClick={() => orientation.reset()}>
+        {t("teapot.reset")}
+      </button>
+    </div>
+  );
+}

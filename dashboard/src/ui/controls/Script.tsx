@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The script on a node: its first line here, the editor in the details. */
+import { useComputed } from "@preact/signals";
+import type { Resource } from "../../model/state";
+import { go } from "../../route";
+import { bellOf } from "../../store";
+import { RowFrame } from "../rows";
+import { t } from "../words";
+
+export function ScriptRow({ resource }: { resource: Resource }) {
+  const { node } = resource;
+  const first = useComputed(() => {
+    void bellOf(resource).value;
+    const line = resource.text.trim().split("\n", 1)[0];
+    return line.length > 40 ? `${line.slice(0, 40)}…` : line || t("script.empty");
+  });
+  return (
+    <RowFrame resource={resource} kind="script">
+      <span class="value">
+        <code>{first}</code>
+        <button
+          type="button"
+          class="button"
+          aria-label={t("script.edit_of", { name: node.name || node.uid })}
+          onClick={() => go({ node: node.uid })}
+        >
+          {t("script.edit")}
+        </button>
+      </span>
+    </RowFrame>
+  );
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** An image that a node names; only from hosts that the configuration allows. */
+import { useComputed, useSignal } from "@preact/signals";
+import { imageIsAllowed } from "../../config";
+import type { Resource } from "../../model/state";
+import { bellOf } from "../../store";
+import { RowFrame } from "../rows";
+import { t } from "../words";
+
+export function WebcamRow({ resource }: { resource: Resource }) {
+  const address = useComputed(() => (void bellOf(resource).value, resource.text.trim()));
+  return (
+    <RowFrame resource={resource} kind="picture">
+      <Picture address={address.value} title={t("webcam.of", { name: resource.node.name || resource.node.uid })} flag="--webcam-host" />
+    </RowFrame>
+  );
+}
+
+/** The image, or in words why there is none. */
+export function Picture({ address, title, flag }: { address: string; title: string; flag: string }) {
+  const failed = useSignal("");
+  if (!address) return <p class="picture-note">{t("webcam.none")}</p>;
+  if (!imageIsAllowed(address))
+    return (
+      <p class="picture-note">
+        {t("webcam.forbidden", { address: address.slice(0, 120) })} <code>{flag} {hostOf(address)}</code>
+      </p>
+    );
+  if (failed.value === address) return <p class="picture-note">{t("webcam.failed", { address: address.slice(0, 120) })}</p>;
+  return <img class="picture" src={address} alt={title} loading="lazy" onError={() => (failed.value = address)} />;
+}
+
+function hostOf(address: string): string {
+  try {
+    return new URL(address).host;
+  } catch {
+    return "HOST";
+  }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** What keys do, everywhere on the page. `?` shows them. */
+import { signal } from "@preact/signals";
+import { go, type Screen } from "../route";
+import { pause, paused } from "../store";
+import type { Key } from "../i18n";
+
+/** What lies over the page beside the details of a node. */
+export const overlay = signal<"" | "activity" | "help">("");
+
+const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", ",": "settings" };
+
+export const KEYS: readonly [keys: string, what: Key][] = [
+  ["/", "keys.search"],
+  ["1 2 3 4", "keys.screens"],
+  [",", "keys.settings"],
+  ["a", "keys.activity"],
+  ["p", "keys.pause"],
+  ["?", "keys.help"],
+  ["Esc", "keys.close"],
+  ["← ↑ →  Space", "keys.drive"],
+  ["Ctrl Enter", "keys.script"],
+];
+
+export function listenToKeys(): () => void {
+  const listen = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isText(event)) return;
+    const { key } = event;
+    if (key === "/") document.querySelector<HTMLInputElement>("#search")?.focus();
+    else if (key === "?") overlay.value = overlay.peek() === "help" ? "" : "help";
+    else if (key === "a") overlay.value = overlay.peek() === "activity" ? "" : "activity";
+    else if (key === "p") pause(!paused.peek());
+    else if (key === "Escape" && overlay.peek()) overlay.value = "";
+    else if (key in SCREEN_KEYS && !document.querySelector("dialog[open]")) go({ screen: SCREEN_KEYS[key], node: "" });
+    else return;
+    event.preventDefault();
+  };
+  addEventListener("keydown", listen);
+  return () => removeEventListener("keydown", listen);
+}
+
+/** Keys belong to what one types into; an editor is in a shadow root. */
+function isText(event: KeyboardEvent): boolean {
+  const target = event.composedPath()[0];
+  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** What is said under a value: its age, or what became of a command. */
+import { ago, said, t, textAge } from "./words";
+import type { Resource } from "../model/state";
+import { STALE_S } from "../model/state";
+import { clock, state } from "../store";
+
+export interface Note {
+  text: string;
+  /** Decides colour and mark. */
+  kind: "age" | "stale" | "pending" | "good" | "bad" | "unread";
+}
+
+export function noteOf(resource: Resource): Note {
+  const { command, unread, forgotten } = resource;
+  if (command) {
+    if (command.state === "pending")
+      return { kind: "pending", text: t("command.pending", { value: payloadText(resource, command.payload) }) };
+    const good = command.state === "confirmed" || command.state === "sent";
+    const text = said(`outcome.${command.state}`);
+    const more =
+      command.state === "confirmed"
+        ? `${Math.max(1, Math.round(command.elapsed_ms))} ms`
+        : command.state === "timeout"
+          ? ""
+          : command.detail;
+    return { kind: good ? "good" : "bad", text: more ? `${text} · ${more}` : text };
+  }
+  if (unread) return { kind: "unread", text: t("value.unread", { text: unread.slice(0, 60) }) };
+  if (forgotten !== undefined) return { kind: "stale", text: t("value.before_reset") };
+  const age = clock() + state.offset - resource.ts;
+  if (!state.live) return { kind: "age", text: textAge(resource.ts) };
+  // A switch or a script is not said again and again; it is as it was said last.
+  if (age > STALE_S && resource.kind === "number") return { kind: "stale", text: t("value.stale", { age: ago(age) }) };
+  return { kind: "age", text: ago(age) };
+}
+
+export function payloadText(resource: Resource, payload: string): string {
+  if (resource.name === "led") return payload === "1" ? t("led.on") : t("led.off");
+  return payload.trim().slice(0, 24);
+}

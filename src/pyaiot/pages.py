@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The page as the settings say it: beside the broker, and alone in `aiot dashboard`."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from pyaiot.config import Config
+from pyaiot.doors.listening import Door
+from pyaiot.errors import OperatorError
+from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
+
+NOT_BUILT: Final = "The dashboard is not built here: scripts/page.py builds it."
+
+
+def page_of_broker(config: Config, say: Callable[[str], None]) -> Dashboard | None:
+    """The page that a broker serves. None, and a sentence: the plain one. Raises OperatorError."""
+    built = load_built(config.dashboard.static_path)
+    if not built:
+        say(f"{NOT_BUILT} Until then the plain page is served.")
+        return None
+    return Dashboard(_look(config), built)
+
+
+async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
+    """`aiot dashboard`: the page alone, towards any broker."""
+    section = config.dashboard
+    built = load_built(section.static_path)
+    if not built:
+        raise OperatorError(NOT_BUILT)
+    host = f"[{section.broker_host}]" if ":" in section.broker_host else section.broker_host
+    scheme = "wss" if section.broker_ssl else "ws"
+    broker_url = f"{scheme}://{host}:{section.broker_port}/ws"
+    app = DashboardApp(
+        Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
+    )
+    door = await Door.open(
+        app.app,
+        section.host,
+        section.port,
+        who="The dashboard",
+        flag="--web-port",
+        server_log=app.server_log,
+    )
+    try:
+        origin = door.url.rstrip("/")
+        say(f"Dashboard: {door.url}  broker: {broker_url}  (Ctrl+C ends it)")
+        say(f"A broker of Pyaiot lets this page in with: --allowed-origin {origin}")
+        await asyncio.Future()
+    finally:
+        await door.close()
+
+
+def _look(config: Config, broker_url: str = "") -> Look:
+    section = config.dashboard
+    return Look(
+        title=config.broker.title,
+        logo=section.logo,
+        favicon=section.favicon,
+        camera_url=section.camera_url,
+        webcam_hosts=section.webcam_hosts,
+        tile_url=section.tile_url,
+        floor_plan=section.floor_plan,
+        floor_plan_bounds=section.floor_plan_bounds,
+        broker_url=broker_url,
+    )

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The script that builds the dashboard: when it does, and what is said where it cannot."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts import javascript, page
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What the script looks at of a checkout."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "scripts", folder / "scripts")
+    (folder / "dashboard" / "src").mkdir(parents=True)
+    (folder / "src" / "pyaiot" / "web").mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "dashboard" / name, folder / "dashboard" / name)
+    (folder / "dashboard" / "src" / "main.tsx").write_text("one")
+    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    return folder
+
+
+def put_page(checkout: Path) -> None:
+    """A page that looks as if it was built from the sources that are there."""
+    built = page.built_folder(checkout)
+    built.mkdir()
+    (built / "index.html").write_text("built")
+    (built / page.RECORD).write_text(page.fingerprint(checkout))
+
+
+def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The script, where there is no Node.js and pip can reach nothing."""
+    return subprocess.run(
+        [sys.executable, "-I", str(checkout / "scripts" / "page.py"), *arguments],
+        env={"PATH": str(checkout), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_page_is_built_until_its_sources_change(checkout: Path) -> None:
+    assert not page.is_built(checkout)
+    put_page(checkout)
+    assert page.is_built(checkout)
+    (checkout / "dashboard" / "src" / "main.tsx").write_text("two")
+    assert not page.is_built(checkout)
+
+
+def test_tests_and_packages_are_no_sources_of_the_page(checkout: Path) -> None:
+    before = page.fingerprint(checkout)
+    for folder in ("node_modules", "tests", "dist"):
+        (checkout / "dashboard" / folder).mkdir()
+        (checkout / "dashboard" / folder / "x.ts").write_text("x")
+    assert page.fingerprint(checkout) == before
+
+
+def test_page_that_is_there_asks_for_no_node(checkout: Path) -> None:
+    put_page(checkout)
+    started = time.monotonic()
+    result = run(checkout, "--if-possible")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.skipif(javascript._in_wheel() is not None, reason="Node.js is in this Python")
+def test_without_node_and_network_one_line_says_so_and_once(checkout: Path) -> None:
+    result = run(checkout, "--if-possible")
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[-1].endswith("The plain page is served.")
+    assert "Traceback" not in result.stderr
+    again = run(checkout, "--if-possible")
+    assert (again.returncode, again.stderr) == (0, "")
+    (checkout / "dashboard" / "src" / "main.tsx").write_text("other sources are tried again")
+    assert "The plain page is served." in run(checkout, "--if-possible").stderr
+
+
+@pytest.mark.skipif(javascript._in_wheel() is not None, reason="Node.js is in this Python")
+def test_building_by_hand_fails_with_a_sentence(checkout: Path) -> None:
+    result = run(checkout)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("The dashboard cannot be built: Node.js")
+
+
+def test_wrong_usage_is_told(checkout: Path) -> None:
+    result = run(checkout, "--nonsense")
+    assert result.returncode == 2
+    assert "Usage: page.py" in result.stderr

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The dashboard on the whole road: real broker, gateway and node, each a process of its own."""
+
+import re
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from pyaiot.web.dashboard import load_built
+from tests.programs import Program, Programs, free_port
+from tests.web.conftest import Browser
+from tests.web.test_dashboard_page import has, no_page, see
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page
+
+pytestmark = pytest.mark.sockets
+
+UID: Final = "A1B2C3D4E5F6071"
+BACK_LIMIT_MS: Final = 20_000.0
+"""A gateway comes back to its broker by itself, and the page does."""
+
+
+class Road:
+    """A broker that can be ended and started again, a gateway and a node."""
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        self._keys = programs.key_file()
+        self.port = free_port(socket.SOCK_STREAM)
+        self.dashboard_port = free_port(socket.SOCK_STREAM)
+        coap_port = str(free_port(socket.SOCK_DGRAM))
+        self.broker = self.start_broker()
+        gateway = ("coap-gateway", "--coap-port", coap_port, "--broker-port", str(self.port))
+        programs.aiot(*gateway, "--key-file", self._keys).line()
+        node = ("node", "coap", "--uid", UID, "--name", "Desk lamp", "--led", "--temperature")
+        programs.aiot(*node, "--gateway-port", coap_port, "--period-s", "1").line()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start_broker(self) -> Program:
+        allowed = ("--allowed-origin", f"http://127.0.0.1:{self.dashboard_port}")
+        broker = self._programs.aiot(
+            *("broker", "--port", str(self.port), "--key-file", self._keys),
+            *("--history", "off", *allowed),
+        )
+        assert "Broker: http://" in broker.line()
+        return broker
+
+    def start_dashboard(self) -> str:
+        """`aiot dashboard` towards the broker; its address."""
+        dashboard = self._programs.aiot(
+            *("dashboard", "--web-port", str(self.dashboard_port)),
+            *("--broker-port", str(self.port), "--title", "Far away"),
+        )
+        assert f"ws://localhost:{self.port}/ws" in dashboard.line()
+        return f"http://127.0.0.1:{self.dashboard_port}/"
+
+
+@pytest.fixture
+def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+    if not load_built():
+        no_page()
+    programs = Programs(tmp_path_factory.mktemp("home"))
+    yield Road(programs)
+    programs.close()
+
+
+def lamp(page: "Page") -> "Locator":
+    return page.locator(f'[data-uid="{UID}"]')
+
+
+async def test_broker_that_is_killed_and_started_again_is_found(
+    browser: Browser, road: Road
+) -> None:
+    async with browser.page() as page:
+        page.set_default_timeout(BACK_LIMIT_MS)
+        await page.goto(road.url)
+        await see(lamp(page), "Desk lamp")
+        switch = page.get_by_role("switch")
+        await switch.click()
+        await see(lamp(page), re.compile("confirmed · [0-9]+ ms"))
+        await has(switch, "aria-checked", "true")
+        road.broker.kill()
+        await see(page.locator(".banner"), "Broker lost")
+        await see(lamp(page), "frozen")
+        await has(switch, "aria-disabled", "true")
+        road.broker = road.start_broker()
+        await page.locator('.banner.back, [data-state="live"]').first.wait_for()
+        await page.locator(f'[data-uid="{UID}"][data-state="live"]').wait_for()
+        await switch.click()
+        await has(switch, "aria-checked", "false")
+
+
+async def test_page_that_is_served_alone_speaks_to_the_broker(browser: Browser, road: Road) -> None:
+    url = road.start_dashboard()
+    async with browser.page() as page:
+        page.set_default_timeout(BACK_LIMIT_MS)
+        await page.goto(url)
+        await see(page.locator("h1"), "Far away")
+        await see(lamp(page), "Desk lamp")
+        await page.get_by_role("switch").click()
+        await see(lamp(page), "confirmed")
