@@ -35,7 +35,7 @@ BATCH_MAX: Final = 5_000
 """Messages in one transaction."""
 COMMIT_INTERVAL_S: Final = 0.020
 """What has come within this time of the first message is written together."""
-MESSAGES_PER_S: Final = 40_000.0
+MESSAGES_PER_S: Final = 25_000.0
 """What is written at most, sustained: recording shares a processor with the road, which goes first.
 What comes faster waits in the queue."""
 RETRY_FIRST_S: Final = 0.5
