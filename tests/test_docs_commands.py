@@ -53,6 +53,7 @@ class Reader:
             "AIOT_COAP_PORT": str(self.coap_port),
             "AIOT_WEBSOCKET_PORT": "0",
             "AIOT_MQTT_PORT": "0",
+            "AIOT_MQTTSN_PORT": "0",
             "AIOT_GATEWAY_BROKER_PORT": str(self.web_port),
             "AIOT_DASHBOARD_PORT": str(self.web_port),
         }
@@ -306,7 +307,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run --mqtt-listen ::": RUN,
     "aiot run --mqttsn-host ::": RUN,
     "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(
-        "MQTT-SN gateway: UDP port 1885", nothing_more
+        "MQTT-SN gateway: UDP port", nothing_more
     ),
     "aiot run --trace coap.pcapng": RUN,
     "aiot run --trace coap.pcapng --trace-node 0123456789ABCDE": RUN,

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which node speaks from which address."""
 
-import pytest
-
 from pyaiot.gateways.coap.peers import (
     CLAIM_INTERVAL_S,
     CLAIM_REFUSED_S,
@@ -61,12 +59,33 @@ def test_looking_who_is_known_somewhere_changes_nothing() -> None:
     assert it.known_at(Address(HERE.host, 1)) is None
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_on_loopback_each_port_is_a_node(host: str) -> None:
+def test_readings_of_a_port_whose_neighbours_wait_for_a_name_belong_to_nobody() -> None:
+    # A gateway that was started again beside many nodes of one machine: most have not said alive.
     it = peers()
-    claim(it, "A", Address(host, 1))
-    assert it.uid_at(Address(host, 2)) is None
-    assert it.uid_at(Address(host, 1)) == "A"
+    strange, other = Address(HERE.host, 1), Address(HERE.host, 2)
+    it.hold(strange, Held("t", "1", 0.0), now=0.0)
+    claim(it, "A", HERE)
+    assert it.uid_at(other) is None
+    # What waits of this very port says nothing about neighbours.
+    assert it.uid_at(strange) == "A"
+    assert it.release(strange, now=1.0)
+    assert it.uid_at(other) == "A"
+
+
+def test_node_whose_reading_came_before_its_name_posts_from_that_port() -> None:
+    it = peers()
+    it.hold(HERE, Held("t", "1", 0.0), now=0.0)
+    claim(it, "A", HERE)
+    assert it.release(HERE, now=1.0)
+    assert it.uid_at(Address(HERE.host, 1)) is None
+
+
+def test_addresses_that_are_forgotten_are_no_neighbours() -> None:
+    it = peers()
+    it.hold(Address(HERE.host, 1), Held("t", "1", 0.0), now=0.0)
+    it.hold(Address("elsewhere", 1), Held("t", "1", 0.0), now=HELD_LIMIT_S)
+    claim(it, "A", HERE)
+    assert it.uid_at(Address(HERE.host, 2)) == "A"
 
 
 def test_readings_from_another_port_of_a_machine_with_two_nodes_belong_to_nobody() -> None:

@@ -6,7 +6,7 @@ readings belong to the uid that last said it was alive at that address.
 """
 
 import itertools
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -47,9 +47,6 @@ class Claim(Enum):
     CHECKING = "checking"
     """It is being asked already, or was a moment ago."""
     REFUSED = "refused"
-
-
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
 
 @dataclass(slots=True)
@@ -95,6 +92,8 @@ class Peers(Generic[P]):
         self._uid_at: dict[Address, str] = {}
         self._uids_on: dict[tuple[str, int], dict[str, None]] = {}
         self._held: OrderedDict[Address, _HeldAt] = OrderedDict()
+        self._held_on: Counter[tuple[str, int]] = Counter()
+        """How many addresses of a machine have readings held."""
         self._boots = itertools.count(1)
 
     def get(self, uid: str) -> NodeAddress[P] | None:
@@ -164,15 +163,16 @@ class Peers(Generic[P]):
         """Whose readings come from here; the port may be one not seen before.
 
         That is so of the only node of a machine, unless it posts from the port that it said to be
-        alive from: then another port is another node, of which we do not know yet. On loopback,
-        which is where simulated nodes are, each port is a node.
+        alive from, or readings of yet another port there are held: then another port is another
+        node, of which we do not know yet.
         """
         uid = self._uid_at.get(address)
         if uid is not None:
             self._nodes[uid].posts_from_here = True
             return uid
-        uids = self._uids_on.get(_machine(address), {})
-        if len(uids) != 1 or address.host in LOOPBACK:
+        machine = _machine(address)
+        uids = self._uids_on.get(machine, {})
+        if len(uids) != 1 or self._held_on[machine] > (address in self._held):
             return None
         (uid,) = uids
         return None if self._nodes[uid].posts_from_here else uid
@@ -194,7 +194,9 @@ class Peers(Generic[P]):
                 break
             if oldest == address and now - held.since < HELD_LIMIT_S:
                 break
-            del self._held[oldest]
+            self._let_go(oldest)
+        if address not in self._held:
+            self._held_on[_machine(address)] += 1
         held_at = self._held.setdefault(address, _HeldAt(now))
         readings = held_at.readings
         if reading.resource in readings or len(readings) < HELD_RESOURCES_MAX:
@@ -202,10 +204,21 @@ class Peers(Generic[P]):
 
     def release(self, address: Address, *, now: float) -> list[Held]:
         """The readings that were held for this address."""
-        held = self._held.pop(address, None)
-        if held is None or now - held.since >= HELD_LIMIT_S:
+        held = self._let_go(address)
+        if held is None:
             return []
-        return list(held.readings.values())
+        if (uid := self._uid_at.get(address)) is not None:
+            self._nodes[uid].posts_from_here = True
+        return list(held.readings.values()) if now - held.since < HELD_LIMIT_S else []
+
+    def _let_go(self, address: Address) -> _HeldAt | None:
+        held = self._held.pop(address, None)
+        if held is not None:
+            machine = _machine(address)
+            self._held_on[machine] -= 1
+            if not self._held_on[machine]:
+                del self._held_on[machine]
+        return held
 
     def _point(self, uid: str, address: Address) -> None:
         self._uid_at[address] = uid
