@@ -18,6 +18,11 @@ from pyaiot.broker.keys import generate_keys, write_keys
 AIOT: Final = (sys.executable, "-m", "pyaiot")
 LINE_LIMIT_S: Final = 15.0
 """How long a program may take for its first words, on a machine with other work."""
+ANY_PORTS: Final = (
+    *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
+    *("--mqttsn-port", "0"),
+)
+"""For `aiot run` and `aiot demo`, beside others on this machine."""
 TCP_LISTEN: Final = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 

@@ -172,7 +172,7 @@ async def test_everything_that_is_killed_is_back_within_ten_seconds(programs: Pr
     ports = [str(free_port(kind)) for kind in (socket.SOCK_STREAM, socket.SOCK_STREAM)]
     arguments = (
         *("run", "--web-port", ports[0], "--mqtt-port", ports[1]),
-        *("--coap-port", "0", "--ws-port", "0"),
+        *("--coap-port", "0", "--ws-port", "0", "--mqttsn-port", "0"),
     )
     service = programs.aiot(*arguments)
     service.line()

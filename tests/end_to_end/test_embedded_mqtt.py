@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 
 from tests.clients import Broker, Client
-from tests.end_to_end.test_processes import ANY_PORTS, complaint, ends_well
+from tests.end_to_end.test_processes import complaint, ends_well
 from tests.gateways.mqtt_servers import nats_server, server
 from tests.gateways.test_mqtt_embedded import is_alive, until_gone
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device
-from tests.programs import Program, Programs
+from tests.programs import ANY_PORTS, Program, Programs
 
 pytestmark = pytest.mark.sockets
 

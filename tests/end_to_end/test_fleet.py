@@ -20,14 +20,13 @@ from pyaiot.fleet import fleet
 from pyaiot.fleet.config import FleetConfig
 from tests.clients import Broker
 from tests.gateways.mqtt_servers import Server, server
-from tests.programs import Program, Programs, fleet_flags, free_port
+from tests.programs import ANY_PORTS, Program, Programs, fleet_flags, free_port
 from tests.relay import tcp_relay, udp_relay
 from tests.running import running_everything
 
 pytestmark = pytest.mark.sockets
 
 RECOVERY_LIMIT_S = 10.0
-ANY_PORTS = (*("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),)
 NODES = ("--coap", "10", "--mqtt", "10", "--mqttsn", "5", "--ws", "10")
 
 

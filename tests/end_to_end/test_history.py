@@ -14,11 +14,9 @@ import pytest
 from pyaiot.protocols.coap_numbers import Code
 from tests.clients import Broker
 from tests.coap_device import Reply, coap_device
-from tests.programs import Program, Programs
+from tests.programs import ANY_PORTS, Program, Programs
 
 pytestmark = pytest.mark.sockets
-
-ANY_PORTS = ("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0")
 
 
 def start(programs: Programs, *flags: str | Path) -> tuple[Program, str, int]:

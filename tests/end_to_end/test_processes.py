@@ -22,15 +22,11 @@ from pyaiot.config import (
 from pyaiot.demo import DEMO_NODES
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
-from tests.programs import Program, Programs, free_port
+from tests.programs import ANY_PORTS, Program, Programs, free_port
 
 END_LIMIT_S = 2.0
 PROTOCOLS = {"CoAP", "MQTT", "WebSocket"}
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
-ANY_PORTS = (
-    *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
-    *("--mqttsn-port", "0"),
-)
 
 
 def start(programs: Programs, command: str) -> Program:

@@ -40,7 +40,7 @@ from pyaiot.history.store import (
 from pyaiot.messages import Command, GatewayState, NodeAppeared, NodeLeft, Reading, Receipt
 from tests.history.files import FOR_EVER, HOUR, File, exported, run
 from tests.history.postgres_server import Server, running_server
-from tests.programs import Programs
+from tests.programs import ANY_PORTS, Programs
 
 DAY = 86_400.0
 
@@ -420,8 +420,7 @@ def test_too_many_questions_are_refused(url: str, monkeypatch: pytest.MonkeyPatc
 async def test_aiot_run_keeps_its_history_there(url: str, tmp_path: Path) -> None:
     programs = Programs(tmp_path)
     try:
-        ports = ("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0")
-        program = programs.aiot("run", *ports, "--mqttsn-port", "0", "--history", url)
+        program = programs.aiot("run", *ANY_PORTS, "--history", url)
         found = re.search(r"http://\S+/", program.line())
         assert found is not None
         async with aiohttp.ClientSession() as web, web.get(found[0] + "readyz") as answer:
