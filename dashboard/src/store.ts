@@ -43,8 +43,8 @@ export const joined = signal(false);
 export const shown = signal<Node[]>([]);
 /** Nodes that are there, matched or not. */
 export const present = signal(0);
-/** For the ear: said once by screen readers. */
-export const announcement = signal("");
+/** The node that the pointer is over, on its card or on a map. */
+export const hovered = signal<Node | null>(null);
 
 export const parsedQuery = computed(() => parseQuery(query.value));
 

@@ -7,7 +7,7 @@ import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
 import { go } from "../route";
 import { settings } from "../settings";
-import { bellOf, clock, clockOf, link, state } from "../store";
+import { bellOf, clock, clockOf, hovered, link, state } from "../store";
 import { Icon } from "./icons";
 import { renderers } from "./registry";
 import { useMasonry } from "./masonry";
@@ -76,9 +76,18 @@ export const Card = memo(function Card({ node }: { node: Node }) {
   useSeen(ref, node);
   useMasonry(ref);
   const how = useNodeState(node);
+  const over = useComputed(() => hovered.value === node);
   const resources = shownResources(node);
   return (
-    <li ref={ref} class={node.fresh ? "card fresh" : "card"} data-state={how} data-uid={node.uid}>
+    <li
+      ref={ref}
+      class={node.fresh ? "card fresh" : "card"}
+      data-state={how}
+      data-uid={node.uid}
+      data-over={over}
+      onMouseEnter={() => (hovered.value = node)}
+      onMouseLeave={() => (hovered.value = null)}
+    >
       <Head node={node} />
       {resources.length > 0 && (
         <div class="rows">

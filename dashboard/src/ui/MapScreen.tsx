@@ -8,7 +8,7 @@ import { config } from "../config";
 import { landPolygons } from "../land";
 import { nodeState, type Node } from "../model/state";
 import { go } from "../route";
-import { clock, membership, second, shown, state } from "../store";
+import { clock, hovered, membership, second, shown, state } from "../store";
 import { colours } from "./canvas";
 import { formatNumber, localDigits, said, t } from "./words";
 import "../more.css";
@@ -103,12 +103,11 @@ function located(): Node[] {
 
 export function MapScreen() {
   void membership.value;
-  const over = useSignal<Node | null>(null);
   const nodes = located();
   return (
     <section class="map-screen">
       <h2 class="visually-hidden">{t("map.title")}</h2>
-      <MapPlace over={over} />
+      <MapPlace />
       <aside aria-label={t("map.nodes")}>
         {nodes.length === 0 && (
           <div class="empty">
@@ -118,7 +117,7 @@ export function MapScreen() {
         )}
         <ul>
           {nodes.map((node) => (
-            <Place key={node.uid} node={node} over={over} />
+            <Place key={node.uid} node={node} />
           ))}
         </ul>
       </aside>
@@ -126,9 +125,7 @@ export function MapScreen() {
   );
 }
 
-type Over = { value: Node | null; peek: () => Node | null };
-
-function Place({ node, over }: { node: Node; over: Over }) {
+function Place({ node }: { node: Node }) {
   const text = useComputed(() => {
     void second.value;
     const at = node.position;
@@ -141,11 +138,11 @@ function Place({ node, over }: { node: Node; over: Over }) {
       <button
         type="button"
         class="place"
-        data-over={over.value === node}
-        onMouseEnter={() => (over.value = node)}
-        onMouseLeave={() => (over.value = null)}
-        onFocus={() => (over.value = node)}
-        onBlur={() => (over.value = null)}
+        data-over={hovered.value === node}
+        onMouseEnter={() => (hovered.value = node)}
+        onMouseLeave={() => (hovered.value = null)}
+        onFocus={() => (hovered.value = node)}
+        onBlur={() => (hovered.value = null)}
         onClick={() => go({ node: node.uid })}
       >
         <span>{node.name || node.uid}</span>
@@ -156,24 +153,23 @@ function Place({ node, over }: { node: Node; over: Over }) {
 }
 
 export function MapCard() {
-  const over = useSignal<Node | null>(null);
   return (
     <>
       <div class="head">
         <h3>{t("map.title")}</h3>
       </div>
-      <MapPlace over={over} />
+      <MapPlace />
     </>
   );
 }
 
-function MapPlace({ over }: { over: Over }) {
+function MapPlace() {
   const place = useRef<HTMLDivElement>(null);
   const map = useRef<NodeMap | null>(null);
   const scale = useSignal({ metres: 0, pixels: 0 });
   useEffect(() => {
     if (!place.current) return;
-    const it = new NodeMap(place.current, (node) => (over.value = node));
+    const it = new NodeMap(place.current, (node) => (hovered.value = node));
     map.current = it;
     it.map.on("zoomend moveend resize", () => (scale.value = it.scale()));
     const watch = new ResizeObserver(() => it.map.invalidateSize());
@@ -188,7 +184,7 @@ function MapPlace({ over }: { over: Over }) {
   void membership.value;
   const { line } = colours.value;
   const nodes = located();
-  const marked = over.value;
+  const marked = hovered.value;
   useEffect(() => map.current?.colour(), [line]);
   useEffect(() => {
     map.current?.draw(nodes);
