@@ -2,6 +2,7 @@
 """The page as the settings say it: beside the broker, and alone in `aiot dashboard`."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -10,14 +11,19 @@ from pyaiot.doors.listening import Door
 from pyaiot.errors import OperatorError
 from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
 
+log = logging.getLogger(__name__)
+
 NOT_BUILT: Final = "The dashboard is not built here: scripts/page.py builds it."
 
 
-def page_of_broker(config: Config, say: Callable[[str], None]) -> Dashboard | None:
-    """The page that a broker serves. None, and a sentence: the plain one. Raises OperatorError."""
+def page_of_broker(config: Config) -> Dashboard | None:
+    """The page that a broker serves. None, and a line of log: the plain one.
+
+    Raises `OperatorError` for pictures that cannot be served.
+    """
     built = load_built(config.dashboard.static_path)
     if not built:
-        say(f"{NOT_BUILT} Until then the plain page is served.")
+        log.warning("%s Until then the plain page is served.", NOT_BUILT)
         return None
     return Dashboard(_look(config), built)
 

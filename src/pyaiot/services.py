@@ -320,7 +320,7 @@ async def _web(
         allowed_origins=frozenset(section.allowed_origins),
         checks=checks,
         login=login,
-        dashboard=page_of_broker(config, say),
+        dashboard=page_of_broker(config),
     )
     door = await Door.open(
         app.app,

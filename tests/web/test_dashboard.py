@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is served of the dashboard: files, policy, and what the page is told about itself."""
 
+import asyncio
 import gzip
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from pyaiot import pages
+from pyaiot.config import Config
 from pyaiot.errors import OperatorError
 from pyaiot.web.dashboard import PICTURE_SIZE_MAX, Dashboard, DashboardApp, Look, load_built
 
@@ -177,3 +180,14 @@ def test_folder_of_ones_own_is_served_in_place_of_the_packaged_page(tmp_path: Pa
     assert built == {"index.html": b"mine", "assets/b.js": b"js"}
     with pytest.raises(OperatorError, match=r"has no index\.html"):
         load_built(str(tmp_path / "assets"))
+
+
+def test_without_the_built_page_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pages, "load_built", lambda _static_path: {})
+    assert pages.page_of_broker(Config()) is None
+    [record] = caplog.records
+    assert record.getMessage().endswith("Until then the plain page is served.")
+    with pytest.raises(OperatorError, match="not built here"):
+        asyncio.run(pages.run_dashboard(Config(), print))
