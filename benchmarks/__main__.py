@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import (
+    api,
     coap_gateway,
     fan_out,
     history,
@@ -27,6 +28,7 @@ from benchmarks.table import Results, busy_s, own_s, this_machine
 
 FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "start": starting.measure,
+    "api": api.measure,
     "latency": road.measure_latency,
     "posts": road.measure_posts,
     "commands": road.measure_commands,

@@ -10,9 +10,17 @@ from benchmarks.processes import HOST, Home, Server, free_port
 def broker(home: Home, *, history: bool = True) -> Server:
     """A broker alone, with a history of its own."""
     port = free_port()
+    return _broker(home, port, str(history_of(home, port)) if history else "off")
+
+
+def broker_with_history(home: Home, path: Path) -> Server:
+    """A broker alone, with a history that is there already."""
+    return _broker(home, free_port(), str(path))
+
+
+def _broker(home: Home, port: int, history: str) -> Server:
     arguments = ["-m", "pyaiot", "broker", "--web-port", str(port)]
-    arguments += ["--key-file", str(home.key_file)]
-    arguments += ["--history", str(history_of(home, port)) if history else "off"]
+    arguments += ["--key-file", str(home.key_file), "--history", history]
     return Server(arguments, home=home, port=port)
 
 

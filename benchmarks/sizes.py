@@ -44,6 +44,8 @@ class Size:
     coap_s: float
     discovered: int
     idle_nodes: int
+    api_s: float
+    export_rows: int
 
 
 FULL: Final = Size(
@@ -79,6 +81,8 @@ FULL: Final = Size(
     coap_s=4.0,
     discovered=1000,
     idle_nodes=10_000,
+    api_s=4.0,
+    export_rows=10_000_000,
 )
 QUICK: Final = Size(
     fan_out_clients=(100,),
@@ -113,6 +117,8 @@ QUICK: Final = Size(
     coap_s=2.0,
     discovered=1000,
     idle_nodes=10_000,
+    api_s=2.0,
+    export_rows=500_000,
 )
 TINY: Final = Size(
     fan_out_clients=(2,),
@@ -147,4 +153,6 @@ TINY: Final = Size(
     coap_s=0.2,
     discovered=10,
     idle_nodes=10,
+    api_s=0.2,
+    export_rows=2000,
 )

@@ -122,6 +122,10 @@ class Reader:
     def _here(self, word: str) -> str:
         if re.fullmatch(r"\w+\.(toml|py|db|svg|png)", word):
             return str(self.home / word)
+        word = word.replace("//localhost:8000/", f"//localhost:{self.web_port}/")
+        if word.endswith("token=TOKEN"):
+            (token,) = re.findall(r"token=(\S+)", " ".join(self.lines))
+            word = word.replace("TOKEN", token)
         word = re.sub(r"^coap://localhost/", f"coap://localhost:{self.coap_port}/", word)
         return re.sub(r"\b5700\b", str(self.node_port), word)
 
@@ -253,6 +257,26 @@ def says(pattern: str) -> Look:
     return look
 
 
+async def board_is_kept(reader: Reader, _output: str) -> None:
+    """Its values are there, and in the history."""
+    async with reader.client() as client:
+        while set(client.nodes.get("my-board", ())) < {"led", "temperature"}:
+            await client.next()
+    url = f"{reader.url}api/nodes/my-board/resources/temperature/history"
+    async with aiohttp.ClientSession() as web:
+        while True:
+            async with web.get(url) as answer:
+                if (await answer.json())["readings"]:
+                    return
+
+
+def saved(name: str, part: str) -> Look:
+    async def look(reader: Reader, _output: str) -> None:
+        assert part in (reader.home / name).read_text("utf-8")
+
+    return look
+
+
 @dataclass(frozen=True, slots=True)
 class Serve:
     """A service that keeps running; one that is not `beside` others takes their place."""
@@ -304,6 +328,39 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "sqlite3 ~/.local/share/pyaiot/history.db \"VACUUM INTO 'copy.db'\"": Elsewhere(
         "tests/history/test_sqlite.py does, without the program sqlite3"
     ),
+    'aiot node coap --uid my-board --name "My board" --temperature --led --port 5700': Serve(
+        "speaks CoAP", board_is_kept, beside=True
+    ),
+    **{
+        f"curl {arguments}".replace("API", "http://localhost:8000/api"): Finish(look)
+        for arguments, look in {
+            "API/nodes": says(r'"uid":"my-board"'),
+            "API/nodes/my-board": says(r'"name":"temperature","data":"'),
+            "API/nodes/my-board/resources/temperature": says(r'"value":[-\d.]+,"unit":"Cel"'),
+            '"API/nodes/my-board/resources/temperature/history?from=-1h"': says(
+                r'"readings":\[\{"ts":[\d.]+,"value":[-\d.]+,"unit":"Cel"\}.*"next":null'
+            ),
+            '"API/nodes/my-board/resources/temperature/history?from=-1d&every=60"': says(
+                r'"readings":\[\{"ts":\d+,"value":[-\d.]+,"unit":"Cel"\}'
+            ),
+            '"API/history/events?from=-1d&uid=my-board"': says(r'"kind":"appeared"'),
+            '-o readings.csv "API/export?from=-7d"': saved("readings.csv", "my-board,temperature,"),
+            '-o readings.ndjson "API/export?format=ndjson&uid=my-board"': saved(
+                "readings.ndjson", '{"uid":"my-board","resource":"temperature",'
+            ),
+            '-H "Accept: application/senml+json" API/export': says(
+                r'"bn":"pyaiot:my-board/temperature"'
+            ),
+            "-X PUT -d 1 API/nodes/my-board/resources/led": says(r'"state":"confirmed"'),
+            '-X PUT -d 0 -H "Prefer: respond-async" API/nodes/my-board/resources/led': says(
+                r'"state":"pending"'
+            ),
+            "-b cookies.txt API/nodes": says(r'\{"nodes":\['),
+        }.items()
+    },
+    "curl -N http://localhost:8000/api/events": Serve("event: joined", nothing_more, beside=True),
+    "aiot run --host 0.0.0.0 --insecure": Serve("Pyaiot: http://", nothing_more),
+    'curl -c cookies.txt -L "http://localhost:8000/login?token=TOKEN"': Finish(says("<title>")),
     "aiot run --mqtt-listen ::": RUN,
     "aiot run --mqttsn-host ::": RUN,
     "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(

@@ -39,8 +39,9 @@ MAY_IMPORT = {
     "history": {"errors", "backlog", "messages"},
     # The doors of the broker: sockets in front of it.
     "web": {
-        *("errors", "backlog", "broker", "doors", "frames", "legacy", "limits", "links"),
-        "messages",
+        *("errors", "backlog", "broker", "doors", "frames", "history", "legacy", "limits"),
+        # SenML is a form of answers.
+        *("links", "messages", "protocols"),
     },
     "devices": {"errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},
     "fleet": {"devices", "errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},

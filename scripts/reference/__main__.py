@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from scripts.reference import asyncapi, commands, limits, messages, settings
+from scripts.reference import asyncapi, commands, http_api, limits, messages, settings
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "reference"
 PAGES: Final[dict[str, Callable[[], str]]] = {
@@ -14,6 +14,8 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "settings.md": settings.page,
     "commands.md": commands.page,
     "asyncapi.json": asyncapi.document,
+    "http-api.md": http_api.page,
+    "openapi.json": http_api.document,
     "limits.md": limits.page,
 }
 

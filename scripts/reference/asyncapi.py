@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from pyaiot import __version__, config, messages
+from pyaiot.broker.event_client import Gap
 from scripts.reference.describe import fields
 from scripts.reference.messages import DIRECTIONS, doc, example_of, structs
 
@@ -49,6 +50,14 @@ def document() -> str:
                 "Gateways. The token is made afresh for each connection, with the key file.",
                 f"{messages.SUBPROTOCOL}, token, <token>",
             ),
+            "events": {
+                "address": "/api/events",
+                "description": "The same for who reads server-sent events over HTTP: one message"
+                " as the data of each event, which has its `type`. How to come back is told in"
+                " openapi.json.",
+                "messages": {"event": {"$ref": "#/components/messages/event"}},
+                "bindings": {"http": {"bindingVersion": "0.3.0"}},
+            },
         },
         "operations": {
             name: {
@@ -58,8 +67,16 @@ def document() -> str:
                 "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"}],
             }
             for name, (_, channel, action, summary) in FRAMES.items()
+        }
+        | {
+            "event": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/events"},
+                "summary": "What a reader of events hears.",
+                "messages": [{"$ref": "#/channels/events/messages/event"}],
+            }
         },
-        "components": {"messages": _frames(), "schemas": _schemas()},
+        "components": {"messages": _frames() | {"event": _event()}, "schemas": _schemas()},
     }
     return json.dumps(api, indent=2, ensure_ascii=False) + "\n"
 
@@ -96,6 +113,20 @@ def _frames() -> dict[str, Any]:
     }
 
 
+def _event() -> dict[str, Any]:
+    """The data of one event."""
+    members: list[type[msgspec.Struct]] = [*_members("broker → client"), Gap]
+    return {
+        "name": "event",
+        "summary": "What a reader of events hears.",
+        "contentType": "application/json",
+        "payload": {
+            "oneOf": [{"$ref": SCHEMAS.format(name=member.__name__)} for member in members]
+        },
+        "examples": [{"payload": _examples(direction="broker → client")[0]}],
+    }
+
+
 def _array(*, direction: str) -> dict[str, Any]:
     members = _members(direction)
     items = [{"$ref": SCHEMAS.format(name=member.__name__)} for member in members]
@@ -114,7 +145,7 @@ def _members(direction: str) -> list[type[msgspec.Struct]]:
 
 
 def _schemas() -> dict[str, Any]:
-    _, schemas = msgspec.json.schema_components(structs(), ref_template=SCHEMAS)
+    _, schemas = msgspec.json.schema_components([*structs(), Gap], ref_template=SCHEMAS)
     for struct in structs():
         schema = schemas[struct.__name__]
         schema["description"] = doc(struct)

@@ -67,7 +67,7 @@ async def run_broker(config: Config, say: Say) -> None:
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
     async with (
-        _web(config, broker, tokens, _checks((), keeping), say) as url,
+        _web(config, broker, tokens, _checks((), keeping), say, keeping) as url,
         _running(keeping),
     ):
         say(f"Broker: {url}  (Ctrl+C ends it)")
@@ -117,7 +117,7 @@ async def run_all(config: Config, say: Say) -> None:
         connect = _connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, mqtt, connect, tasks)
         async with (
-            _web(config, broker, tokens, _checks(gateways, keeping), say) as url,
+            _web(config, broker, tokens, _checks(gateways, keeping), say, keeping) as url,
             _running(keeping),
         ):
             doors = "  ".join(f"{gateway.protocol}: {gateway.door}" for gateway in gateways)
@@ -142,7 +142,7 @@ async def _run_demo(config: Config, node_count: int, folder: Path, say: Say) -> 
     broker = _broker(config.broker, keeping)
     checks: dict[str, Check] = {}
     async with (
-        _web(config, broker, TokenCheck(keys, time.time), checks, say) as url,
+        _web(config, broker, TokenCheck(keys, time.time), checks, say, keeping) as url,
         _running(keeping),
         mqtt_broker(config, folder=folder) as mqtt,
         aiohttp.ClientSession() as session,
@@ -307,6 +307,7 @@ async def _web(
     tokens: TokenCheck | None,
     checks: Mapping[str, Check],
     say: Say,
+    keeping: "Keeping | None",
 ) -> AsyncIterator[str]:
     """Serve the web side; the URL of the page is given. Raises `OperatorError`."""
     section = config.broker
@@ -321,6 +322,8 @@ async def _web(
         checks=checks,
         login=login,
         dashboard=page_of_broker(config),
+        history=keeping.history if keeping else None,
+        caught_up=keeping.caught_up if keeping else None,
     )
     door = await Door.open(
         app.app,
@@ -336,6 +339,7 @@ async def _web(
         yield door.url
     finally:
         door.stop_listening()
+        app.api.streams.close_all()
         await app.sockets.close_all()
         await door.close()
 

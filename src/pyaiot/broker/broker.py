@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from pyaiot import __version__
 from pyaiot.broker.client import Client, Sink
+from pyaiot.broker.event_client import EventClient, Position
 from pyaiot.broker.fanout import Fanout, Timer
 from pyaiot.broker.router import (
     CloseGateway,
@@ -76,6 +77,8 @@ class Broker:
 
         `listener` hears what happens, say to keep it.
         """
+        self.run = secrets.token_hex(4)
+        """Tells this run of the broker from others."""
         self.router = Router()
         self.fanout = Fanout(flush_interval_s=flush_interval_s, timer=timer, unix_time=unix_time)
         self._timer = timer
@@ -83,6 +86,7 @@ class Broker:
         self._unix_time = unix_time
         self._listener = listener
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
+        self._askers: dict[str, Callable[[ToClient], None]] = {}
         self._gateway_count = 0
         self._expiry_due = False
         self._refusals = LimitedLog(log)
@@ -129,6 +133,17 @@ class Broker:
             client.send(Hello(name="broker", protocol=SUBPROTOCOL, version=__version__))
         return client
 
+    def event_client_connected(self, sink: Sink, wish: Subscribe) -> EventClient:
+        """A client of server-sent events, not told anything yet. End it with `client_left`."""
+        # What is gathered is older than what the client is told now.
+        self.fanout.flush()
+        self.fanout.hold_recent()
+        position = Position(self.run, self.fanout.messages, self._unix_time())
+        client = EventClient(secrets.token_hex(8), sink, position=position, now=self._timer.time())
+        client.subscribe(wish)
+        self.fanout.add(client)
+        return client
+
     def from_client(self, client: Client, message: FromClient) -> None:
         """What a client says, already checked."""
         match message:
@@ -158,6 +173,22 @@ class Broker:
         self.fanout.remove(client)
         self.router.client_left(client.id)
 
+    def asker_connected(self, heard: Callable[[ToClient], None]) -> str:
+        """A client in this process that only commands: `heard` gets its receipts, perhaps before
+        `from_asker` returns. Its name is returned; end it with `asker_left`.
+        """
+        asker = secrets.token_hex(8)
+        self._askers[asker] = heard
+        return asker
+
+    def from_asker(self, asker: str, command: Command) -> None:
+        """A command that is already checked. Ends in exactly one receipt."""
+        self._deliver(self.router.from_client(asker, command, now=self._clock()))
+
+    def asker_left(self, asker: str) -> None:
+        del self._askers[asker]
+        self.router.client_left(asker)
+
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             match delivery:
@@ -168,7 +199,10 @@ class Broker:
                     if self._listener is not None:
                         self._listener.heard(message)
                 case ToOneClient(message=message, client=client, command=command):
-                    self.fanout.send(client, message)
+                    if client in self._askers:
+                        self._askers[client](message)
+                    else:
+                        self.fanout.send(client, message)
                     self._tell_receipt(command, message)
                 case ToOneGateway(message=message, gateway=gateway):
                     self._tell_command(message)

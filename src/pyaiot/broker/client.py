@@ -63,10 +63,13 @@ class Sink(Protocol):
 class Batch:
     """Messages for everybody, encoded at most once per form."""
 
-    __slots__ = ("_arrays", "_legacy", "deliveries")
+    __slots__ = ("_arrays", "_legacy", "deliveries", "number", "ts")
 
-    def __init__(self, deliveries: Sequence[ToAll]) -> None:
+    def __init__(self, deliveries: Sequence[ToAll], *, number: int = 0, ts: float = 0.0) -> None:
+        """`number` of the last of them, counted by the fan-out, and the Unix time now."""
         self.deliveries = deliveries
+        self.number = number
+        self.ts = ts
         self._legacy: bytes | None = None
         self._arrays: bytes | None = None
 
@@ -252,7 +255,7 @@ class Client:
         if joining.position == len(nodes) and not joining.rest:
             messages.append(Joined(nodes=sum(not node.gone for node in nodes), ts=ts))
             self._joining = None
-        self._write(messages, dst=self.id)
+        self._write(messages, self.id)
 
     def _write(self, messages: Sequence[ToClient], dst: str = legacy.TO_ALL) -> None:
         data = _array_frames(messages) if self.extended else _legacy_frames(messages, dst)

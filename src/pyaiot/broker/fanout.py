@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from pyaiot.backlog import cost
 from pyaiot.broker.client import Batch, Client
+from pyaiot.broker.recent import Recent
 from pyaiot.broker.router import ToAll
 from pyaiot.messages import ToClient
 
@@ -41,6 +42,8 @@ class Fanout:
         self.clients: dict[str, Client] = {}
         self.messages = 0
         """Messages published to everybody, ever."""
+        self.recent: Recent | None = None
+        """Held from when somebody first wants it, see `hold_recent`."""
         self._behind: dict[str, Client] = {}
         self._flush_interval_s = flush_interval_s
         self._timer = timer
@@ -59,6 +62,12 @@ class Fanout:
         self.clients.pop(client.id, None)
         self._behind.pop(client.id, None)
 
+    def hold_recent(self) -> Recent:
+        """Hold what is published from now on, for clients that come back."""
+        if self.recent is None:
+            self.recent = Recent(self.messages, self._unix_time())
+        return self.recent
+
     def send(self, client_id: str, message: ToClient) -> None:
         """A message for one client; nothing happens if it has left."""
         client = self.clients.get(client_id)
@@ -74,6 +83,8 @@ class Fanout:
     def publish(self, delivery: ToAll) -> None:
         """A message for all, with the next flush."""
         self.messages += 1
+        if self.recent is not None:
+            self.recent.add(delivery, self._unix_time())
         if not self.clients:
             return
         self._gathered.append(delivery)
@@ -88,7 +99,7 @@ class Fanout:
         """Write what was gathered. Clients that are behind get it when they can take it."""
         if not self._gathered:
             return
-        batch = Batch(self._gathered)
+        batch = Batch(self._gathered, number=self.messages, ts=self._unix_time())
         self._gathered = []
         self._gathered_cost = 0
         now = self._timer.time()

@@ -18,6 +18,9 @@ from pyaiot.limits import LimitedLog
 
 BACKLOG: Final = 1024
 """Connections that the system holds until the server takes them."""
+REQUEST_LINE_SIZE_MAX: Final = 64 * 1024
+"""The first line of a request, where names in any script take twelve bytes a letter. Longer: 400.
+"""
 CLOSE_LIMIT_S: Final = 0.5
 """How long requests in flight may take when the server ends."""
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -49,7 +52,11 @@ class Door:
         """Listen. Raises `OperatorError`, in the words of `who` listens and `flag` of the port."""
         _tell_seldom_of_exhaustion()
         runner = web.AppRunner(
-            app, access_log=None, logger=server_log, shutdown_timeout=CLOSE_LIMIT_S
+            app,
+            access_log=None,
+            logger=server_log,
+            shutdown_timeout=CLOSE_LIMIT_S,
+            max_line_size=REQUEST_LINE_SIZE_MAX,
         )
         await runner.setup()
         try:

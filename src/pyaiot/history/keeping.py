@@ -4,9 +4,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
-from pyaiot.history.recorder import Recorder
+from pyaiot.history.recorder import COMMIT_INTERVAL_S, Recorder
 from pyaiot.history.store import History, Store
+
+CATCH_UP_LIMIT_S: Final = 2.0
+"""How long `caught_up` waits for the recorder."""
 
 
 class Keeping:
@@ -38,3 +42,19 @@ class Keeping:
     async def check(self) -> str:
         """What keeps it from recording, or nothing. For `/readyz`."""
         return self.recorder.problem()
+
+    async def caught_up(self, messages: int) -> bool:
+        """Wait until so many messages to everybody, and the commands until now, are kept or lost.
+
+        False if that takes too long.
+        """
+        recorder = self.recorder
+        heard = messages + recorder.commands_heard
+        try:
+            async with asyncio.timeout(CATCH_UP_LIMIT_S):
+                while recorder.recorded + recorder.dropped < heard:  # noqa: ASYNC110
+                    # The recorder has a thread of its own, and tells nobody.
+                    await asyncio.sleep(COMMIT_INTERVAL_S)
+        except TimeoutError:
+            return False
+        return True

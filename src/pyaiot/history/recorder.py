@@ -68,6 +68,8 @@ class Recorder:
         committed: Callable[[int], None] | None = None,
     ) -> None:
         """`committed` is called on the recorder's thread, with `recorded` after each commit."""
+        self.commands_heard = 0
+        """Commands and receipts that were heard, ever."""
         self.recorded = 0
         """Messages that are kept for good, in the order in which they were heard."""
         self._store = store
@@ -157,6 +159,7 @@ class Recorder:
             log.error("%d messages are not in the history: %s", left, self._problem or "no time")
 
     def _add(self, item: Item) -> None:
+        self.commands_heard += 1
         if len(self._queue) >= QUEUE_MAX:
             self._drop()
             return

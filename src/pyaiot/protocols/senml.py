@@ -181,3 +181,17 @@ _CBOR_LABELS: Final = {
     8: "vd",
 }
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*+")
+_OTHER: Final = re.compile(r"_(?=[0-9a-f]{2})|[^A-Za-z0-9\-:._]")
+
+
+def name_of(uid: str, resource: str) -> str:
+    """A name for a resource of a node, of the characters of section 4.5.1.
+
+    Others become `_` and two digits for each byte, as an `_` does that could be read so: no two
+    resources share a name.
+    """
+    return f"pyaiot:{_escaped(uid)}/{_escaped(resource)}"
+
+
+def _escaped(text: str) -> str:
+    return _OTHER.sub(lambda found: "".join(f"_{byte:02x}" for byte in found[0].encode()), text)

@@ -14,10 +14,14 @@ from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.doors.guard import guard
 from pyaiot.doors.listening import ServerLog
+from pyaiot.history.store import History
 from pyaiot.limits import LimitedLog
+from pyaiot.web.api.api import Api
+from pyaiot.web.api.streams import CaughtUp
 from pyaiot.web.dashboard import Dashboard
 from pyaiot.web.login import Login
 from pyaiot.web.page import add_page_routes
+from pyaiot.web.problems import problems
 from pyaiot.web.sockets import Sockets
 
 Check: TypeAlias = Callable[[], Awaitable[str]]
@@ -41,21 +45,27 @@ class WebApp:
         checks: Mapping[str, Check] | None = None,
         login: Login | None = None,
         dashboard: Dashboard | None = None,
+        history: History | None = None,
+        caught_up: CaughtUp | None = None,
     ) -> None:
         """`checks` are asked by `/readyz`, next to the broker's own; more may come later.
 
         `login` None: everybody who gets here may see and command all nodes.
-        `dashboard` None: the plain page is at `/`.
+        `dashboard` None: the plain page is at `/`. `history` None: none is kept.
         """
         self._broker = broker
         self._checks = {} if checks is None else checks
         self.sockets = Sockets(broker, tokens)
+        self.api = Api(broker, title=title, history=history, caught_up=caught_up)
         self.refused_requests = 0
         """Requests of foreign origins or names, and those that were no HTTP at all."""
         self.server_log = ServerLog(self._not_http)
         """For aiohttp, to log to."""
         self._refusals = LimitedLog(log)
-        middlewares = [guard(allowed_hosts, allowed_origins, self._refused, section="broker")]
+        middlewares = [
+            problems,
+            guard(allowed_hosts, allowed_origins, self._refused, section="broker"),
+        ]
         if login is not None:
             middlewares.append(login.middleware())
         self.app = web.Application(middlewares=middlewares)
@@ -65,6 +75,7 @@ class WebApp:
         self.app.router.add_get("/gw", self.sockets.gateway)
         self.app.router.add_get("/healthz", self._healthz)
         self.app.router.add_get("/readyz", self._readyz)
+        self.api.add_routes(self.app.router)
         add_page_routes(self.app, title=title, at="/plain" if dashboard else "/")
         if dashboard is not None:
             dashboard.add_routes(self.app)

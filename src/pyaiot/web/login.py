@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from pyaiot.limits import RateLimit
+from pyaiot.web.access import role_for
 
 SESSION_LIFE_S: Final = 7 * 86_400.0
 SESSIONS_MAX: Final = 1000
@@ -22,10 +23,10 @@ SESSIONS_MAX: Final = 1000
 TRIES_PER_S: Final = 5 / 60
 TRIES_BURST: Final = 5.0
 """Wrong links in all: 5 a minute. Those above are answered 429."""
-OPEN_PATHS: Final = frozenset({"/login", "/healthz", "/gw"})
-"""Paths that need no session; gateways bring a token of their own."""
 
 MAY_COMMAND: Final = web.RequestKey("may_command", bool)
+PROGRAM: Final = web.RequestKey("program", str)
+"""Of a request with a session: what tells it from the others."""
 
 
 class Login:
@@ -94,9 +95,14 @@ class Login:
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             known = self.has_session(request)
             request[MAY_COMMAND] = known
-            if known or self._viewers or request.path in OPEN_PATHS:
+            if known:
+                request[PROGRAM] = _hash(request.cookies[self._cookie]).hex()
+            role = role_for(request.method, request.path)
+            if known or role in {"anybody", "gateway"} or (self._viewers and role == "viewer"):
                 return await handler(request)
             self.refused += 1
+            if self._viewers:
+                raise web.HTTPForbidden(text="You may look, not command.\n")
             raise web.HTTPUnauthorized(
                 text="Open the link that the broker printed when it started.\n",
                 headers={"WWW-Authenticate": 'Link realm="pyaiot"'},

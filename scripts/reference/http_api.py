@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""docs/reference/http-api.md and openapi.json: the HTTP API, from the document that it serves."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pyaiot.web.api import openapi
+from pyaiot.web.problems import KINDS
+from scripts.reference.describe import table
+
+INTRODUCTION: Final = """\
+# The HTTP API
+
+<!-- Written by scripts/generate-docs from src/pyaiot/web/api. -->
+
+What is below `/api` of a broker. The same is on every broker, without the internet: for people at
+`/api/docs`, for programs at `/api/openapi.json` ([OpenAPI 3.1](openapi.json)). [Get the
+data](../how-to/get-the-data.md) shows it in use.
+
+* Names in a path are percent-encoded: the node `a/b` is `/api/nodes/a%2Fb`.
+* Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), also those of
+  paths that do not exist. Their kinds are [below](#problems). A browser that opens a page gets the
+  sentence alone.
+* Who may do what is told in [Doors](doors.md): viewers read, `PUT` needs the link that was opened.
+* Answers have an `ETag` where it saves work; give it back in `If-None-Match`.
+"""
+
+
+def document() -> str:
+    """The text of openapi.json."""
+    return json.dumps(openapi.document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def page() -> str:
+    """The text of the page."""
+    api = openapi.document()
+    parts = [INTRODUCTION]
+    for path, methods in api["paths"].items():
+        for method, operation in methods.items():
+            parts.append("\n".join(_operation(path, method, operation)))
+    rows = [(f"`{kind}`", says) for kind, says in KINDS.items()]
+    parts.append("## Problems\n\n" + table(("end of `type`", "meaning"), rows))
+    parts.append("## Types\n")
+    for name, schema in api["components"]["schemas"].items():
+        parts.append("\n".join(_schema(name, schema)))
+    return "\n".join(parts)
+
+
+def _operation(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {operation['summary']}\n\n`{method.upper()} {path}`\n"
+    if "description" in operation:
+        yield _wrapped(operation["description"])
+    rows = [
+        (
+            f"`{parameter['name']}`",
+            parameter["in"],
+            kind_of(parameter["schema"]),
+            parameter["description"],
+        )
+        for parameter in operation["parameters"]
+        if parameter["in"] != "path"
+    ]
+    if rows:
+        yield table(("parameter", "in", "type", "meaning"), rows)
+    if "requestBody" in operation:
+        yield _wrapped("Body: " + operation["requestBody"]["description"])
+    answers = [
+        (f"`{status}`", _bodies(answer), answer["description"])
+        for status, answer in operation["responses"].items()
+        if status not in {"401", "403", "500"}
+    ]
+    yield table(("status", "body", "meaning"), answers)
+
+
+def _bodies(answer: Mapping[str, Any]) -> str:
+    return ", ".join(
+        _link(content["schema"]) or f"`{media}`"
+        for media, content in answer.get("content", {}).items()
+    )
+
+
+def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### {name}\n\n{_wrapped(schema.get('description', ''))}"
+    required = schema.get("required", ())
+    rows = [
+        (
+            f"`{field}`" + ("" if field in required else " (optional)"),
+            _link(described) or kind_of(described),
+            described.get("description", ""),
+        )
+        for field, described in schema["properties"].items()
+    ]
+    yield table(("field", "type", "meaning"), rows)
+
+
+def kind_of(schema: Mapping[str, Any]) -> str:
+    """The type of a value in words."""
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(kind_of(kind) for kind in schema["anyOf"]))
+    if schema.get("type") == "array":
+        return f"list of {_link(schema['items']) or kind_of(schema['items'])}"
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    limits = f", {low:,g} to {schema['maximum']:,g}" if "maximum" in schema else ""
+    default = f", `{schema['default']}` if absent" if "default" in schema else ""
+    return str(schema.get("type", "any JSON")) + limits + default
+
+
+def _link(schema: Mapping[str, Any]) -> str:
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    return f"[{name}](#{name.lower()})" if name else ""
+
+
+def _wrapped(text: str) -> str:
+    """Prose of at most 100 columns."""
+    lines, line = [], ""
+    for word in text.split():
+        if len(line) + len(word) >= 100:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    return "\n".join([*lines, line]) + "\n"

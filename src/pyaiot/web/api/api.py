@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The HTTP API of a broker: each operation with the one who answers it."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as WebHandler
+
+from pyaiot.broker.broker import Broker
+from pyaiot.history.store import History
+from pyaiot.web.api.commands import Commands
+from pyaiot.web.api.documents import DocumentsApi
+from pyaiot.web.api.history import HistoryApi
+from pyaiot.web.api.nodes import NodesApi
+from pyaiot.web.api.operations import OPERATIONS, Operation
+from pyaiot.web.api.queries import read_query
+from pyaiot.web.api.replying import Handler
+from pyaiot.web.api.streams import CaughtUp, Streams
+from pyaiot.web.api.writing import WritingApi
+from pyaiot.web.problems import ProblemError
+
+STYLE_PATH: Final = "/api/docs.css"
+
+
+class Api:
+    """Adds its routes to an application."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        title: str,
+        history: History | None,
+        caught_up: CaughtUp | None,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        self.streams = Streams(broker, history, caught_up)
+        self._documents = DocumentsApi()
+        nodes = NodesApi(broker, title=title, has_history=history is not None)
+        writing = WritingApi(Commands(broker, unix_time))
+        past = HistoryApi(history, unix_time)
+        self._handlers: dict[str, Handler] = {
+            "info": nodes.info,
+            "gateways": nodes.gateways,
+            "nodes": nodes.nodes,
+            "node": nodes.node,
+            "resource": nodes.resource,
+            "write": writing.write,
+            "command": writing.command,
+            "history": past.history,
+            "export": past.export,
+            "history_events": past.events,
+            "history_commands": past.commands,
+            "stream": self.streams.stream,
+            "openapi": self._documents.openapi,
+            "docs": self._documents.docs,
+        }
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        for operation in OPERATIONS:
+            handler = checked(operation, self._handlers[operation.name])
+            if operation.method == "GET":
+                router.add_get(operation.path, handler)
+            else:
+                router.add_route(operation.method, operation.path, handler)
+        router.add_get(STYLE_PATH, self._documents.style)
+
+
+def checked(operation: Operation, handler: Handler) -> WebHandler:
+    """The handler, given the parameters as their type."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            "".join(request.match_info.values()).encode()
+        except UnicodeError as error:
+            # aiohttp keeps such bytes as lone surrogates, which nobody further on can take.
+            raise ProblemError(400, "bad-request", "the path is not text in UTF-8") from error
+        return await handler(request, read_query(operation.query, request.query.items()))
+
+    return handle

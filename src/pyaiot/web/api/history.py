@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What was: readings, steps, exports, events and commands out of the history.
+
+The questions run on the threads of the store, and are given up when their client leaves.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Final, TypeVar
+
+from aiohttp import hdrs, web
+
+from pyaiot.history.store import (
+    ROWS_MAX,
+    BadQuestion,
+    BucketRow,
+    Chunk,
+    History,
+    Page,
+    StoreError,
+    TooManyRows,
+    TooSlow,
+)
+from pyaiot.limits import LimitedLog
+from pyaiot.web.api.answers import (
+    Event,
+    Events,
+    Readings,
+    StoredCommand,
+    StoredCommands,
+    StoredReading,
+)
+from pyaiot.web.api.forms import Form, form_of, stored
+from pyaiot.web.api.queries import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
+from pyaiot.web.api.replying import HEADERS, encode, json_answer, while_present
+from pyaiot.web.problems import ProblemError
+
+EXPORTS_MAX: Final = 4
+"""Streams of readings at the same time. One more: 503."""
+STALL_LIMIT_S: Final = 30.0
+"""An export whose client takes nothing for so long is cut off."""
+_FORMATS: Final = {
+    "application/json": "json",
+    "text/csv": "csv",
+    "application/x-ndjson": "ndjson",
+    "application/senml+json": "senml",
+}
+
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+
+class HistoryApi:
+    """The handlers."""
+
+    def __init__(self, history: History | None, unix_time: Callable[[], float]) -> None:
+        """`history` None: none is kept, and everybody is told so."""
+        self._given = history
+        self._unix_time = unix_time
+        self._exports = 0
+        self._failures = LimitedLog(log)
+
+    async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
+        form = query.format or _accepted(request, ("json", "csv", "ndjson", "senml"))
+        if query.agg is not None and query.every is None:
+            raise ProblemError(400, "bad-request", "agg wants every")
+        streamed = form != "json"
+        if (streamed or query.every is not None) and (query.cursor or query.order == "newest"):
+            raise ProblemError(400, "bad-request", "only readings as JSON come in pages and orders")
+        if query.every is not None:
+            return await self._steps(request, query, form)
+        if not streamed:
+            return await self._readings(request, query)
+        if query.limit is not None:
+            raise ProblemError(400, "bad-request", "only readings as JSON come in pages")
+        now = self._unix_time()
+        chunks = self._history.export(
+            uid=request.match_info["uid"],
+            resource=request.match_info["name"],
+            start=query.start(now),
+            end=query.end(now),
+        )
+        return await self._stream(request, chunks, form_of(form))
+
+    async def export(self, request: web.Request, query: ExportQuery) -> web.StreamResponse:
+        form = query.format or _accepted(request, ("csv", "ndjson", "senml"))
+        now = self._unix_time()
+        chunks = self._history.export(
+            uid=query.uid, resource=query.resource, start=query.start(now), end=query.end(now)
+        )
+        return await self._stream(request, chunks, form_of(form))
+
+    async def events(self, request: web.Request, query: EventsQuery) -> web.StreamResponse:
+        now = self._unix_time()
+        page = await self._ask(
+            request,
+            self._history.events(
+                uid=query.uid,
+                kinds=query.kind or (),
+                start=query.start(now),
+                end=query.end(now),
+                newest_first=query.order == "newest",
+                limit=query.limit or ROWS_MAX,
+                cursor=query.cursor,
+            ),
+        )
+        events = [
+            Event(
+                ts=row.ts,
+                kind=row.kind,
+                uid=row.uid,
+                gateway=row.gateway,
+                detail=row.detail,
+                until=row.until,
+                lost=row.lost,
+            )
+            for row in _rows(page, query.limit)
+        ]
+        return json_answer(await _encoded(Events(events=events, next=page.cursor)))
+
+    async def commands(self, request: web.Request, query: CommandsQuery) -> web.StreamResponse:
+        now = self._unix_time()
+        page = await self._ask(
+            request,
+            self._history.commands(
+                uid=query.uid,
+                start=query.start(now),
+                end=query.end(now),
+                newest_first=query.order == "newest",
+                limit=query.limit or ROWS_MAX,
+                cursor=query.cursor,
+            ),
+        )
+        commands = [
+            StoredCommand(
+                ts=row.ts,
+                uid=row.uid,
+                resource=row.resource,
+                payload=row.payload,
+                state=row.state,
+                detail=row.detail,
+                elapsed_ms=row.elapsed_ms,
+            )
+            for row in _rows(page, query.limit)
+        ]
+        return json_answer(await _encoded(StoredCommands(commands=commands, next=page.cursor)))
+
+    @property
+    def _history(self) -> History:
+        if self._given is None:
+            raise ProblemError(
+                404, "no-history", "start the broker without --history off to have one"
+            )
+        return self._given
+
+    async def _readings(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
+        uid, resource = request.match_info["uid"], request.match_info["name"]
+        now = self._unix_time()
+        page = await self._ask(
+            request,
+            self._history.readings(
+                uid,
+                resource,
+                start=query.start(now),
+                end=query.end(now),
+                newest_first=query.order == "newest",
+                limit=query.limit or ROWS_MAX,
+                cursor=query.cursor,
+            ),
+        )
+        rows = _rows(page, query.limit)
+        answer = Readings(uid=uid, resource=resource, readings=stored(rows), next=page.cursor)
+        return json_answer(await _encoded(answer))
+
+    async def _steps(
+        self, request: web.Request, query: HistoryQuery, form_name: str
+    ) -> web.StreamResponse:
+        uid, resource = request.match_info["uid"], request.match_info["name"]
+        now = self._unix_time()
+        start, end = query.start(now), query.end(now)
+        if start is None or query.every is None:
+            raise ProblemError(400, "bad-request", "every wants from")
+        buckets = await self._ask(
+            request,
+            self._history.buckets(
+                uid,
+                resource,
+                start=start,
+                end=now if end is None else end,
+                step_s=query.every,
+                limit=query.limit or ROWS_MAX,
+            ),
+        )
+        aggregates = query.aggregates
+        steps = [_step(bucket, aggregates) for bucket in buckets]
+        if form_name == "json":
+            answer = Readings(uid=uid, resource=resource, readings=steps, next=None)
+            return json_answer(await _encoded(answer))
+        form = form_of(form_name, aggregates if len(aggregates) > 1 else ())
+        body = form.head() + form.steps(uid, resource, steps) + form.tail()
+        return web.Response(body=body, headers=_headers(form))
+
+    async def _ask(self, request: web.Request, question: Awaitable[R]) -> R:
+        with _told():
+            return await while_present(request, question)
+
+    async def _stream(
+        self, request: web.Request, chunks: AsyncIterator[Chunk], form: Form
+    ) -> web.StreamResponse:
+        if self._exports >= EXPORTS_MAX:
+            raise ProblemError(
+                503, "busy", f"{EXPORTS_MAX} exports are running already", retry_after_s=5
+            )
+        self._exports += 1
+        try:
+            # What is wrong with the question is told before there is an answer.
+            first = await self._ask(request, anext(chunks, None))
+            response = web.StreamResponse(headers=_headers(form))
+            await response.prepare(request)
+            if request.method != hdrs.METH_HEAD:
+                await self._write(request, response, form, first, chunks)
+            return response
+        finally:
+            self._exports -= 1
+            with contextlib.suppress(AttributeError):  # an iterator that is no generator
+                await chunks.aclose()  # type: ignore[attr-defined]
+
+    async def _write(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        form: Form,
+        chunk: Chunk | None,
+        chunks: AsyncIterator[Chunk],
+    ) -> None:
+        try:
+            await response.write(form.head())
+            while chunk is not None:
+                # On a thread: thousands of rows would hold up the road for milliseconds.
+                text = await asyncio.to_thread(form.rows, chunk.uid, chunk.resource, chunk.rows)
+                async with asyncio.timeout(STALL_LIMIT_S):
+                    await response.write(text)
+                chunk = await while_present(request, anext(chunks, None))
+            await response.write(form.tail())
+            await response.write_eof()
+        except (StoreError, TooSlow, TimeoutError, ConnectionError) as error:
+            # There is no end of the stream, so that nobody takes this for everything.
+            self._failures.warning(
+                "an export broke off: %s",
+                str(error) or "its client reads nothing",
+                now=asyncio.get_running_loop().time(),
+            )
+            if request.transport is not None:
+                request.transport.abort()
+
+
+def _rows(page: Page[R], limit: int | None) -> list[R]:
+    """What was asked for: a page, or all there is."""
+    with _told():
+        return page.rows if limit is not None else page.whole()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What the store says of a question, as problems."""
+    try:
+        yield
+    except BadQuestion as error:
+        raise ProblemError(400, "bad-request", str(error)) from error
+    except TooManyRows as error:
+        raise ProblemError(413, "too-many-rows", str(error)) from error
+    except TooSlow as error:
+        raise ProblemError(503, "too-slow", str(error), retry_after_s=5) from error
+    except StoreError as error:
+        raise ProblemError(503, "history-unavailable", str(error), retry_after_s=5) from error
+
+
+def _step(bucket: BucketRow, aggregates: tuple[str, ...]) -> StoredReading:
+    first = aggregates[0]
+    value = float(getattr(bucket, first))
+    # How many there are has no unit.
+    unit = "" if first == "count" else bucket.unit
+    if len(aggregates) == 1:
+        return StoredReading(bucket.ts, value, unit)
+    more = {name: getattr(bucket, name) for name in aggregates}
+    return StoredReading(bucket.ts, value, unit, **more)
+
+
+async def _encoded(answer: object) -> bytes:
+    # 100,000 rows take tens of milliseconds.
+    return await asyncio.to_thread(encode, answer)
+
+
+def _accepted(request: web.Request, offered: tuple[str, ...]) -> str:
+    """The form that `Accept` prefers, else the first of those offered (RFC 9110 section 12.5.1)."""
+    best, best_quality = offered[0], 0.0
+    for part in ",".join(request.headers.getall(hdrs.ACCEPT, ())).split(","):
+        media_type, *parameters = (word.strip().lower() for word in part.split(";"))
+        form = _FORMATS.get(media_type)
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                with contextlib.suppress(ValueError):
+                    quality = float(parameter[2:])
+        if form in offered and quality > best_quality:
+            best, best_quality = form, quality
+    return best
+
+
+def _headers(form: Form) -> dict[str, str]:
+    charset = "; charset=utf-8" if form.content_type.startswith("text/") else ""
+    return {
+        **HEADERS,
+        hdrs.CONTENT_TYPE: form.content_type + charset,
+        hdrs.CONTENT_DISPOSITION: f'attachment; filename="pyaiot.{form.suffix}"',
+    }

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the HTTP API may be asked: the parameters of each operation as a type. Pure."""
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from pyaiot.history.store import ROWS_MAX, EventKind
+from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, NAME_LENGTH_MAX
+from pyaiot.web.problems import ProblemError
+
+NODES_PER_PAGE: Final = 1000
+"""Nodes of one page, if no `limit` is said, and at most."""
+CURSOR_LENGTH_MAX: Final = 256
+"""Characters of a cursor. None of ours is longer: it is refused."""
+FILTERS_MAX: Final = 64
+"""Names in one filter. More are refused."""
+STEP_MAX_S: Final = 366 * 86_400
+"""The widest step that readings are brought together in."""
+
+MOMENT: Final = (
+    r"^([0-9]{1,12}(\.[0-9]{1,9})?|-[0-9]{1,6}(\.[0-9]{1,3})?[smhd]"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2}))$"
+)
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=MOMENT,
+        description="Unix seconds, a time with its offset (`2026-11-25T10:00:00Z`; `+` is `%2B` in"
+        " a URL), or how long ago (`-90s`, `-15m`, `-1h`, `-7d`).",
+        examples=["-1h"],
+    ),
+]
+From = Annotated[
+    Moment,
+    Meta(
+        description="Begin of the range, inclusive: Unix seconds, a time with its offset"
+        " (`2026-11-25T10:00:00Z`; `+` is `%2B` in a URL), or how long ago (`-90s`, `-15m`, `-1h`,"
+        " `-7d`). Absent: as far back as there is anything."
+    ),
+]
+To = Annotated[
+    Moment, Meta(description="End of the range, exclusive, written as `from`. Absent: now.")
+]
+Cursor = Annotated[
+    str,
+    Meta(
+        max_length=CURSOR_LENGTH_MAX,
+        description="Where to go on: `next` of the page before, with the same other parameters.",
+    ),
+]
+Limit = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=ROWS_MAX,
+        description="Rows of one page. Absent: all there are, or the problem `too-many-rows`.",
+    ),
+]
+Order = Annotated[Literal["oldest", "newest"], Meta(description="Which come first.")]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+TextFormat: TypeAlias = Literal["csv", "ndjson", "senml"]
+Format: TypeAlias = Literal["json", "csv", "ndjson", "senml"]
+AGGREGATES: Final = ("mean", "min", "max", "last", "count")
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class NodesQuery(Query, frozen=True, kw_only=True):
+    """Which nodes."""
+
+    uid: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(description="Only these nodes (may be repeated).", max_length=FILTERS_MAX),
+        ]
+        | None
+    ) = None
+    limit: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=NODES_PER_PAGE,
+            description="Nodes of one page. There may be fewer, where they are large.",
+        ),
+    ] = NODES_PER_PAGE
+    cursor: Cursor | None = None
+
+
+class WriteQuery(Query, frozen=True, kw_only=True):
+    """How long to wait for the node."""
+
+    timeout: Annotated[
+        float,
+        Meta(gt=0, le=COMMAND_TIMEOUT_MAX_S, description="Seconds that the node has to answer."),
+    ] = 5.0
+
+
+class _Range(Query, frozen=True, kw_only=True):
+    from_: From | None = msgspec.field(name="from", default=None)
+    to: To | None = None
+
+    def start(self, now: float) -> float | None:
+        """Unix time. Raises `ProblemError`."""
+        return None if self.from_ is None else read_moment(self.from_, "from", now)
+
+    def end(self, now: float) -> float | None:
+        """Unix time. Raises `ProblemError`."""
+        return None if self.to is None else read_moment(self.to, "to", now)
+
+
+class HistoryQuery(_Range, frozen=True, kw_only=True):
+    """Which readings, and in which form."""
+
+    every: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=STEP_MAX_S,
+                description="Bring numbers together in steps of so many seconds, counted from the"
+                " epoch in UTC; wants `from`.",
+            ),
+        ]
+        | None
+    ) = None
+    agg: (
+        Annotated[
+            str,
+            Meta(
+                pattern=f"^({'|'.join(AGGREGATES)})(,({'|'.join(AGGREGATES)})){{0,4}}$",
+                description="What becomes of the numbers of a step: one of `mean`, `min`, `max`,"
+                " `last`, `count`, or several with commas between. The first is `value`; several"
+                " are also there by their names. Absent: `mean`. Wants `every`.",
+            ),
+        ]
+        | None
+    ) = None
+    limit: Limit | None = None
+    cursor: Cursor | None = None
+    order: Order = "oldest"
+    format: (
+        Annotated[
+            Format,
+            Meta(
+                description="Absent: what `Accept` prefers, else JSON. The others than JSON come as"
+                " a stream of any length, without pages, oldest first."
+            ),
+        ]
+        | None
+    ) = None
+
+    @property
+    def aggregates(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.agg or "mean").split(",")))
+
+
+class ExportQuery(_Range, frozen=True, kw_only=True):
+    """Which readings, and in which form."""
+
+    uid: Annotated[Name, Meta(description="Only of this node.")] | None = None
+    resource: Annotated[Name, Meta(description="Only of resources of this name.")] | None = None
+    format: (
+        Annotated[TextFormat, Meta(description="Absent: what `Accept` prefers, else CSV.")] | None
+    ) = None
+
+
+class EventsQuery(_Range, frozen=True, kw_only=True):
+    """Which events."""
+
+    uid: Annotated[Name, Meta(description="Only of this node.")] | None = None
+    kind: (
+        Annotated[
+            tuple[EventKind, ...],
+            Meta(description="Only these kinds (may be repeated).", max_length=FILTERS_MAX),
+        ]
+        | None
+    ) = None
+    limit: Limit | None = None
+    cursor: Cursor | None = None
+    order: Order = "oldest"
+
+
+class CommandsQuery(_Range, frozen=True, kw_only=True):
+    """Which commands."""
+
+    uid: Annotated[Name, Meta(description="Only to this node.")] | None = None
+    limit: Limit | None = None
+    cursor: Cursor | None = None
+    order: Order = "oldest"
+
+
+class StreamQuery(Query, frozen=True, kw_only=True):
+    """What to hear of."""
+
+    uid: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(description="Only these nodes (may be repeated).", max_length=FILTERS_MAX),
+        ]
+        | None
+    ) = None
+    resource: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(
+                description="Only readings of these resources (may be repeated). That nodes come,"
+                " reboot and leave is told anyway.",
+                max_length=FILTERS_MAX,
+            ),
+        ]
+        | None
+    ) = None
+
+
+Q = TypeVar("Q", bound=Query)
+
+
+def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
+    """The parameters of a request, checked. Raises `ProblemError`."""
+    lists, known = _lists(kind)
+    fields: dict[str, Any] = {}
+    for name, text in given:
+        if name in lists:
+            fields.setdefault(name, []).append(text)
+        elif name in fields:
+            raise ProblemError(400, "bad-request", f"the parameter {name[:64]!r} stands twice")
+        elif name not in known:
+            raise ProblemError(400, "bad-request", f"there is no parameter {name[:64]!r} here")
+        else:
+            fields[name] = text
+    try:
+        query = msgspec.convert(fields, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ProblemError(400, "bad-request", str(error)[:300]) from error
+    except UnicodeError as error:
+        raise ProblemError(400, "bad-request", "a parameter is not text in UTF-8") from error
+    for field in msgspec.structs.fields(kind):
+        value = getattr(query, field.name)
+        # Of a text, `null` and `nan` are read too.
+        if (value is None and field.encode_name in fields) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise ProblemError(400, "bad-request", f"{field.encode_name} is no such word")
+    return query
+
+
+_known: dict[type[Query], tuple[frozenset[str], frozenset[str]]] = {}
+
+
+def _lists(kind: type[Query]) -> tuple[frozenset[str], frozenset[str]]:
+    """Parameters that may be repeated, and all."""
+    if kind not in _known:
+        hints = get_type_hints(kind)
+        fields = msgspec.structs.fields(kind)
+        lists = (item.encode_name for item in fields if "tuple" in str(hints[item.name]))
+        _known[kind] = frozenset(lists), frozenset(item.encode_name for item in fields)
+    return _known[kind]
+
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def read_moment(text: str, name: str, now: float) -> float:
+    """The Unix time of a `Moment`, which is of the form that its type says.
+
+    Raises `ProblemError` for one that no clock shows.
+    """
+    if text.startswith("-"):
+        return max(0.0, now - float(text[1:-1]) * _UNITS_S[text[-1]])
+    if re.fullmatch(r"[0-9.]+", text):
+        return float(text)
+    try:
+        ts = datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise ProblemError(400, "bad-request", f"{name}: there is no such time") from error
+    if ts < 0:
+        raise ProblemError(400, "bad-request", f"{name}: not before 1970")
+    return ts

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The history over HTTP: all of it or a problem, in every form, and given up with its client."""
+
+import asyncio
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from pyaiot.history.store import ROWS_MAX, Chunk, Page, ReadingRow, StoreError, TooSlow
+from pyaiot.messages import VALUE_SIZE_MAX, Reading
+from pyaiot.protocols.senml import parse_json
+from pyaiot.web.api.history import EXPORTS_MAX
+from tests.web.serving import Served, eventually, serving
+
+pytestmark = pytest.mark.sockets
+
+# As the history keeps times: in whole microseconds, not in the future.
+BASE = math.floor(time.time()) - 7200.0
+ODD = '=1+1,"quoted"\r\n\u2028é\t<b>'
+VALUES: list[tuple[str, str, object]] = [
+    ("n", "temperature", "23.5°C"),
+    ("n", "temperature", "-0.1°C"),
+    ("n", "temperature", "hot"),
+    ("n", "text", ODD),
+    ("n", "text", "x" * (VALUE_SIZE_MAX - 2)),
+    ("n", "json", {"lat": 48.7, "list": [1, None, "é"]}),
+    ("n", "json", True),
+    ("n", "json", [1.5]),
+    ("../x", "a/b", "1e+300"),
+    ("é", "é", "5"),
+    ("é", "_e9", "6"),
+]
+HISTORY = "/api/nodes/n/resources/temperature/history"
+
+
+def number_or_data(data: object, resource: str) -> dict[str, object]:
+    reading = Reading.received("u", resource, data, 0.0)
+    if reading.number is None:
+        return {"data": data}
+    return {"value": reading.number, **({"unit": reading.unit} if reading.unit else {})}
+
+
+async def told(served: Served) -> list[dict[str, object]]:
+    """Say `VALUES`, a second apart; what an export of them must have, in its order."""
+    for second, (uid, resource, data) in enumerate(VALUES):
+        served.gateway.say(uid, resource, data, ts=BASE + second)
+    await served.until(len(VALUES) + 3 + 1)
+    rows: list[dict[str, object]] = [
+        {"uid": uid, "resource": resource, "ts": BASE + second, **number_or_data(data, resource)}
+        for second, (uid, resource, data) in enumerate(VALUES)
+    ]
+    return sorted(rows, key=lambda row: (row["uid"], row["resource"], row["ts"]))
+
+
+async def text(served: Served, path: str, **headers: str) -> str:
+    async with served.web.get(path, headers=headers) as answer:
+        body = await answer.text()
+        assert answer.status == 200, body
+        return body
+
+
+async def test_export_as_ndjson_has_every_row(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        rows = await told(served)
+        body = await text(served, "/api/export?format=ndjson")
+        assert [json.loads(line) for line in body.split("\n") if line] == rows
+
+
+async def test_export_as_csv_has_every_row(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        rows = await told(served)
+        found = list(csv.DictReader(io.StringIO(await text(served, "/api/export"), newline="")))
+        assert len(found) == len(rows)
+        for line, row in zip(found, rows, strict=True):
+            assert (line["uid"], line["resource"]) == (row["uid"], row["resource"])
+            assert float(line["ts"]) == row["ts"]
+            assert (float(line["value"]) if line["value"] else None) == row.get("value")
+            assert line["unit"] == row.get("unit", "")
+            data = row.get("data", "")
+            written = line["data"] if isinstance(data, str) else json.loads(line["data"])
+            assert written == data
+
+
+async def test_export_as_senml_has_every_row_under_names_of_their_own(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        rows = await told(served)
+        records = parse_json((await text(served, "/api/export?format=senml")).encode())
+        assert len(records) == len(rows)
+        for record, row in zip(records, rows, strict=True):
+            assert record.time == row["ts"]
+            data = row.get("value", row.get("data"))
+            if isinstance(data, list | dict):
+                assert isinstance(record.value, str)
+                assert json.loads(record.value) == data
+            else:
+                assert record.value == data
+            assert record.unit == row.get("unit", "")
+        names = {record.name for record in records}
+        assert len(names) == len({(row["uid"], row["resource"]) for row in rows})
+        assert "pyaiot:_2e_2e_2fx/a_2fb" not in names  # dots are allowed
+        assert "pyaiot:.._2fx/a_2fb" in names
+
+
+async def test_export_is_narrowed_by_node_resource_and_time(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        rows = await told(served)
+
+        async def lines(query: str) -> list[Any]:
+            body = await text(served, f"/api/export?format=ndjson&{query}")
+            return [json.loads(line) for line in body.split("\n") if line]
+
+        assert await lines("uid=n") == [row for row in rows if row["uid"] == "n"]
+        assert await lines("resource=json") == [row for row in rows if row["resource"] == "json"]
+        assert await lines(f"from={BASE + 2}&to={BASE + 4}") == [
+            row for row in rows if row["ts"] in (BASE + 2, BASE + 3)
+        ]
+        assert await lines("uid=none") == []
+        assert await lines("uid=null") == []
+
+
+async def test_readings_come_as_pages_of_any_size(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        rows = [row for row in await told(served) if row["resource"] == "temperature"]
+        mine = [{k: v for k, v in row.items() if k not in ("uid", "resource")} for row in rows]
+        whole = await served.json(HISTORY)
+        assert whole == {"uid": "n", "resource": "temperature", "readings": mine, "next": None}
+        found: list[Any] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await served.json(
+                f"{HISTORY}?limit=1&cursor={cursor}" if cursor else HISTORY + "?limit=1"
+            )
+            found += page["readings"]
+            cursor = page["next"]
+        assert found == mine
+        newest = await served.json(f"{HISTORY}?order=newest&limit=1")
+        assert newest["readings"] == mine[-1:]
+
+
+async def test_readings_come_in_every_form(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await told(served)
+        for accept, start in {
+            "text/csv": "uid,resource,ts,value,unit,data\r\nn,temperature,",
+            "application/x-ndjson": '{"uid":"n","resource":"temperature",',
+            "application/senml+json": '[{"t":',
+            "text/csv;q=0.5, application/x-ndjson": '{"uid"',
+            "application/json, text/csv;q=0.9": '{"uid":"n","resource":"temperature","readings"',
+            "*/*": '{"uid":"n","resource":"temperature","readings"',
+        }.items():
+            assert (await text(served, HISTORY, Accept=accept)).startswith(start)
+
+
+async def test_steps_bring_numbers_together(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await told(served)
+        whole = f"{HISTORY}?from={BASE}&every=3600"
+        (step,) = (await served.json(whole))["readings"]
+        assert step == {"ts": BASE // 3600 * 3600, "value": 11.7, "unit": "Cel"}
+        (step,) = (await served.json(whole + "&agg=max,min,last,count"))["readings"]
+        assert step == {
+            "ts": BASE // 3600 * 3600,
+            "value": 23.5,
+            "unit": "Cel",
+            "max": 23.5,
+            "min": -0.1,
+            "last": -0.1,
+            "count": 2,
+        }
+        (step,) = (await served.json(whole + "&agg=count"))["readings"]
+        assert step == {"ts": BASE // 3600 * 3600, "value": 2}
+        body = await text(served, whole + "&agg=mean,count&format=csv")
+        assert body.splitlines()[0] == "uid,resource,ts,value,unit,mean,count"
+        assert body.splitlines()[1].endswith(",11.7,Cel,11.7,2")
+
+
+async def test_nothing_is_left_out_in_silence(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await told(served)
+        problem = await served.json(f"{HISTORY}?from={BASE}&every=1&limit=1", 413)
+        assert problem["type"] == "/api/docs#problem-too-many-rows"
+
+
+async def test_more_rows_than_an_answer_holds_are_a_problem() -> None:
+    class Full(Fake):
+        async def readings(self, *_: object, **__: object) -> Any:
+            return Page([ReadingRow(0.0, 1.0)] * ROWS_MAX, "[1]")
+
+    async with serving(history=Full()) as served:  # type: ignore[arg-type]
+        problem = await served.json(HISTORY, 413)
+        assert "narrow the range, or page" in problem["detail"]
+
+
+async def test_what_happened_and_what_was_commanded_is_told(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await told(served)
+        async with served.web.put("/api/nodes/n/resources/led", data="refused") as answer:
+            assert answer.status == 502
+        await served.until(0)
+        (command,) = (await served.json("/api/history/commands"))["commands"]
+        assert (command["uid"], command["resource"], command["payload"]) == ("n", "led", "refused")
+        assert (command["state"], command["detail"]) == ("refused", "4.00 Bad Request")
+        events = (await served.json("/api/history/events?kind=appeared&uid=n"))["events"]
+        assert [(event["uid"], event["gateway"]) for event in events] == [("n", "test")]
+        page = await served.json("/api/history/events?limit=1&order=newest")
+        assert page["events"][0]["kind"] == "appeared"
+        assert page["next"] is not None
+
+
+async def test_without_history_everybody_is_told_so() -> None:
+    async with serving() as served:
+        for path in (HISTORY, "/api/export", "/api/history/events", "/api/history/commands"):
+            problem = await served.json(path, 404)
+            assert problem["type"] == "/api/docs#problem-no-history"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=yesterday",
+        "from=2026-11-25T10:00:00",
+        "from=2026-02-30T10:00:00Z",
+        "from=1960-01-01T00:00:00Z",
+        "from=\N{ARABIC-INDIC DIGIT ONE}",
+        "from=nan",
+        "from=1e9",
+        "from=-1w",
+        "every=0",
+        "every=60",
+        "every=1.5&from=-1h",
+        "agg=mean",
+        "every=60&from=-1h&agg=median",
+        "every=60&from=-1h&cursor=x",
+        "cursor=x",
+        "cursor=[1,2]",
+        "limit=0",
+        "limit=null",
+        "every=null&from=-1h",
+        "format=null",
+        "from=null",
+        f"limit={ROWS_MAX + 1}",
+        "format=xml",
+        "format=csv&limit=5",
+        "format=csv&order=newest",
+    ],
+)
+async def test_wrong_question_is_refused(tmp_path: Path, query: str) -> None:
+    async with serving(tmp_path) as served:
+        problem = await served.json(f"{HISTORY}?{query}", 400)
+        assert problem["type"] == "/api/docs#problem-bad-request"
+        assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["-3h", "-180m", "-9999s", "-1d", "0", "2020-01-01T00:00:00Z", "2020-01-01T00:00%2B01:00"],
+)
+async def test_moments_are_written_in_several_ways(tmp_path: Path, moment: str) -> None:
+    async with serving(tmp_path) as served:
+        await told(served)
+        url = URL(f"{served.url}{HISTORY[1:]}?from={moment}", encoded=True)
+        async with served.web.get(url) as answer:
+            assert len((await answer.json())["readings"]) == 3
+
+
+class Fake:
+    """A history of which a test needs one answer."""
+
+    async def close(self) -> None: ...
+
+
+class Endless(Fake):
+    """An export that never ends, and notes when it is given up."""
+
+    def __init__(self) -> None:
+        self.given_up = 0
+
+    async def export(self, **_: object) -> AsyncIterator[Chunk]:
+        try:
+            while True:
+                yield Chunk("n", "r", [ReadingRow(float(at), 1.0) for at in range(1000)])
+                await asyncio.sleep(0)
+        finally:
+            self.given_up += 1
+
+
+class Slow(Fake):
+    """Questions that take for ever."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.given_up = asyncio.Event()
+
+    async def readings(self, *_: object, **__: object) -> Any:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up.set()
+
+
+async def test_client_that_leaves_gives_up_its_question() -> None:
+    history = Slow()
+    async with serving(history=history) as served:  # type: ignore[arg-type]
+        asking = asyncio.ensure_future(served.json(HISTORY))
+        await history.asked.wait()
+        asking.cancel()
+        await history.given_up.wait()
+
+
+async def test_exports_at_once_are_limited_and_end_with_their_clients() -> None:
+    history = Endless()
+    async with serving(history=history) as served:  # type: ignore[arg-type]
+        running = [await served.web.get("/api/export") for _ in range(EXPORTS_MAX)]
+        problem = await served.json("/api/export", 503)
+        assert problem["type"] == "/api/docs#problem-busy"
+        for answer in running:
+            answer.close()
+        await eventually(lambda: history.given_up >= EXPORTS_MAX)
+        async with served.web.get("/api/export") as answer:
+            assert answer.status == 200
+            answer.close()
+
+
+@pytest.mark.parametrize("error", [StoreError("the disk is gone"), TooSlow("too slow")])
+async def test_export_that_fails_on_its_way_is_not_taken_for_complete(error: Exception) -> None:
+    class Failing(Fake):
+        async def export(self, **_: object) -> AsyncIterator[Chunk]:
+            yield Chunk("n", "r", [ReadingRow(0.0, 1.0)])
+            raise error
+
+    async with (
+        serving(history=Failing()) as served,  # type: ignore[arg-type]
+        served.web.get("/api/export") as answer,
+    ):
+        assert answer.status == 200
+        with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
+            await answer.text()
+
+
+async def test_export_that_fails_at_once_is_a_problem() -> None:
+    class Failing(Fake):
+        async def export(self, **_: object) -> AsyncIterator[Chunk]:
+            raise StoreError("the disk is gone")
+            yield
+
+    async with serving(history=Failing()) as served:  # type: ignore[arg-type]
+        problem = await served.json("/api/export", 503)
+        assert problem["detail"] == "the disk is gone"

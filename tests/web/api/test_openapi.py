@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The document of the API says what the API does: read by somebody else, and by people."""
+
+import asyncio
+import html.parser
+import re
+import subprocess
+import sys
+from http import HTTPMethod
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from pyaiot.web.api.documents import CONTENT_SECURITY_POLICY
+from pyaiot.web.api.openapi import document
+from pyaiot.web.api.operations import OPERATIONS
+from pyaiot.web.problems import KINDS
+from tests.web.serving import Served, serving
+
+SCHEMATHESIS_LIMIT_S = 25.0
+# Which parameters go together, and which texts are cursors and days of a month, a schema does not
+# say. The stream has no end, and tests of its own.
+CONFIG = """
+[[operations]]
+include-path = "/api/events"
+enabled = false
+[[operations]]
+include-path-regex = "history|export|/api/nodes$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "400", "401", "403", "404"]
+[[operations]]
+include-method = "PUT"
+parameters = { uid = "n", name = "led" }
+"""
+
+
+def test_every_operation_and_answer_is_in_the_document() -> None:
+    api = document()
+    found = {(m.upper(), path) for path, methods in api["paths"].items() for m in methods}
+    assert found == {(operation.method, operation.path) for operation in OPERATIONS}
+    for methods in api["paths"].values():
+        for operation in methods.values():
+            assert {"400", "401", "403", "500"} <= set(operation["responses"])
+            for parameter in operation["parameters"]:
+                assert parameter["description"], parameter["name"]
+
+
+def test_schemas_are_schemas_and_every_reference_leads_somewhere() -> None:
+    api = document()
+    text = msgspec.json.encode(api).decode()
+    for name in re.findall(r'"#/components/schemas/(\w+)"', text):
+        assert name in api["components"]["schemas"]
+    for name in api["components"]["schemas"]:
+        jsonschema_rs.Draft202012Validator(
+            {"$ref": f"#/components/schemas/{name}", "components": api["components"]}
+        )
+
+
+def validator(api: dict[str, Any], schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator({**schema, "components": api["components"]})
+
+
+@pytest.mark.sockets
+async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+    """Hundreds of requests, right and wrong ones, made of the document alone."""
+    async with serving(tmp_path) as served:
+        await _some_history(served)
+        config = tmp_path / "schemathesis.toml"
+        config.write_text(CONFIG, "utf-8")
+        served.gateway.otherwise = "confirmed"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", f"--config-file={config}", "run"),
+            served.url + "api/openapi.json",
+            *("--max-examples=12", "--seed=1", "--generation-deterministic", "--no-color"),
+            *("--phases=examples,coverage,fuzzing", "--request-timeout=5"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=tmp_path,
+        )
+        try:
+            async with asyncio.timeout(SCHEMATHESIS_LIMIT_S):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        text = output.decode()
+        assert process.returncode == 0, text
+        assert "Tested: 12" in text  # all but the stream
+
+
+async def _some_history(served: Served) -> None:
+    for count in range(20):
+        served.gateway.say("n", "temperature", f"{count}.5°C")
+        served.gateway.say("é/x", "text", {"a": count})
+    await served.known("é/x")
+
+
+@pytest.mark.sockets
+async def test_page_for_people_is_complete_and_loads_nothing_from_elsewhere() -> None:
+    async with serving() as served:
+        async with served.web.get("/api/docs") as answer:
+            assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+            page = await answer.text()
+        async with served.web.get("/api/docs.css") as style:
+            assert (style.status, style.content_type) == (200, "text/css")
+        etag = {"If-None-Match": answer.headers["ETag"]}
+        async with served.web.get("/api/docs", headers=etag) as again:
+            assert again.status == 304
+    collected = Collected()
+    collected.feed(page)
+    assert collected.sources == {"docs.css", "openapi.json"}
+    assert "script" not in collected.tags
+    assert "style" not in collected.tags
+    assert collected.anchors <= collected.ids
+    for operation in OPERATIONS:
+        assert operation.name in collected.ids
+        assert HTTPMethod(operation.method) in page
+    assert {f"problem-{kind}" for kind in KINDS} <= collected.ids
+
+
+class Collected(html.parser.HTMLParser):
+    """What a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.sources: set[str] = set()
+        self.anchors: set[str] = set()
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            assert not name.startswith("on")
+            assert name != "style"
+            match name, value:
+                case "id", str():
+                    self.ids.add(value)
+                case "href" | "src", str() if value.startswith("#"):
+                    self.anchors.add(value[1:])
+                case "href" | "src", str():
+                    self.sources.add(value)

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Server-sent events: what is told, and that who comes back misses nothing, or is told so."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from pyaiot.broker import recent
+from pyaiot.messages import NodeReset
+from pyaiot.web.api import missed, streams
+from tests.web.serving import Served, eventually, serving
+
+pytestmark = pytest.mark.sockets
+
+Told = tuple[str, Any]
+
+
+class Reader:
+    """Reads a stream as browsers do (WHATWG HTML, server-sent events)."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+        self.last_id = ""
+        self.events: list[Told] = []
+
+    async def next(self) -> Told | None:
+        """The next event; None for a block without one, or at the end."""
+        kind, data = "message", []
+        while True:
+            line = (await self._answer.content.readline()).decode()
+            name, _, value = line.rstrip("\n").partition(": ")
+            match name:
+                case "event":
+                    kind = value
+                case "data":
+                    data.append(value)
+                case "id":
+                    self.last_id = value
+                case "":
+                    if not data:
+                        return None
+                    self.events.append((kind, json.loads("\n".join(data))))
+                    assert self.events[-1][1]["type"] == kind
+                    return self.events[-1]
+
+    async def until(self, found: Callable[[Told], bool]) -> list[Told]:
+        """The events up to the first one that is looked for, and the id behind it."""
+        events: list[Told] = []
+        while not events or not found(events[-1]):
+            event = await self.next()
+            if event is not None:
+                events.append(event)
+        while await self.next() is not None:
+            pass
+        return events
+
+
+@contextlib.asynccontextmanager
+async def stream(served: Served, query: str = "", last_id: str = "") -> AsyncIterator[Reader]:
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    async with served.web.get(f"/api/events{query}", headers=headers) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        yield Reader(answer)
+
+
+def is_joined(event: Told) -> bool:
+    return event[0] == "joined"
+
+
+def is_value(data: object) -> Callable[[Told], bool]:
+    return lambda event: event[0] == "update" and event[1]["data"] == data
+
+
+def values(events: list[Told]) -> list[Any]:
+    return [message["data"] for kind, message in events if kind == "update"]
+
+
+async def test_who_comes_is_told_everything_and_then_what_happens() -> None:
+    async with serving() as served:
+        served.gateway.say("n", "led", "0")
+        await served.known("n")
+        async with stream(served) as reader:
+            events = await reader.until(is_joined)
+            assert [kind for kind, _ in events] == ["gateway", "new", "update", "joined"]
+            served.gateway.say("n", "led", "1")
+            served.gateway.link.send(NodeReset(uid="n"))
+            assert values(await reader.until(lambda event: event[0] == "reset")) == ["1"]
+
+
+async def test_an_id_comes_only_after_everything_before_it() -> None:
+    async with serving() as served:
+        served.gateway.say("n", "led", "0")
+        await served.known("n")
+        async with stream(served) as reader:
+            while not reader.events or not is_joined(reader.events[-1]):
+                assert reader.last_id == ""
+                await reader.next()
+            await reader.next()
+            assert reader.last_id.startswith(served.broker.run)
+
+
+async def test_stream_is_narrowed_to_nodes_and_resources() -> None:
+    async with serving() as served:
+        for uid in ("a", "b", "é"):
+            served.gateway.say(uid, "led", uid)
+            served.gateway.say(uid, "lamp", uid)
+        await served.known("é")
+        async with stream(served, "?uid=a&uid=%C3%A9&resource=led") as reader:
+            events = await reader.until(is_joined)
+            assert values(events) == ["a", "é"]
+            for uid in ("b", "a"):
+                served.gateway.say(uid, "lamp", "later")
+                served.gateway.say(uid, "led", "later")
+            assert values(await reader.until(is_value("later"))) == ["later"]
+            assert reader.events[-1][1]["uid"] == "a"
+
+
+async def test_who_comes_back_gets_what_it_missed_and_nothing_twice() -> None:
+    async with serving() as served:
+        served.gateway.say("n", "led", 0)
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        for count in range(1, 500):
+            served.gateway.say("n", "led", count)
+        async with stream(served, last_id=reader.last_id) as again:
+            served.gateway.say("n", "led", "live")
+            events = await again.until(is_value("live"))
+        assert values(events) == [*range(1, 500), "live"]
+        async with stream(served, last_id=again.last_id) as third:
+            served.gateway.say("n", "led", "third")
+            assert values(await third.until(is_value("third"))) == ["third"]
+
+
+async def test_what_is_missed_is_narrowed_too() -> None:
+    async with serving() as served:
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        served.gateway.say("a", "led", 1)
+        served.gateway.say("b", "led", 2)
+        await served.known("b")
+        async with stream(served, "?uid=b", last_id=reader.last_id) as again:
+            assert values(await again.until(is_value(2))) == [2]
+
+
+async def test_history_tells_what_is_no_longer_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "RECENT_MAX", 5)
+    async with serving(tmp_path) as served:
+        served.gateway.say("n", "led", 0)
+        await served.known("n")
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        sent = [float(count) for count in range(1, 200)]
+        now = time.time()
+        for count, value in enumerate(sent):
+            # The clock of this gateway is an hour behind.
+            served.gateway.say("n", "led", value, ts=now - 3600 + count / 1000)
+        served.gateway.link.send(NodeReset(uid="n", ts=now))
+        await served.until(len(sent) + 4)
+        async with stream(served, last_id=reader.last_id) as again:
+            served.gateway.say("n", "led", "live")
+            events = await again.until(is_value("live"))
+        assert ("gap" in [kind for kind, _ in events]) is False
+        assert [value for value in values(events) if value in sent] == sent
+        assert "reset" in [kind for kind, _ in events]
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_nobody_knows_is_told_as_a_gap_and_everything_anew(
+    held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "RECENT_MAX", 5)
+    async with serving() as served:
+        served.gateway.say("n", "led", 0)
+        await served.known("n")
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        for count in range(5 if held else 6):
+            served.gateway.say("n", "led", count)
+        await served.until(5 if held else 9)
+        await served.until(3 + (5 if held else 6))
+        async with stream(served, last_id=reader.last_id) as again:
+            if held:
+                assert values(await again.until(is_value(4))) == [0, 1, 2, 3, 4]
+            else:
+                events = await again.until(is_joined)
+                assert [kind for kind, _ in events] == ["gap", "gateway", "new", "update", "joined"]
+
+
+@pytest.mark.parametrize("last_id", ["x", "00000000-1-1", "{run}-999999-1"])
+async def test_id_that_was_never_given_is_a_gap(last_id: str) -> None:
+    async with serving() as served:
+        last_id = last_id.format(run=served.broker.run)
+        async with stream(served, last_id=last_id) as reader:
+            events = await reader.until(is_joined)
+            assert events[0][0] == "gap"
+            assert events[0][1]["detail"]
+
+
+async def test_gap_of_the_history_is_a_gap_of_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "RECENT_MAX", 1)
+    async with serving(tmp_path) as served:
+        assert served.keeping is not None
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        served.keeping.recorder._drop()
+        for count in range(3):
+            served.gateway.say("n", "led", count)
+        await served.until(5)
+        async with stream(served, last_id=reader.last_id) as again:
+            (kind, gap), *_ = await again.until(is_joined)
+            assert (kind, gap["detail"]) == ("gap", "the history has a gap there")
+
+
+async def test_too_much_to_tell_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "RECENT_MAX", 1)
+    monkeypatch.setattr(missed, "MISSED_MAX", 3)
+    async with serving(tmp_path) as served:
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        for count in range(5):
+            served.gateway.say("n", "led", count)
+        await served.until(7)
+        async with stream(served, last_id=reader.last_id) as again:
+            events = await again.until(is_joined)
+            assert events[0][0] == "gap"
+            assert values(events) == [4]
+
+
+async def test_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "BEAT_INTERVAL_S", 0.01)
+    async with serving() as served, served.web.get("/api/events?uid=none") as answer:
+        while await answer.content.readline() != b":\n":
+            pass
+        assert (await answer.content.readline()).startswith(b"id: ")
+
+
+async def test_client_that_leaves_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "BEAT_INTERVAL_S", 0.01)
+    async with serving() as served:
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+            assert len(served.broker.fanout.clients) == 1
+        await eventually(lambda: not served.broker.fanout.clients)
+
+
+async def test_client_that_reads_nothing_holds_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyaiot.broker.client.STALL_LIMIT_S", 0.5)
+    async with (
+        serving() as served,
+        served.web.get("/api/events", read_bufsize=1024) as answer,
+    ):
+        await eventually(lambda: served.broker.fanout.clients)
+        (client,) = served.broker.fanout.clients.values()
+        for count in range(600):
+            for resource in range(20):
+                served.gateway.say("n", f"r{resource}", str(count) * 200)
+            await asyncio.sleep(0)
+        await eventually(lambda: not served.broker.fanout.clients)
+        assert client.conflated > 0
+        assert client.sink.buffered() < 512 * 1024
+        answer.close()
+
+
+async def test_streams_end_when_the_broker_goes_away() -> None:
+    async with serving() as served, served.web.get("/api/events") as answer:
+        await answer.content.readline()
+        served.app.api.streams.close_all()
+        await asyncio.wait_for(answer.read(), 2.0)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Commands over HTTP: each way in which they end, and that a retry does nothing twice."""
+
+import asyncio
+import io
+from typing import Any
+
+import aiohttp
+import pytest
+
+from pyaiot.broker.commands import IN_FLIGHT_PER_CLIENT_MAX
+from pyaiot.broker.router import COMMANDS_BURST
+from pyaiot.messages import VALUE_SIZE_MAX, Receipt
+from pyaiot.protocols.coap_numbers import Code
+from pyaiot.web.api import commands
+from tests.coap_device import Reply
+from tests.running import scene
+from tests.web.serving import Served, eventually, serving
+
+pytestmark = pytest.mark.sockets
+
+LED = "/api/nodes/n/resources/led"
+ASYNC = {"Prefer": "respond-async"}
+
+
+async def put(
+    served: Served, body: bytes | str, path: str = LED, **headers: str
+) -> tuple[int, Any, aiohttp.ClientResponse]:
+    # Of a large one, aiohttp's client wants a file.
+    data = io.BytesIO(body) if isinstance(body, bytes) else body
+    async with served.web.put(path, data=data, headers=headers) as answer:
+        return answer.status, await answer.json(content_type=None), answer
+
+
+async def with_node(served: Served) -> None:
+    served.gateway.say("n", "led", "0")
+    await served.known("n")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "kind"),
+    [
+        ("confirmed", 200, ""),
+        ("sent", 202, ""),
+        ("refused", 502, "refused"),
+        ("timeout", 504, "timeout"),
+        ("unreachable", 503, "unreachable"),
+        ("unknown", 404, "unknown-node"),
+    ],
+)
+async def test_answer_is_the_receipt(outcome: str, status: int, kind: str) -> None:
+    async with serving() as served:
+        await with_node(served)
+        found, told, answer = await put(served, outcome)
+        assert found == status
+        command = told["command"] if kind else told
+        assert (command["state"], command["uid"], command["resource"]) == (outcome, "n", "led")
+        assert answer.headers["Location"] == f"/api/commands/{command['id']}"
+        assert await served.json(answer.headers["Location"]) == command
+        if kind:
+            assert answer.content_type == "application/problem+json"
+            assert told["type"] == f"/api/docs#problem-{kind}"
+        if outcome == "refused":
+            assert told["detail"] == "4.00 Bad Request"
+
+
+async def test_real_device_does_what_it_is_told_or_says_why_not() -> None:
+    async with scene() as it, aiohttp.ClientSession(it.running.url) as web:
+        it.device.has({"led": "0"})
+        it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
+        await it.device.post("alive", "alive:A")
+        await it.client.shows("A", led="0")
+        async with web.put("/api/nodes/A/resources/led", data=b"1") as answer:
+            assert (answer.status, (await answer.json())["detail"]) == (200, "2.04 Changed")
+        async with web.put("/api/nodes/A/resources/lamp", data=b"1") as answer:
+            told = await answer.json(content_type=None)
+            assert (answer.status, told["detail"]) == (502, "4.04 Not Found")
+        written = [item.payload for item in it.device.requests if item.code == Code.PUT]
+        assert written == [b"1", b"1"]
+
+
+async def test_who_does_not_wait_asks_later() -> None:
+    async with serving() as served:
+        await with_node(served)
+        status, told, answer = await put(served, "later", **ASYNC)
+        assert (status, told["state"]) == (202, "pending")
+        assert answer.headers["Preference-Applied"] == "respond-async"
+        assert (await served.json(answer.headers["Location"]))["state"] == "pending"
+        (command,) = served.gateway.commands
+        assert command.payload == "later"
+        served.gateway.answer(command, "refused")
+        told = await served.json_with(answer.headers["Location"], state="refused")
+        assert told["detail"] == "4.00 Bad Request"
+
+
+async def test_deadline_of_the_broker_ends_a_command_of_a_silent_gateway() -> None:
+    async with serving() as served:
+        await with_node(served)
+        status, told, _ = await put(served, "silence", LED + "?timeout=0.01")
+        assert (status, told["command"]["state"]) == (504, "timeout")
+
+
+async def test_same_key_does_it_once_and_tells_both() -> None:
+    async with serving() as served:
+        await with_node(served)
+        both = [
+            asyncio.ensure_future(put(served, "wait", **{"Idempotency-Key": "k"})) for _ in range(2)
+        ]
+        await eventually(lambda: served.gateway.commands)
+        await asyncio.sleep(0.02)  # time for a second one to come, if there were one
+        (command,) = served.gateway.commands
+        served.gateway.answer(command, "confirmed")
+        (first, told, _), (second, again, _) = await asyncio.gather(*both)
+        assert (first, second) == (200, 200)
+        assert told == again
+        status, later, _ = await put(served, "wait", **{"Idempotency-Key": "k"})
+        assert (status, later) == (200, told)
+        assert len(served.gateway.commands) == 1
+
+
+async def test_same_key_for_another_command_is_refused() -> None:
+    async with serving() as served:
+        await with_node(served)
+        assert (await put(served, "confirmed", **{"Idempotency-Key": "k"}))[0] == 200
+        status, told, _ = await put(served, "refused", **{"Idempotency-Key": "k"})
+        assert (status, told["type"]) == (409, "/api/docs#problem-key-reused")
+        assert len(served.gateway.commands) == 1
+
+
+async def test_what_went_nowhere_may_be_tried_again_with_its_key() -> None:
+    async with serving() as served:
+        path = "/api/nodes/late/resources/led"
+        assert (await put(served, "confirmed", path, **{"Idempotency-Key": "k"}))[0] == 404
+        served.gateway.say("late", "led", "0")
+        await served.known("late")
+        assert (await put(served, "confirmed", path, **{"Idempotency-Key": "k"}))[0] == 200
+
+
+async def test_commands_above_the_rate_are_refused_and_go_nowhere() -> None:
+    async with serving() as served:
+        await with_node(served)
+        answers = [await put(served, "confirmed") for _ in range(int(COMMANDS_BURST) + 20)]
+        refused = [answer for status, _, answer in answers if status == 429]
+        assert refused
+        assert refused[0].headers["Retry-After"] == "1"
+        assert len(served.gateway.commands) == len(answers) - len(refused)
+
+
+async def test_ended_commands_are_forgotten_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "ENDED_MAX", 2)
+    async with serving() as served:
+        await with_node(served)
+        places = [
+            (await put(served, "confirmed", **{"Idempotency-Key": f"k{count}"}))[2].headers[
+                "Location"
+            ]
+            for count in range(3)
+        ]
+        problem = await served.json(places[0], 404)
+        assert problem["type"].endswith("unknown-command")
+        await served.json(places[1])
+        # The key went with it: the same again is a new command.
+        await put(served, "confirmed", **{"Idempotency-Key": "k0"})
+        assert len(served.gateway.commands) == 4
+
+
+async def test_programs_at_once_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "PROGRAMS_MAX", 0)
+    async with serving() as served:
+        await with_node(served)
+        status, told, _ = await put(served, "confirmed")
+        assert (status, told["type"]) == (503, "/api/docs#problem-busy")
+
+
+async def test_who_leaves_while_waiting_harms_nobody() -> None:
+    async with serving() as served:
+        await with_node(served)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await put(served, "silence")
+        served.gateway.link.send(Receipt(id=served.gateway.commands[0].id, state="confirmed"))
+        assert (await put(served, "confirmed"))[0] == 200
+        assert len(served.broker.router.commands) < IN_FLIGHT_PER_CLIENT_MAX
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"\xff", 400), (b"x" * (VALUE_SIZE_MAX + 1), 413), (b"x" * 1_100_000, 413)],
+)
+async def test_wrong_body_goes_nowhere(body: bytes, status: int) -> None:
+    async with serving() as served:
+        await with_node(served)
+        found, told, answer = await put(served, body)
+        assert found == status
+        assert answer.content_type == "application/problem+json"
+        assert told["status"] == status
+        assert served.gateway.commands == []
+
+
+async def test_largest_value_arrives_whole() -> None:
+    async with serving() as served:
+        await with_node(served)
+        text = "é" * (VALUE_SIZE_MAX // 2)
+        status, _, _ = await put(served, text.encode(), **ASYNC)
+        assert status == 202
+        await eventually(lambda: served.gateway.commands)
+        assert served.gateway.commands[0].payload == text
+
+
+@pytest.mark.parametrize("query", ["timeout=0", "timeout=61", "timeout=nan", "timeout=inf"])
+async def test_deadline_has_a_range(query: str) -> None:
+    async with serving() as served:
+        await with_node(served)
+        assert (await put(served, "confirmed", f"{LED}?{query}"))[0] == 400
+
+
+async def test_key_has_a_length() -> None:
+    async with serving() as served:
+        await with_node(served)
+        assert (await put(served, "confirmed", **{"Idempotency-Key": "k" * 256}))[0] == 400

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The web side of a broker on a real socket, with a gateway of the test's own behind it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from pyaiot.broker.broker import Broker
+from pyaiot.doors.listening import Door
+from pyaiot.history.keeping import Keeping
+from pyaiot.history.places import store_at
+from pyaiot.history.store import History, Keep
+from pyaiot.links import MemoryLink
+from pyaiot.messages import Command, FromGateway, Hello, Reading, Receipt, ToGateway
+from pyaiot.web.app import WebApp
+from pyaiot.web.login import Login
+
+OUTCOMES: Final[dict[str, Receipt]] = {
+    "confirmed": Receipt(id="", state="confirmed"),
+    "refused": Receipt(id="", state="refused", detail="4.00 Bad Request"),
+    "timeout": Receipt(id="", state="timeout", detail="no answer"),
+    "unreachable": Receipt(id="", state="unreachable", detail="no route"),
+    "unknown": Receipt(id="", state="unknown", detail="no such node"),
+    "sent": Receipt(id="", state="sent"),
+}
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until it holds. What is waited for happens on other threads, or in sockets."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+
+
+@dataclass
+class Gateway:
+    """A gateway whose nodes do what a command's payload says, as a receipt; others wait."""
+
+    link: MemoryLink[ToGateway, FromGateway]
+    commands: list[Command] = field(default_factory=list)
+    otherwise: str = ""
+    """What becomes of other payloads, instead."""
+
+    def heard(self, messages: Sequence[ToGateway]) -> None:
+        for message in messages:
+            if isinstance(message, Command):
+                self.commands.append(message)
+                if outcome := message.payload if message.payload in OUTCOMES else self.otherwise:
+                    self.answer(message, outcome)
+
+    def answer(self, command: Command, outcome: str) -> None:
+        receipt = OUTCOMES[outcome]
+        self.link.send(Receipt(id=command.id, state=receipt.state, detail=receipt.detail))
+
+    def say(self, uid: str, resource: str, data: object, ts: float | None = None) -> None:
+        """A reading; the node appears with its first one."""
+        self.link.send(Reading.received(uid, resource, data, time.time() if ts is None else ts))
+
+
+@dataclass
+class Served:
+    """What a test needs of it."""
+
+    url: str
+    web: aiohttp.ClientSession
+    """Keeps cookies; its requests are relative to `url`."""
+    gateway: Gateway
+    broker: Broker
+    app: WebApp
+    keeping: Keeping | None
+
+    async def json(self, path: str, status: int = 200) -> Any:
+        async with self.web.get(path) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json(content_type=None)
+
+    async def json_with(self, path: str, **parts: object) -> Any:
+        """The answer as soon as it has these parts."""
+        while True:
+            told = await self.json(path)
+            if parts.items() <= told.items():
+                return told
+
+    async def until(self, messages: int) -> None:
+        """The broker has told so many messages, and what it told is kept."""
+        await eventually(lambda: self.broker.fanout.messages >= messages)
+        if self.keeping is not None:
+            assert await self.keeping.caught_up(self.broker.fanout.messages)
+
+    async def known(self, uid: str) -> None:
+        """The broker knows the node, and what it told is kept."""
+        await eventually(lambda: self.broker.router.nodes.get(uid) is not None)
+        await self.until(0)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    folder: Path | None = None,
+    *,
+    login: Login | None = None,
+    history: History | None = None,
+) -> AsyncIterator[Served]:
+    """`folder` None: no history is kept, or `history` is asked."""
+    keeping = None if folder is None else Keeping(store_at(str(folder / "history.db"), Keep()))
+    loop = asyncio.get_running_loop()
+    broker = Broker(
+        flush_interval_s=0.0,
+        timer=loop,
+        unix_time=time.time,
+        clock=time.monotonic,
+        listener=None if keeping is None else keeping.recorder,
+    )
+    app = WebApp(
+        broker,
+        tokens=None,
+        title="Test",
+        login=login,
+        history=history if keeping is None else keeping.history,
+        caught_up=None if keeping is None else keeping.caught_up,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        if keeping is not None:
+            await stack.enter_async_context(keeping.running())
+        door = await Door.open(
+            app.app, "127.0.0.1", 0, who="The test", flag="--port", server_log=app.server_log
+        )
+        stack.push_async_callback(door.close)
+        stack.callback(app.api.streams.close_all)
+        gateway_end, broker_end = MemoryLink.pair()
+        gateway = Gateway(gateway_end)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        served = tasks.create_task(
+            broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+        )
+        hears = tasks.create_task(_hear(gateway))
+        stack.callback(served.cancel)
+        stack.callback(hears.cancel)
+        gateway_end.send(Hello(name="test", protocol="Test"))
+        jar = aiohttp.CookieJar(unsafe=True)
+        web = await stack.enter_async_context(aiohttp.ClientSession(door.url, cookie_jar=jar))
+        await eventually(lambda: broker.router.gateways(0.0))
+        yield Served(door.url, web, gateway, broker, app, keeping)
+
+
+async def _hear(gateway: Gateway) -> None:
+    await gateway.link.run(gateway.heard)

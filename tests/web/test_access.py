@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who may use what: every route that there is, against every kind of visitor."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pyaiot.broker.broker import Broker
+from pyaiot.web.access import Role, role_for
+from pyaiot.web.api.operations import OPERATIONS
+from pyaiot.web.app import WebApp
+from pyaiot.web.login import Login
+from tests.web.serving import Served, serving
+
+pytestmark = pytest.mark.sockets
+
+ROLES: dict[tuple[str, str], Role] = {
+    ("GET", "/"): "viewer",
+    ("GET", "/ws"): "viewer",
+    ("GET", "/gw"): "gateway",
+    ("GET", "/login"): "anybody",
+    ("GET", "/healthz"): "anybody",
+    ("GET", "/readyz"): "viewer",
+    ("GET", "/info.json"): "viewer",
+    ("PUT", "/api/nodes/{uid}/resources/{name}"): "operator",
+    **{
+        (operation.method, operation.path): "viewer"
+        for operation in OPERATIONS
+        if operation.method == "GET"
+    },
+}
+"""What is promised. Every other route is `viewer` to read and `operator` for all else."""
+
+
+async def routes() -> set[tuple[str, str]]:
+    """Every method and path of the application."""
+    broker = Broker(flush_interval_s=0.0, timer=asyncio.get_running_loop(), unix_time=time.time)
+    login = Login(behind_tls=False, viewers=False, clock=time.monotonic)
+    app = WebApp(broker, tokens=None, title="Test", login=login).app
+    return {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None
+    }
+
+
+def filled(path: str) -> str:
+    return re.sub(r"\{\w+\}", "x", path)
+
+
+async def test_roles_are_as_promised() -> None:
+    found = await routes()
+    assert set(ROLES) <= found
+    for method, path in found:
+        promised = ROLES.get((method, path), "viewer" if method in {"GET", "HEAD"} else "operator")
+        if method == "HEAD":
+            promised = ROLES.get(("GET", path), promised)
+        assert role_for(method, filled(path)) == promised
+
+
+@asynccontextmanager
+async def guarded(*, viewers: bool) -> AsyncIterator[Served]:
+    login = Login(behind_tls=False, viewers=viewers, clock=time.monotonic)
+    async with serving(login=login) as served:
+        yield served
+
+
+async def statuses(served: Served, **headers: str) -> AsyncIterator[tuple[Role, str, int, str]]:
+    for method, path in sorted(await routes()):
+        async with served.web.request(
+            method, filled(path), headers=headers, allow_redirects=False
+        ) as answer:
+            yield (
+                role_for(method, filled(path)),
+                f"{method} {path}",
+                answer.status,
+                answer.content_type,
+            )
+
+
+async def test_strangers_get_nothing_but_what_is_open() -> None:
+    async with guarded(viewers=False) as served:
+        async for role, route, status, content_type in statuses(served):
+            if role in {"viewer", "operator"}:
+                assert (route, status, content_type) == (route, 401, "application/problem+json")
+            else:
+                assert status in {200, 401, 403, 429}, route
+
+
+async def test_viewers_look_and_do_nothing() -> None:
+    async with guarded(viewers=True) as served:
+        async for role, route, status, _ in statuses(served):
+            if role == "operator":
+                assert (route, status) == (route, 403)
+            elif role == "viewer":
+                assert status not in {401, 403}, route
+        async with served.web.get("/api/info") as answer:
+            assert (await answer.json())["may_command"] is False
+
+
+async def test_who_opened_the_link_may_do_everything() -> None:
+    login = Login(behind_tls=False, viewers=False, clock=time.monotonic)
+    async with serving(login=login) as served:
+        async with served.web.get(login.new_link()) as answer:
+            assert answer.status == 200
+        async for _, route, status, _ in statuses(served):
+            if route not in {"GET /gw", "HEAD /gw", "GET /login", "HEAD /login"}:
+                assert status not in {401, 403}, route
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}]
+)
+async def test_other_sites_and_names_are_refused_everywhere(headers: dict[str, str]) -> None:
+    async with serving() as served:
+        async for _, route, status, content_type in statuses(served, **headers):
+            assert (route, status, content_type) == (route, 403, "application/problem+json")
+
+
+def wrong_requests() -> Iterator[tuple[str, str, int]]:
+    yield from (("GET", "/api/none", 404), ("GET", "/none", 404), ("POST", "/api/nodes", 405))
+    yield from (("DELETE", "/", 405), ("PUT", "/api/events", 405))
+
+
+@pytest.mark.parametrize(("method", "path", "status"), list(wrong_requests()))
+async def test_errors_of_the_framework_are_problem_documents(
+    method: str, path: str, status: int
+) -> None:
+    async with serving() as served, served.web.request(method, path) as answer:
+        assert (answer.status, answer.content_type) == (status, "application/problem+json")
+        told = await answer.json(content_type=None)
+        assert told["status"] == status
+        assert told["title"]
+        assert ("Allow" in answer.headers) == (status == 405)
+
+
+async def test_a_fault_of_ours_is_a_problem_document_and_a_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving() as served:
+        monkeypatch.setattr(served.broker.router, "gateways", None)
+        async with served.web.get("/api/info") as answer:
+            assert (answer.status, answer.content_type) == (500, "application/problem+json")
+            assert "NoneType" not in await answer.text()
+    assert "TypeError" in caplog.text
+
+
+async def test_people_with_a_browser_read_a_sentence() -> None:
+    async with serving() as served:
+        accept = {"Accept": "text/html,*/*;q=0.8", "Origin": "https://evil.example"}
+        async with served.web.get("/", headers=accept) as answer:
+            assert (answer.status, answer.content_type) == (403, "text/plain")
+            assert "allowed_origins" in await answer.text()
