@@ -40,7 +40,7 @@ class Figure:
     """As the page counted them."""
     frames_per_s: float
     main_thread: float
-    """Share of a core."""
+    """Share of a core, in its CPU time: others on the machine do not count."""
     heap_first_mb: float
     heap_last_mb: float
     seconds: float
@@ -69,7 +69,7 @@ async def measure(page: "Page", cdp: "CDPSession", url: str, nodes: int, seconds
     await page.wait_for_selector("#nodes .card:nth-child(100)")
     await page.wait_for_timeout(SETTLE_S * 1000)
     await page.evaluate(FRAMES)
-    await cdp.send("Performance.enable", {"timeDomain": "timeTicks"})
+    await cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
     heap_first = await heap(cdp)
     before, start = await metrics(cdp), time.perf_counter()
     frames = await page.evaluate("window.frames_")

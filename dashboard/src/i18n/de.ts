@@ -236,6 +236,7 @@ export const de: Words = {
   "event.back": "Broker wieder da",
   "event.lost": "Broker verloren",
 
+  "theme.next": "Aussehen: {theme}. Ändern",
   "settings.theme": "Aussehen",
   "settings.theme.system": "System",
   "settings.theme.light": "Hell",

@@ -234,6 +234,7 @@ export const en = {
   "event.back": "broker back",
   "event.lost": "broker lost",
 
+  "theme.next": "Theme: {theme}. Change it",
   "settings.theme": "Theme",
   "settings.theme.system": "System",
   "settings.theme.light": "Light",

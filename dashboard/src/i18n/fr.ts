@@ -236,6 +236,7 @@ export const fr: Words = {
   "event.back": "broker de retour",
   "event.lost": "broker perdu",
 
+  "theme.next": "Thème : {theme}. Changer",
   "settings.theme": "Thème",
   "settings.theme.system": "Système",
   "settings.theme.light": "Clair",

@@ -3,6 +3,7 @@
 import { signal, useComputed } from "@preact/signals";
 import { config } from "../config";
 import { go, query, screen, type Screen } from "../route";
+import { settings } from "../settings";
 import { isLive, link, pause, paused, present, rate, retry, second, waiting } from "../store";
 import { lazy } from "./lazy";
 import { Icon } from "./icons";
@@ -27,6 +28,7 @@ export function Header() {
       <Pill />
       <div class="tools">
         <Tool name="activity" label={t("tab.activity")} on={overlay.value === "activity"} press={() => (overlay.value = overlay.peek() === "activity" ? "" : "activity")} />
+        <Tool name="theme" label={t("theme.next", { theme: t(`settings.theme.${settings.theme.value}`) })} on={false} press={nextTheme} />
         <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => go({ screen: "settings", node: "" })} />
         <Tool name="help" label={t("tab.help")} on={overlay.value === "help"} press={() => (overlay.value = "help")} />
       </div>
@@ -34,9 +36,16 @@ export function Header() {
   );
 }
 
-function Tool({ name, label, on, press }: { name: "activity" | "settings" | "help"; label: string; on: boolean; press: () => void }) {
+const THEMES = ["system", "light", "dark"] as const;
+
+function nextTheme(): void {
+  const { theme } = settings;
+  theme.value = THEMES[(THEMES.indexOf(theme.peek()) + 1) % THEMES.length];
+}
+
+function Tool({ name, label, on, press }: { name: "activity" | "theme" | "settings" | "help"; label: string; on: boolean; press: () => void }) {
   return (
-    <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={on} onClick={press}>
+    <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={name === "theme" ? undefined : on} onClick={press}>
       <Icon name={name} />
     </button>
   );
