@@ -70,7 +70,9 @@ function skip(event: Event): void {
 function Gateways() {
   void membership.value;
   const known = [...state.gateways.values()];
-  if (!known.length || screen.value === "settings") return null;
+  if (screen.value === "settings") return null;
+  // Its place is kept, so that nothing jumps when it comes.
+  if (!known.length) return <div class="gateways" />;
   return (
     <ul class="gateways" aria-label={t("gateways")}>
       {known.map(({ name, protocol, state: how }) => {

@@ -10,13 +10,9 @@ const observer = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     const element = target as HTMLElement;
     const grid = element.parentElement;
-    if (!grid) continue;
-    if (!grid.classList.contains("masonry")) {
-      element.style.gridRowEnd = "";
-      continue;
-    }
+    if (!grid?.classList.contains("masonry")) continue;
     const gap = parseFloat(getComputedStyle(grid).columnGap) || 0;
-    element.style.gridRowEnd = `span ${Math.ceil((element.offsetHeight + gap) / ROW_PX)}`;
+    element.style.setProperty("--span", String(Math.ceil((element.offsetHeight + gap) / ROW_PX)));
   }
 });
 

@@ -59,6 +59,13 @@ function Axes({ resource, type }: { resource: Resource; type: string }) {
   );
 }
 
+/** When the page has nothing more urgent to do. */
+const idle = () =>
+  new Promise<void>((done) => {
+    if ("requestIdleCallback" in window) requestIdleCallback(() => done(), { timeout: 3000 });
+    else setTimeout(done, 300);
+  });
+
 function Teapot({ resource }: { resource: Resource }) {
   const place = useRef<HTMLDivElement>(null);
   const loaded = useSignal(false);
@@ -66,7 +73,7 @@ function Teapot({ resource }: { resource: Resource }) {
   useEffect(() => {
     let end = () => {};
     let gone = false;
-    void import("../../teapot").then(({ makeTeapot }) => {
+    void idle().then(() => import("../../teapot")).then(({ makeTeapot }) => {
       if (gone || !place.current) return;
       const draw = makeTeapot(place.current);
       loaded.value = true;
