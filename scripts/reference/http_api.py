@@ -98,6 +98,8 @@ def kind_of(schema: Mapping[str, Any]) -> str:
     """The type of a value in words."""
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema and schema["anyOf"][0].get("type") == "array":
+        return f"{kind_of(schema['anyOf'][1])}, or several"
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(kind_of(kind) for kind in schema["anyOf"]))
     if schema.get("type") == "array":

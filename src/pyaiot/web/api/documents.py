@@ -28,7 +28,7 @@ h2 { margin-top: 2.5rem; border-top: 1px solid #8886; padding-top: 1rem; font-si
 h2 small { font-weight: normal; opacity: .7; }
 code { font: .9em ui-monospace, monospace; background: #8882; padding: .1em .3em;
   overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 100%; margin-bottom: 1.5rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
   border-bottom: 1px solid #8884; }
 th { font-weight: 600; }
@@ -165,6 +165,8 @@ def kind_of(schema: Mapping[str, Any]) -> str:
     """The type of a value in words, as HTML."""
     if "enum" in schema:
         return ", ".join(_code(str(value)) for value in schema["enum"])
+    if "anyOf" in schema and schema["anyOf"][0].get("type") == "array":
+        return f"{kind_of(schema['anyOf'][1])}, or several"
     if "anyOf" in schema:
         return " or ".join(kind_of(kind) for kind in schema["anyOf"])
     if schema.get("type") == "array":
