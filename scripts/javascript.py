@@ -79,7 +79,7 @@ def wanted(name: str) -> list[str]:
     if found is not None:
         return found
     lock = ROOT / "requirements" / "node.txt"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "install", "-qqq", "--disable-pip-version-check"]
     result = subprocess.run(
         [*pip, "--only-binary=:all:", "--require-hashes", "-r", str(lock)],
         stdout=sys.stderr,
