@@ -46,7 +46,7 @@ class Road:
         allowed = ("--allowed-origin", f"http://127.0.0.1:{self.dashboard_port}")
         broker = self._programs.aiot(
             *("broker", "--port", str(self.port), "--key-file", self._keys),
-            *("--history", "off", *allowed),
+            *("--history", self._programs.home / "history.db", *allowed),
         )
         assert "Broker: http://" in broker.line()
         return broker
@@ -94,6 +94,17 @@ async def test_broker_that_is_killed_and_started_again_is_found(
         await page.locator(f'[data-uid="{UID}"][data-state="live"]').wait_for()
         await switch.click()
         await has(switch, "aria-checked", "false")
+
+
+async def test_charts_show_what_was_stored_before_the_page_was_opened(
+    browser: Browser, road: Road
+) -> None:
+    async with browser.page() as page:
+        page.set_default_timeout(BACK_LIMIT_MS)
+        await page.goto(f"{road.url}#/node/{UID}")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "From the stored history.")
+        await see(dialog, f"curl -X PUT -d 1 '{road.url}api/nodes/{UID}/resources/led'")
 
 
 async def test_page_that_is_served_alone_speaks_to_the_broker(browser: Browser, road: Road) -> None:
