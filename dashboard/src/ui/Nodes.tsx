@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The cards, or why there are none. */
+import { useRef } from "preact/hooks";
 import { brokerUrl } from "../config";
 import { go, query } from "../route";
 import { settings } from "../settings";
@@ -9,12 +10,14 @@ import { Card } from "./Card";
 import { Copy } from "./Copy";
 import { CameraCard } from "./CameraCard";
 import { lazy } from "./lazy";
-import { MASONRY_MAX } from "./masonry";
+import { MASONRY_MAX, useFirstFit } from "./masonry";
 import { count, t } from "./words";
 
 const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
 
 export function Nodes() {
+  const grid = useRef<HTMLUListElement>(null);
+  useFirstFit(grid, joined.value ? shown.value.length : -1);
   if (!joined.value) return link.value.phase === "waiting" || link.value.reason ? <Unreached /> : <Skeletons />;
   const list = shown.value;
   const extra = settings.camera.value || settings.map.value;
@@ -22,7 +25,7 @@ export function Nodes() {
     <>
       <h2 class="visually-hidden">{t("tab.nodes")}</h2>
       {list.length || extra ? (
-        <ul class={list.length <= MASONRY_MAX ? "grid masonry" : "grid"} id="nodes">
+        <ul class={list.length <= MASONRY_MAX ? "grid masonry" : "grid"} id="nodes" ref={grid}>
           {settings.camera.value && <CameraCard />}
           {settings.map.value && (
             <li class="card map-card">

@@ -1,26 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Cards of different heights without holes between them. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 
 /** With more cards than this the grid is plain: their heights are not known before they are seen. */
 export const MASONRY_MAX = 80;
 const ROW_PX = 4;
 
-const observer = new ResizeObserver((entries) => {
-  for (const { target } of entries) {
-    const element = target as HTMLElement;
-    const grid = element.parentElement;
-    if (!grid?.classList.contains("masonry")) continue;
-    const gap = parseFloat(getComputedStyle(grid).columnGap) || 0;
-    element.style.setProperty("--span", String(Math.ceil((element.offsetHeight + gap) / ROW_PX)));
-  }
-});
+type Place = { current: HTMLElement | null };
 
-export function useMasonry(ref: { current: HTMLElement | null }): void {
+const observer = new ResizeObserver((entries) => fit(entries.map(({ target }) => target as HTMLElement)));
+
+/** Heights are read before the first of them is written: the browser lays out once. */
+function fit(elements: HTMLElement[]): void {
+  const grid = elements[0]?.parentElement;
+  if (!grid?.classList.contains("masonry")) return;
+  const gap = parseFloat(getComputedStyle(grid).columnGap) || 0;
+  const heights = elements.map((element) => element.offsetHeight);
+  elements.forEach((element, index) => {
+    element.style.setProperty("--span", String(Math.ceil((heights[index] + gap) / ROW_PX)));
+  });
+}
+
+/** A card that may change its height. */
+export function useMasonry(ref: Place): void {
   useEffect(() => {
     const element = ref.current;
     if (!element) return;
     observer.observe(element);
     return () => observer.unobserve(element);
   }, []);
+}
+
+/** All cards of a grid, before they are seen for the first time. */
+export function useFirstFit(ref: Place, cards: number): void {
+  useLayoutEffect(() => {
+    if (ref.current) fit([...ref.current.children] as HTMLElement[]);
+  }, [cards]);
 }
