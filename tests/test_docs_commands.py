@@ -55,6 +55,7 @@ class Reader:
             "AIOT_MQTT_PORT": "0",
             "AIOT_MQTTSN_PORT": "0",
             "AIOT_GATEWAY_BROKER_PORT": str(self.web_port),
+            "AIOT_CLIENT_BROKER_PORT": str(self.web_port),
             "AIOT_DASHBOARD_PORT": str(self.web_port),
         }
 
@@ -62,7 +63,8 @@ class Reader:
         """A file that the page shows, written where its commands will look for it."""
         path = self.home / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("localhost:8000", f"localhost:{self.web_port}"), "utf-8")
+        text = text.replace("localhost:8000", f"localhost:{self.web_port}")
+        path.write_text(text.replace('"localhost", 8000', f'"localhost", {self.web_port}'), "utf-8")
 
     def serve(self, command: str, ready: str) -> None:
         """Start a service and read its lines up to one with `ready`."""
@@ -306,6 +308,7 @@ RUN = Serve("Pyaiot: http://", everything_is_ready)
 DEMO = f"Pyaiot shows {DEMO_NODES} simulated nodes"
 MACHINE = Elsewhere("it needs a second machine")
 BOARD = Elsewhere("it needs a board; tests/examples runs what is copied onto it")
+PROGRAM = Elsewhere("tests/examples/test_python_clients.py does")
 INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 
@@ -428,7 +431,23 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiocoap-client coap://127.0.0.1:5700/.well-known/core": Finish(says("</led>")),
     "aiocoap-client coap://127.0.0.1:5700/temperature": Finish(says(r"^-?\d+\.\d°C")),
     "aiocoap-client -m PUT --payload 0 coap://127.0.0.1:5700/led": Finish(led_is_off),
-    "python listen.py": Serve("'joined'", page_is_there, beside=True),
+    "python listen.py": Serve("The LED: confirmed", page_is_there, beside=True),
+    "python temperatures.py localhost 8000": PROGRAM,
+    "python alert.py 20 localhost 8000": PROGRAM,
+    "aiot nodes": Finish(says(r"(?m)^my-board  My board  coap ")),
+    "aiot get my-board": Finish(says(r"(?m)^temperature +-?\d+\.\d°C +")),
+    "aiot get my-board temperature": Finish(says(r"^-?\d+\.\d°C\n$")),
+    "aiot watch my-board": Serve("  my-board  temperature  ", nothing_more, beside=True),
+    "aiot set my-board led 1": Finish(says(r"^confirmed in \d+ ms")),
+    "aiot history my-board temperature --from -15m": Finish(says(r"^TIME +VALUE +UNIT\n20")),
+    "aiot history my-board temperature --from -1d --every 60 --agg mean,min,max": Finish(
+        says(r"^TIME +VALUE +UNIT +MIN +MEAN +MAX\n20")
+    ),
+    "aiot history my-board temperature --csv": Finish(
+        says(r"^uid,resource,ts,value,unit,data\r?\nmy-board,temperature,")
+    ),
+    "aiot export --output readings.csv": Finish(saved("readings.csv", "uid,resource,ts,")),
+    "aiot export --json --uid my-board --from -7d": Finish(says(r'^{"uid":"my-board",')),
     "mpremote cp board_esp32.py :board.py": BOARD,
     "mpremote cp settings.py node.py main.py :": BOARD,
     "mpremote reset": BOARD,

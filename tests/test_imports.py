@@ -44,7 +44,17 @@ MAY_IMPORT = {
         *("links", "messages", "protocols"),
     },
     "devices": {"errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},
-    "fleet": {"devices", "errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},
+    # What users import: it knows the messages, and no other part of the road.
+    "client": {"backlog", "errors", "links", "messages"},
+    "fleet": {
+        "client",
+        "devices",
+        "errors",
+        "messages",
+        "mqtt_client",
+        "mqtt_connection",
+        "protocols",
+    },
     "demo": {"devices", "errors", "messages"},
     "opening": {"config", "errors", "doors", "gateways", "mqtt_client", "protocols", "web"},
     "pages": {"config", "doors", "errors", "web"},
@@ -60,7 +70,9 @@ MAY_IMPORT = {
     "running": {"config", "errors"},
     "cli": {
         "errors",
+        "messages",
         "broker",
+        "client",
         "config",
         "demo",
         "devices",

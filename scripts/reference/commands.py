@@ -17,7 +17,7 @@ PROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
 INTRODUCTION: Final = """\
 # Commands
 
-<!-- Written by scripts/generate-docs from src/pyaiot/cli.py. -->
+<!-- Written by scripts/generate-docs from src/pyaiot/cli. -->
 
 What `--help` of each command says. Flags of services are [settings](settings.md): what they are not
 given comes from the environment, the file or the default.

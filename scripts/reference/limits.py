@@ -17,7 +17,11 @@ SOURCE: Final = Path(__file__).parents[2] / "src" / "pyaiot"
 NOT_LIMITS: Final = {
     "broker.client.CLOSE_POLICY": "a code of RFC 6455",
     "broker.client.CLOSE_SLOW": "a code of RFC 6455",
-    "cli.EXIT_OPERATOR": "an exit code",
+    "cli.terminal.EXIT_NO": "an exit code",
+    "cli.terminal.EXIT_OPERATOR": "an exit code",
+    "client.connection.FORBIDDEN": "a status of HTTP",
+    "client.connection.UNAUTHORIZED": "a status of HTTP",
+    "client.place.PORT": "a port",
     "gateways.coap.gateway.COAP_PORT": "a port of RFC 7252",
     "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
     "history.postgres.schema.WEEK": "a unit",

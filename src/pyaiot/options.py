@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import typer
 
 from pyaiot import config
-from pyaiot.config import Config, Setting
+from pyaiot.config import Config, LogSection, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,26 @@ def load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config,
         name.replace("__", "."): value for name, value in given.items() if value not in (None, [])
     }
     return config.load(path, os.environ, flags)
+
+
+_DEBUG: Final = Setting("log", "debug", bool, default=False, description="Log every step.")
+
+
+def flags_of(settings: Mapping[str, Setting]) -> list[inspect.Parameter]:
+    """Flags that are the fields of a config, and `--debug`."""
+    names = ((setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items())
+    return [*(option(setting, flags) for setting, flags in names), option(_DEBUG, ["--debug"])]
+
+
+def values_of(
+    given: dict[str, Any], settings: Mapping[str, Setting]
+) -> tuple[LogSection, dict[str, Any]]:
+    """What to log, and the values of the flags. Raises `OperatorError`."""
+    log = LogSection(debug=bool(given.pop("log__debug")))
+    names = {name: name.partition("__")[2] for name in given}
+    values = {
+        names[name]: config.convert(value, settings[names[name]], "flag")
+        for name, value in given.items()
+        if value is not None
+    }
+    return log, values

@@ -17,6 +17,7 @@ from msgspec import Meta
 from pyaiot.config.sections import (
     KEY_FILE,
     BrokerSection,
+    ClientSection,
     CoapSection,
     Config,
     GatewaySection,
@@ -31,6 +32,7 @@ from pyaiot.errors import OperatorError
 __all__ = [
     "KEY_FILE",
     "BrokerSection",
+    "ClientSection",
     "CoapSection",
     "Config",
     "GatewaySection",
@@ -46,6 +48,7 @@ __all__ = [
     "load",
     "settings",
     "settings_of",
+    "state_folder",
 ]
 
 
@@ -131,6 +134,11 @@ def default_file(environ: Mapping[str, str]) -> Path:
 def data_folder(environ: Mapping[str, str]) -> Path:
     """Where services keep what they store, each in a folder of its own."""
     return _base(environ, "XDG_DATA_HOME", ".local/share") / "pyaiot"
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Where the command line keeps what it may lose, such as logins."""
+    return _base(environ, "XDG_STATE_HOME", ".local/state") / "pyaiot"
 
 
 def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:

@@ -313,6 +313,14 @@ class GatewaySection(_Section, frozen=True, kw_only=True):
     ] = KEY_FILE
 
 
+class ClientSection(_Section, frozen=True, kw_only=True):
+    """Where `aiot nodes`, `aiot get` and the like find the broker."""
+
+    broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "localhost"
+    broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000
+    broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker.")] = False
+
+
 class HistorySection(_Section, frozen=True, kw_only=True):
     """What is kept of what nodes said."""
 
@@ -424,6 +432,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mqtt: MqttSection = MqttSection()
     mqttsn: MqttsnSection = MqttsnSection()
     gateway: GatewaySection = GatewaySection()
+    client: ClientSection = ClientSection()
     history: HistorySection = HistorySection()
     dashboard: DashboardSection = DashboardSection()
     log: LogSection = LogSection()

@@ -6,12 +6,15 @@ import heapq
 import random
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import aiohttp
 
+from pyaiot.client.connection import connect
+from pyaiot.client.place import Place
+from pyaiot.client.session import open_session
 from pyaiot.devices.addresses import Address, resolve
 from pyaiot.errors import OperatorError
 from pyaiot.fleet.coap import VirtualCoapNode
@@ -66,17 +69,21 @@ class Fleet:
         """Raises `OperatorError`. Cancelled once, it sends no more and reports what was."""
         config = self._config
         _allow_files(config.coap + config.mqtt + config.mqttsn + config.ws)
-        async with self._session() as session, asyncio.TaskGroup() as tasks:
+        place = Place(config.broker_host, config.broker_port, config.broker_ssl)
+        async with (
+            open_session(place, login_link=config.login_link) as session,
+            asyncio.TaskGroup() as tasks,
+        ):
             self._datagrams = Datagrams(self._clock)
             try:
                 running = await self._start(session, tasks)
                 watcher = Watcher(
                     self._ledger,
                     [node.uid for node in self._nodes],
-                    url=self._broker_url,
+                    connect=partial(connect, session, place),
                     clock=self._clock,
                 )
-                running.append(tasks.create_task(watcher.run(session), name="watcher"))
+                running.append(tasks.create_task(watcher.run(), name="watcher"))
                 running.append(tasks.create_task(self._wake(), name="wake"))
                 await self._let_in(watcher)
                 report = await self._measured(watcher)
@@ -87,25 +94,6 @@ class Fleet:
                 self._datagrams.close()
 
     # -- start ----------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
-        # Cookies of an address, too: a broker on loopback has no name.
-        jar = aiohttp.CookieJar(unsafe=True)
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(cookie_jar=jar, connector=connector) as session:
-            link = self._config.login_link
-            if link:
-                try:
-                    async with session.get(link, allow_redirects=False) as answer:
-                        status = answer.status
-                except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                    raise OperatorError(f"The login link cannot be opened: {error}.") from error
-                if status != 303:
-                    raise OperatorError(
-                        f"The login link does not work (any more): the broker answers {status}."
-                    )
-            yield session
 
     async def _start(
         self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup
@@ -208,13 +196,6 @@ class Fleet:
                     f"No {protocol} {what} lets a node in at {host} port {port}: say where it is"
                     f" with --{flag}-port, or --{flag} 0."
                 )
-
-    @property
-    def _broker_url(self) -> str:
-        config = self._config
-        scheme = "wss" if config.broker_ssl else "ws"
-        host = f"[{config.broker_host}]" if ":" in config.broker_host else config.broker_host
-        return f"{scheme}://{host}:{config.broker_port}/ws"
 
     # -- work -----------------------------------------------------------------------------------
 

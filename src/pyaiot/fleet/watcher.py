@@ -7,30 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import aiohttp
-
-from pyaiot.errors import LinkLost, OperatorError, ProtocolError
+from pyaiot.client.connection import Connect, Connection
+from pyaiot.errors import LinkLost
 from pyaiot.fleet.lateness import Lateness
 from pyaiot.fleet.ledger import Ledger
 from pyaiot.fleet.node import RESOURCE
-from pyaiot.messages import (
-    FRAME_SIZE_MAX,
-    SUBPROTOCOL,
-    Command,
-    Join,
-    Joined,
-    Reading,
-    Receipt,
-    decode_to_client,
-    encode,
-)
+from pyaiot.messages import Command, Join, Joined, Reading, Receipt, ToClient
 
-CONNECT_LIMIT_S: Final = 5.0
-"""A broker that does not shake hands within this is tried again."""
 RETRY_S: Final = 0.5
 """Between two attempts to connect to the broker."""
-HEARTBEAT_S: Final = 10.0
-"""A broker that does not answer a ping within half of this is connected to anew."""
 COMMAND_TIMEOUT_S: Final = 5.0
 """Deadline of each command."""
 ACTUATOR: Final = "led"
@@ -52,7 +37,7 @@ class Watcher:
     """Run `run` as a task; wait for `joined`."""
 
     def __init__(
-        self, ledger: Ledger, uids: Sequence[str], *, url: str, clock: Callable[[], float]
+        self, ledger: Ledger, uids: Sequence[str], *, connect: Connect, clock: Callable[[], float]
     ) -> None:
         self.commands = Commands()
         self.connections = 0
@@ -61,28 +46,22 @@ class Watcher:
         self.problem = ""
         """Why there is no connection."""
         self._ledger = ledger
-        self._url = url
+        self._connect = connect
         self._clock = clock
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._connection: Connection | None = None
         self._is_told_state = False
         self._turns = itertools.cycle([(uid, "1") for uid in uids] + [(uid, "0") for uid in uids])
 
-    async def run(self, session: aiohttp.ClientSession) -> None:
+    async def run(self) -> None:
         """Connect, again and again, until cancelled. Raises `OperatorError` if not let in."""
         while True:
             try:
-                await self._one_connection(session)
-            except aiohttp.WSServerHandshakeError as error:
-                if error.status in (401, 403):
-                    raise OperatorError(
-                        "The broker lets nobody in without a login: give the fleet the link that"
-                        " the broker printed at its start, with --login-link."
-                    ) from error
-                self.problem = f"it answers {error.status}"
-            except (aiohttp.ClientError, OSError, TimeoutError, LinkLost) as error:
-                self.problem = str(error) or type(error).__name__
+                async with self._connect() as connection:
+                    await self._listen(connection)
+            except LinkLost as lost:
+                self.problem = str(lost)
             finally:
-                self._socket = None
+                self._connection = None
                 commands = self.commands
                 commands.ended["no receipt"] += len(commands.under_way)
                 commands.under_way.clear()
@@ -90,8 +69,8 @@ class Watcher:
 
     async def command(self) -> None:
         """Command the next node, if the broker is there."""
-        socket = self._socket
-        if socket is None:
+        connection = self._connection
+        if connection is None:
             return
         uid, payload = next(self._turns)
         self.commands.sent += 1
@@ -101,39 +80,20 @@ class Watcher:
         )
         self.commands.under_way[command_id] = self._clock()
         try:
-            await socket.send_str(encode(command).decode())
-        except (aiohttp.ClientError, OSError):
+            await connection.send(command)
+        except LinkLost:
             return  # whoever receives hears of it too, and counts it
 
-    async def _one_connection(self, session: aiohttp.ClientSession) -> None:
-        async with (
-            asyncio.timeout(CONNECT_LIMIT_S) as limit,
-            session.ws_connect(
-                self._url,
-                protocols=(SUBPROTOCOL,),
-                max_msg_size=2 * FRAME_SIZE_MAX,
-                heartbeat=HEARTBEAT_S,
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            ) as socket,
-        ):
-            limit.reschedule(None)
-            if socket.protocol != SUBPROTOCOL:
-                raise OperatorError(f"What answers at {self._url} is no broker of Pyaiot.")
-            self._is_told_state = True
-            await socket.send_str(encode(Join(data="client")).decode())
-            self._socket = socket
-            self.connections += 1
-            async for frame in socket:
-                if frame.type is aiohttp.WSMsgType.TEXT:
-                    self._received(frame.data)
-            raise LinkLost(f"it closed with code {socket.close_code}")
+    async def _listen(self, connection: Connection) -> None:
+        self._is_told_state = True
+        await connection.send(Join(data="client"))
+        self._connection = connection
+        self.connections += 1
+        while True:
+            self._received(await connection.receive())
 
-    def _received(self, text: str) -> None:
+    def _received(self, messages: Sequence[ToClient]) -> None:
         now = self._clock()
-        try:
-            messages = decode_to_client(text)
-        except ProtocolError as error:
-            raise LinkLost(f"it says what cannot be read: {error}") from error
         for message in messages:
             match message:
                 case Reading(uid=uid, resource=resource, data=data):

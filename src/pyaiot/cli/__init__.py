@@ -3,23 +3,19 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
 from pyaiot import __version__, config, pages, services
 from pyaiot.broker.keys import generate_keys, write_keys
-from pyaiot.config import Config, LogSection, Setting
+from pyaiot.cli import client, simulated
+from pyaiot.cli.terminal import EXIT_OPERATOR, say
+from pyaiot.config import Config
 from pyaiot.demo import DEMO_NODES
-from pyaiot.devices.actuators import ACTUATORS
-from pyaiot.devices.coap_node import CoapNodeConfig
-from pyaiot.devices.mqtt_node_config import MqttNodeConfig
-from pyaiot.devices.sensors import SENSORS
-from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
-from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.errors import OperatorError
 from pyaiot.flags import (
     BROKER,
@@ -30,14 +26,8 @@ from pyaiot.flags import (
     RUN,
     WEBSOCKET_GATEWAY,
 )
-from pyaiot.fleet.config import FleetConfig
-from pyaiot.fleet.progress import Progress
 from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
 from pyaiot.running import run_until_signal
-
-EXIT_OPERATOR: Final = 2
-
-_NodeConfig = TypeVar("_NodeConfig", bound=msgspec.Struct)
 
 app = typer.Typer(
     name="aiot",
@@ -49,8 +39,6 @@ app = typer.Typer(
     help="Connects constrained devices to the web: their values in a browser, commands back."
     " Begin with aiot demo.",
 )
-node_app = typer.Typer(no_args_is_help=True, help="A simulated node that speaks as a device does.")
-app.add_typer(node_app, name="node")
 
 
 def main() -> None:
@@ -101,10 +89,6 @@ def _invoke(program: typer.Typer, *first: str) -> None:
         sys.exit(EXIT_OPERATOR)
 
 
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
-
-
 # -- commands -----------------------------------------------------------------------------------
 
 
@@ -113,7 +97,7 @@ def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        _say(f"pyaiot {__version__}")
+        say(f"pyaiot {__version__}")
         raise typer.Exit
 
 
@@ -122,7 +106,7 @@ def _broker(settings: Config) -> None:
 
     It knows the state of every node and gives each client what it asked for.
     """
-    run_until_signal(services.run_broker(settings, _say), settings.log)
+    run_until_signal(services.run_broker(settings, say), settings.log)
 
 
 def _coap_gateway(settings: Config) -> None:
@@ -131,7 +115,7 @@ def _coap_gateway(settings: Config) -> None:
     It holds the nodes while there is no broker, and announces them when there is one.
     The broker lets it in with the key file that aiot generate-keys writes.
     """
-    run_until_signal(services.run_coap_gateway(settings, _say), settings.log)
+    run_until_signal(services.run_coap_gateway(settings, say), settings.log)
 
 
 def _ws_gateway(settings: Config) -> None:
@@ -140,7 +124,7 @@ def _ws_gateway(settings: Config) -> None:
     It holds the nodes while there is no broker, and announces them when there is one.
     The broker lets it in with the key file that aiot generate-keys writes.
     """
-    run_until_signal(services.run_ws_gateway(settings, _say), settings.log)
+    run_until_signal(services.run_ws_gateway(settings, say), settings.log)
 
 
 def _mqtt_gateway(settings: Config) -> None:
@@ -149,7 +133,7 @@ def _mqtt_gateway(settings: Config) -> None:
     User, password and TLS for that broker stand in the settings file, section mqtt.
     The broker of Pyaiot lets it in with the key file that aiot generate-keys writes.
     """
-    run_until_signal(services.run_mqtt_gateway(settings, _say), settings.log)
+    run_until_signal(services.run_mqtt_gateway(settings, say), settings.log)
 
 
 def _mqttsn_gateway(settings: Config) -> None:
@@ -158,7 +142,7 @@ def _mqttsn_gateway(settings: Config) -> None:
     Run an MQTT gateway at the same broker: there, the clients are nodes.
     User, password and TLS for that broker stand in the settings file, section mqtt.
     """
-    run_until_signal(services.run_mqttsn_gateway(settings, _say), settings.log)
+    run_until_signal(services.run_mqttsn_gateway(settings, say), settings.log)
 
 
 def _dashboard(settings: Config) -> None:
@@ -166,7 +150,7 @@ def _dashboard(settings: Config) -> None:
 
     A broker of Pyaiot must let its origin in: the command for that is printed.
     """
-    run_until_signal(pages.run_dashboard(settings, _say), settings.log)
+    run_until_signal(pages.run_dashboard(settings, say), settings.log)
 
 
 def _everything(settings: Config) -> None:
@@ -176,7 +160,7 @@ def _everything(settings: Config) -> None:
     --mqttsn-host :: let devices of the network in. Without --mqtt-host it starts an MQTT broker
     of its own.
     """
-    run_until_signal(services.run_all(settings, _say), settings.log)
+    run_until_signal(services.run_all(settings, say), settings.log)
 
 
 def _demo(settings: Config, nodes: int) -> None:
@@ -185,65 +169,7 @@ def _demo(settings: Config, nodes: int) -> None:
     The nodes speak real CoAP, MQTT, MQTT-SN and WebSocket over this machine's loopback. Nothing is
     kept when it ends.
     """
-    run_until_signal(services.run_demo(settings, nodes, _say), settings.log, quiet=True)
-
-
-def _node_coap(node: CoapNodeConfig) -> Coroutine[Any, Any, None]:
-    """Run a simulated CoAP node that behaves like a RIOT board.
-
-    It posts to the gateway of this machine.
-    Without a flag for a sensor or actuator it has a temperature and an LED.
-    """
-    return services.run_coap_node(node, _say)
-
-
-def _node_ws(node: WebSocketNodeConfig) -> Coroutine[Any, Any, None]:
-    """Run a simulated WebSocket node.
-
-    It connects to the gateway of this machine, again and again if need be.
-    Without a flag for a sensor or actuator it has a temperature and an LED.
-    """
-    return services.run_websocket_node(node, _say)
-
-
-def _node_mqtt(node: MqttNodeConfig) -> Coroutine[Any, Any, None]:
-    """Run a simulated MQTT node.
-
-    It publishes to the MQTT broker of this machine, and connects again whenever it is not.
-    Without a flag for a sensor or actuator it has a temperature and an LED.
-    """
-    return services.run_mqtt_node(node, _say)
-
-
-def _node_mqttsn(node: MqttSnNodeConfig) -> Coroutine[Any, Any, None]:
-    """Run a simulated MQTT-SN node that behaves like a RIOT board with emcute.
-
-    It registers each topic before it publishes to the gateway of this machine, with QoS 1.
-    Without a flag for a sensor or actuator it has a temperature and an LED.
-    """
-    return services.run_mqttsn_node(node, _say)
-
-
-def _fleet(fleet: FleetConfig, log: LogSection) -> None:
-    """Run many virtual nodes against a running system, and check what arrives.
-
-    Every reading is a number that its node says once. A ledger keeps what became of it:
-
-    acked: accepted by the protocol's own word (CoAP 2.04, PUBACK of MQTT and MQTT-SN). WebSocket
-    has none: there, the gateway answered a ping that was sent after it.
-    seen: a client of the broker got exactly that number; twice: and got it again.
-    superseded: not seen, but a later reading of the same node was. That is allowed while a link is
-    down or a client behind, and 0 in an undisturbed run.
-    lost: acknowledged, and neither seen nor superseded.
-
-    The exit code is 1 if a reading was lost, or a number came that nobody sent; 2 if somebody has
-    to do something first; else 0. Ctrl+C ends it early, with what it has until then.
-    """
-    progress = Progress(sys.stderr)
-    fleet_run = services.run_fleet(fleet, progress.before(_say), progress)
-    code = run_until_signal(fleet_run, log, quiet=True)
-    if code:
-        raise typer.Exit(code)
+    run_until_signal(services.run_demo(settings, nodes, say), settings.log, quiet=True)
 
 
 @app.command("generate-keys")
@@ -262,7 +188,7 @@ def _generate_keys(
     """
     path = Path(key_file).expanduser()
     write_keys(path, generate_keys(), replace=force)
-    _say(f"Keys written to {path}. Copy it to the machines of your gateways.")
+    say(f"Keys written to {path}. Copy it to the machines of your gateways.")
 
 
 def _show_config(settings: Config, origins: Mapping[str, str]) -> None:
@@ -271,7 +197,7 @@ def _show_config(settings: Config, origins: Mapping[str, str]) -> None:
     for key, setting in values.items():
         value = getattr(getattr(settings, setting.section), setting.name)
         shown = msgspec.json.encode(value).decode()
-        _say(f"{key:<{width}}  {shown:<24}  {origins[key]}")
+        say(f"{key:<{width}}  {shown:<24}  {origins[key]}")
 
 
 # -- from settings to flags ---------------------------------------------------------------------
@@ -331,63 +257,8 @@ def _config_command(
     if show:
         _show_config(settings, origins)
     else:
-        _say("The settings are good. See them with aiot config --show.")
+        say("The settings are good. See them with aiot config --show.")
 
 
-def _add_node(
-    name: str, struct: type[_NodeConfig], run: Callable[[_NodeConfig], Coroutine[Any, Any, None]]
-) -> None:
-    """Register a simulated node whose flags are the fields of its config."""
-    settings = {item.name: item for item in config.settings_of(struct, "node")}
-    parts = {*SENSORS, *ACTUATORS} & settings.keys()
-
-    def command(**given: Any) -> None:
-        log, values = _given(given, settings)
-        if not any(values.get(part) for part in parts):
-            values |= {"temperature": True, "led": True}
-        run_until_signal(run(struct(**values)), log)
-
-    node_app.command(name)(with_options(command, _options(settings), run.__doc__))
-
-
-_DEBUG: Final = Setting("log", "debug", bool, default=False, description="Log every step.")
-
-
-def _options(settings: Mapping[str, Setting]) -> list[inspect.Parameter]:
-    """Flags that are the fields of a config, and `--debug`."""
-    names = ((setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items())
-    return [*(option(setting, flags) for setting, flags in names), option(_DEBUG, ["--debug"])]
-
-
-def _given(
-    given: dict[str, Any], settings: Mapping[str, Setting]
-) -> tuple[LogSection, dict[str, Any]]:
-    """What to log, and the values of the flags. Raises `OperatorError`."""
-    log = LogSection(debug=bool(given.pop("log__debug")))
-    names = {name: name.partition("__")[2] for name in given}
-    values = {
-        names[name]: config.convert(value, settings[names[name]], "flag")
-        for name, value in given.items()
-        if value is not None
-    }
-    return log, values
-
-
-_add_node("coap", CoapNodeConfig, _node_coap)
-_add_node("ws", WebSocketNodeConfig, _node_ws)
-_add_node("mqtt", MqttNodeConfig, _node_mqtt)
-_add_node("mqttsn", MqttSnNodeConfig, _node_mqttsn)
-
-
-def _add_fleet() -> None:
-    """Register `aiot fleet`, whose flags are the fields of its config."""
-    settings = {item.name: item for item in config.settings_of(FleetConfig, "fleet")}
-
-    def command(**given: Any) -> None:
-        log, values = _given(given, settings)
-        _fleet(FleetConfig(**values), log)
-
-    app.command("fleet")(with_options(command, _options(settings), _fleet.__doc__))
-
-
-_add_fleet()
+simulated.add_to(app)
+client.add_to(app)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What commands print: for people on a terminal, plain for other programs."""
+
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+EXIT_NO: Final = 1
+"""It was understood, and is not so: refused, no answer, no such node."""
+EXIT_OPERATOR: Final = 2
+"""Somebody has to do something first."""
+
+_COLOURS: Final = {
+    "dim": "2",
+    "bold": "1",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "cyan": "36",
+}
+_GAP: Final = "  "
+_COLUMN_MIN: Final = 6
+
+
+def say(sentence: str) -> None:
+    """A line on standard output, at once."""
+    print(sentence, flush=True)
+
+
+def complain(sentence: str) -> None:
+    """A line on standard error."""
+    print(f"aiot: {sentence}", file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """Text of a stranger on one line, with nothing that a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Paint:
+    """Colours, where a terminal is there and nobody said NO_COLOR."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.is_terminal = stream.isatty()
+        self._on = (
+            self.is_terminal
+            and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM", "") != "dumb"
+        )
+
+    def __call__(self, colour: str, text: str) -> str:
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._on else text
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None: as wide as it is."""
+        return shutil.get_terminal_size().columns if self.is_terminal else None
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], paint: Paint) -> str:
+    """Columns side by side. On a terminal the widest are cut, so that a row is one line."""
+    widths = [max(map(_cells, column)) for column in zip(header, *rows, strict=True)]
+    room = paint.width
+    if room is not None:
+        room -= len(_GAP) * (len(widths) - 1)
+        while sum(widths) > room and max(widths) > _COLUMN_MIN:
+            widths[widths.index(max(widths))] -= 1
+    lines = [paint("bold", _line(header, widths))]
+    lines += [_line(row, widths) for row in rows]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return _GAP.join(fit(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def fit(text: str, width: int) -> str:
+    """Text in so many cells of a terminal, with an ellipsis where it is cut."""
+    if _cells(text) <= width:
+        return text + " " * (width - _cells(text))
+    cut = ""
+    for character in text:
+        if _cells(cut + character) > width - 1:
+            break
+        cut += character
+    return cut + "…" + " " * (width - 1 - _cells(cut))
+
+
+def _cells(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )

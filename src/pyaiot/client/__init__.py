@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Nodes, readings, commands and history for programs: `from pyaiot.client import Client`."""
+
+from pyaiot.client.client import Client
+from pyaiot.client.errors import ApiProblem, Behind, LoginNeeded, NoBroker, TooManyRows
+from pyaiot.client.history import Moment
+from pyaiot.client.rows import Row, Rows
+from pyaiot.client.sync import SyncClient
+from pyaiot.client.view import Event, Node
+from pyaiot.client.watch import Watch
+from pyaiot.errors import LinkLost, OperatorError, PyaiotError
+from pyaiot.messages import (
+    GatewayState,
+    NodeAppeared,
+    NodeLeft,
+    NodeReset,
+    Reading,
+    Receipt,
+)
+
+__all__ = [
+    "ApiProblem",
+    "Behind",
+    "Client",
+    "Event",
+    "GatewayState",
+    "LinkLost",
+    "LoginNeeded",
+    "Moment",
+    "NoBroker",
+    "Node",
+    "NodeAppeared",
+    "NodeLeft",
+    "NodeReset",
+    "OperatorError",
+    "PyaiotError",
+    "Reading",
+    "Receipt",
+    "Row",
+    "Rows",
+    "SyncClient",
+    "TooManyRows",
+    "Watch",
+]

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Keeps a client connected: what it knows, who watches, and commands under way."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+from weakref import WeakSet
+
+from pyaiot.client.connection import Connect, Connection
+from pyaiot.client.view import Event, View
+from pyaiot.client.watch import Watch
+from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.links import Backoff
+from pyaiot.messages import Command, Join, Joined, Problem, Receipt, Subscribe, ToClient
+
+COMMANDS_MAX: Final = 200
+"""Commands of one client without a receipt, as many as a broker allows. One more: `forbidden`."""
+RECEIPT_GRACE_S: Final = 5.0
+"""So much longer than the deadline the client waits for the broker's receipt. Then: `timeout`."""
+JOIN_LIMIT_S: Final = 60.0
+"""A broker that has not told everything it knows within this has lost the connection."""
+
+log = logging.getLogger(__name__)
+
+
+class Live:
+    """Run `run` as a task; wait for `first`."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        subscription: Subscribe | None = None,
+        patience_s: float = 0.0,
+        backoff: Backoff | None = None,
+        tell: Callable[[str], None] = log.warning,
+    ) -> None:
+        """`patience_s`: for so long a broker that was never there is tried again."""
+        self.view = View()
+        self.watches: WeakSet[Watch[Event]] = WeakSet()
+        """Weak: one that nobody reads any more is forgotten."""
+        self.connected = False
+        """The broker is there, and has told what it knows."""
+        self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the broker has told what it knows. Raises what `run` does, or `LinkLost`."""
+        self._connect = connect
+        self._subscription = subscription
+        self._patience_s = patience_s
+        self._backoff = backoff or Backoff()
+        self._tell = tell
+        self._connection: Connection | None = None
+        self._commands: dict[str, asyncio.Future[Receipt]] = {}
+        self._count = 0
+        self._ended = False
+        self._error: OperatorError | None = None
+
+    async def run(self) -> None:
+        """Connect, again and again, until cancelled. Raises `OperatorError` if not let in."""
+        patient_until = asyncio.get_running_loop().time() + self._patience_s
+        try:
+            while True:
+                try:
+                    async with self._connect() as connection:
+                        await self._serve(connection)
+                except LinkLost as lost:
+                    self._lost(lost)
+                    now = asyncio.get_running_loop().time()
+                    if not self.first.done() and now >= patient_until:
+                        self.first.set_exception(lost)
+                        return
+                await asyncio.sleep(self._backoff.next_s())
+        except OperatorError as refusal:
+            self._error = refusal
+            raise
+        finally:
+            self._ended = True
+            self._lost(LinkLost("the client ended"), quiet=True)
+            for watch in list(self.watches):
+                watch.end(self._error)
+            if not self.first.done():
+                if self._error is None:
+                    self.first.cancel()
+                else:
+                    self.first.set_exception(self._error)
+
+    def add(self, watch: Watch[Event]) -> None:
+        """It hears what happens from now on. It ends with us."""
+        self.watches.add(watch)
+        if self._ended:
+            watch.end(self._error)
+
+    async def command(self, uid: str, resource: str, payload: str, *, timeout_s: float) -> Receipt:
+        """Give a command; its receipt. See `Client.set`."""
+        if len(self._commands) >= COMMANDS_MAX:
+            return Receipt(
+                id="", state="forbidden", detail=f"{COMMANDS_MAX} commands have no receipt yet"
+            )
+        connection = self._connection
+        if connection is None or not self.connected:
+            return Receipt(id="", state="unreachable", detail="the broker is not there now")
+        self._count += 1
+        command = Command(
+            id=str(self._count), uid=uid, resource=resource, payload=payload, timeout_s=timeout_s
+        )
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._commands[command.id] = receipt
+        try:
+            async with asyncio.timeout(timeout_s + RECEIPT_GRACE_S):
+                await connection.send(command)
+                return await receipt
+        except LinkLost as lost:
+            return _nobody_knows(command.id, f"the connection was lost: {lost}")
+        except TimeoutError:
+            return _nobody_knows(command.id, "the broker gave no receipt")
+        finally:
+            self._commands.pop(command.id, None)
+
+    async def _serve(self, connection: Connection) -> None:
+        self._connection = connection
+        self.view.begin()
+        try:
+            async with asyncio.timeout(JOIN_LIMIT_S) as limit:
+                if self._subscription is not None:
+                    await connection.send(self._subscription)
+                await connection.send(Join(data="client"))
+                while True:
+                    for message in await connection.receive():
+                        self._heard(message)
+                    if self.connected:
+                        limit.reschedule(None)
+        except TimeoutError as error:
+            raise LinkLost(f"it did not tell what it knows in {JOIN_LIMIT_S:.0f} s") from error
+
+    def _heard(self, message: ToClient) -> None:
+        match message:
+            case Receipt():
+                waiting = self._commands.get(message.id)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
+                return
+            case Problem():
+                log.warning("the broker refused what this client said: %s", message.detail)
+                return
+        for event in self.view.apply(message):
+            for watch in list(self.watches):
+                watch.add(event)
+        if isinstance(message, Joined):
+            self._joined()
+
+    def _joined(self) -> None:
+        self.connected = True
+        self._backoff.reset()
+        if self.first.done():
+            self._tell("the broker is there again")
+        else:
+            self.first.set_result(None)
+
+    def _lost(self, lost: LinkLost, *, quiet: bool = False) -> None:
+        if self.connected and not quiet:
+            self._tell(f"the broker is gone, trying again: {lost}")
+        self.connected = False
+        self._connection = None
+        for receipt in self._commands.values():
+            if not receipt.done():
+                receipt.set_exception(lost)
+
+
+def _nobody_knows(command_id: str, detail: str) -> Receipt:
+    return Receipt(id=command_id, state="timeout", detail=detail[:256])

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same client without `async`, for notebooks and short scripts."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from copy import copy
+from typing import Any, Final, Self, TypeVar
+
+from pyaiot.client.client import Client
+from pyaiot.client.history import ExportFormat, Moment
+from pyaiot.client.rows import Rows
+from pyaiot.client.view import Event, Node
+from pyaiot.errors import LinkLost
+from pyaiot.messages import GatewayState, Reading, Receipt
+
+T = TypeVar("T")
+
+
+class SyncClient:
+    """A `Client` whose event loop runs on a thread of its own: `client = SyncClient()`.
+
+    It takes the same arguments and is connected when it is made. It raises the same errors. Call
+    `close`, or use it in a `with`. In a notebook, where an event loop runs already, it works too.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Raises what entering a `Client` raises."""
+        self._loop: Final = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="pyaiot client", daemon=True
+        )
+        self._thread.start()
+        self._closed = False
+        try:
+            self._client = self._do(_entered(args, kwargs))
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection and the thread. Again: nothing."""
+        if not self._closed:
+            try:
+                self._do(self._client.__aexit__())
+            finally:
+                self._stop()
+
+    @property
+    def connected(self) -> bool:
+        """See `Client.connected`."""
+        return self._client.connected
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """The nodes that are there, by uid, as they are at this moment."""
+        return self._do(_copied(self._client))
+
+    @property
+    def gateways(self) -> Mapping[str, GatewayState]:
+        """See `Client.gateways`."""
+        return dict(self._client.gateways)
+
+    def get(self, uid: str, resource: str) -> Reading | None:
+        """See `Client.get`."""
+        return self._client.get(uid, resource)
+
+    def watch(
+        self,
+        uid: str | None = None,
+        resource: str | None = None,
+        *,
+        known: bool = True,
+        seconds: float | None = None,
+    ) -> Iterator[Reading]:
+        """See `Client.watch`. It ends after so many `seconds`, if they are given."""
+
+        async def begin() -> AsyncIterator[Reading]:
+            return self._client.watch(uid, resource, known=known)
+
+        return self._each(self._do(begin()), seconds)
+
+    def events(self, uid: str | None = None, *, seconds: float | None = None) -> Iterator[Event]:
+        """See `Client.events`. It ends after so many `seconds`, if they are given."""
+
+        async def begin() -> AsyncIterator[Event]:
+            return self._client.events(uid)
+
+        return self._each(self._do(begin()), seconds)
+
+    def set(self, uid: str, resource: str, value: object, *, timeout_s: float = 5.0) -> Receipt:
+        """See `Client.set`."""
+        return self._do(self._client.set(uid, resource, value, timeout_s=timeout_s))
+
+    def history(
+        self,
+        uid: str,
+        resource: str,
+        start: Moment | None = "-1h",
+        end: Moment | None = None,
+        *,
+        every_s: int | None = None,
+        agg: str | None = None,
+        limit: int | None = None,
+    ) -> Rows:
+        """See `Client.history`."""
+        return self._do(
+            self._client.history(uid, resource, start, end, every_s=every_s, agg=agg, limit=limit)
+        )
+
+    def export(
+        self,
+        form: ExportFormat = "csv",
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        uid: str | None = None,
+        resource: str | None = None,
+    ) -> Iterator[bytes]:
+        """See `Client.export`."""
+        pieces = self._client.export(form, start=start, end=end, uid=uid, resource=resource)
+        return self._each(pieces, None)
+
+    def _each(self, items: AsyncIterator[T], seconds: float | None) -> Iterator[T]:
+        until = None if seconds is None else self._loop.time() + seconds
+
+        async def following() -> T:
+            async with asyncio.timeout_at(until):
+                return await anext(items)
+
+        while True:
+            try:
+                # A StopAsyncIteration or TimeoutError of ours: there is nothing more.
+                item = self._do(following())
+            except (StopAsyncIteration, TimeoutError):
+                return
+            yield item
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._closed:
+            work.close()
+            raise LinkLost("this client is closed")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl+C here ends it there
+            raise
+
+    def _stop(self) -> None:
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _entered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Client:
+    return await Client(*args, **kwargs).__aenter__()
+
+
+async def _copied(client: Client) -> dict[str, Node]:
+    # On the client's own thread, where nothing changes meanwhile.
+    found = {uid: copy(node) for uid, node in client.nodes.items()}
+    for node in found.values():
+        node.resources = dict(node.resources)
+    return found

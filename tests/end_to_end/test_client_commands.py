@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`aiot nodes`, `get`, `set` and `watch`, typed by somebody at a running system."""
+
+import io
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from pyaiot import cli
+from pyaiot.cli.terminal import Paint, fit, plain, table
+from tests.programs import Programs, fleet_flags
+from tests.terminals import on_terminal
+
+pytestmark = pytest.mark.sockets
+
+ANY_PORTS = (
+    *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
+    *("--mqttsn-port", "0"),
+)
+
+
+class Typed:
+    """What a command said, and how it ended."""
+
+    def __init__(self, code: int, stdout: str, stderr: str) -> None:
+        self.returncode = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+Aiot: TypeAlias = Callable[..., Typed]
+
+
+@pytest.fixture
+def aiot(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Aiot:
+    """Calls the command line as its script does, with a home of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("AIOT_", "XDG_"))]:
+        monkeypatch.delenv(name)
+
+    def call(*arguments: str) -> Typed:
+        monkeypatch.setattr(sys, "argv", ["aiot", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Typed(ended.value.code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Programs, str]]:
+    """Somebody's home, and the port of a broker with the node `board`."""
+    programs = Programs(tmp_path_factory.mktemp("home"))
+    sentence = programs.aiot("run", *ANY_PORTS).line()
+    doors = fleet_flags(sentence)
+    port, ws = doors[doors.index("--broker-port") + 1], doors[doors.index("--ws-port") + 1]
+    node = programs.aiot(
+        *("node", "ws", "--uid", "board", "--name", "My board", "--temperature", "--led"),
+        *("--gateway-port", ws, "--period-s", "0.1"),
+    )
+    node.line()
+    # A real process once; further commands are called.
+    flags = ("--broker-port", port, "--resource", "led", "--count", "1")
+    assert programs.run("watch", "board", *flags).stdout.endswith("board  led  0\n")
+    yield programs, port
+    programs.close()
+
+
+def test_nodes_are_a_table_and_json(aiot: Aiot, system: tuple[Programs, str]) -> None:
+    _, port = system
+    said = aiot("nodes", "--broker-port", port)
+    header, row = said.stdout.splitlines()
+    assert (said.returncode, said.stderr) == (0, "")
+    assert header.split() == ["UID", "NAME", "GATEWAY", "HEARD", "VALUES"]
+    assert re.match(r"board  My board  websocket  (now|\d s)  ", row)
+    assert "led 0" in row
+    (node,) = json.loads(aiot("nodes", "--json", "--broker-port", port).stdout)
+    assert node["uid"] == "board"
+    (led,) = [item for item in node["resources"] if item["name"] == "led"]
+    assert led["data"] == "0"
+
+
+def test_get_prints_one_value_alone(aiot: Aiot, system: tuple[Programs, str]) -> None:
+    _, port = system
+    said = aiot("get", "board", "temperature", "--broker-port", port)
+    assert re.fullmatch(r"-?\d+\.\d°C\n", said.stdout)
+    said = aiot("get", "board", "wobble", "--broker-port", port)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert re.fullmatch(r"aiot: board has no wobble; it has: .*led.*\.\n", said.stderr)
+    said = aiot("get", "nobody", "--broker-port", port)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr.startswith("aiot: there is no node nobody now")
+
+
+def test_set_tells_what_became_of_it(aiot: Aiot, system: tuple[Programs, str]) -> None:
+    _, port = system
+    said = aiot("set", "board", "led", "1", "--broker-port", port)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert re.match(r"confirmed in \d+ ms", said.stdout)
+    assert aiot("get", "board", "led", "--broker-port", port).stdout == "1\n"
+    said = aiot("set", "nobody", "led", "1", "--json", "--broker-port", port)
+    assert said.returncode == 1
+    assert json.loads(said.stdout)["state"] == "unknown"
+    said = aiot("set", "board", "led", "1", "--timeout", "99", "--broker-port", port)
+    assert said.returncode == 2
+    assert said.stderr == "aiot: a command has more than 0 and at most 60 s.\n"
+
+
+def test_watch_shows_what_is_known_then_what_comes_and_ends_with_ctrl_c(
+    aiot: Aiot, system: tuple[Programs, str]
+) -> None:
+    programs, port = system
+    flags = ("--resource", "temperature", "--broker-port", port)
+    said = aiot("watch", "board", *flags, "--count", "3", "--json")
+    readings = [json.loads(line) for line in said.stdout.splitlines()]
+    assert said.returncode == 0
+    assert len(readings) == 3
+    assert {(r["type"], r["uid"], r["unit"]) for r in readings} == {("update", "board", "Cel")}
+    assert len({r["ts"] for r in readings}) == 3
+    program = programs.aiot("watch", *flags)
+    assert re.match(r"\d\d:\d\d:\d\d  board  temperature  ", program.line())
+    program.send(signal.SIGINT)
+    assert program.exit_code(5) == 0
+    assert program.stderr == ""
+
+
+def test_history_is_a_table_json_or_csv(aiot: Aiot, system: tuple[Programs, str]) -> None:
+    _, port = system
+    command = ("history", "board", "temperature", "--broker-port", port)
+    said = aiot(*command, "--limit", "2")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert re.fullmatch(
+        r"TIME +VALUE  UNIT\n(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +-?[\d.]+ +Cel\n){2}", said.stdout
+    )
+    rows = json.loads(aiot(*command, "--json").stdout)["readings"]
+    assert len(rows) > 2
+    assert {row["unit"] for row in rows} == {"Cel"}
+    lines = aiot(*command, "--csv").stdout.splitlines()
+    assert lines[0] == "uid,resource,ts,value,unit,data"
+    assert len(lines) > 2
+    said = aiot(*command, "--every", "3600", "--agg", "min,count")
+    assert said.stdout.splitlines()[0].split() == ["TIME", "VALUE", "UNIT", "MIN", "COUNT"]
+    said = aiot("history", "board", "wobble", "--broker-port", port)
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr == "aiot: nothing was kept of wobble of board in this time.\n"
+    for wrong in (("--from", "yesterday"), ("--csv", "--limit", "1"), ("--agg", "mean")):
+        said = aiot(*command, *wrong)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert said.stderr.count("\n") == 1
+
+
+def test_export_is_a_file_that_appears_when_it_is_complete(
+    aiot: Aiot, system: tuple[Programs, str], tmp_path: Path
+) -> None:
+    _, port = system
+    output = tmp_path / "all.csv"
+    said = aiot("export", "-o", str(output), "--broker-port", port)
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr == f"aiot: {output.stat().st_size:,} bytes are in {output}.\n"
+    assert output.read_bytes().startswith(b"uid,resource,ts,value,unit,data\r\nboard,")
+    lines = aiot("export", "--json", "--resource", "led", "--broker-port", port).stdout.splitlines()
+    assert json.loads(lines[0])["resource"] == "led"
+    before = output.read_bytes()
+    for wrong in (("--format", "xml"), ("--from", "x"), ("-o", str(tmp_path / "no" / "folder"))):
+        said = aiot("export", "-o", str(output), "--broker-port", port, *wrong)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert said.stderr.count("\n") == 1
+    assert output.read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_no_broker_is_one_sentence_with_what_to_do(aiot: Aiot) -> None:
+    said = aiot("nodes", "--broker-port", "1")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr == (
+        "aiot: No broker answers at localhost port 1 (connection refused): start one with aiot run,"
+        " or say where it is.\n"
+    )
+
+
+def test_login_link_lets_in_and_is_remembered(aiot: Aiot, tmp_path: Path) -> None:
+    programs = Programs(tmp_path)
+    try:
+        flags = ("--host", "0.0.0.0", "--insecure", "--history", "off")
+        sentence = programs.aiot("run", *ANY_PORTS, *flags).line()
+        link = re.search(r"http://\S+", sentence)
+        assert link is not None
+        url = re.search(r":(\d+)/", link[0])
+        assert url is not None
+        port = ("--broker-host", "127.0.0.1", "--broker-port", url[1])
+        said = aiot("nodes", *port)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert "--login-link" in said.stderr
+        for _ in range(2):
+            said = aiot("nodes", *port, "--json", "--login-link", link[0])
+            assert said.returncode == (0 if said.stdout else 2)
+            again = aiot("nodes", *port, "--json")
+            assert (again.returncode, again.stdout) == (0, "[]\n"), again.stderr
+        assert "does not work (any more)" in said.stderr
+        kept = tmp_path / ".local" / "state" / "pyaiot" / "logins.json"
+        assert kept.stat().st_mode & 0o777 == 0o600
+        said = aiot("nodes", *port, "--login-link", "http://x/")
+        assert said.returncode == 2
+        assert "no login link" in said.stderr
+    finally:
+        programs.close()
+
+
+def test_a_terminal_gets_colours_in_80_columns(
+    system: tuple[Programs, str],
+) -> None:
+    programs, port = system
+    command = (sys.executable, "-m", "pyaiot", "nodes", "--broker-port", port)
+    shown = on_terminal(command, programs.environment(TERM="xterm"), columns=80)
+    assert "\x1b[1mUID" in shown
+    bare = re.sub(r"\x1b\[\d+m", "", shown)
+    assert max(map(len, bare.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "colourful"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_colours_are_for_terminals_unless_somebody_says_no(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, variables: dict[str, str], colourful: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    assert (Paint(stream)("red", "x") == "\x1b[31mx\x1b[0m") is colourful
+
+
+def test_text_of_a_device_is_nothing_that_a_terminal_obeys() -> None:
+    assert plain("a\x1b[31mb\n\u202e") == r"a\x1b[31mb\n\u202e"
+    assert plain("23.5°C é") == "23.5°C é"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("abc", "abc  "), ("abcdef", "abcd…"), ("温度計", "温度…"), ("e\u0301", "é    ")],
+)
+def test_text_is_cut_to_the_cells_of_a_terminal(text: str, shown: str) -> None:
+    assert fit(text, 5) == shown.replace("é", "e\u0301")
+
+
+def test_a_table_without_a_terminal_is_as_wide_as_it_is() -> None:
+    shown = table(("A", "B"), [("x" * 100, "y")], Paint(io.StringIO()))
+    assert shown.splitlines()[1] == "x" * 100 + "  y"
