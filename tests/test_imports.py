@@ -3,6 +3,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -208,3 +209,17 @@ def test_every_distribution_that_is_imported_is_declared() -> None:
         if name.split(".")[0] not in {"pyaiot", *sys.stdlib_module_names}
     }
     assert imported <= declared
+
+
+def test_a_service_holds_no_package_that_only_others_need() -> None:
+    """Each would stay in memory as long as the service runs: pydantic alone takes 9 MB."""
+    said = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pyaiot", "run", "--help"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    lines = [line for line in said.stderr.splitlines() if line.startswith("import time:")]
+    packages = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    assert {"typer", "aiohttp"} <= packages
+    assert not packages & {"pydantic", "rich", "asyncpg", "cryptography", "sqlite3"}
