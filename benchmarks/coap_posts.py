@@ -24,8 +24,9 @@ LOST_AFTER_S: Final = 0.2
 """In-flight posts of which none is answered for so long are lost, and others sent."""
 VALUES: Final = 100
 COAP_PORT: Final = 5683
-QUIET_S: Final = 0.7
-"""So long nobody asks: all is known."""
+QUIET_S: Final = 3.5
+"""So long nobody asks: all is known. A question that was lost is said again after 3 s at the latest
+(RFC 7252 section 4.2)."""
 
 
 def message_ids() -> Iterator[bytes]:

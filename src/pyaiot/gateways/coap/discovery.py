@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a node offers: its links, then the value of each. One discovery at a time for a node."""
+"""What a node offers: its links, then the value of each."""
 
 import asyncio
 import logging
@@ -24,8 +24,6 @@ DISCOVERY_LIMIT_S: Final = 120.0
 """How long one discovery may take in all. What is known by then counts."""
 DISCOVERIES_MAX: Final = 64
 """Nodes that are asked for values at the same time; others wait for their turn."""
-SEARCHES_MAX: Final = 2000
-"""Nodes whose first answer is awaited at the same time: silent ones do not take others' turns."""
 UNANSWERED_MAX: Final = 2
 """Values in a row that a node may leave unanswered; then it is left alone."""
 WELL_KNOWN_CORE: Final = "/.well-known/core"
@@ -43,7 +41,6 @@ class Discovery:
         self._requests = requests
         self._loop = loop
         self._turns = asyncio.Semaphore(DISCOVERIES_MAX)
-        self._searches = asyncio.Semaphore(SEARCHES_MAX)
 
     async def discover(
         self,
@@ -55,14 +52,13 @@ class Discovery:
 
         `answers_at` is told of that candidate at once; `read` reads each resource there.
         """
-        async with self._searches:
-            for peer in candidates:
-                core = await self._get(peer, WELL_KNOWN_CORE, self._loop.time() + FIRST_ANSWER_S)
-                if core is not None:
-                    answers_at(peer)
-                    break
-            else:
-                return None
+        for peer in candidates:
+            core = await self._get(peer, WELL_KNOWN_CORE, self._loop.time() + FIRST_ANSWER_S)
+            if core is not None:
+                answers_at(peer)
+                break
+        else:
+            return None
         links = _links(peer, core)
         await self.follow(peer, links, read)
         return links

@@ -11,6 +11,7 @@ from aiocoap.resource import Resource, Site
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
+from pyaiot.gateways.coap.discoveries import Discoveries
 from pyaiot.gateways.coap.discovery import Discovery
 from pyaiot.gateways.coap.endpoint import (
     Peer,
@@ -20,7 +21,7 @@ from pyaiot.gateways.coap.endpoint import (
     watched_socket,
 )
 from pyaiot.gateways.coap.notifications import Notifications, as_message
-from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, NodeAddress, Peers
+from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Peers
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.registrar import Registrar
@@ -62,8 +63,7 @@ class CoapGateway:
         self._sleepers = Sleepers(sleepy, self._loop)
         self._trace: Trace | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._discovering: dict[str, bool] = {}
-        """uids that are being asked, and whether they must be asked again after that."""
+        self._discoveries = Discoveries(self._discover, self._start)
         self._notifications = Notifications(
             gateway,
             self._peers,
@@ -84,7 +84,7 @@ class CoapGateway:
             gateway,
             self._peers,
             self._notifications,
-            discover=self._discover,
+            discover=self._discoveries.add,
             forget=self._forget,
         )
         self._registrar = Registrar(site, bodies, registered, self._loop.time)
@@ -159,6 +159,7 @@ class CoapGateway:
         self._watching.forget(uid)
         self._registrar.forget(uid)
         self._sleepers.forget(uid)
+        self._discoveries.forget(uid)
 
     def _spoke(self, uid: str) -> None:
         """A reading came from this node."""
@@ -169,7 +170,7 @@ class CoapGateway:
         self._spoke(uid)
         node = self._peers.get(uid)
         if node is not None and (rebooted or node.answers_at is None):
-            self._discover(uid)
+            self._discoveries.add(uid)
 
     def _claimed(self, uid: str, claimant: Peer) -> None:
         self._start(self._check_claim(uid, claimant), f"claim of {uid}")
@@ -212,27 +213,12 @@ class CoapGateway:
 
     # -- discovery ------------------------------------------------------------------------------
 
-    def _discover(self, uid: str) -> None:
-        is_asked = uid in self._discovering
-        self._discovering[uid] = True
-        if not is_asked:
-            self._start(self._discover_until_done(uid), f"discovery of {uid}")
+    async def _discover(self, uid: str) -> None:
+        node = self._peers.get(uid)
+        if node is None:
+            return
+        self._watching.forget(uid)
 
-    async def _discover_until_done(self, uid: str) -> None:
-        try:
-            while True:
-                self._discovering[uid] = False
-                node = self._peers.get(uid)
-                if node is None:
-                    return
-                self._watching.forget(uid)
-                await self._discover_once(uid, node)
-                if not self._discovering[uid]:
-                    return
-        finally:
-            del self._discovering[uid]
-
-    async def _discover_once(self, uid: str, node: NodeAddress[Peer]) -> None:
         def answers_at(peer: Peer) -> None:
             node.answers_at = peer
 

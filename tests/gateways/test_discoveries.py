@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which nodes are asked for what they offer, and which wait for that."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from pyaiot.gateways.coap import discoveries
+from pyaiot.gateways.coap.discoveries import Discoveries
+
+
+class Asking:
+    """Nodes that answer when a test says so."""
+
+    def __init__(self) -> None:
+        self.discoveries = Discoveries(self._discover, self._start)
+        self.asked: list[str] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self._answers: dict[str, asyncio.Future[None]] = {}
+
+    async def answer(self, uid: str) -> None:
+        self._answers.pop(uid).set_result(None)
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+    async def _discover(self, uid: str) -> None:
+        self.asked.append(uid)
+        self._answers[uid] = asyncio.get_running_loop().create_future()
+        await self._answers[uid]
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self.tasks[name.removeprefix("discovery of ")] = asyncio.ensure_future(work)
+
+
+async def test_node_that_appears_again_while_it_is_asked_is_asked_once_more() -> None:
+    asking = Asking()
+    asking.discoveries.add("A")
+    await asking.settle()
+    asking.discoveries.add("A")
+    asking.discoveries.add("A")
+    await asking.settle()
+    assert asking.asked == ["A"]
+    await asking.answer("A")
+    assert asking.asked == ["A", "A"]
+    await asking.answer("A")
+    assert asking.asked == ["A", "A"]
+    assert asking.tasks["A"].done()
+
+
+async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_asked_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discoveries, "ASKED_MAX", 2)
+    asking = Asking()
+    for uid in "ABCDE":
+        asking.discoveries.add(uid)
+    await asking.settle()
+    assert asking.asked == ["A", "B"]
+    asking.discoveries.forget("C")  # it left
+    await asking.answer("B")
+    assert asking.asked == ["A", "B", "D"]
+    await asking.answer("A")
+    assert asking.asked == ["A", "B", "D", "E"]
+    await asking.end()
+
+
+async def test_what_waits_is_not_asked_when_the_gateway_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discoveries, "ASKED_MAX", 1)
+    asking = Asking()
+    asking.discoveries.add("A")
+    asking.discoveries.add("B")
+    await asking.settle()
+    await asking.end()
+    assert asking.asked == ["A"]
+    assert list(asking.tasks) == ["A"]
