@@ -4,6 +4,7 @@
 import asyncio
 import inspect
 import selectors
+import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,7 +15,6 @@ settings.register_profile("fixed", derandomize=True, deadline=None, database=Non
 settings.load_profile("fixed")
 
 SOCKET_TEST_LIMIT_S = 30.0
-JUMPING_TEST_LIMIT_S = 10.0 * 365 * 86400
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -47,22 +47,44 @@ def run_on_jumping_clock(coroutine: Coroutine[Any, Any, None]) -> None:
         runner.run(coroutine)
 
 
-def run_on_real_clock(coroutine: Coroutine[Any, Any, None]) -> None:
+def run_on_real_clock(
+    coroutine: Coroutine[Any, Any, None], runner: asyncio.Runner | None = None
+) -> None:
+    """In the loop of `runner`, which stays open, else in one of its own."""
+
     async def limited() -> None:
         async with asyncio.timeout(SOCKET_TEST_LIMIT_S):
             await coroutine
 
-    with asyncio.Runner() as runner:
+    if runner is not None:
         runner.run(limited())
+        return
+    with asyncio.Runner() as own:
+        own.run(limited())
+
+
+def coroutine_of(test: pytest.Function) -> Coroutine[Any, Any, None]:
+    """The call of an `async def` test with its fixtures."""
+    names = inspect.signature(test.obj).parameters
+    called: Coroutine[Any, Any, None] = test.obj(**{name: test.funcargs[name] for name in names})
+    return called
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    names = inspect.signature(pyfuncitem.obj).parameters
-    arguments = {name: pyfuncitem.funcargs[name] for name in names}
     real = pyfuncitem.get_closest_marker("sockets") is not None
     run = run_on_real_clock if real else run_on_jumping_clock
-    run(pyfuncitem.obj(**arguments))
+    run(coroutine_of(pyfuncitem))
     return True
+
+
+def pytest_configure() -> None:
+    """A run that is ended by SIGTERM, as `timeout` does, still ends what its tests started."""
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt("ended by a signal")
+
+    signal.signal(signal.SIGTERM, end)

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import coroutine_of, run_on_real_clock
+
 if TYPE_CHECKING:
+    from playwright.async_api import Browser as PlaywrightBrowser
     from playwright.async_api import BrowserContext, Page
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -33,8 +36,8 @@ CHROMIUM_FLAGS = (
 START_LIMIT_S = 15.0
 OPEN_LIMIT_S = 6.0
 OPEN_ATTEMPTS = 3
-STEP_LIMIT_MS = 5000.0
-"""For one step of a test in the page."""
+STEP_LIMIT_MS = 15_000.0
+"""For one step of a test in the page, and for what is expected there."""
 
 # Runs before the page's own scripts; what it finds is collected below.
 WATCH = """
@@ -44,50 +47,79 @@ document.addEventListener('securitypolicyviolation',
 
 
 class Browser:
-    """Opens pages, and holds them to it: no script error, no violation of the policy."""
+    """Opens pages, and holds them to it: no script error, no violation of the policy.
+
+    Its connection, whose program takes a second to start, lives in one event loop: the tests that
+    open pages run there.
+    """
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
+        self._connection = AsyncExitStack()
+        self._chromium: PlaywrightBrowser | None = None
+        self.runner = asyncio.Runner()
 
     @asynccontextmanager
     async def page(self, **context: Any) -> "AsyncIterator[Page]":
         """A page in a fresh profile. `context` as of Playwright's `new_context`."""
-        async with AsyncExitStack() as stack:
-            profile, page = await self._open(stack, context)
-            page.set_default_timeout(STEP_LIMIT_MS)
-            wrong: list[str] = []
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
-            page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-            await page.add_init_script(WATCH)
-            try:
-                yield page
-            finally:
-                await profile.close()
-            # That a broker is away is the browser's own complaint, and the point of some tests.
-            assert [text for text in wrong if "WebSocket connection to" not in text] == []
+        profile, page = await self._open(context)
+        page.set_default_timeout(STEP_LIMIT_MS)
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        await page.add_init_script(WATCH)
+        try:
+            yield page
+        finally:
+            await profile.close()
+        # That a broker is away is the browser's own complaint, and the point of some tests.
+        assert [text for text in wrong if "WebSocket connection to" not in text] == []
 
-    async def _open(
-        self, stack: AsyncExitStack, context: dict[str, Any]
-    ) -> "tuple[BrowserContext, Page]":
+    async def _open(self, context: dict[str, Any]) -> "tuple[BrowserContext, Page]":
         """A new profile and its page.
 
         On a busy machine Chromium now and then leaves a new connection without any answer; the
         next one gets it.
         """
-        from playwright.async_api import async_playwright
-
         for attempts_left in reversed(range(OPEN_ATTEMPTS)):
-            playwright = await stack.enter_async_context(async_playwright())
             try:
                 async with asyncio.timeout(OPEN_LIMIT_S):
-                    chromium = await playwright.chromium.connect_over_cdp(self._endpoint)
+                    chromium = self._chromium or await self._connect()
                     profile = await chromium.new_context(**context)
                     return profile, await profile.new_page()
             except TimeoutError:
+                await self._disconnect()
                 if not attempts_left:
                     raise
         raise AssertionError("unreachable")
+
+    async def _connect(self) -> "PlaywrightBrowser":
+        from playwright.async_api import async_playwright, expect
+
+        expect.set_options(timeout=STEP_LIMIT_MS)
+        playwright = await self._connection.enter_async_context(async_playwright())
+        self._chromium = await playwright.chromium.connect_over_cdp(self._endpoint)
+        self._connection.push_async_callback(self._chromium.close)
+        return self._chromium
+
+    async def _disconnect(self) -> None:
+        self._chromium = None
+        await self._connection.aclose()
+
+    def close(self) -> None:
+        self.runner.run(self._disconnect())
+        self.runner.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests with pages run in the loop of the browser, the others as everywhere."""
+    browser = pyfuncitem.funcargs.get("browser")
+    if not isinstance(browser, Browser):
+        return None
+    run_on_real_clock(coroutine_of(pyfuncitem), browser.runner)
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +137,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         start_new_session=True,
     )
     try:
-        yield Browser(f"http://127.0.0.1:{_debugging_port(profile, process)}")
+        opened = Browser(f"http://127.0.0.1:{_debugging_port(profile, process)}")
+        yield opened
+        opened.close()
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
