@@ -6,7 +6,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pyaiot.config import (
     BrokerSection,
     CoapSection,
     Config,
+    GatewaySection,
     HistorySection,
     MqttSection,
     MqttsnSection,
@@ -30,7 +31,7 @@ class Running:
     """Where a service can be reached."""
 
     url: str
-    """Of the page: `http://host:port/`."""
+    """Of the page: `http://host:port/`; of a gateway alone, nothing."""
     coap_port: int
     ws_port: int
     mqtt_port: int
@@ -56,14 +57,35 @@ async def running_broker(key_file: Path) -> AsyncIterator[Running]:
 
 
 @contextlib.asynccontextmanager
-async def running_everything(
+async def running_coap(
     *, coap_host: str = "127.0.0.1", coap: CoapSection | None = None
 ) -> AsyncIterator[Running]:
-    """What `aiot run` runs. `coap`: other settings of the CoAP gateway."""
+    """What `aiot broker` and `aiot coap-gateway` run: less than everything, and there sooner."""
+    with tempfile.TemporaryDirectory() as folder:
+        key_file = str(new_key_file(Path(folder))[0])
+        web = Config(
+            broker=BrokerSection(port=0, key_file=key_file),
+            history=HistorySection(store="off"),
+        )
+        async with _running(services.run_broker, web) as broker:
+            port = int(broker.url.rstrip("/").rpartition(":")[2])
+            devices = Config(
+                coap=coap or CoapSection(port=0, host=coap_host),
+                gateway=GatewaySection(
+                    broker_host="127.0.0.1", broker_port=port, key_file=key_file
+                ),
+            )
+            async with _running(services.run_coap_gateway, devices) as gateway:
+                yield replace(gateway, url=broker.url)
+
+
+@contextlib.asynccontextmanager
+async def running_everything() -> AsyncIterator[Running]:
+    """What `aiot run` runs."""
     with tempfile.TemporaryDirectory() as folder:
         config = Config(
             broker=BrokerSection(port=0),
-            coap=coap or CoapSection(port=0, host=coap_host),
+            coap=CoapSection(port=0),
             websocket=WebsocketSection(port=0),
             mqtt=MqttSection(port=0, folder=folder),
             mqttsn=MqttsnSection(port=0),
@@ -86,12 +108,11 @@ async def _running(
             await service
         sentence = said.result()
         url = re.search(r"http://\S+/", sentence)
-        assert url is not None
         ports = [
-            re.search(rf"{protocol}: \w+ port (\d+)", sentence)
+            re.search(rf"{protocol}(?: gateway)?: \w+ port (\d+)", sentence)
             for protocol in ("CoAP", "WebSocket", "MQTT", "MQTT-SN")
         ]
-        yield Running(url[0], *(int(port[1]) if port else 0 for port in ports))
+        yield Running(url[0] if url else "", *(int(port[1]) if port else 0 for port in ports))
     finally:
         service.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -110,11 +131,14 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(
-    *, at_coap_port: bool = True, coap: CoapSection | None = None
+    *, at_coap_port: bool = True, coap: CoapSection | None = None, everything: bool = False
 ) -> AsyncIterator[Scene]:
-    """`aiot run` with one device at its CoAP side and one client at its web side."""
+    """One device at a CoAP gateway and one client at the broker.
+
+    `everything`: beside all the other gateways, as `aiot run` does; else they are not there.
+    """
     async with (
-        running_everything(coap=coap) as running,
+        running_everything() if everything else running_coap(coap=coap) as running,
         Broker(running.url) as broker,
         broker.client() as client,
         coap_device(running.coap_port, at_coap_port=at_coap_port) as device,

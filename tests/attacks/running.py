@@ -25,7 +25,7 @@ from pyaiot.web.app import WebApp
 from tests import clients
 from tests.coap_device import CoapDevice, Reply, coap_device
 
-PROMPT_S: Final = 1.0
+PROMPT_S: Final = 3.0
 """How long an honest person waits at the most, on a machine with other work, attack or not."""
 LOST: Final = ("coap", "lost")
 HONEST: Final = "honest"

@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from pyaiot.protocols.coap_numbers import Code
-from tests.attacks.running import running_system
+from tests.attacks.running import PROMPT_S, running_system
 from tests.coap_device import coap_device
 
 pytestmark = pytest.mark.sockets
@@ -34,7 +34,7 @@ async def test_uid_at_two_addresses_stays_where_it_answers() -> None:
         await owner.post("alive", "alive:N")
         await system.client.shows("N", led="0")
         assert (await other.post("alive", "reset:N")).code == Code.SERVICE_UNAVAILABLE
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(PROMPT_S):
             while (await other.post("alive", "alive:N")).code != Code.FORBIDDEN:
                 pass
         assert (await owner.post("server", "count:1")).code == Code.CHANGED
@@ -52,7 +52,7 @@ async def test_node_that_rebooted_at_another_address_moves_there() -> None:
             await system.client.shows("N", led="0")
         after.has({"led": "1"})
         assert (await after.post("alive", "reset:N")).code == Code.SERVICE_UNAVAILABLE
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(PROMPT_S):
             await system.client.shows("N", led="1", ip=after.host)
         assert (await after.post("server", "count:1")).code == Code.CHANGED
         await system.client.shows("N", count="1")

@@ -8,7 +8,7 @@ import pytest
 
 from pyaiot.protocols.coap_numbers import Code
 from tests.attacks.raw import RawPeer, raw_gateway
-from tests.attacks.running import HONEST, Log, System, running_system
+from tests.attacks.running import HONEST, PROMPT_S, Log, System, running_system
 
 pytestmark = pytest.mark.sockets
 
@@ -48,7 +48,7 @@ async def test_claims_of_a_legacy_gateway_are_dropped_and_counted() -> None:
         for claim in CLAIMS:
             await thief.say(claim)
         await thief.say({"type": "new", "uid": "its own"})
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(PROMPT_S):
             await system.client.shows("its own")
         assert system.broker.router.refused == len(CLAIMS)
         await untouched(system)
@@ -61,7 +61,7 @@ async def test_gateway_of_the_same_name_replaces_nobody() -> None:
             await twin.say([{"type": "out", "uid": HONEST}])
             assert (await twin.next()).json[0]["type"] == "error"
             await system.serves()
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(PROMPT_S):
             await system.client.until(type="gateway", state="lost")
         # Only the twin is lost: the honest gateway still has its link and its node.
         system.client.heard.clear()

@@ -43,7 +43,7 @@ def _nats_is_here() -> None:
 @asynccontextmanager
 async def attacked() -> AsyncIterator[tuple[Scene, Device]]:
     """`aiot run` with an honest CoAP node and an honest MQTT node."""
-    async with scene() as here, device(here.running.mqtt_port, "good") as board:
+    async with scene(everything=True) as here, device(here.running.mqtt_port, "good") as board:
         here.device.has({"led": "0"})
         await here.device.post("alive", "alive:honest")
         await here.client.shows("honest", led="0")
@@ -152,7 +152,7 @@ async def test_what_was_acknowledged_outlives_a_gateway_and_a_broker_that_are_ki
             async with device(nats.port, "a") as board:
                 await client.shows("a", led="0")
                 gateway.send(signal.SIGKILL)
-                gateway.exit_code(2)
+                gateway.exit_code(10)
                 published = [
                     board.client.publish("node/a/count", json.dumps({"value": number}), qos=1)
                     for number in range(50)
@@ -181,7 +181,7 @@ async def test_everything_that_is_killed_is_back_within_ten_seconds(programs: Pr
             await client.shows("a", led="0")
         board.values["led"] = "after"
         os.kill(service.pid, signal.SIGKILL)
-        service.exit_code(2)
+        service.exit_code(10)
         started_at = time.monotonic()
         line = programs.aiot(*arguments).line()
         assert re.search(rf"MQTT: TCP port {ports[1]}\b", line)

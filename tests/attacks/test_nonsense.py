@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.attacks.raw import CLOSE, CONTINUATION, PING, SMALL_BUFFER, frame, raw_client, raw_peer
-from tests.attacks.running import Log, System, running_system, until
+from tests.attacks.running import PROMPT_S, Log, System, running_system, until
 
 pytestmark = pytest.mark.sockets
 
@@ -121,7 +121,7 @@ async def test_nonsense_of_many_is_counted_and_not_a_flood_of_the_log(log: Log) 
 async def fill_with_state(system: System) -> None:
     """A node with more to tell than sockets hold, so that a client which reads nothing is full."""
     for number in range(64):
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(PROMPT_S):
             system.coap.gateway.heard("large", {"protocol": "CoAP"})
             system.coap.gateway.reading("large", f"text{number}", "x" * 60_000)
             await system.client.shows("large", **{f"text{number}": "x" * 60_000})

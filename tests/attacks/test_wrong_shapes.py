@@ -15,6 +15,7 @@ from tests import clients
 from tests.attacks.raw import frame, raw_client, raw_gateway
 from tests.attacks.running import (
     HONEST,
+    PROMPT_S,
     Log,
     running_broker,
     running_gateway,
@@ -101,7 +102,7 @@ async def test_wrong_message_of_a_gateway_is_refused_and_its_neighbours_count(
                 assert problem["type"] == "error"
             good = b'{"type":"update","uid":"odd","endpoint":"b","data":"%d"}' % number
             await peer.send(frame(b"[%s]" % good if extended else good))
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(PROMPT_S):
                 await system.client.shows("odd", b=str(number))
         assert system.app.sockets.refused_gateways == len(VALUES) - 3
         await system.serves()

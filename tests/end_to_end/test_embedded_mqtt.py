@@ -108,7 +108,7 @@ async def test_service_that_is_killed_takes_its_broker_along_and_starts_again(
     service, _, port = everything(programs)
     (child,) = service.children()
     service.send(signal.SIGKILL)
-    service.exit_code(2)
+    service.exit_code(10)
     await until_gone(child)
     # Nobody is in its folder any more, and devices find it where it was.
     _, url, again = everything(programs, "--mqtt-port", str(port))

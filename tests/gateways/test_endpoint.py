@@ -96,7 +96,7 @@ async def test_request_to_a_port_where_nobody_listens_fails_at_once_and_again() 
     for _ in range(3):
         with pytest.raises((aiocoap.error.Error, OSError)):
             await requests.get(peer, "/led", loop.time() + 5.0)
-    assert loop.time() - started_at < 2.0
+    assert loop.time() - started_at < 5.0  # less than one of them may take
     await context.shutdown()
 
 

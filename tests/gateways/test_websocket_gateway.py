@@ -278,7 +278,7 @@ async def test_flooding_node_is_held_to_its_rate_and_others_are_served(
         started_at = time.monotonic()
         await update(good, t="now")
         await it.shows("good", t="now")
-        assert time.monotonic() - started_at < 2.0
+        assert time.monotonic() - started_at < 5.0
         for _ in range(100):
             if it.gateway.nodes.refused >= 4000:
                 break
@@ -361,7 +361,7 @@ async def test_nodes_are_told_that_the_gateway_ends_and_one_that_sleeps_delays_n
         code, _ = await close_of(device)
         assert code == aiohttp.WSCloseCode.GOING_AWAY
         await asyncio.gather(it.tasks[0], return_exceptions=True)
-        assert time.monotonic() - started_at < 1.5
+        assert time.monotonic() - started_at < 5.0
 
 
 async def test_taken_port_is_one_sentence_with_its_flag() -> None:

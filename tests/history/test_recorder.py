@@ -231,7 +231,7 @@ def test_a_quiet_recorder_commits_within_the_interval(tmp_path: Path) -> None:
             began = time.monotonic()
             until(lambda before=before: recorder.recorded > before)  # type: ignore[misc]
             # The interval, and a commit on a disk that others use too.
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < 5.0
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.clients import Broker
 from tests.coap_device import coap_device, own_address
 from tests.interop.conftest import Tool
 from tests.programs import Programs
-from tests.running import running_everything
+from tests.running import running_coap
 
 pytestmark = pytest.mark.sockets
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sockets
 @pytest.mark.parametrize("flags", [(), ("--non",)], ids=["CON", "NON"])
 async def test_client_posts_as_a_node_does(aiocoap_client: Tool, flags: tuple[str, ...]) -> None:
     async with (
-        running_everything() as running,
+        running_coap() as running,
         Broker(running.url) as broker,
         broker.client() as client,
     ):
@@ -58,7 +58,7 @@ async def test_file_server_is_a_node_that_is_written(
     while not (await aiocoap_client("-q", f"coap://{host}/led")).endswith("0"):
         pass  # it has not opened its port yet
     async with (
-        running_everything() as running,
+        running_coap() as running,
         Broker(running.url) as broker,
         broker.client() as client,
         # Speaks for the server, from another port of its address.

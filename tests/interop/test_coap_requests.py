@@ -96,6 +96,7 @@ async def test_links_of_an_error_answer_are_not_followed(code: Code) -> None:
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
         await it.device.post("alive", "alive:A")
         await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        await it.client.shows("A")
         # It answers at least, so that it can be written to.
         assert (await it.client.write("A", "led", "1"))["state"] == "confirmed"
         assert not [item for item in it.device.requests if item.path == "led" and not item.payload]
@@ -164,7 +165,7 @@ async def test_node_that_answers_slowly_delays_neither_discovery_nor_command_of_
         await it.client.shows("QUICK", led="0")
         receipt = await it.client.write("QUICK", "led", "1")
         assert receipt["state"] == "confirmed"
-        assert receipt["elapsed_ms"] < 1000
+        assert receipt["elapsed_ms"] < 2000  # it waited for nothing
         assert not [item for item in it.client.heard if item.get("id") == pending]
 
 
@@ -242,7 +243,7 @@ async def test_write_that_was_told_as_timed_out_is_not_done_later() -> None:
         # Were the first still under way, this one would wait for it (RFC 7252 section 4.7).
         receipt = await it.client.write("A", "led", "0")
         assert receipt["state"] == "confirmed"
-        assert receipt["elapsed_ms"] < 1000
+        assert receipt["elapsed_ms"] < 2000  # it waited for nothing
         assert [item.payload for item in await it.device.asked(Code.PUT, "led")] == [b"0"]
 
 

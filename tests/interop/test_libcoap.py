@@ -9,7 +9,7 @@ from tests.clients import Broker
 from tests.coap_device import own_address
 from tests.interop.conftest import Tool
 from tests.programs import Programs, free_port
-from tests.running import running_everything
+from tests.running import running_coap
 
 pytestmark = pytest.mark.sockets
 
@@ -21,7 +21,7 @@ async def test_client_posts_as_a_node_does(
     host = own_address()
     source = ("-a", host, "-p", str(free_port(socket.SOCK_DGRAM, host)))
     async with (
-        running_everything() as running,
+        running_coap() as running,
         Broker(running.url) as broker,
         broker.client() as client,
     ):
@@ -51,7 +51,7 @@ async def test_client_posts_as_a_node_does(
 async def test_client_posts_a_long_reading_in_blocks(coap_client: Tool) -> None:
     text = "".join(f"word{number} " for number in range(100))
     async with (
-        running_everything() as running,
+        running_coap() as running,
         Broker(running.url) as broker,
         broker.client() as client,
     ):
@@ -64,7 +64,7 @@ async def test_client_posts_a_long_reading_in_blocks(coap_client: Tool) -> None:
 
 
 async def test_client_finds_what_the_gateway_offers_over_ipv6(coap_client: Tool) -> None:
-    async with running_everything(coap_host="::1") as running:
+    async with running_coap(coap_host="::1") as running:
         said = await coap_client(f"coap://[::1]:{running.coap_port}/.well-known/core")
         assert "</alive>" in said
         assert "</server>" in said
@@ -76,7 +76,7 @@ async def test_server_is_a_node_that_is_read_and_written(
     host = own_address()
     programs.start(coap_server, "-A", host, "-p", "5683")
     async with (
-        running_everything() as running,
+        running_coap() as running,
         Broker(running.url) as broker,
         broker.client() as client,
     ):
@@ -108,7 +108,7 @@ async def test_server_is_observed(coap_client: Tool, coap_server: str, programs:
     host = own_address()
     programs.start(coap_server, "-A", host, "-p", "5683")
     async with (
-        running_everything() as running,
+        running_coap() as running,
         Broker(running.url) as broker,
         broker.client() as client,
     ):
@@ -125,7 +125,7 @@ async def test_client_is_told_that_there_is_no_fetch_and_nothing_where_it_wants_
     coap_client: Tool,
 ) -> None:
     async with (
-        running_everything() as running,
+        running_coap() as running,
         Broker(running.url) as broker,
         broker.client() as client,
     ):

@@ -33,8 +33,8 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--remote-debugging-port=0",
 )
-START_LIMIT_S = 15.0
-OPEN_LIMIT_S = 6.0
+START_LIMIT_S = 30.0
+OPEN_LIMIT_S = 9.0
 OPEN_ATTEMPTS = 3
 STEP_LIMIT_MS = 15_000.0
 """For one step of a test in the page, and for what is expected there."""
