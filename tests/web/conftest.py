@@ -134,6 +134,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         [program, *CHROMIUM_FLAGS, f"--user-data-dir={profile}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # What it leaves is gone with the folders of the tests.
+        env={**os.environ, "TMPDIR": str(profile)},
         start_new_session=True,
     )
     try:
