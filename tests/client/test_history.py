@@ -124,6 +124,30 @@ async def test_export_that_breaks_off_is_an_error() -> None:
             _ = [piece async for piece in it.export()]
 
 
+async def test_export_that_nobody_wants_any_more_is_no_error() -> None:
+    class Endless:
+        def export(self, **_: Any) -> AsyncIterator[Chunk]:
+            async def chunks() -> AsyncIterator[Chunk]:
+                yield Chunk("n", "t", [ReadingRow(BASE, 1.0, "", None)])
+                await asyncio.Event().wait()
+
+            return chunks()
+
+    errors: list[object] = []
+
+    async def program(served: Served) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        async with client(served, live=False) as it:
+            pieces = it.export()
+            await anext(pieces)
+            raise BrokenPipeError  # `pieces` lives as long as this frame
+
+    async with serving(history=Endless()) as served:  # type: ignore[arg-type]
+        with pytest.raises(BrokenPipeError):
+            await asyncio.to_thread(lambda: asyncio.run(program(served)))
+    assert errors == []
+
+
 async def test_what_the_broker_refuses_is_one_sentence() -> None:
     async with serving() as served, client(served, live=False) as it:
         with pytest.raises(ApiProblem, match="keeps no history") as refused:

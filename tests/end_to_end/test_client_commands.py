@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,6 +179,25 @@ def test_export_is_a_file_that_appears_when_it_is_complete(
         assert said.stderr.count("\n") == 1
     assert output.read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("words", [("export",), ("watch",), ("history", "board", "led", "--csv")])
+def test_reader_that_wants_no_more_is_no_error_to_read(
+    system: tuple[Programs, str], words: tuple[str, ...]
+) -> None:
+    programs, port = system
+    reading, writing = os.pipe()
+    os.close(reading)
+    with subprocess.Popen(
+        (sys.executable, "-m", "pyaiot", *words, "--broker-port", port),
+        env=programs.environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        os.close(writing)
+        _, stderr = program.communicate(timeout=15)
+    assert (program.returncode, stderr) == (1, "")
 
 
 def test_no_broker_is_one_sentence_with_what_to_do(aiot: Aiot) -> None:

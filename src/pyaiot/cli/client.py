@@ -206,7 +206,7 @@ async def _export(
 async def _print(pieces: AsyncIterator[bytes]) -> None:
     async for piece in pieces:
         sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+        sys.stdout.buffer.flush()  # who reads nothing more ends it here
 
 
 # -- flags --------------------------------------------------------------------------------------

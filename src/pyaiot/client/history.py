@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -92,7 +91,7 @@ class History:
         self, words: tuple[str, ...], asked: Mapping[str, str]
     ) -> AsyncIterator[bytes]:
         """An answer of any length, piece by piece. Raises `LinkLost` if it breaks off."""
-        async with self._get(path(*words), asked) as answer:
+        async with await self._get(path(*words), asked) as answer:
             try:
                 async for piece in answer.content.iter_any():
                     yield piece
@@ -118,7 +117,7 @@ class History:
 
     async def _page(self, uid: str, resource: str, asked: Mapping[str, str]) -> _Page:
         where = path("nodes", uid, "resources", resource, "history")
-        async with self._get(where, asked) as answer:
+        async with await self._get(where, asked) as answer:
             try:
                 body = await answer.read()
                 return await asyncio.to_thread(_page.decode, body)
@@ -127,10 +126,8 @@ class History:
             except msgspec.MsgspecError as error:
                 raise no_broker(self._place, "what answers is no history") from error
 
-    @asynccontextmanager
-    async def _get(
-        self, where: str, asked: Mapping[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _get(self, where: str, asked: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """The good answer, which the caller closes. Raises `OperatorError`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=ANSWER_LIMIT_S)
         try:
             # Already encoded: the slashes of a name stay what they are.
@@ -139,10 +136,10 @@ class History:
             )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise no_broker(self._place, error) from error
-        async with answer:
-            if answer.status != 200:
+        if answer.status != 200:
+            async with answer:
                 raise await _refusal(answer)
-            yield answer
+        return answer
 
 
 async def _refusal(answer: aiohttp.ClientResponse) -> Exception:
