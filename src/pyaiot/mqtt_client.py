@@ -294,6 +294,9 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
             if not work.done():
                 work.cancel()
             await asyncio.wait({work, ended})
+            if not work.cancelled():
+                # Who is cancelled here does not take it, and a task tells of what nobody took.
+                work.exception()
 
     def deliver(self, topic: str, payload: bytes) -> None:
         """What was published."""

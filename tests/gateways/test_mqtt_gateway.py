@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 import shutil
@@ -11,18 +12,12 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import paho.mqtt.client as paho
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot import mqtt_client
@@ -35,6 +30,7 @@ from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, NodeAppeared, NodeLeft, Reading, Receipt
 from pyaiot.mqtt_client import MqttServer
 from pyaiot.opening import named_mqtt_broker
+from tests.authority import Authority, new_authority
 from tests.gateways.mqtt_servers import Server, server
 
 pytestmark = pytest.mark.sockets
@@ -388,6 +384,29 @@ async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_is_spoken_to_in_3_1_1
         assert await here.mqtt.answers()
 
 
+async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failure() -> None:
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        for steps in range(20):
+            client = mqtt_client.MqttClient(
+                MqttServer(*nobody.getsockname()),
+                name="test",
+                subscriptions=(),
+                received=lambda _topic, _payload: None,
+                connected=lambda: None,
+            )
+            running = asyncio.create_task(client.run())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait({running})
+            gc.collect()  # a task tells of a failure that nobody took when it goes
+    assert told == []
+
+
 async def test_a_broker_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt_client, "CONNECT_LIMIT_S", 0.1)
     monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
@@ -494,65 +513,9 @@ def users(tmp_path: Path) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Authority:
-    """An authority that this test made, and whom it knows: certificates and keys as PEM files."""
-
-    folder: Path
-
-    @property
-    def ca(self) -> Path:
-        return self.folder / "ca.pem"
-
-    def certificate(self, name: str) -> Path:
-        return self.folder / f"{name}.pem"
-
-    def key(self, name: str) -> Path:
-        return self.folder / f"{name}.key"
-
-
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """It knows `server`, which is this machine's loopback, and `client`."""
-    made = Authority(tmp_path)
-    root = _certify(made, "ca", None)
-    _certify(made, "server", root)
-    _certify(made, "client", root)
-    return made
-
-
-Issuer = tuple[x509.Name, ec.EllipticCurvePrivateKey]
-
-
-def _certify(made: Authority, name: str, issuer: Issuer | None) -> Issuer:
-    """Write the certificate and key of `name`; without an issuer it signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer_name, issuer_key = issuer or (subject, key)
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer_name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    made.certificate(name).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    made.key(name).write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return subject, key
+    return new_authority(tmp_path)
 
 
 async def test_user_and_password_are_asked_at_each_attempt(
