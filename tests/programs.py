@@ -59,6 +59,13 @@ class Program:
             line += piece
         return line.decode().rstrip("\n")
 
+    def said(self) -> str:
+        """What a service says of itself at its start, with all its lines."""
+        lines = [self.line()]
+        while not lines[-1].endswith("(Ctrl+C ends it)"):
+            lines.append(self.line())
+        return "\n".join(lines)
+
     def rest(self) -> str:
         """What a program that has ended still said on standard output."""
         assert self._process.stdout is not None

@@ -74,6 +74,8 @@ class Reader:
         self.lines = [program.line()]
         while ready not in self.lines[-1]:
             self.lines.append(program.line())
+        if self.lines[-1].startswith("Pyaiot: http://"):
+            self.lines += program.said().splitlines()
 
     def finish(self, command: str) -> str:
         """Run a command that ends by itself and succeeds; what it printed."""
@@ -118,7 +120,7 @@ class Reader:
         if words[:3] == ["aiot", "node", "coap"]:
             words += ["--gateway-port", str(self.coap_port)]
         if words[:2] == ["aiot", "fleet"]:
-            words += fleet_flags(self.lines[0])
+            words += fleet_flags("\n".join(self.lines))
         return variables, words
 
     def _here(self, word: str) -> str:

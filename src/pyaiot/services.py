@@ -120,8 +120,8 @@ async def run_all(config: Config, say: Say) -> None:
             _web(config, broker, tokens, _checks(gateways, keeping), say, keeping) as url,
             _running(keeping),
         ):
-            doors = "  ".join(f"{gateway.protocol}: {gateway.door}" for gateway in gateways)
-            say(f"Pyaiot: {url}  {doors}  (Ctrl+C ends it)")
+            doors = "".join(f"  {gateway.protocol}: {gateway.door}\n" for gateway in gateways)
+            say(f"Pyaiot: {url}\n{doors}(Ctrl+C ends it)")
             await asyncio.Future()
 
 
@@ -246,6 +246,10 @@ async def _start_gateways(
         gateway = await open_gateway(config)
         tasks.create_task(gateway.run(connect), name=gateway.command)
         gateways.append(gateway)
+        if mqtt.embedded and gateway.protocol == "MQTT":
+            # What devices publish before it has subscribed would be acknowledged and seen by
+            # nobody: it comes before its port is told, and before clients of MQTT-SN.
+            await gateway.check()
     return gateways
 
 

@@ -183,7 +183,7 @@ async def test_everything_that_is_killed_is_back_within_ten_seconds(programs: Pr
         os.kill(service.pid, signal.SIGKILL)
         service.exit_code(10)
         started_at = time.monotonic()
-        line = programs.aiot(*arguments).line()
+        line = programs.aiot(*arguments).said()
         assert re.search(rf"MQTT: TCP port {ports[1]}\b", line)
         async with Broker(f"http://127.0.0.1:{ports[0]}/") as broker, broker.client() as client:
             async with asyncio.timeout(RECOVERY_LIMIT_S):

@@ -63,7 +63,7 @@ def aiot(
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Programs, str]]:
     """Somebody's home, and the port of a broker with the node `board`."""
     programs = Programs(tmp_path_factory.mktemp("home"))
-    sentence = programs.aiot("run", *ANY_PORTS).line()
+    sentence = programs.aiot("run", *ANY_PORTS).said()
     doors = fleet_flags(sentence)
     port, ws = doors[doors.index("--broker-port") + 1], doors[doors.index("--ws-port") + 1]
     node = programs.aiot(

@@ -21,7 +21,7 @@ from tests.programs import ANY_PORTS, Program, Programs
 
 pytestmark = pytest.mark.sockets
 
-SAYS_NODES = re.compile(r"(http://\S+/) .* MQTT: TCP port (\d+)")
+SAYS_NODES = re.compile(r"(http://\S+/)\s.* MQTT: TCP port (\d+)", re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _nats_is_here() -> None:
 def everything(programs: Programs, *more: str, **environment: str) -> tuple[Program, str, int]:
     """`aiot run`, the URL of its page, and the port of its MQTT broker."""
     service = programs.aiot("run", *ANY_PORTS, *more, **environment)
-    found = SAYS_NODES.search(service.line())
+    found = SAYS_NODES.search(service.said())
     assert found is not None
     return service, found[1], int(found[2])
 
@@ -117,6 +117,14 @@ async def test_service_that_is_killed_takes_its_broker_along_and_starts_again(
         await client.shows("fipy-1", led="0")
 
 
+async def test_its_port_is_told_when_the_gateway_hears_what_devices_publish(
+    programs: Programs,
+) -> None:
+    """What the MQTT broker acknowledges before anybody subscribed would be seen by nobody."""
+    service, _, _ = everything(programs)
+    assert "connected to the MQTT broker" in service.stderr
+
+
 async def test_a_broker_that_is_named_is_used_and_none_is_started(
     programs: Programs, tmp_path: Path
 ) -> None:
@@ -125,7 +133,7 @@ async def test_a_broker_that_is_named_is_used_and_none_is_started(
         service = programs.aiot(
             *("run", *ANY_PORTS, "--mqtt-host", "127.0.0.1", "--mqtt-port", str(theirs.port))
         )
-        line = service.line()
+        line = service.said()
         assert f"MQTT: MQTT broker 127.0.0.1 port {theirs.port}" in line
         assert service.children() == []
         url = line.split()[1]

@@ -40,7 +40,7 @@ def result(run: Program, limit_s: float) -> dict[str, Any]:
 
 
 def test_quiet_run_loses_supersedes_and_repeats_nothing(programs: Programs) -> None:
-    said = programs.aiot("run", *ANY_PORTS).line()
+    said = programs.aiot("run", *ANY_PORTS).said()
     run = programs.aiot(
         *("fleet", *NODES, "--rate", "10", "--seconds", "3", "--commands-per-s", "5", "--json"),
         *fleet_flags(said),
@@ -60,7 +60,7 @@ async def over_a_bad_wire(programs: Programs, *posts: str) -> dict[str, Any]:
     """The report of a fleet with 5 % loss, 5 % doubled, 5 % overtaken, in both directions."""
     data = str(programs.home / f"data{''.join(posts)}")
     service = programs.aiot("run", *ANY_PORTS, XDG_DATA_HOME=data)
-    flags = fleet_flags(await asyncio.to_thread(service.line))
+    flags = fleet_flags(await asyncio.to_thread(service.said))
     ports = dict(zip(flags[::2], map(int, flags[1::2]), strict=True))
     async with (
         udp_relay(ports["--coap-port"], seed=5683) as coap,
@@ -95,7 +95,7 @@ async def test_what_was_acknowledged_survives_a_bad_wire(programs: Programs) -> 
 async def test_what_was_acknowledged_survives_connections_that_are_cut(
     programs: Programs,
 ) -> None:
-    said = programs.aiot("run", *ANY_PORTS).line()
+    said = programs.aiot("run", *ANY_PORTS).said()
     flags = fleet_flags(said)
     ports = dict(zip(flags[::2], map(int, flags[1::2]), strict=True))
     async with (
@@ -207,7 +207,7 @@ async def test_what_was_acknowledged_survives_parts_that_are_killed(
 
 
 def test_fleet_ends_early_at_a_signal_with_what_it_has(programs: Programs) -> None:
-    said = programs.aiot("run", *ANY_PORTS).line()
+    said = programs.aiot("run", *ANY_PORTS).said()
     run = programs.aiot(
         *("fleet", "--coap", "2", "--mqtt", "0", "--mqttsn", "0", "--ws", "2", "--rate", "20"),
         *("--seconds", "600", "--json", *fleet_flags(said)),

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.sockets
 def start(programs: Programs, *flags: str | Path) -> tuple[Program, str, int]:
     """`aiot run`, its URL and its CoAP port."""
     program = programs.aiot("run", *ANY_PORTS, *flags)
-    sentence = program.line()
+    sentence = program.said()
     url, port = re.search(r"http://\S+/", sentence), re.search(r"UDP port (\d+)", sentence)
     assert url is not None
     assert port is not None

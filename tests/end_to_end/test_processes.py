@@ -60,7 +60,7 @@ def start(programs: Programs, command: str) -> Program:
         case _:
             nobody = str(free_port(socket.SOCK_DGRAM))
             service = programs.aiot(*command.split(), "--gateway-port", nobody)
-    service.line()
+    service.said()
     return service
 
 
@@ -144,7 +144,7 @@ async def test_service_with_peers_that_do_not_listen_ends_at_a_signal_and_at_mor
 @pytest.mark.sockets
 async def test_clients_are_told_that_the_broker_goes_away(programs: Programs) -> None:
     service = programs.aiot("run", *ANY_PORTS)
-    found = re.search(r"http\S+/", service.line())
+    found = re.search(r"http\S+/", service.said())
     assert found is not None
     url = found[0] + "ws"
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as page:
@@ -163,9 +163,9 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
 ) -> None:
     service = programs.aiot("run", *ANY_PORTS)
     found = re.search(
-        r"http://127\.0\.0\.1:(\d+)/ .*UDP port (\d+) .*TCP port (\d+) .*TCP port (\d+)"
-        r" .*UDP port (\d+)",
-        service.line(),
+        r"http://127\.0\.0\.1:(\d+)/\n.*UDP port (\d+)\n.*TCP port (\d+)\n.*TCP port (\d+)"
+        r"\n.*UDP port (\d+)\n",
+        service.said(),
     )
     assert found is not None
     web, coap, websocket, mqtt, mqttsn = map(int, found.groups())
