@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import settings
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
@@ -50,7 +51,10 @@ def run_on_jumping_clock(coroutine: Coroutine[Any, Any, None]) -> None:
 def run_on_real_clock(
     coroutine: Coroutine[Any, Any, None], runner: asyncio.Runner | None = None
 ) -> None:
-    """In the loop of `runner`, which stays open, else in one of its own."""
+    """In the loop of `runner`, which stays open, else in one of its own.
+
+    That is uvloop's, as `aiot` has it: its transports and timers are others than those of asyncio.
+    """
 
     async def limited() -> None:
         async with asyncio.timeout(SOCKET_TEST_LIMIT_S):
@@ -59,7 +63,7 @@ def run_on_real_clock(
     if runner is not None:
         runner.run(limited())
         return
-    with asyncio.Runner() as own:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as own:
         own.run(limited())
 
 
