@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import random
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -162,10 +163,12 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextlib.asynccontextmanager
-async def tcp_relay(server_port: int) -> AsyncIterator[TcpRelay]:
-    """A wire to a TCP port of loopback that can be cut, at `port`."""
+async def tcp_relay(
+    server_port: int, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[TcpRelay]:
+    """A wire to a TCP port of loopback that can be cut, at `port`; there, it may speak TLS."""
     relay = TcpRelay(server_port)
-    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0, ssl=tls)
     relay.port = server.sockets[0].getsockname()[1]
     try:
         yield relay

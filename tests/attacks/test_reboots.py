@@ -90,6 +90,21 @@ async def test_confirmable_readings_after_a_reboot_count_too() -> None:
         assert shown(system, "led") == ["0", "1", "0", "1"]
 
 
+async def test_confirmable_reset_that_is_repeated_is_answered_and_keeps_the_values() -> None:
+    """It may be another boot, too: what follows counts."""
+    async with running_system() as system, board(system, MessageType.CON) as it:
+        await it.boot()
+        await it.posts("server", "led:0")
+        await it.posts("server", "led:1")
+        await system.client.shows("board", led="1")
+        await it.boot()
+        await system.serves()
+        assert system.client.nodes["board"]["led"] == "1"
+        assert not [m for m in system.client.heard if m["type"] == "reset" and m["uid"] == "board"]
+        await it.posts("server", "led:0")
+        await system.client.shows("board", led="0")
+
+
 async def test_true_repetitions_count_once_and_confirmable_ones_are_acknowledged() -> None:
     async with running_system() as system, board(system, MessageType.CON) as it:
         await it.boot()

@@ -55,7 +55,7 @@ async def test_link_format_with_attributes_and_quoted_commas_is_followed() -> No
 @pytest.mark.parametrize("block_szx", [None, 2, 6], ids=["whole", "64 bytes", "1024 bytes"])
 async def test_discovery_follows_256_links_and_no_more(block_szx: int | None) -> None:
     async with scene() as it:
-        values = {f"r{number}": str(number) for number in range(300)}
+        values = {f"r{number}": str(number) for number in range(1000)}
         it.device.has(values)
         links = ",".join(f"</{name}>" for name in values)
         it.device.offers(links.encode(), block_szx=block_szx)

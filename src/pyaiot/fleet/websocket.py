@@ -6,6 +6,7 @@ that was sent after it on the same connection: then it has read it.
 """
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from pyaiot.devices.websocket_node import SimulatedWebSocketNode, WebSocketNodeC
 from pyaiot.fleet.ledger import Series
 from pyaiot.fleet.node import RESOURCE, VirtualNode
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX, Update, encode
+
+log = logging.getLogger(__name__)
 
 RETRY_S: Final = 1.0
 """Between two attempts to connect, half of it at least."""
@@ -71,8 +74,9 @@ class VirtualWebSocketNode(VirtualNode):
                 ):
                     limit.reschedule(None)
                     await self._speak(socket)
-            except (aiohttp.ClientError, OSError, TimeoutError):
-                pass  # told by the number of connections, and by readings that are skipped
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                # Told by the number of connections, and by readings that are skipped.
+                log.debug("node %s: %s", self.uid, str(error) or type(error).__name__)
             finally:
                 self._connected = False
                 # What was said on a connection that ended may have arrived, or not.
