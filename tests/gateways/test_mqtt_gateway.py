@@ -24,6 +24,7 @@ from pyaiot import mqtt_client
 from pyaiot.config import MqttSection
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.gateway import Gateway, GatewayLink
+from pyaiot.gateways.mqtt import gateway as mqtt_gateway
 from pyaiot.gateways.mqtt.gateway import MqttGateway
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.links import MemoryLink
@@ -94,6 +95,7 @@ async def world(at: MqttServer, *, connected: bool = True, **limits: Any) -> Asy
     heard: list[FromGateway] = []
 
     async def connect() -> GatewayLink:
+        await asyncio.sleep(limits.get("link_after_s", 0.0))
         return gateway_end
 
     mqtt = MqttGateway(gateway, at)
@@ -436,8 +438,9 @@ async def test_more_nodes_than_the_limit_are_refused(mqtt_server: Server) -> Non
         assert set(here.mqtt._awaited) == {"a"}
 
 
+@pytest.mark.parametrize("link_after_s", [0.0, 0.3], ids=["linked at once", "linked later"])
 async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_it_is_back(
-    mqtt_server: Server,
+    mqtt_server: Server, link_after_s: float
 ) -> None:
     server = replace(at(mqtt_server), client_id="gateway1")
     async with world(server) as before, device(mqtt_server.port, "a"):
@@ -447,12 +450,21 @@ async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_i
             said = board.client.publish("node/b/count", json.dumps({"value": number}), qos=1)
         await before.until(said.is_published)
     # The node is gone: nobody can be asked.
-    async with world(server) as here:
+    async with world(server, link_after_s=link_after_s) as here:
         await here.until(lambda: here.value("b", "count") == 49)
         counts = [
             said.data for said in here.heard if isinstance(said, Reading) and said.data in range(50)
         ]
         assert counts == list(range(50))
+
+
+async def test_without_a_link_the_mqtt_broker_is_not_let_wait_for_ever(
+    mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_gateway, "FIRST_LINK_LIMIT_S", 0.2)
+    async with world(at(mqtt_server), connected=False, link_after_s=60.0) as here:
+        await here.until(lambda: here.mqtt.connected)
+        assert not here.mqtt.gateway.linked
 
 
 async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:

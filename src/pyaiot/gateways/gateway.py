@@ -88,6 +88,8 @@ class Gateway:
         self.unix_time = unix_time
         self._backoff = backoff or Backoff()
         self._link: GatewayLink | None = None
+        self.was_linked = asyncio.Event()
+        """Set for good with the first link."""
         self._commands: set[asyncio.Task[None]] = set()
         self._commands_of: Counter[str] = Counter()
         self._echoes = Echoes()
@@ -191,6 +193,7 @@ class Gateway:
         for event in self.nodes.everything():
             link.send(event)
         self._link = link
+        self.was_linked.set()
         try:
             await link.run(received)
         finally:

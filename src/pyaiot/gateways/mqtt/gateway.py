@@ -2,6 +2,7 @@
 """The MQTT gateway: publications in, `discover` and `set` out (PROTOCOLS 4)."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Final
 
@@ -26,6 +27,9 @@ from pyaiot.protocols.mqtt_topics import (
 CHECK_INTERVAL_S: Final = 30.0
 """All nodes are asked so often who is there."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
+FIRST_LINK_LIMIT_S: Final = 5.0
+"""Seconds in which a first link to the broker may come, so that what the MQTT broker kept while we
+were away is handed on whole. After that nodes are heard without, and the latest values survive."""
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ class MqttGateway:
         """Serve until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._client.run(), name="mqtt client")
+                tasks.create_task(self._hear(), name="mqtt client")
                 tasks.create_task(self._check(), name="mqtt check")
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="mqtt link")
                 tasks.create_task(
@@ -71,6 +75,12 @@ class MqttGateway:
                 )
         finally:
             await self.gateway.end_commands()
+
+    async def _hear(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LINK_LIMIT_S):
+                await self.gateway.was_linked.wait()
+        await self._client.run()
 
     # -- questions ------------------------------------------------------------------------------
 
