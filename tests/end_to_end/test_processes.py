@@ -24,8 +24,7 @@ from pyaiot.errors import OperatorError
 from tests.clients import Broker
 from tests.programs import ANY_PORTS, Program, Programs, free_port
 
-END_LIMIT_S = 5.0
-"""On a machine with other work."""
+END_LIMIT_S = 2.0
 PROTOCOLS = {"CoAP", "MQTT", "WebSocket"}
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
 
