@@ -52,6 +52,7 @@ def test_text_of_the_environment_becomes_the_type_of_the_setting() -> None:
     [
         ("[broker]\nporrt = 1\n", "there is no setting broker.porrt"),
         ("[brokr]\nport = 1\n", "there is no setting brokr.port"),
+        ("[brokr]\n", r"there is no section \[brokr\]"),
         ("port = 1\n", "outside of a"),
         ("[broker]\nport = 'x'\n", "broker.port"),
         ("[broker]\nport = 65536\n", "broker.port"),

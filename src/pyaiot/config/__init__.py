@@ -160,6 +160,8 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     for section, content in table.items():
         if not isinstance(content, dict):
             raise OperatorError(f"{path}: {section} stands outside of a [section].")
+        if not content and section not in Config.__struct_fields__:
+            raise OperatorError(f"{path}: there is no section [{section}].")
         for name, value in content.items():
             yield str(path), f"{section}.{name}", value
 
