@@ -53,7 +53,7 @@ def main() -> int:
         description="Measure the services as a user would start them, and print the tables.",
     )
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="a minute instead of six")
+    size.add_argument("--quick", action="store_true", help="three minutes instead of ten")
     size.add_argument("--tiny", action="store_true", help="see that it runs; measures nothing")
     parser.add_argument(
         "--only",

@@ -40,7 +40,8 @@ def kernel_bytes(port: int, clients: list[socket.socket]) -> int:
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
-    with broker(home) as server:
+    # The queue of a history would be taken for what clients cost.
+    with broker(home, history=False) as server:
         spec = {"port": server.port, "v2": True}
         with (
             Worker(
