@@ -18,20 +18,35 @@ export function historyIsOffered(): Promise<boolean> {
   return offered;
 }
 
+const historyOf = ({ node, name }: Resource, search: Record<string, string>): string =>
+  `api/nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}/history?${new URLSearchParams(search)}`;
+
+/** The last `count` stored numbers of a resource in a time, oldest first. Throws with the reason. */
+export async function readLatest(resource: Resource, from: number, to: number, count: number): Promise<[time: number, value: number][]> {
+  const url = historyOf(resource, { from: String(from), to: String(to), order: "newest", limit: String(count) });
+  const answer = await fetch(url, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  return stored((await answer.json()) as Stored)
+    .filter((sample): sample is [number, number] => sample[1] !== null)
+    .reverse();
+}
+
 /** Stored numbers of a resource, at most `POINTS_MAX`. Throws with the reason. */
 export async function readHistory(resource: Resource, from: number, to: number, signal: AbortSignal): Promise<Series> {
-  const { node, name } = resource;
-  const path = `api/nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}/history`;
   const every = Math.max(1, Math.round((to - from) / POINTS_MAX));
-  const search = new URLSearchParams({ from: String(from), to: String(to), every: String(every) });
-  const answer = await fetch(`${path}?${search}`, { signal, headers: { Accept: "application/json" } });
+  const url = historyOf(resource, { from: String(from), to: String(to), every: String(every) });
+  const answer = await fetch(url, { signal, headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
-  const said = (await answer.json()) as { readings?: { ts?: unknown; value?: unknown }[] };
-  const series: Series = { times: [], values: [] };
-  for (const { ts, value } of said.readings ?? []) {
-    if (typeof ts !== "number") continue;
-    series.times.push(ts);
-    series.values.push(typeof value === "number" ? value : null);
-  }
-  return series;
+  const samples = stored((await answer.json()) as Stored);
+  return { times: samples.map(([time]) => time), values: samples.map(([, value]) => value) };
+}
+
+interface Stored {
+  readings?: { ts?: unknown; value?: unknown }[];
+}
+
+function stored(said: Stored): [time: number, value: number | null][] {
+  return (said.readings ?? []).flatMap(({ ts, value }) =>
+    typeof ts === "number" ? [[ts, typeof value === "number" ? value : null] as [number, number | null]] : [],
+  );
 }

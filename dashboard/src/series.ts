@@ -35,6 +35,20 @@ export function joinSeries(stored: Series | undefined, live: Series): Series {
   };
 }
 
+/** Silence longer than so many usual intervals, and longer than `GAP_S`, is a gap. */
+const GAP_INTERVALS = 5;
+const GAP_S = 60;
+
+/** The same samples, with NaN where the node was silent for much longer than it usually is. */
+export function withGaps(samples: readonly [time: number, value: number][]): [time: number, value: number][] {
+  const steps = samples.slice(1).map(([time], index) => time - samples[index][0]);
+  const usual = [...steps].sort((a, b) => a - b)[steps.length >> 1] ?? 0;
+  const limit = Math.max(GAP_S, usual * GAP_INTERVALS);
+  return samples.flatMap((sample, index) =>
+    index && steps[index - 1] > limit ? [[samples[index - 1][0], NaN] as [number, number], sample] : [sample],
+  );
+}
+
 /** A table for other programs. */
 export function toCsv(uid: string, rows: { name: string; unit: string; series: Series }[]): string {
   const lines = ["time,uid,resource,value,unit"];

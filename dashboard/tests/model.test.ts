@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 import { describe, expect, it } from "vitest";
-import { joinSeries, toCsv } from "../src/series";
+import { joinSeries, toCsv, withGaps } from "../src/series";
 import { decode } from "../src/messages";
 import { firmware } from "../src/model/firmware";
 import { Orientation } from "../src/model/orientation";
@@ -52,6 +52,33 @@ describe("rings", () => {
     ring.grow(6);
     ring.push(5, 5);
     expect(Array.from({ length: ring.length }, (_, n) => ring.value(n))).toEqual([2, 3, 4, 5]);
+  });
+});
+
+describe("lines that begin in the past", () => {
+  const all = (ring: Ring) => Array.from({ length: ring.length }, (_, n) => [ring.time(n), ring.value(n)]);
+
+  it("older samples come before those that are there, the latest of them if there is no room", () => {
+    const ring = new Ring(4);
+    ring.push(8, 80);
+    ring.push(9, 90);
+    ring.precede([[5, 50], [6, 60], [7, 70]]);
+    ring.push(10, 100);
+    expect(all(ring)).toEqual([[7, 70], [8, 80], [9, 90], [10, 100]]);
+  });
+
+  it("a full line stays as it is", () => {
+    const ring = new Ring(2);
+    for (const n of [1, 2, 3]) ring.push(n, n);
+    ring.precede([[0, 0]]);
+    expect(all(ring)).toEqual([[2, 2], [3, 3]]);
+  });
+
+  it("a long silence is a gap, a slow node is none", () => {
+    const slow: [number, number][] = [[0, 1], [600, 2], [1200, 3]];
+    expect(withGaps(slow)).toEqual(slow);
+    expect(withGaps([[0, 1], [10, 2], [20, 3], [300, 4], [310, 5]])).toEqual([[0, 1], [10, 2], [20, 3], [20, NaN], [300, 4], [310, 5]]);
+    expect(withGaps([])).toEqual([]);
   });
 });
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from pyaiot.web.dashboard import load_built
+from tests.coap_device import coap_device
 from tests.programs import Program, Programs, free_port
 from tests.web.conftest import Browser
-from tests.web.test_dashboard_page import has, no_page, see
+from tests.web.test_dashboard_page import has, no_page, row, see, until
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
@@ -31,7 +32,8 @@ class Road:
         self._keys = programs.key_file()
         self.port = free_port(socket.SOCK_STREAM)
         self.dashboard_port = free_port(socket.SOCK_STREAM)
-        coap_port = str(free_port(socket.SOCK_DGRAM))
+        self.coap_port = free_port(socket.SOCK_DGRAM)
+        coap_port = str(self.coap_port)
         self.broker = self.start_broker()
         gateway = ("coap-gateway", "--coap-port", coap_port, "--broker-port", str(self.port))
         programs.aiot(*gateway, "--key-file", self._keys).line()
@@ -105,6 +107,26 @@ async def test_charts_show_what_was_stored_before_the_page_was_opened(
         dialog = page.get_by_role("dialog")
         await see(dialog, "From the stored history.")
         await see(dialog, f"curl -X PUT -d 1 '{road.url}api/nodes/{UID}/resources/led'")
+
+
+async def test_small_lines_begin_with_what_was_said_before(browser: Browser, road: Road) -> None:
+    """The node is silent while the page is open: what is drawn left of its last value was kept."""
+    async with coap_device(road.coap_port) as device, browser.page() as page:
+        await device.post("alive", b"alive:quiet")
+        for number in range(40):
+            await device.post("server", b"temperature:%d.5" % (20 + number % 3))
+        await page.goto(road.url)
+        await see(row(page, "quiet", "temperature").locator(".digits"), "20.5")
+        await until(
+            page,
+            """(() => {
+                const row = document.querySelector('[data-uid=quiet] [data-resource=temperature]');
+                const copy = new OffscreenCanvas(20, 34).getContext("2d");
+                copy.drawImage(row.querySelector("canvas"), 0, 0);
+                const left = copy.getImageData(0, 0, 20, 34).data;
+                return left.some((byte) => byte > 0);
+            })()""",
+        )
 
 
 async def test_page_that_is_served_alone_speaks_to_the_broker(browser: Browser, road: Road) -> None:

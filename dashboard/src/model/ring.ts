@@ -26,6 +26,14 @@ export class Ring {
     if (this.length && !Number.isNaN(this.value(this.length - 1))) this.push(time, NaN);
   }
 
+  /** Samples from before the first one here, oldest first; those that have no room are left out. */
+  precede(samples: readonly (readonly [time: number, value: number])[]): void {
+    const here = Array.from({ length: this.length }, (_, index) => [this.time(index), this.value(index)] as const);
+    const before = samples.slice(Math.max(0, samples.length - (this.capacity - this.length)));
+    this.length = this.next = 0;
+    for (const [time, value] of [...before, ...here].slice(-this.capacity)) this.push(time, value);
+  }
+
   /** 0 is the oldest. NaN: a gap. */
   value(index: number): number {
     return this.data[this.place(index) * 2 + 1];

@@ -6,6 +6,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Resource } from "../model/state";
 import { STALE_S } from "../model/state";
 import { bellOf, clock, clockOf, onSample, state } from "../store";
+import { config } from "../config";
 import { drawLines } from "./canvas";
 import { noteOf } from "./notes";
 import { localDigits, said, timeOf } from "./words";
@@ -78,9 +79,15 @@ function Spark({ resource }: { resource: Resource }) {
   useEffect(() => {
     const canvas = ref.current;
     if (!canvas) return;
-    return onSample(resource, () => {
-      if (resource.ring) drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);
-    });
+    let recalled = !config.api;
+    const draw = () => {
+      if (!resource.ring) return;
+      drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);
+      if (recalled || !resource.node.seen) return;
+      recalled = true;
+      void import("../past").then(({ recall }) => recall(resource, draw));
+    };
+    return onSample(resource, draw);
   }, [resource]);
   return <canvas ref={ref} class="spark" data-width="64" data-height="34" aria-hidden="true" />;
 }
