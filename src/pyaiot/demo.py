@@ -28,6 +28,7 @@ _KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
     ("WebSocket", "Workbench", ("led", "temperature", "humidity")),
     ("MQTT", "Greenhouse", ("led", "temperature", "humidity", "illuminance")),
     ("MQTT-SN", "Lantern", ("led", "temperature")),
+    ("CoAP", "Tracker", ("position", "temperature", "updates")),
 )
 
 

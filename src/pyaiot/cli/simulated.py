@@ -102,7 +102,7 @@ def _add_node(
 ) -> None:
     """Register a simulated node whose flags are the fields of its config."""
     settings = {item.name: item for item in config.settings_of(struct, "node")}
-    parts = {*SENSORS, *ACTUATORS} & settings.keys()
+    parts = {*SENSORS, *ACTUATORS, "updates"} & settings.keys()
 
     def command(**given: Any) -> None:
         log, values = values_of(given, settings)

@@ -41,3 +41,6 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     robot: Annotated[bool, Meta(description="Is a robot, driven by u, l, r and s (stop).")] = False
     ribot: Annotated[bool, Meta(description="Is a robot, driven by a joystick.")] = False
     js: Annotated[bool, Meta(description="Takes scripts of up to 64 kB.")] = False
+    updates: Annotated[
+        bool, Meta(description="Its firmware updates itself over and over, and says how far it is.")
+    ] = False

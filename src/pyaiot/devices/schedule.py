@@ -3,8 +3,10 @@
 
 import math
 import random
+from collections.abc import Callable
 from typing import Final
 
+from pyaiot.devices.firmware import Firmware
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.devices.sensors import SENSORS, Sensor
 
@@ -18,14 +20,19 @@ class Schedule:
     def __init__(self, config: NodeConfig, rng: random.Random) -> None:
         self._rng = rng
         self._sensors = [
-            _Sensor(name, make_sensor(rng), _period_s(config, name))
+            _Sensor(_alone(name, make_sensor(rng)), _period_s(config, name))
             for name, make_sensor in SENSORS.items()
             if getattr(config, name)
         ]
+        if config.updates:
+            self._sensors.append(_Sensor(Firmware(config.version, rng).read, config.period_s))
 
     def read_all(self) -> dict[str, str]:
-        """The text of each, by its name, whether it is due or not."""
-        return {sensor.resource: sensor.read() for sensor in self._sensors}
+        """The text of each, by its name, whether it is due or not. For the first time only."""
+        texts: dict[str, str] = {}
+        for sensor in self._sensors:
+            texts |= sensor.read()
+        return texts
 
     def start(self, *, now: float) -> None:
         for sensor in self._sensors:
@@ -39,22 +46,25 @@ class Schedule:
 
     def read_due(self, *, now: float) -> dict[str, str]:
         """The text of those that are due."""
-        texts = {}
+        texts: dict[str, str] = {}
         for sensor in self._sensors:
             if now >= sensor.due:
                 sensor.due = next_due(sensor.due, sensor.period_s, now)
-                texts[sensor.resource] = sensor.read()
+                texts |= sensor.read()
         return texts
 
 
 class _Sensor:
-    __slots__ = ("due", "period_s", "read", "resource")
+    __slots__ = ("due", "period_s", "read")
 
-    def __init__(self, resource: str, read: Sensor, period_s: float) -> None:
-        self.resource = resource
+    def __init__(self, read: Callable[[], dict[str, str]], period_s: float) -> None:
         self.read = read
         self.period_s = period_s
         self.due = 0.0
+
+
+def _alone(resource: str, sensor: Sensor) -> Callable[[], dict[str, str]]:
+    return lambda: {resource: sensor()}
 
 
 def _period_s(config: NodeConfig, resource: str) -> float:
