@@ -47,7 +47,7 @@ export function App() {
       </main>
       <footer>
         <span>
-          {config.title} · Pyaiot {state.brokerVersion || config.version}
+          {config.title !== "Pyaiot" && `${config.title} · `}Pyaiot {state.brokerVersion || config.version}
         </span>
         {link.value.legacy && <span>{t("footer.legacy")}</span>}
       </footer>

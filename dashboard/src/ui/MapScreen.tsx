@@ -13,12 +13,20 @@ import { colours } from "./canvas";
 import { formatNumber, localDigits, said, t } from "./words";
 import "../more.css";
 
+/** More names than that would cover the map; then each is told where the pointer is. */
+const NAMES_MAX = 30;
+/** Lines of the grid are at least so far apart. */
+const GRID_PX = 90;
+/** Degrees between two of them. */
+const GRID_STEPS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30];
 const LAND = { fillOpacity: 1, weight: 1, interactive: false };
 
 class NodeMap {
   readonly map: L.Map;
   private readonly land: L.GeoJSON;
+  private readonly grid: L.LayerGroup;
   private readonly markers = new Map<Node, L.CircleMarker>();
+  private named = true;
   private fitted = false;
 
   constructor(
@@ -28,6 +36,7 @@ class NodeMap {
     // Leaflet's own controls are made of markup, which the policy refuses.
     this.map = L.map(place, { zoomControl: false, attributionControl: false, preferCanvas: true, minZoom: 1, maxZoom: 20, worldCopyJump: true }).setView([30, 5], 2);
     this.land = L.geoJSON(landPolygons(), { style: LAND }).addTo(this.map);
+    this.grid = L.layerGroup().addTo(this.map);
     if (config.tiles) L.tileLayer(config.tiles, { maxZoom: 20, maxNativeZoom: 19 }).addTo(this.map);
     const [south, west, north, east] = config.floorPlanBounds;
     if (config.floorPlan && east !== undefined) L.imageOverlay(config.floorPlan, [[south, west], [north, east]]).addTo(this.map);
@@ -37,11 +46,30 @@ class NodeMap {
     const style = getComputedStyle(document.documentElement);
     const of = (name: string) => style.getPropertyValue(name).trim();
     this.land.setStyle({ fillColor: of("--card"), color: of("--track") });
+    this.drawGrid();
+  }
+
+  /** Round degrees. Close by, the outline alone would show nothing that moves with the map. */
+  drawGrid(): void {
+    this.grid.clearLayers();
+    const { x: width } = this.map.getSize();
+    if (config.tiles || config.floorPlan || !width) return;
+    const bounds = this.map.getBounds().pad(0.5);
+    const [west, east, south, north] = [bounds.getWest(), bounds.getEast(), Math.max(-85, bounds.getSouth()), Math.min(85, bounds.getNorth())];
+    const least = ((east - west) / 2 / width) * GRID_PX;
+    const step = GRID_STEPS.find((degrees) => degrees >= least) ?? 30;
+    const color = getComputedStyle(document.documentElement).getPropertyValue("--edge").trim();
+    const line = (from: L.LatLngTuple, to: L.LatLngTuple) => L.polyline([from, to], { color, weight: 1, interactive: false }).addTo(this.grid);
+    for (let at = Math.ceil(west / step); at * step <= east; at += 1) line([south, at * step], [north, at * step]);
+    for (let at = Math.ceil(south / step); at * step <= north; at += 1) line([at * step, west], [at * step, east]);
   }
 
   /** Show these nodes where they are now. */
   draw(nodes: Node[]): void {
     const there = new Set(nodes);
+    const named = nodes.length <= NAMES_MAX;
+    if (named !== this.named) for (const marker of this.markers.values()) this.name(marker, named);
+    this.named = named;
     for (const [node, marker] of this.markers)
       if (!there.has(node)) {
         marker.remove();
@@ -52,7 +80,7 @@ class NodeMap {
       let marker = this.markers.get(node);
       if (!marker) {
         marker = L.circleMarker(node.position, { radius: 8, weight: 2 }).addTo(this.map);
-        marker.bindTooltip(document.createElement("span"), { direction: "top", offset: [0, -8] });
+        this.name(marker, named);
         marker.on("click", () => go({ node: node.uid }));
         marker.on("mouseover", () => this.hover(node));
         marker.on("mouseout", () => this.hover(null));
@@ -67,6 +95,11 @@ class NodeMap {
     if (!this.fitted && this.markers.size) this.fit();
   }
 
+  private name(marker: L.CircleMarker, always: boolean): void {
+    marker.unbindTooltip();
+    marker.bindTooltip(document.createElement("span"), { permanent: always, direction: "top", offset: [0, -8] });
+  }
+
   mark(node: Node | null): void {
     const { line, soft } = colours.peek();
     for (const [its, marker] of this.markers) {
@@ -74,6 +107,7 @@ class NodeMap {
       const colour = how === "live" || how === "quiet" ? line : soft;
       marker.setStyle({ color: colour, fillColor: colour, fillOpacity: its === node ? 1 : 0.45, dashArray: its.left ? "3 3" : undefined });
       marker.setRadius(its === node ? 12 : 8);
+      if (this.named) continue;
       if (its === node) marker.openTooltip();
       else marker.closeTooltip();
     }
@@ -171,7 +205,10 @@ function MapPlace() {
     if (!place.current) return;
     const it = new NodeMap(place.current, (node) => (hovered.value = node));
     map.current = it;
-    it.map.on("zoomend moveend resize", () => (scale.value = it.scale()));
+    it.map.on("zoomend moveend resize", () => {
+      scale.value = it.scale();
+      it.drawGrid();
+    });
     const watch = new ResizeObserver(() => it.map.invalidateSize());
     watch.observe(place.current);
     return () => {

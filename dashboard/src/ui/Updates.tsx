@@ -68,13 +68,14 @@ function Update({ node }: { node: Node }) {
         </h3>
         <span class="soft">{[fact(node, "board"), fact(node, "os")].filter(Boolean).join(" · ")}</span>
         <span class="versions">
-          {t("updates.version")} <code>{old || "?"}</code>
-          {it.version !== old && (
+          {t("updates.version")}{" "}
+          {old && it.version !== old && (
             <>
+              <code>{old}</code>
               {" → "}
-              <code>{it.version}</code>
             </>
           )}
+          <code>{it.version || "?"}</code>
         </span>
       </div>
       <Stepper it={it} />
