@@ -416,6 +416,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     " --commands-per-s 10": Elsewhere(
         "it takes a minute; tests/end_to_end/test_fleet.py is shorter"
     ),
+    "aiot doctor": Finish(says(r"(?m)^  ✓ ok +CoAP +a reading seen, a command confirmed in ")),
+    "aiot doctor --no-trip --json": Finish(says(r'"findings":\[\{"area":"machine"')),
+    "aiot doctor --no-trip --broker-host broker.lan": BROKER_ELSEWHERE,
     "aiot config": Finish(says(r"settings are good")),
     "aiot config --show": Finish(says(r'broker\.title +"Greenhouse" +.*config\.toml')),
     "AIOT_BROKER_TITLE=Kitchen aiot config --show": Finish(

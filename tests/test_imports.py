@@ -66,6 +66,11 @@ MAY_IMPORT = {
         "history",
         "pages",
     },
+    # It is given how to start everything; what it looks at by itself is below.
+    "doctor": {
+        *("errors", "broker", "client", "config", "demo", "gateways", "history", "opening"),
+        *("mqtt_connection", "protocols"),
+    },
     "options": {"config"},
     "flags": {"options"},
     "running": {"config", "errors"},
@@ -77,6 +82,7 @@ MAY_IMPORT = {
         "config",
         "demo",
         "devices",
+        "doctor",
         "fleet",
         "options",
         "running",

@@ -20,7 +20,7 @@ from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, e
 DEMO_PATIENCE_S: Final = 15.0
 """How long the demo waits for its first node. Then it says so."""
 _PERIOD_S: Final = 2.0
-_KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
+KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
     ("CoAP", "Weather station", ("temperature", "pressure", "humidity")),
     ("CoAP", "Desk lamp", ("led", "illuminance")),
     ("CoAP", "Robot", ("robot", "led", "imu", "position")),
@@ -32,7 +32,7 @@ _KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
 )
 
 
-DEMO_NODES: Final = len(_KINDS)
+DEMO_NODES: Final = len(KINDS)
 """Nodes of the demo, if nobody says how many. Others are of these kinds again."""
 _RUN: Final[Mapping[str, Callable[[dict[str, Any]], Coroutine[Any, Any, None]]]] = {
     "CoAP": lambda its: run_coap_node(CoapNodeConfig(host="127.0.0.1", **its)),
@@ -48,7 +48,7 @@ def demo_nodes(
     """Names of nodes, and what runs each. `ports` are those of the gateways, by protocol."""
     rng = random.Random(5683)  # noqa: S311 - uids of a demo are no secret
     for index in range(count):
-        protocol, name, parts = _KINDS[index % len(_KINDS)]
+        protocol, name, parts = KINDS[index % len(KINDS)]
         uid = f"{rng.getrandbits(60):015X}"
         its: dict[str, Any] = dict.fromkeys(parts, True)
         its |= {"uid": uid, "name": name, "period_s": _PERIOD_S}

@@ -104,3 +104,10 @@ RUN: Final = (
     *WEB,
     *FILE_AND_LOG,
 )
+DOCTOR: Final = (
+    *(flag for flag in RUN if flag.key != "broker.port"),
+    Flag(("--web-port",), "broker.port"),
+    Flag(("--broker-host",), "client.broker_host"),
+    Flag(("--broker-port",), "client.broker_port"),
+    Flag(("--broker-ssl",), "client.broker_ssl"),
+)

@@ -125,18 +125,23 @@ async def run_all(config: Config, say: Say) -> None:
             await asyncio.Future()
 
 
-async def run_demo(config: Config, node_count: int, say: Say) -> None:
-    """`aiot demo`: everything and some simulated nodes, each over its real sockets."""
+async def run_demo(
+    config: Config, node_count: int, say: Say, *, opened: Say = lambda _url: None
+) -> None:
+    """`aiot demo`: everything and some simulated nodes, each over its real sockets.
+
+    `opened` is told the URL of the page before any node is there.
+    """
     if not is_loopback(config.broker.host) or config.broker.behind_proxy:
         raise OperatorError(
             "The demo is for this machine alone: to be seen from others, use aiot run and"
             " aiot node coap."
         )
     async with _temporary_folder() as folder:
-        await _run_demo(config, node_count, folder, say)
+        await _run_demo(config, node_count, folder, say, opened)
 
 
-async def _run_demo(config: Config, node_count: int, folder: Path, say: Say) -> None:
+async def _run_demo(config: Config, node_count: int, folder: Path, say: Say, opened: Say) -> None:
     keys = generate_keys()
     keeping = _keeping(config.history, folder)
     broker = _broker(config.broker, keeping)
@@ -148,6 +153,7 @@ async def _run_demo(config: Config, node_count: int, folder: Path, say: Say) -> 
         aiohttp.ClientSession() as session,
         asyncio.TaskGroup() as tasks,
     ):
+        opened(url)
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)

@@ -80,7 +80,7 @@ def test_every_command_is_known_here() -> None:
         *("", "run", "demo", "broker", "coap-gateway", "mqtt-gateway", "ws-gateway"),
         *("mqttsn-gateway", "dashboard", "generate-keys", "config"),
         *("node", "node coap", "node mqtt", "node mqttsn", "node ws", "fleet"),
-        *("nodes", "watch", "get", "set", "history", "export"),
+        *("nodes", "watch", "get", "set", "history", "export", "doctor"),
     }
 
 

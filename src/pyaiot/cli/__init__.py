@@ -12,7 +12,7 @@ import typer
 
 from pyaiot import __version__, config, pages, services
 from pyaiot.broker.keys import generate_keys, write_keys
-from pyaiot.cli import client, simulated
+from pyaiot.cli import client, doctor, simulated
 from pyaiot.cli.terminal import EXIT_OPERATOR, say
 from pyaiot.config import Config
 from pyaiot.demo import DEMO_NODES
@@ -262,3 +262,4 @@ def _config_command(
 
 simulated.add_to(app)
 client.add_to(app)
+doctor.add_to(app)

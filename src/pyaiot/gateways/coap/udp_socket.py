@@ -19,7 +19,7 @@ def udp_socket(host: str, port: int, interface: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        _enlarge(sock)
+        enlarge(sock)
         # IPv4 arrives here too, as mapped addresses.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if interface:
@@ -45,7 +45,7 @@ def udp_socket(host: str, port: int, interface: str) -> socket.socket:
     return sock
 
 
-def _enlarge(sock: socket.socket) -> None:
+def enlarge(sock: socket.socket) -> None:
     """More room for bursts, as far as the system gives it; root may have all of it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if hasattr(socket, "AF_PACKET"):  # Linux

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`aiot doctor` on a machine that is well, and on one where each thing is wrong for real."""
+
+import json
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from email.utils import formatdate
+from pathlib import Path
+from time import time
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from pyaiot.client.place import Place
+from pyaiot.doctor import running, trip
+from pyaiot.doctor.findings import Finding
+from pyaiot.errors import OperatorError
+from pyaiot.history.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from tests.gateways.mqtt_servers import Server, mosquitto
+from tests.programs import AIOT, Programs, free_port
+from tests.terminals import on_terminal
+
+pytestmark = pytest.mark.sockets
+
+TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
+
+
+class Typed:
+    """A home, ports that are free there, and the doctor."""
+
+    def __init__(self, programs: Programs) -> None:
+        self.programs = programs
+        self.ports = {
+            name: free_port(kind)
+            for name, kind in (
+                *(("--web-port", TCP), ("--coap-port", UDP), ("--ws-port", TCP)),
+                *(("--mqtt-port", TCP), ("--mqttsn-port", UDP)),
+            )
+        }
+
+    @property
+    def flags(self) -> list[str]:
+        return [word for name, port in self.ports.items() for word in (name, str(port))]
+
+    def doctor(self, *more: str | Path, trip: bool = False, code: int) -> dict[str, Any]:
+        """Its findings, by area and what they are about."""
+        words = ["doctor", "--json", *([] if trip else ["--no-trip"]), *self.flags, *more]
+        ended = self.programs.run(*words)
+        assert (ended.returncode, ended.stderr) == (code, ""), ended.stdout + ended.stderr
+        said = json.loads(ended.stdout)
+        assert said["wrong"] is (code == 1)
+        found = {f"{it['area']}: {it['about']}": it for it in said["findings"]}
+        assert all(it["do"] for it in found.values() if it["verdict"] != "ok")
+        return found
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Iterator[Typed]:
+    programs = Programs(tmp_path)
+    yield Typed(programs)
+    programs.close()
+
+
+def wrong(found: dict[str, Any]) -> list[str]:
+    return [key for key, it in found.items() if it["verdict"] == "wrong"]
+
+
+def test_on_a_machine_that_is_well_a_node_of_each_protocol_makes_the_round_trip(
+    typed: Typed,
+) -> None:
+    found = typed.doctor(trip=True, code=0)
+    for protocol in ("CoAP", "WebSocket", "MQTT", "MQTT-SN"):
+        assert "a command confirmed in" in found[f"round trip: {protocol}"]["says"]
+    assert found["broker: running"]["verdict"] == "note"
+    # What it started is gone, and it kept nothing.
+    assert not (typed.programs.home / ".local").exists()
+
+
+def test_on_a_terminal_it_is_told_on_80_columns_and_progress_is_wiped(typed: Typed) -> None:
+    command = [*AIOT, "doctor", "--no-trip", *typed.flags]
+    shown = on_terminal(command, typed.programs.environment(TERM="xterm"), columns=80)
+    assert "Looking ... " in shown
+    report = shown.rpartition("\x1b[2K")[2]
+    assert "\x1b[32m✓ ok   \x1b[0m" in report
+    assert report.rstrip().endswith("\x1b[0m")
+    plain = report.replace("\r", "")
+    for code in ("0", "1", "31", "32", "33", "36"):
+        plain = plain.replace(f"\x1b[{code}m", "")
+    # A path is not cut in two: somebody may want to copy it.
+    lines = [line for line in plain.splitlines() if str(typed.programs.home) not in line]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_port_that_is_taken_is_named_with_its_process_and_the_flag(typed: Typed) -> None:
+    with socket.socket(socket.AF_INET, UDP) as taken:
+        taken.bind(("127.0.0.1", typed.ports["--coap-port"]))
+        found = typed.doctor(code=1)
+    assert wrong(found) == ["ports: CoAP"]
+    it = found["ports: CoAP"]
+    assert "taken by python" in it["says"]
+    assert "--coap-port" in it["do"]
+
+
+def test_ports_and_parts_of_a_running_pyaiot_are_well(typed: Typed) -> None:
+    typed.programs.aiot("run", *typed.flags).said()
+    port = typed.ports["--web-port"]
+    found = typed.doctor(code=0)
+    for door in ("web", "CoAP", "WebSocket", "MQTT", "MQTT-SN"):
+        assert "one of Pyaiot" in found[f"ports: {door}"]["says"], door
+    assert f"http://localhost:{port}" in found["broker: running"]["says"]
+    assert found["broker: its clock"]["says"] == "the same as here"
+    for part in ("coap-gateway", "ws-gateway", "mqtt-gateway", "mqttsn-gateway", "history"):
+        assert found[f"broker: {part}"]["verdict"] == "ok"
+    assert "coap, websocket, mqtt connected" in found["broker: gateways"]["says"]
+
+
+def test_a_broker_that_wants_a_login_is_no_riddle(typed: Typed) -> None:
+    typed.programs.aiot("run", *typed.flags, "--behind-proxy").said()
+    found = typed.doctor(code=0)
+    assert found["broker: parts"]["verdict"] == "note"
+    assert "link" in found["broker: parts"]["do"]
+
+
+async def looked(application: web.Application) -> list[Finding]:
+    """What is found of a server that is none of ours."""
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        return [finding async for finding in running.look(Place(host, port))]
+    finally:
+        await runner.cleanup()
+
+
+async def test_another_server_in_its_place_is_said() -> None:
+    [found] = await looked(web.Application())
+    assert found.verdict == "wrong"
+    assert "something else answers" in found.says
+    assert "--broker-port" in found.do
+
+
+def stub(*, ready: web.StreamResponse | Exception, ahead_s: float = 0.0) -> web.Application:
+    async def healthz(_request: web.Request) -> web.Response:
+        date = formatdate(time() + ahead_s, usegmt=True)
+        return web.json_response({"version": "9.9"}, headers={"Date": date})
+
+    async def readyz(_request: web.Request) -> web.StreamResponse:
+        if isinstance(ready, Exception):
+            raise ready
+        return ready
+
+    async def gateways(_request: web.Request) -> web.Response:
+        return web.json_response({"gateways": []})
+
+    application = web.Application()
+    application.router.add_get("/healthz", healthz)
+    application.router.add_get("/readyz", readyz)
+    application.router.add_get("/api/gateways", gateways)
+    return application
+
+
+async def test_a_clock_that_is_an_hour_ahead_is_wrong() -> None:
+    ready = web.json_response({"parts": {"broker": "ok"}})
+    found = {it.about: it for it in await looked(stub(ready=ready, ahead_s=3600))}
+    assert found["its clock"].verdict == "wrong"
+    assert "ahead of the one here" in found["its clock"].says
+    assert found["gateways"].verdict == "note"
+
+
+async def test_a_part_that_is_not_well_is_named_with_its_own_words() -> None:
+    parts = {"broker": "ok", "mqtt-gateway": "the MQTT broker does not answer"}
+    ready = web.json_response({"parts": parts}, status=503)
+    found = {it.about: it for it in await looked(stub(ready=ready))}
+    assert found["mqtt-gateway"].verdict == "wrong"
+    assert found["mqtt-gateway"].says == "the MQTT broker does not answer"
+    assert "aiot mqtt-gateway" in found["mqtt-gateway"].do
+
+
+async def test_a_broker_that_stops_answering_is_wrong() -> None:
+    *_, last = await looked(stub(ready=web.Response(text="<html>")))
+    assert (last.about, last.verdict) == ("parts", "wrong")
+
+
+def test_a_key_file_that_everybody_reads_is_wrong_with_the_command_that_mends_it(
+    typed: Typed,
+) -> None:
+    key_file = typed.programs.key_file()
+    good = typed.doctor("--key-file", key_file, code=0)
+    assert good["settings: keys"]["verdict"] == "ok"
+    key_file.chmod(0o644)
+    found = typed.doctor("--key-file", key_file, code=1)
+    assert found["settings: keys"]["do"] == f"mend it with chmod 600 {key_file}"
+    key_file.chmod(0o600)
+    secret = "s3cret-" * 5
+    key_file.write_text(f"[keys]\nsecret = {secret}\nprivate = short\n")
+    found = typed.doctor("--key-file", key_file, code=1)
+    assert "generate-keys --force" in found["settings: keys"]["do"]
+    assert secret not in json.dumps(found)
+
+
+def history(path: Path, *, application: int = APPLICATION_ID, version: int = 1) -> Path:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA application_id = {application}")
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute("CREATE TABLE reading (value)")
+        db.executemany("INSERT INTO reading VALUES (?)", [("x" * 500,)] * 200)
+        db.commit()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "words"),
+    [
+        ("whole", "ok", "is whole"),
+        ("torn", "wrong", "damaged"),
+        ("garbage", "wrong", "cannot be read"),
+        ("foreign", "wrong", "another program"),
+        ("newer", "wrong", "newer Pyaiot"),
+    ],
+)
+def test_a_history_is_read_through_and_judged(
+    typed: Typed, tmp_path: Path, kind: str, verdict: str, words: str
+) -> None:
+    path = tmp_path / "history.db"
+    history(
+        path,
+        application=1 if kind == "foreign" else APPLICATION_ID,
+        version=len(MIGRATIONS) + (kind == "newer"),
+    )
+    if kind == "torn":
+        data = bytearray(path.read_bytes())
+        data[5 * 4096 : 9 * 4096] = b"\xff" * 4 * 4096
+        path.write_bytes(data)
+    elif kind == "garbage":
+        path.write_bytes(b"no database at all, " * 400)
+    before = path.read_bytes()
+    found = typed.doctor("--history", path, code=int(verdict == "wrong"))
+    assert found["settings: history"]["verdict"] == verdict
+    assert words in found["settings: history"]["says"]
+    assert path.read_bytes() == before
+
+
+def test_a_postgresql_that_is_not_there_is_told_without_its_password(typed: Typed) -> None:
+    url = f"postgresql://who:s3cret@127.0.0.1:{free_port(TCP)}/db"
+    found = typed.doctor("--history", url, code=1)
+    assert found["settings: history"]["verdict"] == "wrong"
+    assert "s3cret" not in json.dumps(found)
+
+
+def test_an_mqtt_broker_is_named_with_why_it_does_not_serve(typed: Typed, tmp_path: Path) -> None:
+    port = typed.ports["--mqtt-port"]
+    named = ("--mqtt-host", "127.0.0.1")
+    found = typed.doctor(*named, code=1)
+    assert wrong(found) == ["MQTT broker: named"]
+    assert "start it" in found["MQTT broker: named"]["do"]
+    settings = tmp_path / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\n")
+    server = Server([mosquitto(), "-c", str(settings)], port, tmp_path)
+    server.start()
+    try:
+        found = typed.doctor(*named, code=1)
+        assert "it does not let us in" in found["MQTT broker: named"]["says"]
+        assert "mqtt.user" in found["MQTT broker: named"]["do"]
+        server.kill()
+        settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+        server.start()
+        assert typed.doctor(*named, code=0)["MQTT broker: named"]["verdict"] == "ok"
+    finally:
+        server.kill()
+
+
+async def test_a_round_trip_that_cannot_start_says_why() -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise OperatorError("There is no nats-server here: install one.")
+
+    [found] = await trip.look(refused)
+    assert (found.verdict, found.says) == ("wrong", "There is no nats-server here: install one")
+
+
+def inside(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def in_namespace(kind: str, script: str, typed: Typed) -> dict[str, Any]:
+    """What the doctor finds in namespaces of its own, made by `script`."""
+    words = f"{sys.executable} -m pyaiot doctor --no-trip --json"
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare: install util-linux")
+    start = ("unshare", "--map-root-user", kind, "sh", "-c")
+    tried = inside(*start, script)
+    if tried.returncode:
+        pytest.skip(f"this machine does not allow that in a namespace: {tried.stderr}")
+    ended = inside(*start, f"{script} && HOME={typed.programs.home} {words}; exit 0")
+    assert not ended.stderr
+    return {f"{it['area']}: {it['about']}": it for it in json.loads(ended.stdout)["findings"]}
+
+
+def test_a_machine_without_ipv6_is_told_so(typed: Typed) -> None:
+    off = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"
+    found = in_namespace("--net", off, typed)
+    assert found["machine: IPv6"]["verdict"] == "wrong"
+    assert "disable_ipv6=0" in found["machine: IPv6"]["do"]
+
+
+def test_a_machine_without_a_link_local_address_is_told_so(typed: Typed) -> None:
+    found = in_namespace("--net", "ip link set lo up", typed)
+    assert found["machine: IPv6"]["verdict"] == "note"
+    assert "ip link set" in found["machine: IPv6"]["do"]
+
+
+def test_a_disk_that_is_nearly_full_is_told_so(typed: Typed, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = f"mount -t tmpfs -o size=1m none {folder} && export XDG_DATA_HOME={folder}"
+    found = in_namespace("--mount", mount, typed)
+    assert found["settings: disk"]["verdict"] == "wrong"
+    assert "make room" in found["settings: disk"]["do"]
