@@ -305,6 +305,10 @@ class _End(Generic[B, C]):
         while self._receive is not None and self._arrived:
             self._receive([self._arrived.popleft()])
 
+    @property
+    def queue(self) -> tuple[int, int]:
+        return len(self._coming) + len(self._arrived), 0
+
     def close(self, reason: str) -> None:
         del reason
         self._wire.cut()

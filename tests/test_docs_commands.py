@@ -5,6 +5,7 @@ A page is followed from top to bottom in a home of its own, with the default por
 ones. What a service shows after a command is looked at, not only that it started.
 """
 
+import json
 import re
 import shlex
 import signal
@@ -77,6 +78,10 @@ class Reader:
         if self.lines[-1].startswith("Pyaiot: http://"):
             self.lines += program.said().splitlines()
 
+    def log(self) -> str:
+        """What the last service logged."""
+        return self._running[-1].stderr
+
     def finish(self, command: str) -> str:
         """Run a command that ends by itself and succeeds; what it printed."""
         variables, words = self._typed(command)
@@ -131,6 +136,7 @@ class Reader:
             (token,) = re.findall(r"token=(\S+)", " ".join(self.lines))
             word = word.replace("TOKEN", token)
         word = re.sub(r"^coap://localhost/", f"coap://localhost:{self.coap_port}/", word)
+        word = re.sub(r"^9101$", "0", word)
         return re.sub(r"\b5700\b", str(self.node_port), word)
 
 
@@ -159,6 +165,11 @@ async def gateway_is_linked(reader: Reader, _output: str) -> None:
     async with reader.client() as client:
         if not any(message["type"] == "gateway" for message in client.heard):
             await client.until(type="gateway", state="connected")
+
+
+async def logs_are_json(reader: Reader, _output: str) -> None:
+    lines = reader.log().splitlines()
+    assert any("key file" in json.loads(line)["message"] for line in lines)
 
 
 async def nothing_more(_reader: Reader, _output: str) -> None:
@@ -419,6 +430,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot doctor": Finish(says(r"(?m)^  ✓ ok +CoAP +a reading seen, a command confirmed in ")),
     "aiot doctor --no-trip --json": Finish(says(r'"findings":\[\{"area":"machine"')),
     "aiot doctor --no-trip --broker-host broker.lan": BROKER_ELSEWHERE,
+    "curl http://localhost:8000/metrics": Finish(says(r"(?m)^pyaiot_up 1\.0$")),
+    "aiot run --behind-proxy --metrics-port 9101": Serve("Pyaiot: http://", nothing_more),
+    "aiot run --log-format json": Serve("Pyaiot: http://", logs_are_json),
     "aiot config": Finish(says(r"settings are good")),
     "aiot config --show": Finish(says(r'broker\.title +"Greenhouse" +.*config\.toml')),
     "AIOT_BROKER_TITLE=Kitchen aiot config --show": Finish(

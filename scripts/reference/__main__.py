@@ -6,9 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from scripts.reference import asyncapi, commands, http_api, limits, messages, settings
+from scripts.reference import (
+    asyncapi,
+    commands,
+    grafana,
+    http_api,
+    limits,
+    messages,
+    metrics,
+    settings,
+)
 
-FOLDER: Final = Path(__file__).parents[2] / "docs" / "reference"
+ROOT: Final = Path(__file__).resolve().parents[2]
+FOLDER: Final = ROOT / "docs" / "reference"
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "messages.md": messages.page,
     "settings.md": settings.page,
@@ -17,6 +27,8 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "http-api.md": http_api.page,
     "openapi.json": http_api.document,
     "limits.md": limits.page,
+    "metrics.md": metrics.page,
+    "../../examples/monitoring/grafana.json": grafana.document,
 }
 
 
@@ -27,16 +39,17 @@ def main(arguments: list[str]) -> int:
         return 2
     status = 0
     for name, make in PAGES.items():
-        path = FOLDER / name
+        path = (FOLDER / name).resolve()
         text = make()
         if path.is_file() and path.read_text("utf-8") == text:
             continue
+        shown = path.relative_to(ROOT)
         if arguments:
-            print(f"docs/reference/{name} is not what the code says: run scripts/generate-docs.")
+            print(f"{shown} is not what the code says: run scripts/generate-docs.")
             status = 1
         else:
             path.write_text(text, "utf-8")
-            print(f"docs/reference/{name} is written.")
+            print(f"{shown} is written.")
     return status
 
 

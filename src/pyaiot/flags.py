@@ -5,7 +5,14 @@ from typing import Final
 
 from pyaiot.options import Flag
 
-FILE_AND_LOG: Final = (Flag(("--debug",), "log.debug"),)
+FILE_AND_LOG: Final = (
+    Flag(("--debug",), "log.debug"),
+    Flag(("--log-format",), "log.format"),
+)
+METRICS: Final = (
+    Flag(("--metrics-host",), "metrics.host"),
+    Flag(("--metrics-port",), "metrics.port"),
+)
 PAGE: Final = (
     Flag(("--title",), "broker.title"),
     Flag(("--logo",), "dashboard.logo"),
@@ -32,6 +39,7 @@ BROKER: Final = (
     Flag(("--host",), "broker.host"),
     Flag(("--web-port", "--broker-port", "--port"), "broker.port"),
     *WEB,
+    *METRICS,
     *FILE_AND_LOG,
 )
 TO_BROKER: Final = (
@@ -50,6 +58,7 @@ COAP_GATEWAY: Final = (
     *COAP,
     Flag(("--name",), "coap.name"),
     *TO_BROKER,
+    *METRICS,
     *FILE_AND_LOG,
 )
 WEBSOCKET: Final = (Flag(("--ws-port", "--gateway-port"), "websocket.port"),)
@@ -60,6 +69,7 @@ WEBSOCKET_GATEWAY: Final = (
     Flag(("--allowed-origin",), "websocket.allowed_origins"),
     Flag(("--name",), "websocket.name"),
     *TO_BROKER,
+    *METRICS,
     *FILE_AND_LOG,
 )
 MQTT_BROKER: Final = (
@@ -71,6 +81,7 @@ MQTT_GATEWAY: Final = (
     Flag(("--max-time",), "mqtt.silence_limit_s"),
     Flag(("--name",), "mqtt.name"),
     *TO_BROKER,
+    *METRICS,
     *FILE_AND_LOG,
 )
 MQTTSN: Final = (Flag(("--mqttsn-port",), "mqttsn.port"),)
@@ -78,6 +89,7 @@ MQTTSN_GATEWAY: Final = (
     Flag(("--host",), "mqttsn.host"),
     *MQTTSN,
     *MQTT_BROKER,
+    *METRICS,
     *FILE_AND_LOG,
 )
 DASHBOARD: Final = (
@@ -102,6 +114,7 @@ RUN: Final = (
     Flag(("--mqttsn-host",), "mqttsn.host"),
     *MQTTSN,
     *WEB,
+    *METRICS,
     *FILE_AND_LOG,
 )
 DOCTOR: Final = (

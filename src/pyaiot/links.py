@@ -57,6 +57,11 @@ class Link(Protocol[In_co, Out_contra]):
         """End the link: `run` raises `LinkLost` on both sides."""
         ...
 
+    @property
+    def queue(self) -> tuple[int, int]:
+        """Messages that wait for the peer, and readings that a later one has replaced, ever."""
+        ...
+
     async def run(self, received: Callable[[Sequence[In_co]], None]) -> None:
         """Carry messages until the link is lost, then raise `LinkLost`."""
         ...
@@ -116,6 +121,11 @@ class MemoryLink(Generic[B, C]):
                 end._lost = reason
                 end._wake.set()
 
+    @property
+    def queue(self) -> tuple[int, int]:
+        inbox = self._peer._inbox if self._peer else self._inbox
+        return len(inbox), inbox.conflated
+
     async def run(self, received: Callable[[Sequence[B]], None]) -> None:
         try:
             while self._lost is None:
@@ -164,6 +174,10 @@ class WebSocketLink(Generic[B, C]):
         if self._closing is None:
             self._closing = reason
             self._wake.set()
+
+    @property
+    def queue(self) -> tuple[int, int]:
+        return len(self._outbox), self._outbox.conflated
 
     async def run(self, received: Callable[[Sequence[B]], None]) -> None:
         sender = asyncio.create_task(self._send_all(), name="link sender")

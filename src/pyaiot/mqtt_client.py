@@ -84,6 +84,8 @@ class MqttClient:
         """
         # At most 23 letters and digits go through everywhere (MQTT 3.1.1 section 3.1.3.1).
         self.client_id = server.client_id or f"pyaiot{secrets.token_hex(8)}"
+        self.connects = 0
+        """Times that the broker let us in, with all subscriptions."""
         self._server = server
         self._name = name
         self._echo_topic = f"gateway/{self.client_id}/echo"
@@ -171,6 +173,7 @@ class MqttClient:
                     raise LinkLost("it closes the connection") from error
                 return
             self._client = client
+            self.connects += 1
             self._tried.set()
             log.log(
                 logging.WARNING if lost else logging.INFO,

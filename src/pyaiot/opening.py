@@ -19,6 +19,7 @@ from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.gateway import Connect, Gateway
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
+from pyaiot.samples import Measure
 from pyaiot.web.app import Check
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class OpenGateway:
     port: int
     check: Check
     """A round trip through its door. What is wrong, or nothing."""
+    measure: Measure
+    """What there is to measure of it."""
     gateway: Gateway | None
     """None: it has no link to the broker, because its nodes are those of another gateway."""
     run: Callable[[Connect], Coroutine[Any, Any, None]]
@@ -105,7 +108,14 @@ async def open_coap_gateway(config: Config) -> OpenGateway:
         return "" if await coap.answers() else "does not answer on its UDP port"
 
     return OpenGateway(
-        "coap-gateway", "CoAP", f"UDP port {coap.port}", coap.port, check, gateway, coap.run
+        "coap-gateway",
+        "CoAP",
+        f"UDP port {coap.port}",
+        coap.port,
+        check,
+        coap.measure,
+        gateway,
+        coap.run,
     )
 
 
@@ -137,6 +147,7 @@ async def open_websocket_gateway(config: Config) -> OpenGateway:
         f"TCP port {websocket.port}",
         websocket.port,
         check,
+        websocket.measure,
         gateway,
         websocket.run,
     )
@@ -158,7 +169,14 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
 
     door = "TCP" if broker.embedded else f"MQTT broker {server.host}"
     return OpenGateway(
-        "mqtt-gateway", "MQTT", f"{door} port {server.port}", server.port, check, gateway, mqtt.run
+        "mqtt-gateway",
+        "MQTT",
+        f"{door} port {server.port}",
+        server.port,
+        check,
+        mqtt.measure,
+        gateway,
+        mqtt.run,
     )
 
 
@@ -200,7 +218,9 @@ async def open_mqttsn_gateway(config: Config, broker: MqttBroker) -> OpenGateway
         await mqttsn.run()
 
     door = f"UDP port {mqttsn.port}"
-    return OpenGateway("mqttsn-gateway", "MQTT-SN", door, mqttsn.port, check, None, run)
+    return OpenGateway(
+        "mqttsn-gateway", "MQTT-SN", door, mqttsn.port, check, mqttsn.measure, None, run
+    )
 
 
 GATEWAYS: Final[Sequence[Callable[[Config], Awaitable[OpenGateway]]]] = (

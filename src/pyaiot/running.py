@@ -3,10 +3,12 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pyaiot.config import LogSection
@@ -19,7 +21,7 @@ def run_until_signal(
     service: Coroutine[Any, Any, Result], log: LogSection, *, quiet: bool = False
 ) -> Result | None:
     """Run until it ends, which has a result, or a signal comes: None. Raises `OperatorError`."""
-    _set_up_logging(debug=log.debug, quiet=quiet)
+    _set_up_logging(log, quiet=quiet)
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not on every platform
@@ -50,11 +52,33 @@ def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
     return error
 
 
-def _set_up_logging(*, debug: bool, quiet: bool) -> None:
-    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`;
+    with an exception, `exception` has its traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        # Line ends and controls are escaped: whatever a device is called, it is one line.
+        return json.dumps(entry)
+
+
+def _set_up_logging(log: LogSection, *, quiet: bool) -> None:
+    level = logging.DEBUG if log.debug else logging.WARNING if quiet else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    if log.format == "json":
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
     # It warns of each stranger that offers a subprotocol which is none of ours.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from pyaiot.devices.coap_node import CoapNodeConfig
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
-from pyaiot.doors.listening import Door, is_loopback
+from pyaiot.doors.listening import is_loopback
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
@@ -48,17 +48,14 @@ from pyaiot.opening import (
     open_mqttsn_gateway,
     open_websocket_gateway,
 )
-from pyaiot.pages import page_of_broker
-from pyaiot.web.app import Check, WebApp
-from pyaiot.web.login import Login
+from pyaiot.serving import Say, metrics_door, serve_web
+from pyaiot.web.app import Check
+from pyaiot.web.metrics import Metrics
 
 if TYPE_CHECKING:
     from pyaiot.history.keeping import Keeping
 
 log = logging.getLogger(__name__)
-
-Say = Callable[[str], None]
-"""Tells the operator something, on standard output."""
 
 
 async def run_broker(config: Config, say: Say) -> None:
@@ -67,7 +64,7 @@ async def run_broker(config: Config, say: Say) -> None:
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
     async with (
-        _web(config, broker, tokens, _checks((), keeping), say, keeping) as url,
+        serve_web(config, broker, tokens, _checks((), keeping), say, keeping, ()) as url,
         _running(keeping),
     ):
         say(f"Broker: {url}  (Ctrl+C ends it)")
@@ -101,11 +98,12 @@ async def run_mqttsn_gateway(config: Config, say: Say) -> None:
 
     mqtt = named_mqtt_broker(config.mqtt)
     gateway = await open_mqttsn_gateway(config, mqtt)
-    say(
-        f"MQTT-SN gateway: {gateway.door}, for the MQTT broker {mqtt.server.host} port"
-        f" {mqtt.server.port}  (Ctrl+C ends it)"
-    )
-    await gateway.run(no_broker)
+    async with metrics_door(config, Metrics([gateway.measure]), say):
+        say(
+            f"MQTT-SN gateway: {gateway.door}, for the MQTT broker {mqtt.server.host} port"
+            f" {mqtt.server.port}  (Ctrl+C ends it)"
+        )
+        await gateway.run(no_broker)
 
 
 async def run_all(config: Config, say: Say) -> None:
@@ -117,7 +115,9 @@ async def run_all(config: Config, say: Say) -> None:
         connect = _connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, mqtt, connect, tasks)
         async with (
-            _web(config, broker, tokens, _checks(gateways, keeping), say, keeping) as url,
+            serve_web(
+                config, broker, tokens, _checks(gateways, keeping), say, keeping, gateways
+            ) as url,
             _running(keeping),
         ):
             doors = "".join(f"  {gateway.protocol}: {gateway.door}\n" for gateway in gateways)
@@ -146,8 +146,11 @@ async def _run_demo(config: Config, node_count: int, folder: Path, say: Say, ope
     keeping = _keeping(config.history, folder)
     broker = _broker(config.broker, keeping)
     checks: dict[str, Check] = {}
+    gateways: list[OpenGateway] = []
     async with (
-        _web(config, broker, TokenCheck(keys, time.time), checks, say, keeping) as url,
+        serve_web(
+            config, broker, TokenCheck(keys, time.time), checks, say, keeping, gateways
+        ) as url,
         _running(keeping),
         mqtt_broker(config, folder=folder) as mqtt,
         aiohttp.ClientSession() as session,
@@ -157,7 +160,7 @@ async def _run_demo(config: Config, node_count: int, folder: Path, say: Say, ope
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)
-        gateways = await _start_gateways(config, mqtt, connect, tasks)
+        gateways += await _start_gateways(config, mqtt, connect, tasks)
         checks |= _checks(gateways, keeping)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
@@ -232,8 +235,11 @@ async def _run_gateway(
     # What is wrong with it now, the operator is told; what is later, the log.
     load_keys(key_file)
     gateway = await open_gateway(config)
-    say(f"{gateway.protocol} gateway: {gateway.door}  (Ctrl+C ends it)")
-    async with aiohttp.ClientSession() as session:
+    async with (
+        metrics_door(config, Metrics([gateway.measure]), say),
+        aiohttp.ClientSession() as session,
+    ):
+        say(f"{gateway.protocol} gateway: {gateway.door}  (Ctrl+C ends it)")
         await gateway.run(
             _connect_by_websocket(session, config.gateway, lambda: load_keys(key_file))
         )
@@ -308,66 +314,6 @@ def _keeping(section: HistorySection, folder: Path) -> "Keeping | None":
 
 def _running(keeping: "Keeping | None") -> AbstractAsyncContextManager[None]:
     return nullcontext() if keeping is None else keeping.running()
-
-
-@asynccontextmanager
-async def _web(
-    config: Config,
-    broker: Broker,
-    tokens: TokenCheck | None,
-    checks: Mapping[str, Check],
-    say: Say,
-    keeping: "Keeping | None",
-) -> AsyncIterator[str]:
-    """Serve the web side; the URL of the page is given. Raises `OperatorError`."""
-    section = config.broker
-    # A proxy on this machine speaks for the whole network, also over loopback.
-    login = _login(section) if section.behind_proxy or not is_loopback(section.host) else None
-    app = WebApp(
-        broker,
-        tokens=tokens,
-        title=section.title,
-        allowed_hosts=frozenset(section.allowed_hosts),
-        allowed_origins=frozenset(section.allowed_origins),
-        checks=checks,
-        login=login,
-        dashboard=page_of_broker(config),
-        history=keeping.history if keeping else None,
-        caught_up=keeping.caught_up if keeping else None,
-    )
-    door = await Door.open(
-        app.app,
-        section.host,
-        section.port,
-        who="The broker",
-        flag="--web-port",
-        server_log=app.server_log,
-    )
-    try:
-        if login is not None:
-            say(f"Open this link once to come in: {door.url.rstrip('/')}{login.new_link()}")
-        yield door.url
-    finally:
-        door.stop_listening()
-        app.api.streams.close_all()
-        await app.sockets.close_all()
-        await door.close()
-
-
-def _login(section: BrokerSection) -> Login:
-    """Who may come in from other machines. Raises `OperatorError`."""
-    if not section.insecure and not section.behind_proxy:
-        raise OperatorError(
-            f"The broker would listen on {section.host}, beyond this machine, without TLS: say"
-            " --behind-proxy if a proxy in front of it speaks TLS, or --insecure if that is meant."
-        )
-    if section.anonymous == "viewer":
-        log.warning("TCP port %d: everybody who reaches it sees all nodes", section.port)
-    return Login(
-        behind_tls=section.behind_proxy,
-        viewers=section.anonymous == "viewer",
-        clock=time.monotonic,
-    )
 
 
 @asynccontextmanager

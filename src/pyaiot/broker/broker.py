@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -37,6 +38,7 @@ from pyaiot.messages import (
     ToClient,
     ToGateway,
 )
+from pyaiot.samples import Histogram
 
 CLIENTS_MAX: Final = 10_000
 """Clients at once. One more is answered 503."""
@@ -87,7 +89,12 @@ class Broker:
         self._listener = listener
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._askers: dict[str, Callable[[ToClient], None]] = {}
-        self._gateway_count = 0
+        self.gateway_links = 0
+        """Links of gateways, ever."""
+        self.receipts: Counter[str] = Counter()
+        """Commands that have ended, by the state of their receipt."""
+        self.command_seconds = Histogram()
+        """Of those that were confirmed."""
         self._expiry_due = False
         self._refusals = LimitedLog(log)
 
@@ -95,8 +102,8 @@ class Broker:
         self, link: Link[FromGateway, ToGateway], *, identity: str, acknowledges: bool
     ) -> None:
         """Serve a gateway until its link is lost, then return. Its nodes are out after that."""
-        self._gateway_count += 1
-        gateway = self._gateway_count
+        self.gateway_links += 1
+        gateway = self.gateway_links
         self._links[gateway] = link
         router = self.router
         self._deliver(
@@ -225,7 +232,12 @@ class Broker:
             self._listener.command_given(message, self._unix_time())
 
     def _tell_receipt(self, command: Command | None, message: ToClient) -> None:
-        if self._listener is not None and command and isinstance(message, Receipt):
+        if not isinstance(message, Receipt):
+            return
+        self.receipts[message.state] += 1
+        if message.state == "confirmed":
+            self.command_seconds.observe(message.elapsed_ms / 1000)
+        if self._listener is not None and command:
             self._listener.command_ended(command, message, self._unix_time())
 
     def _watch_commands(self) -> None:

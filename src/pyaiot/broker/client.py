@@ -115,6 +115,8 @@ class Client:
         """Speaks `pyaiot.v2`."""
         self.may_command = may_command
         self.closed = False
+        self.close_code = 0
+        """Why we closed it, if we did: a code of RFC 6455."""
         self._uids: frozenset[str] | None = None
         self._resources: frozenset[str] | None = None
         self._backlog: Backlog[ToClient] = Backlog(
@@ -128,6 +130,11 @@ class Client:
     @property
     def conflated(self) -> int:
         return self._backlog.conflated
+
+    @property
+    def waiting_messages(self) -> int:
+        """Messages that wait outside its socket, without those of a walk over all nodes."""
+        return len(self._backlog)
 
     @property
     def waiting(self) -> bool:
@@ -208,6 +215,7 @@ class Client:
     def close(self, code: int, reason: str) -> None:
         if not self.closed:
             self.closed = True
+            self.close_code = code
             self._joining = None
             self.sink.close(code, reason)
 

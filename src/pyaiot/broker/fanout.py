@@ -6,6 +6,7 @@ A write costs about the same whatever it carries, so messages are gathered: ther
 answers in a millisecond; a busy one batches by itself.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -14,6 +15,7 @@ from pyaiot.broker.client import Batch, Client
 from pyaiot.broker.recent import Recent
 from pyaiot.broker.router import ToAll
 from pyaiot.messages import ToClient
+from pyaiot.samples import Histogram
 
 BATCH_COST_MAX: Final = 256 * 1024
 """Bytes gathered at the most before they are flushed, whenever the last flush was."""
@@ -44,12 +46,20 @@ class Fanout:
         """Messages published to everybody, ever."""
         self.recent: Recent | None = None
         """Held from when somebody first wants it, see `hold_recent`."""
+        self.flushes = 0
+        self.flush_wait = Histogram()
+        """How long the oldest message of each flush was gathered."""
+        self.conflated = 0
+        """Readings that clients who have left did not get, because later ones came."""
+        self.closed: Counter[int] = Counter()
+        """Clients that we closed and that have left, by the code."""
         self._behind: dict[str, Client] = {}
         self._flush_interval_s = flush_interval_s
         self._timer = timer
         self._unix_time = unix_time
         self._gathered: list[ToAll] = []
         self._gathered_cost = 0
+        self._gathered_at = 0.0
         self._flush_due = False
         self._poll_due = False
         self._credit = FLUSH_CREDIT_MAX
@@ -59,7 +69,10 @@ class Fanout:
         self.clients[client.id] = client
 
     def remove(self, client: Client) -> None:
-        self.clients.pop(client.id, None)
+        if self.clients.pop(client.id, None) is not None:
+            self.conflated += client.conflated
+            if client.close_code:
+                self.closed[client.close_code] += 1
         self._behind.pop(client.id, None)
 
     def hold_recent(self) -> Recent:
@@ -87,6 +100,8 @@ class Fanout:
             self.recent.add(delivery, self._unix_time())
         if not self.clients:
             return
+        if not self._gathered:
+            self._gathered_at = self._timer.time()
         self._gathered.append(delivery)
         self._gathered_cost += cost(delivery.message)
         if self._gathered_cost >= BATCH_COST_MAX:
@@ -103,6 +118,8 @@ class Fanout:
         self._gathered = []
         self._gathered_cost = 0
         now = self._timer.time()
+        self.flushes += 1
+        self.flush_wait.observe(now - self._gathered_at)
         self._flush_delay_s()
         self._credit = max(0.0, self._credit - 1.0)
         for client in list(self.clients.values()):

@@ -145,6 +145,18 @@ class Router:
             if gateway.hello or not gateway.acknowledges
         ]
 
+    def protocols(self) -> dict[str, tuple[int, int]]:
+        """Gateways that are connected and nodes that they have, by what the gateway says to speak.
+
+        The empty protocol is that of those that do not say.
+        """
+        found: dict[str, tuple[int, int]] = {}
+        for number, gateway in self._gateways.items():
+            protocol = gateway.hello.protocol if gateway.hello else ""
+            gateways, nodes = found.get(protocol, (0, 0))
+            found[protocol] = gateways + 1, nodes + self.nodes.count_of(number)
+        return found
+
     def from_gateway(
         self, gateway: int, message: FromGateway, *, now: float, ts: float
     ) -> Sequence[Delivery]:

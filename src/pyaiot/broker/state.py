@@ -76,5 +76,9 @@ class Nodes:
         if not owned:
             del self._by_gateway[node.gateway]
 
+    def count_of(self, gateway: int) -> int:
+        """Nodes of a gateway."""
+        return len(self._by_gateway.get(gateway, ()))
+
     def uids_of(self, gateway: int) -> list[str]:
         return list(self._by_gateway.get(gateway, ()))

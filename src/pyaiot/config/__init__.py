@@ -22,11 +22,11 @@ from pyaiot.config.sections import (
     Config,
     GatewaySection,
     HistorySection,
-    LogSection,
     MqttSection,
     MqttsnSection,
     WebsocketSection,
 )
+from pyaiot.config.watching import LogSection, MetricsSection
 from pyaiot.errors import OperatorError
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "GatewaySection",
     "HistorySection",
     "LogSection",
+    "MetricsSection",
     "MqttSection",
     "MqttsnSection",
     "Setting",

@@ -6,6 +6,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from pyaiot.config.section import Section
+from pyaiot.config.watching import LogSection, MetricsSection
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 SilenceLimitS = Annotated[
     float, Meta(gt=0, description="A node that was silent for so many seconds has left.")
@@ -19,11 +22,7 @@ GatewayName = Annotated[
 KEY_FILE: Final = "~/.pyaiot/keys"
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class BrokerSection(_Section, frozen=True, kw_only=True):
+class BrokerSection(Section, frozen=True, kw_only=True):
     """The broker and its web side."""
 
     host: Annotated[
@@ -84,7 +83,7 @@ class BrokerSection(_Section, frozen=True, kw_only=True):
     ] = "none"
 
 
-class CoapSection(_Section, frozen=True, kw_only=True):
+class CoapSection(Section, frozen=True, kw_only=True):
     """The CoAP gateway."""
 
     host: Annotated[
@@ -134,7 +133,7 @@ class CoapSection(_Section, frozen=True, kw_only=True):
     name: GatewayName = "coap"
 
 
-class WebsocketSection(_Section, frozen=True, kw_only=True):
+class WebsocketSection(Section, frozen=True, kw_only=True):
     """The WebSocket gateway."""
 
     host: Annotated[
@@ -160,7 +159,7 @@ class WebsocketSection(_Section, frozen=True, kw_only=True):
     name: GatewayName = "websocket"
 
 
-class MqttSection(_Section, frozen=True, kw_only=True):
+class MqttSection(Section, frozen=True, kw_only=True):
     """The MQTT gateway, a client of an MQTT broker: of one that is named, or of one of ours."""
 
     host: Annotated[
@@ -228,7 +227,7 @@ class MqttSection(_Section, frozen=True, kw_only=True):
     name: GatewayName = "mqtt"
 
 
-class MqttsnSection(_Section, frozen=True, kw_only=True):
+class MqttsnSection(Section, frozen=True, kw_only=True):
     """The MQTT-SN gateway, whose clients each get a connection to the MQTT broker of `[mqtt]`."""
 
     host: Annotated[
@@ -282,7 +281,7 @@ class MqttsnSection(_Section, frozen=True, kw_only=True):
     predefined: Annotated[
         dict[Annotated[int, Meta(ge=1, le=65_534)], Annotated[str, Meta(min_length=1)]],
         Meta(description="Predefined topic ids: a table of numbers and topics."),
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
     publish_without_connection: Annotated[
         bool,
         Meta(
@@ -302,7 +301,7 @@ class MqttsnSection(_Section, frozen=True, kw_only=True):
     ] = 900
 
 
-class GatewaySection(_Section, frozen=True, kw_only=True):
+class GatewaySection(Section, frozen=True, kw_only=True):
     """Where a gateway in a process of its own finds the broker."""
 
     broker_host: Annotated[str, Meta(description="Host of the broker.")] = "localhost"
@@ -313,7 +312,7 @@ class GatewaySection(_Section, frozen=True, kw_only=True):
     ] = KEY_FILE
 
 
-class ClientSection(_Section, frozen=True, kw_only=True):
+class ClientSection(Section, frozen=True, kw_only=True):
     """Where `aiot nodes`, `aiot get` and the like find the broker."""
 
     broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "localhost"
@@ -321,7 +320,7 @@ class ClientSection(_Section, frozen=True, kw_only=True):
     broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker.")] = False
 
 
-class HistorySection(_Section, frozen=True, kw_only=True):
+class HistorySection(Section, frozen=True, kw_only=True):
     """What is kept of what nodes said."""
 
     store: Annotated[
@@ -366,7 +365,7 @@ class HistorySection(_Section, frozen=True, kw_only=True):
     ] = 365.0
 
 
-class DashboardSection(_Section, frozen=True, kw_only=True):
+class DashboardSection(Section, frozen=True, kw_only=True):
     """The page: how it looks, and where `aiot dashboard` serves it alone."""
 
     host: Annotated[str, Meta(description="Address that aiot dashboard listens on.")] = "127.0.0.1"
@@ -417,12 +416,6 @@ class DashboardSection(_Section, frozen=True, kw_only=True):
     ] = ""
 
 
-class LogSection(_Section, frozen=True, kw_only=True):
-    """What is logged, to standard error."""
-
-    debug: Annotated[bool, Meta(description="Log every step.")] = False
-
-
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. Sections are tables of the TOML file."""
 
@@ -435,4 +428,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     client: ClientSection = ClientSection()
     history: HistorySection = HistorySection()
     dashboard: DashboardSection = DashboardSection()
+    metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

@@ -87,6 +87,14 @@ class Gateway:
         self._loop = loop
         self.unix_time = unix_time
         self._backoff = backoff or Backoff()
+        self.links_made = 0
+        """Links to the broker, ever."""
+        self.link_failures = 0
+        """Links that were lost or could not be had, ever."""
+        self.refused = 0
+        """What we said and the broker did not take, ever."""
+        self._conflated = 0
+        """Readings that later ones replaced, on links that are lost."""
         self._link: GatewayLink | None = None
         self.was_linked = asyncio.Event()
         """Set for good with the first link."""
@@ -99,6 +107,21 @@ class Gateway:
     @property
     def linked(self) -> bool:
         return self._link is not None
+
+    @property
+    def protocol(self) -> str:
+        """What its nodes speak."""
+        return self._hello.protocol
+
+    @property
+    def commands_waiting(self) -> int:
+        """Commands that have no outcome yet."""
+        return len(self._commands)
+
+    def link_queue(self) -> tuple[int, int]:
+        """Messages that wait for the broker, and readings that later ones replaced, ever."""
+        waiting, conflated = (0, 0) if self._link is None else self._link.queue
+        return waiting, self._conflated + conflated
 
     # -- what the device side reports ---------------------------------------------------------
 
@@ -164,10 +187,12 @@ class Gateway:
             started_at = self._now()
             try:
                 link = await connect()
+                self.links_made += 1
                 log.info("%s: linked to the broker", self._hello.name)
                 reported = ""
                 await self._serve(link, device_side)
             except LinkLost as lost:
+                self.link_failures += 1
                 # Said once for each reason, however often it is tried.
                 if str(lost) != reported:
                     reported = str(lost)
@@ -183,6 +208,7 @@ class Gateway:
                     case Command():
                         self._start(message, device_side)
                     case Problem(detail=detail, uid=uid, owner=owner):
+                        self.refused += 1
                         self._refusals.warning(
                             "%s: the broker refused: %s", self._hello.name, detail, now=self._now()
                         )
@@ -197,6 +223,7 @@ class Gateway:
         try:
             await link.run(received)
         finally:
+            self._conflated += link.queue[1]
             self._link = None
 
     def _tell(self, events: Iterable[NodeEvent]) -> None:

@@ -2,12 +2,14 @@
 """A store with the one who writes it and those who ask it, for as long as a service runs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from pyaiot.history import measures
 from pyaiot.history.recorder import COMMIT_INTERVAL_S, Recorder
 from pyaiot.history.store import History, Store
+from pyaiot.samples import Sample
 
 CATCH_UP_LIMIT_S: Final = 2.0
 """How long `caught_up` waits for the recorder."""
@@ -42,6 +44,10 @@ class Keeping:
     async def check(self) -> str:
         """What keeps it from recording, or nothing. For `/readyz`."""
         return self.recorder.problem()
+
+    def measure(self) -> Iterable[Sample]:
+        """What there is to measure here."""
+        return measures.measure(self.recorder)
 
     async def caught_up(self, messages: int) -> bool:
         """Wait until so many messages to everybody, and the commands until now, are kept or lost.

@@ -26,6 +26,7 @@ from pyaiot.history.rows import (
 )
 from pyaiot.history.store import RowsRefused, Store, StoreError, Writer
 from pyaiot.messages import Command, Reading, Receipt, ToClient
+from pyaiot.samples import Histogram
 
 QUEUE_MAX: Final = 50_000
 """Messages that wait to be written. One more is lost, counted, and told as a gap."""
@@ -72,13 +73,18 @@ class Recorder:
         """Commands and receipts that were heard, ever."""
         self.recorded = 0
         """Messages that are kept for good, in the order in which they were heard."""
+        self.did_not_fit = 0
+        """Messages that were lost because the queue was full, or the recorder ended."""
+        self.refused = 0
+        """Messages that the store refused."""
+        self.failures = 0
+        """Times that the store failed."""
+        self.commit_seconds = Histogram()
         self._store = store
         self._unix_time = unix_time
         self._committed = committed
         self._queue: deque[Item] = deque()
-        # Each has one thread that writes it, so that nobody needs a lock.
-        self._did_not_fit = 0
-        self._refused = 0
+        # Each count has one thread that writes it, so that nobody needs a lock.
         self._cost_in = 0
         self._cost_out = 0
         self._dropped_since = 0.0
@@ -125,7 +131,7 @@ class Recorder:
     @property
     def dropped(self) -> int:
         """Messages that were lost: the queue was full, the store refused them, or it ended."""
-        return self._did_not_fit + self._refused
+        return self.did_not_fit + self.refused
 
     @property
     def waiting(self) -> int:
@@ -155,7 +161,7 @@ class Recorder:
             self._thread.join(CLOSE_LIMIT_S)
         held = self._held[0].messages if self._held else 0
         if left := len(self._queue) + held:
-            self._did_not_fit += left
+            self.did_not_fit += left
             log.error("%d messages are not in the history: %s", left, self._problem or "no time")
 
     def _add(self, item: Item) -> None:
@@ -180,7 +186,7 @@ class Recorder:
         self._dropped_until = self._unix_time()
         if self.dropped == self._dropped_told:
             self._dropped_since = self._dropped_until
-        self._did_not_fit += 1
+        self.did_not_fit += 1
 
     # -- on the recorder's thread -----------------------------------------------------------
 
@@ -193,6 +199,7 @@ class Recorder:
                     self._record()
                     return
                 except StoreError as error:
+                    self.failures += 1
                     if self._problem != str(error):
                         log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
                     self._problem = str(error)
@@ -263,15 +270,17 @@ class Recorder:
             self._keep(writer, batch, told)
 
     def _keep(self, writer: Writer, batch: Batch, told: int) -> None:
+        began = time.monotonic()
         try:
             writer.write(batch, self._unix_time())
         except RowsRefused as error:
             self._held = None
             self._dropped_since = self._dropped_until = self._unix_time()
-            self._refused += batch.messages
+            self.refused += batch.messages
             log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
             return
         self._held = None
+        self.commit_seconds.observe(time.monotonic() - began)
         self._dropped_told = told
         self.recorded += batch.messages
         if self._committed is not None and batch.messages:

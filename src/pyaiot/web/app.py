@@ -3,23 +3,28 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
+from pyaiot.broker import measures as of_broker
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.doors.guard import guard
 from pyaiot.doors.listening import ServerLog
 from pyaiot.history.store import History
 from pyaiot.limits import LimitedLog
+from pyaiot.samples import Measure, Sample
+from pyaiot.web import measures as of_doors
 from pyaiot.web.api.api import Api
 from pyaiot.web.api.streams import CaughtUp
 from pyaiot.web.dashboard import Dashboard
 from pyaiot.web.login import Login
+from pyaiot.web.metrics import PATH as METRICS_PATH
+from pyaiot.web.metrics import Metrics
 from pyaiot.web.page import add_page_routes
 from pyaiot.web.problems import problems
 from pyaiot.web.sockets import Sockets
@@ -47,8 +52,10 @@ class WebApp:
         dashboard: Dashboard | None = None,
         history: History | None = None,
         caught_up: CaughtUp | None = None,
+        measures: Iterable[Measure] = (),
     ) -> None:
         """`checks` are asked by `/readyz`, next to the broker's own; more may come later.
+        `measures` are shown at `/metrics`, next to those of the broker and its doors.
 
         `login` None: everybody who gets here may see and command all nodes.
         `dashboard` None: the plain page is at `/`. `history` None: none is kept.
@@ -62,7 +69,13 @@ class WebApp:
         self.server_log = ServerLog(self._not_http)
         """For aiohttp, to log to."""
         self._refusals = LimitedLog(log)
+        self._login = login
+        answered = of_doors.Answered()
+        self.metrics = Metrics(
+            [lambda: of_broker.measure(broker), answered.measure, self._measure, *measures]
+        )
         middlewares = [
+            answered.middleware(),
             problems,
             guard(allowed_hosts, allowed_origins, self._refused, section="broker"),
         ]
@@ -75,10 +88,17 @@ class WebApp:
         self.app.router.add_get("/gw", self.sockets.gateway)
         self.app.router.add_get("/healthz", self._healthz)
         self.app.router.add_get("/readyz", self._readyz)
+        self.app.router.add_get(METRICS_PATH, self.metrics.page)
         self.api.add_routes(self.app.router)
         add_page_routes(self.app, title=title, at="/plain" if dashboard else "/")
         if dashboard is not None:
             dashboard.add_routes(self.app)
+
+    def _measure(self) -> Iterable[Sample]:
+        yield of_doors.REFUSED.of(self.refused_requests)
+        yield of_doors.CLIENTS_REFUSED.of(self.sockets.refused_clients)
+        yield of_doors.GATEWAYS_REFUSED.of(self.sockets.refused_gateways)
+        yield of_doors.LOGINS_REFUSED.of(0 if self._login is None else self._login.refused)
 
     def _refused(self, request: web.Request) -> None:
         self.refused_requests += 1

@@ -166,6 +166,11 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             self._watch.close()
         await super().shutdown()
 
+    def refusals(self) -> tuple[int, int]:
+        """Datagrams not sent to who proved nothing, and requests over a rate, ever."""
+        held_back = 0 if self._restraint is None else self._restraint.held_back
+        return held_back, self._strangers.refused + self._nodes.refused
+
     def _read(self) -> None:
         lane, restraint = self._lane, self._restraint
         # At most so many: a flood must not keep the loop from everything else.

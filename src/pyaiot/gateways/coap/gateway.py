@@ -10,6 +10,7 @@ import aiocoap
 from aiocoap.resource import Resource, Site
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways import measures
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
 from pyaiot.gateways.coap.discoveries import Discoveries
 from pyaiot.gateways.coap.discovery import Discovery
@@ -33,6 +34,7 @@ from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.protocols.coap_post import ALIVE, SERVER
 from pyaiot.protocols.link_format import Link
+from pyaiot.samples import Sample
 
 COAP_PORT: Final = 5683
 """Where nodes listen for requests (RFC 7252 section 12.6), wherever they speak from."""
@@ -124,6 +126,13 @@ class CoapGateway:
     def refused(self) -> int:
         """Posts that were answered with an error, ever."""
         return self._notifications.refused
+
+    def measure(self) -> Iterable[Sample]:
+        """What there is to measure here."""
+        yield from measures.measure(self.gateway, refused=self.refused)
+        held_back, over_rate = watched_socket(self._context).refusals()
+        yield measures.HELD_BACK.of(held_back)
+        yield measures.STRANGERS_REFUSED.of(over_rate + self._notifications.strangers.refused)
 
     @property
     def port(self) -> int:

@@ -4,9 +4,11 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from pyaiot.errors import ProtocolError, Refused
+from pyaiot.gateways import measures
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.limits import LimitedLog
 from pyaiot.mqtt_client import MqttClient, MqttServer
@@ -23,6 +25,7 @@ from pyaiot.protocols.mqtt_topics import (
     parse_publication,
     set_topic,
 )
+from pyaiot.samples import Sample
 
 CHECK_INTERVAL_S: Final = 30.0
 """All nodes are asked so often who is there."""
@@ -58,6 +61,12 @@ class MqttGateway:
     def connected(self) -> bool:
         """Whether the MQTT broker has let us in and holds our subscriptions."""
         return self._client.connected
+
+    def measure(self) -> Iterable[Sample]:
+        """What there is to measure here."""
+        yield from measures.measure(self.gateway, refused=self.refused)
+        yield measures.MQTT_CONNECTED.of(self.connected)
+        yield measures.MQTT_CONNECTS.of(self._client.connects)
 
     async def answers(self) -> bool:
         """A round trip over the MQTT broker: whether nodes would be heard."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from pyaiot.alarm import Alarm
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways import measures
 from pyaiot.gateways.mqttsn.connections import Connections
 from pyaiot.gateways.mqttsn.doorkeeper import Doorkeeper, Verdict
 from pyaiot.gateways.mqttsn.endpoint import Address, Endpoint, finds_gateway
@@ -34,6 +35,7 @@ from pyaiot.protocols.mqttsn.mqtt import MqttEvent
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import ConnAck, Forwarded, parse_packet
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
+from pyaiot.samples import Sample
 
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """How long the gateway may take to answer its own question. Then `/readyz` says so."""
@@ -83,6 +85,14 @@ class MqttSnGateway:
     def clients(self) -> int:
         """Connected, connecting or asleep."""
         return len(self._table)
+
+    def measure(self) -> Iterable[Sample]:
+        """What there is to measure here."""
+        yield measures.MQTTSN_CLIENTS.of(self.clients)
+        yield measures.MQTTSN_DATAGRAMS.of(self.counts["received"])
+        for reason in measures.MQTTSN_REASONS[:-1]:
+            yield measures.MQTTSN_DROPPED.of(self.counts[reason], reason=reason)
+        yield measures.MQTTSN_UNSENT.of(self._endpoint.unsent)
 
     async def run(self) -> None:
         """Serve until cancelled, and close the port then."""

@@ -17,10 +17,12 @@ from pyaiot.doors.listening import Door, ServerLog
 from pyaiot.doors.sockets import PatientSocket, TransportSink
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.frames import cut
+from pyaiot.gateways import measures
 from pyaiot.gateways.gateway import Connect, Gateway
 from pyaiot.gateways.websocket.connections import Connection, Connections
 from pyaiot.links import HEARTBEAT_S
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
+from pyaiot.samples import Sample
 
 TURN_FRAMES_MAX: Final = 64
 """Frames of one node in a row. Then it is the turn of the others."""
@@ -80,6 +82,10 @@ class WebSocketGateway:
             flag="--ws-port",
             server_log=ServerLog(self._not_http),
         )
+
+    def measure(self) -> Iterable[Sample]:
+        """What there is to measure here."""
+        return measures.measure(self.gateway, refused=self.nodes.refused)
 
     @property
     def port(self) -> int:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""docs/reference/metrics.md, from the metrics that stand in the modules."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Final
+
+from pyaiot.samples import Metric
+from scripts.reference.describe import table
+
+MODULES: Final = {
+    "pyaiot.web.metrics": "Every service",
+    "pyaiot.broker.measures": "The broker",
+    "pyaiot.web.measures": "Its doors",
+    "pyaiot.history.measures": "The history",
+    "pyaiot.gateways.measures": "Gateways",
+}
+"""Where they stand, and what they are of."""
+
+PROCESS: Final = (
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
+)
+"""Of the process, by prometheus-client (Linux)."""
+
+_HEAD: Final = """# Metrics
+
+<!-- Written by scripts/generate-docs from the modules `measures`. -->
+
+What `/metrics` says. [Watch it with Prometheus and Grafana](../how-to/monitor.md) shows it in use.
+A label has one of the values below and no other: nothing that a device says is ever a label, so the
+number of series does not grow with the number of nodes.
+
+A histogram has `_bucket`, `_sum` and `_count`. The process tells of itself with `process_…`, as
+prometheus-client does on Linux.
+"""
+
+
+def metrics() -> Iterator[tuple[str, Metric]]:
+    """Each with what it is of, in the order in which they stand in the code."""
+    for name, owner in MODULES.items():
+        for item in vars(importlib.import_module(name)).values():
+            if isinstance(item, Metric):
+                yield owner, item
+
+
+def series(metric: Metric) -> list[str]:
+    """Names under which it can be asked for."""
+    match metric.kind:
+        case "counter":
+            return [f"{metric.name}_total"]
+        case "gauge":
+            return [metric.name]
+        case "histogram":
+            return [f"{metric.name}_{part}" for part in ("bucket", "sum", "count")]
+
+
+def page() -> str:
+    parts = [_HEAD]
+    for owner in MODULES.values():
+        rows = [
+            (f"`{_shown(metric)}`", metric.kind, metric.says, _labels(metric))
+            for its, metric in metrics()
+            if its == owner
+        ]
+        parts.append(f"\n## {owner}\n\n" + table(("metric", "kind", "meaning", "labels"), rows))
+    return "".join(parts)
+
+
+def _shown(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.kind == "counter" else metric.name
+
+
+def _labels(metric: Metric) -> str:
+    return "; ".join(
+        f"`{name}`: {', '.join(f'`{value}`' for value in values)}"
+        for name, values in metric.labels.items()
+    )
