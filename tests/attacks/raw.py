@@ -83,6 +83,10 @@ class RawPeer:
         """The head of the next answer."""
         return await self._until(b"\r\n\r\n")
 
+    async def body(self, length: int) -> bytes:
+        """So many bytes that follow the head of an answer."""
+        return await self._take(length)
+
     async def upgrade(self, path: str, *headers: str, host: str | None = "127.0.0.1") -> int:
         """Ask for a WebSocket and return the status of the answer, 101 if all is well."""
         head = await self.request(

@@ -11,11 +11,11 @@ from typing import Final
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
+from pyaiot.doors.listening import Door
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.nodes import Nodes
@@ -52,15 +52,15 @@ async def running_broker(
     """A broker as `aiot broker` makes it, on a port that the system chose."""
     broker = Broker(flush_interval_s=0.02, timer=asyncio.get_running_loop(), unix_time=unix_time)
     app = WebApp(broker, tokens=TokenCheck(keys, unix_time), title="Attacked")
-    runner = web.AppRunner(app.app, access_log=None, logger=app.server_log, shutdown_timeout=0.1)
-    await runner.setup()
+    door = await Door.open(
+        app.app, "127.0.0.1", port, who="The test", flag="--port", server_log=app.server_log
+    )
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        host, bound = runner.addresses[0][:2]
-        yield BrokerSide(broker, app, f"http://{host}:{bound}/")
+        yield BrokerSide(broker, app, door.url)
     finally:
+        door.stop_listening()
         await app.sockets.close_all()
-        await runner.cleanup()
+        await door.close()
 
 
 class GatewaySide:

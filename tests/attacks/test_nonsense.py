@@ -2,7 +2,10 @@
 """Attack 1: who sends nonsense, ignores the close and reads nothing is noticed by nobody else."""
 
 import asyncio
+import json
 import os
+import re
+from typing import Any
 
 import pytest
 
@@ -46,6 +49,58 @@ async def test_what_is_not_http_is_answered_400_and_logged_without_traceback(
         await system.serves()
     assert log.tracebacks == []
     assert len(log.lines) == 1
+
+
+async def refused(system: System, data: bytes) -> tuple[int, str, dict[str, Any]]:
+    """Status, media type and document that are answered to these bytes; then it is closed."""
+    async with raw_peer(system.url) as peer:
+        await peer.send(data)
+        head = await peer.answer()
+        (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
+        body = await peer.body(int(length))
+    (kind,) = re.findall(rb"(?im)^content-type: ([^;\r]+)", head)
+    return int(head.split()[1]), kind.decode(), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"GARBAGE\r\n\r\n", "method"),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", "HTTP"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"s3cret" * 2000, "longer"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX y: s3cret\r\n\r\n", "HTTP"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -s3cret\r\n\r\n", "HTTP"),
+    ],
+)
+async def test_what_is_not_http_is_answered_by_a_problem_document(data: bytes, word: str) -> None:
+    async with running_system() as system:
+        status, kind, problem = await refused(system, data)
+        assert (status, kind, problem["status"]) == (400, "application/problem+json", 400)
+        assert problem["title"] == "Bad Request"
+        assert word in problem["detail"]
+        # Whatever was sent may be somebody's secret, and is not said again.
+        assert "s3cret" not in str(problem)
+        await system.serves()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        ("GET /nothing HTTP/1.1", 404),
+        ("GET /api/nothing HTTP/1.1", 404),
+        ("DELETE /api/nodes HTTP/1.1", 405),
+        ("BREW /api/nodes HTTP/1.1", 400),
+        ("PUT /api/nodes/n/resources/led HTTP/1.1\r\nContent-Length: 70000", 413),
+    ],
+)
+async def test_what_the_framework_refuses_is_a_problem_document_too(
+    request_line: str, status: int
+) -> None:
+    head = f"{request_line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    async with running_system() as system:
+        told, kind, problem = await refused(system, head + b"1" * 70_000 * (status == 413))
+        assert (told, kind) == (status, "application/problem+json")
+        assert problem["status"] == status
 
 
 async def test_token_in_a_request_with_a_wrong_byte_is_not_logged(log: Log) -> None:

@@ -8,11 +8,13 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from pyaiot.doors.refusals import handler_of
 from pyaiot.errors import OperatorError
 from pyaiot.limits import LimitedLog
 
@@ -123,7 +125,8 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server
     of them every second. So it calls once, and the system is told the backlog afterwards.
     """
     assert runner.server is not None  # noqa: S101 - the runner was set up
-    server = await asyncio.get_running_loop().create_server(runner.server, host, port, backlog=1)
+    handler = partial(handler_of, runner.server)
+    server = await asyncio.get_running_loop().create_server(handler, host, port, backlog=1)
     for listening in server.sockets:
         with socket.socket(fileno=os.dup(listening.fileno())) as same:
             same.listen(BACKLOG)
