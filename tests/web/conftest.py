@@ -122,13 +122,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+def chromium() -> str:
+    """Skips the test where it is missing."""
+    program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if program is None:
+        pytest.skip("chromium is not installed")
+    return program
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium, driven by Playwright. Where one of both is missing, the test is skipped."""
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if program is None:
-        pytest.skip("chromium is not installed")
+    program = chromium()
     profile = tmp_path_factory.mktemp("chromium")
     process = subprocess.Popen(
         [program, *CHROMIUM_FLAGS, f"--user-data-dir={profile}"],
