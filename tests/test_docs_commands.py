@@ -462,6 +462,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot history my-board temperature --from -1d --every 60 --agg mean,min,max": Finish(
         says(r"^TIME +VALUE +UNIT +MIN +MEAN +MAX\n20")
     ),
+    "aiot history my-board temperature --from -7d --tz Europe/Paris --agg min,max": Finish(
+        says(r"^TIME +VALUE +UNIT +MIN +MAX\n20")
+    ),
     "aiot history my-board temperature --csv": Finish(
         says(r"^uid,resource,ts,value,unit,data\r?\nmy-board,temperature,")
     ),

@@ -32,7 +32,8 @@ def document() -> str:
             "version": __version__,
             "description": "Constrained devices on the web: the WebSocket subprotocol"
             f" {messages.SUBPROTOCOL}, seen from the broker. Every frame is a JSON array of"
-            " messages; `type` tells them apart.",
+            " messages; a client may send a single one without the array. `type` tells them"
+            " apart.",
             "license": {"name": "BSD-3-Clause"},
         },
         "defaultContentType": "application/json",
@@ -130,7 +131,11 @@ def _event() -> dict[str, Any]:
 def _array(*, direction: str) -> dict[str, Any]:
     members = _members(direction)
     items = [{"$ref": SCHEMAS.format(name=member.__name__)} for member in members]
-    return {"type": "array", "items": {"oneOf": items}}
+    array = {"type": "array", "items": {"oneOf": items}}
+    if direction == "client → broker":
+        # A client may also send a single message without the array.
+        return {"anyOf": [array, {"oneOf": items}]}
+    return array
 
 
 def _examples(*, direction: str) -> list[Any]:

@@ -106,9 +106,12 @@ async def serving(
     *,
     login: Login | None = None,
     history: History | None = None,
+    keep: Keep | None = None,
 ) -> AsyncIterator[Served]:
-    """`folder` None: no history is kept, or `history` is asked."""
-    keeping = None if folder is None else Keeping(store_at(str(folder / "history.db"), Keep()))
+    """`folder` None: no history is kept, or `history` is asked. `keep`: for how long."""
+    keeping = None
+    if folder is not None:
+        keeping = Keeping(store_at(str(folder / "history.db"), keep or Keep()))
     loop = asyncio.get_running_loop()
     broker = Broker(
         flush_interval_s=0.0,

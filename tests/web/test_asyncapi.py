@@ -10,11 +10,16 @@ import aiohttp
 import jsonschema_rs
 import pytest
 
+from pyaiot import messages
+from pyaiot.client import Client
+from pyaiot.links import BrokerCodec, GatewayCodec
 from pyaiot.protocols.coap_numbers import Code
 from scripts.reference.asyncapi import document
+from tests.attacks.running import HONEST, running_gateway, running_system
 from tests.clients import Broker
 from tests.coap_device import Reply, coap_device
 from tests.running import running_everything
+from tests.web.serving import eventually
 
 pytestmark = pytest.mark.sockets
 
@@ -83,3 +88,61 @@ async def test_what_clients_hear_and_say_is_in_the_document() -> None:
     to_all = {"gateway", "new", "update", "reset", "out", "joined"}
     assert set(kinds) == to_all | {"hello", "receipt"}
     assert set(events.kinds) == to_all
+
+
+async def test_what_gateways_and_the_broker_say_on_the_wire_is_in_the_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every frame of a link and every frame of a client, as it is sent and as it is read."""
+    frames: dict[str, list[Any]] = {name: [] for name in ("gateway", "toGateway", "client")}
+
+    def tap(owner: object, name: str, kind: str) -> None:
+        """Each call of it is written down: what is read, or what comes out."""
+        original = getattr(owner, name)
+
+        def tapped(*given: Any) -> Any:
+            result = original(*given)
+            seen = result if name == "encode" else [given[-1]]
+            frames[kind] += [json.loads(frame) for frame in seen]
+            return result
+
+        monkeypatch.setattr(owner, name, tapped)
+
+    tap(GatewayCodec, "encode", "gateway")
+    tap(BrokerCodec, "decode", "gateway")
+    tap(GatewayCodec, "decode", "toGateway")
+    tap(BrokerCodec, "encode", "toGateway")
+    tap(messages, "decode_from_client", "client")
+    async with running_system() as system:
+        node, client = system.node, system.client
+        node.has({"led": "0", "text": "é", "temperature": "23.5°C"})
+        await node.post("alive", f"reset:{HONEST}")
+        await client.until(type="reset")
+        await client.shows(HONEST, text="é", temperature="23.5°C")
+        assert (await client.write(HONEST, "led", "1"))["state"] == "confirmed"
+        assert (await client.write(HONEST, "none", "1"))["state"] == "refused"
+        async with Client("127.0.0.1", system.broker_side.port, uids=[HONEST]) as program:
+            assert (await program.set(HONEST, "led", "1")).state == "confirmed"
+        # Another gateway says that it has the same node, and hears that it may not.
+        async with (
+            running_gateway(system.url, system.token, name="other") as other,
+            coap_device(other.port) as impostor,
+        ):
+            await impostor.post("alive", f"alive:{HONEST}")
+            await eventually(lambda: "error" in kinds_of(frames["toGateway"]))
+    kinds = {}
+    for name, seen in frames.items():
+        schema = validator(f"{name}Frame")
+        for frame in seen:
+            schema.validate(frame)
+        kinds[name] = kinds_of(seen)
+    assert kinds == {
+        "gateway": {"hello", "new", "update", "reset", "receipt"},
+        "toGateway": {"command", "error"},
+        "client": {"new", "subscribe", "command"},
+    }
+
+
+def kinds_of(frames: list[Any]) -> set[str]:
+    lists = (frame if isinstance(frame, list) else [frame] for frame in frames)
+    return {message["type"] for messages in lists for message in messages}

@@ -145,6 +145,7 @@ async def _history(
     every_s: int | None,
     agg: str | None,
     limit: int | None,
+    tz: str | None,
     *,
     csv: bool,
 ) -> int:
@@ -152,15 +153,17 @@ async def _history(
 
     Times are Unix seconds, 2026-11-25T10:00:00Z, or how long ago: -90s, -15m, -1h, -7d.
     """
-    if csv and (asked.json or limit is not None or every_s is not None):
-        raise OperatorError("--csv is for readings as they are: leave --json, --limit and --every.")
+    if csv and (asked.json or any(it is not None for it in (limit, every_s, tz))):
+        raise OperatorError(
+            "--csv is for readings as they are: leave --json, --limit, --every and --tz."
+        )
     async with asked.client(live=False) as client:
         if csv:
             pieces = client.export("csv", start=start, end=end, uid=uid, resource=resource)
             await _print(pieces)
             return 0
         rows = await client.history(
-            check_uid(uid), resource, start, end, every_s=every_s, agg=agg, limit=limit
+            check_uid(uid), resource, start, end, every_s=every_s, agg=agg, limit=limit, tz=tz
         )
     if asked.json:
         say(showing.as_json({"uid": uid, "resource": resource, "readings": list(rows)}))
@@ -286,6 +289,7 @@ def add_to(app: typer.Typer) -> None:
         _flag("every_s", int | None, "Steps of so many seconds.", "--every", min=1),
         _flag("agg", str | None, "Of a step: mean, min, max, last, count, several with commas."),
         _flag("limit", int | None, "Only the newest so many.", min=1),
+        _flag("tz", str | None, "Steps are the days of this time zone, as Europe/Paris."),
         _flag("csv", bool, "Print CSV, of any length.", "--csv", default=False),
     )
     uid = _flag("uid", str | None, "Only this node.")

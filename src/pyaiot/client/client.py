@@ -32,6 +32,8 @@ from pyaiot.messages import (
     check_value,
 )
 
+DAY_S: Final = 86_400
+"""Seconds of a day on which no clock is set: so steps of days are asked for."""
 _EVENTS: Final = Event.__args__
 
 log = logging.getLogger(__name__)
@@ -216,20 +218,26 @@ class Client:
         every_s: int | None = None,
         agg: str | None = None,
         limit: int | None = None,
+        tz: str | None = None,
     ) -> Rows:
         """Readings of a resource from `start` up to, but without, `end`, oldest first.
 
         None: as far as there is anything. `limit`: only the newest so many. `every_s`: numbers are
         brought together in steps of so many seconds, by `agg`: `mean`, `min`, `max`, `last` or
-        `count`, or several with commas between. There is all that was asked for, or an error:
-        `TooManyRows`, `ApiProblem`, `LinkLost`.
+        `count`, or several with commas between. `tz`: steps are the days of this time zone, such as
+        `Europe/Paris`, also those on which clocks are set. There is all that was asked for, or an
+        error: `TooManyRows`, `ApiProblem`, `LinkLost`.
         """
+        if tz is not None:
+            if every_s not in (None, DAY_S):
+                raise OperatorError(f"tz brings together days: leave every_s, or say {DAY_S}.")
+            every_s = DAY_S
         if every_s is not None and limit is not None:
             raise OperatorError("Steps have no limit: choose the range and the step.")
         if agg is not None and every_s is None:
             raise OperatorError("agg tells what becomes of steps: it wants every_s.")
         return await self._past.rows(
-            uid, resource, start=start, end=end, every_s=every_s, agg=agg, limit=limit
+            uid, resource, start=start, end=end, every_s=every_s, agg=agg, limit=limit, tz=tz
         )
 
     def export(

@@ -64,11 +64,13 @@ class History:
         every_s: int | None,
         agg: str | None,
         limit: int | None,
+        tz: str | None = None,
     ) -> Rows:
         """See `Client.history`."""
         asked = _range(start, end)
         if every_s is not None:
             asked |= {"every": str(every_s)} | ({} if agg is None else {"agg": agg})
+            asked |= {} if tz is None else {"tz": tz}
             return Rows(uid, resource, (await self._page(uid, resource, asked)).readings)
         if limit is not None:
             asked["order"] = "newest"

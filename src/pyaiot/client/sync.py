@@ -108,10 +108,13 @@ class SyncClient:
         every_s: int | None = None,
         agg: str | None = None,
         limit: int | None = None,
+        tz: str | None = None,
     ) -> Rows:
         """See `Client.history`."""
         return self._do(
-            self._client.history(uid, resource, start, end, every_s=every_s, agg=agg, limit=limit)
+            self._client.history(
+                uid, resource, start, end, every_s=every_s, agg=agg, limit=limit, tz=tz
+            )
         )
 
     def export(

@@ -9,9 +9,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final, TypeVar
+from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
+from pyaiot.errors import ProtocolError
 from pyaiot.history.store import (
     ROWS_MAX,
     BadQuestion,
@@ -32,6 +34,7 @@ from pyaiot.web.api.answers import (
     StoredCommands,
     StoredReading,
 )
+from pyaiot.web.api.days import DAY_S, days_of, part_s, zone
 from pyaiot.web.api.forms import Form, form_of, stored
 from pyaiot.web.api.queries import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
 from pyaiot.web.api.replying import HEADERS, encode, json_answer, while_present
@@ -183,17 +186,25 @@ class HistoryApi:
         start, end = query.start(now), query.end(now)
         if start is None or query.every is None:
             raise ProblemError(400, "bad-request", "every wants from")
+        end = now if end is None else end
+        tz = _zone(query)
         buckets = await self._ask(
             request,
             self._history.buckets(
                 uid,
                 resource,
                 start=start,
-                end=now if end is None else end,
-                step_s=query.every,
-                limit=query.limit or ROWS_MAX,
+                end=end,
+                step_s=query.every if tz is None else part_s(start, end, tz),
+                limit=ROWS_MAX if tz else query.limit or ROWS_MAX,
             ),
         )
+        if tz is not None:
+            buckets = days_of(buckets, tz)
+            if query.limit is not None and len(buckets) > query.limit:
+                raise ProblemError(
+                    413, "too-many-rows", f"there are {len(buckets)} days: narrow the range"
+                )
         aggregates = query.aggregates
         steps = [_step(bucket, aggregates) for bucket in buckets]
         if form_name == "json":
@@ -276,6 +287,17 @@ def _told() -> Iterator[None]:
         raise ProblemError(503, "too-slow", str(error), retry_after_s=5) from error
     except StoreError as error:
         raise ProblemError(503, "history-unavailable", str(error), retry_after_s=5) from error
+
+
+def _zone(query: HistoryQuery) -> ZoneInfo | None:
+    if query.tz is None:
+        return None
+    if query.every != DAY_S:
+        raise ProblemError(400, "bad-request", f"tz wants every={DAY_S}: its days")
+    try:
+        return zone(query.tz)
+    except ProtocolError as error:
+        raise ProblemError(400, "bad-request", str(error)) from error
 
 
 def _step(bucket: BucketRow, aggregates: tuple[str, ...]) -> StoredReading:

@@ -132,6 +132,18 @@ class HistoryQuery(_Range, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    tz: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$",
+                description="A time zone by its IANA name, such as `Europe/Paris`: steps are its"
+                " days, of 23 or 25 hours where clocks are set. Wants `every=86400`.",
+            ),
+        ]
+        | None
+    ) = None
     agg: (
         Annotated[
             str,
