@@ -82,7 +82,7 @@ FULL: Final = Size(
     discovered=1000,
     idle_nodes=10_000,
     api_s=4.0,
-    export_rows=1_000_000,
+    export_rows=10_000_000,
 )
 QUICK: Final = Size(
     fan_out_clients=(100,),

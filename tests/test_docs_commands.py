@@ -287,7 +287,7 @@ async def board_is_kept(reader: Reader, _output: str) -> None:
 
 def saved(name: str, part: str) -> Look:
     async def look(reader: Reader, _output: str) -> None:
-        assert part in (reader.home / name).read_text("utf-8")
+        assert part.encode() in (reader.home / name).read_bytes()
 
     return look
 
@@ -364,6 +364,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
             '-o readings.ndjson "API/export?format=ndjson&uid=my-board"': saved(
                 "readings.ndjson", '{"uid":"my-board","resource":"temperature",'
             ),
+            '-o readings.arrows "API/export?format=arrow"': saved("readings.arrows", "my-board"),
             '-H "Accept: application/senml+json" API/export': says(
                 r'"bn":"pyaiot:my-board/temperature"'
             ),

@@ -215,7 +215,9 @@ def test_the_table_has_no_circles() -> None:
 
 def test_every_distribution_that_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    names = (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in project["dependencies"])
+    extras = (line for lines in project["optional-dependencies"].values() for line in lines)
+    wanted = [*project["dependencies"], *extras]
+    names = (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted)
     declared = {name.replace("-", "_") for name in names}
     imported = {
         name.split(".")[0]

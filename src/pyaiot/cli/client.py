@@ -188,8 +188,10 @@ async def _export(
     A file appears when it is complete. --json is --format ndjson: a line of JSON for each.
     """
     form = "ndjson" if asked.json else form
-    if form not in ("csv", "ndjson", "senml"):
-        raise OperatorError(f"There is no format {form}: it is csv, ndjson or senml.")
+    if form not in ("csv", "ndjson", "senml", "arrow"):
+        raise OperatorError(f"There is no format {form}: it is csv, ndjson, senml or arrow.")
+    if form == "arrow" and output is None and sys.stdout.isatty():
+        raise OperatorError("Arrow is no text: name a file with --output.")
     async with asked.client(live=False) as client:
         pieces = client.export(
             form,  # type: ignore[arg-type]  # it is one of them
@@ -294,7 +296,7 @@ def add_to(app: typer.Typer) -> None:
     )
     uid = _flag("uid", str | None, "Only this node.")
     output = _flag("output", Path | None, "The file to write.", "--output", "-o")
-    form = _flag("form", str, "csv, ndjson or senml.", "--format", default="csv")
+    form = _flag("form", str, "csv, ndjson, senml or arrow.", "--format", default="csv")
     _add(app, "export", _export, output, _START, _END, uid, _WHICH, form)
 
 

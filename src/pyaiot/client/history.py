@@ -27,7 +27,7 @@ ANSWER_LIMIT_S: Final = 60.0
 Moment: TypeAlias = float | str | datetime
 """Unix seconds, a time (one without an offset is local), or how long ago: `-90s`, `-15m`, `-1h`,
 `-7d`."""
-ExportFormat: TypeAlias = Literal["csv", "ndjson", "senml"]
+ExportFormat: TypeAlias = Literal["csv", "ndjson", "senml", "arrow"]
 
 
 class _Page(msgspec.Struct):

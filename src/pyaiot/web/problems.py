@@ -22,6 +22,7 @@ KINDS: Final = {
     "unknown-resource": "The node has said nothing of such a resource.",
     "unknown-command": "There is no such command, or it was long ago.",
     "no-history": "This broker keeps no history.",
+    "no-arrow": "This broker cannot write Arrow: an extra is not installed.",
     "too-many-rows": "The answer would be larger than one answer may be. Nothing is cut off"
     " in silence: narrow the range, widen the step, say a `limit` and go from page to page, or"
     " export.",

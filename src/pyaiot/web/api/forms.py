@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of history as text: CSV, NDJSON and SenML, a part at a time. Pure."""
+"""Rows of history as CSV, NDJSON and SenML, a part at a time; Arrow is beside it. Pure."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ import msgspec
 from pyaiot.history.store import ReadingRow
 from pyaiot.protocols.senml import name_of
 from pyaiot.web.api.answers import StoredReading
+from pyaiot.web.problems import ProblemError
 
 _json: Final = msgspec.json.Encoder()
 
@@ -184,9 +185,24 @@ def stored(rows: Sequence[ReadingRow]) -> list[StoredReading]:
     ]
 
 
+def _arrow(aggregates: Sequence[str]) -> Form:
+    try:
+        from pyaiot.web.api.arrow import Arrow  # noqa: PLC0415 - an extra, and 60 MB of memory
+    except ImportError as error:
+        raise ProblemError(
+            406, "no-arrow", "install it beside the broker: pip install 'pyaiot[arrow]'"
+        ) from error
+    return Arrow(aggregates)
+
+
 def form_of(name: str, aggregates: Sequence[str] = ()) -> Form:
-    """A new writer of the form `csv`, `ndjson` or `senml`."""
+    """A new writer of the form `csv`, `ndjson`, `senml` or `arrow`.
+
+    Raises `ProblemError` where Arrow is not installed.
+    """
     match name:
+        case "arrow":
+            return _arrow(aggregates)
         case "csv":
             return Csv(aggregates)
         case "ndjson":

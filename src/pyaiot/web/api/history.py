@@ -49,6 +49,7 @@ _FORMATS: Final = {
     "text/csv": "csv",
     "application/x-ndjson": "ndjson",
     "application/senml+json": "senml",
+    "application/vnd.apache.arrow.stream": "arrow",
 }
 
 R = TypeVar("R")
@@ -67,7 +68,7 @@ class HistoryApi:
         self._failures = LimitedLog(log)
 
     async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
-        form = query.format or _accepted(request, ("json", "csv", "ndjson", "senml"))
+        form = query.format or _accepted(request, ("json", "csv", "ndjson", "senml", "arrow"))
         if query.agg is not None and query.every is None:
             raise ProblemError(400, "bad-request", "agg wants every")
         streamed = form != "json"
@@ -89,7 +90,7 @@ class HistoryApi:
         return await self._stream(request, chunks, form_of(form))
 
     async def export(self, request: web.Request, query: ExportQuery) -> web.StreamResponse:
-        form = query.format or _accepted(request, ("csv", "ndjson", "senml"))
+        form = query.format or _accepted(request, ("csv", "ndjson", "senml", "arrow"))
         now = self._unix_time()
         chunks = self._history.export(
             uid=query.uid, resource=query.resource, start=query.start(now), end=query.end(now)

@@ -12,11 +12,17 @@ from pyaiot.web.api import answers, queries
 from pyaiot.web.api.queries import Query
 
 JSON: Final = "application/json"
-STREAMED: Final = ("text/csv", "application/x-ndjson", "application/senml+json")
+STREAMED: Final = (
+    "text/csv",
+    "application/x-ndjson",
+    "application/senml+json",
+    "application/vnd.apache.arrow.stream",
+)
 HISTORY_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
     {
         400: ("bad-request",),
         404: ("no-history",),
+        406: ("no-arrow",),
         413: ("too-many-rows",),
         503: ("too-slow", "history-unavailable", "busy"),
     }

@@ -65,8 +65,8 @@ Limit = Annotated[
 ]
 Order = Annotated[Literal["oldest", "newest"], Meta(description="Which come first.")]
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
-TextFormat: TypeAlias = Literal["csv", "ndjson", "senml"]
-Format: TypeAlias = Literal["json", "csv", "ndjson", "senml"]
+StreamFormat: TypeAlias = Literal["csv", "ndjson", "senml", "arrow"]
+Format: TypeAlias = Literal["json", "csv", "ndjson", "senml", "arrow"]
 AGGREGATES: Final = ("mean", "min", "max", "last", "count")
 
 
@@ -181,7 +181,7 @@ class ExportQuery(_Range, frozen=True, kw_only=True):
     uid: Annotated[Name, Meta(description="Only of this node.")] | None = None
     resource: Annotated[Name, Meta(description="Only of resources of this name.")] | None = None
     format: (
-        Annotated[TextFormat, Meta(description="Absent: what `Accept` prefers, else CSV.")] | None
+        Annotated[StreamFormat, Meta(description="Absent: what `Accept` prefers, else CSV.")] | None
     ) = None
 
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rows of history as an Arrow IPC stream: columns, read by pandas, polars and DuckDB as they are.
+
+It needs pyarrow, which the extra `arrow` brings: import this only where somebody asked for it.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from pyaiot.history.store import ReadingRow
+from pyaiot.web.api.answers import StoredReading
+
+_json: Final = msgspec.json.Encoder()
+_FIELDS: Final = (
+    ("uid", pa.string()),
+    ("resource", pa.string()),
+    ("time", pa.timestamp("us", tz="UTC")),
+    ("value", pa.float64()),
+    ("unit", pa.string()),
+)
+_COUNT: Final = "count"
+
+
+class Arrow:
+    """One stream of record batches, each of one resource. A `Form`, see there."""
+
+    content_type = "application/vnd.apache.arrow.stream"
+    suffix = "arrows"
+    """Of the stream format (its IANA registration); `.arrow` is the one of files."""
+
+    def __init__(self, aggregates: Sequence[str] = ()) -> None:
+        """`aggregates`: columns of steps; without, `data` has what was no number, as JSON text."""
+        self._more = tuple(aggregates)
+        more = [(name, pa.int64() if name == _COUNT else pa.float64()) for name in self._more]
+        self._schema = pa.schema([*_FIELDS, *(more or [("data", pa.string())])])
+        self._out = io.BytesIO()
+        self._writer = pa.ipc.new_stream(self._out, self._schema)
+
+    def head(self) -> bytes:
+        return self._taken()
+
+    def rows(self, uid: str, resource: str, rows: Sequence[ReadingRow]) -> bytes:
+        values = [row.number for row in rows]
+        data = [None if row.number is not None else _text(row.data) for row in rows]
+        times = [row.ts for row in rows]
+        return self._batch(uid, resource, times, values, [row.unit for row in rows], [data])
+
+    def steps(self, uid: str, resource: str, steps: Sequence[StoredReading]) -> bytes:
+        more: list[list[Any]] = [[getattr(step, name) for step in steps] for name in self._more]
+        values = [step.value for step in steps]
+        units = [step.unit for step in steps]
+        none: list[Any] = [None] * len(steps)
+        times = [step.ts for step in steps]
+        return self._batch(uid, resource, times, values, units, more or [none])
+
+    def tail(self) -> bytes:
+        self._writer.close()
+        return self._taken()
+
+    def _batch(
+        self,
+        uid: str,
+        resource: str,
+        times: Sequence[float],
+        values: Sequence[float | None],
+        units: Sequence[str],
+        more: Sequence[Sequence[Any]],
+    ) -> bytes:
+        if times:
+            count = len(times)
+            micros = pa.array([round(ts * 1e6) for ts in times], pa.int64())
+            columns = [
+                pa.repeat(pa.scalar(uid), count),
+                pa.repeat(pa.scalar(resource), count),
+                micros.cast(_FIELDS[2][1]),
+                pa.array(values, pa.float64()),
+                pa.array(units, pa.string()),
+                *(
+                    pa.array(column, field.type)
+                    for column, field in zip(more, list(self._schema)[len(_FIELDS) :], strict=True)
+                ),
+            ]
+            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        written = self._out.getvalue()
+        self._out.seek(0)
+        self._out.truncate()
+        return written
+
+
+def _text(data: object) -> str:
+    return data if isinstance(data, str) else _json.encode(data).decode()
