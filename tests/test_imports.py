@@ -95,7 +95,8 @@ MAY_IMPORT = {
         "flags",
         "pages",
     },
-    "__main__": {"cli"},
+    "entry": {"cli"},
+    "__main__": {"entry"},
     "__init__": set(),
 }
 """Station → the stations that it may import besides itself. Everybody may ask for the version."""

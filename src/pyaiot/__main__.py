@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`python -m pyaiot` is the command `aiot`."""
 
-from pyaiot.cli import main
+from pyaiot.entry import main
 
 if __name__ == "__main__":
     main()

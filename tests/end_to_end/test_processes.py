@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
 import aiohttp
 import pytest
@@ -261,3 +262,23 @@ async def test_demo_without_a_visible_node_says_nothing_but_why(
         await services.run_demo(config, 0, said.append)
     assert said == []
     assert raised.group_contains(OperatorError, match="No simulated node appeared")
+
+
+def test_ctrl_c_while_it_is_still_starting_shows_no_traceback(programs: Programs) -> None:
+    """It comes in the middle of the imports."""
+    code = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "pyaiot.services":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.argv = ["aiot", "run"]
+from pyaiot.entry import main
+main()
+"""
+    program = programs.start(sys.executable, "-c", code)
+    assert program.exit_code(5.0) == 130
+    assert program.stderr == ""
