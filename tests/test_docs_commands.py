@@ -178,7 +178,8 @@ async def nothing_more(_reader: Reader, _output: str) -> None:
 
 async def link_lets_in(reader: Reader, _output: str) -> None:
     """The printed link, once; nobody else."""
-    (link,) = re.findall(r"(http://\S+/login\S*)", reader.lines[0])
+    (path,) = re.findall(r"http://[^/]+/(login\S*)", reader.lines[0])
+    link = reader.url + path
     jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address
     async with aiohttp.ClientSession(cookie_jar=jar) as web:
         async with web.get(reader.url) as answer:

@@ -48,6 +48,17 @@ export function brokerUrl(): string {
   return url.href;
 }
 
+/** Whether there may be an API to ask: beside the page, or at the broker that it was told. */
+export const mayHaveApi = (): boolean => config.api || config.broker !== "";
+
+/** Where the HTTP API of the broker is, with a slash at its end. An old broker has none. */
+export function apiUrl(): string {
+  if (config.api) return new URL("api/", document.baseURI).href;
+  const url = new URL("../api/", brokerUrl().replace(/ws$/, "ws/"));
+  url.protocol = url.protocol.replace("ws", "http");
+  return url.href;
+}
+
 /** Whether an image of this address can be shown here. */
 export function imageIsAllowed(address: string): boolean {
   try {

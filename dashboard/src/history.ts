@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Readings of a time gone by: stored ones if the broker offers them, else what this page has seen. */
-import { config } from "./config";
+import { apiUrl, mayHaveApi } from "./config";
 import type { Series } from "./series";
 import type { Resource } from "./model/state";
+import { link } from "./store";
 
 const POINTS_MAX = 1000;
 
@@ -10,16 +11,16 @@ let offered: Promise<boolean> | null = null;
 
 /** Whether readings are stored: `/api/info` says so. */
 export function historyIsOffered(): Promise<boolean> {
-  offered ??= config.api
-    ? fetch("api/info")
-        .then(async (answer) => answer.ok && Boolean(((await answer.json()) as { history?: unknown }).history))
-        .catch(() => false)
-    : Promise.resolve(false);
+  // An old broker has none, and would only fill the console of the browser.
+  if (link.peek().legacy || !mayHaveApi()) return Promise.resolve(false);
+  offered ??= fetch(`${apiUrl()}info`)
+    .then(async (answer) => answer.ok && Boolean(((await answer.json()) as { history?: unknown }).history))
+    .catch(() => false);
   return offered;
 }
 
 const historyOf = ({ node, name }: Resource, search: Record<string, string>): string =>
-  `api/nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}/history?${new URLSearchParams(search)}`;
+  `${apiUrl()}nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}/history?${new URLSearchParams(search)}`;
 
 /** The last `count` stored numbers of a resource in a time, oldest first. Throws with the reason. */
 export async function readLatest(resource: Resource, from: number, to: number, count: number): Promise<[time: number, value: number][]> {

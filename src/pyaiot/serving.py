@@ -71,7 +71,8 @@ async def serve_web(
     try:
         async with metrics_door(config, app.metrics, say):
             if login is not None:
-                say(f"Open this link once to come in: {door.url.rstrip('/')}{login.new_link()}")
+                root = door.url_for_others.rstrip("/")
+                say(f"Open this link once to come in: {root}{login.new_link()}")
             yield door.url
     finally:
         door.stop_listening()

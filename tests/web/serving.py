@@ -107,6 +107,7 @@ async def serving(
     login: Login | None = None,
     history: History | None = None,
     keep: Keep | None = None,
+    allowed_origins: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Served]:
     """`folder` None: no history is kept, or `history` is asked. `keep`: for how long."""
     keeping = None
@@ -125,6 +126,7 @@ async def serving(
         tokens=None,
         title="Test",
         login=login,
+        allowed_origins=allowed_origins,
         history=history if keeping is None else keeping.history,
         caught_up=None if keeping is None else keeping.caught_up,
     )

@@ -138,3 +138,8 @@ async def test_page_that_is_served_alone_speaks_to_the_broker(browser: Browser, 
         await see(lamp(page), "Desk lamp")
         await page.get_by_role("switch").click()
         await see(lamp(page), "confirmed")
+        # The history of the broker is read from here, too, and the command is for that broker.
+        await page.goto(f"{url}#/node/{UID}")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "From the stored history.")
+        await see(dialog, f"curl -X PUT -d 1 '{road.url}api/nodes/{UID}/resources/led'")

@@ -2,14 +2,14 @@
 /** All of one node, at an address of its own. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { config } from "../config";
+import { apiUrl, mayHaveApi } from "../config";
 import { historyIsOffered, readHistory } from "../history";
 import { joinSeries, seen, toCsv, type Series } from "../series";
 import { FACTS } from "../model/readings";
 import { fact, watch, type Node, type Resource } from "../model/state";
 import { go, openNode } from "../route";
 import { settings } from "../settings";
-import { bellOf, clock, clockOf, membership, state } from "../store";
+import { bellOf, clock, clockOf, link, membership, state } from "../store";
 import { allResources, Row, useStateText } from "./Card";
 import { Chart, type Span } from "./Chart";
 import { Copy, CopyButton } from "./Copy";
@@ -235,9 +235,9 @@ const Fact = ({ name, value }: { name: string; value: string }) => (
 function programFor(node: Node): string {
   const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
   const name = ["led", ...node.resources.keys()].find((its) => node.resources.has(its) && !FACTS.has(its));
-  if (!name || !config.api) return "";
-  const url = new URL(`api/nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}`, document.baseURI);
-  return name === "led" ? `curl -X PUT -d 1 ${quoted(url.href)}` : `curl ${quoted(url.href)}`;
+  if (!name || link.value.legacy || !mayHaveApi()) return "";
+  const url = `${apiUrl()}nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}`;
+  return name === "led" ? `curl -X PUT -d 1 ${quoted(url)}` : `curl ${quoted(url)}`;
 }
 
 function Commands({ node }: { node: Node }) {

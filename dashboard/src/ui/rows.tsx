@@ -6,7 +6,6 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Resource } from "../model/state";
 import { STALE_S } from "../model/state";
 import { bellOf, clock, clockOf, onSample, state } from "../store";
-import { config } from "../config";
 import { drawLines } from "./canvas";
 import { noteOf } from "./notes";
 import { localDigits, said, timeOf } from "./words";
@@ -79,7 +78,7 @@ function Spark({ resource }: { resource: Resource }) {
   useEffect(() => {
     const canvas = ref.current;
     if (!canvas) return;
-    let recalled = !config.api;
+    let recalled = false;
     const draw = () => {
       if (!resource.ring) return;
       drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);

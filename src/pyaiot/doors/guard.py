@@ -7,6 +7,7 @@ an attacker's DNS points at us (DNS rebinding) arrives as a foreign `Host`.
 
 import ipaddress
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -38,6 +39,39 @@ def origin_is_ours(origin: str | None, host: str, allowed_origins: frozenset[str
     return scheme in {"http", "https"} and authority == host
 
 
+CORS_AGE_S: Final = 600
+"""How long a browser may remember what another site may do here."""
+_CORS_METHODS: Final = "GET, HEAD, PUT"
+_CORS_HEADERS: Final = "Content-Type, If-None-Match, Idempotency-Key, Last-Event-ID, Prefer"
+_CORS_SHOWN: Final = "Content-Disposition, ETag, Location, Preference-Applied, Retry-After"
+_OF_ALLOWED_SITE: Final = web.RequestKey("of_allowed_site", str)
+
+
+async def tell_allowed_sites(request: web.Request, response: web.StreamResponse) -> None:
+    """Let a browser show the answer to the page that asked, if its site was configured.
+
+    A signal of the application, for each answer before it is sent (Fetch standard, section 3.2).
+    Cookies are not shared: a page of another site is nobody's session.
+    """
+    origin = request.get(_OF_ALLOWED_SITE)
+    if origin is not None:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _CORS_SHOWN
+        response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+
+
+def _may_ask() -> web.Response:
+    """What a browser wants to know before it sends something unusual for the page."""
+    return web.Response(
+        status=204,
+        headers={
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: _CORS_METHODS,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _CORS_HEADERS,
+            hdrs.ACCESS_CONTROL_MAX_AGE: str(CORS_AGE_S),
+        },
+    )
+
+
 def guard(
     allowed_hosts: frozenset[str],
     allowed_origins: frozenset[str],
@@ -63,7 +97,15 @@ def guard(
                 text="This name is not one of ours. Its owner can allow it by the setting"
                 f" {section}.allowed_hosts.\n"
             )
-        if not origin_is_ours(request.headers.get(hdrs.ORIGIN), host, allowed_origins):
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and origin in allowed_origins:
+            request[_OF_ALLOWED_SITE] = origin
+            if (
+                request.method == hdrs.METH_OPTIONS
+                and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+            ):
+                return _may_ask()
+        if not origin_is_ours(origin, host, allowed_origins):
             refused(request)
             raise web.HTTPForbidden(
                 text="Pages of other origins may not do this. The owner of this site can allow one"

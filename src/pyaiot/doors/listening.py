@@ -2,6 +2,7 @@
 """An HTTP server on one TCP port: opened with one sentence or not at all, closed in time."""
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import logging
@@ -82,6 +83,14 @@ class Door:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
 
+    @property
+    def url_for_others(self) -> str:
+        """The root, as other machines can reach it, where it listens for them."""
+        if self.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            return self.url
+        host = own_address() or socket.gethostname()
+        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+
     def stop_listening(self) -> None:
         """Take no more connections. Those that are open stay."""
         self._server.close()
@@ -90,6 +99,19 @@ class Door:
         """End the requests in flight, after `CLOSE_LIMIT_S` in the middle."""
         self.stop_listening()
         await self._runner.cleanup()
+
+
+def own_address() -> str:
+    """The address of this machine towards other networks; empty if it has none. Sends nothing."""
+    for family, elsewhere in (
+        (socket.AF_INET, "192.0.2.1"),  # RFC 5737: nobody is there
+        (socket.AF_INET6, "2001:db8::1"),
+    ):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            address: str = probe.getsockname()[0]
+            return address
+    return ""
 
 
 class ServerLog(logging.LoggerAdapter[logging.Logger]):

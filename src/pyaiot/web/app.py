@@ -13,7 +13,7 @@ from pyaiot import __version__
 from pyaiot.broker import measures as of_broker
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
-from pyaiot.doors.guard import guard
+from pyaiot.doors.guard import guard, tell_allowed_sites
 from pyaiot.doors.listening import ServerLog
 from pyaiot.history.store import History
 from pyaiot.limits import LimitedLog
@@ -82,6 +82,7 @@ class WebApp:
         if login is not None:
             middlewares.append(login.middleware())
         self.app = web.Application(middlewares=middlewares)
+        self.app.on_response_prepare.append(tell_allowed_sites)
         if login is not None:
             self.app.router.add_get("/login", login.log_in)
         self.app.router.add_get("/ws", self.sockets.client)

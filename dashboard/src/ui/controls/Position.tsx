@@ -3,7 +3,7 @@
 import { useComputed } from "@preact/signals";
 import type { Resource } from "../../model/state";
 import { go } from "../../route";
-import { bellOf } from "../../store";
+import { bellOf, hovered } from "../../store";
 import { RowFrame } from "../rows";
 import { localDigits, t } from "../words";
 
@@ -15,7 +15,15 @@ export function PositionRow({ resource }: { resource: Resource }) {
   });
   return (
     <RowFrame resource={resource} kind="text">
-      <button type="button" class="value link" title={t("map.show")} onClick={() => go({ screen: "map", node: "" })}>
+      <button
+        type="button"
+        class="value link"
+        title={`${t("map.show")}: ${resource.node.name || resource.node.uid}`}
+        onClick={() => {
+          go({ screen: "map", node: "" });
+          hovered.value = resource.node; // it is marked there
+        }}
+      >
         {text}
       </button>
     </RowFrame>

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pages of other sites may use the API where the operator says so (CORS), and no others."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.web.serving import Served, serving
+
+pytestmark = pytest.mark.sockets
+
+SITE = "https://page.example"
+PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "prefer"}
+
+
+@asynccontextmanager
+async def served(folder: Path | None = None) -> AsyncIterator[Served]:
+    async with serving(folder, allowed_origins=frozenset({SITE})) as it:
+        it.gateway.say("n", "led", "0")
+        await it.known("n")
+        yield it
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/nodes", 200), ("/api/nodes/nobody", 404), ("/api/nothing", 404)]
+)
+async def test_a_site_that_is_allowed_may_read_answers_and_problems(path: str, status: int) -> None:
+    async with served() as it, it.web.get(path, headers={"Origin": SITE}) as answer:
+        assert answer.status == status
+        assert answer.headers["Access-Control-Allow-Origin"] == SITE
+        assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
+        assert "Origin" in answer.headers["Vary"]
+        # Its page is nobody's session here.
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_streams_are_for_it_too(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        for path in ("/api/events", "/api/export"):
+            async with it.web.get(path, headers={"Origin": SITE}) as answer:
+                assert answer.headers["Access-Control-Allow-Origin"] == SITE
+
+
+async def test_it_may_ask_whether_it_may_command_and_then_command() -> None:
+    async with served() as it:
+        path = "/api/nodes/n/resources/led"
+        async with it.web.options(path, headers={"Origin": SITE, **PREFLIGHT}) as answer:
+            assert answer.status == 204
+            assert answer.headers["Access-Control-Allow-Origin"] == SITE
+            assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+            assert "Idempotency-Key" in answer.headers["Access-Control-Allow-Headers"]
+        headers = {"Origin": SITE}
+        async with it.web.put(path, data=b"confirmed", headers=headers) as answer:
+            assert answer.status == 200
+            assert answer.headers["Access-Control-Allow-Origin"] == SITE
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{SITE}.evil.example"])
+async def test_another_site_is_told_nothing_and_may_do_nothing(origin: str) -> None:
+    async with served() as it:
+        path = "/api/nodes/n/resources/led"
+        for method, more in (("OPTIONS", PREFLIGHT), ("GET", {}), ("PUT", {})):
+            headers = {"Origin": origin, **more}
+            async with it.web.request(method, path, headers=headers) as answer:
+                assert answer.status == 403
+                assert "Access-Control-Allow-Origin" not in answer.headers
+        assert it.gateway.commands == []
+
+
+async def test_who_comes_from_no_site_or_our_own_is_told_of_none() -> None:
+    async with served() as it:
+        for headers in ({}, {"Origin": it.url.rstrip("/")}):
+            async with it.web.get("/api/nodes", headers=headers) as answer:
+                assert answer.status == 200
+                assert "Access-Control-Allow-Origin" not in answer.headers
