@@ -5,7 +5,15 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +25,10 @@ from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.gateway import Connect, Gateway
+from pyaiot.gateways.measures import MQTT_BROKER_STARTS
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
-from pyaiot.samples import Measure
+from pyaiot.samples import Measure, Sample
 from pyaiot.web.app import Check
 
 if TYPE_CHECKING:
@@ -58,6 +67,9 @@ class MqttBroker:
     """How the MQTT gateway reaches it: it hears every node."""
     embedded: bool
     """Of our own: on this machine, and devices need no name there."""
+
+    starts: Callable[[], int] | None = None
+    """How often our own was started."""
 
     @property
     def for_devices(self) -> "MqttServer":
@@ -167,6 +179,11 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
     async def check() -> str:
         return "" if await mqtt.answers() else "the MQTT broker does not answer"
 
+    def measure() -> Iterator[Sample]:
+        yield from mqtt.measure()
+        if broker.starts is not None:
+            yield MQTT_BROKER_STARTS.of(broker.starts())
+
     door = "TCP" if broker.embedded else f"MQTT broker {server.host}"
     return OpenGateway(
         "mqtt-gateway",
@@ -174,7 +191,7 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
         f"{door} port {server.port}",
         server.port,
         check,
-        mqtt.measure,
+        measure,
         gateway,
         mqtt.run,
     )
@@ -268,7 +285,7 @@ async def mqtt_broker(config: Config, *, folder: Path | None = None) -> AsyncIte
                 " nodes over MQTT and publish their readings",
                 broker.port,
             )
-        yield MqttBroker(broker.server, embedded=True)
+        yield MqttBroker(broker.server, embedded=True, starts=lambda: broker.starts)
 
 
 _OF_A_NAMED_BROKER: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")

@@ -344,6 +344,7 @@ SHOWN = {
     "counts": "pyaiot_mqttsn_dropped",
     "did_not_fit": "pyaiot_history_dropped",
     "failures": "pyaiot_history_failures",
+    "starts": "pyaiot_mqtt_broker_starts",
     "flushes": "pyaiot_flushes",
     "gateway_links": "pyaiot_gateway_links",
     "held_back": "pyaiot_coap_datagrams_held_back",

@@ -88,6 +88,24 @@ MQTTSN_DROPPED: Final = Metric(
     "Datagrams that were not heard or not sent, by reason.",
     {"reason": MQTTSN_REASONS},
 )
+MQTTSN_MESSAGES_DROPPED: Final = Metric(
+    "pyaiot_mqttsn_messages_dropped",
+    "counter",
+    "Messages for and of clients that were dropped: too many for one, or no MQTT broker.",
+)
+MQTTSN_CONNECTS: Final = Metric(
+    "pyaiot_mqttsn_connects", "counter", "Times that the MQTT broker let a client in."
+)
+MQTTSN_CONNECT_FAILURES: Final = Metric(
+    "pyaiot_mqttsn_connect_failures",
+    "counter",
+    "Connections of clients to the MQTT broker that were lost, or could not be had.",
+)
+MQTT_BROKER_STARTS: Final = Metric(
+    "pyaiot_mqtt_broker_starts",
+    "counter",
+    "Times that the MQTT broker that is brought along was started. More than one: it ended.",
+)
 MQTTSN_UNSENT: Final = Metric(
     "pyaiot_mqttsn_datagrams_unsent", "counter", "Datagrams that the system did not take."
 )

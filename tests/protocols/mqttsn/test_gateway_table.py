@@ -300,3 +300,15 @@ def test_clients_behind_a_forwarder_are_told_apart() -> None:
         assert door.table.mqtt(name, MqttConnected(), now=door.now) == [expected]
     assert len(door.table) == 2
     assert door.got(PingReq(), "forwarder") == [to("forwarder", Disconnect())]
+
+
+def test_what_was_dropped_stays_counted_when_its_client_is_forgotten() -> None:
+    door = Door(session=SessionConfig(messages_max=1), kept_max=1)
+    for client_id, clean in (("gone", True), ("kept", False), ("pushed out", False)):
+        door.connected(client_id, client_id, clean_session=clean)
+        door.table.mqtt(client_id, MqttMessage("a/b", b"x" * 70_000, 0, retain=False), now=door.now)
+        door.got(Disconnect(), client_id)
+    assert door.table.dropped == 3
+    # The first two are forgotten: one was clean, and there is room for one of the others.
+    kept = [name for name in ("gone", "kept", "pushed out") if door.table.session(name)]
+    assert kept == ["pushed out"]

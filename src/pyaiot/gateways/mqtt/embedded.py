@@ -66,6 +66,8 @@ class EmbeddedBroker:
         self._backoff = Backoff(first_s=0.2, limit_s=5.0)
         self._log = LimitedLog(log)
         self._last_word = ""
+        self.starts = 0
+        """Of the child, ever."""
         self.pid = 0
         """Of the child; 0 while there is none."""
 
@@ -164,6 +166,7 @@ authorization {{
         loop = asyncio.get_running_loop()
         while True:
             started_at = loop.time()
+            self.starts += 1
             code = await self._run_once()
             if not self._ready.is_set():
                 raise OperatorError(

@@ -43,6 +43,10 @@ class Connections:
         self._attempts = asyncio.Semaphore(ATTEMPTS_MAX)
         self._of: dict[str, _Connection] = {}
         self._in_trouble = False
+        self.connects = 0
+        """Times that the MQTT broker let a client in."""
+        self.failures = 0
+        """Connections that were lost, or could not be had."""
 
     def __len__(self) -> int:
         return len(self._of)
@@ -80,6 +84,10 @@ class Connections:
 
     def _report(self, problem: str) -> None:
         """Said once when the MQTT broker is lost, and once when it is back, for all clients."""
+        if problem:
+            self.failures += 1
+        else:
+            self.connects += 1
         if problem and not self._in_trouble:
             log.warning("MQTT-SN: no MQTT broker: %s; trying again", problem)
         elif not problem and self._in_trouble:

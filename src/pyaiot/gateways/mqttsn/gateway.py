@@ -92,6 +92,9 @@ class MqttSnGateway:
         yield measures.MQTTSN_DATAGRAMS.of(self.counts["received"])
         for reason in measures.MQTTSN_REASONS[:-1]:
             yield measures.MQTTSN_DROPPED.of(self.counts[reason], reason=reason)
+        yield measures.MQTTSN_MESSAGES_DROPPED.of(self._table.dropped)
+        yield measures.MQTTSN_CONNECTS.of(self._connections.connects)
+        yield measures.MQTTSN_CONNECT_FAILURES.of(self._connections.failures)
         yield measures.MQTTSN_UNSENT.of(self._endpoint.unsent)
 
     async def run(self) -> None:

@@ -124,6 +124,13 @@ class GatewayTable(Generic[A]):
         self._heap: list[tuple[float, str]] = []
         self._advertise_at = None if config.advertise_s is None else now
         self._topics = TopicIds(config.session.predefined, topics_max=0)
+        self._dropped = 0
+        """By sessions that are forgotten."""
+
+    @property
+    def dropped(self) -> int:
+        """Messages for and of clients that were dropped, ever."""
+        return self._dropped + sum(client.session.dropped for client in self._clients.values())
 
     def __len__(self) -> int:
         """Clients that are connected, connecting or asleep."""
@@ -277,12 +284,15 @@ class GatewayTable(Generic[A]):
         while len(self._gone) > GONE_MAX:
             self._gone.popitem(last=False)
         if client.session.clean:
-            del self._clients[client_id]
+            self._forget(client_id)
             return
         self._away[client_id] = None
         while len(self._away) > self._config.kept_max:
             oldest, _ = self._away.popitem(last=False)
-            del self._clients[oldest]
+            self._forget(oldest)
+
+    def _forget(self, client_id: str) -> None:
+        self._dropped += self._clients.pop(client_id).session.dropped
 
 
 def _send(peer: Peer[A], packet: Packet) -> Send[A]:

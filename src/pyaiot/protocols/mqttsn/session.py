@@ -106,6 +106,11 @@ class Session:
         )
 
     @property
+    def dropped(self) -> int:
+        """Messages of either direction that were dropped, ever."""
+        return self.publications.dropped + self.delivery.dropped
+
+    @property
     def wake_at(self) -> float | None:
         """When `timeout` wants to be called, or None. It changes with every call of a method."""
         if self.state is State.CONNECTING:
