@@ -20,9 +20,13 @@ pytestmark = pytest.mark.sockets
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "web" / "js"
 WANTED = {"accessibility": 100, "best-practices": 100, "performance": 90}
-TRIES = 3
+TRIES = 4
 """The best counts: a machine with other work has no steady figure for performance."""
 RUN_LIMIT_S = 90.0
+FAST_INDEX = 1500
+SLOWDOWN = {True: 4, False: 2}
+"""How much slower than this machine a phone is, by whether the machine is a fast one: Lighthouse
+measures that as its benchmarkIndex (its docs/throttling.md, "Calibrating the CPU slowdown")."""
 
 
 @pytest.fixture
@@ -36,7 +40,8 @@ def url(tmp_path: Path) -> Iterator[str]:
     programs.close()
 
 
-def scores(url: str, report: Path) -> dict[str, int]:
+def scores(url: str, report: Path, *, fast: bool) -> tuple[dict[str, int], float]:
+    """By category, and how fast the machine was meanwhile."""
     node, packages = javascript.command("node"), javascript.packages(PACKAGES)
     if node is None or packages is None:
         pytest.skip("Lighthouse is not here (scripts/javascript.py --packages tests/web/js)")
@@ -46,6 +51,7 @@ def scores(url: str, report: Path) -> dict[str, int]:
         f"--only-categories={','.join(WANTED)}",
         "--chrome-flags=--headless=new --no-sandbox --disable-gpu",
         "--no-enable-error-reporting",
+        f"--throttling.cpuSlowdownMultiplier={SLOWDOWN[fast]}",
     ]
     # What Chromium leaves is gone with the folders of the tests.
     environment = {**os.environ, "CHROME_PATH": chromium(), "TMPDIR": str(report.parent)}
@@ -53,14 +59,18 @@ def scores(url: str, report: Path) -> dict[str, int]:
         command, env=environment, capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    categories = json.loads(report.read_text("utf-8"))["categories"]
-    return {name: round(it["score"] * 100) for name, it in categories.items()}
+    said = json.loads(report.read_text("utf-8"))
+    found = {name: round(it["score"] * 100) for name, it in said["categories"].items()}
+    return found, said["environment"]["benchmarkIndex"]
 
 
 def test_lighthouse_finds_nothing_to_mend(url: str, tmp_path: Path) -> None:
     tried = []
+    fast = True
     for number in range(TRIES):
-        tried.append(scores(url, tmp_path / f"{number}.json"))
-        if all(tried[-1][name] >= wanted for name, wanted in WANTED.items()):
+        found, index = scores(url, tmp_path / f"{number}.json", fast=fast)
+        if all(found[name] >= wanted for name, wanted in WANTED.items()):
             return
+        tried.append((found, index, SLOWDOWN[fast]))
+        fast = fast and index >= FAST_INDEX
     pytest.fail(f"Lighthouse: {tried}, wanted {WANTED}")
