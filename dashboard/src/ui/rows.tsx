@@ -6,6 +6,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Resource } from "../model/state";
 import { STALE_S } from "../model/state";
 import { bellOf, clock, clockOf, onSample, state } from "../store";
+import { mayHaveApi } from "../config";
 import { drawLines } from "./canvas";
 import { noteOf } from "./notes";
 import { localDigits, said, timeOf } from "./words";
@@ -78,13 +79,14 @@ function Spark({ resource }: { resource: Resource }) {
   useEffect(() => {
     const canvas = ref.current;
     if (!canvas) return;
-    let recalled = false;
+    let recalled = !mayHaveApi();
     const draw = () => {
       if (!resource.ring) return;
       drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);
       if (recalled || !resource.node.seen) return;
       recalled = true;
-      void import("../past").then(({ recall }) => recall(resource, draw));
+      // Where the broker was lost just now, the line grows from now on.
+      import("../past").then(({ recall }) => recall(resource, draw)).catch(() => undefined);
     };
     return onSample(resource, draw);
   }, [resource]);
