@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pyaiot.config import LogSection
+from pyaiot.doors.descriptors import raise_descriptor_limit
 from pyaiot.errors import OperatorError
 
 Result = TypeVar("Result")
@@ -22,6 +23,7 @@ def run_until_signal(
 ) -> Result | None:
     """Run until it ends, which has a result, or a signal comes: None. Raises `OperatorError`."""
     _set_up_logging(log, quiet=quiet)
+    raise_descriptor_limit()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not on every platform

@@ -2,18 +2,35 @@
 """Attack 1: who sends nonsense, ignores the close and reads nothing is noticed by nobody else."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import struct
 from typing import Any
 
 import pytest
 
-from tests.attacks.raw import CLOSE, CONTINUATION, PING, SMALL_BUFFER, frame, raw_client, raw_peer
+from tests.attacks.raw import (
+    CLOSE,
+    CONTINUATION,
+    PING,
+    SMALL_BUFFER,
+    frame,
+    raw_client,
+    raw_gateway,
+    raw_peer,
+)
 from tests.attacks.running import PROMPT_S, Log, System, running_system, until
 
 pytestmark = pytest.mark.sockets
 
+UPGRADE = (
+    *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+    "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==",
+)
+TURN_LIMIT_S = 0.25
+"""What one client may cost the others at once, on a machine with other work."""
 NOT_HTTP = {
     "random bytes": bytes(range(256)),
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01",
@@ -32,7 +49,19 @@ WRONG_FRAMES = {
     "a text inside a text": (frame(b"x", fin=False) + frame(b"y"), 1002),
     "300 kB": (frame(b"x" * 300_000), 1009),
     "a length of 2**63": (b"\x81\xff" + b"\xff" * 8, 1009),
-    "invalid UTF-8": (frame(b"\xff\xfe"), 1003),
+    "invalid UTF-8": (frame(b"\xff\xfe"), 1007),
+    "invalid UTF-8 in JSON": (frame(b'{"type":"new","data":"client","x":"\xc3("}'), 1007),
+    "a surrogate": (frame(b"\xed\xa0\x80"), 1007),
+    "no mask": (frame(b'{"type":"new","data":"client"}', masked=False), 1002),
+    "a ping without a mask": (frame(b"", PING, masked=False), 1002),
+    "a long frame without a mask": (frame(b"x" * 70_000, masked=False), 1002),
+    "a mask, then none": (frame(b"", PING) + frame(b"", PING, masked=False), 1002),
+    "2,000 fragments": (frame(b"", fin=False) + frame(b"", 0, fin=False) * 2_000, 1008),
+    **{
+        f"a close with the code {code}": (frame(struct.pack("!H", code), CLOSE), 1002)
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535)
+    },
+    "a close with a reason that is no UTF-8": (frame(b"\x03\xe8\xff", CLOSE), 1007),
     "no JSON": (frame(b"nonsense"), 1003),
 }
 
@@ -128,13 +157,85 @@ async def test_wrong_frame_is_answered_with_its_close_code(
     assert any("a client was closed" in line for line in log.lines)
 
 
-async def test_unmasked_frame_disturbs_nobody() -> None:
-    # RFC 6455 section 5.1 wants it closed; aiohttp reads it, which only the sender can notice.
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1008, 1011, 1014, 3000, 4999])
+async def test_a_close_with_a_good_code_is_answered_and_no_refusal(code: int) -> None:
     async with running_system() as system:
         async with raw_client(system.url) as peer:
-            await peer.send(frame(b'{"type":"new","data":"client"}', masked=False))
-            assert (await peer.next()).json["uid"]
+            await peer.send(frame(struct.pack("!H", code) + b"fertig", CLOSE))
+            assert (await peer.closed())[0] == 1000
+        assert system.app.sockets.refused_clients == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(b"[]", masked=False), 1002),
+        (frame(struct.pack("!H", 5000), CLOSE), 1002),
+        (frame(b"\xff"), 1007),
+    ],
+)
+async def test_wrong_frame_of_a_gateway_is_answered_with_its_close_code(
+    data: bytes, code: int, log: Log
+) -> None:
+    async with running_system() as system:
+        async with raw_gateway(system.url, system.token()) as peer:
+            await peer.send(data)
+            assert (await peer.closed())[0] == code
         await system.serves()
+    assert log.tracebacks == []
+
+
+async def test_a_frame_that_comes_with_the_request_is_checked_like_any_other() -> None:
+    async with running_system() as system:
+        for masked in (True, False):
+            async with raw_peer(system.url) as peer:
+                head = "\r\n".join(["GET /ws HTTP/1.1", "Host: localhost", *UPGRADE, "", ""])
+                wish = frame(b'{"type":"new","data":"client"}', masked=masked)
+                await peer.send(head.encode() + wish)
+                assert b" 101 " in await peer.answer()
+                first = await peer.next()
+                assert (first.opcode == CLOSE) is not masked
+                if not masked:
+                    assert first.close[0] == 1002
+
+
+@pytest.mark.parametrize("path", ["/ws", "/gw"])
+@pytest.mark.parametrize("version", ["12", "8", "", "13, 12", "x"])
+async def test_another_version_of_websockets_is_answered_426(path: str, version: str) -> None:
+    async with running_system() as system:
+        headers = [line for line in UPGRADE if "Version" not in line]
+        headers.append(f"Sec-WebSocket-Version: {version}")
+        headers.append(f"Sec-WebSocket-Protocol: token, {system.token()}")
+        async with raw_peer(system.url) as peer:
+            head = await peer.request(path, *headers)
+        assert b" 426 " in head.splitlines()[0]
+        assert b"Sec-WebSocket-Version: 13" in head
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        frame(b"[]"),
+        frame(b"", PING),
+        frame(b"x", fin=False) + frame(b"", 0, fin=False) * 1_000 + frame(b"", 0),
+        frame(b"[" + b",".join([b'{"type":"subscribe"}'] * 2_000) + b"]"),
+    ],
+    ids=["empty arrays", "pings", "fragments", "many messages in one frame"],
+)
+async def test_a_flood_of_one_client_leaves_the_others_their_turn(flood: bytes) -> None:
+    async with running_system() as system, raw_client(system.url, extended=True) as peer:
+        late = 0.0
+        loop = asyncio.get_running_loop()
+        flooding = asyncio.ensure_future(peer.send(flood * (8_000_000 // len(flood))))
+        # What one turn of the loop takes, while the flood lasts.
+        for _ in range(400):
+            before = loop.time()
+            await asyncio.sleep(0)
+            late = max(late, loop.time() - before)
+        flooding.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await flooding
+        assert late < TURN_LIMIT_S
 
 
 async def test_peer_that_ignores_the_close_and_reads_nothing_is_cut_off() -> None:

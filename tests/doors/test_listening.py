@@ -6,7 +6,8 @@ import socket
 import pytest
 from aiohttp import web
 
-from pyaiot.doors.listening import Door, ServerLog, own_address
+from pyaiot.doors.listening import Door, own_address
+from pyaiot.doors.server_log import ServerLog
 
 pytestmark = pytest.mark.sockets
 

@@ -9,13 +9,14 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from pyaiot.doors.refusals import handler_of
+from pyaiot.doors.connection import Connection, Connections
+from pyaiot.doors.connection_table import CONNECTIONS_MAX
+from pyaiot.doors.descriptors import share_of_listener
+from pyaiot.doors.server_log import ServerLog
 from pyaiot.errors import OperatorError
 from pyaiot.limits import LimitedLog
 
@@ -50,9 +51,13 @@ class Door:
         *,
         who: str,
         flag: str,
-        server_log: "ServerLog",
+        server_log: ServerLog,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> "Door":
-        """Listen. Raises `OperatorError`, in the words of `who` listens and `flag` of the port."""
+        """Listen. Raises `OperatorError`, in the words of `who` listens and `flag` of the port.
+
+        `connections_max`: TCP connections at once, or a share of the descriptors if that is less.
+        """
         _tell_seldom_of_exhaustion()
         runner = web.AppRunner(
             app,
@@ -63,7 +68,11 @@ class Door:
         )
         await runner.setup()
         try:
-            return cls(runner, await _listen(runner, host, port))
+            assert runner.server is not None  # noqa: S101 - the runner was set up
+            connections = Connections(
+                runner.server, connections_max=share_of_listener(connections_max), log=server_log
+            )
+            return cls(runner, await _listen(connections.make, host, port))
         except OSError as error:
             await runner.cleanup()
             if error.errno == errno.EADDRINUSE:
@@ -114,21 +123,6 @@ def own_address() -> str:
     return ""
 
 
-class ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of aiohttp's server, without a traceback for each stranger's wrong bytes."""
-
-    def __init__(self, refused: Callable[[HttpProcessingError], None]) -> None:
-        super().__init__(logging.getLogger("aiohttp.server"), {})
-        self._refused = refused
-
-    def log(self, level: int, msg: object, *args: object, **details: Any) -> None:
-        error = details.get("exc_info")
-        if isinstance(error, HttpProcessingError):
-            self._refused(error)
-        else:
-            super().log(level, msg, *args, **details)
-
-
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address that a service listens on."""
     if host == "localhost":
@@ -139,16 +133,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+async def _listen(make: Callable[[], Connection], host: str, port: int) -> asyncio.Server:
     """Listen with a backlog of `BACKLOG`. Raises `OSError`.
 
     asyncio takes its `backlog` also for how often it calls accept in a row. Without a free file
     descriptor each of these calls fails and sets a timer of its own, which do the same again: more
     of them every second. So it calls once, and the system is told the backlog afterwards.
     """
-    assert runner.server is not None  # noqa: S101 - the runner was set up
-    handler = partial(handler_of, runner.server)
-    server = await asyncio.get_running_loop().create_server(handler, host, port, backlog=1)
+    server = await asyncio.get_running_loop().create_server(make, host, port, backlog=1)
     for listening in server.sockets:
         with socket.socket(fileno=os.dup(listening.fileno())) as same:
             same.listen(BACKLOG)

@@ -6,9 +6,6 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import http_exceptions, web
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_server import Server
 
 _SENTENCES: Final = (
     (http_exceptions.LineTooLong, "A line of the request is longer than this server reads."),
@@ -20,33 +17,18 @@ _SENTENCES: Final = (
 _OTHERWISE: Final = "The request is not HTTP that this server understands."
 
 
-class Handler(RequestHandler):
-    """One connection. Errors are problem documents (RFC 9457), and end it."""
-
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        # It logs, and refuses where something was sent already.
-        super().handle_error(request, status, exc, message)
-        problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": _detail(exc)}
-        response = web.Response(
-            body=json.dumps(problem).encode(),
-            status=status,
-            content_type="application/problem+json",
-            headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
-        )
-        response.force_close()
-        return response
-
-
-def handler_of(server: Server) -> Handler:
-    """What a new connection of the server is served by."""
-    # The server passes on what it was set up with, and has no other way to choose the class.
-    return Handler(server, loop=server._loop, **server._kwargs)
+def problem_of(status: int, problem: BaseException | str | None) -> web.Response:
+    """A problem document that ends the connection, for an error or a sentence."""
+    detail = problem if isinstance(problem, str) else _detail(problem)
+    document = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    response = web.Response(
+        body=json.dumps(document).encode(),
+        status=status,
+        content_type="application/problem+json",
+        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
+    )
+    response.force_close()
+    return response
 
 
 def _detail(error: BaseException | None) -> str:

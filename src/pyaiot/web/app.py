@@ -14,7 +14,7 @@ from pyaiot.broker import measures as of_broker
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.doors.guard import guard, tell_allowed_sites
-from pyaiot.doors.listening import ServerLog
+from pyaiot.doors.server_log import ServerLog
 from pyaiot.history.store import History
 from pyaiot.limits import LimitedLog
 from pyaiot.samples import Measure, Sample
@@ -97,6 +97,9 @@ class WebApp:
 
     def _measure(self) -> Iterable[Sample]:
         yield of_doors.REFUSED.of(self.refused_requests)
+        yield of_doors.CONNECTIONS_REFUSED.of(self.server_log.refused_connections)
+        yield of_doors.CONNECTIONS_LATE.of(self.server_log.late_connections)
+        yield of_doors.ANSWERS_REFUSED.of(self.server_log.refused_answers)
         yield of_doors.CLIENTS_REFUSED.of(self.sockets.refused_clients)
         yield of_doors.GATEWAYS_REFUSED.of(self.sockets.refused_gateways)
         yield of_doors.LOGINS_REFUSED.of(0 if self._login is None else self._login.refused)

@@ -22,7 +22,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
 from pyaiot.doors.guard import guard
-from pyaiot.doors.listening import ServerLog
+from pyaiot.doors.server_log import ServerLog
 from pyaiot.errors import OperatorError
 from pyaiot.web.page import CONTENT_SECURITY_POLICY, HEADERS, answer
 

@@ -26,6 +26,21 @@ REFUSED: Final = Metric(
     "counter",
     "Requests of foreign origins and names, and those that were no HTTP.",
 )
+CONNECTIONS_REFUSED: Final = Metric(
+    "pyaiot_http_connections_refused",
+    "counter",
+    "TCP connections that were refused or closed because too many were open.",
+)
+CONNECTIONS_LATE: Final = Metric(
+    "pyaiot_http_connections_late",
+    "counter",
+    "TCP connections that were closed because their request did not come in time.",
+)
+ANSWERS_REFUSED: Final = Metric(
+    "pyaiot_http_answers_refused",
+    "counter",
+    "Answers that were refused or cut off because clients did not read them.",
+)
 CLIENTS_REFUSED: Final = Metric(
     "pyaiot_clients_refused",
     "counter",

@@ -10,7 +10,8 @@ from aiohttp import hdrs, web
 
 from pyaiot import __version__
 from pyaiot.doors.guard import guard
-from pyaiot.doors.listening import Door, ServerLog
+from pyaiot.doors.listening import Door
+from pyaiot.doors.server_log import ServerLog
 from pyaiot.samples import Histogram, Measure, Metric, Sample
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.keys import TokenCheck
+from pyaiot.doors.frame_check import TURN_FRAMES_MAX
 from pyaiot.doors.sockets import PatientSocket, TransportSink
 from pyaiot.errors import ProtocolError
 from pyaiot.frames import cut
@@ -85,8 +86,12 @@ class Sockets:
                 continue
             try:
                 if client.extended:
-                    for message in messages.decode_from_client(frame.data):
+                    for number, message in enumerate(messages.decode_from_client(frame.data), 1):
                         self._broker.from_client(client, message)
+                        if number % TURN_FRAMES_MAX == 0:
+                            await asyncio.sleep(0)
+                            if client.closed:
+                                break
                 else:
                     self._broker.from_client(client, legacy.decode_from_client(frame.data))
             except ProtocolError as error:

@@ -12,8 +12,10 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
+from pyaiot.doors.connection_table import CONNECTIONS_MAX
 from pyaiot.doors.guard import guard
-from pyaiot.doors.listening import Door, ServerLog
+from pyaiot.doors.listening import Door
+from pyaiot.doors.server_log import ServerLog
 from pyaiot.doors.sockets import PatientSocket, TransportSink
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.frames import cut
@@ -24,10 +26,11 @@ from pyaiot.links import HEARTBEAT_S
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
 from pyaiot.samples import Sample
 
-TURN_FRAMES_MAX: Final = 64
-"""Frames of one node in a row. Then it is the turn of the others."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """How long the gateway may take to answer its own request. Then `/readyz` says so."""
+CONNECTIONS_SPARE: Final = 1000
+"""Connections of the listener above the nodes that may be connected, so that one more node is told
+so, and health is answered."""
 GOODBYE_LIMIT_S: Final = 1.0
 """How long nodes may take to answer the close when the gateway ends. Then they are cut off."""
 
@@ -59,6 +62,7 @@ class WebSocketGateway:
         self._count = 0
         self._open: set[PatientSocket] = set()
         self._door: Door
+        self._server_log = ServerLog(self._not_http)
         self._app = web.Application(
             middlewares=[
                 guard(
@@ -80,12 +84,15 @@ class WebSocketGateway:
             port,
             who="The WebSocket gateway",
             flag="--ws-port",
-            server_log=ServerLog(self._not_http),
+            server_log=self._server_log,
+            connections_max=max(CONNECTIONS_MAX, self._connections_max + CONNECTIONS_SPARE),
         )
 
     def measure(self) -> Iterable[Sample]:
         """What there is to measure here."""
-        return measures.measure(self.gateway, refused=self.nodes.refused)
+        return measures.measure(
+            self.gateway, refused=self.nodes.refused + self._server_log.refused_connections
+        )
 
     @property
     def port(self) -> int:
@@ -136,7 +143,7 @@ class WebSocketGateway:
         self._count += 1
         try:
             socket = PatientSocket(
-                heartbeat_s=HEARTBEAT_S, size_max=MESSAGE_SIZE_MAX, autoping=False
+                heartbeat_s=HEARTBEAT_S, size_max=MESSAGE_SIZE_MAX, shows_pings=True
             )
             await socket.prepare(request)
             transport = socket.transport
@@ -170,22 +177,15 @@ class WebSocketGateway:
                 self.nodes.closed(connection, "silent" if silent else "left")
 
     async def _receive(self, socket: PatientSocket, connection: Connection) -> None:
-        frames = 0
         async for frame in socket:
             match frame.type:
                 case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
                     await self.nodes.said(connection, frame.data)
-                case aiohttp.WSMsgType.PING:
-                    self.nodes.alive(connection)
-                    await socket.pong(frame.data)
-                case aiohttp.WSMsgType.PONG:
+                case aiohttp.WSMsgType.PING | aiohttp.WSMsgType.PONG:
                     self.nodes.alive(connection)
                 case aiohttp.WSMsgType.ERROR if isinstance(frame.data, aiohttp.WebSocketError):
                     # Closed by aiohttp already, with the code for it.
                     self.nodes.refuse(connection.uid, frame.data)
-            frames += 1
-            if frames % TURN_FRAMES_MAX == 0:
-                await asyncio.sleep(0)
 
     async def _say_goodbye(self) -> None:
         closing = [

@@ -4,14 +4,13 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.event_client import EventClient, Position
-from pyaiot.doors.sockets import CLOSE_LIMIT_S, SEND_BUFFER_SIZE
+from pyaiot.doors.sockets import CLOSE_LIMIT_S
 from pyaiot.history.store import History
 from pyaiot.limits import LimitedLog
 from pyaiot.messages import Join, Subscribe, ToClient
@@ -35,7 +34,6 @@ class EventSink:
     """The socket of one client, in chunks of HTTP (RFC 9112 section 7.1)."""
 
     def __init__(self, transport: asyncio.Transport, *, chunked: bool) -> None:
-        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_SIZE)
         self._transport = transport
         self._chunked = chunked
         self.over = asyncio.Event()

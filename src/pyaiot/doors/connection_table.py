@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The open connections of one listener, and who gets a place when there is none left. Pure."""
+
+import ipaddress
+from collections import Counter
+from typing import Final, Generic, TypeVar
+
+from pyaiot.errors import Refused
+
+CONNECTIONS_MAX: Final = 12_000
+"""Connections of one listener, or its share of the descriptors if that is less. One more takes the
+place of one that has sent no request yet or is idle, else it is answered 503."""
+ADDRESS_SHARE: Final = 0.5
+"""The part of these that one address (IPv6: one /64 network) may have. One more: 503. Loopback is
+left out: a proxy on this machine speaks for everybody."""
+
+_IPV6_NETWORK: Final = 64
+"""Bits that name a network. Every host there may use all addresses of it (RFC 4291)."""
+
+C = TypeVar("C")
+
+
+def principal_of(address: str) -> str:
+    """To whom a connection is charged: an address, an IPv6 network, or "" for this machine."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            if found.is_loopback:
+                return ""
+            return str(ipaddress.ip_network((found, _IPV6_NETWORK), strict=False))
+        found = found.ipv4_mapped
+    return "" if found.is_loopback else str(found)
+
+
+class ConnectionTable(Generic[C]):
+    """Connections by principal, and those that wait for a request, the oldest first."""
+
+    def __init__(self, total_max: int) -> None:
+        self.total_max = total_max
+        self.per_principal_max = max(1, int(total_max * ADDRESS_SHARE))
+        self._principals: dict[C, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._unused: dict[C, None] = {}
+        """They have sent no request yet."""
+        self._idle: dict[C, None] = {}
+        """They wait for a further request."""
+
+    def __len__(self) -> int:
+        return len(self._principals)
+
+    def admit(self, connection: C, principal: str) -> C | None:
+        """Take in a connection. Returns the one that has to go for it, if any; close that one.
+
+        Raises `Refused` when there is no place.
+        """
+        if principal and self._counts[principal] >= self.per_principal_max:
+            raise Refused(f"{self.per_principal_max} connections of this address are open")
+        evicted = None
+        if len(self._principals) >= self.total_max:
+            evicted = next(iter(self._unused), None) or next(iter(self._idle), None)
+            if evicted is None:
+                raise Refused(f"{self.total_max} connections are open")
+            self.remove(evicted)
+        self._principals[connection] = principal
+        self._counts[principal] += 1
+        self._unused[connection] = None
+        return evicted
+
+    def busy(self, connection: C) -> None:
+        """A request came."""
+        self._unused.pop(connection, None)
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: C) -> None:
+        """The answer is sent, and nothing else was asked."""
+        if connection in self._principals:
+            self._idle[connection] = None
+
+    def remove(self, connection: C) -> None:
+        """It is closed. Nothing happens if it was removed before."""
+        principal = self._principals.pop(connection, None)
+        if principal is None:
+            return
+        self.busy(connection)
+        self._counts[principal] -= 1
+        if not self._counts[principal]:
+            del self._counts[principal]
