@@ -31,6 +31,8 @@ KINDS: Final = {
     "history-unavailable": "The history cannot be read now.",
     "busy": "As much of this as may run at once is running. Try again later.",
     "too-fast": "More commands than one client may give.",
+    "too-many-keys": "More keys than are remembered of one client: a command that might be carried"
+    " out twice is refused.",
     "key-reused": "The `Idempotency-Key` was given with another command before.",
     "refused": "The node said no. `command.detail` has its code.",
     "timeout": "The node did not answer in time. Nobody knows whether it did it.",

@@ -8,11 +8,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pyaiot.broker.broker import Broker
 from pyaiot.broker.commands import IN_FLIGHT_PER_CLIENT_MAX
 from pyaiot.broker.router import COMMANDS_BURST
-from pyaiot.messages import VALUE_SIZE_MAX, Receipt
+from pyaiot.messages import VALUE_SIZE_MAX, Command, NodeAppeared, Receipt
 from pyaiot.protocols.coap_numbers import Code
 from pyaiot.web.api import commands
+from pyaiot.web.problems import ProblemError
 from tests.coap_device import Reply
 from tests.running import scene
 from tests.web.serving import Served, eventually, serving
@@ -150,18 +152,10 @@ async def test_ended_commands_are_forgotten_oldest_first(monkeypatch: pytest.Mon
     monkeypatch.setattr(commands, "ENDED_MAX", 2)
     async with serving() as served:
         await with_node(served)
-        places = [
-            (await put(served, "confirmed", **{"Idempotency-Key": f"k{count}"}))[2].headers[
-                "Location"
-            ]
-            for count in range(3)
-        ]
+        places = [(await put(served, "confirmed"))[2].headers["Location"] for _ in range(3)]
         problem = await served.json(places[0], 404)
         assert problem["type"].endswith("unknown-command")
         await served.json(places[1])
-        # The key went with it: the same again is a new command.
-        await put(served, "confirmed", **{"Idempotency-Key": "k0"})
-        assert len(served.gateway.commands) == 4
 
 
 async def test_programs_at_once_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,3 +212,118 @@ async def test_key_has_a_length() -> None:
     async with serving() as served:
         await with_node(served)
         assert (await put(served, "confirmed", **{"Idempotency-Key": "k" * 256}))[0] == 400
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Table:
+    """The table of commands at a broker with one node, whose gateway confirms everything."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.carried_out = 0
+        self.silent = False
+        loop = asyncio.get_running_loop()
+        self.broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=lambda: 0.0)
+        self.table = commands.Commands(self.broker, lambda: 0.0, self.clock)
+        router = self.broker.router
+        self.broker._links[1] = self  # type: ignore[assignment]
+        router.gateway_connected(1, identity="test", acknowledges=True, ts=0.0)
+        router.from_gateway(1, NodeAppeared(uid="n"), now=0.0, ts=0.0)
+
+    def send(self, message: object) -> None:
+        """A gateway's link: what the broker sends to it."""
+        assert isinstance(message, Command)
+        self.carried_out += 1
+        if not self.silent:
+            asyncio.get_running_loop().call_soon(self._confirm, message)
+
+    def _confirm(self, command: Command) -> None:
+        receipt = Receipt(id=command.id, state="confirmed")
+        self.broker._deliver(self.broker.router.from_gateway(1, receipt, now=0.0, ts=0.0))
+
+    async def give(self, key: str = "", *, program: str = "p", uid: str = "n") -> commands.Wish:
+        wish = self.table.give(program, uid, "led", "1", 5.0, key)
+        await asyncio.sleep(0.1)  # no faster than a client may command
+        return wish
+
+
+async def test_ten_thousand_refused_commands_do_not_push_a_key_out_of_memory() -> None:
+    it = Table()
+    first = await it.give("k")
+    for number in range(10_800):
+        it.table.give("p", "n", "led", "1", 5.0, "" if number % 2 else f"flood {number}")
+        it.table.give("other", "nobody", "led", "1", 5.0, f"flood {number}")
+    carried_out = it.carried_out
+    assert carried_out < 100
+    assert await it.give("k") is first
+    assert it.carried_out == carried_out
+
+
+async def test_a_key_lives_for_a_day() -> None:
+    it = Table()
+    first = await it.give("k")
+    it.clock.now = commands.KEY_LIFE_S - 1
+    assert await it.give("k") is first
+    it.clock.now = commands.KEY_LIFE_S
+    assert await it.give("k") is not first
+    assert it.carried_out == 2
+
+
+async def test_a_command_whose_key_cannot_be_remembered_is_refused_and_not_carried_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "KEYS_PER_PROGRAM_MAX", 2)
+    monkeypatch.setattr(commands, "KEYS_MAX", 3)
+    it = Table()
+    first = await it.give("1")
+    it.clock.now = 100.0
+    await it.give("2")
+    with pytest.raises(ProblemError) as refused:
+        await it.give("3")
+    assert (refused.value.problem.status, refused.value.headers["Retry-After"]) == (429, "86300")
+    await it.give("1", program="other")
+    with pytest.raises(ProblemError) as refused:
+        await it.give("2", program="other")
+    assert refused.value.problem.status == 503
+    assert it.carried_out == 3
+    # What is remembered is still known, and commands without a key go on.
+    assert await it.give("1") is first
+    await it.give()
+    assert it.carried_out == 4
+    it.clock.now = commands.KEY_LIFE_S
+    await it.give("3")
+    assert it.carried_out == 5
+
+
+async def test_a_key_that_waits_for_its_receipt_is_remembered_too() -> None:
+    it = Table()
+    it.silent = True
+    first = await it.give("k")
+    assert await it.give("k") is first
+    assert it.carried_out == 1
+
+
+async def test_one_program_does_not_push_out_what_others_may_ask_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "ENDED_PER_PROGRAM_MAX", 3)
+    it = Table()
+    quiet = await it.give(program="quiet")
+    loud = [await it.give(program="loud") for _ in range(5)]
+    assert it.table.find(quiet.command_id) is quiet
+    found = [it.table.find(wish.command_id) is wish for wish in loud]
+    assert found == [False, False, True, True, True]
+
+
+async def test_what_went_nowhere_is_not_named_as_a_place_to_ask() -> None:
+    async with serving() as served:
+        path = "/api/nodes/nobody/resources/led"
+        status, told, answer = await put(served, "1", path, **ASYNC)
+        assert (status, "Location" in answer.headers) == (404, False)
+        await served.json(f"/api/commands/{told['command']['id']}", 404)

@@ -35,11 +35,12 @@ class Api:
         history: History | None,
         caught_up: CaughtUp | None,
         unix_time: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.streams = Streams(broker, history, caught_up)
         self._documents = DocumentsApi()
         nodes = NodesApi(broker, title=title, has_history=history is not None)
-        writing = WritingApi(Commands(broker, unix_time))
+        writing = WritingApi(Commands(broker, unix_time, clock))
         past = HistoryApi(history, unix_time)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,

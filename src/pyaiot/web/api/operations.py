@@ -158,8 +158,11 @@ OPERATIONS: Final = (
             ),
             Header(
                 "Idempotency-Key",
-                "Any text of your own. The same again with the same command does nothing but wait"
-                " for the same receipt; another command with it is refused with 409.",
+                "Any text of your own. The same again within 24 hours with the same command does"
+                " nothing but wait for the same receipt; another command with it is refused with"
+                " 409. What went nowhere, such as a command above the rate, is not remembered. At"
+                " most 10,000 keys of one client are; a command with one more is refused with"
+                " 429 and not carried out. A restart of the broker forgets all keys.",
                 length_max=255,
                 example="8e03978e-40d5-43dd-bc93-6894a57f9324",
             ),
@@ -171,7 +174,7 @@ OPERATIONS: Final = (
             404: ("unknown-node",),
             409: ("key-reused",),
             413: ("bad-request",),
-            429: ("too-fast",),
+            429: ("too-fast", "too-many-keys"),
             502: ("refused",),
             503: ("unreachable", "busy"),
             504: ("timeout",),
@@ -183,8 +186,8 @@ OPERATIONS: Final = (
         "/api/commands/{id}",
         "What became of a command",
         {200: Answer("All that is known of it.", answers.Command)},
-        says="The last 10,000 commands that were given over HTTP are remembered until the broker"
-        " ends.",
+        says="Commands with an `Idempotency-Key` are remembered for 24 hours, of the others the"
+        " last 1,000 of each client and 10,000 in all, until the broker ends.",
         problems={404: ("unknown-command",)},
     ),
     Operation(

@@ -57,14 +57,14 @@ class WritingApi:
 
     def _answer(self, request: web.Request, wish: Wish) -> web.Response:
         command = wish.answer()
-        headers: dict[str, str] = {hdrs.LOCATION: f"/api/commands/{wish.command_id}"}
+        headers: dict[str, str] = {}
+        if self._commands.remembers(wish):
+            headers[hdrs.LOCATION] = f"/api/commands/{wish.command_id}"
         if command.state in _ANSWERED:
             if _wants_no_wait(request):
                 headers["Preference-Applied"] = "respond-async"
             return json_answer(command, status=_ANSWERED[command.state], headers=headers)
         status, kind = _PROBLEMS[command.state]
-        if command.state in {"unknown", "forbidden"}:
-            self._commands.forget_key(wish)
         raise ProblemError(
             status,
             kind,
