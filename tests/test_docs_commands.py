@@ -378,7 +378,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     },
     "curl -N http://localhost:8000/api/events": Serve("event: joined", nothing_more, beside=True),
     "aiot run --host 0.0.0.0 --insecure": Serve("Pyaiot: http://", nothing_more),
-    'curl -c cookies.txt -L "http://localhost:8000/login?token=TOKEN"': Finish(says("<title>")),
+    'curl -c cookies.txt -L -d "" "http://localhost:8000/login?token=TOKEN"': Finish(
+        says("<title>")
+    ),
     "aiot run --mqtt-listen ::": RUN,
     "aiot run --mqttsn-host ::": RUN,
     "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(

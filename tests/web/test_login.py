@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -13,6 +14,9 @@ from pyaiot.broker.broker import Broker
 from pyaiot.messages import SUBPROTOCOL
 from pyaiot.web.app import WebApp
 from pyaiot.web.login import SESSION_LIFE_S, SESSIONS_MAX, Login
+
+if TYPE_CHECKING:
+    from tests.web.conftest import Browser
 
 pytestmark = pytest.mark.sockets
 
@@ -50,9 +54,13 @@ async def serving(door: Door) -> AsyncIterator[aiohttp.ClientSession]:
         await runner.cleanup()
 
 
-async def status(session: aiohttp.ClientSession, path: str) -> int:
-    async with session.get(path, allow_redirects=False) as response:
+async def status(session: aiohttp.ClientSession, path: str, method: str = "GET") -> int:
+    async with session.request(method, path, allow_redirects=False) as response:
         return response.status
+
+
+async def log_in(session: aiohttp.ClientSession, link: str) -> int:
+    return await status(session, link, "POST")
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/readyz", "/info.json", "/static/app.js", "/none"])
@@ -73,22 +81,54 @@ async def test_link_opens_a_session_once() -> None:
     door = Door()
     async with serving(door) as session:
         link = door.login.new_link()
-        async with session.get(link, allow_redirects=False) as response:
+        async with session.post(link, allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/")
             cookie = response.headers["Set-Cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
         assert await status(session, "/") == 200
         session.cookie_jar.clear()
-        assert await status(session, link) == 403
+        assert await log_in(session, link) == 403
         assert await status(session, "/") == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_preview_of_the_link_does_not_use_it_up(method: str) -> None:
+    door = Door()
+    async with serving(door) as session:
+        link = door.login.new_link()
+        for _ in range(10):
+            async with session.request(method, link, allow_redirects=False) as response:
+                assert (response.status, response.content_type) == (200, "text/html")
+                assert "Set-Cookie" not in response.headers
+                assert link.partition("=")[2] not in await response.text()
+        assert await status(session, "/") == 401
+        assert await log_in(session, link) == 303
+
+
+async def test_a_page_of_another_origin_cannot_post_the_link() -> None:
+    door = Door()
+    async with serving(door) as session:
+        link = door.login.new_link()
+        async with session.post(link, headers={"Origin": "https://evil.example"}) as response:
+            assert response.status == 403
+        assert await log_in(session, link) == 303
+
+
+async def test_a_person_signs_in_with_one_click(browser: "Browser") -> None:
+    door = Door()
+    async with serving(door), browser.page() as page:
+        await page.goto(door.url + door.login.new_link())
+        async with page.expect_navigation(url=door.url + "/"):
+            await page.get_by_role("button", name="Sign in").click()
+        assert (await page.context.cookies())[0]["httpOnly"]
 
 
 async def test_cookie_behind_tls_is_bound_to_the_host_and_to_tls() -> None:
     door = Door(behind_tls=True)
     async with (
         serving(door) as session,
-        session.get(door.login.new_link(), allow_redirects=False) as response,
+        session.post(door.login.new_link(), allow_redirects=False) as response,
     ):
         cookie = response.headers["Set-Cookie"]
     assert cookie.startswith("__Host-")
@@ -99,27 +139,27 @@ async def test_cookie_behind_tls_is_bound_to_the_host_and_to_tls() -> None:
 async def test_new_link_ends_the_old_one_and_empty_ones_never_work() -> None:
     door = Door()
     async with serving(door) as session:
-        assert await status(session, "/login?token=") == 403
+        assert await log_in(session, "/login?token=") == 403
         old = door.login.new_link()
         door.login.new_link()
-        assert await status(session, old) == 403
+        assert await log_in(session, old) == 403
 
 
 async def test_wrong_links_are_answered_five_times_a_minute() -> None:
     door = Door()
     async with serving(door) as session:
         link = door.login.new_link()
-        answers = [await status(session, f"/login?token={number}") for number in range(7)]
+        answers = [await log_in(session, f"/login?token={number}") for number in range(7)]
         assert answers == [403] * 5 + [429] * 2
         door.clock.now += 60.0
-        assert await status(session, "/login?token=x") == 403
-        assert await status(session, link) == 303
+        assert await log_in(session, "/login?token=x") == 403
+        assert await log_in(session, link) == 303
 
 
 async def test_session_ends_after_a_week() -> None:
     door = Door()
     async with serving(door) as session:
-        await status(session, door.login.new_link())
+        await log_in(session, door.login.new_link())
         door.clock.now += SESSION_LIFE_S - 1
         assert await status(session, "/") == 200
         door.clock.now += 1
@@ -130,7 +170,7 @@ async def test_sessions_are_bounded() -> None:
     door = Door()
     async with serving(door) as session:
         for _ in range(SESSIONS_MAX + 1):
-            await status(session, door.login.new_link())
+            await log_in(session, door.login.new_link())
         assert len(door.login._sessions) == SESSIONS_MAX
         assert await status(session, "/") == 200
 
@@ -145,7 +185,7 @@ async def test_anonymous_viewer_sees_and_commands_nothing() -> None:
                 '[{"type":"command","id":"1","uid":"A","endpoint":"led","payload":"1"}]'
             )
             assert '"state":"forbidden"' in (await socket.receive()).data
-        await status(session, door.login.new_link())
+        await log_in(session, door.login.new_link())
         async with session.ws_connect("/ws", protocols=(SUBPROTOCOL,)) as socket:
             await socket.receive()
             await socket.send_str(

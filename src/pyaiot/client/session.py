@@ -48,7 +48,7 @@ async def log_in(session: aiohttp.ClientSession, place: Place, link: str) -> Non
     url = place.login_url(link)
     timeout = aiohttp.ClientTimeout(total=LOGIN_LIMIT_S)
     try:
-        async with session.get(url, allow_redirects=False, timeout=timeout) as answer:
+        async with session.post(url, allow_redirects=False, timeout=timeout) as answer:
             status = answer.status
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise no_broker(place, error) from error

@@ -84,7 +84,8 @@ class WebApp:
         self.app = web.Application(middlewares=middlewares)
         self.app.on_response_prepare.append(tell_allowed_sites)
         if login is not None:
-            self.app.router.add_get("/login", login.log_in)
+            self.app.router.add_get("/login", login.page)
+            self.app.router.add_post("/login", login.log_in)
         self.app.router.add_get("/ws", self.sockets.client)
         self.app.router.add_get("/gw", self.sockets.gateway)
         self.app.router.add_get("/healthz", self._healthz)

@@ -24,6 +24,27 @@ TRIES_PER_S: Final = 5 / 60
 TRIES_BURST: Final = 5.0
 """Wrong links in all: 5 a minute. Those above are answered 429."""
 
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex">
+<title>Sign in</title>
+<h1>Sign in</h1>
+<p>This link works once.</p>
+<form method="post"><button autofocus>Sign in</button></form>
+</html>
+"""
+"""The form has no action: it posts to the address of the page, which has the token."""
+_PAGE_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    # Without a referrer, a browser would post the form with `Origin: null`.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
 MAY_COMMAND: Final = web.RequestKey("may_command", bool)
 PROGRAM: Final = web.RequestKey("program", str)
 """Of a request with a session: what tells it from the others."""
@@ -50,8 +71,16 @@ class Login:
         self._link_hash = _hash(token)
         return f"/login?token={token}"
 
+    async def page(self, _request: web.Request) -> web.StreamResponse:
+        """`GET /login?token=…`: a page that asks for one click.
+
+        It changes nothing and does not look at the token: mail programs, chats and virus scanners
+        open links as well.
+        """
+        return web.Response(text=_PAGE, content_type="text/html", headers=_PAGE_HEADERS)
+
     async def log_in(self, request: web.Request) -> web.StreamResponse:
-        """`GET /login?token=…`: a session for who has the link, and to the page."""
+        """`POST /login?token=…`: a session for who has the link, and to the dashboard."""
         given = _hash(request.query.get("token", ""))
         if not self._link_hash or not secrets.compare_digest(given, self._link_hash):
             self.refused += 1
