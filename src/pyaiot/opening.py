@@ -29,7 +29,7 @@ from pyaiot.gateways.measures import MQTT_BROKER_STARTS
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.samples import Measure, Sample
-from pyaiot.web.app import Check
+from pyaiot.web.readiness import Check
 
 if TYPE_CHECKING:
     # Who runs without MQTT pays nothing for it.

@@ -49,8 +49,8 @@ from pyaiot.opening import (
     open_websocket_gateway,
 )
 from pyaiot.serving import Say, metrics_door, serve_web
-from pyaiot.web.app import Check
 from pyaiot.web.metrics import Metrics
+from pyaiot.web.readiness import Check
 
 if TYPE_CHECKING:
     from pyaiot.history.keeping import Keeping

@@ -14,9 +14,10 @@ from pyaiot.doors.listening import Door, is_loopback
 from pyaiot.errors import OperatorError
 from pyaiot.opening import OpenGateway
 from pyaiot.pages import page_of_broker
-from pyaiot.web.app import Check, WebApp
+from pyaiot.web.app import WebApp
 from pyaiot.web.login import Login
 from pyaiot.web.metrics import Metrics, open_metrics_door
+from pyaiot.web.readiness import Check
 
 if TYPE_CHECKING:
     from pyaiot.history.keeping import Keeping

@@ -11,7 +11,20 @@ ORIGINS = frozenset({"https://page.example"})
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "10.0.0.5", "iot.example:80"],
+    [
+        "localhost",
+        "localhost:8000",
+        "127.0.0.1:8000",
+        "[::1]:8000",
+        "10.0.0.5",
+        "iot.example:80",
+        "LOCALHOST",
+        "IoT.example",
+        "[::1]",
+        "[::ffff:127.0.0.1]:80",
+        "[fe80::1%eth0]",
+        "a.localhost:1",
+    ],
 )
 def test_our_names_are_ours(host: str) -> None:
     assert host_is_ours(host, NAMES)
@@ -19,7 +32,15 @@ def test_our_names_are_ours(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "iot.example.", ":"],
+    [
+        *("", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "iot.example."),
+        *(":", "[::1].evil", "[::1].evil:8000", "[::1]evil", "[::1]:8000.evil", "evil[::1]"),
+        *("[::1", "::1]", "::1", "[]", "[localhost]", "[127.0.0.1]", "[::1]]", "[[::1]]"),
+        *("evil.example@localhost", "localhost@evil.example", "localhost:80@evil.example"),
+        *("localhost/evil", "localhost#.evil", "localhost?.evil", "localhost\\.evil", "localhost "),
+        *("localhost:80:80", "localhost:x", "localhost:123456", "localhost,evil.example"),
+        *("127.1", "0x7f000001", "2130706433", "\u0661\u0662\u0667.0.0.1", "localhost\x00"),
+    ],
 )
 def test_other_names_are_foreign(host: str) -> None:
     assert not host_is_ours(host, NAMES)

@@ -86,10 +86,12 @@ class Batch:
 class _Joining:
     """A walk over the nodes as they were when the client joined."""
 
-    __slots__ = ("end_sequence", "nodes", "position", "rest", "told_sequence")
+    __slots__ = ("count", "end_sequence", "nodes", "position", "rest", "told_sequence")
 
-    def __init__(self, nodes: Nodes) -> None:
-        self.nodes: list[Node] = list(nodes)
+    def __init__(self, nodes: Nodes, uids: frozenset[str] | None) -> None:
+        """`uids` None: all nodes. Else only these are looked at: there may be 100,000 others."""
+        self.nodes: list[Node] = list(nodes) if uids is None else _some(nodes, uids)
+        self.count = len(nodes)
         self.position = 0
         self.rest: list[ToClient] = []
         """What is still to be said of the node at hand, the next one last."""
@@ -165,7 +167,7 @@ class Client:
 
     def join(self, nodes: Nodes) -> None:
         """Begin to tell everything that is known. A second time begins anew."""
-        self._joining = _Joining(nodes)
+        self._joining = _Joining(nodes, self._uids)
 
     def send(self, message: ToClient) -> None:
         """A message for this client alone, in order with what waits."""
@@ -261,7 +263,7 @@ class Client:
                 known: list[NodeAppeared | Reading] = [node.appeared, *node.readings.values()]
                 joining.rest = list(filter(self._wants_message, reversed(known)))
         if joining.position == len(nodes) and not joining.rest:
-            messages.append(Joined(nodes=sum(not node.gone for node in nodes), ts=ts))
+            messages.append(Joined(nodes=joining.count - sum(node.gone for node in nodes), ts=ts))
             self._joining = None
         self._write(messages, self.id)
 
@@ -269,6 +271,11 @@ class Client:
         data = _array_frames(messages) if self.extended else _legacy_frames(messages, dst)
         if data and not self.closed:
             self.sink.write(data)
+
+
+def _some(nodes: Nodes, uids: frozenset[str]) -> list[Node]:
+    found = (nodes.get(uid) for uid in uids)
+    return sorted((node for node in found if node is not None), key=lambda node: node.sequence)
 
 
 def _array_frames(messages: Iterable[ToClient]) -> bytes:

@@ -6,18 +6,27 @@ an attacker's DNS points at us (DNS rebinding) arrives as a foreign `Host`.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+_HOST: Final = re.compile(
+    r"(?:\[(?P<address>[0-9A-Fa-f:.]+(?:%[0-9A-Za-z.~_-]+)?)\]|(?P<name>[0-9A-Za-z._-]+))"
+    r"(?::[0-9]{0,5})?"
+)
+"""What a `Host` header may be here (RFC 3986 section 3.2.2): nothing before or behind the name."""
+
 
 def host_is_ours(host: str, allowed_hosts: frozenset[str]) -> bool:
     """Whether a `Host` header names us: an address, localhost, or a name that was configured."""
-    name = urlsplit(f"//{host}").hostname if host else None
-    if not name:
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = (found["address"] or found["name"]).lower()
+    if (":" in name) != bool(found["address"]):
         return False
     if name == "localhost" or name.endswith(".localhost") or name in allowed_hosts:
         return True
@@ -87,10 +96,10 @@ def guard(
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            host = request.headers.getone(hdrs.HOST, "")
+            (host,) = request.headers.getall(hdrs.HOST, ("",))
             ours = host_is_ours(host, allowed_hosts)
         except ValueError:
-            ours = False
+            host, ours = "", False
         if not ours:
             refused(request)
             raise web.HTTPForbidden(

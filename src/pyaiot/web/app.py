@@ -3,8 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -27,11 +26,8 @@ from pyaiot.web.metrics import PATH as METRICS_PATH
 from pyaiot.web.metrics import Metrics
 from pyaiot.web.page import add_page_routes
 from pyaiot.web.problems import problems
+from pyaiot.web.readiness import Check, Readiness
 from pyaiot.web.sockets import Sockets
-
-Check: TypeAlias = Callable[[], Awaitable[str]]
-"""A round trip through a part of the system. Returns what is wrong, or nothing."""
-
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +57,9 @@ class WebApp:
         `dashboard` None: the plain page is at `/`. `history` None: none is kept.
         """
         self._broker = broker
-        self._checks = {} if checks is None else checks
+        self._readiness = Readiness(
+            {"broker": lambda: round_trip(broker)}, {} if checks is None else checks
+        )
         self.sockets = Sockets(broker, tokens)
         self.api = Api(broker, title=title, history=history, caught_up=caught_up)
         self.refused_requests = 0
@@ -83,6 +81,7 @@ class WebApp:
             middlewares.append(login.middleware())
         self.app = web.Application(middlewares=middlewares)
         self.app.on_response_prepare.append(tell_allowed_sites)
+        self.app.on_shutdown.append(self._close)
         if login is not None:
             self.app.router.add_get("/login", login.page)
             self.app.router.add_post("/login", login.log_in)
@@ -130,9 +129,7 @@ class WebApp:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         """Ready: a round trip through every part came back."""
-        parts = {"broker": await round_trip(self._broker)}
-        for name, check in self._checks.items():
-            parts[name] = await check()
+        parts = await self._readiness.problems()
         wrong = any(parts.values())
         return web.json_response(
             {
@@ -141,3 +138,6 @@ class WebApp:
             },
             status=503 if wrong else 200,
         )
+
+    async def _close(self, _app: web.Application) -> None:
+        await self._readiness.close()
