@@ -45,6 +45,11 @@ class Backlog(Generic[M]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def cost(self) -> int:
+        """Bytes of what waits."""
+        return self._cost
+
     def add(self, message: M) -> None:
         """Append a message. Raises `BacklogFull`, and then holds nothing more."""
         key: int | tuple[str, str]

@@ -12,18 +12,9 @@ ORIGINS = frozenset({"https://page.example"})
 @pytest.mark.parametrize(
     "host",
     [
-        "localhost",
-        "localhost:8000",
-        "127.0.0.1:8000",
-        "[::1]:8000",
-        "10.0.0.5",
-        "iot.example:80",
-        "LOCALHOST",
-        "IoT.example",
-        "[::1]",
-        "[::ffff:127.0.0.1]:80",
-        "[fe80::1%eth0]",
-        "a.localhost:1",
+        *("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "10.0.0.5"),
+        *("iot.example:80", "LOCALHOST", "IoT.example", "[::1]", "[::ffff:127.0.0.1]:80"),
+        *("[fe80::1%eth0]", "a.localhost:1"),
     ],
 )
 def test_our_names_are_ours(host: str) -> None:

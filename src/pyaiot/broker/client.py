@@ -38,6 +38,8 @@ BACKLOG_COST_MAX: Final = 1_250_000
 """Bytes that wait for one client beside its socket. More: closed with 1013."""
 BACKLOG_PLAIN_MAX: Final = 1000
 """Messages that wait for one client as they are. Beyond, readings are conflated."""
+NODE_OF_WALK_COST: Final = 8
+"""Bytes for each node that a client which joins is still to be told of: a reference."""
 STALL_LIMIT_S: Final = 30.0
 """A client that takes nothing for so long, while something waits, is closed with 1013."""
 
@@ -142,6 +144,13 @@ class Client:
     def waiting(self) -> bool:
         """Something waits for this client outside its socket."""
         return bool(self._backlog) or self._joining is not None
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait for it, in its socket and outside."""
+        joining = self._joining
+        walk = 0 if joining is None else NODE_OF_WALK_COST * len(joining.nodes)
+        return self.sink.buffered() + self._backlog.cost + walk
 
     @property
     def plain(self) -> bool:

@@ -62,6 +62,7 @@ class EventClient(Client):
         super().__init__(client_id, sink, extended=True, now=now, may_command=False)
         self._position = position
         self._missed: deque[ToClient] = deque()
+        self._missed_cost = 0
         self._held = False
         self._whole = False
         """It was told all that came before what comes now."""
@@ -69,6 +70,10 @@ class EventClient(Client):
     @property
     def waiting(self) -> bool:
         return self._held or bool(self._missed) or super().waiting
+
+    @property
+    def held(self) -> int:
+        return super().held + self._missed_cost
 
     @property
     def plain(self) -> bool:
@@ -81,7 +86,9 @@ class EventClient(Client):
 
     def told_before(self, missed: Iterable[ToClient]) -> None:
         """What is to be told before everything that has come since. Call `drain` afterwards."""
-        self._missed.extend(filter(self._wants_message, missed))
+        wanted = list(filter(self._wants_message, missed))
+        self._missed.extend(wanted)
+        self._missed_cost += sum(map(cost, wanted))
         self._held = False
         self._whole = True
 
@@ -118,6 +125,7 @@ class EventClient(Client):
         while self._missed and len(messages) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
             messages.append(self._missed.popleft())
             size += cost(messages[-1])
+        self._missed_cost -= size
         return messages
 
     def _write(self, messages: Sequence[ToClient], _dst: str = legacy.TO_ALL) -> None:

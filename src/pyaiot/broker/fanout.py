@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from pyaiot.backlog import cost
-from pyaiot.broker.client import Batch, Client
+from pyaiot.broker.client import CLOSE_SLOW, Batch, Client
 from pyaiot.broker.recent import Recent
 from pyaiot.broker.router import ToAll
 from pyaiot.messages import ToClient
@@ -25,6 +25,11 @@ just as often as flushes may happen would each wait for half an interval."""
 POLL_BUSY_S: Final = 0.002
 POLL_IDLE_S: Final = 0.020
 """How soon clients that are behind are looked at again, after something moved or nothing did."""
+
+
+BACKLOG_TOTAL_MAX: Final = 128 * 1024 * 1024
+"""Bytes that wait for all clients that are behind, in their sockets and outside. More: those for
+whom most waits are closed with 1013."""
 
 
 class Timer(Protocol):
@@ -159,6 +164,19 @@ class Fanout:
             moved |= client.drain(now, ts)
             if client.closed or not client.waiting:
                 del self._behind[client.id]
+        self._make_room()
         if self._behind:
             self._poll_due = True
             self._timer.call_later(POLL_BUSY_S if moved else POLL_IDLE_S, self._poll)
+
+    def _make_room(self) -> None:
+        """Close those for whom most waits, until all that waits is bounded."""
+        held = {client.id: client.held for client in self._behind.values()}
+        total = sum(held.values())
+        if total <= BACKLOG_TOTAL_MAX:
+            return
+        for client_id in sorted(held, key=held.__getitem__, reverse=True):
+            self._behind.pop(client_id).close(CLOSE_SLOW, "too much waits for slow clients")
+            total -= held[client_id]
+            if total <= BACKLOG_TOTAL_MAX:
+                return

@@ -19,6 +19,7 @@ from pyaiot.history.store import ROWS_MAX, Chunk, Page, ReadingRow, StoreError, 
 from pyaiot.messages import VALUE_SIZE_MAX, Reading
 from pyaiot.protocols.senml import parse_json
 from pyaiot.web.api.history import EXPORTS_MAX
+from pyaiot.web.login import Login
 from tests.web.serving import Served, eventually, serving
 
 pytestmark = pytest.mark.sockets
@@ -214,6 +215,27 @@ async def test_what_happened_and_what_was_commanded_is_told(tmp_path: Path) -> N
         page = await served.json("/api/history/events?limit=1&order=newest")
         assert page["events"][0]["kind"] == "appeared"
         assert page["next"] is not None
+
+
+async def test_an_anonymous_viewer_does_not_see_what_others_wrote(tmp_path: Path) -> None:
+    login = Login(behind_tls=False, viewers=True, clock=time.monotonic)
+    async with serving(tmp_path, login=login) as served:
+        await told(served)
+        async with served.web.post(login.new_link()) as answer:
+            assert answer.status == 200
+        async with served.web.put(
+            "/api/nodes/n/resources/led", data="s3cret", params={"timeout": "0.01"}
+        ) as answer:
+            assert answer.status == 504
+        await served.until(0)
+        page = await served.json("/api/history/commands")
+        assert page["commands"][0]["payload"] == "s3cret"
+        served.web.cookie_jar.clear()
+        for path in ("/api/history/commands", "/api/history/commands?uid=n&order=newest"):
+            (command,) = (await served.json(path))["commands"]
+            assert (command["resource"], command["state"]) == ("led", "timeout")
+            assert command["payload"] is None
+            assert "s3cret" not in str(command)
 
 
 async def test_without_history_everybody_is_told_so() -> None:

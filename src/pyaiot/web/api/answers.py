@@ -155,7 +155,10 @@ class StoredCommand(_Answer, frozen=True, kw_only=True):
     ts: Ts
     uid: Uid
     resource: Resource
-    payload: Annotated[str, Meta(description="What was to be written.")]
+    payload: Annotated[
+        str | None,
+        Meta(description="What was to be written; null for who may look and not command."),
+    ]
     state: Annotated[
         ReceiptState | None, Meta(description="What the receipt says; null: none is known.")
     ]

@@ -38,6 +38,7 @@ from pyaiot.web.api.days import DAY_S, days_of, part_s, zone
 from pyaiot.web.api.forms import Form, form_of, stored
 from pyaiot.web.api.queries import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
 from pyaiot.web.api.replying import HEADERS, encode, json_answer, while_present
+from pyaiot.web.login import MAY_COMMAND
 from pyaiot.web.problems import ProblemError
 
 EXPORTS_MAX: Final = 4
@@ -138,12 +139,14 @@ class HistoryApi:
                 cursor=query.cursor,
             ),
         )
+        # A payload may be the code of a lock.
+        may_command = request.get(MAY_COMMAND, True)
         commands = [
             StoredCommand(
                 ts=row.ts,
                 uid=row.uid,
                 resource=row.resource,
-                payload=row.payload,
+                payload=row.payload if may_command else None,
                 state=row.state,
                 detail=row.detail,
                 elapsed_ms=row.elapsed_ms,
