@@ -78,7 +78,7 @@ MAY_IMPORT = {
     },
     "options": {"config"},
     "flags": {"options"},
-    "running": {"config", "errors"},
+    "running": {"config", "doors", "errors"},
     "cli": {
         "errors",
         "messages",
