@@ -47,6 +47,13 @@ class LimitedLog:
 
     def warning(self, text: str, *details: object, now: float) -> None:
         """Log `text % details`, or count it. `now` is the loop's time in seconds."""
+        self._log(logging.WARNING, text, details, now)
+
+    def info(self, text: str, *details: object, now: float) -> None:
+        """The same for what is no problem."""
+        self._log(logging.INFO, text, details, now)
+
+    def _log(self, level: int, text: str, details: tuple[object, ...], now: float) -> None:
         if self._rate.take(now):
             self._left_out += 1
             return
@@ -54,7 +61,7 @@ class LimitedLog:
         if self._left_out:
             line += f" (and {self._left_out} more)"
             self._left_out = 0
-        self._logger.warning("%s", line)
+        self._logger.log(level, "%s", line)
 
     def _shown(self, detail: str) -> str:
         """Without line ends and other control characters, and not endless."""

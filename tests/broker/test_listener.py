@@ -11,6 +11,7 @@ import pytest
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.commands import GATEWAY_GRACE_S
+from pyaiot.broker.router import ToAll
 from pyaiot.gateways.gateway import GatewayLink
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
@@ -154,3 +155,15 @@ async def test_a_command_that_goes_nowhere_is_heard_with_its_receipt_alone(
         ((command, receipt),) = it.heard.ended
         assert (command.id, command.client) == ("", client.id)
         assert (receipt.id, receipt.state) == ("mine", state)
+
+
+async def test_a_gateway_that_says_hello_again_and_again_does_not_flood_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    loop = asyncio.get_running_loop()
+    broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
+    state = GatewayState(name="g", protocol="", version="", state="connected", ts=0.0)
+    for _ in range(1_000):
+        broker._deliver([ToAll(state)])
+    assert 1 <= len(caplog.records) <= 6

@@ -97,6 +97,7 @@ class Broker:
         """Of those that were confirmed."""
         self._expiry_due = False
         self._refusals = LimitedLog(log)
+        self._states = LimitedLog(log)
 
     async def serve_gateway(
         self, link: Link[FromGateway, ToGateway], *, identity: str, acknowledges: bool
@@ -201,7 +202,9 @@ class Broker:
             match delivery:
                 case ToAll(message=message):
                     if isinstance(message, GatewayState):
-                        log.info("gateway %s: %s", message.name, message.state)
+                        self._states.info(
+                            "gateway %s: %s", message.name, message.state, now=self._timer.time()
+                        )
                     self.fanout.publish(delivery)
                     if self._listener is not None:
                         self._listener.heard(message)

@@ -27,7 +27,7 @@ POLL_IDLE_S: Final = 0.020
 """How soon clients that are behind are looked at again, after something moved or nothing did."""
 
 
-BACKLOG_TOTAL_MAX: Final = 128 * 1024 * 1024
+BACKLOG_BYTES_TOTAL_MAX: Final = 128 * 1024 * 1024
 """Bytes that wait for all clients that are behind, in their sockets and outside. More: those for
 whom most waits are closed with 1013."""
 
@@ -173,10 +173,10 @@ class Fanout:
         """Close those for whom most waits, until all that waits is bounded."""
         held = {client.id: client.held for client in self._behind.values()}
         total = sum(held.values())
-        if total <= BACKLOG_TOTAL_MAX:
+        if total <= BACKLOG_BYTES_TOTAL_MAX:
             return
         for client_id in sorted(held, key=held.__getitem__, reverse=True):
             self._behind.pop(client_id).close(CLOSE_SLOW, "too much waits for slow clients")
             total -= held[client_id]
-            if total <= BACKLOG_TOTAL_MAX:
+            if total <= BACKLOG_BYTES_TOTAL_MAX:
                 return

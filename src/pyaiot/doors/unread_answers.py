@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from pyaiot.errors import Refused
 
-UNREAD_TOTAL_MAX: Final = 32 * 1024 * 1024
+UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of answers of one listener that their clients have not read. More: the oldest answer is cut
 off if it is older than `UNREAD_GRACE_S`, else the new request is answered 503."""
 UNREAD_SHARE: Final = 0.5
@@ -38,7 +38,7 @@ class _Answer:
 class UnreadAnswers:
     """At most one answer for each connection. `now` is the loop's time in seconds."""
 
-    def __init__(self, total_max: int = UNREAD_TOTAL_MAX) -> None:
+    def __init__(self, total_max: int = UNREAD_BYTES_MAX) -> None:
         self.size = 0
         """Bytes, as they were when somebody looked."""
         self._total_max = total_max

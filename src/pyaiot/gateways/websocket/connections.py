@@ -80,6 +80,7 @@ class Connections:
         self._loop = loop
         self._by_uid: dict[str, Connection] = {}
         self._refusals = LimitedLog(log)
+        self._replacements = LimitedLog(log)
 
     # -- a connection, from its beginning to its end ----------------------------------------------
 
@@ -141,7 +142,9 @@ class Connections:
                 raise Refused("the node with this uid is connected already")
             if self._by_uid.get(uid, owner) is not owner:
                 raise Refused("another node with this uid was quicker")
-            log.info("%s has a new connection: the old one is dead", uid)
+            self._replacements.info(
+                "%s has a new connection: the old one is dead", uid, now=self._loop.time()
+            )
             owner.wire.cut()
         self._enter(connection, uid)
 
