@@ -31,6 +31,7 @@ class Wire(asyncio.Transport):
     def __init__(self, connection: Connection, address: str) -> None:
         super().__init__({"peername": (address, 4000)})
         self.sent = b""
+        self.closing = False
         self.closed = False
         self._connection = connection
         self._taken = 0
@@ -59,15 +60,18 @@ class Wire(asyncio.Transport):
         return len(self.sent) - self._taken
 
     def is_closing(self) -> bool:
-        return self.closed
+        return self.closing
 
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
+        """As a socket: it is open until what waits is read."""
+        self.closing = True
+        if not self.get_write_buffer_size():
+            self.abort()
 
     def abort(self) -> None:
-        self.close()
+        if not self.closed:
+            self.closed = self.closing = True
+            asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
 
     def pause_reading(self) -> None:
         pass
@@ -209,6 +213,30 @@ async def test_an_answer_that_nobody_reads_is_given_up_after_thirty_seconds() ->
         assert wire.closed
         assert listener.log.refused_answers == 1
         assert listener.connections.unread.size == 0
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+async def test_a_small_answer_that_nobody_reads_does_not_hold_its_connection(header: bytes) -> None:
+    async with listening() as listener:
+        connection, wire = listener.connect()
+        wire.reads = False
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n")
+        await asyncio.sleep(UNREAD_LIMIT_S - 1)
+        assert not wire.closed
+        await asyncio.sleep(2)
+        assert wire.closed
+        assert len(listener.connections.table) == 0
+
+
+async def test_who_has_to_go_for_another_goes_at_once_whatever_waits_for_him() -> None:
+    async with listening(1) as listener:
+        first, wire = listener.connect("127.0.0.1")
+        wire.reads = False
+        first.data_received(GET)
+        await settle()
+        listener.connect("127.0.0.1")
+        await settle()
+        assert wire.closed
 
 
 async def test_answers_that_nobody_reads_are_bounded_over_all_clients() -> None:

@@ -57,6 +57,8 @@ class Connection(RequestHandler):
         self._body_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
         self._unread_then = 0
+        self._wire: asyncio.BaseTransport | None = None
+        """The transport until it is lost; aiohttp forgets it as soon as it is to be closed."""
 
     # -- its beginning and its end -----------------------------------------------------------------
 
@@ -76,7 +78,8 @@ class Connection(RequestHandler):
             self._connections.log.connection_refused(
                 evicted._address, f"{self._connections.table.total_max} connections are open"
             )
-            evicted.force_close()
+            evicted._evict()
+        self._wire = transport
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
@@ -91,7 +94,17 @@ class Connection(RequestHandler):
         for timer in (self._header_timer, self._body_timer, self._unread_timer):
             if timer is not None:
                 timer.cancel()
+        self._wire = None
         super().connection_lost(exc)
+
+    def _evict(self) -> None:
+        """Another one gets its place."""
+        self.force_close()
+        self._abort()
+
+    def _abort(self) -> None:
+        if isinstance(self._wire, asyncio.WriteTransport):
+            self._wire.abort()
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -137,8 +150,7 @@ class Connection(RequestHandler):
 
     def _body_late(self) -> None:
         self._connections.log.connection_late(self._address, "no whole body", BODY_LIMIT_S)
-        if self.transport is not None:
-            self.transport.abort()
+        self._abort()
 
     # -- answers -----------------------------------------------------------------------------------
 
@@ -147,13 +159,18 @@ class Connection(RequestHandler):
     ) -> tuple[StreamResponse, bool]:
         result = await super().finish_response(request, self._admitted(resp), start_time)
         self._connections.unread.written(self)
+        # What is left is less than what aiohttp waits for, and holds the connection as well.
+        if self.unread() and self._payload_parser is None:
+            self._watch_unread()
         if not self._messages:
             self._connections.table.idle(self)
         return result
 
     def unread(self) -> int:
         """Bytes that its client has not taken."""
-        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if not isinstance(self._wire, asyncio.WriteTransport):
+            return 0
+        return self._wire.get_write_buffer_size()
 
     def _admitted(self, answer: StreamResponse) -> StreamResponse:
         """The answer, or a refusal if too much waits to be read already."""
@@ -185,20 +202,24 @@ class Connection(RequestHandler):
             self._unread_timer = None
 
     def _watch_unread(self) -> None:
+        if self._unread_timer is not None:
+            return
         self._unread_then = self.unread()
         self._unread_timer = self._loop.call_later(UNREAD_LIMIT_S, self._check_unread)
 
     def _check_unread(self) -> None:
         self._unread_timer = None
-        if self.unread() >= self._unread_then:
+        unread = self.unread()
+        if not unread:
+            return
+        if unread >= self._unread_then:
             self._cut_off(f"nothing of it was read in {UNREAD_LIMIT_S:.0f} s")
         else:
             self._watch_unread()
 
     def _cut_off(self, reason: str) -> None:
-        if self.transport is not None:
-            self._connections.log.answer_refused(self._address, reason)
-            self.transport.abort()
+        self._connections.log.answer_refused(self._address, reason)
+        self._abort()
 
     def handle_error(
         self,

@@ -60,7 +60,7 @@ class ConnectionTable(Generic[C]):
             raise Refused(f"{self.per_principal_max} connections of this address are open")
         evicted = None
         if len(self._principals) >= self.total_max:
-            evicted = next(iter(self._unused), None) or next(iter(self._idle), None)
+            evicted = next(iter(self._unused or self._idle), None)
             if evicted is None:
                 raise Refused(f"{self.total_max} connections are open")
             self.remove(evicted)

@@ -11,6 +11,10 @@ UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
 off if it is older than `UNREAD_GRACE_S`, else the new request is answered 503."""
 UNREAD_SHARE: Final = 0.5
 """The part of these that one address may hold. More: 503. Loopback is left out."""
+SMALL_ANSWER_BYTES_MAX: Final = 64 * 1024
+"""Answers up to this size have as much room once more, which large ones cannot take."""
+TINY_ANSWER_BYTES_MAX: Final = 4 * 1024
+"""Answers up to this size, such as of `/healthz`, are never refused."""
 UNREAD_GRACE_S: Final = 10.0
 """So long an answer is left alone, however slowly it is read, when others need the room."""
 UNREAD_LIMIT_S: Final = 30.0
@@ -80,13 +84,14 @@ class UnreadAnswers:
 
     def _lacks_room(self, principal: str, size: int) -> bool:
         """One answer alone may be as large as it is."""
-        return (self.size > 0 and self.size + size > self._total_max) or self._over_share(
-            principal, size
-        )
+        if size <= TINY_ANSWER_BYTES_MAX:
+            return False
+        room = self._total_max * _factor(size)
+        return (self.size > 0 and self.size + size > room) or self._over_share(principal, size)
 
     def _over_share(self, principal: str, size: int) -> bool:
         held = self._held[principal] if principal else 0
-        return held > 0 and held + size > self._share
+        return held > 0 and held + size > self._share * _factor(size)
 
     def _refresh(self) -> None:
         for reader, answer in list(self._answers.items()):
@@ -113,3 +118,7 @@ class UnreadAnswers:
             self._held[principal] += size
             if not self._held[principal]:
                 del self._held[principal]
+
+
+def _factor(size: int) -> int:
+    return 2 if size <= SMALL_ANSWER_BYTES_MAX else 1
