@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.gateways.gateway import Gateway
+from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.links import Backoff, MemoryLink
-from pyaiot.messages import Reading
 from tests.attacks.raw import CLOSE, PING, SMALL_BUFFER, RawPeer, frame, raw_peer
 from tests.attacks.running import Log, until
 from tests.web.serving import Served, serving
@@ -133,10 +132,10 @@ async def test_a_node_that_leaves_its_websocket_leaves_no_traceback(
     nodes = WebSocketGateway(gateway, connections_max=100)
     await nodes.open("127.0.0.1", 0)
 
-    async def connect() -> MemoryLink[object, Reading]:
-        return MemoryLink.pair()[0]  # type: ignore[return-value]
+    async def connect() -> GatewayLink:
+        return MemoryLink.pair()[0]
 
-    running = asyncio.ensure_future(nodes.run(connect))  # type: ignore[arg-type]
+    running = asyncio.ensure_future(nodes.run(connect))
     try:
         url = f"http://127.0.0.1:{nodes.port}/"
         for pause_s in (0.0, 0.001, 0.02):

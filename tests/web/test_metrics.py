@@ -335,6 +335,9 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 SHOWN = {
     "commands_heard": "",  # so that who asks can wait for what was heard
+    "late_connections": "pyaiot_http_connections_late",
+    "refused_answers": "pyaiot_http_answers_refused",
+    "refused_connections": "pyaiot_http_connections_refused",
     "sequence": "",  # in which order nodes appeared
     "answers": "",
     "at": "",

@@ -46,12 +46,18 @@ class PatientSocket(web.WebSocketResponse):
     """A WebSocket that never waits for a peer that reads nothing, and gives others their turn."""
 
     def __init__(
-        self, *protocols: str, heartbeat_s: float, size_max: int, shows_pings: bool = False
+        self,
+        *protocols: str,
+        heartbeat_s: float,
+        size_max: int,
+        shows_pings: bool = False,
+        checks_text: bool = True,
     ) -> None:
         """A peer that does not answer a ping within half of `heartbeat_s` is cut off.
 
         Larger messages than `size_max` bytes close it with 1009. Pings are answered here;
-        `shows_pings`: pings and pongs are received as messages are, too.
+        `shows_pings`: pings and pongs are received as messages are, too. Without `checks_text`, a
+        text that is not UTF-8 is received, too.
         """
         super().__init__(
             protocols=protocols,
@@ -65,6 +71,7 @@ class PatientSocket(web.WebSocketResponse):
         )
         self.transport: asyncio.Transport | None = None
         self._shows_pings = shows_pings
+        self._checks_text = checks_text
         self._in_a_row = 0
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
@@ -124,14 +131,14 @@ class PatientSocket(web.WebSocketResponse):
                         continue
                 case aiohttp.WSMsgType.PONG if not self._shows_pings:
                     continue
-                case aiohttp.WSMsgType.TEXT if not _is_utf8(message.data):
+                case aiohttp.WSMsgType.TEXT if self._checks_text and not _is_utf8(message.data):
                     error = aiohttp.WebSocketError(
                         aiohttp.WSCloseCode.INVALID_TEXT, "a text that is not UTF-8"
                     )
                     assert self._reader is not None  # noqa: S101 - a message came
                     # As if the reader had found it: nothing further is waited for.
                     self._reader.set_exception(error)
-                    await self.close(code=error.code)
+                    await self.close(code=error.code, message=b"a text that is not UTF-8")
                     return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, error, None)
                 case aiohttp.WSMsgType.CLOSE if not _may_be_sent(message.data):
                     error = aiohttp.WebSocketError(

@@ -26,8 +26,10 @@ from pyaiot.web.login import MAY_COMMAND
 log = logging.getLogger(__name__)
 
 
-def _socket(*protocols: str) -> PatientSocket:
-    return PatientSocket(*protocols, heartbeat_s=HEARTBEAT_S, size_max=FRAME_SIZE_MAX)
+def _socket(*protocols: str, checks_text: bool = True) -> PatientSocket:
+    return PatientSocket(
+        *protocols, heartbeat_s=HEARTBEAT_S, size_max=FRAME_SIZE_MAX, checks_text=checks_text
+    )
 
 
 class Sockets:
@@ -120,7 +122,9 @@ class Sockets:
                 headers={hdrs.WWW_AUTHENTICATE: 'Token realm="gateway"'},
             )
         # Legacy gateways offer `token` alone, and a strict client wants it echoed.
-        socket = _socket(SUBPROTOCOL, "token")
+        # RFC 6455 section 8.1 would have the link closed for a text that is not UTF-8. The message
+        # is refused instead: one wrong value does not take all nodes of a gateway away.
+        socket = _socket(SUBPROTOCOL, "token", checks_text=False)
         await socket.prepare(request)
         extended = socket.ws_protocol == SUBPROTOCOL
 
