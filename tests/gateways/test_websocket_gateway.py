@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,6 +23,7 @@ from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.links import MemoryLink
 from pyaiot.messages import NodeLeft
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
+from tests.attacks.raw import CLOSE, CONTINUATION, PING, frame, raw_peer
 from tests.links import Watcher
 
 pytestmark = pytest.mark.sockets
@@ -238,6 +240,42 @@ async def test_wrong_message_closes_that_node_alone(message: str, code: int) -> 
         await update(good, t="1")
         await it.shows("good", t="1")
         assert it.gateway.nodes.refused == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(b'{"type":"update","data":{"t":"1"}}', masked=False), 1002),
+        (frame(b"", PING, masked=False), 1002),
+        (frame(struct.pack("!H", 1006), CLOSE), 1002),
+        (frame(struct.pack("!H", 5000), CLOSE), 1002),
+        (frame(b'{"type":"update","data":{"t":"\xff"}}'), 1007),
+        (frame(b"", fin=False) + frame(b"", CONTINUATION, fin=False) * 2_000, 1008),
+    ],
+)
+async def test_frame_that_rfc_6455_forbids_closes_that_node_alone_and_is_counted(
+    data: bytes, code: int
+) -> None:
+    async with road() as it, it.device("?uid=good"):
+        await it.shows("good")
+        async with raw_peer(it.url) as bad:
+            assert await bad.upgrade("/node?uid=bad") == 101
+            await bad.send(data)
+            assert (await bad.closed())[0] == code
+        await it.misses("bad")
+        assert "good" in it.watcher.nodes
+        assert it.gateway.nodes.refused == 1
+
+
+async def test_node_with_another_version_of_websockets_is_answered_426() -> None:
+    async with road() as it, raw_peer(it.url) as old:
+        head = await old.request(
+            "/node",
+            *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12"),
+            "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==",
+        )
+        assert b" 426 " in head.splitlines()[0]
+        assert b"Sec-WebSocket-Version: 13" in head
 
 
 async def test_largest_value_passes() -> None:

@@ -75,17 +75,7 @@ class PatientSocket(web.WebSocketResponse):
         self._in_a_row = 0
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        version = request.headers.get(hdrs.SEC_WEBSOCKET_VERSION, "")
-        if hdrs.UPGRADE in request.headers and version != WEBSOCKET_VERSION:
-            # RFC 6455 section 4.4.
-            raise web.HTTPUpgradeRequired(
-                text=f"This server speaks version {WEBSOCKET_VERSION} of the WebSocket protocol.\n",
-                headers={
-                    hdrs.SEC_WEBSOCKET_VERSION: WEBSOCKET_VERSION,
-                    hdrs.UPGRADE: "websocket",
-                    hdrs.CONNECTION: "Upgrade",
-                },
-            )
+        check_version(request)
         self.transport = request.transport
         return await super().prepare(request)
 
@@ -162,6 +152,20 @@ class PatientSocket(web.WebSocketResponse):
         if self._closing and self.close_code and not _may_be_sent(self.close_code):
             code = aiohttp.WSCloseCode.PROTOCOL_ERROR
         return await super().close(code=code, message=message, drain=drain)
+
+
+def check_version(request: web.BaseRequest) -> None:
+    """Raises 426 for a WebSocket of another version (RFC 6455 section 4.4)."""
+    version = request.headers.get(hdrs.SEC_WEBSOCKET_VERSION, "")
+    if hdrs.UPGRADE in request.headers and version != WEBSOCKET_VERSION:
+        raise web.HTTPUpgradeRequired(
+            text=f"This server speaks version {WEBSOCKET_VERSION} of the WebSocket protocol.\n",
+            headers={
+                hdrs.SEC_WEBSOCKET_VERSION: WEBSOCKET_VERSION,
+                hdrs.UPGRADE: "websocket",
+                hdrs.CONNECTION: "Upgrade",
+            },
+        )
 
 
 def _is_utf8(text: bytes) -> bool:

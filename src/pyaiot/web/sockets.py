@@ -15,7 +15,7 @@ from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.doors.frame_check import TURN_FRAMES_MAX
-from pyaiot.doors.sockets import PatientSocket, TransportSink
+from pyaiot.doors.sockets import PatientSocket, TransportSink, check_version
 from pyaiot.errors import ProtocolError
 from pyaiot.frames import cut
 from pyaiot.limits import LimitedLog
@@ -108,6 +108,7 @@ class Sockets:
 
     async def gateway(self, request: web.Request) -> web.StreamResponse:
         """`GET /gw`. Without a good token: 401."""
+        check_version(request)
         offered = [
             word.strip()
             for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
