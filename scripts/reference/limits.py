@@ -23,7 +23,6 @@ NOT_LIMITS: Final = {
     "client.connection.UNAUTHORIZED": "a status of HTTP",
     "client.place.PORT": "a port",
     "gateways.coap.gateway.COAP_PORT": "a port of RFC 7252",
-    "gateways.coap.requests.ACK_RANDOM_FACTOR": "a factor of RFC 7252",
     "history.postgres.schema.WEEK": "a unit",
     "history.postgres.schema.WRITER_LOCK": "a name, as a number",
     "history.rows.CLOCK_SET_S": "the year 2020",

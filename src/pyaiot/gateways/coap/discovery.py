@@ -6,12 +6,12 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeAlias
 
-import aiocoap
-
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
+from pyaiot.protocols.coap_message import CoapMessage
+from pyaiot.protocols.coap_numbers import Code
 from pyaiot.protocols.link_format import Link, parse_links
 
 LINKS_MAX: Final = 256
@@ -93,16 +93,16 @@ class Discovery:
                 if unanswered == UNANSWERED_MAX:
                     return
 
-    async def _get(self, peer: Peer, path: str, deadline: float) -> aiocoap.Message | None:
+    async def _get(self, peer: Peer, path: str, deadline: float) -> CoapMessage | None:
         try:
             return await self._requests.get(peer, path, deadline)
-        except (TimeoutError, aiocoap.error.Error, OSError, ProtocolError) as error:
+        except (OSError, ProtocolError) as error:
             log.debug("%s: GET %s: %r", peer.hostinfo, path, error)
             return None
 
 
-def _links(peer: Peer, core: aiocoap.Message) -> list[Link]:
-    if core.code != aiocoap.CONTENT:
+def _links(peer: Peer, core: CoapMessage) -> list[Link]:
+    if core.code != Code.CONTENT:
         return []
     try:
         return parse_links(core.payload, links_max=LINKS_MAX).links

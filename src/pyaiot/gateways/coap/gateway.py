@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiocoap
 from aiocoap.resource import Resource, Site
 
-from pyaiot.errors import ProtocolError
+from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import measures
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
 from pyaiot.gateways.coap.discoveries import Discoveries
@@ -26,12 +26,13 @@ from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Peers
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.registrar import Registrar
-from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.requests import Requests, ResetReceived
 from pyaiot.gateways.coap.site import StrictSite
 from pyaiot.gateways.coap.sleepers import Sleepers
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.protocols.coap_numbers import Code, code_text
 from pyaiot.protocols.coap_post import ALIVE, SERVER
 from pyaiot.protocols.link_format import Link
 from pyaiot.samples import Sample
@@ -60,7 +61,8 @@ class CoapGateway:
         self._context = context
         self._loop = context.loop
         self._peers: Peers[Peer] = Peers()
-        self._requests = Requests(context)
+        socket = watched_socket(context)
+        self._requests = socket.client = Requests(socket, context.loop)
         self._discovery = Discovery(self._requests, self._loop)
         self._sleepers = Sleepers(sleepy, self._loop)
         self._trace: Trace | None = None
@@ -74,7 +76,6 @@ class CoapGateway:
             alive=self._alive,
             check_claim=self._claimed,
         )
-        socket = watched_socket(context)
         self._watching = Watching(
             socket, self._requests, self._loop, self._notifications.answered, poll_s=poll_s
         )
@@ -274,7 +275,9 @@ class CoapGateway:
         try:
             try:
                 answer = await self._requests.put(peer, path, payload.encode(), deadline)
-            except aiocoap.error.NetworkError:
+            except TimeoutError:
+                raise  # it is an OSError too
+            except OSError:
                 # Nobody listens there, so nobody did it: it may be said elsewhere.
                 if not others:
                     raise
@@ -282,12 +285,15 @@ class CoapGateway:
                 answer = await self._requests.put(peer, path, payload.encode(), deadline)
         except TimeoutError:
             raise  # it is an OSError too
-        except (aiocoap.error.Error, OSError) as error:
-            return Outcome("unreachable", str(error) or type(error).__name__)
-        except (ProtocolError, UnicodeEncodeError) as error:
+        except OSError as error:
+            return Outcome("unreachable", error.strerror or str(error))
+        except ResetReceived as error:
+            # Anybody may have sent it, and the command may have been carried out before.
+            return Outcome("timeout", str(error))
+        except (ProtocolError, Refused, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
-        said = f"{answer.code.dotted} {answer.code.name_printable}"
-        if not answer.code.is_successful():
+        said = code_text(answer.code)
+        if answer.code >= Code.BAD_REQUEST:
             words = answer.payload[:100].decode(errors="replace")
             return Outcome("refused", f"{said} {words}".strip())
         reported, colon, value = answer.payload.decode(errors="replace").partition(":")
