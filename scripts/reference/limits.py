@@ -22,7 +22,7 @@ NOT_LIMITS: Final = {
     "client.connection.FORBIDDEN": "a status of HTTP",
     "client.connection.UNAUTHORIZED": "a status of HTTP",
     "client.place.PORT": "a port",
-    "gateways.coap.gateway.COAP_PORT": "a port of RFC 7252",
+    "gateways.coap.endpoint.ANSWER_MESSAGE_IDS": "a share of the message IDs",
     "history.postgres.schema.WEEK": "a unit",
     "history.postgres.schema.WRITER_LOCK": "a name, as a number",
     "history.rows.CLOCK_SET_S": "the year 2020",

@@ -107,24 +107,26 @@ class Requests:
 
     # -- what is asked --------------------------------------------------------------------------
 
-    async def get(self, peer: Peer, path: str, deadline: float) -> CoapMessage:
+    async def get(
+        self, peer: Peer, path: str, deadline: float, *, once: bool = False
+    ) -> CoapMessage:
         """GET a percent-encoded path, and return the answer whatever its code.
 
-        A body in blocks is read whole (RFC 7959 section 2.4). `deadline` is the loop's time.
+        `once`: the request is not sent again. A body in blocks is read whole (RFC 7959 section
+        2.4). `deadline` is the loop's time.
         Raises `TimeoutError` when it is over, another `OSError` when the network says no,
         `ResetReceived` for a reset, `ProtocolError` for a path that cannot be, and for blocks that
         make no body.
         """
         segments = path_segments(path)
+        spacing = _once if once else read_spacing
         async with self._turn(peer, deadline):
             download, block = Download(), None
             while True:
                 options: list[Option] = (
                     [] if block is None else [(OptionNumber.BLOCK2, block.to_bytes())]
                 )
-                answer = await self._request(
-                    peer, Code.GET, segments, deadline, read_spacing, options
-                )
+                answer = await self._request(peer, Code.GET, segments, deadline, spacing, options)
                 if answer.code != Code.CONTENT:
                     return answer
                 option, etag = answer.option(OptionNumber.BLOCK2), answer.option(OptionNumber.ETAG)
@@ -352,6 +354,10 @@ class Requests:
                 break
             del answered[oldest]
         answered[key] = now + ANSWERED_S
+
+
+def _once(limit_s: float) -> Spacing:
+    return Spacing(limit_s, 0)
 
 
 def _smaller(hint: bytes | None) -> int:
