@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.config import CoapSection
 from pyaiot.protocols.coap_numbers import COAP_PORT, Code
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address
 from tests.relay import Trouble, udp_relay
@@ -16,12 +16,6 @@ pytestmark = pytest.mark.sockets
 
 UID = "0123456789ABCDE"
 """As long as those of RIOT: who has not answered gets three times the bytes that it sent."""
-
-
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nodes of loopback are taken for nodes of another machine."""
-    monkeypatch.setattr(Peer, "is_loopback", False)
 
 
 def paths(device: CoapDevice) -> list[str]:
@@ -81,7 +75,7 @@ async def test_list_of_resources_that_was_lost_is_asked_for_at_the_next_reading(
         it.device.replies[Code.GET, WELL_KNOWN_CORE] = None
         await it.device.post("alive", f"reset:{UID}")
         await it.device.asked(Code.GET, WELL_KNOWN_CORE)
-        await asyncio.sleep(8)
+        await asyncio.sleep(10.5)  # both ports are given up, and a pause
         it.device.offers(b"</name>")
         await it.device.post("server", "t:1")
         await it.client.shows(UID, t="1", name="kitchen")
@@ -136,10 +130,19 @@ async def test_node_whose_server_is_up_a_second_after_its_alive_is_asked_again_w
 # -- two nodes at one address -------------------------------------------------------------------
 
 
+def at_own_address(device: CoapDevice, gateway_port: int) -> None:
+    """It posts to its own address: it is on the machine of the gateway."""
+    device._gateway = device.host, gateway_port
+
+
+EVERYWHERE = CoapSection(port=0, host="0.0.0.0")
+
+
 async def test_node_of_this_machine_is_asked_at_the_port_that_it_posts_from_first() -> None:
-    async with scene() as it, coap_device(it.running.coap_port) as other:
+    async with scene(coap=EVERYWHERE) as it, coap_device(it.running.coap_port) as other:
         other.has({"theirs": "1"})  # nobody has heard of it yet: another gateway, say
         async with coap_device(it.running.coap_port, at_coap_port=False, host=other.host) as device:
+            at_own_address(device, it.running.coap_port)
             device.has({"mine": "1"})
             device.replies[Code.PUT, "mine"] = Reply(Code.CHANGED, b"mine:2")
             await device.post("alive", f"alive:{UID}")
@@ -148,17 +151,22 @@ async def test_node_of_this_machine_is_asked_at_the_port_that_it_posts_from_firs
             assert other.requests == []
 
 
-async def test_node_that_is_silent_where_it_posts_from_is_asked_at_its_coap_port() -> None:
-    async with scene() as it:
-        it.device.has({"led": "0"})
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
-            source.bind((it.device.host, 0))
-            message = it.device.notification("alive", f"alive:{UID}")
-            source.sendto(message.to_bytes(), ("127.0.0.1", it.running.coap_port))
+@pytest.mark.parametrize("mute", [True, False])
+async def test_node_of_this_machine_that_serves_nothing_where_it_posts_from_is_asked_at_5683(
+    *, mute: bool
+) -> None:
+    async with scene(coap=EVERYWHERE) as it, coap_device(it.running.coap_port) as server:
+        server.has({"led": "0"})
+        async with coap_device(
+            it.running.coap_port, at_coap_port=False, host=server.host
+        ) as poster:
+            at_own_address(poster, it.running.coap_port)
+            # Else it answers 4.04, as a client of aiocoap does.
+            poster.loses = 1000 if mute else 0
+            poster.send(poster.notification("alive", f"alive:{UID}"))
             await it.client.shows(UID, led="0")
 
 
-@pytest.mark.usefixtures("elsewhere")
 async def test_node_that_was_asked_at_the_port_of_another_is_corrected_when_that_appears() -> None:
     async with scene() as it, coap_device(it.running.coap_port) as board:
         board.has({"led": "board", "board": "1"})
@@ -178,7 +186,6 @@ async def test_node_that_was_asked_at_the_port_of_another_is_corrected_when_that
             assert board.requests[-1].payload == b"on"
 
 
-@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("board_first", [True, False])
 async def test_port_that_belongs_to_another_known_node_is_not_asked(*, board_first: bool) -> None:
     async with scene() as it, coap_device(it.running.coap_port) as board:

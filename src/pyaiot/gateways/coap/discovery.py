@@ -45,6 +45,9 @@ class Candidate(NamedTuple):
     peer: Peer
     limit_s: float = FIRST_ANSWER_S
     """How long it may take."""
+    offers: bool = False
+    """An error counts as its answer only if no other candidate answers: the program that posted
+    may be another one than the server."""
 
 
 class Found(NamedTuple):
@@ -75,6 +78,7 @@ class Discovery:
         `read` reads each resource there. Candidates whose system says that nobody listens are asked
         again a little later: the node may have said that it is alive before its server ran.
         """
+        erring: tuple[Peer, CoapMessage] | None = None
         for attempt in range(REFUSED_AGAIN_MAX + 1):
             again_at = self._loop.time() + REFUSED_AGAIN_S
             refused: list[Candidate] = []
@@ -92,15 +96,22 @@ class Discovery:
                 except (OSError, ProtocolError) as error:
                     log.debug("%s: GET %s: %r", peer.hostinfo, WELL_KNOWN_CORE, error)
                 else:
-                    if answers_at(peer):
-                        links = _links(peer, core)
-                        return Found(links, await self.follow(peer, links, read))
+                    if candidate.offers and core.code != Code.CONTENT:
+                        erring = peer, core
+                    elif answers_at(peer):
+                        return await self._follow_all(peer, core, read)
+            if erring is not None and answers_at(erring[0]):
+                return await self._follow_all(*erring, read)
             if not refused or attempt == REFUSED_AGAIN_MAX:
                 break
             await asyncio.sleep(max(0.0, again_at - self._loop.time()))
             # The port that a node posts from is closed for good more often than its CoAP port.
             candidates = sorted(refused, key=lambda it: it.peer.address.port != COAP_PORT)
         return None
+
+    async def _follow_all(self, peer: Peer, core: CoapMessage, read: Read) -> Found:
+        links = _links(peer, core)
+        return Found(links, await self.follow(peer, links, read))
 
     async def answers(self, peer: Peer) -> bool:
         """Whether a node is there: any answer counts, an error too."""

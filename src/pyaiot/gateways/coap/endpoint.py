@@ -86,10 +86,6 @@ class Peer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
         """The datagram came from the very address that it was sent to."""
         return self.pktinfo is not None and self._plainaddress_local() == self.address.host
 
-    @property
-    def is_loopback(self) -> bool:
-        return ipaddress.ip_address(self.address.host).is_loopback
-
     def at_port(self, port: int) -> "Peer":
         """The same machine, reached from the same local address, at another port."""
         host, _, flow_info, scope_id = self.sockaddr

@@ -303,7 +303,8 @@ class CoapGateway:
 
     def _candidates(self, uid: str, peer: Peer, answered_at: Peer | None = None) -> list[Candidate]:
         """Where a node that posts from `peer` may answer requests."""
-        is_local = peer.is_this_machine or peer.is_loopback
+        is_local = peer.is_this_machine
+        source_first = is_local or self._peers.is_shared(peer.address, uid)
         known = {peer.address.port: peer, COAP_PORT: peer.at_port(COAP_PORT)}
         answered_port = None
         if answered_at is not None:
@@ -312,15 +313,13 @@ class CoapGateway:
         ports = candidate_ports(
             peer.address.port,
             answered=answered_port,
-            source_first=is_local or self._peers.is_shared(peer.address, uid),
+            source_first=source_first,
             taken=[port for port, at in known.items() if self._is_taken(uid, peer, at)],
         )
         # On this machine nothing is lost: silence is soon known.
-        source_s = LOCAL_ANSWER_S if is_local and ports[-1] != peer.address.port else FIRST_ANSWER_S
-        return [
-            Candidate(known[port], source_s if known[port] == peer else FIRST_ANSWER_S)
-            for port in ports
-        ]
+        source_s = LOCAL_ANSWER_S if is_local and len(ports) > 1 else FIRST_ANSWER_S
+        source = Candidate(peer, source_s, offers=source_first)
+        return [source if port == peer.address.port else Candidate(known[port]) for port in ports]
 
     def _is_taken(self, uid: str, source: Peer, at: Peer) -> bool:
         """Whether what answers there is another node, or ourselves."""
