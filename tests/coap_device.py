@@ -36,6 +36,12 @@ class Reply:
     """In blocks of `16 << block_szx` bytes (RFC 7959), else in one piece, however long."""
     separate: bool = False
     """After an empty acknowledgement, as a confirmable message (RFC 7252 section 5.2.2)."""
+    bare: MessageType | None = None
+    """As a message of this type of its own, without an empty acknowledgement before it."""
+    acknowledged_after_s: float | None = None
+    """So long after a bare answer comes the empty acknowledgement; None: it never comes."""
+    copies: int = 1
+    """How often the answer is sent."""
     options: tuple[tuple[int, bytes | str | int], ...] = ()
     """Further options, such as a Content-Format."""
     observe: int | None = None
@@ -52,6 +58,8 @@ class Request:
     path: str
     payload: bytes
     origin: Any
+    message_id: int = 0
+    received_at: float = 0.0
 
 
 class _Socket(asyncio.DatagramProtocol):
@@ -90,6 +98,8 @@ class CoapDevice:
         """By path: token and address of each that asked to observe, the last one last."""
         self.told: list[tuple[MessageType, int]] = []
         """Type and message id of each empty message that came."""
+        self.datagrams: list[tuple[float, CoapMessage]] = []
+        """Everything that came, with the time of the loop, also what is then lost."""
         self._uploads: dict[str, bytes] = {}
         self.requests: list[Request] = []
         """Each request of a gateway. One that is sent again counts once."""
@@ -168,6 +178,8 @@ class CoapDevice:
     # -- what it is asked -----------------------------------------------------------------------
 
     def received(self, at: _Socket, message: CoapMessage, origin: Any) -> None:
+        now = asyncio.get_running_loop().time()
+        self.datagrams.append((now, message))
         if self.loses:
             self.loses -= 1
             return
@@ -188,7 +200,10 @@ class CoapDevice:
             return
         self._answered[key] = None
         path = "/".join(message.uri_path)
-        self.requests.append(Request(Code(message.code), path, message.payload, origin))
+        request = Request(
+            Code(message.code), path, message.payload, origin, message.message_id, now
+        )
+        self.requests.append(request)
         self._progress.set()
         if self.holds_answers:
             self._held.append((at, message, origin))
@@ -245,6 +260,22 @@ class CoapDevice:
                 self._progress.clear()
                 await self._progress.wait()
 
+    def _envelope(
+        self, at: _Socket, request: CoapMessage, origin: Any, reply: Reply
+    ) -> tuple[MessageType, int]:
+        """Type and message id of the answer. Sends the empty acknowledgement, if there is one."""
+        empty = CoapMessage(MessageType.ACK, Code.EMPTY, request.message_id).to_bytes()
+        if reply.separate:
+            at.transport.sendto(empty, origin)
+            return MessageType.CON, next(self._message_ids)
+        if reply.bare is not None:
+            if reply.acknowledged_after_s is not None:
+                loop = asyncio.get_running_loop()
+                loop.call_later(reply.acknowledged_after_s, at.transport.sendto, empty, origin)
+            return reply.bare, next(self._message_ids)
+        mtype = MessageType.ACK if request.mtype == MessageType.CON else MessageType.NON
+        return mtype, request.message_id
+
     def _answer(self, at: _Socket, request: CoapMessage, origin: Any) -> None:
         path = "/".join(request.uri_path)
         missing = Reply(Code.NOT_FOUND)
@@ -285,12 +316,7 @@ class CoapDevice:
             block = Block(start // (16 << szx), end < len(payload), szx)
             options.append((OptionNumber.BLOCK2, block.to_bytes()))
             payload = payload[start:end]
-        mtype = MessageType.ACK if request.mtype == MessageType.CON else MessageType.NON
-        message_id = request.message_id
-        if reply.separate:
-            empty = CoapMessage(MessageType.ACK, Code.EMPTY, message_id)
-            at.transport.sendto(empty.to_bytes(), origin)
-            mtype, message_id = MessageType.CON, next(self._message_ids)
+        mtype, message_id = self._envelope(at, request, origin, reply)
         answer = CoapMessage(
             mtype,
             code,
@@ -300,7 +326,8 @@ class CoapDevice:
             payload,
         ).to_bytes()
         self._answered[origin, request.message_id] = answer
-        at.transport.sendto(answer, origin)
+        for _ in range(reply.copies):
+            at.transport.sendto(answer, origin)
 
 
 @contextlib.asynccontextmanager

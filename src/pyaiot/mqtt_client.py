@@ -121,12 +121,26 @@ class MqttClient:
                 self._client = None
             await asyncio.sleep(RETRY_S)
 
-    def publish(self, topic: str, payload: bytes | str) -> bool:
-        """Send with QoS 0, or return False: no broker, or it takes nothing."""
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the system did not take yet; 0 without a connection."""
+        client = self._client
+        return 0 if client is None or not client.is_open else client.waiting_bytes
+
+    def publish(
+        self, topic: str, payload: bytes | str, *, expires_after_s: int | None = None
+    ) -> bool:
+        """Send with QoS 0, or return False: no broker, or it takes nothing.
+
+        `expires_after_s`: a broker of MQTT 5 that still has it then throws it away.
+        """
         client = self._client
         if client is None or not client.is_open or client.waiting_bytes > BACKLOG_MAX:
             return False
-        client.publish(topic, payload, qos=0)
+        properties = {}
+        if expires_after_s is not None and client.speaks_mqtt_5:
+            properties["message_expiry_interval"] = expires_after_s
+        client.publish(topic, payload, qos=0, **properties)
         return True
 
     async def answers(self, limit_s: float) -> bool:
@@ -238,6 +252,10 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
     async def reconnect(self, delay: bool = False) -> None:  # noqa: ARG002
         """What gmqtt does when the connection ended or was refused: here, it says so."""
         self.ended.set()
+
+    @property
+    def speaks_mqtt_5(self) -> bool:
+        return bool(self._version == MQTTv50)
 
     @property
     def is_open(self) -> bool:

@@ -31,10 +31,12 @@ class FakeDevices:
         self.answer_after_s: dict[str, float] = {}
         self.written: list[tuple[str, str, str]] = []
         self.acknowledge = True
+        self.gives_up_after_s: float | None = None
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         del deadline
-        await asyncio.sleep(self.answer_after_s.get(uid, 0.01))
+        async with asyncio.timeout(self.gives_up_after_s):
+            await asyncio.sleep(self.answer_after_s.get(uid, 0.01))
         self.written.append((uid, resource, payload))
         return Outcome("confirmed", "2.04") if self.acknowledge else Outcome("sent")
 
@@ -210,6 +212,24 @@ async def test_silent_node_delays_nobody_and_ends_in_a_timeout() -> None:
     await asyncio.sleep(5)
     assert [(item.id, item.state) for item in road.receipts[1:]] == [("1", "timeout")]
     assert road.devices.written == [("quick", "led", "1")]
+    await road.end()
+
+
+async def test_timeout_tells_the_seconds_that_were_really_waited() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    road.gateway.heard("silent", COAP)
+    road.devices.answer_after_s["silent"] = 1e6
+    await road.command("silent", timeout_s=2.0, number="1")
+    await asyncio.sleep(3)
+    road.devices.gives_up_after_s = 1.25
+    await road.command("silent", timeout_s=5.0, number="2")
+    await asyncio.sleep(6)
+    assert [(item.state, item.detail) for item in road.receipts] == [
+        ("timeout", "no answer in 2 s"),
+        ("timeout", "no answer in 1.25 s"),
+    ]
     await road.end()
 
 

@@ -218,3 +218,44 @@ def test_node_that_is_forgotten_may_appear_anywhere() -> None:
     it.forget("A")
     assert it.uid_at(HERE) is None
     assert claim(it, "A", THERE) is Claim.ACCEPTED
+
+
+def test_port_where_a_node_answers_or_posts_from_is_of_another_for_the_others() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    claim(it, "B", Address(HERE.host, 1))
+    coap = Address(HERE.host, 5683)
+    assert not it.is_of_another(coap, "B")
+    it.answers("A", "peer", coap)
+    assert it.is_of_another(coap, "B")
+    assert it.is_of_another(HERE, "B")
+    assert not it.is_of_another(coap, "A")
+    assert not it.is_of_another(HERE, "A")
+    assert it.answering_at(coap) == "A"
+    it.does_not_answer("A")
+    assert not it.is_of_another(coap, "B")
+
+
+def test_port_of_a_node_that_moved_or_left_is_free() -> None:
+    it = peers()
+    coap = Address(HERE.host, 5683)
+    for moves in (True, False):
+        claim(it, "A", HERE)
+        it.answers("A", "peer", coap)
+        if moves:
+            it.move("A", THERE, "peer")
+        else:
+            it.forget("A")
+        assert it.answering_at(coap) is None
+        assert not it.is_of_another(coap, "B")
+        assert not it.is_of_another(HERE, "B")
+
+
+def test_machine_is_shared_if_another_node_is_there() -> None:
+    it = peers()
+    claim(it, "A", HERE)
+    assert not it.is_shared(HERE, "A")
+    assert it.is_shared(HERE, "B")
+    claim(it, "B", Address(HERE.host, 1))
+    assert it.is_shared(HERE, "A")
+    assert not it.is_shared(THERE, "A")

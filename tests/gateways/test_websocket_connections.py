@@ -421,6 +421,53 @@ async def test_write_to_a_node_that_is_gone_or_reads_nothing_is_unreachable() ->
     assert len(wire.sent) == 1
 
 
+async def test_command_that_would_wait_behind_other_bytes_past_its_deadline_is_never_sent() -> None:
+    side = Side()
+    _, wire = await side.node("n")
+    before = len(wire.sent)
+    wire.waiting = 10
+    loop = asyncio.get_running_loop()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout_at(loop.time() + 1.0):
+            await side.connections.write("n", "led", "late", 0.0)
+    wire.waiting = 0
+    await asyncio.sleep(60)
+    assert len(wire.sent) == before
+    assert not wire.was_cut
+
+
+async def test_commands_that_waited_go_out_in_their_order_when_the_node_reads_again() -> None:
+    side = Side()
+    _, wire = await side.node("n")
+    before = len(wire.sent)
+    wire.waiting = 10
+    loop = asyncio.get_running_loop()
+    writes = [
+        asyncio.create_task(side.connections.write("n", "led", str(number), 0.0))
+        for number in range(5)
+    ]
+    loop.call_later(1.0, setattr, wire, "waiting", 0)
+    assert [(await write).state for write in writes] == ["sent"] * 5
+    assert [item["payload"] for item in wire.sent[before:]] == list("01234")
+
+
+async def test_node_that_took_a_part_of_a_command_until_its_deadline_is_cut_off() -> None:
+    side = Side()
+    _, wire = await side.node("n")
+    write = wire.write
+
+    def stalls(data: bytes) -> None:
+        write(data)
+        wire.waiting = len(data)
+
+    wire.write = stalls  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout_at(loop.time() + 1.0):
+            await side.connections.write("n", "led", "1", 0.0)
+    assert wire.was_cut
+
+
 async def test_command_is_confirmed_by_the_nodes_report_else_sent() -> None:
     """From a client of the broker to the device and back, over a link in memory."""
     from pyaiot.broker.broker import Broker

@@ -267,7 +267,8 @@ class Gateway:
         self._answer(command, outcome, started_at)
 
     async def _write(self, command: Command, device_side: DeviceSide, deadline: float) -> Outcome:
-        outcome = Outcome("timeout", f"no answer in {command.timeout_s:g} s")
+        started_at = self._now()
+        outcome = None
         reported: asyncio.Future[bool] = self._loop.create_future()
 
         def ended(good: bool) -> None:
@@ -288,7 +289,7 @@ class Gateway:
             pass
         finally:
             self._echoes.forget(echo)
-        return outcome
+        return outcome or Outcome("timeout", f"no answer in {self._now() - started_at:.3g} s")
 
     def _answer(self, command: Command, outcome: Outcome, started_at: float) -> None:
         if self._link is not None:

@@ -15,6 +15,11 @@ from pyaiot.protocols.coap_numbers import Code
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """A body in blocks, either way. Larger: 4.13, or the answer is not read."""
+DOWNLOAD_BLOCKS_MAX: Final = 256
+"""Blocks of one answer, each of which costs a request. More: the answer is not read."""
+UPLOAD_BLOCKS_MAX: Final = 1024
+"""Blocks of one payload: all of it in blocks of 64 bytes. A node that takes only smaller ones and
+so more of them is not written to."""
 ASSEMBLIES_PER_PEER_MAX: Final = 2
 """Bodies that one address sends at the same time. One more: its oldest is forgotten (4.08)."""
 ASSEMBLY_LIFE_S: Final = 60.0
@@ -29,6 +34,7 @@ class Download:
     def __init__(self) -> None:
         self._body = bytearray()
         self._etag: bytes | None = None
+        self._blocks = 0
 
     @property
     def body(self) -> bytes:
@@ -38,7 +44,8 @@ class Download:
         """Take an answer. Returns the block to ask for next; None: it is complete.
 
         Raises `ProtocolError` for a block that was not asked for, and for another version of the
-        resource than the one that was begun, `Refused` for a body that is too large.
+        resource than the one that was begun, `Refused` for a body that is too large, and for one
+        in too many blocks.
         """
         if option is None:
             if self._body:
@@ -56,6 +63,9 @@ class Download:
         self._body += payload
         if len(self._body) > BODY_BYTES_MAX:
             raise Refused(f"it has more than {BODY_BYTES_MAX} bytes")
+        self._blocks += 1
+        if block.more and self._blocks >= DOWNLOAD_BLOCKS_MAX:
+            raise Refused(f"it has more than {DOWNLOAD_BLOCKS_MAX} blocks")
         return Block(block.num + 1, False, block.szx) if block.more else None
 
 
@@ -76,7 +86,8 @@ class Upload:
     def answered(self, code: int, option: bytes | None) -> bool:
         """Take the answer to the block. Returns whether there is another one to send.
 
-        Raises `ProtocolError` for a 2.31 that says nothing of the block that was sent.
+        Raises `ProtocolError` for a 2.31 that says nothing of the block that was sent, `Refused`
+        where the size that it names would make too many blocks of what is left.
         """
         sent, piece = self.block()
         if code == Code.REQUEST_ENTITY_TOO_LARGE and self._at == 0:
@@ -84,6 +95,7 @@ class Upload:
             smaller = None if option is None else Block.from_bytes(option).szx
             if smaller is not None and smaller < self._szx:
                 self._szx = smaller
+                self._check_blocks_left()
                 return True
         if code != Code.CONTINUE:
             return False
@@ -92,7 +104,14 @@ class Upload:
         self._at += len(piece)
         # Section 2.3: from the next block on in the size that the answer names, if it is smaller.
         self._szx = min(self._szx, Block.from_bytes(option).szx)
+        self._check_blocks_left()
         return True
+
+    def _check_blocks_left(self) -> None:
+        size = 16 << self._szx
+        blocks = -(-(len(self._body) - self._at) // size)
+        if blocks > UPLOAD_BLOCKS_MAX:
+            raise Refused(f"the node takes {size} bytes at once: {blocks:,} blocks are too many")
 
 
 class Taken(NamedTuple):

@@ -3,15 +3,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeAlias
-
-import aiocoap
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
+from pyaiot.protocols.coap_message import CoapMessage
+from pyaiot.protocols.coap_numbers import COAP_PORT, Code
 from pyaiot.protocols.link_format import Link, parse_links
 
 LINKS_MAX: Final = 256
@@ -25,13 +25,37 @@ DISCOVERY_LIMIT_S: Final = 120.0
 DISCOVERIES_MAX: Final = 64
 """Nodes that are asked for values at the same time; others wait for their turn."""
 UNANSWERED_MAX: Final = 2
-"""Values in a row that a node may leave unanswered; then it is left alone."""
+"""Values in a row that a node may leave unanswered; then it is left alone until its next sign of
+life, which it is asked for the missing ones at."""
+REFUSED_AGAIN_S: Final = 1.5
+"""A node where nobody listens (ICMP) is asked again after this: its server may start just now."""
+REFUSED_AGAIN_MAX: Final = 2
+"""How often that is done. Then it is asked at its next sign of life."""
 WELL_KNOWN_CORE: Final = "/.well-known/core"
 
 log = logging.getLogger(__name__)
 
 Read: TypeAlias = Callable[[Peer, Link, float], Awaitable[bool]]
 """Reads the resource of a link at a peer until a time of the loop. Whether there was an answer."""
+
+
+class Candidate(NamedTuple):
+    """Where a node may answer requests."""
+
+    peer: Peer
+    limit_s: float = FIRST_ANSWER_S
+    """How long it may take."""
+    offers: bool = False
+    """An error counts as its answer only if no other candidate answers: the program that posted
+    may be another one than the server."""
+
+
+class Found(NamedTuple):
+    """What a node offers."""
+
+    links: list[Link]
+    unread: list[Link]
+    """Those of them whose values it did not tell."""
 
 
 class Discovery:
@@ -44,39 +68,71 @@ class Discovery:
 
     async def discover(
         self,
-        candidates: list[Peer],
-        answers_at: Callable[[Peer], None],
+        candidates: Sequence[Candidate],
+        answers_at: Callable[[Peer], bool],
         read: Read,
-    ) -> list[Link] | None:
-        """Ask the first candidate that answers. Returns its links, or None: none answered.
+    ) -> Found | None:
+        """Ask the first candidate that answers. None: none answered.
 
-        `answers_at` is told of that candidate at once; `read` reads each resource there.
+        `answers_at` is told of each that does, at once, and returns whether it is the node;
+        `read` reads each resource there. Candidates whose system says that nobody listens are asked
+        again a little later: the node may have said that it is alive before its server ran.
         """
-        for peer in candidates:
-            core = await self._get(peer, WELL_KNOWN_CORE, self._loop.time() + FIRST_ANSWER_S)
-            if core is not None:
-                answers_at(peer)
+        erring: tuple[Peer, CoapMessage] | None = None
+        for attempt in range(REFUSED_AGAIN_MAX + 1):
+            again_at = self._loop.time() + REFUSED_AGAIN_S
+            refused: list[Candidate] = []
+            for candidate in candidates:
+                peer = candidate.peer
+                # One more transmission would be one less for the candidate that refused: who has
+                # not answered gets three times the bytes that came from there.
+                once = bool(refused) or candidate.limit_s < FIRST_ANSWER_S
+                limit_s = min(candidate.limit_s, REFUSED_AGAIN_S) if refused else candidate.limit_s
+                try:
+                    limit = self._loop.time() + limit_s
+                    core = await self._requests.get(peer, WELL_KNOWN_CORE, limit, once=once)
+                except ConnectionRefusedError:
+                    refused.append(candidate)
+                except (OSError, ProtocolError) as error:
+                    log.debug("%s: GET %s: %r", peer.hostinfo, WELL_KNOWN_CORE, error)
+                else:
+                    if candidate.offers and core.code != Code.CONTENT:
+                        erring = peer, core
+                    elif answers_at(peer):
+                        return await self._follow_all(peer, core, read)
+            if erring is not None and answers_at(erring[0]):
+                return await self._follow_all(*erring, read)
+            if not refused or attempt == REFUSED_AGAIN_MAX:
                 break
-        else:
-            return None
+            await asyncio.sleep(max(0.0, again_at - self._loop.time()))
+            # The port that a node posts from is closed for good more often than its CoAP port.
+            candidates = sorted(refused, key=lambda it: it.peer.address.port != COAP_PORT)
+        return None
+
+    async def _follow_all(self, peer: Peer, core: CoapMessage, read: Read) -> Found:
         links = _links(peer, core)
-        await self.follow(peer, links, read)
-        return links
+        return Found(links, await self.follow(peer, links, read))
 
     async def answers(self, peer: Peer) -> bool:
         """Whether a node is there: any answer counts, an error too."""
-        limit = self._loop.time() + FIRST_ANSWER_S
-        return await self._get(peer, WELL_KNOWN_CORE, limit) is not None
+        try:
+            limit = self._loop.time() + FIRST_ANSWER_S
+            await self._requests.get(peer, WELL_KNOWN_CORE, limit)
+        except (OSError, ProtocolError) as error:
+            log.debug("%s: GET %s: %r", peer.hostinfo, WELL_KNOWN_CORE, error)
+            return False
+        return True
 
-    async def first_that_answers(self, candidates: list[Peer]) -> Peer | None:
+    async def first_that_answers(self, candidates: Iterable[Candidate]) -> Peer | None:
         """The first of these peers of one node that answers at all."""
-        for peer in candidates:
-            if await self.answers(peer):
-                return peer
+        for candidate in candidates:
+            if await self.answers(candidate.peer):
+                return candidate.peer
         return None
 
-    async def follow(self, peer: Peer, links: Iterable[Link], read: Read) -> None:
-        """Read each of these resources of a node."""
+    async def follow(self, peer: Peer, links: Iterable[Link], read: Read) -> list[Link]:
+        """Read each of these resources of a node. Returns those that it did not answer for."""
+        unread: list[Link] = []
         async with self._turns:
             deadline = self._loop.time() + DISCOVERY_LIMIT_S
             unanswered = 0
@@ -84,25 +140,22 @@ class Discovery:
                 path = link.path
                 if path is None or path.startswith("/.well-known/"):
                     continue
-                name = path[1:]
-                if not 0 < len(name) <= NAME_LENGTH_MAX or self._loop.time() >= deadline:
+                if not 0 < len(path[1:]) <= NAME_LENGTH_MAX:
                     continue
-                limit = min(deadline, self._loop.time() + VALUE_LIMIT_S)
-                answered = await read(peer, link, limit)
-                unanswered = 0 if answered else unanswered + 1
-                if unanswered == UNANSWERED_MAX:
-                    return
-
-    async def _get(self, peer: Peer, path: str, deadline: float) -> aiocoap.Message | None:
-        try:
-            return await self._requests.get(peer, path, deadline)
-        except (TimeoutError, aiocoap.error.Error, OSError, ProtocolError) as error:
-            log.debug("%s: GET %s: %r", peer.hostinfo, path, error)
-            return None
+                now = self._loop.time()
+                if unanswered == UNANSWERED_MAX or now >= deadline:
+                    unread.append(link)
+                    continue
+                if await read(peer, link, min(deadline, now + VALUE_LIMIT_S)):
+                    unanswered = 0
+                else:
+                    unanswered += 1
+                    unread.append(link)
+        return unread
 
 
-def _links(peer: Peer, core: aiocoap.Message) -> list[Link]:
-    if core.code != aiocoap.CONTENT:
+def _links(peer: Peer, core: CoapMessage) -> list[Link]:
+    if core.code != Code.CONTENT:
         return []
     try:
         return parse_links(core.payload, links_max=LINKS_MAX).links

@@ -48,8 +48,8 @@ value. Above: 4.29, or no answer to a Non-confirmable one."""
 NODES_REQUESTS_PER_S: Final = 500.0
 NODES_REQUESTS_BURST: Final = 2000.0
 """The same of all nodes together. Above: not answered, and counted."""
-TOKEN_BYTES: Final = 4
-"""The token of each request, random: RFC 7252 section 5.3.1 asks for 32 bits at least."""
+ANSWER_MESSAGE_IDS: Final = 0x8000
+"""Message IDs below this are those of answers. Requests to nodes have the others."""
 _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
@@ -128,11 +128,19 @@ class Watcher(Protocol):
         ...
 
 
+class Client(Watcher, Protocol):
+    """Is asked before it: our requests to nodes, which do not go through aiocoap."""
+
+    def failed(self, error: OSError, peer: "Peer", quoted: bytes | None) -> None:
+        """The network said that there is no way to a peer: by ICMP, or (`quoted` None) at once."""
+
+
 class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
     """aiocoap's transport, with scoped peers, and with errors that meet whom they are about."""
 
     _watch: "select.epoll | None" = None
     _lane: "Lane | None" = None
+    client: "Client | None" = None
     watcher: "Watcher | None" = None
     _restraint: "Restraint | None" = None
     trace: "Traced | None" = None
@@ -203,9 +211,9 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
     def datagram_msg_received(
         self, data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
     ) -> None:
-        """A datagram for a watch, or for aiocoap."""
-        if self.watcher is not None:
-            answer = self.watcher.receive(data, address)
+        """A datagram for a request of ours, for a watch, or for aiocoap."""
+        for receiver in (self.client, self.watcher):
+            answer = None if receiver is None else receiver.receive(data, address)
             if answer is not None:
                 if answer:
                     self._send(answer, address, _control(ancdata, socket.IPV6_PKTINFO))
@@ -238,10 +246,7 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             message_id = data[2] << 8 | data[3]
             return data[0] & 0x30 == 0 or (peer, message_id) in self._ctx._active_exchanges
         if code >= _RESPONSES:
-            if not self._is_awaited(peer, data):
-                return self._reset(peer, data)
-            self.proved(peer)
-            return True
+            return self._reset(peer, data)
         if (_token(data), peer) in self._ctx.token_manager.incoming_requests:
             # RFC 7252 section 5.3.1: a token is in use once. It is answered when it comes again;
             # aiocoap would end the other one, and complain if that has not begun.
@@ -258,10 +263,6 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
                 self._send(answer, peer.sockaddr, peer.pktinfo)
         lane.post_refused(host, "too many requests")
         return False
-
-    def _is_awaited(self, peer: Peer, data: bytes) -> bool:
-        """Whether we asked what this response answers, by its token."""
-        return (_token(data), peer) in self._ctx.token_manager.outgoing_requests
 
     def _reset(self, peer: Peer, data: bytes) -> bool:
         """Reject a Confirmable response that nobody asked for (RFC 7252 section 4.2): False."""
@@ -287,13 +288,13 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             self._lane.post_refused(request.remote.address.host, problem)
 
     def datagram_errqueue_received(
-        self, _data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
+        self, data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
     ) -> None:
-        """An ICMP error: what waits for an answer of this peer fails now."""
+        """An ICMP error: the request that it quotes fails now."""
         error = _control(ancdata, _IPV6_RECVERR)
         if error is not None:
             # struct sock_extended_err begins with the number of the error.
-            self._failed(struct.unpack_from("=I", error)[0], Peer(address, self))
+            self._failed(struct.unpack_from("=I", error)[0], Peer(address, self), data)
 
     def send(self, message: aiocoap.Message) -> None:
         datagram = message.encode()
@@ -324,7 +325,7 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             log.debug("a datagram to %s was lost here: the socket is full", sockaddr)
         except OSError as error:
             # Not at once: aiocoap is in the middle of its bookkeeping of this message.
-            self.loop.call_soon(self._failed, error.errno or 0, Peer(sockaddr, self))
+            self.loop.call_soon(self._failed, error.errno or 0, Peer(sockaddr, self), None)
 
     def _send_once(self, datagram: bytes, sockaddr: Any, pktinfo: bytes | None) -> None:
         if pktinfo is None or self._answers_as_bound:
@@ -341,14 +342,13 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
     def send_to(self, datagram: bytes, peer: Peer) -> None:
         self._send(datagram, peer.sockaddr, peer.pktinfo)
 
-    def next_message_id(self) -> int:
-        number: int = self._ctx._next_message_id()
-        return number
-
-    def _failed(self, number: int, peer: Peer) -> None:
+    def _failed(self, number: int, peer: Peer, quoted: bytes | None) -> None:
         if self._shutting_down is None:
+            error = OSError(number, os.strerror(number))
+            if self.client is not None:
+                self.client.failed(error, peer, quoted)
             with contextlib.suppress(_CANCELLED_MEANWHILE):
-                self._ctx.dispatch_error(OSError(number, os.strerror(number)), peer)
+                self._ctx.dispatch_error(error, peer)
 
 
 def _token(datagram: bytes) -> bytes:
@@ -378,8 +378,6 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     loop = asyncio.get_running_loop()
     # A stranger's odd datagram is worth no line in the operator's log.
     logging.getLogger("coap-gateway").setLevel(logging.ERROR)
-    # Its errors are answers that nobody waits for any more: the deadline was first.
-    logging.getLogger("coap-gateway.blockwise-requester").setLevel(logging.CRITICAL)
     context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
     sock = udp_socket(host, port, interface)
 
@@ -396,11 +394,10 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     except BaseException:
         sock.close()
         raise
-    tokens = context.request_interfaces[0]
-    # RFC 7252 section 5.3.1: so that nobody elsewhere can answer for a node. aiocoap counts.
-    tokens.next_token = lambda: os.urandom(TOKEN_BYTES)
-    messages = tokens.token_interface
+    messages = context.request_interfaces[0].token_interface
     messages._retransmit = _unless_cancelled(messages._retransmit)
+    any_message_id = messages._next_message_id
+    messages._next_message_id = lambda: any_message_id() % ANSWER_MESSAGE_IDS
     return context
 
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import aiocoap
 from aiocoap.resource import Resource, Site
 
-from pyaiot.errors import ProtocolError
+from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import measures
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
+from pyaiot.gateways.coap.candidates import LOCAL_ANSWER_S, candidate_ports
 from pyaiot.gateways.coap.discoveries import Discoveries
-from pyaiot.gateways.coap.discovery import Discovery
+from pyaiot.gateways.coap.discovery import FIRST_ANSWER_S, Candidate, Discovery, Read
 from pyaiot.gateways.coap.endpoint import (
     Peer,
     local_address,
@@ -22,22 +23,22 @@ from pyaiot.gateways.coap.endpoint import (
     watched_socket,
 )
 from pyaiot.gateways.coap.notifications import Notifications, as_message
-from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Peers
+from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Address, NodeAddress, Peers
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.registrar import Registrar
-from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.requests import Requests, ResetReceived
 from pyaiot.gateways.coap.site import StrictSite
 from pyaiot.gateways.coap.sleepers import Sleepers
 from pyaiot.gateways.coap.trace import Trace
+from pyaiot.gateways.coap.unanswered import UnansweredQuestions
 from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.protocols.coap_numbers import COAP_PORT, Code, code_text
 from pyaiot.protocols.coap_post import ALIVE, SERVER
 from pyaiot.protocols.link_format import Link
 from pyaiot.samples import Sample
 
-COAP_PORT: Final = 5683
-"""Where nodes listen for requests (RFC 7252 section 12.6), wherever they speak from."""
 READ_BACK_S: Final = 5.0
 PING_LIMIT_S: Final = 2.0
 
@@ -60,8 +61,10 @@ class CoapGateway:
         self._context = context
         self._loop = context.loop
         self._peers: Peers[Peer] = Peers()
-        self._requests = Requests(context)
+        socket = watched_socket(context)
+        self._requests = socket.client = Requests(socket, context.loop)
         self._discovery = Discovery(self._requests, self._loop)
+        self._unanswered = UnansweredQuestions()
         self._sleepers = Sleepers(sleepy, self._loop)
         self._trace: Trace | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +77,6 @@ class CoapGateway:
             alive=self._alive,
             check_claim=self._claimed,
         )
-        socket = watched_socket(context)
         self._watching = Watching(
             socket, self._requests, self._loop, self._notifications.answered, poll_s=poll_s
         )
@@ -169,17 +171,40 @@ class CoapGateway:
         self._registrar.forget(uid)
         self._sleepers.forget(uid)
         self._discoveries.forget(uid)
+        self._unanswered.forget(uid)
 
     def _spoke(self, uid: str) -> None:
         """A reading came from this node."""
         self._sleepers.spoke(uid)
+        if self._unanswered.is_due(uid, now=self._loop.time()):
+            self._discoveries.add(uid)
 
     def _alive(self, uid: str, rebooted: bool) -> None:
         """The node said that it is alive."""
-        self._spoke(uid)
+        self._sleepers.spoke(uid)
         node = self._peers.get(uid)
-        if node is not None and (rebooted or node.answers_at is None):
+        if node is None:
+            return
+        if rebooted:
+            self._unanswered.forget(uid)
+            self._recheck_neighbours(uid, node.address)
+        if rebooted or node.answers_at is None or uid in self._unanswered:
             self._discoveries.add(uid)
+
+    def _recheck_neighbours(self, uid: str, address: Address) -> None:
+        """Several nodes share an address now: which of them answers where is looked at again."""
+        for port in (COAP_PORT, address.port):
+            other_uid = self._peers.answering_at(address._replace(port=port))
+            other = None if other_uid in (None, uid) else self._peers.get(other_uid)
+            if other is None or other_uid is None or other.address.port == port:
+                continue
+            if self._registrar.directory.of(other_uid) is not None:
+                continue  # it stated where it answers
+            # The answers that it got may be those of the node that has just appeared.
+            if port == address.port or not other.source_is_silent:
+                self._peers.does_not_answer(other_uid)
+                self._unanswered.forget(other_uid)
+                self._discoveries.add(other_uid)
 
     def _claimed(self, uid: str, claimant: Peer) -> None:
         self._start(self._check_claim(uid, claimant), f"claim of {uid}")
@@ -210,7 +235,7 @@ class CoapGateway:
         if speaks and heard_at is not None and now() - heard_at < SILENCE_OF_OWNER_S:
             answers_at = None
         else:
-            answers_at = await self._discovery.first_that_answers(self._candidates(claimant))
+            answers_at = await self._discovery.first_that_answers(self._candidates(uid, claimant))
         if self._peers.get(uid) is not node:
             return  # it left, or moved otherwise, meanwhile
         if answers_at is None:
@@ -226,25 +251,49 @@ class CoapGateway:
         node = self._peers.get(uid)
         if node is None:
             return
-        self._watching.forget(uid)
-
-        def answers_at(peer: Peer) -> None:
-            node.answers_at = peer
+        before = self._unanswered.take(uid)
 
         async def read(peer: Peer, link: Link, limit: float) -> bool:
             return await self._read(uid, peer, link, limit)
 
         registration = self._registrar.directory.of(uid)
-        if registration is not None and registration.links and node.answers_at is not None:
+        if before is not None and before.links is not None and node.answers_at is not None:
+            unread: list[Link] | None = await self._discovery.follow(
+                node.answers_at, before.links, read
+            )
+        elif registration is not None and registration.links and node.answers_at is not None:
             # It told its resources itself.
-            await self._discovery.follow(node.answers_at, registration.links, read)
-            return
-        candidates = self._candidates(node.peer, node.answers_at)
-        links = await self._discovery.discover(candidates, answers_at, read)
-        if links is None:
+            self._watching.forget(uid)
+            unread = await self._discovery.follow(node.answers_at, registration.links, read)
+        else:
+            self._watching.forget(uid)
+            unread = await self._discover_anew(uid, node, read)
+        # Else it left, or moved and is asked anew.
+        if (unread is None or unread) and self._peers.get(uid) is node:
+            self._unanswered.add(uid, unread, before, now=self._loop.time())
+
+    async def _discover_anew(
+        self, uid: str, node: NodeAddress[Peer], read: Read
+    ) -> list[Link] | None:
+        """Ask where the node answers and what it offers. Returns what it did not answer."""
+        candidates = self._candidates(uid, node.peer, node.answers_at)
+        source_first = candidates[0].peer == node.peer
+
+        def answers_at(peer: Peer) -> bool:
+            if self._peers.get(uid) is not node or self._is_taken(uid, node.peer, peer):
+                return False  # another node was found there meanwhile, or this one left
+            self._peers.answers(uid, peer, peer.address)
+            node.source_is_silent = source_first and peer != node.peer
+            return True
+
+        found = await self._discovery.discover(candidates, answers_at, read)
+        if found is None:
             log.info("%s at %s does not answer requests", uid, node.address.host)
-        elif registration is not None:
-            self._registrar.directory.fill(registration, links)
+            return None
+        registration = self._registrar.directory.of(uid)
+        if registration is not None:
+            self._registrar.directory.fill(registration, found.links)
+        return found.unread
 
     async def _read(self, uid: str, peer: Peer, link: Link, deadline: float) -> bool:
         path = link.path or "/"
@@ -252,14 +301,32 @@ class CoapGateway:
             uid, path[1:], path, peer, deadline, observable=link.has("obs")
         )
 
-    def _candidates(self, peer: Peer, answered_at: Peer | None = None) -> list[Peer]:
-        """Where a node may answer requests: where it did, its CoAP port, the port it spoke from."""
-        candidates = [] if answered_at is None else [answered_at]
-        # Where the CoAP port of this address is our own, it is not the node's.
-        if not (peer.is_this_machine and self.port == COAP_PORT) or peer.address.port == COAP_PORT:
-            candidates.append(peer.at_port(COAP_PORT))
-        candidates.append(peer)
-        return list(dict.fromkeys(candidates))
+    def _candidates(self, uid: str, peer: Peer, answered_at: Peer | None = None) -> list[Candidate]:
+        """Where a node that posts from `peer` may answer requests."""
+        is_local = peer.is_this_machine
+        source_first = is_local or self._peers.is_shared(peer.address, uid)
+        known = {peer.address.port: peer, COAP_PORT: peer.at_port(COAP_PORT)}
+        answered_port = None
+        if answered_at is not None:
+            answered_port = answered_at.address.port
+            known[answered_port] = answered_at
+        ports = candidate_ports(
+            peer.address.port,
+            answered=answered_port,
+            source_first=source_first,
+            taken=[port for port, at in known.items() if self._is_taken(uid, peer, at)],
+        )
+        # On this machine nothing is lost: silence is soon known.
+        source_s = LOCAL_ANSWER_S if is_local and len(ports) > 1 else FIRST_ANSWER_S
+        source = Candidate(peer, source_s, offers=source_first)
+        return [source if port == peer.address.port else Candidate(known[port]) for port in ports]
+
+    def _is_taken(self, uid: str, source: Peer, at: Peer) -> bool:
+        """Whether what answers there is another node, or ourselves."""
+        if at == source:
+            return False
+        is_ours = at.is_this_machine and at.address.port == self.port
+        return is_ours or self._peers.is_of_another(at.address, uid)
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -269,12 +336,14 @@ class CoapGateway:
         node = self._peers.get(uid)
         if node is None:
             return Outcome("unreachable", "no address is known")
-        peer, *others = [node.answers_at] if node.answers_at else self._candidates(node.peer)
+        peer, *others = self._addressees(uid, node)
         path = "/" + resource.removeprefix("/")
         try:
             try:
                 answer = await self._requests.put(peer, path, payload.encode(), deadline)
-            except aiocoap.error.NetworkError:
+            except TimeoutError:
+                raise  # it is an OSError too
+            except OSError:
                 # Nobody listens there, so nobody did it: it may be said elsewhere.
                 if not others:
                     raise
@@ -282,12 +351,15 @@ class CoapGateway:
                 answer = await self._requests.put(peer, path, payload.encode(), deadline)
         except TimeoutError:
             raise  # it is an OSError too
-        except (aiocoap.error.Error, OSError) as error:
-            return Outcome("unreachable", str(error) or type(error).__name__)
-        except (ProtocolError, UnicodeEncodeError) as error:
+        except OSError as error:
+            return Outcome("unreachable", error.strerror or str(error))
+        except ResetReceived as error:
+            # Anybody may have sent it, and the command may have been carried out before.
+            return Outcome("timeout", str(error))
+        except (ProtocolError, Refused, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
-        said = f"{answer.code.dotted} {answer.code.name_printable}"
-        if not answer.code.is_successful():
+        said = code_text(answer.code)
+        if answer.code >= Code.BAD_REQUEST:
             words = answer.payload[:100].decode(errors="replace")
             return Outcome("refused", f"{said} {words}".strip())
         reported, colon, value = answer.payload.decode(errors="replace").partition(":")
@@ -297,6 +369,12 @@ class CoapGateway:
         else:
             self._start(self._read_back(uid, peer, path), f"read back of {uid}")
         return Outcome("confirmed", said)
+
+    def _addressees(self, uid: str, node: NodeAddress[Peer]) -> list[Peer]:
+        """Where a command goes; where nobody listens there, to the next one."""
+        if node.answers_at is not None:
+            return [node.answers_at]
+        return [candidate.peer for candidate in self._candidates(uid, node.peer)]
 
     async def _read_back(self, uid: str, peer: Peer, path: str) -> None:
         deadline = self._loop.time() + READ_BACK_S

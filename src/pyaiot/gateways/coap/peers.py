@@ -56,6 +56,8 @@ class NodeAddress(Generic[P]):
     address: Address
     peer: P
     answers_at: P | None = None
+    source_is_silent: bool = False
+    """It was asked at the port that it posts from, first, and did not answer there."""
     boots: int = 0
     """Another number after each boot: what was posted before repeats nothing of what is after."""
     posts_from_here: bool = False
@@ -94,6 +96,9 @@ class Peers(Generic[P]):
         self._held: OrderedDict[Address, _HeldAt] = OrderedDict()
         self._held_on: Counter[tuple[str, int]] = Counter()
         """How many addresses of a machine have readings held."""
+        self._answering: dict[Address, str] = {}
+        """Which node answers requests at an address, and where a node does."""
+        self._answers_of: dict[str, Address] = {}
         self._boots = itertools.count(1)
 
     def get(self, uid: str) -> NodeAddress[P] | None:
@@ -124,6 +129,7 @@ class Peers(Generic[P]):
     def move(self, uid: str, address: Address, peer: P) -> None:
         """The node is at this address now."""
         node = self._nodes[uid]
+        self.does_not_answer(uid)
         self._unpoint(uid, node.address)
         self._nodes[uid] = NodeAddress(address, peer)
         self._point(uid, address)
@@ -155,6 +161,7 @@ class Peers(Generic[P]):
         node.check_again_at = now + CLAIM_INTERVAL_S
 
     def forget(self, uid: str) -> None:
+        self.does_not_answer(uid)
         node = self._nodes.pop(uid, None)
         if node is not None:
             self._unpoint(uid, node.address)
@@ -181,6 +188,35 @@ class Peers(Generic[P]):
         """Who is known at this address, else the only node of that machine. Changes nothing."""
         uids = self._uids_on.get(_machine(address), {})
         return self._uid_at.get(address) or (next(iter(uids)) if len(uids) == 1 else None)
+
+    def answers(self, uid: str, at: P, address: Address) -> None:
+        """The node answers requests at this peer, which has this address."""
+        self.does_not_answer(uid)
+        self._nodes[uid].answers_at = at
+        self._answers_of[uid] = address
+        self._answering[address] = uid
+
+    def does_not_answer(self, uid: str) -> None:
+        """Where the node answers is not known any more."""
+        node = self._nodes.get(uid)
+        if node is not None:
+            node.answers_at = None
+        address = self._answers_of.pop(uid, None)
+        if address is not None and self._answering.get(address) == uid:
+            del self._answering[address]
+
+    def answering_at(self, address: Address) -> str | None:
+        """The node that answers requests there."""
+        return self._answering.get(address)
+
+    def is_of_another(self, address: Address, uid: str) -> bool:
+        """Whether another node than this one posts from there, or answers requests there."""
+        return not {None, uid}.issuperset((self._uid_at.get(address), self.answering_at(address)))
+
+    def is_shared(self, address: Address, uid: str) -> bool:
+        """Whether another node than this one is on the machine, whatever its port."""
+        uids = self._uids_on.get(_machine(address), {})
+        return len(uids) > (uid in uids)
 
     def has_node_on(self, address: Address) -> bool:
         """Whether a node is at this address, whatever its port."""

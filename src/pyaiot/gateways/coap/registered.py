@@ -42,9 +42,8 @@ class RegisteredNodes:
         uid = registration.uid
         # It said how long it may be silent.
         self._gateway.nodes.keep_until(uid, registration.expires_at)
-        node = self._peers.get(uid)
-        if node is not None:
-            node.answers_at = peer
+        if self._peers.get(uid) is not None:
+            self._peers.answers(uid, peer, peer.address)
         if anew:
             self._discover(uid)
 

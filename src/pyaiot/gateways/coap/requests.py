@@ -1,116 +1,189 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests to nodes: one at a time for each, each with a deadline, none on the wire after it."""
+"""Requests to nodes: one at a time for each, each with a deadline, none on the wire after it.
+
+They do not go through aiocoap, which sends what waits in its queues whenever their turn comes.
+"""
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Any, Final
+import logging
+import os
+import random
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
 
-import aiocoap
-from aiocoap.numbers.constants import TransportTuning
+import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.endpoint import ANSWER_MESSAGE_IDS, Peer
 from pyaiot.protocols.coap_blocks import Download, Upload
-from pyaiot.protocols.coap_message import encode_uint
+from pyaiot.protocols.coap_exchange import (
+    Exchange,
+    Spacing,
+    acknowledgement,
+    command_spacing,
+    read_spacing,
+)
+from pyaiot.protocols.coap_message import Block, CoapMessage, build_options, rejection
+from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.link_format import path_segments
 
-RETRANSMIT_MAX: Final = 4
-"""RFC 7252 section 4.8, MAX_RETRANSMIT: not more, however late the deadline is."""
-ACK_RANDOM_FACTOR: Final = 1.5
-ACK_TIMEOUT_S: Final = 2.0
-"""RFC 7252 section 4.8."""
+TOKEN_BYTES: Final = 4
+"""The token of each request, random: RFC 7252 section 5.3.1 asks for 32 bits at least."""
 WHOLE_BYTES_MAX: Final = 1024
 """A payload that is sent in one piece. Larger: in blocks (RFC 7959)."""
 SZX_AFTER_413: Final = 2
 """What a node says to be too large is sent again in blocks of 64 bytes: boards of old drop requests
 above 128."""
+READ_YIELDS_AFTER_S: Final = 1.0
+"""A read that is not answered gives way to a command that waits for so long; it is made again."""
+MESSAGE_IDS_MAX: Final = 65_536
+"""Endpoints whose last message ID is remembered. Beyond, the oldest begins at random again."""
+ANSWERED_MAX: Final = 4096
+"""Answered requests that are remembered. Beyond, a copy of the oldest answer is rejected."""
+ANSWERED_S: Final = 60.0
+"""How long a copy of a Confirmable answer is acknowledged. Then it is rejected. RFC 7252 section
+4.8.2: it is sent for 45 s (MAX_TRANSMIT_SPAN)."""
+_MESSAGE_IDS: Final = 0x10000 - ANSWER_MESSAGE_IDS
+_RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
+
+log = logging.getLogger(__name__)
+
+Option: TypeAlias = tuple[int, bytes | str | int]
 
 
-def tuning(limit_s: float) -> TransportTuning:
-    """Retransmission that has ended when `limit_s` is over, so that no write happens later.
-
-    RFC 7252 section 4.8.2: the last wait ends after ACK_TIMEOUT * (2 ** (n + 1) - 1) *
-    ACK_RANDOM_FACTOR at the latest. As many retransmissions as fit with at least 1 s of
-    ACK_TIMEOUT (section 4.8.1 warns below that), but one even if it is less: a person waits.
-    """
-    retransmit = RETRANSMIT_MAX
-    while retransmit > 1 and _ack_timeout_s(limit_s, retransmit) < 1.0:
-        retransmit -= 1
-    chosen = TransportTuning()
-    chosen.MAX_RETRANSMIT = retransmit
-    chosen.ACK_TIMEOUT = min(ACK_TIMEOUT_S, _ack_timeout_s(limit_s, retransmit))
-    return chosen
+class ResetReceived(ProtocolError):
+    """The peer rejected the request with a reset. Whether it was carried out, nobody knows."""
 
 
-def _ack_timeout_s(limit_s: float, retransmit: int) -> float:
-    return limit_s / (((2 << retransmit) - 1) * ACK_RANDOM_FACTOR)
+class RequestSocket(Protocol):
+    """The socket that requests leave through."""
+
+    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
+
+    def proved(self, peer: Peer) -> None:
+        """The peer answered with a token that only the receiver of our request can know."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request that waits for its answer."""
+
+    exchange: Exchange
+    peer: Peer
+    datagram_start: bytes
+    """Header and token: what an ICMP error must quote to be about this request."""
+    is_read: bool
+    ended: "asyncio.Future[None]"
+
+    def end(self, error: Exception | None = None) -> None:
+        if self.ended.done():
+            return
+        if error is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(error)
 
 
 class Requests:
     """The client side of the gateway's CoAP endpoint."""
 
-    def __init__(self, context: aiocoap.Context) -> None:
-        self._context = context
+    def __init__(self, socket: RequestSocket, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = socket
+        self._loop = loop
+        self._random = random.SystemRandom()
         self._locks: dict[Peer, asyncio.Lock] = {}
         self._users: Counter[Peer] = Counter()
+        self._current: dict[Peer, _Waiting] = {}
+        """The request that has its turn at a peer."""
+        self._by_token: dict[tuple[bytes, Any], _Waiting] = {}
+        self._by_message: dict[tuple[int, Any], _Waiting] = {}
+        self._answered: OrderedDict[tuple[bytes, Any], float] = OrderedDict()
+        """Tokens and addresses of answers, and until when their copies are known."""
+        self._message_ids: OrderedDict[Any, int] = OrderedDict()
 
-    async def get(self, peer: Peer, path: str, deadline: float) -> aiocoap.Message:
+    # -- what is asked --------------------------------------------------------------------------
+
+    async def get(
+        self, peer: Peer, path: str, deadline: float, *, once: bool = False
+    ) -> CoapMessage:
         """GET a percent-encoded path, and return the answer whatever its code.
 
-        A body in blocks is read whole (RFC 7959 section 2.4). `deadline` is the loop's time.
-        Raises `TimeoutError` when it is over, `aiocoap.error.Error` or `OSError` when the network
-        says no, `ProtocolError` for a path that cannot be, and for blocks that make no body.
+        `once`: the request is not sent again. A body in blocks is read whole (RFC 7959 section
+        2.4). `deadline` is the loop's time.
+        Raises `TimeoutError` when it is over, another `OSError` when the network says no,
+        `ResetReceived` for a reset, `ProtocolError` for a path that cannot be, and for blocks that
+        make no body.
         """
         segments = path_segments(path)
-        async with self.turn(peer, deadline):
+        spacing = _once if once else read_spacing
+        async with self._turn(peer, deadline):
             download, block = Download(), None
             while True:
-                message = aiocoap.Message(code=aiocoap.GET)
-                if block is not None:
-                    message.opt.block2 = block.num, block.more, block.szx
-                answer = await self._exchange(peer, message, segments, deadline)
-                if answer.code != aiocoap.CONTENT:
+                options: list[Option] = (
+                    [] if block is None else [(OptionNumber.BLOCK2, block.to_bytes())]
+                )
+                answer = await self._request(peer, Code.GET, segments, deadline, spacing, options)
+                if answer.code != Code.CONTENT:
                     return answer
-                said = answer.opt.block2
-                etag = answer.opt.etag
+                option, etag = answer.option(OptionNumber.BLOCK2), answer.option(OptionNumber.ETAG)
                 try:
-                    block = download.add(_option(said), etag, answer.payload)
+                    block = download.add(option, etag, answer.payload)
                 except Refused as error:
                     raise ProtocolError(str(error)) from error
                 if block is None:
-                    answer.payload = download.body
-                    return answer
+                    return msgspec.structs.replace(answer, payload=download.body)
 
-    async def put(self, peer: Peer, path: str, payload: bytes, deadline: float) -> aiocoap.Message:
-        """PUT text, in blocks where it is large, or too large for the node. See `get`."""
+    async def observe(self, peer: Peer, path: str, token: bytes, deadline: float) -> CoapMessage:
+        """GET with Observe 0 (RFC 7641 section 3.1). See `get`; blocks are not put together."""
         segments = path_segments(path)
-        async with self.turn(peer, deadline):
+        async with self._turn(peer, deadline):
+            options = [(OptionNumber.OBSERVE, 0)]
+            return await self._request(
+                peer, Code.GET, segments, deadline, read_spacing, options, token=token
+            )
+
+    async def put(self, peer: Peer, path: str, payload: bytes, deadline: float) -> CoapMessage:
+        """PUT text, in blocks where it is large, or too large for the node. See `get`.
+
+        Raises `Refused` where the node takes only blocks so small that they are too many.
+        """
+        segments = path_segments(path)
+        refusal = None
+        async with self._turn(peer, deadline, is_command=True):
             if len(payload) <= WHOLE_BYTES_MAX:
-                message = aiocoap.Message(code=aiocoap.PUT, payload=payload)
-                answer = await self._exchange(peer, message, segments, deadline)
-                too_large = answer.code == aiocoap.REQUEST_ENTITY_TOO_LARGE
+                answer = await self._request(
+                    peer, Code.PUT, segments, deadline, command_spacing, payload=payload
+                )
+                too_large = answer.code == Code.REQUEST_ENTITY_TOO_LARGE
                 if not too_large or len(payload) <= 16 << SZX_AFTER_413:
                     return answer
-                upload = Upload(payload, _smaller(answer.opt.block1))
+                refusal = answer
+                upload = Upload(payload, _smaller(answer.option(OptionNumber.BLOCK1)))
             else:
                 upload = Upload(payload)
-            refusal = answer if len(payload) <= WHOLE_BYTES_MAX else None
             while True:
                 block, piece = upload.block()
-                message = aiocoap.Message(code=aiocoap.PUT, payload=piece)
-                message.opt.block1 = block.num, block.more, block.szx
+                options: list[Option] = [(OptionNumber.BLOCK1, block.to_bytes())]
                 if block.num == 0:
-                    message.opt.size1 = len(payload)
-                answer = await self._exchange(peer, message, segments, deadline)
-                if not upload.answered(int(answer.code), _option(answer.opt.block1)):
-                    if refusal is not None and answer.code == aiocoap.BAD_OPTION:
-                        return refusal  # it knows no blocks: what it said first is the reason
+                    options.append((OptionNumber.SIZE1, len(payload)))
+                answer = await self._request(
+                    peer, Code.PUT, segments, deadline, command_spacing, options, payload=piece
+                )
+                if not upload.answered(answer.code, answer.option(OptionNumber.BLOCK1)):
+                    if refusal is not None and answer.code == Code.BAD_OPTION:
+                        return refusal  # it knows no blocks: its first answer is the reason
                     return answer
 
+    # -- turns ----------------------------------------------------------------------------------
+
     @contextlib.asynccontextmanager
-    async def turn(self, peer: Peer, deadline: float) -> AsyncIterator[None]:
+    async def _turn(
+        self, peer: Peer, deadline: float, *, is_command: bool = False
+    ) -> AsyncIterator[None]:
         """RFC 7252 section 4.7, NSTART = 1: one exchange at a time with an endpoint.
 
         What waits here past its deadline is never sent; then, and when the deadline comes
@@ -120,32 +193,173 @@ class Requests:
             self._users[peer] += 1
             lock = self._locks.setdefault(peer, asyncio.Lock())
             try:
-                async with lock:
+                with self._reads_yield(peer) if is_command else contextlib.nullcontext():
+                    await lock.acquire()
+                try:
                     yield
-            except aiocoap.error.TimeoutError as error:
-                raise TimeoutError from error
+                finally:
+                    lock.release()
             finally:
                 self._users[peer] -= 1
                 if not self._users[peer]:
                     del self._users[peer], self._locks[peer]
 
-    async def _exchange(
-        self, peer: Peer, message: aiocoap.Message, segments: tuple[str, ...], deadline: float
-    ) -> aiocoap.Message:
-        message.opt.uri_path = segments
-        message.transport_tuning = tuning(deadline - asyncio.get_running_loop().time())
-        message.remote = peer
-        # Blocks are put together here, where a body has a limit.
-        return await self._context.request(message, handle_blockwise=False).response
+    @contextlib.contextmanager
+    def _reads_yield(self, peer: Peer) -> Iterator[None]:
+        """While a command waits, reads that nobody answers do not take its time."""
+        timers: list[asyncio.TimerHandle] = []
+
+        def end_read() -> None:
+            timers[:] = [self._loop.call_later(READ_YIELDS_AFTER_S, end_read)]
+            current = self._current.get(peer)
+            if current is not None and current.is_read:
+                current.end(TimeoutError("a command waits"))
+
+        timers.append(self._loop.call_later(READ_YIELDS_AFTER_S, end_read))
+        try:
+            yield
+        finally:
+            timers[0].cancel()
+
+    async def _request(
+        self,
+        peer: Peer,
+        code: Code,
+        segments: tuple[str, ...],
+        deadline: float,
+        spacing: Callable[[float], Spacing],
+        options: Sequence[Option] = (),
+        *,
+        payload: bytes = b"",
+        token: bytes = b"",
+    ) -> CoapMessage:
+        """One exchange. `token`: of an observation; its further answers are another's affair."""
+        now = self._loop.time()
+        message = CoapMessage(
+            MessageType.CON,
+            code,
+            self._next_message_id(peer.sockaddr),
+            token or os.urandom(TOKEN_BYTES),
+            build_options(*((OptionNumber.URI_PATH, item) for item in segments), *options),
+            payload,
+        )
+        waiting = _Waiting(
+            Exchange(
+                message, spacing(deadline - now), deadline=deadline, now=now, random=self._random
+            ),
+            peer,
+            message.to_bytes()[: 4 + len(message.token)],
+            code == Code.GET,
+            self._loop.create_future(),
+        )
+        by_token, by_message = (message.token, peer.sockaddr), (message.message_id, peer.sockaddr)
+        self._by_token[by_token] = self._by_message[by_message] = waiting
+        self._current[peer] = waiting
+        try:
+            await self._until_ended(waiting)
+        finally:
+            del self._by_token[by_token], self._by_message[by_message]
+            del self._current[peer]
+        if waiting.exchange.answer is None:
+            raise ResetReceived("the node reset the request")
+        if not token:
+            self._remember(by_token)
+        return waiting.exchange.answer
+
+    async def _until_ended(self, waiting: _Waiting) -> None:
+        """Raise `TimeoutError` at the deadline, and what ended the request otherwise."""
+        exchange, ended = waiting.exchange, waiting.ended
+        while not ended.done():
+            now = self._loop.time()
+            for datagram in exchange.datagrams_to_send(now=now):
+                self._socket.send_to(datagram, waiting.peer)
+            timer = exchange.get_timer()
+            if timer <= now:
+                raise TimeoutError
+            await asyncio.wait((ended,), timeout=timer - now)
+        ended.result()
+
+    def _next_message_id(self, sockaddr: Any) -> int:
+        """RFC 7252 section 4.4: from a random start, another one for each endpoint.
+
+        So nobody learns from his own requests which reset would end those of others.
+        """
+        known = self._message_ids.pop(sockaddr, None)
+        if known is None:
+            while len(self._message_ids) >= MESSAGE_IDS_MAX:
+                self._message_ids.popitem(last=False)
+            known = self._random.randrange(_MESSAGE_IDS)
+        number = (known + 1) % _MESSAGE_IDS
+        self._message_ids[sockaddr] = number
+        return ANSWER_MESSAGE_IDS + number
+
+    # -- what comes -----------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+        """The answer to a datagram (b"": none), or None: it belongs to no request."""
+        if len(datagram) < 4:
+            return None
+        if datagram[1] == Code.EMPTY:
+            return self._receive_empty(datagram, sockaddr)
+        if datagram[1] >> 5 not in _RESPONSE_CLASSES:
+            return None
+        key = datagram[4 : 4 + (datagram[0] & 0x0F)], sockaddr
+        waiting = self._by_token.get(key)
+        if waiting is None and self._answered.get(key, 0.0) <= self._loop.time():
+            return None
+        try:
+            message = CoapMessage.from_bytes(datagram)
+        except ProtocolError as error:
+            log.debug("%s: %s", sockaddr, error)
+            return rejection(datagram) or b""
+        if waiting is None:
+            reply = acknowledgement(message)
+        else:
+            self._socket.proved(waiting.peer)
+            reply = waiting.exchange.receive_message(message)
+            waiting.end()
+        return b"" if reply is None else reply.to_bytes()
+
+    def _receive_empty(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+        """An acknowledgement or a reset; it is no proof of who sent it."""
+        mtype = datagram[0] >> 4 & 3
+        waiting = self._by_message.get((datagram[2] << 8 | datagram[3], sockaddr))
+        if waiting is None or mtype not in (MessageType.ACK, MessageType.RST):
+            return None
+        try:
+            waiting.exchange.receive_message(CoapMessage.from_bytes(datagram))
+        except ProtocolError:
+            return b""  # RFC 7252 section 4.2: ignored
+        if waiting.exchange.is_reset:
+            waiting.end()
+        return b""
+
+    def failed(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
+        """The network said that there is no way to a peer: by ICMP, or (`quoted` None) at once.
+
+        Anybody can write an ICMP error. It counts if it quotes header and token of the request,
+        which only those on its way have seen; Linux quotes them.
+        """
+        waiting = self._current.get(peer)
+        if waiting is not None and (quoted is None or quoted.startswith(waiting.datagram_start)):
+            waiting.end(error)
+
+    def _remember(self, key: tuple[bytes, Any]) -> None:
+        """RFC 7252 section 4.2: each copy of a Confirmable answer is acknowledged."""
+        now = self._loop.time()
+        answered = self._answered
+        while answered:
+            oldest, until = next(iter(answered.items()))
+            if until > now and len(answered) < ANSWERED_MAX:
+                break
+            del answered[oldest]
+        answered[key] = now + ANSWERED_S
 
 
-def _option(block: Any) -> bytes | None:
-    """A block option of aiocoap as it is on the wire."""
-    if block is None:
-        return None
-    return encode_uint(block.block_number << 4 | block.more << 3 | block.size_exponent)
+def _once(limit_s: float) -> Spacing:
+    return Spacing(limit_s, 0)
 
 
-def _smaller(hint: Any) -> int:
+def _smaller(hint: bytes | None) -> int:
     """The size exponent for what was too large: as the node says, or small."""
-    return SZX_AFTER_413 if hint is None else min(hint.size_exponent, SZX_AFTER_413)
+    return SZX_AFTER_413 if hint is None else min(Block.from_bytes(hint).szx, SZX_AFTER_413)

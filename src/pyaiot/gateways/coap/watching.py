@@ -10,21 +10,17 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol, TypeAlias
 
-import aiocoap
-
 from pyaiot.errors import ProtocolError, TooFast
 from pyaiot.gateways.coap.endpoint import Peer
-from pyaiot.gateways.coap.requests import ACK_RANDOM_FACTOR, Requests, tuning
+from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.coap.watches import Heard, Watch, Watches
-from pyaiot.protocols.coap_message import Block, CoapMessage, build_options, rejection
+from pyaiot.protocols.coap_message import Block, CoapMessage, rejection
 from pyaiot.protocols.coap_numbers import TOKEN_BYTES_MAX, Code, MessageType, OptionNumber
 from pyaiot.protocols.coap_observe import max_age_s, observe_number
 from pyaiot.protocols.coap_values import content_format
-from pyaiot.protocols.link_format import path_segments
 
 READS_MAX: Final = 64
 """Resources that are read at the same time because they are due. Others wait."""
@@ -39,14 +35,8 @@ log = logging.getLogger(__name__)
 class WatchedSocket(Protocol):
     """The socket, for messages that aiocoap does not see."""
 
-    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
-
     def proved(self, peer: Peer) -> None:
         """The peer answered with a token that only who got our request can know."""
-        ...
-
-    def next_message_id(self) -> int:
-        """A message ID that no other message has."""
         ...
 
 
@@ -55,21 +45,6 @@ Take: TypeAlias = Callable[[str, str, bytes, int | None, bool], None]
 
 Raises `TooFast`.
 """
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """A registration that waits for an answer."""
-
-    acknowledged: "asyncio.Future[None]"
-    answered: "asyncio.Future[bool]"
-    """False: the node reset it."""
-
-    def end(self, *, answered: bool) -> None:
-        if not self.acknowledged.done():
-            self.acknowledged.set_result(None)
-        if not self.answered.done():
-            self.answered.set_result(answered)
 
 
 class Watching:
@@ -92,8 +67,6 @@ class Watching:
         self._requests = requests
         self._loop = loop
         self._take = take
-        self._by_message: dict[tuple[Any, int], _Exchange] = {}
-        self._by_token: dict[bytes, _Exchange] = {}
         self._fetching: set[Watch[Peer]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(READS_MAX)
@@ -139,7 +112,7 @@ class Watching:
         except _FAILURES as error:
             log.debug("%s: GET %s: %r", uid, path, error)
             return False
-        if answer.code == aiocoap.CONTENT:
+        if answer.code == Code.CONTENT:
             self._take(uid, resource, answer.payload, _format(answer), False)
         return True
 
@@ -154,8 +127,6 @@ class Watching:
         if len(datagram) < 4:
             return None
         code = datagram[1]
-        if code == Code.EMPTY:
-            return self._empty(datagram, sockaddr)
         if code < Code.CREATED or datagram[0] & 0x0F != TOKEN_BYTES_MAX or len(datagram) < 12:
             return None
         if datagram[4] != _MARK:
@@ -166,17 +137,6 @@ class Watching:
             log.debug("%s: %s", sockaddr, error)
             return rejection(datagram) or b""
 
-    def _empty(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        exchange = self._by_message.get((sockaddr, datagram[2] << 8 | datagram[3]))
-        if exchange is None:
-            return None
-        if datagram[0] >> 4 & 3 == MessageType.RST:
-            exchange.end(answered=False)
-        elif not exchange.acknowledged.done():
-            # The answer comes by itself (RFC 7252 section 5.2.2).
-            exchange.acknowledged.set_result(None)
-        return b""
-
     def _response(self, message: CoapMessage, sockaddr: Any) -> bytes:
         watch = self._watches.by_token(message.token)
         if watch is None or watch.peer.sockaddr != sockaddr:
@@ -185,23 +145,25 @@ class Watching:
                 return b""
             return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
         self._socket.proved(watch.peer)
-        exchange = self._by_token.get(message.token)
+        if not self._heard(watch, message, unasked=True):
+            return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
+        if message.mtype is MessageType.CON:
+            return CoapMessage(MessageType.ACK, 0, message.message_id).to_bytes()
+        return b""
+
+    def _heard(self, watch: Watch[Peer], message: CoapMessage, *, unasked: bool) -> bool:
+        """Take an answer or a notification. False: it was one too many."""
         now = self._loop.time()
         heard = self._watches.heard(
             watch, message.code, observe_number(message), max_age_s(message), now=now
         )
         if heard is Heard.FRESH:
             try:
-                self._value(watch, message, unasked=exchange is None)
+                self._value(watch, message, unasked=unasked)
                 watch.too_fast = 0
             except TooFast:
-                if self._watches.too_fast(watch, now=now):
-                    return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
-        if exchange is not None:
-            exchange.end(answered=True)
-        if message.mtype is MessageType.CON:
-            return CoapMessage(MessageType.ACK, 0, message.message_id).to_bytes()
-        return b""
+                return not self._watches.too_fast(watch, now=now)
+        return True
 
     def _value(self, watch: Watch[Peer], message: CoapMessage, *, unasked: bool) -> None:
         block = message.option(OptionNumber.BLOCK2)
@@ -239,7 +201,7 @@ class Watching:
 
     async def _poll(self, watch: Watch[Peer], deadline: float) -> bool:
         answer = await self._requests.get(watch.peer, watch.path, deadline)
-        heard = self._watches.heard(watch, int(answer.code), None, 0.0, now=self._loop.time())
+        heard = self._watches.heard(watch, answer.code, None, 0.0, now=self._loop.time())
         if heard is Heard.FRESH and not watch.ended:
             self._take(watch.uid, watch.resource, answer.payload, _format(answer), False)
         return True
@@ -251,43 +213,17 @@ class Watching:
         except _FAILURES as error:
             log.debug("%s: GET %s: %r", watch.uid, watch.path, error)
         else:
-            if answer.code == aiocoap.CONTENT and not watch.ended:
+            if answer.code == Code.CONTENT and not watch.ended:
                 self._take(watch.uid, watch.resource, answer.payload, _format(answer), False)
         finally:
             self._fetching.discard(watch)
 
     async def _register(self, watch: Watch[Peer], deadline: float) -> bool:
-        """GET with Observe 0 (RFC 7641 section 3.1). The answer itself comes to `receive`."""
-        segments = path_segments(watch.path)
-        async with self._requests.turn(watch.peer, deadline):
-            exchange = _Exchange(self._loop.create_future(), self._loop.create_future())
-            message_id = self._socket.next_message_id()
-            key = watch.peer.sockaddr, message_id
-            options = build_options(
-                (OptionNumber.OBSERVE, 0), *((OptionNumber.URI_PATH, item) for item in segments)
-            )
-            datagram = CoapMessage(
-                MessageType.CON, Code.GET, message_id, watch.token, options
-            ).to_bytes()
-            self._by_message[key] = self._by_token[watch.token] = exchange
-            try:
-                await self._send_until_acknowledged(datagram, watch.peer, exchange, deadline)
-                return await exchange.answered
-            finally:
-                del self._by_message[key], self._by_token[watch.token]
-
-    async def _send_until_acknowledged(
-        self, datagram: bytes, peer: Peer, exchange: _Exchange, deadline: float
-    ) -> None:
-        """RFC 7252 section 4.2, ended when the deadline comes."""
-        chosen = tuning(deadline - self._loop.time())
-        wait_s = chosen.ACK_TIMEOUT * self._random.uniform(1.0, ACK_RANDOM_FACTOR)
-        for _ in range(chosen.MAX_RETRANSMIT + 1):
-            self._socket.send_to(datagram, peer)
-            await asyncio.wait((exchange.acknowledged,), timeout=wait_s)
-            if exchange.acknowledged.done():
-                return
-            wait_s *= 2
+        """GET with Observe 0 (RFC 7641 section 3.1)."""
+        answer = await self._requests.observe(watch.peer, watch.path, watch.token, deadline)
+        if not watch.ended:
+            self._heard(watch, answer, unasked=False)
+        return True
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work, name="coap watch")
@@ -299,9 +235,9 @@ def _next_token() -> bytes:
     return bytes((_MARK,)) + secrets.token_bytes(TOKEN_BYTES_MAX - 1)
 
 
-def _format(answer: aiocoap.Message) -> int | None:
-    found = answer.opt.content_format
-    return None if found is None else int(found)
+def _format(answer: CoapMessage) -> int | None:
+    return content_format(answer.option(OptionNumber.CONTENT_FORMAT))
 
 
-_FAILURES: Final = (TimeoutError, aiocoap.error.Error, OSError, ProtocolError)
+_FAILURES: Final = (OSError, ProtocolError)
+"""`TimeoutError` is an `OSError` too."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import measures
+from pyaiot.gateways.flushing import until_flushed
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.limits import LimitedLog
 from pyaiot.mqtt_client import MqttClient, MqttServer
@@ -49,6 +50,8 @@ class MqttGateway:
         self._awaited: dict[str, frozenset[str] | None] = {}
         """The nodes: None, it told no resources yet; else those whose values did not come yet."""
         self._log = LimitedLog(log)
+        self._writing = asyncio.Lock()
+        """Of the command that is being published: they go out in their order."""
         self._client = MqttClient(
             server,
             name=name,
@@ -175,7 +178,7 @@ class MqttGateway:
         uid: str,
         resource: str,
         payload: str,
-        deadline: float,  # noqa: ARG002 - it is sent at once or not at all
+        deadline: float,
     ) -> Outcome:
         """See `DeviceSide.write`."""
         try:
@@ -183,6 +186,11 @@ class MqttGateway:
             body = payload.encode()
         except (ProtocolError, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
-        if not self._client.publish(topic, body):
-            return Outcome("unreachable", "no connection to the MQTT broker")
+        async with self._writing:
+            # In a buffer behind other bytes it would be sent whenever the broker reads again.
+            await until_flushed(lambda: self._client.waiting_bytes)
+            # MQTT 5 section 3.3.2.3.3: in whole seconds.
+            expires_after_s = max(1, int(deadline - self._loop.time()))
+            if not self._client.publish(topic, body, expires_after_s=expires_after_s):
+                return Outcome("unreachable", "no connection to the MQTT broker")
         return Outcome("sent")

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from pyaiot.errors import Refused
 from pyaiot.frames import PING, text_frame
+from pyaiot.gateways.flushing import until_flushed
 from pyaiot.gateways.gateway import Gateway, Outcome
 from pyaiot.limits import LimitedLog, RateLimit
 from pyaiot.messages import LeftReason, check_uid
@@ -57,7 +58,7 @@ class Wire(Protocol):
 class Connection:
     """One connection, and the node at its end once it is known."""
 
-    __slots__ = ("asked", "heard", "naming", "problems", "uid", "wire")
+    __slots__ = ("asked", "heard", "naming", "problems", "turn", "uid", "wire")
 
     def __init__(self, wire: Wire, now: float) -> None:
         self.wire = wire
@@ -67,6 +68,8 @@ class Connection:
         self.asked = False
         """Such a ping is under way."""
         self.naming: asyncio.TimerHandle | None = None
+        self.turn = asyncio.Lock()
+        """Of the command that is being written: they go out in their order."""
         self.problems = RateLimit(per_s=PROBLEMS_PER_S, burst=PROBLEMS_BURST, now=now)
 
 
@@ -202,11 +205,23 @@ class Connections:
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         """See `DeviceSide.write`."""
-        del deadline  # nothing here waits
+        del deadline  # this is cancelled then
         connection = self._by_uid.get(uid)
         if connection is None:
             return Outcome("unreachable", "the node is not connected")
         if connection.wire.buffered() > BUFFER_MAX:
             return Outcome("unreachable", "the node reads nothing of what it is sent")
-        connection.wire.write(text_frame(encode(Write(resource, payload))))
+        async with connection.turn:
+            # In a buffer behind other bytes it would be sent whenever the node reads again.
+            await until_flushed(connection.wire.buffered)
+            if self._by_uid.get(uid) is not connection:
+                return Outcome("unreachable", "the node is not connected any more")
+            connection.wire.write(text_frame(encode(Write(resource, payload))))
+            try:
+                await until_flushed(connection.wire.buffered)
+            except asyncio.CancelledError:
+                # The deadline: its rest must not go out later, and half a frame is of no use.
+                log.info("%s took no command until its deadline: it is cut off", uid)
+                connection.wire.cut()
+                raise
         return Outcome("sent")

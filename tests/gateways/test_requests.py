@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Requests to nodes over a wire in memory, on a clock that jumps."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from pyaiot.gateways.coap import requests as requests_module
+from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.requests import (
+    ANSWERED_S,
+    READ_YIELDS_AFTER_S,
+    Requests,
+    ResetReceived,
+)
+from pyaiot.protocols.coap_message import CoapMessage
+from pyaiot.protocols.coap_numbers import Code, MessageType
+
+COMMANDS = 2000
+LATENCY_S = 0.02
+
+Answer = Callable[[CoapMessage], list[CoapMessage]]
+
+
+def piggybacked(request: CoapMessage) -> list[CoapMessage]:
+    return [CoapMessage(MessageType.ACK, Code.CHANGED, request.message_id, request.token)]
+
+
+def silent(_request: CoapMessage) -> list[CoapMessage]:
+    return []
+
+
+class Wire:
+    """Nodes that answer after a moment; loses a share of the datagrams in either direction."""
+
+    def __init__(self, answer: Answer = piggybacked, *, loss: float = 0.0) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.answer = answer
+        self.requests = Requests(self, self.loop)
+        self.sent: list[tuple[float, CoapMessage, Peer]] = []
+        self.replies: list[bytes | None] = []
+        self.proofs: list[Peer] = []
+        self._loss = loss
+        self._random = random.Random(20)
+
+    def send_to(self, datagram: bytes, peer: Peer) -> None:
+        message = CoapMessage.from_bytes(datagram)
+        self.sent.append((self.loop.time(), message, peer))
+        if not self._is_lost():
+            for answer in self.answer(message):
+                if not self._is_lost():
+                    self.loop.call_later(LATENCY_S, self.hear, answer, peer)
+
+    def proved(self, peer: Peer) -> None:
+        self.proofs.append(peer)
+
+    def hear(self, message: CoapMessage, peer: Peer) -> None:
+        self.replies.append(self.requests.receive(message.to_bytes(), peer.sockaddr))
+
+    def _is_lost(self) -> bool:
+        return self._random.random() < self._loss
+
+    async def put(self, peer: Peer, *, timeout_s: float = 5.0) -> CoapMessage:
+        return await self.requests.put(peer, "/led", b"1", self.loop.time() + timeout_s)
+
+
+def node(number: int = 1, port: int = 5683) -> Peer:
+    host = f"fd00::{number:x}"
+    interface: Any = Wire
+    return Peer((host, port, 0, 0), interface)
+
+
+async def test_at_most_one_command_of_twenty_times_out_where_every_fifth_datagram_is_lost() -> None:
+    wire = Wire(loss=0.2)
+    work = [wire.put(node(number)) for number in range(COMMANDS)]
+    results = await asyncio.gather(*work, return_exceptions=True)
+    timeouts = sum(isinstance(result, TimeoutError) for result in results)
+    assert sum(isinstance(result, CoapMessage) for result in results) == COMMANDS - timeouts
+    assert timeouts / COMMANDS <= 0.03
+
+
+@pytest.mark.parametrize("timeout_s", [0.1, 1.0, 5.0, 60.0])
+async def test_no_datagram_leaves_after_the_deadline(timeout_s: float) -> None:
+    wire = Wire(silent)
+    began_at = wire.loop.time()
+    with pytest.raises(TimeoutError):
+        await wire.put(node(), timeout_s=timeout_s)
+    assert wire.loop.time() == pytest.approx(began_at + timeout_s)
+    await asyncio.sleep(300)
+    assert len(wire.sent) >= 2
+    assert all(at < began_at + timeout_s for at, _, _ in wire.sent)
+
+
+async def test_command_that_waits_behind_another_past_its_deadline_is_never_sent() -> None:
+    wire = Wire(silent)
+    first = asyncio.create_task(wire.put(node(), timeout_s=5.0))
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await wire.requests.put(node(), "/other", b"2", wire.loop.time() + 1.0)
+    with pytest.raises(TimeoutError):
+        await first
+    await asyncio.sleep(300)
+    assert {message.uri_path for _, message, _ in wire.sent} == {("led",)}
+
+
+async def test_command_does_not_wait_for_a_read_that_nobody_answers() -> None:
+    def writes_only(request: CoapMessage) -> list[CoapMessage]:
+        return piggybacked(request) if request.code == Code.PUT else []
+
+    wire = Wire(writes_only)
+    began_at = wire.loop.time()
+    reads = [
+        asyncio.create_task(wire.requests.get(node(), f"/{name}", began_at + 5.0))
+        for name in ("one", "two")
+    ]
+    await asyncio.sleep(0)
+    assert (await wire.put(node())).code == Code.CHANGED
+    assert wire.loop.time() < began_at + 2 * READ_YIELDS_AFTER_S + 0.1
+    results = await asyncio.gather(*reads, return_exceptions=True)
+    assert [type(result) for result in results] == [TimeoutError, TimeoutError]
+
+
+async def test_commands_do_not_end_each_other() -> None:
+    wire = Wire(silent)
+    commands = [asyncio.create_task(wire.put(node(), timeout_s=8.0)) for _ in range(2)]
+    await asyncio.sleep(5)
+    assert not any(command.done() for command in commands)
+    await asyncio.gather(*commands, return_exceptions=True)
+
+
+async def test_message_ids_of_each_node_begin_at_random_and_go_up_by_one() -> None:
+    wire = Wire()
+    for number in range(200):
+        for _ in range(3):
+            await wire.put(node(number))
+    starts = []
+    for number in range(200):
+        ids = [message.message_id for _, message, peer in wire.sent if peer == node(number)]
+        steps = [(later - earlier) % 0x8000 for earlier, later in pairwise(ids)]
+        assert steps == [1, 1]
+        starts.append(ids[0])
+    assert len(set(starts)) > 190
+    assert max(starts) - min(starts) > 0x7000
+    assert min(starts) >= 0x8000  # those below are of answers
+
+
+async def test_tokens_are_random_and_of_32_bits() -> None:
+    wire = Wire()
+    for _ in range(100):
+        await wire.put(node())
+    tokens = {message.token for _, message, _ in wire.sent}
+    assert len(tokens) == 100
+    assert {len(token) for token in tokens} == {4}
+
+
+async def test_message_ids_are_bounded_and_the_oldest_node_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests_module, "MESSAGE_IDS_MAX", 2)
+    wire = Wire()
+    for number in (1, 2, 3):
+        await wire.put(node(number))
+    assert list(wire.requests._message_ids) == [node(2).sockaddr, node(3).sockaddr]
+
+
+async def test_reset_is_an_error_of_its_own_and_comes_at_once() -> None:
+    wire = Wire(lambda it: [CoapMessage(MessageType.RST, Code.EMPTY, it.message_id)])
+    began_at = wire.loop.time()
+    with pytest.raises(ResetReceived):
+        await wire.put(node())
+    assert wire.loop.time() == pytest.approx(began_at + LATENCY_S)
+    assert wire.proofs == []  # a message ID is guessed sooner than a token
+
+
+async def test_what_another_address_sends_ends_nothing() -> None:
+    wire = Wire(silent)
+    command = asyncio.create_task(wire.put(node(1)))
+    await asyncio.sleep(0.1)
+    _, request, _ = wire.sent[0]
+    for other in (node(2), node(1, port=5684)):
+        for answer in (
+            *piggybacked(request),
+            CoapMessage(MessageType.RST, Code.EMPTY, request.message_id),
+        ):
+            assert wire.requests.receive(answer.to_bytes(), other.sockaddr) is None
+    with pytest.raises(TimeoutError):
+        await command
+
+
+async def test_answer_of_a_reserved_class_is_no_answer() -> None:
+    wire = Wire(lambda it: [CoapMessage(MessageType.ACK, 0x65, it.message_id, it.token)])
+    with pytest.raises(TimeoutError):
+        await wire.put(node())
+
+
+async def test_icmp_error_ends_only_the_request_that_it_quotes() -> None:
+    wire = Wire(silent)
+    command = asyncio.create_task(wire.put(node()))
+    await asyncio.sleep(0.1)
+    datagram = wire.sent[0][1].to_bytes()
+    refused = ConnectionRefusedError(111, "Connection refused")
+    for forged in (b"", datagram[:4], b"\x44\x03\0\0abcd", datagram[:4] + b"????"):
+        wire.requests.failed(refused, node(), forged)
+    await asyncio.sleep(0.1)
+    assert not command.done()
+    wire.requests.failed(refused, node(2), datagram)
+    wire.requests.failed(refused, node(), datagram)
+    with pytest.raises(ConnectionRefusedError):
+        await command
+
+
+async def test_copy_of_a_confirmable_answer_is_acknowledged_for_a_minute() -> None:
+    answer = CoapMessage(MessageType.CON, Code.CHANGED, 7, b"")
+    wire = Wire(lambda it: [CoapMessage(MessageType.CON, Code.CHANGED, 7, it.token)])
+    await wire.put(node())
+    assert wire.replies == [b"\x60\0\0\x07"]
+    copy = CoapMessage(MessageType.CON, Code.CHANGED, 7, wire.sent[0][1].token).to_bytes()
+    assert wire.requests.receive(copy, node().sockaddr) == b"\x60\0\0\x07"
+    assert wire.requests.receive(copy, node(2).sockaddr) is None
+    assert wire.requests.receive(answer.to_bytes(), node().sockaddr) is None
+    await asyncio.sleep(ANSWERED_S)
+    assert wire.requests.receive(copy, node().sockaddr) is None
+
+
+async def test_answers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_module, "ANSWERED_MAX", 10)
+    wire = Wire()
+    for _ in range(20):
+        await wire.put(node())
+    tokens = [message.token for _, message, _ in wire.sent]
+    assert [token for token, _ in wire.requests._answered] == tokens[10:]
+
+
+async def test_nothing_is_left_of_a_request_that_is_over() -> None:
+    wire = Wire(loss=0.5)
+    work = [wire.put(node(number % 7)) for number in range(50)]
+    await asyncio.gather(*work, return_exceptions=True)
+    it = wire.requests
+    assert [it._locks, it._users, it._current, it._by_token, it._by_message] == [{}] * 5
