@@ -64,6 +64,9 @@ class MqttServer:
     Empty: another one in each process, for which nothing is kept long."""
     version: int | None = None
     """5 or 4 (which is MQTT 3.1.1); None tries 5 first."""
+    echo_topic: str = ""
+    """Where the client publishes to itself; empty: `gateway/<client id>/echo`, with a random word
+    for a random client id, because others may subscribe to that topic."""
 
 
 class MqttClient:
@@ -88,7 +91,8 @@ class MqttClient:
         """Times that the broker let us in, with all subscriptions."""
         self._server = server
         self._name = name
-        self._echo_topic = f"gateway/{self.client_id}/echo"
+        own_word = server.client_id or f"pyaiot{secrets.token_hex(8)}"
+        self._echo_topic = server.echo_topic or f"gateway/{own_word}/echo"
         self._subscriptions = (*subscriptions, self._echo_topic)
         self._received = received
         self._connected = connected
@@ -166,7 +170,11 @@ class MqttClient:
                 raise LinkLost(_reason(error)) from error
             except _VersionRefused as error:
                 if self._server.version is not None:
-                    raise LinkLost("it speaks another version of MQTT") from error
+                    raise LinkLost(
+                        "it speaks another version of MQTT"
+                        if error.certain
+                        else "it closes the connection"
+                    ) from error
                 # A broker of MQTT 3.1.1 may answer, or close: then 5 has its turn again later.
                 self._version = MQTTv311 if self._version == MQTTv50 else MQTTv50
                 if not error.certain and self._version == MQTTv50:

@@ -5,16 +5,20 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig
@@ -200,3 +204,89 @@ async def test_without_nats_server_the_operator_is_told_what_to_do(
     with pytest.raises(OperatorError, match="too old"):
         async with EmbeddedBroker.running(config):
             pass
+
+
+# -- client ids -----------------------------------------------------------------------------------
+
+
+async def test_a_device_with_a_client_id_that_was_ours_does_not_cut_off_the_gateway(
+    tmp_path: Path,
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        # The ids of earlier versions, and the words of which ours might be made.
+        for number, client_id in enumerate(["pyaiot", "gateway", "mqtt", "device", "health"]):
+            async with mqtt_client(broker.port, client_id) as hostile:
+                sent = hostile.publish(f"node/n{number}/count", '{"value":7}', qos=1)
+                await until(sent.is_published)
+        await here.until(lambda: all(here.value(f"n{n}", "count") == 7 for n in range(5)))
+        assert here.mqtt._client.connects == 1
+
+
+async def test_client_ids_of_ours_are_unguessable_and_outlive_a_restart(tmp_path: Path) -> None:
+    ids = []
+    for _ in range(2):
+        async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+            ids.append((broker.server.client_id, broker.mqttsn_prefix))
+    assert ids[0] == ids[1]
+    assert all(re.fullmatch(r"[A-Za-z0-9]{22}", text) for text in ids[0])
+    assert ids[0][0] != ids[0][1]
+    path = tmp_path / "client-ids"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path / "other", port=0)) as other:
+        assert other.server.client_id not in ids[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "sentence"),
+    [(0o644, "a" * 22, "chmod 600"), (0o600, "short\n", "remove it"), (0o600, "", "remove it")],
+)
+async def test_client_ids_that_others_could_know_are_not_used(
+    tmp_path: Path, mode: int, text: str, sentence: str
+) -> None:
+    path = tmp_path / "client-ids"
+    path.write_text(text)
+    path.chmod(mode)
+    with pytest.raises(OperatorError, match=sentence):
+        async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)):
+            pass
+
+
+async def test_no_topic_that_a_device_may_hear_has_a_client_id_of_ours(tmp_path: Path) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        mqtt_client(broker.port, "listener") as listener,
+        world(broker.server) as here,
+    ):
+        topics: list[str] = []
+        listener.on_message = lambda _client, _data, message: topics.append(message.topic)
+        granted: list[int] = []
+        listener.on_subscribe = lambda *said: granted.extend(code.value for code in said[3])
+        for topic_filter in ("gateway/#", "node/#", "pyaiot/#", "#", "$SYS/#"):
+            listener.subscribe(topic_filter, 1)
+        await until(lambda: len(granted) == 5)
+        # As the how-to promises: `gateway/#` may be heard, and nothing else.
+        assert [code < 0x80 for code in granted] == [True, False, False, False, False]
+        assert await here.mqtt.answers()
+        assert here.mqtt._client.publish("gateway/check", b"")
+        await until(lambda: "gateway/check" in topics)
+        assert not [topic for topic in topics if broker.server.client_id in topic]
+        assert set(topics) == {"gateway/check"}
+
+
+@contextlib.asynccontextmanager
+async def mqtt_client(port: int, client_id: str, **options: Any) -> AsyncIterator[paho.Client]:
+    """A client of paho that is let in. Its thread is paho's own."""
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311, **options
+    )
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        await until(client.is_connected)
+        yield client
+    finally:
+        client.disconnect()
+        client.loop_stop()

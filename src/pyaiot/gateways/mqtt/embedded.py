@@ -24,6 +24,7 @@ from typing import Final
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.mqtt import tether
+from pyaiot.gateways.mqtt.client_ids import ClientIds, client_ids
 from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff
 from pyaiot.mqtt_client import PACKET_SIZE_MAX, MqttServer
@@ -57,8 +58,11 @@ class EmbeddedConfig:
 class EmbeddedBroker:
     """The child, under a name and password of this start that only its gateway knows."""
 
-    def __init__(self, config: EmbeddedConfig, program: Path, port: int) -> None:
+    def __init__(
+        self, config: EmbeddedConfig, program: Path, port: int, ids: ClientIds
+    ) -> None:
         self.port = port
+        self._ids = ids
         self._config = config
         self._program = program
         self._password = secrets.token_urlsafe(24)
@@ -82,10 +86,16 @@ class EmbeddedBroker:
             self.port,
             user="gateway",
             password=lambda: self._password,
-            # It has one gateway, so the name is taken by nobody else.
-            client_id="pyaiot",
+            client_id=self._ids.gateway,
             version=_MQTT_3_1_1,
+            # Devices may hear `gateway/…`, where the id of a client does not belong.
+            echo_topic="pyaiot/echo",
         )
+
+    @property
+    def mqttsn_prefix(self) -> str:
+        """Stands before the client ids of MQTT-SN clients, so that no MQTT client takes one."""
+        return self._ids.mqttsn_prefix
 
     @classmethod
     @asynccontextmanager
@@ -96,7 +106,8 @@ class EmbeddedBroker:
         """
         program = await find_program()
         with _locked(config.folder):
-            broker = cls(config, program, _free_port(config.host, config.port))
+            ids = client_ids(config.folder / "client-ids")
+            broker = cls(config, program, _free_port(config.host, config.port), ids)
             broker._write_settings()
             watching = asyncio.get_running_loop().create_task(broker._watch(), name="nats-server")
             ready = asyncio.ensure_future(broker._ready.wait())
@@ -136,7 +147,8 @@ class EmbeddedBroker:
         password = json.dumps(self._password)
         host = json.dumps(self._config.host)
         sync = "sync_interval: always" if self._config.sync_always else ""
-        # Devices without a name publish as nodes and hear gateways; only gateways see all.
+        # Devices without a name publish as nodes and hear gateways; only gateways see all. The
+        # filter `gateway/#` also means `gateway` (MQTT 3.1.1 section 4.7.1.2).
         return f"""\
 server_name: "pyaiot"
 host: "127.0.0.1"
@@ -154,7 +166,7 @@ authorization {{
   users = [
     {{ user: "gateway", password: {password} }}
     {{ user: "device", password: {json.dumps(secrets.token_urlsafe(24))}, permissions {{
-      publish: ["node.>"], subscribe: ["gateway.>"] }} }}
+      publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }} }}
   ]
 }}
 """
