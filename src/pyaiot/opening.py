@@ -70,6 +70,8 @@ class MqttBroker:
 
     starts: Callable[[], int] | None = None
     """How often our own was started."""
+    problem: Callable[[], str] = lambda: ""
+    """What is wrong with our own; empty if it carries QoS 1."""
     secret_prefix: str = ""
     """Of the client ids of MQTT-SN clients at our own, where devices choose theirs freely."""
 
@@ -179,7 +181,11 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
     mqtt = MqttGateway(gateway, server, name=section.name)
 
     async def check() -> str:
-        return "" if await mqtt.answers() else "the MQTT broker does not answer"
+        answers = await mqtt.answers()
+        problem = broker.problem()
+        if problem:
+            return f"the MQTT broker does not work: {problem}"
+        return "" if answers else "the MQTT broker does not answer"
 
     def measure() -> Iterator[Sample]:
         yield from mqtt.measure()
@@ -291,6 +297,7 @@ async def mqtt_broker(config: Config, *, folder: Path | None = None) -> AsyncIte
             broker.server,
             embedded=True,
             starts=lambda: broker.starts,
+            problem=lambda: broker.problem,
             secret_prefix=broker.mqttsn_prefix,
         )
 

@@ -21,6 +21,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.mqtt import embedded
 from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig
 from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device, world
@@ -290,3 +291,78 @@ async def mqtt_client(port: int, client_id: str, **options: Any) -> AsyncIterato
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+# -- health ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "HEALTH_INTERVAL_S", 0.1)
+    monkeypatch.setattr(embedded, "HEALTH_LIMIT_S", 0.7)
+
+
+@pytest.mark.usefixtures("quick_health")
+async def test_one_that_is_stopped_is_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+        device(broker.port, "a") as board,
+    ):
+        await here.until(lambda: here.value("a", "led"))
+        board.values["led"] = "after"
+        first = broker.pid
+        os.kill(first, signal.SIGSTOP)
+        await here.until(lambda: broker.problem)
+        await here.until(lambda: here.value("a", "led") == "after", 2 * RECOVERY_LIMIT_S)
+        assert broker.pid not in {0, first}
+        await here.until(lambda: broker.problem == "")
+    assert not is_alive(first)
+    assert "it is started again" in caplog.text
+
+
+@pytest.mark.usefixtures("quick_health")
+async def test_one_that_works_is_not_restarted(tmp_path: Path) -> None:
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+        await asyncio.sleep(2)
+        assert broker.starts == 1
+        assert broker.problem == ""
+
+
+def test_it_works_again_after_the_disk_was_full() -> None:
+    """In a mount namespace of its own, where a small disk is mounted."""
+    command = ("unshare", "--mount", "--map-root-user", sys.executable, "-m", "pytest", "-q")
+    ran = subprocess.run(
+        [*command, "-p", "no:cacheprovider", Path(__file__).with_name("full_disk.py")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+async def test_without_memory_the_reason_is_one_sentence(tmp_path: Path) -> None:
+    program = """
+import asyncio, pathlib, resource, sys
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig
+resource.setrlimit(resource.RLIMIT_AS, (600_000_000, 600_000_000))
+async def main():
+    try:
+        async with EmbeddedBroker.running(EmbeddedConfig(pathlib.Path(sys.argv[1]), port=0)):
+            print("it runs")
+    except OperatorError as error:
+        print(error)
+asyncio.run(main())
+"""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(tmp_path), stdout=subprocess.PIPE
+    )
+    said, _ = await child.communicate()
+    sentence = said.decode().strip()
+    assert re.fullmatch(r"nats-server gets no memory \(fatal error: [^)]*\): [^\n]*\.", sentence)
+    assert "ulimit -v unlimited" in sentence
+    assert "--mqtt-host" in sentence
