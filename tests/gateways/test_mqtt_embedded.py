@@ -20,10 +20,15 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pyaiot.errors import OperatorError
+from pyaiot.config import Config, MqttSection, MqttsnSection
+from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.gateways.gateway import GatewayLink
+from pyaiot.gateways.measures import MQTTSN_CONNECTS
 from pyaiot.gateways.mqtt import embedded
 from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig
+from pyaiot.opening import mqtt_broker, open_mqttsn_gateway
 from tests.gateways.mqtt_servers import nats_server
+from tests.gateways.mqttsn_device import Device
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device, world
 
 pytestmark = pytest.mark.sockets
@@ -291,6 +296,69 @@ async def mqtt_client(port: int, client_id: str, **options: Any) -> AsyncIterato
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+@pytest.mark.parametrize("client_id", ["sn-board", "board", "pyaiot-sn-board"])
+async def test_a_device_does_not_take_the_place_of_an_mqtt_sn_client(
+    tmp_path: Path, client_id: str
+) -> None:
+    config = Config(mqtt=MqttSection(port=0, folder=str(tmp_path)), mqttsn=MqttsnSection(port=0))
+    async with mqtt_broker(config) as broker, world(broker.server) as here:
+        gateway = await open_mqttsn_gateway(config, broker)
+        running = asyncio.ensure_future(gateway.run(no_link))
+        board = Device(gateway.port)
+        try:
+            await board.connects(b"board")
+            topic = await board.registers(b"node/board/x")
+            for number in range(1, 6):
+                async with mqtt_client(broker.server.port, client_id):
+                    await board.publishes(topic, b'{"value":%d}' % number, number)
+            await here.until(lambda: here.value("board", "x") == 5)
+            connects = [
+                sample.value for sample in gateway.measure() if sample.metric is MQTTSN_CONNECTS
+            ]
+            assert connects == [1]
+        finally:
+            board.close()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def no_link() -> GatewayLink:
+    raise LinkLost("an MQTT-SN gateway has none")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"protocol": paho.MQTTv5}, ("a device at 127.0.0.1 was refused", "MQTT 5", "MQTT 3.1.1")),
+        ({"protocol": paho.MQTTv31}, ("a device at 127.0.0.1 was refused", "MQTT 3.1;")),
+        ({"user": "bob"}, ("device board-1 at 127.0.0.1 was refused", "user name bob")),
+    ],
+)
+async def test_a_device_that_is_refused_is_told_to_the_operator_with_the_reason(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    words: tuple[str, ...],
+) -> None:
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="board-1",
+            protocol=options.get("protocol", paho.MQTTv311),
+        )
+        if "user" in options:
+            client.username_pw_set(options["user"], "never-logged")
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        try:
+            await until(lambda: "was refused" in caplog.text)
+        finally:
+            client.disconnect()
+            client.loop_stop()
+    assert all(word in caplog.text for word in words), caplog.text
+    assert "never-logged" not in caplog.text
 
 
 # -- health ---------------------------------------------------------------------------------------
