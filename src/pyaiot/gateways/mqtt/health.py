@@ -17,6 +17,7 @@ from pyaiot.protocols.mqtt.events import (
 from pyaiot.protocols.mqtt.packets import Connect
 
 KEEP_ALIVE_S: Final = 60
+"""MQTT keep-alive of the client that checks the health of the embedded MQTT broker."""
 _SUBSCRIBE: Final = 1
 _PUBLISH: Final = 2
 

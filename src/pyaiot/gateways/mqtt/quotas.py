@@ -43,7 +43,7 @@ SESSIONS_MAX: Final = 40_000
 those without a connection are removed, and their devices subscribe again when they return."""
 CONSUMERS_MAX: Final = 40_000
 """Subscriptions with QoS 1 and 2 of all devices. One more is refused."""
-SMALL_BYTES_MAX: Final = 64 * 1024 * 1024
+SESSIONS_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of the sessions of all devices. One more is refused."""
 PUBREL_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes of releases (QoS 2) that wait for devices. One more ends its device's connection."""
@@ -67,7 +67,7 @@ LIMITS: Final[Mapping[str, StreamLimit]] = {
     MESSAGES: StreamLimit(MESSAGES_BYTES_MAX, consumers_max=CONSUMERS_MAX),
     RETAINED: StreamLimit(RETAINED_BYTES_MAX, RETAINED_MAX),
     QOS2: StreamLimit(QOS2_BYTES_MAX, QOS2_MAX, QOS2_AGE_MAX_S),
-    SESSIONS: StreamLimit(SMALL_BYTES_MAX, SESSIONS_MAX),
+    SESSIONS: StreamLimit(SESSIONS_BYTES_MAX, SESSIONS_MAX),
     PUBREL: StreamLimit(PUBREL_BYTES_MAX),
 }
 """Together they are less than the store, so that none takes the room of another."""
