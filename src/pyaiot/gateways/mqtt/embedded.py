@@ -11,7 +11,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -27,12 +26,12 @@ from pyaiot.gateways.mqtt import tether
 from pyaiot.gateways.mqtt.broker_log import explain, is_about_memory, reason_of_crash
 from pyaiot.gateways.mqtt.client_ids import ClientIds, client_ids
 from pyaiot.gateways.mqtt.health import HealthProbe
+from pyaiot.gateways.mqtt.nats_program import find_program
 from pyaiot.gateways.mqtt.store_keeper import Access, StoreKeeper
 from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff
 from pyaiot.mqtt_client import PACKET_SIZE_MAX, MqttServer
 
-VERSION_MIN: Final = (2, 12)
 READY_LIMIT_S: Final = 10.0
 """It is ready within a fraction of a second; with much in its store it takes longer."""
 END_LIMIT_S: Final = 1.0
@@ -404,44 +403,6 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
-
-
-async def find_program() -> Path:
-    """nats-server: the one that was installed with us, else that on PATH.
-
-    Raises `OperatorError` if there is none that is new enough.
-    """
-    beside = Path(sys.executable).with_name("nats-server")
-    if os.access(beside, os.X_OK):
-        return beside
-    found = shutil.which("nats-server")
-    least = ".".join(map(str, VERSION_MIN))
-    otherwise = (
-        f"install nats-server {least} or newer, or name another MQTT broker with --mqtt-host"
-    )
-    if found is None:
-        raise OperatorError(f"There is no nats-server here: {otherwise}.")
-    version = await _version(found)
-    if version < VERSION_MIN:
-        raise OperatorError(f"{found} is too old: {otherwise}.")
-    return Path(found)
-
-
-async def _version(program: str) -> tuple[int, ...]:
-    """Of `nats-server: v2.12.1`; () if it does not say."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            program,
-            "--version",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return ()
-    said, _ = await child.communicate()
-    found = re.search(rb"v(\d+)\.(\d+)", said)
-    return tuple(map(int, found.groups())) if found else ()
 
 
 def _free_port(host: str, port: int) -> int:
