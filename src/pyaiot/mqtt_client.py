@@ -64,6 +64,9 @@ class MqttServer:
     Empty: another one in each process, for which nothing is kept long."""
     version: int | None = None
     """5 or 4 (which is MQTT 3.1.1); None tries 5 first."""
+    echo_topic: str = ""
+    """Where the client publishes to itself; empty: `gateway/<client id>/echo`, with a random word
+    for a random client id, because others may subscribe to that topic."""
 
 
 class MqttClient:
@@ -88,13 +91,15 @@ class MqttClient:
         """Times that the broker let us in, with all subscriptions."""
         self._server = server
         self._name = name
-        self._echo_topic = f"gateway/{self.client_id}/echo"
+        own_word = server.client_id or f"pyaiot{secrets.token_hex(8)}"
+        self._echo_topic = server.echo_topic or f"gateway/{own_word}/echo"
         self._subscriptions = (*subscriptions, self._echo_topic)
         self._received = received
         self._connected = connected
         self._version = server.version or MQTTv50
         self._client: _Client | None = None
-        self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self._echo: tuple[bytes, asyncio.Future[None]] | None = None
+        """The word that is on its way, and whether it arrived."""
         self._tried = asyncio.Event()
         """Set when the first attempt to connect has ended, well or not."""
 
@@ -128,9 +133,14 @@ class MqttClient:
         return 0 if client is None or not client.is_open else client.waiting_bytes
 
     def publish(
-        self, topic: str, payload: bytes | str, *, expires_after_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes | str,
+        *,
+        qos: int = 0,
+        expires_after_s: int | None = None,
     ) -> bool:
-        """Send with QoS 0, or return False: no broker, or it takes nothing.
+        """Send it, or return False: no broker, or it takes nothing.
 
         `expires_after_s`: a broker of MQTT 5 that still has it then throws it away.
         """
@@ -140,7 +150,7 @@ class MqttClient:
         properties = {}
         if expires_after_s is not None and client.speaks_mqtt_5:
             properties["message_expiry_interval"] = expires_after_s
-        client.publish(topic, payload, qos=0, **properties)
+        client.publish(topic, payload, qos=qos, **properties)
         return True
 
     async def answers(self, limit_s: float) -> bool:
@@ -148,20 +158,32 @@ class MqttClient:
 
         Without a connection it says no at once, but gives the very first attempt its time.
         """
-        word = secrets.token_hex(8).encode()
-        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._echoes[word] = arrived
         try:
             async with asyncio.timeout(limit_s):
                 await self._tried.wait()
-                if not self.publish(self._echo_topic, word):
+                arrived = self._send_echo()
+                if arrived is None:
                     return False
-                await arrived
+                await asyncio.shield(arrived)
             return True
         except TimeoutError:
+            self._echo = None
             return False
-        finally:
-            del self._echoes[word]
+
+    def _send_echo(self) -> asyncio.Future[None] | None:
+        """One for all who ask meanwhile. None: no broker, or it takes nothing."""
+        client = self._client
+        if client is None:
+            return None
+        if self._echo is not None and not self._echo[1].done():
+            return self._echo[1]
+        word = secrets.token_hex(8).encode()
+        # With QoS 1, the broker needs its store for it, as for what nodes publish with QoS 1.
+        if not self.publish(self._echo_topic, word, qos=client.qos):
+            return None
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._echo = word, arrived
+        return arrived
 
     async def _one_connection(self, *, lost: bool) -> None:
         """Returns if the other version of MQTT is to be tried at once.
@@ -180,7 +202,11 @@ class MqttClient:
                 raise LinkLost(_reason(error)) from error
             except _VersionRefused as error:
                 if self._server.version is not None:
-                    raise LinkLost("it speaks another version of MQTT") from error
+                    raise LinkLost(
+                        "it speaks another version of MQTT"
+                        if error.certain
+                        else "it closes the connection"
+                    ) from error
                 # A broker of MQTT 3.1.1 may answer, or close: then 5 has its turn again later.
                 self._version = MQTTv311 if self._version == MQTTv50 else MQTTv50
                 if not error.certain and self._version == MQTTv50:
@@ -207,8 +233,8 @@ class MqttClient:
     def _message(self, topic: str, payload: bytes) -> None:
         if topic != self._echo_topic:
             self._received(topic, payload)
-        elif (arrived := self._echoes.get(payload)) is not None and not arrived.done():
-            arrived.set_result(None)
+        elif self._echo is not None and self._echo[0] == payload and not self._echo[1].done():
+            self._echo[1].set_result(None)
 
 
 class _VersionRefused(Exception):
@@ -258,6 +284,11 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         return bool(self._version == MQTTv50)
 
     @property
+    def qos(self) -> int:
+        """Of subscriptions: 1 where the broker keeps a session."""
+        return 1 if self._keeps_session else 0
+
+    @property
     def is_open(self) -> bool:
         return not self.ended.is_set() and not self._connection.is_closing()
 
@@ -279,8 +310,7 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         if plain is not None and plain.family != getattr(socket, "AF_UNIX", None):
             # A command is a small packet: it must not wait for the acknowledgement of another.
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        qos = 1 if self._keeps_session else 0
-        self.subscribe([gmqtt.Subscription(topic, qos=qos) for topic in subscriptions])
+        self.subscribe([gmqtt.Subscription(topic, qos=self.qos) for topic in subscriptions])
         if not await self._unless_ended(self._subscribed):
             raise LinkLost("it refuses a subscription")
 

@@ -70,12 +70,16 @@ class MqttBroker:
 
     starts: Callable[[], int] | None = None
     """How often our own was started."""
+    problem: Callable[[], str] = lambda: ""
+    """What is wrong with our own; empty if it carries QoS 1."""
+    secret_prefix: str = ""
+    """Of the client ids of MQTT-SN clients at our own, where devices choose theirs freely."""
 
     @property
     def for_devices(self) -> "MqttServer":
         """How those reach it that speak for one device."""
         return (
-            replace(self.server, user="", password=None, client_id="")
+            replace(self.server, user="", password=None, client_id="", echo_topic="")
             if self.embedded
             else self.server
         )
@@ -177,7 +181,11 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
     mqtt = MqttGateway(gateway, server, name=section.name)
 
     async def check() -> str:
-        return "" if await mqtt.answers() else "the MQTT broker does not answer"
+        answers = await mqtt.answers()
+        problem = broker.problem()
+        if problem:
+            return f"the MQTT broker does not work: {problem}"
+        return "" if answers else "the MQTT broker does not answer"
 
     def measure() -> Iterator[Sample]:
         yield from mqtt.measure()
@@ -219,7 +227,7 @@ async def open_mqttsn_gateway(config: Config, broker: MqttBroker) -> OpenGateway
         broker.for_devices,
         what,
         packets_per_s=section.packets_per_s,
-        client_prefix=section.client_prefix,
+        client_prefix=broker.secret_prefix + section.client_prefix,
     )
     if not is_loopback(section.host):
         log.warning(
@@ -285,7 +293,13 @@ async def mqtt_broker(config: Config, *, folder: Path | None = None) -> AsyncIte
                 " nodes over MQTT and publish their readings",
                 broker.port,
             )
-        yield MqttBroker(broker.server, embedded=True, starts=lambda: broker.starts)
+        yield MqttBroker(
+            broker.server,
+            embedded=True,
+            starts=lambda: broker.starts,
+            problem=lambda: broker.problem,
+            secret_prefix=broker.mqttsn_prefix,
+        )
 
 
 _OF_A_NAMED_BROKER: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")

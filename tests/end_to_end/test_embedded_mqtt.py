@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The MQTT broker that `aiot run` and `aiot demo` bring along, as a user meets it."""
 
+import asyncio
 import os
 import re
 import signal
@@ -90,14 +91,19 @@ async def test_one_that_is_killed_is_started_again_and_the_nodes_come_back(
     assert "nats-server ended with code -9" in service.stderr
 
 
-async def test_one_that_does_not_answer_is_not_ready(programs: Programs) -> None:
+async def test_one_that_does_not_answer_is_not_ready_and_is_replaced(programs: Programs) -> None:
     service, url, _ = everything(programs)
     (child,) = service.children()
     os.kill(child, signal.SIGSTOP)
     status, said = await ready(url)
     assert status == 503
     assert "the MQTT broker does not answer" in said
-    os.kill(child, signal.SIGCONT)
+    # It lives, so it does not end by itself: it is replaced.
+    async with asyncio.timeout(40):
+        while (await ready(url))[0] != 200:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.5)
+    assert service.children() != [child]
+    assert "it is started again" in service.stderr
     service.send(signal.SIGTERM)
     ends_well(service)
 

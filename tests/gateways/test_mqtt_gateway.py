@@ -585,3 +585,25 @@ async def test_tls_is_spoken_with_a_client_certificate(
             async with world(named_mqtt_broker(wrong).server, connected=False) as here:
                 await here.until(is_logged(caplog, f"no MQTT broker: .*({said})"))
                 assert not here.mqtt.connected
+
+
+async def test_a_round_trip_has_qos_1_and_is_one_for_all_who_ask(tmp_path: Path) -> None:
+    with server("mosquitto", tmp_path, "log_type all") as running:
+        running.start()
+        async with world(at(running)) as here:
+            answers = await asyncio.gather(*(here.mqtt.answers() for _ in range(50)))
+            assert answers == [True] * 50
+        echoes = re.findall(
+            r"Received PUBLISH \S+ \S+ \(d0, q(\d), .*'gateway/\w+/echo'", running.log
+        )
+        assert echoes == ["1"]
+
+
+async def test_a_random_client_id_stands_in_no_topic(tmp_path: Path) -> None:
+    with server("mosquitto", tmp_path, "log_type all") as running:
+        running.start()
+        async with world(at(running)) as here:
+            assert await here.mqtt.answers()
+            client_id = here.mqtt._client.client_id
+        assert client_id in running.log
+        assert f"gateway/{client_id}/" not in running.log

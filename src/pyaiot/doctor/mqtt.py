@@ -43,7 +43,7 @@ async def look(config: Config) -> Finding:
 
 
 async def _look_at_ours() -> Finding:
-    from pyaiot.gateways.mqtt.embedded import find_program  # noqa: PLC0415 - see above
+    from pyaiot.gateways.mqtt.nats_program import find_program  # noqa: PLC0415 - see above
 
     try:
         program = await find_program()

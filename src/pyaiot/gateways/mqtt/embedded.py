@@ -11,7 +11,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -24,17 +23,38 @@ from typing import Final
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.mqtt import tether
+from pyaiot.gateways.mqtt.broker_log import explain, is_about_memory, reason_of_crash
+from pyaiot.gateways.mqtt.client_ids import ClientIds, client_ids
+from pyaiot.gateways.mqtt.health import HealthProbe
+from pyaiot.gateways.mqtt.nats_program import find_program
+from pyaiot.gateways.mqtt.store_keeper import Access, StoreKeeper
 from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff
 from pyaiot.mqtt_client import PACKET_SIZE_MAX, MqttServer
 
-VERSION_MIN: Final = (2, 12)
 READY_LIMIT_S: Final = 10.0
 """It is ready within a fraction of a second; with much in its store it takes longer."""
 END_LIMIT_S: Final = 1.0
 STORE_MAX: Final = 1024 * 1024 * 1024
 """Bytes that it keeps on disk for sessions with QoS 1. More is refused to its clients."""
 MEMORY_MAX: Final = 64 * 1024 * 1024
+GO_MEMORY_MAX: Final = 1024 * 1024 * 1024
+"""Bytes of memory above which the embedded MQTT broker collects garbage without pause, or half of
+the machine's memory. Ten thousand connections hold half of it."""
+SUBSCRIPTIONS_MAX: Final = 256
+"""Subscriptions of one connection to the embedded MQTT broker. With one more it is closed."""
+KEEP_IDLE_S: Final = 86_400
+"""The embedded MQTT broker forgets a subscription with QoS 1 whose client was away for so long."""
+HEALTH_INTERVAL_S: Final = 3.0
+"""Between two round trips with QoS 1 through the embedded MQTT broker."""
+HEALTH_LIMIT_S: Final = 3.0
+"""How long such a round trip may take."""
+HEALTH_FAILURES_MAX: Final = 3
+"""Round trips in a row that may fail. Then the embedded MQTT broker is started again; after each
+start that did not help, twice as many may fail, up to 64 times."""
+DISK_FREE_MIN: Final = 1024 * 1024
+"""Bytes that are free on the disk. With less, a start of the embedded MQTT broker does not help,
+and waits."""
 _LINE_MAX: Final = 8192
 _STEADY_S: Final = 10.0
 _MQTT_3_1_1: Final = 4
@@ -57,8 +77,9 @@ class EmbeddedConfig:
 class EmbeddedBroker:
     """The child, under a name and password of this start that only its gateway knows."""
 
-    def __init__(self, config: EmbeddedConfig, program: Path, port: int) -> None:
+    def __init__(self, config: EmbeddedConfig, program: Path, port: int, ids: ClientIds) -> None:
         self.port = port
+        self._ids = ids
         self._config = config
         self._program = program
         self._password = secrets.token_urlsafe(24)
@@ -66,6 +87,15 @@ class EmbeddedBroker:
         self._backoff = Backoff(first_s=0.2, limit_s=5.0)
         self._log = LimitedLog(log)
         self._last_word = ""
+        self._crash = ""
+        self._system_password = secrets.token_urlsafe(24)
+        self._keeper_password = secrets.token_urlsafe(24)
+        self._nats_port = 0
+        self._serving = asyncio.Event()
+        """The child says that it is ready."""
+        self._restarts_in_vain = 0
+        self.problem = ""
+        """What is wrong with it, for people; empty if it carries QoS 1."""
         self.starts = 0
         """Of the child, ever."""
         self.pid = 0
@@ -82,10 +112,16 @@ class EmbeddedBroker:
             self.port,
             user="gateway",
             password=lambda: self._password,
-            # It has one gateway, so the name is taken by nobody else.
-            client_id="pyaiot",
+            client_id=self._ids.gateway,
             version=_MQTT_3_1_1,
+            # Devices may hear `gateway/…`, where the id of a client does not belong.
+            echo_topic="pyaiot/echo",
         )
+
+    @property
+    def mqttsn_prefix(self) -> str:
+        """Stands before the client ids of MQTT-SN clients, so that no MQTT client takes one."""
+        return self._ids.mqttsn_prefix
 
     @classmethod
     @asynccontextmanager
@@ -96,7 +132,8 @@ class EmbeddedBroker:
         """
         program = await find_program()
         with _locked(config.folder):
-            broker = cls(config, program, _free_port(config.host, config.port))
+            ids = client_ids(config.folder / "client-ids")
+            broker = cls(config, program, _free_port(config.host, config.port), ids)
             broker._write_settings()
             watching = asyncio.get_running_loop().create_task(broker._watch(), name="nats-server")
             ready = asyncio.ensure_future(broker._ready.wait())
@@ -136,12 +173,14 @@ class EmbeddedBroker:
         password = json.dumps(self._password)
         host = json.dumps(self._config.host)
         sync = "sync_interval: always" if self._config.sync_always else ""
-        # Devices without a name publish as nodes and hear gateways; only gateways see all.
+        # Devices without a name publish as nodes and hear gateways; only gateways see all. The
+        # filter `gateway/#` also means `gateway` (MQTT 3.1.1 section 4.7.1.2).
         return f"""\
 server_name: "pyaiot"
 host: "127.0.0.1"
 port: -1
 max_payload: {PACKET_SIZE_MAX}
+max_subscriptions: {SUBSCRIPTIONS_MAX}
 logtime: false
 jetstream {{
   store_dir: {store}
@@ -149,12 +188,22 @@ jetstream {{
   max_file_store: {STORE_MAX}
   {sync}
 }}
-mqtt {{ host: {host}, port: {self.port}, no_auth_user: "device" }}
+mqtt {{
+  host: {host}
+  port: {self.port}
+  no_auth_user: "device"
+  consumer_inactive_threshold: "{KEEP_IDLE_S}s"
+}}
+accounts {{
+  SYS {{ users = [ {{ user: "system", password: {json.dumps(self._system_password)} }} ] }}
+}}
+system_account: SYS
 authorization {{
   users = [
     {{ user: "gateway", password: {password} }}
+    {{ user: "keeper", password: {json.dumps(self._keeper_password)} }}
     {{ user: "device", password: {json.dumps(secrets.token_urlsafe(24))}, permissions {{
-      publish: ["node.>"], subscribe: ["gateway.>"] }} }}
+      publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }} }}
   ]
 }}
 """
@@ -167,16 +216,32 @@ authorization {{
         while True:
             started_at = loop.time()
             self.starts += 1
+            self._serving.clear()
+            self._crash = ""
             code = await self._run_once()
             if not self._ready.is_set():
-                raise OperatorError(
-                    f"nats-server does not start: {self._last_word or f'exit code {code}'}."
-                )
+                raise OperatorError(self._why_it_does_not_start(code))
+            self.problem = "it is being started again"
             if loop.time() - started_at >= _STEADY_S:
                 self._backoff.reset()
             pause_s = self._backoff.next_s()
-            log.error("nats-server ended with code %s; started again in %.1f s", code, pause_s)
+            log.error(
+                "nats-server ended with code %s%s; started again in %.1f s",
+                code,
+                f" ({self._crash})" if self._crash else "",
+                pause_s,
+            )
             await asyncio.sleep(pause_s)
+
+    def _why_it_does_not_start(self, code: int) -> str:
+        if is_about_memory(self._crash):
+            return (
+                f"nats-server gets no memory ({self._crash}): raise the limit of virtual memory"
+                " (ulimit -v unlimited, or LimitAS= of the unit), or name another MQTT broker with"
+                " --mqtt-host."
+            )
+        reason = self._crash or self._last_word or f"exit code {code}"
+        return f"nats-server does not start: {reason}."
 
     async def _run_once(self) -> int:
         command = [str(self._program), "-c", str(self._settings)]
@@ -189,6 +254,7 @@ authorization {{
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_MAX,
+                env={**os.environ, "GOMEMLIMIT": str(_go_memory())},
                 # Ctrl+C is said to us alone, and we end it after our goodbyes.
                 start_new_session=True,
             )
@@ -196,13 +262,73 @@ authorization {{
             self._last_word = str(error)
             return -1
         self.pid = child.pid
+        looking = asyncio.get_running_loop().create_task(
+            self._look_after(child), name="health of nats-server"
+        )
+        # Without it nobody would notice when the child is stuck.
+        looking.add_done_callback(lambda task: None if task.cancelled() else _kill(child))
         try:
             assert child.stderr is not None  # noqa: S101 - it was asked for
             await self._fold_log(child.stderr)
             return await child.wait()
         finally:
             self.pid = 0
+            looking.cancel()
+            (ended,) = await asyncio.gather(looking, return_exceptions=True)
+            if isinstance(ended, Exception):
+                log.error("the health of nats-server could not be watched", exc_info=ended)
             await _end(child)
+
+    async def _look_after(self, child: asyncio.subprocess.Process) -> None:
+        """Set its quotas, and end it when it lives and does not work."""
+        await self._serving.wait()
+        access = Access(self._nats_port, self._keeper_password, self._system_password)
+        keeper = StoreKeeper(access, self._ids)
+        probe = HealthProbe(self.server, self._ids.health, "pyaiot/health")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keeper.run(), name="quotas of the MQTT broker")
+            # What an earlier life left over a quota goes before a client comes.
+            await _within(HEALTH_LIMIT_S, keeper.looked)
+            tasks.create_task(probe.run(), name="MQTT health probe")
+            tasks.create_task(self._check_health(child, probe, keeper), name="MQTT health")
+
+    async def _check_health(
+        self, child: asyncio.subprocess.Process, probe: HealthProbe, keeper: StoreKeeper
+    ) -> None:
+        failures = 0
+        while True:
+            wrong = await probe.problem(HEALTH_LIMIT_S)
+            disk_is_full = self._disk_is_full()
+            if not wrong:
+                failures = self._restarts_in_vain = 0
+                self.problem = keeper.full
+            else:
+                failures += 1
+                self.problem = "the disk is full" if disk_is_full else wrong
+                if failures == 1:
+                    log.warning("the MQTT broker does not work: %s", self.problem)
+            if not self._ready.is_set():
+                # Now it is known whether it works, and no device is there yet.
+                if not wrong:
+                    await _within(HEALTH_LIMIT_S, keeper.limited)
+                self._ready.set()
+            if failures >= HEALTH_FAILURES_MAX << self._restarts_in_vain and not disk_is_full:
+                self._restarts_in_vain = min(self._restarts_in_vain + 1, 6)
+                log.error(
+                    "the MQTT broker did not work %d times in a row (%s); it is started again",
+                    failures,
+                    self.problem,
+                )
+                # SIGTERM does not end a stopped process.
+                _kill(child)
+                return
+            await asyncio.sleep(HEALTH_INTERVAL_S)
+
+    def _disk_is_full(self) -> bool:
+        try:
+            return shutil.disk_usage(self._config.folder).free < DISK_FREE_MIN
+        except OSError:
+            return False
 
     async def _fold_log(self, lines: asyncio.StreamReader) -> None:
         while True:
@@ -221,21 +347,48 @@ authorization {{
                 self._log.warning("nats-server: %s", text, now=self._now())
             case "ERR":
                 # Mostly of what clients did.
-                self._log.warning("nats-server: %s", text, now=self._now())
+                explained = explain(text)
+                if explained is not None:
+                    self._log.warning("%s", explained, now=self._now())
             case "FTL":
                 self._last_word = text
                 log.error("nats-server: %s", text)
             case "INF" | "WRN" | "DBG" | "TRC":
                 log.debug("nats-server: %s", text)
-                if text == "Server is ready":
-                    self._ready.set()
+                if text.startswith("Listening for client connections on "):
+                    self._nats_port = int(text.rpartition(":")[2])
+                elif text == "Server is ready":
+                    self._serving.set()
             case _:
-                # It speaks without a level before it has read its settings.
+                # It speaks without a level before it has read its settings, and when it crashes:
+                # then the first line says why, and a stack follows.
+                self._crash = self._crash or reason_of_crash(line)
                 self._last_word = line
                 log.debug("nats-server: %s", line)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _go_memory() -> int:
+    """Bytes of memory that Go tries to stay below."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return GO_MEMORY_MAX
+    return min(GO_MEMORY_MAX, machine // 2)
+
+
+async def _within(limit_s: float, event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+
+
+def _kill(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
@@ -250,44 +403,6 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
-
-
-async def find_program() -> Path:
-    """nats-server: the one that was installed with us, else that on PATH.
-
-    Raises `OperatorError` if there is none that is new enough.
-    """
-    beside = Path(sys.executable).with_name("nats-server")
-    if os.access(beside, os.X_OK):
-        return beside
-    found = shutil.which("nats-server")
-    least = ".".join(map(str, VERSION_MIN))
-    otherwise = (
-        f"install nats-server {least} or newer, or name another MQTT broker with --mqtt-host"
-    )
-    if found is None:
-        raise OperatorError(f"There is no nats-server here: {otherwise}.")
-    version = await _version(found)
-    if version < VERSION_MIN:
-        raise OperatorError(f"{found} is too old: {otherwise}.")
-    return Path(found)
-
-
-async def _version(program: str) -> tuple[int, ...]:
-    """Of `nats-server: v2.12.1`; () if it does not say."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            program,
-            "--version",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return ()
-    said, _ = await child.communicate()
-    found = re.search(rb"v(\d+)\.(\d+)", said)
-    return tuple(map(int, found.groups())) if found else ()
 
 
 def _free_port(host: str, port: int) -> int:

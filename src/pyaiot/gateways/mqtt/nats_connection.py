@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Requests to our own nats-server: one connection, one user, answers in JSON."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from pyaiot.errors import LinkLost, ProtocolError, Refused
+from pyaiot.protocols import nats
+
+REQUEST_LIMIT_S: Final = 5.0
+"""How long nats-server may take for one answer. Then the connection is made again."""
+TOGETHER_MAX: Final = 256
+"""Requests that are sent before their answers are read."""
+_READ_SIZE: Final = 256 * 1024
+_SUBSCRIPTION: Final = 1
+
+
+class NatsConnection:
+    """Use it from one task."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._stream = reader
+        self._writer = writer
+        self._reader = nats.Reader()
+        self._events: list[nats.Event] = []
+        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+        self._number = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, port: int, user: str, password: str) -> AsyncIterator["NatsConnection"]:
+        """At this port of loopback. Raises `LinkLost`."""
+        try:
+            async with asyncio.timeout(REQUEST_LIMIT_S):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except (OSError, TimeoutError) as error:
+            raise LinkLost(f"nats-server does not answer: {error}") from error
+        connection = cls(reader, writer)
+        try:
+            async with asyncio.timeout(REQUEST_LIMIT_S):
+                await connection._log_in(user, password)
+            yield connection
+        except (OSError, TimeoutError, ProtocolError) as error:
+            raise LinkLost(f"nats-server does not answer: {error}") from error
+        finally:
+            writer.close()
+
+    async def request(self, subject: str, body: object = None) -> Any:
+        """The answer. Raises `LinkLost`, and `Refused` where nats-server answers with an error."""
+        (answer,) = await self.request_all([(subject, body)])
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    async def request_all(self, requests: Sequence[tuple[str, object]]) -> list[Any]:
+        """An answer for each, or a `Refused`. Raises `LinkLost`."""
+        answers: list[Any] = []
+        for start in range(0, len(requests), TOGETHER_MAX):
+            part = requests[start : start + TOGETHER_MAX]
+            async with asyncio.timeout(REQUEST_LIMIT_S):
+                answers += await self._some(part)
+        return answers
+
+    async def _some(self, requests: Sequence[tuple[str, object]]) -> list[Any]:
+        places: dict[str, int] = {}
+        for place, (subject, body) in enumerate(requests):
+            self._number += 1
+            reply = f"{self._inbox}.{self._number}"
+            places[reply] = place
+            payload = b"" if body is None else msgspec.json.encode(body)
+            self._writer.write(nats.publish(subject, reply, payload))
+        await self._writer.drain()
+        answers: list[Any] = [None] * len(requests)
+        while places:
+            event = await self._event()
+            if isinstance(event, nats.Message) and event.subject in places:
+                answers[places.pop(event.subject)] = _answer(event)
+        return answers
+
+    async def _log_in(self, user: str, password: str) -> None:
+        self._writer.write(nats.connect(user, password))
+        self._writer.write(nats.subscribe(f"{self._inbox}.*", _SUBSCRIPTION))
+        while not isinstance(await self._event(), nats.Pong):
+            pass
+
+    async def _event(self) -> nats.Event:
+        while True:
+            while not self._events:
+                data = await self._stream.read(_READ_SIZE)
+                if not data:
+                    raise LinkLost("nats-server closed the connection")
+                self._events = list(self._reader.feed(data))
+            event = self._events.pop(0)
+            if isinstance(event, nats.Failure):
+                raise LinkLost(f"nats-server refuses: {event.text}")
+            if not isinstance(event, nats.Ping):
+                return event
+            self._writer.write(nats.PONG)
+
+
+def _answer(message: nats.Message) -> Any:
+    if message.status:
+        return Refused(f"nats-server answers with status {message.status}")
+    try:
+        answer = msgspec.json.decode(message.payload)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"not JSON: {error}") from error
+    if not isinstance(answer, dict):
+        raise ProtocolError("not an object")
+    wrong = answer.get("error")
+    if wrong:
+        return Refused(str(wrong.get("description", wrong) if isinstance(wrong, dict) else wrong))
+    return answer

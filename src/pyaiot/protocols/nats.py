@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The NATS client protocol, as far as requests to a nats-server need it. Pure.
+
+Lines end with CR LF; MSG and HMSG state how many bytes of payload follow.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+
+LINE_LENGTH_MAX: Final = 64 * 1024
+"""Bytes of a line of nats-server. A longer one ends the connection."""
+PAYLOAD_SIZE_MAX: Final = 64 * 1024 * 1024
+"""Bytes of one reply of nats-server, such as a list of sessions. More ends the connection."""
+_END: Final = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """INFO: the first line of the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """MSG or HMSG. `status` is the status of its header: 503, nobody answers this subject."""
+
+    subject: str
+    payload: bytes
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """To be answered with PONG."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers a PING."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """-ERR: what the server refuses."""
+
+    text: str
+
+
+Event: TypeAlias = Info | Message | Ping | Pong | Failure
+
+
+class Reader:
+    """Bytes of the server in, events out."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """All events that are complete. Raises `ProtocolError`: end the connection."""
+        self._data += data
+        while (event := self._next()) is not None:
+            if event != ():
+                yield event
+
+    def _next(self) -> "Event | tuple[()] | None":
+        """The next event, () for a line that says nothing, None: more bytes are needed."""
+        end = self._data.find(_END, 0, LINE_LENGTH_MAX)
+        if end < 0:
+            if len(self._data) >= LINE_LENGTH_MAX:
+                raise ProtocolError(f"a line of more than {LINE_LENGTH_MAX} bytes")
+            return None
+        line = bytes(self._data[:end])
+        word, _, rest = line.partition(b" ")
+        size = 0
+        event: Event | tuple[()] = ()
+        match word.upper():
+            case b"MSG" | b"HMSG":
+                message = _message(word.upper() == b"HMSG", rest, self._data, end + len(_END))
+                if message is None:
+                    return None
+                event, size = message
+            case b"INFO":
+                event = Info()
+            case b"PING":
+                event = Ping()
+            case b"PONG":
+                event = Pong()
+            case b"-ERR":
+                event = Failure(rest.decode(errors="replace").strip(" '"))
+            case b"+OK":
+                pass
+            case _:
+                raise ProtocolError(f"not a line of nats-server: {word[:32]!r}")
+        del self._data[: end + len(_END) + size]
+        return event
+
+
+def _message(
+    has_header: bool, arguments: bytes, data: bytearray, start: int
+) -> tuple[Message, int] | None:
+    """The message at `start` and its bytes with the line end, or None: not all is there."""
+    words = arguments.split()
+    if not (4 if has_header else 3) <= len(words) <= (5 if has_header else 4):
+        raise ProtocolError("a message with a wrong number of arguments")
+    size = _number(words[-1])
+    header_size = _number(words[-2]) if has_header else 0
+    if size > PAYLOAD_SIZE_MAX or header_size > size:
+        raise ProtocolError("a message with a wrong length")
+    end = start + size
+    if len(data) < end + len(_END):
+        return None
+    if data[end : end + len(_END)] != _END:
+        raise ProtocolError("a message without an end")
+    status = _status(bytes(data[start : start + header_size])) if has_header else 0
+    payload = bytes(data[start + header_size : end])
+    subject = words[0].decode(errors="replace")
+    return Message(subject, payload, status), size + len(_END)
+
+
+def _number(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 10:
+        raise ProtocolError(f"not a length: {text[:32]!r}")
+    return int(text)
+
+
+def _status(header: bytes) -> int:
+    """Of `NATS/1.0 503`; 0 if it has none."""
+    words = header.partition(_END)[0].split()
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() and len(words[1]) == 3 else 0
+
+
+def connect(user: str, password: str) -> bytes:
+    """CONNECT and PING: PONG is the answer of a server that accepts the user."""
+    options: dict[str, object] = {"user": user, "pass": password, "lang": "python", "version": "1"}
+    options |= {"protocol": 1, "verbose": False, "headers": True, "no_responders": True}
+    return b"CONNECT " + msgspec.json.encode(options) + b"\r\nPING\r\n"
+
+
+def subscribe(subject: str, number: int) -> bytes:
+    """SUB."""
+    return f"SUB {subject} {number}\r\n".encode()
+
+
+def publish(subject: str, reply: str, payload: bytes) -> bytes:
+    """PUB, with the subject at which the reply is awaited."""
+    return f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + _END
+
+
+PONG: Final = b"PONG\r\n"
