@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pyaiot.backlog import cost
+from pyaiot.history.clock import HistoryClock
 from pyaiot.history.rows import (
     MICROSECONDS,
     Batch,
@@ -58,6 +59,12 @@ _SHORT_TYPES: Final = frozenset({float, int, bool, type(None)})
 log = logging.getLogger(__name__)
 
 
+def boot_time() -> float:
+    """Seconds that nobody sets, and that go on while the machine sleeps, where there are such."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
 class Recorder:
     """Hears everything on one loop, and writes it on one thread. See `start` and `close`."""
 
@@ -66,9 +73,13 @@ class Recorder:
         store: Store,
         *,
         unix_time: Callable[[], float] = time.time,
+        steady_time: Callable[[], float] = boot_time,
         committed: Callable[[int], None] | None = None,
     ) -> None:
-        """`committed` is called on the recorder's thread, with `recorded` after each commit."""
+        """`steady_time` runs evenly, whatever is done to `unix_time`.
+
+        `committed` is called on the recorder's thread, with `recorded` after each commit.
+        """
         self.commands_heard = 0
         """Commands and receipts that were heard, ever."""
         self.recorded = 0
@@ -79,9 +90,15 @@ class Recorder:
         """Messages that the store refused."""
         self.failures = 0
         """Times that the store failed."""
+        self.tidied = 0
+        """Times that it was looked what is to be downsampled or trimmed."""
         self.commit_seconds = Histogram()
+        self.clock = HistoryClock()
+        """Read by the recorder's thread alone."""
         self._store = store
         self._unix_time = unix_time
+        self._steady_time = steady_time
+        self._clock_is_open = False
         self._committed = committed
         self._queue: deque[Item] = deque()
         # Each count has one thread that writes it, so that nobody needs a lock.
@@ -216,6 +233,7 @@ class Recorder:
         """Write until stopped. Raises `StoreError`; what was being written is held then."""
         writer = self._store.open_writer()
         try:
+            self._open_clock(writer)
             self._write(writer, self._note("started"))
             if self._problem:
                 log.info("history is kept in %s", self._store.name)
@@ -227,6 +245,7 @@ class Recorder:
                 self._write(writer, self._next_batch())
                 self._tidy(writer)
             self._write(writer, self._note("stopped"))
+            writer.save_clock(self.clock.state)
         finally:
             writer.close()
 
@@ -252,11 +271,21 @@ class Recorder:
         self._rest_until = time.monotonic() + len(items) / MESSAGES_PER_S
         if self._cost_in != self._cost_out:
             self._cost_out += sum(map(_long_cost, items))
-        return batch_of(items, now=self._unix_time())
+        clock = self._read_clock()
+        return batch_of(items, now=clock.now, sure_since=clock.sure_since, moment=clock.moment)
+
+    def _open_clock(self, writer: Writer) -> None:
+        if not self._clock_is_open:
+            self.clock.open(self._unix_time(), self._steady_time(), writer.clock_state())
+            self._clock_is_open = True
+
+    def _read_clock(self) -> HistoryClock:
+        self.clock.read(self._unix_time(), self._steady_time())
+        return self.clock
 
     def _note(self, kind: str) -> Batch:
         """A row of the recorder's own."""
-        return Batch(events=[NewEvent(int(self._unix_time() * MICROSECONDS), kind)])
+        return Batch(events=[NewEvent(int(self._read_clock().now * MICROSECONDS), kind)])
 
     def _write(self, writer: Writer, batch: Batch) -> None:
         if self._held is not None:
@@ -272,7 +301,7 @@ class Recorder:
     def _keep(self, writer: Writer, batch: Batch, told: int) -> None:
         began = time.monotonic()
         try:
-            writer.write(batch, self._unix_time())
+            writer.write(batch, self.clock.trusted)
         except RowsRefused as error:
             self._held = None
             self._dropped_since = self._dropped_until = self._unix_time()
@@ -291,10 +320,10 @@ class Recorder:
         since, until = self._dropped_since or self._dropped_until, self._dropped_until
         log.warning("%d messages are not in the history", lost)
         return NewEvent(
-            int(since * MICROSECONDS),
+            int(self.clock.moment(since) * MICROSECONDS),
             "gap",
             detail=self._problem or "more came than could be written",
-            until=int(until * MICROSECONDS),
+            until=int(self.clock.moment(until) * MICROSECONDS),
             lost=lost,
         )
 
@@ -302,7 +331,12 @@ class Recorder:
         began = time.monotonic()
         if began < self._tidy_at:
             return
-        more = writer.tidy(self._unix_time())
+        clock = self._read_clock()
+        more = writer.tidy(clock.now, retention_now=clock.retention_now)
+        if state := clock.state_to_save():
+            writer.save_clock(state)
+            clock.saved()
+        self.tidied += 1
         ended = time.monotonic()
         rest_s = (ended - began) * (1 / TIDY_SHARE - 1)
         self._tidy_at = ended + (rest_s if more else TIDY_INTERVAL_S)

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from pyaiot.errors import PyaiotError, Refused
+from pyaiot.history.clock import ClockState
 from pyaiot.history.rows import Batch
 from pyaiot.messages import ReceiptState
 
@@ -283,16 +284,29 @@ class Writer(Protocol):
     def write(self, batch: Batch, now: float) -> None:
         """Keep all of a batch or nothing. Kept for good when it returns.
 
-        Raises `StoreError`, or `RowsRefused`, after which the writer goes on. `now`
-        is Unix time. Writing a batch again that may have been kept does no harm.
+        Raises `StoreError`, or `RowsRefused`, after which the writer goes on. `now` is Unix time:
+        readings that are too old at it are left out. Writing a batch again that may have been kept
+        does no harm.
         """
         ...
 
-    def tidy(self, now: float) -> bool:
+    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
         """One short step of downsampling and trimming; whether there is more to do.
+
+        What is trimmed is too old at the Unix time `retention_now`, else at `now`. Raises
+        `StoreError`.
+        """
+        ...
+
+    def clock_state(self) -> ClockState | None:
+        """What `save_clock` kept, or the time of the newest row; None if there is none.
 
         Raises `StoreError`.
         """
+        ...
+
+    def save_clock(self, state: ClockState) -> None:
+        """Keep it for the next run. Raises `StoreError`."""
         ...
 
     def close(self) -> None: ...

@@ -223,6 +223,23 @@ async def test_gap_of_the_history_is_a_gap_of_the_stream(
             assert (kind, gap["detail"]) == ("gap", "the history has a gap there")
 
 
+async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "RECENT_MAX", 1)
+    async with serving(tmp_path) as served:
+        assert served.keeping is not None
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        monkeypatch.setattr(served.keeping.recorder, "_unix_time", lambda: time.time() + 7200)
+        for count in range(3):
+            served.gateway.say("n", "led", count)
+        await served.until(5)
+        async with stream(served, last_id=reader.last_id) as again:
+            (kind, gap), *_ = await again.until(is_joined)
+            assert (kind, gap["detail"]) == ("gap", "the history is behind, or the clock jumped")
+
+
 async def test_too_much_to_tell_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "RECENT_MAX", 1)
     monkeypatch.setattr(missed, "MISSED_MAX", 3)

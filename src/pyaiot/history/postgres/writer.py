@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from pyaiot.history.numbering import Numbering
+from pyaiot.history.clock import ClockState
+from pyaiot.history.numbering import Numbering, next_moments
 from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
 from pyaiot.history.postgres.tidying import Tidying, partition, partitions
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
@@ -54,13 +55,27 @@ class PostgresWriter:
             self._weeks.clear()
             raise
 
-    def tidy(self, now: float) -> bool:
+    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
         """One short step. Raises `StoreError`."""
-        done = self._do(self._tidying.step(now))
+        done = self._do(self._tidying.step(now, now if retention_now is None else retention_now))
         self._numbering.minutes_made(done.made)
         if done.dropped:
             self._weeks.clear()
         return done.more
+
+    def clock_state(self) -> ClockState | None:
+        """What was saved of the clock; of older databases, the time of the newest row."""
+        return self._do(self._clock_state())
+
+    def save_clock(self, state: ClockState) -> None:
+        """Raises `StoreError`."""
+        self._do(
+            self._db.execute(
+                "INSERT INTO clock VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET"
+                " trusted = excluded.trusted, wall = excluded.wall, agreed_s = excluded.agreed_s",
+                *(state.trusted, state.wall, state.agreed_s),
+            )
+        )
 
     def close(self) -> None:
         self._db.terminate()
@@ -100,6 +115,17 @@ class PostgresWriter:
             raise
         return db
 
+    async def _clock_state(self) -> ClockState | None:
+        saved = await self._db.fetchrow("SELECT trusted, wall, agreed_s FROM clock")
+        if saved is not None:
+            return ClockState(*saved)
+        newest = await self._db.fetchval(
+            "SELECT greatest((SELECT max(at) FROM event), (SELECT max(r.at) FROM series AS s"
+            " CROSS JOIN LATERAL (SELECT at FROM reading WHERE series = s.id"
+            " ORDER BY at DESC LIMIT 1) AS r))"
+        )
+        return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
+
     async def _write(self, batch: Batch, now: float) -> None:
         async with self._db.transaction():
             if batch.readings:
@@ -137,24 +163,45 @@ class PostgresWriter:
         if units:
             await self._learn_units(sorted(units))
         oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
-        rows, marks = self._numbering.rows(readings, oldest)
-        if not rows:
-            return
+        rows, late, marks = self._numbering.rows(readings, oldest)
         records = [
             (series, at, unit, *_columns(value))
             for series, at, value, unit in zip(
                 rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True
             )
         ]
-        await self._make_partitions({int(at) // WEEK for _, at, *_ in records})
-        await self._db.copy_records_to_table("incoming", records=records)
-        await self._db.execute("INSERT INTO reading SELECT * FROM incoming ON CONFLICT DO NOTHING")
+        if records:
+            await self._make_partitions({int(at) // WEEK for _, at, *_ in records})
+            await self._db.copy_records_to_table("incoming", records=records)
+            await self._db.execute(
+                "INSERT INTO reading SELECT * FROM incoming ON CONFLICT DO NOTHING"
+            )
+        for series, at, value, unit in late:
+            await self._write_late(series, at, value, unit)
         if marks:
             await self._db.execute(
                 "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"
                 " ON CONFLICT DO NOTHING",
                 *zip(*marks, strict=True),
             )
+
+    async def _write_late(self, series: int, at: int, value: Value, unit: int) -> None:
+        """Keep a reading beside one that stands at its time, unless it is the same."""
+        columns = _columns(value)
+        for moment in next_moments(at):
+            await self._make_partitions({moment // WEEK})
+            if await self._db.fetchval(
+                "INSERT INTO reading VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
+                " RETURNING 1",
+                *(series, moment, unit, *columns),
+            ):
+                return
+            other = await self._db.fetchrow(
+                "SELECT number, data, json FROM reading WHERE series = $1 AND at = $2",
+                *(series, moment),
+            )
+            if tuple(other) == columns:
+                return
 
     async def _make_partitions(self, weeks: set[int]) -> None:
         for week in weeks - self._weeks:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pyaiot.history.numbering import Numbering
+from pyaiot.history.clock import ClockState
+from pyaiot.history.numbering import LateRow, Numbering, next_moments
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading
 from pyaiot.history.sqlite.schema import migrate
 from pyaiot.history.sqlite.tidying import Tidying
@@ -73,13 +74,33 @@ class SqliteWriter:
                         self._db.execute("ROLLBACK")
                 raise
 
-    def tidy(self, now: float) -> bool:
+    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
         """One short step. Raises `StoreError`."""
         with self._failures():
-            done = self._tidying.step(now)
+            done = self._tidying.step(now, now if retention_now is None else retention_now)
         self._numbering.minutes_made(done.made)
         self._numbering.forget(done.gone)
         return done.more
+
+    def clock_state(self) -> ClockState | None:
+        """What was saved of the clock; of older files, the time of the newest row."""
+        with self._failures():
+            saved = self._db.execute("SELECT trusted, wall, agreed_s FROM clock").fetchone()
+            if saved is not None:
+                return ClockState(*saved)
+            (newest,) = self._db.execute(
+                "SELECT max(at) FROM (SELECT max(at) AS at FROM event UNION ALL"
+                " SELECT (SELECT max(at) FROM reading WHERE series = s.id) FROM series AS s)"
+            ).fetchone()
+        return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
+
+    def save_clock(self, state: ClockState) -> None:
+        """Raises `StoreError`."""
+        with self._failures():
+            self._db.execute(
+                "INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?)",
+                (state.trusted, state.wall, state.agreed_s),
+            )
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -92,14 +113,27 @@ class SqliteWriter:
         for unit in units:
             self._learn_unit(unit)
         oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
-        rows, marks = self._numbering.rows(readings, oldest)
+        rows, late, marks = self._numbering.rows(readings, oldest)
         position = 0
         for at_once in _ROWS_AT_ONCE:
             size = at_once * _COLUMNS
             while len(rows) - position >= size:
                 self._db.execute(_INSERT[at_once], rows[position : position + size])
                 position += size
+        for row in late:
+            self._write_late(row)
         self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
+
+    def _write_late(self, row: LateRow) -> None:
+        """Keep a reading beside one that stands at its time, unless it is the same."""
+        series, at, value, unit = row
+        for moment in next_moments(at):
+            if self._db.execute(_INSERT[1], (series, moment, value, unit)).rowcount:
+                return
+            select = "SELECT value FROM reading WHERE series = ? AND at = ?"
+            (other,) = self._db.execute(select, (series, moment)).fetchone()
+            if other == value and type(other) is type(value):
+                return
 
     def _write_rest(self, batch: Batch) -> None:
         self._db.executemany(
