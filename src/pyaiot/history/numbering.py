@@ -82,7 +82,10 @@ class Numbering:
                 continue
             series = known[key]
             if at != series.said:
+                follows = series.said < at <= series.at
                 series.said = at
+                if follows:
+                    at = series.at + 1  # noqa: PLW2901 - those of one time took its place
             elif value == series.value:
                 continue  # a gateway that came back announces what it said before
             else:
@@ -98,6 +101,10 @@ class Numbering:
             else:
                 late.append((series.id, at, value, units[unit]))
         return rows, late, marks
+
+    def key_of(self, series_id: object) -> tuple[str, str]:
+        """Node and resource of a number in `rows`."""
+        return self._by_id[series_id].key  # type: ignore[index]
 
     def minutes_made(self, series_ids: Sequence[int]) -> None:
         """Late readings of minutes that were made mark them anew."""

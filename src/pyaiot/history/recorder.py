@@ -25,7 +25,7 @@ from pyaiot.history.rows import (
     NewEvent,
     batch_of,
 )
-from pyaiot.history.store import RowsRefused, Store, StoreError, Writer
+from pyaiot.history.store import RowsRefused, Store, StoreError, StoreReplaced, Writer
 from pyaiot.messages import Command, Reading, Receipt, ToClient
 from pyaiot.samples import Histogram
 
@@ -44,7 +44,10 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
 """Between two tries to open a store that failed: the first pause, doubled up to the longest."""
 TIDY_INTERVAL_S: Final = 10.0
-"""Between two looks for what is to be downsampled or trimmed."""
+"""Between two looks for what is to be downsampled or trimmed, and whether what was written last can
+be read."""
+REPLACED_GAP_MAX_S: Final = 86_400.0
+"""A store that was taken away is told as a gap of so long at most, however long it was written."""
 TIDY_SHARE: Final = 0.2
 """Of its time, the recorder spends at most so much on that while it is behind with it."""
 CLOSE_LIMIT_S: Final = 1.5
@@ -109,6 +112,12 @@ class Recorder:
         self._dropped_told = 0
         self._held: tuple[Batch, int] | None = None
         """What is being written, and the value of `dropped` that it tells."""
+        self._writer: Writer | None = None
+        self._opened = 0.0, 0
+        """The time when the store was opened, and the value of `recorded` then."""
+        self._replaced: NewEvent | None = None
+        """The gap that a store left that was taken away."""
+        self._verify_at = 0.0
         self._wake = threading.Event()
         self._asleep = False
         self._stopping = threading.Event()
@@ -158,6 +167,8 @@ class Recorder:
     def problem(self) -> str:
         """What keeps it from recording now, or nothing."""
         problem = self._problem
+        if not problem and self._writer is not None:
+            problem = self._writer.place_problem()
         untold = self.dropped - self._dropped_told
         return f"{problem}; {untold} messages are lost so far" if problem and untold else problem
 
@@ -217,6 +228,8 @@ class Recorder:
                     return
                 except StoreError as error:
                     self.failures += 1
+                    if isinstance(error, StoreReplaced):
+                        self._note_replaced(str(error))
                     if self._problem != str(error):
                         log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
                     self._problem = str(error)
@@ -234,7 +247,10 @@ class Recorder:
         writer = self._store.open_writer()
         try:
             self._open_clock(writer)
-            self._write(writer, self._note("started"))
+            self._write(writer, self._note("started", self._replaced))
+            self._replaced = None
+            self._opened = self.clock.now, self.recorded
+            self._writer = writer
             if self._problem:
                 log.info("history is kept in %s", self._store.name)
             self._problem = ""
@@ -247,6 +263,7 @@ class Recorder:
             self._write(writer, self._note("stopped"))
             writer.save_clock(self.clock.state)
         finally:
+            self._writer = None
             writer.close()
 
     def _gather(self) -> None:
@@ -283,9 +300,27 @@ class Recorder:
         self.clock.read(self._unix_time(), self._steady_time())
         return self.clock
 
-    def _note(self, kind: str) -> Batch:
-        """A row of the recorder's own."""
-        return Batch(events=[NewEvent(int(self._read_clock().now * MICROSECONDS), kind)])
+    def _note(self, kind: str, gap: NewEvent | None = None) -> Batch:
+        """A row of the recorder's own, after one that says what is missing before it."""
+        event = NewEvent(int(self._read_clock().now * MICROSECONDS), kind)
+        return Batch(events=[event] if gap is None else [gap, event])
+
+    def _note_replaced(self, problem: str) -> None:
+        """What was recorded since the store was opened is not in the one that comes."""
+        opened, recorded = self._opened
+        now = self.clock.now
+        lost = self.recorded - recorded + (self._replaced.lost if self._replaced else 0)
+        # Readers of events who come back look a day before at most.
+        since = max(opened, now - REPLACED_GAP_MAX_S)
+        log.warning("%d messages went with the history", lost)
+        self._replaced = NewEvent(
+            int(since * MICROSECONDS),
+            "gap",
+            detail=problem,
+            until=int(now * MICROSECONDS),
+            lost=lost,
+        )
+        self._opened = now, self.recorded
 
     def _write(self, writer: Writer, batch: Batch) -> None:
         if self._held is not None:
@@ -332,6 +367,9 @@ class Recorder:
         if began < self._tidy_at:
             return
         clock = self._read_clock()
+        if began >= self._verify_at:
+            writer.verify(clock.retention_now)
+            self._verify_at = began + TIDY_INTERVAL_S
         more = writer.tidy(clock.now, retention_now=clock.retention_now)
         if state := clock.state_to_save():
             writer.save_clock(state)

@@ -29,6 +29,10 @@ class StoreError(PyaiotError):
     """The store cannot be written or read now. The text says why; trying again may work."""
 
 
+class StoreReplaced(StoreError):
+    """What was written is not where it was written any more: open it anew, and tell of a gap."""
+
+
 class RowsRefused(PyaiotError):
     """The store will never take these rows: leave them out."""
 
@@ -284,9 +288,9 @@ class Writer(Protocol):
     def write(self, batch: Batch, now: float) -> None:
         """Keep all of a batch or nothing. Kept for good when it returns.
 
-        Raises `StoreError`, or `RowsRefused`, after which the writer goes on. `now` is Unix time:
-        readings that are too old at it are left out. Writing a batch again that may have been kept
-        does no harm.
+        Raises `StoreError`, `StoreReplaced`, or `RowsRefused`, after which the writer goes on.
+        `now` is Unix time: readings that are too old at it are left out. Writing a batch again that
+        may have been kept does no harm.
         """
         ...
 
@@ -295,6 +299,20 @@ class Writer(Protocol):
 
         What is trimmed is too old at the Unix time `retention_now`, else at `now`. Raises
         `StoreError`.
+        """
+        ...
+
+    def place_problem(self) -> str:
+        """Whether what is at its place is another store, or none; empty if it is the same.
+
+        Quick, and for any thread.
+        """
+        ...
+
+    def verify(self, retention_now: float) -> None:
+        """Read back, as a reader does, what was written last. Raises `StoreError`.
+
+        `retention_now` is that of the last `tidy`: what that may trim is not looked for.
         """
         ...
 

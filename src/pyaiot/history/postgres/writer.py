@@ -12,7 +12,7 @@ from pyaiot.history.numbering import Numbering, next_moments
 from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
 from pyaiot.history.postgres.tidying import Tidying, partition, partitions
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
-from pyaiot.history.store import Keep, RowsRefused, StoreError
+from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
 
 CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to let us in."""
@@ -44,6 +44,8 @@ class PostgresWriter:
         except BaseException:
             self._loop.close()
             raise
+        self._proof: tuple[object, ...] | None = None
+        """Node, resource and time of the reading that was written last."""
         self._tidying = Tidying(self._db, keep)
 
     def write(self, batch: Batch, now: float) -> None:
@@ -62,6 +64,23 @@ class PostgresWriter:
         if done.dropped:
             self._weeks.clear()
         return done.more
+
+    def place_problem(self) -> str:
+        """A server has one place."""
+        return ""
+
+    def verify(self, retention_now: float) -> None:
+        """Raises `StoreError`."""
+        if self._proof is None:
+            return
+        if self._proof[2] < self._keep.oldest(retention_now).readings * MICROSECONDS:  # type: ignore[operator]
+            return
+        question = (
+            "SELECT 1 FROM series AS s JOIN reading AS r ON r.series = s.id"
+            " WHERE s.uid = $1 AND s.resource = $2 AND r.at = $3"
+        )
+        if self._do(self._db.fetchval(question, *self._proof)) is None:
+            raise StoreReplaced(f"{self._name}: rows that were written are not there any more")
 
     def clock_state(self) -> ClockState | None:
         """What was saved of the clock; of older databases, the time of the newest row."""
@@ -92,6 +111,8 @@ class PostgresWriter:
         ) as error:
             text = str(error).splitlines()[0]
             raise RowsRefused(f"{self._name}: rows are left out: {text}") from error
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+            raise StoreReplaced(f"{self._name}: the tables were deleted") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise StoreError(describe(self._name, error)) from error
         except StoreError as error:
@@ -178,6 +199,8 @@ class PostgresWriter:
             )
         for series, at, value, unit in late:
             await self._write_late(series, at, value, unit)
+        if rows:
+            self._proof = (*self._numbering.key_of(rows[-4]), rows[-3])
         if marks:
             await self._db.execute(
                 "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from pyaiot.history.paging import Span
 from pyaiot.history.sqlite import questions
-from pyaiot.history.sqlite.writer import describe
+from pyaiot.history.sqlite.writer import describe, file_identity, open_reader
 from pyaiot.history.store import (
     QUERIES_MAX,
     QUERY_LIMIT_S,
@@ -31,8 +31,6 @@ from pyaiot.history.store import (
 
 READERS_MAX: Final = 4
 """Questions that are answered at the same time. Others wait."""
-BUSY_LIMIT_S: Final = 2.0
-"""How long a reader waits for a lock on the file."""
 
 T = TypeVar("T")
 
@@ -69,7 +67,8 @@ class SqliteHistory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="history reader")
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[tuple[sqlite3.Connection, object]] = []
+        """Connections that nobody uses, each with the identity of its file."""
         self._jobs: set[_Job] = set()
 
     async def last(
@@ -156,7 +155,7 @@ class SqliteHistory:
         for job in list(self._jobs):
             job.give_up()
         await asyncio.to_thread(self._threads.shutdown)
-        for db in self._idle:
+        for db, _ in self._idle:
             db.close()
         self._idle.clear()
 
@@ -183,8 +182,9 @@ class SqliteHistory:
     def _answer(self, job: _Job, question: Callable[[sqlite3.Connection], T]) -> T:
         """On a thread."""
         db: sqlite3.Connection | None = None
+        file: object = None
         try:
-            db = self._idle.pop() if self._idle else self._connect()
+            db, file = self._connection()
             job.begin(db)
             try:
                 answer = question(db)
@@ -196,19 +196,19 @@ class SqliteHistory:
             raise StoreError(describe(self._path, error)) from error
         except BaseException as error:
             if db is not None:
-                self._idle.append(db)
+                self._idle.append((db, file))
             if isinstance(error, UnicodeError | OverflowError):
                 raise BadQuestion("no name and no time is like that") from error
             raise
-        self._idle.append(db)
+        self._idle.append((db, file))
         return answer
 
-    def _connect(self) -> sqlite3.Connection:
-        # Never `immutable`, and never making a file: a writer makes it.
-        return sqlite3.connect(
-            self._path.absolute().as_uri() + "?mode=ro",
-            uri=True,
-            timeout=BUSY_LIMIT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+    def _connection(self) -> tuple[sqlite3.Connection, object]:
+        """To the file that is there now, with its identity."""
+        file = file_identity(self._path)
+        while self._idle:
+            db, its_file = self._idle.pop()
+            if its_file == file:
+                return db, file
+            db.close()
+        return open_reader(self._path), file
