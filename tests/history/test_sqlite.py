@@ -391,6 +391,22 @@ def test_a_question_that_takes_too_long_is_refused_and_ended(
             ask(file.path, lambda h: h.last())
 
 
+def test_a_short_question_is_answered_while_long_ones_run(tmp_path: Path) -> None:
+    async def answered(path: Path) -> None:
+        async with asking(path) as history:
+            tasks = [asyncio.create_task(history._ask(endless)) for _ in range(READERS_MAX * 4)]
+            async with asyncio.timeout(5.0):
+                for _ in range(10):
+                    assert (await history.last("n")).rows == []
+                    assert (await history.readings("n", "t", limit=10)).rows == []
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    with history_file(tmp_path) as file:
+        run(answered(file.path))
+
+
 def test_a_history_without_a_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="unable to open"):
         ask(tmp_path / "none.db", lambda h: h.last())

@@ -22,7 +22,10 @@ ROWS_MAX: Final = 100_000
 QUERY_LIMIT_S: Final = 30.0
 """One question to the store. One that takes longer is ended, and refused."""
 QUERIES_MAX: Final = 64
-"""Questions to the store at once, most of which wait for a reader. One more is refused."""
+"""Questions to the store at once, most of which wait for a reader, of short ones and of wide ones.
+One more is refused."""
+SHORT_LIMIT_S: Final = 0.1
+"""A question that the readers of short ones do not answer in that time waits for the others."""
 
 
 class StoreError(PyaiotError):
