@@ -265,6 +265,18 @@ async def test_wrong_question_is_refused(tmp_path: Path, query: str) -> None:
         assert problem["detail"]
 
 
+@pytest.mark.parametrize("moment", ["1h", "yesterday", "2026-11-25T10:00:00", "2026-11-25"])
+async def test_a_moment_that_is_none_is_told_with_those_that_are(
+    tmp_path: Path, moment: str
+) -> None:
+    async with serving(tmp_path) as served:
+        for name in ("from", "to"):
+            problem = await served.json(f"{HISTORY}?{name}={moment}", 400)
+            assert problem["detail"].startswith(f"{name}: {moment!r} is no time")
+            assert "-1h" in problem["detail"]
+            assert "regex" not in problem["detail"]
+
+
 @pytest.mark.parametrize(
     "moment",
     ["-3h", "-180m", "-9999s", "-1d", "0", "2020-01-01T00:00:00Z", "2020-01-01T00:00%2B01:00"],
