@@ -32,7 +32,7 @@ from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.doors.listening import is_loopback
-from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
 from pyaiot.links import MemoryLink, connect_gateway
@@ -324,7 +324,7 @@ async def _temporary_folder() -> AsyncIterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="pyaiot-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise OperatorError(f"No temporary folder can be made: {error}.") from error
+        raise OperatorError(f"No temporary folder can be made: {reason_of(error)}.") from error
     with folder as name:
         yield Path(name)
 

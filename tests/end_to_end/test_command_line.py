@@ -282,6 +282,16 @@ def test_file_that_is_not_there_is_told_without_numbers(aiot: Say, tmp_path: Pat
     assert sentence.count(str(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("command", ["broker", "coap-gateway"])
+def test_key_file_that_is_not_there_is_told_without_numbers(
+    aiot: Say, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "folder").mkdir(mode=0o700)
+    sentence = aiot(command, "--key-file", str(tmp_path / "folder")).complaint
+    assert "Errno" not in sentence
+    assert sentence.count(str(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("command", ["run", "broker"])
 def test_a_missing_insecure_is_told_before_anything_starts(
     aiot: Say, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

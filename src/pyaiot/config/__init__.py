@@ -29,7 +29,7 @@ from pyaiot.config.sections import (
     WebsocketSection,
 )
 from pyaiot.config.watching import LogSection, MetricsSection
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 
 __all__ = [
     "KEY_FILE",
@@ -189,8 +189,9 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OperatorError(f"The settings file {path} cannot be read: {reason}.") from error
+        raise OperatorError(
+            f"The settings file {path} cannot be read: {reason_of(error)}."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise OperatorError(f"The settings file {path} is not TOML: {error}.") from error
     for section, content in table.items():
