@@ -13,6 +13,11 @@ class OperatorError(PyaiotError):
     """
 
 
+def reason_of(error: Exception) -> str:
+    """What went wrong, without the number of the system's error and without the path again."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 class ProtocolError(PyaiotError):
     """The peer sent wrong bytes: answer it, drop them, go on. Retrying does not help."""
 

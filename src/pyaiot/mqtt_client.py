@@ -21,7 +21,7 @@ from typing import Any, Final
 import gmqtt
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 
-from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.errors import LinkLost, OperatorError, reason_of
 
 CONNECT_LIMIT_S: Final = 4.0
 """A broker that did not let us in and take the subscriptions for so long is tried again."""
@@ -405,7 +405,9 @@ def read_password(path: Path) -> str:
                 )
             return file.readline(PASSWORD_LENGTH_MAX).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"The password file {path} cannot be read: {error}.") from error
+        raise OperatorError(
+            f"The password file {path} cannot be read: {reason_of(error)}."
+        ) from error
 
 
 def password_reader(file: str) -> Callable[[], str] | None:
@@ -432,6 +434,6 @@ def tls_context(*, ca_file: str, certificate_file: str, key_file: str) -> ssl.SS
             context.load_cert_chain(certificate_file, key_file or None)
     except OSError as error:
         raise OperatorError(
-            f"A certificate for the MQTT broker cannot be used: {error}."
+            f"A certificate for the MQTT broker cannot be used: {reason_of(error)}."
         ) from error
     return context

@@ -51,6 +51,11 @@ def with_options(
     return function
 
 
+def summary(doc: str | None) -> str:
+    """The first paragraph of a help, whole, for the list of commands."""
+    return " ".join(inspect.cleandoc(doc or "").partition("\n\n")[0].split())
+
+
 CONFIG_OPTION: Final = inspect.Parameter(
     "config_file",
     inspect.Parameter.KEYWORD_ONLY,

@@ -32,7 +32,7 @@ from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.doors.listening import is_loopback
-from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
 from pyaiot.links import MemoryLink, connect_gateway
@@ -48,7 +48,7 @@ from pyaiot.opening import (
     open_mqttsn_gateway,
     open_websocket_gateway,
 )
-from pyaiot.serving import Say, metrics_door, serve_web
+from pyaiot.serving import Say, check_web, metrics_door, serve_web
 from pyaiot.web.metrics import Metrics
 from pyaiot.web.readiness import Check
 
@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 
 async def run_broker(config: Config, say: Say) -> None:
     """`aiot broker`: the broker alone. Gateways come over WebSocket."""
+    check_web(config.broker)
     tokens = TokenCheck(load_keys(_path(config.broker.key_file)), time.time)
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
@@ -108,6 +109,7 @@ async def run_mqttsn_gateway(config: Config, say: Say) -> None:
 
 async def run_all(config: Config, say: Say) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
+    check_web(config.broker)
     tokens = _optional_tokens(config.broker)
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
@@ -322,7 +324,7 @@ async def _temporary_folder() -> AsyncIterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="pyaiot-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise OperatorError(f"No temporary folder can be made: {error}.") from error
+        raise OperatorError(f"No temporary folder can be made: {reason_of(error)}.") from error
     with folder as name:
         yield Path(name)
 

@@ -43,6 +43,7 @@ async def serve_web(
     `gateways` are measured beside the broker; more may come later.
     """
     section = config.broker
+    check_web(section)
     # A proxy on this machine speaks for the whole network, also over loopback.
     login = _login(section) if section.behind_proxy or not is_loopback(section.host) else None
     app = WebApp(
@@ -101,13 +102,17 @@ async def metrics_door(config: Config, metrics: Metrics, say: Say) -> AsyncItera
         await door.close()
 
 
-def _login(section: BrokerSection) -> Login:
-    """Who may come in from other machines. Raises `OperatorError`."""
-    if not section.insecure and not section.behind_proxy:
+def check_web(section: BrokerSection) -> None:
+    """Raises `OperatorError` for a web side that will not be served, before anything starts."""
+    if not is_loopback(section.host) and not section.insecure and not section.behind_proxy:
         raise OperatorError(
             f"The broker would listen on {section.host}, beyond this machine, without TLS: say"
             " --behind-proxy if a proxy in front of it speaks TLS, or --insecure if that is meant."
         )
+
+
+def _login(section: BrokerSection) -> Login:
+    """Who may come in from other machines."""
     if section.anonymous == "viewer":
         log.warning("TCP port %d: everybody who reaches it sees all nodes", section.port)
     return Login(

@@ -233,8 +233,18 @@ async def test_client_without_async_does_the_same(tmp_path: Path) -> None:
                 assert len(client.history("a/b", "t", None)) == COUNT + 1
                 assert b"hot" in b"".join(client.export("csv", uid="a/b"))
             client.close()
-            with pytest.raises(LinkLost):
-                client.set("a/b", "t", 1)
+            assert not client.connected
+            for asked in (
+                lambda: client.set("a/b", "t", 1),
+                lambda: client.get("a/b", "t"),
+                lambda: client.nodes,
+                lambda: client.gateways,
+                lambda: client.history("a/b", "t", None),
+                lambda: next(client.watch("a/b")),
+                lambda: next(client.export("csv")),
+            ):
+                with pytest.raises(LinkLost, match="is closed"):
+                    asked()
             with pytest.raises(NoBroker):
                 SyncClient("127.0.0.1", 1)
 

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import pytest
 
 from pyaiot import cli
 from pyaiot.cli.terminal import Paint, fit, plain, table
+from pyaiot.messages import Receipt
 from tests.programs import Programs, fleet_flags
 from tests.terminals import on_terminal
 
@@ -118,6 +119,29 @@ def test_set_tells_what_became_of_it(aiot: Aiot, system: tuple[Programs, str]) -
     assert said.stderr == "aiot: a command has more than 0 and at most 60 s.\n"
 
 
+@pytest.mark.parametrize(("value", "hint"), [("True", "1"), ("on", "1"), ("off", "0")])
+def test_a_word_that_a_node_refuses_is_told_with_a_number(
+    aiot: Aiot, monkeypatch: pytest.MonkeyPatch, value: str, hint: str
+) -> None:
+    class Refusing:
+        def __init__(self, **_: object) -> None: ...
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def set(self, *_: object, **__: object) -> Receipt:
+            return Receipt(id="", state="refused", detail="4.00 Bad Request")
+
+    monkeypatch.setattr("pyaiot.cli.client.Client", Refusing)
+    said = aiot("set", "board", "led", value)
+    assert said.returncode == 1
+    assert f"Many nodes take 1 and 0: aiot set board led {hint}" in said.stderr
+    said = aiot("set", "board", "led", "7")
+    assert "Many nodes" not in said.stderr
+
+
 def test_watch_shows_what_is_known_then_what_comes_and_ends_with_ctrl_c(
     aiot: Aiot, system: tuple[Programs, str]
 ) -> None:
@@ -152,9 +176,22 @@ def test_history_is_a_table_json_or_csv(aiot: Aiot, system: tuple[Programs, str]
     assert len(lines) > 2
     said = aiot(*command, "--every", "3600", "--agg", "min,count")
     assert said.stdout.splitlines()[0].split() == ["TIME", "VALUE", "UNIT", "MIN", "COUNT"]
-    said = aiot("history", "board", "wobble", "--broker-port", port)
+    for uid, resource in (("board", "wobble"), ("nobody", "temperature")):
+        for more in ((), ("--csv",), ("--every", "60"), ("--limit", "3")):
+            said = aiot("history", uid, resource, "--broker-port", port, *more)
+            assert (said.returncode, said.stdout) == (1, "")
+            assert said.stderr == f"aiot: there is no history for {resource} of {uid}.\n"
+        said = aiot("history", uid, resource, "--broker-port", port, "--json")
+        assert (said.returncode, json.loads(said.stdout)["readings"]) == (1, [])
+    said = aiot(*command, "--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z")
     assert (said.returncode, said.stdout) == (0, "")
-    assert said.stderr == "aiot: nothing was kept of wobble of board in this time.\n"
+    assert said.stderr == "aiot: there is no history for temperature of board in this time.\n"
+    for moment, hint in (("1h", "-1h"), ("yesterday", "-1d"), ("90 s", "-90s")):
+        said = aiot(*command, "--from", moment)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert f"'{moment}'" in said.stderr
+        assert hint in said.stderr
+        assert "regex" not in said.stderr
     for wrong in (("--from", "yesterday"), ("--csv", "--limit", "1"), ("--agg", "mean")):
         said = aiot(*command, *wrong)
         assert (said.returncode, said.stdout) == (2, "")

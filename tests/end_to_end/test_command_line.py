@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from pyaiot import cli, config
+from pyaiot import cli, config, services
 from pyaiot.broker.keys import generate_keys, load_keys, write_keys
 
 Say = Callable[..., "Said"]
@@ -244,6 +244,75 @@ def test_settings_file_that_is_wrong_is_one_sentence(
     sentence = aiot("config", "--config", str(path)).complaint
     assert str(path) in sentence
     assert named in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[coap]\nport = 65536\n", "coap.port is 65536, but it must be at most 65535."),
+        ('[coap]\nport = "many"\n', "coap.port is 'many', but it must be a whole number."),
+        ("[brokr]\nport = 1\n", "there is no setting brokr.port (did you mean broker.port?)."),
+        ("[broker]\nprot = 1\n", "there is no setting broker.prot (did you mean broker.port?)."),
+        ("[zebra]\nstripes = 1\n", "there is no setting zebra.stripes (aiot config --show)."),
+        ("[log]\ndebug = 7\n", "log.debug is 7, but it must be true or false."),
+    ],
+)
+def test_wrong_setting_is_told_with_what_it_may_be(
+    aiot: Say, tmp_path: Path, content: str, sentence: str
+) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(content, "utf-8")
+    said = aiot("config", "--config", str(path))
+    assert (said.code, said.err) == (2, f"aiot: {path}: {sentence}\n")
+
+
+def test_unknown_variable_is_told_with_one_that_is_like_it(
+    aiot: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOT_BROKR_PORT", "1")
+    said = aiot("config")
+    assert said.code == 2
+    assert "did you mean AIOT_BROKER_PORT?" in said.err
+
+
+def test_file_that_is_not_there_is_told_without_numbers(aiot: Say, tmp_path: Path) -> None:
+    sentence = aiot("config", "--config", str(tmp_path / "none")).complaint
+    assert "Errno" not in sentence
+    assert "No such file or directory" in sentence
+    assert sentence.count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("command", ["broker", "coap-gateway"])
+def test_key_file_that_is_not_there_is_told_without_numbers(
+    aiot: Say, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "folder").mkdir(mode=0o700)
+    sentence = aiot(command, "--key-file", str(tmp_path / "folder")).complaint
+    assert "Errno" not in sentence
+    assert sentence.count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("command", ["run", "broker"])
+def test_a_missing_insecure_is_told_before_anything_starts(
+    aiot: Say, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def started(*_: object, **__: object) -> None:
+        raise AssertionError("something was started")
+
+    monkeypatch.setattr(services, "_start_gateways", started)
+    monkeypatch.setattr("pyaiot.history.sqlite.file.SqliteFile.claim", started)
+    keys = tmp_path / "keys"
+    write_keys(keys, generate_keys())
+    monkeypatch.setenv("AIOT_BROKER_HOST", "0.0.0.0")
+    sentence = aiot(command, "--key-file", str(keys)).complaint
+    assert "--insecure" in sentence
+    assert not (tmp_path / ".local").exists()
+
+
+def test_help_shows_each_summary_as_a_whole(aiot: Say) -> None:
+    text = aiot("--help").out
+    assert "..." not in text.partition("Commands:")[2]
+    assert "nodes post to its UDP port, the broker hears of" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("content", [None, "folder"])

@@ -363,6 +363,29 @@ def test_who_asks_and_leaves_is_given_up_by_the_server(url: str) -> None:
     assert run(leave()) == 0
 
 
+def test_a_short_question_is_answered_while_long_ones_run(url: str) -> None:
+    open_writer(url).close()
+
+    async def answered() -> None:
+        history = PostgresHistory(url, "test")
+
+        async def slow(db: Any) -> None:
+            await db.execute("SELECT pg_sleep(60)")
+
+        try:
+            tasks = [asyncio.create_task(history._ask(slow)) for _ in range(16)]
+            async with asyncio.timeout(10.0):
+                for _ in range(10):
+                    assert (await history.readings("n", "t", limit=10)).rows == []
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await history.close()
+
+    run(answered())
+
+
 def test_the_road_goes_on_while_the_server_is_away(
     server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

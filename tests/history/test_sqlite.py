@@ -89,6 +89,14 @@ def test_values_within_one_tick_of_a_coarse_clock_are_all_kept(tmp_path: Path) -
     assert rows[-1].ts - HOUR < 0.001
 
 
+def test_values_that_follow_those_of_one_tick_are_kept_in_order(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        tick = 1 / 1_000_000
+        file.readings("t", [(1, 1), (1, 2), (1 + tick, 3), (1 + 2 * tick, 4), (1 + 9 * tick, 5)])
+        rows = ask(file.path, lambda h: h.readings("n", "t")).whole()
+    assert [row.number for row in rows] == [1, 2, 3, 4, 5]
+
+
 def test_all_readings_of_a_batch_are_written_whatever_their_number(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         for count in (1, 7, 8, 63, 512, 513, 1103):
@@ -381,6 +389,22 @@ def test_a_question_that_takes_too_long_is_refused_and_ended(
         monkeypatch.setattr(history_module, "QUERIES_MAX", 0)
         with pytest.raises(TooSlow, match="open already"):
             ask(file.path, lambda h: h.last())
+
+
+def test_a_short_question_is_answered_while_long_ones_run(tmp_path: Path) -> None:
+    async def answered(path: Path) -> None:
+        async with asking(path) as history:
+            tasks = [asyncio.create_task(history._ask(endless)) for _ in range(READERS_MAX * 4)]
+            async with asyncio.timeout(5.0):
+                for _ in range(10):
+                    assert (await history.last("n")).rows == []
+                    assert (await history.readings("n", "t", limit=10)).rows == []
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    with history_file(tmp_path) as file:
+        run(answered(file.path))
 
 
 def test_a_history_without_a_file_says_so(tmp_path: Path) -> None:

@@ -99,11 +99,13 @@ class EventClient(Client):
         self._held = False
 
     def beat(self) -> None:
-        """Show that the connection lives, and how far it was told."""
-        if self.closed or self.waiting:
-            return
-        if self._whole:
-            self.sink.write(b":\nid: %b\n\n" % self._position.id.encode())
+        """Show that the connection lives.
+
+        A comment alone: a block without data is an event to some readers, and its id nothing to
+        others.
+        """
+        if not self.closed and not self.waiting:
+            self.sink.write(b":\n")
 
     def offer(self, batch: Batch, now: float) -> None:
         super().offer(batch, now)
@@ -132,15 +134,15 @@ class EventClient(Client):
         if self.closed:
             return
         events = [
-            b"event: %b\ndata: %b\n\n" % (_type_of(message), encode(message))
-            for message in messages
+            b"event: %b\ndata: %b\n" % (_type_of(message), encode(message)) for message in messages
         ]
+        if not events:
+            return
         if any(isinstance(message, Joined) for message in messages):
             self._whole = True
         if self._whole and not self.waiting:
-            events.append(b"id: %b\n\n" % self._position.id.encode())
-        if events:
-            self.sink.write(b"".join(events))
+            events[-1] += b"id: %b\n" % self._position.id.encode()
+        self.sink.write(b"\n".join(events) + b"\n")
 
 
 def _type_of(message: ToClient) -> bytes:

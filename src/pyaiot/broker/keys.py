@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -47,7 +47,7 @@ def load_keys(path: Path) -> Keys:
             f"There is no key file {path}: make one with aiot generate-keys --key-file {path}."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"The key file {path} cannot be read: {error}.") from error
+        raise OperatorError(f"The key file {path} cannot be read: {reason_of(error)}.") from error
     if mode & stat.S_IRWXO:
         raise OperatorError(
             f"The key file {path} is open to every user: mend it with chmod 600 {path}."
@@ -81,7 +81,9 @@ def write_keys(path: Path, keys: Keys, *, replace: bool = False) -> None:
             f"The key file {path} exists: keep it, or make new keys with --force."
         ) from error
     except OSError as error:
-        raise OperatorError(f"The key file {path} cannot be written: {error}.") from error
+        raise OperatorError(
+            f"The key file {path} cannot be written: {reason_of(error)}."
+        ) from error
 
 
 def generate_keys() -> Keys:

@@ -26,7 +26,7 @@ from pyaiot.flags import (
     RUN,
     WEBSOCKET_GATEWAY,
 )
-from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
+from pyaiot.options import CONFIG_OPTION, Flag, load, option, summary, with_options
 from pyaiot.running import run_until_signal
 
 app = typer.Typer(
@@ -226,7 +226,9 @@ def _add(
         run(load(config_file, given)[0], **arguments)
 
     options = [option(known[flag.key], flag.names) for flag in flags]
-    app.command(name)(with_options(command, [*extra, *options, CONFIG_OPTION], run.__doc__))
+    app.command(name, short_help=summary(run.__doc__))(
+        with_options(command, [*extra, *options, CONFIG_OPTION], run.__doc__)
+    )
 
 
 _add("run", _everything, RUN)
@@ -239,7 +241,10 @@ _add("mqttsn-gateway", _mqttsn_gateway, MQTTSN_GATEWAY)
 _add("dashboard", _dashboard, DASHBOARD)
 
 
-@app.command("config")
+@app.command(
+    "config",
+    short_help="Check the settings of file and environment, or show each with its origin.",
+)
 def _config_command(
     config_file: Annotated[
         Path | None, typer.Option("--config", help="Settings file (TOML).", show_default=False)

@@ -22,11 +22,18 @@ from pyaiot.client import Behind, Client, LinkLost, Node, OperatorError, Reading
 from pyaiot.config import Config
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid
-from pyaiot.options import CONFIG_OPTION, Flag, load, option, with_options
+from pyaiot.options import CONFIG_OPTION, Flag, load, option, summary, with_options
 from pyaiot.running import run_until_signal
 
 DONE: Final = frozenset({"confirmed", "sent"})
 """Receipts after which `aiot set` succeeds."""
+
+
+_SWITCHES: Final = {
+    **dict.fromkeys(("true", "on", "yes"), "1"),
+    **dict.fromkeys(("false", "off", "no"), "0"),
+}
+"""Words that people use where nodes have numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,10 @@ async def _set(asked: Asked, uid: str, resource: str, value: str, timeout_s: flo
     else:
         line = showing.receipt_line(receipt, asked.paint, done=done)
         (say if done else complain)(line)
+    number = _SWITCHES.get(value.strip().lower())
+    if receipt.state == "refused" and number is not None:
+        words = f"aiot set {plain(uid)} {plain(resource)} {number}"
+        complain(f"Many nodes take 1 and 0: {words}")
     return 0 if done else EXIT_NO
 
 
@@ -152,6 +163,7 @@ async def _history(
     """Show what a resource said: a table, or the numbers in steps of time.
 
     Times are Unix seconds, 2026-11-25T10:00:00Z, or how long ago: -90s, -15m, -1h, -7d.
+    The exit code is 1 if there is no history for this node or resource.
     """
     if csv and (asked.json or any(it is not None for it in (limit, every_s, tz))):
         raise OperatorError(
@@ -159,19 +171,29 @@ async def _history(
         )
     async with asked.client(live=False) as client:
         if csv:
+            if not await _is_kept(client, uid, resource):
+                complain(f"there is no history for {plain(resource)} of {plain(uid)}.")
+                return EXIT_NO
             pieces = client.export("csv", start=start, end=end, uid=uid, resource=resource)
             await _print(pieces)
             return 0
         rows = await client.history(
             check_uid(uid), resource, start, end, every_s=every_s, agg=agg, limit=limit, tz=tz
         )
+        known = bool(rows) or await _is_kept(client, uid, resource)
     if asked.json:
         say(showing.as_json({"uid": uid, "resource": resource, "readings": list(rows)}))
     elif rows:
         say(showing.rows(rows, asked.paint))
-    else:
-        complain(f"nothing was kept of {plain(resource)} of {plain(uid)} in this time.")
-    return 0
+    if not rows:
+        when = " in this time" if known else ""
+        complain(f"there is no history for {plain(resource)} of {plain(uid)}{when}.")
+    return 0 if known else EXIT_NO
+
+
+async def _is_kept(client: Client, uid: str, resource: str) -> bool:
+    """Whether there is any reading of it, at whatever time."""
+    return bool(await client.history(check_uid(uid), resource, None, limit=1))
 
 
 async def _export(
@@ -323,7 +345,9 @@ def _add(
 
     flags = [option(known[flag.key], flag.names) for flag in _BROKER]
     options = [*extra, _JSON, *flags, _LOGIN, CONFIG_OPTION]
-    app.command(name)(with_options(command, options, work.__doc__))
+    app.command(name, short_help=summary(work.__doc__))(
+        with_options(command, options, work.__doc__)
+    )
 
 
 def _place(settings: Config, origins: dict[str, str], login_link: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pyaiot.config import Config
 from pyaiot.doctor.findings import Finding, Verdict, exit_code, summary
 from pyaiot.flags import DOCTOR
 from pyaiot.options import CONFIG_OPTION, load, option, with_options
+from pyaiot.options import summary as first_paragraph
 from pyaiot.running import run_until_signal
 
 _COLOURS: Final[dict[Verdict, str]] = {"ok": "green", "note": "yellow", "wrong": "red"}
@@ -151,6 +152,6 @@ def add_to(app: typer.Typer) -> None:
         _doctor(settings, origins, json=json, trip=not no_trip)
 
     options = [option(known[flag.key], flag.names) for flag in DOCTOR]
-    app.command("doctor")(
+    app.command("doctor", short_help=first_paragraph(_doctor.__doc__))(
         with_options(command, [json, no_trip, *options, CONFIG_OPTION], _doctor.__doc__)
     )

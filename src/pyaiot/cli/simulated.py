@@ -19,7 +19,7 @@ from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.fleet.progress import Progress
-from pyaiot.options import flags_of, values_of, with_options
+from pyaiot.options import flags_of, summary, values_of, with_options
 from pyaiot.running import run_until_signal
 
 _NodeConfig = TypeVar("_NodeConfig", bound=msgspec.Struct)
@@ -110,7 +110,9 @@ def _add_node(
             values |= {"temperature": True, "led": True}
         run_until_signal(run(struct(**values)), log)
 
-    app.command(name)(with_options(command, flags_of(settings), run.__doc__))
+    app.command(name, short_help=summary(run.__doc__))(
+        with_options(command, flags_of(settings), run.__doc__)
+    )
 
 
 def _add_fleet(app: typer.Typer) -> None:
@@ -121,4 +123,6 @@ def _add_fleet(app: typer.Typer) -> None:
         log, values = values_of(given, settings)
         _fleet(FleetConfig(**values), log)
 
-    app.command("fleet")(with_options(command, flags_of(settings), _fleet.__doc__))
+    app.command("fleet", short_help=summary(_fleet.__doc__))(
+        with_options(command, flags_of(settings), _fleet.__doc__)
+    )

@@ -93,6 +93,7 @@ class Client:
         self._tell = tell
         self._given_connect = connect
         self._stack = AsyncExitStack()
+        self._closed = False
         self._live: Live | None = None
         self._history: History | None = None
 
@@ -109,6 +110,7 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closed = True
         await self._stack.aclose()
 
     async def _connected(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> Live:
@@ -131,7 +133,7 @@ class Client:
     @property
     def connected(self) -> bool:
         """The broker is there and has told what it knows."""
-        return self._now.connected
+        return not self._closed and self._now.connected
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -257,12 +259,18 @@ class Client:
 
     @property
     def _now(self) -> Live:
+        """Raises `LinkLost` if the client was closed."""
+        if self._closed:
+            raise LinkLost("this client is closed")
         if self._live is None:
             raise RuntimeError("enter the client first: async with Client() as client (live=True)")
         return self._live
 
     @property
     def _past(self) -> History:
+        """Raises `LinkLost` if the client was closed."""
+        if self._closed:
+            raise LinkLost("this client is closed")
         if self._history is None:
             raise RuntimeError("enter the client first: async with Client() as client")
         return self._history

@@ -4,12 +4,14 @@
 File < environment (`AIOT_<SECTION>_<NAME>`) < flag. Unknown names are refused.
 """
 
+import difflib
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -27,7 +29,7 @@ from pyaiot.config.sections import (
     WebsocketSection,
 )
 from pyaiot.config.watching import LogSection, MetricsSection
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 
 __all__ = [
     "KEY_FILE",
@@ -107,7 +109,7 @@ def load(
     ):
         setting = known.get(key)
         if setting is None:
-            raise OperatorError(f"{source}: there is no setting {key}.")
+            raise OperatorError(f"{source}: there is no setting {_unknown(key, known)}")
         section = values.setdefault(setting.section, {})
         section[setting.name] = convert(value, setting, source)
         origins[key] = source
@@ -124,7 +126,39 @@ def convert(value: object, setting: Setting, source: str) -> object:
     try:
         return msgspec.convert(value, setting.type, strict=False)
     except msgspec.ValidationError as error:
-        raise OperatorError(f"{source}: {setting.key}: {error}.") from error
+        shown = f"{value!r:.60}"
+        raise OperatorError(
+            f"{source}: {setting.key} is {shown}, but it must be {expected(str(error))}."
+        ) from error
+
+
+_KINDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a table",
+}
+_RANGES: Final = {"<=": "at most", "<": "less than", ">=": "at least", ">": "more than"}
+
+
+def expected(error: str) -> str:
+    """What a value must be, of what msgspec says of one that is not."""
+    error = error.partition(" - at ")[0]
+    if found := re.fullmatch(r"Expected `\w+` (of length )?([<>]=?) ([-+.\w]+)", error):
+        length, relation, limit = found.groups()
+        of = " characters long" if length else ""
+        return f"{_RANGES[relation]} {limit.removesuffix('.0')}{of}"
+    if found := re.fullmatch(r"Expected `(\w+)`(, got `\w+`)?", error):
+        return _KINDS.get(found[1], found[1])
+    return error[:1].lower() + error[1:]
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    """A name that is not known, with one that may be meant."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    return f"{name} (did you mean {close[0]}?)." if close else f"{name} (aiot config --show)."
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
@@ -155,7 +189,9 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"The settings file {path} cannot be read: {error}.") from error
+        raise OperatorError(
+            f"The settings file {path} cannot be read: {reason_of(error)}."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise OperatorError(f"The settings file {path} is not TOML: {error}.") from error
     for section, content in table.items():
@@ -175,7 +211,7 @@ def _from_environment(
         if variable in by_variable:
             yield variable, by_variable[variable], value
         elif variable.startswith("AIOT_") and variable != "AIOT_CONFIG":
-            raise OperatorError(f"{variable}: there is no such setting.")
+            raise OperatorError(f"There is no variable {_unknown(variable, by_variable)}")
 
 
 def _bare(type_: Any) -> Any:

@@ -16,7 +16,7 @@ from pyaiot.client.connection import connect
 from pyaiot.client.place import Place
 from pyaiot.client.session import open_session
 from pyaiot.devices.addresses import Address, resolve
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 from pyaiot.fleet.coap import VirtualCoapNode
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.fleet.datagrams import DatagramNode, Datagrams
@@ -165,7 +165,7 @@ class Fleet:
         try:
             self._datagrams.add(node, gateway)
         except OSError as error:
-            raise OperatorError(f"No socket can be had for a node: {error}.") from error
+            raise OperatorError(f"No socket can be had for a node: {reason_of(error)}.") from error
 
     async def _let_in(self, watcher: Watcher) -> None:
         """Wait until all nodes are in and the broker has told us what it knows.

@@ -90,10 +90,10 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def progress(total: Account, elapsed_s: float, per_s: float) -> str:
-    """One line of at most 80 characters, while readings are sent."""
+    """One line of at most 79 characters, while readings are sent: the cursor needs one too."""
     refused = sum(total.refusals.values())
     return (
-        f"{elapsed_s:5.0f} s {per_s:7,.0f}/s {total.sent:10,} sent {total.acknowledged:10,} acked"
+        f"{elapsed_s:5.0f} s {per_s:6,.0f}/s {total.sent:10,} sent {total.acknowledged:10,} acked"
         f" {total.seen:10,} seen {refused:5,} refused"
     )
 

@@ -49,10 +49,10 @@ class Keeping:
         """What there is to measure here."""
         return measures.measure(self.recorder)
 
-    async def caught_up(self, messages: int) -> bool:
+    async def caught_up(self, messages: int, since: float | None = None) -> bool:
         """Wait until so many messages to everybody, and the commands until now, are kept or lost.
 
-        False if that takes too long.
+        False if that takes too long, or if the wall clock jumped after the Unix time `since`.
         """
         recorder = self.recorder
         heard = messages + recorder.commands_heard
@@ -63,4 +63,4 @@ class Keeping:
                     await asyncio.sleep(COMMIT_INTERVAL_S)
         except TimeoutError:
             return False
-        return True
+        return since is None or recorder.clock.ran_evenly_since(since)

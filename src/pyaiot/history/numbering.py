@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Readings become numbers: of their resource and unit, as a store keeps them. Pure."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
 
 from pyaiot.history.rows import MICROSECONDS, NewReading, Value
 
@@ -12,19 +12,35 @@ SERIES_KNOWN_MAX: Final = 200_000
 """Resources whose number is remembered. Beyond, all are looked up anew."""
 
 
+LateRow: TypeAlias = tuple[int, int, Value, int]
+"""Series, time, value and unit."""
+
+
 class Series:
     """What is remembered of a resource: its number, its latest reading, its marked minute."""
 
-    __slots__ = ("at", "id", "key", "minute", "said", "value")
+    __slots__ = ("at", "id", "key", "latest", "minute", "said", "value")
 
     def __init__(self, series_id: int, key: tuple[str, str], at: int, value: Value) -> None:
         self.id = series_id
         self.key = key
         self.at = at
+        self.latest = at
+        """The latest time of all its readings."""
         self.said = at
         """The time that its gateway said; several readings of one time follow each other."""
         self.value = value
         self.minute = 0
+
+
+def next_moments(at: int) -> Iterator[int]:
+    """Times at which to try to keep a reading, where another one stands at its own."""
+    yield at
+    step = 1
+    while True:
+        at += step
+        yield at
+        step *= 2
 
 
 class Numbering:
@@ -51,10 +67,13 @@ class Numbering:
 
     def rows(
         self, readings: list[NewReading], oldest: int
-    ) -> tuple[list[int | Value], list[tuple[int, int]]]:
-        """Series, time, value and unit of what is to be kept, one after the other; and the minutes
-        that it changes. What is older than `oldest` would be trimmed at once, and is left out.
+    ) -> tuple[list[int | Value], list[LateRow], list[tuple[int, int]]]:
+        """Series, time, value and unit of what is to be kept, one after the other; the same of
+        what is not later than all before, so that a reading may stand at its time already; and the
+        minutes that both change. What is older than `oldest` would be trimmed at once, and is left
+        out.
         """
+        late: list[LateRow] = []
         known, units = self.known, self.units
         rows: list[int | Value] = []
         marks: list[tuple[int, int]] = []
@@ -63,7 +82,10 @@ class Numbering:
                 continue
             series = known[key]
             if at != series.said:
+                follows = series.said < at <= series.at
                 series.said = at
+                if follows:
+                    at = series.at + 1  # noqa: PLW2901 - those of one time took its place
             elif value == series.value:
                 continue  # a gateway that came back announces what it said before
             else:
@@ -73,8 +95,16 @@ class Numbering:
             if minute != series.minute:
                 series.minute = minute
                 marks.append((series.id, minute))
-            rows += (series.id, at, value, units[unit])
-        return rows, marks
+            if at > series.latest:
+                series.latest = at
+                rows += (series.id, at, value, units[unit])
+            else:
+                late.append((series.id, at, value, units[unit]))
+        return rows, late, marks
+
+    def key_of(self, series_id: object) -> tuple[str, str]:
+        """Node and resource of a number in `rows`."""
+        return self._by_id[series_id].key  # type: ignore[index]
 
     def minutes_made(self, series_ids: Sequence[int]) -> None:
         """Late readings of minutes that were made mark them anew."""

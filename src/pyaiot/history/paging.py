@@ -12,6 +12,13 @@ from pyaiot.history.store import ROWS_MAX, BadQuestion, BucketRow, Page, TooMany
 EXPORT_ROWS: Final = 5000
 """Rows of an export that are read at once."""
 
+SHORT_ROWS_MAX: Final = 1000
+"""A question that reads at most so many rows is short, and does not wait for wide ones."""
+SHORT_READINGS_S: Final = 3600
+"""Steps made of readings are short up to a range of so many seconds."""
+SHORT_FILTER_S: Final = 86_400.0
+"""Events and commands that are looked for by node or kind are short up to such a range."""
+
 CURSOR_LENGTH_MAX: Final = 2000
 """Characters of a cursor: two names of 64, each of which may be escaped. Longer: refused."""
 
@@ -45,6 +52,16 @@ class Span:
         if limit < 1:
             raise BadQuestion("a page has at least one row")
         return cls(microseconds(start or 0.0), microseconds(end), newest_first, limit)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether more rows may be read than a short question reads."""
+        return self.limit > SHORT_ROWS_MAX
+
+    def is_wide_filtered(self, *, filtered: bool) -> bool:
+        """The same where rows that do not match are read too."""
+        range_s = (self.end - self.start) / MICROSECONDS
+        return self.is_wide or (filtered and range_s > SHORT_FILTER_S)
 
     @property
     def order(self) -> str:
@@ -108,6 +125,14 @@ class Steps:
             raise BadQuestion("a step is a whole number of seconds, at least 1")
         last = -(-microseconds(end) // (step_s * MICROSECONDS)) * step_s
         return cls(microseconds(start) // MICROSECONDS // step_s * step_s, last, step_s)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether more rows may be read than a short question reads."""
+        range_s = self.end - self.start
+        if self.level == 1:
+            return range_s > SHORT_READINGS_S
+        return range_s > 2 * SHORT_ROWS_MAX * self.level
 
     @property
     def level(self) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pyaiot.backlog import cost
+from pyaiot.history.clock import HistoryClock
 from pyaiot.history.rows import (
     MICROSECONDS,
     Batch,
@@ -24,7 +25,7 @@ from pyaiot.history.rows import (
     NewEvent,
     batch_of,
 )
-from pyaiot.history.store import RowsRefused, Store, StoreError, Writer
+from pyaiot.history.store import RowsRefused, Store, StoreError, StoreReplaced, Writer
 from pyaiot.messages import Command, Reading, Receipt, ToClient
 from pyaiot.samples import Histogram
 
@@ -43,7 +44,10 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
 """Between two tries to open a store that failed: the first pause, doubled up to the longest."""
 TIDY_INTERVAL_S: Final = 10.0
-"""Between two looks for what is to be downsampled or trimmed."""
+"""Between two looks for what is to be downsampled or trimmed, and whether what was written last can
+be read."""
+REPLACED_GAP_MAX_S: Final = 86_400.0
+"""A store that was taken away is told as a gap of so long at most, however long it was written."""
 TIDY_SHARE: Final = 0.2
 """Of its time, the recorder spends at most so much on that while it is behind with it."""
 CLOSE_LIMIT_S: Final = 1.5
@@ -58,6 +62,12 @@ _SHORT_TYPES: Final = frozenset({float, int, bool, type(None)})
 log = logging.getLogger(__name__)
 
 
+def boot_time() -> float:
+    """Seconds that nobody sets, and that go on while the machine sleeps, where there are such."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
 class Recorder:
     """Hears everything on one loop, and writes it on one thread. See `start` and `close`."""
 
@@ -66,9 +76,13 @@ class Recorder:
         store: Store,
         *,
         unix_time: Callable[[], float] = time.time,
+        steady_time: Callable[[], float] = boot_time,
         committed: Callable[[int], None] | None = None,
     ) -> None:
-        """`committed` is called on the recorder's thread, with `recorded` after each commit."""
+        """`steady_time` runs evenly, whatever is done to `unix_time`.
+
+        `committed` is called on the recorder's thread, with `recorded` after each commit.
+        """
         self.commands_heard = 0
         """Commands and receipts that were heard, ever."""
         self.recorded = 0
@@ -79,9 +93,15 @@ class Recorder:
         """Messages that the store refused."""
         self.failures = 0
         """Times that the store failed."""
+        self.tidied = 0
+        """Times that it was looked what is to be downsampled or trimmed."""
         self.commit_seconds = Histogram()
+        self.clock = HistoryClock()
+        """Read by the recorder's thread alone."""
         self._store = store
         self._unix_time = unix_time
+        self._steady_time = steady_time
+        self._clock_is_open = False
         self._committed = committed
         self._queue: deque[Item] = deque()
         # Each count has one thread that writes it, so that nobody needs a lock.
@@ -92,6 +112,12 @@ class Recorder:
         self._dropped_told = 0
         self._held: tuple[Batch, int] | None = None
         """What is being written, and the value of `dropped` that it tells."""
+        self._writer: Writer | None = None
+        self._opened = 0.0, 0
+        """The time when the store was opened, and the value of `recorded` then."""
+        self._replaced: NewEvent | None = None
+        """The gap that a store left that was taken away."""
+        self._verify_at = 0.0
         self._wake = threading.Event()
         self._asleep = False
         self._stopping = threading.Event()
@@ -141,6 +167,8 @@ class Recorder:
     def problem(self) -> str:
         """What keeps it from recording now, or nothing."""
         problem = self._problem
+        if not problem and self._writer is not None:
+            problem = self._writer.place_problem()
         untold = self.dropped - self._dropped_told
         return f"{problem}; {untold} messages are lost so far" if problem and untold else problem
 
@@ -200,6 +228,8 @@ class Recorder:
                     return
                 except StoreError as error:
                     self.failures += 1
+                    if isinstance(error, StoreReplaced):
+                        self._note_replaced(str(error))
                     if self._problem != str(error):
                         log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
                     self._problem = str(error)
@@ -216,7 +246,11 @@ class Recorder:
         """Write until stopped. Raises `StoreError`; what was being written is held then."""
         writer = self._store.open_writer()
         try:
-            self._write(writer, self._note("started"))
+            self._open_clock(writer)
+            self._write(writer, self._note("started", self._replaced))
+            self._replaced = None
+            self._opened = self.clock.now, self.recorded
+            self._writer = writer
             if self._problem:
                 log.info("history is kept in %s", self._store.name)
             self._problem = ""
@@ -227,7 +261,9 @@ class Recorder:
                 self._write(writer, self._next_batch())
                 self._tidy(writer)
             self._write(writer, self._note("stopped"))
+            writer.save_clock(self.clock.state)
         finally:
+            self._writer = None
             writer.close()
 
     def _gather(self) -> None:
@@ -252,11 +288,39 @@ class Recorder:
         self._rest_until = time.monotonic() + len(items) / MESSAGES_PER_S
         if self._cost_in != self._cost_out:
             self._cost_out += sum(map(_long_cost, items))
-        return batch_of(items, now=self._unix_time())
+        clock = self._read_clock()
+        return batch_of(items, now=clock.now, sure_since=clock.sure_since, moment=clock.moment)
 
-    def _note(self, kind: str) -> Batch:
-        """A row of the recorder's own."""
-        return Batch(events=[NewEvent(int(self._unix_time() * MICROSECONDS), kind)])
+    def _open_clock(self, writer: Writer) -> None:
+        if not self._clock_is_open:
+            self.clock.open(self._unix_time(), self._steady_time(), writer.clock_state())
+            self._clock_is_open = True
+
+    def _read_clock(self) -> HistoryClock:
+        self.clock.read(self._unix_time(), self._steady_time())
+        return self.clock
+
+    def _note(self, kind: str, gap: NewEvent | None = None) -> Batch:
+        """A row of the recorder's own, after one that says what is missing before it."""
+        event = NewEvent(int(self._read_clock().now * MICROSECONDS), kind)
+        return Batch(events=[event] if gap is None else [gap, event])
+
+    def _note_replaced(self, problem: str) -> None:
+        """What was recorded since the store was opened is not in the one that comes."""
+        opened, recorded = self._opened
+        now = self.clock.now
+        lost = self.recorded - recorded + (self._replaced.lost if self._replaced else 0)
+        # Readers of events who come back look a day before at most.
+        since = max(opened, now - REPLACED_GAP_MAX_S)
+        log.warning("%d messages went with the history", lost)
+        self._replaced = NewEvent(
+            int(since * MICROSECONDS),
+            "gap",
+            detail=problem,
+            until=int(now * MICROSECONDS),
+            lost=lost,
+        )
+        self._opened = now, self.recorded
 
     def _write(self, writer: Writer, batch: Batch) -> None:
         if self._held is not None:
@@ -272,7 +336,7 @@ class Recorder:
     def _keep(self, writer: Writer, batch: Batch, told: int) -> None:
         began = time.monotonic()
         try:
-            writer.write(batch, self._unix_time())
+            writer.write(batch, self.clock.trusted)
         except RowsRefused as error:
             self._held = None
             self._dropped_since = self._dropped_until = self._unix_time()
@@ -291,10 +355,10 @@ class Recorder:
         since, until = self._dropped_since or self._dropped_until, self._dropped_until
         log.warning("%d messages are not in the history", lost)
         return NewEvent(
-            int(since * MICROSECONDS),
+            int(self.clock.moment(since) * MICROSECONDS),
             "gap",
             detail=self._problem or "more came than could be written",
-            until=int(until * MICROSECONDS),
+            until=int(self.clock.moment(until) * MICROSECONDS),
             lost=lost,
         )
 
@@ -302,7 +366,15 @@ class Recorder:
         began = time.monotonic()
         if began < self._tidy_at:
             return
-        more = writer.tidy(self._unix_time())
+        clock = self._read_clock()
+        if began >= self._verify_at:
+            writer.verify(clock.retention_now)
+            self._verify_at = began + TIDY_INTERVAL_S
+        more = writer.tidy(clock.now, retention_now=clock.retention_now)
+        if state := clock.state_to_save():
+            writer.save_clock(state)
+            clock.saved()
+        self.tidied += 1
         ended = time.monotonic()
         rest_s = (ended - began) * (1 / TIDY_SHARE - 1)
         self._tidy_at = ended + (rest_s if more else TIDY_INTERVAL_S)

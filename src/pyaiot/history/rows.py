@@ -2,7 +2,7 @@
 """Messages become rows: what is kept of each, and which time is believed. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -92,8 +92,19 @@ class Batch:
     """Messages that it stands for; some leave no row."""
 
 
-def batch_of(items: Iterable[Item], *, now: float) -> Batch:
-    """The rows of what was heard. `now` is Unix time, and that of arrival."""
+def batch_of(
+    items: Iterable[Item],
+    *,
+    now: float,
+    sure_since: float = CLOCK_SET_S,
+    moment: Callable[[float], float] | None = None,
+) -> Batch:
+    """The rows of what was heard. `now` is Unix time, and that of arrival.
+
+    `moment` gives the believed time of a stamp; from `sure_since` to `FUTURE_MAX_S` after `now` it
+    is the stamp itself.
+    """
+    believe = (lambda ts: believed(ts, now)) if moment is None else moment
     batch = Batch()
     readings = batch.readings
     latest = now + FUTURE_MAX_S
@@ -102,19 +113,22 @@ def batch_of(items: Iterable[Item], *, now: float) -> Batch:
         if type(item) is Reading:
             # The hot line of the recorder: written out rather than called.
             ts = item.ts
-            at = int((ts if CLOCK_SET_S <= ts <= latest else now) * MICROSECONDS + 0.5)
+            at = int((ts if sure_since <= ts <= latest else believe(ts)) * MICROSECONDS + 0.5)
             number = item.number
             value = _value(item.data) if number is None else number
             readings.append(((item.uid, item.resource), at, value, item.unit))
         else:
-            _add_rare(batch, item, now)
+            _add_rare(batch, item, believe)
     return batch
 
 
-def moment(ts: float, now: float) -> int:
-    """Microseconds of a time that somebody else says; of `now`, where that cannot be."""
-    believed = ts if CLOCK_SET_S <= ts <= now + FUTURE_MAX_S else now
-    return int(believed * MICROSECONDS + 0.5)
+def believed(ts: float, now: float) -> float:
+    """A time that somebody else says; `now`, where that cannot be."""
+    return ts if CLOCK_SET_S <= ts <= now + FUTURE_MAX_S else now
+
+
+def _microseconds(ts: float) -> int:
+    return int(ts * MICROSECONDS + 0.5)
 
 
 def clean(text: str) -> str:
@@ -140,24 +154,26 @@ def _value(data: object) -> Value:
         return clean(repr(data))
 
 
-def _add_rare(batch: Batch, item: Item, now: float) -> None:
+def _add_rare(batch: Batch, item: Item, believe: Callable[[float], float]) -> None:
     match item:
         case NodeAppeared():
             gateway = clean(item.gateway)
-            batch.events.append(NewEvent(moment(item.ts, now), "appeared", item.uid, gateway))
+            batch.events.append(
+                NewEvent(_microseconds(believe(item.ts)), "appeared", item.uid, gateway)
+            )
         case NodeReset():
-            batch.events.append(NewEvent(moment(item.ts, now), "reset", item.uid))
+            batch.events.append(NewEvent(_microseconds(believe(item.ts)), "reset", item.uid))
         case NodeLeft():
-            at = moment(item.ts, now)
+            at = _microseconds(believe(item.ts))
             batch.events.append(NewEvent(at, "left", item.uid, detail=item.reason))
         case GatewayState():
-            at, kind = moment(item.ts, now), f"gateway {item.state}"
+            at, kind = _microseconds(believe(item.ts)), f"gateway {item.state}"
             detail = clean(item.protocol)
             batch.events.append(NewEvent(at, kind, gateway=clean(item.name), detail=detail))
         case CommandGiven(command=command, ts=ts):
-            batch.commands.append(_command(command, int(ts * MICROSECONDS + 0.5)))
+            batch.commands.append(_command(command, _microseconds(believe(ts))))
         case CommandEnded(command=command, receipt=receipt, ts=ts):
-            at = int((ts - receipt.elapsed_ms / 1000) * MICROSECONDS + 0.5)
+            at = _microseconds(believe(ts) - receipt.elapsed_ms / 1000)
             batch.commands.append(
                 msgspec.structs.replace(
                     _command(command, at),

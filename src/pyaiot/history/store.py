@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from pyaiot.errors import PyaiotError, Refused
+from pyaiot.history.clock import ClockState
 from pyaiot.history.rows import Batch
 from pyaiot.messages import ReceiptState
 
@@ -21,11 +22,18 @@ ROWS_MAX: Final = 100_000
 QUERY_LIMIT_S: Final = 30.0
 """One question to the store. One that takes longer is ended, and refused."""
 QUERIES_MAX: Final = 64
-"""Questions to the store at once, most of which wait for a reader. One more is refused."""
+"""Questions to the store at once, most of which wait for a reader, of short ones and of wide ones.
+One more is refused."""
+SHORT_LIMIT_S: Final = 0.1
+"""A question that the readers of short ones do not answer in that time waits for the others."""
 
 
 class StoreError(PyaiotError):
     """The store cannot be written or read now. The text says why; trying again may work."""
+
+
+class StoreReplaced(StoreError):
+    """What was written is not where it was written any more: open it anew, and tell of a gap."""
 
 
 class RowsRefused(PyaiotError):
@@ -283,16 +291,43 @@ class Writer(Protocol):
     def write(self, batch: Batch, now: float) -> None:
         """Keep all of a batch or nothing. Kept for good when it returns.
 
-        Raises `StoreError`, or `RowsRefused`, after which the writer goes on. `now`
-        is Unix time. Writing a batch again that may have been kept does no harm.
+        Raises `StoreError`, `StoreReplaced`, or `RowsRefused`, after which the writer goes on.
+        `now` is Unix time: readings that are too old at it are left out. Writing a batch again that
+        may have been kept does no harm.
         """
         ...
 
-    def tidy(self, now: float) -> bool:
+    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
         """One short step of downsampling and trimming; whether there is more to do.
+
+        What is trimmed is too old at the Unix time `retention_now`, else at `now`. Raises
+        `StoreError`.
+        """
+        ...
+
+    def place_problem(self) -> str:
+        """Whether what is at its place is another store, or none; empty if it is the same.
+
+        Quick, and for any thread.
+        """
+        ...
+
+    def verify(self, retention_now: float) -> None:
+        """Read back, as a reader does, what was written last. Raises `StoreError`.
+
+        `retention_now` is that of the last `tidy`: what that may trim is not looked for.
+        """
+        ...
+
+    def clock_state(self) -> ClockState | None:
+        """What `save_clock` kept, or the time of the newest row; None if there is none.
 
         Raises `StoreError`.
         """
+        ...
+
+    def save_clock(self, state: ClockState) -> None:
+        """Keep it for the next run. Raises `StoreError`."""
         ...
 
     def close(self) -> None: ...

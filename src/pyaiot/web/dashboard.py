@@ -23,7 +23,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pyaiot import __version__
 from pyaiot.doors.guard import guard
 from pyaiot.doors.server_log import ServerLog
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 from pyaiot.web.page import CONTENT_SECURITY_POLICY, HEADERS, answer
 
 PICTURE_SIZE_MAX: Final = 16 * 1024 * 1024
@@ -150,7 +150,9 @@ class Dashboard:
                 raise OperatorError(f"dashboard.{name}: {path} has more than {limit} MB.")
             body = path.read_bytes()
         except OSError as error:
-            raise OperatorError(f"dashboard.{name}: {path} cannot be read: {error}.") from error
+            raise OperatorError(
+                f"dashboard.{name}: {path} cannot be read: {reason_of(error)}."
+            ) from error
         own = f"pictures/{name}{path.suffix.lower()}"
         self._files[own] = body
         return own

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,10 +16,14 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from pyaiot.history.paging import Span
+from pyaiot.history.sqlite import questions
 from pyaiot.history.store import ROWS_MAX, Chunk, Page, ReadingRow, StoreError, TooSlow
 from pyaiot.messages import VALUE_SIZE_MAX, Reading
 from pyaiot.protocols.senml import parse_json
-from pyaiot.web.api.history import EXPORTS_MAX
+from pyaiot.web.api.history import EXPORTS_MAX, EXPORTS_TOTAL_MAX
+from pyaiot.web.api.places import WIDE_PLACES_PER_CLIENT
+from pyaiot.web.api.replying import PRESENCE_INTERVAL_S
 from pyaiot.web.login import Login
 from tests.web.serving import Served, eventually, serving
 
@@ -282,6 +287,18 @@ async def test_wrong_question_is_refused(tmp_path: Path, query: str) -> None:
         assert problem["detail"]
 
 
+@pytest.mark.parametrize("moment", ["1h", "yesterday", "2026-11-25T10:00:00", "2026-11-25"])
+async def test_a_moment_that_is_none_is_told_with_those_that_are(
+    tmp_path: Path, moment: str
+) -> None:
+    async with serving(tmp_path) as served:
+        for name in ("from", "to"):
+            problem = await served.json(f"{HISTORY}?{name}={moment}", 400)
+            assert problem["detail"].startswith(f"{name}: {moment!r} is no time")
+            assert "-1h" in problem["detail"]
+            assert "regex" not in problem["detail"]
+
+
 @pytest.mark.parametrize(
     "moment",
     ["-3h", "-180m", "-9999s", "-1d", "0", "2020-01-01T00:00:00Z", "2020-01-01T00:00%2B01:00"],
@@ -339,6 +356,71 @@ async def test_client_that_leaves_gives_up_its_question() -> None:
         await history.given_up.wait()
 
 
+def endless_where_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions for many readings of a history file never end."""
+
+    def readings(
+        db: sqlite3.Connection, _uid: str, _resource: str, span: Span, _cursor: str | None
+    ) -> Page[ReadingRow]:
+        if span.limit > 1000:
+            counting = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+            db.execute(f"{counting} SELECT count(*) FROM c").fetchall()
+        return Page([], None)
+
+    monkeypatch.setattr(questions, "readings", readings)
+
+
+async def test_wide_questions_of_one_client_keep_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless_where_wide(monkeypatch)
+    async with serving(tmp_path) as served:
+
+        async def ask(query: str) -> int:
+            async with served.web.get(f"{HISTORY}?{query}") as answer:
+                await answer.read()
+                return answer.status
+
+        wide = [asyncio.ensure_future(ask("from=0")) for _ in range(80)]
+        done, waiting = await asyncio.wait(wide, timeout=1.0)
+        # It has its share, is refused what is beyond, and keeps no reader from others.
+        assert {task.result() for task in done} == {503}
+        assert len(waiting) == WIDE_PLACES_PER_CLIENT
+        async with asyncio.timeout(5.0):
+            for _ in range(20):
+                assert await ask("limit=10") == 200
+        elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with aiohttp.ClientSession(connector=elsewhere) as other:
+            answer = asyncio.ensure_future(other.get(f"{served.url}{HISTORY[1:]}?from=0"))
+            await asyncio.sleep(0.5)
+            assert not answer.done()
+            monkeypatch.setattr(questions, "readings", lambda *_: Page([], None))
+            again = asyncio.ensure_future(other.get(f"{served.url}{HISTORY[1:]}?from=0"))
+            async with asyncio.timeout(5.0):
+                assert (await again).status == 200
+            answer.cancel()
+        for task in wide:
+            task.cancel()
+
+
+async def test_a_client_that_leaves_gives_its_place_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless_where_wide(monkeypatch)
+    async with serving(tmp_path) as served:
+        for _ in range(3):
+            tasks = [
+                asyncio.ensure_future(served.web.get(f"{HISTORY}?from=0"))
+                for _ in range(WIDE_PLACES_PER_CLIENT)
+            ]
+            done, _ = await asyncio.wait(tasks, timeout=0.3)
+            assert not done
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await asyncio.sleep(3 * PRESENCE_INTERVAL_S)
+
+
 async def test_exports_at_once_are_limited_and_end_with_their_clients() -> None:
     history = Endless()
     async with serving(history=history) as served:  # type: ignore[arg-type]
@@ -351,6 +433,29 @@ async def test_exports_at_once_are_limited_and_end_with_their_clients() -> None:
         async with served.web.get("/api/export") as answer:
             assert answer.status == 200
             answer.close()
+
+
+async def test_exports_of_one_client_leave_room_for_others() -> None:
+    history = Endless()
+    async with serving(history=history) as served:  # type: ignore[arg-type]
+        running = [await served.web.get("/api/export") for _ in range(EXPORTS_MAX)]
+        await served.json("/api/export", 503)
+        others = []
+        for host in range(2, 2 + EXPORTS_TOTAL_MAX // EXPORTS_MAX):
+            connector = aiohttp.TCPConnector(local_addr=(f"127.0.0.{host}", 0))
+            others.append(aiohttp.ClientSession(connector=connector))
+        statuses = []
+        for other in others:
+            for _ in range(EXPORTS_MAX):
+                answer = await other.get(f"{served.url}api/export")
+                statuses.append(answer.status)
+                running.append(answer)
+        room = EXPORTS_TOTAL_MAX - EXPORTS_MAX
+        assert statuses == [200] * room + [503] * (len(statuses) - room)
+        for answer in running:
+            answer.close()
+        for other in others:
+            await other.close()
 
 
 @pytest.mark.parametrize("error", [StoreError("the disk is gone"), TooSlow("too slow")])

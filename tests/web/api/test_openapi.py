@@ -143,3 +143,20 @@ class Collected(html.parser.HTMLParser):
                     self.anchors.add(value[1:])
                 case "href" | "src", str():
                     self.sources.add(value)
+
+
+def test_what_is_written_may_be_sent_as_bytes_too() -> None:
+    # openapi-python-client makes nothing of text/plain.
+    put = document()["paths"]["/api/nodes/{uid}/resources/{name}"]["put"]
+    content = put["requestBody"]["content"]
+    assert list(content) == ["text/plain", "application/octet-stream"]
+    assert content["application/octet-stream"]["schema"]["format"] == "binary"
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/"])
+@pytest.mark.sockets
+async def test_the_root_of_the_api_leads_to_its_page(path: str) -> None:
+    async with serving() as served, served.web.get(path) as answer:
+        assert answer.status == 200
+        assert answer.url.path == "/api/docs"
+        assert answer.content_type == "text/html"

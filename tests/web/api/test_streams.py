@@ -28,13 +28,18 @@ class Reader:
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
         self.last_id = ""
+        self.last_has_id = False
+        """The last event came with an id."""
         self.events: list[Told] = []
 
     async def next(self) -> Told | None:
-        """The next event; None for a block without one, or at the end."""
+        """The next event; None at the end. A block is never without one."""
         kind, data = "message", []
+        self.last_has_id = False
         while True:
             line = (await self._answer.content.readline()).decode()
+            if not line:
+                return None
             name, _, value = line.rstrip("\n").partition(": ")
             match name:
                 case "event":
@@ -43,9 +48,9 @@ class Reader:
                     data.append(value)
                 case "id":
                     self.last_id = value
-                case "":
-                    if not data:
-                        return None
+                    self.last_has_id = True
+                case "" if not line.startswith(":"):
+                    assert data, "a block without an event"
                     self.events.append((kind, json.loads("\n".join(data))))
                     assert self.events[-1][1]["type"] == kind
                     return self.events[-1]
@@ -53,12 +58,10 @@ class Reader:
     async def until(self, found: Callable[[Told], bool]) -> list[Told]:
         """The events up to the first one that is looked for, and the id behind it."""
         events: list[Told] = []
-        while not events or not found(events[-1]):
+        while not events or not found(events[-1]) or not self.last_has_id:
             event = await self.next()
-            if event is not None:
-                events.append(event)
-        while await self.next() is not None:
-            pass
+            assert event is not None, "the stream has ended"
+            events.append(event)
         return events
 
 
@@ -103,8 +106,21 @@ async def test_an_id_comes_only_after_everything_before_it() -> None:
             while not reader.events or not is_joined(reader.events[-1]):
                 assert reader.last_id == ""
                 await reader.next()
-            await reader.next()
             assert reader.last_id.startswith(served.broker.run)
+
+
+async def test_an_id_stands_in_the_block_of_the_last_event() -> None:
+    async with serving() as served:
+        served.gateway.say("n", "led", 0)
+        await served.known("n")
+        async with served.web.get("/api/events") as answer:
+            text = ""
+            while "event: joined" not in text or not text.endswith("\n\n"):
+                text += (await answer.content.readany()).decode()
+    blocks = [block.split("\n") for block in text.removesuffix("\n\n").split("\n\n")]
+    names = [[line.partition(":")[0] for line in block] for block in blocks]
+    assert names[-1] == ["event", "data", "id"]
+    assert all(block == ["event", "data"] for block in names[:-1])
 
 
 async def test_stream_is_narrowed_to_nodes_and_resources() -> None:
@@ -223,6 +239,23 @@ async def test_gap_of_the_history_is_a_gap_of_the_stream(
             assert (kind, gap["detail"]) == ("gap", "the history has a gap there")
 
 
+async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "RECENT_MAX", 1)
+    async with serving(tmp_path) as served:
+        assert served.keeping is not None
+        async with stream(served) as reader:
+            await reader.until(is_joined)
+        monkeypatch.setattr(served.keeping.recorder, "_unix_time", lambda: time.time() + 7200)
+        for count in range(3):
+            served.gateway.say("n", "led", count)
+        await served.until(5)
+        async with stream(served, last_id=reader.last_id) as again:
+            (kind, gap), *_ = await again.until(is_joined)
+            assert (kind, gap["detail"]) == ("gap", "the history is behind, or the clock jumped")
+
+
 async def test_too_much_to_tell_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "RECENT_MAX", 1)
     monkeypatch.setattr(missed, "MISSED_MAX", 3)
@@ -243,7 +276,8 @@ async def test_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> No
     async with serving() as served, served.web.get("/api/events?uid=none") as answer:
         while await answer.content.readline() != b":\n":
             pass
-        assert (await answer.content.readline()).startswith(b"id: ")
+        # No block of its own, which some readers would take for an event.
+        assert await answer.content.readline() == b":\n"
 
 
 async def test_client_that_leaves_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,14 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from pyaiot.history.paging import Span
+from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
 from pyaiot.history.postgres import questions
 from pyaiot.history.postgres.writer import connect, describe
 from pyaiot.history.store import (
     QUERIES_MAX,
     QUERY_LIMIT_S,
     ROWS_MAX,
+    SHORT_LIMIT_S,
     BadQuestion,
     BucketRow,
     Chunk,
@@ -33,12 +34,18 @@ from pyaiot.history.store import (
 )
 
 CONNECTIONS_MAX: Final = 4
-"""Questions that the server answers at the same time. Others wait."""
+"""Wide questions that the server answers at the same time. Others wait."""
+SHORT_CONNECTIONS_MAX: Final = 2
+"""Short questions that it answers at the same time, beside the wide ones. Others wait."""
 
 CLOSE_LIMIT_S: Final = 2.0
 """How long the server may take to give up a question. Then the connection is cut."""
 
 T = TypeVar("T")
+
+
+class _NotShort(Exception):
+    """A question took longer than short ones may."""
 
 
 class PostgresHistory:
@@ -50,14 +57,19 @@ class PostgresHistory:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._open = 0
+        self._open_wide = 0
         # Of the thread's loop:
         self._idle: list[Any] = []
-        self._free: asyncio.Semaphore | None = None
+        self._free: dict[bool, asyncio.Semaphore] = {}
+        """Connections that may be taken, for wide questions and for short ones."""
 
     async def last(
         self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
     ) -> Page[LastRow]:
-        return await self._ask(lambda db: questions.last(db, uid, limit, cursor))
+        return await self._ask(
+            lambda db: questions.last(db, uid, limit, cursor),
+            wide=uid is None and limit > SHORT_ROWS_MAX,
+        )
 
     async def readings(
         self,
@@ -71,7 +83,9 @@ class PostgresHistory:
         cursor: str | None = None,
     ) -> Page[ReadingRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
-        return await self._ask(lambda db: questions.readings(db, uid, resource, span, cursor))
+        return await self._ask(
+            lambda db: questions.readings(db, uid, resource, span, cursor), wide=span.is_wide
+        )
 
     async def buckets(
         self,
@@ -84,7 +98,8 @@ class PostgresHistory:
         limit: int = ROWS_MAX,
     ) -> list[BucketRow]:
         return await self._ask(
-            lambda db: questions.buckets(db, uid, resource, start, end, step_s, limit)
+            lambda db: questions.buckets(db, uid, resource, start, end, step_s, limit),
+            wide=Steps.of(start, end, step_s).is_wide,
         )
 
     async def export(
@@ -100,7 +115,8 @@ class PostgresHistory:
         while position is not None:
             after = position
             chunks, position = await self._ask(
-                lambda db, after=after: questions.export(db, uid, resource, span, after)  # type: ignore[misc]
+                lambda db, after=after: questions.export(db, uid, resource, span, after),  # type: ignore[misc]
+                wide=True,
             )
             for chunk in chunks:
                 yield chunk
@@ -117,7 +133,10 @@ class PostgresHistory:
         cursor: str | None = None,
     ) -> Page[EventRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
-        return await self._ask(lambda db: questions.events(db, uid, kinds, span, cursor))
+        return await self._ask(
+            lambda db: questions.events(db, uid, kinds, span, cursor),
+            wide=span.is_wide_filtered(filtered=bool(uid or kinds)),
+        )
 
     async def commands(
         self,
@@ -130,7 +149,10 @@ class PostgresHistory:
         cursor: str | None = None,
     ) -> Page[CommandRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
-        return await self._ask(lambda db: questions.commands(db, uid, span, cursor))
+        return await self._ask(
+            lambda db: questions.commands(db, uid, span, cursor),
+            wide=span.is_wide_filtered(filtered=bool(uid)),
+        )
 
     async def close(self) -> None:
         if self._loop is None or self._thread is None:
@@ -140,25 +162,40 @@ class PostgresHistory:
         loop.call_soon_threadsafe(loop.stop)
         await asyncio.to_thread(thread.join)
 
-    async def _ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
-        if self._open >= QUERIES_MAX:
-            raise TooSlow(f"{QUERIES_MAX} questions to the history are open already")
-        self._open += 1
+    async def _ask(self, question: Callable[[Any], Awaitable[T]], *, wide: bool = False) -> T:
+        """The answer, of the connections for short questions first if it is not known to be
+        wide.
+        """
         try:
             async with asyncio.timeout(QUERY_LIMIT_S):
-                # Cancelled with whoever waits for it, which the server is told.
-                return await asyncio.wrap_future(
-                    asyncio.run_coroutine_threadsafe(self._answer(question), self._running())
-                )
+                if not wide:
+                    with contextlib.suppress(_NotShort):
+                        return await self._ask_of(question, wide=False)
+                return await self._ask_of(question, wide=True)
         except TimeoutError:
             raise TooSlow(f"the question took longer than {QUERY_LIMIT_S:.0f} s") from None
+
+    async def _ask_of(self, question: Callable[[Any], Awaitable[T]], *, wide: bool) -> T:
+        if (self._open_wide if wide else self._open - self._open_wide) >= QUERIES_MAX:
+            raise TooSlow(f"{QUERIES_MAX} questions to the history are open already")
+        self._open += 1
+        self._open_wide += wide
+        try:
+            # Cancelled with whoever waits for it, which the server is told.
+            return await asyncio.wrap_future(
+                asyncio.run_coroutine_threadsafe(self._answer(question, wide=wide), self._running())
+            )
         finally:
             self._open -= 1
+            self._open_wide -= wide
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            self._free = asyncio.Semaphore(CONNECTIONS_MAX)
+            self._free = {
+                True: asyncio.Semaphore(CONNECTIONS_MAX),
+                False: asyncio.Semaphore(SHORT_CONNECTIONS_MAX),
+            }
             self._thread = threading.Thread(
                 target=self._serve, args=(self._loop,), name="history reader", daemon=True
             )
@@ -181,14 +218,17 @@ class PostgresHistory:
         finally:
             loop.close()
 
-    async def _answer(self, question: Callable[[Any], Awaitable[T]]) -> T:
+    async def _answer(self, question: Callable[[Any], Awaitable[T]], *, wide: bool) -> T:
         """On the thread's loop."""
-        assert self._free is not None  # noqa: S101 - `_running` made it
-        async with self._free:
+        async with self._free[wide]:
             db = None
             try:
                 db = self._idle.pop() if self._idle else await connect(self._url)
-                answer = await question(db)
+                try:
+                    async with asyncio.timeout(None if wide else SHORT_LIMIT_S):
+                        answer = await question(db)
+                except TimeoutError:
+                    raise _NotShort from None
             except (asyncpg.DataError, UnicodeError, OverflowError) as error:
                 if db is not None:
                     db.terminate()

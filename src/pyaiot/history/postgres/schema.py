@@ -77,7 +77,18 @@ _FIRST: Final = (
     "CREATE INDEX command_at ON command (at, id)",
 )
 
-MIGRATIONS: Final = (_FIRST,)
+_CLOCK: Final = (
+    # One row: which time retention has reached, what the wall clock showed then, and for how long
+    # it had run without a jump (`history/clock.py`). Unix times and seconds.
+    """
+    CREATE TABLE clock (
+        id integer PRIMARY KEY CHECK (id = 1),
+        trusted float8 NOT NULL, wall float8 NOT NULL, agreed_s float8 NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: Final = (_FIRST, _CLOCK)
 """Statements that lead from each version to the next. Only ever append."""
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Downsampling and trimming of a history database, in short steps between two batches."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,11 +72,14 @@ class Tidying:
     def __init__(self, db: Any, keep: Keep) -> None:
         self._db = db
         self._keep = keep
-        self._trim_at = 0.0
-        """Unix time of the next look for what is too old."""
+        self._trimmed_at = -math.inf
+        """Retention's Unix time at the last look for what is too old."""
 
-    async def step(self, now: float) -> Done:
-        """A short step, in one transaction."""
+    async def step(self, now: float, retention_now: float) -> Done:
+        """A short step, in one transaction.
+
+        What is made is over at the Unix time `now`; what is trimmed is too old at `retention_now`.
+        """
         async with self._db.transaction():
             minutes = await self._take(60, int(now - GRACE_S) // 60)
             if minutes:
@@ -96,14 +100,15 @@ class Tidying:
             if hours:
                 await self._db.execute(_MAKE_HOURS, *zip(*hours, strict=True))
                 return Done(more=True)
-            return await self._trim(now)
+            return await self._trim(retention_now)
 
     async def _take(self, step: int, before: int) -> list[tuple[int, int]]:
         rows = await self._db.fetch(_TAKE_MARKS, step, before, MARKS_PER_STEP)
         return [(series, at) for series, at in rows]
 
     async def _trim(self, now: float) -> Done:
-        if now < self._trim_at:
+        # A time that went back is no reason to wait.
+        if 0 <= now - self._trimmed_at < TRIM_INTERVAL_S:
             return Done(more=False)
         # A whole hour later than what is refused as too old: what is made anew is made of all
         # its parts.
@@ -125,7 +130,7 @@ class Tidying:
             trimmed = max(trimmed, int(said.rpartition(" ")[2]))
         if trimmed >= ROWS_PER_STEP:
             return Done(more=True, dropped=dropped)
-        self._trim_at = now + TRIM_INTERVAL_S
+        self._trimmed_at = now
         return Done(more=False, dropped=dropped)
 
 

@@ -7,11 +7,12 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from pyaiot.history.numbering import Numbering
+from pyaiot.history.clock import ClockState
+from pyaiot.history.numbering import Numbering, next_moments
 from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
 from pyaiot.history.postgres.tidying import Tidying, partition, partitions
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
-from pyaiot.history.store import Keep, RowsRefused, StoreError
+from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
 
 CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to let us in."""
@@ -43,6 +44,8 @@ class PostgresWriter:
         except BaseException:
             self._loop.close()
             raise
+        self._proof: tuple[object, ...] | None = None
+        """Node, resource and time of the reading that was written last."""
         self._tidying = Tidying(self._db, keep)
 
     def write(self, batch: Batch, now: float) -> None:
@@ -54,13 +57,44 @@ class PostgresWriter:
             self._weeks.clear()
             raise
 
-    def tidy(self, now: float) -> bool:
+    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
         """One short step. Raises `StoreError`."""
-        done = self._do(self._tidying.step(now))
+        done = self._do(self._tidying.step(now, now if retention_now is None else retention_now))
         self._numbering.minutes_made(done.made)
         if done.dropped:
             self._weeks.clear()
         return done.more
+
+    def place_problem(self) -> str:
+        """A server has one place."""
+        return ""
+
+    def verify(self, retention_now: float) -> None:
+        """Raises `StoreError`."""
+        if self._proof is None:
+            return
+        if self._proof[2] < self._keep.oldest(retention_now).readings * MICROSECONDS:  # type: ignore[operator]
+            return
+        question = (
+            "SELECT 1 FROM series AS s JOIN reading AS r ON r.series = s.id"
+            " WHERE s.uid = $1 AND s.resource = $2 AND r.at = $3"
+        )
+        if self._do(self._db.fetchval(question, *self._proof)) is None:
+            raise StoreReplaced(f"{self._name}: rows that were written are not there any more")
+
+    def clock_state(self) -> ClockState | None:
+        """What was saved of the clock; of older databases, the time of the newest row."""
+        return self._do(self._clock_state())
+
+    def save_clock(self, state: ClockState) -> None:
+        """Raises `StoreError`."""
+        self._do(
+            self._db.execute(
+                "INSERT INTO clock VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET"
+                " trusted = excluded.trusted, wall = excluded.wall, agreed_s = excluded.agreed_s",
+                *(state.trusted, state.wall, state.agreed_s),
+            )
+        )
 
     def close(self) -> None:
         self._db.terminate()
@@ -77,6 +111,8 @@ class PostgresWriter:
         ) as error:
             text = str(error).splitlines()[0]
             raise RowsRefused(f"{self._name}: rows are left out: {text}") from error
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+            raise StoreReplaced(f"{self._name}: the tables were deleted") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise StoreError(describe(self._name, error)) from error
         except StoreError as error:
@@ -99,6 +135,17 @@ class PostgresWriter:
             db.terminate()
             raise
         return db
+
+    async def _clock_state(self) -> ClockState | None:
+        saved = await self._db.fetchrow("SELECT trusted, wall, agreed_s FROM clock")
+        if saved is not None:
+            return ClockState(*saved)
+        newest = await self._db.fetchval(
+            "SELECT greatest((SELECT max(at) FROM event), (SELECT max(r.at) FROM series AS s"
+            " CROSS JOIN LATERAL (SELECT at FROM reading WHERE series = s.id"
+            " ORDER BY at DESC LIMIT 1) AS r))"
+        )
+        return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
 
     async def _write(self, batch: Batch, now: float) -> None:
         async with self._db.transaction():
@@ -137,24 +184,47 @@ class PostgresWriter:
         if units:
             await self._learn_units(sorted(units))
         oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
-        rows, marks = self._numbering.rows(readings, oldest)
-        if not rows:
-            return
+        rows, late, marks = self._numbering.rows(readings, oldest)
         records = [
             (series, at, unit, *_columns(value))
             for series, at, value, unit in zip(
                 rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True
             )
         ]
-        await self._make_partitions({int(at) // WEEK for _, at, *_ in records})
-        await self._db.copy_records_to_table("incoming", records=records)
-        await self._db.execute("INSERT INTO reading SELECT * FROM incoming ON CONFLICT DO NOTHING")
+        if records:
+            await self._make_partitions({int(at) // WEEK for _, at, *_ in records})
+            await self._db.copy_records_to_table("incoming", records=records)
+            await self._db.execute(
+                "INSERT INTO reading SELECT * FROM incoming ON CONFLICT DO NOTHING"
+            )
+        for series, at, value, unit in late:
+            await self._write_late(series, at, value, unit)
+        if rows:
+            self._proof = (*self._numbering.key_of(rows[-4]), rows[-3])
         if marks:
             await self._db.execute(
                 "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"
                 " ON CONFLICT DO NOTHING",
                 *zip(*marks, strict=True),
             )
+
+    async def _write_late(self, series: int, at: int, value: Value, unit: int) -> None:
+        """Keep a reading beside one that stands at its time, unless it is the same."""
+        columns = _columns(value)
+        for moment in next_moments(at):
+            await self._make_partitions({moment // WEEK})
+            if await self._db.fetchval(
+                "INSERT INTO reading VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
+                " RETURNING 1",
+                *(series, moment, unit, *columns),
+            ):
+                return
+            other = await self._db.fetchrow(
+                "SELECT number, data, json FROM reading WHERE series = $1 AND at = $2",
+                *(series, moment),
+            )
+            if tuple(other) == columns:
+                return
 
     async def _make_partitions(self, weeks: set[int]) -> None:
         for week in weeks - self._weeks:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pyaiot.errors import OperatorError
 from pyaiot.history.sqlite.history import SqliteHistory
-from pyaiot.history.sqlite.writer import SqliteWriter
-from pyaiot.history.store import Keep
+from pyaiot.history.sqlite.writer import SqliteWriter, file_identity
+from pyaiot.history.store import Keep, StoreError
 
 
 class SqliteFile:
@@ -19,16 +19,16 @@ class SqliteFile:
     def __init__(self, path: Path, keep: Keep) -> None:
         self.name = str(path)
         self._path = path
+        self._lock_path = path.with_name(path.name + ".lock")
         self._keep = keep
         self._run = secrets.token_hex(8)
         self._lock: int | None = None
 
     def claim(self) -> None:
         """Make the folder, and see that nobody else writes there. Raises `OperatorError`."""
-        lock_path = self._path.with_name(self._path.name + ".lock")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise OperatorError(
                 f"The history {self._path} cannot be kept: {error.strerror}. Name another file"
@@ -51,11 +51,25 @@ class SqliteFile:
 
     def open_writer(self) -> SqliteWriter:
         """Raises `StoreError`."""
+        self._hold_lock()
         # Only where there is none: closing a file gives up the locks that SQLite has on it.
         if not self._path.exists():
             with contextlib.suppress(OSError):  # SQLite will say it better
                 self._path.touch(mode=0o600)
         return SqliteWriter(self._path, self._keep, run=self._run)
+
+    def _hold_lock(self) -> None:
+        """Claim again what was claimed, if its file or its folder was deleted meanwhile."""
+        if self._lock is None:
+            return
+        status = os.fstat(self._lock)
+        if file_identity(self._lock_path) == (status.st_dev, status.st_ino):
+            return
+        self.release()
+        try:
+            self.claim()
+        except OperatorError as error:
+            raise StoreError(str(error)) from error
 
     def history(self) -> SqliteHistory:
         return SqliteHistory(self._path)

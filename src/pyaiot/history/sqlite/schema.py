@@ -78,7 +78,18 @@ _FIRST: Final = (
     "CREATE INDEX command_at ON command (at)",
 )
 
-MIGRATIONS: Final = (_FIRST,)
+_CLOCK: Final = (
+    # One row: which time retention has reached, what the wall clock showed then, and for how long
+    # it had run without a jump (`history/clock.py`). Unix times and seconds.
+    """
+    CREATE TABLE clock (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        trusted REAL NOT NULL, wall REAL NOT NULL, agreed_s REAL NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: Final = (_FIRST, _CLOCK)
 """Statements that lead from each version (`PRAGMA user_version`) to the next. Only ever append."""
 
 

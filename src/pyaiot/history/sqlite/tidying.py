@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Downsampling and trimming of a history file, in short steps between two batches."""
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,17 +88,20 @@ class Tidying:
         self._keep = keep
         self._position = 0
         """The number of the resource that was trimmed last."""
-        self._walk_at = 0.0
-        """Unix time of the next walk over all resources."""
+        self._walked_at = -math.inf
+        """Retention's Unix time at the end of the last walk over all resources."""
         db.execute("PRAGMA temp_store = MEMORY")
         # The marks that one step is at.
         db.execute("CREATE TEMP TABLE made (series INTEGER, at INTEGER)")
 
-    def step(self, now: float) -> Done:
-        """Do some milliseconds of work, in one transaction. Raises `sqlite3.Error`."""
+    def step(self, now: float, retention_now: float) -> Done:
+        """Do some milliseconds of work, in one transaction. Raises `sqlite3.Error`.
+
+        What is made is over at the Unix time `now`; what is trimmed is too old at `retention_now`.
+        """
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            done = self._step(now)
+            done = self._step(now, retention_now)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -105,14 +109,14 @@ class Tidying:
             raise
         return done
 
-    def _step(self, now: float) -> Done:
+    def _step(self, now: float, retention_now: float) -> Done:
         if made := self._make(60, int(now - GRACE_S) // 60, _MAKE_MINUTES):
             # An hour is made when all its minutes are: they come first.
             self._db.execute("INSERT OR IGNORE INTO stale SELECT 3600, series, at / 60 FROM made")
             return Done(more=True, made=made)
         if self._make(3600, int(now - 2 * GRACE_S) // 3600, _MAKE_HOURS):
             return Done(more=True)
-        return self._trim(now)
+        return self._trim(retention_now)
 
     def _make(self, step: int, before: int, statement: str) -> list[int]:
         """Make what is marked and older than `before`, some of it. The resources it was of."""
@@ -132,7 +136,8 @@ class Tidying:
         return made
 
     def _trim(self, now: float) -> Done:
-        if now < self._walk_at:
+        # A time that went back is no reason to wait.
+        if 0 <= now - self._walked_at < TRIM_INTERVAL_S:
             return Done(more=False)
         # A whole hour later than what is refused as too old: what is made anew is made of all
         # its parts.
@@ -169,5 +174,5 @@ class Tidying:
         if series_ids or trimmed >= ROWS_PER_STEP:
             return Done(more=True, gone=gone)
         self._position = 0
-        self._walk_at = now + TRIM_INTERVAL_S
+        self._walked_at = now
         return Done(more=False, gone=gone)

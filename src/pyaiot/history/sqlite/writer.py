@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pyaiot.history.numbering import Numbering
+from pyaiot.history.clock import ClockState
+from pyaiot.history.numbering import LateRow, Numbering, next_moments
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading
 from pyaiot.history.sqlite.schema import migrate
 from pyaiot.history.sqlite.tidying import Tidying
-from pyaiot.history.store import Keep, RowsRefused, StoreError
+from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
 
 BUSY_LIMIT_S: Final = 2.0
 """How long to wait for a lock that somebody else has on the file."""
@@ -28,6 +29,13 @@ _INSERT: Final = {
     for rows in _ROWS_AT_ONCE
 }
 _COLUMNS: Final = 4
+
+
+_READING_THERE: Final = """
+    SELECT 1 FROM series AS s JOIN reading AS r ON r.series = s.id
+    WHERE s.uid = ? AND s.resource = ? AND r.at = ?
+"""
+_EVENT_THERE: Final = "SELECT 1 FROM event WHERE at = ? AND kind = ?"
 
 
 class SqliteWriter:
@@ -55,6 +63,9 @@ class SqliteWriter:
             except BaseException:
                 self._db.close()
                 raise
+        self._place = self._files()
+        self._proof: tuple[str, tuple[object, ...], int] | None = None
+        """Of what was written last: a question that finds it, and its time."""
         self._tidying = Tidying(self._db, keep)
 
     def write(self, batch: Batch, now: float) -> None:
@@ -72,14 +83,62 @@ class SqliteWriter:
                     with contextlib.suppress(sqlite3.Error):
                         self._db.execute("ROLLBACK")
                 raise
+        # Only now: it may have been taken away a moment before.
+        if problem := self.place_problem():
+            raise StoreReplaced(problem)
 
-    def tidy(self, now: float) -> bool:
+    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
         """One short step. Raises `StoreError`."""
         with self._failures():
-            done = self._tidying.step(now)
+            done = self._tidying.step(now, now if retention_now is None else retention_now)
         self._numbering.minutes_made(done.made)
         self._numbering.forget(done.gone)
         return done.more
+
+    def place_problem(self) -> str:
+        if self._files() == self._place:
+            return ""
+        return f"{self._path}: the file was deleted or replaced while it was written"
+
+    def verify(self, retention_now: float) -> None:
+        """Raises `StoreError`."""
+        if problem := self.place_problem():
+            raise StoreReplaced(problem)
+        if self._proof is None:
+            return
+        question, values, at = self._proof
+        oldest = self._keep.oldest(retention_now)
+        if at < max(oldest.readings, oldest.events) * MICROSECONDS:
+            return
+        # A connection of its own knows nothing but the file.
+        with self._failures(), contextlib.closing(open_reader(self._path)) as db:
+            found = db.execute(question, values).fetchone()
+        if found is None:
+            raise StoreReplaced(f"{self._path}: rows that were written are not there any more")
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        """Which files are at the places of the database and of its write-ahead log."""
+        return [file_identity(self._path), file_identity(Path(f"{self._path}-wal"))]
+
+    def clock_state(self) -> ClockState | None:
+        """What was saved of the clock; of older files, the time of the newest row."""
+        with self._failures():
+            saved = self._db.execute("SELECT trusted, wall, agreed_s FROM clock").fetchone()
+            if saved is not None:
+                return ClockState(*saved)
+            (newest,) = self._db.execute(
+                "SELECT max(at) FROM (SELECT max(at) AS at FROM event UNION ALL"
+                " SELECT (SELECT max(at) FROM reading WHERE series = s.id) FROM series AS s)"
+            ).fetchone()
+        return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
+
+    def save_clock(self, state: ClockState) -> None:
+        """Raises `StoreError`."""
+        with self._failures():
+            self._db.execute(
+                "INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?)",
+                (state.trusted, state.wall, state.agreed_s),
+            )
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -92,14 +151,30 @@ class SqliteWriter:
         for unit in units:
             self._learn_unit(unit)
         oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
-        rows, marks = self._numbering.rows(readings, oldest)
+        rows, late, marks = self._numbering.rows(readings, oldest)
         position = 0
         for at_once in _ROWS_AT_ONCE:
             size = at_once * _COLUMNS
             while len(rows) - position >= size:
                 self._db.execute(_INSERT[at_once], rows[position : position + size])
                 position += size
+        for row in late:
+            self._write_late(row)
+        if rows:
+            key, at = self._numbering.key_of(rows[-4]), rows[-3]
+            self._proof = _READING_THERE, (*key, at), int(at)
         self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
+
+    def _write_late(self, row: LateRow) -> None:
+        """Keep a reading beside one that stands at its time, unless it is the same."""
+        series, at, value, unit = row
+        for moment in next_moments(at):
+            if self._db.execute(_INSERT[1], (series, moment, value, unit)).rowcount:
+                return
+            select = "SELECT value FROM reading WHERE series = ? AND at = ?"
+            (other,) = self._db.execute(select, (series, moment)).fetchone()
+            if other == value and type(other) is type(value):
+                return
 
     def _write_rest(self, batch: Batch) -> None:
         self._db.executemany(
@@ -107,6 +182,9 @@ class SqliteWriter:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(e.at, e.kind, e.uid, e.gateway, e.detail, e.until, e.lost) for e in batch.events],
         )
+        if batch.events and not batch.readings:
+            event = batch.events[-1]
+            self._proof = _EVENT_THERE, (event.at, event.kind), event.at
         self._db.executemany(
             "INSERT INTO command (at, run, number, uid, resource, payload, client, client_id,"
             " state, detail, elapsed_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -149,6 +227,30 @@ class SqliteWriter:
             raise StoreError(describe(self._path, error)) from error
         except StoreError as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at a path from one that takes its place; None if there is none.
+
+    As long as somebody has the file open, no other one gets its number.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads. Raises `sqlite3.Error`."""
+    # Never `immutable`, and never making a file: a writer makes it.
+    return sqlite3.connect(
+        path.absolute().as_uri() + "?mode=ro",
+        uri=True,
+        timeout=BUSY_LIMIT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def describe(path: Path, error: Exception) -> str:

@@ -67,6 +67,8 @@ class Api:
             else:
                 router.add_route(operation.method, operation.path, handler)
         router.add_get(STYLE_PATH, self._documents.style)
+        for path in ("/api", "/api/"):
+            router.add_get(path, self._documents.root)
 
 
 def checked(operation: Operation, handler: Handler) -> WebHandler:

@@ -56,6 +56,10 @@ class DocumentsApi:
         policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
         return _file(request, self._page, "text/html", policy)
 
+    async def root(self, _request: web.Request) -> web.StreamResponse:
+        """`GET /api`: to the page."""
+        raise web.HTTPFound("/api/docs")
+
     async def style(self, request: web.Request) -> web.StreamResponse:
         """`GET /api/docs.css`."""
         return _file(request, _STYLE.encode(), "text/css", {})

@@ -7,13 +7,16 @@ The questions run on the threads of the store, and are given up when their clien
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Final, TypeVar
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
 from pyaiot.errors import ProtocolError
+from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
 from pyaiot.history.store import (
     ROWS_MAX,
     BadQuestion,
@@ -36,13 +39,16 @@ from pyaiot.web.api.answers import (
 )
 from pyaiot.web.api.days import DAY_S, days_of, part_s, zone
 from pyaiot.web.api.forms import Form, form_of, stored
+from pyaiot.web.api.places import Places, client_of
 from pyaiot.web.api.queries import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
 from pyaiot.web.api.replying import HEADERS, encode, json_answer, while_present
 from pyaiot.web.login import MAY_COMMAND
 from pyaiot.web.problems import ProblemError
 
 EXPORTS_MAX: Final = 4
-"""Streams of readings at the same time. One more: 503."""
+"""Streams of readings to one client at the same time. One more: 503."""
+EXPORTS_TOTAL_MAX: Final = 16
+"""Streams of readings to all clients. One more: 503."""
 STALL_LIMIT_S: Final = 30.0
 """An export whose client takes nothing for so long is cut off."""
 _FORMATS: Final = {
@@ -65,7 +71,9 @@ class HistoryApi:
         """`history` None: none is kept, and everybody is told so."""
         self._given = history
         self._unix_time = unix_time
-        self._exports = 0
+        self._exports: Counter[str] = Counter()
+        """Of each client."""
+        self._places = Places()
         self._failures = LimitedLog(log)
 
     async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
@@ -100,16 +108,21 @@ class HistoryApi:
 
     async def events(self, request: web.Request, query: EventsQuery) -> web.StreamResponse:
         now = self._unix_time()
+        limit = query.limit or ROWS_MAX
+        start, end = query.start(now), query.end(now)
         page = await self._ask(
             request,
             self._history.events(
                 uid=query.uid,
                 kinds=query.kind or (),
-                start=query.start(now),
-                end=query.end(now),
+                start=start,
+                end=end,
                 newest_first=query.order == "newest",
-                limit=query.limit or ROWS_MAX,
+                limit=limit,
                 cursor=query.cursor,
+            ),
+            wide=lambda: Span.of(start, end, limit).is_wide_filtered(
+                filtered=bool(query.uid or query.kind)
             ),
         )
         events = [
@@ -128,16 +141,19 @@ class HistoryApi:
 
     async def commands(self, request: web.Request, query: CommandsQuery) -> web.StreamResponse:
         now = self._unix_time()
+        limit = query.limit or ROWS_MAX
+        start, end = query.start(now), query.end(now)
         page = await self._ask(
             request,
             self._history.commands(
                 uid=query.uid,
-                start=query.start(now),
-                end=query.end(now),
+                start=start,
+                end=end,
                 newest_first=query.order == "newest",
-                limit=query.limit or ROWS_MAX,
+                limit=limit,
                 cursor=query.cursor,
             ),
+            wide=lambda: Span.of(start, end, limit).is_wide_filtered(filtered=bool(query.uid)),
         )
         # A payload may be the code of a lock.
         may_command = request.get(MAY_COMMAND, True)
@@ -166,6 +182,7 @@ class HistoryApi:
     async def _readings(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
         uid, resource = request.match_info["uid"], request.match_info["name"]
         now = self._unix_time()
+        limit = query.limit or ROWS_MAX
         page = await self._ask(
             request,
             self._history.readings(
@@ -174,9 +191,10 @@ class HistoryApi:
                 start=query.start(now),
                 end=query.end(now),
                 newest_first=query.order == "newest",
-                limit=query.limit or ROWS_MAX,
+                limit=limit,
                 cursor=query.cursor,
             ),
+            wide=lambda: limit > SHORT_ROWS_MAX,
         )
         rows = _rows(page, query.limit)
         answer = Readings(uid=uid, resource=resource, readings=stored(rows), next=page.cursor)
@@ -192,6 +210,7 @@ class HistoryApi:
             raise ProblemError(400, "bad-request", "every wants from")
         end = now if end is None else end
         tz = _zone(query)
+        step_s = query.every if tz is None else part_s(start, end, tz)
         buckets = await self._ask(
             request,
             self._history.buckets(
@@ -199,9 +218,10 @@ class HistoryApi:
                 resource,
                 start=start,
                 end=end,
-                step_s=query.every if tz is None else part_s(start, end, tz),
+                step_s=step_s,
                 limit=ROWS_MAX if tz else query.limit or ROWS_MAX,
             ),
+            wide=lambda: Steps.of(start, end, step_s).is_wide,
         )
         if tz is not None:
             buckets = days_of(buckets, tz)
@@ -218,28 +238,42 @@ class HistoryApi:
         body = form.head() + form.steps(uid, resource, steps) + form.tail()
         return web.Response(body=body, headers=_headers(form))
 
-    async def _ask(self, request: web.Request, question: Awaitable[R]) -> R:
-        with _told():
-            return await while_present(request, question)
+    async def _ask(
+        self, request: web.Request, question: Coroutine[Any, Any, R], *, wide: Callable[[], bool]
+    ) -> R:
+        """The answer, as soon as its client has a place for such a question."""
+        try:
+            with _told():
+                place = self._places.place(client_of(request), wide=wide())
+                return await while_present(request, _asked(place, question))
+        finally:
+            question.close()  # where it was refused before it was asked
 
     async def _stream(
         self, request: web.Request, chunks: AsyncIterator[Chunk], form: Form
     ) -> web.StreamResponse:
-        if self._exports >= EXPORTS_MAX:
+        client = client_of(request)
+        if self._exports[client] >= EXPORTS_MAX or self._exports.total() >= EXPORTS_TOTAL_MAX:
             raise ProblemError(
-                503, "busy", f"{EXPORTS_MAX} exports are running already", retry_after_s=5
+                503,
+                "busy",
+                f"{self._exports[client]} exports of yours are running",
+                retry_after_s=5,
             )
-        self._exports += 1
+        self._exports[client] += 1
         try:
             # What is wrong with the question is told before there is an answer.
-            first = await self._ask(request, anext(chunks, None))
+            with _told():
+                first = await while_present(request, anext(chunks, None))
             response = web.StreamResponse(headers=_headers(form))
             await response.prepare(request)
             if request.method != hdrs.METH_HEAD:
                 await self._write(request, response, form, first, chunks)
             return response
         finally:
-            self._exports -= 1
+            self._exports[client] -= 1
+            if not self._exports[client]:
+                del self._exports[client]
             with contextlib.suppress(AttributeError):  # an iterator that is no generator
                 await chunks.aclose()  # type: ignore[attr-defined]
 
@@ -270,6 +304,11 @@ class HistoryApi:
             )
             if request.transport is not None:
                 request.transport.abort()
+
+
+async def _asked(place: AbstractAsyncContextManager[None], question: Coroutine[Any, Any, R]) -> R:
+    async with place:
+        return await question
 
 
 def _rows(page: Page[R], limit: int | None) -> list[R]:

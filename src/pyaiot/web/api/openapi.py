@@ -60,7 +60,14 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["requestBody"] = {
             "description": operation.body,
             "required": True,
-            "content": {"text/plain": {"schema": {"type": "string"}, "example": "1"}},
+            "content": {
+                "text/plain": {"schema": {"type": "string"}, "example": "1"},
+                # Some generators of clients know no other type of a body that is no JSON.
+                "application/octet-stream": {
+                    "schema": {"type": "string", "format": "binary"},
+                    "example": "1",
+                },
+            },
         }
     return described
 

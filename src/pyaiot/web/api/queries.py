@@ -252,6 +252,7 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
     try:
         query = msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:
+        _check_moments(fields)
         raise ProblemError(400, "bad-request", str(error)[:300]) from error
     except UnicodeError as error:
         raise ProblemError(400, "bad-request", "a parameter is not text in UTF-8") from error
@@ -263,6 +264,19 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
         ):
             raise ProblemError(400, "bad-request", f"{field.encode_name} is no such word")
     return query
+
+
+def _check_moments(fields: dict[str, Any]) -> None:
+    """Say what a moment looks like, where one is none. Raises `ProblemError`."""
+    for name in ("from", "to"):
+        text = fields.get(name, "0")
+        if not re.fullmatch(MOMENT, text):
+            raise ProblemError(
+                400,
+                "bad-request",
+                f"{name}: {text[:64]!r} is no time: give Unix seconds, a time with its offset"
+                " (2026-11-25T10:00:00Z), or how long ago (-90s, -15m, -1h, -1d)",
+            )
 
 
 _known: dict[type[Query], tuple[frozenset[str], frozenset[str]]] = {}

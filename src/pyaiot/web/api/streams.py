@@ -24,8 +24,9 @@ BEAT_INTERVAL_S: Final = 10.0
 RESUMES_MAX: Final = 4
 """Clients that are told from history what they missed, at the same time. Others: of a gap."""
 
-CaughtUp = Callable[[int], Awaitable[bool]]
-"""Waits until the history has so many messages to everybody; False if it has not in time."""
+CaughtUp = Callable[[int, float], Awaitable[bool]]
+"""Waits until the history has so many messages to everybody; False if it has not in time, or if
+the clock jumped since a Unix time, so that times of messages are not those of the history."""
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +150,8 @@ class Streams:
         self._resuming += 1
         client.hold()
         try:
-            if not await self._caught_up(self._broker.fanout.messages):
-                raise NotKnown("the history is behind")
+            if not await self._caught_up(self._broker.fanout.messages, position.ts):
+                raise NotKnown("the history is behind, or the clock jumped")
             return await missed_since(self._history, position.ts, delay_s, query)
         finally:
             self._resuming -= 1

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A wall clock that jumps, ahead or back, deletes nothing and hides nothing, in either store."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from pyaiot.history import recorder as recorder_module
+from pyaiot.history.places import store_at
+from pyaiot.history.recorder import Recorder
+from pyaiot.history.store import Keep
+from pyaiot.messages import Command, NodeAppeared, Reading, Receipt
+from tests.history.files import exported, run
+from tests.history.postgres_server import Server, running_server
+
+DAY: Final = 86_400.0
+NOW: Final = 1_900_000_000.0
+KEEP: Final = Keep(30.0, 30.0, 30.0, 30.0)
+LIMIT_S: Final = 20.0
+STEPS: Final = {
+    "400 days ahead": 400 * DAY,
+    "12 years ahead": 12 * 365 * DAY,
+    "an hour ahead": 3600.0,
+    "an hour back": -3600.0,
+    "90 days back": -90 * DAY,
+    "1971": -NOW + 365 * DAY,
+    "before 1970": -NOW - 30 * DAY,
+}
+
+
+class Clocks:
+    """A wall clock that somebody sets, and one that only goes on."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.step = 0.0
+        self.passed = 0.0
+        """Seconds that both clocks have jumped on."""
+
+    def wall(self) -> float:
+        return NOW + self.steady() - self.began + self.step
+
+    def steady(self) -> float:
+        return time.monotonic() + self.passed
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as it:
+        yield it
+
+
+@pytest.fixture(params=["file", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return str(tmp_path / "history.db")
+    server: Server = request.getfixturevalue("server")
+
+    async def empty() -> None:
+        db = await asyncpg.connect(server.url)
+        await db.execute("DROP SCHEMA IF EXISTS pyaiot CASCADE")
+        await db.close()
+
+    run(empty())
+    return server.url
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.02)
+    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.01)
+
+
+@contextmanager
+def recording(place: str, clocks: Clocks, keep: Keep = KEEP) -> Iterator[Recorder]:
+    store = store_at(place, keep)
+    store.claim()
+    recorder = Recorder(store, unix_time=clocks.wall, steady_time=clocks.steady)
+    recorder.start()
+    try:
+        until(lambda: not recorder.problem())
+        yield recorder
+    finally:
+        recorder.close()
+        store.release()
+
+
+def until(true: Callable[[], object]) -> None:
+    limit = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def ask(place: str, question: Any) -> Any:
+    async def asked() -> Any:
+        history = store_at(place, KEEP).history()
+        try:
+            return await question(history)
+        finally:
+            await history.close()
+
+    return run(asked())
+
+
+def numbers(place: str, uid: str = "n") -> list[float]:
+    chunks = ask(place, lambda h: exported(h, uid=uid))
+    return sorted(row.number for chunk in chunks for row in chunk.rows)
+
+
+def say(recorder: Recorder, ts: float, *values: int, uid: str = "n") -> None:
+    for value in values:
+        recorder.heard(Reading.received(uid, "r", value, ts))
+
+
+def tidied(recorder: Recorder, times: int = 3) -> None:
+    """So many looks for what is to be trimmed have passed."""
+    for _ in range(times):
+        until(lambda before=recorder.tidied: recorder.tidied > before)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_a_clock_that_is_wrong_for_a_while_deletes_nothing(place: str, step: str) -> None:
+    clocks = Clocks()
+    with recording(place, clocks) as recorder:
+        say(recorder, NOW - 20 * DAY, 1)
+        recorder.heard(NodeAppeared(uid="n", ts=NOW - 20 * DAY))
+        for number in range(2, 30):
+            say(recorder, clocks.wall(), number)
+        until(lambda: recorder.recorded == 30)
+        clocks.step = STEPS[step]
+        for number in range(30, 60):
+            say(recorder, clocks.wall(), number)
+        recorder.heard(NodeAppeared(uid="m", ts=clocks.wall()))
+        command = Command(id="1", uid="n", resource="led", payload="1", client="c")
+        recorder.command_given(command, clocks.wall())
+        recorder.command_ended(command, Receipt(id="x", state="sent"), clocks.wall())
+        until(lambda: recorder.recorded == 63)
+        tidied(recorder)
+        clocks.step = 0.0
+        for number in range(60, 90):
+            say(recorder, clocks.wall(), number)
+        until(lambda: recorder.recorded == 93)
+        clocks.passed += 700  # beyond the next walk over everything
+        tidied(recorder)
+        assert recorder.dropped == 0
+    assert numbers(place) == list(range(1, 90))
+    nodes = [row.uid for row in ask(place, lambda h: h.events()).whole() if row.uid]
+    assert sorted(nodes) == ["m", "n"]
+    (command_row,) = ask(place, lambda h: h.commands()).whole()
+    # What came meanwhile stands at the time that went on, where people look for it.
+    assert abs(command_row.ts - NOW) < 1000
+    rows = ask(place, lambda h: h.readings("n", "r")).whole()
+    assert all(abs(row.ts - NOW) < 1000 for row in rows if row.number != 1)
+
+
+@pytest.mark.parametrize("step", ["400 days ahead", "1971", "90 days back"])
+def test_what_waits_while_the_clock_is_set_back_is_kept(
+    place: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "COMMIT_INTERVAL_S", 0.3)
+    clocks = Clocks()
+    with recording(place, clocks) as recorder:
+        say(recorder, clocks.wall(), 1)
+        until(lambda: recorder.recorded == 1)
+        say(recorder, clocks.wall(), 2)
+        clocks.step = STEPS[step]
+        say(recorder, clocks.wall(), 3)
+        until(lambda: recorder.recorded == 3)
+        say(recorder, clocks.wall(), 4)
+        clocks.step = 0.0
+        until(lambda: recorder.recorded == 4)
+        clocks.passed += 700
+        tidied(recorder)
+    assert numbers(place) == [1, 2, 3, 4]
+
+
+def test_trimming_goes_on_after_the_way_back(place: str) -> None:
+    clocks = Clocks()
+    with recording(place, clocks, Keep(1.0, 1.0, 1.0, 1.0)) as recorder:
+        say(recorder, NOW - 20 * 3600, 1)
+        # A database drops whole weeks of readings, so it is the event that is looked at.
+        recorder.heard(NodeAppeared(uid="old", ts=NOW - 20 * 3600))
+        say(recorder, clocks.wall(), 2)
+        until(lambda: recorder.recorded == 3)
+        clocks.step = 400 * DAY
+        clocks.passed += 700
+        tidied(recorder)
+        clocks.step = 0.0
+        clocks.passed += 700
+        tidied(recorder)
+        assert numbers(place) == [1, 2]
+        clocks.passed += 10 * 3600
+        say(recorder, clocks.wall(), 3)
+        tidied(recorder)
+        until(lambda: not any(e.uid for e in ask(place, lambda h: h.events()).whole()))
+
+
+def test_a_clock_that_is_wrong_from_the_start_deletes_nothing(place: str) -> None:
+    clocks = Clocks()
+    with recording(place, clocks) as recorder:
+        say(recorder, clocks.wall(), 1)
+        until(lambda: recorder.recorded == 1)
+    clocks.step = 400 * DAY
+    for number in (2, 3):  # and again, after a restart with the same clock
+        with recording(place, clocks) as recorder:
+            say(recorder, clocks.wall(), number)
+            until(lambda: recorder.recorded == 1)
+            clocks.passed += 7000
+            tidied(recorder)
+    assert numbers(place) == [1, 2, 3]
+
+
+def test_a_clock_that_was_never_set_at_the_start_loses_nothing(place: str) -> None:
+    clocks = Clocks()
+    with recording(place, clocks) as recorder:
+        say(recorder, clocks.wall(), 1)
+        until(lambda: recorder.recorded == 1)
+    clocks.step = STEPS["1971"]
+    with recording(place, clocks) as recorder:
+        say(recorder, clocks.wall(), 2)
+        until(lambda: recorder.recorded == 1)
+        clocks.step = 0.0
+        say(recorder, clocks.wall(), 3)
+        until(lambda: recorder.recorded == 2)
+        clocks.passed += 7000
+        tidied(recorder)
+        say(recorder, clocks.wall(), 4)
+        until(lambda: recorder.recorded == 3)
+    assert numbers(place) == [1, 2, 3, 4]
+    rows = ask(place, lambda h: h.readings("n", "r")).whole()
+    assert all(abs(row.ts - NOW) < 8000 for row in rows)
+
+
+def test_a_month_of_rest_is_believed_after_a_day(place: str) -> None:
+    clocks = Clocks()
+    with recording(place, clocks, Keep(None, None, None, 10.0)) as recorder:
+        recorder.heard(NodeAppeared(uid="old", ts=clocks.wall()))
+        until(lambda: recorder.recorded == 1)
+    clocks.passed += 30 * DAY
+    with recording(place, clocks, Keep(None, None, None, 10.0)) as recorder:
+        say(recorder, clocks.wall(), 1)
+        tidied(recorder)
+        assert any(e.uid for e in ask(place, lambda h: h.events()).whole())
+        clocks.passed += 2 * DAY
+        tidied(recorder)
+        until(lambda: not any(e.uid for e in ask(place, lambda h: h.events()).whole()))
+
+
+def test_two_readings_at_one_moment_of_a_clock_that_was_set_back_are_both_kept(
+    place: str,
+) -> None:
+    clocks = Clocks()
+    with recording(place, clocks) as recorder:
+        for value in range(5):
+            say(recorder, NOW - 100 + value, value)
+        until(lambda: recorder.recorded == 5)
+        for value in range(5):
+            say(recorder, NOW - 100 + value, 10 + value)
+        until(lambda: recorder.recorded == 10)
+        # Said again by a gateway that came back, they are the same.
+        for value in range(5):
+            say(recorder, NOW - 100 + value, 10 + value)
+        until(lambda: recorder.recorded == 15)
+    assert numbers(place) == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]

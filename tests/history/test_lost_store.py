@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A store that is taken away while it is written: noticed, told, and begun anew by itself."""
+
+import contextlib
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from pyaiot.history import recorder as recorder_module
+from pyaiot.history.places import store_at
+from pyaiot.history.recorder import Recorder
+from pyaiot.history.sqlite.file import SqliteFile
+from pyaiot.history.store import EventRow, StoreError
+from pyaiot.messages import Reading
+from tests.history.files import FOR_EVER, ask, asking, run
+from tests.history.postgres_server import running_server
+
+LIMIT_S: Final = 20.0
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.02)
+
+
+@contextlib.contextmanager
+def recording(place: str) -> Iterator[Recorder]:
+    store = store_at(place, FOR_EVER)
+    store.claim()
+    recorder = Recorder(store)
+    recorder.start()
+    try:
+        until(lambda: not recorder.problem())
+        yield recorder
+    finally:
+        recorder.close()
+        store.release()
+
+
+def until(true: Callable[[], object]) -> None:
+    limit = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def say(recorder: Recorder, *values: int) -> None:
+    before = recorder.recorded
+    for value in values:
+        recorder.heard(Reading.received("n", "r", value, time.time()))
+    until(lambda: recorder.recorded >= before + len(values))
+
+
+def numbers(path: Path) -> list[float]:
+    return [row.number for row in ask(path, lambda h: h.readings("n", "r")).whole()]
+
+
+def gaps(path: Path) -> list[EventRow]:
+    return [row for row in ask(path, lambda h: h.events()).whole() if row.kind == "gap"]
+
+
+def delete(path: Path) -> None:
+    for file in path.parent.iterdir():
+        if file.name.startswith(path.name) and not file.name.endswith(".lock"):
+            file.unlink()
+
+
+def delete_only_the_file(path: Path) -> None:
+    path.unlink()
+
+
+def delete_the_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def move_away(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+
+
+def delete_the_log(path: Path) -> None:
+    path.with_name(path.name + "-wal").unlink()
+    path.with_name(path.name + "-shm").unlink()
+
+
+def replace_by_an_empty_one(path: Path) -> None:
+    other = path.with_name("other.db")
+    with SqliteFileWriter(other):
+        pass
+    delete(path)
+    other.rename(path)
+
+
+class SqliteFileWriter:
+    def __init__(self, path: Path) -> None:
+        self._writer = SqliteFile(path, FOR_EVER).open_writer()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [delete, delete_only_the_file, delete_the_folder, move_away, replace_by_an_empty_one],
+)
+def test_a_file_that_is_taken_away_is_begun_anew_with_all_that_comes(
+    tmp_path: Path, taken: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "deep" / "history.db"
+    with recording(str(path)) as recorder:
+        say(recorder, *range(100))
+        taken(path)
+        assert "deleted or replaced" in recorder.problem()
+        say(recorder, *range(100, 1350))
+        until(lambda: not recorder.problem())
+        say(recorder, 1350)
+        assert numbers(path) == list(range(100, 1351))
+        (gap,) = gaps(path)
+        assert gap.lost == 100
+        assert "deleted or replaced" in gap.detail
+        assert gap.until is not None
+        assert time.time() - 60 < gap.ts <= gap.until <= time.time()
+    assert recorder.dropped == 0
+
+
+def test_a_write_ahead_log_that_is_deleted_loses_nothing_that_comes(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with recording(str(path)) as recorder:
+        say(recorder, *range(100))
+        delete_the_log(path)
+        say(recorder, *range(100, 200))
+        until(lambda: not recorder.problem())
+        say(recorder, 200)
+        assert numbers(path)[-101:] == list(range(100, 201))
+        assert len(gaps(path)) == 1
+
+
+def test_a_file_that_is_taken_away_from_a_quiet_service_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    path = tmp_path / "history.db"
+    with recording(str(path)) as recorder:
+        say(recorder, 1)
+        path.unlink()
+        until(path.exists)
+        until(lambda: not recorder.problem())
+        assert len(gaps(path)) == 1
+
+
+def test_readers_ask_the_file_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+
+    async def asked() -> list[list[float]]:
+        found = []
+        async with asking(path) as history:
+            with recording(str(path)) as recorder:
+                for value in range(2):
+                    say(recorder, value)
+                    rows = (await history.readings("n", "r")).rows
+                    found.append([row.number for row in rows])
+                    delete(path)
+                with contextlib.suppress(StoreError):  # none is there for a moment
+                    await history.last()
+        return found
+
+    assert run(asked()) == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM series", "DELETE FROM reading", "DROP TABLE reading"]
+)
+def test_rows_that_somebody_deletes_are_noticed(
+    tmp_path: Path, statement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    path = tmp_path / "history.db"
+    with recording(str(path)) as recorder:
+        say(recorder, *range(10))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute(statement)
+        other.close()
+        if "DROP" in statement:
+            until(recorder.problem)
+            assert "no such table" in recorder.problem()
+            return
+        until(lambda: gaps(path))
+        say(recorder, 10, 11)
+        assert numbers(path)[-2:] == [10, 11]
+
+
+def test_a_lock_that_is_deleted_is_taken_again(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with recording(str(path)) as recorder:
+        delete(path)
+        path.with_name("history.db.lock").unlink()
+        say(recorder, 1)
+        second = SqliteFile(path, FOR_EVER)
+        with pytest.raises(Exception, match="by another Pyaiot"):
+            second.claim()
+
+
+@pytest.mark.parametrize("statement", ["DROP SCHEMA pyaiot CASCADE", "TRUNCATE series, reading"])
+def test_a_database_that_is_emptied_is_begun_anew(
+    statement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+
+    async def execute(url: str) -> None:
+        db = await asyncpg.connect(url, server_settings={"search_path": "pyaiot"})
+        await db.execute(statement)
+        await db.close()
+
+    async def asked(url: str, question: Any) -> Any:
+        history = store_at(url, FOR_EVER).history()
+        try:
+            return await question(history)
+        finally:
+            await history.close()
+
+    with running_server() as server, recording(server.url) as recorder:
+        say(recorder, *range(10))
+        run(execute(server.url))
+        until(lambda: recorder.failures)
+        until(lambda: not recorder.problem())
+        say(recorder, 10, 11)
+        rows = run(asked(server.url, lambda h: h.readings("n", "r"))).rows
+        assert [row.number for row in rows] == [10, 11]
+        events = run(asked(server.url, lambda h: h.events())).rows
+        assert [event.lost for event in events if event.kind == "gap"] == [10]
