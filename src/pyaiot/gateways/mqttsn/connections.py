@@ -21,6 +21,7 @@ from pyaiot.protocols.mqttsn.mqtt import (
     MqttSubscribed,
     MqttUnsubscribe,
     MqttUnsubscribed,
+    mqtt_client_id,
 )
 
 ATTEMPTS_MAX: Final = 64
@@ -77,7 +78,10 @@ class Connections:
         if before is not None:
             before.end(with_will=False)
         connect = Connect(
-            self._prefix + client_id, action.clean_session, action.keep_alive_s, action.will
+            self._prefix + mqtt_client_id(client_id),
+            action.clean_session,
+            action.keep_alive_s,
+            action.will,
         )
         told = partial(self._told, client_id)
         self._of[client_id] = _Connection(self._server, connect, told, self._attempts, self._report)
