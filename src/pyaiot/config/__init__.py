@@ -138,7 +138,7 @@ def data_folder(environ: Mapping[str, str]) -> Path:
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Where the command line keeps what it may lose, such as logins."""
+    """Where commands keep what they may lose: logins, and who is registered at a gateway."""
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "pyaiot"
 
 

@@ -131,6 +131,14 @@ class CoapSection(Section, frozen=True, kw_only=True):
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
     name: GatewayName = "coap"
+    state_file: Annotated[
+        str,
+        Meta(
+            description="File that remembers registrations of the resource directory over a"
+            " restart; empty: `$XDG_STATE_HOME/pyaiot/NAME-PORT.db`, and none for port 0; `off`:"
+            " none."
+        ),
+    ] = ""
 
 
 class WebsocketSection(Section, frozen=True, kw_only=True):
@@ -247,6 +255,31 @@ class MqttsnSection(Section, frozen=True, kw_only=True):
             description="Clients that are connected or asleep. One more is refused.",
         ),
     ] = 10_000
+    clients_per_host_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="The same of one host, which may be a router with many clients behind it."
+            " One more is refused.",
+        ),
+    ] = 1_000
+    topic_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_048_576,
+            description="Bytes of the registered topics of one client, and as many of its topic"
+            " filters. More are refused.",
+        ),
+    ] = 16_384
+    state_file: Annotated[
+        str,
+        Meta(
+            description="File that remembers the clients and their topics over a restart; empty:"
+            " `$XDG_STATE_HOME/pyaiot/mqttsn-PORT.db`, and none for port 0; `off`: none."
+        ),
+    ] = ""
     topics_max: Annotated[
         int,
         Meta(ge=1, le=65_534, description="Registered topics of one client. One more is refused."),

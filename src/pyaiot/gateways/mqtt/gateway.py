@@ -9,6 +9,7 @@ from typing import Final
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import measures
+from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.limits import LimitedLog
 from pyaiot.mqtt_client import MqttClient, MqttServer
@@ -40,8 +41,17 @@ log = logging.getLogger(__name__)
 class MqttGateway:
     """A client of one MQTT broker, and the nodes that publish there."""
 
-    def __init__(self, gateway: Gateway, server: MqttServer, *, name: str = "mqtt") -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        server: MqttServer,
+        *,
+        name: str = "mqtt",
+        deadlines: CommandDeadlines | None = None,
+    ) -> None:
+        """`deadlines` of commands, for the MQTT-SN gateway of this process."""
         self.gateway = gateway
+        self._deadlines = CommandDeadlines() if deadlines is None else deadlines
         self.refused = 0
         """Publications that were dropped, ever."""
         self._loop = asyncio.get_running_loop()
@@ -175,7 +185,7 @@ class MqttGateway:
         uid: str,
         resource: str,
         payload: str,
-        deadline: float,  # noqa: ARG002 - it is sent at once or not at all
+        deadline: float,
     ) -> Outcome:
         """See `DeviceSide.write`."""
         try:
@@ -183,6 +193,8 @@ class MqttGateway:
             body = payload.encode()
         except (ProtocolError, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
+        # Whoever keeps it for a node that sleeps must know it before it comes.
+        self._deadlines.add(topic, body, deadline, now=self._loop.time())
         if not self._client.publish(topic, body):
             return Outcome("unreachable", "no connection to the MQTT broker")
         return Outcome("sent")
