@@ -7,13 +7,13 @@ be used costs what it held and no more: the gateway serves without it, and says 
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import sqlite3
 
 WRITE_INTERVAL_S: Final = 1.0
 """Between two writes of what changed. So much is lost when the gateway is killed."""
@@ -23,7 +23,6 @@ RECORDS_MAX: Final = 200_000
 """Records that are read at the start. Others are left out."""
 RECORD_BYTES_MAX: Final = 256 * 1024
 """Bytes of one record. A larger one is not kept."""
-_VERSION: Final = 1
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +75,8 @@ class Kept:
             self._close(record_of)
 
     async def _write_in_thread(self, record_of: Callable[[str], bytes | None]) -> None:
+        import sqlite3  # noqa: PLC0415 - who keeps nothing does not pay for it
+
         if not self._is_in_place():
             # Somebody deleted or replaced it: all of it is written to a new one.
             log.warning("The state file %s was removed; it is made anew", self._path)
@@ -99,6 +100,10 @@ class Kept:
 
     def _reopen(self) -> bool:
         """Whether it could be opened. If not, it is tried again later."""
+        import sqlite3  # noqa: PLC0415
+
+        from pyaiot.gateways.state_file import open_database  # noqa: PLC0415
+
         if self._path is None:
             return False
         database, self._database = self._database, None
@@ -108,7 +113,7 @@ class Kept:
             self._path.unlink(missing_ok=True)
             self._path.with_name(self._path.name + "-journal").unlink(missing_ok=True)
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._database = _database(self._path)
+            self._database = open_database(self._path)
             self._inode = self._path.stat().st_ino
         except (OSError, sqlite3.Error) as error:
             self._not_written({}, error)
@@ -147,9 +152,7 @@ class Kept:
             else:
                 self._written.add(key)
 
-    def _not_written(
-        self, records: dict[str, bytes | None], error: sqlite3.Error | OSError
-    ) -> None:
+    def _not_written(self, records: dict[str, bytes | None], error: Exception) -> None:
         if not self._failed:
             self._failed = True
             log.warning(
@@ -163,6 +166,8 @@ class Kept:
 
     def _close(self, record_of: Callable[[str], bytes | None]) -> None:
         """With a last write, which is short."""
+        import sqlite3  # noqa: PLC0415
+
         if self._database is None:
             return
         records = self._take_changed(record_of)
@@ -182,10 +187,14 @@ class Kept:
     # -- opening --------------------------------------------------------------------------------
 
     def _open(self, path: Path) -> None:
+        import sqlite3  # noqa: PLC0415
+
+        from pyaiot.gateways.state_file import open_database  # noqa: PLC0415
+
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self._database = _database(path)
+                self._database = open_database(path)
                 self._inode = path.stat().st_ino
                 self._read()
             except sqlite3.OperationalError:
@@ -195,7 +204,7 @@ class Kept:
                 damaged = path.with_name(path.name + ".damaged")
                 log.warning("The state file %s is damaged: %s. Moved to %s", path, error, damaged)
                 path.replace(damaged)
-                self._database = _database(path)
+                self._database = open_database(path)
                 self._inode = path.stat().st_ino
         except (OSError, sqlite3.Error) as error:
             self.close()
@@ -220,29 +229,3 @@ class Kept:
         # What of it is not taken at the start is deleted with the first write.
         for key in self._at_start:
             self.changed(key)
-
-
-def _database(path: Path) -> sqlite3.Connection:
-    """An open database that nobody else writes. Raises `sqlite3.Error`, `OSError`."""
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    # One thread at a time uses it: the loop's awaits the other one.
-    database = sqlite3.connect(path, timeout=0.0, check_same_thread=False)
-    try:
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("PRAGMA journal_mode = TRUNCATE")
-        database.execute("PRAGMA synchronous = NORMAL")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError(f"it is of version {version}")
-        with database:
-            database.execute("BEGIN EXCLUSIVE")
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, record BLOB NOT NULL)"
-                " WITHOUT ROWID"
-            )
-            database.execute(f"PRAGMA user_version = {_VERSION}")
-    except BaseException:
-        database.close()
-        raise
-    return database

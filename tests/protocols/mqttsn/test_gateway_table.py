@@ -17,6 +17,7 @@ from pyaiot.protocols.mqttsn.gateway_table import (
     Send,
     ToMqtt,
 )
+from pyaiot.protocols.mqttsn.memory import WILL_BYTES_MAX
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttConnect,
     MqttConnected,
@@ -54,7 +55,6 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicResp,
     WillTopicUpd,
 )
-from pyaiot.protocols.mqttsn.session import WILL_BYTES_MAX
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
 from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES
 
@@ -418,7 +418,7 @@ def test_hosts_are_forgotten_with_their_clients() -> None:
         door.got(Register("a/b", 1), f"{number}:1")
         door.got(Disconnect(), f"{number}:1")
     assert len(door.table._hosts) == 2
-    assert door.table._topic_budget.used == 2 * (ENTRY_BYTES + 3)
+    assert door.table._hosts.topics.used == 2 * (ENTRY_BYTES + 3)
 
 
 def test_a_host_does_not_push_out_the_kept_sessions_of_others() -> None:

@@ -6,7 +6,7 @@ import msgspec
 from pyaiot.gateways.mqttsn.endpoint import Address
 from pyaiot.gateways.saved_address import SavedAddress, load_address, save_address
 from pyaiot.protocols.mqttsn.gateway_table import Peer, Saved
-from pyaiot.protocols.mqttsn.session import SavedSession
+from pyaiot.protocols.mqttsn.memory import SavedSession
 
 
 class _Record(msgspec.Struct, frozen=True):

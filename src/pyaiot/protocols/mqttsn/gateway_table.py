@@ -13,6 +13,8 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from pyaiot.protocols.mqttsn.hosts import Host, Hosts
+from pyaiot.protocols.mqttsn.memory import SavedSession
 from pyaiot.protocols.mqttsn.mqtt import MqttAction, MqttEvent, MqttMessage
 from pyaiot.protocols.mqttsn.numbers import PROTOCOL_ID, ReturnCode, TopicIdType
 from pyaiot.protocols.mqttsn.packets import (
@@ -41,11 +43,11 @@ from pyaiot.protocols.mqttsn.packets import (
     parse_packet,
 )
 from pyaiot.protocols.mqttsn.publications import Effect
-from pyaiot.protocols.mqttsn.session import SavedSession, Session
+from pyaiot.protocols.mqttsn.session import Session
 from pyaiot.protocols.mqttsn.settings import HOST_SHARE, GatewayConfig
-from pyaiot.protocols.mqttsn.shares import Account, Budget
+from pyaiot.protocols.mqttsn.shares import Account
 from pyaiot.protocols.mqttsn.states import HERE, State
-from pyaiot.protocols.mqttsn.topics import TopicIds, has_spaces
+from pyaiot.protocols.mqttsn.topics import TopicIds, has_spaces, is_command
 
 CLIENT_ID_CHARACTERS_MAX: Final = 64
 """5.3.1 says 23; firmware in the field has longer ones. Printable, without `/`, `+` and `#`."""
@@ -111,20 +113,6 @@ class Saved(NamedTuple, Generic[A]):
     session: SavedSession
 
 
-class _Host:
-    """What the clients of one host hold."""
-
-    __slots__ = ("clients", "kept", "messages", "topics")
-
-    def __init__(self, topics: Budget, messages: Budget) -> None:
-        self.topics = Budget(int(HOST_SHARE * topics.bytes_max), topics)
-        self.messages = Budget(int(HOST_SHARE * messages.bytes_max), messages)
-        self.clients = 0
-        """Connected, connecting or asleep."""
-        self.kept = 0
-        """Sessions of clients that are away."""
-
-
 class _Client(Generic[A]):
     __slots__ = ("accounts", "changes", "host", "peer", "session", "wakes_at")
 
@@ -161,9 +149,9 @@ class GatewayTable(Generic[A]):
         self._host_of = host_of
         self._deadline_of = deadline_of
         self._changed = changed
-        self._hosts: dict[Hashable, _Host] = {}
-        self._topic_budget = Budget(config.topic_bytes_total_max)
-        self._message_budget = Budget(config.message_bytes_total_max)
+        self._hosts = Hosts(
+            topic_bytes=config.topic_bytes_total_max, message_bytes=config.message_bytes_total_max
+        )
         self._clients: dict[str, _Client[A]] = {}
         self._client_at: dict[Peer[A], _Client[A]] = {}
         self._away: OrderedDict[str, None] = OrderedDict()
@@ -250,7 +238,7 @@ class GatewayTable(Generic[A]):
         client = self._new_client(session.client_id, None if peer is None else peer.address, now)
         if peer is None:
             self._away[session.client_id] = None
-            self._host(client.host).kept += 1
+            self._hosts.of(client.host).kept += 1
         else:
             self._arrive(client, peer)
         return self._carry_out(client, client.session.restore(session))
@@ -298,7 +286,7 @@ class GatewayTable(Generic[A]):
         if len(self._client_at) - here >= self._config.clients_max:
             return False
         name = self._host_of(peer.address)
-        host = self._hosts.get(name)
+        host = self._hosts.known(name)
         if host is None:
             return True
         here = here and client is not None and client.host == name
@@ -307,7 +295,7 @@ class GatewayTable(Generic[A]):
     def _new_client(self, client_id: str, address: A | None, now: float) -> _Client[A]:
         """`address` None: nobody knows from where."""
         name = None if address is None else self._host_of(address)
-        host = self._host(name)
+        host = self._hosts.of(name)
         topics, messages = Account(host.topics), Account(host.messages)
         session = Session(
             client_id,
@@ -329,25 +317,19 @@ class GatewayTable(Generic[A]):
             return math.inf
         return now + limit_s
 
-    def _host(self, name: Hashable) -> _Host:
-        host = self._hosts.get(name)
-        if host is None:
-            host = self._hosts[name] = _Host(self._topic_budget, self._message_budget)
-        return host
-
     def _arrive(self, client: _Client[A], peer: Peer[A]) -> None:
         client_id = client.session.client_id
         before = client.host
         if client_id in self._away:
             del self._away[client_id]
-            self._host(before).kept -= 1
+            self._hosts.of(before).kept -= 1
         client.host = self._host_of(peer.address)
-        host = self._host(client.host)
+        host = self._hosts.of(client.host)
         if client.host != before:
             topics, messages = client.accounts
             topics.move(host.topics)
             messages.move(host.messages)
-            self._tidy(before)
+            self._hosts.tidy(before)
         host.clients += 1
         client.peer = peer
         self._client_at[peer] = client
@@ -356,13 +338,7 @@ class GatewayTable(Generic[A]):
     def _leave(self, client: _Client[A], peer: Peer[A]) -> None:
         del self._client_at[peer]
         client.peer = None
-        self._host(client.host).clients -= 1
-
-    def _tidy(self, name: Hashable) -> None:
-        """A host without clients is forgotten."""
-        host = self._hosts.get(name)
-        if host is not None and not host.clients and not host.kept:
-            del self._hosts[name]
+        self._hosts.of(client.host).clients -= 1
 
     def _on_stranger(self, packet: Packet, peer: Peer[A]) -> list[Output[A]]:
         """5.4.21: who is not known is told so, and connects again.
@@ -429,7 +405,7 @@ class GatewayTable(Generic[A]):
         self._gone[peer] = None
         while len(self._gone) > GONE_MAX:
             self._gone.popitem(last=False)
-        host = self._host(client.host)
+        host = self._hosts.of(client.host)
         if client.session.clean:
             self._forget(client_id)
             return
@@ -447,20 +423,15 @@ class GatewayTable(Generic[A]):
         del self._away[oldest]
         self._forget(oldest)
 
-    def _host_of_client(self, client_id: str) -> _Host:
-        return self._host(self._clients[client_id].host)
+    def _host_of_client(self, client_id: str) -> Host:
+        return self._hosts.of(self._clients[client_id].host)
 
     def _forget(self, client_id: str) -> None:
         client = self._clients.pop(client_id)
         self._dropped += client.session.dropped
         client.session.forget()
-        self._tidy(client.host)
+        self._hosts.tidy(client.host)
         self._changed(client_id)
-
-
-def is_command(topic: str) -> bool:
-    """Whether it is `gateway/<id>/<resource>/set` (PROTOCOLS 4)."""
-    return topic.startswith("gateway/") and topic.endswith("/set")
 
 
 def _send(peer: Peer[A], packet: Packet) -> Send[A]:

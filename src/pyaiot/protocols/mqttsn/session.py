@@ -6,16 +6,14 @@ actions of that connection come out, in order, and "wake me at". `now` is the lo
 seconds. `mqtt` is the contract with the MQTT side, `gateway_table` knows which session is whose.
 """
 
-import itertools
 import math
-import sys
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
 import msgspec
 
-from pyaiot.protocols.mqttsn.delivery import Delivery
+from pyaiot.protocols.mqttsn.memory import WILL_BYTES_MAX, Memory, SavedSession
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttConnect,
     MqttConnected,
@@ -55,20 +53,12 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicResp,
     WillTopicUpd,
 )
-from pyaiot.protocols.mqttsn.publications import Effect, Publications
+from pyaiot.protocols.mqttsn.publications import Effect
 from pyaiot.protocols.mqttsn.settings import SessionConfig
-from pyaiot.protocols.mqttsn.shares import Account, Budget
-from pyaiot.protocols.mqttsn.states import HERE, TRANSITIONS, Cause, State
-from pyaiot.protocols.mqttsn.subscriptions import Subscriptions
-from pyaiot.protocols.mqttsn.topics import TopicIds, has_spaces, is_topic
+from pyaiot.protocols.mqttsn.shares import Account
+from pyaiot.protocols.mqttsn.states import HERE, Cause, State
+from pyaiot.protocols.mqttsn.topics import is_topic
 
-WILL_BYTES_MAX: Final = 4096
-"""Bytes of the message of a will. More: refused as not supported."""
-SILENCE_FACTOR: Final = 1.5
-"""A client is lost after so many of its durations without a packet (MQTT 3.1.1 section 3.1.2.10;
-7.2 asks for 1.1 to 1.5)."""
-DURATION_S_MAX: Final = 65535
-"""What counts for a client that names the duration 0: nobody is waited for endlessly."""
 CONNECT_REPEATED_S: Final = 2.0
 """The same CONNECT so soon after CONNACK is the network's repetition, and no new session."""
 
@@ -81,20 +71,7 @@ class _Stage(Enum):
     BROKER = "the MQTT broker"
 
 
-class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a session survives a restart of its gateway. Messages on their way do not."""
-
-    client_id: str
-    state: State
-    clean: bool
-    duration_s: int
-    will: Will | None
-    topics: tuple[tuple[str, bool], ...]
-    predefined: tuple[int, ...]
-    filters: tuple[tuple[str, int], ...]
-
-
-class Session:
+class Session(Memory):
     """The machine of one client id."""
 
     def __init__(
@@ -111,86 +88,25 @@ class Session:
 
         `deadline_of`: when it is too late to send a message that comes now.
         """
-        topics, messages = topics or _unlimited(), messages or _unlimited()
+        super().__init__(client_id, config, topics=topics, messages=messages, now=now)
         self._deadline_of = deadline_of
-        self._changes = 0
-        self.client_id = client_id
-        self.state = State.DISCONNECTED
-        self.clean = True
-        self._config = config
-        self._heard_at = now
-        self._duration_s = 0.0
         self._connect: Connect | None = None
         self._accepted_at = float("-inf")
         self._stage: _Stage | None = None
         self._stage_at = now
         self._retries = 0
-        self._will: Will | None = None
         self._will_answers: list[Packet] = []
         self._broker_is_there = False
-        next_token = itertools.count(1).__next__
-        self._topics = TopicIds(
-            config.predefined,
-            topics_max=config.topics_max,
-            bytes_max=config.topic_bytes_max,
-            account=topics,
-        )
-        self.publications = Publications(next_token)
-        self.subscriptions = Subscriptions(
-            self._topics, next_token, bytes_max=config.topic_bytes_max, account=topics
-        )
-        self.delivery = Delivery(
-            self._topics,
-            messages_max=config.messages_max,
-            packet_bytes_max=config.packet_bytes_max,
-            retry_s=config.retry_s,
-            retries_max=config.retries_max,
-            account=messages,
-        )
-
-    @property
-    def changes(self) -> int:
-        """Grows with each change of what `save` tells."""
-        return self._changes + self._topics.changes + self.subscriptions.changes
-
-    def save(self) -> SavedSession | None:
-        """What a gateway that starts again must know; None: nothing."""
-        state = State.ASLEEP if self.state is State.AWAKE else self.state
-        if state not in HERE:
-            if self.clean or state is State.CONNECTING:
-                return None
-            state = State.DISCONNECTED
-        names, predefined = self._topics.saved
-        return SavedSession(
-            client_id=self.client_id,
-            state=state,
-            clean=self.clean,
-            duration_s=int(self._duration_s),
-            will=self._will,
-            topics=names,
-            predefined=predefined,
-            filters=self.subscriptions.saved,
-        )
 
     def restore(self, saved: SavedSession) -> list[Effect]:
         """Go on where `save` was called. The client notices nothing; the MQTT broker is new.
 
         The client's silence counts from now on.
         """
-        self.state = saved.state
-        self.clean = saved.clean
-        self._duration_s = saved.duration_s
-        self._will = saved.will
-        self._topics.restore(saved.topics, saved.predefined)
-        self.subscriptions.restore(saved.filters)
+        self._recall(saved)
         if self.state is State.ACTIVE:
             self.delivery.resume(now=self._heard_at)
         return [self._mqtt_connect()] if self.state in HERE else []
-
-    @property
-    def dropped(self) -> int:
-        """Messages of either direction that were dropped, ever."""
-        return self.publications.dropped + self.delivery.dropped
 
     @property
     def wake_at(self) -> float | None:
@@ -202,10 +118,6 @@ class Session:
         delivery_at = self.delivery.wake_at
         lost_at = self._lost_at
         return lost_at if delivery_at is None else min(delivery_at, lost_at)
-
-    @property
-    def _lost_at(self) -> float:
-        return self._heard_at + SILENCE_FACTOR * (self._duration_s or DURATION_S_MAX)
 
     def received(self, packet: Packet, *, now: float) -> list[Effect]:
         """A packet of this client. What only a gateway sends is ignored."""
@@ -267,12 +179,6 @@ class Session:
             return []
         self._broker_is_there = False
         return [MqttDisconnect(with_will=True)]
-
-    def forget(self) -> None:
-        """The session is over for good: it holds nothing any more."""
-        self.subscriptions.clear()
-        self.delivery.clear()
-        self._topics.clear()
 
     def take_over(self) -> list[Effect]:
         """Another client has this one's place: this one is lost."""
@@ -529,17 +435,6 @@ class Session:
         answer = ConnAck(return_code)
         return [*([MqttDisconnect(with_will=False)] if had_broker else []), answer]
 
-    def _is_supported(self, topic: str) -> bool:
-        """Whether the MQTT broker takes what is published there."""
-        return self._config.spaces_in_topics or not has_spaces(topic)
-
-    def _may_have_will(self, topic: str) -> bool:
-        return is_topic(topic) and self._is_supported(topic)
-
-    def _go(self, cause: Cause) -> None:
-        self._changes += 1
-        self.state = TRANSITIONS[self.state, cause]
-
     def _end(self, cause: Cause) -> None:
         self._go(cause)
         self._stage = None
@@ -547,7 +442,3 @@ class Session:
         self.publications.broker_lost()
         self.subscriptions.broker_lost()
         self.delivery.pause()
-
-
-def _unlimited() -> Account:
-    return Account(Budget(sys.maxsize))

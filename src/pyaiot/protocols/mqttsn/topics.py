@@ -38,6 +38,11 @@ def has_spaces(text: str) -> bool:
     return any(character <= " " or character == "\x7f" for character in text)
 
 
+def is_command(topic: str) -> bool:
+    """Whether it is `gateway/<id>/<resource>/set` (PROTOCOLS 4)."""
+    return topic.startswith("gateway/") and topic.endswith("/set")
+
+
 def has_wildcard(topic_filter: str) -> bool:
     return "+" in topic_filter or "#" in topic_filter
 
