@@ -14,13 +14,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection
 from pyaiot.config.sections import (
-    KEY_FILE,
     BrokerSection,
-    ClientSection,
     CoapSection,
     Config,
-    GatewaySection,
     HistorySection,
     MqttSection,
     MqttsnSection,

@@ -166,10 +166,10 @@ class Kept:
 
     def _close(self, record_of: Callable[[str], bytes | None]) -> None:
         """With a last write, which is short."""
-        import sqlite3  # noqa: PLC0415
-
         if self._database is None:
             return
+        import sqlite3  # noqa: PLC0415
+
         records = self._take_changed(record_of)
         try:
             self._write(records)

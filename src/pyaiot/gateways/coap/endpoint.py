@@ -339,7 +339,6 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             self._restraint.proved(peer.sockaddr[0])
 
     def is_proved(self, peer: Peer) -> bool:
-        """Whether a request of ours was answered from there."""
         return self._restraint is None or self._restraint.credit(peer.sockaddr[0]) is None
 
     def send_to(self, datagram: bytes, peer: Peer) -> None:
@@ -403,8 +402,7 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     tokens = context.request_interfaces[0]
     # RFC 7252 section 5.3.1: so that nobody elsewhere can answer for a node. aiocoap counts.
     tokens.next_token = lambda: os.urandom(TOKEN_BYTES)
-    messages = tokens.token_interface
-    messages._retransmit = _unless_cancelled(messages._retransmit)
+    tokens.token_interface._retransmit = _unless_cancelled(tokens.token_interface._retransmit)
     return context
 
 
