@@ -68,7 +68,9 @@ def mqttsn_gateway(home: Home, mqtt_port: int) -> tuple[Server, int]:
     port = free_port(socket.SOCK_DGRAM)
     settings = home.path / "mqttsn.toml"
     # What one client may send is not what is measured.
-    settings.write_text("[mqttsn]\npackets_per_s = 100000\n", encoding="utf-8")
+    settings.write_text(
+        "[mqttsn]\npackets_per_s = 100000\nclients_per_host_max = 100000\n", encoding="utf-8"
+    )
     arguments = ["-m", "pyaiot", "mqttsn-gateway", "--mqttsn-port", str(port)]
     arguments += ["--mqtt-host", HOST, "--mqtt-port", str(mqtt_port), "--config", str(settings)]
     return Server(arguments, home=home, port=0), port

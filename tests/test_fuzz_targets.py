@@ -27,7 +27,10 @@ NO_PARSERS = {
     "packet": "what the packets of MQTT-SN have in common: fuzzed as `packets`",
     # Parts of the machines of MQTT-SN, which are fuzzed as `gateway_table` and `client`.
     **dict.fromkeys(
-        ("session", "publications", "subscriptions", "delivery", "repeats", "topics"),
+        (
+            *("session", "publications", "subscriptions", "delivery", "repeats", "topics"),
+            *("hosts", "memory", "shares"),
+        ),
         "part of `gateway_table`",
     ),
     "client_events": "what a client tells",

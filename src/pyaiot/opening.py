@@ -15,16 +15,18 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pyaiot.config import CoapSection, Config, MqttSection, data_folder
+from pyaiot.config import CoapSection, Config, MqttSection, data_folder, state_folder
 from pyaiot.doors.listening import is_loopback
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.coap.trace import Trace
+from pyaiot.gateways.command_deadlines import COMMAND_S_MAX, CommandDeadlines
 from pyaiot.gateways.gateway import Connect, Gateway
+from pyaiot.gateways.kept import Kept
 from pyaiot.gateways.measures import MQTT_BROKER_STARTS
 from pyaiot.gateways.nodes import Nodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
@@ -75,6 +77,9 @@ class MqttBroker:
     secret_prefix: str = ""
     """Of the client ids of MQTT-SN clients at our own, where devices choose theirs freely."""
 
+    deadlines: CommandDeadlines = field(default_factory=CommandDeadlines)
+    """Of the commands that the MQTT gateway of this process publishes there."""
+
     @property
     def for_devices(self) -> "MqttServer":
         """How those reach it that speak for one device."""
@@ -108,6 +113,7 @@ async def open_coap_gateway(config: Config) -> OpenGateway:
             poll_s=section.poll_s,
             sleepy=section.sleepy,
             trace=trace,
+            kept=_kept(section.state_file, section.name, section.port),
         )
     except BaseException:
         if trace is not None:
@@ -178,7 +184,7 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
         "MQTT",
         Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
     )
-    mqtt = MqttGateway(gateway, server, name=section.name)
+    mqtt = MqttGateway(gateway, server, name=section.name, deadlines=broker.deadlines)
 
     async def check() -> str:
         answers = await mqtt.answers()
@@ -214,11 +220,16 @@ async def open_mqttsn_gateway(config: Config, broker: MqttBroker) -> OpenGateway
     what = GatewayConfig(
         gateway_id=section.gateway_id,
         clients_max=section.clients_max,
+        clients_per_host_max=section.clients_per_host_max,
+        # At a broker of our own, the deadlines of all commands of Pyaiot are known.
+        command_s_max=None if broker.embedded else COMMAND_S_MAX,
         advertise_s=section.advertise_interval_s if section.advertise_address else None,
         publish_without_connection=section.publish_without_connection,
         session=SessionConfig(
             predefined=_topics(section.predefined),
             topics_max=section.topics_max,
+            topic_bytes_max=section.topic_bytes_max,
+            spaces_in_topics=not broker.embedded,
             messages_max=section.messages_max,
         ),
     )
@@ -228,6 +239,8 @@ async def open_mqttsn_gateway(config: Config, broker: MqttBroker) -> OpenGateway
         what,
         packets_per_s=section.packets_per_s,
         client_prefix=broker.secret_prefix + section.client_prefix,
+        kept=_kept(section.state_file, "mqttsn", section.port),
+        deadlines=broker.deadlines,
     )
     if not is_loopback(section.host):
         log.warning(
@@ -355,6 +368,16 @@ def _open_trace(section: CoapSection) -> Trace | None:
         nodes=section.trace_nodes,
         unix_time=time.time,
     )
+
+
+def _kept(setting: str, name: str, port: int) -> Kept:
+    """The state file of a gateway; without one, where nobody finds its port again."""
+    if setting == "off" or (not setting and not port):
+        return Kept()
+    if setting:
+        return Kept(_path(setting))
+    safe = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)
+    return Kept(state_folder(os.environ) / f"{safe}-{port}.db")
 
 
 def _path(text: str) -> Path:

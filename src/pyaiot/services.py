@@ -145,6 +145,11 @@ async def run_demo(
 
 async def _run_demo(config: Config, node_count: int, folder: Path, say: Say, opened: Say) -> None:
     keys = generate_keys()
+    config = msgspec.structs.replace(
+        config,
+        coap=msgspec.structs.replace(config.coap, state_file="off"),
+        mqttsn=msgspec.structs.replace(config.mqttsn, state_file="off"),
+    )
     keeping = _keeping(config.history, folder)
     broker = _broker(config.broker, keeping)
     checks: dict[str, Check] = {}

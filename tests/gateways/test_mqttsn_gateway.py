@@ -2,7 +2,9 @@
 """The MQTT-SN gateway over real sockets, between bare datagrams and MQTT brokers of others."""
 
 import asyncio
+import contextlib
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 import uvloop
 
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.command_deadlines import CommandDeadlines
+from pyaiot.gateways.kept import Kept
 from pyaiot.gateways.mqttsn.endpoint import Endpoint
 from pyaiot.mqtt_client import MqttServer
 from pyaiot.mqtt_connection import MqttConnection, Reconnecting
@@ -152,6 +156,176 @@ async def test_a_restarted_gateway_tells_its_clients_to_connect_again(mosquitto:
             assert answer == "0218"
             await board.connects(b"board")
             await board.publishes(await board.registers(b"node/board/x"), b"1", 3)
+
+
+async def test_clients_notice_nothing_of_a_restart_of_the_gateway(
+    broker: Server, tmp_path: Path
+) -> None:
+    """emcute ignores a DISCONNECT that it did not ask for, and never connects again by itself."""
+    port = free_port(socket.SOCK_DGRAM)
+    state = tmp_path / "state" / "mqttsn.db"
+    async with watcher(broker.port, "node/#", "last/#") as seen:
+        with Device(port) as board, Device(port) as sleeper:
+            async with mqttsn_gateway(broker.port, port=port, kept=Kept(state)):
+                assert await board.asks("LL 04 0c 01 0168", b"board") == "0206"
+                assert await board.asks("LL 07 20", b"last/board") == "0208"
+                assert await board.asks("LL 09", b"gone") == "030500"
+                topic_id = await board.registers(b"node/board/x")
+                await board.publishes(topic_id, b"1", 2)
+                suback = await board.asks("LL 12 20 0003", b"gateway/board/led/set")
+                assert suback == "0813200002000300"
+                await sleeper.connects(b"sleeper", clean=False)
+                assert await sleeper.asks("LL 12 20 0001", b"news") == "0813200001000100"
+                assert await sleeper.asks("04 18 003c") == "0218"
+            await seen.sees("last/board", b"gone")
+            seen.messages.clear()
+            async with mqttsn_gateway(broker.port, port=port, kept=Kept(state)) as running:
+                await eventually(lambda: running.gateway.clients == 2)
+                await eventually(lambda: running.gateway._connections.connects == 2)
+                # The ids of its topics are what they were, and its filters are in force.
+                await board.publishes(topic_id, b"2", 4)
+                await seen.sees("node/board/x", b"2")
+                assert await board.registers(b"node/board/x", 5) == topic_id
+                seen.connection.publish(9, "news", b"n", qos=1)
+                session = running.gateway._table.session("sleeper")
+                assert session is not None
+                delivery = session.delivery
+                await eventually(lambda: len(delivery) == 1)
+                seen.connection.publish(9, "gateway/board/led/set", b"1", qos=0)
+                publish = (await board.hears()).hex()
+                assert publish[4:] == "00000200003" + "1"
+                sleeper.says("LL 16", b"sleeper")
+                publish = (await sleeper.hears()).hex()
+                assert publish[:10] == "080c200001"
+                sleeper.says(f"07 0d 0001 {publish[10:14]} 00")
+                assert (await sleeper.hears()).hex() == "0217"
+                assert await sleeper.asks("02 18") == "0218"
+            await seen.sees("last/board", b"gone")
+        async with mqttsn_gateway(broker.port, port=port, kept=Kept(state)) as running:
+            await eventually(lambda: running.gateway.clients == 1)
+
+
+async def test_a_client_that_left_is_not_there_after_a_restart(
+    nats: Server, tmp_path: Path
+) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    state = tmp_path / "mqttsn.db"
+    with Device(port) as board:
+        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)):
+            await board.connects(b"board")
+            assert await board.asks("02 18") == "0218"
+        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)) as running:
+            assert running.gateway.clients == 0
+            assert await board.asks("02 16") == "0218"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1"])
+async def test_clients_are_known_again_at_every_kind_of_address(
+    nats: Server, tmp_path: Path, host: str
+) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    state = tmp_path / "mqttsn.db"
+    own = {"::": ["127.0.0.1", "::1"], "::1": ["::1"]}.get(host, ["127.0.0.1"])
+    boards = [Device(port, host=address) for address in own]
+    async with mqttsn_gateway(nats.port, host=host, port=port, kept=Kept(state)):
+        for number, board in enumerate(boards):
+            await board.connects(b"board%d" % number)
+    async with mqttsn_gateway(nats.port, host=host, port=port, kept=Kept(state)):
+        for board in boards:
+            assert await board.asks("02 16") == "0217"
+            board.close()
+
+
+async def test_a_damaged_record_costs_its_client_alone(nats: Server, tmp_path: Path) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    state = tmp_path / "mqttsn.db"
+    with Device(port) as board, Device(port) as other:
+        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)):
+            await board.connects(b"board")
+            await other.connects(b"other")
+        with contextlib.closing(sqlite3.connect(state)) as database, database:
+            database.execute("UPDATE records SET record = x'c1' WHERE key = 'other'")
+        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)):
+            assert await board.asks("02 16") == "0217"
+            assert await other.asks("02 16") == "0218"
+
+
+# -- what an MQTT broker does not take ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [b"a.b", b"a b", b"*", b">", b"100%"])
+async def test_client_ids_that_nats_does_not_take_are_served(broker: Server, name: bytes) -> None:
+    async with mqttsn_gateway(broker.port) as running, watcher(broker.port, "node/#") as seen:
+        with Device(running.port) as board:
+            await board.connects(name)
+            await board.publishes(await board.registers(b"node/x/y"), b"1", 2)
+            await seen.sees("node/x/y", b"1")
+
+
+async def test_a_topic_with_a_space_is_refused_and_costs_nothing_else(broker: Server) -> None:
+    async with mqttsn_gateway(broker.port) as running:
+        with Device(running.port) as board:
+            await board.connects(b"board")
+            assert await board.asks("LL 0a 0000 0001", b"node/board/a b") == "070b0000000103"
+            # "a " as a short topic
+            assert await board.asks("LL 0c 22 6120 0002", b"1") == "070d6120000203"
+            await board.publishes(await board.registers(b"node/board/x", 3), b"1", 4)
+            assert running.gateway._connections.failures == 0
+
+
+async def test_the_will_is_published_when_another_address_takes_the_client_id(
+    broker: Server,
+) -> None:
+    async with watcher(broker.port, "last/#") as seen, mqttsn_gateway(broker.port) as running:
+        with Device(running.port) as board, Device(running.port) as other:
+            assert await board.asks("LL 04 0c 01 0168", b"mortal") == "0206"
+            assert await board.asks("LL 07 20", b"last/mortal") == "0208"
+            assert await board.asks("LL 09", b"gone") == "030500"
+            await other.connects(b"mortal")
+            assert (await board.hears()).hex() == "0218"
+            await seen.sees("last/mortal", b"gone")
+            await other.publishes(await other.registers(b"node/mortal/x"), b"1", 2)
+
+
+async def test_a_host_gets_no_more_than_its_share_of_the_places(nats: Server) -> None:
+    config = GatewayConfig(advertise_s=None, clients_per_host_max=2)
+    async with mqttsn_gateway(nats.port, config, host="0.0.0.0") as running:
+        boards = [Device(running.port, own=("127.0.0.3", 0)) for _ in range(3)]
+        await boards[0].connects(b"a")
+        await boards[1].connects(b"b")
+        assert await boards[2].asks("LL 04 04 01 0168", b"c") == "030501"
+        with Device(running.port, own=("127.0.0.4", 0)) as other:
+            await other.connects(b"d")
+        for board in boards:
+            board.close()
+
+
+async def test_a_command_is_not_sent_to_a_sleeping_client_after_its_deadline(
+    nats: Server,
+) -> None:
+    deadlines = CommandDeadlines()
+    loop = asyncio.get_running_loop()
+    async with (
+        watcher(nats.port) as other,
+        mqttsn_gateway(nats.port, deadlines=deadlines) as running,
+    ):
+        with Device(running.port) as board:
+            await board.connects(b"sleeper")
+            await board.asks("LL 12 20 0001", b"gateway/sleeper/led/set")
+            assert await board.asks("04 18 003c") == "0218"
+            topic = "gateway/sleeper/led/set"
+            for payload, timeout_s in ((b"1", 0.2), (b"2", 60.0)):
+                now = loop.time()
+                deadlines.add(topic, payload, now + timeout_s, now=now)
+                other.connection.publish(9, topic, payload, qos=0)
+            session = running.gateway._table.session("sleeper")
+            assert session is not None
+            delivery = session.delivery
+            await eventually(lambda: len(delivery) == 2)
+            await asyncio.sleep(0.3)
+            board.says("LL 16", b"sleeper")
+            assert (await board.hears()).hex()[-2:] == b"2".hex()
+            assert (await board.hears()).hex() == "0217"
 
 
 async def test_nothing_acknowledged_is_lost_when_the_broker_is_killed(nats: Server) -> None:

@@ -16,13 +16,11 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection
 from pyaiot.config.sections import (
-    KEY_FILE,
     BrokerSection,
-    ClientSection,
     CoapSection,
     Config,
-    GatewaySection,
     HistorySection,
     MqttSection,
     MqttsnSection,
@@ -172,7 +170,7 @@ def data_folder(environ: Mapping[str, str]) -> Path:
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Where the command line keeps what it may lose, such as logins."""
+    """Where commands keep what they may lose: logins, and who is registered at a gateway."""
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "pyaiot"
 
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every setting of every service, in sections: its name, type, default, limits and meaning."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection, Port
 from pyaiot.config.section import Section
 from pyaiot.config.watching import LogSection, MetricsSection
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
 SilenceLimitS = Annotated[
     float, Meta(gt=0, description="A node that was silent for so many seconds has left.")
 ]
@@ -19,7 +19,6 @@ NodesMax = Annotated[
 GatewayName = Annotated[
     str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
 ]
-KEY_FILE: Final = "~/.pyaiot/keys"
 
 
 class BrokerSection(Section, frozen=True, kw_only=True):
@@ -131,6 +130,14 @@ class CoapSection(Section, frozen=True, kw_only=True):
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
     name: GatewayName = "coap"
+    state_file: Annotated[
+        str,
+        Meta(
+            description="File that remembers registrations of the resource directory over a"
+            " restart; empty: `$XDG_STATE_HOME/pyaiot/NAME-PORT.db`, and none for port 0; `off`:"
+            " none."
+        ),
+    ] = ""
 
 
 class WebsocketSection(Section, frozen=True, kw_only=True):
@@ -247,6 +254,31 @@ class MqttsnSection(Section, frozen=True, kw_only=True):
             description="Clients that are connected or asleep. One more is refused.",
         ),
     ] = 10_000
+    clients_per_host_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="The same of one host, which may be a router with many clients behind it."
+            " One more is refused.",
+        ),
+    ] = 1_000
+    topic_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_048_576,
+            description="Bytes of the registered topics of one client, and as many of its topic"
+            " filters. More are refused.",
+        ),
+    ] = 16_384
+    state_file: Annotated[
+        str,
+        Meta(
+            description="File that remembers the clients and their topics over a restart; empty:"
+            " `$XDG_STATE_HOME/pyaiot/mqttsn-PORT.db`, and none for port 0; `off`: none."
+        ),
+    ] = ""
     topics_max: Annotated[
         int,
         Meta(ge=1, le=65_534, description="Registered topics of one client. One more is refused."),
@@ -299,25 +331,6 @@ class MqttsnSection(Section, frozen=True, kw_only=True):
     advertise_interval_s: Annotated[
         int, Meta(ge=1, le=65_535, description="Between two ADVERTISE.")
     ] = 900
-
-
-class GatewaySection(Section, frozen=True, kw_only=True):
-    """Where a gateway in a process of its own finds the broker."""
-
-    broker_host: Annotated[str, Meta(description="Host of the broker.")] = "localhost"
-    broker_port: Annotated[Port, Meta(description="TCP port of the broker.")] = 8000
-    broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker (wss://).")] = False
-    key_file: Annotated[
-        str, Meta(description="Key file that the gateway shares with the broker.")
-    ] = KEY_FILE
-
-
-class ClientSection(Section, frozen=True, kw_only=True):
-    """Where `aiot nodes`, `aiot get` and the like find the broker."""
-
-    broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "localhost"
-    broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000
-    broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker.")] = False
 
 
 class HistorySection(Section, frozen=True, kw_only=True):

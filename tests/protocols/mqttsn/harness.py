@@ -16,6 +16,7 @@ from pyaiot.protocols.mqttsn.packets import Connect, Disconnect, Packet, Subscri
 from pyaiot.protocols.mqttsn.publications import Effect
 from pyaiot.protocols.mqttsn.session import Session
 from pyaiot.protocols.mqttsn.settings import SessionConfig
+from pyaiot.protocols.mqttsn.shares import Account
 from pyaiot.protocols.mqttsn.states import State
 
 CONNECT = Connect("node", 360)
@@ -25,9 +26,18 @@ class Harness:
     """A session on a clock that the test moves."""
 
     def __init__(self, **config: object) -> None:
+        """`config` as in the settings, and `account` for the messages."""
+        account = config.pop("account", None)
+        assert account is None or isinstance(account, Account)
         self.now = 1000.0
+        self.deadline_s = float("inf")
+        """How long messages that come from now on may be sent."""
         self.session = Session(
-            "node", msgspec.convert({"predefined": {7: "alarm"}, **config}, SessionConfig), now=1e3
+            "node",
+            msgspec.convert({"predefined": {7: "alarm"}, **config}, SessionConfig),
+            now=1e3,
+            messages=account,
+            deadline_of=lambda _message, now: now + self.deadline_s,
         )
 
     def got(self, *packets: Packet) -> list[Effect]:

@@ -3,6 +3,7 @@
 
 import pytest
 
+from pyaiot.protocols.mqttsn.delivery import REGISTER_AGAIN_S
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttConnected,
     MqttDisconnect,
@@ -26,6 +27,7 @@ from pyaiot.protocols.mqttsn.packets import (
     Register,
     Subscribe,
 )
+from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account, Budget
 from pyaiot.protocols.mqttsn.states import State
 from tests.protocols.mqttsn.harness import CONNECT, Harness, tokens
 
@@ -284,9 +286,11 @@ def test_an_acknowledgement_that_comes_after_falling_asleep_counts() -> None:
 def test_connect_makes_a_sleeping_client_active_with_its_messages(connect: Connect) -> None:
     node = Harness().connected(connect).subscribed("news/x").asleep()
     node.told(message())
-    assert node.got(connect) == [ConnAck(), Publish(1, b"1", 1, 1)]
+    # From a fresh process, for what the gateway knows: no id may be used before it is registered.
+    assert node.got(connect) == [ConnAck(), Register("news/x", 1, 1)]
     assert node.state_is(State.ACTIVE)
     assert node.session.wake_at == 1010
+    assert node.got(RegAck(1, 1)) == [Publish(1, b"1", 1, 1)]
 
 
 def test_a_sleeping_client_is_lost_when_it_oversleeps() -> None:
@@ -369,3 +373,155 @@ def test_a_durable_client_that_was_away_is_told_its_topics_again() -> None:
     node.got(Disconnect(), DURABLE)
     node.told(MqttConnected(session_present=True))
     assert node.told(message()) == [Register("news/x", 1, 1)]
+
+
+# A client that knows no REGISTER, as RIOT's emcute
+
+
+def test_after_one_unanswered_register_such_messages_are_dropped_at_once() -> None:
+    node = Harness(retry_s=10, retries_max=5).connected().subscribed("known").subscribed("news/+")
+    assert node.told(message(topic="news/x"), message(b"k", topic="known")) == [
+        Register("news/x", 1, 2)
+    ]
+    assert [node.wait() for _ in range(5)] == [[Register("news/x", 1, 2)]] * 5
+    assert node.wait() == [Publish(1, b"k", 1, 2)]
+    assert node.now == 1060
+    assert node.got(PubAck(1, 2)) == []
+    for number, topic in enumerate(("news/x", "news/y", "news/z")):
+        assert node.told(message(topic=topic)) == []
+        # The others pass, and at once.
+        published = Publish(1, b"k", 1, 3 + number)
+        assert node.told(message(b"k", topic="known")) == [published]
+        assert node.got(PubAck(1, 3 + number)) == []
+    assert node.session.delivery.dropped == 4
+    assert len(node.session.delivery) == 0
+
+
+def test_deadlines_of_commands_do_not_keep_a_client_that_knows_no_register_blocked() -> None:
+    """Each command is given up before its REGISTER is exhausted; together they exhaust it."""
+    node = Harness(retry_s=10, retries_max=2, predefined={})
+    node.deadline_s = 15.0
+    node.connected().subscribed("known").subscribed("news/+")
+    for number in range(2):
+        assert node.told(message(topic=f"news/{number}")) != []
+        node.now += 10
+        assert node.session.timeout(now=node.now) != []
+        node.now += 5
+        assert node.session.timeout(now=node.now) == []
+    assert node.told(message(topic="news/2"), message(b"k", topic="known")) == [
+        Publish(1, b"k", 1, 3)
+    ]
+
+
+def test_a_late_regack_ends_the_dropping() -> None:
+    node = Harness(retry_s=10, retries_max=0).connected().subscribed("news/+")
+    node.told(message())
+    node.wait()
+    assert node.told(message()) == []
+    assert node.got(RegAck(1, 1)) == []
+    assert node.told(message()) == [Publish(1, b"1", 1, 2)]
+
+
+def test_a_client_is_asked_again_by_the_way_whether_it_knows_register() -> None:
+    node = Harness(retry_s=10, retries_max=0).connected().subscribed("news/+")
+    node.told(message())
+    node.wait()
+    node.now += REGISTER_AGAIN_S
+    assert node.told(message()) == [Register("news/x", 2, 1)]
+    assert node.told(message()) == []  # nothing waits, and once a minute is enough
+    assert node.session.delivery.wake_at is None
+    assert node.got(RegAck(1, 2)) == []
+    assert node.told(message()) == [Publish(1, b"1", 1, 3)]
+
+
+def test_a_client_that_connects_again_is_sent_register_again() -> None:
+    node = Harness(retry_s=10, retries_max=0).connected().subscribed("news/+")
+    node.told(message())
+    node.wait()
+    node.now += 5
+    node.connected().subscribed("news/+")
+    assert node.told(message()) == [Register("news/x", 2, 1)]
+
+
+def test_a_client_that_answered_register_before_loses_one_message_and_no_more() -> None:
+    node = Harness(retry_s=10, retries_max=0).connected().subscribed("news/+")
+    node.told(message())
+    node.got(RegAck(1, 1), PubAck(1, 1))
+    node.told(message(topic="news/y"))
+    assert node.wait() == []
+    assert node.told(message(topic="news/z")) == [Register("news/z", 3, 3)]
+
+
+def test_a_sleeping_client_that_knows_no_register_gets_the_others_the_next_time_it_wakes() -> None:
+    node = Harness(retry_s=5, retries_max=1).connected().subscribed("known").subscribed("news/+")
+    node.asleep()
+    node.told(message(topic="news/x"), message(b"k", topic="known"))
+    assert node.got(WAKE) == [Register("news/x", 1, 2)]
+    assert [len(node.wait()) for _ in range(2)] == [1, 0]
+    assert node.state_is(State.ASLEEP)
+    assert node.got(WAKE) == [Publish(1, b"k", 1, 2)]
+    assert node.got(PubAck(1, 2)) == [Register("news/x", 3, 2)]
+    assert [node.wait() for _ in range(2)] == [[Register("news/x", 3, 2)], [PingResp()]]
+    assert node.state_is(State.ASLEEP)
+    node.told(message(topic="news/x"), message(b"k", topic="known"))
+    assert node.got(WAKE) == [Publish(1, b"k", 1, 4)]
+
+
+# Deadlines
+
+
+def test_nothing_is_sent_to_a_sleeping_client_after_its_deadline() -> None:
+    node = known()
+    node.deadline_s = 1.0
+    node.asleep()
+    node.told(message(b"late", qos=0), message(b"late"))
+    node.deadline_s = 60.0
+    node.told(message(b"good"))
+    node.now += 4
+    assert node.got(WAKE) == [Publish(1, b"good", 1, 1)]
+    assert node.got(PubAck(1, 1)) == [PingResp()]
+    assert node.session.delivery.dropped == 2
+
+
+def test_a_message_whose_deadline_is_over_waits_for_nothing_and_holds_up_nothing() -> None:
+    node = known(retry_s=10)
+    node.deadline_s = 3.0
+    assert node.told(message(b"a")) == [Publish(1, b"a", 1, 1)]
+    node.told(message(b"b"))
+    node.deadline_s = 60.0
+    node.told(message(b"c"))
+    assert node.wait() == [Publish(1, b"c", 1, 2)]
+    assert node.now == 1003
+    assert node.session.delivery.dropped == 2
+
+
+def test_a_registration_that_comes_after_the_deadline_sends_nothing() -> None:
+    node = Harness().connected().subscribed("news/+")
+    node.deadline_s = 1.0
+    node.told(message())
+    node.now += 1
+    assert node.got(RegAck(1, 1)) == []
+    assert len(node.session.delivery) == 0
+
+
+def test_a_message_of_qos_2_that_was_received_is_released_after_its_deadline() -> None:
+    node = known(retry_s=10)
+    node.deadline_s = 3.0
+    node.told(message(qos=2))
+    assert node.got(PubRec(1)) == [PubRel(1)]
+    assert node.wait() == [PubRel(1)]
+    assert node.now == 1010
+
+
+# Bytes
+
+
+def test_messages_for_all_clients_are_limited_in_bytes() -> None:
+    budget = Budget(3 * (ENTRY_BYTES + 6 + 100))
+    node = Harness(account=Account(budget)).connected().subscribed("news/x")
+    node.asleep()
+    node.told(*(message(b"%d" % number + b"x" * 99) for number in range(5)))
+    assert len(node.session.delivery) == 3
+    assert node.session.delivery.dropped == 2
+    assert [payload[:1] for payload in payloads(node)] == [b"2", b"3", b"4"]
+    assert budget.used == 0

@@ -6,7 +6,7 @@
 
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,11 +79,14 @@ def uid_of(parameters: Parameters) -> str:
 class Directory:
     """All registrations."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, changed: Callable[[str], None] = lambda _uid: None) -> None:
+        """`changed` is told the uid of each registration that is new, other or gone."""
+        self._changed = changed
         self._at: dict[str, Registration] = {}
         self._of: dict[str, Registration] = {}
         self._expiry: list[tuple[float, int, Registration]] = []
-        self._numbers = itertools.count(1)
+        self._order = itertools.count()
+        self._location = 0
         self._size = 0
 
     def __len__(self) -> int:
@@ -115,7 +118,9 @@ class Directory:
             raise Refused(f"this directory holds at most {REGISTRATIONS_MAX} registrations")
         if self._size - (known.size if known else 0) + size > LINK_BYTES_TOTAL_MAX:
             raise Refused("this directory is full")
-        location = str(next(self._numbers)) if known is None else known.location
+        if known is None:
+            self._location += 1
+        location = str(self._location) if known is None else known.location
         if known is not None:
             self.remove(known)
         lifetime_s = LIFETIME_DEFAULT_S if said.lifetime_s is None else said.lifetime_s
@@ -132,10 +137,27 @@ class Directory:
             size,
             now + min(lifetime_s, LIFETIME_MAX_S),
         )
-        self._at[location] = self._of[uid] = registration
-        self._size += size
-        self._queue(registration)
+        self._add(registration)
         return registration
+
+    def restore(self, registration: Registration) -> bool:
+        """Go on with a registration of before a restart. False: there is no room, or no place."""
+        location, uid = registration.location, registration.uid
+        if not location.isascii() or not location.isdigit() or len(location) > _LOCATION_DIGITS:
+            return False
+        if location in self._at or uid in self._of or len(self._at) >= REGISTRATIONS_MAX:
+            return False
+        if self._size + registration.size > LINK_BYTES_TOTAL_MAX:
+            return False
+        self._location = max(self._location, int(location))
+        self._add(registration)
+        return True
+
+    def _add(self, registration: Registration) -> None:
+        self._at[registration.location] = self._of[registration.uid] = registration
+        self._size += registration.size
+        self._queue(registration)
+        self._changed(registration.uid)
 
     def update(
         self, registration: Registration, said: Parameters, host: str, port: int, *, now: float
@@ -150,6 +172,7 @@ class Directory:
         registration.host, registration.port = host, port
         registration.expires_at = now + min(registration.lifetime_s, LIFETIME_MAX_S)
         self._queue(registration)
+        self._changed(registration.uid)
 
     def fill(self, registration: Registration, links: Sequence[Link]) -> None:
         """The links that were fetched after a simple registration, if there is room for them."""
@@ -159,12 +182,14 @@ class Directory:
             return
         registration.links, registration.size = tuple(links), size
         self._size += more
+        self._changed(registration.uid)
 
     def remove(self, registration: Registration) -> None:
         if not registration.ended:
             registration.ended = True
             del self._at[registration.location], self._of[registration.uid]
             self._size -= registration.size
+            self._changed(registration.uid)
 
     def expired(self, *, now: float) -> list[Registration]:
         """Those whose lifetime is over. They are removed."""
@@ -213,10 +238,10 @@ class Directory:
 
     def _queue(self, registration: Registration) -> None:
         # One that was updated is found when its old time comes, and is left alone then.
-        heapq.heappush(self._expiry, (registration.expires_at, next(self._numbers), registration))
+        heapq.heappush(self._expiry, (registration.expires_at, next(self._order), registration))
         if len(self._expiry) > 4 * len(self._at) + _STALE_MAX:
             self._expiry = [
-                (item.expires_at, index, item) for index, item in enumerate(self._at.values())
+                (item.expires_at, next(self._order), item) for item in self._at.values()
             ]
             heapq.heapify(self._expiry)
 
@@ -229,3 +254,4 @@ def _endpoint_matches(item: Registration, path: str, name: str, value: str) -> b
 
 _ATTRIBUTES_KEPT: Final = 32
 _STALE_MAX: Final = 64
+_LOCATION_DIGITS: Final = 18

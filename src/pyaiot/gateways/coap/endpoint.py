@@ -339,6 +339,9 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         if self._restraint is not None:
             self._restraint.proved(peer.sockaddr[0])
 
+    def is_proved(self, peer: Peer) -> bool:
+        return self._restraint is None or self._restraint.credit(peer.sockaddr[0]) is None
+
     def send_to(self, datagram: bytes, peer: Peer) -> None:
         self._send(datagram, peer.sockaddr, peer.pktinfo)
 

@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 import aiocoap
+import msgspec
 from aiocoap.resource import Resource, Site
 
 from pyaiot.errors import ProtocolError, Refused
@@ -20,11 +21,13 @@ from pyaiot.gateways.coap.endpoint import (
     local_address,
     open_context,
     open_lane,
+    peer_at,
     watched_socket,
 )
 from pyaiot.gateways.coap.notifications import Notifications, as_message
 from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Address, NodeAddress, Peers
 from pyaiot.gateways.coap.ping import answers_ping
+from pyaiot.gateways.coap.records import Record, record_of
 from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.registrar import Registrar
 from pyaiot.gateways.coap.requests import Requests, ResetReceived
@@ -34,6 +37,8 @@ from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.unanswered import UnansweredQuestions
 from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.gateways.kept import Kept
+from pyaiot.gateways.saved_address import load_address, save_address
 from pyaiot.protocols.coap_numbers import COAP_PORT, Code, code_text
 from pyaiot.protocols.coap_post import ALIVE, SERVER
 from pyaiot.protocols.link_format import Link
@@ -56,8 +61,10 @@ class CoapGateway:
         *,
         poll_s: float = 0.0,
         sleepy: Iterable[str] = (),
+        kept: Kept | None = None,
     ) -> None:
         self.gateway = gateway
+        self._kept = kept or Kept()
         self._context = context
         self._loop = context.loop
         self._peers: Peers[Peer] = Peers()
@@ -90,8 +97,11 @@ class CoapGateway:
             self._notifications,
             discover=self._discoveries.add,
             forget=self._forget,
+            time=self._loop.time,
         )
-        self._registrar = Registrar(site, bodies, registered, self._loop.time)
+        self._registrar = Registrar(
+            site, bodies, registered, self._loop.time, changed=self._kept.changed
+        )
 
     @classmethod
     async def open(
@@ -105,23 +115,26 @@ class CoapGateway:
         sleepy: Iterable[str] = (),
         trace: Trace | None = None,
         lane: bool = True,
+        kept: Kept | None = None,
     ) -> "CoapGateway":
         """Listen. Raises `OperatorError` if the port cannot be had.
 
         `sleepy`: uids of nodes that hear requests only after they spoke; `*` is every one.
         `trace` writes down what is on the wire.
         `poll_s`: resources that cannot be observed are asked again after so long; 0: never.
+        `kept`: what remembers registrations of the resource directory over a restart.
         `lane` False: everything goes through aiocoap, as benchmarks want it to compare.
         """
         site = StrictSite()
         context = await open_context(host, port, site, interface=interface)
-        opened = cls(gateway, context, site, poll_s=poll_s, sleepy=sleepy)
+        opened = cls(gateway, context, site, poll_s=poll_s, sleepy=sleepy, kept=kept)
         opened._trace = trace
         if trace is not None:
             trace.begin(opened.port, opened._peers.known_at)
             watched_socket(context).trace = trace.datagram
         if lane:
             open_lane(context, opened._notifications)
+        opened._restore()
         return opened
 
     @property
@@ -154,6 +167,7 @@ class CoapGateway:
                 )
                 tasks.create_task(self._watching.run(), name="coap watches")
                 tasks.create_task(self._registrar.run(), name="coap registrations")
+                tasks.create_task(self._kept.run(self._record_of), name="coap state file")
                 if self._trace is not None:
                     tasks.create_task(self._trace.run(), name="coap trace")
         finally:
@@ -162,6 +176,44 @@ class CoapGateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.gateway.end_commands()
             await self._context.shutdown()
+
+    # -- registrations of before a restart ------------------------------------------------------
+
+    def _restore(self) -> None:
+        """Not every node registers anew when its update is answered 4.04."""
+        restored = 0
+        now, unix_time = self._loop.time(), self.gateway.unix_time()
+        for text in self._kept.take_records():
+            try:
+                record = Record.from_bytes(text)
+                registration = record.registration(now=now, unix_time=unix_time)
+                sockaddr, _ = load_address(record.sender)
+            except (msgspec.DecodeError, ProtocolError, OSError, ValueError) as error:
+                log.debug("a registration was not restored: %s", error)
+                continue
+            peer = peer_at(self._context, sockaddr, None)
+            if record.proved:
+                watched_socket(self._context).proved(peer)
+            restored += self._registrar.restore(registration, peer)
+        if restored:
+            log.info("%d registrations of before the restart go on", restored)
+
+    def _record_of(self, uid: str) -> bytes | None:
+        registration = self._registrar.directory.of(uid)
+        node = self._peers.get(uid)
+        if registration is None or node is None:
+            return None
+        sender = save_address(node.peer.sockaddr)
+        if sender is None:
+            return None
+        record = record_of(
+            registration,
+            sender,
+            proved=watched_socket(self._context).is_proved(node.peer),
+            now=self._loop.time(),
+            unix_time=self.gateway.unix_time(),
+        )
+        return record.to_bytes()
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -265,6 +317,7 @@ class CoapGateway:
             # It told its resources itself.
             self._watching.forget(uid)
             unread = await self._discovery.follow(node.answers_at, registration.links, read)
+            self._kept.changed(uid)  # it may have answered
         else:
             self._watching.forget(uid)
             unread = await self._discover_anew(uid, node, read)
@@ -293,6 +346,7 @@ class CoapGateway:
         registration = self._registrar.directory.of(uid)
         if registration is not None:
             self._registrar.directory.fill(registration, found.links)
+            self._kept.changed(uid)  # it answered
         return found.unread
 
     async def _read(self, uid: str, peer: Peer, link: Link, deadline: float) -> bool:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import aiocoap
 
-from pyaiot.errors import PyaiotError
+from pyaiot.errors import ProtocolError, PyaiotError, Refused
 from pyaiot.gateways.coap.directory import Registration
 from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.notifications import ACCEPTED, Notifications, as_message
-from pyaiot.gateways.coap.peers import Peers
+from pyaiot.gateways.coap.peers import Claim, Peers
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.messages import check_uid
 
@@ -25,12 +25,14 @@ class RegisteredNodes:
         *,
         discover: Callable[[str], None],
         forget: Callable[[str], None],
+        time: Callable[[], float],
     ) -> None:
         self._gateway = gateway
         self._peers = peers
         self._notifications = notifications
         self._discover = discover
         self._forget = forget
+        self._time = time
 
     def claim(self, uid: str, peer: Peer) -> aiocoap.Message | None:
         check_uid(uid)
@@ -46,6 +48,19 @@ class RegisteredNodes:
             self._peers.answers(uid, peer, peer.address)
         if anew:
             self._discover(uid)
+
+    def restore(self, registration: Registration, sender: Peer) -> bool:
+        uid = registration.uid
+        try:
+            check_uid(uid)
+            claim = self._peers.claim(uid, sender.address, sender, now=self._time())
+            if claim is not Claim.ACCEPTED:
+                return False
+            self._notifications.appeared(uid, sender.address, rebooted=False)
+        except (ProtocolError, Refused):
+            return False
+        self.registered(registration, sender.at_port(registration.port), anew=True)
+        return True
 
     def ended(self, registration: Registration, *, removed: bool) -> None:
         uid = registration.uid

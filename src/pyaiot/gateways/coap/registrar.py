@@ -60,6 +60,10 @@ class Nodes(Protocol):
         """Its resources can be read at this peer. `anew`: they may be other ones."""
         ...
 
+    def restore(self, registration: Registration, sender: Peer) -> bool:
+        """It was registered before a restart, from this address. Whether it is a node again."""
+        ...
+
     def ended(self, registration: Registration, *, removed: bool) -> None:
         """The node took its registration back, or let it expire."""
         ...
@@ -72,8 +76,17 @@ class Nodes(Protocol):
 class Registrar:
     """The directory and its doors."""
 
-    def __init__(self, site: Site, bodies: Bodies, nodes: Nodes, time: Callable[[], float]) -> None:
-        self.directory = Directory()
+    def __init__(
+        self,
+        site: Site,
+        bodies: Bodies,
+        nodes: Nodes,
+        time: Callable[[], float],
+        *,
+        changed: Callable[[str], None] = lambda _uid: None,
+    ) -> None:
+        """`changed` is told the uid of each registration that is new, other or gone."""
+        self.directory = Directory(changed=changed)
         self._bodies = bodies
         self._nodes = nodes
         self._time = time
@@ -102,6 +115,16 @@ class Registrar:
         registration = self.directory.of(uid)
         if registration is not None:
             self.directory.remove(registration)
+
+    def restore(self, registration: Registration, sender: Peer) -> bool:
+        """Go on with a registration of before a restart. False: it could not be."""
+        if not self.directory.restore(registration):
+            return False
+        if not self._nodes.restore(registration, sender):
+            self.directory.remove(registration)
+            return False
+        self._changed.set()
+        return True
 
     # -- registrations --------------------------------------------------------------------------
 

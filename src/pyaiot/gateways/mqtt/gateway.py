@@ -9,6 +9,7 @@ from typing import Final
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import measures
+from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.flushing import until_flushed
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.limits import LimitedLog
@@ -41,8 +42,17 @@ log = logging.getLogger(__name__)
 class MqttGateway:
     """A client of one MQTT broker, and the nodes that publish there."""
 
-    def __init__(self, gateway: Gateway, server: MqttServer, *, name: str = "mqtt") -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        server: MqttServer,
+        *,
+        name: str = "mqtt",
+        deadlines: CommandDeadlines | None = None,
+    ) -> None:
+        """`deadlines` of commands, for the MQTT-SN gateway of this process."""
         self.gateway = gateway
+        self._deadlines = CommandDeadlines() if deadlines is None else deadlines
         self.refused = 0
         """Publications that were dropped, ever."""
         self._loop = asyncio.get_running_loop()
@@ -191,6 +201,8 @@ class MqttGateway:
             await until_flushed(lambda: self._client.waiting_bytes)
             # MQTT 5 section 3.3.2.3.3: in whole seconds.
             expires_after_s = max(1, int(deadline - self._loop.time()))
+            # The MQTT-SN gateway must know it before the command arrives there.
+            self._deadlines.add(topic, body, deadline, now=self._loop.time())
             if not self._client.publish(topic, body, expires_after_s=expires_after_s):
                 return Outcome("unreachable", "no connection to the MQTT broker")
         return Outcome("sent")

@@ -21,10 +21,15 @@ from pyaiot.protocols.mqttsn.mqtt import (
     MqttSubscribed,
     MqttUnsubscribe,
     MqttUnsubscribed,
+    mqtt_client_id,
 )
 
 ATTEMPTS_MAX: Final = 64
 """Connections to the MQTT broker that are being made at once. Others wait."""
+
+WILL_PAUSE_S: Final = 0.25
+"""Between the end of a connection whose will is published, and another one under its client id. The
+broker must see the end first: nats-server publishes no will of a connection that is replaced."""
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,8 @@ class Connections:
         self._loop = asyncio.get_running_loop()
         self._attempts = asyncio.Semaphore(ATTEMPTS_MAX)
         self._of: dict[str, _Connection] = {}
+        self._ended_at: dict[str, float] = {}
+        """Connections that ended with their will within `WILL_PAUSE_S`, the oldest first."""
         self._in_trouble = False
         self.connects = 0
         """Times that the MQTT broker let a client in."""
@@ -62,6 +69,8 @@ class Connections:
         if isinstance(action, MqttDisconnect):
             del self._of[client_id]
             connection.end(with_will=action.with_will)
+            if action.with_will:
+                self._remember_end(client_id)
             return
         if not connection.do(action):
             self._loop.call_soon(connection.told, _refusal(action))
@@ -77,10 +86,23 @@ class Connections:
         if before is not None:
             before.end(with_will=False)
         connect = Connect(
-            self._prefix + client_id, action.clean_session, action.keep_alive_s, action.will
+            self._prefix + mqtt_client_id(client_id),
+            action.clean_session,
+            action.keep_alive_s,
+            action.will,
         )
         told = partial(self._told, client_id)
-        self._of[client_id] = _Connection(self._server, connect, told, self._attempts, self._report)
+        pause_s = self._ended_at.pop(client_id, -WILL_PAUSE_S) + WILL_PAUSE_S - self._loop.time()
+        self._of[client_id] = _Connection(
+            self._server, connect, told, self._attempts, self._report, pause_s=pause_s
+        )
+
+    def _remember_end(self, client_id: str) -> None:
+        now = self._loop.time()
+        self._ended_at.pop(client_id, None)
+        self._ended_at[client_id] = now
+        while next(iter(self._ended_at.values())) + WILL_PAUSE_S < now:
+            del self._ended_at[next(iter(self._ended_at))]
 
     def _report(self, problem: str) -> None:
         """Said once when the MQTT broker is lost, and once when it is back, for all clients."""
@@ -105,12 +127,20 @@ class _Connection:
         told: Callable[[MqttEvent], None],
         attempts: asyncio.Semaphore,
         reports: Callable[[str], None],
+        *,
+        pause_s: float,
     ) -> None:
+        """`pause_s`: it begins so much later; at once, if that is negative."""
         self._told: Callable[[MqttEvent], None] | None = told
         self._kept = Reconnecting(server, connect, self.told, attempts=attempts, reports=reports)
         self._running = asyncio.get_running_loop().create_task(
-            self._kept.run(), name=f"MQTT connection of {connect.client_id}"
+            self._run(pause_s), name=f"MQTT connection of {connect.client_id}"
         )
+
+    async def _run(self, pause_s: float) -> None:
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
+        await self._kept.run()
 
     def told(self, event: MqttEvent) -> None:
         if self._told is not None:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class Address(NamedTuple):
     """Where a datagram came from, and to which of our addresses."""
 
-    remote: tuple[Any, ...]
+    remote: tuple[str, int] | tuple[str, int, int, int]
     """As the socket says it, with the scope of a link-local one."""
     local: bytes = b""
     """The packet info to answer from the same address; empty where we have but one."""

@@ -12,12 +12,17 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Final
 
+import msgspec
+
 from pyaiot.alarm import Alarm
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways import measures
+from pyaiot.gateways.command_deadlines import CommandDeadlines
+from pyaiot.gateways.kept import Kept
 from pyaiot.gateways.mqttsn.connections import Connections
 from pyaiot.gateways.mqttsn.doorkeeper import Doorkeeper, Verdict
 from pyaiot.gateways.mqttsn.endpoint import Address, Endpoint, finds_gateway
+from pyaiot.gateways.mqttsn.records import read_record, write_record
 from pyaiot.limits import LimitedLog, RateLimit
 from pyaiot.mqtt_client import MqttServer
 from pyaiot.mqtt_connection import Reconnecting
@@ -59,11 +64,24 @@ class MqttSnGateway:
         *,
         packets_per_s: float = 200.0,
         client_prefix: str = "sn-",
+        kept: Kept | None = None,
+        deadlines: CommandDeadlines | None = None,
     ) -> None:
-        """The door is open already, so that nothing is lost between."""
+        """The port is open already, so that nothing is lost between.
+
+        `kept`: what remembers the clients over a restart. `deadlines` of commands, where they come
+        from the MQTT gateway of this process.
+        """
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
-        self._table: GatewayTable[Address] = GatewayTable(config, now=self._loop.time())
+        self._kept = kept or Kept()
+        self._table: GatewayTable[Address] = GatewayTable(
+            config,
+            now=self._loop.time(),
+            host_of=lambda address: address.host,
+            deadline_of=(CommandDeadlines() if deadlines is None else deadlines).find,
+            changed=self._kept.changed,
+        )
         self._door = Doorkeeper(packets_per_s=packets_per_s, is_client=self._is_client)
         self._connections = Connections(server, self._mqtt, prefix=client_prefix)
         self._alarm = Alarm(self._loop, self._timeout)
@@ -100,11 +118,14 @@ class MqttSnGateway:
     async def run(self) -> None:
         """Serve until cancelled, and close the port then."""
         try:
+            self._restore()
             self._endpoint.listen(self._received)
             self._alarm.set(self._table.wake_at)
-            if self._anybody is not None:
-                await self._anybody.run()
-            await asyncio.Future()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._kept.run(self._record_of), name="MQTT-SN state file")
+                if self._anybody is not None:
+                    tasks.create_task(self._anybody.run(), name="MQTT-SN without connection")
+                await asyncio.Future()
         finally:
             self._alarm.cancel()
             self._connections.close()
@@ -113,6 +134,26 @@ class MqttSnGateway:
     async def answers(self) -> bool:
         """A round trip through our own socket: whether clients would be heard."""
         return await finds_gateway(self._endpoint.host, self._endpoint.port, ROUND_TRIP_LIMIT_S)
+
+    def _restore(self) -> None:
+        """Go on with the clients of before the restart: not all would connect again."""
+        restored = 0
+        now = self._loop.time()
+        for record in self._kept.take_records():
+            try:
+                saved = read_record(record)
+            except (msgspec.DecodeError, OSError, ValueError) as error:
+                log.debug("MQTT-SN: a client was not restored: %s", error)
+                continue
+            outputs = self._table.restore(saved, now=now)
+            restored += bool(outputs)
+            self._carry_out(outputs, now)
+        if restored:
+            log.info("MQTT-SN: %d clients of before the restart are connected again", restored)
+
+    def _record_of(self, client_id: str) -> bytes | None:
+        saved = self._table.save(client_id)
+        return None if saved is None else write_record(saved)
 
     def _received(self, datagram: bytes, address: Address) -> None:
         now = self._loop.time()

@@ -7,12 +7,15 @@ An address is anything that can be a key; behind a forwarder (5.5) the node's id
 """
 
 import heapq
+import math
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from pyaiot.protocols.mqttsn.mqtt import MqttAction, MqttEvent
+from pyaiot.protocols.mqttsn.hosts import Host, Hosts
+from pyaiot.protocols.mqttsn.memory import SavedSession
+from pyaiot.protocols.mqttsn.mqtt import MqttAction, MqttEvent, MqttMessage
 from pyaiot.protocols.mqttsn.numbers import PROTOCOL_ID, ReturnCode, TopicIdType
 from pyaiot.protocols.mqttsn.packets import (
     Advertise,
@@ -41,9 +44,10 @@ from pyaiot.protocols.mqttsn.packets import (
 )
 from pyaiot.protocols.mqttsn.publications import Effect
 from pyaiot.protocols.mqttsn.session import Session
-from pyaiot.protocols.mqttsn.settings import GatewayConfig
+from pyaiot.protocols.mqttsn.settings import HOST_SHARE, GatewayConfig
+from pyaiot.protocols.mqttsn.shares import Account
 from pyaiot.protocols.mqttsn.states import HERE, State
-from pyaiot.protocols.mqttsn.topics import TopicIds
+from pyaiot.protocols.mqttsn.topics import TopicIds, has_spaces, is_command
 
 CLIENT_ID_CHARACTERS_MAX: Final = 64
 """5.3.1 says 23; firmware in the field has longer ones. Printable, without `/`, `+` and `#`."""
@@ -102,11 +106,23 @@ class PublishForAnybody:
 Output = Send[A] | Broadcast | ToMqtt | PublishForAnybody
 
 
-class _Client(Generic[A]):
-    __slots__ = ("peer", "session", "wakes_at")
+class Saved(NamedTuple, Generic[A]):
+    """What of a client survives a restart: where it is, if it is not away, and its session."""
 
-    def __init__(self, session: Session) -> None:
+    peer: Peer[A] | None
+    session: SavedSession
+
+
+class _Client(Generic[A]):
+    __slots__ = ("accounts", "changes", "host", "peer", "session", "wakes_at")
+
+    def __init__(self, session: Session, host: Hashable, accounts: tuple[Account, ...]) -> None:
         self.session = session
+        self.host = host
+        self.accounts = accounts
+        """Of its topics, and of its messages."""
+        self.changes = -1
+        """Those of the session that `changed` was told of."""
         self.peer: Peer[A] | None = None
         self.wakes_at: float | None = None
         """The earliest entry of this client in the heap."""
@@ -115,8 +131,27 @@ class _Client(Generic[A]):
 class GatewayTable(Generic[A]):
     """Address → session, session → address, and who wants to be woken when."""
 
-    def __init__(self, config: GatewayConfig, *, now: float) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        now: float,
+        host_of: Callable[[A], Hashable] = lambda address: address,
+        deadline_of: Callable[[str, bytes], float | None] = lambda _topic, _payload: None,
+        changed: Callable[[str], None] = lambda _client_id: None,
+    ) -> None:
+        """`host_of`: whose share of the places an address takes.
+
+        `deadline_of`: when it is too late for a command (topic and payload), None: not known.
+        `changed` is told the id of each client of which `save` tells something else now.
+        """
         self._config = config
+        self._host_of = host_of
+        self._deadline_of = deadline_of
+        self._changed = changed
+        self._hosts = Hosts(
+            topic_bytes=config.topic_bytes_total_max, message_bytes=config.message_bytes_total_max
+        )
         self._clients: dict[str, _Client[A]] = {}
         self._client_at: dict[Peer[A], _Client[A]] = {}
         self._away: OrderedDict[str, None] = OrderedDict()
@@ -182,6 +217,32 @@ class GatewayTable(Generic[A]):
             return []
         return self._carry_out(client, client.session.mqtt(event, now=now))
 
+    def save(self, client_id: str) -> Saved[A] | None:
+        """What of a client a gateway that starts again must know; None: nothing."""
+        client = self._clients.get(client_id)
+        saved = None if client is None else client.session.save()
+        return None if client is None or saved is None else Saved(client.peer, saved)
+
+    def restore(self, saved: Saved[A], *, now: float) -> list[Output[A]]:
+        """Go on with a client of which `save` told; without the client, if there is no room."""
+        peer, session = saved
+        here = session.state in HERE
+        if session.client_id in self._clients or not _is_client_id(session.client_id):
+            return []
+        if here is (peer is None) or (not here and session.clean):
+            return []
+        if peer is not None and (peer in self._client_at or not self._has_room_at(peer)):
+            return []
+        if not here and len(self._away) >= self._config.kept_max:
+            return []
+        client = self._new_client(session.client_id, None if peer is None else peer.address, now)
+        if peer is None:
+            self._away[session.client_id] = None
+            self._hosts.of(client.host).kept += 1
+        else:
+            self._arrive(client, peer)
+        return self._carry_out(client, client.session.restore(session))
+
     def timeout(self, *, now: float) -> list[Output[A]]:
         """Call it when `wake_at` has come; earlier calls do nothing."""
         outputs: list[Output[A]] = []
@@ -205,22 +266,79 @@ class GatewayTable(Generic[A]):
             # Another client at this address: the one before is not there any more.
             outputs += self._carry_out(before, before.session.take_over())
         client = self._clients.get(packet.client_id)
-        if client is None or client.peer is None:
-            if len(self._client_at) >= self._config.clients_max:
-                return [*outputs, _send(peer, ConnAck(ReturnCode.CONGESTION))]
-        elif client.peer != peer:
+        is_new_there = client is None or client.peer != peer
+        if is_new_there and not self._has_room_at(peer, client):
+            return [*outputs, _send(peer, ConnAck(ReturnCode.CONGESTION))]
+        if client is not None and client.peer is not None and client.peer != peer:
             # MQTT 3.1.1 section 3.1.4: who connects takes the client id from who has it.
             outputs.append(_send(client.peer, Disconnect()))
-            del self._client_at[client.peer]
-            client.session.moved()
+            outputs += self._carry_out(client, client.session.moved())
+            self._leave(client, client.peer)
         if client is None:
-            session = Session(packet.client_id, self._config.session, now=now)
-            client = self._clients[packet.client_id] = _Client(session)
+            client = self._new_client(packet.client_id, peer.address, now)
+        if client.peer is None:
+            self._arrive(client, peer)
+        return [*outputs, *self._carry_out(client, client.session.received(packet, now=now))]
+
+    def _has_room_at(self, peer: Peer[A], client: _Client[A] | None = None) -> bool:
+        """Whether one more may be there; `client` may be here already, at another address."""
+        here = client is not None and client.peer is not None
+        if len(self._client_at) - here >= self._config.clients_max:
+            return False
+        name = self._host_of(peer.address)
+        host = self._hosts.known(name)
+        if host is None:
+            return True
+        here = here and client is not None and client.host == name
+        return host.clients - here < self._config.clients_per_host_max
+
+    def _new_client(self, client_id: str, address: A | None, now: float) -> _Client[A]:
+        """`address` None: nobody knows from where."""
+        name = None if address is None else self._host_of(address)
+        host = self._hosts.of(name)
+        topics, messages = Account(host.topics), Account(host.messages)
+        session = Session(
+            client_id,
+            self._config.session,
+            now=now,
+            topics=topics,
+            messages=messages,
+            deadline_of=self._deadline,
+        )
+        client = self._clients[client_id] = _Client(session, name, (topics, messages))
+        return client
+
+    def _deadline(self, message: MqttMessage, now: float) -> float:
+        deadline = self._deadline_of(message.topic, message.payload)
+        if deadline is not None:
+            return deadline
+        limit_s = self._config.command_s_max
+        if limit_s is None or message.qos or not is_command(message.topic):
+            return math.inf
+        return now + limit_s
+
+    def _arrive(self, client: _Client[A], peer: Peer[A]) -> None:
+        client_id = client.session.client_id
+        before = client.host
+        if client_id in self._away:
+            del self._away[client_id]
+            self._hosts.of(before).kept -= 1
+        client.host = self._host_of(peer.address)
+        host = self._hosts.of(client.host)
+        if client.host != before:
+            topics, messages = client.accounts
+            topics.move(host.topics)
+            messages.move(host.messages)
+            self._hosts.tidy(before)
+        host.clients += 1
         client.peer = peer
         self._client_at[peer] = client
-        self._away.pop(packet.client_id, None)
         self._gone.pop(peer, None)
-        return [*outputs, *self._carry_out(client, client.session.received(packet, now=now))]
+
+    def _leave(self, client: _Client[A], peer: Peer[A]) -> None:
+        del self._client_at[peer]
+        client.peer = None
+        self._hosts.of(client.host).clients -= 1
 
     def _on_stranger(self, packet: Packet, peer: Peer[A]) -> list[Output[A]]:
         """5.4.21: who is not known is told so, and connects again.
@@ -239,6 +357,8 @@ class GatewayTable(Generic[A]):
         if packet.topic_id_type is TopicIdType.NORMAL:
             return []
         topic = self._topics.name(packet.topic_id_type, packet.topic_id)
+        if topic is not None and has_spaces(topic) and not self._config.session.spaces_in_topics:
+            return []  # the connection is that of all who publish so
         return [] if topic is None else [PublishForAnybody(topic, packet.data, packet.retain)]
 
     def _advertise(self, now: float) -> Broadcast:
@@ -262,6 +382,9 @@ class GatewayTable(Generic[A]):
                 self._wake(wake_at, session.client_id)
         elif client.peer is not None:
             self._left(client, client.peer)
+        if session.changes != client.changes:
+            client.changes = session.changes
+            self._changed(session.client_id)
         return outputs
 
     def _wake(self, at: float, client_id: str) -> None:
@@ -277,22 +400,38 @@ class GatewayTable(Generic[A]):
 
     def _left(self, client: _Client[A], peer: Peer[A]) -> None:
         client_id = client.session.client_id
-        client.peer = None
         client.wakes_at = None
-        del self._client_at[peer]
+        self._leave(client, peer)
         self._gone[peer] = None
         while len(self._gone) > GONE_MAX:
             self._gone.popitem(last=False)
+        host = self._hosts.of(client.host)
         if client.session.clean:
             self._forget(client_id)
             return
         self._away[client_id] = None
-        while len(self._away) > self._config.kept_max:
-            oldest, _ = self._away.popitem(last=False)
-            self._forget(oldest)
+        host.kept += 1
+        if len(self._away) > self._config.kept_max:
+            self._forget_one_away()
+
+    def _forget_one_away(self) -> None:
+        """The oldest one of the hosts that have more than their share goes, else the oldest."""
+        share = max(1, HOST_SHARE * self._config.kept_max)
+        greedy = (each for each in self._away if self._host_of_client(each).kept > share)
+        oldest = next(greedy, next(iter(self._away)))
+        self._host_of_client(oldest).kept -= 1
+        del self._away[oldest]
+        self._forget(oldest)
+
+    def _host_of_client(self, client_id: str) -> Host:
+        return self._hosts.of(self._clients[client_id].host)
 
     def _forget(self, client_id: str) -> None:
-        self._dropped += self._clients.pop(client_id).session.dropped
+        client = self._clients.pop(client_id)
+        self._dropped += client.session.dropped
+        client.session.forget()
+        self._hosts.tidy(client.host)
+        self._changed(client_id)
 
 
 def _send(peer: Peer[A], packet: Packet) -> Send[A]:

@@ -14,6 +14,8 @@ The one who carries out the actions keeps this contract:
 * Events come in the order of the connection.
 """
 
+from typing import Final
+
 import msgspec
 
 from pyaiot.protocols.mqtt.events import (
@@ -46,7 +48,21 @@ __all__ = [
     "MqttUnsubscribe",
     "MqttUnsubscribed",
     "Will",
+    "mqtt_client_id",
 ]
+
+
+def mqtt_client_id(client_id: str) -> str:
+    """A client id as the MQTT broker gets it, another one for each.
+
+    nats-server refuses those with `.`, `*`, `>` or a space: they are written as in a URI.
+    """
+    return "".join(
+        f"%{ord(character):02X}" if character in _ESCAPED else character for character in client_id
+    )
+
+
+_ESCAPED: Final = frozenset("%.*> ")
 
 
 class MqttConnect(msgspec.Struct, frozen=True, gc=False):

@@ -6,13 +6,14 @@ actions of that connection come out, in order, and "wake me at". `now` is the lo
 seconds. `mqtt` is the contract with the MQTT side, `gateway_table` knows which session is whose.
 """
 
-import itertools
+import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
 import msgspec
 
-from pyaiot.protocols.mqttsn.delivery import Delivery
+from pyaiot.protocols.mqttsn.memory import WILL_BYTES_MAX, Memory, SavedSession
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttConnect,
     MqttConnected,
@@ -52,17 +53,12 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicResp,
     WillTopicUpd,
 )
-from pyaiot.protocols.mqttsn.publications import Effect, Publications
+from pyaiot.protocols.mqttsn.publications import Effect
 from pyaiot.protocols.mqttsn.settings import SessionConfig
-from pyaiot.protocols.mqttsn.states import HERE, TRANSITIONS, Cause, State
-from pyaiot.protocols.mqttsn.subscriptions import Subscriptions
-from pyaiot.protocols.mqttsn.topics import TopicIds, is_topic
+from pyaiot.protocols.mqttsn.shares import Account
+from pyaiot.protocols.mqttsn.states import HERE, Cause, State
+from pyaiot.protocols.mqttsn.topics import is_topic
 
-SILENCE_FACTOR: Final = 1.5
-"""A client is lost after so many of its durations without a packet (MQTT 3.1.1 section 3.1.2.10;
-7.2 asks for 1.1 to 1.5)."""
-DURATION_S_MAX: Final = 65535
-"""What counts for a client that names the duration 0: nobody is waited for endlessly."""
 CONNECT_REPEATED_S: Final = 2.0
 """The same CONNECT so soon after CONNACK is the network's repetition, and no new session."""
 
@@ -75,40 +71,42 @@ class _Stage(Enum):
     BROKER = "the MQTT broker"
 
 
-class Session:
+class Session(Memory):
     """The machine of one client id."""
 
-    def __init__(self, client_id: str, config: SessionConfig, *, now: float) -> None:
-        self.client_id = client_id
-        self.state = State.DISCONNECTED
-        self.clean = True
-        self._config = config
-        self._heard_at = now
-        self._duration_s = 0.0
+    def __init__(
+        self,
+        client_id: str,
+        config: SessionConfig,
+        *,
+        now: float,
+        topics: Account | None = None,
+        messages: Account | None = None,
+        deadline_of: Callable[[MqttMessage, float], float] = lambda _message, _now: math.inf,
+    ) -> None:
+        """`topics`, `messages`: what they count for in the gateway, if there is a limit.
+
+        `deadline_of`: when it is too late to send a message that comes now.
+        """
+        super().__init__(client_id, config, topics=topics, messages=messages, now=now)
+        self._deadline_of = deadline_of
         self._connect: Connect | None = None
         self._accepted_at = float("-inf")
         self._stage: _Stage | None = None
         self._stage_at = now
         self._retries = 0
-        self._will: Will | None = None
         self._will_answers: list[Packet] = []
         self._broker_is_there = False
-        next_token = itertools.count(1).__next__
-        self._topics = TopicIds(config.predefined, topics_max=config.topics_max)
-        self.publications = Publications(next_token)
-        self.subscriptions = Subscriptions(self._topics, next_token)
-        self.delivery = Delivery(
-            self._topics,
-            messages_max=config.messages_max,
-            packet_bytes_max=config.packet_bytes_max,
-            retry_s=config.retry_s,
-            retries_max=config.retries_max,
-        )
 
-    @property
-    def dropped(self) -> int:
-        """Messages of either direction that were dropped, ever."""
-        return self.publications.dropped + self.delivery.dropped
+    def restore(self, saved: SavedSession) -> list[Effect]:
+        """Go on where `save` was called. The client notices nothing; the MQTT broker is new.
+
+        The client's silence counts from now on.
+        """
+        self._recall(saved)
+        if self.state is State.ACTIVE:
+            self.delivery.resume(now=self._heard_at)
+        return [self._mqtt_connect()] if self.state in HERE else []
 
     @property
     def wake_at(self) -> float | None:
@@ -120,10 +118,6 @@ class Session:
         delivery_at = self.delivery.wake_at
         lost_at = self._lost_at
         return lost_at if delivery_at is None else min(delivery_at, lost_at)
-
-    @property
-    def _lost_at(self) -> float:
-        return self._heard_at + SILENCE_FACTOR * (self._duration_s or DURATION_S_MAX)
 
     def received(self, packet: Packet, *, now: float) -> list[Effect]:
         """A packet of this client. What only a gateway sends is ignored."""
@@ -151,7 +145,9 @@ class Session:
             case MqttUnsubscribed():
                 return self.subscriptions.unsubscribed(event, now=now)
             case MqttMessage():
-                return [*self.delivery.push(event, now=now), *self._served(now)]
+                expires_at = self._deadline_of(event, now)
+                pushed = self.delivery.push(event, now=now, expires_at=expires_at)
+                return [*pushed, *self._served(now)]
 
     def timeout(self, *, now: float) -> list[Effect]:
         """Call it when `wake_at` has come; earlier calls do nothing."""
@@ -164,16 +160,25 @@ class Session:
             self._end(Cause.SILENT)
             return [MqttDisconnect(with_will=True)]
         if not self.delivery.exhausted:
-            return [*self.delivery.retry(now=now)]
-        if self.state is State.AWAKE:  # it sleeps again; the message is kept for the next time
+            return [*self.delivery.retry(now=now), *self._served(now)]
+        if self.state is State.ACTIVE:
+            return [*self.delivery.give_up(now=now)]
+        packets = self.delivery.postpone(now=now)
+        if not self.delivery.listens:  # it sleeps again; the message is kept for the next time
             self._go(Cause.SERVED)
-            self.delivery.pause()
-            return []
-        return [*self.delivery.give_up(now=now)]
+        return [*packets, *self._served(now)]
 
-    def moved(self) -> None:
-        """The client connects from another address: its CONNECT is no repetition."""
+    def moved(self) -> list[Effect]:
+        """The client connects from another address: its CONNECT is no repetition.
+
+        MQTT 3.1.1 sections 3.1.2.5 and 3.1.4: who had the client id until now is disconnected, and
+        the will is published, as for every connection that ends without DISCONNECT.
+        """
         self._connect = None
+        if self._will is None or not self._broker_is_there:
+            return []
+        self._broker_is_there = False
+        return [MqttDisconnect(with_will=True)]
 
     def take_over(self) -> list[Effect]:
         """Another client has this one's place: this one is lost."""
@@ -224,9 +229,9 @@ class Session:
         return slept or (self.state is State.ACTIVE and not packet.clean_session)
 
     def _on_return(self, packet: Connect, now: float) -> list[Effect]:
-        if self.state is State.ACTIVE:  # it did not sleep, so it rebooted
-            self._topics.forget_known()
-            self.delivery.forget_registrations()
+        # Who says CONNECT may have rebooted, also in his sleep.
+        self._topics.forget_known()
+        self.delivery.forget_registrations()
         self._go(Cause.RETURN)
         self._connect = packet
         self._duration_s = packet.duration_s
@@ -241,13 +246,15 @@ class Session:
                 )
                 return self._connect_to_broker(now)
             case WillTopic() if self._stage is _Stage.WILL_TOPIC:
-                if not is_topic(packet.topic):
+                if not self._may_have_will(packet.topic):
                     return self._refuse(ReturnCode.NOT_SUPPORTED)
                 self._will = Will(packet.topic, b"", packet.qos, packet.retain)
                 return self._enter(_Stage.WILL_MESSAGE, now)
             case WillTopic() if self._stage is _Stage.WILL_MESSAGE:
                 return self._ask()  # the client has not heard WILLMSGREQ
             case WillMsg() if self._stage is _Stage.WILL_MESSAGE and self._will is not None:
+                if len(packet.message) > WILL_BYTES_MAX:
+                    return self._refuse(ReturnCode.NOT_SUPPORTED)
                 self._will = msgspec.structs.replace(self._will, message=packet.message)
                 return self._connect_to_broker(now)
             case Disconnect():
@@ -260,8 +267,7 @@ class Session:
         ready = self._broker_is_there
         match packet:
             case Publish():
-                topic = self._topics.name(packet.topic_id_type, packet.topic_id)
-                return self.publications.received(packet, topic, ready=ready, now=now)
+                return self._on_publish(packet, now)
             case Register():
                 return [self._registration(packet)]
             case PubAck() | RegAck() | PubRec() | PubComp():
@@ -285,11 +291,19 @@ class Session:
                 return [ConnAck()] if self._connect and self._connect.will else []
         return []
 
+    def _on_publish(self, packet: Publish, now: float) -> list[Effect]:
+        topic = self._topics.name(packet.topic_id_type, packet.topic_id)
+        if topic is not None and not self._is_supported(topic):
+            return [PubAck(packet.topic_id, packet.message_id, ReturnCode.NOT_SUPPORTED)]
+        return self.publications.received(packet, topic, ready=self._broker_is_there, now=now)
+
     def _registration(self, packet: Register) -> RegAck:
         """6.5. A name that is known gets the id that it has."""
         code, topic_id = ReturnCode.ACCEPTED, None
         if not is_topic(packet.topic):
             code = ReturnCode.INVALID_TOPIC_ID
+        elif not self._is_supported(packet.topic):
+            code = ReturnCode.NOT_SUPPORTED
         else:
             topic_id = self._topics.register(packet.topic, known=True)
             if topic_id is None:
@@ -327,7 +341,7 @@ class Session:
         """6.4."""
         if not packet.topic:
             return self._change_will(None, WillTopicResp())
-        if not is_topic(packet.topic):
+        if not self._may_have_will(packet.topic):
             return [WillTopicResp(ReturnCode.NOT_SUPPORTED)]
         message = self._will.message if self._will else b""
         return self._change_will(
@@ -336,7 +350,7 @@ class Session:
 
     def _on_will_message(self, packet: WillMsgUpd) -> list[Effect]:
         """6.4. A message without a topic has nowhere to go."""
-        if self._will is None:
+        if self._will is None or len(packet.message) > WILL_BYTES_MAX:
             return [WillMsgResp(ReturnCode.NOT_SUPPORTED)]
         will = msgspec.structs.replace(self._will, message=packet.message)
         return self._change_will(will, WillMsgResp())
@@ -346,6 +360,7 @@ class Session:
         if will == self._will:
             return [] if answer in self._will_answers else [answer]
         self._will = will
+        self._changes += 1
         self._will_answers.append(answer)
         self._broker_is_there = False
         refused = [*self.publications.broker_lost(), *self.subscriptions.broker_lost()]
@@ -357,7 +372,7 @@ class Session:
         return [*refused, *self._enter(_Stage.BROKER, now), self._mqtt_connect()]
 
     def _mqtt_connect(self) -> MqttConnect:
-        duration_s = self._connect.duration_s if self._connect else 0
+        duration_s = self._connect.duration_s if self._connect else int(self._duration_s)
         return MqttConnect(self.client_id, self.clean, duration_s, self._will)
 
     def _on_broker(self, session_present: bool, now: float) -> list[Effect]:
@@ -419,9 +434,6 @@ class Session:
         self._end(Cause.REFUSED)
         answer = ConnAck(return_code)
         return [*([MqttDisconnect(with_will=False)] if had_broker else []), answer]
-
-    def _go(self, cause: Cause) -> None:
-        self.state = TRANSITIONS[self.state, cause]
 
     def _end(self, cause: Cause) -> None:
         self._go(cause)

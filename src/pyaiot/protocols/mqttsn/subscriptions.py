@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What one client subscribes to (6.9). Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -16,6 +16,7 @@ from pyaiot.protocols.mqttsn.numbers import NO_TOPIC_ID, ReturnCode, TopicIdType
 from pyaiot.protocols.mqttsn.packets import SubAck, Subscribe, UnsubAck, Unsubscribe
 from pyaiot.protocols.mqttsn.publications import Effect
 from pyaiot.protocols.mqttsn.repeats import Answers
+from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account
 from pyaiot.protocols.mqttsn.topics import TopicIds, has_wildcard
 
 SUBSCRIPTIONS_MAX: Final = 64
@@ -27,7 +28,15 @@ REQUESTS_MAX: Final = 16
 class Subscriptions:
     """The filters of a client, and the requests that the broker has not answered yet."""
 
-    def __init__(self, topics: TopicIds, next_token: Callable[[], int]) -> None:
+    def __init__(
+        self, topics: TopicIds, next_token: Callable[[], int], *, bytes_max: int, account: Account
+    ) -> None:
+        """`bytes_max`: of all filters; `account`: what they count for in the gateway."""
+        self.changes = 0
+        """Grows with each change of what there is to save."""
+        self._bytes_max = bytes_max
+        self._account = account
+        self._bytes = 0
         self._topics = topics
         self._next_token = next_token
         self._filters: dict[str, int] = {}
@@ -36,6 +45,17 @@ class Subscriptions:
 
     def __len__(self) -> int:
         return len(self._filters)
+
+    @property
+    def saved(self) -> tuple[tuple[str, int], ...]:
+        """The filters and their QoS."""
+        return tuple(self._filters.items())
+
+    def restore(self, filters: Iterable[tuple[str, int]]) -> None:
+        """What `saved` told. The broker is asked for them when it has forgotten them."""
+        for topic_filter, qos in filters:
+            if len(self._filters) < SUBSCRIPTIONS_MAX:
+                self._add(topic_filter, qos)
 
     def subscribe(self, packet: Subscribe, *, ready: bool, now: float) -> list[Effect]:
         request = msgspec.structs.replace(packet, dup=False) if packet.dup else packet
@@ -63,12 +83,12 @@ class Subscriptions:
             self._topics.use_predefined(topic_id)
         elif request.topic_id_type is TopicIdType.NORMAL and not has_wildcard(topic_filter):
             topic_id = self._topics.register(topic_filter, known=True)
-        if topic_id is None:  # others took the room meanwhile
+        if topic_id is None or not self._add(topic_filter, event.qos):
+            # Others took the room meanwhile.
             return [
                 MqttUnsubscribe(self._next_token(), topic_filter),
                 _refusal(request, ReturnCode.CONGESTION),
             ]
-        self._filters[topic_filter] = event.qos
         answer = SubAck(topic_id, request.message_id, qos=event.qos)
         self._answers.remember(request.message_id, request, answer, now=now)
         return [answer]
@@ -91,7 +111,11 @@ class Subscriptions:
         request, topic_filter = self._waiting.pop(event.token, (None, ""))
         if not isinstance(request, Unsubscribe):
             return []
-        self._filters.pop(topic_filter, None)
+        if self._filters.pop(topic_filter, None) is not None:
+            self.changes += 1
+            size = len(topic_filter.encode())
+            self._bytes -= size
+            self._account.give_back(size + ENTRY_BYTES)
         answer = UnsubAck(request.message_id)
         self._answers.remember(request.message_id, request, answer, now=now)
         return [answer]
@@ -113,6 +137,9 @@ class Subscriptions:
         ]
 
     def clear(self) -> None:
+        self._account.give_back(self._bytes + ENTRY_BYTES * len(self._filters))
+        self._bytes = 0
+        self.changes += 1
         self._filters.clear()
         self._waiting.clear()
         self._answers.clear()
@@ -126,10 +153,32 @@ class Subscriptions:
             return []
         return None
 
+    def _add(self, topic_filter: str, qos: int) -> bool:
+        """Whether there was room for it."""
+        if not self._has_bytes_for(topic_filter):
+            return False
+        if topic_filter not in self._filters:
+            size = len(topic_filter.encode())
+            self._bytes += size
+            self._account.take(size + ENTRY_BYTES)
+        self._filters[topic_filter] = qos
+        self.changes += 1
+        return True
+
+    def _has_bytes_for(self, topic_filter: str) -> bool:
+        if topic_filter in self._filters:
+            return True
+        size = len(topic_filter.encode())
+        if self._bytes + size > self._bytes_max:
+            return False
+        return self._account.has_room_for(size + ENTRY_BYTES)
+
     def _has_room_for(self, request: Subscribe, topic_filter: str) -> bool:
         if len(self._waiting) >= REQUESTS_MAX:
             return False
         if topic_filter not in self._filters and len(self._filters) >= SUBSCRIPTIONS_MAX:
+            return False
+        if not self._has_bytes_for(topic_filter):
             return False
         needs_id = request.topic_id_type is TopicIdType.NORMAL and not has_wildcard(topic_filter)
         return not needs_id or self._topics.has_room_for(topic_filter)

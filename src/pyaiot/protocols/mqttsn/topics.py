@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Topic names, topic filters, and the ids that stand for names (6.5, 6.7)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from pyaiot.protocols.mqttsn.numbers import (
@@ -10,6 +10,7 @@ from pyaiot.protocols.mqttsn.numbers import (
     TOPIC_ID_MIN,
     TopicIdType,
 )
+from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account
 
 TOPIC_BYTES_MAX: Final = 1024
 """UTF-8 bytes of a topic or filter. MQTT knows 65,535, no datagram of a node has room for it."""
@@ -30,6 +31,16 @@ def is_filter(text: str) -> bool:
     if any("+" in level and level != "+" for level in levels):
         return False
     return "#" not in text or (text.count("#") == 1 and levels[-1] == "#")
+
+
+def has_spaces(text: str) -> bool:
+    """Whether there is a space or a control character: nats-server ends a connection for these."""
+    return any(character <= " " or character == "\x7f" for character in text)
+
+
+def is_command(topic: str) -> bool:
+    """Whether it is `gateway/<id>/<resource>/set` (PROTOCOLS 4)."""
+    return topic.startswith("gateway/") and topic.endswith("/set")
 
 
 def has_wildcard(topic_filter: str) -> bool:
@@ -71,31 +82,69 @@ class TopicIds:
     know (it rebooted, it did not say that it has it) is not used before it is registered again.
     """
 
-    def __init__(self, predefined: Mapping[int, str], *, topics_max: int) -> None:
+    def __init__(
+        self,
+        predefined: Mapping[int, str],
+        *,
+        topics_max: int,
+        bytes_max: int = 0,
+        account: Account | None = None,
+    ) -> None:
+        """`bytes_max`: of all names; `account`: what they count for in the gateway."""
         self._predefined = predefined
         self._topics_max = min(topics_max, TOPIC_ID_MAX - TOPIC_ID_MIN + 1)
+        self._bytes_max = bytes_max
+        self._account = account
+        self._bytes = 0
         self._names: dict[int, str] = {}
         self._ids: dict[str, int] = {}
         self._known: set[int] = set()
         self._used_predefined: dict[str, int] = {}
+        self.changes = 0
+        """Grows with each change of what there is to save."""
 
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def saved(self) -> tuple[tuple[tuple[str, bool], ...], tuple[int, ...]]:
+        """Names in the order of their ids, each with whether the client knows it, and the
+        predefined ids that it uses."""
+        names = tuple((name, topic_id in self._known) for topic_id, name in self._names.items())
+        return names, tuple(self._used_predefined.values())
+
+    def restore(self, names: Iterable[tuple[str, bool]], predefined: Iterable[int]) -> None:
+        """What `saved` told."""
+        for name, known in names:
+            self.register(name, known=known)
+        for topic_id in predefined:
+            if topic_id in self._predefined:
+                self.use_predefined(topic_id)
+
     def has_room_for(self, name: str) -> bool:
-        return name in self._ids or len(self._names) < self._topics_max
+        if name in self._ids:
+            return True
+        size = len(name.encode())
+        if len(self._names) >= self._topics_max or self._bytes + size > self._bytes_max:
+            return False
+        return self._account is None or self._account.has_room_for(size + ENTRY_BYTES)
 
     def register(self, name: str, *, known: bool) -> int | None:
         """The id of the name; None if the client has too many. `known`: it is being told."""
         topic_id = self._ids.get(name)
         if topic_id is None:
-            if len(self._names) >= self._topics_max:
+            if not self.has_room_for(name):
                 return None
+            size = len(name.encode())
+            self._bytes += size
+            if self._account is not None:
+                self._account.take(size + ENTRY_BYTES)
             topic_id = TOPIC_ID_MIN + len(self._names)
             self._ids[name] = topic_id
             self._names[topic_id] = name
+            self.changes += 1
         if known:
-            self._known.add(topic_id)
+            self.told(topic_id)
         return topic_id
 
     def name(self, kind: TopicIdType, topic_id: int) -> str | None:
@@ -115,6 +164,7 @@ class TopicIds:
 
     def use_predefined(self, topic_id: int) -> None:
         """The client subscribed with this id, so it knows it."""
+        self.changes += 1
         self._used_predefined[self._predefined[topic_id]] = topic_id
 
     def reference(self, name: str) -> tuple[TopicIdType, int] | None:
@@ -130,19 +180,26 @@ class TopicIds:
 
     def told(self, topic_id: int) -> None:
         """The client acknowledged the registration."""
-        if topic_id in self._names:
+        if topic_id in self._names and topic_id not in self._known:
             self._known.add(topic_id)
+            self.changes += 1
 
     def forget(self, topic_id: int) -> None:
         """The client says that it does not know this id."""
         self._known.discard(topic_id)
+        self.changes += 1
 
     def forget_known(self) -> None:
         """The client may have rebooted: names keep their ids, but it must be told."""
         self._known.clear()
+        self.changes += 1
 
     def clear(self) -> None:
+        if self._account is not None:
+            self._account.give_back(self._bytes + ENTRY_BYTES * len(self._names))
+        self._bytes = 0
         self._names.clear()
         self._ids.clear()
         self._known.clear()
         self._used_predefined.clear()
+        self.changes += 1

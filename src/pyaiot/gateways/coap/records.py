@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A registration of the resource directory as it stands in the state file. Pure.
+
+A file holds Unix time, and the clock of a machine may be wrong, above all at its start. So what
+remains of a lifetime is at most the lifetime, and at least `GRACE_S` of it.
+"""
+
+from typing import Final
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.coap.directory import LIFETIME_MAX_S, Registration, uid_of
+from pyaiot.gateways.saved_address import SavedAddress
+from pyaiot.protocols.link_format import format_links, parse_links
+from pyaiot.protocols.resource_directory import Parameters
+
+GRACE_S: Final = 3600.0
+"""What remains of a lifetime after a restart, at least: this, or the lifetime if that is less."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    location: str
+    endpoint: str
+    sector: str
+    host: str
+    port: int
+    lifetime_s: int
+    attributes: tuple[tuple[str, str], ...]
+    links: bytes
+    expires_at: float
+    """Unix time."""
+    sender: SavedAddress
+    """Where the node speaks from."""
+    proved: bool
+    """Whether it has answered a request there."""
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> "Record":
+        """Raises `msgspec.DecodeError`."""
+        return msgspec.msgpack.decode(record, type=cls)
+
+    def to_bytes(self) -> bytes:
+        return msgspec.msgpack.encode(self)
+
+    def registration(self, *, now: float, unix_time: float) -> Registration:
+        """As it goes on now. Raises `ProtocolError`."""
+        lifetime_s = min(self.lifetime_s, LIFETIME_MAX_S)
+        if lifetime_s <= 0:
+            raise ProtocolError("a lifetime is more than 0")
+        left_s = max(self.expires_at - unix_time, min(GRACE_S, lifetime_s))
+        return Registration(
+            self.location,
+            uid_of(Parameters(self.endpoint or None, self.sector)),
+            self.endpoint,
+            self.sector,
+            self.host,
+            self.port,
+            self.lifetime_s,
+            self.attributes,
+            tuple(parse_links(self.links).links),
+            len(self.links) + sum(len(value) for _, value in self.attributes),
+            now + min(left_s, lifetime_s),
+        )
+
+
+def record_of(
+    registration: Registration,
+    sender: SavedAddress,
+    *,
+    proved: bool,
+    now: float,
+    unix_time: float,
+) -> Record:
+    """What there is to keep."""
+    return Record(
+        location=registration.location,
+        endpoint=registration.endpoint,
+        sector=registration.sector,
+        host=registration.host,
+        port=registration.port,
+        lifetime_s=registration.lifetime_s,
+        attributes=registration.attributes,
+        links=format_links(registration.links),
+        expires_at=unix_time + registration.expires_at - now,
+        sender=sender,
+        proved=proved,
+    )
