@@ -149,6 +149,8 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
     """As the device sent it: mostly text, else any JSON value."""
     ts: UnixTime = 0.0
     """Unix time in seconds at which the gateway received it; 0 if nobody said when."""
+    retained: bool = False
+    """An MQTT broker kept the value, and nobody knows since when: `ts` is 0. It is not recorded."""
     number: float | None = msgspec.field(name="value", default=None)
     """The number that `data` states, as a whole; absent if it states none."""
     unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""

@@ -7,12 +7,13 @@ decided here: gmqtt's own reconnecting waits for ever for brokers that close ins
 
 import asyncio
 import contextlib
+import enum
 import logging
 import os
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,11 @@ SESSION_S: Final = 60
 """Seconds that a broker of MQTT 5 keeps for us what was sent with QoS 1 while we were away."""
 NAMED_SESSION_S: Final = 86_400
 """The same for a client id that comes back. Brokers of MQTT 3.1.1 have a limit of their own."""
+STORED_MIN_S: Final = 1.0
+STORED_MAX_S: Final = 30.0
+"""After a session was resumed, messages count as stored until one of our own, published after the
+subscription, came back: at least and at most so many seconds. Brokers need not keep the order among
+topics (MQTT 3.1.1 section 4.6), hence the first."""
 BACKLOG_MAX: Final = 1024 * 1024
 """Bytes that wait for the broker to take them. With more, nothing further is published."""
 PASSWORD_LENGTH_MAX: Final = 1024
@@ -66,6 +72,17 @@ class MqttServer:
     """5 or 4 (which is MQTT 3.1.1); None tries 5 first."""
 
 
+class Freshness(enum.Enum):
+    """What the way of a publication says about its age."""
+
+    LIVE = enum.auto()
+    """Published now."""
+    STORED = enum.auto()
+    """Published with QoS 1 while we were away, or delivered again (MQTT 3.1.1 section 4.4)."""
+    RETAINED = enum.auto()
+    """Published at any time, by somebody who may be gone (section 3.3.1.3)."""
+
+
 class MqttClient:
     """One client id, one broker, the same subscriptions after each reconnect."""
 
@@ -75,12 +92,14 @@ class MqttClient:
         *,
         name: str,
         subscriptions: Sequence[str],
-        received: Callable[[str, bytes], None],
+        received: Callable[[str, bytes, Freshness], None],
         connected: Callable[[], None],
+        caught_up: Callable[[], None] | None = None,
     ) -> None:
         """`received` gets topic and payload; `connected` is called when all subscriptions hold.
+        `caught_up` follows when what the broker stored for us has come.
 
-        `name` stands in the log. Neither callback may raise.
+        `name` stands in the log. No callback may raise.
         """
         # At most 23 letters and digits go through everywhere (MQTT 3.1.1 section 3.1.3.1).
         self.client_id = server.client_id or f"pyaiot{secrets.token_hex(8)}"
@@ -92,6 +111,7 @@ class MqttClient:
         self._subscriptions = (*subscriptions, self._echo_topic)
         self._received = received
         self._connected = connected
+        self._caught_up = caught_up
         self._version = server.version or MQTTv50
         self._client: _Client | None = None
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
@@ -183,6 +203,7 @@ class MqttClient:
                 self._server.port,
             )
             self._connected()
+            await self._catch_up(client)
             await client.ended.wait()
             if client.failure is not None:
                 raise client.failure
@@ -190,9 +211,31 @@ class MqttClient:
         finally:
             await client.close()
 
-    def _message(self, topic: str, payload: bytes) -> None:
+    async def _catch_up(self, client: "_Client") -> None:
+        """Return when the broker has sent what it stored, or when the connection ended."""
+        if client.is_catching_up:
+            loop = asyncio.get_running_loop()
+            earliest = loop.time() + STORED_MIN_S
+            word = secrets.token_hex(8).encode()
+            arrived: asyncio.Future[None] = loop.create_future()
+            self._echoes[word] = arrived
+            ended = loop.create_task(client.ended.wait())
+            try:
+                client.publish(self._echo_topic, word, qos=1)
+                await asyncio.wait(
+                    {arrived, ended}, timeout=STORED_MAX_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                await asyncio.wait({ended}, timeout=max(0.0, earliest - loop.time()))
+            finally:
+                del self._echoes[word]
+                ended.cancel()
+            client.is_catching_up = False
+        if self._caught_up is not None and not client.ended.is_set():
+            self._caught_up()
+
+    def _message(self, topic: str, payload: bytes, freshness: Freshness) -> None:
         if topic != self._echo_topic:
-            self._received(topic, payload)
+            self._received(topic, payload, freshness)
         elif (arrived := self._echoes.get(payload)) is not None and not arrived.done():
             arrived.set_result(None)
 
@@ -209,7 +252,12 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
     """One connection of gmqtt, which never makes another by itself."""
 
     def __init__(
-        self, client_id: str, version: int, message: Callable[[str, bytes], None], *, named: bool
+        self,
+        client_id: str,
+        version: int,
+        message: Callable[[str, bytes, Freshness], None],
+        *,
+        named: bool,
     ) -> None:
         properties: dict[str, Any] = {}
         if version == MQTTv50:
@@ -228,9 +276,12 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
         """What `message` raised, which it may not: gmqtt would swallow it."""
+        self.is_catching_up = False
+        """The session was resumed: what comes may have been stored."""
         self._version = version
         self._message = message
         self._subscribed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.on_connect = _on_connect
         self.on_message = _on_message
         self.on_subscribe = _on_subscribe
         self.on_disconnect = _on_disconnect
@@ -301,10 +352,16 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
                 # Who is cancelled here does not take it, and a task tells of what nobody took.
                 work.exception()
 
-    def deliver(self, topic: str, payload: bytes) -> None:
-        """What was published."""
+    def deliver(self, topic: str, payload: bytes, *, retained: bool, again: bool) -> None:
+        """What was published. `again`: perhaps not for the first time."""
+        if retained:
+            freshness = Freshness.RETAINED
+        elif again or self.is_catching_up:
+            freshness = Freshness.STORED
+        else:
+            freshness = Freshness.LIVE
         try:
-            self._message(topic, payload)
+            self._message(topic, payload, freshness)
         except Exception as error:  # noqa: BLE001 - raised again where our task is
             self.failure = error
             self.ended.set()
@@ -322,12 +379,18 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         connection._transport.close()
 
 
+def _on_connect(client: _Client, session_present: int, _result: int, _properties: object) -> None:
+    client.is_catching_up = bool(session_present)
+
+
 def _on_message(
-    client: _Client, topic: str | bytes, payload: bytes, _qos: int, _properties: object
+    client: _Client, topic: str | bytes, payload: bytes, _qos: int, properties: Mapping[str, Any]
 ) -> int:
     # gmqtt gives bytes where a topic is not UTF-8: no broker should let that through.
     if isinstance(topic, str):
-        client.deliver(topic, payload)
+        client.deliver(
+            topic, payload, retained=bool(properties["retain"]), again=bool(properties["dup"])
+        )
     return 0
 
 

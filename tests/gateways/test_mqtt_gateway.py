@@ -397,7 +397,7 @@ async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failu
                 MqttServer(*nobody.getsockname()),
                 name="test",
                 subscriptions=(),
-                received=lambda _topic, _payload: None,
+                received=lambda _topic, _payload, _freshness: None,
                 connected=lambda: None,
             )
             running = asyncio.create_task(client.run())
@@ -468,7 +468,7 @@ async def test_without_a_link_the_mqtt_broker_is_not_let_wait_for_ever(
 
 
 async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
-    def received(topic: str, _payload: bytes) -> None:
+    def received(topic: str, _payload: bytes, _freshness: mqtt_client.Freshness) -> None:
         raise ZeroDivisionError(topic)
 
     loop = asyncio.get_running_loop()

@@ -140,11 +140,21 @@ class Gateway:
         *,
         ts: float | None = None,
         unit: str | None = None,
+        live: bool = True,
+        retained: bool = False,
     ) -> None:
-        """See `Nodes.reading`. `ts` if it was received earlier than now."""
+        """See `Nodes.reading`. `ts` if it was received earlier than now.
+
+        Only a live reading confirms a command.
+        """
         now, ts = self._now(), self.unix_time() if ts is None else ts
-        self._tell(self.nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit))
-        self._echoes.heard(uid, resource, data)
+        self._tell(
+            self.nodes.reading(
+                uid, resource, data, now=now, ts=ts, unit=unit, live=live, retained=retained
+            )
+        )
+        if live and not retained:
+            self._echoes.heard(uid, resource, data)
 
     def take_turn(self, uid: str, *, readings: int = 1) -> None:
         """See `Nodes.take_turn`."""

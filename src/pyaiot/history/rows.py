@@ -101,6 +101,8 @@ def batch_of(items: Iterable[Item], *, now: float) -> Batch:
         batch.messages += 1
         if type(item) is Reading:
             # The hot line of the recorder: written out rather than called.
+            if item.retained:
+                continue  # it was measured at a time that nobody knows
             ts = item.ts
             at = int((ts if CLOCK_SET_S <= ts <= latest else now) * MICROSECONDS + 0.5)
             number = item.number
