@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.errors import ProtocolError
-from pyaiot.readings import read_quantity
+from pyaiot.readings import INTEGER_MAX, read_quantity
 
 SUBPROTOCOL: Final = "pyaiot.v2"
 
@@ -34,6 +34,9 @@ JSON_DEPTH_MAX: Final = 32
 COMMAND_TIMEOUT_MAX_S: Final = 60.0
 RESERVED_UIDS: Final = frozenset({"alive", "all"})
 """Words of the legacy wire that stand where a uid stands (PROTOCOLS: keep-alive, `dst`)."""
+
+_INTEGER_BITS: Final = 256
+"""More are no identifier, and `check` refuses them."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
 Uid = Annotated[Name, Meta(description="The node. One of its kind in a broker.")]
@@ -158,7 +161,12 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
 
     @classmethod
     def received(cls, uid: str, resource: str, data: object, ts: float) -> "Reading":
-        """A reading as a device sent it, with the number and unit that its text states."""
+        """A reading as a device sent it, with the number and unit that its text states.
+
+        An integer that a double does not hold becomes text: other readers of JSON round it.
+        """
+        if type(data) is int and abs(data) > INTEGER_MAX and data.bit_length() <= _INTEGER_BITS:
+            data = str(data)
         quantity = read_quantity(data, resource)
         if quantity is None:
             return cls(uid=uid, resource=resource, data=data, ts=ts)
@@ -363,8 +371,15 @@ def echoes(payload: str, data: object) -> bool:
     """Whether a node that was told `payload` and now reports `data` says that it did it."""
     if isinstance(data, str):
         return data == payload
-    # Nodes over JSON answer 1 to "1" and true to "true".
-    return json.dumps(data) == payload
+    # Nodes over JSON answer 1 to "1", true to "true", and 21.5 to "21.50".
+    if json.dumps(data) == payload:
+        return True
+    if isinstance(data, bool) or not isinstance(data, int | float):
+        return False
+    try:
+        return float(payload) == data
+    except ValueError:
+        return False
 
 
 def _size(text: str) -> int:

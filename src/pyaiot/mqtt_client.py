@@ -9,14 +9,11 @@ import asyncio
 import contextlib
 import enum
 import logging
-import os
 import secrets
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import gmqtt
@@ -44,8 +41,6 @@ subscription, came back: at least and at most so many seconds. Brokers need not 
 topics (MQTT 3.1.1 section 4.6), hence the first."""
 BACKLOG_MAX: Final = 1024 * 1024
 """Bytes that wait for the broker to take them. With more, nothing further is published."""
-PASSWORD_LENGTH_MAX: Final = 1024
-"""Characters of a password. What follows in the line is not read."""
 _UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
 
@@ -219,7 +214,7 @@ class MqttClient:
             word = secrets.token_hex(8).encode()
             arrived: asyncio.Future[None] = loop.create_future()
             self._echoes[word] = arrived
-            ended = loop.create_task(client.ended.wait())
+            ended: asyncio.Future[Any] = loop.create_task(client.ended.wait())
             try:
                 client.publish(self._echo_topic, word, qos=1)
                 await asyncio.wait(
@@ -407,46 +402,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     return str(error) or type(error).__name__
-
-
-def read_password(path: Path) -> str:
-    """The first line of a file that only its owner reads. Raises `OperatorError`."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & 0o007:
-                raise OperatorError(
-                    f"The password file {path} is open to every user: mend it with"
-                    f" chmod 600 {path}."
-                )
-            return file.readline(PASSWORD_LENGTH_MAX).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"The password file {path} cannot be read: {error}.") from error
-
-
-def password_reader(file: str) -> Callable[[], str] | None:
-    """What reads a password at each attempt to connect; None without a file's name.
-
-    Raises `OperatorError` for what is wrong with the file now.
-    """
-    if not file:
-        return None
-    path = Path(file).expanduser()
-    read_password(path)
-    return partial(read_password, path)
-
-
-def tls_context(*, ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext:
-    """TLS from 1.2 on. Empty names: the system's authorities, no certificate of our own.
-
-    Raises `OperatorError`.
-    """
-    try:
-        context = ssl.create_default_context(cafile=ca_file or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate_file:
-            context.load_cert_chain(certificate_file, key_file or None)
-    except OSError as error:
-        raise OperatorError(
-            f"A certificate for the MQTT broker cannot be used: {error}."
-        ) from error
-    return context

@@ -296,7 +296,8 @@ def named_mqtt_broker(section: MqttSection) -> MqttBroker:
 
     Raises `OperatorError` for what cannot be used of the settings.
     """
-    from pyaiot.mqtt_client import MqttServer, read_password, tls_context  # noqa: PLC0415
+    from pyaiot.mqtt_client import MqttServer  # noqa: PLC0415
+    from pyaiot.mqtt_credentials import read_password, tls_context  # noqa: PLC0415
 
     if not section.port:
         raise OperatorError("mqtt.port 0 is for an MQTT broker of our own: say --mqtt-port.")

@@ -132,7 +132,7 @@ async def test_a_retained_value_that_comes_after_the_node_fills_it_too(
     async with world(at(mqtt_server)) as here:
         publish(mqtt_server.port, check("b"))
         await here.until(lambda: "b" in here.uids())
-        here.mqtt._published("node/b/temperature", value("20.0°C"), mqtt_gateway.Freshness.RETAINED)
+        here.mqtt._published("node/b/temperature", value("20.0°C"), mqtt_client.Freshness.RETAINED)
         await here.until(lambda: here.value("b", "temperature"))
         assert here.mqtt.gateway.nodes.get("b") is not None
 
@@ -152,10 +152,10 @@ async def test_a_retained_value_replaces_none_that_the_node_sent(mqtt_server: Se
 
 
 async def test_a_retained_value_does_not_keep_a_silent_node_and_confirms_no_command() -> None:
-    with_nobody = mqtt_gateway.MqttServer("127.0.0.1", 9)
+    with_nobody = mqtt_client.MqttServer("127.0.0.1", 9)
     async with world(with_nobody, connected=False, silence_limit_s=0.5) as here:
         await here.until(lambda: here.mqtt.gateway.linked)
-        live, retained = mqtt_gateway.Freshness.LIVE, mqtt_gateway.Freshness.RETAINED
+        live, retained = mqtt_client.Freshness.LIVE, mqtt_client.Freshness.RETAINED
         here.mqtt._published(*check("b"), live)
         echoed: list[bool] = []
         here.mqtt.gateway._echoes.expect("b", "led", "1", echoed.append)
@@ -224,9 +224,9 @@ async def test_a_node_that_answers_stays_whatever_was_stored_of_it(
 
 
 async def test_a_flood_of_retained_ids_makes_no_nodes_and_holds_little() -> None:
-    with_nobody = mqtt_gateway.MqttServer("127.0.0.1", 9)
+    with_nobody = mqtt_client.MqttServer("127.0.0.1", 9)
     async with world(with_nobody, connected=False, nodes_max=1000) as here:
-        retained = mqtt_gateway.Freshness.RETAINED
+        retained = mqtt_client.Freshness.RETAINED
         for number in range(20_000):
             here.mqtt._published(f"node/u{number}/x", value("y" * 1000), retained)
             here.mqtt._published("node/one/r" + str(number), value("y" * 1000), retained)

@@ -21,6 +21,8 @@ from pyaiot.protocols.mqtt_topics import (
     NodeCheck,
     NodeResources,
     NodeValue,
+    NodeValues,
+    Publication,
     discover_topic,
     is_of_a_node,
     parse_publication,
@@ -178,6 +180,16 @@ class MqttGateway:
             self._value(uid, said.resource, said.value)
             return
         is_new = self._heard(uid)
+        try:
+            self._answer(said, is_new=is_new)
+        finally:
+            if is_new:
+                for resource, kept in self._retained.take(uid).items():
+                    self._fill(uid, resource, kept)
+
+    def _answer(self, said: Publication, *, is_new: bool) -> None:
+        """Ask the node for what it did not say; hand on what it said."""
+        uid = said.uid
         match said:
             case NodeCheck():
                 if self._awaited[uid] is None:
@@ -185,28 +197,26 @@ class MqttGateway:
             case NodeResources(resources=resources):
                 self._awaited[uid] = frozenset(resources)
                 self._ask(uid, DISCOVER_VALUES)
-            case NodeValue(resource=resource, value=value):
+            case NodeValue() | NodeValues():
                 if is_new:
                     # It said `node/check` before we listened, or never does.
                     self._ask(uid, DISCOVER_RESOURCES)
-                self._value(uid, resource, value)
-        if is_new:
-            for resource, kept in self._retained.take(uid).items():
-                self._fill(uid, resource, kept)
+                self._values(uid, _values_of(said))
 
     def _accept_stored(self, topic: str, payload: bytes) -> None:
         """A value that was acknowledged is handed on; the rest spoke of a moment that is past."""
         uid = is_of_a_node(topic)
         if uid is None or not payload:
             return
-        said = parse_publication(topic, payload)
-        if not isinstance(said, NodeValue):
+        values = _values_of(parse_publication(topic, payload))
+        if not values:
             return
         if uid not in self._awaited:
             self.gateway.heard(uid, {"protocol": "MQTT", "id": uid})
             self._awaited[uid] = None
             self._unconfirmed.add(uid)
-        self.gateway.reading(uid, said.resource, said.value, live=False)
+        for said in values:
+            self.gateway.reading(uid, said.resource, said.value, live=False)
 
     def _accept_retained(self, topic: str, payload: bytes) -> None:
         """A retained value fills a node that is alive, at once or when it speaks."""
@@ -225,9 +235,9 @@ class MqttGateway:
         if node is None or resource in node.readings:
             return
         try:
-            said = parse_publication(value_topic(uid, resource), payload)
-            if isinstance(said, NodeValue):
-                self.gateway.reading(uid, resource, said.value, retained=True)
+            for said in _values_of(parse_publication(value_topic(uid, resource), payload)):
+                if said.resource not in node.readings:
+                    self.gateway.reading(uid, said.resource, said.value, retained=True)
         except (ProtocolError, Refused) as error:
             self.refused += 1
             self._log.warning(
@@ -261,6 +271,17 @@ class MqttGateway:
             self._heard(uid)
             raise
 
+    def _values(self, uid: str, values: Iterable[NodeValue]) -> None:
+        """Of a node that is known. One that is refused takes none of the others with it."""
+        refusal: ProtocolError | Refused | None = None
+        for said in values:
+            try:
+                self._value(uid, said.resource, said.value)
+            except (ProtocolError, Refused) as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+
     # -- commands -------------------------------------------------------------------------------
 
     async def write(
@@ -279,3 +300,13 @@ class MqttGateway:
         if not self._client.publish(topic, body):
             return Outcome("unreachable", "no connection to the MQTT broker")
         return Outcome("sent")
+
+
+def _values_of(said: Publication) -> tuple[NodeValue, ...]:
+    match said:
+        case NodeValue():
+            return (said,)
+        case NodeValues(values=values):
+            return values
+        case _:
+            return ()
