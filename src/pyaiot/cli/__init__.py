@@ -226,8 +226,6 @@ def _add(
 
     options = [*extra, *options_of(flags), CONFIG_OPTION]
     app.command(name)(with_options(command, options, run.__doc__))
-        with_options(command, [*extra, *options_of(flags), CONFIG_OPTION], run.__doc__)
-    )
 
 
 _add("run", _everything, RUN)
