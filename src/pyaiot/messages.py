@@ -25,6 +25,8 @@ VALUE_SIZE_MAX: Final = 64 * 1024
 
 Measured there, so that every message fits into a frame: a control character takes six bytes.
 """
+TOPIC_LENGTH_MAX: Final = 128
+"""Characters of a topic that is shown. Cut there."""
 PROBLEM_LENGTH_MAX: Final = 200
 """Characters of what is said about wrong bytes."""
 FRAME_SIZE_MAX: Final = 256 * 1024
@@ -133,6 +135,19 @@ class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
     ts: UnixTime = 0.0
 
 
+class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
+    """What devices published under topics of no node: nobody reads it, somebody may look for it."""
+
+    gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """Name of the gateway that counts. Set by the broker."""
+    count: Annotated[int, Meta(ge=0, le=2**53)]
+    """Messages since the gateway started."""
+    topic: Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
+    """Where the last one was published, cut."""
+    ts: UnixTime = 0.0
+    """Unix time in seconds of the last one."""
+
+
 class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
     """A node is there. Said again of a known node, it changes nothing."""
 
@@ -219,6 +234,7 @@ FromClient: TypeAlias = Join | Subscribe | Command
 ToClient: TypeAlias = (
     Hello
     | GatewayState
+    | Ignored
     | NodeAppeared
     | Reading
     | NodeReset
@@ -227,7 +243,7 @@ ToClient: TypeAlias = (
     | Receipt
     | Problem
 )
-FromGateway: TypeAlias = Hello | NodeAppeared | Reading | NodeReset | NodeLeft | Receipt
+FromGateway: TypeAlias = Hello | Ignored | NodeAppeared | Reading | NodeReset | NodeLeft | Receipt
 ToGateway: TypeAlias = Command | Problem
 NodeEvent: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft
 Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway

@@ -90,9 +90,11 @@ class MqttClient:
         received: Callable[[str, bytes, Freshness], None],
         connected: Callable[[], None],
         caught_up: Callable[[], None] | None = None,
+        keeps_session: bool = True,
     ) -> None:
         """`received` gets topic and payload; `connected` is called when all subscriptions hold.
-        `caught_up` follows when what the broker stored for us has come.
+        `caught_up` follows when what the broker stored for us has come. Without `keeps_session`
+        it stores nothing, and sends with QoS 0.
 
         `name` stands in the log. No callback may raise.
         """
@@ -107,6 +109,7 @@ class MqttClient:
         self._received = received
         self._connected = connected
         self._caught_up = caught_up
+        self._keeps_session = keeps_session
         self._version = server.version or MQTTv50
         self._client: _Client | None = None
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
@@ -135,6 +138,14 @@ class MqttClient:
             finally:
                 self._client = None
             await asyncio.sleep(RETRY_S)
+
+    async def connect_once(self) -> None:
+        """Connect, and serve until the connection ends. Raises `LinkLost`, `OperatorError`."""
+        while True:
+            try:
+                await self._one_connection(lost=False)
+            finally:
+                self._client = None
 
     def publish(self, topic: str, payload: bytes | str) -> bool:
         """Send with QoS 0, or return False: no broker, or it takes nothing."""
@@ -170,7 +181,13 @@ class MqttClient:
         Raises `LinkLost` in the end, `OperatorError` for a password that cannot be read.
         """
         named = self._server.client_id != ""
-        client = _Client(self.client_id, self._version, self._message, named=named)
+        client = _Client(
+            self.client_id,
+            self._version,
+            self._message,
+            named=named,
+            keeps_session=self._keeps_session,
+        )
         try:
             try:
                 async with asyncio.timeout(CONNECT_LIMIT_S):
@@ -253,6 +270,7 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         message: Callable[[str, bytes, Freshness], None],
         *,
         named: bool,
+        keeps_session: bool,
     ) -> None:
         properties: dict[str, Any] = {}
         if version == MQTTv50:
@@ -260,8 +278,10 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
                 "maximum_packet_size": PACKET_SIZE_MAX,
                 "session_expiry_interval": NAMED_SESSION_S if named else SESSION_S,
             }
+            if not keeps_session:
+                del properties["session_expiry_interval"]
         # With 3.1.1 the session of a client id that never comes back would stay for ever.
-        self._keeps_session = named or version == MQTTv50
+        self._keeps_session = keeps_session and (named or version == MQTTv50)
         super().__init__(
             client_id,
             clean_session=not self._keeps_session,

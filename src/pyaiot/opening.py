@@ -70,6 +70,8 @@ class MqttBroker:
 
     starts: Callable[[], int] | None = None
     """How often our own was started."""
+    report_ignored: Callable[[Callable[[str], None]], None] | None = None
+    """Has our own call this with each topic of no node on which a device publishes."""
 
     @property
     def for_devices(self) -> "MqttServer":
@@ -174,7 +176,10 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
         "MQTT",
         Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
     )
-    mqtt = MqttGateway(gateway, server, name=section.name)
+    observes = section.count_ignored and not broker.embedded
+    mqtt = MqttGateway(gateway, server, name=section.name, observes=observes)
+    if section.count_ignored and broker.report_ignored is not None:
+        broker.report_ignored(gateway.ignore)
 
     async def check() -> str:
         return "" if await mqtt.answers() else "the MQTT broker does not answer"
@@ -285,7 +290,16 @@ async def mqtt_broker(config: Config, *, folder: Path | None = None) -> AsyncIte
                 " nodes over MQTT and publish their readings",
                 broker.port,
             )
-        yield MqttBroker(broker.server, embedded=True, starts=lambda: broker.starts)
+
+        def report_ignored(report: Callable[[str], None]) -> None:
+            broker.report_ignored = report
+
+        yield MqttBroker(
+            broker.server,
+            embedded=True,
+            starts=lambda: broker.starts,
+            report_ignored=report_ignored,
+        )
 
 
 _OF_A_NAMED_BROKER: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")

@@ -27,9 +27,10 @@ PAYLOAD_SIZE_MAX: Final = 72 * 1024
 GATEWAY_CHECK: Final = "gateway/check"
 """The gateway asks all nodes: who is there?"""
 NODE_CHECK: Final = "node/check"
-SUBSCRIPTIONS: Final = (NODE_CHECK, "node/+/+")
-"""What a gateway listens to. The second holds `node/<id>/resources` as well: a filter of its own
-for that would bring every list twice (MQTT 3.1.1 section 3.3.5, overlapping subscriptions).
+SUBSCRIPTIONS: Final = ("node/+", "node/+/+", "node/+/+/+/#")
+"""What a gateway listens to. No two hold the same topic, or it would come twice (MQTT 3.1.1 section
+3.3.5, overlapping subscriptions). The first holds `node/check`, the second what nodes publish; what
+else comes is counted, so that a wrong topic is found.
 """
 DISCOVER_RESOURCES: Final = b"resources"
 DISCOVER_VALUES: Final = b"values"

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ MEMORY_MAX: Final = 64 * 1024 * 1024
 _LINE_MAX: Final = 8192
 _STEADY_S: Final = 10.0
 _MQTT_3_1_1: Final = 4
+_PUBLISH_VIOLATION: Final = re.compile(r'Publish Violation - (?:User "[^"]*", )?Subject "(.*)"')
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ class EmbeddedBroker:
         self._backoff = Backoff(first_s=0.2, limit_s=5.0)
         self._log = LimitedLog(log)
         self._last_word = ""
+        self.report_ignored: Callable[[str], None] | None = None
+        """Called with each topic on which a device published, and which is none of a node's."""
         self.starts = 0
         """Of the child, ever."""
         self.pid = 0
@@ -220,6 +223,9 @@ authorization {{
             case "WRN" if "Plaintext passwords" not in text:
                 self._log.warning("nats-server: %s", text, now=self._now())
             case "ERR":
+                found = _PUBLISH_VIOLATION.search(text)
+                if found is not None and self.report_ignored is not None:
+                    self.report_ignored(topic_of_subject(found[1]))
                 # Mostly of what clients did.
                 self._log.warning("nats-server: %s", text, now=self._now())
             case "FTL":
@@ -236,6 +242,11 @@ authorization {{
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def topic_of_subject(subject: str) -> str:
+    """nats-server writes `/` as `.`, and `.` as `//`."""
+    return subject.replace("//", "\0").replace(".", "/").replace("\0", ".")
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import measures
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.gateways.mqtt.observer import Observer
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
 from pyaiot.limits import LimitedLog
 from pyaiot.mqtt_client import Freshness, MqttClient, MqttServer
@@ -17,6 +18,7 @@ from pyaiot.protocols.mqtt_topics import (
     DISCOVER_RESOURCES,
     DISCOVER_VALUES,
     GATEWAY_CHECK,
+    NODE_CHECK,
     SUBSCRIPTIONS,
     NodeCheck,
     NodeResources,
@@ -47,7 +49,10 @@ log = logging.getLogger(__name__)
 class MqttGateway:
     """A client of one MQTT broker, and the nodes that publish there."""
 
-    def __init__(self, gateway: Gateway, server: MqttServer, *, name: str = "mqtt") -> None:
+    def __init__(
+        self, gateway: Gateway, server: MqttServer, *, name: str = "mqtt", observes: bool = False
+    ) -> None:
+        """`observes`: count also what is published outside of `node/`."""
         self.gateway = gateway
         self.refused = 0
         """Publications that were dropped, ever."""
@@ -62,6 +67,8 @@ class MqttGateway:
         self._confirmation: asyncio.TimerHandle | None = None
         self._retained = RetainedValues()
         self._connected_at = self._loop.time()
+        self._observer = Observer(server, name=name, ignored=gateway.ignore) if observes else None
+        self._first_connection = asyncio.Event()
         self._log = LimitedLog(log)
         self._client = MqttClient(
             server,
@@ -82,6 +89,8 @@ class MqttGateway:
         yield from measures.measure(self.gateway, refused=self.refused)
         yield measures.MQTT_CONNECTED.of(self.connected)
         yield measures.MQTT_CONNECTS.of(self._client.connects)
+        yield measures.MQTT_IGNORED.of(self.gateway.ignored)
+        yield measures.MQTT_RETAINED_DROPPED.of(self.retained_dropped)
 
     async def answers(self) -> bool:
         """A round trip over the MQTT broker: whether nodes would be heard."""
@@ -93,6 +102,8 @@ class MqttGateway:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._hear(), name="mqtt client")
                 tasks.create_task(self._check(), name="mqtt check")
+                if self._observer is not None:
+                    tasks.create_task(self._observe(self._observer), name="mqtt observer")
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="mqtt link")
                 tasks.create_task(
                     self.gateway.expire_silent_nodes(self._forget), name="mqtt silence"
@@ -108,12 +119,17 @@ class MqttGateway:
                 await self.gateway.was_linked.wait()
         await self._client.run()
 
+    async def _observe(self, observer: Observer) -> None:
+        await self._first_connection.wait()
+        await observer.run()
+
     # -- questions ------------------------------------------------------------------------------
 
     def _ask_everybody(self) -> None:
         # While we were away, publications were lost: who answers is asked for all values anew.
         self._awaited = dict.fromkeys(self._awaited)
         self._connected_at = self._loop.time()
+        self._first_connection.set()
         self._client.publish(GATEWAY_CHECK, b"")
 
     def _caught_up(self) -> None:
@@ -174,6 +190,9 @@ class MqttGateway:
             uid = is_of_a_node(topic)
             if uid is not None:
                 self._heard(uid)
+            elif topic != NODE_CHECK:
+                self.gateway.ignore(topic)
+                return
             raise
         uid = said.uid
         if isinstance(said, NodeValue) and uid in self._awaited and uid not in self._unconfirmed:

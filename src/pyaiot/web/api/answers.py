@@ -41,6 +41,12 @@ class Gateway(_Answer, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="As it calls itself; `legacy` if it does not.")]
     protocol: Annotated[str, Meta(description="What its nodes speak.")]
     version: Annotated[str, Meta(description="Version of its program.")]
+    ignored: Annotated[
+        int, Meta(description="Messages that devices published under topics of no node.")
+    ]
+    ignored_topic: Annotated[
+        str, Meta(description="The topic of the last of these, cut; empty if there is none.")
+    ]
 
 
 class Gateways(_Answer, frozen=True, kw_only=True):
