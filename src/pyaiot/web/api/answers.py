@@ -62,6 +62,9 @@ class LatestReading(_Answer, frozen=True, kw_only=True, omit_defaults=True):
     data: Annotated[Any, Meta(description="As the device sent it.")]
     value: Number = None
     unit: Unit = ""
+    retained: Annotated[
+        bool, Meta(description="An MQTT broker kept it, nobody knows since when: `ts` is 0.")
+    ] = False
     ts: Ts
 
 

@@ -135,6 +135,7 @@ def _latest(reading: Reading) -> LatestReading:
         data=reading.data,
         value=reading.number,
         unit=reading.unit,
+        retained=reading.retained,
         ts=reading.ts,
     )
 
