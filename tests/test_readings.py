@@ -107,11 +107,12 @@ def test_an_unregistered_unit_is_converted_without_a_rounding_error(
         ("1", 1.0),
         ("-12", -12.0),
         ("3.25", 3.25),
-        ("007", 7.0),
         (" 42\r\n", 42.0),
         ("1e-05", 0.00001),
         ("1.5E+3", 1500.0),
-        ("12345678901234567890", 12345678901234567890.0),
+        ("-05", -5.0),
+        ("05.5", 5.5),
+        ("9007199254740992", 9007199254740992.0),
     ],
 )
 def test_a_plain_number_has_an_empty_unit(text: str, number: float) -> None:
@@ -202,6 +203,46 @@ def test_a_bare_letter_is_degrees_only_for_a_temperature(letter: str) -> None:
     assert read_quantity(f"50{letter}", "temperature") == Quantity(expected, "Cel")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("007", "000012300007", " 00 ", "+0033612345678", "012B"),
+        *("9007199254740993", "-9007199254740993", "9007199254740993 B", "1" * 40),
+    ],
+)
+def test_digits_that_a_number_would_lose_stay_text(text: str) -> None:
+    assert read_quantity(text, "serial") is None
+
+
+@pytest.mark.parametrize("text", ["5A", "12B", "3h", "7m", "42s", "1K", "9V", "300W", "2l", "04cd"])
+@pytest.mark.parametrize("resource", ["room", "seat", "gate", "Serial-No", "revision", "sku"])
+def test_an_id_that_looks_like_a_quantity_stays_text(text: str, resource: str) -> None:
+    assert read_quantity(text, resource) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "resource", "number", "unit"),
+    [
+        ("5A", "current", 5.0, "A"),
+        ("5A", "motorCurrent", 5.0, "A"),
+        ("5A", "", 5.0, "A"),
+        ("12B", "free_memory", 12.0, "B"),
+        ("3h", "uptime", 3.0, "h"),
+        ("9V", "vbat", 9.0, "V"),
+        ("7m", "distance", 7.0, "m"),
+        ("5.5A", "pump", 5.5, "A"),
+        ("-5A", "pump", -5.0, "A"),
+        ("5 A", "pump", 5.0, "A"),
+        ("5mA", "pump", 5.0, "mA"),
+        ("05°C", "room", 5.0, "Cel"),
+    ],
+)
+def test_a_quantity_is_one_by_its_name_its_fraction_or_its_unit(
+    text: str, resource: str, number: float, unit: str
+) -> None:
+    assert read_quantity(text, resource) == Quantity(number, unit)
+
+
 @pytest.mark.parametrize("resource", sorted(TEXT_RESOURCES))
 def test_resources_that_are_text_by_nature_have_no_quantity(resource: str) -> None:
     assert read_quantity("2026.07", resource) is None
@@ -210,7 +251,7 @@ def test_resources_that_are_text_by_nature_have_no_quantity(resource: str) -> No
 
 @pytest.mark.parametrize(
     ("data", "number"),
-    [(0, 0.0), (-5, -5.0), (23.5, 23.5), (1e308, 1e308), (10**300, 1e300), (-0.0, 0.0)],
+    [(0, 0.0), (-5, -5.0), (23.5, 23.5), (1e308, 1e308), (2**53, 2.0**53), (-0.0, 0.0)],
 )
 def test_a_json_number_is_a_quantity_without_unit(data: object, number: float) -> None:
     assert read_quantity(data, "temperature") == Quantity(number, "")
@@ -227,6 +268,8 @@ def test_a_json_number_is_a_quantity_without_unit(data: object, number: float) -
         -math.inf,
         pytest.param(10**5000, id="integer of 5,000 digits"),
         pytest.param(-(10**309), id="integer beyond a double"),
+        2**53 + 1,
+        -(2**53) - 1,
         [],
         [1],
         {},
@@ -240,9 +283,9 @@ def test_what_is_no_json_number_is_no_quantity(data: object) -> None:
 
 
 def test_text_beyond_the_limit_is_refused() -> None:
-    longest = "1".rjust(TEXT_LENGTH_MAX, "0")
+    longest = "1".rjust(TEXT_LENGTH_MAX)
     assert read_quantity(longest) == Quantity(1.0, "")
-    assert read_quantity("0" + longest) is None
+    assert read_quantity(" " + longest) is None
     assert read_quantity("1" + "0" * 4999) is None
     assert read_quantity(" " * 100_000 + "x") is None
 

@@ -19,6 +19,13 @@ export interface GatewayState {
   state: "connected" | "lost";
   ts?: number;
 }
+export interface Ignored {
+  type: "ignored";
+  gateway?: string;
+  count: number;
+  topic: string;
+  ts?: number;
+}
 export interface NodeAppeared {
   type: "new";
   uid: string;
@@ -31,6 +38,8 @@ export interface Reading {
   endpoint: string;
   data: unknown;
   ts?: number;
+  /** Kept by an MQTT broker: nobody knows since when. */
+  retained?: boolean;
   value?: number;
   unit?: string;
 }
@@ -67,6 +76,7 @@ export interface Problem {
 export type ToClient =
   | Hello
   | GatewayState
+  | Ignored
   | NodeAppeared
   | Reading
   | NodeReset
@@ -119,6 +129,8 @@ export function isMessage(value: unknown): value is ToClient {
       return typeof it.name === "string";
     case "receipt":
       return typeof it.id === "string" && typeof it.state === "string";
+    case "ignored":
+      return typeof it.count === "number" && typeof it.topic === "string";
     case "error":
       return typeof it.detail === "string";
     case "joined":

@@ -45,6 +45,27 @@ function resourceOf(state: State, uid: string, name: string): Resource {
   return resource;
 }
 
+describe("what an MQTT broker kept, and what nobody reads", () => {
+  it("a retained value has no age, no sample, and is no sign of life", () => {
+    const state = live();
+    say(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 });
+    say(state, 50, update("a", "temperature", "20.0°C", { retained: true, value: 20, unit: "Cel" }));
+    const it = resourceOf(state, "a", "temperature");
+    expect([it.digits, it.ts, it.ring, nodeOf(state, "a").heard]).toEqual(["20.0", 0, null, OFFSET + 1]);
+    say(state, 60, update("a", "temperature", "21.0°C", { ts: OFFSET + 60, value: 21, unit: "Cel" }));
+    expect([it.digits, it.ts, it.ring?.length, nodeOf(state, "a").heard]).toEqual(["21.0", OFFSET + 60, 1, OFFSET + 60]);
+  });
+
+  it("ignored messages stand with their gateway until it is lost", () => {
+    const state = live();
+    const gateway = { type: "gateway", name: "mqtt", protocol: "MQTT", state: "connected" } as const;
+    say(state, 1, gateway, { type: "ignored", gateway: "mqtt", count: 12, topic: "home/x" }, gateway);
+    expect(state.gateways.get("mqtt")?.ignored).toEqual({ count: 12, topic: "home/x" });
+    say(state, 2, { ...gateway, state: "lost" }, { type: "ignored", gateway: "other", count: 1, topic: "x" });
+    expect(state.gateways.get("mqtt")?.ignored).toBe(null);
+  });
+});
+
 describe("readings", () => {
   it("a reading makes node, resource, number and sample", () => {
     const state = live();

@@ -7,6 +7,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.protocols.mqtt_topics import (
     NodeCheck,
     NodeValue,
+    NodeValues,
     discover_topic,
     encode_check,
     encode_value,
@@ -27,6 +28,9 @@ CORPUS: list[bytes] = [
     b'node/fipy-1/n\0{"value":1e999}',
     b"node/fipy-1/n\0" + b'{"value":' + b"[" * 2000,
     b"node/+/#\0{}",
+    "node/a/x\0\ufeff21.5 °C\r\n".encode(),
+    b'node/a/x\0{"temperature":21.5,"humidity":40}',
+    b"node/a/x\x009007199254740993",
 ]
 
 
@@ -43,8 +47,9 @@ def fuzz_one(data: bytes) -> None:
     match said:
         case NodeCheck(uid=uid):
             assert parse_publication("node/check", encode_check(uid)) == said
-        case NodeValue(uid=uid, resource=resource, value=value):
-            assert set_topic(uid, resource).count("/") == 3
-            assert value_topic(uid, resource) == topic
-            with contextlib.suppress(RecursionError):
-                assert parse_publication(topic, encode_value(value)) == said
+        case NodeValue() | NodeValues():
+            for value in said.values if isinstance(said, NodeValues) else (said,):
+                assert set_topic(value.uid, value.resource).count("/") == 3
+                own_topic = value_topic(value.uid, value.resource)
+                with contextlib.suppress(RecursionError):
+                    assert parse_publication(own_topic, encode_value(value.value)) == value

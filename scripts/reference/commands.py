@@ -10,6 +10,7 @@ from typing import Any, Final
 import typer
 
 from pyaiot import cli, config
+from pyaiot.options import keys_of
 from scripts.reference.describe import table
 
 PROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
@@ -35,8 +36,8 @@ class Option:
     names: tuple[str, ...]
     help: str
     default: str
-    setting: str
-    """The key of the setting that it gives a value to; empty if it is none."""
+    settings: tuple[str, ...]
+    """The keys of the settings that it gives a value to; empty if it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +80,18 @@ def _commands(name: str, command: Any) -> Iterator[Command]:
 
 
 def _option(parameter: Any, from_settings: bool) -> Option:
-    key = parameter.name.replace("__", ".")
-    is_setting = from_settings and key in {setting.key for setting in config.settings()}
+    keys = keys_of(parameter.name)
+    is_setting = from_settings and keys[0] in {setting.key for setting in config.settings()}
     # Settings and nodes tell their default in the help already.
     default = "" if parameter.default in (None, False) else str(parameter.default)
-    return Option(tuple(parameter.opts), parameter.help, default, key if is_setting else "")
+    settings = tuple(keys) if is_setting else ()
+    return Option(tuple(parameter.opts), parameter.help, default, settings)
 
 
 def _meaning(option: Option) -> str:
     default = f" (default: {option.default})" if option.default else ""
-    setting = f" Setting `{option.setting}`." if option.setting else ""
+    names = " and ".join(f"`{key}`" for key in option.settings)
+    setting = f" Setting {names}." if names else ""
     return option.help + default + setting
 
 

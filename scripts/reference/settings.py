@@ -57,8 +57,8 @@ def flags_of_settings() -> dict[str, dict[str, tuple[str, ...]]]:
     found: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
     for command in commands():
         for option in command.options:
-            if option.setting:
-                found[option.setting][command.name] = option.names
+            for key in option.settings:
+                found[key][command.name] = option.names
     return found
 
 

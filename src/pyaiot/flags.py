@@ -50,12 +50,12 @@ TO_BROKER: Final = (
 )
 COAP: Final = (
     *(Flag(("--coap-port",), "coap.port"), Flag(("--interface",), "coap.interface")),
-    Flag(("--max-time",), "coap.silence_limit_s"),
     *(Flag(("--trace",), "coap.trace"), Flag(("--trace-node",), "coap.trace_nodes")),
 )
 COAP_GATEWAY: Final = (
     Flag(("--host",), "coap.host"),
     *COAP,
+    Flag(("--max-time",), "coap.silence_limit_s"),
     Flag(("--name",), "coap.name"),
     *TO_BROKER,
     *METRICS,
@@ -102,11 +102,19 @@ DASHBOARD: Final = (
     *PAGE,
     *FILE_AND_LOG,
 )
+SILENCE: Final = Flag(
+    ("--max-time",),
+    "coap.silence_limit_s",
+    also=("mqtt.silence_limit_s",),
+    help="A node over CoAP, MQTT or MQTT-SN that was silent for so many seconds has left. One over"
+    " WebSocket leaves with its connection.",
+)
 RUN: Final = (
     Flag(("--host",), "broker.host"),
     Flag(("--web-port", "--broker-port"), "broker.port"),
     Flag(("--coap-host",), "coap.host"),
     *COAP,
+    SILENCE,
     Flag(("--ws-host",), "websocket.host"),
     *WEBSOCKET,
     *MQTT_BROKER,

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.errors import ProtocolError
+from pyaiot.exact_json import quote_long_integers
 from pyaiot.messages import (
     Command,
     FromClient,
@@ -118,7 +119,7 @@ def decode_from_gateway(frame: str | bytes, ts: float) -> FromGateway | None:
 
     Raises `ProtocolError`: drop the frame, the gateway stays.
     """
-    wire = decode_json(_from_gateway, _bytes(frame))
+    wire = decode_json(_from_gateway, quote_long_integers(_bytes(frame)))
     message: FromGateway
     match wire:
         case _GatewayUpdate(uid="alive", endpoint=None):

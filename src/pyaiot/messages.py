@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.errors import ProtocolError
-from pyaiot.readings import read_quantity
+from pyaiot.readings import INTEGER_MAX, read_quantity
 
 SUBPROTOCOL: Final = "pyaiot.v2"
 
@@ -25,6 +25,8 @@ VALUE_SIZE_MAX: Final = 64 * 1024
 
 Measured there, so that every message fits into a frame: a control character takes six bytes.
 """
+TOPIC_LENGTH_MAX: Final = 128
+"""Characters of a topic that is shown. Cut there."""
 PROBLEM_LENGTH_MAX: Final = 200
 """Characters of what is said about wrong bytes."""
 FRAME_SIZE_MAX: Final = 256 * 1024
@@ -34,6 +36,9 @@ JSON_DEPTH_MAX: Final = 32
 COMMAND_TIMEOUT_MAX_S: Final = 60.0
 RESERVED_UIDS: Final = frozenset({"alive", "all"})
 """Words of the legacy wire that stand where a uid stands (PROTOCOLS: keep-alive, `dst`)."""
+
+_INTEGER_BITS: Final = 256
+"""More are no identifier, and `check` refuses them."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
 Uid = Annotated[Name, Meta(description="The node. One of its kind in a broker.")]
@@ -130,6 +135,19 @@ class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
     ts: UnixTime = 0.0
 
 
+class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
+    """What devices published under topics of no node: nobody reads it, somebody may look for it."""
+
+    gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """Name of the gateway that counts. Set by the broker."""
+    count: Annotated[int, Meta(ge=0, le=2**53)]
+    """Messages since the gateway started."""
+    topic: Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
+    """Where the last one was published, cut."""
+    ts: UnixTime = 0.0
+    """Unix time in seconds of the last one."""
+
+
 class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
     """A node is there. Said again of a known node, it changes nothing."""
 
@@ -149,6 +167,8 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
     """As the device sent it: mostly text, else any JSON value."""
     ts: UnixTime = 0.0
     """Unix time in seconds at which the gateway received it; 0 if nobody said when."""
+    retained: bool = False
+    """An MQTT broker kept the value, and nobody knows since when: `ts` is 0. It is not recorded."""
     number: float | None = msgspec.field(name="value", default=None)
     """The number that `data` states, as a whole; absent if it states none."""
     unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
@@ -156,7 +176,12 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
 
     @classmethod
     def received(cls, uid: str, resource: str, data: object, ts: float) -> "Reading":
-        """A reading as a device sent it, with the number and unit that its text states."""
+        """A reading as a device sent it, with the number and unit that its text states.
+
+        An integer that a double does not hold becomes text: other readers of JSON round it.
+        """
+        if type(data) is int and abs(data) > INTEGER_MAX and data.bit_length() <= _INTEGER_BITS:
+            data = str(data)
         quantity = read_quantity(data, resource)
         if quantity is None:
             return cls(uid=uid, resource=resource, data=data, ts=ts)
@@ -209,6 +234,7 @@ FromClient: TypeAlias = Join | Subscribe | Command
 ToClient: TypeAlias = (
     Hello
     | GatewayState
+    | Ignored
     | NodeAppeared
     | Reading
     | NodeReset
@@ -217,7 +243,7 @@ ToClient: TypeAlias = (
     | Receipt
     | Problem
 )
-FromGateway: TypeAlias = Hello | NodeAppeared | Reading | NodeReset | NodeLeft | Receipt
+FromGateway: TypeAlias = Hello | Ignored | NodeAppeared | Reading | NodeReset | NodeLeft | Receipt
 ToGateway: TypeAlias = Command | Problem
 NodeEvent: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft
 Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway
@@ -361,8 +387,15 @@ def echoes(payload: str, data: object) -> bool:
     """Whether a node that was told `payload` and now reports `data` says that it did it."""
     if isinstance(data, str):
         return data == payload
-    # Nodes over JSON answer 1 to "1" and true to "true".
-    return json.dumps(data) == payload
+    # Nodes over JSON answer 1 to "1", true to "true", and 21.5 to "21.50".
+    if json.dumps(data) == payload:
+        return True
+    if isinstance(data, bool) or not isinstance(data, int | float):
+        return False
+    try:
+        return float(payload) == data
+    except ValueError:
+        return False
 
 
 def _size(text: str) -> int:

@@ -7,21 +7,19 @@ decided here: gmqtt's own reconnecting waits for ever for brokers that close ins
 
 import asyncio
 import contextlib
+import enum
 import logging
-import os
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import gmqtt
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 
-from pyaiot.errors import LinkLost, OperatorError, reason_of
+from pyaiot.errors import LinkLost, OperatorError
 
 CONNECT_LIMIT_S: Final = 4.0
 """A broker that did not let us in and take the subscriptions for so long is tried again."""
@@ -36,10 +34,13 @@ SESSION_S: Final = 60
 """Seconds that a broker of MQTT 5 keeps for us what was sent with QoS 1 while we were away."""
 NAMED_SESSION_S: Final = 86_400
 """The same for a client id that comes back. Brokers of MQTT 3.1.1 have a limit of their own."""
+STORED_MIN_S: Final = 1.0
+STORED_MAX_S: Final = 30.0
+"""After a session was resumed, messages count as stored until one of our own, published after the
+subscription, came back: at least and at most so many seconds. Brokers need not keep the order among
+topics (MQTT 3.1.1 section 4.6), hence the first."""
 BACKLOG_MAX: Final = 1024 * 1024
 """Bytes that wait for the broker to take them. With more, nothing further is published."""
-PASSWORD_LENGTH_MAX: Final = 1024
-"""Characters of a password. What follows in the line is not read."""
 _UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
 
@@ -69,6 +70,17 @@ class MqttServer:
     for a random client id, because others may subscribe to that topic."""
 
 
+class Freshness(enum.Enum):
+    """What the way of a publication says about its age."""
+
+    LIVE = enum.auto()
+    """Published now."""
+    STORED = enum.auto()
+    """Published with QoS 1 while we were away, or delivered again (MQTT 3.1.1 section 4.4)."""
+    RETAINED = enum.auto()
+    """Published at any time, by somebody who may be gone (section 3.3.1.3)."""
+
+
 class MqttClient:
     """One client id, one broker, the same subscriptions after each reconnect."""
 
@@ -78,12 +90,16 @@ class MqttClient:
         *,
         name: str,
         subscriptions: Sequence[str],
-        received: Callable[[str, bytes], None],
+        received: Callable[[str, bytes, Freshness], None],
         connected: Callable[[], None],
+        caught_up: Callable[[], None] | None = None,
+        keeps_session: bool = True,
     ) -> None:
         """`received` gets topic and payload; `connected` is called when all subscriptions hold.
+        `caught_up` follows when what the broker stored for us has come. Without `keeps_session`
+        it stores nothing, and sends with QoS 0.
 
-        `name` stands in the log. Neither callback may raise.
+        `name` stands in the log. No callback may raise.
         """
         # At most 23 letters and digits go through everywhere (MQTT 3.1.1 section 3.1.3.1).
         self.client_id = server.client_id or f"pyaiot{secrets.token_hex(8)}"
@@ -96,10 +112,14 @@ class MqttClient:
         self._subscriptions = (*subscriptions, self._echo_topic)
         self._received = received
         self._connected = connected
+        self._caught_up = caught_up
+        self._keeps_session = keeps_session
         self._version = server.version or MQTTv50
         self._client: _Client | None = None
         self._echo: tuple[bytes, asyncio.Future[None]] | None = None
         """The word that is on its way, and whether it arrived."""
+        self._stored_end: tuple[bytes, asyncio.Future[None]] | None = None
+        """The word that is published to come after all that the broker stored."""
         self._tried = asyncio.Event()
         """Set when the first attempt to connect has ended, well or not."""
 
@@ -125,6 +145,14 @@ class MqttClient:
             finally:
                 self._client = None
             await asyncio.sleep(RETRY_S)
+
+    async def connect_once(self) -> None:
+        """Connect, and serve until the connection ends. Raises `LinkLost`, `OperatorError`."""
+        while True:
+            try:
+                await self._one_connection(lost=False)
+            finally:
+                self._client = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -191,7 +219,13 @@ class MqttClient:
         Raises `LinkLost` in the end, `OperatorError` for a password that cannot be read.
         """
         named = self._server.client_id != ""
-        client = _Client(self.client_id, self._version, self._message, named=named)
+        client = _Client(
+            self.client_id,
+            self._version,
+            self._message,
+            named=named,
+            keeps_session=self._keeps_session,
+        )
         try:
             try:
                 async with asyncio.timeout(CONNECT_LIMIT_S):
@@ -223,6 +257,7 @@ class MqttClient:
                 self._server.port,
             )
             self._connected()
+            await self._catch_up(client)
             await client.ended.wait()
             if client.failure is not None:
                 raise client.failure
@@ -230,11 +265,35 @@ class MqttClient:
         finally:
             await client.close()
 
-    def _message(self, topic: str, payload: bytes) -> None:
+    async def _catch_up(self, client: "_Client") -> None:
+        """Return when the broker has sent what it stored, or when the connection ended."""
+        if client.is_catching_up:
+            loop = asyncio.get_running_loop()
+            earliest = loop.time() + STORED_MIN_S
+            word = secrets.token_hex(8).encode()
+            arrived: asyncio.Future[None] = loop.create_future()
+            self._stored_end = word, arrived
+            ended: asyncio.Future[Any] = loop.create_task(client.ended.wait())
+            try:
+                client.publish(self._echo_topic, word, qos=1)
+                await asyncio.wait(
+                    {arrived, ended}, timeout=STORED_MAX_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                await asyncio.wait({ended}, timeout=max(0.0, earliest - loop.time()))
+            finally:
+                self._stored_end = None
+                ended.cancel()
+            client.is_catching_up = False
+        if self._caught_up is not None and not client.ended.is_set():
+            self._caught_up()
+
+    def _message(self, topic: str, payload: bytes, freshness: Freshness) -> None:
         if topic != self._echo_topic:
-            self._received(topic, payload)
-        elif self._echo is not None and self._echo[0] == payload and not self._echo[1].done():
-            self._echo[1].set_result(None)
+            self._received(topic, payload, freshness)
+            return
+        for expected in (self._echo, self._stored_end):
+            if expected is not None and expected[0] == payload and not expected[1].done():
+                expected[1].set_result(None)
 
 
 class _VersionRefused(Exception):
@@ -249,7 +308,13 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
     """One connection of gmqtt, which never makes another by itself."""
 
     def __init__(
-        self, client_id: str, version: int, message: Callable[[str, bytes], None], *, named: bool
+        self,
+        client_id: str,
+        version: int,
+        message: Callable[[str, bytes, Freshness], None],
+        *,
+        named: bool,
+        keeps_session: bool,
     ) -> None:
         properties: dict[str, Any] = {}
         if version == MQTTv50:
@@ -257,8 +322,10 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
                 "maximum_packet_size": PACKET_SIZE_MAX,
                 "session_expiry_interval": NAMED_SESSION_S if named else SESSION_S,
             }
+            if not keeps_session:
+                del properties["session_expiry_interval"]
         # With 3.1.1 the session of a client id that never comes back would stay for ever.
-        self._keeps_session = named or version == MQTTv50
+        self._keeps_session = keeps_session and (named or version == MQTTv50)
         super().__init__(
             client_id,
             clean_session=not self._keeps_session,
@@ -268,9 +335,12 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
         """What `message` raised, which it may not: gmqtt would swallow it."""
+        self.is_catching_up = False
+        """The session was resumed: what comes may have been stored."""
         self._version = version
         self._message = message
         self._subscribed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.on_connect = _on_connect
         self.on_message = _on_message
         self.on_subscribe = _on_subscribe
         self.on_disconnect = _on_disconnect
@@ -349,10 +419,16 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
                 # Who is cancelled here does not take it, and a task tells of what nobody took.
                 work.exception()
 
-    def deliver(self, topic: str, payload: bytes) -> None:
-        """What was published."""
+    def deliver(self, topic: str, payload: bytes, *, retained: bool, again: bool) -> None:
+        """What was published. `again`: perhaps not for the first time."""
+        if retained:
+            freshness = Freshness.RETAINED
+        elif again or self.is_catching_up:
+            freshness = Freshness.STORED
+        else:
+            freshness = Freshness.LIVE
         try:
-            self._message(topic, payload)
+            self._message(topic, payload, freshness)
         except Exception as error:  # noqa: BLE001 - raised again where our task is
             self.failure = error
             self.ended.set()
@@ -370,12 +446,18 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         connection._transport.close()
 
 
+def _on_connect(client: _Client, session_present: int, _result: int, _properties: object) -> None:
+    client.is_catching_up = bool(session_present)
+
+
 def _on_message(
-    client: _Client, topic: str | bytes, payload: bytes, _qos: int, _properties: object
+    client: _Client, topic: str | bytes, payload: bytes, _qos: int, properties: Mapping[str, Any]
 ) -> int:
     # gmqtt gives bytes where a topic is not UTF-8: no broker should let that through.
     if isinstance(topic, str):
-        client.deliver(topic, payload)
+        client.deliver(
+            topic, payload, retained=bool(properties["retain"]), again=bool(properties["dup"])
+        )
     return 0
 
 
@@ -392,48 +474,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     return str(error) or type(error).__name__
-
-
-def read_password(path: Path) -> str:
-    """The first line of a file that only its owner reads. Raises `OperatorError`."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & 0o007:
-                raise OperatorError(
-                    f"The password file {path} is open to every user: mend it with"
-                    f" chmod 600 {path}."
-                )
-            return file.readline(PASSWORD_LENGTH_MAX).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(
-            f"The password file {path} cannot be read: {reason_of(error)}."
-        ) from error
-
-
-def password_reader(file: str) -> Callable[[], str] | None:
-    """What reads a password at each attempt to connect; None without a file's name.
-
-    Raises `OperatorError` for what is wrong with the file now.
-    """
-    if not file:
-        return None
-    path = Path(file).expanduser()
-    read_password(path)
-    return partial(read_password, path)
-
-
-def tls_context(*, ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext:
-    """TLS from 1.2 on. Empty names: the system's authorities, no certificate of our own.
-
-    Raises `OperatorError`.
-    """
-    try:
-        context = ssl.create_default_context(cafile=ca_file or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate_file:
-            context.load_cert_chain(certificate_file, key_file or None)
-    except OSError as error:
-        raise OperatorError(
-            f"A certificate for the MQTT broker cannot be used: {reason_of(error)}."
-        ) from error
-    return context

@@ -79,6 +79,8 @@ class MqttBroker:
 
     deadlines: CommandDeadlines = field(default_factory=CommandDeadlines)
     """Of the commands that the MQTT gateway of this process publishes there."""
+    report_ignored: Callable[[Callable[[str], None]], None] | None = None
+    """Has our own call this with each topic of no node on which a device publishes."""
 
     @property
     def for_devices(self) -> "MqttServer":
@@ -184,7 +186,15 @@ async def open_mqtt_gateway(config: Config, broker: MqttBroker) -> OpenGateway:
         "MQTT",
         Nodes(silence_limit_s=section.silence_limit_s, nodes_max=section.nodes_max),
     )
-    mqtt = MqttGateway(gateway, server, name=section.name, deadlines=broker.deadlines)
+    mqtt = MqttGateway(
+        gateway,
+        server,
+        name=section.name,
+        deadlines=broker.deadlines,
+        observes=section.count_ignored and not broker.embedded,
+    )
+    if section.count_ignored and broker.report_ignored is not None:
+        broker.report_ignored(gateway.ignore)
 
     async def check() -> str:
         answers = await mqtt.answers()
@@ -306,12 +316,17 @@ async def mqtt_broker(config: Config, *, folder: Path | None = None) -> AsyncIte
                 " nodes over MQTT and publish their readings",
                 broker.port,
             )
+
+        def report_ignored(report: Callable[[str], None]) -> None:
+            broker.report_ignored = report
+
         yield MqttBroker(
             broker.server,
             embedded=True,
             starts=lambda: broker.starts,
             problem=lambda: broker.problem,
             secret_prefix=broker.mqttsn_prefix,
+            report_ignored=report_ignored,
         )
 
 
@@ -323,7 +338,8 @@ def named_mqtt_broker(section: MqttSection) -> MqttBroker:
 
     Raises `OperatorError` for what cannot be used of the settings.
     """
-    from pyaiot.mqtt_client import MqttServer, read_password, tls_context  # noqa: PLC0415
+    from pyaiot.mqtt_client import MqttServer  # noqa: PLC0415
+    from pyaiot.mqtt_credentials import read_password, tls_context  # noqa: PLC0415
 
     if not section.port:
         raise OperatorError("mqtt.port 0 is for an MQTT broker of our own: say --mqtt-port.")

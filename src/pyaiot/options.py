@@ -20,9 +20,28 @@ class Flag:
 
     names: tuple[str, ...]
     key: str
+    also: tuple[str, ...] = ()
+    """Settings of the same type that get the value too."""
+    help: str = ""
+    """Instead of the description of the setting."""
 
 
-def option(setting: Setting, names: Iterable[str]) -> inspect.Parameter:
+_AND: Final = "__and__"
+
+
+def parameter_name(keys: Iterable[str]) -> str:
+    """The parameter of a flag that gives these settings their value."""
+    return _AND.join(key.replace(".", "__") for key in keys)
+
+
+def keys_of(parameter: str) -> list[str]:
+    """The settings that a parameter of a flag stands for."""
+    return [name.replace("__", ".") for name in parameter.split(_AND)]
+
+
+def option(
+    setting: Setting, names: Iterable[str], *, also: Iterable[str] = (), help_: str = ""
+) -> inspect.Parameter:
     """A keyword parameter that Typer turns into a flag. None: the flag was not given."""
     bare = setting.type
     while get_origin(bare) is Annotated:
@@ -31,13 +50,20 @@ def option(setting: Setting, names: Iterable[str]) -> inspect.Parameter:
     type_: Any = list[str] if is_list else bare
     default = ", ".join(setting.default) if is_list else setting.default
     shown = "" if default in ("", False, None) else f" (default: {default})"
-    option = typer.Option(*names, help=setting.description + shown, show_default=False)
+    described = help_ or setting.description
+    option = typer.Option(*names, help=described + shown, show_default=False)
     return inspect.Parameter(
-        setting.key.replace(".", "__"),
+        parameter_name((setting.key, *also)),
         inspect.Parameter.KEYWORD_ONLY,
         annotation=Annotated[type_ | None, option],
         default=None,
     )
+
+
+def options_of(flags: Iterable[Flag]) -> list[inspect.Parameter]:
+    """The parameters of a command's flags."""
+    known = {setting.key: setting for setting in config.settings()}
+    return [option(known[flag.key], flag.names, also=flag.also, help_=flag.help) for flag in flags]
 
 
 def with_options(
@@ -80,7 +106,10 @@ def load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config,
         default = config.default_file(os.environ)
         path = default if default.exists() else None
     flags = {
-        name.replace("__", "."): value for name, value in given.items() if value not in (None, [])
+        key: value
+        for name, value in given.items()
+        if value not in (None, [])
+        for key in keys_of(name)
     }
     return config.load(path, os.environ, flags)
 

@@ -20,6 +20,9 @@ TEXT_RESOURCES: Final = frozenset(
     | {"text", "twitter", "vendor", "version", "webcam"}
 )
 """Known resources that are text by nature: the version `2026.07` is no quantity."""
+INTEGER_MAX: Final = 2**53
+"""Above this, and below its negative, a double does not hold every integer: such a one stays text,
+so that nobody rounds an identifier."""
 
 
 class Quantity(msgspec.Struct, frozen=True, gc=False):
@@ -37,10 +40,10 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
     """Return the quantity that `data`, a value of `resource`, states, or None if it states none.
 
     `data` is any JSON value. A JSON number is a quantity without unit; a boolean, NaN, an
-    infinity and what a double cannot hold are none. Text is `[sign] digits [. digits] [exponent]
-    [unit]`, where the exponent has its sign (`1e-05`; `12e45` is more often a hash), white space
-    is allowed around each part, and a fraction counts as printed: `1007.7hPa` is 1007.7.
-    Never raises.
+    infinity and an integer beyond `INTEGER_MAX` are none. Text is `[sign] digits [. digits]
+    [exponent] [unit]`, where the exponent has its sign (`1e-05`; `12e45` is more often a hash),
+    white space is allowed around each part, and a fraction counts as printed: `1007.7hPa` is
+    1007.7. Never raises.
 
     The number is the one that people see if its unit is registered (`hPa`, `mV`, `ppm`), else it
     is converted to a registered unit (`kPa` and `bar` to `hPa`, `°F` to `Cel`, `g/m3` to
@@ -48,6 +51,10 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
     `battery` `%EL`, of anything else `/100`, because the `%` of RFC 8428 is a ratio from 0 to 1;
     `C` and `F` are degrees for `temperature` and unknown elsewhere, where they may be coulomb
     and farad. TEXT_RESOURCES have no quantity.
+
+    Identifiers are none: digits with a leading zero and no unit (`0042`), and an unsigned integer
+    with a unit of one letter right behind it (`12B`, `5A`, `3h`), unless the name of the resource
+    has a word for a quantity in it (`current`, `uptime`).
     """
     if resource in TEXT_RESOURCES:
         return None
@@ -58,7 +65,9 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
     match = _NUMBER_AND_UNIT.fullmatch(data)
     if match is None:
         return None
-    digits, printed_unit = match.groups()
+    digits, space, printed_unit = match.groups()
+    if _is_identifier(digits, space, printed_unit, resource):
+        return None
     unit = _REGISTERED_BY_SPELLING.get(printed_unit)
     if unit is None:
         return _read_unregistered(digits, printed_unit, resource)
@@ -68,10 +77,24 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
 def _read_json_number(data: object) -> Quantity | None:
     if isinstance(data, bool) or not isinstance(data, int | float):
         return None
-    try:
-        return _finite(float(data), "")
-    except OverflowError:
+    if isinstance(data, int) and abs(data) > INTEGER_MAX:
         return None
+    return _finite(float(data), "")
+
+
+def _is_identifier(digits: str, space: str, printed_unit: str, resource: str) -> bool:
+    """Whether a text is digits that mean no amount, or more of them than a double holds."""
+    unsigned = digits.lstrip("+")
+    if not unsigned.removeprefix("-").isdigit():
+        return False  # a fraction or an exponent
+    if len(unsigned) >= _INTEGER_LENGTH and abs(int(unsigned)) > INTEGER_MAX:
+        return True
+    if not printed_unit:
+        return len(unsigned) > 1 and unsigned[0] == "0"
+    if space or not digits.isdigit() or printed_unit not in _UNITS_LIKE_IDENTIFIERS:
+        return False
+    name = resource.lower()
+    return name != "" and not any(word in name for word in _WORDS_FOR_QUANTITIES)
 
 
 def _read_unregistered(digits: str, printed_unit: str, resource: str) -> Quantity | None:
@@ -96,7 +119,19 @@ _SPACE: Final = "[ \t\r\n\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPAC
 # Possessive, so that a text is read once. ASCII digits only: `\d` takes the digits of every
 # script. An exponent of three digits is more than a double has, and Decimal's limits are far.
 _NUMBER_AND_UNIT: Final = re.compile(
-    rf"{_SPACE}([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{{1,3}}+)?+){_SPACE}(\S*+){_SPACE}"
+    rf"{_SPACE}([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{{1,3}}+)?+)({_SPACE})(\S*+){_SPACE}"
+)
+_INTEGER_LENGTH: Final = len(str(INTEGER_MAX))
+# `cd` is the end of many a hexadecimal number.
+_UNITS_LIKE_IDENTIFIERS: Final = frozenset([*"ABHJKLTVWhlms", "cd"])
+_WORDS_FOR_QUANTITIES: Final = frozenset(
+    {"altitude", "ampere", "amps", "average", "bat", "brightness", "bytes", "capacity", "charge"}
+    | {"consum", "current", "delay", "depth", "distance", "duration", "elevation", "energy"}
+    | {"flash", "flow", "flux", "free", "heap", "height", "hour", "illum", "inductance"}
+    | {"intensity", "interval", "length", "litre", "liter", "load", "lumin", "memory", "period"}
+    | {"power", "pressure", "range", "runtime", "second", "size", "speed", "stack", "storage"}
+    | {"supply", "temp", "tension", "time", "total", "usage", "used", "vcc", "vdd", "vin", "volt"}
+    | {"volume", "water", "watt", "width"}
 )
 
 _ALTERNATIVES: Final = {

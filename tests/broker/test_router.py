@@ -21,6 +21,7 @@ from pyaiot.messages import (
     FromGateway,
     GatewayState,
     Hello,
+    Ignored,
     NodeAppeared,
     NodeLeft,
     NodeReset,
@@ -74,6 +75,16 @@ def test_node_that_appears_is_told_to_all_with_its_gateway() -> None:
     assert told(say(it, NodeAppeared(uid="A", ts=5.0))) == [
         NodeAppeared(uid="A", ts=5.0, gateway="ours")
     ]
+
+
+def test_ignored_messages_are_told_with_the_gateway_that_counts_them() -> None:
+    it = router()
+    assert it.ignored() == []
+    (said,) = told(say(it, Ignored(count=12, topic="home/x", ts=7.0)))
+    assert said == Ignored(gateway="ours", count=12, topic="home/x", ts=7.0)
+    assert it.ignored() == [said]
+    it.gateway_lost(OURS, now=0.0, ts=TS)
+    assert it.ignored() == []
 
 
 def test_node_that_is_said_to_be_new_again_changes_nothing() -> None:

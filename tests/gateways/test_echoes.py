@@ -48,7 +48,15 @@ def test_another_report_ends_nothing(uid: str, resource: str, data: object) -> N
 
 @pytest.mark.parametrize(
     ("payload", "data"),
-    [("1", 1), ("true", True), ("23.5", 23.5), ("[1, 2]", [1, 2]), ("null", None), ("on", "on")],
+    [
+        ("1", 1),
+        ("true", True),
+        ("23.5", 23.5),
+        ("21.50", 21.5),
+        ("[1, 2]", [1, 2]),
+        ("null", None),
+        ("on", "on"),
+    ],
 )
 def test_report_may_be_json_of_another_type(payload: str, data: object) -> None:
     echoes = Echoes()

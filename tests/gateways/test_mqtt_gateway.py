@@ -234,7 +234,7 @@ async def test_hostile_ids_reach_no_topic_and_harm_nobody(mqtt_server: Server) -
         checks: list[object] = [7, None, [], {"id": 7}, {"id": None}, {}]
         for payload in checks:
             board.say("check", payload)
-        wrong: list[object] = [7, [], {"id": 7}, {"valu": 1}, {"value": "x" * 70_000}]
+        wrong: list[object] = [{"value": "x" * 70_000}, "x" * 70_000]
         for payload in wrong:
             board.say("good/text", payload)
         board.say("good/protocol", {"value": "forged"})
@@ -397,7 +397,7 @@ async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failu
                 MqttServer(*nobody.getsockname()),
                 name="test",
                 subscriptions=(),
-                received=lambda _topic, _payload: None,
+                received=lambda _topic, _payload, _freshness: None,
                 connected=lambda: None,
             )
             running = asyncio.create_task(client.run())
@@ -468,7 +468,7 @@ async def test_without_a_link_the_mqtt_broker_is_not_let_wait_for_ever(
 
 
 async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
-    def received(topic: str, _payload: bytes) -> None:
+    def received(topic: str, _payload: bytes, _freshness: mqtt_client.Freshness) -> None:
         raise ZeroDivisionError(topic)
 
     loop = asyncio.get_running_loop()
@@ -496,7 +496,7 @@ async def test_a_value_that_is_refused_is_a_sign_of_life(mqtt_server: Server) ->
         # No word else: each of these is the gateway's own name, or no value at all.
         for _ in range(8):
             board.say("a/protocol", {"value": "forged"})
-            board.say("a/led", {"valu": 1})
+            board.client.publish("node/a/led", b'{"value"')
             await asyncio.sleep(0.2)
         assert not any(isinstance(said, NodeLeft) for said in here.heard)
 
@@ -607,3 +607,20 @@ async def test_a_random_client_id_stands_in_no_topic(tmp_path: Path) -> None:
             client_id = here.mqtt._client.client_id
         assert client_id in running.log
         assert f"gateway/{client_id}/" not in running.log
+
+
+async def test_values_in_one_object_and_plain_text_are_readings(mqtt_server: Server) -> None:
+    async with world(at(mqtt_server)) as here, device(mqtt_server.port, "live") as board:
+        board.client.publish(
+            "node/b/sensor", b'{"temperature":21.5,"ip":"forged","humidity":"40%"}'
+        )
+        board.client.publish("node/b/state", b"on\0")
+        board.client.publish("node/b/serial", b"9007199254740993")
+        await here.until(lambda: here.value("b", "serial"))
+        assert here.value("b", "temperature") == 21.5
+        assert here.value("b", "humidity") == "40%"
+        assert here.value("b", "state") == "on"
+        assert here.value("b", "serial") == "9007199254740993"
+        assert here.value("b", "sensor") is None
+        assert here.value("b", "ip") is None
+        assert here.mqtt.refused == 1

@@ -220,6 +220,19 @@ def test_every_answer_is_that_of_a_file_while_fresh_half_made_made_and_trimmed(
     assert both.same(lambda h: h.events()).rows == []
 
 
+def test_identifiers_keep_their_digits(both: Both) -> None:
+    identifiers = ["000012300007", "007", "12B", "9007199254740993", "1" * 40]
+    both.now = HOUR + 100
+    both.write(
+        *(
+            Reading.received("n", "serial", data, HOUR + at)
+            for at, data in enumerate([*identifiers, 2**53 + 1])
+        )
+    )
+    rows = both.same(lambda h: h.readings("n", "serial")).rows
+    assert [row.data for row in rows] == [*identifiers, "9007199254740993"]
+
+
 def test_the_largest_numbers_disturb_nobody(both: Both) -> None:
     both.now = HOUR + 100
     both.write(

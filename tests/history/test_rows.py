@@ -44,7 +44,10 @@ def kept(data: object, resource: str = "temperature") -> tuple[object, str]:
         ({"x": [1, "°"]}, '{"x":[1,"°"]}'.encode(), ""),
         (math.nan, "nan", ""),
         (-math.inf, "-inf", ""),
-        (2**80, float(2**80), ""),
+        (2**80, str(2**80), ""),
+        (2**53, float(2**53), ""),
+        (2**53 + 1, str(2**53 + 1), ""),
+        ("000012300007", "000012300007", ""),
         (10**400, str(10**400).encode(), ""),
         ("nan", "nan", ""),
         ("a\0b", "a\N{REPLACEMENT CHARACTER}b", ""),
@@ -97,6 +100,14 @@ def test_a_time_that_cannot_be_is_that_of_arrival(ts: float, believed: float) ->
     batch = batch_of(messages, now=NOW)
     times = [batch.readings[0][1], *(event.at for event in batch.events)]
     assert times == [int(believed * 1_000_000)] * 5
+
+
+def test_a_retained_value_is_not_recorded() -> None:
+    retained = Reading(uid="n", resource="r", data="1", retained=True)
+    live = Reading(uid="n", resource="r", data="2", ts=NOW)
+    batch = batch_of([retained, live], now=NOW)
+    assert [row[2] for row in batch.readings] == ["2"]
+    assert batch.messages == 2
 
 
 def test_comings_and_goings_are_events() -> None:

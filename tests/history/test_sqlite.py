@@ -71,6 +71,15 @@ def test_the_largest_values_come_back_whole(tmp_path: Path) -> None:
     assert [row.data for row in rows] == values
 
 
+def test_identifiers_keep_their_digits(tmp_path: Path) -> None:
+    identifiers = ["000012300007", "007", "12B", "9007199254740993", "1" * 40]
+    with history_file(tmp_path) as file:
+        file.readings("serial", list(enumerate([*identifiers, 2**53 + 1])))
+        rows = ask(file.path, lambda h: h.readings("n", "serial")).whole()
+    assert [row.data for row in rows] == [*identifiers, "9007199254740993"]
+    assert {row.number for row in rows} == {None}
+
+
 def test_what_a_gateway_announces_again_is_kept_once(tmp_path: Path) -> None:
     again = [(0.0, "20°C")]
     with history_file(tmp_path) as file:

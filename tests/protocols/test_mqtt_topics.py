@@ -10,6 +10,7 @@ from pyaiot.protocols.mqtt_topics import (
     NodeCheck,
     NodeResources,
     NodeValue,
+    NodeValues,
     Publication,
     check_topic_name,
     discover_topic,
@@ -51,6 +52,67 @@ def test_what_a_node_publishes_is_read(topic: str, payload: bytes, said: Publica
 
 
 @pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        (b"21.5", 21.5),
+        (b"21", 21),
+        (b"-3", -3),
+        (b" 21.5\r\n", 21.5),
+        (b"true", True),
+        (b"false", False),
+        (b"True", "True"),
+        (b'"on"', "on"),
+        (b"on", "on"),
+        (b"on\0", "on"),
+        ("21.5 °C".encode(), "21.5 °C"),
+        (b"21,5", "21,5"),
+        (b"0042", "0042"),
+        (b"+5", "+5"),
+        (b"nan", "nan"),
+        (b"1e999", "1e999"),
+        (b'{"value":21.5}', 21.5),
+        (b'\xef\xbb\xbf{"value":21.5}', 21.5),
+        (b'{"value":21.5}\0', 21.5),
+        (b'{"value":21.5}\0\0\0\r\n', 21.5),
+        (b'{"value":21.5,"unit":"C","t":1}', 21.5),
+        (b'{"x":21.5}', 21.5),
+        (b'{"valu":1}', {"valu": 1}),
+        (b'{"r":1,"g":2}', {"r": 1, "g": 2}),
+        (b'{"lat":48.7,"lng":2.2}', {"lat": 48.7, "lng": 2.2}),
+        (b'{"acc":{"x":1},"temperature":2}', {"acc": {"x": 1}, "temperature": 2}),
+        (b"[304,488,448]", [304, 488, 448]),
+        (b"{}", {}),
+    ],
+)
+def test_the_payloads_of_everyday_firmware_are_values(payload: bytes, value: object) -> None:
+    said = parse_publication("node/a/x", payload)
+    assert said == NodeValue("a", "x", value)
+    assert type(said.value) is type(value)
+
+
+@pytest.mark.parametrize("resource", ["temperature", "sensor"])
+def test_an_object_of_known_quantities_is_a_value_of_each(resource: str) -> None:
+    one = parse_publication(f"node/a/{resource}", b'{"temperature":21.5}')
+    assert one == NodeValue("a", "temperature", 21.5)
+    both = parse_publication(f"node/a/{resource}", b'{"temperature":21.5,"humidity":"40%"}')
+    assert both == NodeValues(
+        "a", (NodeValue("a", "temperature", 21.5), NodeValue("a", "humidity", "40%"))
+    )
+
+
+@pytest.mark.parametrize("key", ["", "a/b", "#", "a b", "x" * 65])
+def test_an_object_with_a_key_that_is_no_name_is_one_value(key: str) -> None:
+    data = {"temperature": 21.5, key: 1}
+    said = parse_publication("node/a/x", encode_value(data)[len(b'{"value":') : -1])
+    assert said == NodeValue("a", "x", data)
+
+
+def test_a_check_and_a_list_may_have_a_mark_before_and_zeros_behind() -> None:
+    assert parse_publication("node/check", b'\xef\xbb\xbf{"id":"a"}\0') == NodeCheck("a")
+    assert parse_publication("node/a/resources", b'["led"]\0') == NodeResources("a", ("led",))
+
+
+@pytest.mark.parametrize(
     ("topic", "payload"),
     [
         ("node/check", b""),
@@ -63,8 +125,15 @@ def test_what_a_node_publishes_is_read(topic: str, payload: bytes, said: Publica
         ("node/a/resources", b'["led","a/b"]'),
         ("node/a/resources", encode_resources(["x"] * (RESOURCES_MAX + 1))),
         ("node/a/led", b""),
-        ("node/a/led", b"1"),
-        ("node/a/led", b'{"valu":1}'),
+        ("node/a/led", b"\0\0"),
+        ("node/a/led", b" \r\n"),
+        ("node/a/led", b"2\x001\0"),
+        ("node/a/led", b'{"valu":1'),
+        ("node/a/led", b"{value:1}"),
+        ("node/a/led", b'"on'),
+        ("node/a/led", b"[1,"),
+        ("node/a/led", b"o\xff"),
+        ("node/a/led", b"x" * (PAYLOAD_SIZE_MAX + 1)),
         ("node/a/led", b'{"value":1'),
         ("node/a/led", b'{"value":NaN}'),
         ("node/a/led", b'{"value":"\xff"}'),

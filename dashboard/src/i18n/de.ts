@@ -112,6 +112,8 @@ export const de: Words = {
   "reason.left while the broker was lost": "gegangen, während der Broker weg war",
 
   "value.at": "um {time}",
+  "value.retained": "Alter unbekannt: vom MQTT-Broker aufbewahrt",
+  ignored: "{gateway}: {messages} unter Topics, die zu keinem Knoten gehören, zuletzt",
   "value.stale": "veraltet · {age}",
   "value.unread": "unlesbar: {text}",
   "value.before_reset": "von vor dem Neustart",

@@ -110,6 +110,8 @@ export const en = {
   "reason.left while the broker was lost": "left while the broker was lost",
 
   "value.at": "at {time}",
+  "value.retained": "age unknown: kept by the MQTT broker",
+  ignored: "{gateway}: {messages} under topics of no node, the last one under",
   "value.stale": "stale · {age}",
   "value.unread": "unreadable: {text}",
   "value.before_reset": "from before its reboot",

@@ -112,6 +112,8 @@ export const fr: Words = {
   "reason.left while the broker was lost": "parti pendant l’absence du broker",
 
   "value.at": "à {time}",
+  "value.retained": "âge inconnu : conservé par le broker MQTT",
+  ignored: "{gateway} : {messages} sous des topics qui ne sont d’aucun nœud, le dernier",
   "value.stale": "périmé · {age}",
   "value.unread": "illisible : {text}",
   "value.before_reset": "d’avant son redémarrage",

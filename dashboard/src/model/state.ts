@@ -60,6 +60,12 @@ export function reduce(state: State, message: ToClient | Own, now: number): void
     case "gateway":
       gateway(state, message, now);
       break;
+    case "ignored": {
+      const of = state.gateways.get(message.gateway ?? "");
+      if (of) of.ignored = { count: message.count, topic: message.topic };
+      state.membership += 1;
+      break;
+    }
     case "receipt":
       finish(state, message.id, message.state, message.detail ?? "", now, message.elapsed_ms);
       break;
@@ -219,6 +225,7 @@ function update(state: State, message: ToClient & { type: "update" }, ts: number
     node.resources.set(name, resource);
     state.reshaped.add(node);
   }
+  if (message.retained) ts = 0; // a value, but none of now
   const news = resource.ts !== ts || resource.forgotten !== undefined;
   resource.ts = ts;
   resource.forgotten = undefined;
@@ -231,7 +238,7 @@ function update(state: State, message: ToClient & { type: "update" }, ts: number
     resource.digits = quantity.digits;
     resource.unit = quantity.unit;
     resource.unread = "";
-    if (news || !resource.ring) sample(resource, ts, quantity.value);
+    if (ts && (news || !resource.ring)) sample(resource, ts, quantity.value);
   } else if (resource.kind === "number") {
     resource.unread = textOf(message.data); // the last good value stays, and says so
     gap(resource, ts);
@@ -297,7 +304,7 @@ function takeVectors(state: State, resource: Resource, data: unknown, ts: number
       resource.vectors.set(type, vector);
     }
     vector.values = values;
-    vector.rings.forEach((ring, axis) => ring.push(ts, values[axis] ?? NaN));
+    if (ts) vector.rings.forEach((ring, axis) => ring.push(ts, values[axis] ?? NaN));
   }
 }
 
@@ -321,6 +328,7 @@ function gateway(state: State, message: ToClient & { type: "gateway" }, now: num
     version: message.version ?? "",
     state: message.state,
     era: state.era,
+    ignored: message.state === "connected" ? (before?.ignored ?? null) : null,
   });
   state.membership += 1;
   if (state.joined && before?.state !== message.state)

@@ -105,6 +105,8 @@ export interface Gateway {
   version: string;
   state: "connected" | "lost";
   era: number;
+  /** What devices published under topics of no node, and the last of these topics. */
+  ignored: { count: number; topic: string } | null;
 }
 
 export type EventKind = "joined" | "left" | "reset" | "command" | "gateway" | "link" | "error";

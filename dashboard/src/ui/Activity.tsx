@@ -3,6 +3,7 @@
 import { go } from "../route";
 import { happenings, state } from "../store";
 import { Drawer } from "./Drawer";
+import { IgnoredTopics } from "./IgnoredTopics";
 import { overlay } from "./keys";
 import { said, t, timeOf } from "./words";
 
@@ -12,6 +13,7 @@ export function Activity() {
   void happenings.value;
   return (
     <Drawer title={t("tab.activity")} kind="drawer" close={() => (overlay.value = "")}>
+      <IgnoredTopics />
       {state.activity.length === 0 && <p class="wait">{t("activity.none")}</p>}
       <ol class="activity">
         {state.activity.map(({ kind, what, ts, uid, detail, good }, index) => (

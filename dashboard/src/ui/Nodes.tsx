@@ -9,6 +9,7 @@ import { Countdown, StartCommand, useReason } from "./Banner";
 import { Card } from "./Card";
 import { Copy } from "./Copy";
 import { CameraCard } from "./CameraCard";
+import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
 import { MASONRY_MAX, useFirstFit } from "./masonry";
 import { count, t } from "./words";
@@ -106,6 +107,7 @@ export function Empty() {
             ? t("empty.legacy")
             : t("empty.no_gateways")}
       </p>
+      <IgnoredTopics />
       <p>{gateways.length || link.value.legacy ? t("empty.simulate") : t("empty.start_gateway")}</p>
       <Copy text={gateways.length || link.value.legacy ? (websocket && !coap ? "aiot node ws --temperature --led" : "aiot node coap --temperature --led") : "aiot coap-gateway"} />
     </div>

@@ -28,6 +28,7 @@ export function noteOf(resource: Resource): Note {
   }
   if (unread) return { kind: "unread", text: t("value.unread", { text: unread.slice(0, 60) }) };
   if (forgotten !== undefined) return { kind: "stale", text: t("value.before_reset") };
+  if (!resource.ts) return { kind: "stale", text: t("value.retained") };
   const age = clock() + state.offset - resource.ts;
   if (!state.live) return { kind: "age", text: textAge(resource.ts) };
   // A switch or a script is not said again and again; it is as it was said last.

@@ -57,7 +57,7 @@ export function RowFrame({
 }
 
 export const isStale = (resource: Resource): boolean =>
-  (resource.kind === "number" && clock() + state.offset - resource.ts > STALE_S) || resource.forgotten !== undefined;
+  !resource.ts || (resource.kind === "number" && clock() + state.offset - resource.ts > STALE_S) || resource.forgotten !== undefined;
 
 export function NumberRow({ resource }: { resource: Resource }) {
   const digits = useComputed(() => (void bellOf(resource).value, localDigits(resource.digits)));

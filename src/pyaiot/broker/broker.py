@@ -163,6 +163,8 @@ class Broker:
                 if client.extended:
                     for gateway in self.router.gateways(self._unix_time()):
                         client.send(gateway)
+                    for ignored in self.router.ignored():
+                        client.send(ignored)
                 client.join(self.router.nodes)
                 self.fanout.drain(client)
             case Subscribe():

@@ -20,6 +20,7 @@ from pyaiot.messages import (
     FromGateway,
     GatewayState,
     Hello,
+    Ignored,
     NodeAppeared,
     NodeLeft,
     NodeReset,
@@ -87,6 +88,8 @@ class _Gateway:
     acknowledges: bool
     """Speaks `pyaiot.v2`, so that it answers commands with receipts."""
     hello: Hello | None = None
+    ignored: Ignored | None = None
+    """What it told last of messages that no node sent."""
 
     @property
     def name(self) -> str:
@@ -145,6 +148,10 @@ class Router:
             if gateway.hello or not gateway.acknowledges
         ]
 
+    def ignored(self) -> list[Ignored]:
+        """What gateways told of messages that no node sent, for a client that joins."""
+        return [it.ignored for it in self._gateways.values() if it.ignored is not None]
+
     def protocols(self) -> dict[str, tuple[int, int]]:
         """Gateways that are connected and nodes that they have, by what the gateway says to speak.
 
@@ -179,6 +186,8 @@ class Router:
                     return _receipts([receipt]) if receipt else ()
                 case Hello():
                     return self._hello(gateway, message, now, ts)
+                case Ignored():
+                    return self._ignored(gateway, message, ts)
         except Refused as refusal:
             self.refused += 1
             uid = getattr(message, "uid", "")
@@ -237,6 +246,12 @@ class Router:
         me.hello = hello
         deliveries.append(ToAll(me.state(ts, connected=True)))
         return deliveries
+
+    def _ignored(self, gateway: int, message: Ignored, ts: float) -> Sequence[Delivery]:
+        me = self._gateways[gateway]
+        message = msgspec.structs.replace(message, gateway=me.name, ts=message.ts or ts)
+        me.ignored = message
+        return (ToAll(message),)
 
     def _owned(self, gateway: int, uid: str) -> Node | None:
         node = self.nodes.get(uid)

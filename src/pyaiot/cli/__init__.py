@@ -26,7 +26,7 @@ from pyaiot.flags import (
     RUN,
     WEBSOCKET_GATEWAY,
 )
-from pyaiot.options import CONFIG_OPTION, Flag, load, option, summary, with_options
+from pyaiot.options import CONFIG_OPTION, Flag, load, options_of, summary, with_options
 from pyaiot.running import run_until_signal
 
 app = typer.Typer(
@@ -219,16 +219,13 @@ def _add(
     *extra: inspect.Parameter,
 ) -> None:
     """Register a command whose flags are settings."""
-    known = {setting.key: setting for setting in config.settings()}
 
     def command(config_file: Path | None = None, **given: Any) -> None:
         arguments = {item.name: given.pop(item.name) for item in extra}
         run(load(config_file, given)[0], **arguments)
 
-    options = [option(known[flag.key], flag.names) for flag in flags]
-    app.command(name, short_help=summary(run.__doc__))(
-        with_options(command, [*extra, *options, CONFIG_OPTION], run.__doc__)
-    )
+    options = [*extra, *options_of(flags), CONFIG_OPTION]
+    app.command(name, short_help=summary(run.__doc__))(with_options(command, options, run.__doc__))
 
 
 _add("run", _everything, RUN)

@@ -11,14 +11,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pyaiot import config, services
+from pyaiot import services
 from pyaiot.cli import showing
 from pyaiot.cli.terminal import Paint, plain, say
 from pyaiot.client.place import Place
 from pyaiot.config import Config
 from pyaiot.doctor.findings import Finding, Verdict, exit_code, summary
 from pyaiot.flags import DOCTOR
-from pyaiot.options import CONFIG_OPTION, load, option, with_options
+from pyaiot.options import CONFIG_OPTION, load, options_of, with_options
 from pyaiot.options import summary as first_paragraph
 from pyaiot.running import run_until_signal
 
@@ -125,7 +125,6 @@ def _place(settings: Config, origins: dict[str, str]) -> Place:
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    known = {setting.key: setting for setting in config.settings()}
     json = inspect.Parameter(
         "json",
         inspect.Parameter.KEYWORD_ONLY,
@@ -151,7 +150,7 @@ def add_to(app: typer.Typer) -> None:
         settings, origins = load(config_file, given)
         _doctor(settings, origins, json=json, trip=not no_trip)
 
-    options = [option(known[flag.key], flag.names) for flag in DOCTOR]
+    options = options_of(DOCTOR)
     app.command("doctor", short_help=first_paragraph(_doctor.__doc__))(
         with_options(command, [json, no_trip, *options, CONFIG_OPTION], _doctor.__doc__)
     )

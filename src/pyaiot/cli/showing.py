@@ -59,6 +59,8 @@ def resource(reading: Reading) -> dict[str, Any]:
         told["value"] = reading.number
     if reading.unit:
         told["unit"] = reading.unit
+    if reading.retained:
+        told["retained"] = True
     return {**told, "ts": reading.ts}
 
 

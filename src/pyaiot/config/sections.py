@@ -229,6 +229,14 @@ class MqttSection(Section, frozen=True, kw_only=True):
     certificate_key_file: Annotated[
         str, Meta(description="Its key (PEM); empty: in the file of the certificate.")
     ] = ""
+    count_ignored: Annotated[
+        bool,
+        Meta(
+            description="Count what is published under topics of no node, and show the last one. At"
+            " an MQTT broker that is named this takes a second connection, which reads every topic"
+            " with QoS 0 for as long as little is published."
+        ),
+    ] = True
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
     name: GatewayName = "mqtt"

@@ -27,7 +27,8 @@ from pyaiot.fleet.node import VirtualNode
 from pyaiot.fleet.report import Report, progress
 from pyaiot.fleet.watcher import Watcher
 from pyaiot.fleet.websocket import VirtualWebSocketNode
-from pyaiot.mqtt_client import MqttServer, password_reader
+from pyaiot.mqtt_client import MqttServer
+from pyaiot.mqtt_credentials import password_reader
 
 TICK_S: Final = 0.01
 """Readings and repetitions that are due are sent so often."""

@@ -48,6 +48,8 @@ class VirtualWebSocketNode(VirtualNode):
         self._last_said = 0
         self._pinged = 0
         """The reading after which the ping went out that is not answered yet; 0: there is none."""
+        self._pong_due: float | None = None
+        """The loop's time at which its answer is due."""
 
     @property
     def is_connected(self) -> bool:
@@ -86,7 +88,7 @@ class VirtualWebSocketNode(VirtualNode):
 
     async def _speak(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._outbox.clear()
-        self._pinged = 0
+        self._pinged, self._pong_due = 0, None
         self._node.connected(now=self._clock())
         self._wake.set()
         parts = {
@@ -114,8 +116,9 @@ class VirtualWebSocketNode(VirtualNode):
                     self._ponged(bytes(frame.data))
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            async with asyncio.timeout(PONG_LIMIT_S if self._pinged else None):
+            async with asyncio.timeout_at(self._pong_due):
                 await self._wake.wait()
             self._wake.clear()
             for message in self._node.messages_to_send(now=self._clock()):
@@ -127,6 +130,7 @@ class VirtualWebSocketNode(VirtualNode):
                 await socket.send_str(self._outbox.popleft().decode())
             if self.waiting and not self._pinged:
                 self._pinged = self._last_said
+                self._pong_due = loop.time() + PONG_LIMIT_S
                 await socket.ping(str(self._pinged).encode())
 
     def _ponged(self, data: bytes) -> None:
@@ -134,6 +138,6 @@ class VirtualWebSocketNode(VirtualNode):
             return
         for number in [number for number in self.waiting if number <= self._pinged]:
             self._acknowledged(number)
-        self._pinged = 0
-        if self.waiting:
-            self._wake.set()
+        self._pinged, self._pong_due = 0, None
+        # Also without a further reading: the deadline that is being waited for is off.
+        self._wake.set()

@@ -20,9 +20,11 @@ from pyaiot.gateways.nodes import Nodes
 from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff, Link
 from pyaiot.messages import (
+    TOPIC_LENGTH_MAX,
     Command,
     FromGateway,
     Hello,
+    Ignored,
     LeftReason,
     NodeEvent,
     Problem,
@@ -36,6 +38,8 @@ COMMANDS_MAX: Final = 1000
 COMMANDS_PER_NODE_MAX: Final = 20
 """Commands that wait for one node: a silent one does not take the room of others."""
 DETAIL_LENGTH_MAX: Final = 256
+IGNORED_INTERVAL_S: Final = 5.0
+"""The broker is told of ignored messages at most so often."""
 _SILENCE_STEP_S: Final = 0.01
 """Silence is looked for at most so often, however many nodes fall silent one by one."""
 _STEADY_S: Final = 10.0
@@ -93,6 +97,10 @@ class Gateway:
         """Links that were lost or could not be had, ever."""
         self.refused = 0
         """What we said and the broker did not take, ever."""
+        self.ignored = 0
+        """Messages that devices published under topics of no node, ever."""
+        self._ignored: Ignored | None = None
+        self._ignored_report: asyncio.TimerHandle | None = None
         self._conflated = 0
         """Readings that later ones replaced, on links that are lost."""
         self._link: GatewayLink | None = None
@@ -140,11 +148,21 @@ class Gateway:
         *,
         ts: float | None = None,
         unit: str | None = None,
+        live: bool = True,
+        retained: bool = False,
     ) -> None:
-        """See `Nodes.reading`. `ts` if it was received earlier than now."""
+        """See `Nodes.reading`. `ts` if it was received earlier than now.
+
+        Only a live reading confirms a command.
+        """
         now, ts = self._now(), self.unix_time() if ts is None else ts
-        self._tell(self.nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit))
-        self._echoes.heard(uid, resource, data)
+        self._tell(
+            self.nodes.reading(
+                uid, resource, data, now=now, ts=ts, unit=unit, live=live, retained=retained
+            )
+        )
+        if live and not retained:
+            self._echoes.heard(uid, resource, data)
 
     def take_turn(self, uid: str, *, readings: int = 1) -> None:
         """See `Nodes.take_turn`."""
@@ -158,6 +176,30 @@ class Gateway:
         """See `Nodes.left`."""
         self._tell(self.nodes.left(uid, reason, ts=self.unix_time()))
         self._echoes.left(uid)
+
+    def ignore(self, topic: str) -> None:
+        """A device published something under a topic that no node has."""
+        self.ignored += 1
+        self._ignored = Ignored(
+            count=self.ignored, topic=printable(topic)[:TOPIC_LENGTH_MAX], ts=self.unix_time()
+        )
+        if self._ignored_report is None:
+            self._tell_ignored()
+            self._ignored_report = self._loop.call_later(
+                IGNORED_INTERVAL_S, self._report_ignored, self.ignored
+            )
+
+    def _report_ignored(self, told: int) -> None:
+        self._ignored_report = None
+        if self.ignored > told:
+            self._tell_ignored()
+            self._ignored_report = self._loop.call_later(
+                IGNORED_INTERVAL_S, self._report_ignored, self.ignored
+            )
+
+    def _tell_ignored(self) -> None:
+        if self._link is not None and self._ignored is not None:
+            self._link.send(self._ignored)
 
     def is_silent(self, uid: str) -> bool:
         """See `Nodes.is_silent`."""
@@ -218,6 +260,8 @@ class Gateway:
         link.send(self._hello)
         for event in self.nodes.everything():
             link.send(event)
+        if self._ignored is not None:
+            link.send(self._ignored)
         self._link = link
         self.was_linked.set()
         try:
@@ -304,6 +348,8 @@ class Gateway:
 
     async def end_commands(self) -> None:
         """Cancel the commands that still wait, when the gateway ends."""
+        if self._ignored_report is not None:
+            self._ignored_report.cancel()
         tasks = list(self._commands)
         for task in tasks:
             task.cancel()
@@ -311,3 +357,10 @@ class Gateway:
 
     def _now(self) -> float:
         return self._loop.time()
+
+
+def printable(text: str) -> str:
+    """Text of a peer, in one line and without characters that change how others are shown."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )

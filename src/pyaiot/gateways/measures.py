@@ -71,6 +71,16 @@ MQTT_CONNECTED: Final = Metric(
 MQTT_CONNECTS: Final = Metric(
     "pyaiot_mqtt_connects", "counter", "Times that the MQTT broker let the gateway in."
 )
+MQTT_IGNORED: Final = Metric(
+    "pyaiot_mqtt_messages_ignored",
+    "counter",
+    "Messages that were published under topics of no node, as far as the gateway sees them.",
+)
+MQTT_RETAINED_DROPPED: Final = Metric(
+    "pyaiot_mqtt_retained_dropped",
+    "counter",
+    "Retained values of silent nodes that were dropped, because many were held.",
+)
 MQTTSN_CLIENTS: Final = Metric(
     "pyaiot_mqttsn_clients", "gauge", "Clients that are connected, connecting or asleep."
 )

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import msgspec
+
 from pyaiot.errors import Refused, TooFast
 from pyaiot.limits import RateLimit
 from pyaiot.messages import (
@@ -139,8 +141,13 @@ class Nodes:
         now: float,
         ts: float,
         unit: str | None = None,
+        live: bool = True,
+        retained: bool = False,
     ) -> list[NodeEvent]:
         """A reading of a node that is known. `unit` None: the one that the text states.
+
+        `live` False: the node sent it earlier, so that it is no sign of life. `retained`: nobody
+        knows when the node sent it.
 
         Raises `KeyError` if it is not, `ProtocolError` for a name or value that cannot be,
         `Refused` for a name of ours or one resource too many.
@@ -161,7 +168,11 @@ class Nodes:
             )
         else:
             reading = Reading(uid=uid, resource=resource, data=data, ts=ts)
+        if retained:
+            reading = msgspec.structs.replace(reading, ts=0.0, retained=True)
         node.readings[resource] = reading
+        if retained or not live:
+            return [reading]
         self._by_uid.move_to_end(uid)
         return node.alive([reading], now)
 

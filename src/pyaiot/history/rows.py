@@ -112,6 +112,8 @@ def batch_of(
         batch.messages += 1
         if type(item) is Reading:
             # The hot line of the recorder: written out rather than called.
+            if item.retained:
+                continue  # it was measured at a time that nobody knows
             ts = item.ts
             at = int((ts if sure_since <= ts <= latest else believe(ts)) * MICROSECONDS + 0.5)
             number = item.number

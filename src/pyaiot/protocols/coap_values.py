@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import ProtocolError
+from pyaiot.exact_json import quote_long_integers
 from pyaiot.protocols import senml
 from pyaiot.protocols.cbor import decode_cbor, json_value
 from pyaiot.protocols.coap_message import decode_uint
@@ -96,7 +97,7 @@ def read_value(payload: bytes, format_: int | None) -> object:
     match format_:
         case ContentFormat.JSON:
             try:
-                return msgspec.json.decode(payload)
+                return msgspec.json.decode(quote_long_integers(payload))
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 raise ProtocolError("not JSON") from error
         case ContentFormat.CBOR:

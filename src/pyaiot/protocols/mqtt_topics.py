@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from pyaiot.errors import ProtocolError
+from pyaiot.exact_json import quote_long_integers
 
 NAME_LENGTH_MAX: Final = 64
 """Characters of an id or of a resource in a topic."""
@@ -26,16 +27,26 @@ PAYLOAD_SIZE_MAX: Final = 72 * 1024
 GATEWAY_CHECK: Final = "gateway/check"
 """The gateway asks all nodes: who is there?"""
 NODE_CHECK: Final = "node/check"
-SUBSCRIPTIONS: Final = (NODE_CHECK, "node/+/+")
-"""What a gateway listens to. The second holds `node/<id>/resources` as well: a filter of its own
-for that would bring every list twice (MQTT 3.1.1 section 3.3.5, overlapping subscriptions).
+SUBSCRIPTIONS: Final = ("node/+", "node/+/+", "node/+/+/+/#")
+"""What a gateway listens to. No two hold the same topic, or it would come twice (MQTT 3.1.1 section
+3.3.5, overlapping subscriptions). The first holds `node/check`, the second what nodes publish; what
+else comes is counted, so that a wrong topic is found.
 """
 DISCOVER_RESOURCES: Final = b"resources"
 DISCOVER_VALUES: Final = b"values"
 
+QUANTITIES: Final = frozenset(
+    {"temperature", "humidity", "pressure", "illuminance", "uvindex", "eco2", "tvoc", "tsp", "tlp"}
+    | {"battery", "co2", "current", "energy", "pm10", "pm25", "power", "rssi", "voltage", "led"}
+)
+"""Names that tell an object of several resources from the value of one, such as a position."""
+
 _FORBIDDEN: Final = frozenset("/+# ")
 """Level, wildcards; and the space, for which nats-server ends the connection of the publisher."""
 _DETAIL_LENGTH_MAX: Final = 200
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_PADDING: Final = b"\0 \t\r\n"
+"""Some firmware sends its whole buffer, or the end of the string with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +73,23 @@ class NodeValue:
     value: Any
 
 
-Publication: TypeAlias = NodeCheck | NodeResources | NodeValue
+@dataclass(frozen=True, slots=True)
+class NodeValues:
+    """A node says in one message what several resources are now."""
+
+    uid: str
+    values: tuple[NodeValue, ...]
+
+
+Publication: TypeAlias = NodeCheck | NodeResources | NodeValue | NodeValues
 
 
 class _Check(msgspec.Struct, frozen=True):
     id: str
 
 
-class _Value(msgspec.Struct, frozen=True):
-    value: Any
-
-
 _check = msgspec.json.Decoder(_Check)
-_value = msgspec.json.Decoder(_Value)
+_any = msgspec.json.Decoder(Any)
 _names = msgspec.json.Decoder(list[str])
 _T = TypeVar("_T")
 
@@ -148,14 +163,55 @@ def parse_publication(topic: str, payload: bytes) -> Publication:
             raise ProtocolError(f"a node lists at most {RESOURCES_MAX} resources")
         return NodeResources(node, tuple(check_topic_name(name, "resource") for name in names))
     check_topic_name(resource, "resource")
-    return NodeValue(node, resource, _decoded(_value, payload, PAYLOAD_SIZE_MAX).value)
+    value = _read_value(payload)
+    if not isinstance(value, dict):
+        return NodeValue(node, resource, value)
+    if "value" in value:
+        return NodeValue(node, resource, value["value"])
+    if not _is_several(value, resource):
+        return NodeValue(node, resource, value)
+    values = tuple(NodeValue(node, name, each) for name, each in value.items())
+    return values[0] if len(values) == 1 else NodeValues(node, values)
+
+
+def _read_value(payload: bytes) -> Any:
+    """JSON, or plain text: much firmware publishes what it would print."""
+    body = payload.removeprefix(_BYTE_ORDER_MARK).strip(_PADDING)
+    try:
+        return _decoded(_any, body, PAYLOAD_SIZE_MAX)
+    except ProtocolError:
+        # What begins like JSON was meant to be it.
+        if not body or body[:1] in b'{["' or len(payload) > PAYLOAD_SIZE_MAX:
+            raise
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise ProtocolError("neither JSON nor UTF-8 text") from error
+    if "\0" in text:
+        raise ProtocolError("text has no zero bytes inside")
+    return text
+
+
+def _is_several(value: dict[str, Any], resource: str) -> bool:
+    """Whether an object has values of resources, and is not the value of one."""
+    if (resource not in value and QUANTITIES.isdisjoint(value)) or len(value) > RESOURCES_MAX:
+        return False
+    try:
+        for name, each in value.items():
+            check_topic_name(name, "resource")
+            if isinstance(each, dict | list):
+                return False
+    except ProtocolError:
+        return False
+    return True
 
 
 def _decoded(decoder: msgspec.json.Decoder[_T], payload: bytes, size_max: int) -> _T:
     if len(payload) > size_max:
         raise ProtocolError(f"at most {size_max} bytes are read there")
+    body = payload.removeprefix(_BYTE_ORDER_MARK).strip(_PADDING)
     try:
-        return decoder.decode(payload)
+        return decoder.decode(quote_long_integers(body))
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ProtocolError(str(error)[:_DETAIL_LENGTH_MAX]) from error
     except RecursionError as error:

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from pyaiot.errors import ProtocolError
+from pyaiot.exact_json import quote_long_integers
 
 MESSAGE_SIZE_MAX: Final = 65 * 1024
 """Bytes of one message: the largest value and what is around it. A larger one: closed with 1009."""
@@ -66,7 +67,7 @@ DISCOVER: Final = b'{"request":"discover"}'
 
 def decode_from_node(data: bytes) -> FromNode:
     """What a node says. Raises `ProtocolError`."""
-    return _decode(_from_node, data)
+    return _decode(_from_node, quote_long_integers(data))
 
 
 def decode_to_node(data: bytes) -> ToNode:

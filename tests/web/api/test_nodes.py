@@ -11,7 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 from yarl import URL
 
 from pyaiot import __version__
-from pyaiot.messages import VALUE_SIZE_MAX, NodeLeft
+from pyaiot.messages import VALUE_SIZE_MAX, Ignored, NodeLeft
 from pyaiot.web.api.api import checked
 from pyaiot.web.api.nodes import PAGE_BYTES_MAX
 from pyaiot.web.api.operations import OPERATIONS
@@ -39,8 +39,26 @@ async def test_info_says_what_is_offered() -> None:
 async def test_gateway_is_listed_while_it_is_connected() -> None:
     async with serving() as served:
         assert await served.json("/api/gateways") == {
-            "gateways": [{"name": "test", "protocol": "Test", "version": ""}]
+            "gateways": [
+                {
+                    "name": "test",
+                    "protocol": "Test",
+                    "version": "",
+                    "ignored": 0,
+                    "ignored_topic": "",
+                }
+            ]
         }
+
+
+async def test_ignored_messages_are_told_by_the_api() -> None:
+    async with serving() as served:
+        served.gateway.link.send(Ignored(count=12, topic="home/x", ts=1_800_000_000.0))
+        await served.until(2)
+        (gateway,) = (await served.json("/api/gateways"))["gateways"]
+        assert (gateway["ignored"], gateway["ignored_topic"]) == (12, "home/x")
+        ignored = served.broker.router.ignored()
+        assert [(it.gateway, it.count) for it in ignored] == [("test", 12)]
 
 
 async def test_node_is_told_with_its_latest_values() -> None:

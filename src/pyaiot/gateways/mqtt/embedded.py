@@ -11,11 +11,12 @@ import fcntl
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ and waits."""
 _LINE_MAX: Final = 8192
 _STEADY_S: Final = 10.0
 _MQTT_3_1_1: Final = 4
+_PUBLISH_VIOLATION: Final = re.compile(r'Publish Violation - (?:User "[^"]*", )?Subject "(.*)"')
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,8 @@ class EmbeddedBroker:
         self._restarts_in_vain = 0
         self.problem = ""
         """What is wrong with it, for people; empty if it carries QoS 1."""
+        self.report_ignored: Callable[[str], None] | None = None
+        """Called with each topic on which a device published, and which is none of a node's."""
         self.starts = 0
         """Of the child, ever."""
         self.pid = 0
@@ -346,6 +350,9 @@ authorization {{
             case "WRN" if "Plaintext passwords" not in text:
                 self._log.warning("nats-server: %s", text, now=self._now())
             case "ERR":
+                found = _PUBLISH_VIOLATION.search(text)
+                if found is not None and self.report_ignored is not None:
+                    self.report_ignored(topic_of_subject(found[1]))
                 # Mostly of what clients did.
                 explained = explain(text)
                 if explained is not None:
@@ -389,6 +396,11 @@ def _kill(child: asyncio.subprocess.Process) -> None:
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
+
+
+def topic_of_subject(subject: str) -> str:
+    """nats-server writes `/` as `.`, and `.` as `//`."""
+    return subject.replace("//", "\0").replace(".", "/").replace("\0", ".")
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -41,6 +41,12 @@ class Gateway(_Answer, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="As it calls itself; `legacy` if it does not.")]
     protocol: Annotated[str, Meta(description="What its nodes speak.")]
     version: Annotated[str, Meta(description="Version of its program.")]
+    ignored: Annotated[
+        int, Meta(description="Messages that devices published under topics of no node.")
+    ]
+    ignored_topic: Annotated[
+        str, Meta(description="The topic of the last of these, cut; empty if there is none.")
+    ]
 
 
 class Gateways(_Answer, frozen=True, kw_only=True):
@@ -56,6 +62,9 @@ class LatestReading(_Answer, frozen=True, kw_only=True, omit_defaults=True):
     data: Annotated[Any, Meta(description="As the device sent it.")]
     value: Number = None
     unit: Unit = ""
+    retained: Annotated[
+        bool, Meta(description="An MQTT broker kept it, nobody knows since when: `ts` is 0.")
+    ] = False
     ts: Ts
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from pyaiot import __version__
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.state import Node as KnownNode
-from pyaiot.messages import Reading
+from pyaiot.messages import Ignored, Reading
 from pyaiot.web.api.answers import Gateway, Gateways, Info, LatestReading, Node
 from pyaiot.web.api.queries import NodesQuery, Query
 from pyaiot.web.api.replying import encode, is_known, json_answer, not_modified
@@ -44,10 +44,18 @@ class NodesApi:
         )
 
     async def gateways(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        told = {ignored.gateway: ignored for ignored in self._broker.router.ignored()}
+        nothing = Ignored(count=0, topic="")
         body = encode(
             Gateways(
                 gateways=[
-                    Gateway(name=state.name, protocol=state.protocol, version=state.version)
+                    Gateway(
+                        name=state.name,
+                        protocol=state.protocol,
+                        version=state.version,
+                        ignored=told.get(state.name, nothing).count,
+                        ignored_topic=told.get(state.name, nothing).topic,
+                    )
                     for state in self._broker.router.gateways(0.0)
                 ]
             )
@@ -127,6 +135,7 @@ def _latest(reading: Reading) -> LatestReading:
         data=reading.data,
         value=reading.number,
         unit=reading.unit,
+        retained=reading.retained,
         ts=reading.ts,
     )
 

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A gateway tells the broker of messages that it ignores, and no more often than it must."""
+
+import asyncio
+from typing import Any
+
+from pyaiot.gateways.gateway import IGNORED_INTERVAL_S, Gateway, GatewayLink, Outcome
+from pyaiot.gateways.nodes import Nodes
+from pyaiot.links import MemoryLink
+from pyaiot.messages import TOPIC_LENGTH_MAX, Ignored
+
+
+class Nobody:
+    async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
+        raise AssertionError((uid, resource, payload, deadline))
+
+
+async def test_many_ignored_messages_are_told_now_and_then_and_to_each_broker() -> None:
+    loop = asyncio.get_running_loop()
+    nodes = Nodes(silence_limit_s=None, nodes_max=1)
+    gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 1.8e9)
+    gateway.ignore("before/link")
+    heard: list[Any] = []
+    ends: list[Any] = []
+
+    async def connect() -> GatewayLink:
+        gateway_end, broker_end = MemoryLink.pair()
+        ends.append((broker_end, asyncio.ensure_future(broker_end.run(heard.extend))))
+        return gateway_end
+
+    running = asyncio.ensure_future(gateway.keep_linked(connect, Nobody()))
+    await asyncio.sleep(IGNORED_INTERVAL_S + 1)
+
+    def told() -> list[tuple[int, str]]:
+        return [(said.count, said.topic) for said in heard if isinstance(said, Ignored)]
+
+    assert told() == [(1, "before/link")]
+    for number in range(1000):
+        gateway.ignore(f"home/{number}")
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(IGNORED_INTERVAL_S)
+    assert told()[1] == (2, "home/0")
+    assert told()[-1] == (1001, "home/999")
+    assert len(told()) <= 5
+    gateway.ignore("x\u202e\n" + "y" * 500)
+    await asyncio.sleep(IGNORED_INTERVAL_S)
+    assert told()[-1][1].startswith("x\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}y")
+    assert len(told()[-1][1]) == TOPIC_LENGTH_MAX
+    running.cancel()
+    for _, task in ends:
+        task.cancel()
+    await gateway.end_commands()
+    await asyncio.wait({running, *(task for _, task in ends)})

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is published under topics of no node is counted, and told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pyaiot import mqtt_client
+from pyaiot.config import Config, MqttSection
+from pyaiot.gateways.mqtt import observer as mqtt_observer
+from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig, topic_of_subject
+from pyaiot.gateways.mqtt.observer import Observer
+from pyaiot.messages import Ignored
+from pyaiot.opening import mqtt_broker, open_mqtt_gateway
+from tests.gateways.mqtt_servers import Server, nats_server, server
+from tests.gateways.test_mqtt_gateway import KINDS, World, at, device, world
+from tests.gateways.test_mqtt_old_messages import publish
+
+pytestmark = pytest.mark.sockets
+
+
+@pytest.fixture(params=KINDS)
+def mqtt_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with server(str(request.param), tmp_path) as running:
+        running.start()
+        yield running
+
+
+def told(here: World) -> list[tuple[int, str]]:
+    return [(said.count, said.topic) for said in here.heard if isinstance(said, Ignored)]
+
+
+async def test_a_topic_of_the_wrong_depth_is_counted_and_told(mqtt_server: Server) -> None:
+    async with world(at(mqtt_server)) as here:
+        publish(mqtt_server.port, ("node/a", b"1"))
+        await here.until(lambda: told(here) == [(1, "node/a")])
+        publish(mqtt_server.port, ("node/a/b/c", b"1"), ("node/a/b/c/d/e", b"2"))
+        await here.until(lambda: here.mqtt.gateway.ignored == 3)
+        assert here.mqtt.refused == 0
+        assert here.uids() == []
+
+
+@asynccontextmanager
+async def observing(at_server: mqtt_client.MqttServer) -> AsyncIterator[list[str]]:
+    topics: list[str] = []
+    task = asyncio.ensure_future(Observer(at_server, name="test", ignored=topics.append).run())
+    try:
+        yield topics
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until(topics: list[str], last: str, port: int) -> None:
+    """Publish until it is seen: nobody tells when the observer is in."""
+    async with asyncio.timeout(10):
+        while last not in topics:
+            publish(port, (last, b"1"))
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_published_outside_of_nodes_is_observed(mqtt_server: Server) -> None:
+    publish(mqtt_server.port, ("home/retained", b"1"), retain=True)
+    async with observing(at(mqtt_server)) as topics:
+        await until(topics, "home/first", mqtt_server.port)
+        topics.clear()
+        publish(
+            mqtt_server.port,
+            *(("node/a/led", b"1"), ("gateway/a/led/set", b"1"), ("node/check", b"x")),
+            *(("home/kitchen/temperature", b"21.5"), ("last", b"")),
+        )
+        await until(topics, "last", mqtt_server.port)
+        assert topics[:2] == ["home/kitchen/temperature", "last"]
+
+
+async def test_an_observer_makes_a_pause_where_much_is_published(
+    mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_observer, "OBSERVED_BURST", 20.0)
+    monkeypatch.setattr(mqtt_observer, "OBSERVED_PER_S_MAX", 1.0)
+    monkeypatch.setattr(mqtt_observer, "PAUSE_FIRST_S", 0.5)
+    async with observing(at(mqtt_server)) as topics:
+        await until(topics, "first", mqtt_server.port)
+        publish(mqtt_server.port, *[(f"many/{number}", b"1") for number in range(100)])
+        await asyncio.sleep(0.2)
+        assert len(topics) <= 20
+        await until(topics, "after", mqtt_server.port)
+
+
+async def test_a_broker_that_shows_no_other_topics_does_not_disturb_the_gateway(
+    tmp_path: Path,
+) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text("topic readwrite node/#\ntopic readwrite gateway/#\n")
+    with server("mosquitto", tmp_path, f"acl_file {rules}", "user root") as closed:
+        closed.start()
+        async with observing(at(closed)) as topics, world(at(closed)) as here:
+            async with device(closed.port, "a"):
+                await here.until(lambda: here.value("a", "led"))
+            assert topics == []
+            assert here.mqtt._client.connects == 1
+
+
+async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> None:
+    nats_server()
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path / "mqtt", port=0)) as broker:
+        topics: list[str] = []
+        broker.report_ignored = topics.append
+        publish(broker.port, ("home/kitchen.old/temperature", b"1"), ("single", b"1"))
+        async with asyncio.timeout(5):
+            while len(topics) < 2:  # noqa: ASYNC110 - the log of another process
+                await asyncio.sleep(0.01)
+        assert topics == ["home/kitchen.old/temperature", "single"]
+
+
+async def test_the_gateway_of_the_embedded_broker_is_told(tmp_path: Path) -> None:
+    nats_server()
+    config = Config(mqtt=MqttSection(port=0))
+    async with mqtt_broker(config, folder=tmp_path / "mqtt") as broker:
+        gateway = (await open_mqtt_gateway(config, broker)).gateway
+        assert gateway is not None
+        publish(broker.server.port, ("home/x", b"1"))
+        async with asyncio.timeout(5):
+            while not gateway.ignored:  # noqa: ASYNC110 - the log of another process
+                await asyncio.sleep(0.01)
+        await gateway.end_commands()
+
+
+@pytest.mark.parametrize(
+    ("subject", "topic"),
+    [("home.x.t", "home/x/t"), ("a//b.c", "a.b/c"), ("single", "single"), ("/.a", "//a")],
+)
+def test_a_subject_of_nats_is_a_topic(subject: str, topic: str) -> None:
+    assert topic_of_subject(subject) == topic
