@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 import aiohttp
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull
@@ -300,7 +300,7 @@ async def connect_gateway(
         )
     except aiohttp.WSServerHandshakeError as error:
         if error.status == web.HTTPUnauthorized.status_code:
-            raise LinkLost("the broker refused our key (401)") from error
+            raise LinkLost(_why_unauthorized(error)) from error
         raise LinkLost(f"the broker answered {error.status}") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise LinkLost(str(error) or type(error).__name__) from error
@@ -308,3 +308,13 @@ async def connect_gateway(
         await socket.close()
         raise LinkLost(f"the broker does not speak {SUBPROTOCOL}")
     return WebSocketLink(socket, GatewayCodec())
+
+
+def _why_unauthorized(error: aiohttp.WSServerHandshakeError) -> str:
+    challenge = error.headers.get(hdrs.WWW_AUTHENTICATE, "") if error.headers else ""
+    if 'error="clock"' in challenge:
+        return (
+            "the broker refused our token (401): the clocks of this machine and of the broker"
+            " differ too much"
+        )
+    return "the broker refused our key (401)"

@@ -17,6 +17,7 @@ import msgspec
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
+from pyaiot.broker.used_tokens import UsedTokensFile
 from pyaiot.config import (
     KEY_FILE,
     BrokerSection,
@@ -60,7 +61,7 @@ log = logging.getLogger(__name__)
 
 async def run_broker(config: Config, say: Say) -> None:
     """`aiot broker`: the broker alone. Gateways come over WebSocket."""
-    tokens = TokenCheck(load_keys(_path(config.broker.key_file)), time.time)
+    tokens = _tokens(load_keys(_path(config.broker.key_file)))
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
     async with (
@@ -363,7 +364,13 @@ def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
     if section.key_file == KEY_FILE and not path.exists():
         log.info("no key file %s: gateways of other processes are not let in", path)
         return None
-    return TokenCheck(load_keys(path), time.time)
+    return _tokens(load_keys(path))
+
+
+def _tokens(keys: Keys) -> TokenCheck:
+    """Which remembers used tokens also for the broker that starts next."""
+    used = UsedTokensFile.open(data_folder(os.environ) / "used-gateway-tokens", time.time())
+    return TokenCheck(keys, time.time, used)
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -13,7 +14,7 @@ from aiohttp import hdrs, web
 from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.client import Client
-from pyaiot.broker.keys import TokenCheck
+from pyaiot.broker.keys import Refusal, TokenCheck
 from pyaiot.doors.sockets import PatientSocket, TransportSink
 from pyaiot.errors import ProtocolError
 from pyaiot.frames import cut
@@ -21,6 +22,8 @@ from pyaiot.limits import LimitedLog
 from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
 from pyaiot.web.login import MAY_COMMAND
+
+_NO_KEY_FILE: Final = Refusal("key", "this broker has no key file")
 
 log = logging.getLogger(__name__)
 
@@ -107,12 +110,12 @@ class Sockets:
             for word in header.split(",")
         ]
         token = offered[offered.index("token") + 1 :][:1] if "token" in offered else []
-        if self._tokens is None or not token or not self._tokens.accept(token[0]):
-            self.refused_gateways += 1
-            self._log("a gateway at %s was refused: its token is not good", request.remote)
+        refusal = self._judge(token[0] if token else "")
+        if refusal is not None:
+            self._gateway_refused(request.remote, refusal)
             raise web.HTTPUnauthorized(
                 text="A gateway needs a token made with the key file of this broker.\n",
-                headers={hdrs.WWW_AUTHENTICATE: 'Token realm="gateway"'},
+                headers={hdrs.WWW_AUTHENTICATE: f'Token realm="gateway", error="{refusal.error}"'},
             )
         # Legacy gateways offer `token` alone, and a strict client wants it echoed.
         socket = _socket(SUBPROTOCOL, "token")
@@ -136,6 +139,14 @@ class Sockets:
         finally:
             self._open.discard(socket)
         return socket
+
+    def _judge(self, token: str) -> Refusal | None:
+        return _NO_KEY_FILE if self._tokens is None else self._tokens.judge(token)
+
+    def _gateway_refused(self, address: str | None, refusal: Refusal) -> None:
+        self.refused_gateways += 1
+        now = asyncio.get_running_loop().time()
+        self._refusals.warning("a gateway at %s was refused: %s", address, refusal.text, now=now)
 
     async def close_all(self) -> None:
         """Tell everybody that the broker goes away, and wait `CLOSE_LIMIT_S` at the most."""
