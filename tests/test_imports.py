@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "limits": set(),
     "alarm": set(),
     "samples": set(),
+    "redaction": set(),
     # The legacy wire and the gateways both read number and unit beside the text.
     "messages": {"errors", "readings"},
     "backlog": {"errors", "messages"},
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     },
     "broker": {"errors", "backlog", "frames", "legacy", "limits", "links", "messages", "samples"},
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
-    "history": {"errors", "backlog", "messages", "samples"},
+    "history": {"errors", "backlog", "messages", "redaction", "samples"},
     # The doors of the broker: sockets in front of it.
     "web": {
         *("errors", "backlog", "broker", "doors", "frames", "history", "legacy", "limits"),
@@ -74,11 +75,11 @@ MAY_IMPORT = {
     # It is given how to start everything; what it looks at by itself is below.
     "doctor": {
         *("errors", "broker", "client", "config", "demo", "gateways", "history", "opening"),
-        *("mqtt_connection", "protocols"),
+        *("mqtt_connection", "protocols", "redaction"),
     },
     "options": {"config"},
     "flags": {"options"},
-    "running": {"config", "errors"},
+    "running": {"config", "errors", "redaction"},
     "cli": {
         "errors",
         "messages",
@@ -90,6 +91,7 @@ MAY_IMPORT = {
         "doctor",
         "fleet",
         "options",
+        "redaction",
         "running",
         "services",
         "flags",
@@ -103,7 +105,7 @@ MAY_IMPORT = {
 
 PURE = {
     *("errors", "frames", "limits", "messages", "backlog", "legacy", "readings", "protocols"),
-    "samples",
+    *("redaction", "samples"),
 }
 """Bytes and `now` go in, values come out."""
 
