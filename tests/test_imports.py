@@ -34,8 +34,8 @@ MAY_IMPORT = {
     "doors": {"errors", "frames", "limits"},
     "protocols": {"errors"},
     "gateways": {
-        *("alarm", "errors", "doors", "frames", "limits", "links", "messages", "mqtt_client"),
-        *("mqtt_connection", "protocols", "samples"),
+        *("alarm", "backlog", "errors", "doors", "frames", "limits", "links", "messages"),
+        *("mqtt_client", "mqtt_connection", "protocols", "samples"),
     },
     "broker": {"errors", "backlog", "frames", "legacy", "limits", "links", "messages", "samples"},
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.

@@ -16,6 +16,7 @@ from pyaiot.broker.state import Node, Nodes
 from pyaiot.errors import Refused
 from pyaiot.limits import RateLimit
 from pyaiot.messages import (
+    Checkpoint,
     Command,
     FromGateway,
     GatewayState,
@@ -25,6 +26,7 @@ from pyaiot.messages import (
     NodeReset,
     Problem,
     Reading,
+    ReadingsDropped,
     Receipt,
     ReceiptState,
     ToClient,
@@ -145,6 +147,10 @@ class Router:
             if gateway.hello or not gateway.acknowledges
         ]
 
+    def name_of(self, gateway: int) -> str:
+        """Of a gateway that is connected; empty if it is not any more."""
+        return self._gateways[gateway].name if gateway in self._gateways else ""
+
     def protocols(self) -> dict[str, tuple[int, int]]:
         """Gateways that are connected and nodes that they have, by what the gateway says to speak.
 
@@ -179,6 +185,8 @@ class Router:
                     return _receipts([receipt]) if receipt else ()
                 case Hello():
                     return self._hello(gateway, message, now, ts)
+                case Checkpoint() | ReadingsDropped():
+                    return ()  # between the gateway and its link
         except Refused as refusal:
             self.refused += 1
             uid = getattr(message, "uid", "")

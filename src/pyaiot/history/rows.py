@@ -15,6 +15,7 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    ReadingsDropped,
     Receipt,
     ToClient,
 )
@@ -77,7 +78,14 @@ class CommandEnded(msgspec.Struct, frozen=True, gc=False):
     """When the receipt came."""
 
 
-Item: TypeAlias = ToClient | CommandGiven | CommandEnded
+class GapOfGateway(msgspec.Struct, frozen=True, gc=False):
+    """Readings that a gateway could not hand on."""
+
+    gateway: str
+    gap: ReadingsDropped
+
+
+Item: TypeAlias = ToClient | CommandGiven | CommandEnded | GapOfGateway
 """What a recorder hears."""
 
 
@@ -165,6 +173,17 @@ def _add_rare(batch: Batch, item: Item, now: float) -> None:
                     state=receipt.state,
                     detail=clean(receipt.detail),
                     elapsed_ms=receipt.elapsed_ms,
+                )
+            )
+        case GapOfGateway(gateway=name, gap=gap):
+            batch.events.append(
+                NewEvent(
+                    moment(gap.ts, now),
+                    "gap",
+                    gateway=clean(name),
+                    detail="the gateway had no broker, and more readings than room for them",
+                    until=moment(gap.until, now),
+                    lost=gap.lost,
                 )
             )
         case _:
