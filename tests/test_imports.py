@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "alarm": set(),
     "samples": set(),
     "redaction": set(),
+    "resolver": set(),
     # The legacy wire and the gateways both read number and unit beside the text.
     "messages": {"errors", "readings"},
     "backlog": {"errors", "messages"},
@@ -46,9 +47,9 @@ MAY_IMPORT = {
         # SenML is a form of answers.
         *("links", "messages", "protocols", "samples"),
     },
-    "devices": {"errors", "messages", "mqtt_client", "mqtt_connection", "protocols"},
+    "devices": {"errors", "messages", "mqtt_client", "mqtt_connection", "protocols", "resolver"},
     # What users import: it knows the messages, and no other part of the road.
-    "client": {"backlog", "errors", "links", "messages"},
+    "client": {"backlog", "errors", "links", "messages", "resolver"},
     "fleet": {
         "client",
         "devices",
@@ -70,12 +71,12 @@ MAY_IMPORT = {
     "services": {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config", "mqtt_client"),
         *("demo", "doors", "fleet", "opening", "protocols", "gateways", "broker", "web", "devices"),
-        *("history", "serving"),
+        *("history", "resolver", "serving"),
     },
     # It is given how to start everything; what it looks at by itself is below.
     "doctor": {
         *("errors", "broker", "client", "config", "demo", "gateways", "history", "opening"),
-        *("mqtt_connection", "protocols", "redaction"),
+        *("mqtt_connection", "protocols", "redaction", "resolver"),
     },
     "options": {"config"},
     "flags": {"options"},

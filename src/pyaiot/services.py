@@ -32,7 +32,7 @@ from pyaiot.devices.coap_node import CoapNodeConfig
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
-from pyaiot.doors.listening import is_loopback
+from pyaiot.doors.addresses import is_loopback
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
@@ -49,6 +49,7 @@ from pyaiot.opening import (
     open_mqttsn_gateway,
     open_websocket_gateway,
 )
+from pyaiot.resolver import open_http_session
 from pyaiot.serving import Say, metrics_door, serve_web
 from pyaiot.web.app import Check
 from pyaiot.web.metrics import Metrics
@@ -154,7 +155,7 @@ async def _run_demo(config: Config, node_count: int, folder: Path, say: Say, ope
         ) as url,
         _running(keeping),
         mqtt_broker(config, folder=folder) as mqtt,
-        aiohttp.ClientSession() as session,
+        open_http_session() as session,
         asyncio.TaskGroup() as tasks,
     ):
         opened(url)
@@ -238,7 +239,7 @@ async def _run_gateway(
     gateway = await open_gateway(config)
     async with (
         metrics_door(config, Metrics([gateway.measure]), say),
-        aiohttp.ClientSession() as session,
+        open_http_session() as session,
     ):
         say(f"{gateway.protocol} gateway: {gateway.door}  (Ctrl+C ends it)")
         await gateway.run(

@@ -11,7 +11,19 @@ ORIGINS = frozenset({"https://page.example"})
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "10.0.0.5", "iot.example:80"],
+    [
+        "localhost",
+        "localhost:8000",
+        "LOCALHOST",
+        "[::1]",
+        "[fe80::1]:80",
+        "IOT.example",
+        "localhost:",
+        "127.0.0.1:8000",
+        "[::1]:8000",
+        "10.0.0.5",
+        "iot.example:80",
+    ],
 )
 def test_our_names_are_ours(host: str) -> None:
     assert host_is_ours(host, NAMES)
@@ -19,7 +31,13 @@ def test_our_names_are_ours(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "iot.example.", ":"],
+    [
+        *("", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "iot.example."),
+        # What a lenient reader of URLs takes for an address.
+        *("[::1].evil.example", "[::1]evil", "[::1].evil:80", "[::1", "::1", "[127.0.0.1]", ":"),
+        *("me@127.0.0.1", "127.0.0.1/x", "127.0.0.1:80:80", "127.0.0.1:x", "127.0.0.1 ", "[]"),
+        *("localhost/", "localhost?", "a@localhost", "127.0.0.1#", "[fe80::1%25eth0]:80/", "[x]"),
+    ],
 )
 def test_other_names_are_foreign(host: str) -> None:
     assert not host_is_ours(host, NAMES)

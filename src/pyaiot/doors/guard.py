@@ -6,19 +6,26 @@ an attacker's DNS points at us (DNS rebinding) arrives as a foreign `Host`.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+_AUTHORITY: Final = re.compile(
+    r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]:/?#@]+))(?::[0-9]*)?"
+)
+
 
 def host_is_ours(host: str, allowed_hosts: frozenset[str]) -> bool:
     """Whether a `Host` header names us: an address, localhost, or a name that was configured."""
-    name = urlsplit(f"//{host}").hostname if host else None
-    if not name:
+    authority = _AUTHORITY.fullmatch(host)
+    if authority is None:
         return False
+    name = (authority["address"] or authority["name"]).lower()
+    if authority["address"] and ":" not in name:
+        return False  # brackets are for IPv6 (RFC 3986 section 3.2.2)
     if name == "localhost" or name.endswith(".localhost") or name in allowed_hosts:
         return True
     try:
