@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -19,17 +20,32 @@ from pyaiot.doors.sockets import PatientSocket, TransportSink
 from pyaiot.errors import ProtocolError
 from pyaiot.frames import cut
 from pyaiot.limits import LimitedLog
-from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
+from pyaiot.links import (
+    GATEWAY_FRAME_SIZE_MAX,
+    HEARTBEAT_S,
+    BrokerCodec,
+    LegacyBrokerCodec,
+    WebSocketLink,
+)
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
 from pyaiot.web.login import MAY_COMMAND
 
+_NO_TOKEN: Final = Refusal("key", "it sent no token in its handshake, nor as its first frame")
 _NO_KEY_FILE: Final = Refusal("key", "this broker has no key file")
 
 log = logging.getLogger(__name__)
 
 
-def _socket(*protocols: str) -> PatientSocket:
-    return PatientSocket(*protocols, heartbeat_s=HEARTBEAT_S, size_max=FRAME_SIZE_MAX)
+FIRST_FRAME_LIMIT_S: Final = 2.0
+"""How long a gateway without a token in its handshake may take to send it as its first frame."""
+UNPROVED_MAX: Final = 64
+"""Connections of gateways that have not sent their token yet. One more is answered 503."""
+UNPROVED_PER_ADDRESS_MAX: Final = 8
+"""The same from one address."""
+
+
+def _socket(*protocols: str, size_max: int = FRAME_SIZE_MAX) -> PatientSocket:
+    return PatientSocket(*protocols, heartbeat_s=HEARTBEAT_S, size_max=size_max)
 
 
 class Sockets:
@@ -47,6 +63,8 @@ class Sockets:
         self._unix_time = unix_time
         self._open: set[PatientSocket] = set()
         self._refusals = LimitedLog(log)
+        self._unproved: Counter[str] = Counter()
+        """Connections of gateways that have not sent their token yet, by address."""
         self.refused_clients = 0
         """Clients closed for what they said, or not let in."""
         self.refused_gateways = 0
@@ -103,13 +121,18 @@ class Sockets:
         self._log("a client was closed: %s", error)
 
     async def gateway(self, request: web.Request) -> web.StreamResponse:
-        """`GET /gw`. Without a good token: 401."""
+        """`GET /gw`. Without a good token: 401.
+
+        A gateway that offers no subprotocol sends its token as its first frame (PROTOCOLS 8).
+        """
         offered = [
             word.strip()
             for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
             for word in header.split(",")
         ]
         token = offered[offered.index("token") + 1 :][:1] if "token" in offered else []
+        if not offered and self._tokens is not None:
+            return await self._gateway_with_first_frame(request)
         refusal = self._judge(token[0] if token else "")
         if refusal is not None:
             self._gateway_refused(request.remote, refusal)
@@ -118,10 +141,48 @@ class Sockets:
                 headers={hdrs.WWW_AUTHENTICATE: f'Token realm="gateway", error="{refusal.error}"'},
             )
         # Legacy gateways offer `token` alone, and a strict client wants it echoed.
-        socket = _socket(SUBPROTOCOL, "token")
+        socket = _socket(SUBPROTOCOL, "token", size_max=GATEWAY_FRAME_SIZE_MAX)
         await socket.prepare(request)
-        extended = socket.ws_protocol == SUBPROTOCOL
+        await self._serve_gateway(socket, extended=socket.ws_protocol == SUBPROTOCOL)
+        return socket
 
+    async def _gateway_with_first_frame(self, request: web.Request) -> web.StreamResponse:
+        address = request.remote or ""
+        if (
+            self._unproved.total() >= UNPROVED_MAX
+            or self._unproved[address] >= UNPROVED_PER_ADDRESS_MAX
+        ):
+            self.refused_gateways += 1
+            self._log("a gateway at %s was refused: too many have sent no token", address)
+            raise web.HTTPServiceUnavailable(text="Too many gateways have sent no token yet.\n")
+        socket = _socket(size_max=GATEWAY_FRAME_SIZE_MAX)
+        self._unproved[address] += 1
+        try:
+            await socket.prepare(request)
+            refusal = await self._judge_first_frame(socket)
+        finally:
+            self._unproved[address] -= 1
+            if not self._unproved[address]:
+                del self._unproved[address]
+        if refusal is None:
+            await self._serve_gateway(socket, extended=False)
+        else:
+            self._gateway_refused(address, refusal)
+            await self._close(socket, aiohttp.WSCloseCode.POLICY_VIOLATION, "no good token")
+        return socket
+
+    async def _judge_first_frame(self, socket: PatientSocket) -> Refusal | None:
+        try:
+            async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
+                frame = await socket.receive()
+        except TimeoutError:
+            return _NO_TOKEN
+        if frame.type is not aiohttp.WSMsgType.TEXT:
+            return _NO_TOKEN
+        data = frame.data if isinstance(frame.data, bytes) else str(frame.data).encode()
+        return self._judge(data.decode("utf-8", "replace").strip())
+
+    async def _serve_gateway(self, socket: PatientSocket, *, extended: bool) -> None:
         def wrong_message(problem: str) -> None:
             self.refused_gateways += 1
             self._log("a message of a gateway was refused: %s", problem)
@@ -138,7 +199,6 @@ class Sockets:
             await self._broker.serve_gateway(link, identity="legacy", acknowledges=extended)
         finally:
             self._open.discard(socket)
-        return socket
 
     def _judge(self, token: str) -> Refusal | None:
         return _NO_KEY_FILE if self._tokens is None else self._tokens.judge(token)
