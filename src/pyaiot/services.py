@@ -332,10 +332,13 @@ async def _temporary_folder() -> AsyncIterator[Path]:
 def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        tasks.create_task(
-            broker.serve_gateway(broker_end, identity="in this process", acknowledges=True),
-            name="link to a gateway in this process",
-        )
+        served = broker.serve_gateway(broker_end, identity="in this process", acknowledges=True)
+        try:
+            tasks.create_task(served, name="link to a gateway in this process")
+        except RuntimeError as error:
+            # Another part could not start, so the group takes no more tasks.
+            served.close()
+            raise LinkLost("the service ends") from error
         return gateway_end
 
     return connect
