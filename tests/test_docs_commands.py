@@ -377,7 +377,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
         }.items()
     },
     "curl -N http://localhost:8000/api/events": Serve("event: joined", nothing_more, beside=True),
-    "aiot run --host 0.0.0.0 --insecure": Serve("Pyaiot: http://", nothing_more),
+    "aiot run --host :: --insecure": Serve("Pyaiot: http://", nothing_more),
     'curl -c cookies.txt -L -d "" "http://localhost:8000/login?token=TOKEN"': Finish(
         says("<title>")
     ),
@@ -418,7 +418,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     ),
     "aiot generate-keys": Finish(key_file_is_closed),
     "aiot broker": Serve("Broker: http://", page_is_there),
-    "aiot broker --host 0.0.0.0 --insecure": Serve("Broker: http://", link_lets_in),
+    "aiot broker --host :: --insecure": Serve("Broker: http://", link_lets_in),
     "aiot coap-gateway": Serve("CoAP gateway:", gateway_is_linked, beside=True),
     "aiot coap-gateway --host ::": Serve("CoAP gateway:", gateway_is_linked, beside=True),
     "aiot coap-gateway --broker-host 192.0.2.10": BROKER_ELSEWHERE,

@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "limits": set(),
     "alarm": set(),
     "samples": set(),
+    "redaction": set(),
+    "resolver": set(),
     # The legacy wire and the gateways both read number and unit beside the text.
     "messages": {"errors", "readings"},
     "backlog": {"errors", "messages"},
@@ -35,12 +37,12 @@ MAY_IMPORT = {
     "doors": {"errors", "frames", "limits"},
     "protocols": {"errors", "exact_json"},
     "gateways": {
-        *("alarm", "errors", "doors", "frames", "limits", "links", "messages", "mqtt_client"),
-        *("mqtt_connection", "protocols", "samples"),
+        *("alarm", "backlog", "errors", "doors", "frames", "limits", "links", "messages"),
+        *("mqtt_client", "mqtt_connection", "protocols", "samples"),
     },
     "broker": {"errors", "backlog", "frames", "legacy", "limits", "links", "messages", "samples"},
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
-    "history": {"errors", "backlog", "messages", "samples"},
+    "history": {"errors", "backlog", "messages", "redaction", "samples"},
     # The doors of the broker: sockets in front of it.
     "web": {
         *("errors", "backlog", "broker", "doors", "frames", "history", "legacy", "limits"),
@@ -49,9 +51,10 @@ MAY_IMPORT = {
     },
     "devices": {
         *("errors", "messages", "mqtt_client", "mqtt_connection", "mqtt_credentials", "protocols"),
+        "resolver",
     },
     # What users import: it knows the messages, and no other part of the road.
-    "client": {"backlog", "errors", "links", "messages"},
+    "client": {"backlog", "errors", "links", "messages", "resolver"},
     "fleet": {
         "client",
         "devices",
@@ -75,16 +78,16 @@ MAY_IMPORT = {
     "services": {
         *("errors", "limits", "messages", "legacy", "readings", "links", "config", "mqtt_client"),
         *("demo", "doors", "fleet", "opening", "protocols", "gateways", "broker", "web", "devices"),
-        *("history", "serving"),
+        *("history", "resolver", "serving"),
     },
     # It is given how to start everything; what it looks at by itself is below.
     "doctor": {
         *("errors", "broker", "client", "config", "demo", "gateways", "history", "opening"),
-        *("mqtt_connection", "protocols"),
+        *("mqtt_connection", "protocols", "redaction", "resolver"),
     },
     "options": {"config"},
     "flags": {"options"},
-    "running": {"config", "doors", "errors"},
+    "running": {"config", "doors", "errors", "redaction"},
     "cli": {
         "errors",
         "messages",
@@ -96,6 +99,7 @@ MAY_IMPORT = {
         "doctor",
         "fleet",
         "options",
+        "redaction",
         "running",
         "services",
         "flags",
@@ -109,7 +113,7 @@ MAY_IMPORT = {
 
 PURE = {
     *("errors", "frames", "limits", "messages", "backlog", "legacy", "readings", "protocols"),
-    *("exact_json", "samples"),
+    *("exact_json", "redaction", "samples"),
 }
 """Bytes and `now` go in, values come out."""
 

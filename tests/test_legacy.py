@@ -63,6 +63,45 @@ def test_legacy_client_asks_what_is_known() -> None:
     assert legacy.decode_from_client('{"type":"new","data":"client"}') == Join(data="client")
 
 
+@pytest.mark.parametrize(
+    "frame", ['{"type":"new"}', '{"type":"new","data":"server"}', '{"type":"new","data":5,"x":1}']
+)
+def test_legacy_client_may_say_anything_beside_new(frame: str) -> None:
+    assert legacy.decode_from_client(frame) == Join(data="client")
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [('"1"', "1"), ("1", "1"), ("1.5", "1.5"), ("true", "true"), ("-0", "0"), ('""', "")],
+)
+def test_legacy_client_may_write_numbers_and_booleans(payload: str, text: str) -> None:
+    data = f'{{"uid":17,"endpoint":"led","payload":{payload},"more":[1]}}'
+    frame = f'{{"type":"update","data":{data},"src":"forged"}}'
+    assert legacy.decode_from_client(frame) == Command(uid="17", resource="led", payload=text)
+
+
+def test_old_broker_asks_a_gateway_for_its_state_and_hands_writes_on() -> None:
+    assert legacy.decode_to_gateway('{"type":"new","data":"client","src":"C"}') == (
+        legacy.StateRequest("C")
+    )
+    frame = '{"type":"update","data":{"uid":"U","endpoint":"/led","payload":1},"src":"C"}'
+    assert legacy.decode_to_gateway(frame) == Command(
+        uid="U", resource="led", payload="1", client="C"
+    )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *("", "[]", '{"type":"new"}', '{"type":"new","src":""}', '{"type":"out","src":"C"}'),
+        *(f'{{"type":"new","src":"{"c" * 65}"}}', '{"type":"update","data":{},"src":"C"}'),
+    ],
+)
+def test_what_an_old_broker_hands_on_of_nonsense_is_refused(frame: str) -> None:
+    with pytest.raises(ProtocolError):
+        legacy.decode_to_gateway(frame)
+
+
 @pytest.mark.parametrize("endpoint", ["led", "/led"])
 def test_legacy_client_writes_a_resource(endpoint: str) -> None:
     frame = f'{{"type":"update","data":{{"uid":"U","endpoint":"{endpoint}","payload":"1"}}}}'
@@ -78,10 +117,10 @@ def test_legacy_client_writes_a_resource(endpoint: str) -> None:
         '{"type":"update"}',
         '{"type":"update","data":1}',
         '{"type":"update","data":{"uid":"U","endpoint":"led"}}',
-        '{"type":"update","data":{"uid":"U","endpoint":"led","payload":1}}',
-        '{"type":"update","data":{"uid":"U","endpoint":"led","payload":"1","more":"1"}}',
+        '{"type":"update","data":{"uid":"U","endpoint":"led","payload":null}}',
+        '{"type":"update","data":{"uid":"U","endpoint":"led","payload":["1"]}}',
+        '{"type":"update","data":{"uid":"all","endpoint":"led","payload":"1"}}',
         '{"type":"update","data":{"uid":"U","endpoint":"/","payload":"1"}}',
-        '{"type":"new","data":"server"}',
         '{"type":"out","uid":"U"}',
         '[{"type":"new","data":"client"}]',
     ],
@@ -130,7 +169,11 @@ def test_legacy_gateway_is_told_of_a_write_with_the_client_that_wishes_it() -> N
 
 @given(st.text(max_size=100))
 def test_any_text_is_decoded_or_refused(text: str) -> None:
-    for decode in (legacy.decode_from_client, lambda t: legacy.decode_from_gateway(t, TS)):
+    for decode in (
+        legacy.decode_from_client,
+        legacy.decode_to_gateway,
+        lambda t: legacy.decode_from_gateway(t, TS),
+    ):
         try:
             decode(text)
         except ProtocolError:

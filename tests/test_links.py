@@ -12,17 +12,23 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pyaiot.errors import LinkLost
 from pyaiot.gateways.gateway import Gateway, Outcome
+from pyaiot.gateways.unconfirmed import Unconfirmed
+from pyaiot.links import MemoryLink
 from pyaiot.messages import (
+    Checkpoint,
     GatewayState,
     NodeAppeared,
     NodeLeft,
     NodeReset,
     Problem,
     Reading,
+    ReadingsDropped,
     Receipt,
+    ToGateway,
 )
-from tests.links import Devices, MemoryRoad, Road, TroubledRoad, Watcher, WebSocketRoad
+from tests.links import TS, Devices, MemoryRoad, Road, TroubledRoad, Watcher, WebSocketRoad
 
 Open = Callable[[], AbstractAsyncContextManager[Road]]
 
@@ -183,6 +189,122 @@ async def test_gateway_whose_link_is_lost_comes_back_with_all_values(opened: Ope
         await road.settle()
         assert road.watcher.nodes == {"A": {**COAP, "led": "1"}, "B": COAP}
         assert road.watcher.gateway_states() == ["connected", "lost", "connected"]
+
+
+def counts(road: Road) -> list[int]:
+    """The values of the resource `count` that a client heard, in order."""
+    heard = [x for x in road.watcher.heard if isinstance(x, Reading) and x.resource == "count"]
+    return [int(reading.data) for reading in heard]
+
+
+async def test_every_reading_while_there_is_no_broker_comes_in_order_when_there_is_one(
+    opened: Open,
+) -> None:
+    async with opened() as road:
+        await road.start()
+        road.gateway.heard("A", COAP)
+        road.gateway.reading("A", "led", "0")
+        await road.settle()
+        assert road.link is not None
+        road.broker_is_up.clear()
+        road.link.close("pulled out")
+        await road.watcher.until(lambda: not road.watcher.nodes)
+        for number in range(30):
+            road.gateway.reading("A", "count", str(number))
+        road.gateway.reset("A")
+        road.gateway.reading("A", "count", "30")
+        road.broker_is_up.set()
+        await road.watcher.until(lambda: "A" in road.watcher.nodes)
+        await road.settle()
+        assert counts(road) == list(range(31))
+        assert road.watcher.nodes["A"] == {**COAP, "count": "30"}
+
+
+async def test_what_a_broker_has_not_confirmed_comes_again_by_the_next_link_and_then_no_more() -> (
+    None
+):
+    async with MemoryRoad() as road:
+        await road.start()
+        road.gateway.heard("A", COAP)
+        road.gateway.reading("A", "count", "0")
+        await asyncio.sleep(2.0)
+        road.gateway.reading("A", "count", "1")
+        road.gateway.reading("A", "count", "2")
+        await road.settle()
+        assert road.link is not None
+        road.link.close("the broker was killed")
+        await road.watcher.until(lambda: not road.watcher.nodes)
+        await road.watcher.until(lambda: "A" in road.watcher.nodes)
+        await road.settle()
+        # The value 0 was confirmed, and is not the latest one.
+        assert counts(road) == [0, 1, 2, 1, 2]
+        await asyncio.sleep(2.0)
+        road.link.close("pulled out")
+        await asyncio.sleep(2.0)
+        await road.settle()
+        # Only the state.
+        assert counts(road) == [0, 1, 2, 1, 2, 2]
+
+
+async def test_a_busy_gateway_has_its_readings_confirmed_all_the_time() -> None:
+    async with MemoryRoad() as road:
+        await road.start()
+        road.gateway.heard("A", COAP)
+        for number in range(600):
+            road.gateway.reading("A", "count", str(number))
+            await asyncio.sleep(0.05)
+        assert road.link is not None
+        road.link.close("pulled out")
+        await road.watcher.until(lambda: not road.watcher.nodes)
+        await road.watcher.until(lambda: "A" in road.watcher.nodes)
+        await road.settle()
+        again = counts(road)[600:]
+        assert again == list(range(600))[-len(again) :]
+        # Two seconds and a half at the most: asked for every half second, held for one.
+        assert 20 <= len(again) <= 52
+
+
+async def test_readings_beyond_the_room_of_a_gateway_are_told_as_a_gap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gaps: list[tuple[str, ReadingsDropped]] = []
+    async with MemoryRoad() as road:
+        monkeypatch.setattr(road.gateway, "_unconfirmed", Unconfirmed(events_max=10))
+        monkeypatch.setattr(road.broker, "_tell_gap", lambda *told: gaps.append(told))
+        road.gateway.heard("A", {})
+        for number in range(30):
+            road.gateway.reading("A", "count", str(number))
+        await road.start()
+        await road.settle()
+        assert counts(road) == list(range(20, 30))
+        assert gaps == [("test", ReadingsDropped(ts=TS, until=TS, lost=20))]
+        await asyncio.sleep(2.0)
+        assert road.link is not None
+        road.link.close("pulled out")
+        await asyncio.sleep(2.0)
+        assert len(gaps) == 1
+        assert road.gateway.readings_dropped >= 20
+
+
+async def test_a_gateway_that_asks_without_end_is_answered_once_a_second() -> None:
+    async with MemoryRoad() as road:
+        answered: list[ToGateway] = []
+        gateway_end, broker_end = MemoryLink.pair()
+        road.spawn(road.broker.serve_gateway(broker_end, identity="key", acknowledges=True))
+
+        async def hear() -> None:
+            with contextlib.suppress(LinkLost):
+                await gateway_end.run(answered.extend)
+
+        road.spawn(hear())
+        for number in range(1000):
+            gateway_end.send(Checkpoint(number=number))
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(3.0)
+        assert len(answered) <= 12
+        assert answered[-1] == Checkpoint(number=999)
+        gateway_end.close("gone")
+        await asyncio.sleep(3.0)
 
 
 async def test_command_of_a_gateway_that_is_lost_is_unreachable_and_its_end_is_not_told(

@@ -9,6 +9,7 @@ import msgspec
 from pyaiot import legacy, messages
 from pyaiot.messages import (
     RESERVED_UIDS,
+    Checkpoint,
     Command,
     GatewayState,
     Hello,
@@ -20,6 +21,7 @@ from pyaiot.messages import (
     NodeReset,
     Problem,
     Reading,
+    ReadingsDropped,
     Receipt,
     Subscribe,
 )
@@ -50,6 +52,8 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
     Joined(nodes=4, ts=TS),
     Command(id="7", uid=UID, resource="led", payload="1", timeout_s=2.0),
     Receipt(id="7", state="confirmed", detail="2.04 Changed", elapsed_ms=1.873),
+    Checkpoint(number=4711),
+    ReadingsDropped(ts=TS, until=TS + 60.0, lost=250),
     Problem(detail=f"the node {UID} belongs to the gateway coap", uid=UID, owner="coap"),
 )
 """One of each, in the order of the page."""

@@ -4,14 +4,17 @@
 Our messages go in and come out; the old spellings stay in this file.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Meta
 
 from pyaiot.errors import ProtocolError
 from pyaiot.exact_json import quote_long_integers
 from pyaiot.messages import (
+    NAME_LENGTH_MAX,
+    Checkpoint,
     Command,
     FromClient,
     FromGateway,
@@ -21,26 +24,34 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    ToGateway,
     check,
     decode_json,
 )
 
 TO_ALL = "all"
+STATE_REQUESTS_MAX: Final = 100
+"""Clients of an old broker that are told at once what a gateway knows. Further ones are left out.
+"""
 
 
 class _Wire(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
     pass
 
 
+_Text: TypeAlias = str | int
+"""The old broker took numbers, too, where a name stands."""
+
+
 class _ClientNew(_Wire, frozen=True, tag="new"):
-    data: Literal["client"]
+    """Whatever else it says: the old broker looked at the type alone."""
 
 
-class _Write(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    # "exactly these three keys": a fourth is not such a message.
-    uid: str
+class _Write(msgspec.Struct, frozen=True):
+    # Further keys are ignored, as the old broker did.
+    uid: _Text
     endpoint: str
-    payload: str
+    payload: str | bool | int | float
 
 
 class _ClientUpdate(_Wire, frozen=True, tag="update"):
@@ -48,27 +59,27 @@ class _ClientUpdate(_Wire, frozen=True, tag="update"):
 
 
 class _New(_Wire, frozen=True, tag="new"):
-    uid: str
-    dst: str = TO_ALL
+    uid: _Text
+    dst: Any = TO_ALL
 
 
 class _Update(_Wire, frozen=True, tag="update"):
-    uid: str
+    uid: _Text
     endpoint: str
     data: Any
     dst: str = TO_ALL
 
 
 class _Reset(_Wire, frozen=True, tag="reset"):
-    uid: str
+    uid: _Text
 
 
 class _Out(_Wire, frozen=True, tag="out"):
-    uid: str
+    uid: _Text
 
 
 class _GatewayUpdate(_Wire, frozen=True, tag="update"):
-    uid: str
+    uid: _Text
     # Absent in the keep-alive, which is an update of the uid `alive` and nothing else.
     endpoint: str | None = None
     data: Any = msgspec.UNSET
@@ -76,11 +87,27 @@ class _GatewayUpdate(_Wire, frozen=True, tag="update"):
 
 class _ForwardedWrite(_Wire, frozen=True, tag="update"):
     data: _Write
-    src: Annotated[str, Meta(max_length=64)]
+    src: str
 
+
+class _ForwardedNew(_Wire, frozen=True, tag="new"):
+    src: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateRequest:
+    """A client of an old broker asks a gateway for all that it knows."""
+
+    client: str
+    """The answer is addressed to it."""
+
+
+KEEP_ALIVE = b'{"type":"update","uid":"alive"}'
+"""A gateway says this every 30 seconds."""
 
 _from_client = msgspec.json.Decoder(_ClientNew | _ClientUpdate)
 _from_gateway = msgspec.json.Decoder(_New | _GatewayUpdate | _Reset | _Out)
+_to_gateway = msgspec.json.Decoder(_ForwardedNew | _ForwardedWrite)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -89,11 +116,17 @@ def decode_from_client(frame: str | bytes) -> FromClient:
     wire = decode_json(_from_client, _bytes(frame))
     if isinstance(wire, _ClientNew):
         return Join(data="client")
+    return _command(wire.data)
+
+
+def _command(write: _Write, client: str = "") -> Command:
+    payload = write.payload
     command = Command(
-        uid=wire.data.uid,
+        uid=str(write.uid),
         # Old pages write `/led` as well as `led`.
-        resource=wire.data.endpoint.removeprefix("/"),
-        payload=wire.data.payload,
+        resource=write.endpoint.removeprefix("/"),
+        payload=payload if isinstance(payload, str) else _encode(payload).decode(),
+        client=client,
     )
     check(command)
     return command
@@ -128,13 +161,13 @@ def decode_from_gateway(frame: str | bytes, ts: float) -> FromGateway | None:
             raise ProtocolError("an update has an endpoint and data")
         case _GatewayUpdate(uid=uid, endpoint=str(endpoint), data=data):
             resource = endpoint.removeprefix("/")
-            message = Reading.received(uid, resource, data, ts)
+            message = Reading.received(str(uid), resource, data, ts)
         case _New(uid=uid):
-            message = NodeAppeared(uid=uid, ts=ts)
+            message = NodeAppeared(uid=str(uid), ts=ts)
         case _Reset(uid=uid):
-            message = NodeReset(uid=uid, ts=ts)
+            message = NodeReset(uid=str(uid), ts=ts)
         case _Out(uid=uid):
-            message = NodeLeft(uid=uid, ts=ts)
+            message = NodeLeft(uid=str(uid), ts=ts)
     check(message)
     return message
 
@@ -145,6 +178,78 @@ def encode_to_gateway(message: Message) -> bytes | None:
         return None
     write = _Write(message.uid, message.resource, message.payload)
     return _encode(_ForwardedWrite(write, message.client))
+
+
+def decode_to_gateway(frame: str | bytes) -> Command | StateRequest:
+    """A frame of an old broker for a gateway. Raises `ProtocolError`: ignore the frame.
+
+    The old broker forwards what its clients say. It has not checked it.
+    """
+    wire = decode_json(_to_gateway, _bytes(frame))
+    if not 0 < len(wire.src) <= NAME_LENGTH_MAX:
+        raise ProtocolError("that is no client")
+    if isinstance(wire, _ForwardedNew):
+        return StateRequest(wire.src)
+    return _command(wire.data, wire.src)
+
+
+class StateKeepingCodec:
+    """The legacy form as a gateway speaks it to an old broker.
+
+    That broker knows no state: it asks for it when a client joins, so what was said is kept here.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, dict[str, Message]] = {}
+        """The `new` of each node under an empty name, and its readings."""
+        self._asked_by: dict[str, None] = {}
+        self.confirmed: list[ToGateway] = []
+        """Checkpoints behind what was encoded: nobody else confirms them."""
+
+    def decode(self, frame: str | bytes) -> Sequence[ToGateway]:
+        try:
+            message = decode_to_gateway(frame)
+        except ProtocolError:
+            # Of a client of that broker, which does not check what it forwards.
+            return ()
+        if isinstance(message, StateRequest):
+            if len(self._asked_by) < STATE_REQUESTS_MAX:
+                self._asked_by[message.client] = None
+            return ()
+        return (message,)
+
+    def encode(self, messages: Sequence[FromGateway]) -> Sequence[str]:
+        frames = []
+        for message in messages:
+            self._keep(message)
+            frame = encode_to_client(message)
+            if frame is not None:
+                frames.append(frame.decode())
+        return frames
+
+    def replies(self) -> Sequence[str]:
+        found = []
+        for client in self._asked_by:
+            for node in self._nodes.values():
+                frames = (encode_to_client(message, client) for message in node.values())
+                found += [frame.decode() for frame in frames if frame is not None]
+        self._asked_by.clear()
+        return found
+
+    def _keep(self, message: FromGateway) -> None:
+        match message:
+            case Checkpoint():
+                self.confirmed.append(message)
+            case NodeAppeared(uid=uid):
+                self._nodes.setdefault(uid, {})[""] = message
+            case Reading(uid=uid, resource=resource):
+                self._nodes.setdefault(uid, {"": NodeAppeared(uid=uid)})[resource] = message
+            case NodeReset(uid=uid):
+                self._nodes[uid] = {"": NodeAppeared(uid=uid)}
+            case NodeLeft(uid=uid):
+                self._nodes.pop(uid, None)
+            case _:
+                pass  # a receipt: old clients wait for none
 
 
 def _bytes(frame: str | bytes) -> bytes:

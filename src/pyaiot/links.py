@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 import aiohttp
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull
 from pyaiot.errors import LinkLost, ProtocolError
 from pyaiot.messages import (
-    FRAME_SIZE_MAX,
     SUBPROTOCOL,
     FromGateway,
     Message,
@@ -38,6 +37,13 @@ HEARTBEAT_S: Final = 30.0
 GATHER_S: Final = 0.002
 """Seconds between two frames of a busy WebSocket: what comes meanwhile shares one. Who was quiet
 for so long does not wait."""
+KEEP_ALIVE_S: Final = 30.0
+"""How often a gateway tells an old broker that it is there (PROTOCOLS 2)."""
+CONFIRM_AFTER_S: Final = 1.0
+"""How long after it was sent to an old broker a reading counts as arrived."""
+GATEWAY_FRAME_SIZE_MAX: Final = 2 * 1024 * 1024
+"""Bytes of one WebSocket message between a gateway and its broker that are read. Values in it that
+are larger than allowed are refused, and the link stays; a larger message closes it with 1009."""
 _FRAME_MESSAGES_MAX: Final = 1000
 
 In_co = TypeVar("In_co", bound=Message, covariant=True)
@@ -146,6 +152,10 @@ class Codec(Protocol[In_co, Out_contra]):
 
     def encode(self, messages: Sequence[Out_contra]) -> Sequence[str]: ...
 
+    def replies(self) -> Sequence[str]:
+        """Frames that answer what was decoded, for this peer alone."""
+        ...
+
 
 class WebSocketLink(Generic[B, C]):
     """A link over an open WebSocket, of either side."""
@@ -158,6 +168,7 @@ class WebSocketLink(Generic[B, C]):
         self._socket = socket
         self._codec = codec
         self._outbox: Backlog[C] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
+        self._replies: list[str] = []
         self._wake = asyncio.Event()
         self._closing: str | None = None
 
@@ -187,6 +198,7 @@ class WebSocketLink(Generic[B, C]):
                     messages = self._codec.decode(frame.data)
                     if messages:
                         received(messages)
+                    self._reply()
             raise LinkLost(self._closing or _close_reason(self._socket))
         finally:
             sender.cancel()
@@ -195,6 +207,13 @@ class WebSocketLink(Generic[B, C]):
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._socket.close()
+
+    def _reply(self) -> None:
+        """Send what the codec has to answer, behind what waits and what was answered before."""
+        if not self._replies:
+            self._replies += self._codec.replies()
+            if self._replies:
+                self._wake.set()
 
     async def _send_all(self) -> None:
         try:
@@ -219,6 +238,11 @@ class WebSocketLink(Generic[B, C]):
                     # aiohttp waits here while the peer takes nothing.
                     async with asyncio.timeout(SEND_LIMIT_S):
                         await self._socket.send_str(frame)
+            for frame in self._replies:
+                async with asyncio.timeout(SEND_LIMIT_S):
+                    await self._socket.send_str(frame)
+            self._replies.clear()
+            self._reply()
             if self._closing is not None:
                 # RFC 6455 section 5.5: a close reason has at most 123 bytes.
                 reason = self._closing.encode()[:123].decode(errors="ignore").encode()
@@ -243,6 +267,9 @@ class GatewayCodec:
     def encode(self, messages: Sequence[FromGateway]) -> Sequence[str]:
         return [frame.decode() for frame in encode_frames(messages)]
 
+    def replies(self) -> Sequence[str]:
+        return ()
+
 
 class BrokerCodec:
     """`pyaiot.v2` as the broker hears it from a gateway. What is wrong is refused, one by one."""
@@ -261,6 +288,9 @@ class BrokerCodec:
 
     def encode(self, messages: Sequence[ToGateway]) -> Sequence[str]:
         return [frame.decode() for frame in encode_frames(messages)]
+
+    def replies(self) -> Sequence[str]:
+        return ()
 
 
 class LegacyBrokerCodec:
@@ -282,29 +312,102 @@ class LegacyBrokerCodec:
         frames = map(legacy.encode_to_gateway, messages)
         return [frame.decode() for frame in frames if frame is not None]
 
+    def replies(self) -> Sequence[str]:
+        return ()
+
+
+class LegacyGatewayLink(WebSocketLink[ToGateway, FromGateway]):
+    """A gateway's link to an old broker."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._of_old_broker = legacy.StateKeepingCodec()
+        super().__init__(socket, self._of_old_broker)
+
+    async def run(self, received: Callable[[Sequence[ToGateway]], None]) -> None:
+        tasks = {
+            asyncio.create_task(self._keep_alive(), name="link keep-alive"),
+            asyncio.create_task(self._confirm(received), name="link confirmations"),
+        }
+        try:
+            await super().run(received)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_S)
+            self._replies.append(legacy.KEEP_ALIVE.decode())
+            self._wake.set()
+
+    async def _confirm(self, received: Callable[[Sequence[ToGateway]], None]) -> None:
+        """What was sent counts as arrived a second later: an old broker says nothing of it."""
+        while True:
+            sent, self._of_old_broker.confirmed = self._of_old_broker.confirmed[-1:], []
+            await asyncio.sleep(CONFIRM_AFTER_S)
+            if sent:
+                received(sent)
+
 
 async def connect_gateway(
     session: aiohttp.ClientSession, url: str, token: str
 ) -> WebSocketLink[ToGateway, FromGateway]:
     """A gateway's link to the broker at `url` (`ws://host:port/gw`).
 
-    Raises `LinkLost`: wait, mint another token, try again.
+    A broker that does not know the first form of the handshake is asked with those of older ones:
+    the token in a handshake of two words, then as the first frame. Raises `LinkLost`: wait, mint
+    another token, try again.
     """
-    try:
-        socket = await session.ws_connect(
-            url,
-            protocols=(SUBPROTOCOL, "token", token),
-            heartbeat=HEARTBEAT_S,
-            max_msg_size=FRAME_SIZE_MAX,
-            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-        )
-    except aiohttp.WSServerHandshakeError as error:
-        if error.status == web.HTTPUnauthorized.status_code:
-            raise LinkLost("the broker refused our key (401)") from error
-        raise LinkLost(f"the broker answered {error.status}") from error
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise LinkLost(str(error) or type(error).__name__) from error
-    if socket.protocol != SUBPROTOCOL:
+    offers: list[tuple[str, ...]] = [(SUBPROTOCOL, "token", token), ("token", token), ()]
+    while offers:
+        offer = offers.pop(0)
+        try:
+            socket = await session.ws_connect(
+                url,
+                protocols=offer,
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=GATEWAY_FRAME_SIZE_MAX,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            if offer and _is_of_old_broker(error):
+                continue
+            if error.status == web.HTTPUnauthorized.status_code:
+                raise LinkLost(_why_unauthorized(error)) from error
+            raise LinkLost(f"the broker answered {error.status}") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise LinkLost(str(error) or type(error).__name__) from error
+        if socket.protocol == SUBPROTOCOL:
+            return WebSocketLink(socket, GatewayCodec())
+        if len(offer) == 2 or socket.protocol == "token":
+            return LegacyGatewayLink(socket)
+        if not offer:
+            try:
+                async with asyncio.timeout(SEND_LIMIT_S):
+                    await socket.send_str(token)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise LinkLost("the broker did not take our token") from error
+            return LegacyGatewayLink(socket)
+        # It let three words pass and selected none: it reads the token in the first frame only.
         await socket.close()
-        raise LinkLost(f"the broker does not speak {SUBPROTOCOL}")
-    return WebSocketLink(socket, GatewayCodec())
+        offers = [()]
+    raise AssertionError("unreachable")
+
+
+def _is_of_old_broker(error: aiohttp.WSServerHandshakeError) -> bool:
+    """Whether a refusal may be for the form of the handshake: brokers of Pyaiot say why."""
+    refused = (web.HTTPBadRequest.status_code, web.HTTPUnauthorized.status_code)
+    return error.status in refused and not (
+        error.headers and hdrs.WWW_AUTHENTICATE in error.headers
+    )
+
+
+def _why_unauthorized(error: aiohttp.WSServerHandshakeError) -> str:
+    challenge = error.headers.get(hdrs.WWW_AUTHENTICATE, "") if error.headers else ""
+    if 'error="clock"' in challenge:
+        return (
+            "the broker refused our token (401): the clocks of this machine and of the broker"
+            " differ too much"
+        )
+    return "the broker refused our key (401)"

@@ -230,6 +230,25 @@ class Problem(_Message, frozen=True, kw_only=True, tag="error"):
     """To a gateway: the one that has the node, if that is why. It may be claimed again later."""
 
 
+class Checkpoint(_Message, frozen=True, kw_only=True, tag="checkpoint"):
+    """A gateway asks whether what it sent before has arrived. The broker sends it back a second
+    later, when a killed broker would not lose that any more. Sent again on the next link is what
+    was not confirmed so.
+    """
+
+    number: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    """Chosen by the gateway. Only the latest one is sent back."""
+
+
+class ReadingsDropped(_Message, frozen=True, kw_only=True, tag="dropped"):
+    """A gateway had no room for readings while it had no broker. It is kept in the history."""
+
+    ts: UnixTime
+    until: Annotated[float, Meta(description="Unix time of the last of them, in seconds.")]
+    lost: Annotated[int, Meta(ge=0, le=2**53)]
+    """Readings that the broker may not have got; their latest values it has."""
+
+
 FromClient: TypeAlias = Join | Subscribe | Command
 ToClient: TypeAlias = (
     Hello
@@ -243,8 +262,18 @@ ToClient: TypeAlias = (
     | Receipt
     | Problem
 )
-FromGateway: TypeAlias = Hello | Ignored | NodeAppeared | Reading | NodeReset | NodeLeft | Receipt
-ToGateway: TypeAlias = Command | Problem
+FromGateway: TypeAlias = (
+    Hello
+    | Ignored
+    | NodeAppeared
+    | Reading
+    | NodeReset
+    | NodeLeft
+    | Receipt
+    | Checkpoint
+    | ReadingsDropped
+)
+ToGateway: TypeAlias = Command | Problem | Checkpoint
 NodeEvent: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft
 Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pyaiot.config import CoapSection, Config, MqttSection, data_folder, state_folder
-from pyaiot.doors.listening import is_loopback
+from pyaiot.doors.addresses import is_loopback
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.coap.trace import Trace

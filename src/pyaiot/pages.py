@@ -49,8 +49,8 @@ async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
         server_log=app.server_log,
     )
     try:
-        origin = door.url.rstrip("/")
-        say(f"Dashboard: {door.url}  broker: {broker_url}  (Ctrl+C ends it)")
+        origin = door.url_for_others.rstrip("/")
+        say(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
         say(f"A broker of Pyaiot lets this page in with: --allowed-origin {origin}")
         await asyncio.Future()
     finally:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pyaiot.config import LogSection
 from pyaiot.doors.descriptors import raise_descriptor_limit
 from pyaiot.errors import OperatorError
+from pyaiot.redaction import redact
 
 Result = TypeVar("Result")
 
@@ -54,6 +55,13 @@ def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
     return error
 
 
+class TextFormatter(logging.Formatter):
+    """A line for people, without the passwords of URLs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`;
     with an exception, `exception` has its traceback.
@@ -64,11 +72,11 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
             "process": record.process,
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = redact(self.formatException(record.exc_info))
         # Line ends and controls are escaped: whatever a device is called, it is one line.
         return json.dumps(entry)
 
@@ -79,7 +87,7 @@ def _set_up_logging(log: LogSection, *, quiet: bool) -> None:
     if log.format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
     # It warns of each stranger that offers a subprotocol which is none of ours.

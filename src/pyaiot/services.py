@@ -17,6 +17,7 @@ import msgspec
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
+from pyaiot.broker.used_tokens import UsedTokensFile
 from pyaiot.config import (
     KEY_FILE,
     BrokerSection,
@@ -31,7 +32,7 @@ from pyaiot.devices.coap_node import CoapNodeConfig
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
 from pyaiot.devices.websocket_node import WebSocketNodeConfig
-from pyaiot.doors.listening import is_loopback
+from pyaiot.doors.addresses import is_loopback
 from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
@@ -48,6 +49,7 @@ from pyaiot.opening import (
     open_mqttsn_gateway,
     open_websocket_gateway,
 )
+from pyaiot.resolver import open_http_session
 from pyaiot.serving import Say, check_web, metrics_door, serve_web
 from pyaiot.web.metrics import Metrics
 from pyaiot.web.readiness import Check
@@ -61,7 +63,7 @@ log = logging.getLogger(__name__)
 async def run_broker(config: Config, say: Say) -> None:
     """`aiot broker`: the broker alone. Gateways come over WebSocket."""
     check_web(config.broker)
-    tokens = TokenCheck(load_keys(_path(config.broker.key_file)), time.time)
+    tokens = _tokens(load_keys(_path(config.broker.key_file)))
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
     async with (
@@ -160,7 +162,7 @@ async def _run_demo(config: Config, node_count: int, folder: Path, say: Say, ope
         ) as url,
         _running(keeping),
         mqtt_broker(config, folder=folder) as mqtt,
-        aiohttp.ClientSession() as session,
+        open_http_session() as session,
         asyncio.TaskGroup() as tasks,
     ):
         opened(url)
@@ -244,7 +246,7 @@ async def _run_gateway(
     gateway = await open_gateway(config)
     async with (
         metrics_door(config, Metrics([gateway.measure]), say),
-        aiohttp.ClientSession() as session,
+        open_http_session() as session,
     ):
         say(f"{gateway.protocol} gateway: {gateway.door}  (Ctrl+C ends it)")
         await gateway.run(
@@ -337,10 +339,13 @@ async def _temporary_folder() -> AsyncIterator[Path]:
 def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        tasks.create_task(
-            broker.serve_gateway(broker_end, identity="in this process", acknowledges=True),
-            name="link to a gateway in this process",
-        )
+        served = broker.serve_gateway(broker_end, identity="in this process", acknowledges=True)
+        try:
+            tasks.create_task(served, name="link to a gateway in this process")
+        except RuntimeError as error:
+            # Another part could not start, so the group takes no more tasks.
+            served.close()
+            raise LinkLost("the service ends") from error
         return gateway_end
 
     return connect
@@ -370,7 +375,13 @@ def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
     if section.key_file == KEY_FILE and not path.exists():
         log.info("no key file %s: gateways of other processes are not let in", path)
         return None
-    return TokenCheck(load_keys(path), time.time)
+    return _tokens(load_keys(path))
+
+
+def _tokens(keys: Keys) -> TokenCheck:
+    """Which remembers used tokens also for the broker that starts next."""
+    used = UsedTokensFile.open(data_folder(os.environ) / "used-gateway-tokens", time.time())
+    return TokenCheck(keys, time.time, used)
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

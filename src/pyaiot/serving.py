@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.config import BrokerSection, Config
-from pyaiot.doors.listening import Door, is_loopback
+from pyaiot.doors.addresses import is_loopback
+from pyaiot.doors.listening import Door
 from pyaiot.errors import OperatorError
 from pyaiot.opening import OpenGateway
 from pyaiot.pages import page_of_broker
@@ -73,7 +74,7 @@ async def serve_web(
     try:
         async with metrics_door(config, app.metrics, say):
             if login is not None:
-                root = door.url_for_others.rstrip("/")
+                root = _root_for_others(section, door)
                 say(f"Open this link once to come in: {root}{login.new_link()}")
             yield door.url
     finally:
@@ -96,10 +97,17 @@ async def metrics_door(config: Config, metrics: Metrics, say: Say) -> AsyncItera
     try:
         if not is_loopback(section.host):
             log.warning("TCP port %d: everybody who reaches it may read the metrics", door.port)
-        say(f"Metrics: {door.url}metrics")
+        say(f"Metrics: {door.url_for_others}metrics")
         yield
     finally:
         await door.close()
+
+
+def _root_for_others(section: BrokerSection, door: Door) -> str:
+    """Where browsers reach it: behind a proxy under its first name, over TLS."""
+    if section.behind_proxy and section.allowed_hosts:
+        return f"https://{section.allowed_hosts[0]}"
+    return door.url_for_others.rstrip("/")
 
 
 def check_web(section: BrokerSection) -> None:

@@ -26,13 +26,20 @@ async def test_request_of_a_foreign_page_is_refused_counted_and_logged(log: Log)
 
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
-async def test_foreign_name_is_refused_whatever_the_path(host: str | None) -> None:
+async def test_foreign_name_is_refused_at_every_path_but_that_of_gateways(
+    host: str | None,
+) -> None:
+    paths = [path for path in PATHS if path != "/gw"]
     async with running_system() as system:
-        for path in PATHS:
+        for path in paths:
             async with raw_peer(system.url) as peer:
                 # A request of HTTP/1.1 without Host may be no HTTP at all: 400.
                 assert await peer.upgrade(path, host=host) in {400, 403}
-        assert system.app.refused_requests == len(PATHS)
+        assert system.app.refused_requests == len(paths)
+        # A page of that name has no token there, whatever name it has.
+        async with raw_peer(system.url) as peer:
+            offer = "Sec-WebSocket-Protocol: token, x"
+            assert await peer.upgrade("/gw", offer, host=host) in {400, 401}
         await system.serves()
 
 

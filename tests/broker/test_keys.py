@@ -7,6 +7,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pyaiot.broker.keys import (
+    CLOCK_SKEW_MAX_S,
     TOKEN_AGE_MAX_S,
     Keys,
     TokenCheck,
@@ -111,16 +112,39 @@ def test_token_written_differently_is_the_same_token(
     assert not check.accept(token[:10] + tail + token[10:])
 
 
-def test_token_lives_a_day(keys: Keys, check: TokenCheck) -> None:
-    assert check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S + 1))
-    assert not check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S - 1))
+def test_token_lives_a_day_and_the_skew_of_clocks(keys: Keys, check: TokenCheck) -> None:
+    assert check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S - CLOCK_SKEW_MAX_S))
+    assert not check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S - CLOCK_SKEW_MAX_S - 1))
 
 
-def test_token_of_the_future_is_refused_beyond_the_skew_of_a_minute(
+def test_token_of_the_future_is_refused_beyond_the_skew_of_clocks(
     keys: Keys, check: TokenCheck
 ) -> None:
-    assert check.accept(token_at(keys, NOW + 50))
-    assert not check.accept(token_at(keys, NOW + 70))
+    assert check.accept(token_at(keys, NOW + CLOCK_SKEW_MAX_S))
+    assert not check.accept(token_at(keys, NOW + CLOCK_SKEW_MAX_S + 1))
+
+
+@pytest.mark.parametrize("off_s", [-NOW, -25 * 3600, 3600, 400 * 86_400])
+def test_a_token_of_a_wrong_clock_is_told_as_such(
+    keys: Keys, check: TokenCheck, off_s: float
+) -> None:
+    refusal = check.judge(token_at(keys, NOW + off_s))
+    assert refusal is not None
+    assert refusal.error == "clock"
+    assert "clock" in refusal.text
+    made = "1970-01-01" if off_s == -NOW else "20"
+    assert f"made at {made}" in refusal.text
+
+
+def test_other_refusals_name_their_reason(keys: Keys, check: TokenCheck) -> None:
+    token = token_at(keys, NOW)
+    assert check.judge(token) is None
+    used, foreign = check.judge(token), check.judge("x")
+    assert used is not None
+    assert foreign is not None
+    assert (used.error, foreign.error) == ("used", "key")
+    assert "used before" in used.text
+    assert "key file" in foreign.text
 
 
 def test_token_of_other_keys_or_another_secret_is_refused(keys: Keys, check: TokenCheck) -> None:

@@ -22,6 +22,7 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    ReadingsDropped,
     Receipt,
     ToClient,
 )
@@ -37,6 +38,7 @@ class Heard:
     messages: list[ToClient] = field(default_factory=list)
     given: list[tuple[Command, float]] = field(default_factory=list)
     ended: list[tuple[Command, Receipt]] = field(default_factory=list)
+    gaps: list[tuple[str, ReadingsDropped]] = field(default_factory=list)
 
     def heard(self, message: ToClient) -> None:
         self.messages.append(message)
@@ -47,6 +49,9 @@ class Heard:
     def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
         assert ts == TS
         self.ended.append((command, receipt))
+
+    def gap_told(self, gateway: str, gap: ReadingsDropped) -> None:
+        self.gaps.append((gateway, gap))
 
 
 class Silent:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`aiot doctor` on a machine that is well, and on one where each thing is wrong for real."""
 
+import contextlib
 import json
 import shutil
 import socket
@@ -105,6 +106,50 @@ def test_a_port_that_is_taken_is_named_with_its_process_and_the_flag(typed: Type
     it = found["ports: CoAP"]
     assert "taken by python" in it["says"]
     assert "--coap-port" in it["do"]
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "postgresql://me:hidden@127.0.0.1:1/x",
+        "postgresql://me:hid/den@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?user=me&password=hidden",
+        "postgresql://127.0.0.1:1/x?sslmode=hidden&password=hidden",
+        "postgresql+asyncpg://me:hidden@127.0.0.1:1/x",
+        "mysql://me:hidden@127.0.0.1:1/x",
+    ],
+)
+@pytest.mark.parametrize("json_form", [True, False])
+def test_no_password_of_a_history_is_printed(typed: Typed, store: str, *, json_form: bool) -> None:
+    store = store.replace("sslmode=hidden", "sslmode=wrong")
+    form = ["--json"] if json_form else []
+    words = ["doctor", "--no-trip", *form, *typed.flags, "--history", store]
+    ended = typed.programs.run(*words)
+    assert ended.returncode == 1
+    assert "history" in ended.stdout
+    for secret in ("hidden", "hid/den", "hid", "den@"):
+        assert secret not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "postgresql://me:hid/den@127.0.0.1:1/x",
+        "postgresql+asyncpg://me:hidden@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?sslmode=wrong&password=hidden",
+    ],
+)
+def test_no_password_of_a_history_is_in_the_errors_and_logs_of_a_service(
+    typed: Typed, store: str
+) -> None:
+    program = typed.programs.aiot("run", *typed.flags, "--history", store, "--debug")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.exit_code(4.0)
+    program.kill()
+    told = program.stderr + program.rest()
+    assert "history" in told.lower()
+    assert "hid" not in told
+    assert "den@" not in told
 
 
 def test_ports_and_parts_of_a_running_pyaiot_are_well(typed: Typed) -> None:

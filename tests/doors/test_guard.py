@@ -31,6 +31,10 @@ def test_our_names_are_ours(host: str) -> None:
         *("localhost/evil", "localhost#.evil", "localhost?.evil", "localhost\\.evil", "localhost "),
         *("localhost:80:80", "localhost:x", "localhost:123456", "localhost,evil.example"),
         *("127.1", "0x7f000001", "2130706433", "\u0661\u0662\u0667.0.0.1", "localhost\x00"),
+        # What a lenient reader of URLs takes for an address.
+        *("[::1].evil.example", "[::1]evil", "[::1].evil:80", "[::1", "::1", "[127.0.0.1]", ":"),
+        *("me@127.0.0.1", "127.0.0.1/x", "127.0.0.1:80:80", "127.0.0.1:x", "127.0.0.1 ", "[]"),
+        *("localhost/", "localhost?", "a@localhost", "127.0.0.1#", "[fe80::1%25eth0]:80/", "[x]"),
     ],
 )
 def test_other_names_are_foreign(host: str) -> None:

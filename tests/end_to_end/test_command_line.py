@@ -185,6 +185,24 @@ def test_every_setting_is_shown_with_its_default(aiot: Say) -> None:
     assert rows["coap.silence_limit_s"] == ("120.0", "default")
 
 
+def test_secrets_in_settings_are_not_shown(
+    aiot: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    url = "postgresql://me:hidden@db.example/x"
+    path.write_text(f'[history]\nstore = "{url}"\n', encoding="utf-8")
+    monkeypatch.setenv("AIOT_DASHBOARD_CAMERA_URL", "http://admin:hidden@camera.example/i.jpg")
+    monkeypatch.setenv("AIOT_DASHBOARD_TILE_URL", "https://t.example/{z}/{x}/{y}.png?key=hidden")
+    monkeypatch.setenv("AIOT_BROKER_ALLOWED_ORIGINS", "https://me:hidden@page.example")
+    said = aiot("config", "--show", "--config", str(path))
+    rows = shown(said)
+    assert rows["history.store"] == ('"postgresql://me:***@db.example/x"', str(path))
+    assert rows["dashboard.camera_url"][0] == '"http://admin:***@camera.example/i.jpg"'
+    assert rows["dashboard.tile_url"][0] == '"https://t.example/{z}/{x}/{y}.png?key=***"'
+    assert rows["broker.allowed_origins"][0] == '["https://me:***@page.example"]'
+    assert "hidden" not in said.out + said.err
+
+
 def test_settings_of_file_and_environment_are_shown_with_their_origin(
     aiot: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

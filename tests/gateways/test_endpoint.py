@@ -2,6 +2,7 @@
 """The CoAP socket of the gateway: its peers, its port, its answer to a ping."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -22,6 +23,7 @@ from pyaiot.gateways.coap.endpoint import (
 from pyaiot.gateways.coap.peers import Address
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.udp_socket import udp_socket
 from pyaiot.protocols.coap_message import CoapMessage
 from tests.coap_device import coap_device
 
@@ -61,6 +63,30 @@ def test_peer_is_found_by_the_address_that_aiocoap_makes_of_an_icmp_error() -> N
 )
 def test_address_is_written_as_people_write_it(host: str, plain: str) -> None:
     assert plain_host(host) == plain
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+async def test_loopback_is_both_loopback_addresses_and_the_port_of_both(host: str) -> None:
+    context = await open_context(host, 0, Site())
+    try:
+        port = local_address(context)[1]
+        assert await answers_ping("127.0.0.1", port, 2.0)
+        assert await answers_ping("::1", port, 2.0)
+        for other in ("127.0.0.1", "::1"):
+            with pytest.raises(OperatorError, match="is taken"):
+                await open_context(other, port, Site())
+    finally:
+        await context.shutdown()
+
+
+def test_a_kernel_without_ipv6_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_ipv6(family: int, *_: object) -> socket.socket:
+        assert family == socket.AF_INET6
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with pytest.raises(OperatorError, match=r"needs IPv6 in the kernel.*ipv6\.disable"):
+        udp_socket("::", 0, "")
 
 
 async def test_port_that_is_taken_is_one_sentence_with_the_flag() -> None:

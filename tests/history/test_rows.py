@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyaiot.history.rows import CommandEnded, CommandGiven, Item, batch_of, clean, data_of
+from pyaiot.history.rows import (
+    CommandEnded,
+    CommandGiven,
+    GapOfGateway,
+    Item,
+    batch_of,
+    clean,
+    data_of,
+)
 from pyaiot.messages import (
     Command,
     GatewayState,
@@ -17,6 +25,7 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    ReadingsDropped,
     Receipt,
 )
 
@@ -129,6 +138,18 @@ def test_comings_and_goings_are_events() -> None:
         ("gateway connected", "", "coap", "CoAP"),
     ]
     assert batch.messages == 6
+
+
+def test_a_gap_of_a_gateway_is_an_event_with_its_count() -> None:
+    gap = ReadingsDropped(ts=NOW - 60, until=NOW - 10, lost=250)
+    (event,) = batch_of([GapOfGateway("green\0house", gap)], now=NOW).events
+    assert (event.kind, event.gateway, event.lost) == (
+        "gap",
+        "green\N{REPLACEMENT CHARACTER}house",
+        250,
+    )
+    assert (event.at, event.until) == (int((NOW - 60) * 1e6), int((NOW - 10) * 1e6))
+    assert "no broker" in event.detail
 
 
 def test_a_command_is_a_row_when_it_is_given_and_when_it_ends() -> None:

@@ -130,6 +130,7 @@ async def test_what_gateways_and_the_broker_say_on_the_wire_is_in_the_document(
         ):
             await impostor.post("alive", f"alive:{HONEST}")
             await eventually(lambda: "error" in kinds_of(frames["toGateway"]))
+        await eventually(lambda: "checkpoint" in kinds_of(frames["toGateway"]))
     kinds = {}
     for name, seen in frames.items():
         schema = validator(f"{name}Frame")
@@ -137,8 +138,8 @@ async def test_what_gateways_and_the_broker_say_on_the_wire_is_in_the_document(
             schema.validate(frame)
         kinds[name] = kinds_of(seen)
     assert kinds == {
-        "gateway": {"hello", "new", "update", "reset", "receipt"},
-        "toGateway": {"command", "error"},
+        "gateway": {"hello", "new", "update", "reset", "receipt", "checkpoint"},
+        "toGateway": {"command", "error", "checkpoint"},
         "client": {"new", "subscribe", "command"},
     }
 

@@ -345,6 +345,7 @@ SHOWN = {
     "conflated": "pyaiot_client_readings_conflated",
     "connects": "pyaiot_mqtt_connects",
     "counts": "pyaiot_mqttsn_dropped",
+    "dropped": "pyaiot_gateway_readings_dropped",
     "did_not_fit": "pyaiot_history_dropped",
     "failures": "pyaiot_history_failures",
     "starts": "pyaiot_mqtt_broker_starts",

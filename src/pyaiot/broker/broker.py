@@ -26,6 +26,7 @@ from pyaiot.limits import LimitedLog
 from pyaiot.links import Link
 from pyaiot.messages import (
     SUBPROTOCOL,
+    Checkpoint,
     Command,
     FromClient,
     FromGateway,
@@ -33,6 +34,7 @@ from pyaiot.messages import (
     Hello,
     Join,
     Problem,
+    ReadingsDropped,
     Receipt,
     Subscribe,
     ToClient,
@@ -42,6 +44,8 @@ from pyaiot.samples import Histogram
 
 CLIENTS_MAX: Final = 10_000
 """Clients at once. One more is answered 503."""
+CONFIRM_AFTER_S: Final = 1.0
+"""How long after a checkpoint of a gateway it is confirmed. History is on the disk by then."""
 _EXPIRY_INTERVAL_S: Final = 0.1
 
 log = logging.getLogger(__name__)
@@ -60,6 +64,10 @@ class Listener(Protocol):
 
     def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
         """A command has its receipt, as its client is told. Its id is empty if it went nowhere."""
+        ...
+
+    def gap_told(self, gateway: str, gap: ReadingsDropped) -> None:
+        """A gateway of this name has lost readings."""
         ...
 
 
@@ -88,6 +96,8 @@ class Broker:
         self._unix_time = unix_time
         self._listener = listener
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
+        self._checkpoints: dict[int, Checkpoint | None] = {}
+        """Gateways that wait for a confirmation, and the checkpoint that came meanwhile."""
         self._askers: dict[str, Callable[[ToClient], None]] = {}
         self.gateway_links = 0
         """Links of gateways, ever."""
@@ -117,7 +127,13 @@ class Broker:
         def received(messages: Sequence[FromGateway]) -> None:
             now, ts = self._clock(), self._unix_time()
             for message in messages:
-                self._deliver(router.from_gateway(gateway, message, now=now, ts=ts))
+                match message:
+                    case Checkpoint():
+                        self._confirm_later(gateway, message)
+                    case ReadingsDropped():
+                        self._tell_gap(router.name_of(gateway), message)
+                    case _:
+                        self._deliver(router.from_gateway(gateway, message, now=now, ts=ts))
 
         try:
             await link.run(received)
@@ -125,7 +141,28 @@ class Broker:
             log.debug("gateway link %d (%s) is lost: %s", gateway, identity, lost)
         finally:
             del self._links[gateway]
+            self._checkpoints.pop(gateway, None)
             self._deliver(router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))
+
+    def _confirm_later(self, gateway: int, checkpoint: Checkpoint) -> None:
+        """One at a time for each gateway: a later checkpoint stands for those before it."""
+        waits = gateway in self._checkpoints
+        self._checkpoints[gateway] = checkpoint if waits else None
+        if not waits:
+            self._timer.call_later(CONFIRM_AFTER_S, lambda: self._confirm(gateway, checkpoint))
+
+    def _confirm(self, gateway: int, checkpoint: Checkpoint) -> None:
+        if gateway not in self._links:
+            return
+        self._links[gateway].send(checkpoint)
+        following = self._checkpoints.pop(gateway)
+        if following is not None:
+            self._confirm_later(gateway, following)
+
+    def _tell_gap(self, name: str, gap: ReadingsDropped) -> None:
+        log.warning("the gateway %s had no room for %d readings", name, gap.lost)
+        if self._listener is not None:
+            self._listener.gap_told(name, gap)
 
     def client_connected(self, sink: Sink, *, extended: bool, may_command: bool = True) -> Client:
         """A client that hears everything from now on. End it with `client_left`."""

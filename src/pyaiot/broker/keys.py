@@ -12,12 +12,13 @@ import os
 import secrets
 import stat
 import string
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
+from pyaiot.broker.used_tokens import UsedTokens, UsedTokensFile
 from pyaiot.errors import OperatorError, reason_of
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 SECRET_LENGTH: Final = 32
 TOKEN_AGE_MAX_S: Final = 24 * 3600
-TOKENS_REMEMBERED_MAX: Final = 100_000
-"""Used tokens remembered, so that none works twice. Beyond, the oldest is forgotten."""
+"""Age of a gateway's token. An older one is answered 401."""
+CLOCK_SKEW_MAX_S: Final = 600
+"""How far the clocks of a gateway and the broker may differ, either way. Beyond, the token counts
+as too old or of the future: 401, and the log says which clock shows what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,37 +103,79 @@ def mint_token(keys: Keys) -> str:
     return _fernet(keys).encrypt(keys.secret.encode()).decode()
 
 
-class TokenCheck:
-    """Says whether a token opens the door: ours, at most 24 hours old, not used before."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a token is not accepted."""
 
-    def __init__(self, keys: Keys, unix_time: Callable[[], float]) -> None:
+    error: Literal["key", "clock", "used"]
+    """For programs."""
+    text: str
+    """For people. Says nothing of the token but when it was made."""
+
+
+class TokenCheck:
+    """Judges the tokens of gateways: ours, at most 24 hours old, not used before."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        unix_time: Callable[[], float],
+        used: UsedTokens | UsedTokensFile | None = None,
+    ) -> None:
+        """`used` None: nothing is remembered beyond this object."""
         self._keys = keys
         self._unix_time = unix_time
         self._fernet: Fernet | None = None
         """Made when somebody knocks: most brokers have no gateway in another process."""
-        self._used: OrderedDict[bytes, None] = OrderedDict()
+        self._used = UsedTokens() if used is None else used
 
     def accept(self, token: str) -> bool:
+        """Whether the token is good. It is used then."""
+        return self.judge(token) is None
+
+    def judge(self, token: str) -> Refusal | None:
+        """None: the token is good, and is used now."""
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see generate_keys
 
         if self._fernet is None:
             self._fernet = _fernet(self._keys)
         try:
-            plain = self._fernet.decrypt_at_time(
-                token, ttl=TOKEN_AGE_MAX_S, current_time=int(self._unix_time())
-            )
+            plain = self._fernet.decrypt(token)
+            made_at = self._fernet.extract_timestamp(token)
         except (InvalidToken, ValueError, TypeError):
-            return False
+            return _FOREIGN
         if not secrets.compare_digest(plain, self._keys.secret.encode()):
-            return False
+            return _FOREIGN
+        now = self._unix_time()
+        if not -CLOCK_SKEW_MAX_S <= now - made_at <= TOKEN_AGE_MAX_S + CLOCK_SKEW_MAX_S:
+            return Refusal("clock", _wrong_clock(made_at, now))
         # The sealed bytes, not their text: base64 can be written in many ways.
         digest = hashlib.sha256(base64.urlsafe_b64decode(token)).digest()
-        if digest in self._used:
-            return False
-        self._used[digest] = None
-        if len(self._used) > TOKENS_REMEMBERED_MAX:
-            self._used.popitem(last=False)
-        return True
+        if self._used.refuses(digest, made_at):
+            return _USED
+        self._used.add(digest, made_at)
+        return None
+
+
+_FOREIGN: Final = Refusal("key", "its token was not made with the key file of this broker")
+_USED: Final = Refusal(
+    "used", "its token was used before, or is older than the record of used tokens"
+)
+
+
+def _wrong_clock(made_at: int, now: float) -> str:
+    order = "before" if made_at < now else "after"
+    return (
+        f"its token was made at {_utc(made_at)}, {abs(now - made_at):.0f} s {order} the clock here"
+        f" ({_utc(now)}): set the wrong clock of the two"
+    )
+
+
+def _utc(unix_time: float) -> str:
+    try:
+        return datetime.fromtimestamp(unix_time, UTC).isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"Unix time {unix_time:.0f}"
 
 
 def _check_fernet_key(key: str) -> None:

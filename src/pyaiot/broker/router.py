@@ -16,6 +16,7 @@ from pyaiot.broker.state import Node, Nodes
 from pyaiot.errors import Refused
 from pyaiot.limits import RateLimit
 from pyaiot.messages import (
+    Checkpoint,
     Command,
     FromGateway,
     GatewayState,
@@ -26,6 +27,7 @@ from pyaiot.messages import (
     NodeReset,
     Problem,
     Reading,
+    ReadingsDropped,
     Receipt,
     ReceiptState,
     ToClient,
@@ -152,6 +154,10 @@ class Router:
         """What gateways told of messages that no node sent, for a client that joins."""
         return [it.ignored for it in self._gateways.values() if it.ignored is not None]
 
+    def name_of(self, gateway: int) -> str:
+        """Of a gateway that is connected; empty if it is not any more."""
+        return self._gateways[gateway].name if gateway in self._gateways else ""
+
     def protocols(self) -> dict[str, tuple[int, int]]:
         """Gateways that are connected and nodes that they have, by what the gateway says to speak.
 
@@ -188,6 +194,8 @@ class Router:
                     return self._hello(gateway, message, now, ts)
                 case Ignored():
                     return self._ignored(gateway, message, ts)
+                case Checkpoint() | ReadingsDropped():
+                    return ()  # between the gateway and its link
         except Refused as refusal:
             self.refused += 1
             uid = getattr(message, "uid", "")

@@ -27,6 +27,7 @@ from pyaiot.flags import (
     WEBSOCKET_GATEWAY,
 )
 from pyaiot.options import CONFIG_OPTION, Flag, load, options_of, summary, with_options
+from pyaiot.redaction import redact, redact_value
 from pyaiot.running import run_until_signal
 
 app = typer.Typer(
@@ -85,7 +86,7 @@ def _invoke(program: typer.Typer, *first: str) -> None:
     try:
         program(args=[*first, *sys.argv[1:]], prog_name="aiot")
     except OperatorError as error:
-        print(f"aiot: {error}", file=sys.stderr)
+        print(f"aiot: {redact(str(error))}", file=sys.stderr)
         sys.exit(EXIT_OPERATOR)
 
 
@@ -195,7 +196,7 @@ def _show_config(settings: Config, origins: Mapping[str, str]) -> None:
     values = {setting.key: setting for setting in config.settings()}
     width = max(map(len, values))
     for key, setting in values.items():
-        value = getattr(getattr(settings, setting.section), setting.name)
+        value = redact_value(getattr(getattr(settings, setting.section), setting.name))
         shown = msgspec.json.encode(value).decode()
         say(f"{key:<{width}}  {shown:<24}  {origins[key]}")
 

@@ -15,6 +15,7 @@ from yarl import URL
 from pyaiot.client.errors import LoginNeeded, NoBroker
 from pyaiot.client.place import Place
 from pyaiot.errors import OperatorError
+from pyaiot.resolver import open_http_session
 
 LOGIN_LIMIT_S: Final = 10.0
 """A broker that does not answer the login link within this is none."""
@@ -32,8 +33,7 @@ async def open_session(
     """
     # Cookies of an address, too: a broker on loopback has no name.
     jar = aiohttp.CookieJar(unsafe=True)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(cookie_jar=jar, connector=connector) as session:
+    async with open_http_session(cookie_jar=jar) as session:
         if login_link:
             await log_in(session, place, login_link)
             if cookie_file is not None:

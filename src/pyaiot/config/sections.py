@@ -27,8 +27,8 @@ class BrokerSection(Section, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            description="Address to listen on. Beyond loopback, it needs `insecure` or"
-            " `behind_proxy`."
+            description="Address to listen on: `127.0.0.1` is loopback of IPv4 and IPv6, `::` every"
+            " address of both. Beyond loopback, it needs `insecure` or `behind_proxy`."
         ),
     ] = "127.0.0.1"
     port: Annotated[

@@ -28,6 +28,7 @@ from pyaiot.protocols.websocket_node import (
     decode_to_node,
     encode,
 )
+from pyaiot.resolver import open_http_session
 
 HEARTBEAT_S: Final = 30.0
 """A gateway that does not answer a ping within half of this is gone."""
@@ -148,7 +149,7 @@ async def run_websocket_node(
     opened()
     retry_s = RETRY_FIRST_S
     reported = ""
-    async with aiohttp.ClientSession() as session:
+    async with open_http_session() as session:
         while True:
             started_at = loop.time()
             try:

@@ -8,7 +8,7 @@ from typing import Final
 from pyaiot.client.place import Place
 from pyaiot.config import Config
 from pyaiot.doctor import machine, mqtt, ports, running, storage, trip
-from pyaiot.doctor.findings import Finding
+from pyaiot.doctor.findings import Finding, redacted
 from pyaiot.errors import OperatorError
 
 LOOK_LIMIT_S: Final = 12.0
@@ -39,7 +39,7 @@ async def examine(
     if run_demo is not None:
         looks.append(("round trip", trip.look(run_demo)))
     results = await asyncio.gather(*(_limited(area, look, told) for area, look in looks))
-    return [finding for result in results for finding in result]
+    return [redacted(finding) for result in results for finding in result]
 
 
 async def _limited(

@@ -6,6 +6,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from pyaiot.redaction import redact
+
 Verdict: TypeAlias = Literal["ok", "note", "wrong"]
 """`note`: it works, and somebody may want to know. `wrong`: something will not work."""
 
@@ -33,6 +35,11 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     says: str
     do: str = ""
     """What a person can do about it; empty only if it is ok."""
+
+
+def redacted(finding: Finding) -> Finding:
+    """The finding as it may be shown: a setting that it quotes may have a password in it."""
+    return msgspec.structs.replace(finding, says=redact(finding.says), do=redact(finding.do))
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

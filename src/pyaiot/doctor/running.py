@@ -12,6 +12,7 @@ from aiohttp import hdrs
 from pyaiot.client.place import Place
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
+from pyaiot.resolver import open_http_session
 
 ANSWER_LIMIT_S: Final = 6.0
 """`/readyz` itself waits for its parts."""
@@ -20,7 +21,7 @@ ANSWER_LIMIT_S: Final = 6.0
 async def look(place: Place) -> AsyncIterator[Finding]:
     """Asks over HTTP, as a client does."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with open_http_session(timeout=timeout) as session:
         try:
             version, date = await _health(session, place)
         except _NotOurs as error:

@@ -16,6 +16,8 @@ from pyaiot.config import KEY_FILE, Config, data_folder
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
 from pyaiot.errors import OperatorError
+from pyaiot.history.places import store_at
+from pyaiot.history.store import Keep
 
 CHECK_LIMIT_S: Final = 4.0
 """A history that is not read through in that time is believed to be good, and said so."""
@@ -66,6 +68,11 @@ async def look_at_history(config: Config) -> Finding:
         return Finding("settings", "history", "ok", "off: nothing is kept")
     if store.startswith(("postgresql://", "postgres://")):
         return await _look_at_postgres(store)
+    try:
+        store_at(store, Keep())
+    except OperatorError as error:
+        says, _, do = str(error).rstrip(".").partition(": ")
+        return Finding("settings", "history", "wrong", says, do)
     return await asyncio.to_thread(_look_at_file, store)
 
 

@@ -87,8 +87,10 @@ def guard(
     refused: Callable[[web.Request], None],
     *,
     section: str,
+    any_host_at: frozenset[str] = frozenset(),
 ) -> Middleware:
-    """The middleware that holds both. `refused` is called for each request that is turned away.
+    """The middleware that holds both. Paths of `any_host_at` are for programs with a token, which
+    may call this machine by any name. `refused` is called for each request that is turned away.
 
     `section` has the settings that name exceptions; whoever is refused is told.
     """
@@ -100,7 +102,7 @@ def guard(
             ours = host_is_ours(host, allowed_hosts)
         except ValueError:
             host, ours = "", False
-        if not ours:
+        if not ours and request.path not in any_host_at:
             refused(request)
             raise web.HTTPForbidden(
                 text="This name is not one of ours. Its owner can allow it by the setting"

@@ -2,17 +2,22 @@
 """An HTTP server on one TCP port: opened with one sentence or not at all, closed in time."""
 
 import asyncio
-import contextlib
 import errno
-import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
 
+from pyaiot.doors.addresses import (
+    ANY,
+    LOOPBACK,
+    interface_addresses,
+    listening_sockets,
+    own_address,
+)
 from pyaiot.doors.connection import Connection, Connections
 from pyaiot.doors.connection_table import CONNECTIONS_MAX
 from pyaiot.doors.descriptors import share_of_listener
@@ -35,12 +40,12 @@ log = logging.getLogger(__name__)
 class Door:
     """A server that listens. `close` it, after telling whoever is connected."""
 
-    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+    def __init__(self, runner: web.AppRunner, servers: Sequence[asyncio.Server]) -> None:
         self._runner = runner
-        self._server = server
-        self.host: str
-        self.port: int
-        self.host, self.port = server.sockets[0].getsockname()[:2]
+        self._servers = servers
+        names = [one.getsockname() for server in servers for one in server.sockets]
+        self._hosts: list[str] = [name[0] for name in names]
+        self.port: int = names[0][1]
 
     @classmethod
     async def open(
@@ -88,21 +93,28 @@ class Door:
     @property
     def url(self) -> str:
         """The root, as this machine can reach it."""
-        # Every address: this machine's own is one of them.
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+        if self._hosts[0] not in ANY:
+            return self._url(self._hosts[0])
+        # Every address: loopback is one of them.
+        return self._url(LOOPBACK[0] if ANY[1] in self._hosts else LOOPBACK[1])
 
     @property
     def url_for_others(self) -> str:
         """The root, as other machines can reach it, where it listens for them."""
-        if self.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        if self._hosts[0] not in ANY:
             return self.url
-        host = own_address() or socket.gethostname()
+        for address in filter(None, (own_address(), *interface_addresses())):
+            if (ANY[0] if ":" in address else ANY[1]) in self._hosts:
+                return self._url(address)
+        return self.url
+
+    def _url(self, host: str) -> str:
         return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
 
     def stop_listening(self) -> None:
         """Take no more connections. Those that are open stay."""
-        self._server.close()
+        for server in self._servers:
+            server.close()
 
     async def close(self) -> None:
         """End the requests in flight, after `CLOSE_LIMIT_S` in the middle."""
@@ -110,41 +122,28 @@ class Door:
         await self._runner.cleanup()
 
 
-def own_address() -> str:
-    """The address of this machine towards other networks; empty if it has none. Sends nothing."""
-    for family, elsewhere in (
-        (socket.AF_INET, "192.0.2.1"),  # RFC 5737: nobody is there
-        (socket.AF_INET6, "2001:db8::1"),
-    ):
-        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((elsewhere, 9))
-            address: str = probe.getsockname()[0]
-            return address
-    return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address that a service listens on."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-async def _listen(make: Callable[[], Connection], host: str, port: int) -> asyncio.Server:
-    """Listen with a backlog of `BACKLOG`. Raises `OSError`.
+async def _listen(make: Callable[[], Connection], host: str, port: int) -> list[asyncio.Server]:
+    """Listen with a backlog of `BACKLOG`, at each address. Raises `OSError`.
 
     asyncio takes its `backlog` also for how often it calls accept in a row. Without a free file
     descriptor each of these calls fails and sets a timer of its own, which do the same again: more
     of them every second. So it calls once, and the system is told the backlog afterwards.
     """
-    server = await asyncio.get_running_loop().create_server(make, host, port, backlog=1)
-    for listening in server.sockets:
-        with socket.socket(fileno=os.dup(listening.fileno())) as same:
-            same.listen(BACKLOG)
-    return server
+    loop = asyncio.get_running_loop()
+    sockets = listening_sockets(host, port)
+    servers: list[asyncio.Server] = []
+    try:
+        for bound in sockets:
+            servers.append(await loop.create_server(make, sock=bound, backlog=1))
+            with socket.socket(fileno=os.dup(bound.fileno())) as same:
+                same.listen(BACKLOG)
+    except BaseException:
+        for server in servers:
+            server.close()
+        for bound in sockets:
+            bound.close()
+        raise
+    return servers
 
 
 def _tell_seldom_of_exhaustion() -> None:

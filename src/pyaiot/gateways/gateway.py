@@ -17,10 +17,12 @@ from pyaiot import __version__
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.echoes import Echoes
 from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.unconfirmed import Unconfirmed
 from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff, Link
 from pyaiot.messages import (
     TOPIC_LENGTH_MAX,
+    Checkpoint,
     Command,
     FromGateway,
     Hello,
@@ -42,6 +44,8 @@ IGNORED_INTERVAL_S: Final = 5.0
 """The broker is told of ignored messages at most so often."""
 _SILENCE_STEP_S: Final = 0.01
 """Silence is looked for at most so often, however many nodes fall silent one by one."""
+CHECKPOINT_INTERVAL_S: Final = 0.5
+"""How soon after an event the broker is asked to confirm it."""
 _STEADY_S: Final = 10.0
 """A link that held so long counts as a success: the next attempt comes soon again."""
 
@@ -103,6 +107,8 @@ class Gateway:
         self._ignored_report: asyncio.TimerHandle | None = None
         self._conflated = 0
         """Readings that later ones replaced, on links that are lost."""
+        self._unconfirmed = Unconfirmed()
+        self._checkpoint_due = False
         self._link: GatewayLink | None = None
         self.was_linked = asyncio.Event()
         """Set for good with the first link."""
@@ -120,6 +126,11 @@ class Gateway:
     def protocol(self) -> str:
         """What its nodes speak."""
         return self._hello.protocol
+
+    @property
+    def readings_dropped(self) -> int:
+        """Readings that it had no room for until the broker confirms them, ever."""
+        return self._unconfirmed.dropped
 
     @property
     def commands_waiting(self) -> int:
@@ -256,12 +267,10 @@ class Gateway:
                         )
                         if owner:
                             self.nodes.claim_again(uid, now=self._now())
+                    case Checkpoint():
+                        self._unconfirmed.confirm(message)
 
-        link.send(self._hello)
-        for event in self.nodes.everything():
-            link.send(event)
-        if self._ignored is not None:
-            link.send(self._ignored)
+        self._announce(link)
         self._link = link
         self.was_linked.set()
         try:
@@ -271,10 +280,41 @@ class Gateway:
             self._link = None
 
     def _tell(self, events: Iterable[NodeEvent]) -> None:
-        # Without a link nothing is lost: everything is announced when there is one again.
-        if self._link is not None:
-            for event in events:
-                self._link.send(event)
+        link = self._link
+        for event in events:
+            self._unconfirmed.add(event)
+            if link is not None:
+                link.send(event)
+        if link is not None and not self._checkpoint_due:
+            self._checkpoint_due = True
+            self._loop.call_later(CHECKPOINT_INTERVAL_S, self._send_checkpoint)
+
+    def _send_checkpoint(self) -> None:
+        self._checkpoint_due = False
+        checkpoint = self._unconfirmed.checkpoint() if self._link is not None else None
+        if self._link is not None and checkpoint is not None:
+            self._link.send(checkpoint)
+
+    def _announce(self, link: GatewayLink) -> None:
+        """Tell a broker that knows nothing: the nodes, and what it may not have got, in order."""
+        link.send(self._hello)
+        gap = self._unconfirmed.gap()
+        if gap is not None:
+            link.send(gap)
+            log.warning("%s: %d readings were dropped", self._hello.name, gap.lost)
+        # The same objects: values that come below with those that were there before them.
+        unconfirmed = set(map(id, self._unconfirmed))
+        for event in self.nodes.everything():
+            if id(event) not in unconfirmed:
+                link.send(event)
+        for event in self._unconfirmed:
+            link.send(event)
+        self._unconfirmed.linked_anew()
+        if self._ignored is not None:
+            link.send(self._ignored)
+        checkpoint = self._unconfirmed.checkpoint()
+        if checkpoint is not None:
+            link.send(checkpoint)
 
     # -- commands -------------------------------------------------------------------------------
 

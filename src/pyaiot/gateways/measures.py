@@ -36,6 +36,12 @@ LINK_CONFLATED: Final = Metric(
     "Readings that the broker did not get, because a later one of the resource came before.",
     _BY_PROTOCOL,
 )
+READINGS_DROPPED: Final = Metric(
+    "pyaiot_gateway_readings_dropped",
+    "counter",
+    "Readings that the gateway had no room to keep until the broker confirmed them.",
+    _BY_PROTOCOL,
+)
 COMMANDS: Final = Metric(
     "pyaiot_gateway_commands_waiting", "gauge", "Commands that wait for nodes.", _BY_PROTOCOL
 )
@@ -131,6 +137,7 @@ def measure(gateway: Gateway, *, refused: int) -> Iterable[Sample]:
     waiting, conflated = gateway.link_queue()
     yield LINK_QUEUE.of(waiting, protocol=protocol)
     yield LINK_CONFLATED.of(conflated, protocol=protocol)
+    yield READINGS_DROPPED.of(gateway.readings_dropped, protocol=protocol)
     yield COMMANDS.of(gateway.commands_waiting, protocol=protocol)
     yield COMMANDS_LIMIT.of(COMMANDS_MAX, protocol=protocol)
     yield DEVICE_REFUSED.of(refused, protocol=protocol)

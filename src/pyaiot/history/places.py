@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyaiot.errors import OperatorError
 from pyaiot.history.store import Keep, Store
+from pyaiot.redaction import redact
 
 
 def store_at(place: str, keep: Keep) -> Store:
@@ -20,7 +21,7 @@ def store_at(place: str, keep: Keep) -> Store:
         return PostgresServer(place, keep)
     if re.match(r"[a-z][a-z0-9+.-]*://", place, re.IGNORECASE):
         raise OperatorError(
-            f"History is not kept in {place}: --history takes the path of a file, a URL"
+            f"History is not kept in {redact(place)}: --history takes the path of a file, a URL"
             " postgresql://…, or off."
         )
     from pyaiot.history.sqlite.file import SqliteFile  # noqa: PLC0415

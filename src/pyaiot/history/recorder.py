@@ -21,12 +21,13 @@ from pyaiot.history.rows import (
     Batch,
     CommandEnded,
     CommandGiven,
+    GapOfGateway,
     Item,
     NewEvent,
     batch_of,
 )
 from pyaiot.history.store import RowsRefused, Store, StoreError, StoreReplaced, Writer
-from pyaiot.messages import Command, Reading, Receipt, ToClient
+from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
 from pyaiot.samples import Histogram
 
 QUEUE_MAX: Final = 50_000
@@ -84,7 +85,7 @@ class Recorder:
         `committed` is called on the recorder's thread, with `recorded` after each commit.
         """
         self.commands_heard = 0
-        """Commands and receipts that were heard, ever."""
+        """Commands, receipts and gaps of gateways that were heard, ever."""
         self.recorded = 0
         """Messages that are kept for good, in the order in which they were heard."""
         self.did_not_fit = 0
@@ -153,6 +154,10 @@ class Recorder:
     def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
         """A command has its receipt; its id is empty if it was never sent."""
         self._add(CommandEnded(command, receipt, ts))
+
+    def gap_told(self, gateway: str, gap: ReadingsDropped) -> None:
+        """A gateway has lost readings."""
+        self._add(GapOfGateway(gateway, gap))
 
     @property
     def dropped(self) -> int:

@@ -15,6 +15,7 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    ReadingsDropped,
     Receipt,
     ToClient,
 )
@@ -77,7 +78,14 @@ class CommandEnded(msgspec.Struct, frozen=True, gc=False):
     """When the receipt came."""
 
 
-Item: TypeAlias = ToClient | CommandGiven | CommandEnded
+class GapOfGateway(msgspec.Struct, frozen=True, gc=False):
+    """Readings that a gateway could not hand on."""
+
+    gateway: str
+    gap: ReadingsDropped
+
+
+Item: TypeAlias = ToClient | CommandGiven | CommandEnded | GapOfGateway
 """What a recorder hears."""
 
 
@@ -183,6 +191,17 @@ def _add_rare(batch: Batch, item: Item, believe: Callable[[float], float]) -> No
                     state=receipt.state,
                     detail=clean(receipt.detail),
                     elapsed_ms=receipt.elapsed_ms,
+                )
+            )
+        case GapOfGateway(gateway=name, gap=gap):
+            batch.events.append(
+                NewEvent(
+                    _microseconds(believe(gap.ts)),
+                    "gap",
+                    gateway=clean(name),
+                    detail="the gateway had no broker, and more readings than room for them",
+                    until=_microseconds(believe(gap.until)),
+                    lost=gap.lost,
                 )
             )
         case _:

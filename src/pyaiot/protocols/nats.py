@@ -63,7 +63,7 @@ class Reader:
         """All events that are complete. Raises `ProtocolError`: end the connection."""
         self._data += data
         while (event := self._next()) is not None:
-            if event != ():
+            if not isinstance(event, tuple):
                 yield event
 
     def _next(self) -> "Event | tuple[()] | None":

@@ -75,7 +75,14 @@ class WebApp:
         middlewares = [
             answered.middleware(),
             problems,
-            guard(allowed_hosts, allowed_origins, self._refused, section="broker"),
+            guard(
+                allowed_hosts,
+                allowed_origins,
+                self._refused,
+                section="broker",
+                # An old gateway that is refused once does not try again.
+                any_host_at=frozenset({"/gw"}),
+            ),
         ]
         if login is not None:
             middlewares.append(login.middleware())

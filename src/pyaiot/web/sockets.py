@@ -5,7 +5,9 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -13,22 +15,41 @@ from aiohttp import hdrs, web
 from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.client import Client
-from pyaiot.broker.keys import TokenCheck
+from pyaiot.broker.keys import Refusal, TokenCheck
 from pyaiot.doors.frame_check import TURN_FRAMES_MAX
 from pyaiot.doors.sockets import PatientSocket, TransportSink, check_version
 from pyaiot.errors import ProtocolError
 from pyaiot.frames import cut
 from pyaiot.limits import LimitedLog
-from pyaiot.links import HEARTBEAT_S, BrokerCodec, LegacyBrokerCodec, WebSocketLink
+from pyaiot.links import (
+    GATEWAY_FRAME_SIZE_MAX,
+    HEARTBEAT_S,
+    BrokerCodec,
+    LegacyBrokerCodec,
+    WebSocketLink,
+)
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
 from pyaiot.web.login import MAY_COMMAND
+
+_NO_TOKEN: Final = Refusal("key", "it sent no token in its handshake, nor as its first frame")
+_NO_KEY_FILE: Final = Refusal("key", "this broker has no key file")
 
 log = logging.getLogger(__name__)
 
 
-def _socket(*protocols: str, checks_text: bool = True) -> PatientSocket:
+FIRST_FRAME_LIMIT_S: Final = 2.0
+"""How long a gateway without a token in its handshake may take to send it as its first frame."""
+UNPROVED_MAX: Final = 64
+"""Connections of gateways that have not sent their token yet. One more is answered 503."""
+UNPROVED_PER_ADDRESS_MAX: Final = 8
+"""The same from one address."""
+
+
+def _socket(
+    *protocols: str, size_max: int = FRAME_SIZE_MAX, checks_text: bool = True
+) -> PatientSocket:
     return PatientSocket(
-        *protocols, heartbeat_s=HEARTBEAT_S, size_max=FRAME_SIZE_MAX, checks_text=checks_text
+        *protocols, heartbeat_s=HEARTBEAT_S, size_max=size_max, checks_text=checks_text
     )
 
 
@@ -47,6 +68,8 @@ class Sockets:
         self._unix_time = unix_time
         self._open: set[PatientSocket] = set()
         self._refusals = LimitedLog(log)
+        self._unproved: Counter[str] = Counter()
+        """Connections of gateways that have not sent their token yet, by address."""
         self.refused_clients = 0
         """Clients closed for what they said, or not let in."""
         self.refused_gateways = 0
@@ -107,7 +130,10 @@ class Sockets:
         self._log("a client was closed: %s", error)
 
     async def gateway(self, request: web.Request) -> web.StreamResponse:
-        """`GET /gw`. Without a good token: 401."""
+        """`GET /gw`. Without a good token: 401.
+
+        A gateway that offers no subprotocol sends its token as its first frame (PROTOCOLS 8).
+        """
         check_version(request)
         offered = [
             word.strip()
@@ -115,20 +141,60 @@ class Sockets:
             for word in header.split(",")
         ]
         token = offered[offered.index("token") + 1 :][:1] if "token" in offered else []
-        if self._tokens is None or not token or not self._tokens.accept(token[0]):
-            self.refused_gateways += 1
-            self._log("a gateway at %s was refused: its token is not good", request.remote)
+        if not offered and self._tokens is not None:
+            return await self._gateway_with_first_frame(request)
+        refusal = self._judge(token[0] if token else "")
+        if refusal is not None:
+            self._gateway_refused(request.remote, refusal)
             raise web.HTTPUnauthorized(
                 text="A gateway needs a token made with the key file of this broker.\n",
-                headers={hdrs.WWW_AUTHENTICATE: 'Token realm="gateway"'},
+                headers={hdrs.WWW_AUTHENTICATE: f'Token realm="gateway", error="{refusal.error}"'},
             )
         # Legacy gateways offer `token` alone, and a strict client wants it echoed.
         # RFC 6455 section 8.1 would have the link closed for a text that is not UTF-8. The message
         # is refused instead: one wrong value does not take all nodes of a gateway away.
-        socket = _socket(SUBPROTOCOL, "token", checks_text=False)
+        socket = _socket(SUBPROTOCOL, "token", size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
         await socket.prepare(request)
-        extended = socket.ws_protocol == SUBPROTOCOL
+        await self._serve_gateway(socket, extended=socket.ws_protocol == SUBPROTOCOL)
+        return socket
 
+    async def _gateway_with_first_frame(self, request: web.Request) -> web.StreamResponse:
+        address = request.remote or ""
+        if (
+            self._unproved.total() >= UNPROVED_MAX
+            or self._unproved[address] >= UNPROVED_PER_ADDRESS_MAX
+        ):
+            self.refused_gateways += 1
+            self._log("a gateway at %s was refused: too many have sent no token", address)
+            raise web.HTTPServiceUnavailable(text="Too many gateways have sent no token yet.\n")
+        socket = _socket(size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
+        self._unproved[address] += 1
+        try:
+            await socket.prepare(request)
+            refusal = await self._judge_first_frame(socket)
+        finally:
+            self._unproved[address] -= 1
+            if not self._unproved[address]:
+                del self._unproved[address]
+        if refusal is None:
+            await self._serve_gateway(socket, extended=False)
+        else:
+            self._gateway_refused(address, refusal)
+            await self._close(socket, aiohttp.WSCloseCode.POLICY_VIOLATION, "no good token")
+        return socket
+
+    async def _judge_first_frame(self, socket: PatientSocket) -> Refusal | None:
+        try:
+            async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
+                frame = await socket.receive()
+        except TimeoutError:
+            return _NO_TOKEN
+        if frame.type is not aiohttp.WSMsgType.TEXT:
+            return _NO_TOKEN
+        data = frame.data if isinstance(frame.data, bytes) else str(frame.data).encode()
+        return self._judge(data.decode("utf-8", "replace").strip())
+
+    async def _serve_gateway(self, socket: PatientSocket, *, extended: bool) -> None:
         def wrong_message(problem: str) -> None:
             self.refused_gateways += 1
             self._log("a message of a gateway was refused: %s", problem)
@@ -145,7 +211,14 @@ class Sockets:
             await self._broker.serve_gateway(link, identity="legacy", acknowledges=extended)
         finally:
             self._open.discard(socket)
-        return socket
+
+    def _judge(self, token: str) -> Refusal | None:
+        return _NO_KEY_FILE if self._tokens is None else self._tokens.judge(token)
+
+    def _gateway_refused(self, address: str | None, refusal: Refusal) -> None:
+        self.refused_gateways += 1
+        now = asyncio.get_running_loop().time()
+        self._refusals.warning("a gateway at %s was refused: %s", address, refusal.text, now=now)
 
     async def close_all(self) -> None:
         """Tell everybody that the broker goes away, and wait `CLOSE_LIMIT_S` at the most."""

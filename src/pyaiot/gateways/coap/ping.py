@@ -19,7 +19,8 @@ async def answers_ping(host: str, port: int, limit_s: float) -> bool:
             if not answer.done():
                 answer.set_exception(exc)
 
-    host = {"::": "::1"}.get(host, host)
+    # IPv4 arrives at the same socket, and loopback of IPv6 may be switched off.
+    host = {"::": "127.0.0.1"}.get(host, host)
     try:
         transport, _ = await loop.create_datagram_endpoint(_Ping, remote_addr=(host, port))
     except OSError:

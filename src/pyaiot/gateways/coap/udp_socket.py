@@ -6,6 +6,7 @@ import errno
 import socket
 from typing import Final
 
+from pyaiot.doors.addresses import confine_to_loopback, is_both_loopbacks
 from pyaiot.errors import OperatorError
 
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
@@ -15,8 +16,19 @@ _SO_RCVBUFFORCE: Final = 33
 
 
 def udp_socket(host: str, port: int, interface: str) -> socket.socket:
-    """A socket for IPv6 and IPv4 that nobody shares. Raises `OperatorError` if it cannot be had."""
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    """A socket for IPv6 and IPv4 that nobody shares. Raises `OperatorError` if it cannot be had.
+
+    A loopback address stands for both: where the system allows it, the socket is at every address
+    of the loopback interface, and hears this machine only.
+    """
+    try:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise OperatorError(
+            f"CoAP needs IPv6 in the kernel, also for nodes over IPv4 ({error.strerror}): boot"
+            " without ipv6.disable=1. To switch addresses of IPv6 off, use"
+            " net.ipv6.conf.all.disable_ipv6=1."
+        ) from error
     try:
         sock.setblocking(False)
         enlarge(sock)
@@ -24,6 +36,9 @@ def udp_socket(host: str, port: int, interface: str) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if interface:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        if is_both_loopbacks(host):
+            both = not interface and confine_to_loopback(sock)
+            host = "::" if both else "127.0.0.1"
         found = socket.getaddrinfo(
             host or "::", port, socket.AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_V4MAPPED
         )

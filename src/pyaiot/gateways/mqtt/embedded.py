@@ -108,7 +108,8 @@ class EmbeddedBroker:
     @property
     def server(self) -> MqttServer:
         """How our own gateway reaches it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - compared, not bound
+        # `::` is both families to nats-server, and loopback of IPv6 may be switched off.
+        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(  # noqa: S104 - compared, not bound
             self._config.host, self._config.host
         )
         return MqttServer(

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from pyaiot.doors.addresses import confine_to_loopback, is_both_loopbacks
 from pyaiot.errors import OperatorError
 
 DATAGRAM_BYTES_MAX: Final = 65536
@@ -43,7 +44,7 @@ class Endpoint:
 
     def __init__(self, host: str, port: int, advertise_address: str = "") -> None:
         """Raises `OperatorError` if the port cannot be had, or the address cannot be used."""
-        self._socket = _bind(host, port)
+        self._socket = _bind(host, port, confined=not advertise_address)
         self._loop = asyncio.get_running_loop()
         self._watch: select.epoll | None = None
         self._received: Callable[[bytes, Address], None] | None = None
@@ -186,19 +187,17 @@ _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)  # Linux; Python 3.11 has 
 _LITTLE: Final = socket.htons(1) != 1
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket of the family of the address. `::` lets IPv4 in too."""
+def _bind(host: str, port: int, *, confined: bool) -> socket.socket:
+    """A socket of the family of the address. `::` lets IPv4 in too. Raises `OperatorError`.
+
+    `confined`: a loopback address stands for both, where the system allows it.
+    """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host or "::", port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock, address = _new_socket(host, port, confined=confined)
     except OSError as error:
         raise OperatorError(f"MQTT-SN cannot listen on {host!r}: {error.strerror}.") from error
     try:
         sock.setblocking(False)
-        if family is socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.bind(address)
     except OSError as error:
@@ -210,6 +209,29 @@ def _bind(host: str, port: int) -> socket.socket:
             ) from error
         raise OperatorError(f"MQTT-SN cannot listen on {host} port {port}: {error}.") from error
     return sock
+
+
+def _new_socket(host: str, port: int, *, confined: bool) -> tuple[socket.socket, Any]:
+    """A socket, not bound yet, and the address to bind it to. Raises `OSError`."""
+    host = host or "::"
+    if host == "::" or (confined and is_both_loopbacks(host)):
+        try:
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        except OSError:
+            # A kernel without IPv6 still has IPv4.
+            host = "0.0.0.0" if host == "::" else "127.0.0.1"  # noqa: S104 - as was asked
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            if host == "::" or confine_to_loopback(sock):
+                return sock, ("::", port)
+            sock.close()
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    if family is socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    return sock, address
 
 
 async def finds_gateway(host: str, port: int, limit_s: float) -> bool:
@@ -226,7 +248,8 @@ async def finds_gateway(host: str, port: int, limit_s: float) -> bool:
             if not answer.done():
                 answer.set_exception(exc)
 
-    host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared
+    # IPv4 arrives at the same socket, and loopback of IPv6 may be switched off.
+    host = {"::": "127.0.0.1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared
     try:
         transport, _ = await loop.create_datagram_endpoint(_Search, remote_addr=(host, port))
     except OSError:

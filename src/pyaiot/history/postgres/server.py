@@ -38,6 +38,10 @@ def without_password(url: str) -> str:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises for what is no number
     except ValueError as error:
-        raise OperatorError(f"The URL after --history is none: {error}.") from error
+        # Its own words would quote the password of a URL in which it is not escaped.
+        raise OperatorError(
+            "The URL after --history is none: write postgresql://user:password@host:port/database,"
+            " with %2F for a / in the password, %23 for #, %3F for ? and %40 for @."
+        ) from error
     user, at, host = parts.netloc.rpartition("@")
     return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tokens that gateways have used: each of them works once, also across restarts of the broker."""
+
+import contextlib
+import fcntl
+import heapq
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+TOKENS_REMEMBERED_MAX: Final = 100_000
+"""Used tokens remembered, so that none works twice. Beyond, the oldest one is forgotten, and every
+token that is not newer is refused."""
+_HEADER: Final = "# Used gateway tokens of Pyaiot: Unix time of a token, SHA-256 of it\n"
+_ALL: Final = "*"
+"""In place of a digest: every token that is not newer is refused."""
+_DIGEST_BYTES: Final = 32
+
+log = logging.getLogger(__name__)
+
+
+class UsedTokens:
+    """The tokens that were used, by their SHA-256. Pure. Times are Unix seconds of the tokens."""
+
+    def __init__(self, *, tokens_max: int = TOKENS_REMEMBERED_MAX) -> None:
+        self._tokens_max = tokens_max
+        self._digests: set[bytes] = set()
+        self._by_age: list[tuple[int, bytes]] = []
+        self._refused_until = -1
+        """Tokens made at this time or before are refused: nobody knows which were used."""
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def refuses(self, digest: bytes, made_at: int) -> bool:
+        """Whether this token was used, or may have been."""
+        return digest in self._digests or made_at <= self._refused_until
+
+    def add(self, digest: bytes, made_at: int) -> None:
+        """Remember a token that is used now."""
+        if digest in self._digests:
+            return
+        self._digests.add(digest)
+        heapq.heappush(self._by_age, (made_at, digest))
+        if len(self._by_age) > self._tokens_max:
+            forgotten_at, forgotten = heapq.heappop(self._by_age)
+            self._digests.discard(forgotten)
+            self.refuse_until(forgotten_at)
+
+    def refuse_until(self, made_at: int) -> None:
+        """Refuse every token made at this time or before."""
+        self._refused_until = max(self._refused_until, made_at)
+
+    def lines(self) -> Iterator[str]:
+        """The form in which they are kept."""
+        if self._refused_until >= 0:
+            yield f"{self._refused_until} {_ALL}\n"
+        for made_at, digest in self._by_age:
+            yield _line(digest, made_at)
+
+    def read(self, line: str) -> None:
+        """Take over what a line says; one that a crash has cut says nothing."""
+        made_at, _, name = line.partition(" ")
+        with contextlib.suppress(ValueError):
+            if name == _ALL:
+                self.refuse_until(int(made_at))
+            elif len(digest := bytes.fromhex(name)) == _DIGEST_BYTES:
+                self.add(digest, int(made_at))
+
+
+class UsedTokensFile:
+    """The same in a file, which survives a process that is killed.
+
+    It is not synchronised with the disk: after a power cut, tokens of the last seconds before it
+    may be unknown. Several brokers may share a file; each knows what stood there when it started.
+    """
+
+    def __init__(self, path: Path, *, tokens_max: int) -> None:
+        self._path = path
+        self._tokens_max = tokens_max
+        self._known = UsedTokens(tokens_max=tokens_max)
+        self._unwritten: list[str] = []
+        """Lines that could not be written yet."""
+        self._lines = 0
+        """Lines of the file."""
+        self._is_kept = True
+
+    @classmethod
+    def open(
+        cls, path: Path, now: float, *, tokens_max: int = TOKENS_REMEMBERED_MAX
+    ) -> "UsedTokensFile":
+        """Read the file, or begin it. `now` is Unix time.
+
+        If it cannot be read and written, tokens made before now are refused: nobody knows which of
+        them were used. Gateways make a token for each connection.
+        """
+        tokens = cls(path, tokens_max=tokens_max)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tokens._locked():
+                tokens._read()
+        except (OSError, ValueError) as error:
+            log.warning(
+                "used gateway tokens cannot be kept in %s (%s): tokens made before this start are"
+                " refused",
+                path,
+                getattr(error, "strerror", None) or "it is a file of another program",
+            )
+            tokens._is_kept = False
+            tokens._known.refuse_until(int(now))
+        return tokens
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def refuses(self, digest: bytes, made_at: int) -> bool:
+        """See `UsedTokens.refuses`."""
+        return self._known.refuses(digest, made_at)
+
+    def add(self, digest: bytes, made_at: int) -> None:
+        """See `UsedTokens.add`. It is written before this returns, if it can be."""
+        self._known.add(digest, made_at)
+        if not self._is_kept:
+            return
+        self._unwritten.append(_line(digest, made_at))
+        del self._unwritten[: -self._tokens_max]
+        try:
+            with self._locked():
+                self._append()
+        except OSError as error:
+            # Without the gateway readings are lost; the record follows with the next token.
+            log.warning(
+                "used gateway tokens cannot be written to %s (%s): a restart forgets %d of them",
+                self._path,
+                error.strerror,
+                len(self._unwritten),
+            )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = os.open(self._path.with_name(self._path.name + ".lock"), _FLAGS, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _read(self) -> None:
+        """Raises `ValueError` for the file of another program."""
+        text = self._path.read_text(encoding="ascii") if self._path.exists() else ""
+        if text and not text.startswith(_HEADER):
+            raise ValueError
+        lines = text.splitlines()[1:]
+        for line in lines:
+            self._known.read(line)
+        self._lines = len(lines)
+        if not text.endswith("\n") or len(lines) > 2 * self._tokens_max:
+            self._replace()
+
+    def _append(self) -> None:
+        if not self._path.exists():
+            self._replace()
+        else:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.writelines(self._unwritten)
+            self._lines += len(self._unwritten)
+        self._unwritten.clear()
+
+    def _replace(self) -> None:
+        """Write anew all that is known: the old file stays until the new one is complete."""
+        lines = list(self._known.lines())
+        new = self._path.with_name(self._path.name + ".new")
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        with os.fdopen(os.open(new, _FLAGS | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.writelines([_HEADER, *lines])
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
+        self._lines = len(lines)
+
+
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT
+
+
+def _line(digest: bytes, made_at: int) -> str:
+    return f"{made_at} {digest.hex()}\n"
