@@ -19,7 +19,9 @@ class FakeClient(_Client):
     waiting_bytes = 0
 
     def __init__(self, version: int) -> None:
-        super().__init__("test", version, lambda _topic, _payload: None, named=False)
+        super().__init__(
+            "test", version, lambda *_publication: None, named=False, keeps_session=True
+        )
         self.published: list[tuple[bytes, dict[str, int]]] = []
 
     def publish(self, _topic: str, payload: bytes, *, qos: int, **properties: int) -> None:
