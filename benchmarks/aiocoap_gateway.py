@@ -12,7 +12,7 @@ import uvloop
 from pyaiot.broker.keys import load_keys, mint_token
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import connect_gateway
 
 
@@ -22,7 +22,7 @@ async def serve(host: str, port: int, broker_port: int, key_file: Path) -> None:
     gateway = Gateway(
         name="aiocoap",
         protocol="CoAP",
-        nodes=Nodes(silence_limit_s=120.0, nodes_max=100_000),
+        nodes=LiveNodes(silence_limit_s=120.0, nodes_max=100_000),
         loop=asyncio.get_running_loop(),
         unix_time=time.time,
     )

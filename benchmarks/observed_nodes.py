@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from benchmarks.coap import NODE_PORT, NON, post
 from benchmarks.processes import HOST, answer
-from pyaiot.protocols.coap_message import CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 
 ANNOUNCE_LIMIT_S: Final = 30.0
 VALUES: Final = 100

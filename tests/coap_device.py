@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import (
+from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import (
     COAP_PORT,
     Code,
     ContentFormat,

@@ -17,7 +17,7 @@ from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import TokenCheck, generate_keys, mint_token
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import Backoff, MemoryLink, connect_gateway
 from pyaiot.messages import (
     Command,
@@ -33,7 +33,7 @@ from pyaiot.messages import (
     ToGateway,
     decode_to_client,
 )
-from pyaiot.web.sockets import Sockets
+from pyaiot.web.websockets import Sockets
 
 B = TypeVar("B", bound=Message)
 C = TypeVar("C", bound=Message)
@@ -160,7 +160,7 @@ class Road(ABC):
         return Gateway(
             name=name,
             protocol="CoAP",
-            nodes=Nodes(silence_limit_s=silence_limit_s, nodes_max=100),
+            nodes=LiveNodes(silence_limit_s=silence_limit_s, nodes_max=100),
             loop=self.loop,
             unix_time=lambda: TS,
             backoff=Backoff(first_s=0.05 * self.second_s, rng=random.Random(name)),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pyaiot import services
+from pyaiot.app import services
 from pyaiot.broker.keys import Keys, generate_keys, write_keys
 from pyaiot.config import (
     BrokerSection,

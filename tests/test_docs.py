@@ -15,7 +15,7 @@ from pyaiot import config, messages
 from pyaiot.broker.broker import Broker
 from pyaiot.web.app import WebApp
 from pyaiot.web.dashboard import Dashboard, Look
-from pyaiot.web.login import Login
+from pyaiot.web.sign_in import SignIn
 from scripts.reference import asyncapi, limits
 from scripts.reference.__main__ import FOLDER, PAGES
 from scripts.reference.commands import commands
@@ -87,7 +87,7 @@ def test_lines_are_short(path: Path) -> None:
 
 
 def test_the_picture_of_the_page_is_wide_and_light() -> None:
-    data = (ROOT / "docs" / "images" / "page.png").read_bytes()
+    data = (ROOT / "docs" / "images" / "dashboard.png").read_bytes()
     width, _ = struct.unpack(">II", data[16:24])
     assert data[1:4] == b"PNG"
     assert width == 1440
@@ -192,10 +192,10 @@ def test_no_exception_outlives_its_constant() -> None:
 
 
 def test_every_receipt_and_reason_is_understood() -> None:
-    page = (ROOT / "docs" / "understand" / "commands.md").read_text("utf-8")
+    page = (ROOT / "docs" / "explanation" / "commands.md").read_text("utf-8")
     rows = table_rows(page, "## What each receipt means")
     assert [row[0].strip("`") for row in rows] == list(get_args(messages.ReceiptState))
-    failures = (ROOT / "docs" / "understand" / "failures.md").read_text("utf-8")
+    failures = (ROOT / "docs" / "explanation" / "failures.md").read_text("utf-8")
     for reason in set(get_args(messages.LeftReason)) - {"left"}:
         assert f"`{reason}`" in failures
 
@@ -208,11 +208,11 @@ async def test_every_path_of_the_web_door_is_told() -> None:
         def call_later(self, delay: float, callback: object, /) -> None: ...
 
     broker = Broker(flush_interval_s=0.0, timer=_Timer(), unix_time=lambda: 0.0)
-    login = Login(behind_tls=False, viewers=False, clock=lambda: 0.0)
+    login = SignIn(behind_tls=False, viewers=False, clock=lambda: 0.0)
     page = Dashboard(Look(), {"index.html": b"", "assets/a.js": b"", "favicon.svg": b""})
     app = WebApp(broker, tokens=None, title="", login=login, dashboard=page).app
     served = {resource.canonical for resource in app.router.resources()}
-    rows = table_rows((FOLDER / "doors.md").read_text("utf-8"), "## Paths of the web door")
+    rows = table_rows((FOLDER / "listeners.md").read_text("utf-8"), "## Paths of the web door")
     written = {row[0].strip("`") for row in rows}
     files = ("/static/", "/assets/", "/favicon")
     assert {path for path in served if not path.startswith(files)} == written

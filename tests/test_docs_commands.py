@@ -21,7 +21,7 @@ from typing import TypeAlias
 import aiohttp
 import pytest
 
-from pyaiot.demo import DEMO_NODES
+from pyaiot.app.demo import DEMO_NODES
 from tests import clients
 from tests.documents import ROOT, Block, documents
 from tests.programs import Program, Programs, fleet_flags, free_port

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot.exact_json import DIGITS_MAX, quote_long_integers
-from pyaiot.protocols import coap_values, mqtt_topics, websocket_node
-from pyaiot.protocols.coap_numbers import ContentFormat
+from pyaiot.protocols import websocket_node
+from pyaiot.protocols.coap import values
+from pyaiot.protocols.coap.numbers import ContentFormat
+from pyaiot.protocols.mqtt import node_topics
 
 
 @pytest.mark.parametrize(
@@ -56,12 +58,12 @@ def test_what_a_double_holds_is_left_alone(data: object) -> None:
 
 @pytest.mark.parametrize("digits", ["9007199254740993", "123456789012345678901234567890"])
 def test_every_protocol_with_json_keeps_the_digits(digits: str) -> None:
-    publication = mqtt_topics.parse_publication("node/a/serial", b'{"value":%s}' % digits.encode())
-    assert publication == mqtt_topics.NodeValue("a", "serial", digits)
-    publication = mqtt_topics.parse_publication("node/a/serial", digits.encode())
-    assert publication == mqtt_topics.NodeValue("a", "serial", digits)
+    publication = node_topics.parse_publication("node/a/serial", b'{"value":%s}' % digits.encode())
+    assert publication == node_topics.NodeValue("a", "serial", digits)
+    publication = node_topics.parse_publication("node/a/serial", digits.encode())
+    assert publication == node_topics.NodeValue("a", "serial", digits)
     update = websocket_node.decode_from_node(
         b'{"type":"update","data":{"serial":%s}}' % digits.encode()
     )
     assert update == websocket_node.Update({"serial": digits})
-    assert coap_values.read_value(digits.encode(), ContentFormat.JSON) == digits
+    assert values.read_value(digits.encode(), ContentFormat.JSON) == digits

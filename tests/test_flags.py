@@ -3,12 +3,12 @@
 
 import pytest
 
+from pyaiot.cli.flags import COAP_GATEWAY, DOCTOR, MQTT_GATEWAY, RUN
+from pyaiot.cli.options import SettingFlag, keys_of, load, options_of
 from pyaiot.config import Config
-from pyaiot.flags import COAP_GATEWAY, DOCTOR, MQTT_GATEWAY, RUN
-from pyaiot.options import Flag, keys_of, load, options_of
 
 
-def settings_with(flags: tuple[Flag, ...], name: str, value: object) -> Config:
+def settings_with(flags: tuple[SettingFlag, ...], name: str, value: object) -> Config:
     """The settings of a command that was given one flag."""
     (parameter,) = (
         parameter
@@ -20,7 +20,7 @@ def settings_with(flags: tuple[Flag, ...], name: str, value: object) -> Config:
 
 @pytest.mark.parametrize("flags", [RUN, DOCTOR])
 def test_the_silence_limit_of_a_service_with_all_gateways_is_that_of_each(
-    flags: tuple[Flag, ...],
+    flags: tuple[SettingFlag, ...],
 ) -> None:
     settings = settings_with(flags, "--max-time", 30.0)
     assert settings.coap.silence_limit_s == 30

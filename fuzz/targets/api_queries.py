@@ -5,7 +5,7 @@ import math
 from urllib.parse import parse_qsl
 
 from pyaiot.broker.event_client import Position
-from pyaiot.web.api import queries
+from pyaiot.web.api import parameters
 from pyaiot.web.problems import ProblemError
 
 CORPUS: list[bytes] = [
@@ -18,14 +18,14 @@ CORPUS: list[bytes] = [
 ]
 
 KINDS = (
-    queries.Query,
-    queries.NodesQuery,
-    queries.WriteQuery,
-    queries.HistoryQuery,
-    queries.ExportQuery,
-    queries.EventsQuery,
-    queries.CommandsQuery,
-    queries.StreamQuery,
+    parameters.Query,
+    parameters.NodesQuery,
+    parameters.WriteQuery,
+    parameters.HistoryQuery,
+    parameters.ExportQuery,
+    parameters.EventsQuery,
+    parameters.CommandsQuery,
+    parameters.StreamQuery,
 )
 NOW = 1_700_000_000.0
 
@@ -41,9 +41,9 @@ def fuzz_one(data: bytes) -> None:
         for pairs in (given, [pair for pair in given if pair[0] in _names(kind)]):
             wrong: ProblemError | None = None
             try:
-                query = queries.read_query(kind, pairs)
-                if isinstance(query, queries.HistoryQuery):
-                    assert set(query.aggregates) <= set(queries.AGGREGATES)
+                query = parameters.read_query(kind, pairs)
+                if isinstance(query, parameters.HistoryQuery):
+                    assert set(query.aggregates) <= set(parameters.AGGREGATES)
                     for moment in (query.start(NOW), query.end(NOW)):
                         assert moment is None or (math.isfinite(moment) and moment >= 0.0)
             except ProblemError as error:
@@ -53,5 +53,5 @@ def fuzz_one(data: bytes) -> None:
                 assert len(wrong.problem.detail) < 500
 
 
-def _names(kind: type[queries.Query]) -> set[str]:
+def _names(kind: type[parameters.Query]) -> set[str]:
     return set(kind.__struct_encode_fields__)

@@ -5,7 +5,7 @@ The input is a row of datagrams, each after a byte with its length and a wish of
 """
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.mqttsn.client import WISHES_MAX, Client
+from pyaiot.protocols.mqttsn.client import WISHES_MAX, MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import ClientConfig
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.packets import Packet, parse_packet
@@ -34,7 +34,7 @@ CORPUS: list[bytes] = [
 def fuzz_one(data: bytes) -> None:
     """Nothing raises but `ProtocolError` of the codec; what is sent can be written."""
     now = 1000.0
-    client = Client(ClientConfig(client_id="node", will=Will("last", b"gone")))
+    client = MqttSnClientProtocol(ClientConfig(client_id="node", will=Will("last", b"gone")))
     effects: list[object] = [*client.connect(now=now)]
     index = 0
     while index < len(data):

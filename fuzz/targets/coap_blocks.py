@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.protocols.coap_blocks import (
+from pyaiot.protocols.coap.blocks import (
     ASSEMBLIES_PER_PEER_MAX,
     BODY_BYTES_MAX,
     Assemblies,

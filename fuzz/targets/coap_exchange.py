@@ -5,9 +5,9 @@ import contextlib
 from random import Random
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap_exchange import Exchange, command_spacing
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_numbers import Code, MessageType
+from pyaiot.protocols.coap.exchange import Exchange, command_spacing
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code, MessageType
 
 CORPUS: list[bytes] = [
     bytes.fromhex("00006080010000ff6444800161626364ff") + b"led:1",

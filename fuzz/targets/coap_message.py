@@ -4,8 +4,8 @@
 import contextlib
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap_message import Block, CoapMessage, rejection
-from pyaiot.protocols.coap_numbers import OptionNumber
+from pyaiot.protocols.coap.message import Block, CoapMessage, rejection
+from pyaiot.protocols.coap.numbers import OptionNumber
 
 CORPUS: list[bytes] = [
     # NON POST /alive with Content-Format 0, as RIOT sends it: `alive:<uid>`.

@@ -4,8 +4,8 @@
 import contextlib
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_observe import Sequence, max_age_s, observe_number
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.observe import Sequence, max_age_s, observe_number
 
 CORPUS: list[bytes] = [
     bytes.fromhex("514500010a610560813cff") + b"23.5",

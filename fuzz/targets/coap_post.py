@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Datagrams that may be one of the two posts of nodes."""
 
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_numbers import Code, MessageType
-from pyaiot.protocols.coap_post import (
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code, MessageType
+from pyaiot.protocols.coap.post import (
     AMPLIFICATION_MAX,
     PAYLOAD_BYTES_MAX,
     read_post,

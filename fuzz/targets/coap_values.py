@@ -5,7 +5,7 @@ import contextlib
 import json
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap_values import AGE_MAX_S, SENML, content_format, read_pack, read_values
+from pyaiot.protocols.coap.values import AGE_MAX_S, SENML, content_format, read_pack, read_values
 
 CORPUS: list[bytes] = [
     b"\x00" + "23.5°C\0".encode(),

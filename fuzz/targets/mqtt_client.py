@@ -2,7 +2,7 @@
 """What an MQTT broker, or whoever stands in its place, sends to a client of it."""
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.mqtt.client import Client, ConnectionRefused
+from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.packet import PacketReader
 from pyaiot.protocols.mqtt.packets import Connect
 
@@ -27,7 +27,7 @@ def fuzz_one(data: bytes) -> None:
 
 
 def _told(data: bytes, step: int) -> tuple[list[object], bytes]:
-    client = Client()
+    client = MqttClientProtocol()
     client.opened(Connect("c", clean_session=False, keep_alive_s=60), now=0.0)
     client.take()
     told: list[object] = []

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import typer
 
-from pyaiot import cli, config
-from pyaiot.options import keys_of
+from pyaiot import config
+from pyaiot.cli import app as cli
+from pyaiot.cli.options import keys_of
 from scripts.reference.describe import table
 
 PROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"

@@ -21,7 +21,7 @@ NOT_LIMITS: Final = {
     "cli.terminal.EXIT_OPERATOR": "an exit code",
     "client.connection.FORBIDDEN": "a status of HTTP",
     "client.connection.UNAUTHORIZED": "a status of HTTP",
-    "client.place.PORT": "a port",
+    "client.address.PORT": "a port",
     "gateways.coap.endpoint.ANSWER_MESSAGE_IDS": "a share of the message IDs",
     "history.postgres.schema.WEEK": "a unit",
     "history.postgres.schema.WRITER_LOCK": "a name, as a number",
@@ -43,9 +43,9 @@ TEXTS: Final = {
     "gateways.coap.gateway.READ_BACK_S": "How long a node may take to tell a value after a write."
     " Then it stays as it was.",
     "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
-    "gateways.mqtt.embedded.END_LIMIT_S": "How long the embedded MQTT broker may take to end. Then"
+    "mqtt.embedded.broker.END_LIMIT_S": "How long the embedded MQTT broker may take to end. Then"
     " it is killed.",
-    "gateways.mqtt.embedded.MEMORY_MAX": "Bytes that the embedded MQTT broker keeps in memory for"
+    "mqtt.embedded.broker.MEMORY_MAX": "Bytes that the embedded MQTT broker keeps in memory for"
     " others. More is refused to its clients.",
     "gateways.mqtt.gateway.ROUND_TRIP_LIMIT_S": "How long a message may take through the MQTT"
     " broker and back. Then `/readyz` says so.",
@@ -53,7 +53,7 @@ TEXTS: Final = {
     "limits.LimitedLog.LINES_BURST": "Log lines that strangers cause at once.",
     "limits.LimitedLog.LINES_PER_S": "The same, sustained. The others are counted.",
     "messages.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are refused.",
-    "web.login.SESSION_LIFE_S": "How long the link, once opened, lets that browser in.",
+    "web.sign_in.SESSION_LIFE_S": "How long the link, once opened, lets that browser in.",
 }
 """What constants mean that have no text of their own."""
 

@@ -5,15 +5,15 @@ import importlib
 from collections.abc import Iterator
 from typing import Final
 
-from pyaiot.samples import Metric
+from pyaiot.metrics import Metric
 from scripts.reference.describe import table
 
 MODULES: Final = {
-    "pyaiot.web.metrics": "Every service",
-    "pyaiot.broker.measures": "The broker",
-    "pyaiot.web.measures": "Its doors",
-    "pyaiot.history.measures": "The history",
-    "pyaiot.gateways.measures": "Gateways",
+    "pyaiot.web.metrics_endpoint": "Every service",
+    "pyaiot.broker.metrics": "The broker",
+    "pyaiot.web.metrics": "Its doors",
+    "pyaiot.history.metrics": "The history",
+    "pyaiot.gateways.metrics": "Gateways",
 }
 """Where they stand, and what they are of."""
 

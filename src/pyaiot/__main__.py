@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`python -m pyaiot` is the command `aiot`."""
 
-from pyaiot.entry import main
+from pyaiot.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -15,12 +15,12 @@ import pytest
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.client import Client
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
-from pyaiot.doors.listening import Door
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import Backoff, connect_gateway
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
+from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
 from tests import clients
 from tests.coap_device import CoapDevice, Reply, coap_device
@@ -52,7 +52,7 @@ async def running_broker(
     """A broker as `aiot broker` makes it, on a port that the system chose."""
     broker = Broker(flush_interval_s=0.02, timer=asyncio.get_running_loop(), unix_time=unix_time)
     app = WebApp(broker, tokens=TokenCheck(keys, unix_time), title="Attacked")
-    door = await Door.open(
+    door = await HttpServer.open(
         app.app, "127.0.0.1", port, who="The test", flag="--port", server_log=app.server_log
     )
     try:
@@ -88,7 +88,7 @@ async def running_gateway(
     gateway = Gateway(
         name=name,
         protocol="CoAP",
-        nodes=Nodes(silence_limit_s=120.0, nodes_max=10_000),
+        nodes=LiveNodes(silence_limit_s=120.0, nodes_max=10_000),
         loop=asyncio.get_running_loop(),
         unix_time=unix_time,
         backoff=Backoff(first_s=0.05, limit_s=0.2),

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.running import PROMPT_S, running_system
 from tests.coap_device import coap_device
 

@@ -8,7 +8,7 @@ import pytest
 from pyaiot.gateways.coap import discovery
 from pyaiot.gateways.coap import gateway as coap_gateway
 from pyaiot.gateways.coap.notifications import UNKNOWN_MAX_AGE_S
-from pyaiot.protocols.coap_numbers import Code, OptionNumber
+from pyaiot.protocols.coap.numbers import Code, OptionNumber
 from tests.attacks.running import HONEST, PROMPT_S, Log, running_system
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, coap_device
 

@@ -8,7 +8,7 @@ import pytest
 
 from pyaiot.broker.broker import Broker
 from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import MemoryLink
 from tests.attacks.running import running_system
 
@@ -40,7 +40,7 @@ async def test_silence_is_measured_by_another_clock(jump_s: float) -> None:
     gateway = Gateway(
         name="coap",
         protocol="CoAP",
-        nodes=Nodes(silence_limit_s=120.0, nodes_max=10),
+        nodes=LiveNodes(silence_limit_s=120.0, nodes_max=10),
         loop=loop,
         unix_time=calendar,
     )

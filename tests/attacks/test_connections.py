@@ -9,8 +9,8 @@ import sys
 import pytest
 from aiohttp import web
 
-from pyaiot.doors.listening import Door
-from pyaiot.doors.server_log import ServerLog
+from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.http_server import HttpServer
 from tests.attacks.raw import SMALL_BUFFER, raw_peer
 from tests.attacks.test_file_descriptors import ask, connect
 from tests.programs import ANY_PORTS, Program, Programs
@@ -112,7 +112,7 @@ async def test_large_answers_that_nobody_reads_hold_bounded_memory() -> None:
     app.router.add_get("/large", large)
     app.router.add_get("/small", small)
     log = ServerLog(lambda _: None)
-    door = await Door.open(app, "127.0.0.1", 0, who="It", flag="--port", server_log=log)
+    door = await HttpServer.open(app, "127.0.0.1", 0, who="It", flag="--port", server_log=log)
     try:
         async with contextlib.AsyncExitStack() as stack:
             statuses = []

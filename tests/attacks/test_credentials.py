@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from pyaiot import services
+from pyaiot.app import services
 from pyaiot.broker.keys import Keys, generate_keys, load_keys, mint_token, write_keys
 from pyaiot.config import CoapSection, Config, GatewaySection
 from tests import clients

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.raw import RawPeer, raw_gateway
 from tests.attacks.running import HONEST, PROMPT_S, Log, System, running_system
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyaiot.gateways.gateway import Gateway, GatewayLink
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.links import Backoff, MemoryLink
 from tests.attacks.raw import CLOSE, PING, SMALL_BUFFER, RawPeer, frame, raw_peer
@@ -124,7 +124,7 @@ async def test_a_node_that_leaves_its_websocket_leaves_no_traceback(
     gateway = Gateway(
         name="ws",
         protocol="WebSocket",
-        nodes=Nodes(silence_limit_s=120.0, nodes_max=100),
+        nodes=LiveNodes(silence_limit_s=120.0, nodes_max=100),
         loop=loop,
         unix_time=time.time,
         backoff=Backoff(),

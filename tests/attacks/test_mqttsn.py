@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pyaiot.gateways.mqttsn import doorkeeper
+from pyaiot.gateways.mqttsn import admission
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
 from tests import clients
 from tests.attacks.running import PROMPT_S, Log
@@ -191,7 +191,7 @@ async def test_20000_datagrams_of_strangers_cost_nothing_and_harm_nobody(
 async def test_connects_of_one_host_are_rated_and_told_so(mosquitto: Server) -> None:
     """Attack 11: only CONNECT costs something, and not more than so many of one host."""
     async with scene(mosquitto.port) as it:
-        burst = int(doorkeeper.CONNECTS_OF_HOST_BURST)
+        burst = int(admission.CONNECTS_OF_HOST_BURST)
         with Device(it.running.port) as flood:
             refused = 0
             for number in range(burst + 50):
@@ -230,7 +230,7 @@ async def test_a_client_that_said_only_connect_is_told_little(mosquitto: Server)
             with contextlib.suppress(TimeoutError):
                 while True:
                     told += len(await victim.hears(0.2))
-            assert told <= doorkeeper.UNPROVEN_FACTOR * 11
+            assert told <= admission.UNPROVEN_FACTOR * 11
         await it.serves()
 
 

@@ -6,7 +6,7 @@ import time
 import aiohttp
 import pytest
 
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.running import Log
 from tests.attacks.test_clock_jumps import HOUR_S, Calendar
 from tests.clients import Broker

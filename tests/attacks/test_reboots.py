@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pyaiot.protocols.coap_message import CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber
-from pyaiot.protocols.coap_repetitions import RESET_WINDOW_S
+from pyaiot.protocols.coap.deduplication import RESET_WINDOW_S
+from pyaiot.protocols.coap.message import CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from tests.attacks.running import System, running_system
 from tests.coap_device import CoapDevice, coap_device
 

@@ -9,7 +9,7 @@ import pytest
 
 from pyaiot.gateways.coap.discovery import DISCOVERIES_MAX
 from pyaiot.gateways.gateway import COMMANDS_PER_NODE_MAX
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.running import PROMPT_S, System, running_system
 from tests.coap_device import CoapDevice, coap_device
 

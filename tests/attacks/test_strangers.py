@@ -18,8 +18,8 @@ from pyaiot.gateways.coap.endpoint import (
 )
 from pyaiot.gateways.coap.notifications import HOST_POSTS_BURST
 from pyaiot.gateways.coap.peers import HELD_ADDRESSES_MAX
-from pyaiot.protocols.coap_message import CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from tests.attacks.running import System, running_system
 
 pytestmark = pytest.mark.sockets

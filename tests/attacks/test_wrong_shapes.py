@@ -10,7 +10,7 @@ import pytest
 from pyaiot.broker.keys import generate_keys, mint_token
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import VALUE_SIZE_MAX, Problem, decode_to_gateway
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests import clients
 from tests.attacks.raw import frame, raw_client, raw_gateway
 from tests.attacks.running import (

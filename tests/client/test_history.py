@@ -29,9 +29,9 @@ from pyaiot.client import (
     TooManyRows,
     history,
 )
-from pyaiot.client.place import Place
+from pyaiot.client.address import BrokerAddress
 from pyaiot.history.store import Chunk, ReadingRow, StoreError
-from pyaiot.web.login import Login
+from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, serving
 
 pytestmark = pytest.mark.sockets
@@ -40,9 +40,9 @@ BASE = math.floor(time.time()) - 7200.0
 COUNT = 25
 
 
-def place(served: Served) -> Place:
+def place(served: Served) -> BrokerAddress:
     host, _, port = served.url.removeprefix("http://").rstrip("/").rpartition(":")
-    return Place(host, int(port))
+    return BrokerAddress(host, int(port))
 
 
 def client(served: Served, **more: Any) -> Client:
@@ -164,7 +164,7 @@ async def test_what_the_broker_refuses_is_one_sentence() -> None:
 
 
 async def test_login_link_opens_both_doors_and_its_cookie_opens_them_again(tmp_path: Path) -> None:
-    login = Login(behind_tls=False, viewers=False, clock=time.monotonic)
+    login = SignIn(behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
         link = f"http://elsewhere:1{login.new_link()}"
         cookies = tmp_path / "kept" / "logins.json"
@@ -187,14 +187,14 @@ async def test_login_link_opens_both_doors_and_its_cookie_opens_them_again(tmp_p
 @pytest.mark.parametrize("link", ["", "x", "http://", "http://[", "ftp://a/login?token=x"])
 def test_what_is_no_login_link_is_said(link: str) -> None:
     with pytest.raises(OperatorError, match="no login link"):
-        Place.of_link(link)
+        BrokerAddress.of_link(link)
 
 
 def test_login_link_says_where_the_broker_is() -> None:
-    assert Client(login_link="https://a.example/login?token=x").place == Place(
+    assert Client(login_link="https://a.example/login?token=x").place == BrokerAddress(
         "a.example", 443, ssl=True
     )
-    assert Place.of_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
+    assert BrokerAddress.of_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
 
 
 async def test_server_that_is_no_broker_is_told_from_one() -> None:

@@ -20,8 +20,8 @@ from pyaiot.devices.addresses import Address, addresses, bound_socket
 from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
 from pyaiot.devices.simulated_coap_node import SimulatedCoapNode
 from pyaiot.errors import OperatorError
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_numbers import Code, MessageType
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code, MessageType
 
 COAP_CLIENT = shutil.which("coap-client-notls") or shutil.which("coap-client") or ""
 needs_libcoap = pytest.mark.skipif(not COAP_CLIENT, reason="no coap-client: install libcoap3-bin")

@@ -16,7 +16,7 @@ from pyaiot.devices.mqtt_node import run_mqtt_node
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.mqttsn_node import MqttSnNodeConfig, run_mqttsn_node
 from pyaiot.errors import OperatorError
-from pyaiot.mqtt_client import MqttServer
+from pyaiot.mqtt.client import MqttServer
 from pyaiot.protocols.mqttsn.packet import parse_packet
 from pyaiot.protocols.mqttsn.packets import ConnAck, Connect, Subscribe
 from tests.gateways.mqtt_servers import server

@@ -25,8 +25,8 @@ from pyaiot.devices.coap_posts import UNACKNOWLEDGED_MAX
 from pyaiot.devices.schedule import IMU_PERIOD_MIN_S
 from pyaiot.devices.sensors import SENSORS
 from pyaiot.devices.simulated_coap_node import Datagram, SimulatedCoapNode
-from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import (
+from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import (
     MAX_RETRANSMIT,
     Code,
     ContentFormat,

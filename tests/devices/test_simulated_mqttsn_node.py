@@ -10,7 +10,7 @@ from pyaiot.devices.simulated_mqttsn_node import (
     MqttSnNodeConfig,
     SimulatedMqttSnNode,
 )
-from pyaiot.protocols.mqtt_topics import (
+from pyaiot.protocols.mqtt.node_topics import (
     NodeCheck,
     NodeValue,
     discover_topic,

@@ -10,7 +10,7 @@ import pytest
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.devices.topic_node import CHECK_PERIOD_S, VALUES_PAUSE_S, TopicNode
 from pyaiot.errors import OperatorError
-from pyaiot.protocols.mqtt_topics import (
+from pyaiot.protocols.mqtt.node_topics import (
     GATEWAY_CHECK,
     NodeCheck,
     NodeResources,

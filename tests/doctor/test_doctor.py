@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from pyaiot.client.place import Place
+from pyaiot.client.address import BrokerAddress
 from pyaiot.doctor import running, trip
 from pyaiot.doctor.findings import Finding
 from pyaiot.errors import OperatorError
@@ -180,7 +180,7 @@ async def looked(application: web.Application) -> list[Finding]:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
-        return [finding async for finding in running.look(Place(host, port))]
+        return [finding async for finding in running.look(BrokerAddress(host, port))]
     finally:
         await runner.cleanup()
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import typer
 
-from pyaiot import cli, config, services
+from pyaiot import config
+from pyaiot.app import services
 from pyaiot.broker.keys import generate_keys, load_keys, write_keys
+from pyaiot.cli import app as cli
 
 Say = Callable[..., "Said"]
 

@@ -16,8 +16,8 @@ import pytest
 from tests.clients import Broker, Client
 from tests.end_to_end.test_processes import complaint, ends_well
 from tests.gateways.mqtt_servers import nats_server, server
-from tests.gateways.test_mqtt_embedded import is_alive, until_gone
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device
+from tests.mqtt.test_embedded_broker import is_alive, until_gone
 from tests.programs import ANY_PORTS, Program, Programs
 
 pytestmark = pytest.mark.sockets

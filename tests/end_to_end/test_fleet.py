@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pyaiot import services
+from pyaiot.app import services
 from pyaiot.errors import OperatorError
 from pyaiot.fleet import fleet
 from pyaiot.fleet.config import FleetConfig

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests.clients import Broker
 from tests.coap_device import Reply, coap_device
 from tests.programs import ANY_PORTS, Program, Programs

@@ -9,7 +9,7 @@ import sqlite3
 import aiohttp
 import pytest
 
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests.coap_device import CoapDevice, coap_device
 from tests.programs import Program, Programs, free_port
 

@@ -11,7 +11,8 @@ import sys
 import aiohttp
 import pytest
 
-from pyaiot import demo, services
+from pyaiot.app import demo, services
+from pyaiot.app.demo import DEMO_NODES
 from pyaiot.config import (
     BrokerSection,
     CoapSection,
@@ -20,7 +21,6 @@ from pyaiot.config import (
     MqttsnSection,
     WebsocketSection,
 )
-from pyaiot.demo import DEMO_NODES
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
 from tests.programs import ANY_PORTS, Program, Programs, free_port
@@ -271,12 +271,12 @@ import os, signal, sys
 
 class Interrupts:
     def find_spec(self, name, path, target=None):
-        if name == "pyaiot.services":
+        if name == "pyaiot.app.services":
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupts())
 sys.argv = ["aiot", "run"]
-from pyaiot.entry import main
+from pyaiot.cli.entry import main
 main()
 """
     program = programs.start(sys.executable, "-c", code)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.protocols.mqtt_topics import NodeValue, parse_publication
+from pyaiot.protocols.mqtt.node_topics import NodeValue, parse_publication
 from tests.documents import ROOT
 from tests.examples.compilers import compiled, said
 

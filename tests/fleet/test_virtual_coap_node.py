@@ -9,8 +9,8 @@ import pytest
 from pyaiot.fleet.coap import ALIVE_AGAIN_S, ANSWER_LIMIT_S, VirtualCoapNode
 from pyaiot.fleet.ledger import Account, Series
 from pyaiot.fleet.node import TRIES_MAX, WAITING_MAX
-from pyaiot.protocols.coap_message import CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 
 
 class Gateway:

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from pyaiot.gateways.mqttsn.endpoint import Endpoint
 from pyaiot.gateways.mqttsn.gateway import MqttSnGateway
-from pyaiot.mqtt_client import MqttServer
-from pyaiot.mqtt_connection import MqttConnection
-from pyaiot.protocols.mqtt.client import Client
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.connection import MqttConnection
+from pyaiot.protocols.mqtt.client import MqttClientProtocol
 from pyaiot.protocols.mqtt.events import MqttEvent, MqttMessage, MqttSubscribed
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
@@ -125,7 +125,9 @@ class Watcher:
 async def watcher(port: int, *filters: str) -> AsyncIterator[Watcher]:
     watching = Watcher()
     server = MqttServer("127.0.0.1", port)
-    watching.connection = MqttConnection(server, Client(), Connect("watcher"), watching.told)
+    watching.connection = MqttConnection(
+        server, MqttClientProtocol(), Connect("watcher"), watching.told
+    )
     await watching.connection.open()
     try:
         for topic_filter in filters:

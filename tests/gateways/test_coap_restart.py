@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pyaiot.config import CoapSection
-from pyaiot.gateways.coap.directory import LIFETIME_MAX_S, Directory, Registration
 from pyaiot.gateways.coap.records import GRACE_S, Record, record_of
+from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Directory, Registration
 from pyaiot.gateways.saved_address import SavedAddress, load_address, save_address
-from pyaiot.protocols.coap_message import CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.protocols.coap.resource_directory import read_parameters
 from pyaiot.protocols.link_format import parse_links
-from pyaiot.protocols.resource_directory import read_parameters
 from tests.clients import Broker
 from tests.coap_device import CoapDevice, Reply, coap_device
 from tests.programs import free_port

@@ -23,8 +23,8 @@ from pyaiot.gateways.coap.endpoint import (
 from pyaiot.gateways.coap.peers import Address
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.requests import Requests
-from pyaiot.gateways.coap.udp_socket import udp_socket
-from pyaiot.protocols.coap_message import CoapMessage
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.transport.udp import udp_socket
 from tests.coap_device import coap_device
 
 pytestmark = pytest.mark.sockets

@@ -16,7 +16,7 @@ from pyaiot.gateways.gateway import (
     GatewayLink,
     Outcome,
 )
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import Backoff, MemoryLink
 from pyaiot.messages import Command, NodeLeft, Receipt
 
@@ -51,7 +51,7 @@ class Road:
         self.gateway = Gateway(
             name="test",
             protocol="CoAP",
-            nodes=Nodes(silence_limit_s=120.0, nodes_max=100),
+            nodes=LiveNodes(silence_limit_s=120.0, nodes_max=100),
             loop=loop,
             unix_time=lambda: TS,
             backoff=Backoff(rng=random.Random(1)),

@@ -5,7 +5,7 @@ import asyncio
 from typing import Any
 
 from pyaiot.gateways.gateway import IGNORED_INTERVAL_S, Gateway, GatewayLink, Outcome
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import MemoryLink
 from pyaiot.messages import TOPIC_LENGTH_MAX, Ignored
 
@@ -17,7 +17,7 @@ class Nobody:
 
 async def test_many_ignored_messages_are_told_now_and_then_and_to_each_broker() -> None:
     loop = asyncio.get_running_loop()
-    nodes = Nodes(silence_limit_s=None, nodes_max=1)
+    nodes = LiveNodes(silence_limit_s=None, nodes_max=1)
     gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 1.8e9)
     gateway.ignore("before/link")
     heard: list[Any] = []

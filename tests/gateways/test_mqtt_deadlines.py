@@ -7,9 +7,9 @@ import pytest
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 
 from pyaiot.gateways.gateway import Gateway
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.mqtt.gateway import MqttGateway
-from pyaiot.gateways.nodes import Nodes
-from pyaiot.mqtt_client import MqttServer, _Client
+from pyaiot.mqtt.client import MqttServer, _Client
 
 
 class FakeClient(_Client):
@@ -31,7 +31,7 @@ class FakeClient(_Client):
 
 def gateway_of(client: FakeClient) -> MqttGateway:
     loop = asyncio.get_running_loop()
-    nodes = Nodes(silence_limit_s=None, nodes_max=10)
+    nodes = LiveNodes(silence_limit_s=None, nodes_max=10)
     base = Gateway(name="m", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 0.0)
     gateway = MqttGateway(base, MqttServer("127.0.0.1", 1))
     gateway._client._client = client

@@ -20,17 +20,17 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pyaiot import mqtt_client
+from pyaiot.app.protocols import named_mqtt_broker
 from pyaiot.config import MqttSection
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.gateway import Gateway, GatewayLink
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.mqtt import gateway as mqtt_gateway
 from pyaiot.gateways.mqtt.gateway import MqttGateway
-from pyaiot.gateways.nodes import Nodes
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, NodeAppeared, NodeLeft, Reading, Receipt
-from pyaiot.mqtt_client import MqttServer
-from pyaiot.opening import named_mqtt_broker
+from pyaiot.mqtt import client as mqtt_client
+from pyaiot.mqtt.client import MqttServer
 from tests.authority import Authority, new_authority
 from tests.gateways.mqtt_servers import Server, server
 
@@ -85,7 +85,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(at: MqttServer, *, connected: bool = True, **limits: Any) -> AsyncIterator[World]:
-    nodes = Nodes(
+    nodes = LiveNodes(
         silence_limit_s=limits.get("silence_limit_s", 120.0), nodes_max=limits.get("nodes_max", 100)
     )
     loop = asyncio.get_running_loop()

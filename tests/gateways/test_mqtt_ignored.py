@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot import mqtt_client
+from pyaiot.app.protocols import mqtt_broker, open_mqtt_gateway
 from pyaiot.config import Config, MqttSection
 from pyaiot.gateways.mqtt import observer as mqtt_observer
-from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig, topic_of_subject
 from pyaiot.gateways.mqtt.observer import Observer
 from pyaiot.messages import Ignored
-from pyaiot.opening import mqtt_broker, open_mqtt_gateway
+from pyaiot.mqtt import client
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig, topic_of_subject
 from tests.gateways.mqtt_servers import Server, nats_server, server
 from tests.gateways.test_mqtt_gateway import KINDS, World, at, device, world
 from tests.gateways.test_mqtt_old_messages import publish
@@ -44,7 +44,7 @@ async def test_a_topic_of_the_wrong_depth_is_counted_and_told(mqtt_server: Serve
 
 
 @asynccontextmanager
-async def observing(at_server: mqtt_client.MqttServer) -> AsyncIterator[list[str]]:
+async def observing(at_server: client.MqttServer) -> AsyncIterator[list[str]]:
     topics: list[str] = []
     task = asyncio.ensure_future(Observer(at_server, name="test", ignored=topics.append).run())
     try:

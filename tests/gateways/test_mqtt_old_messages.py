@@ -14,11 +14,11 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pyaiot import mqtt_client
 from pyaiot.gateways.mqtt import gateway as mqtt_gateway
 from pyaiot.gateways.mqtt import retained as mqtt_retained
-from pyaiot.gateways.mqtt.embedded import EmbeddedBroker, EmbeddedConfig
 from pyaiot.messages import NodeLeft, Reading
+from pyaiot.mqtt import client as mqtt_client
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from tests.gateways.mqtt_servers import Server, nats_server, server
 from tests.gateways.test_mqtt_gateway import KINDS, RECOVERY_LIMIT_S, World, at, device, world
 

@@ -13,10 +13,10 @@ import uvloop
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.command_deadlines import CommandDeadlines
-from pyaiot.gateways.kept import Kept
 from pyaiot.gateways.mqttsn.endpoint import Endpoint
-from pyaiot.mqtt_client import MqttServer
-from pyaiot.mqtt_connection import MqttConnection, Reconnecting
+from pyaiot.gateways.state_store import Kept
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.connection import MqttConnection, Reconnecting
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
 from tests.gateways.mqtt_servers import Server, server

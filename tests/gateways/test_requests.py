@@ -17,8 +17,8 @@ from pyaiot.gateways.coap.requests import (
     Requests,
     ResetReceived,
 )
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_numbers import Code, MessageType
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code, MessageType
 
 COMMANDS = 2000
 LATENCY_S = 0.02

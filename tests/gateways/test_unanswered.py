@@ -6,13 +6,13 @@ from pyaiot.gateways.coap.unanswered import (
     ASK_AGAIN_MIN_S,
     UnansweredQuestions,
 )
-from pyaiot.protocols.link_format import Link
+from pyaiot.protocols.link_format import CoreLink
 
 
 def test_node_that_left_something_unanswered_is_due_after_a_pause() -> None:
     it = UnansweredQuestions()
     assert not it.is_due("A", now=0.0)
-    it.add("A", [Link("/name")], None, now=0.0)
+    it.add("A", [CoreLink("/name")], None, now=0.0)
     assert not it.is_due("A", now=ASK_AGAIN_MIN_S - 0.1)
     assert it.is_due("A", now=ASK_AGAIN_MIN_S)
     assert not it.is_due("B", now=ASK_AGAIN_MIN_S)
@@ -20,10 +20,10 @@ def test_node_that_left_something_unanswered_is_due_after_a_pause() -> None:
 
 def test_node_that_is_being_asked_is_not_due() -> None:
     it = UnansweredQuestions()
-    it.add("A", [Link("/name")], None, now=0.0)
+    it.add("A", [CoreLink("/name")], None, now=0.0)
     taken = it.take("A")
     assert taken is not None
-    assert taken.links == (Link("/name"),)
+    assert taken.links == (CoreLink("/name"),)
     assert not it.is_due("A", now=1000.0)
     assert "A" not in it
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from pyaiot.errors import LinkLost, ProtocolError, Refused
-from pyaiot.frames import PING
 from pyaiot.gateways.gateway import Gateway
-from pyaiot.gateways.nodes import READINGS_BURST, READINGS_PER_S, RESOURCES_MAX, Nodes
+from pyaiot.gateways.live_nodes import READINGS_BURST, READINGS_PER_S, RESOURCES_MAX, LiveNodes
 from pyaiot.gateways.websocket.connections import (
     BUFFER_MAX,
     CLAIM_LIMIT_S,
@@ -23,6 +22,7 @@ from pyaiot.gateways.websocket.connections import (
 )
 from pyaiot.links import Backoff, MemoryLink
 from pyaiot.messages import NodeAppeared, NodeLeft, NodeReset, Reading
+from pyaiot.transport.websocket_frames import PING
 from tests.links import Watcher, frames
 
 TS = 1_700_000_000.0
@@ -59,7 +59,7 @@ class Side:
         self.gateway = Gateway(
             name="websocket",
             protocol="WebSocket",
-            nodes=Nodes(silence_limit_s=None, nodes_max=100),
+            nodes=LiveNodes(silence_limit_s=None, nodes_max=100),
             loop=loop,
             unix_time=lambda: self.unix_time,
             backoff=Backoff(rng=random.Random(1)),

@@ -17,7 +17,7 @@ from aiohttp import web
 from pyaiot.broker.broker import Broker
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.gateway import Gateway, GatewayLink
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.websocket import connections, gateway
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.links import MemoryLink
@@ -74,7 +74,7 @@ async def road(**settings: Any) -> AsyncIterator[Road]:
         Gateway(
             name="websocket",
             protocol="WebSocket",
-            nodes=Nodes(silence_limit_s=None, nodes_max=CONNECTIONS_MAX),
+            nodes=LiveNodes(silence_limit_s=None, nodes_max=CONNECTIONS_MAX),
             loop=asyncio.get_running_loop(),
             unix_time=time.time,
         ),
@@ -412,7 +412,7 @@ async def test_taken_port_is_one_sentence_with_its_flag() -> None:
             Gateway(
                 name="w",
                 protocol="WebSocket",
-                nodes=Nodes(silence_limit_s=None, nodes_max=1),
+                nodes=LiveNodes(silence_limit_s=None, nodes_max=1),
                 loop=asyncio.get_running_loop(),
                 unix_time=time.time,
             ),

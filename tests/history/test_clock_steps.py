@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 
 from pyaiot.history import recorder as recorder_module
-from pyaiot.history.places import store_at
 from pyaiot.history.recorder import Recorder
 from pyaiot.history.store import Keep
+from pyaiot.history.stores import store_at
 from pyaiot.messages import Command, NodeAppeared, Reading, Receipt
 from tests.history.files import exported, run
 from tests.history.postgres_server import Server, running_server

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pyaiot.history.sqlite import tidying
-from pyaiot.history.store import BadQuestion, BucketRow, Keep
+from pyaiot.history.sqlite import retention
+from pyaiot.history.store import BadQuery, BucketRow, Keep
 from pyaiot.messages import NodeReset, Reading
 from tests.history.files import HOUR, File, ask, history_file
 
@@ -164,7 +164,7 @@ def test_steps_hold_the_start_and_what_is_just_before_the_end(tmp_path: Path) ->
 
 @pytest.mark.parametrize("step_s", [0, -60])
 def test_a_step_is_at_least_a_second(tmp_path: Path, step_s: int) -> None:
-    with history_file(tmp_path) as file, pytest.raises(BadQuestion, match="step"):
+    with history_file(tmp_path) as file, pytest.raises(BadQuery, match="step"):
         buckets(file, 0, 60, step_s)
 
 
@@ -194,15 +194,15 @@ def test_minutes_are_kept_at_least_as_long_as_readings(tmp_path: Path) -> None:
 
 def test_trimming_goes_in_short_steps_and_forgets_what_has_nothing(tmp_path: Path) -> None:
     with history_file(tmp_path, Keep(1.0, 1.0, 1.0, 1.0)) as file:
-        count = tidying.ROWS_PER_STEP * 2 + 10
+        count = retention.ROWS_PER_STEP * 2 + 10
         file.readings("t", [(at / 1000, at) for at in range(count)])
-        for number in range(tidying.SERIES_PER_STEP + 5):
+        for number in range(retention.SERIES_PER_STEP + 5):
             file.readings(f"r{number}", [(0, number)])
         file.now = HOUR + 3 * DAY
         left = [count]
         while file.writer.tidy(file.now):
             left.append(file.count("reading WHERE series = 1"))
-        assert all(before - after <= tidying.ROWS_PER_STEP for before, after in pairwise(left))
+        assert all(before - after <= retention.ROWS_PER_STEP for before, after in pairwise(left))
         assert [file.count(table) for table in ("reading", "minute", "hour", "series")] == [0] * 4
         # The writer does not use the numbers of what is gone.
         file.readings("t", [(3 * DAY, 1)])

@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 
 from pyaiot.history import recorder as recorder_module
-from pyaiot.history.places import store_at
 from pyaiot.history.recorder import Recorder
 from pyaiot.history.sqlite.file import SqliteFile
 from pyaiot.history.store import EventRow, StoreError
+from pyaiot.history.stores import store_at
 from pyaiot.messages import Reading
 from tests.history.files import FOR_EVER, ask, asking, run
 from tests.history.postgres_server import running_server

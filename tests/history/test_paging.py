@@ -15,7 +15,7 @@ from pyaiot.history.paging import (
     encode_cursor,
     microseconds,
 )
-from pyaiot.history.store import BadQuestion, TooManyRows
+from pyaiot.history.store import BadQuery, TooManyRows
 
 
 @given(st.text())
@@ -25,7 +25,7 @@ from pyaiot.history.store import BadQuestion, TooManyRows
 def test_any_text_is_a_cursor_or_refused(text: str) -> None:
     try:
         position = decode_cursor(text, str, int)
-    except BadQuestion:
+    except BadQuery:
         return
     assert position is not None
     assert [type(item) for item in position] == [str, int]
@@ -41,7 +41,7 @@ def test_every_cursor_of_ours_comes_back(uid: str, resource: str) -> None:
 def test_any_number_is_a_time_or_refused(ts: float) -> None:
     try:
         assert 0 <= microseconds(ts) < 1 << 63
-    except BadQuestion:
+    except BadQuery:
         assert not 0 <= ts <= 4e12
 
 
@@ -54,7 +54,7 @@ def test_steps_are_whole_and_hold_the_range(start: float, end: float, step_s: in
 
 
 def test_a_page_has_a_row_and_not_too_many() -> None:
-    with pytest.raises(BadQuestion):
+    with pytest.raises(BadQuery):
         Span.of(None, None, 0)
     with pytest.raises(TooManyRows):
         Span.of(None, None, 10**9)

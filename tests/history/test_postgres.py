@@ -17,17 +17,16 @@ import pytest
 
 from pyaiot.errors import OperatorError
 from pyaiot.history import recorder as recorder_module
-from pyaiot.history.places import store_at
 from pyaiot.history.postgres.history import PostgresHistory
+from pyaiot.history.postgres.retention import partitions
 from pyaiot.history.postgres.schema import MIGRATIONS, WEEK
 from pyaiot.history.postgres.server import PostgresServer, without_password
-from pyaiot.history.postgres.tidying import partitions
 from pyaiot.history.postgres.writer import PostgresWriter
 from pyaiot.history.recorder import Recorder
 from pyaiot.history.rows import CommandEnded, CommandGiven, Item, batch_of
 from pyaiot.history.sqlite.history import SqliteHistory
 from pyaiot.history.store import (
-    BadQuestion,
+    BadQuery,
     BucketRow,
     History,
     Keep,
@@ -37,6 +36,7 @@ from pyaiot.history.store import (
     TooManyRows,
     TooSlow,
 )
+from pyaiot.history.stores import store_at
 from pyaiot.messages import Command, GatewayState, NodeAppeared, NodeLeft, Reading, Receipt
 from tests.history.files import FOR_EVER, HOUR, File, exported, run
 from tests.history.postgres_server import Server, running_server
@@ -336,7 +336,7 @@ def test_what_makes_no_sense_is_refused_by_both(both: Both, cursor: str) -> None
     ):
 
         async def refused(history: History, ask_it: Any = ask_it) -> bool:
-            with pytest.raises(BadQuestion):
+            with pytest.raises(BadQuery):
                 await ask_it(history)
             return True
 

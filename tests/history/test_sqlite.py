@@ -16,7 +16,7 @@ from pyaiot.history.sqlite.history import READERS_MAX
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import (
     ROWS_MAX,
-    BadQuestion,
+    BadQuery,
     Keep,
     Page,
     ReadingRow,
@@ -184,7 +184,7 @@ def test_an_answer_that_is_not_whole_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cursor", ["", "x", "[]", "{}", '["a"]', "[1.5]", "[true]", "[1, 2]"])
 def test_a_cursor_of_somebody_else_is_refused(tmp_path: Path, cursor: str) -> None:
-    with history_file(tmp_path) as file, pytest.raises(BadQuestion, match="cursor"):
+    with history_file(tmp_path) as file, pytest.raises(BadQuery, match="cursor"):
         ask(file.path, lambda h: h.readings("n", "t", cursor=cursor))
 
 

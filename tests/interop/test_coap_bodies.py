@@ -8,8 +8,8 @@ import pytest
 
 from pyaiot.config import CoapSection
 from pyaiot.gateways.coap.bodies import STRANGERS_ASSEMBLIES_MAX
-from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import CoapDevice, Reply, coap_device
 from tests.running import scene
 

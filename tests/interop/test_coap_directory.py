@@ -12,9 +12,9 @@ from aiocoap.resource import Resource, Site
 from aiocoap.resourcedirectory.client.register import Registerer
 
 from pyaiot.config import CoapSection
-from pyaiot.gateways.coap.directory import LINK_BYTES_MAX
-from pyaiot.protocols.coap_message import Block, CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX
+from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address
 from tests.interop.conftest import Tool
 from tests.running import Scene, scene

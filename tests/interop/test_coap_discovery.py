@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from pyaiot.config import CoapSection
-from pyaiot.protocols.coap_numbers import COAP_PORT, Code
+from pyaiot.protocols.coap.numbers import COAP_PORT, Code
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address
 from tests.relay import Trouble, udp_relay
 from tests.running import scene

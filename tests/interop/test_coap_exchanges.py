@@ -5,8 +5,8 @@ import asyncio
 
 import pytest
 
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_numbers import Code, MessageType
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code, MessageType
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device
 from tests.running import Scene, scene
 

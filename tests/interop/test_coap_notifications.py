@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from pyaiot.protocols.coap_message import CoapMessage, build_options, decode_uint
-from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import CoapMessage, build_options, decode_uint
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from tests.running import scene
 
 pytestmark = pytest.mark.sockets

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from pyaiot.config import CoapSection
-from pyaiot.gateways.coap import watching
-from pyaiot.protocols.coap_message import Block
-from pyaiot.protocols.coap_numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.gateways.coap import observer
+from pyaiot.protocols.coap.message import Block
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import WELL_KNOWN_CORE, Reply, coap_device
 from tests.running import Scene, scene
 
@@ -172,7 +172,7 @@ async def test_node_that_floods_is_reset_and_others_are_heard() -> None:
 async def test_no_more_than_so_many_resources_are_read_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watching, "READS_MAX", 2)
+    monkeypatch.setattr(observer, "READS_MAX", 2)
     async with (
         scene(coap=CoapSection(port=0, poll_s=0.3)) as it,
         contextlib.AsyncExitStack() as others,

@@ -3,7 +3,7 @@
 
 import pytest
 
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from tests.coap_device import WELL_KNOWN_CORE, Reply, coap_device
 from tests.running import scene
 

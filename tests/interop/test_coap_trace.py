@@ -18,8 +18,8 @@ from pcapng import blocks
 from pyaiot.config import CoapSection
 from pyaiot.gateways.coap import trace as module
 from pyaiot.gateways.coap.trace import FILES, WAITING_MAX, Trace
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code
 from tests.coap_device import Reply, coap_device
 from tests.interop.conftest import output
 from tests.programs import Programs

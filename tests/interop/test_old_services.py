@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
-from pyaiot.protocols.coap_numbers import Code
-from pyaiot.web.sockets import FIRST_FRAME_LIMIT_S, UNPROVED_PER_ADDRESS_MAX
+from pyaiot.protocols.coap.numbers import Code
+from pyaiot.web.websockets import FIRST_FRAME_LIMIT_S, UNPROVED_PER_ADDRESS_MAX
 from tests.attacks.raw import CLOSE, RawPeer, frame, raw_peer
 from tests.attacks.running import Log, running_broker, running_gateway, running_system, until
 from tests.coap_device import Reply, coap_device

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 from pyaiot.config import CoapSection
-from pyaiot.gateways.coap import sleepers
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.gateways.coap import sleeping_nodes
+from pyaiot.protocols.coap.numbers import Code
 from tests.coap_device import Reply
 from tests.running import Scene, scene
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.sockets
 @pytest.fixture(autouse=True)
 def asleep_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node sleeps at once after it spoke: no test waits for that."""
-    monkeypatch.setattr(sleepers, "AWAKE_S", 0.05)
+    monkeypatch.setattr(sleeping_nodes, "AWAKE_S", 0.05)
 
 
 def sleeping(*uids: str) -> contextlib.AbstractAsyncContextManager[Scene]:

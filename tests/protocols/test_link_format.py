@@ -9,7 +9,7 @@ from pyaiot.errors import NotEnoughBytes, ProtocolError
 from pyaiot.protocols.link_format import (
     ATTRIBUTES_MAX,
     LINKS_MAX,
-    Link,
+    CoreLink,
     format_links,
     parse_links,
     path_segments,
@@ -17,15 +17,18 @@ from pyaiot.protocols.link_format import (
 )
 
 # Documents in the spelling that `format_links` chooses, and what they say.
-DOCUMENTS: list[tuple[bytes, list[Link]]] = [
+DOCUMENTS: list[tuple[bytes, list[CoreLink]]] = [
     (b"", []),
     # RFC 6690 section 5, the first example.
     (
         b'</sensors/temp>;if="sensor",</sensors/light>;if="sensor"',
-        [Link("/sensors/temp", (("if", "sensor"),)), Link("/sensors/light", (("if", "sensor"),))],
+        [
+            CoreLink("/sensors/temp", (("if", "sensor"),)),
+            CoreLink("/sensors/light", (("if", "sensor"),)),
+        ],
     ),
     # The entry point that leads to another document.
-    (b"</sensors>;ct=40", [Link("/sensors", (("ct", "40"),))]),
+    (b"</sensors>;ct=40", [CoreLink("/sensors", (("ct", "40"),))]),
     # A foreign target, anchors and relations.
     (
         (
@@ -36,43 +39,49 @@ DOCUMENTS: list[tuple[bytes, list[Link]]] = [
             b'</t>;anchor="/sensors/temp";rel="alternate"'
         ),
         [
-            Link("/sensors", (("ct", "40"), ("title", "Sensor Index"))),
-            Link("/sensors/temp", (("rt", "temperature-c"), ("if", "sensor"))),
-            Link("/sensors/light", (("rt", "light-lux"), ("if", "sensor"))),
-            Link(
+            CoreLink("/sensors", (("ct", "40"), ("title", "Sensor Index"))),
+            CoreLink("/sensors/temp", (("rt", "temperature-c"), ("if", "sensor"))),
+            CoreLink("/sensors/light", (("rt", "light-lux"), ("if", "sensor"))),
+            CoreLink(
                 "http://www.example.com/sensors/t123",
                 (("anchor", "/sensors/temp"), ("rel", "describedby")),
             ),
-            Link("/t", (("anchor", "/sensors/temp"), ("rel", "alternate"))),
+            CoreLink("/t", (("anchor", "/sensors/temp"), ("rel", "alternate"))),
         ],
     ),
     # A size.
     (
         b'</firmware/v2.1>;rt="firmware";sz=262144',
-        [Link("/firmware/v2.1", (("rt", "firmware"), ("sz", "262144")))],
+        [CoreLink("/firmware/v2.1", (("rt", "firmware"), ("sz", "262144")))],
     ),
     # RIOT nodes.
     (
         b"</board>,</led>,</mcu>,</name>,</os>",
-        [Link("/board"), Link("/led"), Link("/mcu"), Link("/name"), Link("/os")],
+        [
+            CoreLink("/board"),
+            CoreLink("/led"),
+            CoreLink("/mcu"),
+            CoreLink("/name"),
+            CoreLink("/os"),
+        ],
     ),
     (
         b'</cli/stats>;ct=0;rt="count";obs',
-        [Link("/cli/stats", (("ct", "0"), ("rt", "count"), ("obs", None)))],
+        [CoreLink("/cli/stats", (("ct", "0"), ("rt", "count"), ("obs", None)))],
     ),
     # Punctuation inside quotes, escapes, nothing inside quotes, UTF-8.
     (
         b'</a>;title="1, 2; <3> = \\"three\\" \\\\";t="",</b>;title="caf\xc3\xa9"',
         [
-            Link("/a", (("title", '1, 2; <3> = "three" \\'), ("t", ""))),
-            Link("/b", (("title", "café"),)),
+            CoreLink("/a", (("title", '1, 2; <3> = "three" \\'), ("t", ""))),
+            CoreLink("/b", (("title", "café"),)),
         ],
     ),
     # Values that must stay without quotes, and numbers that must have them.
     (
         b'</a>;hreflang=de;title*=UTF-8\'de\'x;title="7";v="007"',
         [
-            Link(
+            CoreLink(
                 "/a",
                 (("hreflang", "de"), ("title*", "UTF-8'de'x"), ("title", "7"), ("v", "007")),
             )
@@ -83,12 +92,12 @@ PAYLOADS = [payload for payload, _ in DOCUMENTS]
 
 
 @pytest.mark.parametrize(("payload", "links"), DOCUMENTS)
-def test_a_document_is_read(payload: bytes, links: list[Link]) -> None:
+def test_a_document_is_read(payload: bytes, links: list[CoreLink]) -> None:
     assert parse_links(payload) == (links, False)
 
 
 @pytest.mark.parametrize(("payload", "links"), DOCUMENTS)
-def test_a_document_is_written(payload: bytes, links: list[Link]) -> None:
+def test_a_document_is_written(payload: bytes, links: list[CoreLink]) -> None:
     assert format_links(links) == payload
 
 
@@ -97,24 +106,24 @@ def test_a_document_is_written(payload: bytes, links: list[Link]) -> None:
     [
         (b"  \r\n", []),
         (b",, ,", []),
-        (b"</a>,", [Link("/a")]),
-        (b",</a>,,</b>", [Link("/a"), Link("/b")]),
-        (b"</a>;", [Link("/a")]),
-        (b"</a>;;obs;", [Link("/a", (("obs", None),))]),
+        (b"</a>,", [CoreLink("/a")]),
+        (b",</a>,,</b>", [CoreLink("/a"), CoreLink("/b")]),
+        (b"</a>;", [CoreLink("/a")]),
+        (b"</a>;;obs;", [CoreLink("/a", (("obs", None),))]),
         (
             b' </a> ;\r\n ct = 40 ;\trt = "x" , \r\n </b>\n',
-            [Link("/a", (("ct", "40"), ("rt", "x"))), Link("/b")],
+            [CoreLink("/a", (("ct", "40"), ("rt", "x"))), CoreLink("/b")],
         ),
-        (b"</a>;ct=", [Link("/a", (("ct", ""),))]),
-        (b"</a>;CT=0;Obs", [Link("/a", (("ct", "0"), ("obs", None)))]),
-        (b"</a>;rt=a;rt=b", [Link("/a", (("rt", "a"), ("rt", "b")))]),
-        (b"</a>;x=</b>", [Link("/a", (("x", "</b>"),))]),
-        (b'</a>;t="\\x\\,"', [Link("/a", (("t", "x,"),))]),
-        (b"<>", [Link("")]),
-        (b"</my led>", [Link("/my led")]),
+        (b"</a>;ct=", [CoreLink("/a", (("ct", ""),))]),
+        (b"</a>;CT=0;Obs", [CoreLink("/a", (("ct", "0"), ("obs", None)))]),
+        (b"</a>;rt=a;rt=b", [CoreLink("/a", (("rt", "a"), ("rt", "b")))]),
+        (b"</a>;x=</b>", [CoreLink("/a", (("x", "</b>"),))]),
+        (b'</a>;t="\\x\\,"', [CoreLink("/a", (("t", "x,"),))]),
+        (b"<>", [CoreLink("")]),
+        (b"</my led>", [CoreLink("/my led")]),
     ],
 )
-def test_what_nodes_write_loosely_is_read_too(payload: bytes, links: list[Link]) -> None:
+def test_what_nodes_write_loosely_is_read_too(payload: bytes, links: list[CoreLink]) -> None:
     assert parse_links(payload) == (links, False)
 
 
@@ -175,11 +184,11 @@ def test_an_error_is_short_and_shows_nothing_of_the_document() -> None:
 
 def test_links_beyond_the_limit_are_cut_and_said_to_be() -> None:
     exactly = b",".join([b"</a>"] * LINKS_MAX)
-    assert parse_links(exactly) == ([Link("/a")] * LINKS_MAX, False)
-    assert parse_links(exactly + b",") == ([Link("/a")] * LINKS_MAX, False)
-    assert parse_links(exactly + b",</b>") == ([Link("/a")] * LINKS_MAX, True)
-    assert parse_links(b"</a>,</b>,</c>", links_max=2) == ([Link("/a"), Link("/b")], True)
-    assert parse_links(b"</a>,nonsense", links_max=1) == ([Link("/a")], True)
+    assert parse_links(exactly) == ([CoreLink("/a")] * LINKS_MAX, False)
+    assert parse_links(exactly + b",") == ([CoreLink("/a")] * LINKS_MAX, False)
+    assert parse_links(exactly + b",</b>") == ([CoreLink("/a")] * LINKS_MAX, True)
+    assert parse_links(b"</a>,</b>,</c>", links_max=2) == ([CoreLink("/a"), CoreLink("/b")], True)
+    assert parse_links(b"</a>,nonsense", links_max=1) == ([CoreLink("/a")], True)
 
 
 def test_attributes_beyond_the_limit_are_refused() -> None:
@@ -216,8 +225,8 @@ def test_words_of_repeated_and_of_listing_attributes_are_found() -> None:
     ],
 )
 def test_a_target_on_the_node_has_a_path(target: str, path: str, query: str) -> None:
-    assert Link(target).path == path
-    assert Link(target).query == query
+    assert CoreLink(target).path == path
+    assert CoreLink(target).query == query
 
 
 @pytest.mark.parametrize(
@@ -291,17 +300,17 @@ def test_a_query_is_split_and_decoded() -> None:
 @pytest.mark.parametrize(
     "link",
     [
-        Link("/a>b"),
-        Link("/a<b"),
-        Link("/a\nb"),
-        Link("/a", (("", None),)),
-        Link("/a", (("r t", "x"),)),
-        Link("/a", (("RT", "x"),)),
-        Link("/a", (("t", "\ud800"),)),
+        CoreLink("/a>b"),
+        CoreLink("/a<b"),
+        CoreLink("/a\nb"),
+        CoreLink("/a", (("", None),)),
+        CoreLink("/a", (("r t", "x"),)),
+        CoreLink("/a", (("RT", "x"),)),
+        CoreLink("/a", (("t", "\ud800"),)),
     ],
     ids=ascii,
 )
-def test_what_cannot_be_said_is_not_written(link: Link) -> None:
+def test_what_cannot_be_said_is_not_written(link: CoreLink) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         format_links([link])
     assert not isinstance(caught.value, ProtocolError)
@@ -342,12 +351,12 @@ _names = st.from_regex(r"[a-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
 _values = st.none() | st.text(st.characters(exclude_categories=["Cs"])) | st.from_regex("[0-9]+")
 _targets = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="<>"))
 _links = st.builds(
-    Link, _targets, st.lists(st.tuples(_names, _values), max_size=ATTRIBUTES_MAX).map(tuple)
+    CoreLink, _targets, st.lists(st.tuples(_names, _values), max_size=ATTRIBUTES_MAX).map(tuple)
 )
 
 
 @given(st.lists(_links, max_size=5))
-def test_links_survive_the_round_trip(links: list[Link]) -> None:
+def test_links_survive_the_round_trip(links: list[CoreLink]) -> None:
     assert parse_links(format_links(links)) == (links, False)
 
 

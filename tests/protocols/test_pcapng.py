@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pcapng import blocks
 
-from pyaiot.protocols.pcapng import COMMENT_BYTES_MAX, Endpoint, file_header, name, packet
+from pyaiot.protocols.pcapng import COMMENT_BYTES_MAX, PacketEndpoint, file_header, name, packet
 
 AT = 1_700_000_000.25
-NODE = Endpoint("10.0.0.7", 49152)
-GATEWAY = Endpoint("10.0.0.1", 5683)
+NODE = PacketEndpoint("10.0.0.7", 49152)
+GATEWAY = PacketEndpoint("10.0.0.1", 5683)
 
 
 def read(*written: bytes) -> list[Any]:
@@ -69,7 +69,7 @@ def test_ipv4_packet_is_whole_and_its_checksums_are_right(datagram: bytes) -> No
 
 @given(st.binary(max_size=200))
 def test_ipv6_packet_is_whole_and_its_checksum_is_right(datagram: bytes) -> None:
-    source, destination = Endpoint("fe80::7", 5683), Endpoint("2001:db8::1", 5683)
+    source, destination = PacketEndpoint("fe80::7", 5683), PacketEndpoint("2001:db8::1", 5683)
     data = one(packet(AT, source, destination, datagram, inbound=True)).packet_data
     assert data[:4] == b"\x60\0\0\0"
     udp = data[40:]
@@ -79,7 +79,7 @@ def test_ipv6_packet_is_whole_and_its_checksum_is_right(datagram: bytes) -> None
 
 
 def test_address_of_the_other_family_is_none() -> None:
-    data = one(packet(AT, NODE, Endpoint("::", 5683), b"x", inbound=True)).packet_data
+    data = one(packet(AT, NODE, PacketEndpoint("::", 5683), b"x", inbound=True)).packet_data
     assert data[0] >> 4 == 6
     assert data[24:40] == bytes(16)
 

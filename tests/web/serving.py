@@ -12,14 +12,14 @@ from typing import Any, Final
 import aiohttp
 
 from pyaiot.broker.broker import Broker
-from pyaiot.doors.listening import Door
-from pyaiot.history.keeping import Keeping
-from pyaiot.history.places import store_at
+from pyaiot.history.service import HistoryService
 from pyaiot.history.store import History, Keep
+from pyaiot.history.stores import store_at
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, Hello, Reading, Receipt, ToGateway
+from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
-from pyaiot.web.login import Login
+from pyaiot.web.sign_in import SignIn
 
 OUTCOMES: Final[dict[str, Receipt]] = {
     "confirmed": Receipt(id="", state="confirmed"),
@@ -74,7 +74,7 @@ class Served:
     gateway: Gateway
     broker: Broker
     app: WebApp
-    keeping: Keeping | None
+    keeping: HistoryService | None
 
     async def json(self, path: str, status: int = 200) -> Any:
         async with self.web.get(path) as answer:
@@ -104,7 +104,7 @@ class Served:
 async def serving(
     folder: Path | None = None,
     *,
-    login: Login | None = None,
+    login: SignIn | None = None,
     history: History | None = None,
     keep: Keep | None = None,
     allowed_origins: frozenset[str] = frozenset(),
@@ -112,7 +112,7 @@ async def serving(
     """`folder` None: no history is kept, or `history` is asked. `keep`: for how long."""
     keeping = None
     if folder is not None:
-        keeping = Keeping(store_at(str(folder / "history.db"), keep or Keep()))
+        keeping = HistoryService(store_at(str(folder / "history.db"), keep or Keep()))
     loop = asyncio.get_running_loop()
     broker = Broker(
         flush_interval_s=0.0,
@@ -133,7 +133,7 @@ async def serving(
     async with contextlib.AsyncExitStack() as stack:
         if keeping is not None:
             await stack.enter_async_context(keeping.running())
-        door = await Door.open(
+        door = await HttpServer.open(
             app.app, "127.0.0.1", 0, who="The test", flag="--port", server_log=app.server_log
         )
         stack.push_async_callback(door.close)

@@ -13,7 +13,7 @@ from pyaiot.broker.broker import Broker
 from pyaiot.web.access import Role, role_for
 from pyaiot.web.api.operations import OPERATIONS
 from pyaiot.web.app import WebApp
-from pyaiot.web.login import Login
+from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, serving
 
 pytestmark = pytest.mark.sockets
@@ -40,7 +40,7 @@ ROLES: dict[tuple[str, str], Role] = {
 async def routes() -> set[tuple[str, str]]:
     """Every method and path of the application."""
     broker = Broker(flush_interval_s=0.0, timer=asyncio.get_running_loop(), unix_time=time.time)
-    login = Login(behind_tls=False, viewers=False, clock=time.monotonic)
+    login = SignIn(behind_tls=False, viewers=False, clock=time.monotonic)
     app = WebApp(broker, tokens=None, title="Test", login=login).app
     return {
         (route.method, route.resource.canonical)
@@ -65,7 +65,7 @@ async def test_roles_are_as_promised() -> None:
 
 @asynccontextmanager
 async def guarded(*, viewers: bool) -> AsyncIterator[Served]:
-    login = Login(behind_tls=False, viewers=viewers, clock=time.monotonic)
+    login = SignIn(behind_tls=False, viewers=viewers, clock=time.monotonic)
     async with serving(login=login) as served:
         yield served
 
@@ -104,7 +104,7 @@ async def test_viewers_look_and_do_nothing() -> None:
 
 
 async def test_who_opened_the_link_may_do_everything() -> None:
-    login = Login(behind_tls=False, viewers=False, clock=time.monotonic)
+    login = SignIn(behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(login=login) as served:
         async with served.web.post(login.new_link()) as answer:
             assert answer.status == 200

@@ -13,7 +13,7 @@ import pytest
 from pyaiot import messages
 from pyaiot.client import Client
 from pyaiot.links import BrokerCodec, GatewayCodec
-from pyaiot.protocols.coap_numbers import Code
+from pyaiot.protocols.coap.numbers import Code
 from scripts.reference.asyncapi import document
 from tests.attacks.running import HONEST, running_gateway, running_system
 from tests.clients import Broker

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from pyaiot import pages
+from pyaiot.app import dashboard as pages
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
 from pyaiot.web.dashboard import PICTURE_SIZE_MAX, Dashboard, DashboardApp, Look, load_built

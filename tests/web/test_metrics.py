@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pyaiot.broker.client import CLOSE_SLOW
 from pyaiot.messages import NodeAppeared, Reading
-from pyaiot.samples import Metric
-from pyaiot.web.login import Login
+from pyaiot.metrics import Metric
+from pyaiot.web.sign_in import SignIn
 from scripts.reference import grafana
 from scripts.reference.metrics import PROCESS, metrics, series
 from tests.programs import ANY_PORTS, Program, Programs, free_port
@@ -142,7 +142,7 @@ async def test_open_metrics_is_told_to_who_wants_it() -> None:
 
 @pytest.mark.parametrize(("viewers", "status"), [(False, 401), (True, 200)])
 async def test_metrics_are_for_who_may_look(viewers: bool, status: int) -> None:
-    login = Login(behind_tls=False, viewers=viewers, clock=time.monotonic)
+    login = SignIn(behind_tls=False, viewers=viewers, clock=time.monotonic)
     async with serving(login=login) as served, served.web.get("/metrics") as answer:
         assert answer.status == status
 

@@ -22,7 +22,6 @@ from pyaiot.broker.router import (
     never_sent,
 )
 from pyaiot.errors import LinkLost
-from pyaiot.limits import LimitedLog
 from pyaiot.links import Link
 from pyaiot.messages import (
     SUBPROTOCOL,
@@ -40,7 +39,8 @@ from pyaiot.messages import (
     ToClient,
     ToGateway,
 )
-from pyaiot.samples import Histogram
+from pyaiot.metrics import Histogram
+from pyaiot.transport.rate_limit import RateLimitedLog
 
 CLIENTS_MAX: Final = 10_000
 """Clients at once. One more is answered 503."""
@@ -106,8 +106,8 @@ class Broker:
         self.command_seconds = Histogram()
         """Of those that were confirmed."""
         self._expiry_due = False
-        self._refusals = LimitedLog(log)
-        self._states = LimitedLog(log)
+        self._refusals = RateLimitedLog(log)
+        self._states = RateLimitedLog(log)
 
     async def serve_gateway(
         self, link: Link[FromGateway, ToGateway], *, identity: str, acknowledges: bool

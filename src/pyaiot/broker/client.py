@@ -11,8 +11,6 @@ from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull, cost
 from pyaiot.broker.router import ToAll
 from pyaiot.broker.state import Node, Nodes
-from pyaiot.frames import text_frame
-from pyaiot.limits import RateLimit
 from pyaiot.messages import (
     Joined,
     NodeAppeared,
@@ -22,6 +20,8 @@ from pyaiot.messages import (
     ToClient,
     encode_frames,
 )
+from pyaiot.transport.rate_limit import RateLimit
+from pyaiot.transport.websocket_frames import text_frame
 
 BUFFER_HIGH: Final = 256 * 1024
 """Bytes waiting in the socket above which a client is behind: its messages wait here instead."""

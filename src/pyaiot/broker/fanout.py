@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 from pyaiot.backlog import cost
 from pyaiot.broker.client import CLOSE_SLOW, Batch, Client
-from pyaiot.broker.recent import Recent
+from pyaiot.broker.replay_buffer import Recent
 from pyaiot.broker.router import ToAll
 from pyaiot.messages import ToClient
-from pyaiot.samples import Histogram
+from pyaiot.metrics import Histogram
 
 BATCH_COST_MAX: Final = 256 * 1024
 """Bytes gathered at the most before they are flushed, whenever the last flush was."""

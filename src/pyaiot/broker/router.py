@@ -14,7 +14,6 @@ import msgspec
 from pyaiot.broker.commands import Commands, ReceiptFor
 from pyaiot.broker.state import Node, Nodes
 from pyaiot.errors import Refused
-from pyaiot.limits import RateLimit
 from pyaiot.messages import (
     Checkpoint,
     Command,
@@ -33,6 +32,7 @@ from pyaiot.messages import (
     ToClient,
     ToGateway,
 )
+from pyaiot.transport.rate_limit import RateLimit
 
 COMMANDS_PER_S: Final = 20.0
 COMMANDS_BURST: Final = 40.0

@@ -15,15 +15,15 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from pyaiot import config
-from pyaiot.cli import showing
-from pyaiot.cli.saving import save
+from pyaiot.app.runner import run_until_signal
+from pyaiot.cli import formatting
+from pyaiot.cli.download import save
+from pyaiot.cli.options import CONFIG_OPTION, SettingFlag, load, option, summary, with_options
 from pyaiot.cli.terminal import EXIT_NO, EXIT_OPERATOR, Paint, complain, plain, say
 from pyaiot.client import Behind, Client, LinkLost, Node, OperatorError, Reading
 from pyaiot.config import Config
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid
-from pyaiot.options import CONFIG_OPTION, Flag, load, option, summary, with_options
-from pyaiot.running import run_until_signal
 
 DONE: Final = frozenset({"confirmed", "sent"})
 """Receipts after which `aiot set` succeeds."""
@@ -60,9 +60,9 @@ async def _nodes(asked: Asked) -> int:
     async with asked.client() as client:
         nodes = list(client.nodes.values())
     if asked.json:
-        say(showing.as_json([showing.node(node) for node in nodes]))
+        say(formatting.as_json([formatting.node(node) for node in nodes]))
     elif nodes:
-        say(showing.nodes(nodes, asked.paint))
+        say(formatting.nodes(nodes, asked.paint))
     else:
         complain("the broker knows no nodes (aiot node coap is a simulated one).")
     return 0
@@ -85,12 +85,12 @@ async def _watch(
         shown = 0
         first = [r for n in client.nodes.values() for r in n.resources.values()] if known else []
         for reading in first[:count]:
-            say(showing.event(reading, asked.paint, json=asked.json))
+            say(formatting.event(reading, asked.paint, json=asked.json))
             shown += 1
         while count is None or shown < count:
             event = await anext(events)
             if resource is None or isinstance(event, Reading):
-                say(showing.event(event, asked.paint, json=asked.json))
+                say(formatting.event(event, asked.paint, json=asked.json))
                 shown += isinstance(event, Reading)
     return 0
 
@@ -114,17 +114,17 @@ async def _get(asked: Asked, uid: str, resource: str | None) -> int:
         complain(f"{plain(uid)} has no {plain(resource)}; it has: {has}.")
         return EXIT_NO
     if asked.json:
-        say(showing.as_json(showing.resource(reading)))
+        say(formatting.as_json(formatting.resource(reading)))
     else:
-        text = showing.data(reading.data)
+        text = formatting.data(reading.data)
         say(plain(text) if asked.paint.is_terminal else text)
     return 0
 
 
 def _node_shown(node: Node, asked: Asked) -> str:
     if asked.json:
-        return showing.as_json(showing.node(node))
-    return showing.resources(node, asked.paint)
+        return formatting.as_json(formatting.node(node))
+    return formatting.resources(node, asked.paint)
 
 
 async def _set(asked: Asked, uid: str, resource: str, value: str, timeout_s: float) -> int:
@@ -136,9 +136,9 @@ async def _set(asked: Asked, uid: str, resource: str, value: str, timeout_s: flo
         receipt = await client.set(uid, resource, value, timeout_s=timeout_s)
     done = receipt.state in DONE
     if asked.json:
-        say(showing.as_json(showing.receipt(uid, resource, receipt)))
+        say(formatting.as_json(formatting.receipt(uid, resource, receipt)))
     else:
-        line = showing.receipt_line(receipt, asked.paint, done=done)
+        line = formatting.receipt_line(receipt, asked.paint, done=done)
         (say if done else complain)(line)
     number = _SWITCHES.get(value.strip().lower())
     if receipt.state == "refused" and number is not None:
@@ -182,9 +182,9 @@ async def _history(
         )
         known = bool(rows) or await _is_kept(client, uid, resource)
     if asked.json:
-        say(showing.as_json({"uid": uid, "resource": resource, "readings": list(rows)}))
+        say(formatting.as_json({"uid": uid, "resource": resource, "readings": list(rows)}))
     elif rows:
-        say(showing.rows(rows, asked.paint))
+        say(formatting.rows(rows, asked.paint))
     if not rows:
         when = " in this time" if known else ""
         complain(f"there is no history for {plain(resource)} of {plain(uid)}{when}.")
@@ -239,10 +239,10 @@ async def _print(pieces: AsyncIterator[bytes]) -> None:
 # -- flags --------------------------------------------------------------------------------------
 
 _BROKER: Final = (
-    Flag(("--broker-host",), "client.broker_host"),
-    Flag(("--broker-port",), "client.broker_port"),
-    Flag(("--broker-ssl",), "client.broker_ssl"),
-    Flag(("--debug",), "log.debug"),
+    SettingFlag(("--broker-host",), "client.broker_host"),
+    SettingFlag(("--broker-port",), "client.broker_port"),
+    SettingFlag(("--broker-ssl",), "client.broker_ssl"),
+    SettingFlag(("--debug",), "log.debug"),
 )
 
 

@@ -11,16 +11,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pyaiot import services
-from pyaiot.cli import showing
+from pyaiot.app import services
+from pyaiot.app.runner import run_until_signal
+from pyaiot.cli import formatting
+from pyaiot.cli.flags import DOCTOR
+from pyaiot.cli.options import CONFIG_OPTION, load, options_of, with_options
+from pyaiot.cli.options import summary as first_paragraph
 from pyaiot.cli.terminal import Paint, plain, say
-from pyaiot.client.place import Place
+from pyaiot.client.address import BrokerAddress
 from pyaiot.config import Config
 from pyaiot.doctor.findings import Finding, Verdict, exit_code, summary
-from pyaiot.flags import DOCTOR
-from pyaiot.options import CONFIG_OPTION, load, options_of, with_options
-from pyaiot.options import summary as first_paragraph
-from pyaiot.running import run_until_signal
 
 _COLOURS: Final[dict[Verdict, str]] = {"ok": "green", "note": "yellow", "wrong": "red"}
 _MARKS: Final[dict[Verdict, str]] = {"ok": "✓", "note": "!", "wrong": "✗"}
@@ -54,7 +54,7 @@ def _doctor(settings: Config, origins: dict[str, str], *, json: bool, trip: bool
     if found is None:
         raise typer.Exit(1)
     if json:
-        say(showing.as_json({"findings": found, "wrong": bool(exit_code(found))}))
+        say(formatting.as_json({"findings": found, "wrong": bool(exit_code(found))}))
     else:
         say(report(found, paint))
     if exit_code(found):
@@ -112,11 +112,11 @@ class _Progress:
         sys.stdout.flush()
 
 
-def _place(settings: Config, origins: dict[str, str]) -> Place:
+def _place(settings: Config, origins: dict[str, str]) -> BrokerAddress:
     """Where the running broker would be: where clients look, else where `aiot run` would put it."""
     section = settings.client
     said = {name for name in ("host", "port") if origins[f"client.broker_{name}"] != "default"}
-    return Place(
+    return BrokerAddress(
         section.broker_host if "host" in said else "localhost",
         section.broker_port if "port" in said else settings.broker.port or section.broker_port,
         section.broker_ssl,

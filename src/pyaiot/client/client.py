@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 import aiohttp
 import msgspec
 
+from pyaiot.client.address import HOST, PORT, BrokerAddress
 from pyaiot.client.connection import Connect, connect
 from pyaiot.client.history import ExportFormat, History, Moment
 from pyaiot.client.live import Live
-from pyaiot.client.place import HOST, PORT, Place
 from pyaiot.client.rows import Rows
 from pyaiot.client.session import no_broker, open_session
 from pyaiot.client.view import Event, Node
@@ -74,8 +74,8 @@ class Client:
         `tell`: is called with a sentence when the broker is gone, and when it is back.
         `connect`: another way to the broker than a WebSocket.
         """
-        linked = Place.of_link(login_link) if login_link else Place(HOST, PORT, ssl)
-        self.place: Final = Place(
+        linked = BrokerAddress.of_link(login_link) if login_link else BrokerAddress(HOST, PORT, ssl)
+        self.place: Final = BrokerAddress(
             linked.host if host is None else host,
             linked.port if port is None else port,
             ssl or linked.ssl,

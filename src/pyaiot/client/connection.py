@@ -8,8 +8,8 @@ from typing import Final, Protocol, TypeAlias
 
 import aiohttp
 
+from pyaiot.client.address import BrokerAddress
 from pyaiot.client.errors import NoBroker
-from pyaiot.client.place import Place
 from pyaiot.client.session import login_needed, why_not
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, FromClient, ToClient, decode_to_client
@@ -67,7 +67,7 @@ class WebSocketConnection:
 
 @asynccontextmanager
 async def connect(
-    session: aiohttp.ClientSession, place: Place
+    session: aiohttp.ClientSession, place: BrokerAddress
 ) -> AsyncIterator[WebSocketConnection]:
     """A connection to the broker at `place`, which closes with the block. See `Connect`."""
     try:

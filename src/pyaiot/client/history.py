@@ -10,9 +10,9 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from pyaiot.client.address import BrokerAddress, path
 from pyaiot.client.connection import FORBIDDEN, UNAUTHORIZED
 from pyaiot.client.errors import ApiProblem, TooManyRows
-from pyaiot.client.place import Place, path
 from pyaiot.client.rows import Row, Rows
 from pyaiot.client.session import login_needed, no_broker
 from pyaiot.errors import LinkLost
@@ -50,7 +50,7 @@ _problem: Final = msgspec.json.Decoder(_Problem)
 class History:
     """The questions. Each raises `OperatorError` if there is no broker, or it refuses."""
 
-    def __init__(self, session: aiohttp.ClientSession, place: Place) -> None:
+    def __init__(self, session: aiohttp.ClientSession, place: BrokerAddress) -> None:
         self._session = session
         self._place = place
 
@@ -162,7 +162,7 @@ async def _refusal(answer: aiohttp.ClientResponse) -> Exception:
     )
 
 
-def _url(place: Place, where: str) -> URL:
+def _url(place: BrokerAddress, where: str) -> URL:
     return URL(place.http_url + where, encoded=True)
 
 

@@ -12,10 +12,10 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from pyaiot.client.address import BrokerAddress
 from pyaiot.client.errors import LoginNeeded, NoBroker
-from pyaiot.client.place import Place
 from pyaiot.errors import OperatorError
-from pyaiot.resolver import open_http_session
+from pyaiot.transport.resolver import open_http_session
 
 LOGIN_LIMIT_S: Final = 10.0
 """A broker that does not answer the login link within this is none."""
@@ -25,7 +25,7 @@ COOKIES_MAX: Final = 100
 
 @asynccontextmanager
 async def open_session(
-    place: Place, *, login_link: str = "", cookie_file: Path | None = None
+    place: BrokerAddress, *, login_link: str = "", cookie_file: Path | None = None
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A session that is let in, if a link is given or a cookie of an earlier one is kept.
 
@@ -43,7 +43,7 @@ async def open_session(
         yield session
 
 
-async def log_in(session: aiohttp.ClientSession, place: Place, link: str) -> None:
+async def log_in(session: aiohttp.ClientSession, place: BrokerAddress, link: str) -> None:
     """Open the link, which works once; the session has its cookie then. Raises `OperatorError`."""
     url = place.login_url(link)
     timeout = aiohttp.ClientTimeout(total=LOGIN_LIMIT_S)
@@ -59,7 +59,7 @@ async def log_in(session: aiohttp.ClientSession, place: Place, link: str) -> Non
         )
 
 
-def no_broker(place: Place, why: object) -> NoBroker:
+def no_broker(place: BrokerAddress, why: object) -> NoBroker:
     """The sentence for who finds no broker."""
     reason = why_not(why) if isinstance(why, Exception) else str(why)
     return NoBroker(
@@ -89,7 +89,7 @@ def login_needed() -> LoginNeeded:
     )
 
 
-def _keep(path: Path, place: Place, session: aiohttp.ClientSession) -> None:
+def _keep(path: Path, place: BrokerAddress, session: aiohttp.ClientSession) -> None:
     cookies = session.cookie_jar.filter_cookies(URL(place.http_url))
     kept = _kept(path)
     kept.pop(place.http_url, None)

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection
+from pyaiot.config.observability import LogSection, MetricsSection
 from pyaiot.config.sections import (
     BrokerSection,
     CoapSection,
@@ -26,7 +27,6 @@ from pyaiot.config.sections import (
     MqttsnSection,
     WebsocketSection,
 )
-from pyaiot.config.watching import LogSection, MetricsSection
 from pyaiot.errors import OperatorError, reason_of
 
 __all__ = [

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection, Port
+from pyaiot.config.observability import LogSection, MetricsSection
 from pyaiot.config.section import Section
-from pyaiot.config.watching import LogSection, MetricsSection
 
 SilenceLimitS = Annotated[
     float, Meta(gt=0, description="A node that was silent for so many seconds has left.")

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from pyaiot.devices.node_config import NodeConfig
-from pyaiot.protocols.coap_numbers import COAP_PORT
+from pyaiot.protocols.coap.numbers import COAP_PORT
 
 
 class CoapNodeConfig(NodeConfig, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, TypeAlias
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap_message import Block, CoapMessage, build_options, decode_uint
-from pyaiot.protocols.coap_numbers import (
+from pyaiot.protocols.coap.message import Block, CoapMessage, build_options, decode_uint
+from pyaiot.protocols.coap.numbers import (
     EXCHANGE_LIFETIME_S,
     NON_LIFETIME_S,
     Code,

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from pyaiot.protocols.coap_message import CoapMessage, build_options
-from pyaiot.protocols.coap_numbers import (
+from pyaiot.protocols.coap.message import CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import (
     ACK_RANDOM_FACTOR,
     ACK_TIMEOUT_S,
     MAX_RETRANSMIT,

@@ -11,9 +11,9 @@ from typing import Final
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.errors import OperatorError
-from pyaiot.mqtt_client import MqttServer
-from pyaiot.mqtt_connection import Reconnecting
-from pyaiot.mqtt_credentials import password_reader
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.connection import Reconnecting
+from pyaiot.mqtt.credentials import password_reader
 from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttMessage, MqttRefused
 from pyaiot.protocols.mqtt.packets import Connect
 

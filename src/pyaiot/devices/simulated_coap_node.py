@@ -13,8 +13,8 @@ from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_poster import CoapNodePoster
 from pyaiot.devices.coap_node_server import CoapNodeServer, Peer
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap_message import CoapMessage, rejection
-from pyaiot.protocols.coap_numbers import Code, MessageType
+from pyaiot.protocols.coap.message import CoapMessage, rejection
+from pyaiot.protocols.coap.numbers import Code, MessageType
 
 log = logging.getLogger(__name__)
 

@@ -14,17 +14,17 @@ from msgspec import Meta
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.mqttsn.client import Client
+from pyaiot.protocols.mqttsn.client import MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
     Connected,
-    Done,
     Effect,
     FellAsleep,
     Lost,
     Received,
     Refused,
+    RequestDone,
 )
 from pyaiot.protocols.mqttsn.packet import Packet, parse_packet
 
@@ -92,7 +92,7 @@ class SimulatedMqttSnNode:
         """Raises `OperatorError` for a uid that cannot stand in a topic."""
         self.node = TopicNode(config, rng=rng)
         self._sleep_s = config.sleep_s
-        self.client = Client(
+        self.client = MqttSnClientProtocol(
             ClientConfig(
                 client_id=self.node.uid[:CLIENT_ID_LENGTH_MAX],
                 # Who sleeps must find its subscriptions again.
@@ -158,7 +158,7 @@ class SimulatedMqttSnNode:
         return outbox
 
     def publish(self, topic: str, payload: bytes, *, now: float) -> int | None:
-        """The number of the wish, which `Done` ends; None if too many wait already."""
+        """The number of the wish, which `RequestDone` ends; None if too many wait already."""
         if len(self.client) >= WAITING_MAX:
             return None
         number, effects = self.client.publish(topic, payload, now=now)
@@ -196,7 +196,7 @@ class SimulatedMqttSnNode:
                     self._fetching = self._waking = False
                 case Received(topic=topic, data=data):
                     self.node.receive(topic, data, now=now)
-                case Done(wish=wish):
+                case RequestDone(wish=wish):
                     self._subscribing.discard(wish)
                 case Refused(return_code=code, wish=wish):
                     log.warning("node %s was refused with code %d", self.uid, code)

@@ -12,7 +12,7 @@ from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.devices.schedule import Schedule, next_due
 from pyaiot.errors import OperatorError, ProtocolError
-from pyaiot.protocols.mqtt_topics import (
+from pyaiot.protocols.mqtt.node_topics import (
     DISCOVER_RESOURCES,
     DISCOVER_VALUES,
     GATEWAY_CHECK,

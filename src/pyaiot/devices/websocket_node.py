@@ -28,7 +28,7 @@ from pyaiot.protocols.websocket_node import (
     decode_to_node,
     encode,
 )
-from pyaiot.resolver import open_http_session
+from pyaiot.transport.resolver import open_http_session
 
 HEARTBEAT_S: Final = 30.0
 """A gateway that does not answer a ping within half of this is gone."""

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Final
 
-from pyaiot.client.place import Place
+from pyaiot.client.address import BrokerAddress
 from pyaiot.config import Config
 from pyaiot.doctor import machine, mqtt, ports, running, storage, trip
 from pyaiot.doctor.findings import Finding, redacted
@@ -17,7 +17,7 @@ LOOK_LIMIT_S: Final = 12.0
 
 async def examine(
     config: Config,
-    place: Place,
+    place: BrokerAddress,
     *,
     settings: str,
     run_demo: trip.RunDemo | None,
@@ -68,7 +68,7 @@ async def _settings(config: Config, settings: str) -> list[Finding]:
     return found
 
 
-async def _running(place: Place) -> list[Finding]:
+async def _running(place: BrokerAddress) -> list[Finding]:
     return [finding async for finding in running.look(place)]
 
 

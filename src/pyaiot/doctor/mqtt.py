@@ -16,16 +16,19 @@ async def look(config: Config) -> Finding:
     """Connects once, under a client id of its own, and says goodbye."""
     if not config.mqtt.host:
         return await _look_at_ours()
-    from pyaiot.mqtt_connection import MqttConnection  # noqa: PLC0415 - most need none
-    from pyaiot.opening import named_mqtt_broker  # noqa: PLC0415
-    from pyaiot.protocols.mqtt.client import Client, ConnectionRefused  # noqa: PLC0415
+    from pyaiot.app.protocols import named_mqtt_broker  # noqa: PLC0415
+    from pyaiot.mqtt.connection import MqttConnection  # noqa: PLC0415 - most need none
+    from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol  # noqa: PLC0415
     from pyaiot.protocols.mqtt.packets import Connect  # noqa: PLC0415
 
     where = f"{config.mqtt.host} port {config.mqtt.port}"
     try:
         server = named_mqtt_broker(config.mqtt).server
         connection = MqttConnection(
-            server, Client(), Connect(f"doctor{secrets.token_hex(6)}"), lambda _event: None
+            server,
+            MqttClientProtocol(),
+            Connect(f"doctor{secrets.token_hex(6)}"),
+            lambda _event: None,
         )
         await connection.open(limit_s=ANSWER_LIMIT_S)
     except ConnectionRefused as error:
@@ -43,7 +46,7 @@ async def look(config: Config) -> Finding:
 
 
 async def _look_at_ours() -> Finding:
-    from pyaiot.gateways.mqtt.nats_program import find_program  # noqa: PLC0415 - see above
+    from pyaiot.mqtt.embedded.nats_program import find_program  # noqa: PLC0415 - see above
 
     try:
         program = await find_program()

@@ -9,16 +9,16 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import hdrs
 
-from pyaiot.client.place import Place
+from pyaiot.client.address import BrokerAddress
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
-from pyaiot.resolver import open_http_session
+from pyaiot.transport.resolver import open_http_session
 
 ANSWER_LIMIT_S: Final = 6.0
 """`/readyz` itself waits for its parts."""
 
 
-async def look(place: Place) -> AsyncIterator[Finding]:
+async def look(place: BrokerAddress) -> AsyncIterator[Finding]:
     """Asks over HTTP, as a client does."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
     async with open_http_session(timeout=timeout) as session:
@@ -47,7 +47,7 @@ class _NotOurs(Exception):
     """Something answers there that is no broker of ours."""
 
 
-async def _health(session: aiohttp.ClientSession, place: Place) -> tuple[str, str]:
+async def _health(session: aiohttp.ClientSession, place: BrokerAddress) -> tuple[str, str]:
     """Its version, and its Date header. Raises `_NotOurs`."""
     async with session.get(f"{place.http_url}/healthz") as answer:
         date = answer.headers.get(hdrs.DATE, "")
@@ -60,7 +60,7 @@ async def _health(session: aiohttp.ClientSession, place: Place) -> tuple[str, st
             raise _NotOurs(f"something else answers at {place.http_url}{server}") from error
 
 
-async def _parts(session: aiohttp.ClientSession, place: Place) -> AsyncIterator[Finding]:
+async def _parts(session: aiohttp.ClientSession, place: BrokerAddress) -> AsyncIterator[Finding]:
     async with session.get(f"{place.http_url}/readyz") as answer:
         if answer.status == 401:
             do = "open the page with the link that it printed: the lights there say the same"

@@ -16,8 +16,8 @@ from pyaiot.config import KEY_FILE, Config, data_folder
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
 from pyaiot.errors import OperatorError
-from pyaiot.history.places import store_at
 from pyaiot.history.store import Keep
+from pyaiot.history.stores import store_at
 
 CHECK_LIMIT_S: Final = 4.0
 """A history that is not read through in that time is believed to be good, and said so."""

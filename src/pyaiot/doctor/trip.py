@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
+from pyaiot.app.demo import KINDS
 from pyaiot.client import Client, Node
 from pyaiot.config import (
     BrokerSection,
@@ -21,7 +22,6 @@ from pyaiot.config import (
     MqttsnSection,
     WebsocketSection,
 )
-from pyaiot.demo import KINDS
 from pyaiot.doctor.findings import Finding
 from pyaiot.errors import LinkLost, OperatorError
 

@@ -13,8 +13,8 @@ from pyaiot.devices.schedule import next_due
 from pyaiot.errors import ProtocolError
 from pyaiot.fleet.ledger import Series
 from pyaiot.fleet.node import RESOURCE, VirtualNode
-from pyaiot.protocols.coap_message import CoapMessage, decode_uint
-from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber, code_text
+from pyaiot.protocols.coap.message import CoapMessage, decode_uint
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
 
 ALIVE_PERIOD_S: Final = 30.0
 ALIVE_AGAIN_S: Final = 1.0

@@ -12,8 +12,8 @@ from typing import Final
 
 import aiohttp
 
+from pyaiot.client.address import BrokerAddress
 from pyaiot.client.connection import connect
-from pyaiot.client.place import Place
 from pyaiot.client.session import open_session
 from pyaiot.devices.addresses import Address, resolve
 from pyaiot.errors import OperatorError, reason_of
@@ -27,8 +27,8 @@ from pyaiot.fleet.node import VirtualNode
 from pyaiot.fleet.report import Report, progress
 from pyaiot.fleet.watcher import Watcher
 from pyaiot.fleet.websocket import VirtualWebSocketNode
-from pyaiot.mqtt_client import MqttServer
-from pyaiot.mqtt_credentials import password_reader
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.credentials import password_reader
 
 TICK_S: Final = 0.01
 """Readings and repetitions that are due are sent so often."""
@@ -70,7 +70,7 @@ class Fleet:
         """Raises `OperatorError`. Cancelled once, it sends no more and reports what was."""
         config = self._config
         _allow_files(config.coap + config.mqtt + config.mqttsn + config.ws)
-        place = Place(config.broker_host, config.broker_port, config.broker_ssl)
+        place = BrokerAddress(config.broker_host, config.broker_port, config.broker_ssl)
         async with (
             open_session(place, login_link=config.login_link) as session,
             asyncio.TaskGroup() as tasks,

@@ -9,9 +9,9 @@ from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.fleet.ledger import Series
 from pyaiot.fleet.node import RESOURCE, VirtualNode
-from pyaiot.mqtt_client import MqttServer
+from pyaiot.mqtt.client import MqttServer
 from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttPublished
-from pyaiot.protocols.mqtt_topics import encode_value, value_topic
+from pyaiot.protocols.mqtt.node_topics import encode_value, value_topic
 
 
 class VirtualMqttNode(VirtualNode):

@@ -7,8 +7,8 @@ from typing import Final
 from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig, SimulatedMqttSnNode
 from pyaiot.fleet.ledger import Series
 from pyaiot.fleet.node import RESOURCE, VirtualNode
-from pyaiot.protocols.mqtt_topics import encode_value, value_topic
-from pyaiot.protocols.mqttsn.client_events import ClientState, Connected, Done, Refused
+from pyaiot.protocols.mqtt.node_topics import encode_value, value_topic
+from pyaiot.protocols.mqttsn.client_events import ClientState, Connected, Refused, RequestDone
 
 RETRY_S: Final = 3.0
 """An unanswered packet is repeated so soon, and three times, before the node connects anew."""
@@ -40,7 +40,7 @@ class VirtualMqttSnNode(VirtualNode):
             match event:
                 case Connected():
                     self.series.account.connections += 1
-                case Done(wish=wish) if wish in self._number_of:
+                case RequestDone(wish=wish) if wish in self._number_of:
                     self._acknowledged(self._number_of.pop(wish))
                 case Refused(return_code=code, wish=wish) if wish in self._number_of:
                     number = self._number_of.pop(wish)

@@ -15,10 +15,9 @@ from typing import Final, Protocol, TypeAlias
 
 from pyaiot import __version__
 from pyaiot.errors import LinkLost
-from pyaiot.gateways.echoes import Echoes
-from pyaiot.gateways.nodes import Nodes
+from pyaiot.gateways.live_nodes import LiveNodes
+from pyaiot.gateways.pending_reports import PendingReports
 from pyaiot.gateways.unconfirmed import Unconfirmed
-from pyaiot.limits import LimitedLog
 from pyaiot.links import Backoff, Link
 from pyaiot.messages import (
     TOPIC_LENGTH_MAX,
@@ -34,6 +33,7 @@ from pyaiot.messages import (
     ReceiptState,
     ToGateway,
 )
+from pyaiot.transport.rate_limit import RateLimitedLog
 
 COMMANDS_MAX: Final = 1000
 """Commands that wait for nodes at once. One more is answered `unreachable`."""
@@ -83,7 +83,7 @@ class Gateway:
         *,
         name: str,
         protocol: str,
-        nodes: Nodes,
+        nodes: LiveNodes,
         loop: asyncio.AbstractEventLoop,
         unix_time: Callable[[], float],
         backoff: Backoff | None = None,
@@ -114,9 +114,9 @@ class Gateway:
         """Set for good with the first link."""
         self._commands: set[asyncio.Task[None]] = set()
         self._commands_of: Counter[str] = Counter()
-        self._echoes = Echoes()
+        self._echoes = PendingReports()
         self._silence_check = asyncio.Event()
-        self._refusals = LimitedLog(log)
+        self._refusals = RateLimitedLog(log)
 
     @property
     def linked(self) -> bool:
@@ -145,7 +145,7 @@ class Gateway:
     # -- what the device side reports ---------------------------------------------------------
 
     def heard(self, uid: str, bookkeeping: Mapping[str, str]) -> None:
-        """See `Nodes.heard`."""
+        """See `LiveNodes.heard`."""
         first = not self.nodes
         self._tell(self.nodes.heard(uid, bookkeeping, now=self._now(), ts=self.unix_time()))
         if first:
@@ -162,7 +162,7 @@ class Gateway:
         live: bool = True,
         retained: bool = False,
     ) -> None:
-        """See `Nodes.reading`. `ts` if it was received earlier than now.
+        """See `LiveNodes.reading`. `ts` if it was received earlier than now.
 
         Only a live reading confirms a command.
         """
@@ -176,15 +176,15 @@ class Gateway:
             self._echoes.heard(uid, resource, data)
 
     def take_turn(self, uid: str, *, readings: int = 1) -> None:
-        """See `Nodes.take_turn`."""
+        """See `LiveNodes.take_turn`."""
         self.nodes.take_turn(uid, readings=readings, now=self._now())
 
     def reset(self, uid: str) -> None:
-        """See `Nodes.reset`."""
+        """See `LiveNodes.reset`."""
         self._tell(self.nodes.reset(uid, ts=self.unix_time()))
 
     def left(self, uid: str, reason: LeftReason) -> None:
-        """See `Nodes.left`."""
+        """See `LiveNodes.left`."""
         self._tell(self.nodes.left(uid, reason, ts=self.unix_time()))
         self._echoes.left(uid)
 
@@ -213,7 +213,7 @@ class Gateway:
             self._link.send(self._ignored)
 
     def is_silent(self, uid: str) -> bool:
-        """See `Nodes.is_silent`."""
+        """See `LiveNodes.is_silent`."""
         return self.nodes.is_silent(uid, now=self._now())
 
     # -- tasks of a running gateway -------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pyaiot.history.rows import MICROSECONDS
-from pyaiot.history.store import ROWS_MAX, BadQuestion, BucketRow, Page, TooManyRows
+from pyaiot.history.store import ROWS_MAX, BadQuery, BucketRow, Page, TooManyRows
 
 EXPORT_ROWS: Final = 5000
 """Rows of an export that are read at once."""
@@ -46,11 +46,11 @@ class Span:
         *,
         newest_first: bool = False,
     ) -> "Span":
-        """Raises `TooManyRows` or `BadQuestion`."""
+        """Raises `TooManyRows` or `BadQuery`."""
         if limit > ROWS_MAX:
             raise TooManyRows(f"an answer has at most {ROWS_MAX} rows: page, or export")
         if limit < 1:
-            raise BadQuestion("a page has at least one row")
+            raise BadQuery("a page has at least one row")
         return cls(microseconds(start or 0.0), microseconds(end), newest_first, limit)
 
     @property
@@ -74,11 +74,11 @@ class Span:
 
 
 def microseconds(ts: float | None) -> int:
-    """Of a Unix time; None is after all others. Raises `BadQuestion` for what is no time."""
+    """Of a Unix time; None is after all others. Raises `BadQuery` for what is no time."""
     if ts is None:
         ts = _ALL
     if not 0 <= ts <= _ALL:
-        raise BadQuestion("a time is in Unix seconds, not before 1970")
+        raise BadQuery("a time is in Unix seconds, not before 1970")
     return round(ts * MICROSECONDS)
 
 
@@ -87,7 +87,7 @@ def encode_cursor(*position: int | str) -> str:
 
 
 def decode_cursor(cursor: str | None, *types: type) -> list[Any] | None:
-    """Raises `BadQuestion`."""
+    """Raises `BadQuery`."""
     if cursor is None:
         return None
     try:
@@ -95,7 +95,7 @@ def decode_cursor(cursor: str | None, *types: type) -> list[Any] | None:
     except (ValueError, RecursionError):
         position = None
     if not isinstance(position, list) or [type(item) for item in position] != list(types):
-        raise BadQuestion("this cursor is none of this question's")
+        raise BadQuery("this cursor is none of this question's")
     return position
 
 
@@ -120,9 +120,9 @@ class Steps:
 
     @classmethod
     def of(cls, start: float, end: float, step_s: int) -> "Steps":
-        """Raises `BadQuestion`."""
+        """Raises `BadQuery`."""
         if step_s < 1:
-            raise BadQuestion("a step is a whole number of seconds, at least 1")
+            raise BadQuery("a step is a whole number of seconds, at least 1")
         last = -(-microseconds(end) // (step_s * MICROSECONDS)) * step_s
         return cls(microseconds(start) // MICROSECONDS // step_s * step_s, last, step_s)
 

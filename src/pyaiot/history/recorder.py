@@ -28,7 +28,7 @@ from pyaiot.history.rows import (
 )
 from pyaiot.history.store import RowsRefused, Store, StoreError, StoreReplaced, Writer
 from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
-from pyaiot.samples import Histogram
+from pyaiot.metrics import Histogram
 
 QUEUE_MAX: Final = 50_000
 """Messages that wait to be written. One more is lost, counted, and told as a gap."""

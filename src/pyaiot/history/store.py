@@ -48,7 +48,7 @@ class TooSlow(Refused):
     """The question took too long, or too many are asked: narrow the range, or come back later."""
 
 
-class BadQuestion(Refused):
+class BadQuery(Refused):
     """The question makes no sense: a cursor that is none of ours, a step that is not whole."""
 
 
@@ -196,7 +196,7 @@ class Chunk:
 class History(Protocol):
     """The door for those who ask. Belongs to one event loop, which it never holds up.
 
-    Every method may raise `StoreError`, `TooSlow`, `BadQuestion` and, for a `limit` above
+    Every method may raise `StoreError`, `TooSlow`, `BadQuery` and, for a `limit` above
     `ROWS_MAX`, `TooManyRows`. A question whose task is cancelled is given up by the store too.
     """
 

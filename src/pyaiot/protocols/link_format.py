@@ -21,7 +21,7 @@ URI_OPTION_BYTES_MAX: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class CoreLink:
     """One link: `<target>;name=value;name`.
 
     `target` is the URI reference as printed, percent-encoding included. `attributes` are in the
@@ -65,7 +65,7 @@ class Link:
 class LinkList(NamedTuple):
     """The links of a document, and whether it has more than were asked for."""
 
-    links: list[Link]
+    links: list[CoreLink]
     cut: bool
 
 
@@ -79,7 +79,7 @@ def parse_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
     character, and `ProtocolError` for anything else that is no link format.
     """
     text = _decode(payload)
-    links: list[Link] = []
+    links: list[CoreLink] = []
     position = _skip(_BETWEEN_LINKS, text, 0)
     while position < len(text):
         if len(links) == links_max:
@@ -92,7 +92,7 @@ def parse_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
     return LinkList(links, cut=False)
 
 
-def format_links(links: Iterable[Link]) -> bytes:
+def format_links(links: Iterable[CoreLink]) -> bytes:
     """Write the links as a document that `parse_links`, within its limits, reads back the same.
 
     Raises ValueError for what the format cannot say: `<`, `>` or a control character in a
@@ -139,7 +139,7 @@ def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
     return match.end() if match else position
 
 
-def _read_link(text: str, position: int) -> tuple[Link, int]:
+def _read_link(text: str, position: int) -> tuple[CoreLink, int]:
     """Read the link at `position`; return it, and where the white space behind it ends."""
     target = _TARGET.match(text, position)
     if target is None:
@@ -161,10 +161,10 @@ def _read_link(text: str, position: int) -> tuple[Link, int]:
             raise ProtocolError(f"link format: a link has more than {ATTRIBUTES_MAX} attributes")
         value = bare if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
         attributes.append((name.lower(), value))
-    return Link(target[1], tuple(attributes)), _skip(_SPACE, text, position)
+    return CoreLink(target[1], tuple(attributes)), _skip(_SPACE, text, position)
 
 
-def _format_link(link: Link) -> str:
+def _format_link(link: CoreLink) -> str:
     target = _TARGET.fullmatch(f"<{link.target}>")
     if target is None or not target[2]:
         raise ValueError(f"no target of a link: {link.target!r}")

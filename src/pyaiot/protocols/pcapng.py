@@ -23,7 +23,7 @@ _UDP: Final = 17
 _HOP_LIMIT: Final = 64
 
 
-class Endpoint(NamedTuple):
+class PacketEndpoint(NamedTuple):
     """An IP address, as people write it and without a zone, and a UDP port."""
 
     host: str
@@ -50,8 +50,8 @@ def name(host: str, called: str) -> bytes:
 
 def packet(
     at: float,
-    source: Endpoint,
-    destination: Endpoint,
+    source: PacketEndpoint,
+    destination: PacketEndpoint,
     datagram: bytes,
     *,
     comment: str = "",
@@ -69,7 +69,7 @@ def packet(
     return _block(_PACKET, head + _padded(data) + _options(*options))
 
 
-def _ip(source: Endpoint, destination: Endpoint, datagram: bytes) -> bytes:
+def _ip(source: PacketEndpoint, destination: PacketEndpoint, datagram: bytes) -> bytes:
     """IP and UDP around the datagram (RFC 768, RFC 791, RFC 8200)."""
     addresses = [ipaddress.ip_address(item.host) for item in (source, destination)]
     if addresses[0].version != addresses[1].version:

@@ -9,25 +9,25 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
-from pyaiot.broker import measures as of_broker
+from pyaiot.broker import metrics as of_broker
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
-from pyaiot.doors.guard import guard, tell_allowed_sites
-from pyaiot.doors.server_log import ServerLog
 from pyaiot.history.store import History
-from pyaiot.limits import LimitedLog
-from pyaiot.samples import Measure, Sample
-from pyaiot.web import measures as of_doors
+from pyaiot.metrics import Collector, Sample
+from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.origin_check import add_cors_headers, check_origin
+from pyaiot.transport.rate_limit import RateLimitedLog
+from pyaiot.web import metrics as of_doors
 from pyaiot.web.api.api import Api
 from pyaiot.web.api.streams import CaughtUp
 from pyaiot.web.dashboard import Dashboard
-from pyaiot.web.login import Login
-from pyaiot.web.metrics import PATH as METRICS_PATH
-from pyaiot.web.metrics import Metrics
+from pyaiot.web.metrics_endpoint import PATH as METRICS_PATH
+from pyaiot.web.metrics_endpoint import Metrics
 from pyaiot.web.page import add_page_routes
 from pyaiot.web.problems import problems
 from pyaiot.web.readiness import Check, Readiness
-from pyaiot.web.sockets import Sockets
+from pyaiot.web.sign_in import SignIn
+from pyaiot.web.websockets import Sockets
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ class WebApp:
         allowed_hosts: frozenset[str] = frozenset(),
         allowed_origins: frozenset[str] = frozenset(),
         checks: Mapping[str, Check] | None = None,
-        login: Login | None = None,
+        login: SignIn | None = None,
         dashboard: Dashboard | None = None,
         history: History | None = None,
         caught_up: CaughtUp | None = None,
-        measures: Iterable[Measure] = (),
+        measures: Iterable[Collector] = (),
     ) -> None:
         """`checks` are asked by `/readyz`, next to the broker's own; more may come later.
         `measures` are shown at `/metrics`, next to those of the broker and its doors.
@@ -66,7 +66,7 @@ class WebApp:
         """Requests of foreign origins or names, and those that were no HTTP at all."""
         self.server_log = ServerLog(self._not_http)
         """For aiohttp, to log to."""
-        self._refusals = LimitedLog(log)
+        self._refusals = RateLimitedLog(log)
         self._login = login
         answered = of_doors.Answered()
         self.metrics = Metrics(
@@ -75,7 +75,7 @@ class WebApp:
         middlewares = [
             answered.middleware(),
             problems,
-            guard(
+            check_origin(
                 allowed_hosts,
                 allowed_origins,
                 self._refused,
@@ -87,7 +87,7 @@ class WebApp:
         if login is not None:
             middlewares.append(login.middleware())
         self.app = web.Application(middlewares=middlewares)
-        self.app.on_response_prepare.append(tell_allowed_sites)
+        self.app.on_response_prepare.append(add_cors_headers)
         self.app.on_shutdown.append(self._close)
         if login is not None:
             self.app.router.add_get("/login", login.page)

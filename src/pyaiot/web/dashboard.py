@@ -21,9 +21,9 @@ from aiohttp import hdrs
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
-from pyaiot.doors.guard import guard
-from pyaiot.doors.server_log import ServerLog
 from pyaiot.errors import OperatorError, reason_of
+from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.origin_check import check_origin
 from pyaiot.web.page import CONTENT_SECURITY_POLICY, HEADERS, answer
 
 PICTURE_SIZE_MAX: Final = 16 * 1024 * 1024
@@ -183,7 +183,7 @@ class DashboardApp:
         self.refused_requests = 0
         """Requests of foreign names, and those that were no HTTP at all."""
         self.server_log = ServerLog(self._not_http)
-        check = guard(allowed_hosts, frozenset(), self._refused, section="dashboard")
+        check = check_origin(allowed_hosts, frozenset(), self._refused, section="dashboard")
         self.app = aiohttp.web.Application(middlewares=[check])
         dashboard.add_routes(self.app)
         self.app.router.add_get("/healthz", self._healthz)

@@ -1,132 +1,84 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/metrics`, for Prometheus: every figure as it is when somebody asks."""
+"""What there is to measure of the doors of a broker."""
 
-import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from pyaiot import __version__
-from pyaiot.doors.guard import guard
-from pyaiot.doors.listening import Door
-from pyaiot.doors.server_log import ServerLog
-from pyaiot.samples import Histogram, Measure, Metric, Sample
+from pyaiot.metrics import Histogram, Metric, Sample
 
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.core import Metric as Family
+CODES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
-PATH: Final = "/metrics"
-LOOP_LAG: Final = Metric(
-    "pyaiot_loop_lag_seconds",
-    "gauge",
-    "How long the event loop took to come back to who asked for this page.",
+REQUESTS: Final = Metric(
+    "pyaiot_http_requests", "counter", "HTTP requests that were answered.", {"code": CODES}
 )
-UP: Final = Metric("pyaiot_up", "gauge", "1: the service answers.")
+REQUEST_TIME: Final = Metric(
+    "pyaiot_http_request_seconds",
+    "histogram",
+    "How long HTTP requests took, without WebSockets and answers that are streams.",
+)
+REFUSED: Final = Metric(
+    "pyaiot_http_requests_refused",
+    "counter",
+    "Requests of foreign origins and names, and those that were no HTTP.",
+)
+CONNECTIONS_REFUSED: Final = Metric(
+    "pyaiot_http_connections_refused",
+    "counter",
+    "TCP connections that were refused or closed because too many were open.",
+)
+CONNECTIONS_LATE: Final = Metric(
+    "pyaiot_http_connections_late",
+    "counter",
+    "TCP connections that were closed because their request did not come in time.",
+)
+ANSWERS_REFUSED: Final = Metric(
+    "pyaiot_http_answers_refused",
+    "counter",
+    "Answers that were refused or cut off because clients did not read them.",
+)
+CLIENTS_REFUSED: Final = Metric(
+    "pyaiot_clients_refused",
+    "counter",
+    "WebSocket clients that were closed for what they said, or not let in.",
+)
+GATEWAYS_REFUSED: Final = Metric(
+    "pyaiot_gateways_refused",
+    "counter",
+    "Gateways without a good token, and messages of gateways that were wrong.",
+)
+LOGINS_REFUSED: Final = Metric(
+    "pyaiot_logins_refused", "counter", "Requests without a session, and links that do not work."
+)
 
 
-class Metrics:
-    """The page of one service. What is measured may still be added to `measures` later."""
+class Answered:
+    """HTTP requests that were answered, and how long that took."""
 
-    def __init__(self, measures: Iterable[Measure]) -> None:
-        self.measures = list(measures)
-        self._lag_s = 0.0
-        self._registry: CollectorRegistry | None = None
+    def __init__(self) -> None:
+        self.codes: Counter[str] = Counter()
+        self.seconds = Histogram()
 
-    async def page(self, request: web.Request) -> web.Response:
-        """`GET /metrics`, as text of Prometheus or OpenMetrics, whichever is wanted."""
-        # 3 MB that a service without Prometheus does without.
-        from prometheus_client import exposition  # noqa: PLC0415
+    def middleware(self) -> Middleware:
+        """Outermost: it sees what the others made of it."""
 
-        began = time.monotonic()
-        await asyncio.sleep(0)
-        self._lag_s = time.monotonic() - began
-        if self._registry is None:
-            self._registry = _registry(self._samples)
-        encode, content_type = exposition.choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
-        return web.Response(body=encode(self._registry), headers={hdrs.CONTENT_TYPE: content_type})
+        @web.middleware
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+            began = time.monotonic()
+            response = await handler(request)
+            self.codes[f"{response.status // 100}xx"] += 1
+            # What is streamed takes as long as its reader wants.
+            if isinstance(response, web.Response):
+                self.seconds.observe(time.monotonic() - began)
+            return response
 
-    def _samples(self) -> Iterator[Sample]:
-        yield UP.of(1)
-        yield LOOP_LAG.of(self._lag_s)
-        for measure in self.measures:
-            yield from measure()
+        return count
 
-
-async def open_metrics_door(
-    metrics: Metrics, host: str, port: int, *, allowed_hosts: Sequence[str] = ()
-) -> Door:
-    """A door of its own for metrics: of a gateway that has no other, and past every login.
-
-    It listens, and is to be closed. Raises `OperatorError` if the port cannot be had.
-    """
-    hosts = frozenset(allowed_hosts)
-    app = web.Application(
-        middlewares=[guard(hosts, frozenset(), lambda _: None, section="metrics")]
-    )
-    app.router.add_get(PATH, metrics.page)
-    app.router.add_get("/healthz", _healthz)
-    return await Door.open(
-        app,
-        host,
-        port,
-        who="The metrics door",
-        flag="--metrics-port",
-        server_log=ServerLog(lambda _: None),
-    )
-
-
-async def _healthz(_request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok", "version": __version__})
-
-
-def _registry(samples: "Measure") -> "CollectorRegistry":
-    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415 - see above
-    from prometheus_client.registry import Collector  # noqa: PLC0415
-
-    class Ours(Collector):
-        def collect(self) -> "Iterable[Family]":
-            return families(samples())
-
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Ours())
-    ProcessCollector(registry=registry)
-    return registry
-
-
-def families(samples: Iterable[Sample]) -> "list[Family]":
-    """Samples by their metric, in the words of prometheus-client."""
-    from prometheus_client.core import (  # noqa: PLC0415 - see above
-        CounterMetricFamily,
-        GaugeMetricFamily,
-        HistogramMetricFamily,
-    )
-
-    kinds = {
-        "counter": CounterMetricFamily,
-        "gauge": GaugeMetricFamily,
-        "histogram": HistogramMetricFamily,
-    }
-    found: dict[str, Any] = {}
-    for metric, value, labels in samples:
-        family = found.get(metric.name)
-        if family is None:
-            names = list(metric.labels)
-            family = found[metric.name] = kinds[metric.kind](metric.name, metric.says, labels=names)
-        if isinstance(value, Histogram):
-            family.add_metric(labels, buckets=_buckets(value), sum_value=value.total)
-        else:
-            family.add_metric(labels, float(value))
-    return list(found.values())
-
-
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Counts up to each bound, as Prometheus adds them."""
-    so_far = 0
-    buckets = []
-    for bound, count in zip((*histogram.bounds, "+Inf"), list(histogram.counts), strict=True):
-        so_far += count
-        buckets.append((str(bound), float(so_far)))
-    return buckets
+    def measure(self) -> Iterable[Sample]:
+        for code in CODES:
+            yield REQUESTS.of(self.codes[code], code=code)
+        yield REQUEST_TIME.of(self.seconds)

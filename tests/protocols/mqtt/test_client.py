@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pyaiot.errors import LinkLost, ProtocolError
 from pyaiot.protocols.mqtt import client as machine
-from pyaiot.protocols.mqtt.client import Client, ConnectionRefused
+from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.events import (
     MqttConnected,
     MqttEvent,
@@ -41,7 +41,7 @@ class Talk:
     """A client, and what passes between it and a broker."""
 
     def __init__(self, connect: Connect = KEPT, *, session_present: bool = False) -> None:
-        self.client = Client()
+        self.client = MqttClientProtocol()
         self.now = 100.0
         self.connect(connect, session_present=session_present)
 
@@ -249,7 +249,7 @@ def test_goodbye_is_the_last_that_is_said() -> None:
     ("code", "for_ever"), [(1, True), (2, True), (3, False), (5, True), (9, True)]
 )
 def test_a_refusal_says_whether_to_come_back(code: int, for_ever: bool) -> None:
-    client = Client()
+    client = MqttClientProtocol()
     client.opened(KEPT, now=0.0)
     with pytest.raises(ConnectionRefused) as refused:
         list(client.received(ConnAck(return_code=code).to_bytes(), now=0.0))
@@ -271,14 +271,14 @@ def test_what_only_clients_say_and_a_second_connack_are_refused(packet: Packet) 
 
 
 def test_a_session_that_nobody_asked_for_is_refused() -> None:
-    client = Client()
+    client = MqttClientProtocol()
     client.opened(Connect("c", clean_session=True), now=0.0)
     with pytest.raises(ProtocolError):
         list(client.received(ConnAck(session_present=True).to_bytes(), now=0.0))
 
 
 def test_nothing_comes_before_connack() -> None:
-    client = Client()
+    client = MqttClientProtocol()
     client.opened(KEPT, now=0.0)
     with pytest.raises(ProtocolError):
         list(client.received(Publish("t", b"").to_bytes(), now=0.0))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pyaiot.protocols.mqttsn.client import Client
+from pyaiot.protocols.mqttsn.client import MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import (
     ClientEvent,
     ClientState,
@@ -120,7 +120,7 @@ class World:
         self.broker = Broker()
         self.config = config
         self.table: GatewayTable[str] = GatewayTable(config, now=self.now)
-        self.clients: dict[str, Client] = {}
+        self.clients: dict[str, MqttSnClientProtocol] = {}
         self.events: dict[str, list[ClientEvent]] = {}
         self.datagrams = 0
         self.reconnects = 0
@@ -128,7 +128,7 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
-    def add(self, client: Client) -> None:
+    def add(self, client: MqttSnClientProtocol) -> None:
         name = client.config.client_id
         self.clients[name] = client
         self.events[name] = []
@@ -188,7 +188,7 @@ class World:
                 self.do(name, client.timeout(now=self.now))
         self.now = end
 
-    def _connect_again(self, client: Client) -> None:
+    def _connect_again(self, client: MqttSnClientProtocol) -> None:
         if client.state is ClientState.DISCONNECTED:
             self.do(client.config.client_id, [*client.connect(now=self.now)])
 

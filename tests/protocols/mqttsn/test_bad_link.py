@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
-from pyaiot.protocols.mqttsn.client import Client
+from pyaiot.protocols.mqttsn.client import MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
-    Done,
     FellAsleep,
     Received,
+    RequestDone,
 )
 from pyaiot.protocols.mqttsn.mqtt import MqttPublish
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
@@ -27,8 +27,8 @@ def world(seed: int, *, predefined: dict[int, str] | None = None) -> World:
     return World(GatewayConfig(session=session, advertise_s=None), seed=seed, **BAD)
 
 
-def client(name: str, *, clean_session: bool = False, retries_max: int = 8) -> Client:
-    return Client(
+def client(name: str, *, clean_session: bool = False, retries_max: int = 8) -> MqttSnClientProtocol:
+    return MqttSnClientProtocol(
         ClientConfig(client_id=name, clean_session=clean_session, retries_max=retries_max)
     )
 
@@ -61,7 +61,7 @@ def test_no_acknowledged_publication_is_lost(seed: int, clean_session: bool) -> 
     here.do("a", [*here.clients["a"].connect(now=here.now)])
     wishes = publish_all(here, "a", qos=1)
     here.run(3600)
-    done = {event.wish for event in here.events["a"] if isinstance(event, Done)}
+    done = {event.wish for event in here.events["a"] if isinstance(event, RequestDone)}
     assert done == set(wishes)
     assert set(payloads(here)) == set(wishes.values())
 
@@ -73,7 +73,9 @@ def test_qos_2_to_the_broker_is_exactly_once(seed: int) -> None:
     here.do("a", [*here.clients["a"].connect(now=here.now)])
     wishes = publish_all(here, "a", qos=2)
     here.run(3600)
-    assert {event.wish for event in here.events["a"] if isinstance(event, Done)} == set(wishes)
+    assert {event.wish for event in here.events["a"] if isinstance(event, RequestDone)} == set(
+        wishes
+    )
     assert payloads(here) == Counter(wishes.values())
 
 
@@ -138,7 +140,9 @@ def test_a_gateway_that_forgot_everything_loses_nothing_that_it_acknowledged(see
         here.run(70)
         here.restart_gateway()
     here.run(3600)
-    assert {event.wish for event in here.events["a"] if isinstance(event, Done)} == set(wishes)
+    assert {event.wish for event in here.events["a"] if isinstance(event, RequestDone)} == set(
+        wishes
+    )
     assert set(payloads(here)) == set(wishes.values())
     assert here.reconnects >= 1
 

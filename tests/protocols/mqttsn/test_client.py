@@ -4,18 +4,18 @@
 import pytest
 
 from pyaiot.errors import Refused as TooMany
-from pyaiot.protocols.mqttsn.client import CONGESTED_WAIT_S, WISHES_MAX, Client
+from pyaiot.protocols.mqttsn.client import CONGESTED_WAIT_S, WISHES_MAX, MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
     Connected,
-    Done,
     Effect,
     FellAsleep,
     Left,
     Lost,
     Received,
     Refused,
+    RequestDone,
 )
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.numbers import ReturnCode, TopicIdType
@@ -55,7 +55,7 @@ class Board:
 
     def __init__(self, **config: object) -> None:
         self.now = 1000.0
-        self.client = Client(ClientConfig(client_id="node", **config))  # type: ignore[arg-type]
+        self.client = MqttSnClientProtocol(ClientConfig(client_id="node", **config))  # type: ignore[arg-type]
 
     def got(self, *packets: Packet) -> list[Effect]:
         return [e for packet in packets for e in self.client.received(packet, now=self.now)]
@@ -101,7 +101,7 @@ def test_every_publish_has_its_register() -> None:
         assert board.publish("node/a") == [Register("node/a", 2 * number - 1)]
         publish = Publish(5, b"x", 1, 2 * number)
         assert board.got(RegAck(5, 2 * number - 1)) == [publish]
-        assert board.got(PubAck(5, 2 * number)) == [Done(number)]
+        assert board.got(PubAck(5, 2 * number)) == [RequestDone(number)]
 
 
 def test_a_client_that_remembers_registers_once() -> None:
@@ -116,11 +116,11 @@ def test_predefined_and_short_topics_are_not_registered() -> None:
     board = Board().connected()
     assert board.publish(7, 0) == [
         Publish(7, b"x", topic_id_type=TopicIdType.PREDEFINED),
-        Done(1),
+        RequestDone(1),
     ]
     assert board.publish("ab", 0) == [
         Publish(0x6162, b"x", topic_id_type=TopicIdType.SHORT),
-        Done(2),
+        RequestDone(2),
     ]
 
 
@@ -128,7 +128,7 @@ def test_qos_2_takes_four_packets() -> None:
     board = Board().connected()
     board.publish(7, 2)
     assert board.got(PubRec(1)) == [PubRel(1)]
-    assert board.got(PubComp(1)) == [Done(1)]
+    assert board.got(PubComp(1)) == [RequestDone(1)]
 
 
 def test_wishes_wait_for_each_other_and_for_the_connection() -> None:
@@ -140,7 +140,7 @@ def test_wishes_wait_for_each_other_and_for_the_connection() -> None:
     assert isinstance(first, Publish)
     assert board.publish(8) == []
     done, second = board.got(PubAck(7, first.message_id))
-    assert done == Done(1)
+    assert done == RequestDone(1)
     assert isinstance(second, Publish)
 
 
@@ -196,7 +196,7 @@ def test_a_refused_wish_is_told_and_the_next_one_has_its_turn() -> None:
     board.publish(7, 0)
     effects = board.got(SubAck(0, 1, INVALID_TOPIC_ID))
     assert effects[0] == Refused(INVALID_TOPIC_ID, 1)
-    assert effects[-1] == Done(2)
+    assert effects[-1] == RequestDone(2)
 
 
 def test_it_pings_after_half_of_the_keep_alive() -> None:
@@ -215,7 +215,7 @@ def test_it_answers_the_ping_of_a_gateway() -> None:
 def test_it_receives_what_it_subscribed_to_by_name() -> None:
     board = Board().connected()
     board.client.subscribe("news", qos=1, now=board.now)
-    assert board.got(SubAck(3, 1, qos=1)) == [Done(1)]
+    assert board.got(SubAck(3, 1, qos=1)) == [RequestDone(1)]
     assert board.got(Publish(3, b"hi", 1, 9)) == [PubAck(3, 9), Received("news", b"hi", 1)]
     assert board.got(Publish(3, b"hi")) == [Received("news", b"hi")]
 
@@ -245,7 +245,7 @@ def test_it_receives_predefined_and_short_topics() -> None:
 def test_it_unsubscribes() -> None:
     board = Board().connected()
     assert board.client.unsubscribe("news", now=board.now) == (1, [Unsubscribe("news", 1)])
-    assert board.got(UnsubAck(1)) == [Done(1)]
+    assert board.got(UnsubAck(1)) == [RequestDone(1)]
 
 
 def test_it_changes_its_will_topic_first() -> None:
@@ -253,8 +253,8 @@ def test_it_changes_its_will_topic_first() -> None:
     will = Will("last", b"gone")
     assert board.client.change_will(will, now=board.now) == (2, [WillTopicUpd("last")])
     assert board.got(WillMsgResp()) == []
-    assert board.got(WillTopicResp()) == [Done(1), WillMsgUpd(b"gone")]
-    assert board.got(WillMsgResp()) == [Done(2)]
+    assert board.got(WillTopicResp()) == [RequestDone(1), WillMsgUpd(b"gone")]
+    assert board.got(WillMsgResp()) == [RequestDone(2)]
     assert board.client.change_will(None, now=board.now) == (3, [WillTopicUpd()])
     assert board.got(WillTopicResp(NOT_SUPPORTED)) == [Refused(NOT_SUPPORTED, 3)]
 

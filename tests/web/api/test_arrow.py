@@ -14,7 +14,7 @@ import pytest
 from pyaiot.client import Client
 from pyaiot.client.rows import Row, Rows
 from pyaiot.errors import OperatorError
-from pyaiot.web.api import forms
+from pyaiot.web.api import export_formats
 from tests.web.api.test_history import BASE, HISTORY, VALUES, told
 from tests.web.serving import Served, serving
 
@@ -96,7 +96,7 @@ async def test_without_the_extra_the_problem_says_how_to_get_it(
 
 
 def test_a_form_that_was_begun_is_not_shared() -> None:
-    first, second = forms.form_of("arrow"), forms.form_of("arrow")
+    first, second = export_formats.form_of("arrow"), export_formats.form_of("arrow")
     assert first.head() == second.head()
     first.tail()
     assert pa.ipc.open_stream(second.head() + second.tail()).read_all().num_rows == 0

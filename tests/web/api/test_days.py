@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyaiot.errors import ProtocolError
 from pyaiot.history.store import BucketRow, Keep
-from pyaiot.web.api.days import days_of, part_s, zone
+from pyaiot.web.api.local_days import days_of, part_s, zone
 from tests.web.serving import serving
 
 PARIS = ZoneInfo("Europe/Paris")

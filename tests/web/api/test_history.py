@@ -17,14 +17,14 @@ import pytest
 from yarl import URL
 
 from pyaiot.history.paging import Span
-from pyaiot.history.sqlite import questions
+from pyaiot.history.sqlite import queries
 from pyaiot.history.store import ROWS_MAX, Chunk, Page, ReadingRow, StoreError, TooSlow
 from pyaiot.messages import VALUE_SIZE_MAX, Reading
 from pyaiot.protocols.senml import parse_json
 from pyaiot.web.api.history import EXPORTS_MAX, EXPORTS_TOTAL_MAX
-from pyaiot.web.api.places import WIDE_PLACES_PER_CLIENT
-from pyaiot.web.api.replying import PRESENCE_INTERVAL_S
-from pyaiot.web.login import Login
+from pyaiot.web.api.query_quota import WIDE_PLACES_PER_CLIENT
+from pyaiot.web.api.responses import PRESENCE_INTERVAL_S
+from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, eventually, serving
 
 pytestmark = pytest.mark.sockets
@@ -223,7 +223,7 @@ async def test_what_happened_and_what_was_commanded_is_told(tmp_path: Path) -> N
 
 
 async def test_an_anonymous_viewer_does_not_see_what_others_wrote(tmp_path: Path) -> None:
-    login = Login(behind_tls=False, viewers=True, clock=time.monotonic)
+    login = SignIn(behind_tls=False, viewers=True, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
         await told(served)
         async with served.web.post(login.new_link()) as answer:
@@ -367,7 +367,7 @@ def endless_where_wide(monkeypatch: pytest.MonkeyPatch) -> None:
             db.execute(f"{counting} SELECT count(*) FROM c").fetchall()
         return Page([], None)
 
-    monkeypatch.setattr(questions, "readings", readings)
+    monkeypatch.setattr(queries, "readings", readings)
 
 
 async def test_wide_questions_of_one_client_keep_nobody_waiting(
@@ -394,7 +394,7 @@ async def test_wide_questions_of_one_client_keep_nobody_waiting(
             answer = asyncio.ensure_future(other.get(f"{served.url}{HISTORY[1:]}?from=0"))
             await asyncio.sleep(0.5)
             assert not answer.done()
-            monkeypatch.setattr(questions, "readings", lambda *_: Page([], None))
+            monkeypatch.setattr(queries, "readings", lambda *_: Page([], None))
             again = asyncio.ensure_future(other.get(f"{served.url}{HISTORY[1:]}?from=0"))
             async with asyncio.timeout(5.0):
                 assert (await again).status == 200

@@ -15,7 +15,7 @@ from pyaiot.messages import VALUE_SIZE_MAX, Ignored, NodeLeft
 from pyaiot.web.api.api import checked
 from pyaiot.web.api.nodes import PAGE_BYTES_MAX
 from pyaiot.web.api.operations import OPERATIONS
-from pyaiot.web.api.queries import Query
+from pyaiot.web.api.parameters import Query
 from pyaiot.web.problems import ProblemError
 from tests.web.serving import serving
 

@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pyaiot.broker import recent
+from pyaiot.broker import replay_buffer
 from pyaiot.messages import NodeReset
-from pyaiot.web.api import missed, streams
+from pyaiot.web.api import replay, streams
 from tests.web.serving import Served, eventually, serving
 
 pytestmark = pytest.mark.sockets
@@ -169,7 +169,7 @@ async def test_what_is_missed_is_narrowed_too() -> None:
 async def test_history_tells_what_is_no_longer_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "RECENT_MAX", 5)
+    monkeypatch.setattr(replay_buffer, "RECENT_MAX", 5)
     async with serving(tmp_path) as served:
         served.gateway.say("n", "led", 0)
         await served.known("n")
@@ -194,7 +194,7 @@ async def test_history_tells_what_is_no_longer_held(
 async def test_what_nobody_knows_is_told_as_a_gap_and_everything_anew(
     held: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "RECENT_MAX", 5)
+    monkeypatch.setattr(replay_buffer, "RECENT_MAX", 5)
     async with serving() as served:
         served.gateway.say("n", "led", 0)
         await served.known("n")
@@ -225,7 +225,7 @@ async def test_id_that_was_never_given_is_a_gap(last_id: str) -> None:
 async def test_gap_of_the_history_is_a_gap_of_the_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "RECENT_MAX", 1)
+    monkeypatch.setattr(replay_buffer, "RECENT_MAX", 1)
     async with serving(tmp_path) as served:
         assert served.keeping is not None
         async with stream(served) as reader:
@@ -242,7 +242,7 @@ async def test_gap_of_the_history_is_a_gap_of_the_stream(
 async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "RECENT_MAX", 1)
+    monkeypatch.setattr(replay_buffer, "RECENT_MAX", 1)
     async with serving(tmp_path) as served:
         assert served.keeping is not None
         async with stream(served) as reader:
@@ -257,8 +257,8 @@ async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
 
 
 async def test_too_much_to_tell_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent, "RECENT_MAX", 1)
-    monkeypatch.setattr(missed, "MISSED_MAX", 3)
+    monkeypatch.setattr(replay_buffer, "RECENT_MAX", 1)
+    monkeypatch.setattr(replay, "MISSED_MAX", 3)
     async with serving(tmp_path) as served:
         async with stream(served) as reader:
             await reader.until(is_joined)

@@ -12,8 +12,8 @@ from pyaiot.broker.broker import Broker
 from pyaiot.broker.commands import IN_FLIGHT_PER_CLIENT_MAX
 from pyaiot.broker.router import COMMANDS_BURST
 from pyaiot.messages import VALUE_SIZE_MAX, Command, NodeAppeared, Receipt
-from pyaiot.protocols.coap_numbers import Code
-from pyaiot.web.api import commands
+from pyaiot.protocols.coap.numbers import Code
+from pyaiot.web.api import idempotency
 from pyaiot.web.problems import ProblemError
 from tests.coap_device import Reply
 from tests.running import scene
@@ -149,7 +149,7 @@ async def test_commands_above_the_rate_are_refused_and_go_nowhere() -> None:
 
 
 async def test_ended_commands_are_forgotten_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "ENDED_MAX", 2)
+    monkeypatch.setattr(idempotency, "ENDED_MAX", 2)
     async with serving() as served:
         await with_node(served)
         places = [(await put(served, "confirmed"))[2].headers["Location"] for _ in range(3)]
@@ -159,7 +159,7 @@ async def test_ended_commands_are_forgotten_oldest_first(monkeypatch: pytest.Mon
 
 
 async def test_programs_at_once_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "PROGRAMS_MAX", 0)
+    monkeypatch.setattr(idempotency, "PROGRAMS_MAX", 0)
     async with serving() as served:
         await with_node(served)
         status, told, _ = await put(served, "confirmed")
@@ -230,7 +230,7 @@ class Table:
         self.silent = False
         loop = asyncio.get_running_loop()
         self.broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=lambda: 0.0)
-        self.table = commands.Commands(self.broker, lambda: 0.0, self.clock)
+        self.table = idempotency.Commands(self.broker, lambda: 0.0, self.clock)
         router = self.broker.router
         self.broker._links[1] = self  # type: ignore[assignment]
         router.gateway_connected(1, identity="test", acknowledges=True, ts=0.0)
@@ -247,7 +247,7 @@ class Table:
         receipt = Receipt(id=command.id, state="confirmed")
         self.broker._deliver(self.broker.router.from_gateway(1, receipt, now=0.0, ts=0.0))
 
-    async def give(self, key: str = "", *, program: str = "p", uid: str = "n") -> commands.Wish:
+    async def give(self, key: str = "", *, program: str = "p", uid: str = "n") -> idempotency.Wish:
         wish = self.table.give(program, uid, "led", "1", 5.0, key)
         await asyncio.sleep(0.1)  # no faster than a client may command
         return wish
@@ -268,9 +268,9 @@ async def test_ten_thousand_refused_commands_do_not_push_a_key_out_of_memory() -
 async def test_a_key_lives_for_a_day() -> None:
     it = Table()
     first = await it.give("k")
-    it.clock.now = commands.KEY_LIFE_S - 1
+    it.clock.now = idempotency.KEY_LIFE_S - 1
     assert await it.give("k") is first
-    it.clock.now = commands.KEY_LIFE_S
+    it.clock.now = idempotency.KEY_LIFE_S
     assert await it.give("k") is not first
     assert it.carried_out == 2
 
@@ -278,8 +278,8 @@ async def test_a_key_lives_for_a_day() -> None:
 async def test_a_command_whose_key_cannot_be_remembered_is_refused_and_not_carried_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(commands, "KEYS_PER_PROGRAM_MAX", 2)
-    monkeypatch.setattr(commands, "KEYS_MAX", 3)
+    monkeypatch.setattr(idempotency, "KEYS_PER_PROGRAM_MAX", 2)
+    monkeypatch.setattr(idempotency, "KEYS_MAX", 3)
     it = Table()
     first = await it.give("1")
     it.clock.now = 100.0
@@ -296,7 +296,7 @@ async def test_a_command_whose_key_cannot_be_remembered_is_refused_and_not_carri
     assert await it.give("1") is first
     await it.give()
     assert it.carried_out == 4
-    it.clock.now = commands.KEY_LIFE_S
+    it.clock.now = idempotency.KEY_LIFE_S
     await it.give("3")
     assert it.carried_out == 5
 
@@ -312,7 +312,7 @@ async def test_a_key_that_waits_for_its_receipt_is_remembered_too() -> None:
 async def test_one_program_does_not_push_out_what_others_may_ask_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(commands, "ENDED_PER_PROGRAM_MAX", 3)
+    monkeypatch.setattr(idempotency, "ENDED_PER_PROGRAM_MAX", 3)
     it = Table()
     quiet = await it.give(program="quiet")
     loud = [await it.give(program="loud") for _ in range(5)]

@@ -13,9 +13,9 @@ import aiocoap
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.peers import Address
-from pyaiot.protocols.coap_blocks import SZX_MAX, Assemblies
-from pyaiot.protocols.coap_message import Block, encode_uint
-from pyaiot.protocols.coap_numbers import Code, OptionNumber
+from pyaiot.protocols.coap.blocks import SZX_MAX, Assemblies
+from pyaiot.protocols.coap.message import Block, encode_uint
+from pyaiot.protocols.coap.numbers import Code, OptionNumber
 
 ASSEMBLIES_MAX: Final = 256
 """Bodies that known nodes send at the same time. One more: the oldest is forgotten (4.08)."""

@@ -4,7 +4,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from pyaiot.protocols.coap_numbers import COAP_PORT
+from pyaiot.protocols.coap.numbers import COAP_PORT
 
 LOCAL_ANSWER_S: Final = 1.0
 """How long a node of this machine may take to answer at the port that it posts from, where nothing

@@ -10,9 +10,9 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_numbers import COAP_PORT, Code
-from pyaiot.protocols.link_format import Link, parse_links
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import COAP_PORT, Code
+from pyaiot.protocols.link_format import CoreLink, parse_links
 
 LINKS_MAX: Final = 256
 """Links of a node that are followed; further ones are left alone."""
@@ -35,7 +35,7 @@ WELL_KNOWN_CORE: Final = "/.well-known/core"
 
 log = logging.getLogger(__name__)
 
-Read: TypeAlias = Callable[[Peer, Link, float], Awaitable[bool]]
+Read: TypeAlias = Callable[[Peer, CoreLink, float], Awaitable[bool]]
 """Reads the resource of a link at a peer until a time of the loop. Whether there was an answer."""
 
 
@@ -53,8 +53,8 @@ class Candidate(NamedTuple):
 class Found(NamedTuple):
     """What a node offers."""
 
-    links: list[Link]
-    unread: list[Link]
+    links: list[CoreLink]
+    unread: list[CoreLink]
     """Those of them whose values it did not tell."""
 
 
@@ -130,9 +130,9 @@ class Discovery:
                 return candidate.peer
         return None
 
-    async def follow(self, peer: Peer, links: Iterable[Link], read: Read) -> list[Link]:
+    async def follow(self, peer: Peer, links: Iterable[CoreLink], read: Read) -> list[CoreLink]:
         """Read each of these resources of a node. Returns those that it did not answer for."""
-        unread: list[Link] = []
+        unread: list[CoreLink] = []
         async with self._turns:
             deadline = self._loop.time() + DISCOVERY_LIMIT_S
             unanswered = 0
@@ -154,7 +154,7 @@ class Discovery:
         return unread
 
 
-def _links(peer: Peer, core: CoapMessage) -> list[Link]:
+def _links(peer: Peer, core: CoapMessage) -> list[CoreLink]:
     if core.code != Code.CONTENT:
         return []
     try:

@@ -22,11 +22,11 @@ from aiocoap.resource import Site
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
 from pyaiot.gateways.coap.peers import Address
-from pyaiot.gateways.coap.restraint import Restraint
-from pyaiot.gateways.coap.strangers import Crowd, Rate
-from pyaiot.gateways.coap.udp_socket import udp_socket
-from pyaiot.protocols.coap_message import rejection
-from pyaiot.protocols.coap_post import PAYLOAD_BYTES_MAX, write_too_many
+from pyaiot.protocols.coap.message import rejection
+from pyaiot.protocols.coap.post import PAYLOAD_BYTES_MAX, write_too_many
+from pyaiot.transport.anti_amplification import AmplificationLimit
+from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
+from pyaiot.transport.udp import udp_socket
 
 DATAGRAM_BYTES_MAX: Final = 65536
 DATAGRAMS_PER_TURN: Final = 64
@@ -142,7 +142,7 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
     _lane: "Lane | None" = None
     client: "Client | None" = None
     watcher: "Watcher | None" = None
-    _restraint: "Restraint | None" = None
+    _restraint: "AmplificationLimit | None" = None
     trace: "Traced | None" = None
     _socket: socket.socket
 
@@ -154,11 +154,11 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
         """
         self._socket = sock
         self._answers_as_bound = sock.getsockname()[0] != "::"
-        self._strangers = Crowd(
+        self._strangers = HostRateLimit(
             Rate(HOST_REQUESTS_PER_S, HOST_REQUESTS_BURST),
             Rate(STRANGERS_REQUESTS_PER_S, STRANGERS_REQUESTS_BURST),
         )
-        self._nodes = Crowd(
+        self._nodes = HostRateLimit(
             Rate(NODE_REQUESTS_PER_S, NODE_REQUESTS_BURST),
             Rate(NODES_REQUESTS_PER_S, NODES_REQUESTS_BURST),
         )
@@ -424,7 +424,7 @@ def open_lane(context: aiocoap.Context, lane: Lane) -> None:
     """Have `lane` asked of each datagram before aiocoap, and strangers sent no more than is due."""
     transport = _transport(context)
     transport._lane = lane
-    transport._restraint = Restraint()
+    transport._restraint = AmplificationLimit()
 
 
 def peer_at(context: aiocoap.Context, sockaddr: Any, pktinfo: bytes | None) -> Peer:

@@ -11,9 +11,10 @@ import msgspec
 from aiocoap.resource import Resource, Site
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways import measures
+from pyaiot.gateways import metrics
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
 from pyaiot.gateways.coap.candidates import LOCAL_ANSWER_S, candidate_ports
+from pyaiot.gateways.coap.directory_resources import Registrar
 from pyaiot.gateways.coap.discoveries import Discoveries
 from pyaiot.gateways.coap.discovery import FIRST_ANSWER_S, Candidate, Discovery, Read
 from pyaiot.gateways.coap.endpoint import (
@@ -25,24 +26,23 @@ from pyaiot.gateways.coap.endpoint import (
     watched_socket,
 )
 from pyaiot.gateways.coap.notifications import Notifications, as_message
+from pyaiot.gateways.coap.observer import Watching
 from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Address, NodeAddress, Peers
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.records import Record, record_of
 from pyaiot.gateways.coap.registered import RegisteredNodes
-from pyaiot.gateways.coap.registrar import Registrar
 from pyaiot.gateways.coap.requests import Requests, ResetReceived
 from pyaiot.gateways.coap.site import StrictSite
-from pyaiot.gateways.coap.sleepers import Sleepers
+from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.unanswered import UnansweredQuestions
-from pyaiot.gateways.coap.watching import Watching
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
-from pyaiot.gateways.kept import Kept
 from pyaiot.gateways.saved_address import load_address, save_address
-from pyaiot.protocols.coap_numbers import COAP_PORT, Code, code_text
-from pyaiot.protocols.coap_post import ALIVE, SERVER
-from pyaiot.protocols.link_format import Link
-from pyaiot.samples import Sample
+from pyaiot.gateways.state_store import Kept
+from pyaiot.metrics import Sample
+from pyaiot.protocols.coap.numbers import COAP_PORT, Code, code_text
+from pyaiot.protocols.coap.post import ALIVE, SERVER
+from pyaiot.protocols.link_format import CoreLink
 
 READ_BACK_S: Final = 5.0
 PING_LIMIT_S: Final = 2.0
@@ -72,7 +72,7 @@ class CoapGateway:
         self._requests = socket.client = Requests(socket, context.loop)
         self._discovery = Discovery(self._requests, self._loop)
         self._unanswered = UnansweredQuestions()
-        self._sleepers = Sleepers(sleepy, self._loop)
+        self._sleepers = SleepingNodes(sleepy, self._loop)
         self._trace: Trace | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._discoveries = Discoveries(self._discover, self._start)
@@ -144,10 +144,10 @@ class CoapGateway:
 
     def measure(self) -> Iterable[Sample]:
         """What there is to measure here."""
-        yield from measures.measure(self.gateway, refused=self.refused)
+        yield from metrics.measure(self.gateway, refused=self.refused)
         held_back, over_rate = watched_socket(self._context).refusals()
-        yield measures.HELD_BACK.of(held_back)
-        yield measures.STRANGERS_REFUSED.of(over_rate + self._notifications.strangers.refused)
+        yield metrics.HELD_BACK.of(held_back)
+        yield metrics.STRANGERS_REFUSED.of(over_rate + self._notifications.strangers.refused)
 
     @property
     def port(self) -> int:
@@ -305,12 +305,12 @@ class CoapGateway:
             return
         before = self._unanswered.take(uid)
 
-        async def read(peer: Peer, link: Link, limit: float) -> bool:
+        async def read(peer: Peer, link: CoreLink, limit: float) -> bool:
             return await self._read(uid, peer, link, limit)
 
         registration = self._registrar.directory.of(uid)
         if before is not None and before.links is not None and node.answers_at is not None:
-            unread: list[Link] | None = await self._discovery.follow(
+            unread: list[CoreLink] | None = await self._discovery.follow(
                 node.answers_at, before.links, read
             )
         elif registration is not None and registration.links and node.answers_at is not None:
@@ -327,7 +327,7 @@ class CoapGateway:
 
     async def _discover_anew(
         self, uid: str, node: NodeAddress[Peer], read: Read
-    ) -> list[Link] | None:
+    ) -> list[CoreLink] | None:
         """Ask where the node answers and what it offers. Returns what it did not answer."""
         candidates = self._candidates(uid, node.peer, node.answers_at)
         source_first = candidates[0].peer == node.peer
@@ -349,7 +349,7 @@ class CoapGateway:
             self._kept.changed(uid)  # it answered
         return found.unread
 
-    async def _read(self, uid: str, peer: Peer, link: Link, deadline: float) -> bool:
+    async def _read(self, uid: str, peer: Peer, link: CoreLink, deadline: float) -> bool:
         path = link.path or "/"
         return await self._watching.read_first(
             uid, path[1:], path, peer, deadline, observable=link.has("obs")

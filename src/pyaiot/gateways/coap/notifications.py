@@ -14,20 +14,20 @@ import aiocoap
 from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
 from pyaiot.gateways.coap.endpoint import Peer, next_message_id, peer_at, plain_host
 from pyaiot.gateways.coap.peers import Address, Claim, Held, Peers
-from pyaiot.gateways.coap.strangers import Crowd, Rate
 from pyaiot.gateways.gateway import Gateway
-from pyaiot.limits import LimitedLog
 from pyaiot.messages import check_uid
-from pyaiot.protocols.coap_notification import parse_alive, parse_value
-from pyaiot.protocols.coap_numbers import Code
-from pyaiot.protocols.coap_post import SERVER, Post, read_post, write_answer
-from pyaiot.protocols.coap_repetitions import (
+from pyaiot.protocols.coap.deduplication import (
     CON_WINDOW_S,
     NON_WINDOW_S,
     RESET_WINDOW_S,
     Repetitions,
 )
-from pyaiot.protocols.coap_values import FORMATS, read_post_values, read_values
+from pyaiot.protocols.coap.numbers import Code
+from pyaiot.protocols.coap.post import SERVER, Post, read_post, write_answer
+from pyaiot.protocols.coap.post_payload import parse_alive, parse_value
+from pyaiot.protocols.coap.values import FORMATS, read_post_values, read_values
+from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
+from pyaiot.transport.rate_limit import RateLimitedLog
 
 UNKNOWN_MAX_AGE_S: Final = 30
 """Told to a node that sends readings before it said who it is: it says so every 30 s."""
@@ -94,7 +94,7 @@ class Notifications:
         `check_claim` is to ask the address that a uid is known at, when another one claims it.
         """
         self.refused = 0
-        self.strangers = Crowd(
+        self.strangers = HostRateLimit(
             Rate(HOST_POSTS_PER_S, HOST_POSTS_BURST),
             Rate(STRANGERS_POSTS_PER_S, STRANGERS_POSTS_BURST),
         )
@@ -105,7 +105,7 @@ class Notifications:
         self._spoke = spoke
         self._told_alive = alive
         self._check_claim = check_claim
-        self._refusals = LimitedLog(log)
+        self._refusals = RateLimitedLog(log)
         self._addresses: dict[Any, Address] = {}
         self._confirmable = Repetitions(CON_WINDOW_S)
         self._non_confirmable = Repetitions(NON_WINDOW_S)

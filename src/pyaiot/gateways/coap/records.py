@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.directory import LIFETIME_MAX_S, Registration, uid_of
+from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Registration, uid_of
 from pyaiot.gateways.saved_address import SavedAddress
+from pyaiot.protocols.coap.resource_directory import Parameters
 from pyaiot.protocols.link_format import format_links, parse_links
-from pyaiot.protocols.resource_directory import Parameters
 
 GRACE_S: Final = 3600.0
 """What remains of a lifetime after a restart, at least: this, or the lifetime if that is less."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import aiocoap
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused
-from pyaiot.gateways.coap.directory import Registration
 from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.notifications import ACCEPTED, Notifications, as_message
 from pyaiot.gateways.coap.peers import Claim, Peers
+from pyaiot.gateways.coap.registrations import Registration
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.messages import check_uid
 

@@ -18,16 +18,16 @@ import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.coap.endpoint import ANSWER_MESSAGE_IDS, Peer
-from pyaiot.protocols.coap_blocks import Download, Upload
-from pyaiot.protocols.coap_exchange import (
+from pyaiot.protocols.coap.blocks import Download, Upload
+from pyaiot.protocols.coap.exchange import (
     Exchange,
     Spacing,
     acknowledgement,
     command_spacing,
     read_spacing,
 )
-from pyaiot.protocols.coap_message import Block, CoapMessage, build_options, rejection
-from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import Block, CoapMessage, build_options, rejection
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.link_format import path_segments
 
 TOKEN_BYTES: Final = 4

@@ -6,7 +6,7 @@ from typing import Any, Final
 import aiocoap
 from aiocoap.resource import Site
 
-from pyaiot.protocols.coap_numbers import OptionNumber
+from pyaiot.protocols.coap.numbers import OptionNumber
 
 _HEEDED: Final = frozenset(
     {

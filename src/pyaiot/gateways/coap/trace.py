@@ -21,10 +21,10 @@ from pyaiot import __version__
 from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.gateways.coap.endpoint import plain_host
 from pyaiot.gateways.coap.peers import Address
-from pyaiot.protocols.coap_message import CoapMessage
-from pyaiot.protocols.coap_notification import parse_alive
-from pyaiot.protocols.coap_numbers import Code, MessageType, OptionNumber, code_text
-from pyaiot.protocols.pcapng import Endpoint, file_header, name, packet
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
+from pyaiot.protocols.coap.post_payload import parse_alive
+from pyaiot.protocols.pcapng import PacketEndpoint, file_header, name, packet
 
 WAITING_MAX: Final = 20_000
 """Datagrams that wait to be written. Further ones are left out; the next one that is written says
@@ -233,10 +233,10 @@ class _Files:
         if self._size >= self._size_max:
             file.close()
             file = self._file = self._begin()
-        peer = Endpoint(item.peer.host, item.peer.port)
-        local = Endpoint(item.local, local_port)
+        peer = PacketEndpoint(item.peer.host, item.peer.port)
+        local = PacketEndpoint(item.local, local_port)
         if item.local == "::" and "." in peer.host:
-            local = Endpoint("0.0.0.0", local_port)  # noqa: S104 - nothing listens there
+            local = PacketEndpoint("0.0.0.0", local_port)  # noqa: S104 - nothing listens there
         known = peer.host, item.uid
         blocks = b""
         if item.uid and known not in self._names and len(self._names) < NAMES_MAX:

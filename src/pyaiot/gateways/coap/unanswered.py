@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pyaiot.protocols.link_format import Link
+from pyaiot.protocols.link_format import CoreLink
 
 ASK_AGAIN_MIN_S: Final = 2.0
 """After a node left something unanswered, readings before this do not make it be asked again;
@@ -21,7 +21,7 @@ ASK_AGAIN_MAX_S: Final = 30.0
 class Unanswered:
     """What one node left unanswered."""
 
-    links: tuple[Link, ...] | None
+    links: tuple[CoreLink, ...] | None
     """The resources; None: its list of resources."""
     times: int
     again_at: float
@@ -49,7 +49,7 @@ class UnansweredQuestions:
         return self._of_node.pop(uid, None)
 
     def add(
-        self, uid: str, links: Sequence[Link] | None, before: Unanswered | None, *, now: float
+        self, uid: str, links: Sequence[CoreLink] | None, before: Unanswered | None, *, now: float
     ) -> None:
         """The node left this unanswered. `before`: what `take` returned for this attempt."""
         times = 0 if before is None else before.times

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways import measures
+from pyaiot.gateways import metrics
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.flushing import until_flushed
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.gateways.mqtt.observer import Observer
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
-from pyaiot.limits import LimitedLog
-from pyaiot.mqtt_client import Freshness, MqttClient, MqttServer
-from pyaiot.protocols.mqtt_topics import (
+from pyaiot.metrics import Sample
+from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer
+from pyaiot.protocols.mqtt.node_topics import (
     DISCOVER_RESOURCES,
     DISCOVER_VALUES,
     GATEWAY_CHECK,
@@ -33,7 +33,7 @@ from pyaiot.protocols.mqtt_topics import (
     set_topic,
     value_topic,
 )
-from pyaiot.samples import Sample
+from pyaiot.transport.rate_limit import RateLimitedLog
 
 CHECK_INTERVAL_S: Final = 30.0
 """All nodes are asked so often who is there."""
@@ -81,7 +81,7 @@ class MqttGateway:
         self._connected_at = self._loop.time()
         self._observer = Observer(server, name=name, ignored=gateway.ignore) if observes else None
         self._first_connection = asyncio.Event()
-        self._log = LimitedLog(log)
+        self._log = RateLimitedLog(log)
         self._writing = asyncio.Lock()
         """Of the command that is being published: they go out in their order."""
         self._client = MqttClient(
@@ -100,11 +100,11 @@ class MqttGateway:
 
     def measure(self) -> Iterable[Sample]:
         """What there is to measure here."""
-        yield from measures.measure(self.gateway, refused=self.refused)
-        yield measures.MQTT_CONNECTED.of(self.connected)
-        yield measures.MQTT_CONNECTS.of(self._client.connects)
-        yield measures.MQTT_IGNORED.of(self.gateway.ignored)
-        yield measures.MQTT_RETAINED_DROPPED.of(self.retained_dropped)
+        yield from metrics.measure(self.gateway, refused=self.refused)
+        yield metrics.MQTT_CONNECTED.of(self.connected)
+        yield metrics.MQTT_CONNECTS.of(self._client.connects)
+        yield metrics.MQTT_IGNORED.of(self.gateway.ignored)
+        yield metrics.MQTT_RETAINED_DROPPED.of(self.retained_dropped)
 
     async def answers(self) -> bool:
         """A round trip over the MQTT broker: whether nodes would be heard."""

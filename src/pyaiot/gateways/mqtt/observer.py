@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from pyaiot.errors import LinkLost, OperatorError
-from pyaiot.mqtt_client import Freshness, MqttClient, MqttServer
+from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer
 
 OBSERVED_PER_S_MAX: Final = 200.0
 """Messages a second, of all topics, that are looked at. With more, there is a pause."""

@@ -6,7 +6,7 @@ A broker sends retained messages once, right after the subscription, and the nod
 
 from typing import Final
 
-from pyaiot.gateways.nodes import RESOURCES_MAX
+from pyaiot.gateways.live_nodes import RESOURCES_MAX
 
 RETAINED_MAX: Final = 10_000
 """Retained values that are held for nodes that may still speak. One more is dropped."""

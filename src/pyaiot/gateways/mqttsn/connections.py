@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from pyaiot.mqtt_client import MqttServer
-from pyaiot.mqtt_connection import Reconnecting
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.connection import Reconnecting
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttAction,

@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from pyaiot.doors.addresses import confine_to_loopback, is_both_loopbacks
 from pyaiot.errors import OperatorError
+from pyaiot.transport.addresses import confine_to_loopback, is_both_loopbacks
 
 DATAGRAM_BYTES_MAX: Final = 65536
 """One datagram. UDP has no larger ones."""

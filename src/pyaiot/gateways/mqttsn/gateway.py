@@ -14,18 +14,17 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.alarm import Alarm
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways import measures
+from pyaiot.gateways import metrics
 from pyaiot.gateways.command_deadlines import CommandDeadlines
-from pyaiot.gateways.kept import Kept
+from pyaiot.gateways.mqttsn.admission import Doorkeeper, Verdict
 from pyaiot.gateways.mqttsn.connections import Connections
-from pyaiot.gateways.mqttsn.doorkeeper import Doorkeeper, Verdict
 from pyaiot.gateways.mqttsn.endpoint import Address, Endpoint, finds_gateway
 from pyaiot.gateways.mqttsn.records import read_record, write_record
-from pyaiot.limits import LimitedLog, RateLimit
-from pyaiot.mqtt_client import MqttServer
-from pyaiot.mqtt_connection import Reconnecting
+from pyaiot.gateways.state_store import Kept
+from pyaiot.metrics import Sample
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.connection import Reconnecting
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.gateway_table import (
     Broadcast,
@@ -40,7 +39,8 @@ from pyaiot.protocols.mqttsn.mqtt import MqttEvent
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import ConnAck, Forwarded, parse_packet
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
-from pyaiot.samples import Sample
+from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
+from pyaiot.transport.timer import Timer
 
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """How long the gateway may take to answer its own question. Then `/readyz` says so."""
@@ -84,7 +84,7 @@ class MqttSnGateway:
         )
         self._door = Doorkeeper(packets_per_s=packets_per_s, is_client=self._is_client)
         self._connections = Connections(server, self._mqtt, prefix=client_prefix)
-        self._alarm = Alarm(self._loop, self._timeout)
+        self._alarm = Timer(self._loop, self._timeout)
         self._anybody_rate = RateLimit(per_s=ANYBODY_PER_S, burst=ANYBODY_BURST, now=0.0)
         self._anybody: Reconnecting | None = None
         if config.publish_without_connection:
@@ -93,7 +93,7 @@ class MqttSnGateway:
             self._anybody = Reconnecting(server, connect, lambda _event: None)
         self.counts: Counter[str] = Counter()
         """Datagrams that came, and those that were not heard, by reason."""
-        self._log = LimitedLog(log)
+        self._log = RateLimitedLog(log)
 
     @property
     def port(self) -> int:
@@ -106,14 +106,14 @@ class MqttSnGateway:
 
     def measure(self) -> Iterable[Sample]:
         """What there is to measure here."""
-        yield measures.MQTTSN_CLIENTS.of(self.clients)
-        yield measures.MQTTSN_DATAGRAMS.of(self.counts["received"])
-        for reason in measures.MQTTSN_REASONS[:-1]:
-            yield measures.MQTTSN_DROPPED.of(self.counts[reason], reason=reason)
-        yield measures.MQTTSN_MESSAGES_DROPPED.of(self._table.dropped)
-        yield measures.MQTTSN_CONNECTS.of(self._connections.connects)
-        yield measures.MQTTSN_CONNECT_FAILURES.of(self._connections.failures)
-        yield measures.MQTTSN_UNSENT.of(self._endpoint.unsent)
+        yield metrics.MQTTSN_CLIENTS.of(self.clients)
+        yield metrics.MQTTSN_DATAGRAMS.of(self.counts["received"])
+        for reason in metrics.MQTTSN_REASONS[:-1]:
+            yield metrics.MQTTSN_DROPPED.of(self.counts[reason], reason=reason)
+        yield metrics.MQTTSN_MESSAGES_DROPPED.of(self._table.dropped)
+        yield metrics.MQTTSN_CONNECTS.of(self._connections.connects)
+        yield metrics.MQTTSN_CONNECT_FAILURES.of(self._connections.failures)
+        yield metrics.MQTTSN_UNSENT.of(self._endpoint.unsent)
 
     async def run(self) -> None:
         """Serve until cancelled, and close the port then."""

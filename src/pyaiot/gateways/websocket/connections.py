@@ -10,10 +10,8 @@ import secrets
 from typing import Final, Protocol
 
 from pyaiot.errors import Refused
-from pyaiot.frames import PING, text_frame
 from pyaiot.gateways.flushing import until_flushed
 from pyaiot.gateways.gateway import Gateway, Outcome
-from pyaiot.limits import LimitedLog, RateLimit
 from pyaiot.messages import LeftReason, check_uid
 from pyaiot.protocols.websocket_node import (
     DISCOVER,
@@ -24,6 +22,8 @@ from pyaiot.protocols.websocket_node import (
     decode_from_node,
     encode,
 )
+from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
+from pyaiot.transport.websocket_frames import PING, text_frame
 
 NAMING_LIMIT_S: Final = 1.0
 """A node that has said nothing for so long after it came gets a uid of ours."""
@@ -82,8 +82,8 @@ class Connections:
         """Connections, updates and values that were not taken, ever."""
         self._loop = loop
         self._by_uid: dict[str, Connection] = {}
-        self._refusals = LimitedLog(log)
-        self._replacements = LimitedLog(log)
+        self._refusals = RateLimitedLog(log)
+        self._replacements = RateLimitedLog(log)
 
     # -- a connection, from its beginning to its end ----------------------------------------------
 

@@ -12,19 +12,19 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
-from pyaiot.doors.connection_table import CONNECTIONS_MAX
-from pyaiot.doors.guard import guard
-from pyaiot.doors.listening import Door
-from pyaiot.doors.server_log import ServerLog
-from pyaiot.doors.sockets import PatientSocket, TransportSink
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.frames import cut
-from pyaiot.gateways import measures
+from pyaiot.gateways import metrics
 from pyaiot.gateways.gateway import Connect, Gateway
 from pyaiot.gateways.websocket.connections import Connection, Connections
 from pyaiot.links import HEARTBEAT_S
+from pyaiot.metrics import Sample
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
-from pyaiot.samples import Sample
+from pyaiot.transport.connection_table import CONNECTIONS_MAX
+from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.http_server import HttpServer
+from pyaiot.transport.origin_check import check_origin
+from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink
+from pyaiot.transport.websocket_frames import cut
 
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """How long the gateway may take to answer its own request. Then `/readyz` says so."""
@@ -60,12 +60,12 @@ class WebSocketGateway:
         self.nodes = Connections(gateway, self._loop)
         self._connections_max = connections_max
         self._count = 0
-        self._open: set[PatientSocket] = set()
-        self._door: Door
+        self._open: set[NonBlockingWebSocket] = set()
+        self._door: HttpServer
         self._server_log = ServerLog(self._not_http)
         self._app = web.Application(
             middlewares=[
-                guard(
+                check_origin(
                     frozenset(allowed_hosts),
                     frozenset(allowed_origins),
                     self._foreign,
@@ -78,7 +78,7 @@ class WebSocketGateway:
 
     async def open(self, host: str, port: int) -> None:
         """Listen. Raises `OperatorError` if the port cannot be had."""
-        self._door = await Door.open(
+        self._door = await HttpServer.open(
             self._app,
             host,
             port,
@@ -90,7 +90,7 @@ class WebSocketGateway:
 
     def measure(self) -> Iterable[Sample]:
         """What there is to measure here."""
-        return measures.measure(
+        return metrics.measure(
             self.gateway, refused=self.nodes.refused + self._server_log.refused_connections
         )
 
@@ -142,7 +142,7 @@ class WebSocketGateway:
             raise web.HTTPServiceUnavailable(text=f"{problem}\n")
         self._count += 1
         try:
-            socket = PatientSocket(
+            socket = NonBlockingWebSocket(
                 heartbeat_s=HEARTBEAT_S, size_max=MESSAGE_SIZE_MAX, shows_pings=True
             )
             await socket.prepare(request)
@@ -157,7 +157,7 @@ class WebSocketGateway:
         finally:
             self._count -= 1
 
-    async def _serve(self, socket: PatientSocket, wire: _Wire, request: web.Request) -> None:
+    async def _serve(self, socket: NonBlockingWebSocket, wire: _Wire, request: web.Request) -> None:
         connection: Connection | None = None
         try:
             connection = await self.nodes.opened(wire, request.query.get("uid"))
@@ -176,7 +176,7 @@ class WebSocketGateway:
             if connection is not None:
                 self.nodes.closed(connection, "silent" if silent else "left")
 
-    async def _receive(self, socket: PatientSocket, connection: Connection) -> None:
+    async def _receive(self, socket: NonBlockingWebSocket, connection: Connection) -> None:
         async for frame in socket:
             match frame.type:
                 case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
@@ -197,6 +197,6 @@ class WebSocketGateway:
                 await asyncio.gather(*closing, return_exceptions=True)
 
 
-async def _close(socket: PatientSocket, code: int, reason: str) -> None:
+async def _close(socket: NonBlockingWebSocket, code: int, reason: str) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         await socket.close(code=code, message=cut(reason))

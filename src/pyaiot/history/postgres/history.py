@@ -13,14 +13,14 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
-from pyaiot.history.postgres import questions
+from pyaiot.history.postgres import queries
 from pyaiot.history.postgres.writer import connect, describe
 from pyaiot.history.store import (
     QUERIES_MAX,
     QUERY_LIMIT_S,
     ROWS_MAX,
     SHORT_LIMIT_S,
-    BadQuestion,
+    BadQuery,
     BucketRow,
     Chunk,
     CommandRow,
@@ -67,7 +67,7 @@ class PostgresHistory:
         self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
     ) -> Page[LastRow]:
         return await self._ask(
-            lambda db: questions.last(db, uid, limit, cursor),
+            lambda db: queries.last(db, uid, limit, cursor),
             wide=uid is None and limit > SHORT_ROWS_MAX,
         )
 
@@ -84,7 +84,7 @@ class PostgresHistory:
     ) -> Page[ReadingRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
         return await self._ask(
-            lambda db: questions.readings(db, uid, resource, span, cursor), wide=span.is_wide
+            lambda db: queries.readings(db, uid, resource, span, cursor), wide=span.is_wide
         )
 
     async def buckets(
@@ -98,7 +98,7 @@ class PostgresHistory:
         limit: int = ROWS_MAX,
     ) -> list[BucketRow]:
         return await self._ask(
-            lambda db: questions.buckets(db, uid, resource, start, end, step_s, limit),
+            lambda db: queries.buckets(db, uid, resource, start, end, step_s, limit),
             wide=Steps.of(start, end, step_s).is_wide,
         )
 
@@ -115,7 +115,7 @@ class PostgresHistory:
         while position is not None:
             after = position
             chunks, position = await self._ask(
-                lambda db, after=after: questions.export(db, uid, resource, span, after),  # type: ignore[misc]
+                lambda db, after=after: queries.export(db, uid, resource, span, after),  # type: ignore[misc]
                 wide=True,
             )
             for chunk in chunks:
@@ -134,7 +134,7 @@ class PostgresHistory:
     ) -> Page[EventRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
         return await self._ask(
-            lambda db: questions.events(db, uid, kinds, span, cursor),
+            lambda db: queries.events(db, uid, kinds, span, cursor),
             wide=span.is_wide_filtered(filtered=bool(uid or kinds)),
         )
 
@@ -150,7 +150,7 @@ class PostgresHistory:
     ) -> Page[CommandRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
         return await self._ask(
-            lambda db: questions.commands(db, uid, span, cursor),
+            lambda db: queries.commands(db, uid, span, cursor),
             wide=span.is_wide_filtered(filtered=bool(uid)),
         )
 
@@ -232,7 +232,7 @@ class PostgresHistory:
             except (asyncpg.DataError, UnicodeError, OverflowError) as error:
                 if db is not None:
                     db.terminate()
-                raise BadQuestion("no name and no time is like that") from error
+                raise BadQuery("no name and no time is like that") from error
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 if db is not None:
                     db.terminate()

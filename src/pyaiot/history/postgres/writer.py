@@ -9,8 +9,8 @@ import asyncpg
 
 from pyaiot.history.clock import ClockState
 from pyaiot.history.numbering import Numbering, next_moments
+from pyaiot.history.postgres.retention import Tidying, partition, partitions
 from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
-from pyaiot.history.postgres.tidying import Tidying, partition, partitions
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
 from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
-from pyaiot.history.sqlite import questions
+from pyaiot.history.sqlite import queries
 from pyaiot.history.sqlite.writer import describe, file_identity, open_reader
 from pyaiot.history.store import (
     QUERIES_MAX,
     QUERY_LIMIT_S,
     ROWS_MAX,
     SHORT_LIMIT_S,
-    BadQuestion,
+    BadQuery,
     BucketRow,
     Chunk,
     CommandRow,
@@ -103,7 +103,7 @@ class SqliteHistory:
         self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
     ) -> Page[LastRow]:
         return await self._ask(
-            lambda db: questions.last(db, uid, limit, cursor),
+            lambda db: queries.last(db, uid, limit, cursor),
             wide=uid is None and limit > SHORT_ROWS_MAX,
         )
 
@@ -120,7 +120,7 @@ class SqliteHistory:
     ) -> Page[ReadingRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
         return await self._ask(
-            lambda db: questions.readings(db, uid, resource, span, cursor), wide=span.is_wide
+            lambda db: queries.readings(db, uid, resource, span, cursor), wide=span.is_wide
         )
 
     async def buckets(
@@ -134,7 +134,7 @@ class SqliteHistory:
         limit: int = ROWS_MAX,
     ) -> list[BucketRow]:
         return await self._ask(
-            lambda db: questions.buckets(db, uid, resource, start, end, step_s, limit),
+            lambda db: queries.buckets(db, uid, resource, start, end, step_s, limit),
             wide=Steps.of(start, end, step_s).is_wide,
         )
 
@@ -153,7 +153,7 @@ class SqliteHistory:
         while position is not None:
             after = position
             chunks, position = await self._ask(
-                lambda db, after=after: questions.export(db, uid, resource, span, after),  # type: ignore[misc]
+                lambda db, after=after: queries.export(db, uid, resource, span, after),  # type: ignore[misc]
                 wide=True,
             )
             for chunk in chunks:
@@ -172,7 +172,7 @@ class SqliteHistory:
     ) -> Page[EventRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
         return await self._ask(
-            lambda db: questions.events(db, uid, kinds, span, cursor),
+            lambda db: queries.events(db, uid, kinds, span, cursor),
             wide=span.is_wide_filtered(filtered=bool(uid or kinds)),
         )
 
@@ -188,7 +188,7 @@ class SqliteHistory:
     ) -> Page[CommandRow]:
         span = Span.of(start, end, limit, newest_first=newest_first)
         return await self._ask(
-            lambda db: questions.commands(db, uid, span, cursor),
+            lambda db: queries.commands(db, uid, span, cursor),
             wide=span.is_wide_filtered(filtered=bool(uid)),
         )
 
@@ -257,7 +257,7 @@ class SqliteHistory:
             if db is not None:
                 self._idle.append((db, file))
             if isinstance(error, UnicodeError | OverflowError):
-                raise BadQuestion("no name and no time is like that") from error
+                raise BadQuery("no name and no time is like that") from error
             raise
         self._idle.append((db, file))
         return answer

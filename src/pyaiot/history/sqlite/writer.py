@@ -10,8 +10,8 @@ from typing import Final
 from pyaiot.history.clock import ClockState
 from pyaiot.history.numbering import LateRow, Numbering, next_moments
 from pyaiot.history.rows import MICROSECONDS, Batch, NewReading
+from pyaiot.history.sqlite.retention import Tidying
 from pyaiot.history.sqlite.schema import migrate
-from pyaiot.history.sqlite.tidying import Tidying
 from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
 
 BUSY_LIMIT_S: Final = 2.0

@@ -70,7 +70,7 @@ class ConnectionRefused(PyaiotError):
         self.for_ever = return_code != _SERVER_UNAVAILABLE
 
 
-class Client:
+class MqttClientProtocol:
     """One client id."""
 
     def __init__(self) -> None:

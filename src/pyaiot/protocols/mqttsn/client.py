@@ -17,14 +17,15 @@ from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
     Connected,
-    Done,
     Effect,
     FellAsleep,
     Left,
     Lost,
     Received,
     Refused,
+    RequestDone,
 )
+from pyaiot.protocols.mqttsn.deduplication import ReceivedOnce, without_dup
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.numbers import (
     MESSAGE_ID_MAX,
@@ -59,7 +60,6 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicResp,
     WillTopicUpd,
 )
-from pyaiot.protocols.mqttsn.repeats import ReceivedOnce, without_dup
 from pyaiot.protocols.mqttsn.topics import has_wildcard, short_topic, short_topic_id
 
 WISHES_MAX: Final = 1000
@@ -95,7 +95,7 @@ class _Wish:
         """PUBREC came: the message must not be sent again."""
 
 
-class Client:
+class MqttSnClientProtocol:
     """One client of one gateway."""
 
     def __init__(self, config: ClientConfig) -> None:
@@ -356,10 +356,10 @@ class Client:
         return [Refused(code, wish.number), *self._finish(now)[1:]]
 
     def _finish(self, now: float) -> list[Effect]:
-        """The wish in front is fulfilled: `Done`, and what the next one needs."""
+        """The wish in front is fulfilled: `RequestDone`, and what the next one needs."""
         wish = self._wishes.popleft()
         self._registered = None
-        return [Done(wish.number), *self._next(now)]
+        return [RequestDone(wish.number), *self._next(now)]
 
     def _add(self, wish: _Wish, now: float) -> tuple[int, list[Effect]]:
         if len(self._wishes) >= WISHES_MAX:
@@ -385,7 +385,7 @@ class Client:
             packet = self._publish(wish)
             if isinstance(packet, Publish) and wish.qos == 0:
                 effects.append(packet)
-                effects.append(Done(wish.number))
+                effects.append(RequestDone(wish.number))
                 self._sent_at = now
                 self._wishes.popleft()
                 self._registered = None

@@ -52,7 +52,7 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     """The gateway does not answer, or does not know us (any more). Connect again."""
 
 
-class Done(msgspec.Struct, frozen=True, gc=False):
+class RequestDone(msgspec.Struct, frozen=True, gc=False):
     """A wish is acknowledged; a publication of QoS 0 is sent."""
 
     wish: int
@@ -75,5 +75,5 @@ class Left(msgspec.Struct, frozen=True, gc=False):
     """The gateway acknowledged our DISCONNECT."""
 
 
-ClientEvent = Connected | Refused | Lost | Done | Received | FellAsleep | Left
+ClientEvent = Connected | Refused | Lost | RequestDone | Received | FellAsleep | Left
 Effect = Packet | ClientEvent

@@ -9,10 +9,10 @@ What the broker did not take is refused with "congestion".
 from collections.abc import Callable
 from typing import Final
 
+from pyaiot.protocols.mqttsn.deduplication import Answers, ReceivedOnce, without_dup
 from pyaiot.protocols.mqttsn.mqtt import NO_TOKEN, MqttAction, MqttPublish, MqttPublished
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import Packet, PubAck, PubComp, Publish, PubRec, PubRel
-from pyaiot.protocols.mqttsn.repeats import Answers, ReceivedOnce, without_dup
 
 IN_FLIGHT_MAX: Final = 32
 """Publications of one client that the broker has not acknowledged. One more is refused."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from pyaiot.protocols.mqttsn.deduplication import Answers
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttSubscribe,
     MqttSubscribed,
@@ -15,7 +16,6 @@ from pyaiot.protocols.mqttsn.mqtt import (
 from pyaiot.protocols.mqttsn.numbers import NO_TOPIC_ID, ReturnCode, TopicIdType
 from pyaiot.protocols.mqttsn.packets import SubAck, Subscribe, UnsubAck, Unsubscribe
 from pyaiot.protocols.mqttsn.publications import Effect
-from pyaiot.protocols.mqttsn.repeats import Answers
 from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account
 from pyaiot.protocols.mqttsn.topics import TopicIds, has_wildcard
 

@@ -10,15 +10,15 @@ from aiohttp.typedefs import Handler as WebHandler
 
 from pyaiot.broker.broker import Broker
 from pyaiot.history.store import History
-from pyaiot.web.api.commands import Commands
+from pyaiot.web.api.commands import WritingApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
+from pyaiot.web.api.idempotency import Commands
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operations import OPERATIONS, Operation
-from pyaiot.web.api.queries import read_query
-from pyaiot.web.api.replying import Handler
+from pyaiot.web.api.parameters import read_query
+from pyaiot.web.api.responses import Handler
 from pyaiot.web.api.streams import CaughtUp, Streams
-from pyaiot.web.api.writing import WritingApi
 from pyaiot.web.problems import ProblemError
 
 STYLE_PATH: Final = "/api/docs.css"

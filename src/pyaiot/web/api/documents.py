@@ -11,8 +11,8 @@ import msgspec
 from aiohttp import web
 
 from pyaiot.web.api.openapi import document
-from pyaiot.web.api.queries import Query
-from pyaiot.web.api.replying import HEADERS, is_known, not_modified
+from pyaiot.web.api.parameters import Query
+from pyaiot.web.api.responses import HEADERS, is_known, not_modified
 from pyaiot.web.problems import KINDS
 
 CONTENT_SECURITY_POLICY: Final = (

@@ -19,7 +19,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
 from pyaiot.history.store import (
     ROWS_MAX,
-    BadQuestion,
+    BadQuery,
     BucketRow,
     Chunk,
     History,
@@ -28,8 +28,13 @@ from pyaiot.history.store import (
     TooManyRows,
     TooSlow,
 )
-from pyaiot.limits import LimitedLog
-from pyaiot.web.api.answers import (
+from pyaiot.transport.rate_limit import RateLimitedLog
+from pyaiot.web.api.export_formats import Form, form_of, stored
+from pyaiot.web.api.local_days import DAY_S, days_of, part_s, zone
+from pyaiot.web.api.parameters import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
+from pyaiot.web.api.query_quota import Places, client_of
+from pyaiot.web.api.responses import HEADERS, encode, json_answer, while_present
+from pyaiot.web.api.schemas import (
     Event,
     Events,
     Readings,
@@ -37,13 +42,8 @@ from pyaiot.web.api.answers import (
     StoredCommands,
     StoredReading,
 )
-from pyaiot.web.api.days import DAY_S, days_of, part_s, zone
-from pyaiot.web.api.forms import Form, form_of, stored
-from pyaiot.web.api.places import Places, client_of
-from pyaiot.web.api.queries import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
-from pyaiot.web.api.replying import HEADERS, encode, json_answer, while_present
-from pyaiot.web.login import MAY_COMMAND
 from pyaiot.web.problems import ProblemError
+from pyaiot.web.sign_in import MAY_COMMAND
 
 EXPORTS_MAX: Final = 4
 """Streams of readings to one client at the same time. One more: 503."""
@@ -74,7 +74,7 @@ class HistoryApi:
         self._exports: Counter[str] = Counter()
         """Of each client."""
         self._places = Places()
-        self._failures = LimitedLog(log)
+        self._failures = RateLimitedLog(log)
 
     async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
         form = query.format or _accepted(request, ("json", "csv", "ndjson", "senml", "arrow"))
@@ -322,7 +322,7 @@ def _told() -> Iterator[None]:
     """What the store says of a question, as problems."""
     try:
         yield
-    except BadQuestion as error:
+    except BadQuery as error:
         raise ProblemError(400, "bad-request", str(error)) from error
     except TooManyRows as error:
         raise ProblemError(413, "too-many-rows", str(error)) from error

@@ -12,11 +12,11 @@ from pyaiot import __version__
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.state import Node as KnownNode
 from pyaiot.messages import Ignored, Reading
-from pyaiot.web.api.answers import Gateway, Gateways, Info, LatestReading, Node
-from pyaiot.web.api.queries import NodesQuery, Query
-from pyaiot.web.api.replying import encode, is_known, json_answer, not_modified
-from pyaiot.web.login import MAY_COMMAND
+from pyaiot.web.api.parameters import NodesQuery, Query
+from pyaiot.web.api.responses import encode, is_known, json_answer, not_modified
+from pyaiot.web.api.schemas import Gateway, Gateways, Info, LatestReading, Node
 from pyaiot.web.problems import ProblemError
+from pyaiot.web.sign_in import MAY_COMMAND
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A page of nodes ends after the one with which it reaches so many bytes."""

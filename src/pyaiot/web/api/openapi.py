@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from pyaiot import __version__
-from pyaiot.web.api import answers
+from pyaiot.web.api import schemas as answers
 from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS, Answer, Operation
 from pyaiot.web.problems import KINDS, PROBLEM_TYPE, TYPE_PREFIX, Problem
 

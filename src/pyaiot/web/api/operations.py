@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.web.api import answers, queries
-from pyaiot.web.api.queries import Query
+from pyaiot.web.api import parameters, schemas
+from pyaiot.web.api.parameters import Query
 
 JSON: Final = "application/json"
 STREAMED: Final = (
@@ -92,14 +92,14 @@ OPERATIONS: Final = (
         "GET",
         "/api/info",
         "This broker",
-        {200: Answer("What it is called, and what it offers.", answers.Info)},
+        {200: Answer("What it is called, and what it offers.", schemas.Info)},
     ),
     Operation(
         "gateways",
         "GET",
         "/api/gateways",
         "The gateways",
-        {200: Answer("Those that are connected.", answers.Gateways)},
+        {200: Answer("Those that are connected.", schemas.Gateways)},
         conditional=True,
     ),
     Operation(
@@ -107,8 +107,8 @@ OPERATIONS: Final = (
         "GET",
         "/api/nodes",
         "The nodes and their latest values",
-        {200: Answer("A page of them.", answers.Nodes)},
-        query=queries.NodesQuery,
+        {200: Answer("A page of them.", schemas.Nodes)},
+        query=parameters.NodesQuery,
         problems={400: ("bad-request",)},
         conditional=True,
     ),
@@ -117,7 +117,7 @@ OPERATIONS: Final = (
         "GET",
         NODE,
         "One node and its latest values",
-        {200: Answer("The node.", answers.Node)},
+        {200: Answer("The node.", schemas.Node)},
         problems={404: ("unknown-node",)},
         conditional=True,
     ),
@@ -126,7 +126,7 @@ OPERATIONS: Final = (
         "GET",
         RESOURCE,
         "The latest value of a resource",
-        {200: Answer("The reading.", answers.LatestReading)},
+        {200: Answer("The reading.", schemas.LatestReading)},
         problems=_UNKNOWN_RESOURCE,
         conditional=True,
     ),
@@ -136,11 +136,11 @@ OPERATIONS: Final = (
         RESOURCE,
         "Write to a resource",
         {
-            200: Answer("The node did it.", answers.Command),
+            200: Answer("The node did it.", schemas.Command),
             202: Answer(
                 "It went where nobody acknowledges (`sent`), or you did not want to wait"
                 " (`pending`).",
-                answers.Command,
+                schemas.Command,
                 headers={
                     "Location": "Where to ask what became of it.",
                     "Preference-Applied": "`respond-async`, if that was asked for.",
@@ -148,7 +148,7 @@ OPERATIONS: Final = (
             ),
         },
         says="The answer comes with the receipt. A command is carried out at most once.",
-        query=queries.WriteQuery,
+        query=parameters.WriteQuery,
         headers=(
             Header(
                 "Prefer",
@@ -185,7 +185,7 @@ OPERATIONS: Final = (
         "GET",
         "/api/commands/{id}",
         "What became of a command",
-        {200: Answer("All that is known of it.", answers.Command)},
+        {200: Answer("All that is known of it.", schemas.Command)},
         says="Commands with an `Idempotency-Key` are remembered for 24 hours, of the others the"
         " last 1,000 of each client and 10,000 in all, until the broker ends.",
         problems={404: ("unknown-command",)},
@@ -198,12 +198,12 @@ OPERATIONS: Final = (
         {
             200: Answer(
                 "Readings by time. What was never heard is no problem: there are none.",
-                answers.Readings,
+                schemas.Readings,
                 STREAMED,
             )
         },
         says="All there is in the range, or a problem: nothing is left out in silence.",
-        query=queries.HistoryQuery,
+        query=parameters.HistoryQuery,
         problems=HISTORY_PROBLEMS,
     ),
     Operation(
@@ -214,7 +214,7 @@ OPERATIONS: Final = (
         {200: Answer("A stream, by uid, resource and time.", None, STREAMED)},
         says="If something goes wrong on the way, the connection breaks off: a transfer that ended"
         " well is complete. NDJSON lines are `ExportedReading`.",
-        query=queries.ExportQuery,
+        query=parameters.ExportQuery,
         problems=HISTORY_PROBLEMS,
     ),
     Operation(
@@ -222,8 +222,8 @@ OPERATIONS: Final = (
         "GET",
         "/api/history/events",
         "When nodes came and went, and gaps of the history",
-        {200: Answer("Events by time.", answers.Events)},
-        query=queries.EventsQuery,
+        {200: Answer("Events by time.", schemas.Events)},
+        query=parameters.EventsQuery,
         problems=HISTORY_PROBLEMS,
     ),
     Operation(
@@ -231,8 +231,8 @@ OPERATIONS: Final = (
         "GET",
         "/api/history/commands",
         "Commands of whomever, and their receipts",
-        {200: Answer("Commands by time.", answers.StoredCommands)},
-        query=queries.CommandsQuery,
+        {200: Answer("Commands by time.", schemas.StoredCommands)},
+        query=parameters.CommandsQuery,
         problems=HISTORY_PROBLEMS,
     ),
     Operation(
@@ -245,7 +245,7 @@ OPERATIONS: Final = (
         " First comes everything that is known, up to `joined`. Who comes back with"
         " `Last-Event-ID` gets what was missed instead, or, where that is not known any more, an"
         " event `gap` and everything anew. Who reads too slowly gets the latest of each resource.",
-        query=queries.StreamQuery,
+        query=parameters.StreamQuery,
         headers=(
             Header(
                 "Last-Event-ID",

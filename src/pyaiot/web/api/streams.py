@@ -10,13 +10,13 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.event_client import EventClient, Position
-from pyaiot.doors.sockets import CLOSE_LIMIT_S
 from pyaiot.history.store import History
-from pyaiot.limits import LimitedLog
 from pyaiot.messages import Join, Subscribe, ToClient
-from pyaiot.web.api.missed import NotKnown, missed_since
-from pyaiot.web.api.queries import StreamQuery
-from pyaiot.web.api.replying import HEADERS, has_left
+from pyaiot.transport.rate_limit import RateLimitedLog
+from pyaiot.transport.websocket import CLOSE_LIMIT_S
+from pyaiot.web.api.parameters import StreamQuery
+from pyaiot.web.api.replay import NotKnown, missed_since
+from pyaiot.web.api.responses import HEADERS, has_left
 from pyaiot.web.problems import ProblemError
 
 BEAT_INTERVAL_S: Final = 10.0
@@ -69,7 +69,7 @@ class Streams:
         self._caught_up = caught_up
         self._open: set[EventSink] = set()
         self._resuming = 0
-        self._failures = LimitedLog(log)
+        self._failures = RateLimitedLog(log)
 
     async def stream(self, request: web.Request, query: StreamQuery) -> web.StreamResponse:
         if len(self._broker.fanout.clients) >= CLIENTS_MAX:

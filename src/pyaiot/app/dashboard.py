@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The page as the settings say it: beside the broker, and alone in `aiot dashboard`."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from pyaiot.config import Config
+from pyaiot.errors import OperatorError
+from pyaiot.transport.http_server import HttpServer
+from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
+
+log = logging.getLogger(__name__)
+
+NOT_BUILT: Final = "The dashboard is not built here: scripts/page.py builds it."
+
+
+def page_of_broker(config: Config) -> Dashboard | None:
+    """The page that a broker serves. None, and a line of log: the plain one.
+
+    Raises `OperatorError` for pictures that cannot be served.
+    """
+    built = load_built(config.dashboard.static_path)
+    if not built:
+        log.warning("%s Until then the plain page is served.", NOT_BUILT)
+        return None
+    return Dashboard(_look(config), built)
+
+
+async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
+    """`aiot dashboard`: the page alone, towards any broker."""
+    section = config.dashboard
+    built = load_built(section.static_path)
+    if not built:
+        raise OperatorError(NOT_BUILT)
+    host = f"[{section.broker_host}]" if ":" in section.broker_host else section.broker_host
+    scheme = "wss" if section.broker_ssl else "ws"
+    broker_url = f"{scheme}://{host}:{section.broker_port}/ws"
+    app = DashboardApp(
+        Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
+    )
+    door = await HttpServer.open(
+        app.app,
+        section.host,
+        section.port,
+        who="The dashboard",
+        flag="--web-port",
+        server_log=app.server_log,
+    )
+    try:
+        origin = door.url_for_others.rstrip("/")
+        say(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
+        say(f"A broker of Pyaiot lets this page in with: --allowed-origin {origin}")
+        await asyncio.Future()
+    finally:
+        await door.close()
+
+
+def _look(config: Config, broker_url: str = "") -> Look:
+    section = config.dashboard
+    return Look(
+        title=config.broker.title,
+        logo=section.logo,
+        favicon=section.favicon,
+        camera_url=section.camera_url,
+        webcam_hosts=section.webcam_hosts,
+        tile_url=section.tile_url,
+        floor_plan=section.floor_plan,
+        floor_plan_bounds=section.floor_plan_bounds,
+        broker_url=broker_url,
+    )

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs a service, or what ends by itself, until it ends or a signal comes."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pyaiot.config import LogSection
+from pyaiot.errors import OperatorError
+from pyaiot.redaction import redact
+from pyaiot.transport.descriptors import raise_descriptor_limit
+
+Result = TypeVar("Result")
+
+
+def run_until_signal(
+    service: Coroutine[Any, Any, Result], log: LogSection, *, quiet: bool = False
+) -> Result | None:
+    """Run until it ends, which has a result, or a signal comes: None. Raises `OperatorError`."""
+    _set_up_logging(log, quiet=quiet)
+    raise_descriptor_limit()
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - not on every platform
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        try:
+            return runner.run(_until_signal(service))
+        except* OperatorError as errors:
+            raise _first(errors) from None
+
+
+async def _until_signal(service: Coroutine[Any, Any, Result]) -> Result | None:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(service, name="service")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task
+    return None
+
+
+def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OperatorError)  # noqa: S101 - `except*` selected it
+    return error
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people, without the passwords of URLs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`;
+    with an exception, `exception` has its traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            "process": record.process,
+        }
+        if record.exc_info:
+            entry["exception"] = redact(self.formatException(record.exc_info))
+        # Line ends and controls are escaped: whatever a device is called, it is one line.
+        return json.dumps(entry)
+
+
+def _set_up_logging(log: LogSection, *, quiet: bool) -> None:
+    level = logging.DEBUG if log.debug else logging.WARNING if quiet else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    if log.format == "json":
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
+    # It warns of each stranger that offers a subprotocol which is none of ours.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The doors of the resource directory (RFC 9176): any standard node appears by registering.
+
+`/rd` takes registrations, `/rd-lookup/ep` and `/rd-lookup/res` tell of them, and
+`POST /.well-known/rd` asks us to come and read the links ourselves.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+import aiocoap
+from aiocoap.resource import PathCapable, Resource, Site
+
+from pyaiot.errors import ProtocolError, PyaiotError, Refused
+from pyaiot.gateways.coap.bodies import Bodies, acknowledged
+from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX, Directory, Registration, uid_of
+from pyaiot.protocols.coap.numbers import ContentFormat
+from pyaiot.protocols.coap.resource_directory import (
+    Parameters,
+    matches,
+    read_lookup,
+    read_parameters,
+    values_of,
+)
+from pyaiot.protocols.link_format import CoreLink, format_links, parse_links
+
+RD: Final = "rd"
+LOOKUP: Final = "rd-lookup"
+_PATH: Final = f"/{RD}"
+_CT: Final = ("ct", str(int(ContentFormat.LINK_FORMAT)))
+OFFERED: Final = (
+    CoreLink("/alive"),
+    CoreLink("/server"),
+    CoreLink(_PATH, (("rt", "core.rd"), _CT)),
+    CoreLink(f"/{LOOKUP}/ep", (("rt", "core.rd-lookup-ep"), _CT)),
+    CoreLink(f"/{LOOKUP}/res", (("rt", "core.rd-lookup-res"), _CT)),
+)
+"""What `GET /.well-known/core` tells (RFC 9176 section 4)."""
+
+log = logging.getLogger(__name__)
+
+Render: TypeAlias = Callable[[aiocoap.Message], Awaitable[aiocoap.Message] | aiocoap.Message]
+
+
+class Nodes(Protocol):
+    """What the gateway does for the directory."""
+
+    def claim(self, uid: str, peer: Peer) -> aiocoap.Message | None:
+        """An address says that it is this node. None: it is; else what to answer.
+
+        Raises `ProtocolError`, `Refused`.
+        """
+        ...
+
+    def registered(self, registration: Registration, peer: Peer, *, anew: bool) -> None:
+        """Its resources can be read at this peer. `anew`: they may be other ones."""
+        ...
+
+    def restore(self, registration: Registration, sender: Peer) -> bool:
+        """It was registered before a restart, from this address. Whether it is a node again."""
+        ...
+
+    def ended(self, registration: Registration, *, removed: bool) -> None:
+        """The node took its registration back, or let it expire."""
+        ...
+
+    def refused(self, peer: Peer, problem: PyaiotError) -> aiocoap.Message:
+        """Count it. Returns what to answer."""
+        ...
+
+
+class Registrar:
+    """The directory and its doors."""
+
+    def __init__(
+        self,
+        site: Site,
+        bodies: Bodies,
+        nodes: Nodes,
+        time: Callable[[], float],
+        *,
+        changed: Callable[[str], None] = lambda _uid: None,
+    ) -> None:
+        """`changed` is told the uid of each registration that is new, other or gone."""
+        self.directory = Directory(changed=changed)
+        self._bodies = bodies
+        self._nodes = nodes
+        self._time = time
+        self._changed = asyncio.Event()
+        site.add_resource([RD], _Door(post=self._register))
+        site.add_resource([RD], _Locations(self._register, self._update, self._remove))
+        site.add_resource([LOOKUP, "ep"], _Door(get=self._endpoints))
+        site.add_resource([LOOKUP, "res"], _Door(get=self._resources))
+        site.add_resource([".well-known", "core"], _Door(get=self._offered))
+        site.add_resource([".well-known", RD], _Door(post=self._register_simply))
+
+    async def run(self) -> None:
+        """End registrations whose lifetime is over, until cancelled."""
+        while True:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                # Until then, or until one expires earlier.
+                async with asyncio.timeout_at(self.directory.next_expiry()):
+                    await self._changed.wait()
+            for registration in self.directory.expired(now=self._time()):
+                log.info("%s: its registration expired", registration.uid)
+                self._nodes.ended(registration, removed=False)
+
+    def forget(self, uid: str) -> None:
+        """The node is gone by other means."""
+        registration = self.directory.of(uid)
+        if registration is not None:
+            self.directory.remove(registration)
+
+    def restore(self, registration: Registration, sender: Peer) -> bool:
+        """Go on with a registration of before a restart. False: it could not be."""
+        if not self.directory.restore(registration):
+            return False
+        if not self._nodes.restore(registration, sender):
+            self.directory.remove(registration)
+            return False
+        self._changed.set()
+        return True
+
+    # -- registrations --------------------------------------------------------------------------
+
+    def _register(self, request: aiocoap.Message) -> aiocoap.Message:
+        """Section 5."""
+        body = self._bodies.whole(request)
+        if isinstance(body, aiocoap.Message):
+            return body
+        return acknowledged(request, self._guarded(request, lambda: self._take(request, body)))
+
+    def _take(self, request: aiocoap.Message, body: bytes) -> aiocoap.Message:
+        format_ = request.opt.content_format
+        if format_ is not None and int(format_) != ContentFormat.LINK_FORMAT:
+            return aiocoap.Message(code=aiocoap.UNSUPPORTED_CONTENT_FORMAT)
+        if len(body) > LINK_BYTES_MAX:
+            return aiocoap.Message(code=aiocoap.REQUEST_ENTITY_TOO_LARGE, size1=LINK_BYTES_MAX)
+        said = read_parameters(request.opt.uri_query)
+        answer, location = self._accept(request, said, parse_links(body).links)
+        if answer is None:
+            answer = aiocoap.Message(code=aiocoap.CREATED)
+            answer.opt.location_path = (RD, location)
+        return answer
+
+    def _register_simply(self, request: aiocoap.Message) -> aiocoap.Message:
+        """Section 5.1: without links; we come and read them."""
+
+        def take() -> aiocoap.Message:
+            said = read_parameters(request.opt.uri_query)
+            if said.base is not None:
+                raise ProtocolError("a simple registration has no base")
+            answer, _ = self._accept(request, said, ())
+            return answer or aiocoap.Message(code=aiocoap.CHANGED)
+
+        return self._guarded(request, take)
+
+    def _accept(
+        self, request: aiocoap.Message, said: Parameters, links: Sequence[CoreLink]
+    ) -> tuple[aiocoap.Message | None, str]:
+        peer = _based(request.remote, said)
+        uid = uid_of(said)
+        refusal = self._nodes.claim(uid, request.remote)
+        if refusal is not None:
+            return refusal, ""
+        address = peer.address
+        registration = self.directory.register(
+            said, links, address.host, address.port, now=self._time()
+        )
+        self._changed.set()
+        self._nodes.registered(registration, peer, anew=True)
+        return None, registration.location
+
+    def _update(self, request: aiocoap.Message, location: str) -> aiocoap.Message:
+        """Section 5.3.1."""
+
+        def take() -> aiocoap.Message:
+            registration = self._at(location)
+            if request.payload:
+                raise ProtocolError("an update has no payload")
+            said = read_parameters(request.opt.uri_query)
+            if said.endpoint is not None or said.sector:
+                raise ProtocolError("an update does not name the endpoint")
+            peer = _based(request.remote, said)
+            refusal = self._nodes.claim(registration.uid, request.remote)
+            if refusal is not None:
+                return refusal
+            address = peer.address
+            moved = (registration.host, registration.port) != (address.host, address.port)
+            self.directory.update(registration, said, address.host, address.port, now=self._time())
+            self._changed.set()
+            self._nodes.registered(registration, peer, anew=moved)
+            return aiocoap.Message(code=aiocoap.CHANGED)
+
+        return self._guarded(request, take)
+
+    def _remove(self, request: aiocoap.Message, location: str) -> aiocoap.Message:
+        """Section 5.3.2. Only from where it was registered: anybody could guess the location."""
+
+        def take() -> aiocoap.Message:
+            registration = self._at(location)
+            if request.remote.address.host != registration.host:
+                raise Refused("it was registered from another address")
+            self.directory.remove(registration)
+            self._nodes.ended(registration, removed=True)
+            return aiocoap.Message(code=aiocoap.DELETED)
+
+        return self._guarded(request, take)
+
+    def _at(self, location: str) -> Registration:
+        registration = self.directory.at(location)
+        if registration is None:
+            raise aiocoap.error.NotFound
+        return registration
+
+    def _guarded(
+        self, request: aiocoap.Message, take: Callable[[], aiocoap.Message]
+    ) -> aiocoap.Message:
+        try:
+            return take()
+        except (ProtocolError, Refused) as problem:
+            return self._nodes.refused(request.remote, problem)
+
+    # -- lookups --------------------------------------------------------------------------------
+
+    def _endpoints(self, request: aiocoap.Message) -> aiocoap.Message:
+        return self._found(request, self.directory.endpoints)
+
+    def _resources(self, request: aiocoap.Message) -> aiocoap.Message:
+        return self._found(request, self.directory.resources)
+
+    def _found(
+        self, request: aiocoap.Message, find: Callable[[Any, str], Sequence[CoreLink]]
+    ) -> aiocoap.Message:
+        try:
+            links = find(read_lookup(request.opt.uri_query), _PATH)
+        except ProtocolError as problem:
+            return self._nodes.refused(request.remote, problem)
+        return self._told(request, links)
+
+    def _offered(self, request: aiocoap.Message) -> aiocoap.Message:
+        """RFC 6690 section 4.1: each filter must match."""
+        filters = [argument.partition("=") for argument in request.opt.uri_query]
+        return self._told(
+            request,
+            (
+                link
+                for link in OFFERED
+                if all(matches(value, values_of(link, name)) for name, _, value in filters)
+            ),
+        )
+
+    def _told(self, request: aiocoap.Message, links: Iterable[CoreLink]) -> aiocoap.Message:
+        accept = request.opt.accept
+        if accept is not None and int(accept) != ContentFormat.LINK_FORMAT:
+            return aiocoap.Message(code=aiocoap.NOT_ACCEPTABLE)
+        return self._bodies.answer(request, format_links(links), ContentFormat.LINK_FORMAT)
+
+
+def _based(peer: Peer, said: Parameters) -> Peer:
+    """Where requests go: `base`, or else where the registration came from (section 5).
+
+    Only the sender's own address: or anybody could have us talk to somebody else.
+    """
+    if said.base is None:
+        return peer
+    host, port = said.base
+    if host != peer.address.host:
+        raise Refused("base is another host than the sender")
+    return peer.at_port(port)
+
+
+class _Door(Resource):  # type: ignore[misc]  # aiocoap has no types
+    """A resource with one method."""
+
+    def __init__(
+        self,
+        *,
+        get: Callable[[aiocoap.Message], aiocoap.Message] | None = None,
+        post: Callable[[aiocoap.Message], aiocoap.Message] | None = None,
+    ) -> None:
+        super().__init__()
+        self._methods = {aiocoap.GET: get, aiocoap.POST: post}
+
+    async def needs_blockwise_assembly(self, _request: aiocoap.Message) -> bool:
+        return False
+
+    async def render(self, request: aiocoap.Message) -> aiocoap.Message:
+        method = self._methods.get(request.code)
+        if method is None:
+            return aiocoap.Message(code=aiocoap.METHOD_NOT_ALLOWED)
+        return method(request)
+
+
+class _Locations(Resource, PathCapable):  # type: ignore[misc]  # aiocoap has no types
+    """What is below `/rd`: `/rd/` itself, and a path for each registration."""
+
+    def __init__(
+        self,
+        register: Callable[[aiocoap.Message], aiocoap.Message],
+        update: Callable[[aiocoap.Message, str], aiocoap.Message],
+        remove: Callable[[aiocoap.Message, str], aiocoap.Message],
+    ) -> None:
+        super().__init__()
+        self._register = register
+        self._update = update
+        self._remove = remove
+
+    async def needs_blockwise_assembly(self, _request: aiocoap.Message) -> bool:
+        return False
+
+    async def render(self, request: aiocoap.Message) -> aiocoap.Message:
+        match tuple(request.opt.uri_path), request.code:
+            case (), aiocoap.POST:
+                return self._register(request)
+            case (location,), aiocoap.POST:
+                return self._update(request, location)
+            case (location,), aiocoap.DELETE:
+                return self._remove(request, location)
+            case ((() | (_,)), _):
+                return aiocoap.Message(code=aiocoap.METHOD_NOT_ALLOWED)
+        return aiocoap.Message(code=aiocoap.NOT_FOUND)

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Resources of nodes that are watched: observed (RFC 7641), or asked again and again. Pure.
+
+`now` is the loop's time in seconds. What is due is read by the caller, which then says what came
+of it: `heard`, or `unanswered`.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+from typing import Final, Generic, TypeVar
+
+from pyaiot.protocols.coap.numbers import Code
+from pyaiot.protocols.coap.observe import Sequence
+
+WATCHES_PER_NODE_MAX: Final = 64
+"""Resources of one node that are watched. Further ones are read once, when it is discovered."""
+WATCHES_MAX: Final = 200_000
+"""The same of all nodes."""
+MAX_AGE_LIMIT_S: Final = 86_400.0
+"""A notification that says to be fresh for longer: the node is asked again after this."""
+AGAIN_MIN_S: Final = 30.0
+"""After an observation failed, the next attempt; twice as long after each further one."""
+AGAIN_MAX_S: Final = 3600.0
+"""The longest time between two attempts."""
+FLOOD_MAX: Final = 100
+"""Notifications above the rate of a node, one after another, that end an observation."""
+_EXTRA_S: Final = (5.0, 15.0)
+"""RFC 7641 section 3.3.1: so long after Max-Age a client that heard nothing registers again."""
+
+P = TypeVar("P")
+
+
+@dataclass(slots=True, eq=False)
+class Watch(Generic[P]):
+    """A resource of a node. `path` is percent-encoded, with `/` first."""
+
+    uid: str
+    resource: str
+    path: str
+    peer: P
+    token: bytes
+    observes: bool
+    """Whether the node is asked to notify."""
+    due_at: float
+    known: Sequence | None = None
+    """The last notification; None: the node is not known to notify."""
+    failures: int = 0
+    too_fast: int = 0
+    queued_at: float = 0.0
+    ended: bool = False
+    """Nobody watches any more: what still comes counts no more."""
+
+
+class Heard(Enum):
+    """What an answer or a notification is."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    """One that came later is known already."""
+    ERROR = "error"
+
+
+class Watches(Generic[P]):
+    """All that is watched."""
+
+    def __init__(self, *, poll_s: float, random: Random, next_token: Callable[[], bytes]) -> None:
+        """`poll_s` 0: what cannot be observed is not asked again."""
+        self._poll_s = poll_s
+        self._random = random
+        self._next_token = next_token
+        self._of_node: dict[str, dict[str, Watch[P]]] = {}
+        self._by_token: dict[bytes, Watch[P]] = {}
+        self._due: list[tuple[float, int, Watch[P]]] = []
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._by_token)
+
+    def add(
+        self, uid: str, resource: str, path: str, peer: P, *, observable: bool, now: float
+    ) -> Watch[P] | None:
+        """Watch a resource that is about to be read for the first time.
+
+        None: it is not watched, because it need not be, or because there are too many.
+        """
+        self._remove(uid, path)
+        if not observable and not self._poll_s:
+            return None
+        of_node = self._of_node.get(uid, {})
+        if len(of_node) >= WATCHES_PER_NODE_MAX or len(self._by_token) >= WATCHES_MAX:
+            return None
+        token = self._next_token()
+        watch = Watch(uid, resource, path, peer, token, observable, now + AGAIN_MIN_S)
+        self._of_node.setdefault(uid, of_node)[path] = watch
+        self._by_token[token] = watch
+        self._queue(watch)
+        return watch
+
+    def by_token(self, token: bytes) -> Watch[P] | None:
+        return self._by_token.get(token)
+
+    def of_node(self, uid: str) -> list[Watch[P]]:
+        return list(self._of_node.get(uid, {}).values())
+
+    def heard(
+        self, watch: Watch[P], code: int, number: int | None, max_age_s: float, *, now: float
+    ) -> Heard:
+        """An answer or a notification came."""
+        if number is not None and code < Code.BAD_REQUEST:
+            sequence = Sequence(number, now)
+            if watch.known is not None and not watch.known.is_followed_by(sequence):
+                return Heard.STALE
+            watch.known = sequence
+            watch.failures = 0
+            watch.due_at = now + min(max_age_s, MAX_AGE_LIMIT_S) + self._random.uniform(*_EXTRA_S)
+            self._queue(watch)
+            return Heard.FRESH
+        # Section 4.2: after an error, or without the option, the node does not notify any more.
+        watch.known = None
+        if code != Code.CONTENT:
+            self._later(watch, now)
+            return Heard.ERROR
+        if watch.observes:
+            self._later(watch, now)
+        else:
+            watch.failures = 0
+            self._poll_later(watch, now)
+        return Heard.FRESH
+
+    def unanswered(self, watch: Watch[P], *, now: float) -> None:
+        """The node did not answer, or reset it."""
+        watch.known = None
+        self._later(watch, now)
+
+    def too_fast(self, watch: Watch[P], *, now: float) -> bool:
+        """A notification was refused. Returns whether the node is to be told that it is enough."""
+        watch.too_fast += 1
+        if watch.too_fast < FLOOD_MAX:
+            return False
+        watch.too_fast = 0
+        self.unanswered(watch, now=now)
+        return True
+
+    def due(self, *, now: float) -> list[Watch[P]]:
+        """What is to be read now. Each waits for `heard` or `unanswered`."""
+        found = []
+        while self._due and self._due[0][0] <= now:
+            queued_at, _, watch = heapq.heappop(self._due)
+            if watch.ended or watch.queued_at != queued_at:
+                continue
+            watch.queued_at = 0.0
+            if watch.due_at > now:
+                self._queue(watch)  # it was heard of meanwhile
+                continue
+            watch.due_at = now + AGAIN_MAX_S
+            self._queue(watch)
+            found.append(watch)
+        return found
+
+    def next_due(self) -> float | None:
+        """The loop's time at which to call `due`."""
+        return self._due[0][0] if self._due else None
+
+    def forget(self, uid: str) -> None:
+        """The node left, or booted: what it still sends is not known any more."""
+        for watch in self._of_node.pop(uid, {}).values():
+            self._end(watch)
+
+    def _remove(self, uid: str, path: str) -> None:
+        watch = self._of_node.get(uid, {}).pop(path, None)
+        if watch is not None:
+            self._end(watch)
+
+    def _end(self, watch: Watch[P]) -> None:
+        watch.ended = True
+        del self._by_token[watch.token]
+
+    def _later(self, watch: Watch[P], now: float) -> None:
+        wait_s = min(AGAIN_MIN_S * 2**watch.failures, AGAIN_MAX_S)
+        watch.failures = min(watch.failures + 1, 16)
+        if self._poll_s:
+            wait_s = min(wait_s, max(self._poll_s, AGAIN_MIN_S))
+        watch.due_at = now + wait_s * self._random.uniform(0.8, 1.2)
+        self._queue(watch)
+
+    def _poll_later(self, watch: Watch[P], now: float) -> None:
+        # Spread, so that a network that came up at once is not asked at once for ever.
+        watch.due_at = now + self._poll_s * self._random.uniform(0.8, 1.2)
+        self._queue(watch)
+
+    def _queue(self, watch: Watch[P]) -> None:
+        """At most one entry is good for each: one that is due later is found when this is due."""
+        if watch.queued_at and watch.queued_at <= watch.due_at:
+            return
+        watch.queued_at = watch.due_at
+        heapq.heappush(self._due, (watch.due_at, next(self._numbers), watch))

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reads what is watched, when it is due, and hears the notifications of nodes.
+
+Notifications do not go through aiocoap: what it keeps for each of them costs more than the rest
+of their road. Their tokens are random, so that nobody off the path can make one up.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any, Final, Protocol, TypeAlias
+
+from pyaiot.errors import ProtocolError, TooFast
+from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.observations import Heard, Watch, Watches
+from pyaiot.gateways.coap.requests import Requests
+from pyaiot.protocols.coap.message import Block, CoapMessage, rejection
+from pyaiot.protocols.coap.numbers import TOKEN_BYTES_MAX, Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.observe import max_age_s, observe_number
+from pyaiot.protocols.coap.values import content_format
+
+READS_MAX: Final = 64
+"""Resources that are read at the same time because they are due. Others wait."""
+READ_LIMIT_S: Final = 5.0
+"""How long a node may take for one of them."""
+_MARK: Final = 0xA7
+"""The first byte of our tokens: aiocoap counts its own from a small number on."""
+
+log = logging.getLogger(__name__)
+
+
+class WatchedSocket(Protocol):
+    """The socket, for messages that aiocoap does not see."""
+
+    def proved(self, peer: Peer) -> None:
+        """The peer answered with a token that only who got our request can know."""
+        ...
+
+
+Take: TypeAlias = Callable[[str, str, bytes, int | None, bool], None]
+"""Is given uid, resource, payload, Content-Format, and whether the node sent it unasked.
+
+Raises `TooFast`.
+"""
+
+
+class Watching:
+    """The watched resources of all nodes."""
+
+    def __init__(
+        self,
+        socket: WatchedSocket,
+        requests: Requests,
+        loop: asyncio.AbstractEventLoop,
+        take: Take,
+        *,
+        poll_s: float,
+    ) -> None:
+        self._random = Random()  # noqa: S311 - it spreads load
+        self._watches: Watches[Peer] = Watches(
+            poll_s=poll_s, random=self._random, next_token=_next_token
+        )
+        self._socket = socket
+        self._requests = requests
+        self._loop = loop
+        self._take = take
+        self._fetching: set[Watch[Peer]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(READS_MAX)
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    async def run(self) -> None:
+        """Read what is due, until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    # Until then, or until something is due earlier.
+                    async with asyncio.timeout_at(self._watches.next_due()):
+                        await self._wake.wait()
+                for watch in self._watches.due(now=self._loop.time()):
+                    await self._turns.acquire()
+                    self._start(self._read_in_turn(watch))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def read_first(
+        self, uid: str, resource: str, path: str, peer: Peer, deadline: float, *, observable: bool
+    ) -> bool:
+        """Read a resource that was discovered, and watch it from now on. Whether it answered."""
+        now = self._loop.time()
+        watch = self._watches.add(uid, resource, path, peer, observable=observable, now=now)
+        if watch is not None:
+            self._wake.set()
+            return await self._read(watch, deadline)
+        return await self.read_once(uid, resource, path, peer, deadline)
+
+    async def read_once(
+        self, uid: str, resource: str, path: str, peer: Peer, deadline: float
+    ) -> bool:
+        """Read a resource without watching it. Whether it answered."""
+        try:
+            answer = await self._requests.get(peer, path, deadline)
+        except _FAILURES as error:
+            log.debug("%s: GET %s: %r", uid, path, error)
+            return False
+        if answer.code == Code.CONTENT:
+            self._take(uid, resource, answer.payload, _format(answer), False)
+        return True
+
+    def forget(self, uid: str) -> None:
+        """The node left or booted. What it still sends is answered with a reset."""
+        self._watches.forget(uid)
+
+    # -- what comes -----------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+        """The answer to a datagram (b"": none), or None: it is not about a watch."""
+        if len(datagram) < 4:
+            return None
+        code = datagram[1]
+        if code < Code.CREATED or datagram[0] & 0x0F != TOKEN_BYTES_MAX or len(datagram) < 12:
+            return None
+        if datagram[4] != _MARK:
+            return None
+        try:
+            return self._response(CoapMessage.from_bytes(datagram), sockaddr)
+        except ProtocolError as error:
+            log.debug("%s: %s", sockaddr, error)
+            return rejection(datagram) or b""
+
+    def _response(self, message: CoapMessage, sockaddr: Any) -> bytes:
+        watch = self._watches.by_token(message.token)
+        if watch is None or watch.peer.sockaddr != sockaddr:
+            # RFC 7641 section 3.6: a notification that nobody wants is rejected, and is the last.
+            if message.mtype is MessageType.ACK:
+                return b""
+            return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
+        self._socket.proved(watch.peer)
+        if not self._heard(watch, message, unasked=True):
+            return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
+        if message.mtype is MessageType.CON:
+            return CoapMessage(MessageType.ACK, 0, message.message_id).to_bytes()
+        return b""
+
+    def _heard(self, watch: Watch[Peer], message: CoapMessage, *, unasked: bool) -> bool:
+        """Take an answer or a notification. False: it was one too many."""
+        now = self._loop.time()
+        heard = self._watches.heard(
+            watch, message.code, observe_number(message), max_age_s(message), now=now
+        )
+        if heard is Heard.FRESH:
+            try:
+                self._value(watch, message, unasked=unasked)
+                watch.too_fast = 0
+            except TooFast:
+                return not self._watches.too_fast(watch, now=now)
+        return True
+
+    def _value(self, watch: Watch[Peer], message: CoapMessage, *, unasked: bool) -> None:
+        block = message.option(OptionNumber.BLOCK2)
+        if block is not None and Block.from_bytes(block).more:
+            # RFC 7959 section 2.6: a notification has the first block, the rest is asked for.
+            if watch not in self._fetching:
+                self._fetching.add(watch)
+                self._start(self._fetch(watch))
+            return
+        format_ = content_format(message.option(OptionNumber.CONTENT_FORMAT))
+        self._take(watch.uid, watch.resource, message.payload, format_, unasked)
+
+    # -- what is asked --------------------------------------------------------------------------
+
+    async def _read_in_turn(self, watch: Watch[Peer]) -> None:
+        try:
+            if not watch.ended:
+                await self._read(watch, self._loop.time() + READ_LIMIT_S)
+        finally:
+            self._turns.release()
+
+    async def _read(self, watch: Watch[Peer], deadline: float) -> bool:
+        try:
+            if watch.observes:
+                answered = await self._register(watch, deadline)
+            else:
+                answered = await self._poll(watch, deadline)
+        except _FAILURES as error:
+            log.debug("%s: GET %s: %r", watch.uid, watch.path, error)
+            answered = False
+        if not answered and not watch.ended:
+            self._watches.unanswered(watch, now=self._loop.time())
+        self._wake.set()
+        return answered
+
+    async def _poll(self, watch: Watch[Peer], deadline: float) -> bool:
+        answer = await self._requests.get(watch.peer, watch.path, deadline)
+        heard = self._watches.heard(watch, answer.code, None, 0.0, now=self._loop.time())
+        if heard is Heard.FRESH and not watch.ended:
+            self._take(watch.uid, watch.resource, answer.payload, _format(answer), False)
+        return True
+
+    async def _fetch(self, watch: Watch[Peer]) -> None:
+        try:
+            deadline = self._loop.time() + READ_LIMIT_S
+            answer = await self._requests.get(watch.peer, watch.path, deadline)
+        except _FAILURES as error:
+            log.debug("%s: GET %s: %r", watch.uid, watch.path, error)
+        else:
+            if answer.code == Code.CONTENT and not watch.ended:
+                self._take(watch.uid, watch.resource, answer.payload, _format(answer), False)
+        finally:
+            self._fetching.discard(watch)
+
+    async def _register(self, watch: Watch[Peer], deadline: float) -> bool:
+        """GET with Observe 0 (RFC 7641 section 3.1)."""
+        answer = await self._requests.observe(watch.peer, watch.path, watch.token, deadline)
+        if not watch.ended:
+            self._heard(watch, answer, unasked=False)
+        return True
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name="coap watch")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _next_token() -> bytes:
+    return bytes((_MARK,)) + secrets.token_bytes(TOKEN_BYTES_MAX - 1)
+
+
+def _format(answer: CoapMessage) -> int | None:
+    return content_format(answer.option(OptionNumber.CONTENT_FORMAT))
+
+
+_FAILURES: Final = (OSError, ProtocolError)
+"""`TimeoutError` is an `OSError` too."""

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The table of a resource directory (RFC 9176): who registered what, and for how long. Pure.
+
+`now` is the loop's time in seconds.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyaiot.errors import ProtocolError, Refused
+from pyaiot.protocols.coap.resource_directory import (
+    LIFETIME_DEFAULT_S,
+    Lookup,
+    Parameters,
+    absolute,
+    matches,
+    uri,
+    values_of,
+)
+from pyaiot.protocols.link_format import CoreLink, format_links
+
+REGISTRATIONS_MAX: Final = 20_000
+"""Registrations at once. One more: 4.03."""
+LINK_BYTES_MAX: Final = 16_384
+"""Links of one registration, in link format. More: 4.13."""
+LINK_BYTES_TOTAL_MAX: Final = 32 * 1024 * 1024
+"""The same of all registrations. More: 4.03."""
+LIFETIME_MAX_S: Final = 30 * 86_400.0
+"""A registration that asks for more lives so long. A node that updates it later registers anew."""
+
+
+@dataclass(slots=True, eq=False)
+class Registration:
+    """What an endpoint registered. Requests go to `host` and `port`."""
+
+    location: str
+    """The last segment of its path: `/rd/<location>`."""
+    uid: str
+    endpoint: str
+    sector: str
+    host: str
+    port: int
+    lifetime_s: int
+    attributes: tuple[tuple[str, str], ...]
+    links: tuple[CoreLink, ...]
+    """Empty until they are fetched, after a simple registration."""
+    size: int
+    expires_at: float
+    ended: bool = False
+
+    @property
+    def base(self) -> str:
+        return uri(self.host, self.port)
+
+    def as_link(self, path: str) -> CoreLink:
+        """How a lookup of endpoints tells it (section 6.4)."""
+        own = [("ep", self.endpoint), ("base", self.base), ("lt", str(self.lifetime_s))]
+        if self.sector:
+            own.append(("d", self.sector))
+        others = ((name.lower(), value) for name, value in self.attributes)
+        return CoreLink(f"{path}/{self.location}", (*own, ("rt", "core.rd-ep"), *others))
+
+
+def uid_of(parameters: Parameters) -> str:
+    """The uid of an endpoint: its name, and with a sector `<name>.<sector>`, as hosts are called.
+
+    Raises `ProtocolError` where there is no name.
+    """
+    if parameters.endpoint is None:
+        raise ProtocolError("ep is missing")
+    return (
+        f"{parameters.endpoint}.{parameters.sector}" if parameters.sector else parameters.endpoint
+    )
+
+
+class Directory:
+    """All registrations."""
+
+    def __init__(self, *, changed: Callable[[str], None] = lambda _uid: None) -> None:
+        """`changed` is told the uid of each registration that is new, other or gone."""
+        self._changed = changed
+        self._at: dict[str, Registration] = {}
+        self._of: dict[str, Registration] = {}
+        self._expiry: list[tuple[float, int, Registration]] = []
+        self._order = itertools.count()
+        self._location = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def at(self, location: str) -> Registration | None:
+        return self._at.get(location)
+
+    def of(self, uid: str) -> Registration | None:
+        return self._of.get(uid)
+
+    def register(
+        self,
+        said: Parameters,
+        links: Sequence[CoreLink],
+        host: str,
+        port: int,
+        *,
+        now: float,
+    ) -> Registration:
+        """Register an endpoint; once more, it keeps its location (section 5).
+
+        Raises `ProtocolError` where it has no name, `Refused` when there is no room.
+        """
+        uid = uid_of(said)
+        size = len(format_links(links)) + sum(len(value) for _, value in said.attributes)
+        known = self._of.get(uid)
+        if known is None and len(self._at) >= REGISTRATIONS_MAX:
+            raise Refused(f"this directory holds at most {REGISTRATIONS_MAX} registrations")
+        if self._size - (known.size if known else 0) + size > LINK_BYTES_TOTAL_MAX:
+            raise Refused("this directory is full")
+        if known is None:
+            self._location += 1
+        location = str(self._location) if known is None else known.location
+        if known is not None:
+            self.remove(known)
+        lifetime_s = LIFETIME_DEFAULT_S if said.lifetime_s is None else said.lifetime_s
+        registration = Registration(
+            location,
+            uid,
+            said.endpoint or "",
+            said.sector,
+            host,
+            port,
+            lifetime_s,
+            said.attributes,
+            tuple(links),
+            size,
+            now + min(lifetime_s, LIFETIME_MAX_S),
+        )
+        self._add(registration)
+        return registration
+
+    def restore(self, registration: Registration) -> bool:
+        """Go on with a registration of before a restart. False: there is no room, or no place."""
+        location, uid = registration.location, registration.uid
+        if not location.isascii() or not location.isdigit() or len(location) > _LOCATION_DIGITS:
+            return False
+        if location in self._at or uid in self._of or len(self._at) >= REGISTRATIONS_MAX:
+            return False
+        if self._size + registration.size > LINK_BYTES_TOTAL_MAX:
+            return False
+        self._location = max(self._location, int(location))
+        self._add(registration)
+        return True
+
+    def _add(self, registration: Registration) -> None:
+        self._at[registration.location] = self._of[registration.uid] = registration
+        self._size += registration.size
+        self._queue(registration)
+        self._changed(registration.uid)
+
+    def update(
+        self, registration: Registration, said: Parameters, host: str, port: int, *, now: float
+    ) -> None:
+        """The endpoint is still there (section 5.3.1), with what it says anew."""
+        if said.lifetime_s is not None:
+            registration.lifetime_s = said.lifetime_s
+        if said.attributes:
+            said_anew = {name for name, _ in said.attributes}
+            kept = (pair for pair in registration.attributes if pair[0] not in said_anew)
+            registration.attributes = (*kept, *said.attributes)[:_ATTRIBUTES_KEPT]
+        registration.host, registration.port = host, port
+        registration.expires_at = now + min(registration.lifetime_s, LIFETIME_MAX_S)
+        self._queue(registration)
+        self._changed(registration.uid)
+
+    def fill(self, registration: Registration, links: Sequence[CoreLink]) -> None:
+        """The links that were fetched after a simple registration, if there is room for them."""
+        size = len(format_links(links))
+        more = size - registration.size
+        if registration.ended or size > LINK_BYTES_MAX or self._size + more > LINK_BYTES_TOTAL_MAX:
+            return
+        registration.links, registration.size = tuple(links), size
+        self._size += more
+        self._changed(registration.uid)
+
+    def remove(self, registration: Registration) -> None:
+        if not registration.ended:
+            registration.ended = True
+            del self._at[registration.location], self._of[registration.uid]
+            self._size -= registration.size
+            self._changed(registration.uid)
+
+    def expired(self, *, now: float) -> list[Registration]:
+        """Those whose lifetime is over. They are removed."""
+        found = []
+        while self._expiry and self._expiry[0][0] <= now:
+            _, _, registration = heapq.heappop(self._expiry)
+            if not registration.ended and registration.expires_at <= now:
+                self.remove(registration)
+                found.append(registration)
+        return found
+
+    def next_expiry(self) -> float | None:
+        """The loop's time at which to call `expired`."""
+        return self._expiry[0][0] if self._expiry else None
+
+    def endpoints(self, lookup: Lookup, path: str) -> Sequence[CoreLink]:
+        """The endpoints that match (section 6.4): by their own attributes or those of a link."""
+        found = [
+            item.as_link(path)
+            for item in self._at.values()
+            if all(_endpoint_matches(item, path, *pair) for pair in lookup.filters)
+        ]
+        return lookup.part(found)
+
+    def resources(self, lookup: Lookup, path: str) -> Sequence[CoreLink]:
+        """The resources that match (section 6.3): by their own attributes or the endpoint's."""
+        return lookup.part(list(self._resources(lookup, path)))
+
+    def _resources(self, lookup: Lookup, path: str) -> Iterator[CoreLink]:
+        for item in self._at.values():
+            as_link = item.as_link(path)
+            for link in item.links:
+                whole = absolute(link, item.base)
+                if all(
+                    matches(
+                        value,
+                        [
+                            *values_of(link, name),
+                            *values_of(whole, name),
+                            *values_of(as_link, name),
+                        ],
+                    )
+                    for name, value in lookup.filters
+                ):
+                    yield whole
+
+    def _queue(self, registration: Registration) -> None:
+        # One that was updated is found when its old time comes, and is left alone then.
+        heapq.heappush(self._expiry, (registration.expires_at, next(self._order), registration))
+        if len(self._expiry) > 4 * len(self._at) + _STALE_MAX:
+            self._expiry = [
+                (item.expires_at, next(self._order), item) for item in self._at.values()
+            ]
+            heapq.heapify(self._expiry)
+
+
+def _endpoint_matches(item: Registration, path: str, name: str, value: str) -> bool:
+    if matches(value, values_of(item.as_link(path), name)):
+        return True
+    return any(matches(value, values_of(link, name)) for link in item.links)
+
+
+_ATTRIBUTES_KEPT: Final = 32
+_STALE_MAX: Final = 64
+_LOCATION_DIGITS: Final = 18

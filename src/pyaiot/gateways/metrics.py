@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What there is to measure of gateways. Those of each protocol have some of these."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from pyaiot.gateways.gateway import COMMANDS_MAX, Gateway
+from pyaiot.metrics import OTHER, PROTOCOLS, Metric, Sample
+
+_BY_PROTOCOL: Final = {"protocol": PROTOCOLS}
+
+NODES: Final = Metric(
+    "pyaiot_gateway_nodes", "gauge", "Nodes that the gateway holds.", _BY_PROTOCOL
+)
+LINKED: Final = Metric(
+    "pyaiot_gateway_linked", "gauge", "1: linked to the broker. 0: it tries.", _BY_PROTOCOL
+)
+LINKS: Final = Metric(
+    "pyaiot_gateway_links_made", "counter", "Links to the broker, ever.", _BY_PROTOCOL
+)
+LINK_FAILURES: Final = Metric(
+    "pyaiot_gateway_link_failures",
+    "counter",
+    "Links to the broker that were lost, or could not be had.",
+    _BY_PROTOCOL,
+)
+LINK_QUEUE: Final = Metric(
+    "pyaiot_gateway_link_queue_messages",
+    "gauge",
+    "Messages that wait for the link to the broker.",
+    _BY_PROTOCOL,
+)
+LINK_CONFLATED: Final = Metric(
+    "pyaiot_gateway_link_readings_conflated",
+    "counter",
+    "Readings that the broker did not get, because a later one of the resource came before.",
+    _BY_PROTOCOL,
+)
+READINGS_DROPPED: Final = Metric(
+    "pyaiot_gateway_readings_dropped",
+    "counter",
+    "Readings that the gateway had no room to keep until the broker confirmed them.",
+    _BY_PROTOCOL,
+)
+COMMANDS: Final = Metric(
+    "pyaiot_gateway_commands_waiting", "gauge", "Commands that wait for nodes.", _BY_PROTOCOL
+)
+COMMANDS_LIMIT: Final = Metric(
+    "pyaiot_gateway_commands_waiting_limit",
+    "gauge",
+    "Commands that may wait. One more is answered `unreachable`.",
+    _BY_PROTOCOL,
+)
+DEVICE_REFUSED: Final = Metric(
+    "pyaiot_device_messages_refused",
+    "counter",
+    "What devices sent and the gateway did not take: wrong, too much, or not theirs to say.",
+    _BY_PROTOCOL,
+)
+BROKER_REFUSED: Final = Metric(
+    "pyaiot_gateway_messages_refused",
+    "counter",
+    "What the gateway said and the broker did not take, such as nodes of another gateway.",
+    _BY_PROTOCOL,
+)
+HELD_BACK: Final = Metric(
+    "pyaiot_coap_datagrams_held_back",
+    "counter",
+    "Answers that were not sent, because the address had not proved itself.",
+)
+STRANGERS_REFUSED: Final = Metric(
+    "pyaiot_coap_requests_over_rate", "counter", "Requests over the rate of their host."
+)
+MQTT_CONNECTED: Final = Metric(
+    "pyaiot_mqtt_connected", "gauge", "1: the MQTT broker has let the gateway in. 0: it tries."
+)
+MQTT_CONNECTS: Final = Metric(
+    "pyaiot_mqtt_connects", "counter", "Times that the MQTT broker let the gateway in."
+)
+MQTT_IGNORED: Final = Metric(
+    "pyaiot_mqtt_messages_ignored",
+    "counter",
+    "Messages that were published under topics of no node, as far as the gateway sees them.",
+)
+MQTT_RETAINED_DROPPED: Final = Metric(
+    "pyaiot_mqtt_retained_dropped",
+    "counter",
+    "Retained values of silent nodes that were dropped, because many were held.",
+)
+MQTTSN_CLIENTS: Final = Metric(
+    "pyaiot_mqttsn_clients", "gauge", "Clients that are connected, connecting or asleep."
+)
+MQTTSN_DATAGRAMS: Final = Metric(
+    "pyaiot_mqttsn_datagrams", "counter", "Datagrams that came, heard or not."
+)
+MQTTSN_REASONS: Final = (
+    *("no packet", "over the rate of its client", "a CONNECT over the rate of its host"),
+    *("over the rate of strangers", "too long for a client that said nothing but CONNECT"),
+    *("QoS -1 over its rate", "QoS -1 without an MQTT broker", OTHER),
+)
+MQTTSN_DROPPED: Final = Metric(
+    "pyaiot_mqttsn_dropped",
+    "counter",
+    "Datagrams that were not heard or not sent, by reason.",
+    {"reason": MQTTSN_REASONS},
+)
+MQTTSN_MESSAGES_DROPPED: Final = Metric(
+    "pyaiot_mqttsn_messages_dropped",
+    "counter",
+    "Messages for and of clients that were dropped: too many for one, or no MQTT broker.",
+)
+MQTTSN_CONNECTS: Final = Metric(
+    "pyaiot_mqttsn_connects", "counter", "Times that the MQTT broker let a client in."
+)
+MQTTSN_CONNECT_FAILURES: Final = Metric(
+    "pyaiot_mqttsn_connect_failures",
+    "counter",
+    "Connections of clients to the MQTT broker that were lost, or could not be had.",
+)
+MQTT_BROKER_STARTS: Final = Metric(
+    "pyaiot_mqtt_broker_starts",
+    "counter",
+    "Times that the MQTT broker that is brought along was started. More than one: it ended.",
+)
+MQTTSN_UNSENT: Final = Metric(
+    "pyaiot_mqttsn_datagrams_unsent", "counter", "Datagrams that the system did not take."
+)
+
+
+def measure(gateway: Gateway, *, refused: int) -> Iterable[Sample]:
+    """What all have. `refused`: what devices sent and was not taken."""
+    protocol = gateway.protocol
+    yield NODES.of(len(gateway.nodes), protocol=protocol)
+    yield LINKED.of(gateway.linked, protocol=protocol)
+    yield LINKS.of(gateway.links_made, protocol=protocol)
+    yield LINK_FAILURES.of(gateway.link_failures, protocol=protocol)
+    waiting, conflated = gateway.link_queue()
+    yield LINK_QUEUE.of(waiting, protocol=protocol)
+    yield LINK_CONFLATED.of(conflated, protocol=protocol)
+    yield READINGS_DROPPED.of(gateway.readings_dropped, protocol=protocol)
+    yield COMMANDS.of(gateway.commands_waiting, protocol=protocol)
+    yield COMMANDS_LIMIT.of(COMMANDS_MAX, protocol=protocol)
+    yield DEVICE_REFUSED.of(refused, protocol=protocol)
+    yield BROKER_REFUSED.of(gateway.refused, protocol=protocol)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether an MQTT broker still does what it promises: a round trip with QoS 1."""
+
+import asyncio
+import secrets
+from typing import Final
+
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.connection import Reconnecting
+from pyaiot.protocols.mqtt.events import (
+    MqttConnected,
+    MqttEvent,
+    MqttMessage,
+    MqttPublished,
+    MqttSubscribed,
+)
+from pyaiot.protocols.mqtt.packets import Connect
+
+KEEP_ALIVE_S: Final = 60
+"""MQTT keep-alive of the client that checks the health of the embedded MQTT broker."""
+_SUBSCRIBE: Final = 1
+_PUBLISH: Final = 2
+
+
+class HealthProbe:
+    """A client of its own, which publishes to itself."""
+
+    def __init__(self, server: MqttServer, client_id: str, topic: str) -> None:
+        # The session is kept, so that it needs no new room in a store that is full.
+        connect = Connect(client_id, clean_session=False, keep_alive_s=KEEP_ALIVE_S)
+        self._topic = topic
+        self._client = Reconnecting(server, connect, self._on_event)
+        self._subscribed = asyncio.Event()
+        self._acknowledged = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._word = b""
+
+    async def run(self) -> None:
+        """Be connected, until cancelled."""
+        while True:
+            await self._client.run()
+            # It was refused for ever, which a broker that is mended may take back.
+            await asyncio.sleep(1.0)
+
+    async def problem(self, limit_s: float) -> str:
+        """What is wrong, for people; empty if the broker acknowledged and delivered in time."""
+        self._word = secrets.token_hex(8).encode()
+        self._acknowledged.clear()
+        self._arrived.clear()
+        where = "it lets nobody in"
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._subscribed.wait()
+                where = "it does not acknowledge"
+                connection = self._client.connection
+                if connection is None or not connection.publish(
+                    _PUBLISH, self._topic, self._word, qos=1
+                ):
+                    return "the connection ended"
+                await self._acknowledged.wait()
+                where = "it does not deliver"
+                await self._arrived.wait()
+        except TimeoutError:
+            return f"{where} ({self._client.problem})" if self._client.problem else where
+        return ""
+
+    def _on_event(self, event: MqttEvent) -> None:
+        match event:
+            case MqttConnected():
+                connection = self._client.connection
+                if connection is not None:
+                    connection.subscribe(_SUBSCRIBE, self._topic, qos=1)
+            case MqttSubscribed(qos=1):
+                self._subscribed.set()
+            case MqttPublished(token=token) if token == _PUBLISH:
+                self._acknowledged.set()
+            case MqttMessage(payload=payload) if payload == self._word:
+                self._arrived.set()
+            case _:
+                if self._client.connection is None:
+                    self._subscribed.clear()

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Holds the embedded MQTT broker to its quotas: sets them, and makes room before they are reached.
+
+`quotas.py` decides; here nats-server is asked and told.
+"""
+
+import asyncio
+import logging
+import resource
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyaiot.errors import LinkLost, Refused
+from pyaiot.mqtt.embedded import quotas
+from pyaiot.mqtt.embedded.client_ids import ClientIds
+from pyaiot.mqtt.embedded.nats_connection import NatsConnection
+from pyaiot.transport.rate_limit import RateLimitedLog
+
+TURN_S: Final = 2.0
+"""The quotas are looked after so often."""
+FIRST_TURN_S: Final = 0.05
+"""The same until nats-server has all its streams, which it makes when the first client comes."""
+RETAINED_TRIM_S: Final = 3600.0
+"""The oldest half of the retained messages is removed so often at most."""
+CONNECTIONS_MAX: Final = 20_000
+"""Connections of devices, or half of the open files that the system allows. With more, the newest
+of the address that has most are ended."""
+EVICTIONS_MAX: Final = 4_000
+"""Sessions that are removed in one turn."""
+OBSERVED_S: Final = 0.5
+"""So long it is observed who publishes how much, when publications pile up."""
+_PAGE: Final = 1024
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the keeper reaches nats-server: its port on loopback, and two users."""
+
+    port: int
+    keeper_password: str
+    system_password: str
+
+
+class StoreKeeper:
+    """For one run of the child."""
+
+    def __init__(self, access: Access, ids: ClientIds) -> None:
+        self._access = access
+        self._ids = ids
+        self._log = RateLimitedLog(log)
+        self._loop = asyncio.get_running_loop()
+        self._ours = [quotas.session_hash(name) for name in (ids.gateway, ids.health)]
+        self._retained_trimmed_at: float | None = None
+        self._connections_max = min(
+            CONNECTIONS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2
+        )
+        self.full: str = ""
+        """Which room that the gateway needs is taken, for people; empty if none is."""
+        self.looked = asyncio.Event()
+        """Set when what an earlier life left over a quota was removed."""
+        self.limited = asyncio.Event()
+        """Set when all streams are there and have their limits."""
+
+    async def run(self) -> None:
+        """Until cancelled. A connection that is lost is made again."""
+        problem = ""
+        while True:
+            try:
+                async with (
+                    NatsConnection.open(
+                        self._access.port, "keeper", self._access.keeper_password
+                    ) as store,
+                    NatsConnection.open(
+                        self._access.port, "system", self._access.system_password
+                    ) as system,
+                ):
+                    await self._forget_gateways(store)
+                    while True:
+                        await self._turn(store, system)
+                        self.looked.set()
+                        problem = ""
+                        await asyncio.sleep(TURN_S if self.limited.is_set() else FIRST_TURN_S)
+            except (LinkLost, Refused) as error:
+                if str(error) != problem:
+                    problem = str(error)
+                    log.warning("the quotas of the MQTT broker cannot be looked after: %s", error)
+            await asyncio.sleep(TURN_S)
+
+    async def _turn(self, store: NatsConnection, system: NatsConnection) -> None:
+        full = ""
+        limited = 0
+        for stream in (await store.request("$JS.API.STREAM.LIST")).get("streams") or ():
+            name, state = stream["config"]["name"], stream["state"]
+            settings = quotas.limited(stream["config"])
+            if settings is not None:
+                await store.request(f"$JS.API.STREAM.UPDATE.{name}", settings)
+            if name not in quotas.LIMITS:
+                continue
+            limited += 1
+            if not quotas.is_crowded(name, state):
+                continue
+            await self._make_room(name, state, store, system)
+            if name in (quotas.MESSAGES, quotas.SESSIONS) and quotas.is_full(name, state):
+                full = f"the room for {quotas.NAMES[name]} is full"
+        self.full = full
+        await self._end_surplus_connections(system)
+        if limited == len(quotas.LIMITS):
+            self.limited.set()
+
+    async def _make_room(
+        self, name: str, state: dict[str, Any], store: NatsConnection, system: NatsConnection
+    ) -> None:
+        if name == quotas.RETAINED:
+            await self._trim_retained(store)
+        elif name == quotas.QOS2:
+            await self._remove_shares(
+                store, name, "$MQTT.qos2.in.", quotas.QOS2_PER_DEVICE_MAX, halve=True
+            )
+        elif name == quotas.SESSIONS:
+            await self._evict_sessions(store, system)
+        elif name == quotas.MESSAGES:
+            if state["consumer_count"] > quotas.TRIM_SHARE * quotas.CONSUMERS_MAX:
+                await self._evict_sessions(store, system)
+            if state["bytes"] > quotas.TRIM_SHARE * quotas.MESSAGES_BYTES_MAX:
+                await self._end_the_busiest(system)
+
+    def _tell(self, text: str, *details: object) -> None:
+        self._log.warning(text, *details, now=self._loop.time())
+
+    # -- retained messages, QoS 2 ---------------------------------------------------------------
+
+    async def _trim_retained(self, store: NatsConnection) -> None:
+        now = self._loop.time()
+        # Each removal leaves some bytes in nats-server's index: so not without end.
+        halve = (
+            self._retained_trimmed_at is None or now - self._retained_trimmed_at >= RETAINED_TRIM_S
+        )
+        halved = await self._remove_shares(
+            store,
+            quotas.RETAINED,
+            "$MQTT.rmsgs.node.",
+            quotas.RETAINED_PER_NODE_MAX,
+            halve=halve,
+        )
+        if halved:
+            self._retained_trimmed_at = now
+
+    async def _remove_shares(
+        self, store: NatsConnection, name: str, prefix: str, share: int, *, halve: bool
+    ) -> bool:
+        """First of those that have more than their share, then the oldest half.
+
+        Returns whether the half was removed.
+        """
+        info = await store.request(f"$JS.API.STREAM.INFO.{name}", {"subjects_filter": f"{prefix}>"})
+        hogs = quotas.over_their_share(info["state"].get("subjects") or {}, prefix, share)
+        for hog in hogs:
+            self._tell(
+                "MQTT broker: the room for %s is half taken; those of %s were removed",
+                quotas.NAMES[name],
+                hog.removeprefix(prefix).removesuffix(".>"),
+            )
+            await store.request(f"$JS.API.STREAM.PURGE.{name}", {"filter": hog})
+        info = await store.request(f"$JS.API.STREAM.INFO.{name}")
+        if not halve or not quotas.is_crowded(name, info["state"]):
+            return False
+        keep = info["state"]["messages"] // 2
+        self._tell(
+            "MQTT broker: the room for %s is half taken; the oldest half was removed",
+            quotas.NAMES[name],
+        )
+        await store.request(f"$JS.API.STREAM.PURGE.{name}", {"keep": keep} if keep else None)
+        return True
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    async def _evict_sessions(self, store: NatsConnection, system: NatsConnection) -> None:
+        info = await store.request(
+            f"$JS.API.STREAM.INFO.{quotas.SESSIONS}", {"subjects_filter": ">"}
+        )
+        subjects = info["state"].get("subjects") or {}
+        consumers: dict[str, list[str]] = {}
+        for consumer in await self._consumers(store, "NAMES"):
+            consumers.setdefault(consumer.partition("_")[0], []).append(consumer)
+        connected = [
+            quotas.session_hash(connection.get("mqtt_client", ""))
+            for connection in await self._connections(system)
+        ]
+        sessions = {subject.removeprefix("$MQTT.sess."): subject for subject in subjects}
+        away = quotas.removable_sessions({*sessions, *consumers}, connected, self._ours)
+        away = away[:EVICTIONS_MAX]
+        if not away:
+            return
+        self._tell("MQTT broker: %s sessions of devices that are away were removed", len(away))
+        requests: list[tuple[str, object]] = [
+            (f"$JS.API.CONSUMER.DELETE.{quotas.MESSAGES}.{consumer}", None)
+            for session in away
+            for consumer in consumers.get(session, ())
+        ]
+        requests += [
+            (f"$JS.API.STREAM.PURGE.{quotas.SESSIONS}", {"filter": sessions[session]})
+            for session in away
+            if session in sessions
+        ]
+        await store.request_all(requests)
+
+    async def _forget_gateways(self, store: NatsConnection) -> None:
+        """Remove what an earlier file of client ids left, which would fill the store for ever."""
+        try:
+            consumers = await self._consumers(store, "LIST")
+        except Refused:
+            return  # there is no such stream yet
+        for name in quotas.forgotten_gateways(consumers, self._ours):
+            log.info("MQTT broker: the subscription %s of an earlier gateway was removed", name)
+            await store.request(f"$JS.API.CONSUMER.DELETE.{quotas.MESSAGES}.{name}")
+
+    async def _consumers(self, store: NatsConnection, what: str) -> list[Any]:
+        """Of the publications: NAMES or LIST."""
+        found: list[Any] = []
+        while True:
+            page = await store.request(
+                f"$JS.API.CONSUMER.{what}.{quotas.MESSAGES}", {"offset": len(found)}
+            )
+            some = page.get("consumers") or []
+            found += some
+            if not some or len(found) >= page.get("total", 0):
+                return found
+
+    # -- connections ----------------------------------------------------------------------------
+
+    async def _end_surplus_connections(self, system: NatsConnection) -> None:
+        counted = await system.request("$SYS.REQ.SERVER.PING.CONNZ", {"limit": 1})
+        surplus = counted["data"]["total"] - self._connections_max
+        if surplus <= 0:
+            return
+        devices = self._of_devices(await self._connections(system))
+        if not devices:
+            return
+        ((address, count),) = Counter(device["ip"] for device in devices).most_common(1)
+        newest = sorted(device["cid"] for device in devices if device["ip"] == address)
+        ended = newest[-min(surplus, count) :]
+        self._tell(
+            "MQTT broker: there are too many connections; %s of the %s of %s were ended",
+            len(ended),
+            count,
+            address,
+        )
+        await self._end(system, counted["server"]["id"], ended)
+
+    async def _end_the_busiest(self, system: NatsConnection) -> None:
+        """The device that publishes most now, so that the gateway catches up with the others."""
+        before = {one["cid"]: one["in_bytes"] for one in await self._connections(system)}
+        await asyncio.sleep(OBSERVED_S)
+        counted = await system.request("$SYS.REQ.SERVER.PING.CONNZ", {"limit": 1})
+        devices = self._of_devices(await self._connections(system))
+        if not devices:
+            return
+        busiest = max(devices, key=lambda one: one["in_bytes"] - before.get(one["cid"], 0))
+        if busiest["in_bytes"] <= before.get(busiest["cid"], 0):
+            return
+        self._tell(
+            "MQTT broker: %s at %s publishes more than the gateway takes; it was disconnected",
+            busiest.get("mqtt_client", ""),
+            busiest["ip"],
+        )
+        await self._end(system, counted["server"]["id"], [busiest["cid"]])
+
+    async def _end(self, system: NatsConnection, server: str, cids: Sequence[int]) -> None:
+        subject = f"$SYS.REQ.SERVER.{server}.KICK"
+        await system.request_all([(subject, {"cid": cid}) for cid in cids])
+
+    def _of_devices(self, connections: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        ours = (self._ids.gateway, self._ids.health)
+        return [
+            one
+            for one in connections
+            if one.get("type") == "mqtt"
+            and one.get("mqtt_client", "") not in ours
+            and not one.get("mqtt_client", "").startswith(self._ids.mqttsn_prefix)
+        ]
+
+    async def _connections(self, system: NatsConnection) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await system.request(
+                "$SYS.REQ.SERVER.PING.CONNZ", {"limit": _PAGE, "offset": len(found)}
+            )
+            some = page["data"].get("connections") or []
+            found += some
+            if len(some) < _PAGE:
+                return found

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bodies that are larger than a datagram, block by block (RFC 7959), both ways. Pure.
+
+`now` is the loop's time in seconds.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from pyaiot.errors import NotEnoughBytes, ProtocolError, Refused
+from pyaiot.protocols.coap.message import Block
+from pyaiot.protocols.coap.numbers import Code
+
+BODY_BYTES_MAX: Final = 64 * 1024
+"""A body in blocks, either way. Larger: 4.13, or the answer is not read."""
+DOWNLOAD_BLOCKS_MAX: Final = 256
+"""Blocks of one answer, each of which costs a request. More: the answer is not read."""
+UPLOAD_BLOCKS_MAX: Final = 1024
+"""Blocks of one payload: all of it in blocks of 64 bytes. A node that takes only smaller ones and
+so more of them is not written to."""
+ASSEMBLIES_PER_PEER_MAX: Final = 2
+"""Bodies that one address sends at the same time. One more: its oldest is forgotten (4.08)."""
+ASSEMBLY_LIFE_S: Final = 60.0
+"""How long the next block of a body is waited for. Then it is forgotten (4.08)."""
+SZX_MAX: Final = 6
+"""Blocks of 1,024 bytes, the largest of RFC 7959."""
+
+
+class Download:
+    """The body of an answer that comes in Block2 blocks (RFC 7959 section 2.4)."""
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+        self._etag: bytes | None = None
+        self._blocks = 0
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._body)
+
+    def add(self, option: bytes | None, etag: bytes | None, payload: bytes) -> Block | None:
+        """Take an answer. Returns the block to ask for next; None: it is complete.
+
+        Raises `ProtocolError` for a block that was not asked for, and for another version of the
+        resource than the one that was begun, `Refused` for a body that is too large, and for one
+        in too many blocks.
+        """
+        if option is None:
+            if self._body:
+                raise ProtocolError("the rest of the body came without a block option")
+            self._body += payload
+            return None
+        block = Block.from_bytes(option)
+        if block.offset != len(self._body):
+            raise ProtocolError(f"block {block} came, byte {len(self._body)} is next")
+        if self._body and etag != self._etag:
+            raise ProtocolError("the resource changed while it was read")
+        if block.more and len(payload) != block.size:
+            raise NotEnoughBytes(f"block {block} has {len(payload)} bytes")
+        self._etag = etag
+        self._body += payload
+        if len(self._body) > BODY_BYTES_MAX:
+            raise Refused(f"it has more than {BODY_BYTES_MAX} bytes")
+        self._blocks += 1
+        if block.more and self._blocks >= DOWNLOAD_BLOCKS_MAX:
+            raise Refused(f"it has more than {DOWNLOAD_BLOCKS_MAX} blocks")
+        return Block(block.num + 1, False, block.szx) if block.more else None
+
+
+class Upload:
+    """A body that is sent in Block1 blocks (section 2.5)."""
+
+    def __init__(self, body: bytes, szx: int = SZX_MAX) -> None:
+        self._body = body
+        self._at = 0
+        self._szx = szx
+
+    def block(self) -> tuple[Block, bytes]:
+        """What to send next."""
+        end = self._at + (16 << self._szx)
+        block = Block(self._at >> self._szx + 4, end < len(self._body), self._szx)
+        return block, self._body[self._at : end]
+
+    def answered(self, code: int, option: bytes | None) -> bool:
+        """Take the answer to the block. Returns whether there is another one to send.
+
+        Raises `ProtocolError` for a 2.31 that says nothing of the block that was sent, `Refused`
+        where the size that it names would make too many blocks of what is left.
+        """
+        sent, piece = self.block()
+        if code == Code.REQUEST_ENTITY_TOO_LARGE and self._at == 0:
+            # Section 2.9.3: with a smaller size in the answer, the same again in smaller blocks.
+            smaller = None if option is None else Block.from_bytes(option).szx
+            if smaller is not None and smaller < self._szx:
+                self._szx = smaller
+                self._check_blocks_left()
+                return True
+        if code != Code.CONTINUE:
+            return False
+        if option is None or Block.from_bytes(option).num != sent.num or not sent.more:
+            raise ProtocolError("2.31 for a block that was not sent")
+        self._at += len(piece)
+        # Section 2.3: from the next block on in the size that the answer names, if it is smaller.
+        self._szx = min(self._szx, Block.from_bytes(option).szx)
+        self._check_blocks_left()
+        return True
+
+    def _check_blocks_left(self) -> None:
+        size = 16 << self._szx
+        blocks = -(-(len(self._body) - self._at) // size)
+        if blocks > UPLOAD_BLOCKS_MAX:
+            raise Refused(f"the node takes {size} bytes at once: {blocks:,} blocks are too many")
+
+
+class Taken(NamedTuple):
+    """What became of a block: 2.31, an error, or, with the body, nothing yet to be said."""
+
+    code: Code
+    body: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Assembly:
+    peer: Hashable
+    heard_at: float
+    body: bytearray = field(default_factory=bytearray)
+
+
+class Assemblies:
+    """Bodies that peers send in Block1 blocks (section 2.5), bounded for each peer and in all."""
+
+    def __init__(self, assemblies_max: int) -> None:
+        """Of `assemblies_max` bodies in all, one more makes the oldest forgotten."""
+        self._max = assemblies_max
+        self._assemblies: OrderedDict[Hashable, _Assembly] = OrderedDict()
+        self._of_peer: Counter[Hashable] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._assemblies)
+
+    def take(
+        self,
+        peer: Hashable,
+        request: Hashable,
+        option: bytes,
+        payload: bytes,
+        *,
+        size1: int | None = None,
+        now: float,
+    ) -> Taken:
+        """Take a block. `request` tells bodies of one peer apart: method, path, Request-Tag.
+
+        Raises `ProtocolError` for an option that cannot be.
+        """
+        block = Block.from_bytes(option)
+        key = peer, request
+        self._expire(now)
+        end = block.offset + len(payload)
+        if max(end, size1 or 0) > BODY_BYTES_MAX:
+            self._forget(key)
+            return Taken(Code.REQUEST_ENTITY_TOO_LARGE)
+        if block.more and len(payload) != block.size:
+            self._forget(key)
+            return Taken(Code.BAD_REQUEST)
+        if block.num == 0:
+            self._forget(key)
+            self._begin(key, peer, now)
+        assembly = self._assemblies.get(key)
+        # Section 2.9.2, also for who was forgotten. What comes again is a repetition.
+        if assembly is None or len(assembly.body) not in (block.offset, end):
+            self._forget(key)
+            return Taken(Code.REQUEST_ENTITY_INCOMPLETE)
+        assembly.heard_at = now
+        self._assemblies.move_to_end(key)
+        if len(assembly.body) == block.offset:
+            assembly.body += payload
+        if block.more:
+            return Taken(Code.CONTINUE)
+        self._forget(key)
+        return Taken(Code.CHANGED, bytes(assembly.body))
+
+    def _begin(self, key: Hashable, peer: Hashable, now: float) -> None:
+        if self._of_peer[peer] >= ASSEMBLIES_PER_PEER_MAX:
+            self._forget(next(of for of, item in self._assemblies.items() if item.peer == peer))
+        elif len(self._assemblies) >= self._max:
+            self._forget(next(iter(self._assemblies)))
+        self._assemblies[key] = _Assembly(peer, now)
+        self._of_peer[peer] += 1
+
+    def _expire(self, now: float) -> None:
+        while self._assemblies:
+            key, oldest = next(iter(self._assemblies.items()))
+            if now - oldest.heard_at < ASSEMBLY_LIFE_S:
+                return
+            self._forget(key)
+
+    def _forget(self, key: Hashable) -> None:
+        assembly = self._assemblies.pop(key, None)
+        if assembly is not None:
+            self._of_peer[assembly.peer] -= 1
+            if not self._of_peer[assembly.peer]:
+                del self._of_peer[assembly.peer]

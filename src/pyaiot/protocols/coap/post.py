@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two posts that most datagrams of nodes are, read and answered as bytes (RFC 7252). Pure.
+
+`POST /alive` and `POST /server` in one datagram, with text. Everything else is for a whole CoAP
+stack: `read_post` says None to it.
+"""
+
+from typing import Final
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+from pyaiot.protocols.coap.message import CoapMessage, decode_uint, encode_uint
+from pyaiot.protocols.coap.numbers import (
+    PAYLOAD_MARKER,
+    TOKEN_BYTES_MAX,
+    VERSION,
+    Code,
+    ContentFormat,
+    MessageType,
+    OptionNumber,
+)
+
+ALIVE: Final = "alive"
+SERVER: Final = "server"
+PAYLOAD_BYTES_MAX: Final = 1024
+"""Payload of one request. More is answered 4.13, and may come in blocks (RFC 7959)."""
+AMPLIFICATION_MAX: Final = 3
+"""An answer has at most so many times the bytes of its post: who asked may be somebody else."""
+_OPTIONS_BYTES_MAX: Final = 64
+"""Options that take more are not for here."""
+_ROUTES_MAX: Final = 256
+"""Forms of options that are remembered. Further ones are read each time."""
+
+_CHANGED: Final = int(Code.CHANGED)
+_MARKER: Final = bytes((PAYLOAD_MARKER,))
+_CONFIRMABLE: Final = VERSION << 6 | MessageType.CON << 4
+_NON_CONFIRMABLE: Final = VERSION << 6 | MessageType.NON << 4
+_ACK: Final = VERSION << 6 | MessageType.ACK << 4
+_TOKEN_LENGTH: Final = 0x0F
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """What the options of a post say."""
+
+    path: str
+    """`ALIVE` or `SERVER`."""
+    suppressed: int = 0
+    """RFC 7967 section 2.1: the classes of answers that the client does not want, as bits."""
+
+
+class Post(msgspec.Struct, frozen=True, gc=False):
+    """A post as it stands in one datagram."""
+
+    datagram: bytes
+    token_end: int
+    """Where the options begin."""
+    route: Route
+    payload: bytes
+
+    @property
+    def confirmable(self) -> bool:
+        return self.datagram[0] & 0x30 == 0
+
+
+def read_post(datagram: bytes) -> Post | None:
+    """The post, or None for what is no such post, whatever it may be. Never raises."""
+    if len(datagram) < 12 or datagram[1] != Code.POST:
+        return None
+    first = datagram[0]
+    if first & 0xF0 not in (_NON_CONFIRMABLE, _CONFIRMABLE):
+        return None
+    start = 4 + (first & _TOKEN_LENGTH)
+    if start > 4 + TOKEN_BYTES_MAX:
+        return None
+    # The first 0xFF after the token ends the options, or stands in one of them: then what is
+    # before it are no whole options, and `_read_route` says so.
+    end = datagram.find(_MARKER, start)
+    if end < 0:
+        return None
+    options = datagram[start:end]
+    route = _routes.get(options)
+    if route is None:
+        route = _read_route(options)
+        if route is None:
+            return None
+        if len(_routes) < _ROUTES_MAX:
+            _routes[options] = route
+    payload = datagram[end + 1 :]
+    if not 0 < len(payload) <= PAYLOAD_BYTES_MAX:
+        return None
+    return Post(datagram, start, route, payload)
+
+
+def write_answer(
+    post: Post, code: int, message_id: int, *, words: str = "", max_age_s: int | None = None
+) -> bytes:
+    """The datagram that answers a post, or b"" where nothing is to be sent.
+
+    `message_id` is that of a Non-confirmable answer; a confirmable post is answered in its
+    acknowledgement (RFC 7252 section 5.2.1). `words` are for people, and cut to what may be sent.
+    """
+    datagram = post.datagram
+    confirmable = post.confirmable
+    if post.route.suppressed >> (code >> 5) - 1 & 1:
+        # RFC 7967 section 2.1: a Confirmable request is acknowledged all the same.
+        return bytes((_ACK, 0, datagram[2], datagram[3])) if confirmable else b""
+    token_length = datagram[0] & _TOKEN_LENGTH
+    if confirmable:
+        head = bytes((_ACK | token_length, code)) + datagram[2 : post.token_end]
+    else:
+        head = (
+            bytes((_NON_CONFIRMABLE | token_length, code, message_id >> 8, message_id & 0xFF))
+            + datagram[4 : post.token_end]
+        )
+    if code == _CHANGED:
+        return head
+    if max_age_s is not None:
+        value = encode_uint(max_age_s)
+        # Max-Age is 14, one more than a nibble has.
+        head += bytes((13 << 4 | len(value), OptionNumber.MAX_AGE - 13)) + value
+    room = AMPLIFICATION_MAX * len(datagram) - len(head) - 1
+    text = words.encode()[: max(0, room)].decode(errors="ignore").encode()
+    return head + _MARKER + text if text else head
+
+
+def write_too_many(datagram: bytes, max_age_s: int) -> bytes:
+    """The acknowledgement 4.29 (RFC 8516) of a Confirmable request, or b"" for another datagram."""
+    token_length = datagram[0] & _TOKEN_LENGTH if datagram else 0
+    if token_length > TOKEN_BYTES_MAX or len(datagram) < 4 + token_length:
+        return b""
+    if datagram[0] & 0xF0 != _CONFIRMABLE or not datagram[1]:
+        return b""
+    value = encode_uint(max_age_s)
+    head = bytes((_ACK | token_length, Code.TOO_MANY_REQUESTS)) + datagram[2 : 4 + token_length]
+    return head + bytes((13 << 4 | len(value), OptionNumber.MAX_AGE - 13)) + value
+
+
+def _read_route(options: bytes) -> Route | None:
+    """Options as they stand between token and payload marker, if they are those of such a post."""
+    if len(options) > _OPTIONS_BYTES_MAX:
+        return None
+    try:
+        # A message of no token with these options: one reader of options is enough.
+        message = CoapMessage.from_bytes(b"\x50\x02\x00\x00" + options)
+    except ProtocolError:
+        return None
+    if message.payload:
+        return None
+    path = b""
+    suppressed = 0
+    for number, value in message.options:
+        match number:
+            case OptionNumber.URI_PATH if not path:
+                path = value
+            case OptionNumber.CONTENT_FORMAT if decode_uint(value) == ContentFormat.TEXT:
+                pass
+            case OptionNumber.URI_HOST | OptionNumber.URI_PORT:
+                pass  # there is one host here, whatever it was called
+            case OptionNumber.NO_RESPONSE if len(value) <= 1:
+                suppressed = decode_uint(value)
+            case OptionNumber.CONTENT_FORMAT | OptionNumber.BLOCK1:
+                return None
+            case _ if number & 1 or number in _HEEDED:
+                return None
+    if path == b"alive":
+        return Route(ALIVE, suppressed)
+    return Route(SERVER, suppressed) if path == b"server" else None
+
+
+_HEEDED: Final = frozenset({OptionNumber.OBSERVE, OptionNumber.NO_RESPONSE, OptionNumber.ECHO})
+"""Elective options that are not left out as others may be (RFC 7252 section 5.4.1)."""
+_routes: Final[dict[bytes, Route]] = {}

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a payload says, by its Content-Format: text, JSON, CBOR, or a SenML pack. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+from pyaiot.exact_json import quote_long_integers
+from pyaiot.protocols import senml
+from pyaiot.protocols.cbor import decode_cbor, json_value
+from pyaiot.protocols.coap.message import decode_uint
+from pyaiot.protocols.coap.numbers import ContentFormat
+
+AGE_MAX_S: Final = 86_400.0
+"""A SenML record that says to be older, or from the future, counts as measured when received."""
+SENML: Final = frozenset({ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR})
+FORMATS: Final = SENML | {ContentFormat.JSON, ContentFormat.CBOR}
+"""What is more than text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceValue:
+    """A value of a resource.
+
+    `data` is a JSON value. `unit` None: what the text of `data` states, if it states one.
+    `time` is the one of a SenML record: below 2**28 relative to the time of receipt.
+    """
+
+    resource: str
+    data: object
+    unit: str | None = None
+    time: float = 0.0
+
+    def measured_at(self, received_at: float) -> float:
+        """Unix time in seconds of the measurement, where it can be believed."""
+        at = self.time if self.time >= senml.RELATIVE_BELOW else received_at + self.time
+        return at if received_at - AGE_MAX_S <= at <= received_at else received_at
+
+
+def content_format(option: bytes | None) -> int | None:
+    """The number in a Content-Format option; of no length it is 0, text. Raises `ProtocolError`."""
+    if option is None:
+        return None
+    if len(option) > 2:  # RFC 7252 section 5.10, table 4
+        raise ProtocolError("Content-Format has at most 2 bytes")
+    return decode_uint(option)
+
+
+def read_values(payload: bytes, format_: int | None, resource: str) -> list[ResourceValue]:
+    """What the answer to a GET of `resource` says. Raises `ProtocolError`.
+
+    One value of that resource, unless it is a SenML pack of several names. There a record of no
+    name of its own, or of the name of the resource, is the resource; any other is
+    `<resource>/<name>`, where the name is the one after the base name. All records of a pack with
+    one name are the resource, whatever that name is. Where one name has several units, as in RFC
+    8428 section 5.1.4, the first is the resource and the others are `<resource>/<unit>`. The sum
+    of a record that also has a value is `<resource>/sum`.
+    """
+    if format_ in SENML:
+        return list(_of_pack(_records(payload, format_), resource))
+    return [ResourceValue(resource, read_value(payload, format_))]
+
+
+def read_post_values(payload: bytes, format_: int) -> list[ResourceValue]:
+    """What a node posts to `/server` in one of `FORMATS`. Raises `ProtocolError`.
+
+    JSON and CBOR stand behind the name of the resource and a colon, as text does.
+    """
+    if format_ in SENML:
+        return read_pack(payload, format_)
+    name, colon, value = payload.partition(b":")
+    try:
+        resource = name.decode().strip()
+    except UnicodeDecodeError as error:
+        raise ProtocolError("not UTF-8") from error
+    if not colon or not resource:
+        raise ProtocolError("<resource>:<value>")
+    return [ResourceValue(resource, read_value(value, format_))]
+
+
+def read_pack(payload: bytes, format_: int) -> list[ResourceValue]:
+    """A SenML pack that a node posts: the names after the base name are the resources.
+
+    Without one, it is what stands last in the base name. Raises `ProtocolError`.
+    """
+    return list(_of_pack(_records(payload, format_), None))
+
+
+def read_value(payload: bytes, format_: int | None) -> object:
+    """One value that is no SenML. Raises `ProtocolError`.
+
+    A format that is unknown here counts as text if its bytes are text.
+    """
+    match format_:
+        case ContentFormat.JSON:
+            try:
+                return msgspec.json.decode(quote_long_integers(payload))
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                raise ProtocolError("not JSON") from error
+        case ContentFormat.CBOR:
+            return json_value(decode_cbor(payload))
+    try:
+        # Some firmware counts the end of the string into its length.
+        return payload.decode().rstrip("\0")
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"bytes of content format {format_} that are no text") from error
+
+
+def _records(payload: bytes, format_: int | None) -> list[senml.Record]:
+    if format_ == ContentFormat.SENML_JSON:
+        return senml.parse_json(payload)
+    return senml.parse_cbor(payload)
+
+
+def _of_pack(records: list[senml.Record], resource: str | None) -> Iterator[ResourceValue]:
+    several = len({record.name for record in records}) > 1
+    units: dict[str, str] = {}
+    # Section 4.6 wants them in the order of time; a node that does not care is put right.
+    for record in sorted(records, key=lambda record: record.unix_time(0.0)):
+        name = _resource(record, resource, several=several)
+        if units.setdefault(name, record.unit) != record.unit:
+            name = f"{name}/{record.unit}"
+        if record.value is not None:
+            yield ResourceValue(name, _plain(record.value), record.unit, record.time)
+        if record.sum is not None:
+            name = name if record.value is None else f"{name}/sum"
+            unit = _SUM_UNITS.get(record.unit, "")
+            yield ResourceValue(name, _plain(record.sum), unit, record.time)
+
+
+def _resource(record: senml.Record, resource: str | None, *, several: bool) -> str:
+    own_name = record.own_name
+    if resource is None:
+        return own_name or record.name.rstrip(":/").replace(":", "/").rpartition("/")[2]
+    is_itself = own_name in ("", resource, resource.rpartition("/")[2])
+    return resource if is_itself or not several else f"{resource}/{own_name}"
+
+
+def _plain(value: senml.Value) -> senml.Value:
+    """20 as 20, not as 20.0: JSON and CBOR do not tell them apart."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+# RFC 8428 section 4.2: the sum is of the unit multiplied by seconds. Most have no name.
+_SUM_UNITS: Final = {"W": "J", "A": "C"}

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One TCP connection of an HTTP listener: its deadlines, and its place among the others."""
+
+import asyncio
+import contextlib
+import json
+from http import HTTPStatus
+from socket import SO_SNDBUF, SOL_SOCKET
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
+
+from pyaiot.errors import Refused
+from pyaiot.transport.connection_table import ConnectionTable, principal_of
+from pyaiot.transport.http_errors import problem_of
+from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.unread_answers import UNREAD_LIMIT_S, UnreadAnswers
+from pyaiot.transport.websocket import SEND_BUFFER_SIZE
+
+HEADER_LIMIT_S: Final = 10.0
+"""From the first byte of a request, or from the connection, to the end of the header. Later: 408,
+and closed."""
+BODY_LIMIT_S: Final = 30.0
+"""From the header of a request to the end of its body. Later: closed."""
+IDLE_LIMIT_S: Final = 75.0
+"""A connection without a request for so long after an answer is closed."""
+
+
+class Connections:
+    """The connections of one listener, and what it tells of those that it refused."""
+
+    def __init__(self, server: Server, *, connections_max: int, log: ServerLog) -> None:
+        self.table: ConnectionTable[Connection] = ConnectionTable(connections_max)
+        self.unread = UnreadAnswers()
+        self.log = log
+        self._server = server
+
+    def make(self) -> "Connection":
+        """What a new connection is served by; asyncio's protocol factory."""
+        # The server passes on what it was set up with, and has no other way to choose the class.
+        return Connection(self, self._server, loop=self._server._loop, **self._server._kwargs)
+
+
+class Connection(RequestHandler):
+    """One connection. Errors are problem documents (RFC 9457), and end it."""
+
+    def __init__(self, connections: Connections, server: Server, **settings: Any) -> None:
+        super().__init__(server, keepalive_timeout=IDLE_LIMIT_S, **settings)
+        self._connections = connections
+        self._principal = ""
+        self._address = ""
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._unread_then = 0
+        self._wire: asyncio.BaseTransport | None = None
+        """The transport until it is lost; aiohttp forgets it as soon as it is to be closed."""
+
+    # -- its beginning and its end -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        self._principal = principal_of(self._address)
+        try:
+            evicted = self._connections.table.admit(self, self._principal)
+        except Refused as error:
+            self._connections.log.connection_refused(self._address, error)
+            assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
+            transport.write(_response(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again later"))
+            transport.close()
+            return
+        if evicted is not None:
+            self._connections.log.connection_refused(
+                evicted._address, f"{self._connections.table.total_max} connections are open"
+            )
+            evicted._evict()
+        self._wire = transport
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            # Left alone, Linux lets the buffer of a client that reads nothing grow to megabytes.
+            with contextlib.suppress(OSError):  # its peer has left already
+                sock.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_SIZE)
+        self._await_header()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connections.table.remove(self)
+        self._connections.unread.remove(self)
+        for timer in (self._header_timer, self._body_timer, self._unread_timer):
+            if timer is not None:
+                timer.cancel()
+        self._wire = None
+        super().connection_lost(exc)
+
+    def _evict(self) -> None:
+        """Another one gets its place."""
+        self.force_close()
+        self._abort()
+
+    def _abort(self) -> None:
+        if isinstance(self._wire, asyncio.WriteTransport):
+            self._wire.abort()
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._payload_parser is not None:  # a WebSocket
+            super().data_received(data)
+            return
+        if self.transport is None:
+            return
+        requests = self._request_count
+        super().data_received(data)
+        if self._request_count != requests:
+            self._header_came()
+        elif self._waiter is not None and self._header_timer is None:
+            self._await_header()
+
+    def _await_header(self) -> None:
+        self._header_timer = self._loop.call_later(HEADER_LIMIT_S, self._header_late)
+
+    def _header_came(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+        self._connections.table.busy(self)
+        if not self._messages:
+            return
+        _, body = self._messages[-1]
+        if not body.is_eof():
+            if self._body_timer is not None:
+                self._body_timer.cancel()
+            self._body_timer = self._loop.call_later(BODY_LIMIT_S, self._body_late)
+            body.on_eof(self._body_timer.cancel)
+
+    def _header_late(self) -> None:
+        self._header_timer = None
+        if self.transport is None:
+            return
+        self._connections.log.connection_late(self._address, "no request", HEADER_LIMIT_S)
+        self.transport.write(
+            _response(HTTPStatus.REQUEST_TIMEOUT, f"no request came in {HEADER_LIMIT_S:.0f} s")
+        )
+        self.force_close()
+
+    def _body_late(self) -> None:
+        self._connections.log.connection_late(self._address, "no whole body", BODY_LIMIT_S)
+        self._abort()
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    async def finish_response(
+        self, request: BaseRequest, resp: StreamResponse, start_time: float | None
+    ) -> tuple[StreamResponse, bool]:
+        result = await super().finish_response(request, self._admitted(resp), start_time)
+        self._connections.unread.written(self)
+        # What is left is less than what aiohttp waits for, and holds the connection as well.
+        if self.unread() and self._payload_parser is None:
+            self._watch_unread()
+        if not self._messages:
+            self._connections.table.idle(self)
+        return result
+
+    def unread(self) -> int:
+        """Bytes that its client has not taken."""
+        if not isinstance(self._wire, asyncio.WriteTransport):
+            return 0
+        return self._wire.get_write_buffer_size()
+
+    def _admitted(self, answer: StreamResponse) -> StreamResponse:
+        """The answer, or a refusal if too much waits to be read already."""
+        body = answer.body if isinstance(answer, web.Response) else None
+        if not isinstance(body, bytes | bytearray) or answer.prepared:
+            return answer
+        now = self._loop.time()
+        try:
+            cut_off = self._connections.unread.admit(self, self._principal, len(body), now)
+        except Refused as error:
+            self._connections.log.answer_refused(self._address, error)
+            refusal = problem_of(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again later")
+            refusal.headers["Retry-After"] = "1"
+            return refusal
+        for reader in cut_off:
+            assert isinstance(reader, Connection)  # noqa: S101 - nothing else was admitted
+            reader._cut_off("others need the room")
+        return answer
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._payload_parser is None:  # who serves a WebSocket watches it
+            self._watch_unread()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _watch_unread(self) -> None:
+        if self._unread_timer is not None:
+            return
+        self._unread_then = self.unread()
+        self._unread_timer = self._loop.call_later(UNREAD_LIMIT_S, self._check_unread)
+
+    def _check_unread(self) -> None:
+        self._unread_timer = None
+        unread = self.unread()
+        if not unread:
+            return
+        if unread >= self._unread_then:
+            self._cut_off(f"nothing of it was read in {UNREAD_LIMIT_S:.0f} s")
+        else:
+            self._watch_unread()
+
+    def _cut_off(self, reason: str) -> None:
+        self._connections.log.answer_refused(self._address, reason)
+        self._abort()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError) and self._peer_left():
+            raise exc  # nobody is there to be told, and nothing of ours is wrong
+        # It logs, and refuses where something was sent already.
+        super().handle_error(request, status, exc, message)
+        return problem_of(status, exc)
+
+    def _peer_left(self) -> bool:
+        return self.transport is None or self.transport.is_closing()
+
+
+def _response(status: HTTPStatus, detail: str) -> bytes:
+    """A whole answer, for a connection that is not served."""
+    problem = {"title": status.phrase, "status": status, "detail": detail}
+    body = json.dumps(problem).encode()
+    return (
+        f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\nRetry-After: 10\r\n\r\n"
+    ).encode() + body

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`/metrics`, for Prometheus: every figure as it is when somebody asks."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import hdrs, web
+
+from pyaiot import __version__
+from pyaiot.metrics import Collector, Histogram, Metric, Sample
+from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.http_server import HttpServer
+from pyaiot.transport.origin_check import check_origin
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric as Family
+
+PATH: Final = "/metrics"
+LOOP_LAG: Final = Metric(
+    "pyaiot_loop_lag_seconds",
+    "gauge",
+    "How long the event loop took to come back to who asked for this page.",
+)
+UP: Final = Metric("pyaiot_up", "gauge", "1: the service answers.")
+
+
+class Metrics:
+    """The page of one service. What is measured may still be added to `measures` later."""
+
+    def __init__(self, measures: Iterable[Collector]) -> None:
+        self.measures = list(measures)
+        self._lag_s = 0.0
+        self._registry: CollectorRegistry | None = None
+
+    async def page(self, request: web.Request) -> web.Response:
+        """`GET /metrics`, as text of Prometheus or OpenMetrics, whichever is wanted."""
+        # 3 MB that a service without Prometheus does without.
+        from prometheus_client import exposition  # noqa: PLC0415
+
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        self._lag_s = time.monotonic() - began
+        if self._registry is None:
+            self._registry = _registry(self._samples)
+        encode, content_type = exposition.choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(body=encode(self._registry), headers={hdrs.CONTENT_TYPE: content_type})
+
+    def _samples(self) -> Iterator[Sample]:
+        yield UP.of(1)
+        yield LOOP_LAG.of(self._lag_s)
+        for measure in self.measures:
+            yield from measure()
+
+
+async def open_metrics_server(
+    metrics: Metrics, host: str, port: int, *, allowed_hosts: Sequence[str] = ()
+) -> HttpServer:
+    """A door of its own for metrics: of a gateway that has no other, and past every login.
+
+    It listens, and is to be closed. Raises `OperatorError` if the port cannot be had.
+    """
+    hosts = frozenset(allowed_hosts)
+    app = web.Application(
+        middlewares=[check_origin(hosts, frozenset(), lambda _: None, section="metrics")]
+    )
+    app.router.add_get(PATH, metrics.page)
+    app.router.add_get("/healthz", _healthz)
+    return await HttpServer.open(
+        app,
+        host,
+        port,
+        who="The metrics door",
+        flag="--metrics-port",
+        server_log=ServerLog(lambda _: None),
+    )
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok", "version": __version__})
+
+
+def _registry(samples: "Collector") -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415 - see above
+    from prometheus_client.registry import Collector  # noqa: PLC0415
+
+    class Ours(Collector):
+        def collect(self) -> "Iterable[Family]":
+            return families(samples())
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Ours())
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def families(samples: Iterable[Sample]) -> "list[Family]":
+    """Samples by their metric, in the words of prometheus-client."""
+    from prometheus_client.core import (  # noqa: PLC0415 - see above
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+    )
+
+    kinds = {
+        "counter": CounterMetricFamily,
+        "gauge": GaugeMetricFamily,
+        "histogram": HistogramMetricFamily,
+    }
+    found: dict[str, Any] = {}
+    for metric, value, labels in samples:
+        family = found.get(metric.name)
+        if family is None:
+            names = list(metric.labels)
+            family = found[metric.name] = kinds[metric.kind](metric.name, metric.says, labels=names)
+        if isinstance(value, Histogram):
+            family.add_metric(labels, buckets=_buckets(value), sum_value=value.total)
+        else:
+            family.add_metric(labels, float(value))
+    return list(found.values())
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Counts up to each bound, as Prometheus adds them."""
+    so_far = 0
+    buckets = []
+    for bound, count in zip((*histogram.bounds, "+Inf"), list(histogram.counts), strict=True):
+        so_far += count
+        buckets.append((str(bound), float(so_far)))
+    return buckets

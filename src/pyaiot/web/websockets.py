@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The WebSocket doors of the broker: `/ws` for clients, `/gw` for gateways (PROTOCOLS 1 and 2)."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+from aiohttp import hdrs, web
+
+from pyaiot import legacy, messages
+from pyaiot.broker.broker import CLIENTS_MAX, Broker
+from pyaiot.broker.client import Client
+from pyaiot.broker.keys import Refusal, TokenCheck
+from pyaiot.errors import ProtocolError
+from pyaiot.links import (
+    GATEWAY_FRAME_SIZE_MAX,
+    HEARTBEAT_S,
+    BrokerCodec,
+    LegacyBrokerCodec,
+    WebSocketLink,
+)
+from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
+from pyaiot.transport.frame_check import TURN_FRAMES_MAX
+from pyaiot.transport.rate_limit import RateLimitedLog
+from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink, check_version
+from pyaiot.transport.websocket_frames import cut
+from pyaiot.web.sign_in import MAY_COMMAND
+
+_NO_TOKEN: Final = Refusal("key", "it sent no token in its handshake, nor as its first frame")
+_NO_KEY_FILE: Final = Refusal("key", "this broker has no key file")
+
+log = logging.getLogger(__name__)
+
+
+FIRST_FRAME_LIMIT_S: Final = 2.0
+"""How long a gateway without a token in its handshake may take to send it as its first frame."""
+UNPROVED_MAX: Final = 64
+"""Connections of gateways that have not sent their token yet. One more is answered 503."""
+UNPROVED_PER_ADDRESS_MAX: Final = 8
+"""The same from one address."""
+
+
+def _socket(
+    *protocols: str, size_max: int = FRAME_SIZE_MAX, checks_text: bool = True
+) -> NonBlockingWebSocket:
+    return NonBlockingWebSocket(
+        *protocols, heartbeat_s=HEARTBEAT_S, size_max=size_max, checks_text=checks_text
+    )
+
+
+class Sockets:
+    """The handlers of `/ws` and `/gw`, and what was refused at them."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        tokens: TokenCheck | None,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        """`tokens` None: no gateway from outside may speak."""
+        self._broker = broker
+        self._tokens = tokens
+        self._unix_time = unix_time
+        self._open: set[NonBlockingWebSocket] = set()
+        self._refusals = RateLimitedLog(log)
+        self._unproved: Counter[str] = Counter()
+        """Connections of gateways that have not sent their token yet, by address."""
+        self.refused_clients = 0
+        """Clients closed for what they said, or not let in."""
+        self.refused_gateways = 0
+        """Gateways without a good token, and messages of gateways that were wrong."""
+
+    async def client(self, request: web.Request) -> web.StreamResponse:
+        """`GET /ws`."""
+        if len(self._broker.fanout.clients) >= CLIENTS_MAX:
+            self.refused_clients += 1
+            raise web.HTTPServiceUnavailable(text=f"{CLIENTS_MAX} clients are connected already\n")
+        socket = _socket(SUBPROTOCOL)
+        await socket.prepare(request)
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return socket
+        extended = socket.ws_protocol == SUBPROTOCOL
+        sink = TransportSink(transport, asyncio.get_running_loop())
+        client = self._broker.client_connected(
+            sink, extended=extended, may_command=request.get(MAY_COMMAND, True)
+        )
+        self._open.add(socket)
+        try:
+            await self._serve_client(socket, client)
+        finally:
+            self._open.discard(socket)
+            self._broker.client_left(client)
+        return socket
+
+    async def _serve_client(self, socket: NonBlockingWebSocket, client: Client) -> None:
+        async for frame in socket:
+            if isinstance(frame.data, aiohttp.WebSocketError):
+                # Closed by aiohttp already, with the code for it.
+                self._client_refused(frame.data)
+                return
+            if client.closed or frame.type not in (
+                aiohttp.WSMsgType.TEXT,
+                aiohttp.WSMsgType.BINARY,
+            ):
+                continue
+            try:
+                if client.extended:
+                    for number, message in enumerate(messages.decode_from_client(frame.data), 1):
+                        self._broker.from_client(client, message)
+                        if number % TURN_FRAMES_MAX == 0:
+                            await asyncio.sleep(0)
+                            if client.closed:
+                                break
+                else:
+                    self._broker.from_client(client, legacy.decode_from_client(frame.data))
+            except ProtocolError as error:
+                self._client_refused(error)
+                client.closed = True
+                await self._close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
+                return
+
+    def _client_refused(self, error: Exception) -> None:
+        self.refused_clients += 1
+        self._log("a client was closed: %s", error)
+
+    async def gateway(self, request: web.Request) -> web.StreamResponse:
+        """`GET /gw`. Without a good token: 401.
+
+        A gateway that offers no subprotocol sends its token as its first frame (PROTOCOLS 8).
+        """
+        check_version(request)
+        offered = [
+            word.strip()
+            for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
+            for word in header.split(",")
+        ]
+        token = offered[offered.index("token") + 1 :][:1] if "token" in offered else []
+        if not offered and self._tokens is not None:
+            return await self._gateway_with_first_frame(request)
+        refusal = self._judge(token[0] if token else "")
+        if refusal is not None:
+            self._gateway_refused(request.remote, refusal)
+            raise web.HTTPUnauthorized(
+                text="A gateway needs a token made with the key file of this broker.\n",
+                headers={hdrs.WWW_AUTHENTICATE: f'Token realm="gateway", error="{refusal.error}"'},
+            )
+        # Legacy gateways offer `token` alone, and a strict client wants it echoed.
+        # RFC 6455 section 8.1 would have the link closed for a text that is not UTF-8. The message
+        # is refused instead: one wrong value does not take all nodes of a gateway away.
+        socket = _socket(SUBPROTOCOL, "token", size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
+        await socket.prepare(request)
+        await self._serve_gateway(socket, extended=socket.ws_protocol == SUBPROTOCOL)
+        return socket
+
+    async def _gateway_with_first_frame(self, request: web.Request) -> web.StreamResponse:
+        address = request.remote or ""
+        if (
+            self._unproved.total() >= UNPROVED_MAX
+            or self._unproved[address] >= UNPROVED_PER_ADDRESS_MAX
+        ):
+            self.refused_gateways += 1
+            self._log("a gateway at %s was refused: too many have sent no token", address)
+            raise web.HTTPServiceUnavailable(text="Too many gateways have sent no token yet.\n")
+        socket = _socket(size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
+        self._unproved[address] += 1
+        try:
+            await socket.prepare(request)
+            refusal = await self._judge_first_frame(socket)
+        finally:
+            self._unproved[address] -= 1
+            if not self._unproved[address]:
+                del self._unproved[address]
+        if refusal is None:
+            await self._serve_gateway(socket, extended=False)
+        else:
+            self._gateway_refused(address, refusal)
+            await self._close(socket, aiohttp.WSCloseCode.POLICY_VIOLATION, "no good token")
+        return socket
+
+    async def _judge_first_frame(self, socket: NonBlockingWebSocket) -> Refusal | None:
+        try:
+            async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
+                frame = await socket.receive()
+        except TimeoutError:
+            return _NO_TOKEN
+        if frame.type is not aiohttp.WSMsgType.TEXT:
+            return _NO_TOKEN
+        data = frame.data if isinstance(frame.data, bytes) else str(frame.data).encode()
+        return self._judge(data.decode("utf-8", "replace").strip())
+
+    async def _serve_gateway(self, socket: NonBlockingWebSocket, *, extended: bool) -> None:
+        def wrong_message(problem: str) -> None:
+            self.refused_gateways += 1
+            self._log("a message of a gateway was refused: %s", problem)
+            link.send(Problem(detail=problem))
+
+        codec: BrokerCodec | LegacyBrokerCodec
+        if extended:
+            codec = BrokerCodec(wrong_message)
+        else:
+            codec = LegacyBrokerCodec(wrong_message, self._unix_time)
+        link = WebSocketLink(socket, codec)
+        self._open.add(socket)
+        try:
+            await self._broker.serve_gateway(link, identity="legacy", acknowledges=extended)
+        finally:
+            self._open.discard(socket)
+
+    def _judge(self, token: str) -> Refusal | None:
+        return _NO_KEY_FILE if self._tokens is None else self._tokens.judge(token)
+
+    def _gateway_refused(self, address: str | None, refusal: Refusal) -> None:
+        self.refused_gateways += 1
+        now = asyncio.get_running_loop().time()
+        self._refusals.warning("a gateway at %s was refused: %s", address, refusal.text, now=now)
+
+    async def close_all(self) -> None:
+        """Tell everybody that the broker goes away, and wait `CLOSE_LIMIT_S` at the most."""
+        closing = [
+            self._close(socket, aiohttp.WSCloseCode.GOING_AWAY, "the broker ends")
+            for socket in list(self._open)
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _close(self, socket: NonBlockingWebSocket, code: int, reason: str) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            await socket.close(code=code, message=cut(reason))
+
+    def _log(self, text: str, detail: object) -> None:
+        self._refusals.warning(text, detail, now=asyncio.get_running_loop().time())

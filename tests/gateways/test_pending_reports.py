@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Nodes that do not acknowledge: their report of the value is the word."""
+
+import functools
+
+import pytest
+
+from pyaiot.gateways.pending_reports import PendingReports
+
+
+class Waiting:
+    """Expectations of a test, and how they ended."""
+
+    def __init__(self) -> None:
+        self.echoes = PendingReports()
+        self.ended: list[tuple[str, bool]] = []
+        self.expected = {
+            name: self.echoes.expect(uid, resource, payload, functools.partial(self._end, name))
+            for name, uid, resource, payload in (
+                ("led on", "A", "led", "1"),
+                ("led on again", "A", "led", "1"),
+                ("led off", "A", "led", "0"),
+                ("other node", "B", "led", "1"),
+            )
+        }
+
+    def _end(self, name: str, good: bool) -> None:
+        self.ended.append((name, good))
+
+
+def test_report_of_the_value_ends_each_wait_for_it_and_no_other() -> None:
+    waiting = Waiting()
+    waiting.echoes.heard("A", "led", "1")
+    assert waiting.ended == [("led on", True), ("led on again", True)]
+    assert len(waiting.echoes) == 2
+
+
+@pytest.mark.parametrize(
+    ("uid", "resource", "data"),
+    [("A", "led", "2"), ("A", "robot", "1"), ("C", "led", "1"), ("A", "led", None)],
+)
+def test_another_report_ends_nothing(uid: str, resource: str, data: object) -> None:
+    waiting = Waiting()
+    waiting.echoes.heard(uid, resource, data)
+    assert waiting.ended == []
+    assert len(waiting.echoes) == 4
+
+
+@pytest.mark.parametrize(
+    ("payload", "data"),
+    [
+        ("1", 1),
+        ("true", True),
+        ("23.5", 23.5),
+        ("21.50", 21.5),
+        ("[1, 2]", [1, 2]),
+        ("null", None),
+        ("on", "on"),
+    ],
+)
+def test_report_may_be_json_of_another_type(payload: str, data: object) -> None:
+    echoes = PendingReports()
+    ended: list[bool] = []
+    echoes.expect("A", "r", payload, ended.append)
+    echoes.heard("A", "r", data)
+    assert ended == [True]
+
+
+def test_node_that_leaves_ends_its_waits_without_a_report() -> None:
+    waiting = Waiting()
+    waiting.echoes.left("A")
+    assert waiting.ended == [("led on", False), ("led on again", False), ("led off", False)]
+    waiting.echoes.left("A")
+    assert len(waiting.echoes) == 1
+
+
+def test_what_is_forgotten_is_not_told_and_takes_no_memory() -> None:
+    waiting = Waiting()
+    for echo in waiting.expected.values():
+        waiting.echoes.forget(echo)
+        waiting.echoes.forget(echo)
+    waiting.echoes.heard("A", "led", "1")
+    waiting.echoes.left("B")
+    assert waiting.ended == []
+    assert len(waiting.echoes) == 0
+    assert waiting.echoes._by_uid == {}

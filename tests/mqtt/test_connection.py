@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The MQTT connection against brokers of others, and against a peer that misbehaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from pyaiot.errors import LinkLost
+from pyaiot.mqtt import connection as mqtt_connection
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.connection import WRITE_BUFFER_MAX, MqttConnection, Reconnecting
+from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
+from pyaiot.protocols.mqtt.events import (
+    MqttConnected,
+    MqttEvent,
+    MqttLost,
+    MqttMessage,
+    MqttPublished,
+    MqttRefused,
+    MqttSubscribed,
+    MqttUnsubscribed,
+)
+from pyaiot.protocols.mqtt.packets import Connect, Will
+from tests.gateways.mqtt_servers import Server, server
+
+pytestmark = pytest.mark.sockets
+
+
+@pytest.fixture(params=["mosquitto", "nats"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with server(request.param, tmp_path) as running:
+        running.start()
+        yield running
+
+
+class Told:
+    """The events of a client, and the next one when it comes."""
+
+    def __init__(self) -> None:
+        self.events: list[MqttEvent] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, event: MqttEvent) -> None:
+        self.events.append(event)
+        self._more.set()
+
+    async def has(self, *events: MqttEvent) -> None:
+        async with asyncio.timeout(10):
+            while not all(event in self.events for event in events):
+                self._more.clear()
+                await self._more.wait()
+
+
+def at(port: int, **more: object) -> MqttServer:
+    return MqttServer("127.0.0.1", port, **more)  # type: ignore[arg-type]
+
+
+async def opened(
+    port: int, told: Told, connect: Connect, client: MqttClientProtocol | None = None
+) -> MqttConnection:
+    connection = MqttConnection(at(port), client or MqttClientProtocol(), connect, told)
+    await connection.open()
+    return connection
+
+
+async def test_everything_goes_there_and_comes_back(broker: Server) -> None:
+    told = Told()
+    connection = await opened(broker.port, told, Connect("there", keep_alive_s=60))
+    for token, qos in ((1, 0), (2, 1), (3, 2)):
+        assert connection.subscribe(token, f"node/{qos}/+", qos=qos)
+    await told.has(MqttSubscribed(1, 0), MqttSubscribed(2, 1), MqttSubscribed(3, 2))
+    for qos in (0, 1, 2):
+        assert connection.publish(10 + qos, f"node/{qos}/x", b"%d" % qos, qos=qos)
+    await told.has(
+        MqttPublished(11),
+        MqttPublished(12),
+        MqttMessage("node/0/x", b"0", 0),
+        MqttMessage("node/1/x", b"1", 1),
+        MqttMessage("node/2/x", b"2", 2),
+    )
+    assert connection.unsubscribe(20, "node/1/+")
+    await told.has(MqttUnsubscribed(20))
+    connection.close()
+    assert not connection.publish(30, "node/1/x", b"", qos=1)
+    assert told.events[0] == MqttConnected()
+    assert MqttLost() not in told.events
+    assert sum(isinstance(event, MqttMessage) for event in told.events) == 3
+
+
+async def test_a_kept_session_has_its_subscriptions_and_its_messages(broker: Server) -> None:
+    connect = Connect("kept", clean_session=False, keep_alive_s=60)
+    client, told = MqttClientProtocol(), Told()
+    connection = await opened(broker.port, told, connect, client)
+    connection.subscribe(1, "node/kept", qos=1)
+    await told.has(MqttSubscribed(1, 1))
+    connection.close()
+    other = Told()
+    sender = await opened(broker.port, other, Connect("sender"))
+    sender.publish(1, "node/kept", b"meanwhile", qos=1)
+    await other.has(MqttPublished(1))
+    sender.close()
+    again = Told()
+    connection = await opened(broker.port, again, connect, client)
+    await again.has(MqttConnected(session_present=True), MqttMessage("node/kept", b"meanwhile", 1))
+    connection.close()
+
+
+@pytest.mark.parametrize("with_will", [False, True])
+async def test_the_will_is_published_unless_we_say_goodbye(broker: Server, with_will: bool) -> None:
+    seen = Told()
+    watcher = await opened(broker.port, seen, Connect("watcher"))
+    watcher.subscribe(1, "last/#", qos=1)
+    await seen.has(MqttSubscribed(1, 1))
+    will = Will("last/words", b"gone")
+    connection = await opened(broker.port, Told(), Connect("mortal", will=will))
+    # What was published just before the end is still sent.
+    connection.publish(2, "last/but", b"not least", qos=0)
+    connection.close(with_will=with_will)
+    await seen.has(MqttMessage("last/but", b"not least"))
+    watcher.publish(2, "last/marker", b"", qos=1)
+    if with_will:
+        await seen.has(MqttMessage("last/words", b"gone"))
+    else:
+        await seen.has(MqttMessage("last/marker", b"", 1))
+        assert MqttMessage("last/words", b"gone") not in seen.events
+    watcher.close()
+
+
+async def test_a_broker_that_is_killed_is_found_again(broker: Server) -> None:
+    told = Told()
+    kept = Reconnecting(at(broker.port), Connect("back", keep_alive_s=60), told)
+    running = asyncio.create_task(kept.run())
+    await told.has(MqttConnected())
+    broker.kill()
+    await told.has(MqttLost())
+    assert kept.connection is None
+    told.events.clear()
+    await asyncio.to_thread(broker.start)
+    await told.has(MqttConnected())
+    assert kept.connection is not None
+    assert kept.connection.publish(5, "t", b"", qos=1)
+    await told.has(MqttPublished(5))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert kept.connection is None
+
+
+async def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
+    with server(
+        "nats", tmp_path, 'authorization { users = [ { user: "a", password: "right" } ] }'
+    ) as running:
+        running.start()
+        wrong = at(running.port, user="a", password=lambda: "wrong")
+        told = Told()
+        with pytest.raises(ConnectionRefused):
+            await MqttConnection(wrong, MqttClientProtocol(), Connect("x"), told).open()
+        assert not told.events
+        await Reconnecting(wrong, Connect("x"), told).run()
+        assert told.events == [MqttRefused()]
+        right = at(running.port, user="a", password=lambda: "right")
+        connection = MqttConnection(right, MqttClientProtocol(), Connect("x"), told)
+        await connection.open()
+        connection.close()
+
+
+async def test_a_broker_that_lets_in_and_closes_is_asked_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mqtt_connection, "PAUSE_FIRST_S", 0.02)
+    monkeypatch.setattr(mqtt_connection, "PAUSE_MAX_S", 10.0)
+    reports: list[str] = []
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x20\x02\x00\x00")
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    told = Told()
+    kept = Reconnecting(at(port), Connect("x"), told, reports=reports.append)
+    running = asyncio.create_task(kept.run())
+    await asyncio.sleep(1.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    listening.close()
+    await listening.wait_closed()
+    # 0.02 + 0.04 + … of pauses, at least half of each, are more than a second after seven of them.
+    assert 3 <= told.events.count(MqttLost()) <= 7
+    assert set(reports) == {"", "the connection ended"}
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_it_runs_on_both_loops(broker: Server, loop: str) -> None:
+    async def there_and_gone() -> None:
+        told = Told()
+        connection = await opened(broker.port, told, Connect("x"))
+        assert connection.publish(1, "t", b"", qos=1)
+        await told.has(MqttPublished(1))
+        broker.kill()
+        await told.has(MqttLost())
+
+    factory = uvloop.new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(there_and_gone())
+
+
+# -- a peer that is no broker ---------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def peer(said: bytes) -> AsyncIterator[int]:
+    """Says something to who connects, and reads nothing."""
+    writers = []
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writers.append(writer)
+        writer.write(said)
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        for writer in writers:
+            writer.transport.abort()
+        listening.close()
+        await listening.wait_closed()
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"", b"\x30\x03\x00\x01t"])
+async def test_a_peer_that_is_no_broker_is_left(said: bytes) -> None:
+    async with peer(said) as port:
+        told = Told()
+        with pytest.raises(LinkLost):
+            await MqttConnection(at(port), MqttClientProtocol(), Connect("x"), told).open(
+                limit_s=0.2
+            )
+        assert not told.events
+
+
+async def test_nobody_at_the_port_is_a_lost_link() -> None:
+    async with peer(b"") as port:
+        pass
+    with pytest.raises(LinkLost):
+        await MqttConnection(at(port), MqttClientProtocol(), Connect("x"), Told()).open()
+
+
+async def test_a_broker_that_takes_nothing_is_not_written_to_for_ever() -> None:
+    async with peer(b"\x20\x02\x00\x00") as port:
+        connection = await opened(port, Told(), Connect("x"))
+        payload = bytes(10_000)
+        taken = 0
+        while connection.publish(0, "t", payload, qos=0):
+            taken += 1
+            if taken % 10 == 0:
+                await asyncio.sleep(0)
+            assert taken < 10_000, "the kernel cannot have taken so much"
+        assert connection._transport is not None
+        waiting = connection._transport.get_write_buffer_size() + connection._client.waiting_bytes
+        assert waiting <= 2 * (WRITE_BUFFER_MAX + 110_000)
+        connection.close()
+
+
+async def test_the_loss_is_told_last_and_once() -> None:
+    async with peer(b"\x20\x02\x00\x00") as port:
+        told = Told()
+        connection = await opened(port, told, Connect("x"))
+    await told.has(MqttLost())
+    assert told.events == [MqttConnected(), MqttLost()]
+    assert not connection.publish(0, "t", b"", qos=0)

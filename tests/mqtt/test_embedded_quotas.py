@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What one device may take of the embedded MQTT broker, and that the others go on."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyaiot.mqtt.embedded import broker as embedded
+from pyaiot.mqtt.embedded import quotas, store_keeper
+from pyaiot.mqtt.embedded.broker import STORE_MAX, EmbeddedBroker, EmbeddedConfig
+from pyaiot.mqtt.embedded.nats_connection import NatsConnection
+from pyaiot.mqtt.embedded.quotas import StreamLimit
+from tests.gateways.mqtt_servers import nats_server
+from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, world
+from tests.mqtt.test_embedded_broker import mqtt_client, until
+
+pytestmark = pytest.mark.sockets
+
+MEMORY_MAX = 400 * 1024 * 1024
+"""Bytes of nats-server, whatever devices send."""
+LARGE = b"x" * 250_000
+ROOM = 60 * 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def _nats_is_here() -> None:
+    nats_server()
+
+
+@pytest.fixture
+def small_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a gigabyte and minutes takes a few megabytes and seconds."""
+    monkeypatch.setattr(embedded, "STORE_MAX", ROOM)
+    part = 10 * 1024 * 1024
+    smaller = {
+        quotas.MESSAGES: StreamLimit(part, consumers_max=2000),
+        quotas.RETAINED: StreamLimit(part, 1000),
+        quotas.QOS2: StreamLimit(part, 500, 3600),
+        quotas.SESSIONS: StreamLimit(part, 200),
+        quotas.PUBREL: StreamLimit(part),
+    }
+    monkeypatch.setattr(quotas, "LIMITS", smaller)
+    monkeypatch.setattr(quotas, "MESSAGES_BYTES_MAX", part)
+    monkeypatch.setattr(store_keeper, "TURN_S", 0.2)
+
+
+def memory(pid: int) -> int:
+    text = (Path("/proc") / str(pid) / "status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+async def others_go_on(broker: EmbeddedBroker, here: Any, value: int) -> None:
+    """A device that was not there before is acknowledged, and the gateway has its value."""
+    async with mqtt_client(broker.port, f"other-{value}") as other:
+        sent = other.publish("node/other/count", f'{{"value":{value}}}', qos=1)
+        await until(sent.is_published)
+    await here.until(lambda: here.value("other", "count") == value, RECOVERY_LIMIT_S)
+
+
+async def state_of(broker: EmbeddedBroker, stream: str) -> dict[str, Any]:
+    async with NatsConnection.open(
+        broker._nats_port, "keeper", broker._keeper_password
+    ) as connection:
+        info = await connection.request(f"$JS.API.STREAM.INFO.{stream}")
+    state: dict[str, Any] = info["state"]
+    return state
+
+
+class Raw:
+    """A device that says bytes, and does not follow the rules."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self._writer = writer
+
+    async def says(self, head: int, body: bytes) -> None:
+        size, length = len(body), b""
+        while True:
+            size, part = divmod(size, 128)
+            length += bytes([part | (128 if size else 0)])
+            if not size:
+                break
+        # It may have been disconnected.
+        if not self._writer.transport.is_closing():
+            with contextlib.suppress(OSError):
+                self._writer.write(bytes([head]) + length + body)
+                await self._writer.drain()
+
+    async def publishes(self, topic: str, packet_id: int, payload: bytes, *, qos: int) -> None:
+        name = struct.pack(">H", len(topic)) + topic.encode()
+        await self.says(0x30 | qos << 1, name + struct.pack(">H", packet_id) + payload)
+
+
+@contextlib.asynccontextmanager
+async def raw(port: int, client_id: str, *, clean: bool) -> AsyncIterator[Raw]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    device = Raw(reader, writer)
+    name = struct.pack(">H", len(client_id)) + client_id.encode()
+    await device.says(0x10, b"\0\4MQTT\4" + bytes([2 * clean]) + b"\0\x3c" + name)
+    try:
+        yield device
+    finally:
+        writer.close()
+
+
+@pytest.mark.usefixtures("small_store")
+async def test_one_device_that_retains_without_end_takes_no_room_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        async with raw(broker.port, "hostile", clean=True) as hostile:
+            for number in range(ROOM // len(LARGE) + 50):
+                topic = f"node/n{number % 20}/x{number}".encode()
+                await hostile.says(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
+        await others_go_on(broker, here, 1)
+        assert memory(broker.pid) < MEMORY_MAX
+        os.kill(broker.pid, signal.SIGKILL)
+        await until(lambda: broker.starts == 2)
+        await here.until(lambda: here.mqtt.connected and broker.pid, RECOVERY_LIMIT_S)
+        await asyncio.sleep(0.5)
+        await here.until(lambda: here.mqtt.connected, RECOVERY_LIMIT_S)
+        await others_go_on(broker, here, 2)
+        assert broker.problem == ""
+    assert "another version of MQTT" not in caplog.text
+    assert "was not retained: the room for retained messages is full" in caplog.text
+
+
+@pytest.mark.usefixtures("small_store")
+async def test_one_device_that_releases_nothing_takes_no_room_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        for round_ in range(3):
+            async with raw(broker.port, f"hostile{round_}", clean=False) as hostile:
+                for number in range(1, 101):
+                    await hostile.publishes("node/h/x", number, LARGE, qos=2)
+        await others_go_on(broker, here, 1)
+        # Others have room for QoS 2 again.
+        await until(lambda: "QoS 2 that are not released is half taken" in caplog.text)
+        async with mqtt_client(broker.port, "honest") as honest:
+            sent = honest.publish("node/honest/x", '{"value":1}', qos=2)
+            await asyncio.to_thread(sent.wait_for_publish, 5)
+            assert sent.is_published()
+        await here.until(lambda: here.value("honest", "x") == 1)
+        assert memory(broker.pid) < MEMORY_MAX
+
+
+@pytest.mark.usefixtures("small_store")
+async def test_sessions_of_devices_that_do_not_return_make_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        let_in = 0
+        for number in range(600):
+            async with raw(broker.port, f"s{number}", clean=False) as device:
+                answer = await device.reader.read(4)
+                let_in += answer == b"\x20\x02\x00\x00"
+                subscription = struct.pack(">HH", 1, 9) + b"gateway/a" + b"\x01"
+                await device.says(0x82, subscription)
+                await device.reader.read(5)
+        assert let_in > 200
+        await others_go_on(broker, here, 1)
+        assert here.mqtt._client.connects == 1
+        async with asyncio.timeout(RECOVERY_LIMIT_S):
+            while (await state_of(broker, quotas.SESSIONS))["messages"] > 100:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        # Their subscriptions went with them: those of the gateway and the probe stay.
+        assert (await state_of(broker, quotas.MESSAGES))["consumer_count"] < 110
+        os.kill(broker.pid, signal.SIGKILL)
+        await here.until(lambda: here.mqtt._client.connects == 2, RECOVERY_LIMIT_S)
+        await others_go_on(broker, here, 2)
+    assert "sessions of devices that are away were removed" in caplog.text
+
+
+@pytest.mark.usefixtures("small_store")
+async def test_who_publishes_more_than_the_gateway_takes_is_told_so_and_what_is_acknowledged_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+        async with world(broker.server):
+            pass  # the gateway is known there now, and away
+        async with mqtt_client(broker.port, "honest") as honest:
+            sent = honest.publish("node/honest/x", '{"value":"first"}', qos=1)
+            await until(sent.is_published)
+        async with raw(broker.port, "hostile", clean=True) as hostile:
+            for number in range(1, 201):
+                await hostile.publishes("node/h/x", number, LARGE, qos=1)
+        state = await state_of(broker, quotas.MESSAGES)
+        assert state["bytes"] <= 10 * 1024 * 1024
+        async with asyncio.timeout(5):
+            while not broker.problem:  # noqa: ASYNC110 - the keeper looks by and by
+                await asyncio.sleep(0.05)
+        assert broker.problem
+        async with world(broker.server) as here:
+            await here.until(lambda: here.value("honest", "x") == "first")
+            await others_go_on(broker, here, 1)
+    assert "room for publications with QoS 1 and 2 is full" in caplog.text
+
+
+@pytest.mark.usefixtures("small_store")
+async def test_one_that_publishes_without_pause_is_disconnected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(quotas, "TRIM_SHARE", 0.01)
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+        async with world(broker.server):
+            pass
+        async with raw(broker.port, "hostile", clean=True) as hostile:
+            read = asyncio.ensure_future(hostile.reader.read())
+            for number in range(1, 400):
+                await hostile.publishes("node/h/x", number, b"x" * 2000, qos=1)
+                await asyncio.sleep(0.01)
+                if read.done():
+                    break
+            await asyncio.wait_for(read, 5)
+    assert "hostile at 127.0.0.1 publishes more than the gateway takes" in caplog.text
+
+
+async def test_connections_of_one_address_do_not_take_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_keeper, "CONNECTIONS_MAX", 30)
+    monkeypatch.setattr(store_keeper, "TURN_S", 0.2)
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, host="0.0.0.0", port=0)) as broker,
+        world(broker.server) as here,
+        contextlib.AsyncExitStack() as many,
+    ):
+        first = await many.enter_async_context(raw(broker.port, "first", clean=True))
+        assert await first.reader.read(4)
+        for number in range(60):
+            await many.enter_async_context(raw(broker.port, f"c{number}", clean=True))
+        async with asyncio.timeout(5):
+            while "there are too many connections" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        # The first one was there before, and the gateway is none of them.
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(first.reader.read(1), 0.5)
+        assert here.mqtt._client.connects == 1
+
+
+async def test_what_an_earlier_gateway_left_does_not_fill_the_store(tmp_path: Path) -> None:
+    config = EmbeddedConfig(tmp_path, port=0)
+    async with EmbeddedBroker.running(config) as broker, world(broker.server):
+        pass
+    (tmp_path / "client-ids").unlink()
+    async with EmbeddedBroker.running(config) as broker, world(broker.server) as here:
+        await others_go_on(broker, here, 1)
+        async with asyncio.timeout(5):
+            while (await state_of(broker, quotas.MESSAGES))["messages"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_its_memory_has_a_bound_of_its_own(tmp_path: Path) -> None:
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+        environment = (Path("/proc") / str(broker.pid) / "environ").read_bytes().split(b"\0")
+        (limit,) = [text for text in environment if text.startswith(b"GOMEMLIMIT=")]
+        assert 0 < int(limit.partition(b"=")[2]) <= embedded.GO_MEMORY_MAX
+
+
+def test_all_quotas_together_fit_into_the_store() -> None:
+    assert sum(limit.bytes_max for limit in quotas.LIMITS.values()) < STORE_MAX
+
+
+def test_a_stream_gets_its_limits_once_and_refuses_what_is_over() -> None:
+    config = {"name": quotas.MESSAGES, "discard": "old", "retention": "interest", "max_bytes": -1}
+    wanted = quotas.limited(config)
+    assert wanted is not None
+    assert wanted["discard"] == "new"
+    assert wanted["retention"] == "interest"
+    assert wanted["max_bytes"] == quotas.MESSAGES_BYTES_MAX
+    assert quotas.limited(wanted) is None
+    assert quotas.limited({"name": "somebody's"}) is None
+
+
+def test_those_over_their_share_are_told_by_their_level() -> None:
+    subjects = {"$MQTT.qos2.in.a.1": 1, "$MQTT.qos2.in.a.2": 1, "$MQTT.qos2.in.b.1": 1}
+    assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 1) == ["$MQTT.qos2.in.a.>"]
+    assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 2) == []
+
+
+def test_sessions_are_called_as_nats_server_calls_them() -> None:
+    assert quotas.session_hash("gw") == "RMLnaEVd"
+
+
+def test_only_sessions_of_devices_that_are_away_are_removable() -> None:
+    assert quotas.removable_sessions(["a", "b", "c"], ["b"], ["c"]) == ["a"]
+
+
+def test_subscriptions_of_other_gateways_are_forgotten_and_those_of_devices_are_not() -> None:
+    consumers = [
+        {"name": "ours_1", "config": {"filter_subject": "$MQTT.msgs.node.*.*"}},
+        {"name": "other_1", "config": {"filter_subject": "$MQTT.msgs.node.*.*"}},
+        {"name": "device_1", "config": {"filter_subject": "$MQTT.msgs.gateway.>"}},
+    ]
+    assert quotas.forgotten_gateways(consumers, ["ours"]) == ["other_1"]

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two posts of nodes as bytes: which datagrams are taken, and what answers them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyaiot.protocols.coap.message import CoapMessage, build_options, decode_uint
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.post import (
+    ALIVE,
+    AMPLIFICATION_MAX,
+    PAYLOAD_BYTES_MAX,
+    SERVER,
+    Post,
+    read_post,
+    write_answer,
+    write_too_many,
+)
+
+RIOT = bytes.fromhex("52021235abceb6") + b"server" + b"\x10\xff" + "temperature:23.5°C".encode()
+TEXT: tuple[int, int] = (OptionNumber.CONTENT_FORMAT, 0)
+
+
+def message(
+    *options: tuple[int, bytes | str | int],
+    mtype: MessageType = MessageType.NON,
+    code: int = Code.POST,
+    token: bytes = b"\xab\xce",
+    payload: bytes = b"t:1",
+) -> bytes:
+    return CoapMessage(mtype, code, 0x1235, token, build_options(*options), payload).to_bytes()
+
+
+def post(datagram: bytes) -> Post:
+    read = read_post(datagram)
+    assert read is not None
+    return read
+
+
+def answer(datagram: bytes, code: int = Code.CHANGED, **said: object) -> CoapMessage:
+    return CoapMessage.from_bytes(write_answer(post(datagram), code, 7, **said))  # type: ignore[arg-type]
+
+
+def test_post_as_riot_sends_it_is_taken() -> None:
+    read = post(RIOT)
+    assert (read.route.path, read.payload) == (SERVER, "temperature:23.5°C".encode())
+    assert not read.confirmable
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [(OptionNumber.URI_PATH, "alive")],
+        [(OptionNumber.URI_PATH, "alive"), TEXT],
+        [(OptionNumber.URI_PATH, "alive"), (OptionNumber.CONTENT_FORMAT, b"\0")],
+        [
+            (OptionNumber.URI_HOST, "gateway"),
+            (OptionNumber.URI_PORT, 5683),
+            (OptionNumber.URI_PATH, "alive"),
+        ],
+        # Elective and unknown: left out (RFC 7252 section 5.4.1).
+        [(OptionNumber.URI_PATH, "alive"), (2000, b"\x01")],
+    ],
+)
+@pytest.mark.parametrize("mtype", [MessageType.CON, MessageType.NON])
+@pytest.mark.parametrize("token", [b"", b"\xff", b"12345678"])
+def test_every_form_of_a_post_is_taken(
+    options: list[tuple[int, bytes | str | int]], mtype: MessageType, token: bytes
+) -> None:
+    read = post(message(*options, mtype=mtype, token=token, payload=b"alive:A\xff"))
+    assert (read.route.path, read.payload) == (ALIVE, b"alive:A\xff")
+    assert read.confirmable == (mtype == MessageType.CON)
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        message((OptionNumber.URI_PATH, "server"), code=Code.PUT),
+        message((OptionNumber.URI_PATH, "server"), mtype=MessageType.ACK),
+        message((OptionNumber.URI_PATH, "rd")),
+        message((OptionNumber.URI_PATH, "server"), (OptionNumber.URI_PATH, "x")),
+        message((OptionNumber.URI_PATH, "server"), (OptionNumber.BLOCK1, 8)),
+        message((OptionNumber.URI_PATH, "server"), (OptionNumber.URI_QUERY, "a=1")),
+        message((OptionNumber.URI_PATH, "server"), (OptionNumber.CONTENT_FORMAT, 112)),
+        message((OptionNumber.URI_PATH, "server"), (OptionNumber.OBSERVE, 0)),
+        message((OptionNumber.URI_PATH, "server"), (OptionNumber.ECHO, b"1")),
+        # 0xFF in an option looks like the end of the options: that is for a whole reader.
+        message((OptionNumber.URI_PATH, "server"), (2000, b"\xff\xff")),
+        # Critical and unknown: 4.02 is for a whole stack to say.
+        message((OptionNumber.URI_PATH, "server"), (2001, b"")),
+        message((OptionNumber.URI_PATH, "server"), payload=b""),
+        message((OptionNumber.URI_PATH, "server"), payload=b"x" * (PAYLOAD_BYTES_MAX + 1)),
+        RIOT[:4],
+        b"",
+    ],
+)
+def test_everything_else_is_for_a_whole_stack(datagram: bytes) -> None:
+    assert read_post(datagram) is None
+
+
+def test_no_truncation_of_a_post_is_another_post() -> None:
+    for size in range(len(RIOT)):
+        cut = read_post(RIOT[:size])
+        assert cut is None or post(RIOT).payload.startswith(cut.payload)
+
+
+def test_non_post_is_answered_non_with_its_token_and_our_message_id() -> None:
+    said = answer(RIOT)
+    assert (said.mtype, said.code, said.message_id) == (MessageType.NON, Code.CHANGED, 7)
+    assert said.token == b"\xab\xce"
+    assert len(said.to_bytes()) == 6
+
+
+def test_confirmable_post_is_answered_in_its_acknowledgement() -> None:
+    said = answer(message((OptionNumber.URI_PATH, "server"), mtype=MessageType.CON))
+    assert (said.mtype, said.code, said.message_id) == (MessageType.ACK, Code.CHANGED, 0x1235)
+
+
+def test_answer_tells_when_to_come_back_and_why() -> None:
+    said = answer(RIOT, Code.SERVICE_UNAVAILABLE, max_age_s=300, words="later")
+    assert decode_uint(said.option(OptionNumber.MAX_AGE) or b"") == 300
+    assert said.payload == b"later"
+
+
+@given(st.text(max_size=200), st.binary(min_size=1, max_size=20))
+def test_answer_is_at_most_three_times_its_post_and_good_text(words: str, payload: bytes) -> None:
+    datagram = message((OptionNumber.URI_PATH, "alive"), payload=payload)
+    written = write_answer(post(datagram), Code.BAD_REQUEST, 7, words=words)
+    assert len(written) <= AMPLIFICATION_MAX * len(datagram)
+    assert words.startswith(CoapMessage.from_bytes(written).payload.decode())
+
+
+@pytest.mark.parametrize(
+    ("no_response", "unwanted"),
+    [
+        (0, []),
+        (2, [Code.CHANGED]),
+        (8, [Code.BAD_REQUEST]),
+        (16, [Code.SERVICE_UNAVAILABLE]),
+        (26, [Code.CHANGED, Code.BAD_REQUEST, Code.SERVICE_UNAVAILABLE]),
+    ],
+)
+def test_answers_that_are_not_wanted_are_not_sent(no_response: int, unwanted: list[Code]) -> None:
+    # RFC 7967 section 2.1.
+    options: list[tuple[int, bytes | str | int]] = [
+        (OptionNumber.URI_PATH, "server"),
+        TEXT,
+        (OptionNumber.NO_RESPONSE, no_response),
+    ]
+    for code in (Code.CHANGED, Code.BAD_REQUEST, Code.SERVICE_UNAVAILABLE):
+        written = write_answer(post(message(*options)), code, 7)
+        assert (written == b"") == (code in unwanted)
+        acknowledged = write_answer(post(message(*options, mtype=MessageType.CON)), code, 7)
+        said = CoapMessage.from_bytes(acknowledged)
+        assert (said.mtype, said.message_id) == (MessageType.ACK, 0x1235)
+        assert said.code == (Code.EMPTY if code in unwanted else code)
+
+
+def test_request_too_many_is_refused_only_where_it_must_be_answered() -> None:
+    asked = message((OptionNumber.URI_PATH, "x"), mtype=MessageType.CON, code=Code.GET)
+    said = CoapMessage.from_bytes(write_too_many(asked, 3))
+    assert (said.mtype, said.code, said.token) == (
+        MessageType.ACK,
+        Code.TOO_MANY_REQUESTS,
+        b"\xab\xce",
+    )
+    assert said.option(OptionNumber.MAX_AGE) == b"\x03"
+    assert write_too_many(RIOT, 3) == b""
+    assert write_too_many(b"\x40\x00\x00\x01", 3) == b""
+    assert write_too_many(b"", 3) == b""

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What nodes post, as seen on the wire of real firmware (PROTOCOLS 3)."""
+
+import pytest
+
+from pyaiot.errors import ProtocolError
+from pyaiot.protocols.coap.post_payload import Alive, Value, parse_alive, parse_value
+
+
+@pytest.mark.parametrize(
+    ("payload", "alive"),
+    [
+        (b"alive:9A3F0C12D4E5B67", Alive("9A3F0C12D4E5B67", rebooted=False)),
+        (b"Alive:9A3F0C12D4E5B67", Alive("9A3F0C12D4E5B67", rebooted=False)),
+        (b"reset:9A3F0C12D4E5B67", Alive("9A3F0C12D4E5B67", rebooted=True)),
+        (b"alive:a:b", Alive("b", rebooted=False)),
+        (b"alive:A\0", Alive("A", rebooted=False)),
+        (b"alive: A ", Alive("A", rebooted=False)),
+        (b"alive:", Alive("", rebooted=False)),
+        (b"reset", Alive(None, rebooted=True)),
+    ],
+)
+def test_sign_of_life_names_the_node_after_its_last_colon(payload: bytes, alive: Alive) -> None:
+    assert parse_alive(payload) == alive
+
+
+@pytest.mark.parametrize("payload", [b"", b"alive", b"9A3F0C12D4E5B67", b"alive:\xff"])
+def test_what_is_no_sign_of_life_is_refused(payload: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        parse_alive(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        ("temperature:23.5°C".encode(), Value("temperature", "23.5°C")),
+        (b"pressure:1007.7hPa", Value("pressure", "1007.7hPa")),
+        (b'position:{"lat":48.7,"lng":2.2}', Value("position", '{"lat":48.7,"lng":2.2}')),
+        (b"led:1\0", Value("led", "1")),
+        (b"empty:", Value("empty", "")),
+        (b"spaced: 1 ", Value("spaced", " 1 ")),
+    ],
+)
+def test_value_is_everything_after_the_first_colon(payload: bytes, value: Value) -> None:
+    assert parse_value(payload) == value
+
+
+@pytest.mark.parametrize("payload", [b"", b":", b" :1", b"temperature", b"\xff:1"])
+def test_what_is_no_value_is_refused(payload: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        parse_value(payload)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The check before aiohttp's reader of frames: bytes in, the same bytes out, or an error."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pyaiot.transport.frame_check import FRAGMENTS_MAX, TURN_HEADERS_MAX, FrameCheck
+from tests.attacks.raw import CONTINUATION, PING, frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import WebSocketError
+
+
+class Reader:
+    """What stands behind the check."""
+
+    def __init__(self) -> None:
+        self.fed = b""
+        self.errors: list[WebSocketError] = []
+        self.ended = False
+        self.held: list[bool] = []
+        self.calls: list[Callable[[], None]] = []
+        self.check = FrameCheck(
+            feed=self.feed,
+            fail=self.errors.append,
+            end=self.end,
+            call_soon=self.calls.append,
+            hold=self.held.append,
+        )
+
+    def feed(self, data: bytes) -> None:
+        self.fed += data
+
+    def end(self) -> None:
+        self.ended = True
+
+    def turn(self) -> None:
+        for call in self.calls[:]:
+            self.calls.remove(call)
+            call()
+
+
+FRAMES = (
+    frame(b"") + frame(b"x" * 125) + frame(b"y" * 126) + frame(b"z" * 70_000) + frame(b"", PING)
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000, len(FRAMES)])
+def test_good_frames_pass_as_they_are_however_they_are_cut(size: int) -> None:
+    reader = Reader()
+    for start in range(0, len(FRAMES), size):
+        assert reader.check.feed_data(FRAMES[start : start + size]) == (False, b"")
+    assert (reader.fed, reader.errors, reader.calls) == (FRAMES, [], [])
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+@pytest.mark.parametrize("wrong", [frame(b"x" * 200, masked=False), frame(b"", masked=False)])
+def test_what_comes_before_a_wrong_frame_is_read_and_nothing_after_it(
+    wrong: bytes, size: int
+) -> None:
+    reader = Reader()
+    data = FRAMES + wrong + FRAMES
+    over = [
+        reader.check.feed_data(data[start : start + size])[0] for start in range(0, len(data), size)
+    ]
+    assert reader.fed == FRAMES
+    assert [error.code for error in reader.errors] == [1002]
+    assert over == sorted(over)
+    assert over[-1]
+
+
+def test_a_message_may_have_many_fragments_with_pings_between_and_no_more_than_the_limit() -> None:
+    first, middle, last = (
+        frame(b"", fin=False),
+        frame(b"", CONTINUATION, fin=False) + frame(b"", PING),
+        frame(b"", CONTINUATION),
+    )
+    good = first + middle * (FRAGMENTS_MAX - 2) + last
+    reader = Reader()
+    reader.check.feed_data(good * 2)
+    while reader.calls:
+        reader.turn()
+    assert (reader.fed, reader.errors) == (good * 2, [])
+    reader.check.feed_data(first + middle * (FRAGMENTS_MAX - 1))
+    while reader.calls:
+        reader.turn()
+    assert [error.code for error in reader.errors] == [1008]
+
+
+def test_many_small_frames_are_read_in_turns_and_nothing_more_is_taken_meanwhile() -> None:
+    reader = Reader()
+    one = frame(b"[]")
+    reader.check.feed_data(one * (TURN_HEADERS_MAX * 2 + 5))
+    first = len(reader.fed)
+    assert (first <= len(one) * TURN_HEADERS_MAX, reader.held) == (True, [True])
+    reader.check.feed_data(one)  # what was on its way already
+    assert len(reader.fed) == first
+    reader.turn()
+    assert reader.held[-1] is True
+    reader.turn()
+    assert reader.fed == one * (TURN_HEADERS_MAX * 2 + 6)
+    assert reader.held[-1] is False
+    assert reader.calls == []
+
+
+def test_what_came_before_the_end_counts_and_nothing_happens_after_it() -> None:
+    reader = Reader()
+    one = frame(b"[]")
+    reader.check.feed_data(one * (TURN_HEADERS_MAX * 2))
+    reader.check.feed_eof()
+    assert (reader.fed, reader.ended) == (one * TURN_HEADERS_MAX * 2, True)
+    reader.turn()
+    assert reader.check.feed_data(one) == (True, b"")
+    assert reader.fed == one * TURN_HEADERS_MAX * 2

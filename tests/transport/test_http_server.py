@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""At which addresses a port is open, and under which address others reach it."""
+
+import asyncio
+import errno
+import socket
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from pyaiot.errors import OperatorError
+from pyaiot.transport import addresses
+from pyaiot.transport.addresses import interface_addresses, listening_sockets, own_address
+from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.http_server import HttpServer
+
+pytestmark = pytest.mark.sockets
+
+
+async def opened(host: str) -> HttpServer:
+    log = ServerLog(lambda _: None)
+    return await HttpServer.open(
+        web.Application(), host, 0, who="It", flag="--port", server_log=log
+    )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+async def test_a_door_to_every_network_is_told_under_an_address_that_others_reach(
+    host: str,
+) -> None:
+    door = await opened(host)
+    try:
+        told = door.url_for_others.removeprefix("http://").rpartition(":")[0].strip("[]")
+        expected = own_address() or next(iter(interface_addresses()), "127.0.0.1")
+        assert told == expected or (host == "0.0.0.0" and ":" in expected)
+        assert door.url.startswith(("http://127.0.0.1:", "http://[::1]:"))
+    finally:
+        await door.close()
+
+
+async def answers(host: str, port: int) -> bool:
+    """Whether somebody takes a connection there."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+@pytest.mark.parametrize(
+    ("host", "families"),
+    [
+        ("127.0.0.1", {"127.0.0.1", "::1"}),
+        ("::1", {"127.0.0.1", "::1"}),
+        ("localhost", {"127.0.0.1", "::1"}),
+        ("::", {"127.0.0.1", "::1"}),
+        ("", {"127.0.0.1", "::1"}),
+        ("0.0.0.0", {"127.0.0.1"}),
+        ("127.0.0.2", {"127.0.0.2"}),
+    ],
+)
+async def test_loopback_and_every_address_mean_both_families(host: str, families: set[str]) -> None:
+    door = await opened(host)
+    try:
+        places = ("127.0.0.1", "::1", "127.0.0.2")
+        reached = {place for place in places if await answers(place, door.port)}
+        assert reached - {"127.0.0.2"} == families - {"127.0.0.2"}
+        assert ("127.0.0.2" in reached) == (host in {"::", "", "0.0.0.0", "127.0.0.2"})
+        async with aiohttp.ClientSession() as web_client, web_client.get(door.url) as answer:
+            assert answer.status == 404
+    finally:
+        await door.close()
+    assert not any([await answers(place, door.port) for place in families])
+
+
+async def test_a_peer_over_ipv4_is_seen_under_its_ipv4_address() -> None:
+    seen: list[str | None] = []
+
+    async def note(request: web.Request) -> web.Response:
+        seen.append(request.remote)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", note)
+    log = ServerLog(lambda _: None)
+    door = await HttpServer.open(app, "::", 0, who="It", flag="--port", server_log=log)
+    try:
+        for host in ("127.0.0.1", "[::1]"):
+            url = f"http://{host}:{door.port}/"
+            async with aiohttp.ClientSession() as client, client.get(url) as answer:
+                assert answer.status == 200
+    finally:
+        await door.close()
+    assert seen == ["127.0.0.1", "::1"]
+
+
+@pytest.mark.parametrize("taken_at", ["0.0.0.0", "::", "127.0.0.1", "::1"])
+@pytest.mark.parametrize("host", ["::", "127.0.0.1"])
+async def test_a_port_that_is_taken_is_one_sentence(
+    host: str, taken_at: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    family = socket.AF_INET6 if ":" in taken_at else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as taken:
+        if family is socket.AF_INET6:
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind((taken_at, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        log = ServerLog(lambda _: None)
+        app = web.Application()
+        if host == "127.0.0.1" and ":" in taken_at:
+            # The address that was named can be had: it serves there, and says so.
+            door = await HttpServer.open(app, host, port, who="It", flag="--port", server_log=log)
+            await door.close()
+            assert f"port {port} of ::1 is taken" in caplog.text
+            return
+        with pytest.raises(OperatorError, match=f"TCP port {port} is taken.*--port"):
+            await HttpServer.open(app, host, port, who="It", flag="--port", server_log=log)
+
+
+def test_any_free_port_is_the_same_in_both_families() -> None:
+    for _ in range(20):
+        sockets = listening_sockets("127.0.0.1", 0)
+        assert len(sockets) == 2
+        assert len({one.getsockname()[1] for one in sockets}) == 1
+        for one in sockets:
+            one.close()
+
+
+@pytest.mark.parametrize("missing", [socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+@pytest.mark.parametrize("host", ["::", "127.0.0.1", "::1", "localhost"])
+def test_without_one_family_the_other_is_served(
+    monkeypatch: pytest.MonkeyPatch, host: str, number: int, missing: socket.AddressFamily
+) -> None:
+    bound = addresses._bound
+
+    def without(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+        if family is missing:
+            raise OSError(number, "not on this machine")
+        return bound(family, host, port)
+
+    monkeypatch.setattr(addresses, "_bound", without)
+    (only,) = listening_sockets(host, 0)
+    assert only.family is not missing
+    only.close()
+
+
+async def test_without_a_route_an_address_of_an_interface_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pyaiot.transport.http_server.own_address", lambda: "")
+    monkeypatch.setattr("pyaiot.transport.http_server.interface_addresses", lambda: ["192.0.2.7"])
+    door = await opened("::")
+    try:
+        assert door.url_for_others == f"http://192.0.2.7:{door.port}/"
+        monkeypatch.setattr("pyaiot.transport.http_server.interface_addresses", list)
+        assert door.url_for_others == door.url
+    finally:
+        await door.close()
+
+
+def test_addresses_of_interfaces_can_be_bound_and_are_not_loopback() -> None:
+    for address in interface_addresses():
+        assert not addresses.is_loopback(address)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+
+
+async def test_a_door_on_loopback_is_told_under_that_address() -> None:
+    door = await opened("127.0.0.1")
+    try:
+        assert door.url_for_others == door.url
+    finally:
+        await door.close()
+
+
+def test_the_own_address_is_one_of_this_machine() -> None:
+    address = own_address()
+    if address:  # a machine without a network has none
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Foreign names and foreign origins are turned away; we ourselves and programs are not."""
+
+import pytest
+
+from pyaiot.transport.origin_check import host_is_ours, origin_is_ours
+
+NAMES = frozenset({"iot.example"})
+ORIGINS = frozenset({"https://page.example"})
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "10.0.0.5"),
+        *("iot.example:80", "LOCALHOST", "IoT.example", "[::1]", "[::ffff:127.0.0.1]:80"),
+        *("[fe80::1%eth0]", "a.localhost:1"),
+    ],
+)
+def test_our_names_are_ours(host: str) -> None:
+    assert host_is_ours(host, NAMES)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "iot.example."),
+        *(":", "[::1].evil", "[::1].evil:8000", "[::1]evil", "[::1]:8000.evil", "evil[::1]"),
+        *("[::1", "::1]", "::1", "[]", "[localhost]", "[127.0.0.1]", "[::1]]", "[[::1]]"),
+        *("evil.example@localhost", "localhost@evil.example", "localhost:80@evil.example"),
+        *("localhost/evil", "localhost#.evil", "localhost?.evil", "localhost\\.evil", "localhost "),
+        *("localhost:80:80", "localhost:x", "localhost:123456", "localhost,evil.example"),
+        *("127.1", "0x7f000001", "2130706433", "\u0661\u0662\u0667.0.0.1", "localhost\x00"),
+        # What a lenient reader of URLs takes for an address.
+        *("[::1].evil.example", "[::1]evil", "[::1].evil:80", "[::1", "::1", "[127.0.0.1]", ":"),
+        *("me@127.0.0.1", "127.0.0.1/x", "127.0.0.1:80:80", "127.0.0.1:x", "127.0.0.1 ", "[]"),
+        *("localhost/", "localhost?", "a@localhost", "127.0.0.1#", "[fe80::1%25eth0]:80/", "[x]"),
+    ],
+)
+def test_other_names_are_foreign(host: str) -> None:
+    assert not host_is_ours(host, NAMES)
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "http://localhost:8000", "https://localhost:8000", "https://page.example"]
+)
+def test_our_origin_and_programs_without_one_are_let_in(origin: str | None) -> None:
+    assert origin_is_ours(origin, "localhost:8000", ORIGINS)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "null",
+        "http://evil.example",
+        "http://localhost:8080",
+        "http://localhost:8000.evil.example",
+        "file://localhost:8000",
+        "http://page.example",
+    ],
+)
+def test_other_origins_are_foreign(origin: str) -> None:
+    assert not origin_is_ours(origin, "localhost:8000", ORIGINS)
