@@ -22,13 +22,13 @@ PARSERS_ELSEWHERE = {"api_queries", "keys", "legacy", "messages", "readings"}
 NO_PARSERS = {
     "pcapng": "only writes",
     "coap_numbers": "names of numbers",
-    "coap_repetitions": "a table",
+    "coap_deduplication": "a table",
     "numbers": "names of numbers",
     "packet": "what the packets of MQTT-SN have in common: fuzzed as `packets`",
     # Parts of the machines of MQTT-SN, which are fuzzed as `gateway_table` and `client`.
     **dict.fromkeys(
         (
-            *("session", "publications", "subscriptions", "delivery", "repeats", "topics"),
+            *("session", "publications", "subscriptions", "delivery", "deduplication", "topics"),
             *("hosts", "memory", "shares"),
         ),
         "part of `gateway_table`",
@@ -53,10 +53,10 @@ def load_run() -> Any:
 
 
 def parsers() -> set[str]:
-    """The modules of protocols/. MQTT and MQTT-SN have the same words, so MQTT's get a prefix."""
+    """The modules of protocols/. Those of CoAP and MQTT get a prefix, as names recur."""
     paths = (PACKAGE / "protocols").rglob("*.py")
     return {
-        f"mqtt_{path.stem}" if path.parent.name == "mqtt" else path.stem
+        f"{path.parent.name}_{path.stem}" if path.parent.name in {"coap", "mqtt"} else path.stem
         for path in paths
         if path.stem != "__init__"
     }
