@@ -7,21 +7,18 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyaiot.app import services
 from pyaiot.broker.keys import Keys, generate_keys, write_keys
-from pyaiot.config import (
-    BrokerSection,
-    CoapSection,
-    Config,
-    GatewaySection,
-    HistorySection,
-    MqttSection,
-    MqttsnSection,
-    WebsocketSection,
-)
+from pyaiot.config import BrokerSection, Config, GatewaySection, HistorySection
+from pyaiot.gateways.coap.plugin import PLUGIN as COAP
+from pyaiot.gateways.coap.settings import CoapSection
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqttsn.settings import MqttsnSection
+from pyaiot.gateways.websocket.settings import WebsocketSection
 from tests.clients import Broker, Client
 from tests.coap_device import CoapDevice, coap_device
 
@@ -70,12 +67,12 @@ async def running_coap(
         async with _running(services.run_broker, web) as broker:
             port = int(broker.url.rstrip("/").rpartition(":")[2])
             devices = Config(
-                coap=coap or CoapSection(port=0, host=coap_host),
+                protocols=(coap or CoapSection(port=0, host=coap_host),),
                 gateway=GatewaySection(
                     broker_host="127.0.0.1", broker_port=port, key_file=key_file
                 ),
             )
-            async with _running(services.run_coap_gateway, devices) as gateway:
+            async with _running(partial(services.run_gateway, COAP), devices) as gateway:
                 yield replace(gateway, url=broker.url)
 
 
@@ -85,11 +82,13 @@ async def running_everything() -> AsyncIterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         config = Config(
             broker=BrokerSection(port=0),
-            coap=CoapSection(port=0),
-            websocket=WebsocketSection(port=0),
-            mqtt=MqttSection(port=0, folder=folder),
-            mqttsn=MqttsnSection(port=0),
             history=HistorySection(store=f"{folder}/history.db"),
+            protocols=(
+                CoapSection(port=0),
+                WebsocketSection(port=0),
+                MqttSection(port=0, folder=folder),
+                MqttsnSection(port=0),
+            ),
         )
         async with _running(services.run_all, config) as running:
             yield running

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from pyaiot import config
+from pyaiot.app import protocols as _protocols  # noqa: F401 - adds the settings of the protocols
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.coap.settings import CoapSection
+from pyaiot.gateways.mqttsn.settings import MqttsnSection
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -18,7 +21,8 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_defaults_are_loopback_and_the_ports_that_deployed_devices_know() -> None:
     it, origins = config.load(None, {}, {})
     assert (it.broker.host, it.broker.port) == ("127.0.0.1", 8000)
-    assert (it.coap.host, it.coap.port, it.coap.silence_limit_s) == ("127.0.0.1", 5683, 120.0)
+    coap = it.of(CoapSection)
+    assert (coap.host, coap.port, coap.silence_limit_s) == ("127.0.0.1", 5683, 120.0)
     assert set(origins.values()) == {"default"}
 
 
@@ -43,8 +47,8 @@ def test_text_of_the_environment_becomes_the_type_of_the_setting() -> None:
     it, _ = config.load(None, environ, {})
     assert it.broker.insecure is True
     assert it.broker.allowed_hosts == ("a.example", "b.example")
-    assert it.coap.silence_limit_s == 1.5
-    assert it.mqttsn.predefined == {1: "node/check", 65534: "a=b"}
+    assert it.of(CoapSection).silence_limit_s == 1.5
+    assert it.of(MqttsnSection).predefined == {1: "node/check", 65534: "a=b"}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from typing import TypeAlias
 import aiohttp
 import pytest
 
-from pyaiot.app.demo import DEMO_NODES
+from pyaiot.app.demo import demo_kinds
 from tests import clients
 from tests.documents import ROOT, Block, documents
 from tests.programs import Program, Programs, fleet_flags, free_port
@@ -157,7 +157,7 @@ async def everything_is_ready(reader: Reader, output: str) -> None:
 
 async def simulated_nodes_are_there(reader: Reader, _output: str) -> None:
     async with reader.client() as client:
-        while len(client.nodes) < DEMO_NODES:
+        while len(client.nodes) < len(demo_kinds()):
             await client.next()
 
 
@@ -319,7 +319,7 @@ class Elsewhere:
 
 
 RUN = Serve("Pyaiot: http://", everything_is_ready)
-DEMO = f"Pyaiot shows {DEMO_NODES} simulated nodes"
+DEMO = f"Pyaiot shows {len(demo_kinds())} simulated nodes"
 MACHINE = Elsewhere("it needs a second machine")
 BOARD = Elsewhere("it needs a board; tests/examples runs what is copied onto it")
 PROGRAM = Elsewhere("tests/examples/test_python_clients.py does")

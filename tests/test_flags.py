@@ -3,9 +3,14 @@
 
 import pytest
 
-from pyaiot.cli.flags import COAP_GATEWAY, DOCTOR, MQTT_GATEWAY, RUN
-from pyaiot.cli.options import SettingFlag, keys_of, load, options_of
-from pyaiot.config import Config
+from pyaiot.app.protocols import plugins
+from pyaiot.cli.flags import doctor_flags, gateway_flags, run_flags
+from pyaiot.cli.options import keys_of, load, options_of
+from pyaiot.config import Config, SettingFlag
+from pyaiot.gateways.coap.plugin import PLUGIN as COAP
+from pyaiot.gateways.coap.settings import CoapSection
+from pyaiot.gateways.mqtt.plugin import PLUGIN as MQTT
+from pyaiot.gateways.mqtt.settings import MqttSection
 
 
 def settings_with(flags: tuple[SettingFlag, ...], name: str, value: object) -> Config:
@@ -18,23 +23,28 @@ def settings_with(flags: tuple[SettingFlag, ...], name: str, value: object) -> C
     return load(None, {parameter.name: value})[0]
 
 
-@pytest.mark.parametrize("flags", [RUN, DOCTOR])
+@pytest.mark.parametrize("flags", [run_flags(), doctor_flags()])
 def test_the_silence_limit_of_a_service_with_all_gateways_is_that_of_each(
     flags: tuple[SettingFlag, ...],
 ) -> None:
     settings = settings_with(flags, "--max-time", 30.0)
-    assert settings.coap.silence_limit_s == 30
-    assert settings.mqtt.silence_limit_s == 30
+    assert settings.of(CoapSection).silence_limit_s == 30
+    assert settings.of(MqttSection).silence_limit_s == 30
+
+
+def timeouts(settings: Config) -> tuple[float, float]:
+    coap, mqtt = settings.of(CoapSection), settings.of(MqttSection)
+    return coap.silence_limit_s, mqtt.silence_limit_s
 
 
 def test_the_silence_limit_of_one_gateway_is_its_own() -> None:
-    coap = settings_with(COAP_GATEWAY, "--max-time", 30.0)
-    assert (coap.coap.silence_limit_s, coap.mqtt.silence_limit_s) == (30, 120)
-    mqtt = settings_with(MQTT_GATEWAY, "--max-time", 30.0)
-    assert (mqtt.coap.silence_limit_s, mqtt.mqtt.silence_limit_s) == (120, 30)
+    coap = settings_with(gateway_flags(COAP), "--max-time", 30.0)
+    assert timeouts(coap) == (30, 120)
+    mqtt = settings_with(gateway_flags(MQTT), "--max-time", 30.0)
+    assert timeouts(mqtt) == (120, 30)
 
 
 def test_every_flag_names_settings_that_exist() -> None:
-    for flags in (RUN, DOCTOR, COAP_GATEWAY, MQTT_GATEWAY):
+    for flags in (run_flags(), doctor_flags(), *map(gateway_flags, plugins())):
         for flag, parameter in zip(flags, options_of(flags), strict=True):
             assert keys_of(parameter.name) == [flag.key, *flag.also]

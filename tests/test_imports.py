@@ -17,44 +17,51 @@ SOURCE = ROOT / "src" / "pyaiot"
 MAY_IMPORT = {
     "errors": set(),
     "metrics": set(),
+    "redaction": set(),
     "readings": {"errors"},
+    "exact_json": {"readings"},
     # The legacy wire and the gateways both read number and unit beside the text.
     "messages": {"errors", "readings"},
     "backlog": {"errors", "messages"},
-    "legacy": {"errors", "messages"},
+    "legacy": {"errors", "exact_json", "messages"},
     "links": {"backlog", "errors", "legacy", "messages"},
     "config": {"errors"},
-    "protocols": {"errors"},
+    "protocols": {"errors", "exact_json"},
     "transport": {"errors", "protocols"},
     # Gateways and simulated nodes are both clients of an MQTT broker.
     "mqtt": {"errors", "links", "protocols", "transport"},
     "gateways": {
-        *("errors", "links", "messages", "metrics", "mqtt", "protocols", "transport"),
+        *("backlog", "config", "errors", "links", "messages", "metrics", "mqtt", "protocols"),
+        "transport",
     },
+    # The modules `gateways/*/plugin.py`, which also name the simulated and virtual nodes.
+    "plugin": {"config", "devices", "errors", "fleet", "gateways", "metrics", "protocols"},
     "broker": {"backlog", "errors", "legacy", "links", "messages", "metrics", "transport"},
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
-    "history": {"backlog", "errors", "messages", "metrics"},
+    "history": {"backlog", "errors", "messages", "metrics", "redaction"},
     # The web side of the broker: HTTP and WebSockets in front of it.
     "web": {
         *("backlog", "broker", "errors", "history", "legacy", "links", "messages", "metrics"),
         # SenML is a form of answers.
         *("protocols", "transport"),
     },
-    "devices": {"errors", "messages", "mqtt", "protocols"},
+    "devices": {"errors", "messages", "mqtt", "protocols", "transport"},
     # What users import: it knows the messages, and no other part of the path.
-    "client": {"backlog", "errors", "links", "messages"},
+    "client": {"backlog", "errors", "links", "messages", "transport"},
     "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols"},
     # `app` builds the real objects, so it sees everything below it.
     "app": {
         *("broker", "config", "devices", "errors", "fleet", "gateways", "history", "links"),
-        *("legacy", "messages", "metrics", "mqtt", "protocols", "readings", "transport", "web"),
+        *("legacy", "messages", "metrics", "mqtt", "protocols", "readings", "redaction"),
+        *("transport", "web"),
     },
     "doctor": {
         *("app", "broker", "client", "config", "errors", "gateways", "history", "mqtt"),
-        *("protocols", "transport"),
+        *("protocols", "redaction", "transport"),
     },
     "cli": {
-        *("app", "broker", "client", "config", "devices", "doctor", "errors", "fleet", "messages"),
+        *("app", "broker", "client", "config", "devices", "doctor", "errors", "fleet", "gateways"),
+        *("messages", "redaction"),
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -62,8 +69,9 @@ MAY_IMPORT = {
 """Station → the stations that it may import besides itself. Everybody may ask for the version."""
 
 PURE = {
-    *("errors", "messages", "backlog", "legacy", "metrics", "readings", "protocols"),
-    *("transport/anti_amplification", "transport/host_rate_limit", "transport/rate_limit"),
+    *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
+    *("redaction", "transport/anti_amplification", "transport/connection_table"),
+    *("transport/host_rate_limit", "transport/rate_limit", "transport/unread_answers"),
     "transport/websocket_frames",
 }
 """Bytes and `now` go in, values come out."""
@@ -84,6 +92,8 @@ def modules() -> list[Path]:
 
 def station_of(path: Path) -> str:
     """`broker` for src/pyaiot/broker/router.py, `messages` for src/pyaiot/messages.py."""
+    if path.name == "plugin.py":
+        return "plugin"
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Datagrams that may be one of the two posts of nodes."""
 
+from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code, MessageType
 from pyaiot.protocols.coap.post import (
-    AMPLIFICATION_MAX,
     PAYLOAD_BYTES_MAX,
     read_post,
     write_answer,

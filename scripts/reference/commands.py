@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from pyaiot import config
-from pyaiot.cli import app as cli
+from pyaiot.cli.app import build
 from pyaiot.cli.options import keys_of
 from scripts.reference.describe import table
 
@@ -66,7 +66,7 @@ def page() -> str:
 
 def commands() -> Iterator[Command]:
     """Every command, also those of groups."""
-    yield from _commands("aiot", typer.main.get_command(cli.app))
+    yield from _commands("aiot", typer.main.get_command(build()))
 
 
 def _commands(name: str, command: Any) -> Iterator[Command]:

@@ -22,7 +22,7 @@ data](../how-to/get-the-data.md) shows it in use.
 * Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), also those of
   paths that do not exist. Their kinds are [below](#problems). A browser that opens a page gets the
   sentence alone.
-* Who may do what is told in [Listeners](listeners.md): viewers read, `PUT` needs the link that was opened.
+* [Listeners](listeners.md) lists who may do what: viewers read, `PUT` needs a sign-in.
 * Answers have an `ETag` where it saves work; give it back in `If-None-Match`.
 """
 

@@ -49,9 +49,11 @@ TEXTS: Final = {
     " others. More is refused to its clients.",
     "gateways.mqtt.gateway.ROUND_TRIP_LIMIT_S": "How long a message may take through the MQTT"
     " broker and back. Then `/readyz` says so.",
-    "transport.rate_limit.RateLimitedLog.DETAIL_LENGTH_MAX": "Characters of a stranger's words in a log line.",
-    "transport.rate_limit.RateLimitedLog.LINES_BURST": "Log lines that strangers cause at once.",
-    "transport.rate_limit.RateLimitedLog.LINES_PER_S": "The same, sustained. The others are counted.",
+    "transport.rate_limit.RateLimitedLog.DETAIL_LENGTH_MAX": "Characters of a peer's text in a"
+    " log line.",
+    "transport.rate_limit.RateLimitedLog.LINES_BURST": "Log lines that peers cause at once.",
+    "transport.rate_limit.RateLimitedLog.LINES_PER_S": "The same, sustained. Further ones are"
+    " counted.",
     "messages.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are refused.",
     "web.sign_in.SESSION_LIFE_S": "How long the link, once opened, lets that browser in.",
 }

@@ -66,7 +66,7 @@ INTRODUCTION: Final = f"""\
 What gateways, broker and clients say to each other, in the JSON form `{messages.SUBPROTOCOL}`. The
 same as a file for programs: [asyncapi.json](asyncapi.json) (AsyncAPI 3).
 
-* A client opens a WebSocket at `/ws`, a gateway at `/gw` ([listeners](listeners.md)), and offers the
+* A client opens a WebSocket at `/ws`, a gateway at `/gw` ([listeners](listeners.md)), with the
   subprotocol `{messages.SUBPROTOCOL}`. Without it, it gets the [legacy form](#the-legacy-form).
 * Every frame is a JSON array of messages. A client may also send a single message without the
   array. A frame has at most {messages.FRAME_SIZE_MAX // 1024} kB.

@@ -5,15 +5,17 @@ import importlib
 from collections.abc import Iterator
 from typing import Final
 
+from pyaiot.app.protocols import plugins
 from pyaiot.metrics import Metric
 from scripts.reference.describe import table
 
 MODULES: Final = {
     "pyaiot.web.metrics_endpoint": "Every service",
     "pyaiot.broker.metrics": "The broker",
-    "pyaiot.web.metrics": "Its doors",
+    "pyaiot.web.metrics": "Its listeners",
     "pyaiot.history.metrics": "The history",
     "pyaiot.gateways.metrics": "Gateways",
+    **{plugin.metrics: f"The {plugin.protocol} gateway" for plugin in plugins() if plugin.metrics},
 }
 """Where they stand, and what they are of."""
 

@@ -5,8 +5,6 @@ import inspect
 from collections import defaultdict
 from typing import Final
 
-import msgspec
-
 from pyaiot import config
 from scripts.reference.commands import commands
 from scripts.reference.describe import kind, limit, shown, table
@@ -32,9 +30,9 @@ def page() -> str:
     """The text of the page."""
     parts = [INTRODUCTION]
     flags = flags_of_settings()
-    for section in msgspec.structs.fields(config.Config):
+    for name, section in config.sections().items():
         rows = []
-        for setting in config.settings_of(section.type, section.name):
+        for setting in config.settings_of(section, name):
             allowed = limit(setting.type)
             meaning = setting.description + (f" ({allowed})" if allowed else "")
             rows.append(
@@ -47,7 +45,7 @@ def page() -> str:
                     meaning,
                 )
             )
-        parts.append(f"## `[{section.name}]`\n\n{inspect.getdoc(section.type)}\n")
+        parts.append(f"## `[{name}]`\n\n{inspect.getdoc(section)}\n")
         parts.append(table(("key", "type", "default", "environment", "flags", "meaning"), rows))
     return "\n".join(parts)
 

@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull
@@ -25,6 +26,10 @@ from pyaiot.messages import (
     decode_to_gateway,
     encode_frames,
 )
+
+if TYPE_CHECKING:
+    # Programs that are clients only do without the server, whose import takes 40 ms.
+    from aiohttp import web
 
 PLAIN_MAX: Final = 20_000
 """Messages that wait on a link as they are. Beyond, readings are conflated to the latest."""
@@ -162,7 +167,7 @@ class WebSocketLink(Generic[B, C]):
 
     def __init__(
         self,
-        socket: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+        socket: "web.WebSocketResponse | aiohttp.ClientWebSocketResponse",
         codec: Codec[B, C],
     ) -> None:
         self._socket = socket
@@ -250,7 +255,7 @@ class WebSocketLink(Generic[B, C]):
                 return
 
 
-def _close_reason(socket: web.WebSocketResponse | aiohttp.ClientWebSocketResponse) -> str:
+def _close_reason(socket: "web.WebSocketResponse | aiohttp.ClientWebSocketResponse") -> str:
     error = socket.exception()
     return str(error) if error else f"closed with code {socket.close_code}"
 
@@ -373,7 +378,7 @@ async def connect_gateway(
         except aiohttp.WSServerHandshakeError as error:
             if offer and _is_of_old_broker(error):
                 continue
-            if error.status == web.HTTPUnauthorized.status_code:
+            if error.status == HTTPStatus.UNAUTHORIZED:
                 raise LinkLost(_why_unauthorized(error)) from error
             raise LinkLost(f"the broker answered {error.status}") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -397,7 +402,7 @@ async def connect_gateway(
 
 def _is_of_old_broker(error: aiohttp.WSServerHandshakeError) -> bool:
     """Whether a refusal may be for the form of the handshake: brokers of Pyaiot say why."""
-    refused = (web.HTTPBadRequest.status_code, web.HTTPUnauthorized.status_code)
+    refused = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED)
     return error.status in refused and not (
         error.headers and hdrs.WWW_AUTHENTICATE in error.headers
     )

@@ -15,7 +15,8 @@ Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 OTHER: Final = "other"
 """The value of a label for everything that has none of its own."""
-PROTOCOLS: Final = ("CoAP", "MQTT", "MQTT-SN", "WebSocket", OTHER)
+PROTOCOLS: Final[list[str]] = [OTHER]
+"""Values of the label `protocol`. `app/protocols.py` puts those of the list before the last."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds of the buckets of a duration."""
 

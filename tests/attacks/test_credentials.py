@@ -11,7 +11,9 @@ from cryptography.fernet import Fernet
 
 from pyaiot.app import services
 from pyaiot.broker.keys import Keys, generate_keys, load_keys, mint_token, write_keys
-from pyaiot.config import CoapSection, Config, GatewaySection
+from pyaiot.config import Config, GatewaySection
+from pyaiot.gateways.coap.plugin import PLUGIN as COAP
+from pyaiot.gateways.coap.settings import CoapSection
 from tests import clients
 from tests.attacks.raw import raw_gateway, raw_peer
 from tests.attacks.running import Log, running_broker, running_gateway, running_system, until
@@ -151,12 +153,12 @@ async def test_gateway_reads_a_key_file_that_was_mended_while_it_runs(tmp_path: 
         asyncio.timeout(10.0),
     ):
         config = Config(
-            coap=CoapSection(port=0, name="mended"),
+            protocols=(CoapSection(port=0, name="mended"),),
             gateway=GatewaySection(
                 broker_host="127.0.0.1", broker_port=broker.port, key_file=str(key_file)
             ),
         )
-        task = asyncio.create_task(services.run_coap_gateway(config, lambda _: None))
+        task = asyncio.create_task(services.run_gateway(COAP, config, lambda _: None))
         try:
             await until(lambda: broker.app.sockets.refused_gateways > 0)
             # For a moment there is none at all, as when it is replaced by hand.

@@ -31,7 +31,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))
 held = [os.open(os.devnull, os.O_RDONLY) for _ in range({held})]
 if sys.argv.pop(1) == "asyncio":
     sys.modules["uvloop"] = None  # as if it were not installed
-from pyaiot.cli import main
+from pyaiot.cli.entry import main
 main()
 """
 

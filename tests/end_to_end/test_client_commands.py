@@ -14,7 +14,7 @@ from typing import Self, TypeAlias
 
 import pytest
 
-from pyaiot.cli import app
+from pyaiot.cli import entry
 from pyaiot.cli.terminal import Paint, fit, plain, table
 from pyaiot.messages import Receipt
 from tests.programs import Programs, fleet_flags
@@ -52,7 +52,7 @@ def aiot(
     def call(*arguments: str) -> Typed:
         monkeypatch.setattr(sys, "argv", ["aiot", *arguments])
         with pytest.raises(SystemExit) as ended:
-            app.main()
+            entry.main()
         captured = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Typed(ended.value.code, captured.out, captured.err)

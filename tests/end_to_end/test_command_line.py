@@ -12,7 +12,8 @@ import typer
 from pyaiot import config
 from pyaiot.app import services
 from pyaiot.broker.keys import generate_keys, load_keys, write_keys
-from pyaiot.cli import app as cli
+from pyaiot.cli import entry
+from pyaiot.cli.app import build
 
 Say = Callable[..., "Said"]
 
@@ -47,10 +48,10 @@ def aiot(
     for setting in config.settings():
         monkeypatch.delenv(setting.variable, raising=False)
 
-    def call(*arguments: str, main: Callable[[], None] = cli.main) -> Said:
-        monkeypatch.setattr(sys, "argv", ["aiot", *arguments])
+    def call(*arguments: str, program: str = "aiot") -> Said:
+        monkeypatch.setattr(sys, "argv", [f"/usr/bin/{program}", *arguments])
         with pytest.raises(SystemExit) as ended:
-            main()
+            (entry.main if program == "aiot" else entry.historic_main)()
         captured = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Said(ended.value.code, captured.out, captured.err)
@@ -67,7 +68,7 @@ def commands() -> dict[str, Any]:
             walk(f"{words} {name}".strip(), inner)
         found[words] = command
 
-    walk("", typer.main.get_command(cli.app))
+    walk("", typer.main.get_command(build()))
     return found
 
 
@@ -113,37 +114,37 @@ def test_command_without_words_shows_its_help(aiot: Say, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("main", "flags"),
+    ("program", "flags"),
     [
-        (cli.broker_main, {"--broker-port", "--key-file", "--debug", "--config"}),
+        ("aiot-broker", {"--broker-port", "--key-file", "--debug", "--config"}),
         (
-            cli.coap_gateway_main,
+            "aiot-coap-gateway",
             {
                 *("--broker-host", "--broker-port", "--broker-ssl", "--coap-port", "--interface"),
                 *("--max-time", "--key-file", "--debug", "--config"),
             },
         ),
         (
-            cli.ws_gateway_main,
+            "aiot-ws-gateway",
             {
                 *("--host", "--gateway-port", "--broker-host", "--broker-port", "--broker-ssl"),
                 *("--key-file", "--debug", "--config"),
             },
         ),
         (
-            cli.mqtt_gateway_main,
+            "aiot-mqtt-gateway",
             {
                 *("--broker-host", "--broker-port", "--broker-ssl", "--mqtt-host", "--mqtt-port"),
                 *("--max-time", "--key-file", "--debug", "--config"),
             },
         ),
-        (cli.generate_keys_main, {"--key-file"}),
+        ("aiot-generate-keys", {"--key-file"}),
     ],
 )
 def test_historic_commands_have_their_historic_flags(
-    aiot: Say, main: Callable[[], None], flags: set[str]
+    aiot: Say, program: str, flags: set[str]
 ) -> None:
-    said = aiot("--help", main=main)
+    said = aiot("--help", program=program)
     assert said.code == 0
     assert flags <= set(said.out.replace(",", " ").split())
 

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from pyaiot.app import services
+from pyaiot.app.protocols import fleet_protocols
 from pyaiot.errors import OperatorError
 from pyaiot.fleet import fleet
-from pyaiot.fleet.config import FleetConfig
+from pyaiot.fleet.config import FleetConfig, fleet_settings
 from tests.clients import Broker
 from tests.gateways.mqtt_servers import Server, server
 from tests.programs import ANY_PORTS, Program, Programs, fleet_flags, free_port
@@ -28,6 +29,10 @@ pytestmark = pytest.mark.sockets
 
 RECOVERY_LIMIT_S = 10.0
 NODES = ("--coap", "10", "--mqtt", "10", "--mqttsn", "5", "--ws", "10")
+
+
+def fleet_config(**values: Any) -> FleetConfig:
+    return fleet_settings(fleet_protocols())(**values)
 
 
 def result(run: Program, limit_s: float) -> dict[str, Any]:
@@ -241,7 +246,7 @@ async def test_gateway_that_is_not_there_is_named_with_its_flag(
         values: dict[str, Any] = dict.fromkeys(("coap", "mqtt", "mqttsn", "ws"), 0) | its
         values |= dict.fromkeys(("coap_port", "mqtt_port", "mqttsn_port", "ws_port"), port)
         broker_port = int(running.url.rstrip("/").rpartition(":")[2])
-        config = FleetConfig(**values, broker_port=broker_port)
+        config = fleet_config(**values, broker_port=broker_port)
         with pytest.raises((OperatorError, ExceptionGroup)) as raised:
             await services.run_fleet(config, print, print)
     assert_sentence(raised.value, words.format(port))
@@ -250,7 +255,7 @@ async def test_gateway_that_is_not_there_is_named_with_its_flag(
 async def test_broker_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "PATIENCE_S", 0.3)
     port = free_port(socket.SOCK_STREAM)
-    config = FleetConfig(coap=1, mqtt=0, mqttsn=0, ws=0, broker_port=port)
+    config = fleet_config(coap=1, mqtt=0, mqttsn=0, ws=0, broker_port=port)
     with pytest.raises((OperatorError, ExceptionGroup)) as raised:
         await services.run_fleet(config, print, print)
     assert_sentence(raised.value, f"No broker lets the fleet in at 127.0.0.1 port {port}: ")

@@ -10,17 +10,12 @@ import sys
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from pyaiot.app import demo, services
-from pyaiot.app.demo import DEMO_NODES
-from pyaiot.config import (
-    BrokerSection,
-    CoapSection,
-    Config,
-    MqttSection,
-    MqttsnSection,
-    WebsocketSection,
-)
+from pyaiot.app.demo import demo_kinds
+from pyaiot.app.protocols import plugins
+from pyaiot.config import BrokerSection, Config
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
 from tests.programs import ANY_PORTS, Program, Programs, free_port
@@ -237,7 +232,7 @@ async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> 
     assert found is not None
     async with Broker(found[0]) as broker, broker.client() as client:
         assert client.nodes
-        while len({frozenset(values) for values in client.nodes.values()}) < DEMO_NODES:
+        while len({frozenset(values) for values in client.nodes.values()}) < len(demo_kinds()):
             await client.next()
         while not {values.get("protocol") for values in client.nodes.values()} >= PROTOCOLS:
             await client.next()
@@ -252,10 +247,7 @@ async def test_demo_without_a_visible_node_says_nothing_but_why(
     monkeypatch.setattr(demo, "DEMO_PATIENCE_S", 0.2)
     config = Config(
         broker=BrokerSection(port=0),
-        coap=CoapSection(port=0),
-        websocket=WebsocketSection(port=0),
-        mqtt=MqttSection(port=0),
-        mqttsn=MqttsnSection(port=0),
+        protocols=tuple(structs.replace(plugin.section(), port=0) for plugin in plugins()),
     )
     said: list[str] = []
     with pytest.raises(ExceptionGroup) as raised:

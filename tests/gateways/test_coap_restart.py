@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.config import CoapSection
 from pyaiot.gateways.coap.records import GRACE_S, Record, record_of
 from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Directory, Registration
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.saved_address import SavedAddress, load_address, save_address
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber

@@ -86,7 +86,7 @@ def test_a_kernel_without_ipv6_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(socket, "socket", without_ipv6)
     with pytest.raises(OperatorError, match=r"needs IPv6 in the kernel.*ipv6\.disable"):
-        udp_socket("::", 0, "")
+        udp_socket("::", 0, "", protocol="CoAP", flag="--coap-port")
 
 
 async def test_port_that_is_taken_is_one_sentence_with_the_flag() -> None:

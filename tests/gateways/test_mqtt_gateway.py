@@ -20,13 +20,13 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pyaiot.app.protocols import named_mqtt_broker
-from pyaiot.config import MqttSection
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.mqtt import gateway as mqtt_gateway
 from pyaiot.gateways.mqtt.gateway import MqttGateway
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqtt.shared_broker import named_mqtt_broker
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, NodeAppeared, NodeLeft, Reading, Receipt
 from pyaiot.mqtt import client as mqtt_client

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.app.protocols import mqtt_broker, open_mqtt_gateway
-from pyaiot.config import Config, MqttSection
+from pyaiot.config import Config
 from pyaiot.gateways.mqtt import observer as mqtt_observer
 from pyaiot.gateways.mqtt.observer import Observer
+from pyaiot.gateways.mqtt.plugin import PLUGIN as MQTT
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqtt.shared_broker import open_mqtt_broker
 from pyaiot.messages import Ignored
 from pyaiot.mqtt import client
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig, topic_of_subject
@@ -118,9 +120,9 @@ async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> No
 
 async def test_the_gateway_of_the_embedded_broker_is_told(tmp_path: Path) -> None:
     nats_server()
-    config = Config(mqtt=MqttSection(port=0))
-    async with mqtt_broker(config, folder=tmp_path / "mqtt") as broker:
-        gateway = (await open_mqtt_gateway(config, broker)).gateway
+    config = Config(protocols=(MqttSection(port=0),))
+    async with open_mqtt_broker(config, tmp_path / "mqtt") as broker:
+        gateway = (await MQTT.open(config, broker)).gateway
         assert gateway is not None
         publish(broker.server.port, ("home/x", b"1"))
         async with asyncio.timeout(5):

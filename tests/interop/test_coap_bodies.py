@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from pyaiot.config import CoapSection
 from pyaiot.gateways.coap.bodies import STRANGERS_ASSEMBLIES_MAX
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import CoapDevice, Reply, coap_device

@@ -11,8 +11,8 @@ import pytest
 from aiocoap.resource import Resource, Site
 from aiocoap.resourcedirectory.client.register import Registerer
 
-from pyaiot.config import CoapSection
 from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pyaiot.config import CoapSection
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.numbers import COAP_PORT, Code
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address
 from tests.relay import Trouble, udp_relay

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from pyaiot.config import CoapSection
 from pyaiot.gateways.coap import observer
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.message import Block
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from tests.coap_device import WELL_KNOWN_CORE, Reply, coap_device

@@ -15,8 +15,8 @@ import pcapng
 import pytest
 from pcapng import blocks
 
-from pyaiot.config import CoapSection
 from pyaiot.gateways.coap import trace as module
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.coap.trace import FILES, WAITING_MAX, Trace
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code

@@ -6,8 +6,8 @@ import contextlib
 
 import pytest
 
-from pyaiot.config import CoapSection
 from pyaiot.gateways.coap import sleeping_nodes
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.numbers import Code
 from tests.coap_device import Reply
 from tests.running import Scene, scene

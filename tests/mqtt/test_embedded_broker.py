@@ -20,11 +20,14 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pyaiot.app.protocols import mqtt_broker, open_mqttsn_gateway
-from pyaiot.config import Config, MqttSection, MqttsnSection
+from pyaiot.config import Config
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.gateways.gateway import GatewayLink
-from pyaiot.gateways.metrics import MQTTSN_CONNECTS
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqtt.shared_broker import open_mqtt_broker
+from pyaiot.gateways.mqttsn.metrics import MQTTSN_CONNECTS
+from pyaiot.gateways.mqttsn.plugin import PLUGIN as MQTTSN
+from pyaiot.gateways.mqttsn.settings import MqttsnSection
 from pyaiot.mqtt.embedded import broker as embedded
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from tests.gateways.mqtt_servers import nats_server
@@ -302,9 +305,9 @@ async def mqtt_client(port: int, client_id: str, **options: Any) -> AsyncIterato
 async def test_a_device_does_not_take_the_place_of_an_mqtt_sn_client(
     tmp_path: Path, client_id: str
 ) -> None:
-    config = Config(mqtt=MqttSection(port=0, folder=str(tmp_path)), mqttsn=MqttsnSection(port=0))
-    async with mqtt_broker(config) as broker, world(broker.server) as here:
-        gateway = await open_mqttsn_gateway(config, broker)
+    config = Config(protocols=(MqttSection(port=0, folder=str(tmp_path)), MqttsnSection(port=0)))
+    async with open_mqtt_broker(config, None) as broker, world(broker.server) as here:
+        gateway = await MQTTSN.open(config, broker)
         running = asyncio.ensure_future(gateway.run(no_link))
         board = Device(gateway.port)
         try:
@@ -315,7 +318,7 @@ async def test_a_device_does_not_take_the_place_of_an_mqtt_sn_client(
                     await board.publishes(topic, b'{"value":%d}' % number, number)
             await here.until(lambda: here.value("board", "x") == 5)
             connects = [
-                sample.value for sample in gateway.measure() if sample.metric is MQTTSN_CONNECTS
+                sample.value for sample in gateway.collect() if sample.metric is MQTTSN_CONNECTS
             ]
             assert connects == [1]
         finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The web side of a broker as the settings say it: who may come in, and where metrics are."""
+"""The web side of a broker as the settings describe it: access control and metrics."""
 
 import logging
 import time
@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pyaiot.app.dashboard import page_of_broker
-from pyaiot.app.protocols import OpenGateway
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.config import BrokerSection, Config
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
@@ -35,7 +35,7 @@ async def serve_web(
     broker: Broker,
     tokens: TokenCheck | None,
     checks: Mapping[str, Check],
-    say: PrintLine,
+    print_line: PrintLine,
     keeping: "HistoryService | None",
     gateways: Sequence[OpenGateway],
 ) -> AsyncIterator[str]:
@@ -60,7 +60,7 @@ async def serve_web(
         caught_up=keeping.caught_up if keeping else None,
         measures=[
             *([keeping.measure] if keeping else ()),
-            lambda: (sample for gateway in gateways for sample in gateway.measure()),
+            lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
     )
     door = await HttpServer.open(
@@ -72,10 +72,10 @@ async def serve_web(
         server_log=app.server_log,
     )
     try:
-        async with serve_metrics(config, app.metrics, say):
+        async with serve_metrics(config, app.metrics, print_line):
             if login is not None:
                 root = _root_for_others(section, door)
-                say(f"Open this link once to come in: {root}{login.new_link()}")
+                print_line(f"Open this link once to come in: {root}{login.new_link()}")
             yield door.url
     finally:
         door.stop_listening()
@@ -85,7 +85,9 @@ async def serve_web(
 
 
 @asynccontextmanager
-async def serve_metrics(config: Config, metrics: Metrics, say: PrintLine) -> AsyncIterator[None]:
+async def serve_metrics(
+    config: Config, metrics: Metrics, print_line: PrintLine
+) -> AsyncIterator[None]:
     """A door of its own for metrics, if there is to be one. Raises `OperatorError`."""
     section = config.metrics
     if section.port < 0:
@@ -97,30 +99,31 @@ async def serve_metrics(config: Config, metrics: Metrics, say: PrintLine) -> Asy
     try:
         if not is_loopback(section.host):
             log.warning("TCP port %d: everybody who reaches it may read the metrics", door.port)
-        say(f"Metrics: {door.url_for_others}metrics")
+        print_line(f"Metrics: {door.url_for_others}metrics")
         yield
     finally:
         await door.close()
 
 
-def _root_for_others(section: BrokerSection, door: HttpServer) -> str:
+def _root_for_others(section: BrokerSection, server: HttpServer) -> str:
     """Where browsers reach it: behind a proxy under its first name, over TLS."""
     if section.behind_proxy and section.allowed_hosts:
         return f"https://{section.allowed_hosts[0]}"
-    return door.url_for_others.rstrip("/")
+    return server.url_for_others.rstrip("/")
 
 
 def check_web(section: BrokerSection) -> None:
-    """Raises `OperatorError` for a web side that will not be served, before anything starts."""
+    """Raises `OperatorError` if the web listener may not be opened, before anything starts."""
     if not is_loopback(section.host) and not section.insecure and not section.behind_proxy:
         raise OperatorError(
-            f"The broker would listen on {section.host}, beyond this machine, without TLS: say"
-            " --behind-proxy if a proxy in front of it speaks TLS, or --insecure if that is meant."
+            f"The broker would listen on {section.host}, beyond this machine, without TLS:"
+            " set --behind-proxy if a proxy in front of it provides TLS, or --insecure for plain"
+            " HTTP."
         )
 
 
 def _login(section: BrokerSection) -> SignIn:
-    """Who may come in from other machines."""
+    """Access control for other machines."""
     if section.anonymous == "viewer":
         log.warning("TCP port %d: everybody who reaches it sees all nodes", section.port)
     return SignIn(

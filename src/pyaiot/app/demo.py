@@ -3,57 +3,51 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 import aiohttp
 
-from pyaiot.devices.coap_node import CoapNodeConfig, run_coap_node
-from pyaiot.devices.mqtt_node import run_mqtt_node
-from pyaiot.devices.mqtt_node_config import MqttNodeConfig
-from pyaiot.devices.mqttsn_node import run_mqttsn_node
-from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
-from pyaiot.devices.websocket_node import WebSocketNodeConfig, run_websocket_node
+from pyaiot.app.protocols import plugins
 from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.gateways.plugin import DemoNode, Plugin
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 
 DEMO_PATIENCE_S: Final = 15.0
 """How long the demo waits for its first node. Then it says so."""
 _PERIOD_S: Final = 2.0
-KINDS: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
-    ("CoAP", "Weather station", ("temperature", "pressure", "humidity")),
-    ("CoAP", "Desk lamp", ("led", "illuminance")),
-    ("CoAP", "Robot", ("robot", "led", "imu", "position")),
-    ("CoAP", "Script box", ("js", "led", "temperature")),
-    ("WebSocket", "Workbench", ("led", "temperature", "humidity")),
-    ("MQTT", "Greenhouse", ("led", "temperature", "humidity", "illuminance")),
-    ("MQTT-SN", "Lantern", ("led", "temperature")),
-    ("CoAP", "Tracker", ("position", "temperature", "updates")),
-)
+_SEED: Final = 5683
+"""Uids are the same at each start."""
 
 
-DEMO_NODES: Final = len(KINDS)
-"""Nodes of the demo, if nobody says how many. Others are of these kinds again."""
-_RUN: Final[Mapping[str, Callable[[dict[str, Any]], Coroutine[Any, Any, None]]]] = {
-    "CoAP": lambda its: run_coap_node(CoapNodeConfig(host="127.0.0.1", **its)),
-    "MQTT": lambda its: run_mqtt_node(MqttNodeConfig(**its)),
-    "MQTT-SN": lambda its: run_mqttsn_node(MqttSnNodeConfig(**its)),
-    "WebSocket": lambda its: run_websocket_node(WebSocketNodeConfig(**its)),
-}
+def demo_kinds() -> list[tuple[Plugin, DemoNode]]:
+    """The nodes of the demo with their protocols, in the order in which they start."""
+    kinds = [(plugin, node) for plugin in plugins() for node in plugin.demo]
+    return sorted(kinds, key=lambda kind: kind[1].position)
 
 
 def demo_nodes(
     count: int, ports: Mapping[str, int]
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
-    """Names of nodes, and what runs each. `ports` are those of the gateways, by protocol."""
-    rng = random.Random(5683)  # noqa: S311 - uids of a demo are no secret
+    """Names of `count` nodes, and what runs each. `ports`: those of the gateways, by protocol.
+
+    Beyond the kinds of `demo_kinds`, these are repeated.
+    """
+    kinds = demo_kinds()
+    rng = random.Random(_SEED)  # noqa: S311 - uids of a demo are no secret
     for index in range(count):
-        protocol, name, parts = KINDS[index % len(KINDS)]
-        uid = f"{rng.getrandbits(60):015X}"
-        its: dict[str, Any] = dict.fromkeys(parts, True)
-        its |= {"uid": uid, "name": name, "period_s": _PERIOD_S}
-        its["mqtt_port" if protocol == "MQTT" else "gateway_port"] = ports[protocol]
-        yield name, _RUN[protocol](its)
+        plugin, kind = kinds[index % len(kinds)]
+        node = plugin.node
+        assert node is not None  # noqa: S101 - a protocol with demo nodes simulates them
+        settings: dict[str, Any] = dict.fromkeys(kind.resources, True)
+        settings |= {
+            "uid": f"{rng.getrandbits(60):015X}",
+            "name": kind.name,
+            "period_s": _PERIOD_S,
+            node.port_setting: ports[plugin.protocol],
+            **node.demo_settings(),
+        }
+        yield kind.name, node.run(node.config()(**settings), lambda: None)
 
 
 async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:

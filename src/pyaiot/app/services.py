@@ -6,29 +6,22 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
 
 from pyaiot.app.broker_web import PrintLine, check_web, serve_metrics, serve_web
 from pyaiot.app.demo import demo_nodes, first_node_visible
-from pyaiot.app.protocols import (
-    GATEWAYS,
-    MQTT_GATEWAYS,
-    MqttBroker,
-    OpenGateway,
-    mqtt_broker,
-    named_mqtt_broker,
-    open_coap_gateway,
-    open_mqtt_gateway,
-    open_mqttsn_gateway,
-    open_websocket_gateway,
-)
+from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
 from pyaiot.broker.used_tokens import UsedTokensFile
@@ -40,19 +33,15 @@ from pyaiot.config import (
     HistorySection,
     data_folder,
 )
-from pyaiot.devices import coap_node, mqttsn_node, websocket_node
-from pyaiot.devices.coap_node import CoapNodeConfig
-from pyaiot.devices.mqtt_node_config import MqttNodeConfig
-from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig
-from pyaiot.devices.websocket_node import WebSocketNodeConfig
+from pyaiot.devices.node_config import NodeConfig
 from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
+from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
 from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.web.metrics_endpoint import Metrics
-from pyaiot.web.readiness import Check
 
 if TYPE_CHECKING:
     from pyaiot.history.service import HistoryService
@@ -60,77 +49,62 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-async def run_broker(config: Config, say: PrintLine) -> None:
+async def run_broker(config: Config, print_line: PrintLine) -> None:
     """`aiot broker`: the broker alone. Gateways come over WebSocket."""
     check_web(config.broker)
     tokens = _tokens(load_keys(_path(config.broker.key_file)))
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
     async with (
-        serve_web(config, broker, tokens, _checks((), keeping), say, keeping, ()) as url,
+        serve_web(config, broker, tokens, _checks((), keeping), print_line, keeping, ()) as url,
         _running(keeping),
     ):
-        say(f"Broker: {url}  (Ctrl+C ends it)")
+        print_line(f"Broker: {url}  (Ctrl+C ends it)")
         await asyncio.Future()
 
 
-async def run_coap_gateway(config: Config, say: PrintLine) -> None:
-    """`aiot coap-gateway`: the CoAP gateway alone, linked to a broker over WebSocket."""
-    await _run_gateway(open_coap_gateway, config, say)
-
-
-async def run_ws_gateway(config: Config, say: PrintLine) -> None:
-    """`aiot ws-gateway`: the WebSocket gateway alone, linked to a broker over WebSocket."""
-    await _run_gateway(open_websocket_gateway, config, say)
-
-
-async def run_mqtt_gateway(config: Config, say: PrintLine) -> None:
-    """`aiot mqtt-gateway`: the MQTT gateway alone, linked to a broker over WebSocket."""
-
-    async def open_gateway(config: Config) -> OpenGateway:
-        return await open_mqtt_gateway(config, named_mqtt_broker(config.mqtt))
-
-    await _run_gateway(open_gateway, config, say)
-
-
-async def run_mqttsn_gateway(config: Config, say: PrintLine) -> None:
-    """`aiot mqttsn-gateway`: the MQTT-SN gateway alone, between its clients and an MQTT broker."""
-
-    async def no_broker() -> GatewayLink:
-        raise LinkLost("an MQTT-SN gateway has no link")
-
-    mqtt = named_mqtt_broker(config.mqtt)
-    gateway = await open_mqttsn_gateway(config, mqtt)
-    async with serve_metrics(config, Metrics([gateway.measure]), say):
-        say(
-            f"MQTT-SN gateway: {gateway.door}, for the MQTT broker {mqtt.server.host} port"
-            f" {mqtt.server.port}  (Ctrl+C ends it)"
+async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> None:
+    """`aiot coap-gateway` and the like: one gateway, linked to a broker over WebSocket."""
+    key_file = _path(config.gateway.key_file)
+    if plugin.has_link:
+        # Errors that exist now are reported to the operator; later ones go to the log.
+        load_keys(key_file)
+    shared = plugin.shared and plugin.shared.for_one_gateway(config)
+    gateway = await plugin.open(config, shared)
+    async with (
+        serve_metrics(config, Metrics([gateway.collect]), print_line),
+        open_http_session() as session,
+    ):
+        print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
+        await gateway.run(
+            _connect_by_websocket(session, config.gateway, lambda: load_keys(key_file))
         )
-        await gateway.run(no_broker)
 
 
-async def run_all(config: Config, say: PrintLine) -> None:
+async def run_all(config: Config, print_line: PrintLine) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     check_web(config.broker)
     tokens = _optional_tokens(config.broker)
     keeping = _keeping(config.history, data_folder(os.environ))
     broker = _broker(config.broker, keeping)
-    async with mqtt_broker(config) as mqtt, asyncio.TaskGroup() as tasks:
+    async with _shared_services(config) as shared, asyncio.TaskGroup() as tasks:
         connect = _connect_in_memory(broker, tasks)
-        gateways = await _start_gateways(config, mqtt, connect, tasks)
+        gateways = await _start_gateways(config, shared, connect, tasks)
         async with (
             serve_web(
-                config, broker, tokens, _checks(gateways, keeping), say, keeping, gateways
+                config, broker, tokens, _checks(gateways, keeping), print_line, keeping, gateways
             ) as url,
             _running(keeping),
         ):
-            doors = "".join(f"  {gateway.protocol}: {gateway.door}\n" for gateway in gateways)
-            say(f"Pyaiot: {url}\n{doors}(Ctrl+C ends it)")
+            listeners = "".join(
+                f"  {gateway.protocol}: {gateway.listener}\n" for gateway in gateways
+            )
+            print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
             await asyncio.Future()
 
 
 async def run_demo(
-    config: Config, node_count: int, say: PrintLine, *, opened: PrintLine = lambda _url: None
+    config: Config, node_count: int, print_line: PrintLine, *, opened: PrintLine = lambda _url: None
 ) -> None:
     """`aiot demo`: everything and some simulated nodes, each over its real sockets.
 
@@ -139,31 +113,27 @@ async def run_demo(
     if not is_loopback(config.broker.host) or config.broker.behind_proxy:
         raise OperatorError(
             "The demo is for this machine alone: to be seen from others, use aiot run and"
-            " aiot node coap."
+            " aiot node."
         )
     async with _temporary_folder() as folder:
-        await _run_demo(config, node_count, folder, say, opened)
+        await _run_demo(config, node_count, folder, print_line, opened)
 
 
 async def _run_demo(
-    config: Config, node_count: int, folder: Path, say: PrintLine, opened: PrintLine
+    config: Config, node_count: int, folder: Path, print_line: PrintLine, opened: PrintLine
 ) -> None:
     keys = generate_keys()
-    config = msgspec.structs.replace(
-        config,
-        coap=msgspec.structs.replace(config.coap, state_file="off"),
-        mqttsn=msgspec.structs.replace(config.mqttsn, state_file="off"),
-    )
+    config = _without_state_files(config)
     keeping = _keeping(config.history, folder)
     broker = _broker(config.broker, keeping)
     checks: dict[str, Check] = {}
     gateways: list[OpenGateway] = []
     async with (
         serve_web(
-            config, broker, TokenCheck(keys, time.time), checks, say, keeping, gateways
+            config, broker, TokenCheck(keys, time.time), checks, print_line, keeping, gateways
         ) as url,
         _running(keeping),
-        mqtt_broker(config, folder=folder) as mqtt,
+        _shared_services(config, folder) as shared,
         open_http_session() as session,
         asyncio.TaskGroup() as tasks,
     ):
@@ -171,108 +141,68 @@ async def _run_demo(
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)
-        gateways += await _start_gateways(config, mqtt, connect, tasks)
+        gateways += await _start_gateways(config, shared, connect, tasks)
         checks |= _checks(gateways, keeping)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
             tasks.create_task(node, name=f"node {name}")
         await first_node_visible(session, url)
-        say(f"Pyaiot shows {node_count} simulated nodes at {url}  (Ctrl+C ends it)")
+        print_line(f"Pyaiot shows {node_count} simulated nodes at {url}  (Ctrl+C ends it)")
 
 
-async def run_coap_node(config: CoapNodeConfig, say: PrintLine) -> None:
-    """`aiot node coap`: one simulated node."""
-    sentence = (
-        f"Node {config.name or config.uid} speaks CoAP to"
-        f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
-    )
-    await coap_node.run_coap_node(config, opened=lambda: say(sentence))
+async def run_node(node: SimulatedNode, settings: NodeConfig, print_line: PrintLine) -> None:
+    """`aiot node …`: one simulated node."""
+    sentence = f"Node {settings.name or settings.uid} sends {node.peer(settings)}  (Ctrl+C ends it)"
+    await node.run(settings, lambda: print_line(sentence))
 
 
-async def run_websocket_node(config: WebSocketNodeConfig, say: PrintLine) -> None:
-    """`aiot node ws`: one simulated node."""
-    sentence = (
-        f"Node {config.name or config.uid} speaks WebSocket to"
-        f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
-    )
-    await websocket_node.run_websocket_node(config, opened=lambda: say(sentence))
-
-
-async def run_mqtt_node(config: MqttNodeConfig, say: PrintLine) -> None:
-    """`aiot node mqtt`: one simulated node."""
-    # Who runs without MQTT pays nothing for it.
-    from pyaiot.devices import mqtt_node  # noqa: PLC0415
-
-    sentence = (
-        f"Node {config.name or config.uid} speaks MQTT to the MQTT broker at"
-        f" {config.mqtt_host} port {config.mqtt_port}  (Ctrl+C ends it)"
-    )
-    await mqtt_node.run_mqtt_node(config, opened=lambda: say(sentence))
-
-
-async def run_mqttsn_node(config: MqttSnNodeConfig, say: PrintLine) -> None:
-    """`aiot node mqttsn`: one simulated node."""
-    sentence = (
-        f"Node {config.name or config.uid} speaks MQTT-SN to"
-        f" {config.gateway_host} port {config.gateway_port}  (Ctrl+C ends it)"
-    )
-    await mqttsn_node.run_mqttsn_node(config, opened=lambda: say(sentence))
-
-
-async def run_fleet(config: FleetConfig, say: PrintLine, tell: PrintLine) -> int:
+async def run_fleet(config: FleetConfig, print_line: PrintLine, progress: PrintLine) -> int:
     """`aiot fleet`: many virtual nodes and a ledger. Returns the exit code.
 
-    `tell` gets a line on how it goes, every second.
+    `progress` gets a line about the run every second.
     """
     from pyaiot.fleet.fleet import Fleet  # noqa: PLC0415 - services do without it
     from pyaiot.fleet.report import as_json, table  # noqa: PLC0415
 
-    report = await Fleet(config, tell).run()
+    report = await Fleet(config, fleet_protocols(), progress).run()
     if config.json:
-        say(msgspec.json.format(msgspec.json.encode(as_json(report))).decode())
+        print_line(msgspec.json.format(msgspec.json.encode(as_json(report))).decode())
     else:
-        say(table(report))
+        print_line(table(report))
     return report.exit_code
 
 
 # -- gateways -----------------------------------------------------------------------------------
 
 
-async def _run_gateway(
-    open_gateway: Callable[[Config], Awaitable[OpenGateway]], config: Config, say: PrintLine
-) -> None:
-    """One gateway in this process, and the broker in another."""
-    key_file = _path(config.gateway.key_file)
-    # What is wrong with it now, the operator is told; what is later, the log.
-    load_keys(key_file)
-    gateway = await open_gateway(config)
-    async with (
-        serve_metrics(config, Metrics([gateway.measure]), say),
-        open_http_session() as session,
-    ):
-        say(f"{gateway.protocol} gateway: {gateway.door}  (Ctrl+C ends it)")
-        await gateway.run(
-            _connect_by_websocket(session, config.gateway, lambda: load_keys(key_file))
-        )
+@asynccontextmanager
+async def _shared_services(
+    config: Config, folder: Path | None = None
+) -> AsyncIterator[Mapping[SharedService, Any]]:
+    """What several protocols use in this process, open while the block runs."""
+    async with AsyncExitStack() as stack:
+        shared: dict[SharedService, Any] = {}
+        for plugin in plugins():
+            if plugin.shared is not None and plugin.shared not in shared:
+                opened = plugin.shared.open(config, folder)
+                shared[plugin.shared] = await stack.enter_async_context(opened)
+        yield shared
 
 
 async def _start_gateways(
-    config: Config, mqtt: MqttBroker, connect: Connect, tasks: asyncio.TaskGroup
+    config: Config,
+    shared: Mapping[SharedService, Any],
+    connect: Connect,
+    tasks: asyncio.TaskGroup,
 ) -> list[OpenGateway]:
     """All of them, as tasks. Raises `OperatorError`."""
-    openers: list[Callable[[Config], Awaitable[OpenGateway]]] = [
-        *GATEWAYS,
-        *(partial(open_gateway, broker=mqtt) for open_gateway in MQTT_GATEWAYS),
-    ]
     gateways = []
-    for open_gateway in openers:
-        gateway = await open_gateway(config)
+    for plugin in plugins():
+        gateway = await plugin.open(config, plugin.shared and shared[plugin.shared])
         tasks.create_task(gateway.run(connect), name=gateway.command)
         gateways.append(gateway)
-        if mqtt.embedded and gateway.protocol == "MQTT":
-            # What devices publish before it has subscribed would be acknowledged and seen by
-            # nobody: it comes before its port is told, and before clients of MQTT-SN.
-            await gateway.check()
+        if gateway.ready is not None:
+            await gateway.ready()
     return gateways
 
 
@@ -381,9 +311,21 @@ def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
 
 
 def _tokens(keys: Keys) -> TokenCheck:
-    """Which remembers used tokens also for the broker that starts next."""
+    """Remembers used tokens also for the next start of the broker."""
     used = UsedTokensFile.open(data_folder(os.environ) / "used-gateway-tokens", time.time())
     return TokenCheck(keys, time.time, used)
+
+
+def _without_state_files(config: Config) -> Config:
+    """The settings of a demo: its gateways remember nothing for the next one."""
+    sections = (config.of(plugin.section) for plugin in plugins())
+    return config.with_sections(
+        *(
+            msgspec.structs.replace(section, state_file="off")
+            for section in sections
+            if "state_file" in section.__struct_fields__
+        )
+    )
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

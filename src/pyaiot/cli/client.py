@@ -18,10 +18,10 @@ from pyaiot import config
 from pyaiot.app.runner import run_until_signal
 from pyaiot.cli import formatting
 from pyaiot.cli.download import save
-from pyaiot.cli.options import CONFIG_OPTION, SettingFlag, load, option, summary, with_options
+from pyaiot.cli.options import CONFIG_OPTION, load, option, summary, with_options
 from pyaiot.cli.terminal import EXIT_NO, EXIT_OPERATOR, Paint, complain, plain, say
 from pyaiot.client import Behind, Client, LinkLost, Node, OperatorError, Reading
-from pyaiot.config import Config
+from pyaiot.config import Config, SettingFlag
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid
 
@@ -64,7 +64,7 @@ async def _nodes(asked: Asked) -> int:
     elif nodes:
         say(formatting.nodes(nodes, asked.paint))
     else:
-        complain("the broker knows no nodes (aiot node coap is a simulated one).")
+        complain("the broker knows no nodes. aiot demo starts simulated ones.")
     return 0
 
 

@@ -11,10 +11,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pyaiot.app import services
 from pyaiot.app.runner import run_until_signal
 from pyaiot.cli import formatting
-from pyaiot.cli.flags import DOCTOR
+from pyaiot.cli.flags import doctor_flags
 from pyaiot.cli.options import CONFIG_OPTION, load, options_of, with_options
 from pyaiot.cli.options import summary as first_paragraph
 from pyaiot.cli.terminal import Paint, plain, say
@@ -34,6 +33,7 @@ def _doctor(settings: Config, origins: dict[str, str], *, json: bool, trip: bool
     It takes the flags and settings of aiot run. Nothing that runs is changed. The exit code is 1 if
     something is wrong.
     """
+    from pyaiot.app import services  # noqa: PLC0415 - see below
     from pyaiot.doctor.doctor import examine  # noqa: PLC0415 - other commands do without it
 
     paint = Paint(sys.stdout)
@@ -150,7 +150,7 @@ def add_to(app: typer.Typer) -> None:
         settings, origins = load(config_file, given)
         _doctor(settings, origins, json=json, trip=not no_trip)
 
-    options = options_of(DOCTOR)
+    options = options_of(doctor_flags())
     app.command("doctor", short_help=first_paragraph(_doctor.__doc__))(
         with_options(command, [json, no_trip, *options, CONFIG_OPTION], _doctor.__doc__)
     )

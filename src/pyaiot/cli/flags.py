@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which flags each command has: names of flags, and the settings that they give a value."""
 
+from collections.abc import Iterator
 from typing import Final
 
-from pyaiot.cli.options import SettingFlag
+from pyaiot.app.protocols import plugins
+from pyaiot.config import SettingFlag
+from pyaiot.gateways.plugin import Plugin
 
 FILE_AND_LOG: Final = (
     SettingFlag(("--debug",), "log.debug"),
@@ -48,50 +51,6 @@ TO_BROKER: Final = (
     SettingFlag(("--broker-ssl",), "gateway.broker_ssl"),
     SettingFlag(("--key-file",), "gateway.key_file"),
 )
-COAP: Final = (
-    *(SettingFlag(("--coap-port",), "coap.port"), SettingFlag(("--interface",), "coap.interface")),
-    *(SettingFlag(("--trace",), "coap.trace"), SettingFlag(("--trace-node",), "coap.trace_nodes")),
-)
-COAP_GATEWAY: Final = (
-    SettingFlag(("--host",), "coap.host"),
-    *COAP,
-    SettingFlag(("--max-time",), "coap.silence_limit_s"),
-    SettingFlag(("--name",), "coap.name"),
-    *TO_BROKER,
-    *METRICS,
-    *FILE_AND_LOG,
-)
-WEBSOCKET: Final = (SettingFlag(("--ws-port", "--gateway-port"), "websocket.port"),)
-WEBSOCKET_GATEWAY: Final = (
-    SettingFlag(("--host",), "websocket.host"),
-    *WEBSOCKET,
-    SettingFlag(("--allowed-host",), "websocket.allowed_hosts"),
-    SettingFlag(("--allowed-origin",), "websocket.allowed_origins"),
-    SettingFlag(("--name",), "websocket.name"),
-    *TO_BROKER,
-    *METRICS,
-    *FILE_AND_LOG,
-)
-MQTT_BROKER: Final = (
-    SettingFlag(("--mqtt-host",), "mqtt.host"),
-    SettingFlag(("--mqtt-port",), "mqtt.port"),
-)
-MQTT_GATEWAY: Final = (
-    *MQTT_BROKER,
-    SettingFlag(("--max-time",), "mqtt.silence_limit_s"),
-    SettingFlag(("--name",), "mqtt.name"),
-    *TO_BROKER,
-    *METRICS,
-    *FILE_AND_LOG,
-)
-MQTTSN: Final = (SettingFlag(("--mqttsn-port",), "mqttsn.port"),)
-MQTTSN_GATEWAY: Final = (
-    SettingFlag(("--host",), "mqttsn.host"),
-    *MQTTSN,
-    *MQTT_BROKER,
-    *METRICS,
-    *FILE_AND_LOG,
-)
 DASHBOARD: Final = (
     SettingFlag(("--host",), "dashboard.host"),
     SettingFlag(("--web-port", "--port"), "dashboard.port"),
@@ -102,33 +61,47 @@ DASHBOARD: Final = (
     *PAGE,
     *FILE_AND_LOG,
 )
-SILENCE: Final = SettingFlag(
-    ("--max-time",),
-    "coap.silence_limit_s",
-    also=("mqtt.silence_limit_s",),
-    help="A node over CoAP, MQTT or MQTT-SN that was silent for so many seconds has left. One over"
-    " WebSocket leaves with its connection.",
-)
-RUN: Final = (
-    SettingFlag(("--host",), "broker.host"),
-    SettingFlag(("--web-port", "--broker-port"), "broker.port"),
-    SettingFlag(("--coap-host",), "coap.host"),
-    *COAP,
-    SILENCE,
-    SettingFlag(("--ws-host",), "websocket.host"),
-    *WEBSOCKET,
-    *MQTT_BROKER,
-    SettingFlag(("--mqtt-listen",), "mqtt.listen"),
-    SettingFlag(("--mqttsn-host",), "mqttsn.host"),
-    *MQTTSN,
-    *WEB,
-    *METRICS,
-    *FILE_AND_LOG,
-)
-DOCTOR: Final = (
-    *(flag for flag in RUN if flag.key != "broker.port"),
-    SettingFlag(("--web-port",), "broker.port"),
-    SettingFlag(("--broker-host",), "client.broker_host"),
-    SettingFlag(("--broker-port",), "client.broker_port"),
-    SettingFlag(("--broker-ssl",), "client.broker_ssl"),
-)
+
+
+def gateway_flags(plugin: Plugin) -> tuple[SettingFlag, ...]:
+    """The flags of the command that runs the gateway of a protocol alone."""
+    link = TO_BROKER if plugin.has_link else ()
+    return (*plugin.flags, *link, *METRICS, *FILE_AND_LOG)
+
+
+def run_flags() -> tuple[SettingFlag, ...]:
+    """The flags of `aiot run` and `aiot demo`."""
+    return (
+        SettingFlag(("--host",), "broker.host"),
+        SettingFlag(("--web-port", "--broker-port"), "broker.port"),
+        *(flag for plugin in plugins() for flag in plugin.run_flags),
+        *_offline_timeouts(),
+        *WEB,
+        *METRICS,
+        *FILE_AND_LOG,
+    )
+
+
+def _offline_timeouts() -> Iterator[SettingFlag]:
+    """One flag for the offline timeouts of all protocols that have one."""
+    keys = [plugin.offline_timeout for plugin in plugins() if plugin.offline_timeout]
+    names = ", ".join(plugin.protocol for plugin in plugins() if plugin.offline_timeout)
+    if keys:
+        yield SettingFlag(
+            ("--max-time",),
+            keys[0],
+            also=tuple(keys[1:]),
+            help=f"Offline timeout in seconds: a node over {names} that sends nothing for this long"
+            " is offline.",
+        )
+
+
+def doctor_flags() -> tuple[SettingFlag, ...]:
+    """The flags of `aiot doctor`: those of `aiot run`, and where a broker may be running."""
+    return (
+        *(flag for flag in run_flags() if flag.key != "broker.port"),
+        SettingFlag(("--web-port",), "broker.port"),
+        SettingFlag(("--broker-host",), "client.broker_host"),
+        SettingFlag(("--broker-port",), "client.broker_port"),
+        SettingFlag(("--broker-ssl",), "client.broker_ssl"),
+    )

@@ -4,27 +4,13 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin
 
 import typer
 
 from pyaiot import config
-from pyaiot.config import Config, LogSection, Setting
-
-
-@dataclass(frozen=True, slots=True)
-class SettingFlag:
-    """A flag that gives a setting its value. `names` begin with `--`; the first is shown first."""
-
-    names: tuple[str, ...]
-    key: str
-    also: tuple[str, ...] = ()
-    """Settings of the same type that get the value too."""
-    help: str = ""
-    """Instead of the description of the setting."""
-
+from pyaiot.config import Config, LogSection, Setting, SettingFlag
 
 _AND: Final = "__and__"
 

@@ -11,46 +11,113 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection
 from pyaiot.config.observability import LogSection, MetricsSection
-from pyaiot.config.sections import (
-    BrokerSection,
-    CoapSection,
-    Config,
-    HistorySection,
-    MqttSection,
-    MqttsnSection,
-    WebsocketSection,
-)
+from pyaiot.config.section import ProtocolSection, Section
+from pyaiot.config.sections import BrokerSection, DashboardSection, HistorySection
 from pyaiot.errors import OperatorError, reason_of
 
 __all__ = [
     "KEY_FILE",
     "BrokerSection",
     "ClientSection",
-    "CoapSection",
     "Config",
     "GatewaySection",
     "HistorySection",
     "LogSection",
     "MetricsSection",
-    "MqttSection",
-    "MqttsnSection",
+    "ProtocolSection",
     "Setting",
-    "WebsocketSection",
+    "SettingFlag",
     "convert",
     "data_folder",
     "default_file",
     "load",
+    "register",
+    "sections",
     "settings",
     "settings_of",
     "state_folder",
+    "unregister",
 ]
+
+_PROTOCOLS: dict[str, type[ProtocolSection]] = {}
+"""The tables of the device protocols, filled by `app/protocols.py`."""
+_AFTER: Final = "broker"
+"""The section after which those of the protocols come."""
+
+AnySection = TypeVar("AnySection", bound=ProtocolSection)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings. Sections are tables of the TOML file."""
+
+    broker: BrokerSection = BrokerSection()
+    gateway: GatewaySection = GatewaySection()
+    client: ClientSection = ClientSection()
+    history: HistorySection = HistorySection()
+    dashboard: DashboardSection = DashboardSection()
+    metrics: MetricsSection = MetricsSection()
+    log: LogSection = LogSection()
+    protocols: tuple[ProtocolSection, ...] = ()
+    """Sections of device protocols that differ from the default."""
+
+    def with_sections(self, *sections: ProtocolSection) -> "Config":
+        """The same with these sections of device protocols."""
+        others = tuple(it for it in self.protocols if type(it) not in map(type, sections))
+        return msgspec.structs.replace(self, protocols=(*others, *sections))
+
+    def of(self, kind: type[AnySection]) -> AnySection:
+        """The section of a device protocol."""
+        for section in self.protocols:
+            if isinstance(section, kind):
+                return section
+        return kind()
+
+    def value(self, setting: "Setting") -> Any:
+        """The value of a setting."""
+        kind = _PROTOCOLS.get(setting.section)
+        section = getattr(self, setting.section) if kind is None else self.of(kind)
+        return getattr(section, setting.name)
+
+
+def register(section: type[ProtocolSection]) -> None:
+    """Add the table of a device protocol to the settings."""
+    _PROTOCOLS[section.table] = section
+
+
+def unregister(section: type[ProtocolSection]) -> None:
+    """Remove the table of a device protocol from the settings."""
+    del _PROTOCOLS[section.table]
+
+
+def sections() -> dict[str, type[Section]]:
+    """Every section by the name of its table, in the order of the documentation."""
+    known: dict[str, type[Section]] = {}
+    for field in msgspec.structs.fields(Config):
+        if field.name != "protocols":
+            known[field.name] = field.type
+        if field.name == _AFTER:
+            known |= _PROTOCOLS
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class SettingFlag:
+    """A flag that gives a setting its value. `names` begin with `--`; the first is shown first."""
+
+    names: tuple[str, ...]
+    key: str
+    """The setting: `section.name`."""
+    also: tuple[str, ...] = ()
+    """Settings of the same type that get the value too."""
+    help: str = ""
+    """Instead of the description of the setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +140,9 @@ class Setting:
 
 
 def settings() -> Iterator[Setting]:
-    """Every setting there is, in the order of the classes above."""
-    for section in msgspec.structs.fields(Config):
-        yield from settings_of(section.type, section.name)
+    """Every setting there is, in the order of `sections`."""
+    for name, section in sections().items():
+        yield from settings_of(section, name)
 
 
 def settings_of(struct: type[msgspec.Struct], section: str) -> Iterator[Setting]:
@@ -111,7 +178,12 @@ def load(
         section = values.setdefault(setting.section, {})
         section[setting.name] = convert(value, setting, source)
         origins[key] = source
-    return msgspec.convert(values, Config), origins
+    core = {name: values.get(name, {}) for name in sections() if name not in _PROTOCOLS}
+    protocols = tuple(
+        msgspec.convert(values[name], kind) for name, kind in _PROTOCOLS.items() if name in values
+    )
+    config = msgspec.convert(core, Config)
+    return msgspec.structs.replace(config, protocols=protocols), origins
 
 
 def convert(value: object, setting: Setting, source: str) -> object:
@@ -195,7 +267,7 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     for section, content in table.items():
         if not isinstance(content, dict):
             raise OperatorError(f"{path}: {section} stands outside of a [section].")
-        if not content and section not in Config.__struct_fields__:
+        if not content and section not in sections():
             raise OperatorError(f"{path}: there is no section [{section}].")
         for name, value in content.items():
             yield str(path), f"{section}.{name}", value

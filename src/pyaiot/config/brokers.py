@@ -5,9 +5,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from pyaiot.config.section import Section
+from pyaiot.config.section import Port, Section
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
 KEY_FILE: Final = "~/.pyaiot/keys"
 
 

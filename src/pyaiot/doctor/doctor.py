@@ -2,14 +2,16 @@
 """All that is looked at, side by side, each with its own deadline."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final
 
+from pyaiot.app.protocols import plugins
 from pyaiot.client.address import BrokerAddress
 from pyaiot.config import Config
-from pyaiot.doctor import machine, mqtt, ports, running, storage, trip
+from pyaiot.doctor import machine, ports, running, storage, trip
 from pyaiot.doctor.findings import Finding, redacted
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.plugin import ProbeResult
 
 LOOK_LIMIT_S: Final = 12.0
 """For each part. A part that did not end is a finding of its own."""
@@ -33,7 +35,7 @@ async def examine(
         ("machine", _machine()),
         ("settings", _settings(config, settings)),
         ("ports", asyncio.to_thread(lambda: list(ports.look(config)))),
-        ("MQTT broker", _one(mqtt.look(config))),
+        *(("probe", _probe(plugin.probe, config)) for plugin in plugins() if plugin.probe),
         ("broker", _running(place)),
     ]
     if run_demo is not None:
@@ -72,5 +74,12 @@ async def _running(place: BrokerAddress) -> list[Finding]:
     return [finding async for finding in running.look(place)]
 
 
-async def _one(look: Coroutine[None, None, Finding]) -> list[Finding]:
-    return [await look]
+async def _probe(
+    probe: Callable[[Config], AsyncIterator[ProbeResult]], config: Config
+) -> list[Finding]:
+    return [
+        Finding(
+            result.area, result.name, "ok" if result.ok else "wrong", result.text, result.action
+        )
+        async for result in probe(config)
+    ]

@@ -77,7 +77,7 @@ def receive_buffer(given: int, wanted: int) -> Finding:
         "UDP buffer",
         "note",
         f"{says}: bursts of many boards may overflow it",
-        f"`sysctl -w net.core.rmem_max={wanted}` (CoAP and MQTT-SN repeat what they can)",
+        f"`sysctl -w net.core.rmem_max={wanted}`",
     )
 
 
@@ -124,7 +124,7 @@ def ipv6(*, enabled: bool, link_local: Sequence[str]) -> Finding:
             "machine",
             "IPv6",
             "wrong",
-            "there is none: the CoAP gateway listens on IPv6, which carries IPv4 too",
+            "not available: listeners on UDP use IPv6 sockets, which carry IPv4 too",
             "`sysctl -w net.ipv6.conf.all.disable_ipv6=0`, or start the container with IPv6",
         )
     if not link_local:

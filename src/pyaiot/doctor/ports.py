@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The doors that `aiot run` would open: free, or held by whom."""
+"""The ports that `aiot run` opens: free, or taken by which process."""
 
 import contextlib
 import errno
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pyaiot.app.protocols import plugins
 from pyaiot.config import Config
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
+from pyaiot.gateways.plugin import ListenerPort
 
+_KINDS: Final = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 _PROC: Final = Path("/proc")
 _LISTENING: Final = "0A"
 """State of a TCP socket in proc_net_tcp."""
@@ -20,48 +22,31 @@ _PARENTS_MAX: Final = 8
 """How far up a process is looked at for who started it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Door:
-    name: str
-    kind: socket.SocketKind
-    host: str
-    port: int
-    flag: str
-
-    @property
-    def where(self) -> str:
-        protocol = "TCP" if self.kind == socket.SOCK_STREAM else "UDP"
-        return f"{protocol} port {self.port} of {self.host}"
-
-
 def look(config: Config) -> Iterator[Finding]:
-    """Each port is taken and given back at once."""
-    for door in _doors(config):
-        if not door.port:
-            yield Finding("ports", door.name, "ok", "any free one is taken")
+    """Each port is bound and released at once."""
+    for listener in _listeners(config):
+        if not listener.port:
+            yield Finding("ports", listener.name, "ok", "any free port")
             continue
-        problem = _cannot_bind(door)
-        owner, ours = _holder(door) if problem else ("", False)
+        problem = _cannot_bind(listener)
+        owner, ours = _holder(listener) if problem else ("", False)
+        where = f"{listener.transport} port {listener.port} of {listener.host}"
         yield findings.port(
-            door.name, door.where, problem=problem, owner=owner, ours=ours, flag=door.flag
+            listener.name, where, problem=problem, owner=owner, ours=ours, flag=listener.flag
         )
 
 
-def _doors(config: Config) -> Iterator[_Door]:
-    tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
-    yield _Door("web", tcp, config.broker.host, config.broker.port, "--web-port")
-    yield _Door("CoAP", udp, config.coap.host, config.coap.port, "--coap-port")
-    yield _Door("WebSocket", tcp, config.websocket.host, config.websocket.port, "--ws-port")
-    if not config.mqtt.host:
-        yield _Door("MQTT", tcp, config.mqtt.listen, config.mqtt.port, "--mqtt-port")
-    yield _Door("MQTT-SN", udp, config.mqttsn.host, config.mqttsn.port, "--mqttsn-port")
+def _listeners(config: Config) -> Iterator[ListenerPort]:
+    yield ListenerPort("web", "TCP", config.broker.host, config.broker.port, "--web-port")
+    for plugin in plugins():
+        yield from plugin.ports(config)
 
 
-def _cannot_bind(door: _Door) -> str:
+def _cannot_bind(listener: ListenerPort) -> str:
     """Why the port cannot be had; nothing if it can."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
-            door.host, door.port, type=door.kind, flags=socket.AI_PASSIVE
+            listener.host, listener.port, type=_KINDS[listener.transport], flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind) as probe:
             if kind == socket.SOCK_STREAM:
@@ -71,19 +56,19 @@ def _cannot_bind(door: _Door) -> str:
             if kind == socket.SOCK_STREAM:
                 probe.listen()
     except socket.gaierror as error:
-        return f"{door.host} is no address here ({error.strerror})"
+        return f"{listener.host} is no address here ({error.strerror})"
     except PermissionError:
         return "ports below 1024 are for the superuser"
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            return f"{door.host} is no address of this machine"
+            return f"{listener.host} is no address of this machine"
         return error.strerror or str(error)
     return ""
 
 
-def _holder(door: _Door) -> tuple[str, bool]:
+def _holder(listener: ListenerPort) -> tuple[str, bool]:
     """The process that has it, and whether it is one of Pyaiot; nothing where nobody tells."""
-    inodes = _inodes(door)
+    inodes = _inodes(listener)
     for pid in _processes() if inodes else ():
         with contextlib.suppress(OSError):  # it has ended, or is another user's
             for descriptor in (_PROC / str(pid) / "fd").iterdir():
@@ -92,16 +77,16 @@ def _holder(door: _Door) -> tuple[str, bool]:
     return "", False
 
 
-def _inodes(door: _Door) -> set[str]:
+def _inodes(listener: ListenerPort) -> set[str]:
     """Of the sockets at this port, as `/proc/*/fd` names them."""
-    table = "tcp" if door.kind == socket.SOCK_STREAM else "udp"
+    table = "tcp" if listener.transport == "TCP" else "udp"
     found = set()
     for name in (table, table + "6"):
         with contextlib.suppress(OSError):
             for line in (_PROC / "net" / name).read_text().splitlines()[1:]:
                 field = line.split()
                 listens = table == "udp" or field[3] == _LISTENING
-                if listens and int(field[1].rpartition(":")[2], 16) == door.port:
+                if listens and int(field[1].rpartition(":")[2], 16) == listener.port:
                     found.add(f"socket:[{field[9]}]")
     return found
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import hdrs
 
+from pyaiot.app.protocols import plugins
 from pyaiot.client.address import BrokerAddress
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
@@ -83,5 +84,5 @@ async def _parts(session: aiohttp.ClientSession, place: BrokerAddress) -> AsyncI
         says = f"{', '.join(gateways)} connected"
         yield Finding("broker", "gateways", "ok", says)
     else:
-        do = "start one, such as `aiot coap-gateway`: nodes come over gateways"
+        do = f"start one, such as `aiot {plugins()[0].command}`: nodes connect through gateways"
         yield Finding("broker", "gateways", "note", "none is connected", do)

@@ -69,7 +69,8 @@ async def look_at_history(config: Config) -> Finding:
     if store.startswith(("postgresql://", "postgres://")):
         return await _look_at_postgres(store)
     try:
-        store_at(store, Keep())
+        if store:
+            store_at(store, Keep())
     except OperatorError as error:
         says, _, do = str(error).rstrip(".").partition(": ")
         return Finding("settings", "history", "wrong", says, do)

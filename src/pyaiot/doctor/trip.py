@@ -11,27 +11,32 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from pyaiot.app.demo import KINDS
+from msgspec import structs
+
+from pyaiot.app.demo import demo_kinds
+from pyaiot.app.protocols import plugins
 from pyaiot.client import Client, Node
-from pyaiot.config import (
-    BrokerSection,
-    CoapSection,
-    Config,
-    HistorySection,
-    MqttSection,
-    MqttsnSection,
-    WebsocketSection,
-)
+from pyaiot.config import BrokerSection, Config, HistorySection
 from pyaiot.doctor.findings import Finding
 from pyaiot.errors import LinkLost, OperatorError
 
 TRIP_LIMIT_S: Final = 10.0
 """For all of it: on a small machine it takes two seconds."""
-LAMPS: Final = {protocol: name for protocol, name, parts in reversed(KINDS) if {"led"} < set(parts)}
-"""For each protocol, the first node of the demo that has a sensor and can be commanded."""
-PROTOCOLS: Final = tuple(dict.fromkeys(protocol for protocol, _, _ in KINDS))
-NODES: Final = 1 + max(n for n, (_, name, _) in enumerate(KINDS) if name in LAMPS.values())
-"""The first so many nodes of the demo are started."""
+
+
+def lamps() -> dict[str, str]:
+    """For each protocol, the first node of the demo that has a sensor and can be commanded."""
+    return {
+        plugin.protocol: node.name
+        for plugin, node in reversed(demo_kinds())
+        if {"led"} < set(node.resources)
+    }
+
+
+def nodes_needed() -> int:
+    """How many nodes of the demo must be started, so that all of `lamps` are among them."""
+    names = set(lamps().values())
+    return 1 + max(n for n, (_, node) in enumerate(demo_kinds()) if node.name in names)
 
 
 class RunDemo(Protocol):
@@ -41,7 +46,7 @@ class RunDemo(Protocol):
         self,
         config: Config,
         node_count: int,
-        say: Callable[[str], None],
+        print_line: Callable[[str], None],
         *,
         opened: Callable[[str], None],
     ) -> Coroutine[Any, Any, None]: ...
@@ -55,17 +60,17 @@ async def look(run_demo: RunDemo) -> list[Finding]:
         async with asyncio.timeout(TRIP_LIMIT_S):
             await _trip(run_demo, seen, found)
     except TimeoutError:
-        return [found.get(protocol) or _missing(protocol, seen) for protocol in PROTOCOLS]
+        return [found.get(protocol) or _missing(protocol, seen) for protocol in lamps()]
     except ExceptionGroup as group:
         return [_failed(_first(group))]
     except (OperatorError, LinkLost, OSError) as error:
         return [_failed(error)]
-    return [found[protocol] for protocol in PROTOCOLS]
+    return [found[protocol] for protocol in lamps()]
 
 
 async def _trip(run_demo: RunDemo, seen: dict[str, float], found: dict[str, Finding]) -> None:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    demo = run_demo(_config(), NODES, lambda _: None, opened=url.set_result)
+    demo = run_demo(_config(), nodes_needed(), lambda _: None, opened=url.set_result)
     running = asyncio.create_task(demo, name="round trip")
     try:
         both: set[asyncio.Future[Any]] = {running, url}
@@ -87,14 +92,14 @@ async def _visit(client: Client, seen: dict[str, float], found: dict[str, Findin
     started = time.monotonic()
     events = client.events()
     while True:
-        for protocol, name in LAMPS.items():
+        for protocol, name in lamps().items():
             lamp = _lamp(client, name)
             if lamp is not None:
                 seen.setdefault(protocol, time.monotonic() - started)
-        if len(seen) == len(LAMPS):
+        if len(seen) == len(lamps()):
             break
         await anext(events)
-    for protocol, name in LAMPS.items():
+    for protocol, name in lamps().items():
         lamp = _lamp(client, name)
         assert lamp is not None  # noqa: S101 - it was seen
         receipt = await client.set(lamp.uid, "led", "1", timeout_s=TRIP_LIMIT_S / 2)
@@ -141,9 +146,6 @@ def _config() -> Config:
     """Any free ports, nothing kept, nothing of the settings."""
     return Config(
         broker=BrokerSection(port=0),
-        coap=CoapSection(port=0),
-        websocket=WebsocketSection(port=0),
-        mqtt=MqttSection(port=0),
-        mqttsn=MqttsnSection(port=0),
         history=HistorySection(store="off"),
+        protocols=tuple(structs.replace(plugin.section(), port=0) for plugin in plugins()),
     )

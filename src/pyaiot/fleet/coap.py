@@ -4,15 +4,20 @@
 import heapq
 import itertools
 import random
-from typing import Final
+from typing import Annotated, Final
 
+import msgspec
+from msgspec import Meta
+
+from pyaiot.devices.addresses import Address, resolve
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_server import CoapNodeServer
 from pyaiot.devices.coap_posts import CoapPosts
 from pyaiot.devices.schedule import next_due
 from pyaiot.errors import ProtocolError
+from pyaiot.fleet.config import NODES_MAX, Port
 from pyaiot.fleet.ledger import Series
-from pyaiot.fleet.node import RESOURCE, VirtualNode
+from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.protocols.coap.message import CoapMessage, decode_uint
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
 
@@ -75,7 +80,7 @@ class VirtualCoapNode(VirtualNode):
             self._say_alive(now)
         while self._again and self._again[0][0] <= now:
             _, number = heapq.heappop(self._again)
-            if number in self.waiting and not self._say(number, now=now):
+            if number in self.waiting and not self._send(number, now=now):
                 heapq.heappush(self._again, (now + RETRY_S, number))
         while self._sent:
             message_id, sent_at = next(iter(self._sent.items()))
@@ -111,7 +116,7 @@ class VirtualCoapNode(VirtualNode):
                 text = f"{reply.changed}:{self._values[reply.changed]}"
                 self._posts.post("server", text, now=now)
 
-    def _say(self, number: int, *, now: float) -> bool:
+    def _send(self, number: int, *, now: float) -> bool:
         message_id = self._posts.post("server", f"{RESOURCE}:{number}", now=now)
         if message_id is None:
             return False
@@ -168,3 +173,41 @@ class VirtualCoapNode(VirtualNode):
         number = self._number_of.pop(message_id, None)
         if number is not None:
             self._give_up(number)
+
+
+class CoapFleetSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a fleet that concern CoAP."""
+
+    coap: Annotated[
+        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak CoAP; 0 leaves it out.")
+    ] = 10
+    non: Annotated[
+        bool,
+        Meta(
+            description="CoAP nodes post with NON, as most boards do: a lost post is not repeated,"
+            " and one without an answer is not acknowledged. Else with CON."
+        ),
+    ] = False
+    coap_port: Annotated[Port, Meta(description="UDP port of the CoAP gateway.")] = 5683
+
+
+class CoapNodeFactory(NodeFactory):
+    """Makes virtual CoAP nodes."""
+
+    def __init__(self, settings: CoapFleetSettings, run: FleetRun, gateway: Address) -> None:
+        self._settings = settings
+        self._run = run
+        self._gateway = gateway
+
+    @classmethod
+    async def open(cls, settings: CoapFleetSettings, run: FleetRun) -> "CoapNodeFactory":
+        return cls(settings, run, await resolve(run.gateway_host, settings.coap_port, 0))
+
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        return "gateway", self._run.gateway_host, self._settings.coap_port, "coap"
+
+    def add(self, uid: str, series: Series) -> VirtualNode:
+        node = VirtualCoapNode(uid, series, confirmable=not self._settings.non, rng=self._run.rng)
+        self._run.datagrams.add_node(node, self._gateway)
+        return node

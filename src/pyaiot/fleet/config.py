@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The settings of a fleet. Its command line and its reference are made of them."""
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, cast, get_type_hints
 
 import msgspec
 from msgspec import Meta
+
+from pyaiot.fleet.node import NodeKind
 
 NODES_MAX: Final = 10_000
 """Virtual nodes of one protocol. More need another process."""
@@ -12,21 +15,15 @@ NODES_MAX: Final = 10_000
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
-class FleetConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Which virtual nodes there are, what they do, and where the gateways and the broker are."""
+NodeCount = Annotated[int, Meta(ge=0, le=NODES_MAX)]
 
-    coap: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak CoAP; 0 leaves it out.")
-    ] = 10
-    mqtt: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak MQTT; 0 leaves it out.")
-    ] = 10
-    mqttsn: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak MQTT-SN; 0 leaves it out.")
-    ] = 5
-    ws: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak WebSocket; 0 leaves it out.")
-    ] = 10
+
+class FleetConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the virtual nodes do, and where the gateways and the broker are.
+
+    `fleet_settings` adds the settings of each protocol.
+    """
+
     rate: Annotated[
         float,
         Meta(
@@ -47,13 +44,6 @@ class FleetConfig(msgspec.Struct, frozen=True, kw_only=True):
             " a client 20.",
         ),
     ] = 1.0
-    non: Annotated[
-        bool,
-        Meta(
-            description="CoAP nodes post with NON, as most boards do: a lost post is not repeated,"
-            " and one without an answer is not acknowledged. Else with CON."
-        ),
-    ] = False
     grace_s: Annotated[
         float,
         Meta(
@@ -68,25 +58,8 @@ class FleetConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     gateway_host: Annotated[
         str,
-        Meta(min_length=1, description="Host of the CoAP, MQTT-SN and WebSocket gateways."),
+        Meta(min_length=1, description="Host of the gateways."),
     ] = "127.0.0.1"
-    coap_port: Annotated[Port, Meta(description="UDP port of the CoAP gateway.")] = 5683
-    mqttsn_port: Annotated[Port, Meta(description="UDP port of the MQTT-SN gateway.")] = 1885
-    ws_port: Annotated[Port, Meta(description="TCP port of the WebSocket gateway.")] = 8001
-    mqtt_host: Annotated[str, Meta(min_length=1, description="Host of the MQTT broker.")] = (
-        "127.0.0.1"
-    )
-    mqtt_port: Annotated[Port, Meta(description="TCP port of the MQTT broker.")] = 1886
-    mqtt_user: Annotated[
-        str, Meta(description="User name at the MQTT broker; empty: without one.")
-    ] = ""
-    mqtt_password_file: Annotated[
-        str,
-        Meta(
-            description="File whose first line is the password of `mqtt_user`; only its owner may"
-            " read it."
-        ),
-    ] = ""
     broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "127.0.0.1"
     broker_port: Annotated[Port, Meta(description="TCP port of the broker.")] = 8000
     broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker (wss://).")] = False
@@ -97,3 +70,25 @@ class FleetConfig(msgspec.Struct, frozen=True, kw_only=True):
             " works once."
         ),
     ] = ""
+
+
+def fleet_settings(protocols: Mapping[str, NodeKind]) -> type[FleetConfig]:
+    """All settings of a fleet: the numbers of nodes first, then those of the fleet, then others."""
+    counts: list[Any] = []
+    others: list[Any] = []
+    for kind in protocols.values():
+        struct = kind.settings()
+        hints = get_type_hints(struct, include_extras=True)
+        for field in msgspec.structs.fields(struct):
+            where = counts if field.name == kind.count else others
+            where.append((field.name, hints[field.name], field.default))
+    settings: Any = msgspec.defstruct(
+        "FleetSettings", [*counts, *others], bases=(FleetConfig,), frozen=True, kw_only=True
+    )
+    return cast("type[FleetConfig]", settings)
+
+
+def settings_of_kind(config: FleetConfig, kind: NodeKind) -> Any:
+    """The settings of one protocol out of those of the fleet."""
+    struct = kind.settings()
+    return struct(**{name: getattr(config, name) for name in struct.__struct_fields__})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from pyaiot.devices.addresses import Address
+from pyaiot.errors import OperatorError, reason_of
 
 AT_ONCE_MAX: Final = 64
 """Datagrams read from one socket before the next has its turn."""
@@ -50,6 +51,20 @@ class Datagrams:
         now = self._clock()
         node.boot(now=now)
         self.flush(node, now)
+
+    def add_node(self, node: DatagramNode, gateway: Address) -> None:
+        """The same for a node of a fleet. Raises `OperatorError`."""
+        try:
+            self.add(node, gateway)
+        except OSError as error:
+            raise OperatorError(
+                f"No socket is available for a node: {reason_of(error)}."
+            ) from error
+
+    def flush_node(self, node: object, now: float) -> None:
+        """Send what a node has to send, if its datagrams are moved here."""
+        if node in self._sockets:
+            self.flush(node, now)
 
     def flush(self, node: DatagramNode, now: float) -> None:
         """Send what it has to say. What the network does not take is lost, as on any network."""

@@ -6,29 +6,22 @@ import heapq
 import random
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
 from pyaiot.client.address import BrokerAddress
 from pyaiot.client.connection import connect
 from pyaiot.client.session import open_session
-from pyaiot.devices.addresses import Address, resolve
-from pyaiot.errors import OperatorError, reason_of
-from pyaiot.fleet.coap import VirtualCoapNode
-from pyaiot.fleet.config import FleetConfig
-from pyaiot.fleet.datagrams import DatagramNode, Datagrams
+from pyaiot.errors import OperatorError
+from pyaiot.fleet.config import FleetConfig, settings_of_kind
+from pyaiot.fleet.datagrams import Datagrams
 from pyaiot.fleet.ledger import OPEN_MAX, Ledger
-from pyaiot.fleet.mqtt import VirtualMqttNode
-from pyaiot.fleet.mqttsn import VirtualMqttSnNode
-from pyaiot.fleet.node import VirtualNode
+from pyaiot.fleet.node import FleetRun, NodeFactory, NodeKind, VirtualNode
 from pyaiot.fleet.report import Report, progress
 from pyaiot.fleet.watcher import Watcher
-from pyaiot.fleet.websocket import VirtualWebSocketNode
-from pyaiot.mqtt.client import MqttServer
-from pyaiot.mqtt.credentials import password_reader
 
 TICK_S: Final = 0.01
 """Readings and repetitions that are due are sent so often."""
@@ -36,8 +29,6 @@ PATIENCE_S: Final = 15.0
 """How long the nodes of a protocol, and the broker, may take to let the first of us in."""
 NODES_PER_TICK: Final = 5
 """So many nodes come in at once, lest all of them shake hands in the same moment."""
-MQTT_ATTEMPTS_MAX: Final = 32
-"""MQTT nodes that try to connect at the same time. Others wait."""
 LATE_MAX_S: Final = 1.0
 """A fleet that is further behind than this leaves readings out, and sends fewer than asked."""
 PROGRESS_S: Final = 1.0
@@ -47,16 +38,22 @@ SETTLE_S: Final = 0.5
 FILES_BESIDES: Final = 64
 """Files of a process besides a socket for each node."""
 
-Tell = Callable[[str], None]
-
 
 class Fleet:
     """Run `run` once."""
 
-    def __init__(self, config: FleetConfig, tell: Tell) -> None:
-        """`tell` gets a line on how it goes, every second."""
+    def __init__(
+        self,
+        config: FleetConfig,
+        protocols: Mapping[str, NodeKind],
+        show_progress: Callable[[str], None],
+    ) -> None:
+        """`show_progress` gets a line about the run every second."""
         self._config = config
-        self._tell = tell
+        self._counts = {name: getattr(config, kind.count) for name, kind in protocols.items()}
+        self._kinds = protocols
+        self._factories: dict[str, NodeFactory] = {}
+        self._show_progress = show_progress
         self._clock = time.monotonic
         self._rng = random.Random()  # noqa: S311 - it names and spreads nodes
         self._run = f"fleet{self._rng.getrandbits(20):05x}"
@@ -69,7 +66,7 @@ class Fleet:
     async def run(self) -> Report:
         """Raises `OperatorError`. Cancelled once, it sends no more and reports what was."""
         config = self._config
-        _allow_files(config.coap + config.mqtt + config.mqttsn + config.ws)
+        _allow_files(sum(self._counts.values()))
         place = BrokerAddress(config.broker_host, config.broker_port, config.broker_ssl)
         async with (
             open_session(place, login_link=config.login_link) as session,
@@ -99,74 +96,34 @@ class Fleet:
     async def _start(
         self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup
     ) -> list[asyncio.Task[None]]:
-        """Make the nodes and have them come in, a few at a time."""
-        config, rng = self._config, self._rng
-        coap = await self._gateway(config.coap_port)
-        mqttsn = await self._gateway(config.mqttsn_port)
-        server = MqttServer(
-            config.mqtt_host,
-            config.mqtt_port,
-            config.mqtt_user,
-            password_reader(config.mqtt_password_file),
+        """Make the nodes and connect them, a few at a time."""
+        assert self._datagrams is not None  # noqa: S101 - made before
+        if not any(self._counts.values()):
+            flags = ", ".join(f"--{kind.count}" for kind in self._kinds.values())
+            raise OperatorError(f"A fleet needs nodes: set their number with one of {flags}.")
+        running: list[asyncio.Task[None]] = []
+
+        def start(work: Coroutine[Any, Any, None], name: str) -> None:
+            running.append(tasks.create_task(work, name=name))
+
+        run = FleetRun(
+            self._config.gateway_host, session, self._datagrams, start, self._rng, self._clock
         )
-        attempts = asyncio.Semaphore(MQTT_ATTEMPTS_MAX)
-        host = f"[{config.gateway_host}]" if ":" in config.gateway_host else config.gateway_host
-        ws_url = f"ws://{host}:{config.ws_port}/node"
-        running = []
         for count, protocol in enumerate(self._protocols(), 1):
+            if protocol not in self._factories:
+                kind = self._kinds[protocol]
+                settings = settings_of_kind(self._config, kind)
+                self._factories[protocol] = await kind.open(settings, run)
             uid = f"{self._run}-{protocol.lower().replace('-', '')[:6]}-{count}"
             series = self._ledger.add_node(uid, protocol)
-            match protocol:
-                case "CoAP":
-                    confirmable = not config.non
-                    it = VirtualCoapNode(uid, series, confirmable=confirmable, rng=rng)
-                    self._add_datagrams(it, coap)
-                    self._nodes.append(it)
-                case "MQTT-SN":
-                    sn = VirtualMqttSnNode(uid, series, rng=rng)
-                    self._add_datagrams(sn, mqttsn)
-                    self._nodes.append(sn)
-                case "MQTT":
-                    node = VirtualMqttNode(uid, series, server=server, attempts=attempts, rng=rng)
-                    self._nodes.append(node)
-                    running.append(tasks.create_task(self._mqtt(node), name=uid))
-                case _:
-                    ws = VirtualWebSocketNode(uid, series, rng=rng, clock=self._clock)
-                    self._nodes.append(ws)
-                    running.append(tasks.create_task(ws.run(session, ws_url), name=uid))
+            self._nodes.append(self._factories[protocol].add(uid, series))
             if count % NODES_PER_TICK == 0:
                 await asyncio.sleep(TICK_S)
         return running
 
-    async def _mqtt(self, node: VirtualMqttNode) -> None:
-        await node.link.run()
-        # It ends by itself where trying again is no use.
-        raise OperatorError(f"The MQTT broker does not let the fleet in: {node.link.problem}.")
-
     def _protocols(self) -> Iterator[str]:
-        config = self._config
-        counts = {
-            "CoAP": config.coap,
-            "MQTT": config.mqtt,
-            "MQTT-SN": config.mqttsn,
-            "WebSocket": config.ws,
-        }
-        if not any(counts.values()):
-            raise OperatorError(
-                "A fleet needs nodes: give it some with --coap, --mqtt or the like."
-            )
-        for protocol, count in counts.items():
+        for protocol, count in self._counts.items():
             yield from (protocol for _ in range(count))
-
-    async def _gateway(self, port: int) -> Address:
-        return await resolve(self._config.gateway_host, port, 0)
-
-    def _add_datagrams(self, node: DatagramNode, gateway: Address) -> None:
-        assert self._datagrams is not None  # noqa: S101 - made before
-        try:
-            self._datagrams.add(node, gateway)
-        except OSError as error:
-            raise OperatorError(f"No socket can be had for a node: {reason_of(error)}.") from error
 
     async def _let_in(self, watcher: Watcher) -> None:
         """Wait until all nodes are in and the broker has told us what it knows.
@@ -184,13 +141,8 @@ class Fleet:
                 f"No broker lets the fleet in at {config.broker_host} port {config.broker_port}:"
                 f" {watcher.problem or 'it says nothing'}."
             )
-        places = {
-            "CoAP": ("gateway", config.gateway_host, config.coap_port, "coap"),
-            "MQTT": ("broker", config.mqtt_host, config.mqtt_port, "mqtt"),
-            "MQTT-SN": ("gateway", config.gateway_host, config.mqttsn_port, "mqttsn"),
-            "WebSocket": ("gateway", config.gateway_host, config.ws_port, "ws"),
-        }
-        for protocol, (what, host, port, flag) in places.items():
+        for protocol, factory in self._factories.items():
+            what, host, port, flag = factory.place
             nodes = [node for node in self._nodes if node.series.account.protocol == protocol]
             if nodes and not any(node.is_connected for node in nodes):
                 raise OperatorError(
@@ -207,8 +159,7 @@ class Fleet:
             await asyncio.sleep(10 * TICK_S)
             self._datagrams.wake(self._clock())
             for node in self._nodes:
-                if isinstance(node, VirtualMqttNode):
-                    node.flush()
+                node.wake()
 
     async def _measured(self, watcher: Watcher) -> Report:
         self._started_at = self._clock()
@@ -248,6 +199,7 @@ class Fleet:
 
     async def _send(self, watcher: Watcher) -> None:
         """Have each node read at its pace, and command them, for the time that was asked for."""
+        assert self._datagrams is not None  # noqa: S101 - made before
         config, clock = self._config, self._clock
         period_s = 1 / config.rate
         start = clock()
@@ -264,7 +216,7 @@ class Fleet:
                 at, index = due[0]
                 node = self._nodes[index]
                 node.read(now=now)
-                self._flush(node, now)
+                self._datagrams.flush_node(node, now)
                 at += period_s
                 heapq.heapreplace(due, (at if at > now - LATE_MAX_S else now, index))
             if config.commands_per_s and now >= command_due:
@@ -273,14 +225,11 @@ class Fleet:
             if now >= progress_due:
                 progress_due += PROGRESS_S
                 total = self._ledger.total()
-                self._tell(progress(total, now - start, (total.sent - sent_before) / PROGRESS_S))
+                self._show_progress(
+                    progress(total, now - start, (total.sent - sent_before) / PROGRESS_S)
+                )
                 sent_before = total.sent
             await asyncio.sleep(min(TICK_S, end - now))
-
-    def _flush(self, node: VirtualNode, now: float) -> None:
-        if isinstance(node, VirtualCoapNode | VirtualMqttSnNode):
-            assert self._datagrams is not None  # noqa: S101 - made before
-            self._datagrams.flush(node, now)
 
     async def _drain(self, watcher: Watcher, grace_s: float) -> None:
         """Wait for what is under way, but not for ever."""

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What virtual nodes of all protocols have in common. Pure."""
+"""What virtual nodes of all protocols have in common."""
 
+import random
 from abc import ABC, abstractmethod
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
+import aiohttp
+
+from pyaiot.fleet.datagrams import Datagrams
 from pyaiot.fleet.ledger import Series
 
 RESOURCE: Final = "reading"
@@ -12,6 +18,17 @@ WAITING_MAX: Final = 12
 """Readings of one node that wait for their acknowledgement. Beyond, it makes none."""
 TRIES_MAX: Final = 10
 """How often a reading is sent that is refused for now. Then its node gives it up."""
+
+
+class NodeKind(Protocol):
+    """How the nodes of a protocol are made: `gateways.plugin.FleetNodes`."""
+
+    @property
+    def count(self) -> str: ...
+    @property
+    def settings(self) -> Callable[[], type[Any]]: ...
+    @property
+    def open(self) -> Callable[[Any, Any], Awaitable[Any]]: ...
 
 
 class VirtualNode(ABC):
@@ -28,8 +45,11 @@ class VirtualNode(ABC):
     def is_connected(self) -> bool:
         """Whether its gateway took it in."""
 
+    def wake(self) -> None:  # noqa: B027 - most nodes have timers
+        """Called now and then: send what is due, if the node has no timer of its own."""
+
     @abstractmethod
-    def _say(self, number: int, *, now: float) -> bool:
+    def _send(self, number: int, *, now: float) -> bool:
         """Send a reading. Whether it left the node."""
 
     def read(self, *, now: float) -> None:
@@ -39,7 +59,7 @@ class VirtualNode(ABC):
             return
         number = self.series.send(now=now)
         self.waiting[number] = 1
-        if not self._say(number, now=now):
+        if not self._send(number, now=now):
             self._give_up(number)
 
     def _acknowledged(self, number: int) -> None:
@@ -61,3 +81,29 @@ class VirtualNode(ABC):
     def _give_up(self, number: int) -> None:
         if self.waiting.pop(number, None) is not None:
             self.series.abandon(number)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRun:
+    """What the nodes of a run share."""
+
+    gateway_host: str
+    session: aiohttp.ClientSession
+    datagrams: Datagrams
+    start: Callable[[Coroutine[Any, Any, None], str], None]
+    """Run a coroutine, under this name, until the fleet ends."""
+    rng: random.Random
+    clock: Callable[[], float]
+
+
+class NodeFactory(ABC):
+    """Makes the virtual nodes of one protocol and connects them."""
+
+    @property
+    @abstractmethod
+    def place(self) -> tuple[str, str, int, str]:
+        """Where they connect: `gateway` or `broker`, host, port, and the flag without `--`."""
+
+    @abstractmethod
+    def add(self, uid: str, series: Series) -> VirtualNode:
+        """A further node, on its way to its gateway. Raises `OperatorError`."""

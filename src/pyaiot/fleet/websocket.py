@@ -10,13 +10,16 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Annotated, Final
 
 import aiohttp
+import msgspec
+from msgspec import Meta
 
 from pyaiot.devices.websocket_node import SimulatedWebSocketNode, WebSocketNodeConfig
+from pyaiot.fleet.config import NODES_MAX, Port
 from pyaiot.fleet.ledger import Series
-from pyaiot.fleet.node import RESOURCE, VirtualNode
+from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX, Update, encode
 
 log = logging.getLogger(__name__)
@@ -55,7 +58,7 @@ class VirtualWebSocketNode(VirtualNode):
     def is_connected(self) -> bool:
         return self._connected
 
-    def _say(self, number: int, *, now: float) -> bool:  # noqa: ARG002
+    def _send(self, number: int, *, now: float) -> bool:  # noqa: ARG002
         self._outbox.append(encode(Update({RESOURCE: str(number)})))
         self._last_said = number
         self._wake.set()
@@ -93,7 +96,7 @@ class VirtualWebSocketNode(VirtualNode):
         self._wake.set()
         parts = {
             asyncio.ensure_future(self._receive(socket)),
-            asyncio.ensure_future(self._send(socket)),
+            asyncio.ensure_future(self._write_frames(socket)),
         }
         try:
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -115,7 +118,7 @@ class VirtualWebSocketNode(VirtualNode):
                 case aiohttp.WSMsgType.PONG:
                     self._ponged(bytes(frame.data))
 
-    async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _write_frames(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         loop = asyncio.get_running_loop()
         while True:
             async with asyncio.timeout_at(self._pong_due):
@@ -141,3 +144,31 @@ class VirtualWebSocketNode(VirtualNode):
         self._pinged, self._pong_due = 0, None
         # Also without a further reading: the deadline that is being waited for is off.
         self._wake.set()
+
+
+class WebSocketFleetSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a fleet that concern WebSocket."""
+
+    ws: Annotated[
+        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak WebSocket; 0 leaves it out.")
+    ] = 10
+    ws_port: Annotated[Port, Meta(description="TCP port of the WebSocket gateway.")] = 8001
+
+
+class WebSocketNodeFactory(NodeFactory):
+    """Makes virtual WebSocket nodes."""
+
+    def __init__(self, settings: WebSocketFleetSettings, run: FleetRun) -> None:
+        self._settings = settings
+        self._run = run
+        host = f"[{run.gateway_host}]" if ":" in run.gateway_host else run.gateway_host
+        self._url = f"ws://{host}:{settings.ws_port}/node"
+
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        return "gateway", self._run.gateway_host, self._settings.ws_port, "ws"
+
+    def add(self, uid: str, series: Series) -> VirtualNode:
+        node = VirtualWebSocketNode(uid, series, rng=self._run.rng, clock=self._run.clock)
+        self._run.start(node.run(self._run.session, self._url), uid)
+        return node

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pyaiot.gateways.gateway import COMMANDS_MAX, Gateway
-from pyaiot.metrics import OTHER, PROTOCOLS, Metric, Sample
+from pyaiot.metrics import PROTOCOLS, Metric, Sample
 
 _BY_PROTOCOL: Final = {"protocol": PROTOCOLS}
 
@@ -62,68 +62,6 @@ BROKER_REFUSED: Final = Metric(
     "counter",
     "What the gateway said and the broker did not take, such as nodes of another gateway.",
     _BY_PROTOCOL,
-)
-HELD_BACK: Final = Metric(
-    "pyaiot_coap_datagrams_held_back",
-    "counter",
-    "Answers that were not sent, because the address had not proved itself.",
-)
-STRANGERS_REFUSED: Final = Metric(
-    "pyaiot_coap_requests_over_rate", "counter", "Requests over the rate of their host."
-)
-MQTT_CONNECTED: Final = Metric(
-    "pyaiot_mqtt_connected", "gauge", "1: the MQTT broker has let the gateway in. 0: it tries."
-)
-MQTT_CONNECTS: Final = Metric(
-    "pyaiot_mqtt_connects", "counter", "Times that the MQTT broker let the gateway in."
-)
-MQTT_IGNORED: Final = Metric(
-    "pyaiot_mqtt_messages_ignored",
-    "counter",
-    "Messages that were published under topics of no node, as far as the gateway sees them.",
-)
-MQTT_RETAINED_DROPPED: Final = Metric(
-    "pyaiot_mqtt_retained_dropped",
-    "counter",
-    "Retained values of silent nodes that were dropped, because many were held.",
-)
-MQTTSN_CLIENTS: Final = Metric(
-    "pyaiot_mqttsn_clients", "gauge", "Clients that are connected, connecting or asleep."
-)
-MQTTSN_DATAGRAMS: Final = Metric(
-    "pyaiot_mqttsn_datagrams", "counter", "Datagrams that came, heard or not."
-)
-MQTTSN_REASONS: Final = (
-    *("no packet", "over the rate of its client", "a CONNECT over the rate of its host"),
-    *("over the rate of strangers", "too long for a client that said nothing but CONNECT"),
-    *("QoS -1 over its rate", "QoS -1 without an MQTT broker", OTHER),
-)
-MQTTSN_DROPPED: Final = Metric(
-    "pyaiot_mqttsn_dropped",
-    "counter",
-    "Datagrams that were not heard or not sent, by reason.",
-    {"reason": MQTTSN_REASONS},
-)
-MQTTSN_MESSAGES_DROPPED: Final = Metric(
-    "pyaiot_mqttsn_messages_dropped",
-    "counter",
-    "Messages for and of clients that were dropped: too many for one, or no MQTT broker.",
-)
-MQTTSN_CONNECTS: Final = Metric(
-    "pyaiot_mqttsn_connects", "counter", "Times that the MQTT broker let a client in."
-)
-MQTTSN_CONNECT_FAILURES: Final = Metric(
-    "pyaiot_mqttsn_connect_failures",
-    "counter",
-    "Connections of clients to the MQTT broker that were lost, or could not be had.",
-)
-MQTT_BROKER_STARTS: Final = Metric(
-    "pyaiot_mqtt_broker_starts",
-    "counter",
-    "Times that the MQTT broker that is brought along was started. More than one: it ended.",
-)
-MQTTSN_UNSENT: Final = Metric(
-    "pyaiot_mqttsn_datagrams_unsent", "counter", "Datagrams that the system did not take."
 )
 
 

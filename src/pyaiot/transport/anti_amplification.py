@@ -10,7 +10,7 @@ deployed firmware does not know that, but answers requests.)
 from collections import OrderedDict
 from typing import Final
 
-from pyaiot.protocols.coap.post import AMPLIFICATION_MAX
+from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 
 UNPROVED_MAX: Final = 16_384
 """Hosts whose bytes are counted. Beyond, the oldest is forgotten: it gets nothing until it speaks

@@ -15,8 +15,10 @@ _SO_RCVBUFFORCE: Final = 33
 """Of Linux, which Python has no name for; socket(7)."""
 
 
-def udp_socket(host: str, port: int, interface: str) -> socket.socket:
-    """A socket for IPv6 and IPv4 that nobody shares. Raises `OperatorError` if it cannot be had.
+def udp_socket(host: str, port: int, interface: str, *, protocol: str, flag: str) -> socket.socket:
+    """A socket for IPv6 and IPv4 that is not shared. Raises `OperatorError`.
+
+    `protocol` and the `flag` of its port stand in the sentences of errors.
 
     A loopback address stands for both: where the system allows it, the socket is at every address
     of the loopback interface, and hears this machine only.
@@ -25,8 +27,8 @@ def udp_socket(host: str, port: int, interface: str) -> socket.socket:
         sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     except OSError as error:
         raise OperatorError(
-            f"CoAP needs IPv6 in the kernel, also for nodes over IPv4 ({error.strerror}): boot"
-            " without ipv6.disable=1. To switch addresses of IPv6 off, use"
+            f"{protocol} needs IPv6 in the kernel, also for nodes over IPv4 ({error.strerror}):"
+            " boot without ipv6.disable=1. To switch addresses of IPv6 off, use"
             " net.ipv6.conf.all.disable_ipv6=1."
         ) from error
     try:
@@ -46,17 +48,19 @@ def udp_socket(host: str, port: int, interface: str) -> socket.socket:
     except OSError as error:
         sock.close()
         if isinstance(error, socket.gaierror):
-            raise OperatorError(f"CoAP cannot listen on {host!r}: {error.strerror}.") from error
+            raise OperatorError(
+                f"{protocol} cannot listen on {host!r}: {error.strerror}."
+            ) from error
         if error.errno == errno.EADDRINUSE:
             raise OperatorError(
-                f"UDP port {port} is taken: end the other CoAP server, or choose another port"
-                " with --coap-port."
+                f"UDP port {port} is taken: end the other {protocol} server, or choose another port"
+                f" with {flag}."
             ) from error
         if error.errno in (errno.ENODEV, errno.EPERM) and interface:
             raise OperatorError(
-                f"CoAP cannot use the network interface {interface!r}: {error.strerror}."
+                f"{protocol} cannot use the network interface {interface!r}: {error.strerror}."
             ) from error
-        raise OperatorError(f"CoAP cannot listen on {host} port {port}: {error}.") from error
+        raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error
     return sock
 
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.message import CoapMessage, build_options, decode_uint
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import (
     ALIVE,
-    AMPLIFICATION_MAX,
     PAYLOAD_BYTES_MAX,
     SERVER,
     Post,

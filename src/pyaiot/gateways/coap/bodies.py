@@ -13,6 +13,7 @@ import aiocoap
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.peers import Address
+from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.blocks import SZX_MAX, Assemblies
 from pyaiot.protocols.coap.message import Block, encode_uint
 from pyaiot.protocols.coap.numbers import Code, OptionNumber
@@ -21,8 +22,6 @@ ASSEMBLIES_MAX: Final = 256
 """Bodies that known nodes send at the same time. One more: the oldest is forgotten (4.08)."""
 STRANGERS_ASSEMBLIES_MAX: Final = 32
 """The same of addresses of no known node."""
-AMPLIFICATION_MAX: Final = 3
-"""To an address of no known node goes at most so many times what came: who asked may be another."""
 _OVERHEAD_BYTES: Final = 20
 """An answer without payload: header, ETag, Content-Format, Block2, payload marker."""
 

@@ -382,7 +382,7 @@ async def open_context(host: str, port: int, site: Site, *, interface: str = "")
     # A stranger's odd datagram is worth no line in the operator's log.
     logging.getLogger("coap-gateway").setLevel(logging.ERROR)
     context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
-    sock = udp_socket(host, port, interface)
+    sock = udp_socket(host, port, interface, protocol="CoAP", flag="--coap-port")
 
     async def listening(manager: Any) -> _Transport:
         transport: _Transport = await _Transport._create_transport_endpoint(

@@ -25,6 +25,7 @@ from pyaiot.gateways.coap.endpoint import (
     peer_at,
     watched_socket,
 )
+from pyaiot.gateways.coap.metrics import HELD_BACK, STRANGERS_REFUSED
 from pyaiot.gateways.coap.notifications import Notifications, as_message
 from pyaiot.gateways.coap.observer import Watching
 from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Address, NodeAddress, Peers
@@ -146,8 +147,8 @@ class CoapGateway:
         """What there is to measure here."""
         yield from metrics.measure(self.gateway, refused=self.refused)
         held_back, over_rate = watched_socket(self._context).refusals()
-        yield metrics.HELD_BACK.of(held_back)
-        yield metrics.STRANGERS_REFUSED.of(over_rate + self._notifications.strangers.refused)
+        yield HELD_BACK.of(held_back)
+        yield STRANGERS_REFUSED.of(over_rate + self._notifications.strangers.refused)
 
     @property
     def port(self) -> int:

@@ -12,6 +12,12 @@ from pyaiot.gateways import metrics
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.flushing import until_flushed
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.gateways.mqtt.metrics import (
+    MQTT_CONNECTED,
+    MQTT_CONNECTS,
+    MQTT_IGNORED,
+    MQTT_RETAINED_DROPPED,
+)
 from pyaiot.gateways.mqtt.observer import Observer
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
 from pyaiot.metrics import Sample
@@ -101,10 +107,10 @@ class MqttGateway:
     def measure(self) -> Iterable[Sample]:
         """What there is to measure here."""
         yield from metrics.measure(self.gateway, refused=self.refused)
-        yield metrics.MQTT_CONNECTED.of(self.connected)
-        yield metrics.MQTT_CONNECTS.of(self._client.connects)
-        yield metrics.MQTT_IGNORED.of(self.gateway.ignored)
-        yield metrics.MQTT_RETAINED_DROPPED.of(self.retained_dropped)
+        yield MQTT_CONNECTED.of(self.connected)
+        yield MQTT_CONNECTS.of(self._client.connects)
+        yield MQTT_IGNORED.of(self.gateway.ignored)
+        yield MQTT_RETAINED_DROPPED.of(self.retained_dropped)
 
     async def answers(self) -> bool:
         """A round trip over the MQTT broker: whether nodes would be heard."""

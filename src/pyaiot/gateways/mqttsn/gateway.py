@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways import metrics
 from pyaiot.gateways.command_deadlines import CommandDeadlines
+from pyaiot.gateways.mqttsn import metrics
 from pyaiot.gateways.mqttsn.admission import Doorkeeper, Verdict
 from pyaiot.gateways.mqttsn.connections import Connections
 from pyaiot.gateways.mqttsn.endpoint import Address, Endpoint, finds_gateway

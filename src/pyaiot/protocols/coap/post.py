@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import ProtocolError
+from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.message import CoapMessage, decode_uint, encode_uint
 from pyaiot.protocols.coap.numbers import (
     PAYLOAD_MARKER,
@@ -25,8 +26,6 @@ ALIVE: Final = "alive"
 SERVER: Final = "server"
 PAYLOAD_BYTES_MAX: Final = 1024
 """Payload of one request. More is answered 4.13, and may come in blocks (RFC 7959)."""
-AMPLIFICATION_MAX: Final = 3
-"""An answer has at most so many times the bytes of its post: who asked may be somebody else."""
 _OPTIONS_BYTES_MAX: Final = 64
 """Options that take more are not for here."""
 _ROUTES_MAX: Final = 256

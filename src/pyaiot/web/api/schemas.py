@@ -63,7 +63,8 @@ class LatestReading(_Answer, frozen=True, kw_only=True, omit_defaults=True):
     value: Number = None
     unit: Unit = ""
     retained: Annotated[
-        bool, Meta(description="An MQTT broker kept it, nobody knows since when: `ts` is 0.")
+        bool,
+        Meta(description="A broker of the protocol retained it; its age is unknown and `ts` is 0."),
     ] = False
     ts: Ts
 

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Find words that this project does not use. docs/reference/glossary.md says which it uses instead.
+
+Usage: vocabulary.py [PATH...]
+
+Without a path, all sources, documents and texts of the dashboard are read. Each finding is a line
+`file:line: word: text`; the exit code is 1 if there are any. Names of identifiers, comments,
+docstrings and other texts are searched. Words of the wire and of quoted code are not: text between
+backticks is left out.
+"""
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+NAMES: Final = frozenset(
+    {
+        *("say", "says", "said", "tell", "tells", "told", "untold", "hear", "hears", "heard"),
+        *("wish", "wishes", "wished", "asked", "asker", "askers", "unasked", "spoke", "speak"),
+        *("door", "doors", "doorkeeper", "stranger", "strangers", "meant", "lies"),
+    }
+)
+"""Parts of an identifier that name nothing: `_told`, `metrics_door`, `StrangersMax`."""
+
+PHRASES: Final = re.compile(
+    r"\b(?:"
+    r"doors?|strangers?|whom|whomever|whoever|whosoever|so many|so long|so often|so much|so soon"
+    r"|taken for|is none of|are none of|that is none|counts no more|is not good|are not good"
+    r"|is told|are told|was told|were told|is heard|are heard|was heard|hears of|tells of"
+    r"|has said|had said|who said|what was said|said nothing|says nothing|brought along"
+    r"|of its own accord|is whole|to mend|mended|mends|in vain|as one pleases|the road|lest"
+    r"|silence limit|here since|who comes|who came|who is there|who asks|who asked|who reads"
+    r"|a moment ago|gone\b(?= for| since| now| with)"
+    r")\b",
+    re.IGNORECASE,
+)
+
+ALLOWED: Final = re.compile(r"https?://\S+|`[^`\n]*`|\"\"\"", re.IGNORECASE)
+"""Text that is not searched."""
+
+DOCUMENTS: Final = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs")
+NOT_SEARCHED: Final = frozenset({"docs/reference/glossary.md", "scripts/vocabulary.py"})
+ONE_METAPHOR: Final = "Pyaiot is one road"
+"""The sentence of ARCHITECTURE.md that may keep the picture that the project began with."""
+
+
+def parts(name: str) -> list[str]:
+    """`_toldAt_S` becomes told, at, s."""
+    return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Names that a module defines."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield node.lineno, name
+            case ast.ClassDef(name=name) | ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+
+
+def python_findings(path: Path) -> Iterator[tuple[int, str, str]]:
+    text = path.read_text("utf-8")
+    for line, name in identifiers(ast.parse(text)):
+        for part in parts(name):
+            if part in NAMES:
+                yield line, part, name
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            yield from text_findings(token.string, token.start[0])
+
+
+def text_findings(text: str, first_line: int = 1) -> Iterator[tuple[int, str, str]]:
+    for number, line in enumerate(text.splitlines(), first_line):
+        if ONE_METAPHOR in line:
+            continue
+        searched = ALLOWED.sub(" ", line)
+        for found in PHRASES.finditer(searched):
+            yield number, found[0], line.strip()[:80]
+
+
+def documents() -> Iterator[Path]:
+    for name in DOCUMENTS:
+        path = ROOT / name
+        yield from sorted(path.rglob("*.md")) if path.is_dir() else [path]
+
+
+def all_paths() -> list[Path]:
+    return [
+        *sorted((ROOT / "src" / "pyaiot").rglob("*.py")),
+        *documents(),
+        ROOT / "dashboard" / "src" / "i18n" / "en.ts",
+    ]
+
+
+def files_of(arguments: list[str]) -> Iterator[Path]:
+    for argument in arguments:
+        path = Path(argument).resolve()
+        if path.is_dir():
+            yield from sorted(
+                found for found in path.rglob("*") if found.suffix in {".py", ".md", ".ts"}
+            )
+        else:
+            yield path
+
+
+def findings(paths: list[Path]) -> list[str]:
+    """Each finding as a line."""
+    found = []
+    for path in paths:
+        name = path.relative_to(ROOT).as_posix()
+        if name in NOT_SEARCHED:
+            continue
+        lines = (
+            python_findings(path)
+            if path.suffix == ".py"
+            else text_findings(path.read_text("utf-8"))
+        )
+        found += [f"{name}:{line}: {word}: {text}" for line, word, text in lines]
+    return found
+
+
+def main() -> int:
+    paths = list(files_of(sys.argv[1:])) or all_paths()
+    found = findings(paths)
+    print("\n".join(found) if found else "No word is used that the glossary replaces.")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Commands that are services: `aiot run`, `demo`, `broker`, the gateways and `dashboard`."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from pyaiot.app.protocols import plugins
+from pyaiot.cli.flags import BROKER, DASHBOARD, gateway_flags, run_flags
+from pyaiot.cli.options import CONFIG_OPTION, load, options_of, summary, with_options
+from pyaiot.cli.terminal import say
+from pyaiot.config import Config, SettingFlag
+from pyaiot.gateways.plugin import Plugin
+
+_NODES_MAX: Final = 500
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    nodes = inspect.Parameter(
+        "nodes",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[
+            int, typer.Option("--nodes", min=1, max=_NODES_MAX, help="How many simulated nodes.")
+        ],
+        default=sum(len(plugin.demo) for plugin in plugins()),
+    )
+    _add(app, "run", _everything, run_flags())
+    _add(app, "demo", _demo, run_flags(), nodes)
+    _add(app, "broker", _broker, BROKER)
+    for plugin in plugins():
+        _add(app, plugin.command, _gateway(plugin), gateway_flags(plugin))
+    _add(app, "dashboard", _dashboard, DASHBOARD)
+
+
+def _everything(settings: Config) -> None:
+    """Run everything in one process: broker, dashboard and gateways.
+
+    It listens on this machine only. --coap-host ::, --ws-host ::, --mqtt-listen :: and
+    --mqttsn-host :: open it to the devices of the network. Without --mqtt-host it starts the
+    embedded MQTT broker.
+    """
+    from pyaiot.app import services  # noqa: PLC0415 - loads every part of the system
+
+    _run(services.run_all(settings, say), settings)
+
+
+def _demo(settings: Config, nodes: int) -> None:
+    """Run everything and some simulated nodes. Open the URL that it prints.
+
+    The nodes speak real CoAP, MQTT, MQTT-SN and WebSocket over this machine's loopback. It keeps
+    nothing when it ends.
+    """
+    from pyaiot.app import services  # noqa: PLC0415 - see above
+
+    _run(services.run_demo(settings, nodes, say), settings, quiet=True)
+
+
+def _broker(settings: Config) -> None:
+    """Run the broker: clients at /ws, gateways at /gw, the dashboard at /.
+
+    It keeps the state of every node and sends each client what it subscribed to.
+    """
+    from pyaiot.app import services  # noqa: PLC0415 - see above
+
+    _run(services.run_broker(settings, say), settings)
+
+
+def _gateway(plugin: Plugin) -> Callable[[Config], None]:
+    def run(settings: Config) -> None:
+        from pyaiot.app import services  # noqa: PLC0415 - see above
+
+        _run(services.run_gateway(plugin, settings, say), settings)
+
+    run.__doc__ = plugin.help
+    return run
+
+
+def _dashboard(settings: Config) -> None:
+    """Serve the dashboard alone, for a broker that runs elsewhere, also a legacy one.
+
+    A broker of Pyaiot must allow its origin: the command for that is printed.
+    """
+    from pyaiot.app import dashboard  # noqa: PLC0415 - see above
+
+    _run(dashboard.run_dashboard(settings, say), settings)
+
+
+def _run(service: Coroutine[Any, Any, None], settings: Config, *, quiet: bool = False) -> None:
+    from pyaiot.app.runner import run_until_signal  # noqa: PLC0415 - see above
+
+    run_until_signal(service, settings.log, quiet=quiet)
+
+
+def _add(
+    app: typer.Typer,
+    name: str,
+    run: Callable[..., None],
+    flags: Iterable[SettingFlag],
+    *extra: inspect.Parameter,
+) -> None:
+    """Register a command whose flags are settings."""
+
+    def command(config_file: Path | None = None, **given: Any) -> None:
+        arguments = {item.name: given.pop(item.name) for item in extra}
+        run(load(config_file, given)[0], **arguments)
+
+    options = [*extra, *options_of(flags), CONFIG_OPTION]
+    app.command(name, short_help=summary(run.__doc__))(with_options(command, options, run.__doc__))

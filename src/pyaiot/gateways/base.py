@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every plugin needs to open its gateway."""
+
+import asyncio
+import logging
+import os
+import time
+from pathlib import Path
+
+from pyaiot.config import state_folder
+from pyaiot.gateways.gateway import Gateway
+from pyaiot.gateways.live_nodes import LiveNodes
+from pyaiot.gateways.state_store import Kept
+from pyaiot.transport.addresses import is_loopback
+
+
+def new_gateway(
+    name: str, protocol: str, offline_timeout_s: float | None, nodes_max: int
+) -> Gateway:
+    """A gateway on the running loop. `offline_timeout_s` None: its nodes never time out."""
+    return Gateway(
+        name=name,
+        protocol=protocol,
+        nodes=LiveNodes(silence_limit_s=offline_timeout_s, nodes_max=nodes_max),
+        loop=asyncio.get_running_loop(),
+        unix_time=time.time,
+    )
+
+
+def warn_if_open(log: logging.Logger, host: str, listener: str, ability: str) -> None:
+    """Log who can now send to a listener beyond loopback. `ability` completes "every device"."""
+    if not is_loopback(host):
+        log.warning("%s is open to the network: every device that reaches it %s", listener, ability)
+
+
+def state_store(setting: str, name: str, port: int) -> Kept:
+    """The state file of a gateway. Without a fixed port there is none: no node finds it again."""
+    if setting == "off" or (not setting and not port):
+        return Kept()
+    if setting:
+        return Kept(Path(setting).expanduser())
+    safe = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)
+    return Kept(state_folder(os.environ) / f"{safe}-{port}.db")

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The MQTT broker that gateways are clients of: a named one, or the embedded one."""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pyaiot.config import Config, SettingFlag, data_folder
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.command_deadlines import CommandDeadlines
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.plugin import SharedService
+
+if TYPE_CHECKING:
+    from pyaiot.mqtt.client import MqttServer
+
+log = logging.getLogger(__name__)
+
+_ONLY_NAMED: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")
+"""Settings that only a named MQTT broker has."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMqttBroker:
+    """An MQTT broker that gateways are clients of."""
+
+    server: "MqttServer"
+    """How the MQTT gateway reaches it: with access to the topics of every node."""
+    embedded: bool
+    """Started by us on this machine; devices need no user name there."""
+    starts: Callable[[], int] | None = None
+    """How often the embedded one was started."""
+    problem: Callable[[], str] = lambda: ""
+    """Why the embedded one does not carry QoS 1; empty if it does."""
+    secret_prefix: str = ""
+    """Of the client ids of MQTT-SN clients at the embedded one, where devices choose theirs."""
+    deadlines: CommandDeadlines = field(default_factory=CommandDeadlines)
+    """Of the commands that the MQTT gateway of this process publishes there."""
+    report_ignored: Callable[[Callable[[str], None]], None] | None = None
+    """Registers a function that gets each topic outside `node/` on which a device publishes."""
+
+    @property
+    def for_devices(self) -> "MqttServer":
+        """How connections that act for one device reach it."""
+        return (
+            replace(self.server, user="", password=None, client_id="", echo_topic="")
+            if self.embedded
+            else self.server
+        )
+
+
+@asynccontextmanager
+async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator[SharedMqttBroker]:
+    """The named MQTT broker, or the embedded one while the block runs if `mqtt.host` is empty.
+
+    `folder`: where the embedded one keeps its files, instead of the setting. Raises
+    `OperatorError`.
+    """
+    section = config.of(MqttSection)
+    if section.host:
+        yield named_mqtt_broker(section)
+        return
+    from pyaiot.gateways.base import warn_if_open  # noqa: PLC0415 - see plugin.py
+    from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig  # noqa: PLC0415
+
+    misplaced = [name for name in _ONLY_NAMED if getattr(section, name)]
+    if misplaced:
+        raise OperatorError(
+            f"mqtt.{misplaced[0]} needs a named MQTT broker: name it with --mqtt-host (localhost,"
+            " if it is on this machine)."
+        )
+    embedded = EmbeddedConfig(
+        folder or _folder(section),
+        section.listen,
+        section.port,
+        sync_always=section.sync_always,
+    )
+    async with EmbeddedBroker.running(embedded) as broker:
+        warn_if_open(
+            log,
+            section.listen,
+            f"TCP port {broker.port}",
+            "can announce nodes over MQTT and publish their readings",
+        )
+
+        def report_ignored(report: Callable[[str], None]) -> None:
+            broker.report_ignored = report
+
+        yield SharedMqttBroker(
+            broker.server,
+            embedded=True,
+            starts=lambda: broker.starts,
+            problem=lambda: broker.problem,
+            secret_prefix=broker.mqttsn_prefix,
+            report_ignored=report_ignored,
+        )
+
+
+def _folder(section: MqttSection) -> Path:
+    return Path(section.folder or data_folder(os.environ) / "mqtt").expanduser()
+
+
+def named_mqtt_broker(section: MqttSection) -> SharedMqttBroker:
+    """The named MQTT broker; on this machine if no name is set.
+
+    Raises `OperatorError` for settings that cannot be used.
+    """
+    from pyaiot.mqtt.client import MqttServer  # noqa: PLC0415
+    from pyaiot.mqtt.credentials import read_password, tls_context  # noqa: PLC0415
+
+    if not section.port:
+        raise OperatorError(
+            "mqtt.port 0 is for the embedded MQTT broker: name a port with --mqtt-port."
+        )
+    password = None
+    if section.password_file:
+        path = Path(section.password_file).expanduser()
+        # Errors that exist now are reported to the operator; later ones go to the log.
+        read_password(path)
+
+        def password() -> str:
+            return read_password(path)
+
+    tls = None
+    if section.tls:
+        tls = tls_context(
+            ca_file=section.ca_file,
+            certificate_file=section.certificate_file,
+            key_file=section.certificate_key_file,
+        )
+    server = MqttServer(
+        section.host or "localhost", section.port, section.user, password, tls, section.client_id
+    )
+    return SharedMqttBroker(server, embedded=False)
+
+
+MQTT_BROKER: Final = SharedService(
+    open_mqtt_broker, lambda config: named_mqtt_broker(config.of(MqttSection))
+)
+BROKER_FLAGS: Final = (
+    SettingFlag(("--mqtt-host",), "mqtt.host"),
+    SettingFlag(("--mqtt-port",), "mqtt.port"),
+)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a device protocol tells the rest of Pyaiot about itself.
+
+Each protocol has a module `plugin.py` with one value, `PLUGIN`. Commands, flags, settings, the
+demo, the fleet, the doctor, metrics and the generated documentation are made of these values. The
+functions of a plugin import what they need when they are called, so that a command loads the code
+of a protocol only where it runs it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pyaiot.config import Config, ProtocolSection, SettingFlag
+
+if TYPE_CHECKING:
+    from pyaiot.gateways.gateway import Connect, Gateway
+    from pyaiot.metrics import Collector
+
+Check: TypeAlias = Callable[[], Awaitable[str]]
+"""A round trip through a part of the system: what is wrong, or an empty text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGateway:
+    """A gateway whose listener is open."""
+
+    command: str
+    """The command that runs it alone: `coap-gateway`."""
+    protocol: str
+    """What its nodes speak: `CoAP`."""
+    listener: str
+    """Where they speak it, for people: `UDP port 5683`."""
+    port: int
+    check: Check
+    """A round trip through its listener."""
+    collect: "Collector"
+    """Its metrics."""
+    gateway: "Gateway | None"
+    """None: it has no link to the broker, because its nodes are those of another gateway."""
+    run: "Callable[[Connect], Coroutine[Any, Any, None]]"
+    """Serves until cancelled, and closes the listener then."""
+    ready: Callable[[], Awaitable[object]] | None = None
+    """Awaited after `run` has begun and before further gateways start, where order matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPort:
+    """A port that `aiot run` opens for a protocol, as the settings have it."""
+
+    name: str
+    transport: Literal["TCP", "UDP"]
+    host: str
+    port: int
+    flag: str
+    """The flag that chooses another port."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What a protocol found when it checked what it depends on."""
+
+    area: str
+    name: str
+    ok: bool
+    text: str
+    action: str = ""
+    """What the operator can do about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedNode:
+    """`aiot node NAME`: a simulated device that speaks the protocol."""
+
+    name: str
+    help: str
+    """Help of the command."""
+    config: Callable[[], type[Any]]
+    """The type of its settings, a subclass of `devices.node_config.NodeConfig`."""
+    run: Callable[[Any, Callable[[], None]], Coroutine[Any, Any, None]]
+    """Takes the settings and a function that is called when its port is open."""
+    port_setting: str
+    """The setting that names the port of the gateway or MQTT broker."""
+    peer: Callable[[Any], str]
+    """Where it sends, for people, from the settings: `CoAP to localhost port 5683`."""
+    demo_settings: Callable[[], dict[str, object]] = dict
+    """Settings that its nodes need in the demo."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoNode:
+    """A node of `aiot demo`."""
+
+    position: int
+    """Nodes are started in this order."""
+    name: str
+    resources: tuple[str, ...]
+    """Settings of the simulated node that are switched on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetNodes:
+    """The nodes of a protocol in `aiot fleet`."""
+
+    count: str
+    """The setting that has their number."""
+    settings: Callable[[], type[Any]]
+    """A struct of the settings that the fleet has for this protocol, `count` first."""
+    open: Callable[[Any, Any], Awaitable[Any]]
+    """Takes these settings and a `fleet.node.FleetRun`; returns a `fleet.node.NodeFactory`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedService:
+    """Something that several protocols use in one process, such as an MQTT broker."""
+
+    open: Callable[[Config, Path | None], AbstractAsyncContextManager[Any]]
+    """In `aiot run` and `aiot demo`. The folder is where it keeps its files, instead of that in
+    the settings."""
+    for_one_gateway: Callable[[Config], Any]
+    """For a gateway in a process of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A device protocol."""
+
+    protocol: str
+    """Its name on the wire, in metrics and on screens: `CoAP`."""
+    command: str
+    """The command that runs its gateway alone."""
+    help: str
+    """Help of that command."""
+    section: type[ProtocolSection]
+    flags: Sequence[SettingFlag]
+    """Flags of its gateway command, beside those of all gateways."""
+    run_flags: Sequence[SettingFlag]
+    """Its flags of `aiot run`, `aiot demo` and `aiot doctor`."""
+    open: Callable[[Config, Any], Awaitable[OpenGateway]]
+    """Open the listener. The second argument is what `shared` gave, or None. Raises
+    `OperatorError`."""
+    ports: Callable[[Config], Iterator[ListenerPort]]
+    offline_timeout: str = ""
+    """The setting of its offline timeout; empty: a node is offline when its connection ends."""
+    has_link: bool = True
+    """Whether its gateway has a link to the broker of Pyaiot."""
+    shared: SharedService | None = None
+    probe: Callable[[Config], AsyncIterator[ProbeResult]] | None = None
+    """Checks for `aiot doctor`, beside its ports."""
+    metrics: str = ""
+    """The module that has its metrics; empty: it has only those of all gateways."""
+    node: SimulatedNode | None = None
+    demo: Sequence[DemoNode] = ()
+    fleet: FleetNodes | None = None
+    how_to: str = ""
+    """The page of `docs/how-to` about it."""

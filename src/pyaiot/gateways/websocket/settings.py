@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The settings of the WebSocket gateway."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from pyaiot.config.section import GatewayName, Port, ProtocolSection
+
+
+class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
+    """The WebSocket gateway."""
+
+    table: ClassVar[str] = "websocket"
+
+    host: Annotated[
+        str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        Port, Meta(description="TCP port that nodes connect to, at `/node`; 0: any free one.")
+    ] = 8001
+    nodes_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="Connections at once. One more is refused.")
+    ] = 10_000
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Host names under which it may be reached; its addresses and localhost"
+            " always may."
+        ),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins (https://name:port) of sites whose pages may be nodes."),
+    ] = ()
+    name: GatewayName = "websocket"
