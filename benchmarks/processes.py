@@ -97,6 +97,10 @@ class Server:
             cwd=ROOT,
             env={
                 **{name: text for name, text in os.environ.items() if not name.startswith("AIOT_")},
+                # All nodes come at once here, which is no attack.
+                "AIOT_COAP_NEW_NODES_PER_S": "10000",
+                "AIOT_MQTT_NEW_NODES_PER_S": "10000",
+                "AIOT_WEBSOCKET_NODES_PER_HOST_MAX": "100000",
                 "HOME": str(home.path),
             },
             stdin=subprocess.DEVNULL,

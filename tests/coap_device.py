@@ -60,6 +60,9 @@ class Request:
     origin: Any
     message_id: int = 0
     received_at: float = 0.0
+    query: tuple[str, ...] = ()
+    accept: bytes | None = None
+    content_format: bytes | None = None
 
 
 class _Socket(asyncio.DatagramProtocol):
@@ -105,6 +108,8 @@ class CoapDevice:
         """Each request of a gateway. One that is sent again counts once."""
         self.holds_answers = False
         """While it is true, answers wait for `release`."""
+        self.without_accept: dict[str, Code] = {}
+        """Paths for which a request with Accept is answered with this code."""
         self.resets: set[str] = set()
         """Paths for which a request is answered with a reset."""
         self.takes_at_once = 65536
@@ -201,7 +206,15 @@ class CoapDevice:
         self._answered[key] = None
         path = "/".join(message.uri_path)
         request = Request(
-            Code(message.code), path, message.payload, origin, message.message_id, now
+            Code(message.code),
+            path,
+            message.payload,
+            origin,
+            message.message_id,
+            now,
+            message.uri_query,
+            message.option(OptionNumber.ACCEPT),
+            message.option(OptionNumber.CONTENT_FORMAT),
         )
         self.requests.append(request)
         self._progress.set()
@@ -280,6 +293,12 @@ class CoapDevice:
         path = "/".join(request.uri_path)
         missing = Reply(Code.NOT_FOUND)
         reply = self.replies.get((Code(request.code), path), missing)
+        if request.uri_query:
+            with_query = f"{path}?{'&'.join(request.uri_query)}"
+            reply = self.replies.get((Code(request.code), with_query), reply)
+        accept = request.option(OptionNumber.ACCEPT)
+        if accept is not None and path in self.without_accept:
+            reply = Reply(self.without_accept[path])
         if reply is None:
             return
         if path in self.resets:

@@ -10,6 +10,9 @@ from pyaiot.protocols.link_format import (
     parse_links,
     path_segments,
     query_arguments,
+    read_links,
+    resource_name,
+    resource_uri,
 )
 
 CORPUS: list[bytes] = [
@@ -26,6 +29,10 @@ CORPUS: list[bytes] = [
 
 def fuzz_one(data: bytes) -> None:
     """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
+    for link in read_links(data).links:
+        with contextlib.suppress(ProtocolError):
+            name = resource_name(link.uri or "/")
+            assert resource_name(resource_uri(name)) == name
     try:
         links, cut = parse_links(data)
     except ProtocolError:

@@ -218,6 +218,14 @@ class Log:
             record.getMessage() for record in self._records if record.levelno >= logging.WARNING
         ]
 
+    def shown(self) -> list[str]:
+        """What an operator sees who changed nothing: this package's lines from INFO on."""
+        return [
+            record.getMessage()
+            for record in self._records
+            if record.levelno >= logging.INFO and record.name.startswith("pyaiot")
+        ]
+
     @property
     def everything(self) -> str:
         formatter = logging.Formatter()

@@ -133,7 +133,9 @@ async def test_hostile_nodes_do_not_become_nodes() -> None:
     ):
         with Device(everything.mqttsn_port) as odd:
             await odd.connects(b"odd")
-            for number, topic in enumerate([b"node/a\x1bb/x", b"node/x/y/z", b"node//x"]):
+            # nats-server takes no control characters: the topic is not supported (MQTT-SN 5.3.10).
+            assert await odd.asks("LL 0a 0000 001e", b"node/a\x1bb/x") == "070b0000001e03"
+            for number, topic in enumerate([b"node/x/y/z", b"node//x"]):
                 topic_id = await odd.registers(topic, 2 * number + 1)
                 await odd.publishes(topic_id, b'{"value":"1"}', 2 * number + 2)
             topic_id = await odd.registers(b"node/good/x", 20)

@@ -18,9 +18,10 @@ from pyaiot.gateways.coap.endpoint import (
 )
 from pyaiot.gateways.coap.notifications import HOST_POSTS_BURST
 from pyaiot.gateways.coap.peers import HELD_ADDRESSES_MAX
+from pyaiot.gateways.live_nodes import NEW_NODES_BURST_S, NEW_NODES_PER_S
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
-from tests.attacks.running import System, running_system
+from tests.attacks.running import Log, System, running_system
 
 pytestmark = pytest.mark.sockets
 
@@ -207,3 +208,73 @@ async def test_host_that_posts_too_much_is_told_when_to_come_back() -> None:
             assert codes.count(Code.SERVICE_UNAVAILABLE) >= HOST_POSTS_BURST
             assert codes.count(Code.TOO_MANY_REQUESTS) > 100
             assert system.coap.refused > 100
+
+
+# -- invented nodes -------------------------------------------------------------------------------
+
+
+async def invent_nodes(system: System, hosts: list[Stranger], *, per_s: int, seconds: float) -> int:
+    """Send `alive` of a new uid each time, at a pace; the honest are served meanwhile."""
+    loop = asyncio.get_running_loop()
+    turns = itertools.cycle(hosts)
+    began_at = loop.time()
+    sent = 0
+    served_at = began_at
+    while (elapsed_s := loop.time() - began_at) < seconds:
+        for _ in range(min(AT_ONCE, round(elapsed_s * per_s) - sent)):
+            next(turns).send(request(sent, Code.POST, "alive", b"alive:invented-%d" % sent, NON))
+            sent += 1
+        for host in hosts:
+            host.hear()
+        await asyncio.sleep(0.002)
+        if loop.time() - served_at > 0.5:
+            await system.serves()
+            served_at = loop.time()
+    return sent
+
+
+async def test_three_thousand_invented_uids_a_second_delay_no_known_node() -> None:
+    async with running_system() as system:
+        with strangers(system, 30) as hosts:
+            sent = await invent_nodes(system, hosts, per_s=3000, seconds=4.0)
+            await system.serves()
+            assert sent > 6000
+            nodes = system.coap.gateway.nodes
+            allowed = NEW_NODES_PER_S * (NEW_NODES_BURST_S + 20.0)
+            assert len(nodes) < min(allowed, sent / 2)
+            assert nodes.newcomers_refused > sent / 4
+        await system.serves()
+
+
+async def test_host_that_invents_nodes_gets_its_share_and_others_still_appear() -> None:
+    async with running_system() as system:
+        system.coap.gateway.nodes.nodes_per_host_max = 50
+        with strangers(system, 2) as (greedy, modest):
+            for number in range(200):
+                greedy.send(request(number, Code.POST, "alive", b"alive:g-%d" % number))
+                if number % 50 == 49:
+                    await asyncio.sleep(0.01)
+                    greedy.hear()
+            await system.serves()
+            greedy.hear()
+            refused = [answer for answer in greedy.answers if answer.code == Code.FORBIDDEN]
+            assert len(refused) == 150
+            modest.send(request(1, Code.POST, "alive", b"alive:modest"))
+            await system.client.shows("modest")
+            assert len(system.coap.gateway.nodes) == 52  # with the honest one
+
+
+async def test_stranger_who_answers_nothing_writes_few_lines_to_the_log(log: Log) -> None:
+    async with running_system() as system:
+        with strangers(system, 40) as hosts:
+            for host in hosts:
+                for number in range(5):
+                    name = f"alive:{host.socket.getsockname()[0]}-{number}"
+                    host.send(request(number, Code.POST, "alive", name.encode(), NON))
+                # Nobody there, so that the system says at once that nobody answers.
+                host.close()
+            await system.serves()
+            await asyncio.sleep(1.0)
+            await system.serves()
+    shown = [line for line in log.shown() if "127." in line]
+    assert len(shown) <= 20, shown

@@ -162,6 +162,23 @@ async def test_a_registered_node_goes_on_when_the_gateway_comes_back(tmp_path: P
 
 
 @pytest.mark.sockets
+async def test_registrations_come_back_at_once_however_few_new_nodes_are_accepted(
+    tmp_path: Path,
+) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    path = str(tmp_path / "coap.db")
+    async with coap_device(port) as device:
+        device.has({"led": "0"})
+        async with running_coap(coap=CoapSection(port=port, state_file=path)):
+            for uid in ("RIOT-1", "RIOT-2"):
+                await say(device, Code.POST, "/rd", f"ep={uid}", "lt=60", payload=b"</led>")
+        section = CoapSection(port=port, state_file=path, new_nodes_per_s=0.01)
+        async with running_coap(coap=section):
+            for location in ("/rd/1", "/rd/2"):
+                assert (await say(device, Code.POST, location)).code == Code.CHANGED
+
+
+@pytest.mark.sockets
 async def test_a_registration_survives_a_gateway_that_is_killed(tmp_path: Path) -> None:
     """What is in the file a moment after the registration is enough."""
     port = free_port(socket.SOCK_DGRAM)

@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The nodes of a gateway: who appears, who falls silent, what is refused."""
 
+import contextlib
+
 import pytest
 
 from pyaiot.errors import ProtocolError, Refused, TooFast
-from pyaiot.gateways.live_nodes import READINGS_BURST, RESOURCES_MAX, LiveNodes
+from pyaiot.gateways.live_nodes import (
+    NEW_NODES_BURST_S,
+    READINGS_BURST,
+    RESOURCES_MAX,
+    UNPROVED_GRACE_S,
+    LiveNodes,
+)
 from pyaiot.messages import NodeAppeared, NodeEvent, NodeLeft, NodeReset, Reading
 
 TS = 1_700_000_000.0
@@ -203,3 +211,100 @@ def test_unit_that_the_protocol_says_is_kept() -> None:
     assert event == Reading(uid="A", resource="label", data="21", ts=TS)
     (event,) = it.reading("A", "open", True, now=0.0, ts=TS, unit="")
     assert event == Reading(uid="A", resource="open", data=True, ts=TS)
+
+
+# -- new nodes, and those that make room for them --------------------------------------------------
+
+
+def appear(it: LiveNodes, uid: str, host: str = "", now: float = 0.0) -> list[NodeEvent]:
+    return it.heard(uid, {}, now=now, ts=TS, host=host)
+
+
+def accepted(it: LiveNodes, count: int, now: float = 0.0, host: str = "", start: int = 0) -> int:
+    """How many of so many new nodes are accepted."""
+    before = len(it)
+    for number in range(start, start + count):
+        with contextlib.suppress(Refused):
+            appear(it, f"{host} {number}", host, now)
+    return len(it) - before
+
+
+def test_new_nodes_have_a_rate_and_known_ones_do_not_count() -> None:
+    it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, new_nodes_per_s=4.0)
+    assert accepted(it, 100) == 4 * NEW_NODES_BURST_S
+    for _ in range(100):
+        assert appear(it, " 0") == []
+    assert accepted(it, 100, now=1.0, start=100) == 4
+    assert it.newcomers_refused == 60 + 96
+    with pytest.raises(TooFast) as caught:
+        appear(it, "another", now=1.0)
+    assert caught.value.retry_after_s > 0
+
+
+def test_host_that_brings_many_new_nodes_leaves_half_of_the_rate_to_others() -> None:
+    it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, new_nodes_per_s=4.0)
+    assert accepted(it, 100, host="greedy") == 2 * NEW_NODES_BURST_S
+    assert accepted(it, 10, host="modest") == 10
+
+
+def test_host_has_a_share_of_the_nodes_that_is_free_again_when_one_leaves() -> None:
+    it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=3)
+    assert accepted(it, 10, host="greedy") == 3
+    with pytest.raises(Refused, match="a host has at most 3 nodes"):
+        appear(it, "one more", "greedy")
+    assert accepted(it, 2, host="other") == 2
+    it.left("greedy 0", "left", ts=TS)
+    appear(it, "one more", "greedy")
+    it.silent(now=120.0, ts=TS)
+    assert accepted(it, 10, now=120.0, host="greedy") == 3
+
+
+def test_nodes_of_before_a_restart_have_no_rate_but_the_share_of_their_host() -> None:
+    it = LiveNodes(
+        silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=50, new_nodes_per_s=1.0
+    )
+    for number in range(50):
+        it.heard(f"{number}", {}, now=0.0, ts=TS, host="here", known_before=True)
+    assert len(it) == 50
+    with pytest.raises(Refused, match="a host has at most 50 nodes"):
+        it.heard("one more", {}, now=0.0, ts=TS, host="here", known_before=True)
+    assert accepted(it, 100, host="there") == NEW_NODES_BURST_S / 2
+
+
+def test_node_that_moves_takes_its_place_along() -> None:
+    it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=1)
+    appear(it, "A", "here")
+    appear(it, "A", "there")
+    appear(it, "B", "here")
+    with pytest.raises(Refused):
+        appear(it, "C", "there")
+
+
+def test_full_gateway_lets_a_new_node_replace_the_unproved_one_that_was_silent_longest() -> None:
+    it = nodes(nodes_max=3)
+    for now, uid in enumerate(("proved", "invented", "posting")):
+        appear(it, uid, now=float(now))
+    it.prove("proved")
+    read(it, "t", "1", uid="posting", now=UNPROVED_GRACE_S)
+    with pytest.raises(Refused, match="at most 3 nodes"):
+        appear(it, "new", now=UNPROVED_GRACE_S)
+    events = appear(it, "new", now=UNPROVED_GRACE_S + 1.0)
+    assert events == [
+        NodeLeft(uid="invented", ts=TS, reason="left"),
+        NodeAppeared(uid="new", ts=TS),
+    ]
+    assert it.evicted == 1
+    it.prove("posting")
+    it.prove("new")
+    with pytest.raises(Refused):
+        appear(it, "another", now=1000.0)
+
+
+def test_flood_of_invented_nodes_never_replaces_one_that_proved_itself() -> None:
+    it = LiveNodes(silence_limit_s=None, nodes_max=100)
+    appear(it, "real")
+    it.prove("real")
+    for second in range(100):
+        accepted(it, 300, now=float(second), host=f"host {second}")
+    assert "real" in it
+    assert len(it) == 100

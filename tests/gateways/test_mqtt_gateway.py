@@ -86,7 +86,9 @@ class World:
 @contextlib.asynccontextmanager
 async def world(at: MqttServer, *, connected: bool = True, **limits: Any) -> AsyncIterator[World]:
     nodes = LiveNodes(
-        silence_limit_s=limits.get("silence_limit_s", 120.0), nodes_max=limits.get("nodes_max", 100)
+        silence_limit_s=limits.get("silence_limit_s", 120.0),
+        nodes_max=limits.get("nodes_max", 100),
+        new_nodes_per_s=limits.get("new_nodes_per_s", 500.0),
     )
     loop = asyncio.get_running_loop()
     unix_time = limits.get("unix_time", time.time)
@@ -436,6 +438,24 @@ async def test_more_nodes_than_the_limit_are_refused(mqtt_server: Server) -> Non
         await here.until(lambda: here.mqtt.refused == 1)
         assert here.uids() == ["a"]
         assert set(here.mqtt._awaited) == {"a"}
+
+
+async def test_new_nodes_of_one_connection_have_a_rate_and_known_ones_are_served(
+    mqtt_server: Server,
+) -> None:
+    async with (
+        world(at(mqtt_server), nodes_max=10_000, new_nodes_per_s=20.0) as here,
+        device(mqtt_server.port, "a") as board,
+    ):
+        await here.until(lambda: here.value("a", "led"))
+        for number in range(2000):
+            board.say("check", {"id": f"invented-{number}"})
+        board.values["led"] = "after"
+        board.tell("led")
+        await here.until(lambda: here.value("a", "led") == "after")
+        assert 200 <= len(here.mqtt.gateway.nodes) < 400
+        assert here.mqtt.gateway.nodes.newcomers_refused > 1500
+        assert here.mqtt.refused > 1500
 
 
 @pytest.mark.parametrize("link_after_s", [0.0, 0.3], ids=["linked at once", "linked later"])

@@ -6,6 +6,7 @@ from pyaiot.gateways.coap.peers import (
     CLAIM_REFUSED_S,
     HELD_ADDRESSES_MAX,
     HELD_LIMIT_S,
+    HELD_PER_HOST_MAX,
     HELD_RESOURCES_MAX,
     REFUSED_CLAIMANTS_MAX,
     Address,
@@ -259,3 +260,16 @@ def test_machine_is_shared_if_another_node_is_there() -> None:
     claim(it, "B", Address(HERE.host, 1))
     assert it.is_shared(HERE, "A")
     assert not it.is_shared(THERE, "A")
+
+
+def test_host_whose_readings_are_held_takes_no_room_of_others() -> None:
+    it = peers()
+    modest = Address("10.0.0.8", 1)
+    it.hold(modest, Held("t", "1", 0.0), now=0.0)
+    for port in range(HELD_ADDRESSES_MAX + 10):
+        it.hold(Address("10.0.0.9", port), Held("t", "1", 0.0), now=0.0)
+    assert it.release(modest, now=1.0)
+    newest = HELD_ADDRESSES_MAX + 9
+    assert it.release(Address("10.0.0.9", newest), now=1.0)
+    assert it.release(Address("10.0.0.9", newest - HELD_PER_HOST_MAX + 1), now=1.0)
+    assert not it.release(Address("10.0.0.9", newest - HELD_PER_HOST_MAX), now=1.0)

@@ -405,6 +405,46 @@ async def test_nodes_are_told_that_the_gateway_ends_and_one_that_sleeps_delays_n
         assert time.monotonic() - started_at < 5.0
 
 
+async def test_host_has_a_share_of_the_connections() -> None:
+    async with road(connections_per_host_max=2) as it, contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(it.device())
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await stack.enter_async_context(it.device())
+        assert caught.value.status == 503
+        # Another address of this machine is another host.
+        url = f"http://127.0.0.1:{it.gateway.port}/node"
+        connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with (
+            aiohttp.ClientSession(connector=connector) as other,
+            other.ws_connect(url) as device,
+        ):
+            await discovered(device)
+            await update(device, t="1")
+
+
+async def test_connection_that_says_nothing_makes_room_when_all_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway, "UNPROVED_GRACE_S", 0.2)
+    async with road() as it, contextlib.AsyncExitStack() as stack:
+        busy = await stack.enter_async_context(it.device("?uid=busy"))
+        await update(busy, t="1")
+        await it.shows("busy", t="1")
+        idle = [await stack.enter_async_context(it.device()) for _ in range(CONNECTIONS_MAX - 1)]
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await stack.enter_async_context(it.device("?uid=new"))
+        await asyncio.sleep(0.3)
+        new = await stack.enter_async_context(it.device("?uid=new"))
+        await update(new, t="2")
+        await it.shows("new", t="2")
+        await discovered(idle[0])
+        closed = await idle[0].receive()
+        assert closed.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        await update(busy, t="3")
+        await it.shows("busy", t="3")
+
+
 async def test_taken_port_is_one_sentence_with_its_flag() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -7,6 +7,7 @@ import pytest
 
 from pyaiot.protocols.coap.message import CoapMessage, build_options, decode_uint
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from tests.coap_device import Reply
 from tests.running import scene
 
 pytestmark = pytest.mark.sockets
@@ -77,7 +78,7 @@ async def test_node_is_named_by_the_text_after_the_last_colon(text: str, uid: st
         assert list(client.nodes) == [uid]
 
 
-@pytest.mark.parametrize("text", ["", "alive", "alive:", ":", "alive:all", "alive:" + "x" * 65])
+@pytest.mark.parametrize("text", ["", "living", "alive:", ":", "alive:all", "alive:" + "x" * 65])
 async def test_sign_of_life_without_a_good_name_is_refused(text: str) -> None:
     async with scene() as it:
         device, client = it.device, it.client
@@ -117,6 +118,41 @@ async def test_reset_and_sign_of_life_together_tell_of_a_reboot_and_of_new_value
         await client.until(type="reset", uid="A")
         await client.shows("A", led="1", ip=device.host, protocol="CoAP")
         assert "old" not in client.nodes["A"]
+
+
+@pytest.mark.parametrize("text", ["alive", "Alive", "reset"])
+async def test_board_without_a_uid_appears_by_its_address_and_is_read_and_commanded(
+    text: str,
+) -> None:
+    async with scene() as it:
+        device, client = it.device, it.client
+        device.has({"led": "0"})
+        device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
+        assert (await device.post("alive", text)).code == Code.CHANGED
+        await client.shows(device.host, led="0", ip=device.host, protocol="CoAP")
+        assert (await device.post("server", "temperature:20.1°C")).code == Code.CHANGED
+        assert (await device.post("alive", "alive")).code == Code.CHANGED
+        await client.shows(device.host, temperature="20.1°C")
+        assert (await client.write(device.host, "led", "1"))["state"] == "confirmed"
+        assert list(client.nodes) == [device.host]
+        device.has({"led": "1"})
+        assert (await device.post("alive", "reset")).code == Code.CHANGED
+        await client.until(type="reset", uid=device.host)
+        await client.shows(device.host, led="1")
+
+
+async def test_board_that_says_its_uid_after_a_bare_reset_is_one_node() -> None:
+    async with scene() as it:
+        device, client = it.device, it.client
+        await device.post("alive", "reset")
+        await client.shows(device.host)
+        await device.post("alive", "alive:A")
+        await client.shows("A")
+        await client.until(type="out", uid=device.host)
+        await device.post("alive", "alive")
+        await device.post("server", "t:1")
+        await client.shows("A", t="1")
+        assert list(client.nodes) == ["A"]
 
 
 async def test_bare_reset_of_old_firmware_means_the_node_at_its_address() -> None:

@@ -45,8 +45,8 @@ async def test_link_format_with_attributes_and_quoted_commas_is_followed() -> No
         await it.device.post("alive", "alive:A")
         await it.client.shows("A", **{"cli/stats": "7", "led": "0", "quoted": "q"})
         await it.device.asked(Code.GET, "ä")
-        await it.client.until(endpoint="%C3%A4")
-        assert set(it.client.nodes["A"]) == BOOKKEEPING | {"cli/stats", "led", "quoted", "%C3%A4"}
+        await it.client.until(endpoint="ä")
+        assert set(it.client.nodes["A"]) == BOOKKEEPING | {"cli/stats", "led", "quoted", "ä"}
         assert {item.path for item in it.device.requests} == {
             *(WELL_KNOWN_CORE, "cli/stats", "led", "quoted", "ä"),
         }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """RFC 6690 by its own examples, by the documents of real nodes, and by hostile ones."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,10 @@ from pyaiot.protocols.link_format import (
     parse_links,
     path_segments,
     query_arguments,
+    read_links,
+    read_target,
+    resource_name,
+    resource_uri,
 )
 
 # Documents in the spelling that `format_links` chooses, and what they say.
@@ -376,3 +382,101 @@ def test_any_path_is_segments_or_a_protocol_error(path: str) -> None:
     except ProtocolError:
         return
     assert all(len(segment.encode()) <= 255 for segment in segments)
+
+
+# -- names of resources ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("/led", "led"),
+        ("/caf%C3%A9", "café"),
+        ("/café", "café"),
+        ("/cli/stats", "cli/stats"),
+        ("/rd/", "rd/"),
+        ("/a%20b", "a b"),
+        ("/a%2Fb", "a%2Fb"),
+        ("/a%3fb", "a%3Fb"),
+        ("/100%25", "100%"),
+        ("/%2541", "%2541"),
+        ("/s?id=1", "s?id=1"),
+        ("/s?id=1&x=%C3%A9", "s?id=1&x=é"),
+        ("/s?a%26b", "s?a%26b"),
+        ("/s?", "s"),
+        ("/a#b", "a#b"),
+    ],
+)
+def test_resource_has_one_name_and_the_name_leads_back(uri: str, name: str) -> None:
+    assert resource_name(uri) == name
+    assert read_target(resource_uri(name)) == read_target(uri)
+    assert resource_name(resource_uri(name)) == name
+
+
+@pytest.mark.parametrize("uri", ["/%", "/%zz", "/%ff", "/..", "/a/./b", "/s?%"])
+def test_uri_that_cannot_be_has_no_name(uri: str) -> None:
+    with pytest.raises(ProtocolError):
+        resource_name(uri)
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_no_two_resources_share_a_name(one: str, other: str) -> None:
+    uris = [resource_uri(name) for name in (one, other)]
+    targets, names = [], []
+    for uri in uris:
+        with contextlib.suppress(ProtocolError):
+            targets.append(read_target(uri))
+            names.append(resource_name(uri))
+    assert len(set(targets)) == len(set(names))
+
+
+def test_uri_of_a_link_has_its_query() -> None:
+    assert CoreLink("/s?id=1#top").uri == "/s?id=1"
+    assert CoreLink("s").uri == "/s"
+    assert CoreLink("coap://elsewhere/s?id=1").uri is None
+
+
+# -- lists that are wrong -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        (b"</a>;</b>;obs,</c>", ["/a", "/b", "/c"]),
+        (b"</a> </b>", ["/a", "/b"]),
+        (b"</a>,nonsense,</b>", ["/a", "/b"]),
+        (b"nonsense", []),
+        (b'</a>,</b>;title="cut', ["/a"]),
+        (b"</a>,</b", ["/a"]),
+        (b"</a>,<</b>", ["/a", "/b"]),
+        (b"</a>,</\xff>,</b>", ["/a", "/b"]),
+        (b'</a>;title="\xff",</b>', ["/a", "/b"]),
+        (b"</a>;=,</b>", ["/a", "/b"]),
+        (b"", []),
+    ],
+)
+def test_wrong_list_gives_what_can_be_read(text: bytes, targets: list[str]) -> None:
+    assert [link.target for link in read_links(text).links] == targets
+
+
+def test_attributes_are_kept_where_a_list_is_wrong() -> None:
+    assert read_links(b"</a>;</b>;obs,</c>;ct=50").links == [
+        CoreLink("/a"),
+        CoreLink("/b", (("obs", None),)),
+        CoreLink("/c", (("ct", "50"),)),
+    ]
+
+
+@given(st.binary(max_size=80))
+def test_right_list_is_read_the_same(payload: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        assert read_links(payload) == parse_links(payload)
+
+
+@pytest.mark.parametrize(
+    "text", [b"<" * 60_000, b"</a>;" * 12_000, b'<a>;x="' * 8_000, b"<a " * 20_000]
+)
+def test_wrong_list_is_read_in_time_and_within_its_limit(text: bytes) -> None:
+    found = read_links(text)
+    assert found.cut or len(found.links) < 256
+    assert len(found.links) <= 256

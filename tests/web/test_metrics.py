@@ -335,6 +335,9 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 SHOWN = {
     "commands_heard": "",  # so that who asks can wait for what was heard
+    "ignored": "pyaiot_mqtt_messages_ignored",
+    "retained_dropped": "pyaiot_mqtt_retained_dropped",
+    "tidied": "",  # so that tests can wait for it
     "late_connections": "pyaiot_http_connections_late",
     "refused_answers": "pyaiot_http_answers_refused",
     "refused_connections": "pyaiot_http_connections_refused",
@@ -351,6 +354,7 @@ SHOWN = {
     "starts": "pyaiot_mqtt_broker_starts",
     "flushes": "pyaiot_flushes",
     "gateway_links": "pyaiot_gateway_links",
+    "evicted": "pyaiot_gateway_nodes_evicted",
     "held_back": "pyaiot_coap_datagrams_held_back",
     "link_failures": "pyaiot_gateway_link_failures",
     "links_made": "pyaiot_gateway_links_made",

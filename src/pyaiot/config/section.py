@@ -13,6 +13,24 @@ SilenceLimitS = Annotated[
 NodesMax = Annotated[
     int, Meta(ge=1, le=100_000, description="Nodes held at once. One more is refused.")
 ]
+NodesPerHostMax = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=100_000,
+        description="Nodes of one host (address), so that none takes the room of others. One more"
+        " is refused. Raise it where many nodes are behind one router or proxy.",
+    ),
+]
+NewNodesPerS = Annotated[
+    float,
+    Meta(
+        gt=0,
+        le=100_000,
+        description="New nodes that are accepted each second, and ten times as many at once."
+        " Above, they are refused until later, and nodes that are known are served first.",
+    ),
+]
 GatewayName = Annotated[
     str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
 ]

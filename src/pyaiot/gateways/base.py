@@ -9,19 +9,30 @@ from pathlib import Path
 
 from pyaiot.config import state_folder
 from pyaiot.gateways.gateway import Gateway
-from pyaiot.gateways.live_nodes import LiveNodes
+from pyaiot.gateways.live_nodes import NEW_NODES_PER_S, NODES_PER_HOST_MAX, LiveNodes
 from pyaiot.gateways.state_store import Kept
 from pyaiot.transport.addresses import is_loopback
 
 
 def new_gateway(
-    name: str, protocol: str, offline_timeout_s: float | None, nodes_max: int
+    name: str,
+    protocol: str,
+    offline_timeout_s: float | None,
+    nodes_max: int,
+    *,
+    new_nodes_per_s: float = NEW_NODES_PER_S,
+    nodes_per_host_max: int = NODES_PER_HOST_MAX,
 ) -> Gateway:
     """A gateway on the running loop. `offline_timeout_s` None: its nodes never time out."""
     return Gateway(
         name=name,
         protocol=protocol,
-        nodes=LiveNodes(silence_limit_s=offline_timeout_s, nodes_max=nodes_max),
+        nodes=LiveNodes(
+            silence_limit_s=offline_timeout_s,
+            nodes_max=nodes_max,
+            nodes_per_host_max=nodes_per_host_max,
+            new_nodes_per_s=new_nodes_per_s,
+        ),
         loop=asyncio.get_running_loop(),
         unix_time=time.time,
     )

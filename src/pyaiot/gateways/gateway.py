@@ -28,6 +28,7 @@ from pyaiot.messages import (
     Ignored,
     LeftReason,
     NodeEvent,
+    NodeLeft,
     Problem,
     Receipt,
     ReceiptState,
@@ -75,6 +76,10 @@ class DeviceSide(Protocol):
         ...
 
 
+def _ignore(_uid: str) -> None:
+    pass
+
+
 class Gateway:
     """The nodes of one protocol, told to one broker."""
 
@@ -109,6 +114,8 @@ class Gateway:
         """Readings that later ones replaced, on links that are lost."""
         self._unconfirmed = Unconfirmed()
         self._checkpoint_due = False
+        self.evicted: Callable[[str], None] = _ignore
+        """Is told of each node that had to make room for another one."""
         self._link: GatewayLink | None = None
         self.was_linked = asyncio.Event()
         """Set for good with the first link."""
@@ -144,10 +151,25 @@ class Gateway:
 
     # -- what the device side reports ---------------------------------------------------------
 
-    def heard(self, uid: str, bookkeeping: Mapping[str, str]) -> None:
+    def heard(
+        self,
+        uid: str,
+        bookkeeping: Mapping[str, str],
+        *,
+        host: str = "",
+        known_before: bool = False,
+    ) -> None:
         """See `LiveNodes.heard`."""
         first = not self.nodes
-        self._tell(self.nodes.heard(uid, bookkeeping, now=self._now(), ts=self.unix_time()))
+        now, ts = self._now(), self.unix_time()
+        events = self.nodes.heard(
+            uid, bookkeeping, now=now, ts=ts, host=host, known_before=known_before
+        )
+        self._tell(events)
+        for event in events:
+            if isinstance(event, NodeLeft):
+                self._echoes.left(event.uid)
+                self.evicted(event.uid)
         if first:
             self._silence_check.set()
 
@@ -211,6 +233,11 @@ class Gateway:
     def _tell_ignored(self) -> None:
         if self._link is not None and self._ignored is not None:
             self._link.send(self._ignored)
+
+    def evict(self, uid: str) -> None:
+        """The node is no more, and the device side is told to forget it."""
+        self.left(uid, "left")
+        self.evicted(uid)
 
     def is_silent(self, uid: str) -> bool:
         """See `LiveNodes.is_silent`."""

@@ -5,7 +5,7 @@
 What comes back are the messages that the broker must hear.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -23,6 +23,7 @@ from pyaiot.messages import (
     check_uid,
     check_value,
 )
+from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.rate_limit import RateLimit
 
 RESOURCES_MAX: Final = 256
@@ -32,6 +33,18 @@ CLAIM_AGAIN_S: Final = 10.0
 READINGS_PER_S: Final = 20.0
 READINGS_BURST: Final = 100.0
 """Readings of one node, sustained and at once. Those above are refused with `TooFast`."""
+NEW_NODES_PER_S: Final = 200.0
+"""New nodes of a gateway, sustained; the setting `new_nodes_per_s` of its protocol. Above: refused
+until later. Nodes that are known do not count."""
+NEW_NODES_BURST_S: Final = 10.0
+"""So many seconds' worth of new nodes may appear at once, as after a power cut."""
+NEW_NODES_OF_HOST_SHARE: Final = 0.5
+"""Of both, what one host may use, so that others have the rest."""
+NODES_PER_HOST_MAX: Final = 2000
+"""Nodes of one host; the setting `nodes_per_host_max`. One more is refused."""
+UNPROVED_GRACE_S: Final = 10.0
+"""A gateway that is full lets a new node replace one that has not proved itself (it answered no
+request), if that was silent for so long. Else the new one is refused."""
 BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
 """Resources that the gateway itself tells of a node. A device may not send such names."""
 
@@ -40,12 +53,18 @@ class LiveNode:
     """A node as its gateway knows it."""
 
     __slots__ = (
-        *("appeared", "bookkeeping", "claim_at", "heard_at", "kept_until", "queued_at", "rate"),
-        *("readings", "uid"),
+        *("appeared", "bookkeeping", "claim_at", "heard_at", "host", "kept_until", "proved"),
+        *("queued_at", "rate", "readings", "uid"),
     )
 
-    def __init__(self, appeared: NodeAppeared, bookkeeping: dict[str, Reading], now: float) -> None:
+    def __init__(
+        self, appeared: NodeAppeared, bookkeeping: dict[str, Reading], host: str, now: float
+    ) -> None:
         self.uid = appeared.uid
+        self.host = host
+        """Whose share of the gateway it takes; "": the protocol hides it."""
+        self.proved = False
+        """It answered a request, so that it is no invented uid."""
         self.appeared = appeared
         self.bookkeeping = bookkeeping
         self.readings: dict[str, Reading] = {}
@@ -75,11 +94,30 @@ class LiveNode:
 class LiveNodes:
     """The nodes, the one that was silent longest first."""
 
-    def __init__(self, *, silence_limit_s: float | None, nodes_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        silence_limit_s: float | None,
+        nodes_max: int,
+        nodes_per_host_max: int = NODES_PER_HOST_MAX,
+        new_nodes_per_s: float = NEW_NODES_PER_S,
+    ) -> None:
         """`silence_limit_s` None: the end of the node's connection says that it left."""
+        self.nodes_per_host_max = nodes_per_host_max
+        self.evicted = 0
+        """Nodes that had to make room for new ones, ever."""
         self._by_uid: OrderedDict[str, LiveNode] = OrderedDict()
+        self._unproved: OrderedDict[str, None] = OrderedDict()
+        """Nodes that may have to make room, the one that was silent longest first."""
+        self._on_host: Counter[str] = Counter()
         self._silence_limit_s = silence_limit_s
         self._nodes_max = nodes_max
+        at_once = new_nodes_per_s * NEW_NODES_BURST_S
+        self._newcomers = HostRateLimit(
+            Rate(new_nodes_per_s * NEW_NODES_OF_HOST_SHARE, at_once * NEW_NODES_OF_HOST_SHARE),
+            Rate(new_nodes_per_s, at_once),
+        )
+        self._refused = 0
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -90,28 +128,50 @@ class LiveNodes:
     def get(self, uid: str) -> LiveNode | None:
         return self._by_uid.get(uid)
 
+    @property
+    def newcomers_refused(self) -> int:
+        """New nodes that were refused, because there were too many or they came too fast."""
+        return self._refused + self._newcomers.refused
+
     def heard_at(self, uid: str) -> float | None:
         """The loop's time at which the node spoke last; None if it is not known."""
         node = self._by_uid.get(uid)
         return None if node is None else node.heard_at
 
     def heard(
-        self, uid: str, bookkeeping: Mapping[str, str], *, now: float, ts: float
+        self,
+        uid: str,
+        bookkeeping: Mapping[str, str],
+        *,
+        now: float,
+        ts: float,
+        host: str = "",
+        known_before: bool = False,
     ) -> list[NodeEvent]:
         """A sign of life. `bookkeeping` is what the gateway knows of the node, say its address.
 
-        Raises `ProtocolError` for a uid that cannot be, `Refused` when there are too many nodes.
+        `host` is whose share of the gateway the node takes; "" if the protocol hides it. The first
+        events may be `NodeLeft` of a node that had to make room. `known_before`: it was known
+        before a restart, so that the rate of new nodes does not count.
+
+        Raises `ProtocolError` for a uid that cannot be, `Refused` when there are too many nodes,
+        `TooFast` when new ones come too fast.
         """
         events: list[NodeEvent] = []
         node = self._by_uid.get(uid)
         if node is None:
             check_uid(uid)
-            if len(self._by_uid) >= self._nodes_max:
-                raise Refused(f"this gateway holds at most {self._nodes_max} nodes")
-            node = LiveNode(NodeAppeared(uid=uid, ts=ts), {}, now)
+            events += self._admit(host, now=now, ts=ts, known_before=known_before)
+            node = LiveNode(NodeAppeared(uid=uid, ts=ts), {}, host, now)
             self._by_uid[uid] = node
+            self._unproved[uid] = None
+            self._on_host[host] += 1
             events.append(node.appeared)
-        self._by_uid.move_to_end(uid)
+        elif node.host != host:
+            self._count_out(node.host)
+            self._on_host[host] += 1
+            node.host = host
+        self._move_to_end(node)
         for resource, text in bookkeeping.items():
             known = node.bookkeeping.get(resource)
             if known is None or known.data != text:
@@ -173,7 +233,7 @@ class LiveNodes:
         node.readings[resource] = reading
         if retained or not live:
             return [reading]
-        self._by_uid.move_to_end(uid)
+        self._move_to_end(node)
         return node.alive([reading], now)
 
     def reset(self, uid: str, *, ts: float) -> list[NodeEvent]:
@@ -185,9 +245,19 @@ class LiveNodes:
         return [NodeReset(uid=uid, ts=ts), *node.bookkeeping.values()]
 
     def left(self, uid: str, reason: LeftReason, *, ts: float) -> list[NodeEvent]:
-        if self._by_uid.pop(uid, None) is None:
+        node = self._by_uid.pop(uid, None)
+        if node is None:
             return []
+        self._unproved.pop(uid, None)
+        self._count_out(node.host)
         return [NodeLeft(uid=uid, ts=ts, reason=reason)]
+
+    def prove(self, uid: str) -> None:
+        """The node answered a request: it need not make room for others any more."""
+        node = self._by_uid.get(uid)
+        if node is not None and not node.proved:
+            node.proved = True
+            self._unproved.pop(uid, None)
 
     def silent(self, *, now: float, ts: float) -> list[NodeEvent]:
         """The nodes that were silent for the limit have left."""
@@ -237,3 +307,34 @@ class LiveNodes:
         node = self._by_uid.get(uid)
         if node is not None and node.claim_at is None:
             node.claim_at = now + CLAIM_AGAIN_S
+
+    def _admit(self, host: str, *, now: float, ts: float, known_before: bool) -> list[NodeEvent]:
+        """Make room for one more node, or raise `TooFast` or `Refused`."""
+        if host and self._on_host[host] >= self.nodes_per_host_max:
+            self._refused += 1
+            raise Refused(f"a host has at most {self.nodes_per_host_max} nodes here")
+        is_full = len(self._by_uid) >= self._nodes_max
+        if is_full and not self._may_evict(now):
+            self._refused += 1
+            raise Refused(f"this gateway holds at most {self._nodes_max} nodes")
+        wait_s = 0.0 if known_before else self._newcomers.take(host, now=now)
+        if wait_s != 0:
+            raise TooFast("too many new nodes at once", retry_after_s=wait_s or NEW_NODES_BURST_S)
+        if not is_full:
+            return []
+        self.evicted += 1
+        return self.left(next(iter(self._unproved)), "left", ts=ts)
+
+    def _may_evict(self, now: float) -> bool:
+        oldest = next(iter(self._unproved), None)
+        return oldest is not None and now - self._by_uid[oldest].heard_at >= UNPROVED_GRACE_S
+
+    def _move_to_end(self, node: LiveNode) -> None:
+        self._by_uid.move_to_end(node.uid)
+        if not node.proved:
+            self._unproved.move_to_end(node.uid)
+
+    def _count_out(self, host: str) -> None:
+        self._on_host[host] -= 1
+        if not self._on_host[host]:
+            del self._on_host[host]

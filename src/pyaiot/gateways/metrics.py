@@ -12,6 +12,18 @@ _BY_PROTOCOL: Final = {"protocol": PROTOCOLS}
 NODES: Final = Metric(
     "pyaiot_gateway_nodes", "gauge", "Nodes that the gateway holds.", _BY_PROTOCOL
 )
+NEW_NODES_REFUSED: Final = Metric(
+    "pyaiot_gateway_new_nodes_refused",
+    "counter",
+    "New nodes that were refused: too many in all, of one host, or at once.",
+    _BY_PROTOCOL,
+)
+EVICTED: Final = Metric(
+    "pyaiot_gateway_nodes_evicted",
+    "counter",
+    "Nodes that had answered no request and made room for new ones.",
+    _BY_PROTOCOL,
+)
 LINKED: Final = Metric(
     "pyaiot_gateway_linked", "gauge", "1: linked to the broker. 0: it tries.", _BY_PROTOCOL
 )
@@ -69,6 +81,8 @@ def measure(gateway: Gateway, *, refused: int) -> Iterable[Sample]:
     """What all have. `refused`: what devices sent and was not taken."""
     protocol = gateway.protocol
     yield NODES.of(len(gateway.nodes), protocol=protocol)
+    yield NEW_NODES_REFUSED.of(gateway.nodes.newcomers_refused, protocol=protocol)
+    yield EVICTED.of(gateway.nodes.evicted, protocol=protocol)
     yield LINKED.of(gateway.linked, protocol=protocol)
     yield LINKS.of(gateway.links_made, protocol=protocol)
     yield LINK_FAILURES.of(gateway.link_failures, protocol=protocol)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
@@ -49,6 +49,12 @@ class CoreLink:
         """What stands between `?` and `#` of the target, percent-encoded; "" if nothing."""
         return self.target.partition("#")[0].partition("?")[2]
 
+    @property
+    def uri(self) -> str | None:
+        """Path and query, percent-encoded. None as for `path`."""
+        path = self.path
+        return f"{path}?{self.query}" if path is not None and self.query else path
+
     def has(self, name: str) -> bool:
         """Whether there is an attribute of this name, with or without a value."""
         return any(name == there for there, _ in self.attributes)
@@ -60,6 +66,13 @@ class CoreLink:
         """
         values = (value or "" for there, value in self.attributes if there == name)
         return " ".join(values).split()
+
+
+class Target(NamedTuple):
+    """What a request is about: a value for each Uri-Path and each Uri-Query option."""
+
+    path: tuple[str, ...]
+    query: tuple[str, ...] = ()
 
 
 class LinkList(NamedTuple):
@@ -89,6 +102,37 @@ def parse_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
         if position < len(text) and text[position] != ",":
             raise ProtocolError(f"link format: neither ',' nor ';' at character {position}")
         position = _skip(_BETWEEN_LINKS, text, position)
+    return LinkList(links, cut=False)
+
+
+def read_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
+    """The links that can be read of a document that may be wrong, such as a node's own list.
+
+    Where the format is wrong, reading goes on with the next `<`; a target that is no UTF-8 is left
+    out. What is right is read as `parse_links` does. `cut`: more links, or more that is wrong, than
+    `links_max`.
+    """
+    text = payload.decode(errors="replace")
+    links: list[CoreLink] = []
+    wrong = 0
+    position = _skip(_BETWEEN_LINKS, text, 0)
+    while position < len(text):
+        if len(links) >= links_max or wrong >= links_max:
+            return LinkList(links, cut=True)
+        start = position
+        try:
+            link, position = _read_link(text, start)
+        except ProtocolError:
+            wrong += 1
+            position = start + 1
+        else:
+            if "\ufffd" not in link.target:
+                links.append(link)
+            if position < len(text) and text[position] == ",":
+                position = _skip(_BETWEEN_LINKS, text, position)
+                continue
+        found = text.find("<", position)
+        position = len(text) if found < 0 else found
     return LinkList(links, cut=False)
 
 
@@ -123,6 +167,48 @@ def query_arguments(query: str) -> tuple[str, ...]:
     Raises `ProtocolError` as `path_segments` does.
     """
     return tuple(map(_uri_option, query.split("&"))) if query else ()
+
+
+def read_target(uri: str) -> Target:
+    """The options of a percent-encoded path with a query, such as `/s?id=1`.
+
+    Raises `ProtocolError` as `path_segments` does.
+    """
+    path, _, query = uri.partition("?")
+    return Target(path_segments(path), query_arguments(query))
+
+
+def resource_name(uri: str) -> str:
+    """The one name of a resource, as a node writes it in a post: `/caf%C3%A9` is `café`.
+
+    Only a character that would mean something else stays encoded: `/` and `?` inside a segment, `&`
+    inside an argument, and a `%` before two hexadecimal digits. So no two resources share a name,
+    and `resource_uri` knows the way back. Raises `ProtocolError` as `path_segments` does.
+    """
+    target = read_target(uri)
+    name = "/".join(_escaped(segment, "/?") for segment in target.path)
+    query = "&".join(_escaped(argument, "&") for argument in target.query)
+    return f"{name}?{query}" if query else name
+
+
+def resource_uri(name: str) -> str:
+    """The percent-encoded path, with a query if there is one, of a resource of this name."""
+    path, _, query = name.partition("?")
+    if not query:
+        path = name
+    uri = "/" + "/".join(map(_encoded, path.split("/")))
+    return f"{uri}?{'&'.join(map(_encoded, query.split('&')))}" if query else uri
+
+
+def _escaped(text: str, meaningful: str) -> str:
+    text = _PERCENT_ENCODED.sub("%25", text)
+    for character in meaningful:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote_to_bytes(text.encode(errors="surrogatepass")), safe="=")
 
 
 def _decode(payload: bytes) -> str:
@@ -228,4 +314,5 @@ _NEVER_QUOTED: Final = frozenset({"hreflang"})
 # RFC 3986 sections 3.1 and 4.2: a scheme, or the two slashes before an authority.
 _NAMES_ITS_HOST: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:|//")
 _QUERY_OR_FRAGMENT: Final = re.compile(r"[?#]")
+_PERCENT_ENCODED: Final = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 _WRONG_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")

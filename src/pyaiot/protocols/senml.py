@@ -180,7 +180,8 @@ _CBOR_LABELS: Final = {
     7: "ut",
     8: "vd",
 }
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*+")
+# LwM2M clients write paths, with a `/` first, which the section does not allow.
+_NAME: Final = re.compile(r"/?+[A-Za-z0-9][A-Za-z0-9\-:./_]*+")
 _OTHER: Final = re.compile(r"_(?=[0-9a-f]{2})|[^A-Za-z0-9\-:._]")
 
 

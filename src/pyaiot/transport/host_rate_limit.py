@@ -36,7 +36,12 @@ class HostRateLimit:
         return len(self._hosts)
 
     def take(self, host: str, *, now: float) -> float | None:
-        """0: it may pass. Else the seconds to wait, or None: it is too much from all together."""
+        """0: it may pass. Else the seconds to wait, or None: it is too much from all together.
+
+        `host` "": the protocol hides it, and only the rate of all counts.
+        """
+        if not host:
+            return self._take_together(now)
         rate = self._hosts.get(host)
         if rate is None:
             while len(self._hosts) >= self._hosts_max:
@@ -47,6 +52,9 @@ class HostRateLimit:
         if wait_s:
             self.refused += 1
             return wait_s
+        return self._take_together(now)
+
+    def _take_together(self, now: float) -> float | None:
         if self._together.take(now):
             self.refused += 1
             return None

@@ -54,6 +54,8 @@ class RateLimitedLog:
         self._log(logging.INFO, text, details, now)
 
     def _log(self, level: int, text: str, details: tuple[object, ...], now: float) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
         if self._rate.take(now):
             self._left_out += 1
             return

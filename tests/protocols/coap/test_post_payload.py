@@ -18,13 +18,16 @@ from pyaiot.protocols.coap.post_payload import Alive, Value, parse_alive, parse_
         (b"alive: A ", Alive("A", rebooted=False)),
         (b"alive:", Alive("", rebooted=False)),
         (b"reset", Alive(None, rebooted=True)),
+        (b"Reset\0", Alive(None, rebooted=True)),
+        (b"alive", Alive(None, rebooted=False)),
+        (b" Alive ", Alive(None, rebooted=False)),
     ],
 )
 def test_sign_of_life_names_the_node_after_its_last_colon(payload: bytes, alive: Alive) -> None:
     assert parse_alive(payload) == alive
 
 
-@pytest.mark.parametrize("payload", [b"", b"alive", b"9A3F0C12D4E5B67", b"alive:\xff"])
+@pytest.mark.parametrize("payload", [b"", b"living", b"9A3F0C12D4E5B67", b"alive:\xff"])
 def test_what_is_no_sign_of_life_is_refused(payload: bytes) -> None:
     with pytest.raises(ProtocolError):
         parse_alive(payload)

@@ -140,3 +140,30 @@ def test_posted_pack_names_its_resources() -> None:
         ResourceValue("temp", 23.1, "Cel"),
         ResourceValue("light", 5, "lx"),
     ]
+
+
+LWM2M = b'[{"bn":"/3/0/","n":"0","vs":"Acme"},{"n":"9","v":87}]'
+
+
+def test_senml_names_that_begin_with_a_slash_are_paths_of_the_node() -> None:
+    assert read_pack(b'[{"n":"/3/0/0","vs":"Acme"}]', SENML_JSON) == [
+        ResourceValue("3/0/0", "Acme", "")
+    ]
+    assert read_pack(bytes.fromhex("81a200662f332f302f3902185c"), 112) == [
+        ResourceValue("3/0/9", 92, "")
+    ]
+    posted = [ResourceValue("3/0/0", "Acme", ""), ResourceValue("3/0/9", 87, "")]
+    assert read_pack(LWM2M, SENML_JSON) == posted
+    # The answer to a GET of the object instance, and of one of its resources.
+    assert read_values(LWM2M, SENML_JSON, "3/0") == posted
+    assert read_values(b'[{"n":"/3/0/9","v":87}]', SENML_JSON, "3/0/9") == [
+        ResourceValue("3/0/9", 87, "")
+    ]
+    both = b'[{"n":"/3/0/9","v":87},{"n":"/3/0/9","v":86,"t":-1}]'
+    assert {item.resource for item in read_values(both, SENML_JSON, "3/0/9")} == {"3/0/9"}
+
+
+@pytest.mark.parametrize("name", ["/", "//3", "/_3", "a b", "_a"])
+def test_senml_name_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(ProtocolError, match="a name"):
+        read_pack(b'[{"n":"%s","v":1}]' % name.encode(), SENML_JSON)

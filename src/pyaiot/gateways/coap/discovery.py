@@ -12,7 +12,7 @@ from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import COAP_PORT, Code
-from pyaiot.protocols.link_format import CoreLink, parse_links
+from pyaiot.protocols.link_format import CoreLink, parse_links, read_links, resource_name
 
 LINKS_MAX: Final = 256
 """Links of a node that are followed; further ones are left alone."""
@@ -140,7 +140,7 @@ class Discovery:
                 path = link.path
                 if path is None or path.startswith("/.well-known/"):
                     continue
-                if not 0 < len(path[1:]) <= NAME_LENGTH_MAX:
+                if not 0 < len(_name(link)) <= NAME_LENGTH_MAX:
                     continue
                 now = self._loop.time()
                 if unanswered == UNANSWERED_MAX or now >= deadline:
@@ -160,5 +160,16 @@ def _links(peer: Peer, core: CoapMessage) -> list[CoreLink]:
     try:
         return parse_links(core.payload, links_max=LINKS_MAX).links
     except ProtocolError as error:
-        log.info("%s: its list of resources is wrong: %s", peer.hostinfo, error)
-        return []
+        links = read_links(core.payload, links_max=LINKS_MAX).links
+        log.debug(
+            "%s: its list of resources is wrong, %d are read: %s", peer.hostinfo, len(links), error
+        )
+        return links
+
+
+def _name(link: CoreLink) -> str:
+    """The name of a resource; "" if the link is none."""
+    try:
+        return resource_name(link.uri or "")
+    except ProtocolError:
+        return ""

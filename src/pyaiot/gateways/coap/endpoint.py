@@ -14,16 +14,20 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import aiocoap
 from aiocoap.numbers.constants import TransportTuning
 from aiocoap.resource import Site
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.coap.datagrams import Lane, Traced, Watcher
 from pyaiot.gateways.coap.peers import Address
-from pyaiot.protocols.coap.message import rejection
+from pyaiot.protocols.coap.message import CoapMessage, rejection
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import PAYLOAD_BYTES_MAX, write_too_many
+from pyaiot.protocols.coap.request import is_request, option_problem, read_datagram, write_error
 from pyaiot.transport.anti_amplification import AmplificationLimit
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.udp import udp_socket
@@ -54,6 +58,7 @@ _ERROR_QUEUE: Final = 0x2000
 """MSG_ERRQUEUE of Linux, which Python 3.11 has no name for; recvmsg(2)."""
 _IPV6_RECVERR: Final = 25
 _ERRORS: Final = 0x80
+_ACK: Final = 0x60
 _RESPONSES: Final = 0x40
 """Codes of responses begin here (RFC 7252 section 12.1)."""
 _CANCELLED_MEANWHILE: Final = asyncio.InvalidStateError
@@ -98,38 +103,8 @@ class _Remembering(TransportTuning):  # type: ignore[misc]  # aiocoap has no typ
     EXCHANGE_LIFETIME = REMEMBERED_S
 
 
-class Lane(Protocol):
-    """What is asked of each datagram before aiocoap."""
-
-    def receive(
-        self,
-        datagram: bytes,
-        sockaddr: Any,
-        pktinfo: bytes | None,
-    ) -> bytes | None:
-        """The answer, b"" for none, or None: it is for aiocoap."""
-        ...
-
-    def post_refused(self, host: str, problem: object) -> None:
-        """A request was refused before anybody saw it."""
-        ...
-
-
-Traced: TypeAlias = Callable[[bytes, Any, bytes | None, bool], None]
-"""Is told of each datagram: its bytes, the address of the peer and ours as the socket says them,
-and whether it comes in."""
-
-
-class Watcher(Protocol):
-    """Is asked next of each datagram: notifications of nodes that we observe."""
-
-    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """The answer, b"" for none, or None: it is for aiocoap."""
-        ...
-
-
 class Client(Watcher, Protocol):
-    """Is asked before it: our requests to nodes, which do not go through aiocoap."""
+    """Is asked before the watcher: our requests to nodes, which do not go through aiocoap."""
 
     def failed(self, error: OSError, peer: "Peer", quoted: bytes | None) -> None:
         """The network said that there is no way to a peer: by ICMP, or (`quoted` None) at once."""
@@ -219,27 +194,52 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
                     self._send(answer, address, _control(ancdata, socket.IPV6_PKTINFO))
                 return
         peer = Peer(address, self, pktinfo=_control(ancdata, socket.IPV6_PKTINFO))
+        try:
+            read = read_datagram(data)
+        except ProtocolError as error:
+            self._refuse(peer, rejection(data) or b"", error)
+            return
         if self._lane is not None and not self._is_let_through(self._lane, data, peer):
+            return
+        if is_request(read) and not self._is_in_order(read, peer):
             return
         try:
             message = aiocoap.Message.decode(data, peer)
         except (aiocoap.error.UnparsableMessage, ValueError):
-            # Not CoAP: RFC 7252 section 4.2 and 4.3 let it be ignored silently.
-            log.debug("%s sent what is not CoAP", address)
+            log.debug("%s sent what aiocoap does not take", address)
             return
         message.direction = aiocoap.message.Direction.INCOMING
         if message.code.is_request():
             message.transport_tuning = _Remembering()
-            if len(message.payload) > PAYLOAD_BYTES_MAX:
-                self._refuse_size(message)
-                return
         with contextlib.suppress(_CANCELLED_MEANWHILE):
             self._ctx.dispatch_message(message)
 
+    def _is_in_order(self, request: CoapMessage, peer: Peer) -> bool:
+        """Whether somebody may handle a request; if not, it is answered here."""
+        problem = option_problem(request)
+        if problem:
+            # RFC 7252 section 5.4.1: if it is Non-confirmable, it is ignored.
+            confirmable = request.mtype is MessageType.CON
+            answer = write_error(request, Code.BAD_OPTION, 0) if confirmable else b""
+            self._refuse(peer, answer, problem)
+        elif len(request.payload) > PAYLOAD_BYTES_MAX:
+            # RFC 7959 section 4: Size1 is the largest that would be taken at once.
+            size1 = OptionNumber.SIZE1, PAYLOAD_BYTES_MAX
+            code = Code.REQUEST_ENTITY_TOO_LARGE
+            answer = write_error(request, code, self.next_message_id(), size1)
+            self._refuse(peer, answer, f"it has more than {PAYLOAD_BYTES_MAX} bytes")
+        else:
+            return True
+        return False
+
+    def _refuse(self, peer: Peer, answer: bytes, problem: object) -> None:
+        if answer:
+            self._send(answer, peer.sockaddr, peer.pktinfo)
+        if self._lane is not None:
+            self._lane.post_refused(peer.address.host, problem)
+
     def _is_let_through(self, lane: Lane, data: bytes, peer: Peer) -> bool:
         """Whether aiocoap sees a datagram: it remembers each request, from whomever it is."""
-        if len(data) < 4:
-            return False
         code = data[1]
         if code == 0:
             # A ping is answered, and nothing kept of it. Others end an exchange of ours, or none.
@@ -271,22 +271,6 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
             self._send(answer, peer.sockaddr, peer.pktinfo)
         return False
 
-    def _refuse_size(self, request: aiocoap.Message) -> None:
-        confirmable = request.mtype is aiocoap.CON
-        answer = aiocoap.Message(
-            code=aiocoap.REQUEST_ENTITY_TOO_LARGE,
-            _mtype=aiocoap.ACK if confirmable else aiocoap.NON,
-            _mid=request.mid if confirmable else self._ctx._next_message_id(),
-            _token=request.token,
-            # RFC 7959 section 4: the largest that would be taken at once.
-            size1=PAYLOAD_BYTES_MAX,
-        )
-        answer.remote = request.remote.as_response_address()
-        self.send(answer)
-        if self._lane is not None:
-            problem = f"it has more than {PAYLOAD_BYTES_MAX} bytes"
-            self._lane.post_refused(request.remote.address.host, problem)
-
     def datagram_errqueue_received(
         self, data: bytes, ancdata: list[tuple[int, int, bytes]], _flags: int, address: Any
     ) -> None:
@@ -298,7 +282,12 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
 
     def send(self, message: aiocoap.Message) -> None:
         datagram = message.encode()
-        if self._restraint is not None and message.code >= _ERRORS:
+        if getattr(message, "is_unwanted", False):
+            # RFC 7967 section 2.1: a Confirmable request is acknowledged all the same.
+            if message.mtype is not aiocoap.ACK:
+                return
+            datagram = bytes((_ACK, 0)) + datagram[2:4]
+        elif self._restraint is not None and message.code >= _ERRORS:
             credit = self._restraint.credit(message.remote.sockaddr[0])
             if credit is not None and credit < len(datagram):
                 message.payload = b""  # words for people; the code says it too
@@ -341,6 +330,11 @@ class _Transport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no 
 
     def is_proved(self, peer: Peer) -> bool:
         return self._restraint is None or self._restraint.credit(peer.sockaddr[0]) is None
+
+    def next_message_id(self) -> int:
+        """Of answers: it is unique towards each peer for long enough."""
+        message_id: int = self._ctx._next_message_id()
+        return message_id
 
     def send_to(self, datagram: bytes, peer: Peer) -> None:
         self._send(datagram, peer.sockaddr, peer.pktinfo)
@@ -434,8 +428,7 @@ def peer_at(context: aiocoap.Context, sockaddr: Any, pktinfo: bytes | None) -> P
 
 def next_message_id(context: aiocoap.Context) -> int:
     """Of the context's own row: it is unique towards each peer for long enough."""
-    message_id: int = context.request_interfaces[0].token_interface._next_message_id()
-    return message_id
+    return _transport(context).next_message_id()
 
 
 def watched_socket(context: aiocoap.Context) -> "_Transport":

@@ -10,10 +10,11 @@ import aiocoap
 import msgspec
 from aiocoap.resource import Resource, Site
 
-from pyaiot.errors import ProtocolError, Refused
+from pyaiot.errors import ProtocolError
 from pyaiot.gateways import metrics
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
 from pyaiot.gateways.coap.candidates import LOCAL_ANSWER_S, candidate_ports
+from pyaiot.gateways.coap.commands import Commands
 from pyaiot.gateways.coap.directory_resources import Registrar
 from pyaiot.gateways.coap.discoveries import Discoveries
 from pyaiot.gateways.coap.discovery import FIRST_ANSWER_S, Candidate, Discovery, Read
@@ -32,7 +33,7 @@ from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Address, NodeAddress,
 from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.records import Record, record_of
 from pyaiot.gateways.coap.registered import RegisteredNodes
-from pyaiot.gateways.coap.requests import Requests, ResetReceived
+from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.coap.site import StrictSite
 from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.coap.trace import Trace
@@ -41,11 +42,12 @@ from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.gateways.saved_address import load_address, save_address
 from pyaiot.gateways.state_store import Kept
 from pyaiot.metrics import Sample
-from pyaiot.protocols.coap.numbers import COAP_PORT, Code, code_text
+from pyaiot.protocols.coap.numbers import COAP_PORT
 from pyaiot.protocols.coap.post import ALIVE, SERVER
-from pyaiot.protocols.link_format import CoreLink
+from pyaiot.protocols.coap.values import readable_format
+from pyaiot.protocols.link_format import CoreLink, resource_name
+from pyaiot.transport.rate_limit import RateLimitedLog
 
-READ_BACK_S: Final = 5.0
 PING_LIMIT_S: Final = 2.0
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,18 @@ class CoapGateway:
             socket, self._requests, self._loop, self._notifications.answered, poll_s=poll_s
         )
         socket.watcher = self._watching
+        self._commands = Commands(
+            self._requests,
+            self._peers,
+            self._notifications,
+            self._watching,
+            self._sleepers,
+            self._loop.time,
+            candidates=lambda uid, node: [
+                candidate.peer for candidate in self._candidates(uid, node.peer)
+            ],
+            start=self._start,
+        )
         bodies = Bodies(self._notifications.is_node, self._loop.time)
         for path in (ALIVE, SERVER):
             site.add_resource([path], _Notification(path, self._notifications, bodies))
@@ -103,6 +117,8 @@ class CoapGateway:
         self._registrar = Registrar(
             site, bodies, registered, self._loop.time, changed=self._kept.changed
         )
+        self._lines = RateLimitedLog(log)
+        gateway.evicted = self._forget
 
     @classmethod
     async def open(
@@ -294,7 +310,7 @@ class CoapGateway:
         if answers_at is None:
             self._peers.postpone(uid, now=now())
             return
-        log.info("%s moved from %s to %s", uid, node.address.host, claimant.address.host)
+        self._info("%s moved from %s to %s", uid, node.address.host, claimant.address.host)
         self._peers.move(uid, claimant.address, claimant)
         self._notifications.appeared(uid, claimant.address, rebooted=True)
 
@@ -307,7 +323,10 @@ class CoapGateway:
         before = self._unanswered.take(uid)
 
         async def read(peer: Peer, link: CoreLink, limit: float) -> bool:
-            return await self._read(uid, peer, link, limit)
+            answered = await self._read(uid, peer, link, limit)
+            if answered:
+                self.gateway.nodes.prove(uid)
+            return answered
 
         registration = self._registrar.directory.of(uid)
         if before is not None and before.links is not None and node.answers_at is not None:
@@ -337,12 +356,13 @@ class CoapGateway:
             if self._peers.get(uid) is not node or self._is_taken(uid, node.peer, peer):
                 return False  # another node was found there meanwhile, or this one left
             self._peers.answers(uid, peer, peer.address)
+            self.gateway.nodes.prove(uid)
             node.source_is_silent = source_first and peer != node.peer
             return True
 
         found = await self._discovery.discover(candidates, answers_at, read)
         if found is None:
-            log.info("%s at %s does not answer requests", uid, node.address.host)
+            self._info("%s at %s does not answer requests", uid, node.address.host)
             return None
         registration = self._registrar.directory.of(uid)
         if registration is not None:
@@ -351,9 +371,14 @@ class CoapGateway:
         return found.unread
 
     async def _read(self, uid: str, peer: Peer, link: CoreLink, deadline: float) -> bool:
-        path = link.path or "/"
+        uri = link.uri or "/"
+        name = resource_name(uri)
+        accept = readable_format(link.values("ct"))
+        node = self._peers.get(uid)
+        if node is not None and accept is not None:
+            node.accepts[name] = accept
         return await self._watching.read_first(
-            uid, path[1:], path, peer, deadline, observable=link.has("obs")
+            uid, name, uri, peer, deadline, observable=link.has("obs"), accept=accept
         )
 
     def _candidates(self, uid: str, peer: Peer, answered_at: Peer | None = None) -> list[Candidate]:
@@ -383,57 +408,13 @@ class CoapGateway:
         is_ours = at.is_this_machine and at.address.port == self.port
         return is_ours or self._peers.is_of_another(at.address, uid)
 
-    # -- commands -------------------------------------------------------------------------------
-
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         """See `DeviceSide.write`."""
-        await self._sleepers.until_awake(uid)
-        node = self._peers.get(uid)
-        if node is None:
-            return Outcome("unreachable", "no address is known")
-        peer, *others = self._addressees(uid, node)
-        path = "/" + resource.removeprefix("/")
-        try:
-            try:
-                answer = await self._requests.put(peer, path, payload.encode(), deadline)
-            except TimeoutError:
-                raise  # it is an OSError too
-            except OSError:
-                # Nobody listens there, so nobody did it: it may be said elsewhere.
-                if not others:
-                    raise
-                peer = others[0]
-                answer = await self._requests.put(peer, path, payload.encode(), deadline)
-        except TimeoutError:
-            raise  # it is an OSError too
-        except OSError as error:
-            return Outcome("unreachable", error.strerror or str(error))
-        except ResetReceived as error:
-            # Anybody may have sent it, and the command may have been carried out before.
-            return Outcome("timeout", str(error))
-        except (ProtocolError, Refused, UnicodeEncodeError) as error:
-            return Outcome("refused", str(error))
-        said = code_text(answer.code)
-        if answer.code >= Code.BAD_REQUEST:
-            words = answer.payload[:100].decode(errors="replace")
-            return Outcome("refused", f"{said} {words}".strip())
-        reported, colon, value = answer.payload.decode(errors="replace").partition(":")
-        if colon and reported == resource:
-            # Real firmware answers `led:1`: what it is now.
-            self._notifications.keep(uid, resource, value)
-        else:
-            self._start(self._read_back(uid, peer, path), f"read back of {uid}")
-        return Outcome("confirmed", said)
+        return await self._commands.write(uid, resource, payload, deadline)
 
-    def _addressees(self, uid: str, node: NodeAddress[Peer]) -> list[Peer]:
-        """Where a command goes; where nobody listens there, to the next one."""
-        if node.answers_at is not None:
-            return [node.answers_at]
-        return [candidate.peer for candidate in self._candidates(uid, node.peer)]
-
-    async def _read_back(self, uid: str, peer: Peer, path: str) -> None:
-        deadline = self._loop.time() + READ_BACK_S
-        await self._watching.read_once(uid, path[1:], path, peer, deadline)
+    def _info(self, text: str, *details: object) -> None:
+        """What anybody may cause by a datagram is logged a few times a minute."""
+        self._lines.info(text, *details, now=self._loop.time())
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._loop.create_task(work, name=name)

@@ -40,6 +40,13 @@ time to wait."""
 STRANGERS_POSTS_PER_S: Final = 5000.0
 STRANGERS_POSTS_BURST: Final = 10_000.0
 """The same of all such hosts together. Above: not answered, and counted."""
+HOST_CHECKS_PER_S: Final = 10.0
+HOST_CHECKS_BURST: Final = 200.0
+"""Claims of a host that are checked, sustained and at once. Above: 5.03, and the owner is not
+asked."""
+CHECKS_PER_S: Final = 50.0
+CHECKS_BURST: Final = 500.0
+"""The same of all hosts together."""
 ADDRESSES_MAX: Final = 32_768
 """Addresses that are remembered in the form in which the socket tells them. Beyond, all are read
 anew."""
@@ -97,6 +104,9 @@ class Notifications:
         self.strangers = HostRateLimit(
             Rate(HOST_POSTS_PER_S, HOST_POSTS_BURST),
             Rate(STRANGERS_POSTS_PER_S, STRANGERS_POSTS_BURST),
+        )
+        self._checks = HostRateLimit(
+            Rate(HOST_CHECKS_PER_S, HOST_CHECKS_BURST), Rate(CHECKS_PER_S, CHECKS_BURST)
         )
         self._gateway = gateway
         self._peers = peers
@@ -267,12 +277,21 @@ class Notifications:
 
     def _alive(self, address: Address, peer: Peer, payload: bytes) -> Reply:
         alive = parse_alive(payload)
-        # Who says no uid can only be the node that we know there.
-        uid = self._peers.uid_at(address) if alive.uid is None else alive.uid
-        if uid is None:
-            return self._too_much_of_strangers(address) or ACCEPTED
-        check_uid(uid)
-        return self.claim(uid, address, peer, rebooted=alive.rebooted)
+        if alive.uid is None:
+            # Firmware of old: the node that is known there, else one that is named by its address.
+            uid = self._peers.uid_at(address) or address.host
+            return self.claim(uid, address, peer, rebooted=alive.rebooted)
+        check_uid(alive.uid)
+        reply = self.claim(alive.uid, address, peer, rebooted=alive.rebooted)
+        if reply is ACCEPTED and alive.uid != address.host:
+            self._forget_nameless(address)
+        return reply
+
+    def _forget_nameless(self, address: Address) -> None:
+        """A node named by its address has said its uid: it is not two nodes."""
+        node = self._peers.get(address.host)
+        if node is not None and node.address == address:
+            self._gateway.evict(address.host)
 
     def claim(self, uid: str, address: Address, peer: Peer, *, rebooted: bool) -> Reply:
         """What is answered to an address that says that it is this node.
@@ -293,16 +312,25 @@ class Notifications:
                 return ACCEPTED
             case Claim.REFUSED:
                 raise Refused("this uid is another's")
+            case Claim.CHECK if self._checks.take(address.host, now=now) != 0:
+                self._peers.postpone(uid, now=now)
             case Claim.CHECK:
                 self._check_claim(uid, peer)
         return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=CLAIM_MAX_AGE_S)
 
-    def appeared(self, uid: str, address: Address, *, rebooted: bool) -> None:
-        """A node that has this address says that it is alive. Raises `Refused`."""
+    def appeared(
+        self, uid: str, address: Address, *, rebooted: bool, known_before: bool = False
+    ) -> None:
+        """A node that has this address says that it is alive. See `Nodes.heard`."""
         gateway = self._gateway
         was_known = uid in gateway.nodes
         try:
-            gateway.heard(uid, {"protocol": "CoAP", "ip": address.host})
+            gateway.heard(
+                uid,
+                {"protocol": "CoAP", "ip": address.host},
+                host=address.host,
+                known_before=known_before,
+            )
         except Refused:
             self._peers.forget(uid)
             raise

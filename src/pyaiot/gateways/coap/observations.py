@@ -36,7 +36,7 @@ P = TypeVar("P")
 
 @dataclass(slots=True, eq=False)
 class Watch(Generic[P]):
-    """A resource of a node. `path` is percent-encoded, with `/` first."""
+    """A resource of a node. `path` is percent-encoded, with `/` first and its query."""
 
     uid: str
     resource: str
@@ -46,6 +46,8 @@ class Watch(Generic[P]):
     observes: bool
     """Whether the node is asked to notify."""
     due_at: float
+    accept: int | None = None
+    """The Content-Format that it is asked for."""
     known: Sequence | None = None
     """The last notification; None: the node is not known to notify."""
     failures: int = 0
@@ -81,7 +83,15 @@ class Watches(Generic[P]):
         return len(self._by_token)
 
     def add(
-        self, uid: str, resource: str, path: str, peer: P, *, observable: bool, now: float
+        self,
+        uid: str,
+        resource: str,
+        path: str,
+        peer: P,
+        *,
+        observable: bool,
+        now: float,
+        accept: int | None = None,
     ) -> Watch[P] | None:
         """Watch a resource that is about to be read for the first time.
 
@@ -94,7 +104,7 @@ class Watches(Generic[P]):
         if len(of_node) >= WATCHES_PER_NODE_MAX or len(self._by_token) >= WATCHES_MAX:
             return None
         token = self._next_token()
-        watch = Watch(uid, resource, path, peer, token, observable, now + AGAIN_MIN_S)
+        watch = Watch(uid, resource, path, peer, token, observable, now + AGAIN_MIN_S, accept)
         self._of_node.setdefault(uid, of_node)[path] = watch
         self._by_token[token] = watch
         self._queue(watch)

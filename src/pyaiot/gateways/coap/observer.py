@@ -16,10 +16,11 @@ from typing import Any, Final, Protocol, TypeAlias
 from pyaiot.errors import ProtocolError, TooFast
 from pyaiot.gateways.coap.endpoint import Peer
 from pyaiot.gateways.coap.observations import Heard, Watch, Watches
-from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.requests import NOT_ACCEPTED, Requests
 from pyaiot.protocols.coap.message import Block, CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import TOKEN_BYTES_MAX, Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.observe import max_age_s, observe_number
+from pyaiot.protocols.coap.request import read_datagram
 from pyaiot.protocols.coap.values import content_format
 
 READS_MAX: Final = 64
@@ -93,22 +94,42 @@ class Watching:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def read_first(
-        self, uid: str, resource: str, path: str, peer: Peer, deadline: float, *, observable: bool
+        self,
+        uid: str,
+        resource: str,
+        path: str,
+        peer: Peer,
+        deadline: float,
+        *,
+        observable: bool,
+        accept: int | None = None,
     ) -> bool:
-        """Read a resource that was discovered, and watch it from now on. Whether it answered."""
+        """Read a resource that was discovered, and watch it from now on. Whether it answered.
+
+        `accept` is the Content-Format that it is asked for.
+        """
         now = self._loop.time()
-        watch = self._watches.add(uid, resource, path, peer, observable=observable, now=now)
+        watch = self._watches.add(
+            uid, resource, path, peer, observable=observable, now=now, accept=accept
+        )
         if watch is not None:
             self._wake.set()
             return await self._read(watch, deadline)
-        return await self.read_once(uid, resource, path, peer, deadline)
+        return await self.read_once(uid, resource, path, peer, deadline, accept=accept)
 
     async def read_once(
-        self, uid: str, resource: str, path: str, peer: Peer, deadline: float
+        self,
+        uid: str,
+        resource: str,
+        path: str,
+        peer: Peer,
+        deadline: float,
+        *,
+        accept: int | None = None,
     ) -> bool:
         """Read a resource without watching it. Whether it answered."""
         try:
-            answer = await self._requests.get(peer, path, deadline)
+            answer = await self._requests.get(peer, path, deadline, accept=accept)
         except _FAILURES as error:
             log.debug("%s: GET %s: %r", uid, path, error)
             return False
@@ -132,7 +153,7 @@ class Watching:
         if datagram[4] != _MARK:
             return None
         try:
-            return self._response(CoapMessage.from_bytes(datagram), sockaddr)
+            return self._response(read_datagram(datagram), sockaddr)
         except ProtocolError as error:
             log.debug("%s: %s", sockaddr, error)
             return rejection(datagram) or b""
@@ -153,6 +174,8 @@ class Watching:
 
     def _heard(self, watch: Watch[Peer], message: CoapMessage, *, unasked: bool) -> bool:
         """Take an answer or a notification. False: it was one too many."""
+        if message.code in NOT_ACCEPTED:
+            watch.accept = None
         now = self._loop.time()
         heard = self._watches.heard(
             watch, message.code, observe_number(message), max_age_s(message), now=now
@@ -188,7 +211,10 @@ class Watching:
     async def _read(self, watch: Watch[Peer], deadline: float) -> bool:
         try:
             if watch.observes:
+                accept = watch.accept
                 answered = await self._register(watch, deadline)
+                if watch.accept != accept and not watch.ended:
+                    answered = await self._register(watch, deadline)
             else:
                 answered = await self._poll(watch, deadline)
         except _FAILURES as error:
@@ -200,7 +226,7 @@ class Watching:
         return answered
 
     async def _poll(self, watch: Watch[Peer], deadline: float) -> bool:
-        answer = await self._requests.get(watch.peer, watch.path, deadline)
+        answer = await self._requests.get(watch.peer, watch.path, deadline, accept=watch.accept)
         heard = self._watches.heard(watch, answer.code, None, 0.0, now=self._loop.time())
         if heard is Heard.FRESH and not watch.ended:
             self._take(watch.uid, watch.resource, answer.payload, _format(answer), False)
@@ -209,7 +235,7 @@ class Watching:
     async def _fetch(self, watch: Watch[Peer]) -> None:
         try:
             deadline = self._loop.time() + READ_LIMIT_S
-            answer = await self._requests.get(watch.peer, watch.path, deadline)
+            answer = await self._requests.get(watch.peer, watch.path, deadline, accept=watch.accept)
         except _FAILURES as error:
             log.debug("%s: GET %s: %r", watch.uid, watch.path, error)
         else:
@@ -220,7 +246,9 @@ class Watching:
 
     async def _register(self, watch: Watch[Peer], deadline: float) -> bool:
         """GET with Observe 0 (RFC 7641 section 3.1)."""
-        answer = await self._requests.observe(watch.peer, watch.path, watch.token, deadline)
+        answer = await self._requests.observe(
+            watch.peer, watch.path, watch.token, deadline, accept=watch.accept
+        )
         if not watch.ended:
             self._heard(watch, answer, unasked=False)
         return True

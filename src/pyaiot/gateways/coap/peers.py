@@ -13,6 +13,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 HELD_ADDRESSES_MAX: Final = 256
 """Addresses without a known uid whose readings are held. Beyond, the oldest is forgotten."""
+HELD_PER_HOST_MAX: Final = 64
+"""The same of one host. Beyond, its own oldest is forgotten."""
 HELD_RESOURCES_MAX: Final = 32
 """Resources held of one such address, the latest reading of each. Others are not held."""
 HELD_LIMIT_S: Final = 60.0
@@ -58,6 +60,8 @@ class NodeAddress(Generic[P]):
     answers_at: P | None = None
     source_is_silent: bool = False
     """It was asked at the port that it posts from, first, and did not answer there."""
+    accepts: dict[str, int] = field(default_factory=dict)
+    """The Content-Format that each resource is asked for, where its link stated one."""
     boots: int = 0
     """Another number after each boot: what was posted before repeats nothing of what is after."""
     posts_from_here: bool = False
@@ -232,7 +236,10 @@ class Peers(Generic[P]):
                 break
             self._let_go(oldest)
         if address not in self._held:
-            self._held_on[_machine(address)] += 1
+            machine = _machine(address)
+            if self._held_on[machine] >= HELD_PER_HOST_MAX:
+                self._let_go(next(other for other in self._held if _machine(other) == machine))
+            self._held_on[machine] += 1
         held_at = self._held.setdefault(address, _HeldAt(now))
         readings = held_at.readings
         if reading.resource in readings or len(readings) < HELD_RESOURCES_MAX:

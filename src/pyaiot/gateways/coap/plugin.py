@@ -29,7 +29,14 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
     from pyaiot.gateways.coap.gateway import CoapGateway  # noqa: PLC0415
 
     section = config.of(CoapSection)
-    gateway = new_gateway(section.name, "CoAP", section.silence_limit_s, section.nodes_max)
+    gateway = new_gateway(
+        section.name,
+        "CoAP",
+        section.silence_limit_s,
+        section.nodes_max,
+        nodes_per_host_max=section.nodes_per_host_max,
+        new_nodes_per_s=section.new_nodes_per_s,
+    )
     trace = _open_trace(section)
     try:
         coap = await CoapGateway.open(

@@ -56,7 +56,7 @@ class RegisteredNodes:
             claim = self._peers.claim(uid, sender.address, sender, now=self._time())
             if claim is not Claim.ACCEPTED:
                 return False
-            self._notifications.appeared(uid, sender.address, rebooted=False)
+            self._notifications.appeared(uid, sender.address, rebooted=False, known_before=True)
         except (ProtocolError, Refused):
             return False
         self.registered(registration, sender.at_port(registration.port), anew=True)

@@ -26,10 +26,12 @@ from pyaiot.protocols.coap.exchange import (
     command_spacing,
     read_spacing,
 )
-from pyaiot.protocols.coap.message import Block, CoapMessage, build_options, rejection
-from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
-from pyaiot.protocols.link_format import path_segments
+from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.protocols.link_format import Target, read_target
 
+NOT_ACCEPTED: Final = frozenset({Code.BAD_OPTION, Code.NOT_ACCEPTABLE})
+"""Answers of a node that does not know Accept, or not that format (RFC 7252 section 5.10.4)."""
 TOKEN_BYTES: Final = 4
 """The token of each request, random: RFC 7252 section 5.3.1 asks for 32 bits at least."""
 WHOLE_BYTES_MAX: Final = 1024
@@ -52,6 +54,9 @@ _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 log = logging.getLogger(__name__)
 
 Option: TypeAlias = tuple[int, bytes | str | int]
+
+_TEXT: Final[Option] = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
+"""Of what is written: some nodes answer 4.06 to a PUT without Content-Format."""
 
 
 class ResetReceived(ProtocolError):
@@ -105,12 +110,18 @@ class Requests:
         """Tokens and addresses of answers, and until when their copies are known."""
         self._message_ids: OrderedDict[Any, int] = OrderedDict()
 
-    # -- what is asked --------------------------------------------------------------------------
-
     async def get(
-        self, peer: Peer, path: str, deadline: float, *, once: bool = False
+        self,
+        peer: Peer,
+        uri: str,
+        deadline: float,
+        *,
+        accept: int | None = None,
+        once: bool = False,
     ) -> CoapMessage:
-        """GET a percent-encoded path, and return the answer whatever its code.
+        """GET a percent-encoded path with query, and return the answer whatever its code.
+
+        `accept` is the Content-Format that is asked for; a node that cannot is asked without.
 
         `once`: the request is not sent again. A body in blocks is read whole (RFC 7959 section
         2.4). `deadline` is the loop's time.
@@ -118,15 +129,18 @@ class Requests:
         `ResetReceived` for a reset, `ProtocolError` for a path that cannot be, and for blocks that
         make no body.
         """
-        segments = path_segments(path)
+        target = read_target(uri)
         spacing = _once if once else read_spacing
         async with self._turn(peer, deadline):
             download, block = Download(), None
             while True:
-                options: list[Option] = (
-                    [] if block is None else [(OptionNumber.BLOCK2, block.to_bytes())]
-                )
-                answer = await self._request(peer, Code.GET, segments, deadline, spacing, options)
+                options = _accept_options(accept)
+                if block is not None:
+                    options.append((OptionNumber.BLOCK2, block.to_bytes()))
+                answer = await self._request(peer, Code.GET, target, deadline, spacing, options)
+                if accept is not None and answer.code in NOT_ACCEPTED:
+                    accept = None
+                    continue
                 if answer.code != Code.CONTENT:
                     return answer
                 option, etag = answer.option(OptionNumber.BLOCK2), answer.option(OptionNumber.ETAG)
@@ -137,26 +151,29 @@ class Requests:
                 if block is None:
                     return msgspec.structs.replace(answer, payload=download.body)
 
-    async def observe(self, peer: Peer, path: str, token: bytes, deadline: float) -> CoapMessage:
-        """GET with Observe 0 (RFC 7641 section 3.1). See `get`; blocks are not put together."""
-        segments = path_segments(path)
+    async def observe(
+        self, peer: Peer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
+    ) -> CoapMessage:
+        """GET with Observe 0 (RFC 7641 section 3.1). See `get`; blocks are not put together, and
+        a node that cannot give the format is not asked again here."""
+        target = read_target(uri)
         async with self._turn(peer, deadline):
-            options = [(OptionNumber.OBSERVE, 0)]
+            options = [(OptionNumber.OBSERVE, 0), *_accept_options(accept)]
             return await self._request(
-                peer, Code.GET, segments, deadline, read_spacing, options, token=token
+                peer, Code.GET, target, deadline, read_spacing, options, token=token
             )
 
-    async def put(self, peer: Peer, path: str, payload: bytes, deadline: float) -> CoapMessage:
+    async def put(self, peer: Peer, uri: str, payload: bytes, deadline: float) -> CoapMessage:
         """PUT text, in blocks where it is large, or too large for the node. See `get`.
 
         Raises `Refused` where the node takes only blocks so small that they are too many.
         """
-        segments = path_segments(path)
+        target = read_target(uri)
         refusal = None
         async with self._turn(peer, deadline, is_command=True):
             if len(payload) <= WHOLE_BYTES_MAX:
                 answer = await self._request(
-                    peer, Code.PUT, segments, deadline, command_spacing, payload=payload
+                    peer, Code.PUT, target, deadline, command_spacing, [_TEXT], payload=payload
                 )
                 too_large = answer.code == Code.REQUEST_ENTITY_TOO_LARGE
                 if not too_large or len(payload) <= 16 << SZX_AFTER_413:
@@ -167,11 +184,11 @@ class Requests:
                 upload = Upload(payload)
             while True:
                 block, piece = upload.block()
-                options: list[Option] = [(OptionNumber.BLOCK1, block.to_bytes())]
+                options: list[Option] = [_TEXT, (OptionNumber.BLOCK1, block.to_bytes())]
                 if block.num == 0:
                     options.append((OptionNumber.SIZE1, len(payload)))
                 answer = await self._request(
-                    peer, Code.PUT, segments, deadline, command_spacing, options, payload=piece
+                    peer, Code.PUT, target, deadline, command_spacing, options, payload=piece
                 )
                 if not upload.answered(answer.code, answer.option(OptionNumber.BLOCK1)):
                     if refusal is not None and answer.code == Code.BAD_OPTION:
@@ -225,7 +242,7 @@ class Requests:
         self,
         peer: Peer,
         code: Code,
-        segments: tuple[str, ...],
+        target: Target,
         deadline: float,
         spacing: Callable[[float], Spacing],
         options: Sequence[Option] = (),
@@ -240,7 +257,11 @@ class Requests:
             code,
             self._next_message_id(peer.sockaddr),
             token or os.urandom(TOKEN_BYTES),
-            build_options(*((OptionNumber.URI_PATH, item) for item in segments), *options),
+            build_options(
+                *((OptionNumber.URI_PATH, item) for item in target.path),
+                *((OptionNumber.URI_QUERY, item) for item in target.query),
+                *options,
+            ),
             payload,
         )
         waiting = _Waiting(
@@ -296,7 +317,10 @@ class Requests:
     # -- what comes -----------------------------------------------------------------------------
 
     def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """The answer to a datagram (b"": none), or None: it belongs to no request."""
+        """The answer to a datagram (b"": none), or None: it belongs to no request.
+
+        None also for what is no message: the socket rejects it, and counts it.
+        """
         if len(datagram) < 4:
             return None
         if datagram[1] == Code.EMPTY:
@@ -309,9 +333,8 @@ class Requests:
             return None
         try:
             message = CoapMessage.from_bytes(datagram)
-        except ProtocolError as error:
-            log.debug("%s: %s", sockaddr, error)
-            return rejection(datagram) or b""
+        except ProtocolError:
+            return None
         if waiting is None:
             reply = acknowledgement(message)
         else:
@@ -329,7 +352,7 @@ class Requests:
         try:
             waiting.exchange.receive_message(CoapMessage.from_bytes(datagram))
         except ProtocolError:
-            return b""  # RFC 7252 section 4.2: ignored
+            return None
         if waiting.exchange.is_reset:
             waiting.end()
         return b""
@@ -354,6 +377,10 @@ class Requests:
                 break
             del answered[oldest]
         answered[key] = now + ANSWERED_S
+
+
+def _accept_options(accept: int | None) -> list[Option]:
+    return [] if accept is None else [(OptionNumber.ACCEPT, accept)]
 
 
 def _once(limit_s: float) -> Spacing:

@@ -5,7 +5,15 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from pyaiot.config.section import GatewayName, NodesMax, Port, ProtocolSection, SilenceLimitS
+from pyaiot.config.section import (
+    GatewayName,
+    NewNodesPerS,
+    NodesMax,
+    NodesPerHostMax,
+    Port,
+    ProtocolSection,
+    SilenceLimitS,
+)
 
 
 class CoapSection(ProtocolSection, frozen=True, kw_only=True):
@@ -57,6 +65,8 @@ class CoapSection(ProtocolSection, frozen=True, kw_only=True):
     ] = 10.0
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
+    nodes_per_host_max: NodesPerHostMax = 2000
+    new_nodes_per_s: NewNodesPerS = 200.0
     name: GatewayName = "coap"
     state_file: Annotated[
         str,

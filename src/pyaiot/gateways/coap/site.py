@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""aiocoap's site of resources, with a look at critical options first."""
+"""aiocoap's site of resources, which is no proxy. Other options are looked at before."""
 
 from typing import Any, Final
 
@@ -8,17 +8,6 @@ from aiocoap.resource import Site
 
 from pyaiot.protocols.coap.numbers import OptionNumber
 
-_HEEDED: Final = frozenset(
-    {
-        OptionNumber.URI_HOST,
-        OptionNumber.URI_PORT,
-        OptionNumber.URI_PATH,
-        OptionNumber.URI_QUERY,
-        OptionNumber.ACCEPT,
-        OptionNumber.BLOCK1,
-        OptionNumber.BLOCK2,
-    }
-)
 _OF_PROXIES: Final = frozenset({OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME})
 
 
@@ -27,12 +16,28 @@ class _ProxyingNotSupported(aiocoap.error.ConstructionRenderableError):  # type:
 
 
 class StrictSite(Site):  # type: ignore[misc]  # aiocoap has no types
-    """Refuses what it does not understand and should (RFC 7252 section 5.4.1)."""
+    """Is no proxy, and sends no answer of a class that the client does not want."""
 
     async def render_to_pipe(self, request: Any) -> None:
+        suppressed = request.request.opt.no_response
+        if suppressed:
+            _suppress(request, suppressed)
         for option in request.request.opt.option_list():
-            if option.number in _OF_PROXIES:  # section 5.10.2
+            if option.number in _OF_PROXIES:  # RFC 7252 section 5.10.2
                 raise _ProxyingNotSupported
-            if option.number & 1 and option.number not in _HEEDED:
-                raise aiocoap.error.BadOption
         await super().render_to_pipe(request)
+
+
+def _suppress(pipe: Any, classes: int) -> None:
+    """RFC 7967: mark the answers of these classes (bits) as unwanted, which the socket heeds.
+
+    aiocoap's own way does not know errors, and makes a message in a manner that it warns of.
+    """
+    add_response = pipe.add_response
+
+    def add(response: aiocoap.Message, *args: Any, **named: Any) -> None:
+        response.opt.no_response = None
+        response.is_unwanted = bool(classes >> response.code.class_ - 1 & 1)
+        add_response(response, *args, **named)
+
+    pipe.add_response = add

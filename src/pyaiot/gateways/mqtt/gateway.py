@@ -90,6 +90,7 @@ class MqttGateway:
         self._log = RateLimitedLog(log)
         self._writing = asyncio.Lock()
         """Of the command that is being published: they go out in their order."""
+        gateway.evicted = self._forget
         self._client = MqttClient(
             server,
             name=name,
@@ -234,6 +235,7 @@ class MqttGateway:
                 if self._awaited[uid] is None:
                     self._ask(uid, DISCOVER_RESOURCES)
             case NodeResources(resources=resources):
+                self.gateway.nodes.prove(uid)
                 self._awaited[uid] = frozenset(resources)
                 self._ask(uid, DISCOVER_VALUES)
             case NodeValue() | NodeValues():

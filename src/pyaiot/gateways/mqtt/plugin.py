@@ -24,7 +24,13 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
     from pyaiot.metrics import Sample  # noqa: PLC0415
 
     section, server = config.of(MqttSection), broker.server
-    gateway = new_gateway(section.name, "MQTT", section.silence_limit_s, section.nodes_max)
+    gateway = new_gateway(
+        section.name,
+        "MQTT",
+        section.silence_limit_s,
+        section.nodes_max,
+        new_nodes_per_s=section.new_nodes_per_s,
+    )
     mqtt = MqttGateway(
         gateway,
         server,

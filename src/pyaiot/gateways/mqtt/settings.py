@@ -5,7 +5,14 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from pyaiot.config.section import GatewayName, NodesMax, Port, ProtocolSection, SilenceLimitS
+from pyaiot.config.section import (
+    GatewayName,
+    NewNodesPerS,
+    NodesMax,
+    Port,
+    ProtocolSection,
+    SilenceLimitS,
+)
 
 
 class MqttSection(ProtocolSection, frozen=True, kw_only=True):
@@ -83,4 +90,5 @@ class MqttSection(ProtocolSection, frozen=True, kw_only=True):
     ] = True
     silence_limit_s: SilenceLimitS = 120.0
     nodes_max: NodesMax = 100_000
+    new_nodes_per_s: NewNodesPerS = 500.0
     name: GatewayName = "mqtt"

@@ -167,6 +167,8 @@ class Connections:
     def _enter(self, connection: Connection, uid: str) -> None:
         self._stop_naming(connection)
         self.gateway.heard(uid, {"protocol": "WebSocket"})
+        # Its connection is one of a limited number, of which each host has a share.
+        self.gateway.nodes.prove(uid)
         if uid in self._by_uid:
             # The same node in a new connection: it rebooted, or changed networks.
             self.gateway.reset(uid)

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,9 +13,10 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
-from pyaiot.errors import ProtocolError, Refused
+from pyaiot.errors import ProtocolError, Refused, TooFast
 from pyaiot.gateways import metrics
 from pyaiot.gateways.gateway import Connect, Gateway
+from pyaiot.gateways.live_nodes import NODES_PER_HOST_MAX
 from pyaiot.gateways.websocket.connections import Connection, Connections
 from pyaiot.links import HEARTBEAT_S
 from pyaiot.metrics import Sample
@@ -26,6 +28,11 @@ from pyaiot.transport.origin_check import check_origin
 from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink
 from pyaiot.transport.websocket_frames import cut
 
+NEW_NODES_PER_S: Final = 1000.0
+"""New nodes, sustained, and ten times as many at once: more than connections can be opened. Above:
+closed with 1013."""
+UNPROVED_GRACE_S: Final = 10.0
+"""When all places are taken, a connection that has said nothing for so long makes room."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """How long the gateway may take to answer its own request. Then `/readyz` says so."""
 CONNECTIONS_SPARE: Final = 1000
@@ -52,6 +59,7 @@ class WebSocketGateway:
         gateway: Gateway,
         *,
         connections_max: int,
+        connections_per_host_max: int = NODES_PER_HOST_MAX,
         allowed_hosts: Iterable[str] = (),
         allowed_origins: Iterable[str] = (),
     ) -> None:
@@ -59,7 +67,11 @@ class WebSocketGateway:
         self._loop = asyncio.get_running_loop()
         self.nodes = Connections(gateway, self._loop)
         self._connections_max = connections_max
+        self._connections_per_host_max = connections_per_host_max
         self._count = 0
+        self._on_host: Counter[str] = Counter()
+        self._unproved: dict[_Wire, float] = {}
+        """Connections that have said nothing, and since when, the oldest first."""
         self._open: set[NonBlockingWebSocket] = set()
         self._door: HttpServer
         self._server_log = ServerLog(self._not_http)
@@ -136,11 +148,13 @@ class WebSocketGateway:
 
     async def _node(self, request: web.Request) -> web.StreamResponse:
         """`GET /node`."""
-        if self._count >= self._connections_max:
-            problem = f"{self._connections_max} nodes are connected already"
-            self.nodes.refuse(request.remote, problem)
+        host = request.remote or ""
+        problem = self._no_room_for(host)
+        if problem:
+            self.nodes.refuse(host, problem)
             raise web.HTTPServiceUnavailable(text=f"{problem}\n")
         self._count += 1
+        self._on_host[host] += 1
         try:
             socket = NonBlockingWebSocket(
                 heartbeat_s=HEARTBEAT_S, size_max=MESSAGE_SIZE_MAX, shows_pings=True
@@ -156,19 +170,40 @@ class WebSocketGateway:
             return socket
         finally:
             self._count -= 1
+            self._on_host[host] -= 1
+            if not self._on_host[host]:
+                del self._on_host[host]
+
+    def _no_room_for(self, host: str) -> str:
+        """Why a host may not have one more connection; "": it may."""
+        if self._on_host[host] >= self._connections_per_host_max:
+            return f"{self._connections_per_host_max} nodes of this host are connected already"
+        if self._count < self._connections_max:
+            return ""
+        oldest = next(iter(self._unproved), None)
+        if oldest is None or self._loop.time() - self._unproved[oldest] < UNPROVED_GRACE_S:
+            return f"{self._connections_max} nodes are connected already"
+        del self._unproved[oldest]
+        oldest.cut()
+        return ""
 
     async def _serve(self, socket: NonBlockingWebSocket, wire: _Wire, request: web.Request) -> None:
         connection: Connection | None = None
+        self._unproved[wire] = self._loop.time()
         try:
             connection = await self.nodes.opened(wire, request.query.get("uid"))
-            await self._receive(socket, connection)
+            await self._receive(socket, connection, wire)
         except ProtocolError as error:
             self.nodes.refuse(request.remote, error)
             await _close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
+        except TooFast as error:
+            self.nodes.refuse(request.remote, error)
+            await _close(socket, aiohttp.WSCloseCode.TRY_AGAIN_LATER, str(error))
         except Refused as error:
             self.nodes.refuse(request.remote, error)
             await _close(socket, aiohttp.WSCloseCode.POLICY_VIOLATION, str(error))
         finally:
+            self._unproved.pop(wire, None)
             silent = isinstance(socket.exception(), TimeoutError)
             if silent:
                 # No pong came. What still waits for the dead peer must not keep the socket open.
@@ -176,11 +211,14 @@ class WebSocketGateway:
             if connection is not None:
                 self.nodes.closed(connection, "silent" if silent else "left")
 
-    async def _receive(self, socket: NonBlockingWebSocket, connection: Connection) -> None:
+    async def _receive(
+        self, socket: NonBlockingWebSocket, connection: Connection, wire: _Wire
+    ) -> None:
         async for frame in socket:
             match frame.type:
                 case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
                     await self.nodes.said(connection, frame.data)
+                    self._unproved.pop(wire, None)
                 case aiohttp.WSMsgType.PING | aiohttp.WSMsgType.PONG:
                     self.nodes.alive(connection)
                 case aiohttp.WSMsgType.ERROR if isinstance(frame.data, aiohttp.WebSocketError):

@@ -21,13 +21,19 @@ log = logging.getLogger(__name__)
 
 async def open_gateway(config: Config, _shared: object) -> OpenGateway:
     from pyaiot.gateways.base import new_gateway, warn_if_open  # noqa: PLC0415 - see plugin.py
-    from pyaiot.gateways.websocket.gateway import WebSocketGateway  # noqa: PLC0415
+    from pyaiot.gateways.websocket.gateway import (  # noqa: PLC0415
+        NEW_NODES_PER_S,
+        WebSocketGateway,
+    )
 
     section = config.of(WebsocketSection)
-    gateway = new_gateway(section.name, "WebSocket", None, section.nodes_max)
+    gateway = new_gateway(
+        section.name, "WebSocket", None, section.nodes_max, new_nodes_per_s=NEW_NODES_PER_S
+    )
     websocket = WebSocketGateway(
         gateway,
         connections_max=section.nodes_max,
+        connections_per_host_max=section.nodes_per_host_max,
         allowed_hosts=section.allowed_hosts,
         allowed_origins=section.allowed_origins,
     )

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from pyaiot.config.section import GatewayName, Port, ProtocolSection
+from pyaiot.config.section import GatewayName, NodesPerHostMax, Port, ProtocolSection
 
 
 class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
@@ -22,6 +22,7 @@ class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
     nodes_max: Annotated[
         int, Meta(ge=1, le=100_000, description="Connections at once. One more is refused.")
     ] = 10_000
+    nodes_per_host_max: NodesPerHostMax = 2000
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(

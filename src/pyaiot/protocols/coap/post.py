@@ -21,6 +21,12 @@ from pyaiot.protocols.coap.numbers import (
     MessageType,
     OptionNumber,
 )
+from pyaiot.protocols.coap.request import (
+    is_request,
+    option_problem,
+    read_datagram,
+    write_error,
+)
 
 ALIVE: Final = "alive"
 SERVER: Final = "server"
@@ -125,14 +131,13 @@ def write_answer(
 
 def write_too_many(datagram: bytes, max_age_s: int) -> bytes:
     """The acknowledgement 4.29 (RFC 8516) of a Confirmable request, or b"" for another datagram."""
-    token_length = datagram[0] & _TOKEN_LENGTH if datagram else 0
-    if token_length > TOKEN_BYTES_MAX or len(datagram) < 4 + token_length:
+    try:
+        request = read_datagram(datagram)
+    except ProtocolError:
         return b""
-    if datagram[0] & 0xF0 != _CONFIRMABLE or not datagram[1]:
+    if request.mtype is not MessageType.CON or not is_request(request):
         return b""
-    value = encode_uint(max_age_s)
-    head = bytes((_ACK | token_length, Code.TOO_MANY_REQUESTS)) + datagram[2 : 4 + token_length]
-    return head + bytes((13 << 4 | len(value), OptionNumber.MAX_AGE - 13)) + value
+    return write_error(request, Code.TOO_MANY_REQUESTS, 0, (OptionNumber.MAX_AGE, max_age_s))
 
 
 def _read_route(options: bytes) -> Route | None:
@@ -144,13 +149,13 @@ def _read_route(options: bytes) -> Route | None:
         message = CoapMessage.from_bytes(b"\x50\x02\x00\x00" + options)
     except ProtocolError:
         return None
-    if message.payload:
+    if message.payload or option_problem(message):
         return None
-    path = b""
+    path: bytes | None = None
     suppressed = 0
     for number, value in message.options:
         match number:
-            case OptionNumber.URI_PATH if not path:
+            case OptionNumber.URI_PATH if path is None:
                 path = value
             case OptionNumber.CONTENT_FORMAT if decode_uint(value) == ContentFormat.TEXT:
                 pass
@@ -158,8 +163,6 @@ def _read_route(options: bytes) -> Route | None:
                 pass  # there is one host here, whatever it was called
             case OptionNumber.NO_RESPONSE if len(value) <= 1:
                 suppressed = decode_uint(value)
-            case OptionNumber.CONTENT_FORMAT | OptionNumber.BLOCK1:
-                return None
             case _ if number & 1 or number in _HEEDED:
                 return None
     if path == b"alive":
@@ -167,6 +170,13 @@ def _read_route(options: bytes) -> Route | None:
     return Route(SERVER, suppressed) if path == b"server" else None
 
 
-_HEEDED: Final = frozenset({OptionNumber.OBSERVE, OptionNumber.NO_RESPONSE, OptionNumber.ECHO})
+_HEEDED: Final = frozenset(
+    {
+        OptionNumber.OBSERVE,
+        OptionNumber.CONTENT_FORMAT,
+        OptionNumber.NO_RESPONSE,
+        OptionNumber.ECHO,
+    }
+)
 """Elective options that are not left out as others may be (RFC 7252 section 5.4.1)."""
 _routes: Final[dict[bytes, Route]] = {}

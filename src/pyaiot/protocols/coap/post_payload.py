@@ -7,7 +7,7 @@ from pyaiot.errors import ProtocolError
 
 
 class Alive(msgspec.Struct, frozen=True, gc=False):
-    """A sign of life. `uid` None: firmware of old that says `reset` and no more."""
+    """A sign of life. `uid` None: firmware of old that says `alive` or `reset` and no more."""
 
     uid: str | None
     rebooted: bool
@@ -21,16 +21,17 @@ class Value(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_alive(payload: bytes) -> Alive:
-    """The payload of `POST /alive`. What counts is the text after the last colon.
+    """The payload of `POST /alive`. What counts is the text after the last colon, if there is one.
 
     Raises `ProtocolError`. The uid is not checked: that is for whoever takes it.
     """
     kind, colon, uid = _text(payload).rpartition(":")
     uid = uid.strip()
     if not colon:
-        if uid != "reset":
+        kind = uid.lower()
+        if kind not in ("alive", "reset"):
             raise ProtocolError("alive:<uid> or reset:<uid>")
-        return Alive(None, rebooted=True)
+        return Alive(None, rebooted=kind == "reset")
     return Alive(uid, rebooted=kind.strip().lower() == "reset")
 
 

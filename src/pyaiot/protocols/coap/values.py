@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a payload says, by its Content-Format: text, JSON, CBOR, or a SenML pack. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ AGE_MAX_S: Final = 86_400.0
 SENML: Final = frozenset({ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR})
 FORMATS: Final = SENML | {ContentFormat.JSON, ContentFormat.CBOR}
 """What is more than text."""
+_READABLE: Final = frozenset(str(int(known)) for known in {ContentFormat.TEXT, *FORMATS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,14 @@ class ResourceValue:
         return at if received_at - AGE_MAX_S <= at <= received_at else received_at
 
 
+def readable_format(stated: Iterable[str]) -> int | None:
+    """The first Content-Format that can be read here, of those that a link states with `ct`."""
+    for word in stated:
+        if word in _READABLE:
+            return int(word)
+    return None
+
+
 def content_format(option: bytes | None) -> int | None:
     """The number in a Content-Format option; of no length it is 0, text. Raises `ProtocolError`."""
     if option is None:
@@ -54,10 +63,11 @@ def read_values(payload: bytes, format_: int | None, resource: str) -> list[Reso
 
     One value of that resource, unless it is a SenML pack of several names. There a record of no
     name of its own, or of the name of the resource, is the resource; any other is
-    `<resource>/<name>`, where the name is the one after the base name. All records of a pack with
-    one name are the resource, whatever that name is. Where one name has several units, as in RFC
-    8428 section 5.1.4, the first is the resource and the others are `<resource>/<unit>`. The sum
-    of a record that also has a value is `<resource>/sum`.
+    `<resource>/<name>`, where the name is the one after the base name, or only the name if that is
+    a path (`/3/0/9`). All records of a pack with one name are the resource, whatever that name is.
+    Where one name has several units, as in RFC 8428 section 5.1.4, the first is the resource and
+    the others are `<resource>/<unit>`. The sum of a record that also has a value is
+    `<resource>/sum`.
     """
     if format_ in SENML:
         return list(_of_pack(_records(payload, format_), resource))
@@ -84,7 +94,8 @@ def read_post_values(payload: bytes, format_: int) -> list[ResourceValue]:
 def read_pack(payload: bytes, format_: int) -> list[ResourceValue]:
     """A SenML pack that a node posts: the names after the base name are the resources.
 
-    Without one, it is what stands last in the base name. Raises `ProtocolError`.
+    Without one, it is what stands last in the base name. A name that is a path (`/3/0/9`) is the
+    resource as a whole. Raises `ProtocolError`.
     """
     return list(_of_pack(_records(payload, format_), None))
 
@@ -132,7 +143,10 @@ def _of_pack(records: list[senml.Record], resource: str | None) -> Iterator[Reso
 
 
 def _resource(record: senml.Record, resource: str | None, *, several: bool) -> str:
-    own_name = record.own_name
+    if record.name.startswith("/") and (several or resource is None):
+        # A path on the node, as LwM2M clients write it.
+        return record.name[1:]
+    own_name = record.own_name.removeprefix("/")
     if resource is None:
         return own_name or record.name.rstrip(":/").replace(":", "/").rpartition("/")[2]
     is_itself = own_name in ("", resource, resource.rpartition("/")[2])
