@@ -99,7 +99,14 @@ def pytest_configure() -> None:
 # -- the fast part ----------------------------------------------------------------------------
 
 SLOW: tuple[str, ...] = (
-    *("attacks", "end_to_end", "examples", "interop", "web/test_dashboard.py", "web/test_teapot.py"),
+    *(
+        "attacks",
+        "end_to_end",
+        "examples",
+        "interop",
+        "web/test_dashboard.py",
+        "web/test_teapot.py",
+    ),
     *("web/test_dashboard_page.py", "web/test_dashboard_path.py", "web/test_lighthouse.py"),
     *("doctor/test_doctor.py", "history/test_postgres.py", "test_benchmarks.py", "test_package.py"),
     *("test_docs_commands.py", "test_scripts.py", "test_page_script.py", "test_fuzz_targets.py"),
