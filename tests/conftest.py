@@ -6,6 +6,7 @@ import inspect
 import selectors
 import signal
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ settings.register_profile("fixed", derandomize=True, deadline=None, database=Non
 settings.load_profile("fixed")
 
 SOCKET_TEST_LIMIT_S = 30.0
+TESTS = Path(__file__).parent
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -92,3 +94,43 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt("ended by a signal")
 
     signal.signal(signal.SIGTERM, end)
+
+
+# -- the fast part ----------------------------------------------------------------------------
+
+SLOW: tuple[str, ...] = (
+    *(
+        "attacks",
+        "end_to_end",
+        "examples",
+        "interop",
+        "web/test_dashboard.py",
+        "web/test_teapot.py",
+    ),
+    *("web/test_dashboard_page.py", "web/test_dashboard_path.py", "web/test_lighthouse.py"),
+    *("doctor/test_doctor.py", "history/test_postgres.py", "test_benchmarks.py", "test_package.py"),
+    *("test_docs_commands.py", "test_scripts.py", "test_page_script.py", "test_fuzz_targets.py"),
+)
+"""Folders and files of tests that start programs, browsers or servers, or run for long."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="Run the pure and the service tests alone: no sockets, programs or browsers.",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files of slow tests are not even imported."""
+    name = collection_path.relative_to(TESTS).as_posix() if collection_path != TESTS else ""
+    return True if config.getoption("--fast") and name in SLOW else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        slow = [item for item in items if item.get_closest_marker("sockets") is not None]
+        config.hook.pytest_deselected(items=slow)
+        left = set(map(id, slow))
+        items[:] = [item for item in items if id(item) not in left]

@@ -52,7 +52,7 @@ async def serve_web(
         tokens=tokens,
         title=section.title,
         allowed_hosts=frozenset(section.allowed_hosts),
-        allowed_origins=frozenset(section.allowed_origins),
+        allowed_origins=_allowed_origins(config),
         checks=checks,
         login=login,
         dashboard=page_of_broker(config),
@@ -103,6 +103,15 @@ async def serve_metrics(
         yield
     finally:
         await door.close()
+
+
+def _allowed_origins(config: Config) -> frozenset[str]:
+    """Those of the settings. On loopback also that of `aiot dashboard` on this machine."""
+    section, port = config.broker, config.dashboard.port
+    origins = set(section.allowed_origins)
+    if is_loopback(section.host) and not section.behind_proxy and port:
+        origins |= {f"http://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]")}
+    return frozenset(origins)
 
 
 def _root_for_others(section: BrokerSection, server: HttpServer) -> str:

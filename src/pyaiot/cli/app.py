@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from pyaiot import __version__
+from pyaiot.cli.historic import modernize
 from pyaiot.cli.terminal import EXIT_OPERATOR, say
 from pyaiot.errors import OperatorError
 from pyaiot.redaction import redact
@@ -50,9 +51,14 @@ def run(arguments: Sequence[str]) -> None:
     if list(arguments) == ["--version"]:
         say(f"pyaiot {__version__}")
         sys.exit(0)
+    command = arguments[0] if arguments else ""
+    if command not in _LIGHT:
+        # Services are started by unit files and scripts that may be older than this version.
+        arguments, notes = modernize(arguments)
+        for note in notes:
+            print(f"aiot: {note}", file=sys.stderr)
     try:
-        app = build(arguments[0] if arguments else "")
-        app(args=list(arguments), prog_name="aiot")
+        build(command)(args=list(arguments), prog_name="aiot")
     except OperatorError as error:
         print(f"aiot: {redact(str(error))}", file=sys.stderr)
         sys.exit(EXIT_OPERATOR)

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection
 from pyaiot.config.observability import LogSection, MetricsSection
+from pyaiot.config.python_file import is_python_file
 from pyaiot.config.section import ProtocolSection, Section
 from pyaiot.config.sections import BrokerSection, DashboardSection, HistorySection
 from pyaiot.errors import OperatorError, reason_of
@@ -257,7 +258,13 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     if path is None:
         return
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if is_python_file(text):
+            raise OperatorError(
+                f"{path} is a Python settings file of an older version: write its options as TOML"
+                " (docs/how-to/legacy.md has the names)."
+            )
+        table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(
             f"The settings file {path} cannot be read: {reason_of(error)}."
