@@ -66,7 +66,7 @@ class Watcher:
         self.heard: list[Message] = []
         self.nodes: dict[str, dict[str, Any]] = {}
         self.receipts: Counter[str] = Counter()
-        self.client = broker.client_connected(self, extended=True)
+        self.client = broker.client_connected(self)
         broker.from_client(self.client, Join(data="client"))
 
     # What the broker needs of a socket.
@@ -193,7 +193,7 @@ class Road(ABC):
 class MemoryRoad(Road):
     async def connect(self) -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        self.spawn(self.broker.serve_gateway(broker_end, identity="key", acknowledges=True))
+        self.spawn(self.broker.serve_gateway(broker_end, acknowledges=True))
         return gateway_end
 
 
@@ -243,7 +243,7 @@ class TroubledRoad(Road):
                 raise LinkLost("connection refused")
         wire = _Wire(self)
         self.wires.append(wire)
-        self.spawn(self.broker.serve_gateway(wire.broker_end, identity="key", acknowledges=True))
+        self.spawn(self.broker.serve_gateway(wire.broker_end, acknowledges=True))
         return wire.gateway_end
 
     def cut(self) -> None:

@@ -290,7 +290,7 @@ async def test_a_gateway_that_asks_without_end_is_answered_once_a_second() -> No
     async with MemoryRoad() as road:
         answered: list[ToGateway] = []
         gateway_end, broker_end = MemoryLink.pair()
-        road.spawn(road.broker.serve_gateway(broker_end, identity="key", acknowledges=True))
+        road.spawn(road.broker.serve_gateway(broker_end, acknowledges=True))
 
         async def hear() -> None:
             with contextlib.suppress(LinkLost):

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import Client
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
+from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
@@ -145,7 +145,7 @@ class System:
     def coap(self) -> CoapGateway:
         return self.gateway_side.coap
 
-    def inside(self) -> list[Client]:
+    def inside(self) -> list[Subscriber]:
         """The clients that the broker has, without the honest one."""
         honest, *others = self.broker.fanout.clients.values()
         del honest

@@ -48,7 +48,7 @@ async def test_silence_is_measured_by_another_clock(jump_s: float) -> None:
 
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        work = broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+        work = broker.serve_gateway(broker_end, acknowledges=True)
         serving.append(loop.create_task(work))
         return gateway_end
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import BUFFER_HIGH, CLOSE_SLOW, STALL_LIMIT_S, Client
 from pyaiot.broker.router import ToAll
+from pyaiot.broker.subscriber import BUFFER_HIGH, CLOSE_SLOW, STALL_LIMIT_S, Subscriber
 from pyaiot.messages import Join, NodeAppeared, Reading
 from tests.attacks.raw import SMALL_BUFFER, RawPeer, raw_client, raw_gateway
 from tests.attacks.running import Log, System, running_system, until
@@ -33,7 +33,7 @@ VALUES: dict[str, Callable[[int], Any]] = {
 }
 
 
-def held(client: Client) -> int:
+def held(client: Subscriber) -> int:
     """Bytes that wait for a client in the process, measured one by one."""
     return client.sink.buffered() + size_of(
         [entry[0] for entry in client._backlog._entries.values()]
@@ -182,7 +182,7 @@ async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() ->
         reading = Reading(uid="large", resource=f"r{number}", data="x" * 60_000)
         broker.router.nodes.keep(node, reading)
     socket = StalledSocket()
-    client = broker.client_connected(socket, extended=True)
+    client = broker.client_connected(socket)
     broker.from_client(client, Join(data="client"))
     # Twenty values of 60 kB wait, of which the socket was given no more than it may hold.
     assert 0 < socket.waiting <= 512 * 1024
@@ -196,10 +196,10 @@ async def test_what_waits_for_all_stalled_clients_together_is_bounded() -> None:
     loop = asyncio.get_running_loop()
     broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
     honest = Reader()
-    broker.client_connected(honest, extended=True)
+    broker.client_connected(honest)
     sockets = [StalledSocket() for _ in range(300)]
     for socket in sockets:
-        broker.client_connected(socket, extended=True)
+        broker.client_connected(socket)
     for number in range(20):
         reading = Reading(uid="large", resource=f"r{number}", data="x" * 60_000)
         broker._deliver([ToAll(reading)])

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Client
+from pyaiot.broker.encoders import ARRAYS, LEGACY, Encoder
 from pyaiot.broker.fanout import FLUSH_CREDIT_MAX
+from pyaiot.broker.subscriber import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Subscriber
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
     Command,
@@ -81,15 +82,15 @@ class System:
         self.gateway, broker_end = MemoryLink.pair()
         self.heard: list[Any] = []
         self._tasks = [
-            loop.create_task(
-                self.broker.serve_gateway(broker_end, identity="test", acknowledges=True)
-            ),
+            loop.create_task(self.broker.serve_gateway(broker_end, acknowledges=True)),
             loop.create_task(self.gateway.run(self.heard.extend)),
         ]
 
-    def client(self, *, extended: bool = True, stalled: bool = False) -> tuple[Client, FakeSocket]:
+    def client(
+        self, encoder: Encoder = ARRAYS, *, stalled: bool = False
+    ) -> tuple[Subscriber, FakeSocket]:
         socket = FakeSocket(stalled=stalled)
-        return self.broker.client_connected(socket, extended=extended), socket
+        return self.broker.client_connected(socket, encoder), socket
 
     async def say(self, *messages: FromGateway) -> None:
         for message in messages:
@@ -107,7 +108,7 @@ def uids(socket: FakeSocket, kind: str = "new") -> list[str]:
 
 async def test_quiet_system_tells_a_reading_at_once() -> None:
     system = System()
-    _, socket = system.client(extended=False)
+    _, socket = system.client(LEGACY)
     await system.say(Reading(uid="A", resource="t", data="23.5°C"))
     assert socket.messages == [
         {"type": "new", "uid": "A", "dst": "all"},
@@ -142,7 +143,7 @@ async def test_readings_that_come_as_often_as_flushes_wait_for_none() -> None:
 
 async def test_legacy_client_gets_one_object_a_frame_in_the_same_write() -> None:
     system = System()
-    _, socket = system.client(extended=False)
+    _, socket = system.client(LEGACY)
     await system.say(*(Reading(uid="A", resource="t", data=str(value)) for value in range(3)))
     assert len(socket.writes) == 1
     assert len(list(frames(socket.writes[0]))) == 4
@@ -155,7 +156,7 @@ async def test_joining_client_is_told_everything_in_one_burst_addressed_to_it() 
         *(Reading(uid=f"N{node}", resource="t", data="1") for node in range(3)),
         Reading(uid="N0", resource="t", data="2"),
     )
-    client, socket = system.client(extended=False)
+    client, socket = system.client(LEGACY)
     system.broker.from_client(client, Join(data="client"))
     assert [item["uid"] for item in socket.messages if item["type"] == "new"] == ["N0", "N1", "N2"]
     assert [item["data"] for item in socket.messages if item["type"] == "update"] == ["2", "1", "1"]
@@ -317,7 +318,7 @@ async def test_command_reaches_the_gateway_and_its_timeout_reaches_the_client() 
 async def test_legacy_client_above_its_rate_is_closed_with_1008() -> None:
     system = System()
     await system.say(NodeAppeared(uid="A"))
-    client, socket = system.client(extended=False)
+    client, socket = system.client(LEGACY)
     for _ in range(100):
         system.broker.from_client(client, Command(uid="A", resource="led", payload="1"))
     assert socket.closed is not None

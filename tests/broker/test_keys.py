@@ -70,7 +70,7 @@ def test_file_that_is_no_key_file_is_named_and_not_quoted(tmp_path: Path, text: 
     path = tmp_path / "keys"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(OperatorError, match="is not one") as caught:
+    with pytest.raises(OperatorError, match="is not a key file") as caught:
         load_keys(path)
     assert "short" not in str(caught.value)
 

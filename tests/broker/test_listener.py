@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import Client
 from pyaiot.broker.commands import GATEWAY_GRACE_S
 from pyaiot.broker.router import ToAll
+from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.gateway import GatewayLink
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
@@ -73,8 +73,8 @@ class Scene:
     gateway: GatewayLink
     heard: Heard
 
-    def client(self, *, may_command: bool = True) -> Client:
-        return self.broker.client_connected(Silent(), extended=True, may_command=may_command)
+    def client(self, *, may_command: bool = True) -> Subscriber:
+        return self.broker.client_connected(Silent(), may_command=may_command)
 
     async def said(self) -> None:
         """What the gateway said has arrived."""
@@ -89,12 +89,10 @@ async def scene() -> AsyncIterator[Scene]:
         flush_interval_s=0.02,
         timer=asyncio.get_running_loop(),
         unix_time=lambda: TS,
-        listener=heard,
+        observer=heard,
     )
     gateway, broker_end = MemoryLink.pair()
-    served = asyncio.ensure_future(
-        broker.serve_gateway(broker_end, identity="test", acknowledges=True)
-    )
+    served = asyncio.ensure_future(broker.serve_gateway(broker_end, acknowledges=True))
     it = Scene(broker, gateway, heard)
     gateway.send(Hello(name="ours", protocol="CoAP"))
     gateway.send(NodeAppeared(uid="A", ts=TS))

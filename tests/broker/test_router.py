@@ -37,7 +37,7 @@ TS = 1_700_000_000.0
 def router(*, acknowledges: bool = True) -> Router:
     it = Router()
     for gateway, name in ((OURS, "ours"), (THEIRS, "theirs")):
-        it.gateway_connected(gateway, identity="key", acknowledges=acknowledges, ts=TS)
+        it.gateway_connected(gateway, acknowledges=acknowledges, ts=TS)
         if acknowledges:
             hello = Hello(name=name, protocol="CoAP", instance=name)
             it.from_gateway(gateway, hello, now=0.0, ts=TS)
@@ -189,21 +189,21 @@ def test_last_words_of_a_lost_gateway_count_no_more() -> None:
 def test_gateway_that_connects_again_replaces_its_dead_connection() -> None:
     it = router()
     say(it, NodeAppeared(uid="A"))
-    it.gateway_connected(3, identity="key", acknowledges=True, ts=TS)
+    it.gateway_connected(3, acknowledges=True, ts=TS)
     deliveries = say(it, Hello(name="ours", protocol="CoAP", instance="ours"), 3)
     assert CloseGateway(OURS, "replaced by a newer connection") in deliveries
     assert told(say(it, NodeAppeared(uid="A"), 3))
 
 
-def test_another_identity_does_not_replace_a_connection_whose_instance_it_knows() -> None:
+def test_gateway_of_the_same_name_in_another_process_replaces_nothing() -> None:
     it = router()
-    it.gateway_connected(3, identity="someone else", acknowledges=True, ts=TS)
-    deliveries = say(it, Hello(name="ours", protocol="CoAP", instance="ours"), 3)
+    it.gateway_connected(3, acknowledges=True, ts=TS)
+    deliveries = say(it, Hello(name="ours", protocol="CoAP", instance="another"), 3)
     assert not any(isinstance(item, CloseGateway) for item in deliveries)
 
 
 def test_gateway_of_old_is_called_legacy_and_announced_at_once() -> None:
-    deliveries = Router().gateway_connected(1, identity="legacy", acknowledges=False, ts=TS)
+    deliveries = Router().gateway_connected(1, acknowledges=False, ts=TS)
     assert told(deliveries) == [GatewayState(name="legacy", state="connected", ts=TS)]
 
 

@@ -44,7 +44,7 @@ class Road:
 
     async def _connect(self) -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        serving = self.broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+        serving = self.broker.serve_gateway(broker_end, acknowledges=True)
         self.tasks.append(asyncio.get_running_loop().create_task(serving))
         return gateway_end
 
