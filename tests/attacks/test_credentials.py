@@ -138,7 +138,7 @@ async def test_gateway_with_a_wrong_key_tries_on_and_comes_back_when_it_is_mende
         await client.shows("N", protocol="CoAP")
         assert len(gateway.links) == 1
     # Said once, however often it was tried.
-    assert len([line for line in log.lines if "refused our key" in line]) == 1
+    assert len([line for line in log.lines if "refused the key" in line]) == 1
     assert log.tracebacks == []
 
 

@@ -299,7 +299,7 @@ async def test_an_old_broker_that_refuses_the_key_is_told_in_one_line(log: Log) 
         running_gateway(broker.url, lambda: mint_token(generate_keys())),
     ):
         await until(lambda: len(broker.offers) >= 6)
-    lines = [line for line in log.lines if "refused our key" in line]
+    lines = [line for line in log.lines if "refused the key" in line]
     assert len(lines) == 1
 
 
