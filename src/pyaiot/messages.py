@@ -21,7 +21,7 @@ SUBPROTOCOL: Final = "pyaiot.v2"
 NAME_LENGTH_MAX: Final = 64
 """Characters of a uid, of a resource and of the name of a gateway. Longer names are refused."""
 VALUE_SIZE_MAX: Final = 64 * 1024
-"""Bytes of one value, or of a command's payload, as JSON without the quotes. Larger ones are refused.
+"""Bytes of one value, or of a command's payload, as JSON without the quotes. A larger is refused.
 
 Measured as JSON, so that every message fits into a frame: a control character takes six bytes.
 """
