@@ -66,7 +66,7 @@ async def test_bad_token_is_answered_401_and_never_logged(log: Log) -> None:
     assert system.keys.private not in everything
 
 
-async def test_token_opens_the_door_once() -> None:
+async def test_token_is_accepted_once() -> None:
     async with running_system() as system:
         token = system.token()
         async with raw_gateway(system.url, token), raw_peer(system.url) as replaying:
@@ -103,9 +103,7 @@ async def test_a_token_used_before_a_restart_of_the_broker_is_refused(programs: 
 
 
 @pytest.mark.parametrize("off_s", [-DAY_S - 1200, 1200])
-async def test_gateway_whose_clock_is_wrong_is_told_so_on_both_sides(
-    log: Log, off_s: float
-) -> None:
+async def test_wrong_clock_of_a_gateway_is_logged_on_both_sides(log: Log, off_s: float) -> None:
     keys = generate_keys()
 
     def token() -> str:
@@ -119,7 +117,7 @@ async def test_gateway_whose_clock_is_wrong_is_told_so_on_both_sides(
     assert any("the clocks of this machine and of the broker" in line for line in log.lines)
 
 
-async def test_gateway_with_a_wrong_key_tries_on_and_comes_back_when_it_is_mended(
+async def test_gateway_with_a_wrong_key_retries_and_reconnects_when_it_is_corrected(
     log: Log,
 ) -> None:
     keys, wrong = generate_keys(), generate_keys()
@@ -142,7 +140,7 @@ async def test_gateway_with_a_wrong_key_tries_on_and_comes_back_when_it_is_mende
     assert log.tracebacks == []
 
 
-async def test_gateway_reads_a_key_file_that_was_mended_while_it_runs(tmp_path: Path) -> None:
+async def test_gateway_reads_a_key_file_that_was_corrected_while_it_runs(tmp_path: Path) -> None:
     keys = generate_keys()
     key_file = tmp_path / "keys"
     write_keys(key_file, generate_keys())

@@ -54,7 +54,7 @@ async def test_claims_of_a_legacy_gateway_are_dropped_and_counted() -> None:
         await untouched(system)
 
 
-async def test_gateway_of_the_same_name_replaces_nobody() -> None:
+async def test_gateway_of_the_same_name_replaces_none() -> None:
     async with running_system() as system:
         async with raw_gateway(system.url, system.token()) as twin:
             await twin.say([{"type": "hello", "name": "coap", "protocol": "CoAP", "instance": "x"}])

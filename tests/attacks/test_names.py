@@ -44,9 +44,7 @@ async def test_node_with_an_odd_name_is_a_node_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("extended", [True, False])
-async def test_gateway_that_speaks_of_impossible_names_is_refused_for_each(
-    extended: bool, log: Log
-) -> None:
+async def test_messages_with_invalid_names_are_refused_one_by_one(extended: bool, log: Log) -> None:
     async with (
         running_system() as system,
         raw_gateway(system.url, system.token(), extended=extended) as peer,
@@ -85,7 +83,7 @@ async def test_gateway_with_an_odd_name_serves_beside_the_others() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "tab\tinside"])
-async def test_gateway_with_an_impossible_name_is_told_so(name: str) -> None:
+async def test_gateway_with_an_invalid_name_gets_the_reason(name: str) -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as peer:
         await peer.say([{"type": "hello", "name": name, "protocol": "x"}])
         assert (await peer.next()).json[0]["type"] == "error"

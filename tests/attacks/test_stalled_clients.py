@@ -106,7 +106,7 @@ async def test_memory_of_a_stalled_client_is_bounded_whatever_comes(
 
 
 @pytest.mark.sockets
-async def test_client_too_far_behind_is_told_1013_and_why(log: Log) -> None:
+async def test_client_too_far_behind_is_closed_with_1013_and_the_reason(log: Log) -> None:
     async with (
         running_system() as system,
         flooded(system, VALUES["long texts"]) as flood,
@@ -148,7 +148,7 @@ async def test_receipts_that_nobody_reads_are_bounded() -> None:
 
 
 @pytest.mark.sockets
-async def test_client_that_asks_for_everything_again_and_again_is_closed_with_1008() -> None:
+async def test_client_that_floods_joins_is_closed_with_1008() -> None:
     async with running_system() as system, raw_client(system.url, extended=True) as greedy:
         await greedy.say([{"type": "new", "data": "client"}] * 100)
         code, reason = await greedy.closed()
@@ -192,7 +192,7 @@ async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() ->
     assert socket.closed == (CLOSE_SLOW, "read nothing for 30 s")
 
 
-async def test_what_waits_for_all_stalled_clients_together_is_bounded() -> None:
+async def test_memory_of_all_stalled_clients_together_is_bounded() -> None:
     loop = asyncio.get_running_loop()
     broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
     honest = Reader()

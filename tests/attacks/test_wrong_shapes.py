@@ -91,9 +91,7 @@ async def test_letter_beyond_ascii_is_a_payload_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("extended", [True, False])
-async def test_wrong_message_of_a_gateway_is_refused_and_its_neighbours_count(
-    extended: bool, log: Log
-) -> None:
+async def test_invalid_message_of_a_gateway_is_refused_alone(extended: bool, log: Log) -> None:
     async with (
         running_system() as system,
         raw_gateway(system.url, system.token(), extended=extended) as peer,
@@ -116,7 +114,7 @@ async def test_wrong_message_of_a_gateway_is_refused_and_its_neighbours_count(
     assert log.tracebacks == []
 
 
-async def test_problem_with_a_message_is_told_to_its_gateway_shortly() -> None:
+async def test_refusal_of_a_message_is_reported_to_its_gateway_in_a_short_text() -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as peer:
         await peer.send(frame(b"[%s]" % UNKNOWN_TYPE))
         (problem,) = (await peer.next()).json

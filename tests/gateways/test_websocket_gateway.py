@@ -65,7 +65,7 @@ class Road:
 
     async def misses(self, uid: str) -> NodeLeft:
         await self.watcher.until(lambda: uid not in self.watcher.nodes)
-        return [item for item in self.watcher.heard if isinstance(item, NodeLeft)][-1]
+        return [item for item in self.watcher.received if isinstance(item, NodeLeft)][-1]
 
 
 @contextlib.asynccontextmanager
