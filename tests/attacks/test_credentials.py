@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 7: bad credentials are answered 401; who has them tries again and comes back."""
+"""Attack 7: bad credentials are answered 401; their owner retries and reconnects."""
 
 import asyncio
 import socket
@@ -72,7 +72,7 @@ async def test_token_is_accepted_once() -> None:
         async with raw_gateway(system.url, token), raw_peer(system.url) as replaying:
             offer = f"Sec-WebSocket-Protocol: token, {token}"
             assert await replaying.upgrade("/gw", offer) == 401
-        # Not after the first one has gone either, nor written in another way.
+        # Nor after the first one left, nor in another spelling.
         for again in (token, token + "=", token.rstrip("=")):
             async with raw_peer(system.url) as replaying:
                 offer = f"Sec-WebSocket-Protocol: token, {again}"
@@ -90,7 +90,7 @@ async def test_a_token_used_before_a_restart_of_the_broker_is_refused(programs: 
     broker.said()
     async with raw_peer(url) as peer:
         assert await peer.upgrade("/gw", offer) == 101
-    # Not ended in good order: what is used counts at once.
+    # Killed: a used token is recorded at once.
     broker.kill()
     broker = programs.aiot(*arguments)
     broker.said()
@@ -135,7 +135,7 @@ async def test_gateway_with_a_wrong_key_retries_and_reconnects_when_it_is_correc
         in_use[0] = keys
         await client.shows("N", protocol="CoAP")
         assert len(gateway.links) == 1
-    # Said once, however often it was tried.
+    # Logged once, whatever the number of attempts.
     assert len([line for line in log.lines if "refused the key" in line]) == 1
     assert log.tracebacks == []
 
@@ -151,7 +151,7 @@ async def test_gateway_reads_a_key_file_that_was_corrected_while_it_runs(tmp_pat
         asyncio.timeout(10.0),
     ):
         config = Config(
-            protocols=(CoapSection(port=0, name="mended"),),
+            protocols=(CoapSection(port=0, name="corrected"),),
             gateway=GatewaySection(
                 broker_host="127.0.0.1", broker_port=broker.port, key_file=str(key_file)
             ),
@@ -162,7 +162,7 @@ async def test_gateway_reads_a_key_file_that_was_corrected_while_it_runs(tmp_pat
             # For a moment there is none at all, as when it is replaced by hand.
             key_file.unlink()
             write_keys(key_file, keys)
-            await client.until(type="gateway", name="mended", state="connected")
+            await client.until(type="gateway", name="corrected", state="connected")
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

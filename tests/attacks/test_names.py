@@ -57,11 +57,11 @@ async def test_messages_with_invalid_names_are_refused_one_by_one(extended: bool
                 {"type": "reset", "uid": name},
                 {"type": "out", "uid": name},
             ):
-                await peer.say([message] if extended else message)
+                await peer.send_json([message] if extended else message)
         legacy_alive = {"type": "update", "uid": "alive"}
-        await peer.say([legacy_alive] if extended else legacy_alive)
+        await peer.send_json([legacy_alive] if extended else legacy_alive)
         good = {"type": "new", "uid": "good"}
-        await peer.say([good] if extended else good)
+        await peer.send_json([good] if extended else good)
         async with asyncio.timeout(5.0):
             await system.client.shows("good")
         assert set(system.client.nodes) == {HONEST, "good"}
@@ -75,7 +75,7 @@ async def test_gateway_with_an_odd_name_serves_beside_the_others() -> None:
     async with running_system() as system:
         for name in [*ORDINARY, "alive", "all"]:
             async with raw_gateway(system.url, system.token()) as peer, asyncio.timeout(5.0):
-                await peer.say([{"type": "hello", "name": name, "protocol": "x"}])
+                await peer.send_json([{"type": "hello", "name": name, "protocol": "x"}])
                 await system.client.until(type="gateway", name=name, state="connected")
             await system.client.until(type="gateway", name=name, state="lost")
         system.client.heard.clear()
@@ -85,7 +85,7 @@ async def test_gateway_with_an_odd_name_serves_beside_the_others() -> None:
 @pytest.mark.parametrize("name", ["", "x" * 65, "tab\tinside"])
 async def test_gateway_with_an_invalid_name_gets_the_reason(name: str) -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as peer:
-        await peer.say([{"type": "hello", "name": name, "protocol": "x"}])
+        await peer.send_json([{"type": "hello", "name": name, "protocol": "x"}])
         assert (await peer.next()).json[0]["type"] == "error"
         assert system.app.sockets.refused_gateways == 1
         await system.serves()

@@ -247,7 +247,7 @@ async def test_peer_that_ignores_the_close_and_reads_nothing_is_cut_off() -> Non
         ):
             inside = system.inside()
             for peer in (closed, pinging):
-                await peer.say({"type": "new", "data": "client"})
+                await peer.send_json({"type": "new", "data": "client"})
             await until(lambda: all(client.sink.buffered() > 0 for client in inside))
             await closed.send(frame(b"nonsense"))
             await closed.send(frame(b"more nonsense"))

@@ -73,13 +73,13 @@ class Flood:
             }
             messages.append(message)
             size += len(json.dumps(message, ensure_ascii=False).encode())
-        await self._gateway.say(messages)
+        await self._gateway.send_json(messages)
 
 
 @contextlib.asynccontextmanager
 async def flooded(system: System, value: Callable[[int], Any]) -> AsyncIterator[Flood]:
     async with raw_gateway(system.url, system.token()) as gateway:
-        await gateway.say([{"type": "hello", "name": "flood", "protocol": "x"}])
+        await gateway.send_json([{"type": "hello", "name": "flood", "protocol": "x"}])
         yield Flood(gateway, value)
 
 
@@ -138,7 +138,7 @@ async def test_receipts_that_nobody_reads_are_bounded() -> None:
                 break
             # Nothing else happens meanwhile that would make the broker look at this client.
             with contextlib.suppress(ConnectionError):
-                await stalled.say([command] * 2_000)
+                await stalled.send_json([command] * 2_000)
             await asyncio.sleep(0)
             most = max(most, held(inside))
         assert inside.closed
@@ -150,7 +150,7 @@ async def test_receipts_that_nobody_reads_are_bounded() -> None:
 @pytest.mark.sockets
 async def test_client_that_floods_joins_is_closed_with_1008() -> None:
     async with running_system() as system, raw_client(system.url, extended=True) as greedy:
-        await greedy.say([{"type": "new", "data": "client"}] * 100)
+        await greedy.send_json([{"type": "new", "data": "client"}] * 100)
         code, reason = await greedy.closed()
         assert (code, reason) == (1008, "asked for everything too often")
         assert 0 < system.broker.router.refused <= 90

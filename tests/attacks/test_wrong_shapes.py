@@ -97,7 +97,7 @@ async def test_invalid_message_of_a_gateway_is_refused_alone(extended: bool, log
         raw_gateway(system.url, system.token(), extended=extended) as peer,
     ):
         if extended:
-            await peer.say([{"type": "hello", "name": "odd", "protocol": "x"}])
+            await peer.send_json([{"type": "hello", "name": "odd", "protocol": "x"}])
         for number, value in enumerate([*VALUES.values()][3:]):
             update = b'{"type":"update","uid":"odd","endpoint":"a","data":%s}' % value
             await peer.send(frame(b"[%s]" % update if extended else update))
@@ -118,7 +118,7 @@ async def test_refusal_of_a_message_is_reported_to_its_gateway_in_a_short_text()
     async with running_system() as system, raw_gateway(system.url, system.token()) as peer:
         await peer.send(frame(b"[%s]" % UNKNOWN_TYPE))
         (problem,) = (await peer.next()).json
-        # What is longer, a gateway of ours takes for another language, and ends the link.
+        # A longer text is an invalid message to a gateway, which closes the link.
         assert decode_to_gateway(json.dumps([problem])) == [Problem(detail=problem["detail"])]
         await system.serves()
 
