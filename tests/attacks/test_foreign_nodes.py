@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 8: messages of a gateway about a node of another gateway are refused, and the node stays."""
+"""Attack 8: messages about a node of another gateway are refused, and the node stays."""
 
 import asyncio
 from typing import Any
