@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What waits for a slow reader: bounded, in order, readings conflated to the latest."""
+"""The queue of a slow receiver: bounded, in order, readings conflated to the latest."""
 
 import pytest
 from hypothesis import given

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The wire of deployed pages and gateways, byte for byte (PROTOCOLS 1 and 2)."""
+"""The wire of deployed pages and gateways, byte for byte (legacy protocol, sections 1 and 2)."""
 
 import pytest
 from hypothesis import given

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`pyaiot.v2`: what is decoded, what is refused, and that neighbours do not suffer."""
+"""`pyaiot.v2`: what is decoded, and what is refused without affecting other messages."""
 
 import json
 

@@ -92,7 +92,7 @@ async def forge_receipts(thief: RawPeer) -> None:
     assert (await thief.next()).json[0]["type"] == "error"
 
 
-async def test_flood_of_claims_is_no_flood_of_the_log(log: Log) -> None:
+async def test_flood_of_claims_does_not_flood_the_log(log: Log) -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as thief:
         await thief.send_json([{"type": "hello", "name": "thief", "protocol": "x"}])
         await thief.send_json([{"type": "out", "uid": HONEST}] * 1_000)

@@ -17,7 +17,7 @@ ORDINARY = ["*", "#", "+", "../x", "__proto__", "constructor", "<b>", "x" * 64, 
 REFUSED_BY_GATEWAY = [name for name in REFUSED if name]
 
 
-async def test_node_with_an_impossible_name_is_answered_4_00(log: Log) -> None:
+async def test_node_with_an_invalid_name_is_answered_4_00(log: Log) -> None:
     async with running_system() as system, coap_device(system.coap.port) as odd:
         for count, name in enumerate(REFUSED, start=1):
             answer = await odd.post("alive", f"alive:{name}")

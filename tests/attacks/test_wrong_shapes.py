@@ -134,14 +134,14 @@ async def test_value_that_grows_in_json_does_not_cut_the_link_of_its_gateway() -
         assert system.client.nodes[HONEST]["text"] == "\x01" * (VALUE_SIZE_MAX // 6)
 
 
-async def test_post_of_50_kilobytes_is_answered_and_disturbs_nobody() -> None:
+async def test_post_of_50_kilobytes_is_answered_and_affects_no_other_node() -> None:
     async with running_system() as system:
         answer = await system.node.post("server", b"text:a" + b"\x01" * 50_000)
         assert answer.code in {Code.BAD_REQUEST, Code.REQUEST_ENTITY_TOO_LARGE}
         await system.serves()
 
 
-async def test_gateway_comes_back_after_the_broker_was_restarted() -> None:
+async def test_gateway_reconnects_after_a_restart_of_the_broker() -> None:
     keys = generate_keys()
     async with contextlib.AsyncExitStack() as lasting:
         async with running_broker(keys) as first:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.encoders import ARRAYS, LEGACY, Encoder
+from pyaiot.broker.encoders import ARRAYS, EVENTS, LEGACY, Encoder
 from pyaiot.broker.fanout import FLUSH_CREDIT_MAX
 from pyaiot.broker.subscriber import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Subscriber
 from pyaiot.links import MemoryLink
@@ -333,4 +333,33 @@ async def test_nothing_is_written_to_a_client_that_left() -> None:
     writes = len(socket.writes)
     await system.send(NodeAppeared(uid="A"))
     assert len(socket.writes) == writes
+    await system.end()
+
+
+async def test_nothing_is_written_to_a_client_that_was_detached() -> None:
+    system = System()
+    client, socket = system.client()
+    client.detach()
+    writes = len(socket.writes)
+    await system.send(NodeAppeared(uid="A"))
+    assert len(socket.writes) == writes
+    assert socket.closed is None
+    await system.end()
+
+
+async def test_events_are_encoded_once_for_all_readers_and_end_with_an_id() -> None:
+    system = System()
+    sockets = [FakeSocket(), FakeSocket()]
+    for socket in sockets:
+        reader = system.broker.reader_connected(socket, EVENTS, Subscribe())
+        system.broker.from_client(reader, Join(data="client"))
+    await system.send(NodeAppeared(uid="A", ts=1.0))
+    first, second = (socket.writes[-1] for socket in sockets)
+    assert first is second
+    lines = first.decode().splitlines()
+    assert lines[:2] == [
+        "event: new",
+        'data: {"type":"new","uid":"A","ts":1.0,"gateway":"legacy"}',
+    ]
+    assert lines[2].startswith(f"id: {system.broker.run}-1-")
     await system.end()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Used gateway tokens are known again, also by the broker that starts next."""
+"""Used gateway tokens are recognised, also after a restart of the broker."""
 
 import os
 from pathlib import Path
