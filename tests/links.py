@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A gateway and a broker, joined by links of each kind, and by one that makes trouble."""
+"""A gateway and a broker, joined by links of each kind, and by an unreliable one."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ TS = 1_700_000_000.0
 
 
 class Devices:
-    """Devices that answer writes as the test says."""
+    """Devices that answer writes as the test sets."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
@@ -58,15 +58,15 @@ class Devices:
 
 
 class Watcher:
-    """A client of the broker: what it heard, and what it knows from that."""
+    """A client of the broker: the messages that it received, and the resulting state."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._told = asyncio.Event()
-        self.heard: list[Message] = []
+        self._changed = asyncio.Event()
+        self.received: list[Message] = []
         self.nodes: dict[str, dict[str, Any]] = {}
         self.receipts: Counter[str] = Counter()
-        self.client = broker.client_connected(self, extended=True)
+        self.client = broker.client_connected(self)
         broker.from_client(self.client, Join(data="client"))
 
     # What the broker needs of a socket.
@@ -74,17 +74,17 @@ class Watcher:
     def write(self, data: bytes) -> None:
         for frame in frames(data):
             for message in decode_to_client(frame):
-                self._hear(message)
-        self._told.set()
+                self._receive(message)
+        self._changed.set()
 
     def buffered(self) -> int:
         return 0
 
     def close(self, code: int, reason: str) -> None:
-        raise AssertionError(f"the broker closed a good client: {code} {reason}")
+        raise AssertionError(f"the broker closed a valid client: {code} {reason}")
 
-    def _hear(self, message: Message) -> None:
-        self.heard.append(message)
+    def _receive(self, message: Message) -> None:
+        self.received.append(message)
         match message:
             case NodeAppeared(uid=uid):
                 assert uid not in self.nodes, f"{uid} appeared twice"
@@ -99,10 +99,10 @@ class Watcher:
                 self.receipts[command_id] += 1
 
     async def until(self, true: Callable[[], object]) -> None:
-        """Wait until something that was heard makes it true."""
+        """Wait until a received message makes it true."""
         while not true():
-            self._told.clear()
-            await self._told.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
     def command(
         self, uid: str, payload: str = "1", *, number: str = "c", timeout_s: float = 5.0
@@ -113,14 +113,14 @@ class Watcher:
     async def receipt(self, number: str = "c") -> Receipt:
         """The receipt of a command, when it comes."""
         await self.until(lambda: self.receipts[number])
-        (found,) = [x for x in self.heard if isinstance(x, Receipt) and x.id == number]
+        (found,) = [x for x in self.received if isinstance(x, Receipt) and x.id == number]
         return found
 
     def gateway_states(self) -> list[str]:
-        return [item.state for item in self.heard if isinstance(item, GatewayState)]
+        return [item.state for item in self.received if isinstance(item, GatewayState)]
 
 
-class Road(ABC):
+class System(ABC):
     """A gateway, a broker and a client, and the link between the first two."""
 
     second_s = 1.0
@@ -140,7 +140,7 @@ class Road(ABC):
         self._failures: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Self:
-        # What goes wrong in a callback, say in a client that hears nonsense, fails the test.
+        # An error in a callback, for example in a client, fails the test.
         self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
         return self
 
@@ -153,7 +153,7 @@ class Road(ABC):
         assert not self._failures, self._failures
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this until the road is closed."""
+        """Run this until the system is closed."""
         self._tasks.append(self.loop.create_task(work))
 
     def new_gateway(self, name: str, *, silence_limit_s: float | None = None) -> Gateway:
@@ -176,28 +176,28 @@ class Road(ABC):
         return self.link
 
     async def start(self) -> None:
-        """Link the gateway, and wait until a client hears of it."""
+        """Link the gateway, and wait until a client is notified."""
         self.spawn(self.gateway.keep_linked(self.connect_first, self.devices))
         await self.watcher.until(self.watcher.gateway_states)
 
     async def settle(self) -> None:
-        """Return when what the gateway said before has arrived at the client."""
+        """Return when what the gateway sent before has arrived at the client."""
         self.settled += 1
         uid = f"SETTLED {self.settled}"
         self.gateway.heard(uid, {})
         self.gateway.left(uid, "left")
         left = NodeLeft(uid=uid, ts=TS)
-        await self.watcher.until(lambda: left in self.watcher.heard)
+        await self.watcher.until(lambda: left in self.watcher.received)
 
 
-class MemoryRoad(Road):
+class MemorySystem(System):
     async def connect(self) -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        self.spawn(self.broker.serve_gateway(broker_end, identity="key", acknowledges=True))
+        self.spawn(self.broker.serve_gateway(broker_end, acknowledges=True))
         return gateway_end
 
 
-class WebSocketRoad(Road):
+class WebSocketSystem(System):
     second_s = 0.02
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -226,24 +226,24 @@ class WebSocketRoad(Road):
         return await connect_gateway(self._session, self.url, mint_token(self._keys))
 
 
-class TroubledRoad(Road):
-    """Its links delay, say things twice, and are cut; each end notices when it notices."""
+class UnreliableSystem(System):
+    """Its links delay and duplicate messages and are cut; each end notices at a time of its own."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
         self.rng = rng
-        self.whole = False
-        """From now on no link makes trouble any more."""
+        self.is_reliable = False
+        """Links that are made from now on are reliable."""
         self.wires: list[_Wire] = []
 
     async def connect(self) -> GatewayLink:
-        if not self.whole:
+        if not self.is_reliable:
             await asyncio.sleep(self.rng.expovariate(1.0))
             if self.rng.random() < 0.3:
                 raise LinkLost("connection refused")
         wire = _Wire(self)
         self.wires.append(wire)
-        self.spawn(self.broker.serve_gateway(wire.broker_end, identity="key", acknowledges=True))
+        self.spawn(self.broker.serve_gateway(wire.broker_end, acknowledges=True))
         return wire.gateway_end
 
     def cut(self) -> None:
@@ -254,10 +254,10 @@ class TroubledRoad(Road):
 
 
 class _Wire:
-    """A link between the ends of a troubled road."""
+    """A link between the ends of an unreliable system."""
 
-    def __init__(self, road: TroubledRoad) -> None:
-        self.road = road
+    def __init__(self, system: UnreliableSystem) -> None:
+        self.system = system
         self.is_cut = False
         self.gateway_end: _End[ToGateway, FromGateway] = _End(self)
         self.broker_end: _End[FromGateway, ToGateway] = _End(self)
@@ -269,8 +269,8 @@ class _Wire:
             self.is_cut = True
             for end in (self.gateway_end, self.broker_end):
                 # From at once to half a minute: what a heartbeat needs.
-                delay_s = self.road.rng.choice((0.0, 0.1, self.road.rng.uniform(0.0, 30.0)))
-                self.road.loop.call_later(delay_s, end.notice)
+                delay_s = self.system.rng.choice((0.0, 0.1, self.system.rng.uniform(0.0, 30.0)))
+                self.system.loop.call_later(delay_s, end.notice)
 
 
 class _End(Generic[B, C]):
@@ -286,14 +286,14 @@ class _End(Generic[B, C]):
         self.peer: _End[C, B]
 
     def send(self, message: C) -> None:
-        road = self._wire.road
-        delay_s = 0.0 if road.whole else road.rng.expovariate(5.0)
-        # A stream keeps its order, however late it is.
-        self._due = max(self._due, road.loop.time() + delay_s)
-        twice = not road.whole and road.rng.random() < 0.1
+        system = self._wire.system
+        delay_s = 0.0 if system.is_reliable else system.rng.expovariate(5.0)
+        # A stream keeps its order, whatever the delay.
+        self._due = max(self._due, system.loop.time() + delay_s)
+        twice = not system.is_reliable and system.rng.random() < 0.1
         for _ in range(2 if twice else 1):
             self.peer._coming.append(message)
-            road.loop.call_at(self._due, self.peer._arrive)
+            system.loop.call_at(self._due, self.peer._arrive)
 
     def _arrive(self) -> None:
         message = self._coming.popleft()

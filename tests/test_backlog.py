@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What waits for a slow reader: bounded, in order, readings conflated to the latest."""
+"""The queue of a slow receiver: bounded, in order, readings conflated to the latest."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def test_reading_never_moves_before_an_event_that_came_before_it() -> None:
     assert it.take(10) == [NodeLeft(uid="A"), NodeAppeared(uid="A"), reading("A", 2)]
 
 
-def test_full_backlog_says_so_and_holds_nothing_more() -> None:
+def test_full_backlog_raises_and_is_empty() -> None:
     it: Backlog[Message] = Backlog(cost_max=3 * ENTRY_COST)
     for _ in range(3):
         it.add(NodeAppeared(uid="A"))
@@ -46,7 +46,7 @@ def test_full_backlog_says_so_and_holds_nothing_more() -> None:
     it.add(NodeAppeared(uid="A"))
 
 
-def test_long_text_costs_what_it_is() -> None:
+def test_cost_of_long_text_is_its_size() -> None:
     it: Backlog[Message] = Backlog(cost_max=10_000)
     with pytest.raises(BacklogFull):
         it.add(Reading(uid="A", resource="js", data="x" * 10_000))
@@ -59,7 +59,7 @@ def test_long_text_costs_what_it_is() -> None:
     st.integers(0, 8),
     st.integers(1, 8),
 )
-def test_who_reads_late_ends_where_who_reads_at_once_does(
+def test_slow_receiver_ends_with_the_state_of_a_fast_one(
     script: list[tuple[str, str]], plain_max: int, count_max: int
 ) -> None:
     def state(messages: list[Message]) -> dict[str, object]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The wire of deployed pages and gateways, byte for byte (PROTOCOLS 1 and 2)."""
+"""The wire of deployed pages and gateways, byte for byte (legacy protocol, sections 1 and 2)."""
 
 import pytest
 from hypothesis import given
@@ -55,18 +55,18 @@ def test_answer_to_new_is_addressed_to_the_client() -> None:
 @pytest.mark.parametrize(
     "message", [Receipt(id="1", state="sent"), Hello(name="n", protocol="p"), Join(data="client")]
 )
-def test_legacy_client_never_sees_what_it_has_no_word_for(message: Message) -> None:
+def test_legacy_client_gets_no_messages_that_its_form_lacks(message: Message) -> None:
     assert legacy.encode_to_client(message) is None
 
 
-def test_legacy_client_asks_what_is_known() -> None:
+def test_legacy_client_requests_the_state() -> None:
     assert legacy.decode_from_client('{"type":"new","data":"client"}') == Join(data="client")
 
 
 @pytest.mark.parametrize(
     "frame", ['{"type":"new"}', '{"type":"new","data":"server"}', '{"type":"new","data":5,"x":1}']
 )
-def test_legacy_client_may_say_anything_beside_new(frame: str) -> None:
+def test_legacy_client_may_send_further_keys_in_new(frame: str) -> None:
     assert legacy.decode_from_client(frame) == Join(data="client")
 
 
@@ -80,7 +80,7 @@ def test_legacy_client_may_write_numbers_and_booleans(payload: str, text: str) -
     assert legacy.decode_from_client(frame) == Command(uid="17", resource="led", payload=text)
 
 
-def test_old_broker_asks_a_gateway_for_its_state_and_hands_writes_on() -> None:
+def test_legacy_broker_requests_the_state_and_forwards_writes() -> None:
     assert legacy.decode_to_gateway('{"type":"new","data":"client","src":"C"}') == (
         legacy.StateRequest("C")
     )
@@ -97,7 +97,7 @@ def test_old_broker_asks_a_gateway_for_its_state_and_hands_writes_on() -> None:
         *(f'{{"type":"new","src":"{"c" * 65}"}}', '{"type":"update","data":{},"src":"C"}'),
     ],
 )
-def test_what_an_old_broker_hands_on_of_nonsense_is_refused(frame: str) -> None:
+def test_invalid_frames_that_a_legacy_broker_forwards_are_refused(frame: str) -> None:
     with pytest.raises(ProtocolError):
         legacy.decode_to_gateway(frame)
 
@@ -125,12 +125,12 @@ def test_legacy_client_writes_a_resource(endpoint: str) -> None:
         '[{"type":"new","data":"client"}]',
     ],
 )
-def test_what_is_not_such_a_message_is_refused(frame: str) -> None:
+def test_invalid_frame_of_a_legacy_client_is_refused(frame: str) -> None:
     with pytest.raises(ProtocolError):
         legacy.decode_from_client(frame)
 
 
-def test_legacy_gateway_is_understood() -> None:
+def test_messages_of_a_legacy_gateway_are_decoded() -> None:
     def decode(frame: str) -> object:
         return legacy.decode_from_gateway(frame, TS)
 
@@ -154,12 +154,12 @@ def test_legacy_gateway_is_understood() -> None:
         "[]",
     ],
 )
-def test_legacy_gateway_that_says_nonsense_is_refused(frame: str) -> None:
+def test_invalid_frame_of_a_legacy_gateway_is_refused(frame: str) -> None:
     with pytest.raises(ProtocolError):
         legacy.decode_from_gateway(frame, TS)
 
 
-def test_legacy_gateway_is_told_of_a_write_with_the_client_that_wishes_it() -> None:
+def test_legacy_gateway_gets_a_write_with_the_id_of_its_client() -> None:
     command = Command(id="7", uid="U", resource="led", payload="1", client="c1")
     assert legacy.encode_to_gateway(command) == (
         b'{"type":"update","data":{"uid":"U","endpoint":"led","payload":"1"},"src":"c1"}'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`pyaiot.v2`: what is decoded, what is refused, and that neighbours do not suffer."""
+"""`pyaiot.v2`: what is decoded, and what is refused without affecting other messages."""
 
 import json
 
@@ -116,7 +116,7 @@ WRONG_SHAPES = [
 
 
 @pytest.mark.parametrize("frame", WRONG_SHAPES, ids=lambda frame: repr(frame[:40]))
-def test_what_a_client_may_not_say_is_refused(frame: bytes) -> None:
+def test_invalid_frame_of_a_client_is_refused(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_from_client(frame)
 
@@ -135,7 +135,7 @@ def test_payload_above_the_limit_is_refused() -> None:
         decode_from_client(command(VALUE_SIZE_MAX + 1))
 
 
-def test_value_nested_too_deep_is_refused_and_its_neighbours_count() -> None:
+def test_value_nested_too_deep_is_refused_alone() -> None:
     def reading(depth: int) -> bytes:
         return (
             b'{"type":"update","uid":"A","endpoint":"t","data":'
@@ -164,7 +164,7 @@ def test_value_nested_too_deep_is_refused_and_its_neighbours_count() -> None:
         b"7",
     ],
 )
-def test_wrong_message_of_a_gateway_takes_none_of_its_neighbours_with_it(wrong: bytes) -> None:
+def test_invalid_message_of_a_gateway_is_refused_alone(wrong: bytes) -> None:
     good = encode(NodeAppeared(uid="A"))
     messages, problems = decode_from_gateway(b"[" + good + b"," + wrong + b"," + good + b"]")
     assert messages == [NodeAppeared(uid="A"), NodeAppeared(uid="A")]
@@ -201,7 +201,7 @@ def test_frames_stay_below_their_limit_and_in_order() -> None:
     assert [message for frame in frames for message in decode_to_client(frame)] == readings
 
 
-def test_what_is_a_default_is_not_sent() -> None:
+def test_default_values_are_not_sent() -> None:
     assert encode(NodeLeft(uid="A")) == b'{"type":"out","uid":"A"}'
     assert encode(Hello(name="n", protocol="p")) == b'{"type":"hello","name":"n","protocol":"p"}'
     assert msgspec.json.decode(encode(Receipt(id="1", state="sent")), type=Receipt).detail == ""

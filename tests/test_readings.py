@@ -63,9 +63,7 @@ from pyaiot.readings import TEXT_LENGTH_MAX, TEXT_RESOURCES, Quantity, read_quan
         ("5 m", 5.0, "m"),
     ],
 )
-def test_a_registered_unit_keeps_the_number_that_people_see(
-    text: str, number: float, unit: str
-) -> None:
+def test_a_registered_unit_keeps_the_printed_number(text: str, number: float, unit: str) -> None:
     assert read_quantity(text) == Quantity(number, unit)
 
 
@@ -210,7 +208,7 @@ def test_a_bare_letter_is_degrees_only_for_a_temperature(letter: str) -> None:
         *("9007199254740993", "-9007199254740993", "9007199254740993 B", "1" * 40),
     ],
 )
-def test_digits_that_a_number_would_lose_stay_text(text: str) -> None:
+def test_integers_that_a_double_would_round_stay_text(text: str) -> None:
     assert read_quantity(text, "serial") is None
 
 
@@ -237,7 +235,7 @@ def test_an_id_that_looks_like_a_quantity_stays_text(text: str, resource: str) -
         ("05°C", "room", 5.0, "Cel"),
     ],
 )
-def test_a_quantity_is_one_by_its_name_its_fraction_or_its_unit(
+def test_a_quantity_is_recognised_by_its_name_its_fraction_or_its_unit(
     text: str, resource: str, number: float, unit: str
 ) -> None:
     assert read_quantity(text, resource) == Quantity(number, unit)
@@ -278,7 +276,7 @@ def test_a_json_number_is_a_quantity_without_unit(data: object, number: float) -
         object(),
     ],
 )
-def test_what_is_no_json_number_is_no_quantity(data: object) -> None:
+def test_other_json_values_are_not_quantities(data: object) -> None:
     assert read_quantity(data) is None
 
 
@@ -298,7 +296,7 @@ def test_no_part_of_an_odd_text_raises() -> None:
                 read_quantity(text[start:end])
 
 
-def test_every_unit_handed_out_is_registered() -> None:
+def test_every_returned_unit_is_registered() -> None:
     registered = {*readings._REGISTERED_UNITS.split(), "", "1/min", "/1000"}
     assert set(readings._REGISTERED_BY_SPELLING.values()) <= registered
     assert {unit for unit, *_ in readings._CONVERSION_BY_SPELLING.values()} <= registered
@@ -328,7 +326,7 @@ def test_any_text_gives_nothing_or_a_finite_number(text: str) -> None:
 
 
 @given(st.from_regex(r"[-+]?[0-9.,eE +\-]{0,12}(°C|hPa|%|C|F|kPa|bar)?", fullmatch=True))
-def test_what_is_read_begins_with_that_number(text: str) -> None:
+def test_the_text_of_a_quantity_begins_with_its_number(text: str) -> None:
     quantity = read_quantity(text)
     if quantity is not None and quantity.unit == "":
         assert quantity.number == float(text)
@@ -341,6 +339,6 @@ def test_what_is_read_begins_with_that_number(text: str) -> None:
         max_leaves=5,
     )
 )
-def test_any_json_value_is_survived(data: object) -> None:
+def test_no_json_value_raises(data: object) -> None:
     quantity = read_quantity(data)
     assert quantity is None or math.isfinite(quantity.number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A link over a WebSocket ends when it is told to, whatever else ends in the same moment."""
+"""A WebSocket link ends on request, whatever else ends at the same time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pyaiot.messages import FromGateway, NodeAppeared, ToGateway
 
 
 class ClosedSocket:
-    """Its peer closed it; what was being sent takes a second to give up."""
+    """Its peer closed it; a send in progress takes a second to give up."""
 
     close_code = 1001
 

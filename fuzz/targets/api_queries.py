@@ -4,7 +4,7 @@
 import math
 from urllib.parse import parse_qsl
 
-from pyaiot.broker.event_client import Position
+from pyaiot.broker.encoders import Position
 from pyaiot.web.api import parameters
 from pyaiot.web.problems import ProblemError
 

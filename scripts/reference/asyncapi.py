@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from pyaiot import __version__, config, messages
-from pyaiot.broker.event_client import Gap
+from pyaiot.broker.encoders import Gap
 from scripts.reference.describe import fields
 from scripts.reference.messages import DIRECTIONS, doc, example_of, structs
 

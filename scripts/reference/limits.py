@@ -15,8 +15,8 @@ from scripts.reference.describe import table
 SOURCE: Final = Path(__file__).parents[2] / "src" / "pyaiot"
 
 NOT_LIMITS: Final = {
-    "broker.client.CLOSE_POLICY": "a code of RFC 6455",
-    "broker.client.CLOSE_SLOW": "a code of RFC 6455",
+    "broker.subscriber.CLOSE_POLICY": "a code of RFC 6455",
+    "broker.subscriber.CLOSE_SLOW": "a code of RFC 6455",
     "cli.terminal.EXIT_NO": "an exit code",
     "cli.terminal.EXIT_OPERATOR": "an exit code",
     "client.connection.FORBIDDEN": "a status of HTTP",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a reader has not had yet: bounded, with the readings conflated to the latest. Pure."""
+"""A bounded queue for one receiver that conflates readings to the latest. Pure."""
 
 import itertools
 import sys
@@ -9,55 +9,55 @@ from pyaiot.errors import PyaiotError
 from pyaiot.messages import Message, Reading, encode
 
 ENTRY_COST: Final = 250
-"""Bytes that one waiting message costs besides its text: itself, a key, a table slot."""
+"""Bytes of one waiting message besides its text: the object, its key, its slot in the table."""
 _LETTER_SIZE: Final = 4
-"""Bytes of a character at most, here and in UTF-8."""
+"""Most bytes of a character, in memory and in UTF-8."""
 _ESCAPE_SIZE: Final = 6
-"""Bytes of a character at most in JSON: `\\u0000`."""
+"""Most bytes of a character in JSON: `\\u0000`."""
 _SHORT_LENGTH: Final = 32
-"""Text of at most so many characters is not measured but taken for the worst."""
+"""Texts of up to this many characters are not measured: the worst case is assumed."""
 
 M = TypeVar("M", bound=Message)
 
 
 class BacklogFull(PyaiotError):
-    """The reader is too far behind: end its link. It gets everything when it comes back."""
+    """The receiver is too far behind: close its link. It gets the state when it reconnects."""
 
 
 class Backlog(Generic[M]):
     """Messages in order. Beyond `plain_max`, a reading replaces the waiting one of its resource.
 
-    Everything that is not a reading is kept. Beyond `cost_max` bytes, `BacklogFull`.
+    Other messages are never replaced. Beyond `cost_max` bytes, `add` raises `BacklogFull`.
     """
 
     __slots__ = ("_cost", "_cost_max", "_count", "_entries", "_plain_max", "conflated")
 
     def __init__(self, *, cost_max: int, plain_max: int = 0) -> None:
         self._entries: dict[int | tuple[str, str], tuple[M, int]] = {}
-        """Messages and what each costs."""
+        """Messages and the cost of each."""
         self._cost = 0
         self._cost_max = cost_max
         self._plain_max = plain_max
         self._count = 0
         self.conflated = 0
-        """Readings that a later one of the same resource replaced, ever."""
+        """Readings that a later one of the same resource replaced, since the start."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
     @property
     def cost(self) -> int:
-        """Bytes of what waits."""
+        """Bytes that wait."""
         return self._cost
 
     def add(self, message: M) -> None:
-        """Append a message. Raises `BacklogFull`, and then holds nothing more."""
+        """Append a message. Raises `BacklogFull` at the limit, and is empty then."""
         key: int | tuple[str, str]
         if isinstance(message, Reading) and len(self._entries) >= self._plain_max:
             key = (message.uid, message.resource)
             waiting = self._entries.pop(key, None)
             if waiting is not None:
-                # Appended anew below: the order among a node's messages must stay true.
+                # Appended again below: the messages of a node must stay in order.
                 self._cost -= waiting[1]
                 self.conflated += 1
         else:
@@ -73,7 +73,7 @@ class Backlog(Generic[M]):
         self._cost += message_cost
 
     def take(self, count_max: int, cost_max: int = sys.maxsize) -> list[M]:
-        """The oldest messages, which are then no longer here.
+        """Remove and return the oldest messages.
 
         At most `count_max`, and no more once they cost `cost_max` bytes together.
         """
@@ -94,7 +94,7 @@ class Backlog(Generic[M]):
 
 
 def cost(message: Message) -> int:
-    """Bytes that a message holds while it waits, or takes on the wire: the more, about."""
+    """Approximate bytes of a message in memory or on the wire, whichever is more."""
     if isinstance(message, Reading):
         data = message.data
         names = _LETTER_SIZE * (len(message.uid) + len(message.resource))
@@ -107,7 +107,7 @@ def cost(message: Message) -> int:
 
 def _value_cost(value: object) -> int:
     if isinstance(value, str):
-        # Beside one emoji every letter takes as much as it; escapes are longer on the wire.
+        # One emoji makes every character as large as itself; escapes are longer on the wire.
         return max(sys.getsizeof(value), len(encode(value)))
     size = 0
     values = [value]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""JSON of devices whose integers keep their digits. Pure.
+"""JSON from devices, with all digits of its integers. Pure.
 
-The decoder turns integers beyond 64 bits into floats. An identifier must not be rounded, so the
-integers that a double does not hold become text before they are decoded.
+The decoder turns integers beyond 64 bits into floats. Identifiers must not be rounded, so integers
+that a double cannot represent become text before they are decoded.
 """
 
 import json
@@ -12,12 +12,12 @@ from typing import Final
 from pyaiot.readings import INTEGER_MAX
 
 DIGITS_MAX: Final = 64
-"""Digits of an integer that is kept as text. JSON with a longer one is left to the decoder."""
+"""Digits of an integer that is kept as text. JSON with a longer integer is returned unchanged."""
 _LONG_INTEGER: Final = re.compile(rb"[0-9]{16}")
 
 
 def quote_long_integers(data: bytes) -> bytes:
-    """`data`, with integers beyond `INTEGER_MAX` as text. What is no JSON comes back as it is."""
+    """`data`, with integers beyond `INTEGER_MAX` as text. Invalid JSON is returned unchanged."""
     if _LONG_INTEGER.search(data) is None:
         return data
     try:

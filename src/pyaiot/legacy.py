@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The wire forms of deployed pages and gateways: one JSON object a frame (PROTOCOLS 1 and 2).
+"""The wire forms of deployed pages and gateways: one JSON object per frame.
 
-Our messages go in and come out; the old spellings stay in this file.
+Legacy protocol, sections 1 and 2. Only typed messages leave this module.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,7 @@ from pyaiot.messages import (
 
 TO_ALL = "all"
 STATE_REQUESTS_MAX: Final = 100
-"""Clients of an old broker that are told at once what a gateway knows. Further ones are left out.
-"""
+"""Requests of clients of a legacy broker for the state that wait at once. More are ignored."""
 
 
 class _Wire(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
@@ -40,11 +39,11 @@ class _Wire(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
 
 
 _Text: TypeAlias = str | int
-"""The old broker took numbers, too, where a name stands."""
+"""The old broker accepted numbers as names, too."""
 
 
 class _ClientNew(_Wire, frozen=True, tag="new"):
-    """Whatever else it says: the old broker looked at the type alone."""
+    """Other keys are ignored, as the old broker did."""
 
 
 class _Write(msgspec.Struct, frozen=True):
@@ -80,7 +79,7 @@ class _Out(_Wire, frozen=True, tag="out"):
 
 class _GatewayUpdate(_Wire, frozen=True, tag="update"):
     uid: _Text
-    # Absent in the keep-alive, which is an update of the uid `alive` and nothing else.
+    # Absent in the keep-alive, an update of the uid `alive` without other keys.
     endpoint: str | None = None
     data: Any = msgspec.UNSET
 
@@ -96,14 +95,14 @@ class _ForwardedNew(_Wire, frozen=True, tag="new"):
 
 @dataclass(frozen=True, slots=True)
 class StateRequest:
-    """A client of an old broker asks a gateway for all that it knows."""
+    """A client of a legacy broker requests the state of all nodes of a gateway."""
 
     client: str
-    """The answer is addressed to it."""
+    """Destination of the answer."""
 
 
 KEEP_ALIVE = b'{"type":"update","uid":"alive"}'
-"""A gateway says this every 30 seconds."""
+"""A gateway sends this every 30 seconds."""
 
 _from_client = msgspec.json.Decoder(_ClientNew | _ClientUpdate)
 _from_gateway = msgspec.json.Decoder(_New | _GatewayUpdate | _Reset | _Out)
@@ -133,7 +132,7 @@ def _command(write: _Write, client: str = "") -> Command:
 
 
 def encode_to_client(message: Message, dst: str = TO_ALL) -> bytes | None:
-    """The frame for a legacy client, or None for what such a client has no word for."""
+    """The frame for a legacy client; None if the legacy form has no such message."""
     match message:
         case Reading(uid=uid, resource=resource, data=data):
             return _encode(_Update(uid, resource, data, dst))
@@ -148,7 +147,7 @@ def encode_to_client(message: Message, dst: str = TO_ALL) -> bytes | None:
 
 
 def decode_from_gateway(frame: str | bytes, ts: float) -> FromGateway | None:
-    """A frame of a legacy gateway, received at `ts` (Unix seconds); None is its keep-alive.
+    """A frame of a legacy gateway, received at `ts` (Unix seconds); None for its keep-alive.
 
     Raises `ProtocolError`: drop the frame, the gateway stays.
     """
@@ -173,7 +172,7 @@ def decode_from_gateway(frame: str | bytes, ts: float) -> FromGateway | None:
 
 
 def encode_to_gateway(message: Message) -> bytes | None:
-    """The frame for a legacy gateway, or None for what it has no word for."""
+    """The frame for a legacy gateway; None if the legacy form has no such message."""
     if not isinstance(message, Command):
         return None
     write = _Write(message.uid, message.resource, message.payload)
@@ -181,40 +180,41 @@ def encode_to_gateway(message: Message) -> bytes | None:
 
 
 def decode_to_gateway(frame: str | bytes) -> Command | StateRequest:
-    """A frame of an old broker for a gateway. Raises `ProtocolError`: ignore the frame.
+    """A frame of a legacy broker for a gateway. Raises `ProtocolError`: ignore the frame.
 
-    The old broker forwards what its clients say. It has not checked it.
+    The legacy broker forwards the messages of its clients unchecked.
     """
     wire = decode_json(_to_gateway, _bytes(frame))
     if not 0 < len(wire.src) <= NAME_LENGTH_MAX:
-        raise ProtocolError("that is no client")
+        raise ProtocolError("invalid client id in `src`")
     if isinstance(wire, _ForwardedNew):
         return StateRequest(wire.src)
     return _command(wire.data, wire.src)
 
 
 class StateKeepingCodec:
-    """The legacy form as a gateway speaks it to an old broker.
+    """The legacy form on the side of a gateway.
 
-    That broker knows no state: it asks for it when a client joins, so what was said is kept here.
+    A legacy broker keeps no state: it requests the state when a client joins, so the state is kept
+    here.
     """
 
     def __init__(self) -> None:
         self._nodes: dict[str, dict[str, Message]] = {}
         """The `new` of each node under an empty name, and its readings."""
-        self._asked_by: dict[str, None] = {}
+        self._requested_by: dict[str, None] = {}
         self.confirmed: list[ToGateway] = []
-        """Checkpoints behind what was encoded: nobody else confirms them."""
+        """Checkpoints after what was encoded. The link confirms them: a legacy broker does not."""
 
     def decode(self, frame: str | bytes) -> Sequence[ToGateway]:
         try:
             message = decode_to_gateway(frame)
         except ProtocolError:
-            # Of a client of that broker, which does not check what it forwards.
+            # From a client of that broker, which forwards unchecked.
             return ()
         if isinstance(message, StateRequest):
-            if len(self._asked_by) < STATE_REQUESTS_MAX:
-                self._asked_by[message.client] = None
+            if len(self._requested_by) < STATE_REQUESTS_MAX:
+                self._requested_by[message.client] = None
             return ()
         return (message,)
 
@@ -229,11 +229,11 @@ class StateKeepingCodec:
 
     def replies(self) -> Sequence[str]:
         found = []
-        for client in self._asked_by:
+        for client in self._requested_by:
             for node in self._nodes.values():
                 frames = (encode_to_client(message, client) for message in node.values())
                 found += [frame.decode() for frame in frames if frame is not None]
-        self._asked_by.clear()
+        self._requested_by.clear()
         return found
 
     def _keep(self, message: FromGateway) -> None:
@@ -249,9 +249,9 @@ class StateKeepingCodec:
             case NodeLeft(uid=uid):
                 self._nodes.pop(uid, None)
             case _:
-                pass  # a receipt: old clients wait for none
+                pass  # a receipt: legacy clients expect none
 
 
 def _bytes(frame: str | bytes) -> bytes:
-    # A text frame with a lone surrogate cannot be: the decoder below must be the one to say so.
+    # A lone surrogate must reach the decoder, which refuses it.
     return frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A link carries messages between two services: in memory, or over a WebSocket.
 
-A link that is lost is not mended: `run` raises `LinkLost`, and whoever made it makes another.
+A lost link is not restored: `run` raises `LinkLost`, and the caller opens another.
 """
 
 import asyncio
@@ -28,27 +28,29 @@ from pyaiot.messages import (
 )
 
 if TYPE_CHECKING:
-    # Programs that are clients only do without the server, whose import takes 40 ms.
+    # Programs that are only clients need no server; its import takes 40 ms.
     from aiohttp import web
 
 PLAIN_MAX: Final = 20_000
-"""Messages that wait on a link as they are. Beyond, readings are conflated to the latest."""
+"""Messages that wait on a link unconflated. Beyond, readings are conflated to the latest."""
 COST_MAX: Final = 64 * 1024 * 1024
-"""Bytes that wait on a link. Beyond, the link is lost, and everything announced anew."""
+"""Bytes that wait on a link. Beyond, the link is closed, and all nodes are announced again."""
 SEND_LIMIT_S: Final = 30.0
-"""A peer that takes nothing for so long has lost the link."""
+"""A peer that reads nothing for this long loses the link."""
+LINK_CLOSE_LIMIT_S: Final = 1.0
+"""How long a link waits for the peer's answer to its close. Then the connection is dropped."""
 HEARTBEAT_S: Final = 30.0
-"""A WebSocket that does not answer a ping within half of this is lost."""
+"""Interval of pings on a WebSocket. One that is not answered within half of it loses the link."""
 GATHER_S: Final = 0.002
-"""Seconds between two frames of a busy WebSocket: what comes meanwhile shares one. Who was quiet
-for so long does not wait."""
+"""Pause between two frames on a busy WebSocket: messages that come meanwhile share a frame. After a
+pause of this length or more, a message is sent at once."""
 KEEP_ALIVE_S: Final = 30.0
-"""How often a gateway tells an old broker that it is there (PROTOCOLS 2)."""
+"""Interval of keep-alives from a gateway to a legacy broker (legacy protocol, section 2)."""
 CONFIRM_AFTER_S: Final = 1.0
-"""How long after it was sent to an old broker a reading counts as arrived."""
+"""Time after which a reading that was sent to a legacy broker counts as received."""
 GATEWAY_FRAME_SIZE_MAX: Final = 2 * 1024 * 1024
-"""Bytes of one WebSocket message between a gateway and its broker that are read. Values in it that
-are larger than allowed are refused, and the link stays; a larger message closes it with 1009."""
+"""Bytes of one WebSocket message between a gateway and its broker. A larger message closes the link
+with 1009. A value in it that is too large is refused, and the link stays."""
 _FRAME_MESSAGES_MAX: Final = 1000
 
 In_co = TypeVar("In_co", bound=Message, covariant=True)
@@ -58,10 +60,10 @@ C = TypeVar("C", bound=Message)
 
 
 class Link(Protocol[In_co, Out_contra]):
-    """What a service needs of a link. `In_co` comes from the peer, `Out_contra` goes to it."""
+    """The interface of links. `In_co` comes from the peer, `Out_contra` goes to it."""
 
     def send(self, message: Out_contra) -> None:
-        """Queue a message, in order. Never waits; a link that is lost forgets it."""
+        """Queue a message, in order. Never waits. A lost link drops the message."""
         ...
 
     def close(self, reason: str) -> None:
@@ -70,7 +72,7 @@ class Link(Protocol[In_co, Out_contra]):
 
     @property
     def queue(self) -> tuple[int, int]:
-        """Messages that wait for the peer, and readings that a later one has replaced, ever."""
+        """Messages that wait for the peer, and readings that were conflated since the start."""
         ...
 
     async def run(self, received: Callable[[Sequence[In_co]], None]) -> None:
@@ -147,7 +149,7 @@ class MemoryLink(Generic[B, C]):
                     await asyncio.sleep(0)
             raise LinkLost(self._lost)
         finally:
-            self.close("the other end is gone")
+            self.close("the other end was closed")
 
 
 class Codec(Protocol[In_co, Out_contra]):
@@ -158,12 +160,12 @@ class Codec(Protocol[In_co, Out_contra]):
     def encode(self, messages: Sequence[Out_contra]) -> Sequence[str]: ...
 
     def replies(self) -> Sequence[str]:
-        """Frames that answer what was decoded, for this peer alone."""
+        """Frames that answer what was decoded, for this peer only."""
         ...
 
 
 class WebSocketLink(Generic[B, C]):
-    """A link over an open WebSocket, of either side."""
+    """A link over an open WebSocket, on either side."""
 
     def __init__(
         self,
@@ -207,14 +209,14 @@ class WebSocketLink(Generic[B, C]):
             raise LinkLost(self._closing or _close_reason(self._socket))
         finally:
             sender.cancel()
-            # Not `await sender` with its cancellation suppressed: ours may come meanwhile.
+            # Not `await sender` with CancelledError suppressed: it would hide our own cancellation.
             await asyncio.wait({sender})
             with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(LINK_CLOSE_LIMIT_S):
                     await self._socket.close()
 
     def _reply(self) -> None:
-        """Send what the codec has to answer, behind what waits and what was answered before."""
+        """Queue the answers of the codec, behind what waits and behind earlier answers."""
         if not self._replies:
             self._replies += self._codec.replies()
             if self._replies:
@@ -222,14 +224,14 @@ class WebSocketLink(Generic[B, C]):
 
     async def _send_all(self) -> None:
         try:
-            await self._send_what_waits()
+            await self._send_queued()
         except (OSError, TimeoutError):
-            self._closing = f"the peer took nothing for {SEND_LIMIT_S:.0f} s"
+            self._closing = f"the peer read nothing for {SEND_LIMIT_S:.0f} s"
             with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(LINK_CLOSE_LIMIT_S):
                     await self._socket.close()
 
-    async def _send_what_waits(self) -> None:
+    async def _send_queued(self) -> None:
         loop = asyncio.get_running_loop()
         sent_at = -GATHER_S
         while True:
@@ -240,7 +242,7 @@ class WebSocketLink(Generic[B, C]):
             sent_at = loop.time()
             while messages := self._outbox.take(_FRAME_MESSAGES_MAX):
                 for frame in self._codec.encode(messages):
-                    # aiohttp waits here while the peer takes nothing.
+                    # aiohttp waits here while the peer reads nothing.
                     async with asyncio.timeout(SEND_LIMIT_S):
                         await self._socket.send_str(frame)
             for frame in self._replies:
@@ -261,13 +263,13 @@ def _close_reason(socket: "web.WebSocketResponse | aiohttp.ClientWebSocketRespon
 
 
 class GatewayCodec:
-    """`pyaiot.v2` as a gateway speaks it."""
+    """`pyaiot.v2` on the side of a gateway. `decode` raises `LinkLost` for an invalid frame."""
 
     def decode(self, frame: str | bytes) -> Sequence[ToGateway]:
         try:
             return decode_to_gateway(frame)
         except ProtocolError as error:
-            raise LinkLost(f"this broker speaks another language: {error}") from error
+            raise LinkLost(f"the broker sent an invalid message: {error}") from error
 
     def encode(self, messages: Sequence[FromGateway]) -> Sequence[str]:
         return [frame.decode() for frame in encode_frames(messages)]
@@ -277,7 +279,7 @@ class GatewayCodec:
 
 
 class BrokerCodec:
-    """`pyaiot.v2` as the broker hears it from a gateway. What is wrong is refused, one by one."""
+    """`pyaiot.v2` on the side of the broker. Invalid messages are refused one by one."""
 
     def __init__(self, refuse: Callable[[str], None]) -> None:
         self._refuse = refuse
@@ -299,7 +301,7 @@ class BrokerCodec:
 
 
 class LegacyBrokerCodec:
-    """The legacy form as the broker hears it from a gateway (PROTOCOLS 2)."""
+    """The legacy form on the side of the broker (legacy protocol, section 2)."""
 
     def __init__(self, refuse: Callable[[str], None], unix_time: Callable[[], float]) -> None:
         self._refuse = refuse
@@ -322,11 +324,11 @@ class LegacyBrokerCodec:
 
 
 class LegacyGatewayLink(WebSocketLink[ToGateway, FromGateway]):
-    """A gateway's link to an old broker."""
+    """A gateway's link to a legacy broker."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._of_old_broker = legacy.StateKeepingCodec()
-        super().__init__(socket, self._of_old_broker)
+        self._legacy_codec = legacy.StateKeepingCodec()
+        super().__init__(socket, self._legacy_codec)
 
     async def run(self, received: Callable[[Sequence[ToGateway]], None]) -> None:
         tasks = {
@@ -347,9 +349,9 @@ class LegacyGatewayLink(WebSocketLink[ToGateway, FromGateway]):
             self._wake.set()
 
     async def _confirm(self, received: Callable[[Sequence[ToGateway]], None]) -> None:
-        """What was sent counts as arrived a second later: an old broker says nothing of it."""
+        """Confirm what was sent, after `CONFIRM_AFTER_S`: a legacy broker confirms nothing."""
         while True:
-            sent, self._of_old_broker.confirmed = self._of_old_broker.confirmed[-1:], []
+            sent, self._legacy_codec.confirmed = self._legacy_codec.confirmed[-1:], []
             await asyncio.sleep(CONFIRM_AFTER_S)
             if sent:
                 received(sent)
@@ -360,9 +362,9 @@ async def connect_gateway(
 ) -> WebSocketLink[ToGateway, FromGateway]:
     """A gateway's link to the broker at `url` (`ws://host:port/gw`).
 
-    A broker that does not know the first form of the handshake is asked with those of older ones:
-    the token in a handshake of two words, then as the first frame. Raises `LinkLost`: wait, mint
-    another token, try again.
+    If the broker does not know the first form of the handshake, the older forms follow: the token
+    in a handshake of two words, then the token as the first frame. Raises `LinkLost`: wait, mint
+    another token and try again.
     """
     offers: list[tuple[str, ...]] = [(SUBPROTOCOL, "token", token), ("token", token), ()]
     while offers:
@@ -373,10 +375,10 @@ async def connect_gateway(
                 protocols=offer,
                 heartbeat=HEARTBEAT_S,
                 max_msg_size=GATEWAY_FRAME_SIZE_MAX,
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                timeout=aiohttp.ClientWSTimeout(ws_close=LINK_CLOSE_LIMIT_S),
             )
         except aiohttp.WSServerHandshakeError as error:
-            if offer and _is_of_old_broker(error):
+            if offer and _is_from_legacy_broker(error):
                 continue
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise LinkLost(_why_unauthorized(error)) from error
@@ -392,16 +394,16 @@ async def connect_gateway(
                 async with asyncio.timeout(SEND_LIMIT_S):
                     await socket.send_str(token)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise LinkLost("the broker did not take our token") from error
+                raise LinkLost("the broker did not accept the token") from error
             return LegacyGatewayLink(socket)
-        # It let three words pass and selected none: it reads the token in the first frame only.
+        # It accepted three words and selected none: it reads the token from the first frame only.
         await socket.close()
         offers = [()]
     raise AssertionError("unreachable")
 
 
-def _is_of_old_broker(error: aiohttp.WSServerHandshakeError) -> bool:
-    """Whether a refusal may be for the form of the handshake: brokers of Pyaiot say why."""
+def _is_from_legacy_broker(error: aiohttp.WSServerHandshakeError) -> bool:
+    """Whether the form of the handshake may be the reason: brokers of Pyaiot name their reason."""
     refused = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED)
     return error.status in refused and not (
         error.headers and hdrs.WWW_AUTHENTICATE in error.headers
@@ -412,7 +414,7 @@ def _why_unauthorized(error: aiohttp.WSServerHandshakeError) -> str:
     challenge = error.headers.get(hdrs.WWW_AUTHENTICATE, "") if error.headers else ""
     if 'error="clock"' in challenge:
         return (
-            "the broker refused our token (401): the clocks of this machine and of the broker"
+            "the broker refused the token (401): the clocks of this machine and of the broker"
             " differ too much"
         )
-    return "the broker refused our key (401)"
+    return "the broker refused the key (401)"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What gateways, broker and clients say to each other, and its JSON form, `pyaiot.v2`.
+"""The messages between gateways, broker and clients, and their JSON form, `pyaiot.v2`.
 
-Every frame of `pyaiot.v2` is a JSON array of messages. Names on the wire are the historic ones
-(`endpoint`, `data`, `value`); names in code are the vocabulary's (`resource`, `data`, `number`).
+Every frame of `pyaiot.v2` is a JSON array of messages. The wire keeps historic names (`endpoint`,
+`data`, `value`); the code uses those of the glossary (`resource`, `data`, `number`).
 """
 
 import itertools
@@ -19,31 +19,31 @@ from pyaiot.readings import INTEGER_MAX, read_quantity
 SUBPROTOCOL: Final = "pyaiot.v2"
 
 NAME_LENGTH_MAX: Final = 64
-"""Characters of a uid, a resource, a gateway's name."""
+"""Characters of a uid, of a resource and of the name of a gateway. Longer names are refused."""
 VALUE_SIZE_MAX: Final = 64 * 1024
-"""Bytes of one value, or of a command's payload, in JSON without the quotes around it.
+"""Bytes of one value, or of a command's payload, as JSON without the quotes. A larger is refused.
 
-Measured there, so that every message fits into a frame: a control character takes six bytes.
+Measured as JSON, so that every message fits into a frame: a control character takes six bytes.
 """
 TOPIC_LENGTH_MAX: Final = 128
-"""Characters of a topic that is shown. Cut there."""
+"""Characters of a topic that is shown. A longer topic is truncated."""
 PROBLEM_LENGTH_MAX: Final = 200
-"""Characters of what is said about wrong bytes."""
+"""Characters of the text about invalid bytes. A longer text is truncated."""
 FRAME_SIZE_MAX: Final = 256 * 1024
 """Bytes of one WebSocket message in either direction. Larger ones are refused."""
 JSON_DEPTH_MAX: Final = 32
-"""Arrays and objects inside each other, in a value."""
+"""Levels of nested arrays and objects in a value. A deeper value is refused."""
 COMMAND_TIMEOUT_MAX_S: Final = 60.0
 RESERVED_UIDS: Final = frozenset({"alive", "all"})
-"""Words of the legacy wire that stand where a uid stands (PROTOCOLS: keep-alive, `dst`)."""
+"""Words that stand for a uid in keep-alives and `dst` (legacy protocol, sections 1 and 2)."""
 
 _INTEGER_BITS: Final = 256
-"""More are no identifier, and `check` refuses them."""
+"""An integer of more bits is not an identifier, and `check` refuses it."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
-Uid = Annotated[Name, Meta(description="The node. One of its kind in a broker.")]
+Uid = Annotated[Name, Meta(description="The node, by its unique name.")]
 ResourceName = Annotated[Name, Meta(description="The resource, without a leading `/`.")]
-UnixTime = Annotated[float, Meta(description="Unix time in seconds; 0 if nobody said when.")]
+UnixTime = Annotated[float, Meta(description="Unix time in seconds; 0 if unknown.")]
 ReceiptState = Literal[
     "confirmed", "refused", "timeout", "unreachable", "unknown", "forbidden", "sent"
 ]
@@ -57,28 +57,28 @@ class _Message(
 
 
 class Join(_Message, frozen=True, kw_only=True, tag="new"):
-    """A client asks for what the broker knows. It may ask again."""
+    """A client requests the current state. It may repeat the request."""
 
     data: Literal["client"]
-    """The historic word. It tells this message from the `new` of a node."""
+    """Historic. It distinguishes this message from the `new` of a node."""
 
 
 class Subscribe(_Message, frozen=True, kw_only=True, tag="subscribe"):
-    """A client narrows what it gets from now on. An absent list means all."""
+    """A client filters what it gets from now on. An absent list means all."""
 
     uids: Annotated[tuple[Name, ...], Meta(max_length=10_000)] | None = None
-    """The nodes to hear of. What is of no node, such as the gateways, comes anyway."""
+    """The nodes to send messages of. Messages of no node, such as `gateway`, are always sent."""
     resources: Annotated[tuple[Name, ...], Meta(max_length=256)] | None = msgspec.field(
         name="endpoints", default=None
     )
-    """The resources whose readings to hear. That nodes come, reboot and leave is told anyway."""
+    """The resources whose readings to send. `new`, `reset` and `out` are always sent."""
 
 
 class Command(_Message, frozen=True, kw_only=True, tag="command"):
-    """A wish to write `payload` to a resource. Ends in exactly one receipt with the same `id`."""
+    """A request to write a resource. It ends in exactly one receipt with the same `id`."""
 
     id: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    """Any text that tells the receipts apart. Towards the gateway the broker uses its own."""
+    """Any text that identifies the receipt. Towards the gateway, the broker uses its own."""
     uid: Uid
     resource: ResourceName = msgspec.field(name="endpoint")
     payload: str
@@ -86,46 +86,46 @@ class Command(_Message, frozen=True, kw_only=True, tag="command"):
     timeout_s: Annotated[float, Meta(gt=0, le=COMMAND_TIMEOUT_MAX_S)] = msgspec.field(
         name="timeout", default=5.0
     )
-    """Seconds that the node has to answer. Nothing is sent to it after that."""
+    """Seconds within which the node must answer. Nothing is sent to the node after that."""
     client: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = msgspec.field(name="src", default="")
-    """The client that wishes it. Set by the broker, whatever the client wrote."""
+    """The client that issued the command. The broker sets it, whatever the client sent."""
 
 
 class Receipt(_Message, frozen=True, kw_only=True, tag="receipt"):
-    """What became of a command."""
+    """The final state of a command."""
 
     id: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
     """The `id` of the command."""
     state: ReceiptState
-    """`confirmed`: the node did it, or says that it did. `refused`: the node said no.
-    `timeout`: no answer in time; nobody knows. `unreachable`: the network or the gateway said no.
-    `unknown`: no such node. `forbidden`: the broker said no. `sent`: it went where nobody
-    acknowledges, and the node did not report the new value in time.
+    """`confirmed`: the node confirmed it or reported the new value. `refused`: the node refused it.
+    `timeout`: no answer in time, the outcome is unknown. `unreachable`: the network or the gateway
+    failed. `unknown`: no such node. `forbidden`: the broker refused it. `sent`: it was sent through
+    a gateway without receipts, and the node did not report the new value in time.
     """
     detail: Annotated[str, Meta(max_length=256)] = ""
-    """For people: the node's code, or the reason."""
+    """For people: the response code of the node, or the reason."""
     elapsed_ms: float = 0.0
-    """Milliseconds from the command to its end, as measured by whoever sends the receipt."""
+    """Milliseconds from the command to its receipt, measured by the sender of the receipt."""
 
 
 class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
-    """Who speaks: the first message of a gateway, and of the broker to a client."""
+    """The first message of a gateway, and of the broker to a client: it identifies the sender."""
 
     name: Name
     """Name of the gateway, for people; `broker` from the broker."""
     protocol: Name
-    """What its nodes speak, say `CoAP`; `pyaiot.v2` from the broker."""
+    """The protocol of its nodes, for example `CoAP`; `pyaiot.v2` from the broker."""
     version: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    """Version of the program that speaks."""
+    """Version of the sending program."""
     instance: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    """Of a gateway: random for each process. The same instance again replaces its old link."""
+    """Of a gateway: random for each process. A new link of the same instance replaces the old."""
 
 
 class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
-    """A gateway came or went, told to clients."""
+    """The link of a gateway to the broker is up or lost."""
 
     name: Name
-    """As in its `hello`; `legacy` if it said none."""
+    """As in its `hello`; `legacy` if it sent none."""
     protocol: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """As in its `hello`."""
     version: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
@@ -136,49 +136,49 @@ class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
 
 
 class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
-    """What devices published under topics of no node: nobody reads it, somebody may look for it."""
+    """Messages that devices published on topics of no node, and which the gateway ignored."""
 
     gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    """Name of the gateway that counts. Set by the broker."""
+    """Name of the gateway. Set by the broker."""
     count: Annotated[int, Meta(ge=0, le=2**53)]
-    """Messages since the gateway started."""
+    """Number of ignored messages since the gateway started."""
     topic: Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
-    """Where the last one was published, cut."""
+    """Topic of the latest one, truncated."""
     ts: UnixTime = 0.0
-    """Unix time in seconds of the last one."""
+    """Unix time in seconds of the latest one."""
 
 
 class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
-    """A node is there. Said again of a known node, it changes nothing."""
+    """A node is online. Repeated for a known node, it changes nothing."""
 
     uid: Uid
     ts: UnixTime = 0.0
-    """Unix time in seconds at which the node was first heard; 0 if nobody said when."""
+    """Unix time in seconds at which the node was first seen; 0 if unknown."""
     gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Name of the gateway that has the node. Set by the broker."""
 
 
 class Reading(_Message, frozen=True, kw_only=True, tag="update"):
-    """A value of a resource. `number` and `unit` where the text is a number (SenML units)."""
+    """A value of a resource, with `value` and `unit` if it is a number (SenML units)."""
 
     uid: Uid
     resource: ResourceName = msgspec.field(name="endpoint")
     data: Any
-    """As the device sent it: mostly text, else any JSON value."""
+    """As the device sent it: most often text, else any JSON value."""
     ts: UnixTime = 0.0
-    """Unix time in seconds at which the gateway received it; 0 if nobody said when."""
+    """Unix time in seconds at which the gateway received it; 0 if unknown."""
     retained: bool = False
-    """An MQTT broker kept the value, and nobody knows since when: `ts` is 0. It is not recorded."""
+    """An MQTT broker retained the value. Its time is unknown: `ts` is 0. It is not recorded."""
     number: float | None = msgspec.field(name="value", default=None)
-    """The number that `data` states, as a whole; absent if it states none."""
+    """The number in `data`; absent if `data` is not a number."""
     unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Unit of the number, by its SenML name: `Cel`, `hPa`, `%RH`; absent if there is none."""
 
     @classmethod
     def received(cls, uid: str, resource: str, data: object, ts: float) -> "Reading":
-        """A reading as a device sent it, with the number and unit that its text states.
+        """A reading as a device sent it, with the number and unit of its text.
 
-        An integer that a double does not hold becomes text: other readers of JSON round it.
+        An integer that a double cannot represent becomes text: other readers of JSON round it.
         """
         if type(data) is int and abs(data) > INTEGER_MAX and data.bit_length() <= _INTEGER_BITS:
             data = str(data)
@@ -196,57 +196,57 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
 
 
 class NodeReset(_Message, frozen=True, kw_only=True, tag="reset"):
-    """The node rebooted: its values so far count no more."""
+    """The node rebooted: its earlier values are no longer valid."""
 
     uid: Uid
     ts: UnixTime = 0.0
 
 
 class NodeLeft(_Message, frozen=True, kw_only=True, tag="out"):
-    """The node is gone, or nobody can tell any more (`gateway lost`)."""
+    """The node is offline, or its state is unknown (`gateway lost`)."""
 
     uid: Uid
     ts: UnixTime = 0.0
     reason: LeftReason = "left"
-    """`silent`: nothing was heard for the silence limit. `left`: its gateway says so."""
+    """`silent`: nothing was received for the offline timeout. `left`: its gateway reported it."""
 
 
 class Joined(_Message, frozen=True, kw_only=True, tag="joined"):
-    """The burst that answers `Join` is complete."""
+    """The answer to the `new` of a client is complete."""
 
     nodes: int
-    """Nodes that are there now."""
+    """Number of online nodes."""
     ts: UnixTime = 0.0
 
 
 class Problem(_Message, frozen=True, kw_only=True, tag="error"):
-    """What the peer said was refused. The rest of what it says is still heard."""
+    """A message of the peer was refused. Its other messages are still accepted."""
 
     detail: Annotated[str, Meta(max_length=256)]
-    """For people: what was wrong, or not allowed."""
+    """For people: what was invalid or not allowed."""
     uid: str = ""
-    """The node that the refused message spoke of."""
+    """The node of the refused message."""
     owner: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    """To a gateway: the one that has the node, if that is why. It may be claimed again later."""
+    """To a gateway: the owner of the node, if that is the reason. It may be claimed later."""
 
 
 class Checkpoint(_Message, frozen=True, kw_only=True, tag="checkpoint"):
-    """A gateway asks whether what it sent before has arrived. The broker sends it back a second
-    later, when a killed broker would not lose that any more. Sent again on the next link is what
-    was not confirmed so.
+    """A gateway requests confirmation of what it sent before. The broker returns the message a
+    second later, when a broker that is killed no longer loses that. What was not confirmed is sent
+    again on the next link.
     """
 
     number: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    """Chosen by the gateway. Only the latest one is sent back."""
+    """Chosen by the gateway. Only the latest one is returned."""
 
 
 class ReadingsDropped(_Message, frozen=True, kw_only=True, tag="dropped"):
-    """A gateway had no room for readings while it had no broker. It is kept in the history."""
+    """A gateway dropped readings while it had no broker. The history records an event `gap`."""
 
     ts: UnixTime
-    until: Annotated[float, Meta(description="Unix time of the last of them, in seconds.")]
+    until: Annotated[float, Meta(description="Unix time of the last one, in seconds.")]
     lost: Annotated[int, Meta(ge=0, le=2**53)]
-    """Readings that the broker may not have got; their latest values it has."""
+    """Readings that the broker may not have received. It has the latest values."""
 
 
 FromClient: TypeAlias = Join | Subscribe | Command
@@ -281,7 +281,7 @@ M = TypeVar("M")
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
-"""One message → its JSON bytes, not yet in an array."""
+"""Encode one message as JSON, without the array around it."""
 
 _from_client = msgspec.json.Decoder(list[FromClient])
 _from_gateway = msgspec.json.Decoder(list[FromGateway])
@@ -306,11 +306,11 @@ def encode_frames(messages: Iterable[Message]) -> Iterator[bytes]:
 
 
 def decode_json(decoder: msgspec.json.Decoder[M], data: str | bytes) -> M:
-    """Decode outside bytes. Raises `ProtocolError`, whatever is wrong with them."""
+    """Decode bytes of a peer. Raises `ProtocolError` for any invalid input."""
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        # The words of the decoder quote the peer, at any length.
+        # The message of the decoder quotes the peer, at any length.
         raise ProtocolError(str(error)[:PROBLEM_LENGTH_MAX]) from error
     except RecursionError as error:
         raise ProtocolError("JSON is nested too deeply") from error
@@ -328,10 +328,10 @@ def decode_from_client(frame: str | bytes) -> list[FromClient]:
 
 
 def decode_from_gateway(frame: str | bytes) -> tuple[list[FromGateway], list[str]]:
-    """The good messages of a frame, and a sentence for each wrong one.
+    """The valid messages of a frame, and a sentence for each invalid one.
 
-    One wrong message takes none of its neighbours with it. Raises `ProtocolError` if the frame
-    is not a JSON array at all.
+    An invalid message does not affect the others. Raises `ProtocolError` if the frame is not a JSON
+    array.
     """
     problems: list[str] = []
     try:
@@ -343,29 +343,29 @@ def decode_from_gateway(frame: str | bytes) -> tuple[list[FromGateway], list[str
                 messages.append(decode_json(_one_from_gateway, bytes(raw)))
             except ProtocolError as error:
                 problems.append(str(error))
-    good: list[FromGateway] = []
+    valid: list[FromGateway] = []
     for message in messages:
         try:
             check(message)
         except ProtocolError as error:
             problems.append(str(error))
         else:
-            good.append(message)
-    return good, problems
+            valid.append(message)
+    return valid, problems
 
 
 def decode_to_client(frame: str | bytes) -> list[ToClient]:
-    """What a client hears from the broker. Raises `ProtocolError`."""
+    """The messages of a frame from the broker to a client. Raises `ProtocolError`."""
     return decode_json(_to_client, frame)
 
 
 def decode_to_gateway(frame: str | bytes) -> list[ToGateway]:
-    """What a gateway hears from the broker. Raises `ProtocolError`."""
+    """The messages of a frame from the broker to a gateway. Raises `ProtocolError`."""
     return decode_json(_to_gateway, frame)
 
 
 def check(message: Message) -> None:
-    """What types cannot say: printable names, bounded values. Raises `ProtocolError`."""
+    """Check what types do not express: printable names, bounded values. Raises `ProtocolError`."""
     match message:
         case Reading():
             check_uid(message.uid)
@@ -385,24 +385,24 @@ def check(message: Message) -> None:
 
 
 def check_name(name: str, what: str) -> str:
-    """A name of 1 to 64 printable characters, returned. Raises `ProtocolError`."""
+    """Return the name if it has 1 to 64 printable characters. Raises `ProtocolError` otherwise."""
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
         raise ProtocolError(f"a {what} has 1 to {NAME_LENGTH_MAX} printable characters")
     return name
 
 
 def check_uid(uid: str) -> str:
-    """A uid that can be used, returned. Raises `ProtocolError`."""
+    """Return the uid if it is a name and not reserved. Raises `ProtocolError` otherwise."""
     check_name(uid, "uid")
     if uid in RESERVED_UIDS:
-        raise ProtocolError(f"the uid {uid!r} is a word of the protocol")
+        raise ProtocolError(f"the uid {uid!r} is reserved")
     return uid
 
 
 def check_value(value: object) -> None:
-    """A value within the limits on size and depth. Raises `ProtocolError`."""
+    """Check the size and depth of a value. Raises `ProtocolError`."""
     if isinstance(value, str):
-        # Six bytes a character at most (`\u0000`): short text needs no encoding to be measured.
+        # A character has at most six bytes (`\u0000`): short text is within the limit.
         if len(value) * 6 > VALUE_SIZE_MAX and _size(value) > VALUE_SIZE_MAX:
             raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
     elif isinstance(value, list | dict):
@@ -413,10 +413,10 @@ def check_value(value: object) -> None:
 
 
 def echoes(payload: str, data: object) -> bool:
-    """Whether a node that was told `payload` and now reports `data` says that it did it."""
+    """Whether a node that was sent `payload` and now reports `data` confirms it."""
     if isinstance(data, str):
         return data == payload
-    # Nodes over JSON answer 1 to "1", true to "true", and 21.5 to "21.50".
+    # Nodes that speak JSON answer 1 to "1", true to "true", and 21.5 to "21.50".
     if json.dumps(data) == payload:
         return True
     if isinstance(data, bool) or not isinstance(data, int | float):
@@ -431,11 +431,11 @@ def _size(text: str) -> int:
     try:
         return len(encode(text)) - 2
     except UnicodeEncodeError as error:
-        raise ProtocolError("text has a lone surrogate") from error
+        raise ProtocolError("text contains a lone surrogate") from error
 
 
 def is_shallow(value: object, depth_max: int) -> bool:
-    """Whether no more than `depth_max` arrays and objects stand inside each other."""
+    """Whether arrays and objects are nested at most `depth_max` levels deep."""
     level = [value] if isinstance(value, list | dict) else []
     depth = 0
     while level:

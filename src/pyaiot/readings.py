@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Device text becomes number and unit: `"23.5°C"` is 23.5, `Cel`.
+"""Number and unit of device text: `"23.5°C"` is 23.5, `Cel`.
 
-Text is understood as a whole or not at all: a number, then nothing or a unit that is known
-here. Everything else stays text, so that a page never draws a number that no device meant.
+The whole text must be a number, followed by nothing or by a known unit. Any other text stays text,
+so that no chart shows a number that the device did not send as one.
 """
 
 import math
@@ -13,16 +13,16 @@ from typing import Final
 import msgspec
 
 TEXT_LENGTH_MAX: Final = 64
-"""Text of more characters is not looked at: it is no quantity."""
+"""Characters of text that is examined. Longer text is not a quantity."""
 
 TEXT_RESOURCES: Final = frozenset(
     {"board", "id", "ip", "js", "mcu", "name", "os", "protocol"}
     | {"text", "twitter", "vendor", "version", "webcam"}
 )
-"""Known resources that are text by nature: the version `2026.07` is no quantity."""
+"""Resources that are text by nature: the version `2026.07` is not a quantity."""
 INTEGER_MAX: Final = 2**53
-"""Above this, and below its negative, a double does not hold every integer: such a one stays text,
-so that nobody rounds an identifier."""
+"""Beyond this, positive or negative, a double does not represent every integer. Such an integer
+stays text, so that identifiers are not rounded."""
 
 
 class Quantity(msgspec.Struct, frozen=True, gc=False):
@@ -40,21 +40,21 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
     """Return the quantity that `data`, a value of `resource`, states, or None if it states none.
 
     `data` is any JSON value. A JSON number is a quantity without unit; a boolean, NaN, an
-    infinity and an integer beyond `INTEGER_MAX` are none. Text is `[sign] digits [. digits]
-    [exponent] [unit]`, where the exponent has its sign (`1e-05`; `12e45` is more often a hash),
-    white space is allowed around each part, and a fraction counts as printed: `1007.7hPa` is
-    1007.7. Never raises.
+    infinity and an integer beyond `INTEGER_MAX` are not. Text is `[sign] digits [. digits]
+    [exponent] [unit]`. The exponent needs a sign (`1e-05`; `12e45` is more often a hash). White
+    space is allowed around each part. A fraction is read as printed: `1007.7hPa` is 1007.7.
+    Never raises.
 
-    The number is the one that people see if its unit is registered (`hPa`, `mV`, `ppm`), else it
-    is converted to a registered unit (`kPa` and `bar` to `hPa`, `°F` to `Cel`, `g/m3` to
-    `kg/m3`). `resource` decides what the text leaves open: `%` of `humidity` is `%RH`, of
+    If its unit is registered (`hPa`, `mV`, `ppm`), the number is the printed one, else it is
+    converted to a registered unit (`kPa` and `bar` to `hPa`, `°F` to `Cel`, `g/m3` to
+    `kg/m3`). `resource` resolves ambiguous units: `%` of `humidity` is `%RH`, of
     `battery` `%EL`, of anything else `/100`, because the `%` of RFC 8428 is a ratio from 0 to 1;
     `C` and `F` are degrees for `temperature` and unknown elsewhere, where they may be coulomb
     and farad. TEXT_RESOURCES have no quantity.
 
-    Identifiers are none: digits with a leading zero and no unit (`0042`), and an unsigned integer
-    with a unit of one letter right behind it (`12B`, `5A`, `3h`), unless the name of the resource
-    has a word for a quantity in it (`current`, `uptime`).
+    Identifiers are not quantities: digits with a leading zero and no unit (`0042`), and an unsigned
+    integer directly followed by a unit of one letter (`12B`, `5A`, `3h`), unless the name of the
+    resource contains a word for a quantity (`current`, `uptime`).
     """
     if resource in TEXT_RESOURCES:
         return None
@@ -83,7 +83,7 @@ def _read_json_number(data: object) -> Quantity | None:
 
 
 def _is_identifier(digits: str, space: str, printed_unit: str, resource: str) -> bool:
-    """Whether a text is digits that mean no amount, or more of them than a double holds."""
+    """Whether the digits are an identifier, or an integer that a double cannot represent."""
     unsigned = digits.lstrip("+")
     if not unsigned.removeprefix("-").isdigit():
         return False  # a fraction or an exponent
@@ -98,7 +98,7 @@ def _is_identifier(digits: str, space: str, printed_unit: str, resource: str) ->
 
 
 def _read_unregistered(digits: str, printed_unit: str, resource: str) -> Quantity | None:
-    """Read a unit that must be converted, or that means something only with its resource."""
+    """Read a unit that must be converted, or that is ambiguous without its resource."""
     if printed_unit == "%":
         return _finite(float(digits), _PERCENTAGE_BY_RESOURCE.get(resource, "/100"))
     if resource == "temperature":
@@ -114,15 +114,15 @@ def _finite(number: float, unit: str) -> Quantity | None:
     return Quantity(number, unit) if math.isfinite(number) else None
 
 
-# Space, also the no-break and thin ones that typographers put before a unit; no control characters.
+# White space, including the no-break and thin spaces that typography puts before a unit.
 _SPACE: Final = "[ \t\r\n\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}]*+"
-# Possessive, so that a text is read once. ASCII digits only: `\d` takes the digits of every
-# script. An exponent of three digits is more than a double has, and Decimal's limits are far.
+# Possessive quantifiers: a text is scanned once. ASCII digits only: `\d` matches digits of every
+# script. Three digits of exponent exceed the range of a double and stay within that of Decimal.
 _NUMBER_AND_UNIT: Final = re.compile(
     rf"{_SPACE}([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{{1,3}}+)?+)({_SPACE})(\S*+){_SPACE}"
 )
 _INTEGER_LENGTH: Final = len(str(INTEGER_MAX))
-# `cd` is the end of many a hexadecimal number.
+# `cd` ends many hexadecimal numbers.
 _UNITS_LIKE_IDENTIFIERS: Final = frozenset([*"ABHJKLTVWhlms", "cd"])
 _WORDS_FOR_QUANTITIES: Final = frozenset(
     {"altitude", "ampere", "amps", "average", "bat", "brightness", "bytes", "capacity", "charge"}
@@ -153,9 +153,9 @@ def _spellings(unit: str) -> list[str]:
 
 
 # RFC 8428 section 12.1, RFC 8798 sections 2 and 3, and `ppb` and `ppt` of the IANA registry.
-# Not here are the names that mean something else in the mouth of a device (`C` and `F`; `g` is
-# gram or gravity; `N` and `S` are compass points; `%`) or that cannot be told from the digits
-# before them (`/`, `1/s`, `/100`).
+# Omitted are names that devices use for something else (`C` and `F`; `g` is gram or gravity; `N`
+# and `S` are compass points; `%`) or that cannot be separated from the digits before them (`/`,
+# `1/s`, `/100`).
 _REGISTERED_UNITS: Final = """
     m kg s A K cd mol Hz rad sr Pa J W V Ohm Wb T H Cel lm lx Bq Gy Sv kat m2 m3 l m/s m/s2
     m3/s l/s W/m2 cd/m2 bit bit/s lat lon pH dB dBW Bspl count %RH %EL beat/min beats S/m
@@ -197,7 +197,7 @@ _REGISTERED_BY_SPELLING: Final[dict[str, str]] = {
 _PERCENTAGE_BY_RESOURCE: Final = {"humidity": "%RH", "battery": "%EL"}
 _DEGREES_BY_LETTER: Final = {"C": "°C", "F": "°F"}
 
-# Spelling → registered unit, factor, offset. Decimal, so that 100.77kPa are 1007.7 hPa and not
+# Spelling → registered unit, factor, offset. Decimal, so that 100.77kPa is 1007.7 hPa and not
 # 1007.6999999999999.
 _CONVERSION_BY_SPELLING: Final[dict[str, tuple[str, Decimal, Decimal]]] = {
     "°C": ("Cel", Decimal(1), Decimal(0)),  # from _DEGREES_BY_LETTER

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Peers without manners: a TCP socket, with HTTP and WebSocket frames made by hand (RFC 6455)."""
+"""Peers on a plain TCP socket, with HTTP and WebSocket frames made by hand (RFC 6455)."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ PONG: Final = 0xA
 
 CUT_OFF_LIMIT_S: Final = 6.0
 SMALL_BUFFER: Final = 4096
-"""Bytes that the system may keep for a peer that does not read, so that its stall shows soon."""
+"""Bytes that the system may keep for a peer that does not read, so that a stall shows soon."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Frame:
 def frame(
     payload: bytes, opcode: int = TEXT, *, fin: bool = True, masked: bool = True, reserved: int = 0
 ) -> bytes:
-    """A frame of a client (RFC 6455 section 5.2), as wrong as it is asked for."""
+    """A frame of a client (RFC 6455 section 5.2), also an invalid one."""
     head = bytearray([fin << 7 | reserved << 4 | opcode])
     size = len(payload)
     mask_bit = 0x80 if masked else 0
@@ -62,7 +62,7 @@ def frame(
 
 
 class RawPeer:
-    """A TCP connection that says what it is told, and reads when it is told."""
+    """A TCP connection that sends and reads only on request."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -84,11 +84,11 @@ class RawPeer:
         return await self._until(b"\r\n\r\n")
 
     async def body(self, length: int) -> bytes:
-        """So many bytes that follow the head of an answer."""
+        """The next `length` bytes after the head of an answer."""
         return await self._take(length)
 
     async def upgrade(self, path: str, *headers: str, host: str | None = "127.0.0.1") -> int:
-        """Ask for a WebSocket and return the status of the answer, 101 if all is well."""
+        """Request a WebSocket and return the status of the answer, 101 for success."""
         head = await self.request(
             path,
             "Connection: Upgrade",
@@ -102,12 +102,12 @@ class RawPeer:
 
     # -- WebSocket ------------------------------------------------------------------------------
 
-    async def say(self, message: object) -> None:
+    async def send_json(self, message: object) -> None:
         """Send a message as JSON in a text frame."""
         await self.send(frame(json.dumps(message, ensure_ascii=False).encode()))
 
     async def next(self) -> Frame:
-        """The next frame. Raises `ConnectionError` when there is none any more."""
+        """The next frame. Raises `ConnectionError` at the end of the stream."""
         head = await self._take(2)
         size = head[1]
         assert size < 128, "a server does not mask"
@@ -131,14 +131,14 @@ class RawPeer:
         await self._loop.sock_sendall(self.socket, data)
 
     def send_now(self, data: bytes) -> bool:
-        """Send as far as the system takes it, without waiting. False if it took nothing."""
+        """Send what the system accepts, without waiting. False if it accepted nothing."""
         with contextlib.suppress(BlockingIOError):
             self.socket.send(data)
             return True
         return False
 
     async def cut_off(self) -> None:
-        """Return when the other side has taken the connection away, without reading anything."""
+        """Return when the peer has reset the connection, without reading anything."""
         async with asyncio.timeout(CUT_OFF_LIMIT_S):
             with contextlib.suppress(ConnectionError):
                 while True:
@@ -166,7 +166,7 @@ class RawPeer:
 
 @contextlib.asynccontextmanager
 async def raw_peer(url: str, *, receive_buffer: int | None = None) -> AsyncIterator[RawPeer]:
-    """A connection to the port of `url` that is closed without a word in the end."""
+    """A connection to the port of `url` that ends without a close frame."""
     found = re.search(r"//([0-9.]+):(\d+)/", url)
     assert found is not None
     with socket.socket() as sock:
@@ -192,7 +192,7 @@ async def raw_client(
 
 @contextlib.asynccontextmanager
 async def raw_gateway(url: str, token: str, *, extended: bool = True) -> AsyncIterator[RawPeer]:
-    """A gateway that has let itself in, and has said nothing yet."""
+    """A gateway that has authenticated and sent nothing yet."""
     async with raw_peer(url) as peer:
         offer = f"pyaiot.v2, token, {token}" if extended else f"token, {token}"
         assert await peer.upgrade("/gw", "Sec-WebSocket-Protocol: " + offer) == 101

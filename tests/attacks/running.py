@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A system that runs on real sockets, and honest people beside whom an attack happens."""
+"""A system on real sockets, with an honest node and client that run during an attack."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import Client
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
+from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
@@ -26,7 +26,7 @@ from tests import clients
 from tests.coap_device import CoapDevice, Reply, coap_device
 
 PROMPT_S: Final = 3.0
-"""How long an honest person waits at the most, on a machine with other work, attack or not."""
+"""The longest that the honest client waits, on a loaded machine, during an attack or not."""
 LOST: Final = ("coap", "lost")
 HONEST: Final = "honest"
 """The uid of the honest node."""
@@ -52,15 +52,15 @@ async def running_broker(
     """A broker as `aiot broker` makes it, on a port that the system chose."""
     broker = Broker(flush_interval_s=0.02, timer=asyncio.get_running_loop(), unix_time=unix_time)
     app = WebApp(broker, tokens=TokenCheck(keys, unix_time), title="Attacked")
-    door = await HttpServer.open(
+    server = await HttpServer.open(
         app.app, "127.0.0.1", port, who="The test", flag="--port", server_log=app.server_log
     )
     try:
-        yield BrokerSide(broker, app, door.url)
+        yield BrokerSide(broker, app, server.url)
     finally:
-        door.stop_listening()
+        server.stop_listening()
         await app.sockets.close_all()
-        await door.close()
+        await server.close()
 
 
 class GatewaySide:
@@ -84,7 +84,7 @@ async def running_gateway(
     name: str = "coap",
     unix_time: Callable[[], float] = time.time,
 ) -> AsyncIterator[GatewaySide]:
-    """A CoAP gateway as `aiot coap-gateway` makes it, that tries again soon."""
+    """A CoAP gateway as `aiot coap-gateway` makes it, that reconnects soon."""
     gateway = Gateway(
         name=name,
         protocol="CoAP",
@@ -110,7 +110,7 @@ async def running_gateway(
 
 
 class System:
-    """Broker, CoAP gateway, and an honest node and client that notice when something is wrong."""
+    """Broker, CoAP gateway, and an honest node and client that detect disturbances."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class System:
     def coap(self) -> CoapGateway:
         return self.gateway_side.coap
 
-    def inside(self) -> list[Client]:
+    def inside(self) -> list[Subscriber]:
         """The clients that the broker has, without the honest one."""
         honest, *others = self.broker.fanout.clients.values()
         del honest
@@ -155,9 +155,9 @@ class System:
         return mint_token(self.keys)
 
     async def serves(self) -> None:
-        """Everybody is served promptly: updates, commands, and clients that come now.
+        """Updates, commands and new clients are served promptly.
 
-        And nobody was sent away before: the node and its gateway were there all the time.
+        The honest node and its gateway were online all the time.
         """
         async with asyncio.timeout(PROMPT_S):
             value = str(next(self._values))
@@ -180,7 +180,7 @@ class System:
 
 @contextlib.asynccontextmanager
 async def running_system(unix_time: Callable[[], float] = time.time) -> AsyncIterator[System]:
-    """The whole road on real sockets, with an honest node and client that know each other."""
+    """The whole system on real sockets, with an honest node and client."""
     keys = generate_keys()
     async with (
         running_broker(keys, unix_time=unix_time) as broker_side,
@@ -237,7 +237,7 @@ class Log:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return when it is true: for what nobody tells, as that a connection has ended inside."""
+    """Return when it is true. For conditions without an event, such as the end of a connection."""
     async with asyncio.timeout(5.0):
         while not condition():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.005)

@@ -48,7 +48,7 @@ async def test_silence_is_measured_by_another_clock(jump_s: float) -> None:
 
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        work = broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+        work = broker.serve_gateway(broker_end, acknowledges=True)
         serving.append(loop.create_task(work))
         return gateway_end
 
@@ -72,7 +72,7 @@ async def test_silence_is_measured_by_another_clock(jump_s: float) -> None:
 
 @pytest.mark.sockets
 @pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S])
-async def test_everybody_is_served_after_the_clock_jumped(jump_s: float) -> None:
+async def test_clients_are_served_after_the_clock_jumped(jump_s: float) -> None:
     calendar = Calendar()
     async with running_system(calendar) as system:
         await system.serves()

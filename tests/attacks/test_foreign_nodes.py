@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 8: a gateway that speaks for a node of another is refused, and the node stays."""
+"""Attack 8: messages about a node of another gateway are refused, and the node stays."""
 
 import asyncio
 from typing import Any
@@ -30,9 +30,9 @@ async def untouched(system: System) -> None:
 
 async def test_claims_of_another_gateway_are_answered_counted_and_logged(log: Log) -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as thief:
-        await thief.say([{"type": "hello", "name": "thief", "protocol": "x"}])
+        await thief.send_json([{"type": "hello", "name": "thief", "protocol": "x"}])
         for count, claim in enumerate(CLAIMS, start=1):
-            await thief.say([claim])
+            await thief.send_json([claim])
             (answer,) = (await thief.next()).json
             assert (answer["type"], answer["uid"]) == ("error", HONEST)
             assert system.broker.router.refused == count
@@ -46,19 +46,21 @@ async def test_claims_of_a_legacy_gateway_are_dropped_and_counted() -> None:
         raw_gateway(system.url, system.token(), extended=False) as thief,
     ):
         for claim in CLAIMS:
-            await thief.say(claim)
-        await thief.say({"type": "new", "uid": "its own"})
+            await thief.send_json(claim)
+        await thief.send_json({"type": "new", "uid": "its own"})
         async with asyncio.timeout(PROMPT_S):
             await system.client.shows("its own")
         assert system.broker.router.refused == len(CLAIMS)
         await untouched(system)
 
 
-async def test_gateway_of_the_same_name_replaces_nobody() -> None:
+async def test_gateway_of_the_same_name_replaces_none() -> None:
     async with running_system() as system:
         async with raw_gateway(system.url, system.token()) as twin:
-            await twin.say([{"type": "hello", "name": "coap", "protocol": "CoAP", "instance": "x"}])
-            await twin.say([{"type": "out", "uid": HONEST}])
+            await twin.send_json(
+                [{"type": "hello", "name": "coap", "protocol": "CoAP", "instance": "x"}]
+            )
+            await twin.send_json([{"type": "out", "uid": HONEST}])
             assert (await twin.next()).json[0]["type"] == "error"
             await system.serves()
         async with asyncio.timeout(PROMPT_S):
@@ -70,7 +72,7 @@ async def test_gateway_of_the_same_name_replaces_nobody() -> None:
 
 async def test_receipt_of_another_gateway_ends_no_command() -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as thief:
-        await thief.say([{"type": "hello", "name": "thief", "protocol": "x"}])
+        await thief.send_json([{"type": "hello", "name": "thief", "protocol": "x"}])
         system.node.holds_answers = True
         command_id = await system.client.command(HONEST, "led", "1")
         await system.node.asked(Code.PUT, "led")
@@ -82,19 +84,21 @@ async def test_receipt_of_another_gateway_ends_no_command() -> None:
 
 
 async def forge_receipts(thief: RawPeer) -> None:
-    await thief.say([{"type": "receipt", "id": str(n), "state": "refused"} for n in range(50)])
+    await thief.send_json(
+        [{"type": "receipt", "id": str(n), "state": "refused"} for n in range(50)]
+    )
     # Answered after the receipts: they have been read by then.
-    await thief.say([{"type": "out", "uid": HONEST}])
+    await thief.send_json([{"type": "out", "uid": HONEST}])
     assert (await thief.next()).json[0]["type"] == "error"
 
 
-async def test_flood_of_claims_is_no_flood_of_the_log(log: Log) -> None:
+async def test_flood_of_claims_does_not_flood_the_log(log: Log) -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as thief:
-        await thief.say([{"type": "hello", "name": "thief", "protocol": "x"}])
-        await thief.say([{"type": "out", "uid": HONEST}] * 1_000)
-        heard = 0
-        while heard < 1_000:
-            heard += len((await thief.next()).json)
+        await thief.send_json([{"type": "hello", "name": "thief", "protocol": "x"}])
+        await thief.send_json([{"type": "out", "uid": HONEST}] * 1_000)
+        received = 0
+        while received < 1_000:
+            received += len((await thief.next()).json)
         await untouched(system)
         assert system.broker.router.refused == 1_000
     assert len(log.lines) <= 10

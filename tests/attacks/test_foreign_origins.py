@@ -43,7 +43,7 @@ async def test_foreign_name_is_refused_at_every_path_but_that_of_gateways(
         await system.serves()
 
 
-async def test_our_own_page_is_let_in() -> None:
+async def test_own_dashboard_is_accepted() -> None:
     async with running_system() as system, raw_peer(system.url) as peer:
         host = f"127.0.0.1:{system.broker_side.port}"
         assert await peer.upgrade("/ws", f"Origin: http://{host}", host=host) == 101

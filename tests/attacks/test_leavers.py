@@ -77,7 +77,7 @@ async def no_one_left(served: Served) -> None:
 
 @pytest.mark.parametrize("politely", [True, False])
 @pytest.mark.parametrize("request_line", REQUESTS.values(), ids=REQUESTS.keys())
-async def test_who_leaves_before_the_answer_is_read_leaves_no_traceback(
+async def test_client_that_leaves_before_the_answer_leaves_no_traceback(
     request_line: str, politely: bool, tmp_path: Path, log: Log
 ) -> None:
     async with filled(tmp_path) as served:

@@ -17,7 +17,7 @@ ORDINARY = ["*", "#", "+", "../x", "__proto__", "constructor", "<b>", "x" * 64, 
 REFUSED_BY_GATEWAY = [name for name in REFUSED if name]
 
 
-async def test_node_with_an_impossible_name_is_answered_4_00(log: Log) -> None:
+async def test_node_with_an_invalid_name_is_answered_4_00(log: Log) -> None:
     async with running_system() as system, coap_device(system.coap.port) as odd:
         for count, name in enumerate(REFUSED, start=1):
             answer = await odd.post("alive", f"alive:{name}")
@@ -44,9 +44,7 @@ async def test_node_with_an_odd_name_is_a_node_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("extended", [True, False])
-async def test_gateway_that_speaks_of_impossible_names_is_refused_for_each(
-    extended: bool, log: Log
-) -> None:
+async def test_messages_with_invalid_names_are_refused_one_by_one(extended: bool, log: Log) -> None:
     async with (
         running_system() as system,
         raw_gateway(system.url, system.token(), extended=extended) as peer,
@@ -59,11 +57,11 @@ async def test_gateway_that_speaks_of_impossible_names_is_refused_for_each(
                 {"type": "reset", "uid": name},
                 {"type": "out", "uid": name},
             ):
-                await peer.say([message] if extended else message)
+                await peer.send_json([message] if extended else message)
         legacy_alive = {"type": "update", "uid": "alive"}
-        await peer.say([legacy_alive] if extended else legacy_alive)
+        await peer.send_json([legacy_alive] if extended else legacy_alive)
         good = {"type": "new", "uid": "good"}
-        await peer.say([good] if extended else good)
+        await peer.send_json([good] if extended else good)
         async with asyncio.timeout(5.0):
             await system.client.shows("good")
         assert set(system.client.nodes) == {HONEST, "good"}
@@ -77,7 +75,7 @@ async def test_gateway_with_an_odd_name_serves_beside_the_others() -> None:
     async with running_system() as system:
         for name in [*ORDINARY, "alive", "all"]:
             async with raw_gateway(system.url, system.token()) as peer, asyncio.timeout(5.0):
-                await peer.say([{"type": "hello", "name": name, "protocol": "x"}])
+                await peer.send_json([{"type": "hello", "name": name, "protocol": "x"}])
                 await system.client.until(type="gateway", name=name, state="connected")
             await system.client.until(type="gateway", name=name, state="lost")
         system.client.heard.clear()
@@ -85,9 +83,9 @@ async def test_gateway_with_an_odd_name_serves_beside_the_others() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "tab\tinside"])
-async def test_gateway_with_an_impossible_name_is_told_so(name: str) -> None:
+async def test_gateway_with_an_invalid_name_gets_the_reason(name: str) -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as peer:
-        await peer.say([{"type": "hello", "name": name, "protocol": "x"}])
+        await peer.send_json([{"type": "hello", "name": name, "protocol": "x"}])
         assert (await peer.next()).json[0]["type"] == "error"
         assert system.app.sockets.refused_gateways == 1
         await system.serves()

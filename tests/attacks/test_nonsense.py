@@ -247,7 +247,7 @@ async def test_peer_that_ignores_the_close_and_reads_nothing_is_cut_off() -> Non
         ):
             inside = system.inside()
             for peer in (closed, pinging):
-                await peer.say({"type": "new", "data": "client"})
+                await peer.send_json({"type": "new", "data": "client"})
             await until(lambda: all(client.sink.buffered() > 0 for client in inside))
             await closed.send(frame(b"nonsense"))
             await closed.send(frame(b"more nonsense"))
@@ -263,7 +263,7 @@ async def test_peer_that_ignores_the_close_and_reads_nothing_is_cut_off() -> Non
         assert system.app.sockets.refused_clients == 2
 
 
-async def test_nonsense_of_many_is_counted_and_not_a_flood_of_the_log(log: Log) -> None:
+async def test_invalid_input_of_many_is_counted_and_does_not_flood_the_log(log: Log) -> None:
     async with running_system() as system:
         for _ in range(100):
             async with raw_client(system.url) as peer:

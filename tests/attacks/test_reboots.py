@@ -105,7 +105,7 @@ async def test_confirmable_reset_that_is_repeated_is_answered_and_keeps_the_valu
         await system.client.shows("board", led="0")
 
 
-async def test_true_repetitions_count_once_and_confirmable_ones_are_acknowledged() -> None:
+async def test_retransmissions_count_once_and_confirmable_ones_are_acknowledged() -> None:
     async with running_system() as system, board(system, MessageType.CON) as it:
         await it.boot()
         message = it.message("server", "count:1")

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import BUFFER_HIGH, CLOSE_SLOW, STALL_LIMIT_S, Client
 from pyaiot.broker.router import ToAll
+from pyaiot.broker.subscriber import BUFFER_HIGH, CLOSE_SLOW, STALL_LIMIT_S, Subscriber
 from pyaiot.messages import Join, NodeAppeared, Reading
 from tests.attacks.raw import SMALL_BUFFER, RawPeer, raw_client, raw_gateway
 from tests.attacks.running import Log, System, running_system, until
@@ -33,7 +33,7 @@ VALUES: dict[str, Callable[[int], Any]] = {
 }
 
 
-def held(client: Client) -> int:
+def held(client: Subscriber) -> int:
     """Bytes that wait for a client in the process, measured one by one."""
     return client.sink.buffered() + size_of(
         [entry[0] for entry in client._backlog._entries.values()]
@@ -73,13 +73,13 @@ class Flood:
             }
             messages.append(message)
             size += len(json.dumps(message, ensure_ascii=False).encode())
-        await self._gateway.say(messages)
+        await self._gateway.send_json(messages)
 
 
 @contextlib.asynccontextmanager
 async def flooded(system: System, value: Callable[[int], Any]) -> AsyncIterator[Flood]:
     async with raw_gateway(system.url, system.token()) as gateway:
-        await gateway.say([{"type": "hello", "name": "flood", "protocol": "x"}])
+        await gateway.send_json([{"type": "hello", "name": "flood", "protocol": "x"}])
         yield Flood(gateway, value)
 
 
@@ -106,7 +106,7 @@ async def test_memory_of_a_stalled_client_is_bounded_whatever_comes(
 
 
 @pytest.mark.sockets
-async def test_client_too_far_behind_is_told_1013_and_why(log: Log) -> None:
+async def test_client_too_far_behind_is_closed_with_1013_and_the_reason(log: Log) -> None:
     async with (
         running_system() as system,
         flooded(system, VALUES["long texts"]) as flood,
@@ -138,7 +138,7 @@ async def test_receipts_that_nobody_reads_are_bounded() -> None:
                 break
             # Nothing else happens meanwhile that would make the broker look at this client.
             with contextlib.suppress(ConnectionError):
-                await stalled.say([command] * 2_000)
+                await stalled.send_json([command] * 2_000)
             await asyncio.sleep(0)
             most = max(most, held(inside))
         assert inside.closed
@@ -148,9 +148,9 @@ async def test_receipts_that_nobody_reads_are_bounded() -> None:
 
 
 @pytest.mark.sockets
-async def test_client_that_asks_for_everything_again_and_again_is_closed_with_1008() -> None:
+async def test_client_that_floods_joins_is_closed_with_1008() -> None:
     async with running_system() as system, raw_client(system.url, extended=True) as greedy:
-        await greedy.say([{"type": "new", "data": "client"}] * 100)
+        await greedy.send_json([{"type": "new", "data": "client"}] * 100)
         code, reason = await greedy.closed()
         assert (code, reason) == (1008, "asked for everything too often")
         assert 0 < system.broker.router.refused <= 90
@@ -182,7 +182,7 @@ async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() ->
         reading = Reading(uid="large", resource=f"r{number}", data="x" * 60_000)
         broker.router.nodes.keep(node, reading)
     socket = StalledSocket()
-    client = broker.client_connected(socket, extended=True)
+    client = broker.client_connected(socket)
     broker.from_client(client, Join(data="client"))
     # Twenty values of 60 kB wait, of which the socket was given no more than it may hold.
     assert 0 < socket.waiting <= 512 * 1024
@@ -192,14 +192,14 @@ async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() ->
     assert socket.closed == (CLOSE_SLOW, "read nothing for 30 s")
 
 
-async def test_what_waits_for_all_stalled_clients_together_is_bounded() -> None:
+async def test_memory_of_all_stalled_clients_together_is_bounded() -> None:
     loop = asyncio.get_running_loop()
     broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
     honest = Reader()
-    broker.client_connected(honest, extended=True)
+    broker.client_connected(honest)
     sockets = [StalledSocket() for _ in range(300)]
     for socket in sockets:
-        broker.client_connected(socket, extended=True)
+        broker.client_connected(socket)
     for number in range(20):
         reading = Reading(uid="large", resource=f"r{number}", data="x" * 60_000)
         broker._deliver([ToAll(reading)])

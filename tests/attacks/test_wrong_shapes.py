@@ -91,15 +91,13 @@ async def test_letter_beyond_ascii_is_a_payload_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("extended", [True, False])
-async def test_wrong_message_of_a_gateway_is_refused_and_its_neighbours_count(
-    extended: bool, log: Log
-) -> None:
+async def test_invalid_message_of_a_gateway_is_refused_alone(extended: bool, log: Log) -> None:
     async with (
         running_system() as system,
         raw_gateway(system.url, system.token(), extended=extended) as peer,
     ):
         if extended:
-            await peer.say([{"type": "hello", "name": "odd", "protocol": "x"}])
+            await peer.send_json([{"type": "hello", "name": "odd", "protocol": "x"}])
         for number, value in enumerate([*VALUES.values()][3:]):
             update = b'{"type":"update","uid":"odd","endpoint":"a","data":%s}' % value
             await peer.send(frame(b"[%s]" % update if extended else update))
@@ -116,11 +114,11 @@ async def test_wrong_message_of_a_gateway_is_refused_and_its_neighbours_count(
     assert log.tracebacks == []
 
 
-async def test_problem_with_a_message_is_told_to_its_gateway_shortly() -> None:
+async def test_refusal_of_a_message_is_reported_to_its_gateway_in_a_short_text() -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as peer:
         await peer.send(frame(b"[%s]" % UNKNOWN_TYPE))
         (problem,) = (await peer.next()).json
-        # What is longer, a gateway of ours takes for another language, and ends the link.
+        # A longer text is an invalid message to a gateway, which closes the link.
         assert decode_to_gateway(json.dumps([problem])) == [Problem(detail=problem["detail"])]
         await system.serves()
 
@@ -136,14 +134,14 @@ async def test_value_that_grows_in_json_does_not_cut_the_link_of_its_gateway() -
         assert system.client.nodes[HONEST]["text"] == "\x01" * (VALUE_SIZE_MAX // 6)
 
 
-async def test_post_of_50_kilobytes_is_answered_and_disturbs_nobody() -> None:
+async def test_post_of_50_kilobytes_is_answered_and_affects_no_other_node() -> None:
     async with running_system() as system:
         answer = await system.node.post("server", b"text:a" + b"\x01" * 50_000)
         assert answer.code in {Code.BAD_REQUEST, Code.REQUEST_ENTITY_TOO_LARGE}
         await system.serves()
 
 
-async def test_gateway_comes_back_after_the_broker_was_restarted() -> None:
+async def test_gateway_reconnects_after_a_restart_of_the_broker() -> None:
     keys = generate_keys()
     async with contextlib.AsyncExitStack() as lasting:
         async with running_broker(keys) as first:

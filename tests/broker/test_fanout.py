@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client gets: at once, in order, latest first lost; and what a slow one costs."""
+"""What subscribers get: at once, in order, conflated; and what a slow one costs."""
 
 import asyncio
 import json
@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Client
+from pyaiot.broker.encoders import ARRAYS, EVENTS, LEGACY, Encoder
 from pyaiot.broker.fanout import FLUSH_CREDIT_MAX
+from pyaiot.broker.subscriber import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Subscriber
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
     Command,
@@ -25,7 +26,7 @@ FLUSH_INTERVAL_S = 0.020
 
 
 class FakeSocket:
-    """Takes `takes` bytes at a time; the rest waits in its buffer."""
+    """Takes everything, or buffers everything while `stalled`."""
 
     def __init__(self, *, stalled: bool = False) -> None:
         self.stalled = stalled
@@ -71,7 +72,7 @@ def frames(data: bytes) -> Iterator[bytes]:
 
 
 class System:
-    """A broker with one gateway that says what the test says."""
+    """A broker with one gateway, which sends what the test passes to `send`."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -79,19 +80,19 @@ class System:
             flush_interval_s=FLUSH_INTERVAL_S, timer=loop, unix_time=lambda: 1_700_000_000.0
         )
         self.gateway, broker_end = MemoryLink.pair()
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
         self._tasks = [
-            loop.create_task(
-                self.broker.serve_gateway(broker_end, identity="test", acknowledges=True)
-            ),
-            loop.create_task(self.gateway.run(self.heard.extend)),
+            loop.create_task(self.broker.serve_gateway(broker_end, acknowledges=True)),
+            loop.create_task(self.gateway.run(self.received.extend)),
         ]
 
-    def client(self, *, extended: bool = True, stalled: bool = False) -> tuple[Client, FakeSocket]:
+    def client(
+        self, encoder: Encoder = ARRAYS, *, stalled: bool = False
+    ) -> tuple[Subscriber, FakeSocket]:
         socket = FakeSocket(stalled=stalled)
-        return self.broker.client_connected(socket, extended=extended), socket
+        return self.broker.client_connected(socket, encoder), socket
 
-    async def say(self, *messages: FromGateway) -> None:
+    async def send(self, *messages: FromGateway) -> None:
         for message in messages:
             self.gateway.send(message)
         await asyncio.sleep(0.001)
@@ -105,10 +106,10 @@ def uids(socket: FakeSocket, kind: str = "new") -> list[str]:
     return [item["uid"] for item in socket.messages if item["type"] == kind]
 
 
-async def test_quiet_system_tells_a_reading_at_once() -> None:
+async def test_quiet_system_sends_a_reading_at_once() -> None:
     system = System()
-    _, socket = system.client(extended=False)
-    await system.say(Reading(uid="A", resource="t", data="23.5°C"))
+    _, socket = system.client(LEGACY)
+    await system.send(Reading(uid="A", resource="t", data="23.5°C"))
     assert socket.messages == [
         {"type": "new", "uid": "A", "dst": "all"},
         {"type": "update", "uid": "A", "endpoint": "t", "data": "23.5°C", "dst": "all"},
@@ -120,21 +121,21 @@ async def test_busy_system_gathers_messages_into_one_write_per_flush() -> None:
     system = System()
     _, socket = system.client()
     for value in range(1000):
-        await system.say(Reading(uid="A", resource="t", data=str(value)))
+        await system.send(Reading(uid="A", resource="t", data=str(value)))
     await asyncio.sleep(FLUSH_INTERVAL_S)
-    # One a millisecond for a second: 50 flushes, and the credit of who was quiet.
+    # One a millisecond for a second: 50 flushes, and the credit of a quiet time.
     assert 50 <= len(socket.writes) <= 50 + FLUSH_CREDIT_MAX + 2
     values = [item["data"] for item in socket.messages if item["type"] == "update"]
     assert values == [str(value) for value in range(1000)]
     await system.end()
 
 
-async def test_readings_that_come_as_often_as_flushes_wait_for_none() -> None:
+async def test_readings_at_the_rate_of_flushes_do_not_wait() -> None:
     system = System()
     _, socket = system.client()
     for value in range(200):
         writes = len(socket.writes)
-        await system.say(Reading(uid="A", resource="t", data=str(value)))
+        await system.send(Reading(uid="A", resource="t", data=str(value)))
         assert len(socket.writes) == writes + 1
         await asyncio.sleep(FLUSH_INTERVAL_S - 0.001 + (value % 3 - 1) * 0.004)
     await system.end()
@@ -142,20 +143,20 @@ async def test_readings_that_come_as_often_as_flushes_wait_for_none() -> None:
 
 async def test_legacy_client_gets_one_object_a_frame_in_the_same_write() -> None:
     system = System()
-    _, socket = system.client(extended=False)
-    await system.say(*(Reading(uid="A", resource="t", data=str(value)) for value in range(3)))
+    _, socket = system.client(LEGACY)
+    await system.send(*(Reading(uid="A", resource="t", data=str(value)) for value in range(3)))
     assert len(socket.writes) == 1
     assert len(list(frames(socket.writes[0]))) == 4
     await system.end()
 
 
-async def test_joining_client_is_told_everything_in_one_burst_addressed_to_it() -> None:
+async def test_joining_client_gets_the_state_in_one_burst_addressed_to_it() -> None:
     system = System()
-    await system.say(
+    await system.send(
         *(Reading(uid=f"N{node}", resource="t", data="1") for node in range(3)),
         Reading(uid="N0", resource="t", data="2"),
     )
-    client, socket = system.client(extended=False)
+    client, socket = system.client(LEGACY)
     system.broker.from_client(client, Join(data="client"))
     assert [item["uid"] for item in socket.messages if item["type"] == "new"] == ["N0", "N1", "N2"]
     assert [item["data"] for item in socket.messages if item["type"] == "update"] == ["2", "1", "1"]
@@ -163,9 +164,9 @@ async def test_joining_client_is_told_everything_in_one_burst_addressed_to_it() 
     await system.end()
 
 
-async def test_client_that_joins_twice_is_told_twice() -> None:
+async def test_client_that_joins_twice_gets_the_state_twice() -> None:
     system = System()
-    await system.say(NodeAppeared(uid="A"))
+    await system.send(NodeAppeared(uid="A"))
     client, socket = system.client()
     system.broker.from_client(client, Join(data="client"))
     system.broker.from_client(client, Join(data="client"))
@@ -174,13 +175,13 @@ async def test_client_that_joins_twice_is_told_twice() -> None:
     await system.end()
 
 
-async def test_client_told_while_nodes_come_and_go_ends_with_the_truth() -> None:
+async def test_client_that_joins_while_nodes_change_ends_with_the_current_state() -> None:
     system = System()
-    await system.say(*(Reading(uid=f"N{i:04}", resource="t", data="old") for i in range(3000)))
+    await system.send(*(Reading(uid=f"N{i:04}", resource="t", data="old") for i in range(3000)))
     client, socket = system.client(stalled=True)
     system.broker.from_client(client, Join(data="client"))
     assert len(uids(socket)) < 3000
-    await system.say(
+    await system.send(
         NodeLeft(uid="N2999"),
         NodeLeft(uid="N0000"),
         Reading(uid="N2998", resource="t", data="new"),
@@ -199,13 +200,13 @@ async def test_client_told_while_nodes_come_and_go_ends_with_the_truth() -> None
             case "update":
                 state[item["uid"]][item["endpoint"]] = item["data"]
             case "out":
-                # A node that it was never told of may be said to have left; no more than that.
+                # A node that was never sent may be reported offline, nothing else.
                 state.pop(item["uid"], None)
-    truth = {
+    expected = {
         node.uid: {name: reading.data for name, reading in node.readings.items()}
         for node in system.broker.router.nodes
     }
-    assert state == truth
+    assert state == expected
     await system.end()
 
 
@@ -213,10 +214,10 @@ async def test_slow_client_gets_every_event_and_the_latest_of_each_value() -> No
     system = System()
     slow, socket = system.client(stalled=True)
     socket.waiting = BUFFER_HIGH + 1
-    await system.say(NodeAppeared(uid="A"), NodeAppeared(uid="B"))
+    await system.send(NodeAppeared(uid="A"), NodeAppeared(uid="B"))
     for value in range(5000):
-        await system.say(Reading(uid="A", resource="t", data=str(value)))
-    await system.say(NodeLeft(uid="B"))
+        await system.send(Reading(uid="A", resource="t", data=str(value)))
+    await system.send(NodeLeft(uid="B"))
     assert not uids(socket)
     socket.read_all()
     await asyncio.sleep(1.0)
@@ -235,7 +236,7 @@ async def test_slow_client_costs_the_others_nothing() -> None:
     system.client(stalled=True)
     _, quick = system.client()
     for value in range(100):
-        await system.say(Reading(uid="A", resource="t", data=str(value)))
+        await system.send(Reading(uid="A", resource="t", data=str(value)))
     await asyncio.sleep(FLUSH_INTERVAL_S)
     assert len(uids(quick, "update")) == 100
     await system.end()
@@ -245,7 +246,7 @@ async def test_client_that_reads_nothing_for_half_a_minute_is_closed_with_1013()
     system = System()
     _, socket = system.client(stalled=True)
     socket.waiting = BUFFER_HIGH + 1
-    await system.say(NodeAppeared(uid="A"))
+    await system.send(NodeAppeared(uid="A"))
     await asyncio.sleep(STALL_LIMIT_S - 1)
     assert socket.closed is None
     await asyncio.sleep(2)
@@ -258,7 +259,7 @@ async def test_client_that_reads_slowly_is_not_closed() -> None:
     _, socket = system.client(stalled=True)
     socket.waiting = BUFFER_HIGH * 2
     for _ in range(100):
-        await system.say(NodeAppeared(uid="A"), NodeLeft(uid="A"))
+        await system.send(NodeAppeared(uid="A"), NodeLeft(uid="A"))
         socket.waiting -= 1000
         await asyncio.sleep(1)
     assert socket.closed is None
@@ -271,7 +272,7 @@ async def test_client_too_far_behind_is_closed_with_1013_and_holds_nothing_more(
     socket.waiting = BUFFER_HIGH + 1
     text = "x" * 10_000
     for index in range(BACKLOG_COST_MAX // 10_000 + 1):
-        await system.say(Reading(uid="A", resource=f"r{index}", data=text))
+        await system.send(Reading(uid="A", resource=f"r{index}", data=text))
     await asyncio.sleep(FLUSH_INTERVAL_S)
     assert socket.closed is not None
     assert socket.closed[0] == 1013
@@ -279,15 +280,15 @@ async def test_client_too_far_behind_is_closed_with_1013_and_holds_nothing_more(
     await system.end()
 
 
-async def test_subscription_narrows_what_comes_and_what_is_told() -> None:
+async def test_subscription_filters_the_state_and_later_messages() -> None:
     system = System()
-    await system.say(
+    await system.send(
         *(Reading(uid=uid, resource=name, data="1") for uid in "AB" for name in ("t", "led"))
     )
     client, socket = system.client()
     system.broker.from_client(client, Subscribe(uids=("A",), resources=("led",)))
     system.broker.from_client(client, Join(data="client"))
-    await system.say(
+    await system.send(
         *(Reading(uid=uid, resource=name, data="2") for uid in "AB" for name in ("t", "led"))
     )
     await asyncio.sleep(FLUSH_INTERVAL_S)
@@ -302,12 +303,12 @@ async def test_subscription_narrows_what_comes_and_what_is_told() -> None:
 
 async def test_command_reaches_the_gateway_and_its_timeout_reaches_the_client() -> None:
     system = System()
-    await system.say(NodeAppeared(uid="A"))
+    await system.send(NodeAppeared(uid="A"))
     client, socket = system.client()
     command = Command(id="1", uid="A", resource="led", payload="1", timeout_s=2.0)
     system.broker.from_client(client, command)
     await asyncio.sleep(0.001)
-    assert [item.resource for item in system.heard] == ["led"]
+    assert [item.resource for item in system.received] == ["led"]
     await asyncio.sleep(4)
     (receipt,) = (item for item in socket.messages if item["type"] == "receipt")
     assert (receipt["id"], receipt["state"]) == ("1", "timeout")
@@ -316,8 +317,8 @@ async def test_command_reaches_the_gateway_and_its_timeout_reaches_the_client() 
 
 async def test_legacy_client_above_its_rate_is_closed_with_1008() -> None:
     system = System()
-    await system.say(NodeAppeared(uid="A"))
-    client, socket = system.client(extended=False)
+    await system.send(NodeAppeared(uid="A"))
+    client, socket = system.client(LEGACY)
     for _ in range(100):
         system.broker.from_client(client, Command(uid="A", resource="led", payload="1"))
     assert socket.closed is not None
@@ -325,11 +326,40 @@ async def test_legacy_client_above_its_rate_is_closed_with_1008() -> None:
     await system.end()
 
 
-async def test_client_that_left_is_written_to_no_more() -> None:
+async def test_nothing_is_written_to_a_client_that_left() -> None:
     system = System()
     client, socket = system.client()
     system.broker.client_left(client)
     writes = len(socket.writes)
-    await system.say(NodeAppeared(uid="A"))
+    await system.send(NodeAppeared(uid="A"))
     assert len(socket.writes) == writes
+    await system.end()
+
+
+async def test_nothing_is_written_to_a_client_that_was_detached() -> None:
+    system = System()
+    client, socket = system.client()
+    client.detach()
+    writes = len(socket.writes)
+    await system.send(NodeAppeared(uid="A"))
+    assert len(socket.writes) == writes
+    assert socket.closed is None
+    await system.end()
+
+
+async def test_events_are_encoded_once_for_all_readers_and_end_with_an_id() -> None:
+    system = System()
+    sockets = [FakeSocket(), FakeSocket()]
+    for socket in sockets:
+        reader = system.broker.reader_connected(socket, EVENTS, Subscribe())
+        system.broker.from_client(reader, Join(data="client"))
+    await system.send(NodeAppeared(uid="A", ts=1.0))
+    first, second = (socket.writes[-1] for socket in sockets)
+    assert first is second
+    lines = first.decode().splitlines()
+    assert lines[:2] == [
+        "event: new",
+        'data: {"type":"new","uid":"A","ts":1.0,"gateway":"legacy"}',
+    ]
+    assert lines[2].startswith(f"id: {system.broker.run}-1-")
     await system.end()

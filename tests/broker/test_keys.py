@@ -44,14 +44,14 @@ def test_keys_survive_their_file(tmp_path: Path, keys: Keys) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_key_file_of_old_is_read(tmp_path: Path, keys: Keys) -> None:
+def test_legacy_key_file_is_read(tmp_path: Path, keys: Keys) -> None:
     path = tmp_path / "keys"
     path.write_text(f"[keys]\nprivate={keys.private}\nsecret={keys.secret}\n\n")
     path.chmod(0o600)
     assert load_keys(path) == keys
 
 
-def test_keys_that_exist_are_replaced_only_when_told(tmp_path: Path, keys: Keys) -> None:
+def test_existing_keys_are_replaced_only_on_request(tmp_path: Path, keys: Keys) -> None:
     path = tmp_path / "keys"
     write_keys(path, keys)
     with pytest.raises(OperatorError, match="--force"):
@@ -66,11 +66,11 @@ def test_keys_that_exist_are_replaced_only_when_told(tmp_path: Path, keys: Keys)
     "text",
     ["", "keys", "[keys]\n", "[keys]\nsecret=abc\n", "[keys]\nsecret=a\nprivate=short\n", "\0"],
 )
-def test_file_that_is_no_key_file_is_named_and_not_quoted(tmp_path: Path, text: str) -> None:
+def test_invalid_key_file_is_named_and_not_quoted(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(OperatorError, match="is not one") as caught:
+    with pytest.raises(OperatorError, match="is not a key file") as caught:
         load_keys(path)
     assert "short" not in str(caught.value)
 
@@ -80,9 +80,7 @@ def test_missing_key_file_names_the_command_that_makes_it(tmp_path: Path) -> Non
         load_keys(tmp_path / "keys")
 
 
-def test_key_file_open_to_every_user_is_refused_with_the_command_that_mends_it(
-    tmp_path: Path, keys: Keys
-) -> None:
+def test_key_file_open_to_every_user_is_refused_with_the_remedy(tmp_path: Path, keys: Keys) -> None:
     path = tmp_path / "keys"
     write_keys(path, keys)
     path.chmod(0o644)
@@ -90,7 +88,7 @@ def test_key_file_open_to_every_user_is_refused_with_the_command_that_mends_it(
         load_keys(path)
 
 
-def test_fresh_token_opens_the_door(keys: Keys) -> None:
+def test_new_token_is_accepted(keys: Keys) -> None:
     import time
 
     assert TokenCheck(keys, time.time).accept(mint_token(keys))
@@ -112,12 +110,12 @@ def test_token_written_differently_is_the_same_token(
     assert not check.accept(token[:10] + tail + token[10:])
 
 
-def test_token_lives_a_day_and_the_skew_of_clocks(keys: Keys, check: TokenCheck) -> None:
+def test_token_is_valid_for_a_day_and_the_clock_skew(keys: Keys, check: TokenCheck) -> None:
     assert check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S - CLOCK_SKEW_MAX_S))
     assert not check.accept(token_at(keys, NOW - TOKEN_AGE_MAX_S - CLOCK_SKEW_MAX_S - 1))
 
 
-def test_token_of_the_future_is_refused_beyond_the_skew_of_clocks(
+def test_token_from_the_future_is_refused_beyond_the_clock_skew(
     keys: Keys, check: TokenCheck
 ) -> None:
     assert check.accept(token_at(keys, NOW + CLOCK_SKEW_MAX_S))
@@ -125,7 +123,7 @@ def test_token_of_the_future_is_refused_beyond_the_skew_of_clocks(
 
 
 @pytest.mark.parametrize("off_s", [-NOW, -25 * 3600, 3600, 400 * 86_400])
-def test_a_token_of_a_wrong_clock_is_told_as_such(
+def test_refusal_of_a_token_of_a_wrong_clock_names_the_clock(
     keys: Keys, check: TokenCheck, off_s: float
 ) -> None:
     refusal = check.judge(token_at(keys, NOW + off_s))

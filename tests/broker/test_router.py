@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who hears what: ownership of nodes, commands and their one receipt."""
+"""Routing: ownership of nodes, commands and their one receipt."""
 
 from collections.abc import Sequence
 
@@ -37,18 +37,18 @@ TS = 1_700_000_000.0
 def router(*, acknowledges: bool = True) -> Router:
     it = Router()
     for gateway, name in ((OURS, "ours"), (THEIRS, "theirs")):
-        it.gateway_connected(gateway, identity="key", acknowledges=acknowledges, ts=TS)
+        it.gateway_connected(gateway, acknowledges=acknowledges, ts=TS)
         if acknowledges:
             hello = Hello(name=name, protocol="CoAP", instance=name)
             it.from_gateway(gateway, hello, now=0.0, ts=TS)
     return it
 
 
-def say(it: Router, message: FromGateway, gateway: int = OURS, now: float = 0.0) -> list[Delivery]:
+def send(it: Router, message: FromGateway, gateway: int = OURS, now: float = 0.0) -> list[Delivery]:
     return list(it.from_gateway(gateway, message, now=now, ts=TS))
 
 
-def told(deliveries: Sequence[Delivery]) -> list[object]:
+def published(deliveries: Sequence[Delivery]) -> list[object]:
     return [item.message for item in deliveries if isinstance(item, ToAll)]
 
 
@@ -70,28 +70,28 @@ def start(it: Router, command: Command, now: float = 0.0, client: str = "c") -> 
 SWITCH_ON = Command(id="mine", uid="A", resource="led", payload="1", timeout_s=5.0)
 
 
-def test_node_that_appears_is_told_to_all_with_its_gateway() -> None:
+def test_node_that_appears_is_announced_to_all_with_its_gateway() -> None:
     it = router()
-    assert told(say(it, NodeAppeared(uid="A", ts=5.0))) == [
+    assert published(send(it, NodeAppeared(uid="A", ts=5.0))) == [
         NodeAppeared(uid="A", ts=5.0, gateway="ours")
     ]
 
 
-def test_ignored_messages_are_told_with_the_gateway_that_counts_them() -> None:
+def test_ignored_messages_are_reported_with_their_gateway() -> None:
     it = router()
     assert it.ignored() == []
-    (said,) = told(say(it, Ignored(count=12, topic="home/x", ts=7.0)))
-    assert said == Ignored(gateway="ours", count=12, topic="home/x", ts=7.0)
-    assert it.ignored() == [said]
+    (message,) = published(send(it, Ignored(count=12, topic="home/x", ts=7.0)))
+    assert message == Ignored(gateway="ours", count=12, topic="home/x", ts=7.0)
+    assert it.ignored() == [message]
     it.gateway_lost(OURS, now=0.0, ts=TS)
     assert it.ignored() == []
 
 
-def test_node_that_is_said_to_be_new_again_changes_nothing() -> None:
+def test_repeated_new_of_a_node_changes_nothing() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
-    say(it, Reading(uid="A", resource="t", data="1"))
-    assert say(it, NodeAppeared(uid="A")) == []
+    send(it, NodeAppeared(uid="A"))
+    send(it, Reading(uid="A", resource="t", data="1"))
+    assert send(it, NodeAppeared(uid="A")) == []
     node = it.nodes.get("A")
     assert node is not None
     assert "t" in node.readings
@@ -99,14 +99,14 @@ def test_node_that_is_said_to_be_new_again_changes_nothing() -> None:
 
 def test_reading_of_a_node_never_announced_announces_it() -> None:
     reading = Reading(uid="A", resource="t", data="1")
-    messages = told(say(router(), reading))
+    messages = published(send(router(), reading))
     assert messages == [NodeAppeared(uid="A", ts=TS, gateway="ours"), reading]
 
 
 def test_latest_reading_is_the_one_remembered() -> None:
     it = router()
-    say(it, Reading(uid="A", resource="t", data="1"))
-    say(it, Reading(uid="A", resource="t", data="2"))
+    send(it, Reading(uid="A", resource="t", data="1"))
+    send(it, Reading(uid="A", resource="t", data="2"))
     node = it.nodes.get("A")
     assert node is not None
     assert node.readings["t"].data == "2"
@@ -114,8 +114,8 @@ def test_latest_reading_is_the_one_remembered() -> None:
 
 def test_reset_forgets_the_values_and_keeps_the_node() -> None:
     it = router()
-    say(it, Reading(uid="A", resource="t", data="1"))
-    assert told(say(it, NodeReset(uid="A", ts=1.0))) == [NodeReset(uid="A", ts=1.0)]
+    send(it, Reading(uid="A", resource="t", data="1"))
+    assert published(send(it, NodeReset(uid="A", ts=1.0))) == [NodeReset(uid="A", ts=1.0)]
     node = it.nodes.get("A")
     assert node is not None
     assert not node.readings
@@ -130,10 +130,10 @@ def test_reset_forgets_the_values_and_keeps_the_node() -> None:
         NodeLeft(uid="A"),
     ],
 )
-def test_gateway_cannot_speak_for_a_node_of_another(message: FromGateway) -> None:
+def test_gateway_cannot_send_messages_of_a_node_of_another_gateway(message: FromGateway) -> None:
     it = router()
-    say(it, Reading(uid="A", resource="t", data="true"))
-    deliveries = say(it, message, THEIRS)
+    send(it, Reading(uid="A", resource="t", data="true"))
+    deliveries = send(it, message, THEIRS)
     assert deliveries == [
         ToOneGateway(
             Problem(detail="the node A belongs to the gateway ours", uid="A", owner="ours"), THEIRS
@@ -148,20 +148,20 @@ def test_gateway_cannot_speak_for_a_node_of_another(message: FromGateway) -> Non
 
 def test_node_may_roam_after_it_left() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
-    say(it, NodeLeft(uid="A"))
-    assert told(say(it, NodeAppeared(uid="A", ts=1.0), THEIRS)) == [
+    send(it, NodeAppeared(uid="A"))
+    send(it, NodeLeft(uid="A"))
+    assert published(send(it, NodeAppeared(uid="A", ts=1.0), THEIRS)) == [
         NodeAppeared(uid="A", ts=1.0, gateway="theirs")
     ]
 
 
-def test_node_that_was_refused_is_healed_by_its_next_reading() -> None:
+def test_node_that_was_refused_is_announced_by_its_next_reading() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
-    say(it, NodeAppeared(uid="A"), THEIRS)
+    send(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"), THEIRS)
     it.gateway_lost(OURS, now=0.0, ts=TS)
     reading = Reading(uid="A", resource="t", data="1")
-    assert told(say(it, reading, THEIRS)) == [
+    assert published(send(it, reading, THEIRS)) == [
         NodeAppeared(uid="A", ts=TS, gateway="theirs"),
         reading,
     ]
@@ -169,9 +169,9 @@ def test_node_that_was_refused_is_healed_by_its_next_reading() -> None:
 
 def test_nodes_of_a_lost_gateway_are_out_with_the_reason() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
-    say(it, NodeAppeared(uid="B"), THEIRS)
-    messages = told(it.gateway_lost(OURS, now=0.0, ts=TS))
+    send(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="B"), THEIRS)
+    messages = published(it.gateway_lost(OURS, now=0.0, ts=TS))
     assert messages == [
         NodeLeft(uid="A", ts=TS, reason="gateway lost"),
         GatewayState(name="ours", protocol="CoAP", state="lost", ts=TS),
@@ -179,50 +179,50 @@ def test_nodes_of_a_lost_gateway_are_out_with_the_reason() -> None:
     assert it.nodes.get("B") is not None
 
 
-def test_last_words_of_a_lost_gateway_count_no_more() -> None:
+def test_messages_of_a_lost_gateway_are_dropped() -> None:
     it = router()
     it.gateway_lost(OURS, now=0.0, ts=TS)
-    assert say(it, NodeAppeared(uid="A")) == []
+    assert send(it, NodeAppeared(uid="A")) == []
     assert len(it.nodes) == 0
 
 
 def test_gateway_that_connects_again_replaces_its_dead_connection() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
-    it.gateway_connected(3, identity="key", acknowledges=True, ts=TS)
-    deliveries = say(it, Hello(name="ours", protocol="CoAP", instance="ours"), 3)
+    send(it, NodeAppeared(uid="A"))
+    it.gateway_connected(3, acknowledges=True, ts=TS)
+    deliveries = send(it, Hello(name="ours", protocol="CoAP", instance="ours"), 3)
     assert CloseGateway(OURS, "replaced by a newer connection") in deliveries
-    assert told(say(it, NodeAppeared(uid="A"), 3))
+    assert published(send(it, NodeAppeared(uid="A"), 3))
 
 
-def test_another_identity_does_not_replace_a_connection_whose_instance_it_knows() -> None:
+def test_gateway_of_the_same_name_in_another_process_replaces_nothing() -> None:
     it = router()
-    it.gateway_connected(3, identity="someone else", acknowledges=True, ts=TS)
-    deliveries = say(it, Hello(name="ours", protocol="CoAP", instance="ours"), 3)
+    it.gateway_connected(3, acknowledges=True, ts=TS)
+    deliveries = send(it, Hello(name="ours", protocol="CoAP", instance="another"), 3)
     assert not any(isinstance(item, CloseGateway) for item in deliveries)
 
 
-def test_gateway_of_old_is_called_legacy_and_announced_at_once() -> None:
-    deliveries = Router().gateway_connected(1, identity="legacy", acknowledges=False, ts=TS)
-    assert told(deliveries) == [GatewayState(name="legacy", state="connected", ts=TS)]
+def test_legacy_gateway_is_named_legacy_and_announced_at_once() -> None:
+    deliveries = Router().gateway_connected(1, acknowledges=False, ts=TS)
+    assert published(deliveries) == [GatewayState(name="legacy", state="connected", ts=TS)]
 
 
 def test_resources_of_a_node_are_bounded() -> None:
     it = router()
     for index in range(RESOURCES_MAX):
-        say(it, Reading(uid="A", resource=f"r{index}", data="1"))
-    (answer,) = say(it, Reading(uid="A", resource="one more", data="1"))
+        send(it, Reading(uid="A", resource=f"r{index}", data="1"))
+    (answer,) = send(it, Reading(uid="A", resource="one more", data="1"))
     assert isinstance(answer, ToOneGateway)
     assert isinstance(answer.message, Problem)
 
 
 def test_command_goes_to_the_gateway_of_the_node_and_its_receipt_to_the_client() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     sent = start(it, SWITCH_ON, now=1.0)
     assert (sent.uid, sent.resource, sent.payload, sent.client) == ("A", "led", "1", "c")
     assert sent.id != "mine"
-    deliveries = say(it, Receipt(id=sent.id, state="confirmed", detail="2.04"), now=1.25)
+    deliveries = send(it, Receipt(id=sent.id, state="confirmed", detail="2.04"), now=1.25)
     assert receipts(deliveries) == [
         ("c", Receipt(id="mine", state="confirmed", detail="2.04", elapsed_ms=250.0))
     ]
@@ -230,17 +230,17 @@ def test_command_goes_to_the_gateway_of_the_node_and_its_receipt_to_the_client()
 
 def test_second_receipt_of_a_command_goes_nowhere() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     sent = start(it, SWITCH_ON)
-    say(it, Receipt(id=sent.id, state="confirmed"))
-    assert say(it, Receipt(id=sent.id, state="refused")) == []
+    send(it, Receipt(id=sent.id, state="confirmed"))
+    assert send(it, Receipt(id=sent.id, state="refused")) == []
 
 
 def test_receipt_of_another_gateway_does_not_count() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     sent = start(it, SWITCH_ON)
-    assert say(it, Receipt(id=sent.id, state="confirmed"), THEIRS) == []
+    assert send(it, Receipt(id=sent.id, state="confirmed"), THEIRS) == []
     assert len(it.commands) == 1
 
 
@@ -250,16 +250,16 @@ def test_command_to_a_node_that_is_not_there_is_unknown_at_once() -> None:
     ]
 
 
-def test_client_cannot_choose_what_the_gateway_takes_for_the_sender() -> None:
+def test_client_cannot_forge_the_sender_of_a_command() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     forged = Command(uid="A", resource="led", payload="1", client="somebody else")
     assert start(it, forged).client == "c"
 
 
 def test_gateway_that_does_not_answer_ends_in_a_timeout_after_the_grace() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     start(it, SWITCH_ON)
     assert not receipts(it.expire(5.0 + GATEWAY_GRACE_S - 0.01))
     ((client, receipt),) = receipts(it.expire(5.0 + GATEWAY_GRACE_S))
@@ -267,9 +267,9 @@ def test_gateway_that_does_not_answer_ends_in_a_timeout_after_the_grace() -> Non
     assert not receipts(it.expire(1000.0))
 
 
-def test_command_is_unreachable_when_its_gateway_goes() -> None:
+def test_command_is_unreachable_when_its_gateway_is_lost() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     start(it, SWITCH_ON)
     ((_, receipt),) = receipts(it.gateway_lost(OURS, now=1.0, ts=TS))
     assert (receipt.id, receipt.state) == ("mine", "unreachable")
@@ -277,43 +277,43 @@ def test_command_is_unreachable_when_its_gateway_goes() -> None:
 
 def test_legacy_gateway_confirms_by_the_value_that_the_node_reports() -> None:
     it = router(acknowledges=False)
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     start(it, SWITCH_ON)
-    assert not receipts(say(it, Reading(uid="A", resource="led", data="0"), now=0.5))
-    ((_, receipt),) = receipts(say(it, Reading(uid="A", resource="led", data="1"), now=1.0))
+    assert not receipts(send(it, Reading(uid="A", resource="led", data="0"), now=0.5))
+    ((_, receipt),) = receipts(send(it, Reading(uid="A", resource="led", data="1"), now=1.0))
     assert (receipt.state, receipt.elapsed_ms) == ("confirmed", 1000.0)
 
 
 def test_legacy_gateway_whose_node_reports_nothing_ends_in_sent_at_the_deadline() -> None:
     it = router(acknowledges=False)
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     start(it, SWITCH_ON)
     assert not receipts(it.expire(4.99))
     ((_, receipt),) = receipts(it.expire(5.0))
     assert receipt.state == "sent"
-    assert not receipts(say(it, Reading(uid="A", resource="led", data="1"), now=6.0))
+    assert not receipts(send(it, Reading(uid="A", resource="led", data="1"), now=6.0))
 
 
 def test_value_that_is_a_json_number_confirms_its_text() -> None:
     it = router(acknowledges=False)
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     start(it, SWITCH_ON)
-    assert receipts(say(it, Reading(uid="A", resource="led", data=1)))
+    assert receipts(send(it, Reading(uid="A", resource="led", data=1)))
 
 
 def test_client_that_left_gets_no_receipt_and_nobody_else_gets_it() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     sent = start(it, SWITCH_ON)
     it.client_left("c")
-    # It is addressed to nobody; who keeps a record of commands hears of it.
-    assert [to for to, _ in receipts(say(it, Receipt(id=sent.id, state="confirmed")))] == [""]
+    # It is addressed to no client, and still recorded.
+    assert [to for to, _ in receipts(send(it, Receipt(id=sent.id, state="confirmed")))] == [""]
     assert len(it.commands) == 0
 
 
 def test_commands_of_a_client_above_the_rate_are_forbidden_and_go_nowhere() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     for _ in range(int(COMMANDS_BURST)):
         start(it, SWITCH_ON)
     ((_, receipt),) = receipts(it.from_client("c", SWITCH_ON, now=0.0))
@@ -325,7 +325,7 @@ def test_commands_of_a_client_above_the_rate_are_forbidden_and_go_nowhere() -> N
 
 def test_commands_in_flight_are_bounded() -> None:
     it = router()
-    say(it, NodeAppeared(uid="A"))
+    send(it, NodeAppeared(uid="A"))
     for index in range(IN_FLIGHT_MAX):
         start(it, SWITCH_ON, client=f"client {index}")
     ((_, receipt),) = receipts(it.from_client("one more", SWITCH_ON, now=0.0))

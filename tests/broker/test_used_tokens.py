@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Used gateway tokens are known again, also by the broker that starts next."""
+"""Used gateway tokens are recognised, also after a restart of the broker."""
 
 import os
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_without_a_readable_record_tokens_older_than_the_start_are_refused(
     assert "tokens made before this start are refused" in line
 
 
-def test_a_foreign_file_is_left_alone_and_counts_as_no_record(keys: Keys, tmp_path: Path) -> None:
+def test_a_foreign_file_is_left_unchanged_and_is_no_record(keys: Keys, tmp_path: Path) -> None:
     path = tmp_path / "used-tokens"
     path.write_bytes(b"\xff\xfe not ours\n")
     check = started(keys, path)

@@ -32,7 +32,7 @@ class Connection:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._told: asyncio.Queue[Sequence[ToClient] | None] = asyncio.Queue()
-        self._client = broker.client_connected(self, extended=True)
+        self._client = broker.client_connected(self)
 
     async def send(self, message: FromClient) -> None:
         self._broker.from_client(self._client, message)
@@ -80,9 +80,7 @@ class Road:
     async def running(self) -> AsyncIterator["Road"]:
         self._link, broker_end = MemoryLink.pair()
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(
-                self.broker.serve_gateway(broker_end, identity="key", acknowledges=True)
-            )
+            serving = tasks.create_task(self.broker.serve_gateway(broker_end, acknowledges=True))
             hearing = tasks.create_task(self._link.run(self._heard))
             self.say(Hello(name="test", protocol="Test"))
             yield self

@@ -75,9 +75,7 @@ class Road:
         gateway_end, broker_end = MemoryLink.pair()
         self.link = gateway_end
         self._serving.append(
-            self.loop.create_task(
-                self.broker.serve_gateway(broker_end, identity="test", acknowledges=True)
-            )
+            self.loop.create_task(self.broker.serve_gateway(broker_end, acknowledges=True))
         )
         return gateway_end
 

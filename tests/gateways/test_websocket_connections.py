@@ -479,9 +479,7 @@ async def test_command_is_confirmed_by_the_nodes_report_else_sent() -> None:
 
     async def connect() -> Any:
         gateway_end, broker_end = MemoryLink.pair()
-        tasks.append(
-            loop.create_task(broker.serve_gateway(broker_end, identity="t", acknowledges=True))
-        )
+        tasks.append(loop.create_task(broker.serve_gateway(broker_end, acknowledges=True)))
         return gateway_end
 
     tasks: list[asyncio.Task[None]] = []

@@ -44,7 +44,7 @@ class Road:
 
     async def _connect(self) -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        serving = self.broker.serve_gateway(broker_end, identity="test", acknowledges=True)
+        serving = self.broker.serve_gateway(broker_end, acknowledges=True)
         self.tasks.append(asyncio.get_running_loop().create_task(serving))
         return gateway_end
 
@@ -65,7 +65,7 @@ class Road:
 
     async def misses(self, uid: str) -> NodeLeft:
         await self.watcher.until(lambda: uid not in self.watcher.nodes)
-        return [item for item in self.watcher.heard if isinstance(item, NodeLeft)][-1]
+        return [item for item in self.watcher.received if isinstance(item, NodeLeft)][-1]
 
 
 @contextlib.asynccontextmanager

@@ -119,7 +119,7 @@ async def serving(
         timer=loop,
         unix_time=time.time,
         clock=time.monotonic,
-        listener=None if keeping is None else keeping.recorder,
+        observer=None if keeping is None else keeping.recorder,
     )
     app = WebApp(
         broker,
@@ -141,9 +141,7 @@ async def serving(
         gateway_end, broker_end = MemoryLink.pair()
         gateway = Gateway(gateway_end)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        served = tasks.create_task(
-            broker.serve_gateway(broker_end, identity="test", acknowledges=True)
-        )
+        served = tasks.create_task(broker.serve_gateway(broker_end, acknowledges=True))
         hears = tasks.create_task(_hear(gateway))
         stack.callback(served.cancel)
         stack.callback(hears.cancel)

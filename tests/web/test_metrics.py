@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pyaiot.broker.client import CLOSE_SLOW
+from pyaiot.broker.encoders import LEGACY
+from pyaiot.broker.subscriber import CLOSE_SLOW
 from pyaiot.messages import NodeAppeared, Reading
 from pyaiot.metrics import Metric
 from pyaiot.web.sign_in import SignIn
@@ -122,7 +123,7 @@ async def test_a_client_that_was_closed_for_being_slow_stays_counted() -> None:
         def close(self, code: int, reason: str) -> None: ...
 
     async with serving() as served:
-        client = served.broker.client_connected(_Sink(), extended=False)
+        client = served.broker.client_connected(_Sink(), LEGACY)
         samples = await scraped(served)
         assert value(samples, "pyaiot_clients", form="legacy") == 1
         client.close(CLOSE_SLOW, "reads nothing")

@@ -231,7 +231,7 @@ def _broker(section: BrokerSection, keeping: "HistoryService | None") -> Broker:
         unix_time=time.time,
         # uvloop's own time has a resolution of a millisecond, and a receipt tells its own.
         clock=time.monotonic,
-        listener=keeping.recorder if keeping else None,
+        observer=keeping.recorder if keeping else None,
     )
 
 
@@ -271,7 +271,7 @@ async def _temporary_folder() -> AsyncIterator[Path]:
 def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        served = broker.serve_gateway(broker_end, identity="in this process", acknowledges=True)
+        served = broker.serve_gateway(broker_end, acknowledges=True)
         try:
             tasks.create_task(served, name="link to a gateway in this process")
         except RuntimeError as error:

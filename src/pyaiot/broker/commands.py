@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands on their way: each ends in exactly one receipt. Pure."""
+"""Commands in flight: each ends in exactly one receipt. Pure."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -9,11 +9,12 @@ from pyaiot.errors import Refused
 from pyaiot.messages import Command, Reading, Receipt, ReceiptState, echoes
 
 IN_FLIGHT_MAX: Final = 10_000
-"""Commands without a receipt yet. One more is refused at once."""
+"""Commands that have no receipt yet. One more is refused at once."""
 IN_FLIGHT_PER_CLIENT_MAX: Final = 200
-"""Commands of one client without a receipt yet: silent nodes do not take the room of others."""
+"""Commands of one client that have no receipt yet. One more is refused, so that a client whose
+nodes do not answer leaves room for others."""
 GATEWAY_GRACE_S: Final = 1.0
-"""A gateway keeps the deadline itself; the broker waits this much longer for its word."""
+"""Time that the broker waits for a receipt beyond the deadline, which the gateway keeps itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +26,28 @@ class _InFlight:
     sent_at: float
     deadline: float
     acknowledged: bool
-    """The gateway will send a receipt. Legacy gateways do not: the node's value is the word."""
+    """The gateway sends receipts. Legacy gateways do not: the node's new value confirms."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptFor:
-    """A receipt and the client that waits for it."""
+    """A receipt and the client that issued the command."""
 
     client: str
-    """Empty if it has left."""
+    """Empty if the client has left."""
     receipt: Receipt
     command: Command
     """As it was sent."""
 
 
-class Commands:
-    """The table of commands in flight. `now` is the loop's time in seconds."""
+class CommandTable:
+    """The commands in flight. `now` is the loop's time in seconds."""
 
     def __init__(self) -> None:
         self._in_flight: dict[str, _InFlight] = {}
         self._of_client: Counter[str] = Counter()
         self._awaiting_value: dict[tuple[str, str], list[str]] = {}
-        """Ids of commands whose word is the node's new value, by uid and resource."""
+        """Ids of commands that the node's new value confirms, by uid and resource."""
         self._count = 0
 
     def __len__(self) -> int:
@@ -55,15 +56,15 @@ class Commands:
     def start(
         self, command: Command, *, client: str, gateway: int, acknowledged: bool, now: float
     ) -> Command:
-        """The command to send to the gateway, with an id of ours. Raises `Refused` when full."""
+        """The command to send to the gateway, with a new id. Raises `Refused` at a limit."""
         if len(self._in_flight) >= IN_FLIGHT_MAX:
-            raise Refused(f"{IN_FLIGHT_MAX} commands are already on their way")
+            raise Refused(f"{IN_FLIGHT_MAX} commands are already in flight")
         if self._of_client[client] >= IN_FLIGHT_PER_CLIENT_MAX:
-            raise Refused(f"{IN_FLIGHT_PER_CLIENT_MAX} of your commands are already on their way")
+            raise Refused(f"{IN_FLIGHT_PER_CLIENT_MAX} of your commands are already in flight")
         self._of_client[client] += 1
         self._count += 1
         command_id = str(self._count)
-        # Built from scratch: nothing a client put in other fields may travel on.
+        # Built from scratch: nothing that a client put in other fields is forwarded.
         sent = Command(
             id=command_id,
             uid=command.uid,
@@ -87,7 +88,7 @@ class Commands:
         return sent
 
     def finish(self, receipt: Receipt, gateway: int, now: float) -> ReceiptFor | None:
-        """The gateway's receipt, made the client's; None if nobody waits for it (any more)."""
+        """The receipt for the client; None if no command of this gateway waits for it."""
         flight = self._in_flight.get(receipt.id)
         if flight is None or flight.gateway != gateway:
             return None
@@ -95,35 +96,35 @@ class Commands:
         return _receipt(flight, receipt.state, receipt.detail, now)
 
     def reading(self, reading: Reading, gateway: int, now: float) -> list[ReceiptFor]:
-        """A node behind a gateway without receipts reports the value that it was told."""
+        """The commands that this reading confirms, behind a gateway without receipts."""
         waiting = self._awaiting_value.get((reading.uid, reading.resource))
         if not waiting:
             return []
-        done = []
+        confirmed = []
         for command_id in waiting:
             flight = self._in_flight[command_id]
             if flight.gateway == gateway and echoes(flight.command.payload, reading.data):
-                done.append(command_id)
-        return [_receipt(self._pop(i), "confirmed", "", now) for i in done]
+                confirmed.append(command_id)
+        return [_receipt(self._pop(i), "confirmed", "", now) for i in confirmed]
 
     def expire(self, now: float) -> list[ReceiptFor]:
-        """The commands whose time is up."""
-        late = [i for i, flight in self._in_flight.items() if flight.deadline <= now]
+        """The receipts of commands whose deadline has passed."""
+        expired = [i for i, flight in self._in_flight.items() if flight.deadline <= now]
         receipts = []
-        for command_id in late:
+        for command_id in expired:
             flight = self._pop(command_id)
             if flight.acknowledged:
                 receipts.append(_receipt(flight, "timeout", "the gateway did not answer", now))
             else:
-                receipts.append(_receipt(flight, "sent", "this gateway gives no receipts", now))
+                receipts.append(_receipt(flight, "sent", "this gateway sends no receipts", now))
         return receipts
 
     def gateway_lost(self, gateway: int, now: float) -> list[ReceiptFor]:
         lost = [i for i, flight in self._in_flight.items() if flight.gateway == gateway]
-        return [_receipt(self._pop(i), "unreachable", "the gateway is gone", now) for i in lost]
+        return [_receipt(self._pop(i), "unreachable", "the gateway is lost", now) for i in lost]
 
     def client_left(self, client: str) -> None:
-        """Nobody waits any more. The commands themselves are not called back."""
+        """Its receipts go nowhere from now on. Its commands are not withdrawn."""
         self._of_client.pop(client, None)
         for command_id, flight in self._in_flight.items():
             if flight.client == client:

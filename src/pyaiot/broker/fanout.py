@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From one message to all clients: gather, encode once, write once per client and flush.
+"""From one message to all subscribers: gather, encode once, write once per subscriber and flush.
 
-A write costs about the same whatever it carries, so messages are gathered: there is a flush every
-`flush_interval_s` on average, and a credit of some flushes for who was quiet. A quiet system
-answers in a millisecond; a busy one batches by itself.
+A write costs about the same whatever its size, so messages are gathered: there is one flush per
+`flush_interval_s` on average. A quiet time earns credit for some immediate flushes. A quiet system
+therefore answers within a millisecond, and a busy one batches.
 """
 
 from collections import Counter
@@ -11,29 +11,29 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from pyaiot.backlog import cost
-from pyaiot.broker.client import CLOSE_SLOW, Batch, Client
-from pyaiot.broker.replay_buffer import Recent
+from pyaiot.broker.encoders import Position
+from pyaiot.broker.replay_buffer import ReplayBuffer
 from pyaiot.broker.router import ToAll
+from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
 from pyaiot.messages import ToClient
 from pyaiot.metrics import Histogram
 
 BATCH_COST_MAX: Final = 256 * 1024
-"""Bytes gathered at the most before they are flushed, whenever the last flush was."""
+"""Bytes gathered. Beyond, they are flushed at once, whatever the credit."""
 FLUSH_CREDIT_MAX: Final = 10.0
-"""Flushes that may follow each other at once after a quiet time. Without them, readings that come
-just as often as flushes may happen would each wait for half an interval."""
+"""Flushes that may follow each other at once after a quiet time. Without this credit, readings at
+exactly the rate of flushes would wait half an interval each."""
 POLL_BUSY_S: Final = 0.002
 POLL_IDLE_S: Final = 0.020
-"""How soon clients that are behind are looked at again, after something moved or nothing did."""
-
+"""Pause before subscribers that are behind are polled again, after progress and without."""
 
 BACKLOG_BYTES_TOTAL_MAX: Final = 128 * 1024 * 1024
-"""Bytes that wait for all clients that are behind, in their sockets and outside. More: those for
-whom most waits are closed with 1013."""
+"""Bytes that wait for all subscribers that are behind, in their sockets and outside. Beyond, those
+with the most bytes are closed with 1013."""
 
 
-class Timer(Protocol):
-    """A part of an event loop: the loop's time, and calls at a later one."""
+class Scheduler(Protocol):
+    """The part of an event loop that the broker needs: its time, and calls at a later time."""
 
     def time(self) -> float: ...
 
@@ -41,24 +41,31 @@ class Timer(Protocol):
 
 
 class Fanout:
-    """The clients of a broker. Lives on one loop; nothing here waits."""
+    """The subscribers of a broker. Lives on one loop; nothing here waits."""
 
     def __init__(
-        self, *, flush_interval_s: float, timer: Timer, unix_time: Callable[[], float]
+        self,
+        *,
+        run: str,
+        flush_interval_s: float,
+        timer: Scheduler,
+        unix_time: Callable[[], float],
     ) -> None:
-        self.clients: dict[str, Client] = {}
+        """`run` identifies this run of the broker in positions."""
+        self.clients: dict[str, Subscriber] = {}
         self.messages = 0
-        """Messages published to everybody, ever."""
-        self.recent: Recent | None = None
-        """Held from when somebody first wants it, see `hold_recent`."""
+        """Messages published to all since the start."""
+        self.replay_buffer: ReplayBuffer | None = None
+        """Filled from the first call of `hold_recent`."""
         self.flushes = 0
         self.flush_wait = Histogram()
         """How long the oldest message of each flush was gathered."""
         self.conflated = 0
-        """Readings that clients who have left did not get, because later ones came."""
+        """Readings that subscribers which have left did not get, because later ones came."""
         self.closed: Counter[int] = Counter()
-        """Clients that we closed and that have left, by the code."""
-        self._behind: dict[str, Client] = {}
+        """Subscribers that the broker closed and that have left, by close code."""
+        self._behind: dict[str, Subscriber] = {}
+        self._run = run
         self._flush_interval_s = flush_interval_s
         self._timer = timer
         self._unix_time = unix_time
@@ -70,39 +77,44 @@ class Fanout:
         self._credit = FLUSH_CREDIT_MAX
         self._credited_at = timer.time()
 
-    def add(self, client: Client) -> None:
+    def add(self, client: Subscriber) -> None:
         self.clients[client.id] = client
 
-    def remove(self, client: Client) -> None:
+    def remove(self, client: Subscriber) -> None:
         if self.clients.pop(client.id, None) is not None:
             self.conflated += client.conflated
             if client.close_code:
                 self.closed[client.close_code] += 1
         self._behind.pop(client.id, None)
 
-    def hold_recent(self) -> Recent:
-        """Hold what is published from now on, for clients that come back."""
-        if self.recent is None:
-            self.recent = Recent(self.messages, self._unix_time())
-        return self.recent
+    @property
+    def position(self) -> Position:
+        """After the last message that was published."""
+        return Position(self._run, self.messages, self._unix_time())
+
+    def hold_recent(self) -> ReplayBuffer:
+        """Keep what is published from now on, for subscribers that reconnect."""
+        if self.replay_buffer is None:
+            self.replay_buffer = ReplayBuffer(self.messages, self._unix_time())
+        return self.replay_buffer
 
     def send(self, client_id: str, message: ToClient) -> None:
-        """A message for one client; nothing happens if it has left."""
+        """Send a message to one subscriber; no effect if it has left."""
         client = self.clients.get(client_id)
         if client is not None and not client.closed:
             client.send(message)
             self._watch(client)
 
-    def drain(self, client: Client) -> None:
-        """Something waits for this client: begin to write it."""
+    def drain(self, client: Subscriber) -> None:
+        """Begin to write what waits for this subscriber."""
         client.drain(self._timer.time(), self._unix_time())
         self._watch(client)
 
     def publish(self, delivery: ToAll) -> None:
-        """A message for all, with the next flush."""
+        """Send a message to all, with the next flush."""
         self.messages += 1
-        if self.recent is not None:
-            self.recent.add(delivery, self._unix_time())
+        if self.replay_buffer is not None:
+            self.replay_buffer.add(delivery, self._unix_time())
         if not self.clients:
             return
         if not self._gathered:
@@ -113,13 +125,13 @@ class Fanout:
             self.flush()
         elif not self._flush_due:
             self._flush_due = True
-            self._timer.call_later(self._flush_delay_s(), self._on_due)
+            self._timer.call_later(self._flush_delay_s(), self._on_flush_due)
 
     def flush(self) -> None:
-        """Write what was gathered. Clients that are behind get it when they can take it."""
+        """Write what was gathered. Subscribers that are behind get it when their sockets can."""
         if not self._gathered:
             return
-        batch = Batch(self._gathered, number=self.messages, ts=self._unix_time())
+        batch = EncodedBatch(self._gathered, self.position)
         self._gathered = []
         self._gathered_cost = 0
         now = self._timer.time()
@@ -128,15 +140,13 @@ class Fanout:
         self._flush_delay_s()
         self._credit = max(0.0, self._credit - 1.0)
         for client in list(self.clients.values()):
-            if client.plain:
-                client.sink.write(batch.data(extended=client.extended))
-            elif not client.closed:
+            if not client.write_shared(batch) and not client.closed:
                 client.offer(batch, now)
                 client.drain(now, self._unix_time())
                 self._watch(client)
 
     def _flush_delay_s(self) -> float:
-        """Bring the credit up to date; seconds until it allows a flush."""
+        """Update the credit. Returns the seconds until it allows a flush."""
         if not self._flush_interval_s:
             return 0.0
         now = self._timer.time()
@@ -145,11 +155,11 @@ class Fanout:
         self._credited_at = now
         return max(0.0, 1.0 - self._credit) * self._flush_interval_s
 
-    def _on_due(self) -> None:
+    def _on_flush_due(self) -> None:
         self._flush_due = False
         self.flush()
 
-    def _watch(self, client: Client) -> None:
+    def _watch(self, client: Subscriber) -> None:
         if client.waiting and not client.closed:
             self._behind[client.id] = client
             if not self._poll_due:
@@ -159,18 +169,18 @@ class Fanout:
     def _poll(self) -> None:
         self._poll_due = False
         now, ts = self._timer.time(), self._unix_time()
-        moved = False
+        progress = False
         for client in list(self._behind.values()):
-            moved |= client.drain(now, ts)
+            progress |= client.drain(now, ts)
             if client.closed or not client.waiting:
                 del self._behind[client.id]
         self._make_room()
         if self._behind:
             self._poll_due = True
-            self._timer.call_later(POLL_BUSY_S if moved else POLL_IDLE_S, self._poll)
+            self._timer.call_later(POLL_BUSY_S if progress else POLL_IDLE_S, self._poll)
 
     def _make_room(self) -> None:
-        """Close those for whom most waits, until all that waits is bounded."""
+        """Close the subscribers that hold the most bytes, until the total is within its limit."""
         held = {client.id: client.held for client in self._behind.values()}
         total = sum(held.values())
         if total <= BACKLOG_BYTES_TOTAL_MAX:

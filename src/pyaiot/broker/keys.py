@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The key file that gateways and broker share, and the tokens made with it (PROTOCOLS 2).
+"""The key file that gateways and broker share, and its tokens (legacy protocol, section 2).
 
-`[keys] secret` (32 characters) is what a token says, `private` (a Fernet key) is what seals it.
+A token is `[keys] secret` (32 characters), encrypted with `private` (a Fernet key).
 """
 
 import base64
@@ -26,34 +26,35 @@ if TYPE_CHECKING:
 
 SECRET_LENGTH: Final = 32
 TOKEN_AGE_MAX_S: Final = 24 * 3600
-"""Age of a gateway's token. An older one is answered 401."""
+"""Age of a gateway's token. An older token is answered 401."""
 CLOCK_SKEW_MAX_S: Final = 600
-"""How far the clocks of a gateway and the broker may differ, either way. Beyond, the token counts
-as too old or of the future: 401, and the log says which clock shows what."""
+"""Difference between the clocks of a gateway and the broker, either way. Beyond, the token is too
+old or from the future: it is answered 401, and the log shows both clocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Never logged: the repr shows neither."""
+    """The options of a key file. Their repr hides both."""
 
     secret: str = field(repr=False)
     private: str = field(repr=False)
 
 
 def load_keys(path: Path) -> Keys:
-    """Read a key file. Raises `OperatorError` with what to do about it."""
+    """Read a key file. Raises `OperatorError` with the remedy."""
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise OperatorError(
-            f"There is no key file {path}: make one with aiot generate-keys --key-file {path}."
+            f"The key file {path} does not exist: create it with aiot generate-keys --key-file"
+            f" {path}."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(f"The key file {path} cannot be read: {reason_of(error)}.") from error
     if mode & stat.S_IRWXO:
         raise OperatorError(
-            f"The key file {path} is open to every user: mend it with chmod 600 {path}."
+            f"The key file {path} is accessible to every user: restrict it with chmod 600 {path}."
         )
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -61,15 +62,15 @@ def load_keys(path: Path) -> Keys:
         keys = Keys(parser.get("keys", "secret"), parser.get("keys", "private"))
         _check_fernet_key(keys.private)
     except (configparser.Error, ValueError) as error:
-        # The parser's own words would quote the file's lines.
+        # The parser's own message would quote the file.
         raise OperatorError(
-            f"The key file {path} is not one: it needs [keys] with secret and private."
+            f"The file {path} is not a key file: it needs a section [keys] with secret and private."
         ) from error
     return keys
 
 
 def write_keys(path: Path, keys: Keys, *, replace: bool = False) -> None:
-    """Write a key file that only its owner can read. Raises `OperatorError`."""
+    """Write a key file that only its owner can read. Raises `OperatorError`, also if it exists."""
     text = f"[keys]\nsecret = {keys.secret}\nprivate = {keys.private}\n"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,9 +81,7 @@ def write_keys(path: Path, keys: Keys, *, replace: bool = False) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise OperatorError(
-            f"The key file {path} exists: keep it, or make new keys with --force."
-        ) from error
+        raise OperatorError(f"The key file {path} exists: replace it with --force.") from error
     except OSError as error:
         raise OperatorError(
             f"The key file {path} cannot be written: {reason_of(error)}."
@@ -90,8 +89,8 @@ def write_keys(path: Path, keys: Keys, *, replace: bool = False) -> None:
 
 
 def generate_keys() -> Keys:
-    """New keys, from the system's source of randomness."""
-    from cryptography.fernet import Fernet  # noqa: PLC0415 - 8 MB that `aiot run` can do without
+    """New keys, from the system's random number generator."""
+    from cryptography.fernet import Fernet  # noqa: PLC0415 - 8 MB that `aiot run` does not need
 
     alphabet = string.ascii_letters + string.digits
     secret = "".join(secrets.choice(alphabet) for _ in range(SECRET_LENGTH))
@@ -99,22 +98,22 @@ def generate_keys() -> Keys:
 
 
 def mint_token(keys: Keys) -> str:
-    """A token for one connection, made afresh each time."""
+    """A new token, for one connection."""
     return _fernet(keys).encrypt(keys.secret.encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a token is not accepted."""
+    """Why a token is refused."""
 
     error: Literal["key", "clock", "used"]
     """For programs."""
     text: str
-    """For people. Says nothing of the token but when it was made."""
+    """For people. Of the token it contains only the time at which it was made."""
 
 
 class TokenCheck:
-    """Judges the tokens of gateways: ours, at most 24 hours old, not used before."""
+    """Accepts tokens that were made with the key file, are at most 24 hours old and unused."""
 
     def __init__(
         self,
@@ -122,19 +121,19 @@ class TokenCheck:
         unix_time: Callable[[], float],
         used: UsedTokens | UsedTokensFile | None = None,
     ) -> None:
-        """`used` None: nothing is remembered beyond this object."""
+        """`used` None: used tokens are remembered by this object only."""
         self._keys = keys
         self._unix_time = unix_time
         self._fernet: Fernet | None = None
-        """Made when somebody knocks: most brokers have no gateway in another process."""
+        """Made for the first token: most brokers have no gateway in another process."""
         self._used = UsedTokens() if used is None else used
 
     def accept(self, token: str) -> bool:
-        """Whether the token is good. It is used then."""
+        """Whether the token is accepted. If so, it is used up."""
         return self.judge(token) is None
 
     def judge(self, token: str) -> Refusal | None:
-        """None: the token is good, and is used now."""
+        """Why the token is refused; None if it is accepted, and thereby used up."""
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see generate_keys
 
         if self._fernet is None:
@@ -149,7 +148,7 @@ class TokenCheck:
         now = self._unix_time()
         if not -CLOCK_SKEW_MAX_S <= now - made_at <= TOKEN_AGE_MAX_S + CLOCK_SKEW_MAX_S:
             return Refusal("clock", _wrong_clock(made_at, now))
-        # The sealed bytes, not their text: base64 can be written in many ways.
+        # The encrypted bytes, not their text: base64 has several spellings of the same bytes.
         digest = hashlib.sha256(base64.urlsafe_b64decode(token)).digest()
         if self._used.refuses(digest, made_at):
             return _USED
@@ -167,7 +166,7 @@ def _wrong_clock(made_at: int, now: float) -> str:
     order = "before" if made_at < now else "after"
     return (
         f"its token was made at {_utc(made_at)}, {abs(now - made_at):.0f} s {order} the clock here"
-        f" ({_utc(now)}): set the wrong clock of the two"
+        f" ({_utc(now)}): correct the clock that is wrong"
     )
 
 
@@ -179,7 +178,7 @@ def _utc(unix_time: float) -> str:
 
 
 def _check_fernet_key(key: str) -> None:
-    """Raise ValueError for what is no Fernet key: 32 bytes in URL-safe base64."""
+    """Raise `ValueError` unless it is a Fernet key: 32 bytes in URL-safe base64."""
     if len(base64.b64decode(key.encode("ascii"), altchars=b"-_", validate=True)) != 32:
         raise ValueError("a Fernet key has 32 bytes")
 

@@ -1,48 +1,46 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What there is to measure of a broker."""
+"""The metrics of the broker."""
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final, get_args
 
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
-from pyaiot.broker.client import CLOSE_POLICY, CLOSE_SLOW, Client
 from pyaiot.broker.commands import IN_FLIGHT_MAX
-from pyaiot.broker.event_client import EventClient
+from pyaiot.broker.encoders import ENCODERS
+from pyaiot.broker.subscriber import CLOSE_POLICY, CLOSE_SLOW
 from pyaiot.messages import ReceiptState
 from pyaiot.metrics import OTHER, PROTOCOLS, Metric, Sample
 
-FORMS: Final = ("v2", "legacy", "events")
+FORMS: Final = tuple(encoder.form for encoder in ENCODERS)
 _CLOSED: Final = {CLOSE_SLOW: "slow", CLOSE_POLICY: "policy"}
 
 CLIENTS: Final = Metric(
     "pyaiot_clients",
     "gauge",
-    "Clients that are connected, by the form in which they hear.",
+    "Connected clients, by the form of their messages.",
     {"form": FORMS},
 )
 CLIENTS_LIMIT: Final = Metric(
-    "pyaiot_clients_limit", "gauge", "Clients that may be connected at once."
+    "pyaiot_clients_limit", "gauge", "Most clients that may be connected at once."
 )
-CLIENTS_BEHIND: Final = Metric(
-    "pyaiot_clients_behind", "gauge", "Clients that are slower than what is said."
-)
+CLIENTS_BEHIND: Final = Metric("pyaiot_clients_behind", "gauge", "Clients for which messages wait.")
 CLIENTS_CLOSED: Final = Metric(
     "pyaiot_clients_closed",
     "counter",
-    "Clients that were closed: too slow, or for what they asked.",
+    "Clients that the broker closed, by reason: too slow, or over a rate limit.",
     {"reason": (*_CLOSED.values(), OTHER)},
 )
 CONFLATED: Final = Metric(
     "pyaiot_client_readings_conflated",
     "counter",
-    "Readings that a client did not get, because a later one of the resource came before its turn.",
+    "Readings that a client did not get, because a later reading of the resource replaced them.",
 )
 WAITING: Final = Metric(
     "pyaiot_client_queue_messages", "gauge", "Messages that wait for clients that are behind."
 )
 NODES: Final = Metric(
-    "pyaiot_nodes", "gauge", "Nodes that are there, by protocol.", {"protocol": PROTOCOLS}
+    "pyaiot_nodes", "gauge", "Online nodes, by protocol.", {"protocol": PROTOCOLS}
 )
 GATEWAYS: Final = Metric(
     "pyaiot_gateways",
@@ -53,16 +51,18 @@ GATEWAYS: Final = Metric(
 GATEWAY_LINKS: Final = Metric(
     "pyaiot_gateway_links",
     "counter",
-    "Links of gateways that the broker has accepted: more than gateways means reconnects.",
+    "Gateway links that the broker has accepted. More than gateways means reconnects.",
 )
 MESSAGES: Final = Metric(
-    "pyaiot_messages", "counter", "Messages that were said to everybody: readings and states."
+    "pyaiot_messages",
+    "counter",
+    "Messages that were published to all clients: readings and states.",
 )
-FLUSHES: Final = Metric("pyaiot_flushes", "counter", "Times that gathered messages were written.")
+FLUSHES: Final = Metric("pyaiot_flushes", "counter", "Writes of gathered messages.")
 FLUSH_WAIT: Final = Metric(
     "pyaiot_flush_wait_seconds",
     "histogram",
-    "How long the oldest message of a flush had waited to be written to clients.",
+    "How long the oldest message of a flush waited before it was written.",
 )
 REFUSED: Final = Metric(
     "pyaiot_broker_messages_refused",
@@ -73,24 +73,26 @@ IN_FLIGHT: Final = Metric(
     "pyaiot_commands_in_flight", "gauge", "Commands that have no receipt yet."
 )
 IN_FLIGHT_LIMIT: Final = Metric(
-    "pyaiot_commands_in_flight_limit", "gauge", "Commands that may be without a receipt at once."
+    "pyaiot_commands_in_flight_limit",
+    "gauge",
+    "Most commands that may be without a receipt at once.",
 )
 RECEIPTS: Final = Metric(
     "pyaiot_commands",
     "counter",
-    "Commands that have ended, by their receipt.",
+    "Commands that ended, by their receipt.",
     {"receipt": get_args(ReceiptState)},
 )
 COMMAND_TIME: Final = Metric(
-    "pyaiot_command_seconds", "histogram", "From a command to its confirmation."
+    "pyaiot_command_seconds", "histogram", "Time from a command to its confirmation."
 )
 
 
 def measure(broker: Broker) -> Iterable[Sample]:
-    """Everything above, as it is now."""
+    """The current samples of all metrics above."""
     fanout, router = broker.fanout, broker.router
     clients = list(fanout.clients.values())
-    forms = Counter(map(_form, clients))
+    forms = Counter(client.encoder.form for client in clients)
     for form in FORMS:
         yield CLIENTS.of(forms[form], form=form)
     yield CLIENTS_LIMIT.of(CLIENTS_MAX)
@@ -103,9 +105,9 @@ def measure(broker: Broker) -> Iterable[Sample]:
     for protocol in PROTOCOLS:
         gateways, nodes = protocols.pop(protocol, (0, 0))
         if protocol == OTHER:
-            # Gateways of others, and legacy ones, which do not say what they speak.
-            gateways += sum(its for its, _ in protocols.values())
-            nodes += sum(its for _, its in protocols.values())
+            # Unknown protocols, and legacy gateways, which do not name theirs.
+            gateways += sum(count for count, _ in protocols.values())
+            nodes += sum(count for _, count in protocols.values())
         yield GATEWAYS.of(gateways, protocol=protocol)
         yield NODES.of(nodes, protocol=protocol)
     yield GATEWAY_LINKS.of(broker.gateway_links)
@@ -118,9 +120,3 @@ def measure(broker: Broker) -> Iterable[Sample]:
     for state in get_args(ReceiptState):
         yield RECEIPTS.of(broker.receipts[state], receipt=state)
     yield COMMAND_TIME.of(broker.command_seconds)
-
-
-def _form(client: Client) -> str:
-    if isinstance(client, EventClient):
-        return "events"
-    return "v2" if client.extended else "legacy"

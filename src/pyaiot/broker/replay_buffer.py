@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was told to everybody a moment ago, for who was away for a moment. Pure."""
+"""The latest messages to all, for subscribers that reconnect. Pure."""
 
 import math
 from collections import deque
@@ -9,17 +9,17 @@ from pyaiot.backlog import cost
 from pyaiot.broker.router import ToAll
 
 RECENT_MAX: Final = 10_000
-"""Messages that are held for clients that come back. Beyond: the oldest is forgotten."""
+"""Messages in the replay buffer. Beyond, the oldest is dropped."""
 RECENT_COST_MAX: Final = 8 * 1024 * 1024
-"""Bytes of these messages. Beyond, as well."""
+"""Bytes in the replay buffer. Beyond, the oldest message is dropped."""
 DELAYS_MAX: Final = 1440
-"""Minutes for which it is remembered how old messages were when they came."""
+"""Minutes for which the largest age of arriving messages is kept. Beyond, it is unknown."""
 _MINUTE_S: Final = 60.0
 _CLOCK_SET_S: Final = 1_577_836_800.0
-"""2020. A time before it is none: somebody's clock was never set."""
+"""2020. An earlier time is from a clock that was never set."""
 
 
-class Recent:
+class ReplayBuffer:
     """The latest messages, numbered in the order in which they were published."""
 
     def __init__(self, number: int, ts: float) -> None:
@@ -27,22 +27,22 @@ class Recent:
         self._first = number + 1
         self._messages: deque[tuple[ToAll, int]] = deque()
         self._cost = 0
-        # Who comes back says when in whole milliseconds.
+        # The ids that clients send have whole milliseconds.
         self._began = math.floor(ts * 1000) / 1000
         self._delays: deque[tuple[float, float]] = deque([(ts, 0.0)], maxlen=DELAYS_MAX)
-        """Begin of a minute, and the oldest that a message was in it, in seconds."""
+        """Start of a minute, and the largest age of a message that came in it, in seconds."""
 
     def add(self, delivery: ToAll, ts: float) -> None:
-        """The next message, at the Unix time `ts`."""
+        """The next message, published at the Unix time `ts`."""
         message = delivery.message
-        its_cost = cost(message)
-        self._messages.append((delivery, its_cost))
-        self._cost += its_cost
+        message_cost = cost(message)
+        self._messages.append((delivery, message_cost))
+        self._cost += message_cost
         while len(self._messages) > RECENT_MAX or self._cost > RECENT_COST_MAX:
             self._cost -= self._messages.popleft()[1]
             self._first += 1
-        said: float = getattr(message, "ts", 0.0)
-        delay = ts - said if said >= _CLOCK_SET_S else 0.0
+        message_ts: float = getattr(message, "ts", 0.0)
+        delay = ts - message_ts if message_ts >= _CLOCK_SET_S else 0.0
         began, longest = self._delays[-1]
         if ts - began >= _MINUTE_S:
             self._delays.append((ts, delay))
@@ -50,20 +50,20 @@ class Recent:
             self._delays[-1] = began, delay
 
     def since(self, number: int) -> list[ToAll] | None:
-        """The messages after that of this number; None if not all of them are held."""
+        """The messages after the one with this number; None if not all of them are held."""
         skip = number + 1 - self._first
         if not 0 <= skip <= len(self._messages):
             return None
         return [delivery for delivery, _ in list(self._messages)[skip:]]
 
     def delay_since(self, ts: float) -> float | None:
-        """How old, in seconds, the oldest message was that came after the Unix time `ts`.
+        """The largest age, in seconds, of a message that came after the Unix time `ts`.
 
-        None if that is not known any more.
+        None if that is no longer known.
         """
         if ts < self._began or (len(self._delays) == DELAYS_MAX and ts < self._delays[0][0]):
             return None
-        # A minute before as well: it may reach beyond `ts`.
+        # The minute before as well: it may reach beyond `ts`.
         return max(
             (delay for began, delay in self._delays if began > ts - 2 * _MINUTE_S), default=0.0
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who hears what: the broker's decisions, without sockets, clocks or tasks.
+"""The broker's decisions about who gets which message, without sockets, clocks or tasks.
 
 Messages go in; deliveries come out. `now` is the loop's time in seconds (for durations), `ts` is
 Unix time in seconds (for people).
@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from pyaiot.broker.commands import Commands, ReceiptFor
-from pyaiot.broker.state import Node, Nodes
+from pyaiot.broker.commands import CommandTable, ReceiptFor
+from pyaiot.broker.state import Node, NodeTable
 from pyaiot.errors import Refused
 from pyaiot.messages import (
     Checkpoint,
@@ -36,14 +36,14 @@ from pyaiot.transport.rate_limit import RateLimit
 
 COMMANDS_PER_S: Final = 20.0
 COMMANDS_BURST: Final = 40.0
-"""Commands of one client. Those above are answered `forbidden` and go nowhere."""
+"""Rate of commands of one client. Beyond, they are answered `forbidden` and not sent."""
 LEGACY_GATEWAY: Final = "legacy"
-"""The name of a gateway that says no hello."""
+"""The name of a gateway that sends no `hello`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToAll:
-    """A message for every client; `sequence` of the node it speaks of, 0 if of none."""
+    """A message for every client, with the `sequence` of its node; 0 if it is about no node."""
 
     message: ToClient
     sequence: int = 0
@@ -53,9 +53,9 @@ class ToAll:
 class ToOneClient:
     message: ToClient
     client: str
-    """Empty if the one that waited has left."""
+    """Empty if the client has left."""
     command: Command | None = None
-    """The command that a receipt ends, as it was sent; its id is empty if it never was."""
+    """The command that a receipt ends, as it was sent; its id is empty if it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ToOneGateway:
 
 @dataclass(frozen=True, slots=True)
 class CloseGateway:
-    """This connection was replaced by a newer one of the same gateway."""
+    """Close a connection that a newer one of the same gateway replaced."""
 
     gateway: int
     reason: str
@@ -76,7 +76,7 @@ Delivery: TypeAlias = ToAll | ToOneClient | ToOneGateway | CloseGateway
 
 
 class _Foreign(Refused):
-    """Another gateway has the node."""
+    """Another gateway owns the node."""
 
     def __init__(self, uid: str, owner: str) -> None:
         super().__init__(f"the node {uid} belongs to the gateway {owner}")
@@ -85,13 +85,11 @@ class _Foreign(Refused):
 
 @dataclass(slots=True)
 class _Gateway:
-    identity: str
-    """Who it proved to be."""
     acknowledges: bool
-    """Speaks `pyaiot.v2`, so that it answers commands with receipts."""
+    """It speaks `pyaiot.v2`, so it answers commands with receipts."""
     hello: Hello | None = None
     ignored: Ignored | None = None
-    """What it told last of messages that no node sent."""
+    """Its latest report of messages that no node sent."""
 
     @property
     def name(self) -> str:
@@ -108,42 +106,42 @@ class _Gateway:
 
 
 class Router:
-    """Nodes, gateways and commands in flight; what each message means for whom."""
+    """Nodes, gateways and commands in flight. Messages go in, deliveries come out."""
 
     def __init__(self) -> None:
-        self.nodes = Nodes()
-        self.commands = Commands()
+        self.nodes = NodeTable()
+        self.commands = CommandTable()
         self.refused = 0
-        """Messages of gateways and commands of clients that were refused, ever."""
+        """Messages of gateways and commands of clients that were refused since the start."""
         self._gateways: dict[int, _Gateway] = {}
         self._rates: dict[str, RateLimit] = {}
 
     # -- gateways ---------------------------------------------------------------------------
 
     def gateway_connected(
-        self, gateway: int, *, identity: str, acknowledges: bool, ts: float
+        self, gateway: int, *, acknowledges: bool, ts: float
     ) -> Sequence[Delivery]:
-        """A gateway's link is up. One that says hello is announced when it does."""
-        self._gateways[gateway] = _Gateway(identity, acknowledges)
+        """A gateway's link is up. A gateway that sends `hello` is announced when it does."""
+        self._gateways[gateway] = _Gateway(acknowledges)
         if acknowledges:
             return ()
         return (ToAll(self._gateways[gateway].state(ts, connected=True)),)
 
     def gateway_lost(self, gateway: int, *, now: float, ts: float) -> Sequence[Delivery]:
-        """A gateway's link is down: its commands end, its nodes are out."""
-        gone = self._gateways.pop(gateway, None)
-        if gone is None:
+        """A gateway's link is down: its commands end, its nodes are offline."""
+        lost = self._gateways.pop(gateway, None)
+        if lost is None:
             return ()
         deliveries: list[Delivery] = list(_receipts(self.commands.gateway_lost(gateway, now)))
         deliveries += [
             self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"))
             for uid in self.nodes.uids_of(gateway)
         ]
-        deliveries.append(ToAll(gone.state(ts, connected=False)))
+        deliveries.append(ToAll(lost.state(ts, connected=False)))
         return deliveries
 
     def gateways(self, ts: float) -> list[GatewayState]:
-        """The gateways that are connected, for a client that joins."""
+        """The connected gateways, for a client that joins."""
         return [
             gateway.state(ts, connected=True)
             for gateway in self._gateways.values()
@@ -151,17 +149,19 @@ class Router:
         ]
 
     def ignored(self) -> list[Ignored]:
-        """What gateways told of messages that no node sent, for a client that joins."""
-        return [it.ignored for it in self._gateways.values() if it.ignored is not None]
+        """The reports of messages that no node sent, for a client that joins."""
+        return [
+            gateway.ignored for gateway in self._gateways.values() if gateway.ignored is not None
+        ]
 
     def name_of(self, gateway: int) -> str:
-        """Of a gateway that is connected; empty if it is not any more."""
+        """The name of a connected gateway; empty if it is no longer connected."""
         return self._gateways[gateway].name if gateway in self._gateways else ""
 
     def protocols(self) -> dict[str, tuple[int, int]]:
-        """Gateways that are connected and nodes that they have, by what the gateway says to speak.
+        """Number of connected gateways and of their nodes, by the protocol of their `hello`.
 
-        The empty protocol is that of those that do not say.
+        The protocol of gateways without `hello` is the empty string.
         """
         found: dict[str, tuple[int, int]] = {}
         for number, gateway in self._gateways.items():
@@ -173,9 +173,9 @@ class Router:
     def from_gateway(
         self, gateway: int, message: FromGateway, *, now: float, ts: float
     ) -> Sequence[Delivery]:
-        """What a gateway says. What it may not say is answered to it with a `Problem`."""
+        """Route a message of a gateway. One that is not allowed is answered with a `Problem`."""
         if gateway not in self._gateways:
-            # Replaced or lost a moment ago; its last words count no more.
+            # Its connection was just replaced or lost: what it still sends is dropped.
             return ()
         try:
             match message:
@@ -195,7 +195,7 @@ class Router:
                 case Ignored():
                     return self._ignored(gateway, message, ts)
                 case Checkpoint() | ReadingsDropped():
-                    return ()  # between the gateway and its link
+                    return ()  # the broker handles these itself
         except Refused as refusal:
             self.refused += 1
             uid = getattr(message, "uid", "")
@@ -211,7 +211,7 @@ class Router:
             return [delivery, *_receipts(receipts)] if receipts else (delivery,)
         if node is not None:
             raise self._foreign(node)
-        # The gateway knows a node that we do not: its `new` was refused while another owned it.
+        # The node is not in the table: its `new` was refused while another gateway owned it.
         appeared = NodeAppeared(uid=reading.uid, ts=ts)
         return [
             *self._appeared(gateway, appeared, ts),
@@ -243,22 +243,21 @@ class Router:
         return (self._remove(message.uid, message),)
 
     def _hello(self, gateway: int, hello: Hello, now: float, ts: float) -> Sequence[Delivery]:
-        me = self._gateways[gateway]
         deliveries: list[Delivery] = []
-        for other, theirs in list(self._gateways.items()):
-            same = theirs.hello is not None and theirs.hello.instance == hello.instance
-            if other != gateway and hello.instance and same and theirs.identity == me.identity:
-                # Its old connection is dead and has not noticed yet; the nodes come with us.
+        for other, connected in list(self._gateways.items()):
+            same = connected.hello is not None and connected.hello.instance == hello.instance
+            if other != gateway and hello.instance and same:
+                # The same process connected again: its old connection is dead, not yet noticed.
                 deliveries += self.gateway_lost(other, now=now, ts=ts)
                 deliveries.append(CloseGateway(other, "replaced by a newer connection"))
-        me.hello = hello
-        deliveries.append(ToAll(me.state(ts, connected=True)))
+        self._gateways[gateway].hello = hello
+        deliveries.append(ToAll(self._gateways[gateway].state(ts, connected=True)))
         return deliveries
 
     def _ignored(self, gateway: int, message: Ignored, ts: float) -> Sequence[Delivery]:
-        me = self._gateways[gateway]
-        message = msgspec.structs.replace(message, gateway=me.name, ts=message.ts or ts)
-        me.ignored = message
+        sender = self._gateways[gateway]
+        message = msgspec.structs.replace(message, gateway=sender.name, ts=message.ts or ts)
+        sender.ignored = message
         return (ToAll(message),)
 
     def _owned(self, gateway: int, uid: str) -> Node | None:
@@ -280,7 +279,7 @@ class Router:
     # -- clients ----------------------------------------------------------------------------
 
     def from_client(self, client: str, command: Command, *, now: float) -> Sequence[Delivery]:
-        """A client's command: on its way to the gateway, or answered at once."""
+        """Route a command: to the gateway of its node, or answered at once."""
         rate = self._rates.get(client)
         if rate is None:
             rate = self._rates[client] = RateLimit(
@@ -310,7 +309,7 @@ class Router:
         self.commands.client_left(client)
 
     def expire(self, now: float) -> Sequence[Delivery]:
-        """Receipts for the commands whose time is up. Call it at least every 100 ms."""
+        """Receipts for the commands whose deadline has passed. Call it at least every 100 ms."""
         return _receipts(self.commands.expire(now))
 
 
@@ -320,7 +319,7 @@ def _answer(client: str, command: Command, state: ReceiptState, detail: str) -> 
 
 
 def never_sent(command: Command, client: str) -> Command:
-    """A command as it is told of when it went nowhere."""
+    """A command that was not sent, as it is recorded: without an id."""
     return msgspec.structs.replace(command, id="", client=client)
 
 

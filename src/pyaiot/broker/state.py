@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the broker knows of every node. Pure."""
+"""The state of all nodes that the broker keeps. Pure."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,30 +8,30 @@ from pyaiot.errors import Refused
 from pyaiot.messages import NodeAppeared, Reading
 
 RESOURCES_MAX: Final = 264
-"""Resources of one node: 256 of the device, and room for what its gateway tells of it (`ip`,
+"""Resources of one node: 256 of the device, and room for those that its gateway adds (`ip`,
 `protocol`, …). One more is refused."""
 NODES_MAX: Final = 1_000_000
 """Nodes of one broker. One more is refused."""
 NODES_PER_GATEWAY_MAX: Final = 100_000
-"""Nodes of one gateway. One more is refused, so that none takes the room of the others."""
+"""Nodes of one gateway. One more is refused, so that no gateway fills the table alone."""
 
 
 class Node:
     """A node, the gateway connection that owns it, and its latest readings."""
 
-    __slots__ = ("appeared", "gateway", "gone", "readings", "sequence", "uid")
+    __slots__ = ("appeared", "gateway", "is_removed", "readings", "sequence", "uid")
 
     def __init__(self, appeared: NodeAppeared, gateway: int, sequence: int) -> None:
         self.uid = appeared.uid
         self.appeared = appeared
         self.gateway = gateway
         self.sequence = sequence
-        """Grows with every node that appears: tells who a joining client has heard of."""
-        self.gone = False
+        """Grows with each node that appears: how far a joining client was sent the state."""
+        self.is_removed = False
         self.readings: dict[str, Reading] = {}
 
 
-class Nodes:
+class NodeTable:
     """Nodes in the order in which they appeared; each belongs to one gateway connection."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Nodes:
         return self._by_uid.get(uid)
 
     def add(self, appeared: NodeAppeared, gateway: int) -> Node:
-        """A node that was not known. Raises `Refused` at the limit."""
+        """Add a node that is not in the table. Raises `Refused` at a limit."""
         if len(self._by_uid) >= NODES_MAX:
             raise Refused(f"this broker holds at most {NODES_MAX} nodes")
         if len(self._by_gateway.get(gateway, ())) >= NODES_PER_GATEWAY_MAX:
@@ -62,7 +62,7 @@ class Nodes:
         return node
 
     def keep(self, node: Node, reading: Reading) -> None:
-        """Remember the latest reading. Raises `Refused` at the limit of resources."""
+        """Store the latest reading. Raises `Refused` at the limit of resources."""
         readings = node.readings
         if reading.resource not in readings and len(readings) >= RESOURCES_MAX:
             raise Refused(f"a node has at most {RESOURCES_MAX} resources")
@@ -70,7 +70,7 @@ class Nodes:
 
     def remove(self, uid: str) -> None:
         node = self._by_uid.pop(uid)
-        node.gone = True
+        node.is_removed = True
         owned = self._by_gateway[node.gateway]
         del owned[uid]
         if not owned:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tokens that gateways have used: each of them works once, also across restarts of the broker."""
+"""Tokens that gateways have used: a token works once, also across restarts of the broker."""
 
 import contextlib
 import fcntl
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
-"""Used tokens remembered, so that none works twice. Beyond, the oldest one is forgotten, and every
-token that is not newer is refused."""
+"""Used tokens that are remembered. Beyond, the oldest is forgotten, and every token that is not
+newer is refused."""
 _HEADER: Final = "# Used gateway tokens of Pyaiot: Unix time of a token, SHA-256 of it\n"
 _ALL: Final = "*"
 """In place of a digest: every token that is not newer is refused."""
@@ -29,13 +29,13 @@ class UsedTokens:
         self._digests: set[bytes] = set()
         self._by_age: list[tuple[int, bytes]] = []
         self._refused_until = -1
-        """Tokens made at this time or before are refused: nobody knows which were used."""
+        """Tokens made at this time or before are refused: it is unknown which were used."""
 
     def __len__(self) -> int:
         return len(self._digests)
 
     def refuses(self, digest: bytes, made_at: int) -> bool:
-        """Whether this token was used, or may have been."""
+        """Whether this token was used, or may have been used."""
         return digest in self._digests or made_at <= self._refused_until
 
     def add(self, digest: bytes, made_at: int) -> None:
@@ -54,14 +54,14 @@ class UsedTokens:
         self._refused_until = max(self._refused_until, made_at)
 
     def lines(self) -> Iterator[str]:
-        """The form in which they are kept."""
+        """The lines of a file that keeps them."""
         if self._refused_until >= 0:
             yield f"{self._refused_until} {_ALL}\n"
         for made_at, digest in self._by_age:
             yield _line(digest, made_at)
 
     def read(self, line: str) -> None:
-        """Take over what a line says; one that a crash has cut says nothing."""
+        """Add the token of a line. A line that a crash truncated is skipped."""
         made_at, _, name = line.partition(" ")
         with contextlib.suppress(ValueError):
             if name == _ALL:
@@ -71,10 +71,10 @@ class UsedTokens:
 
 
 class UsedTokensFile:
-    """The same in a file, which survives a process that is killed.
+    """Used tokens in a file, which survives the process.
 
-    It is not synchronised with the disk: after a power cut, tokens of the last seconds before it
-    may be unknown. Several brokers may share a file; each knows what stood there when it started.
+    The file is not synchronised to disk: after a power failure, tokens of the last seconds may be
+    missing. Several brokers may share a file; each reads it once, when it starts.
     """
 
     def __init__(self, path: Path, *, tokens_max: int) -> None:
@@ -82,19 +82,19 @@ class UsedTokensFile:
         self._tokens_max = tokens_max
         self._known = UsedTokens(tokens_max=tokens_max)
         self._unwritten: list[str] = []
-        """Lines that could not be written yet."""
+        """Lines that could not be written so far."""
         self._lines = 0
-        """Lines of the file."""
+        """Lines in the file."""
         self._is_kept = True
 
     @classmethod
     def open(
         cls, path: Path, now: float, *, tokens_max: int = TOKENS_REMEMBERED_MAX
     ) -> "UsedTokensFile":
-        """Read the file, or begin it. `now` is Unix time.
+        """Read the file, or create it. `now` is Unix time.
 
-        If it cannot be read and written, tokens made before now are refused: nobody knows which of
-        them were used. Gateways make a token for each connection.
+        If it cannot be read and written, tokens made before now are refused, because it is unknown
+        which of them were used. Gateways make a new token for each connection.
         """
         tokens = cls(path, tokens_max=tokens_max)
         try:
@@ -106,7 +106,7 @@ class UsedTokensFile:
                 "used gateway tokens cannot be kept in %s (%s): tokens made before this start are"
                 " refused",
                 path,
-                getattr(error, "strerror", None) or "it is a file of another program",
+                getattr(error, "strerror", None) or "it is not a record of used tokens",
             )
             tokens._is_kept = False
             tokens._known.refuse_until(int(now))
@@ -120,7 +120,7 @@ class UsedTokensFile:
         return self._known.refuses(digest, made_at)
 
     def add(self, digest: bytes, made_at: int) -> None:
-        """See `UsedTokens.add`. It is written before this returns, if it can be."""
+        """See `UsedTokens.add`. Written before this returns, if the file can be written."""
         self._known.add(digest, made_at)
         if not self._is_kept:
             return
@@ -130,7 +130,7 @@ class UsedTokensFile:
             with self._locked():
                 self._append()
         except OSError as error:
-            # Without the gateway readings are lost; the record follows with the next token.
+            # To refuse the gateway would lose readings; the record follows with the next token.
             log.warning(
                 "used gateway tokens cannot be written to %s (%s): a restart forgets %d of them",
                 self._path,
@@ -148,7 +148,7 @@ class UsedTokensFile:
             os.close(lock)
 
     def _read(self) -> None:
-        """Raises `ValueError` for the file of another program."""
+        """Raises `ValueError` if it is not a record of used tokens."""
         text = self._path.read_text(encoding="ascii") if self._path.exists() else ""
         if text and not text.startswith(_HEADER):
             raise ValueError
@@ -170,7 +170,7 @@ class UsedTokensFile:
         self._unwritten.clear()
 
     def _replace(self) -> None:
-        """Write anew all that is known: the old file stays until the new one is complete."""
+        """Write a new file of all known tokens. It replaces the old one when it is complete."""
         lines = list(self._known.lines())
         new = self._path.with_name(self._path.name + ".new")
         with contextlib.suppress(FileNotFoundError):

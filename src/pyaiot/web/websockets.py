@@ -14,8 +14,9 @@ from aiohttp import hdrs, web
 
 from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
-from pyaiot.broker.client import Client
+from pyaiot.broker.encoders import ARRAYS, LEGACY
 from pyaiot.broker.keys import Refusal, TokenCheck
+from pyaiot.broker.subscriber import Subscriber
 from pyaiot.errors import ProtocolError
 from pyaiot.links import (
     GATEWAY_FRAME_SIZE_MAX,
@@ -85,10 +86,10 @@ class Sockets:
         transport = request.transport
         if transport is None or transport.is_closing():
             return socket
-        extended = socket.ws_protocol == SUBPROTOCOL
+        encoder = ARRAYS if socket.ws_protocol == SUBPROTOCOL else LEGACY
         sink = TransportSink(transport, asyncio.get_running_loop())
         client = self._broker.client_connected(
-            sink, extended=extended, may_command=request.get(MAY_COMMAND, True)
+            sink, encoder, may_command=request.get(MAY_COMMAND, True)
         )
         self._open.add(socket)
         try:
@@ -98,7 +99,7 @@ class Sockets:
             self._broker.client_left(client)
         return socket
 
-    async def _serve_client(self, socket: NonBlockingWebSocket, client: Client) -> None:
+    async def _serve_client(self, socket: NonBlockingWebSocket, client: Subscriber) -> None:
         async for frame in socket:
             if isinstance(frame.data, aiohttp.WebSocketError):
                 # Closed by aiohttp already, with the code for it.
@@ -110,7 +111,7 @@ class Sockets:
             ):
                 continue
             try:
-                if client.extended:
+                if client.encoder is ARRAYS:
                     for number, message in enumerate(messages.decode_from_client(frame.data), 1):
                         self._broker.from_client(client, message)
                         if number % TURN_FRAMES_MAX == 0:
@@ -121,7 +122,7 @@ class Sockets:
                     self._broker.from_client(client, legacy.decode_from_client(frame.data))
             except ProtocolError as error:
                 self._client_refused(error)
-                client.closed = True
+                client.detach()
                 await self._close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
                 return
 
@@ -208,7 +209,7 @@ class Sockets:
         link = WebSocketLink(socket, codec)
         self._open.add(socket)
         try:
-            await self._broker.serve_gateway(link, identity="legacy", acknowledges=extended)
+            await self._broker.serve_gateway(link, acknowledges=extended)
         finally:
             self._open.discard(socket)
 

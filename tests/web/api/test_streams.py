@@ -290,7 +290,7 @@ async def test_client_that_leaves_is_forgotten(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_client_that_reads_nothing_holds_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyaiot.broker.client.STALL_LIMIT_S", 0.5)
+    monkeypatch.setattr("pyaiot.broker.subscriber.STALL_LIMIT_S", 0.5)
     async with (
         serving() as served,
         served.web.get("/api/events", read_bufsize=1024) as answer,

@@ -233,7 +233,7 @@ class Table:
         self.table = idempotency.Commands(self.broker, lambda: 0.0, self.clock)
         router = self.broker.router
         self.broker._links[1] = self  # type: ignore[assignment]
-        router.gateway_connected(1, identity="test", acknowledges=True, ts=0.0)
+        router.gateway_connected(1, acknowledges=True, ts=0.0)
         router.from_gateway(1, NodeAppeared(uid="n"), now=0.0, ts=0.0)
 
     def send(self, message: object) -> None:

@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
-from pyaiot.broker.event_client import EventClient, Position
+from pyaiot.broker.encoders import EVENTS, HEARTBEAT_COMMENT, Position
+from pyaiot.broker.subscriber import Subscriber
 from pyaiot.history.store import History
 from pyaiot.messages import Join, Subscribe, ToClient
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -94,7 +95,7 @@ class Streams:
             return response
         sink = EventSink(transport, chunked=chunked)
         wish = Subscribe(uids=query.uid, resources=query.resource)
-        client = self._broker.event_client_connected(sink, wish)
+        client = self._broker.reader_connected(sink, EVENTS, wish)
         self._open.add(sink)
         try:
             await self._begin(client, request.headers.get("Last-Event-ID"), query)
@@ -103,7 +104,8 @@ class Streams:
                     async with asyncio.timeout(BEAT_INTERVAL_S):
                         await sink.over.wait()
                 except TimeoutError:
-                    client.beat()
+                    if not client.waiting:
+                        sink.write(HEARTBEAT_COMMENT)
         finally:
             self._open.discard(sink)
             self._broker.client_left(client)
@@ -114,7 +116,7 @@ class Streams:
         for sink in self._open:
             sink.over.set()
 
-    async def _begin(self, client: EventClient, last_id: str | None, query: StreamQuery) -> None:
+    async def _begin(self, client: Subscriber, last_id: str | None, query: StreamQuery) -> None:
         if not last_id:
             self._join(client)
             return
@@ -126,12 +128,10 @@ class Streams:
         else:
             self._broker.fanout.drain(client)
 
-    def _join(self, client: EventClient) -> None:
+    def _join(self, client: Subscriber) -> None:
         self._broker.from_client(client, Join(data="client"))
 
-    async def _missed(
-        self, client: EventClient, last_id: str, query: StreamQuery
-    ) -> list[ToClient]:
+    async def _missed(self, client: Subscriber, last_id: str, query: StreamQuery) -> list[ToClient]:
         """What came after the position of an id. Raises `NotKnown`."""
         position = Position.from_id(last_id)
         if position is None or position.run != self._broker.run:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a listener hears of a broker: all that is said to everybody, and all of each command."""
+"""An observer of a broker receives all messages to all, and all commands with their receipts."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.client import Client
 from pyaiot.broker.commands import GATEWAY_GRACE_S
 from pyaiot.broker.router import ToAll
+from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.gateway import GatewayLink
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
@@ -32,8 +32,8 @@ LED_ON = Command(id="mine", uid="A", resource="led", payload="1", timeout_s=5.0,
 
 
 @dataclass
-class Heard:
-    """A listener that writes everything down."""
+class RecordingObserver:
+    """An observer that records everything."""
 
     messages: list[ToClient] = field(default_factory=list)
     given: list[tuple[Command, float]] = field(default_factory=list)
@@ -54,8 +54,8 @@ class Heard:
         self.gaps.append((gateway, gap))
 
 
-class Silent:
-    """The socket of a client that nobody reads."""
+class NullSink:
+    """A sink that discards everything."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -67,38 +67,36 @@ class Silent:
 
 @dataclass
 class Scene:
-    """A broker with the node A behind one gateway, and who listens."""
+    """A broker with the node A behind one gateway, and its observer."""
 
     broker: Broker
     gateway: GatewayLink
-    heard: Heard
+    observer: RecordingObserver
 
-    def client(self, *, may_command: bool = True) -> Client:
-        return self.broker.client_connected(Silent(), extended=True, may_command=may_command)
+    def client(self, *, may_command: bool = True) -> Subscriber:
+        return self.broker.client_connected(NullSink(), may_command=may_command)
 
-    async def said(self) -> None:
-        """What the gateway said has arrived."""
+    async def settle(self) -> None:
+        """Return when what the gateway sent has arrived."""
         for _ in range(5):
             await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
 async def scene() -> AsyncIterator[Scene]:
-    heard = Heard()
+    observer = RecordingObserver()
     broker = Broker(
         flush_interval_s=0.02,
         timer=asyncio.get_running_loop(),
         unix_time=lambda: TS,
-        listener=heard,
+        observer=observer,
     )
     gateway, broker_end = MemoryLink.pair()
-    served = asyncio.ensure_future(
-        broker.serve_gateway(broker_end, identity="test", acknowledges=True)
-    )
-    it = Scene(broker, gateway, heard)
+    served = asyncio.ensure_future(broker.serve_gateway(broker_end, acknowledges=True))
+    it = Scene(broker, gateway, observer)
     gateway.send(Hello(name="ours", protocol="CoAP"))
     gateway.send(NodeAppeared(uid="A", ts=TS))
-    await it.said()
+    await it.settle()
     try:
         yield it
     finally:
@@ -106,12 +104,12 @@ async def scene() -> AsyncIterator[Scene]:
         await served
 
 
-async def test_a_listener_hears_without_any_client() -> None:
+async def test_an_observer_receives_messages_without_any_client() -> None:
     async with scene() as it:
         it.gateway.send(Reading(uid="A", resource="led", data="0", ts=TS))
         it.gateway.send(NodeReset(uid="A", ts=TS))
-        await it.said()
-    assert it.heard.messages == [
+        await it.settle()
+    assert it.observer.messages == [
         GatewayState(name="ours", protocol="CoAP", state="connected", ts=TS),
         NodeAppeared(uid="A", ts=TS, gateway="ours"),
         Reading(uid="A", resource="led", data="0", ts=TS),
@@ -121,34 +119,34 @@ async def test_a_listener_hears_without_any_client() -> None:
     ]
 
 
-async def test_a_command_is_heard_with_who_wished_it_and_then_its_receipt() -> None:
+async def test_an_observer_receives_a_command_with_its_client_and_then_its_receipt() -> None:
     async with scene() as it:
         client = it.client()
         it.broker.from_client(client, LED_ON)
-        ((given, ts),) = it.heard.given
+        ((given, ts),) = it.observer.given
         assert (given.uid, given.payload, given.client, ts) == ("A", "1", client.id, TS)
-        assert it.heard.ended == []
+        assert it.observer.ended == []
         it.gateway.send(Receipt(id=given.id, state="refused", detail="4.05"))
-        await it.said()
-        ((ended, receipt),) = it.heard.ended
+        await it.settle()
+        ((ended, receipt),) = it.observer.ended
         assert ended == given
         assert (receipt.id, receipt.state, receipt.detail) == ("mine", "refused", "4.05")
 
 
-async def test_a_command_whose_client_left_is_still_heard_to_end() -> None:
+async def test_an_observer_receives_the_receipt_of_a_command_whose_client_left() -> None:
     async with scene() as it:
         client = it.client()
         it.broker.from_client(client, LED_ON)
         it.broker.client_left(client)
         await asyncio.sleep(LED_ON.timeout_s + GATEWAY_GRACE_S + 0.2)
-        ((ended, receipt),) = it.heard.ended
+        ((ended, receipt),) = it.observer.ended
         assert (ended.client, receipt.state) == (client.id, "timeout")
 
 
 @pytest.mark.parametrize(
     ("uid", "may_command", "state"), [("B", True, "unknown"), ("A", False, "forbidden")]
 )
-async def test_a_command_that_goes_nowhere_is_heard_with_its_receipt_alone(
+async def test_an_observer_receives_only_the_receipt_of_a_command_that_was_not_sent(
     uid: str, may_command: bool, state: str
 ) -> None:
     async with scene() as it:
@@ -156,13 +154,13 @@ async def test_a_command_that_goes_nowhere_is_heard_with_its_receipt_alone(
         it.broker.from_client(
             client, Command(id="mine", uid=uid, resource="led", payload="1", client="forged")
         )
-        assert it.heard.given == []
-        ((command, receipt),) = it.heard.ended
+        assert it.observer.given == []
+        ((command, receipt),) = it.observer.ended
         assert (command.id, command.client) == ("", client.id)
         assert (receipt.id, receipt.state) == ("mine", state)
 
 
-async def test_a_gateway_that_says_hello_again_and_again_does_not_flood_the_log(
+async def test_a_gateway_that_repeats_hello_does_not_flood_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A client as the broker sees it: what it gets, in which form, how far behind it may fall. Pure.
+
+The sink is a socket elsewhere; here it takes bytes and reports how many wait.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from pyaiot import legacy
+from pyaiot.backlog import Backlog, BacklogFull, cost
+from pyaiot.broker.encoders import Encoder, Position, encode_gap
+from pyaiot.broker.router import ToAll
+from pyaiot.broker.state import Node, NodeTable
+from pyaiot.messages import Joined, NodeAppeared, Reading, Receipt, Subscribe, ToClient
+from pyaiot.transport.rate_limit import RateLimit
+
+BUFFER_HIGH: Final = 256 * 1024
+"""Bytes in the socket buffer above which a subscriber is behind: its messages are queued."""
+BUFFER_LOW: Final = 128 * 1024
+"""Bytes in the socket buffer below which a subscriber that is behind gets more."""
+CHUNK_MESSAGES: Final = 1000
+CHUNK_COST_MAX: Final = 128 * 1024
+"""Messages and their bytes per write to a subscriber that joins or is behind. Others get a turn
+between two writes, and the buffer of a socket that nobody reads holds at most this above
+`BUFFER_LOW`."""
+JOINS_PER_S: Final = 1.0
+JOINS_BURST: Final = 10.0
+"""Rate at which a client may send `join`. Beyond, it is closed with 1008."""
+BACKLOG_COST_MAX: Final = 1_250_000
+"""Bytes that wait for one subscriber outside its socket. Beyond, it is closed with 1013."""
+BACKLOG_PLAIN_MAX: Final = 1000
+"""Messages that wait for one subscriber unconflated. Beyond, readings are conflated."""
+SNAPSHOT_NODE_COST: Final = 8
+"""Bytes per node of a snapshot that is being sent: a reference."""
+STALL_LIMIT_S: Final = 30.0
+"""A subscriber that reads nothing for this long while messages wait is closed with 1013."""
+
+CLOSE_POLICY: Final = 1008
+CLOSE_SLOW: Final = 1013
+"""Try again later (RFC 6455 section 7.4, IANA registry)."""
+
+
+class Sink(Protocol):
+    """Where the bytes of a subscriber go."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def buffered(self) -> int:
+        """Bytes written that the network has not taken yet."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin to close; what is buffered may be lost. Never waits."""
+        ...
+
+
+class EncodedBatch:
+    """Messages for all subscribers, encoded at most once per form."""
+
+    __slots__ = ("_encoded", "deliveries", "position")
+
+    def __init__(self, deliveries: Sequence[ToAll], position: Position) -> None:
+        """`position` is that after the last of them."""
+        self.deliveries = deliveries
+        self.position = position
+        self._encoded: dict[Encoder, bytes] = {}
+
+    def encoded(self, encoder: Encoder) -> bytes:
+        data = self._encoded.get(encoder)
+        if data is None:
+            messages = [delivery.message for delivery in self.deliveries]
+            data = encoder.encode(messages, legacy.TO_ALL, self.position)
+            self._encoded[encoder] = data
+        return data
+
+
+class _Snapshot:
+    """Progress through the nodes that existed when the client joined."""
+
+    __slots__ = ("count", "end_sequence", "index", "nodes", "rest", "sent_sequence")
+
+    def __init__(self, nodes: NodeTable, uids: frozenset[str] | None) -> None:
+        """`uids` None: all nodes. Else only these are looked at: there may be 100,000 others."""
+        self.nodes: list[Node] = list(nodes) if uids is None else _select(nodes, uids)
+        self.count = len(nodes)
+        self.index = 0
+        """Of the next node."""
+        self.rest: list[ToClient] = []
+        """Messages of the current node that are still to be sent, the next one last."""
+        self.sent_sequence = 0
+        """Of the current node."""
+        self.end_sequence = nodes.sequence
+
+    def still_covers(self, sequence: int) -> bool:
+        """A node with this sequence is still to be sent, then with its latest state."""
+        return self.sent_sequence < sequence <= self.end_sequence
+
+
+class _Replay:
+    """Messages from before the subscriber connected, to be sent before all others."""
+
+    __slots__ = ("cost", "is_loaded", "messages")
+
+    def __init__(self) -> None:
+        self.messages: deque[ToClient] = deque()
+        self.cost = 0
+        self.is_loaded = False
+        """Until then nothing is sent."""
+
+    def load(self, messages: Iterable[ToClient]) -> None:
+        self.messages.extend(messages)
+        self.cost = sum(map(cost, self.messages))
+        self.is_loaded = True
+
+    def take(self) -> list[ToClient]:
+        taken: list[ToClient] = []
+        size = 0
+        while self.messages and len(taken) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
+            taken.append(self.messages.popleft())
+            size += cost(taken[-1])
+        self.cost -= size
+        return taken
+
+
+class Subscriber:
+    """A client between two flushes.
+
+    Sent in this order: a replay, the rest of the current node of a snapshot, the backlog, the
+    other nodes of the snapshot.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        sink: Sink,
+        encoder: Encoder,
+        *,
+        position: Position,
+        now: float,
+        may_command: bool = True,
+    ) -> None:
+        """`position` of the last message that was published."""
+        self.id = client_id
+        self.sink = sink
+        self.encoder = encoder
+        self.may_command = may_command
+        self.closed = False
+        self.close_code = 0
+        """The code of RFC 6455 with which the broker closed it; 0 if it did not."""
+        self._uids: frozenset[str] | None = None
+        self._resources: frozenset[str] | None = None
+        self._backlog: Backlog[ToClient] = Backlog(
+            cost_max=BACKLOG_COST_MAX, plain_max=BACKLOG_PLAIN_MAX
+        )
+        self._snapshot: _Snapshot | None = None
+        self._replay: _Replay | None = None
+        self._position = position
+        self._is_complete = not encoder.has_ids
+        """Nothing from before the current position is missing: it may be sent as an id."""
+        self._joins = RateLimit(per_s=JOINS_PER_S, burst=JOINS_BURST, now=now)
+        self._progress_at = now
+        self._buffered_before = 0
+
+    @property
+    def conflated(self) -> int:
+        return self._backlog.conflated
+
+    @property
+    def waiting_messages(self) -> int:
+        """Messages in its backlog, without those of a snapshot or replay."""
+        return len(self._backlog)
+
+    @property
+    def waiting(self) -> bool:
+        """Something waits for it outside its socket."""
+        return bool(self._backlog) or self._snapshot is not None or self._replay is not None
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait for it, in its socket and outside."""
+        held = self.sink.buffered() + self._backlog.cost
+        if self._snapshot is not None:
+            held += SNAPSHOT_NODE_COST * len(self._snapshot.nodes)
+        if self._replay is not None:
+            held += self._replay.cost
+        return held
+
+    def subscribe(self, request: Subscribe) -> None:
+        """Filter what follows. Replaces the filter before."""
+        self._uids = None if request.uids is None else frozenset(request.uids)
+        self._resources = None if request.resources is None else frozenset(request.resources)
+
+    def may_join(self, now: float) -> bool:
+        """Whether it is within the rate of joins. If not, it is closed."""
+        if self._joins.take(now):
+            self.close(CLOSE_POLICY, "asked for everything too often")
+        return not self.closed
+
+    def join(self, nodes: NodeTable) -> None:
+        """Begin to send the current state. A second call begins anew."""
+        self._snapshot = _Snapshot(nodes, self._uids)
+
+    def hold(self) -> None:
+        """Send nothing until `told_before` or `tell_gap`: what is published meanwhile waits."""
+        self._replay = _Replay()
+
+    def told_before(self, messages: Iterable[ToClient]) -> None:
+        """Resume: send these before everything that waits. Call `drain` afterwards."""
+        replay = _Replay()
+        replay.load(filter(self._wants_message, messages))
+        self._replay = replay if replay.messages else None
+        self._is_complete = True
+
+    def tell_gap(self, detail: str) -> None:
+        """Send that events are missing and cannot be recovered. Call `join` afterwards."""
+        self._replay = None
+        self.sink.write(encode_gap(detail))
+
+    def send(self, message: ToClient) -> None:
+        """Send a message to this client alone, in order with what waits."""
+        if (
+            isinstance(message, Receipt)
+            and message.state == "forbidden"
+            and not self.encoder.can_refuse
+        ):
+            self.close(CLOSE_POLICY, message.detail)
+        elif self._backlog or self._replay is not None or self.sink.buffered() > BUFFER_HIGH:
+            self._add(message)
+        else:
+            self._write([message])
+
+    def write_shared(self, batch: EncodedBatch) -> bool:
+        """Write the bytes that are made once for all. False, and nothing written, for a subscriber
+        that filters or is behind.
+        """
+        if (
+            self.closed
+            or self._uids is not None
+            or self._resources is not None
+            or self.waiting
+            or not self._is_complete
+            or self.sink.buffered() > BUFFER_HIGH
+        ):
+            return False
+        self._position = batch.position
+        self.sink.write(batch.encoded(self.encoder))
+        return True
+
+    def offer(self, batch: EncodedBatch, now: float) -> None:
+        """Queue the messages that it subscribed to. Call `drain` afterwards."""
+        if not self.waiting:
+            self._progress_at = now
+        for delivery in batch.deliveries:
+            if self.closed:
+                return
+            if self._wants(delivery):
+                self._add(delivery.message)
+        self._position = batch.position
+
+    def drain(self, now: float, ts: float) -> bool:
+        """Write what waits, as far as the socket takes it. True if there was progress.
+
+        Closes a subscriber that reads nothing for `STALL_LIMIT_S`.
+        """
+        if self.closed or (self._replay is not None and not self._replay.is_loaded):
+            return False
+        buffered = self.sink.buffered()
+        progress = buffered < self._buffered_before
+        while self.waiting and buffered <= BUFFER_LOW:
+            progress = True
+            snapshot = self._snapshot
+            if self._replay is not None:
+                self._write_replay(self._replay)
+            # A node is sent to its end first: what waits is newer.
+            elif snapshot is not None and (snapshot.rest or not self._backlog):
+                self._write_snapshot(snapshot, ts)
+            else:
+                self._write(self._backlog.take(CHUNK_MESSAGES, CHUNK_COST_MAX))
+            buffered = self.sink.buffered()
+        self._buffered_before = buffered
+        if progress:
+            self._progress_at = now
+        elif self.waiting and now - self._progress_at >= STALL_LIMIT_S:
+            self.close(CLOSE_SLOW, f"read nothing for {STALL_LIMIT_S:.0f} s")
+        return progress
+
+    def close(self, code: int, reason: str) -> None:
+        if not self.closed:
+            self.detach()
+            self.close_code = code
+            self.sink.close(code, reason)
+
+    def detach(self) -> None:
+        """Write nothing more: the caller closes the connection."""
+        self.closed = True
+        self._snapshot = None
+        self._replay = None
+
+    def _add(self, message: ToClient) -> None:
+        try:
+            self._backlog.add(message)
+        except BacklogFull as error:
+            self.close(CLOSE_SLOW, str(error))
+
+    def _wants(self, delivery: ToAll) -> bool:
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.still_covers(delivery.sequence):
+            return False
+        return self._wants_message(delivery.message)
+
+    def _wants_message(self, message: ToClient) -> bool:
+        if isinstance(message, Reading) and self._resources is not None:
+            return message.resource in self._resources and self._wants_uid(message.uid)
+        return self._wants_uid(getattr(message, "uid", ""))
+
+    def _wants_uid(self, uid: str) -> bool:
+        return self._uids is None or not uid or uid in self._uids
+
+    def _write_replay(self, replay: _Replay) -> None:
+        messages = replay.take()
+        if not replay.messages:
+            self._replay = None
+        self._write(messages)
+
+    def _write_snapshot(self, snapshot: _Snapshot, ts: float) -> None:
+        messages: list[ToClient] = []
+        size = 0
+        nodes = snapshot.nodes
+        while len(messages) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
+            if snapshot.rest:
+                message = snapshot.rest.pop()
+                messages.append(message)
+                size += cost(message)
+                continue
+            if snapshot.index == len(nodes):
+                break
+            node = nodes[snapshot.index]
+            snapshot.index += 1
+            snapshot.sent_sequence = node.sequence
+            if not node.is_removed:
+                known: list[NodeAppeared | Reading] = [node.appeared, *node.readings.values()]
+                snapshot.rest = list(filter(self._wants_message, reversed(known)))
+        if snapshot.index == len(nodes) and not snapshot.rest:
+            count = snapshot.count - sum(node.is_removed for node in nodes)
+            messages.append(Joined(nodes=count, ts=ts))
+            self._snapshot = None
+            self._is_complete = True
+        self._write(messages, self.id)
+
+    def _write(self, messages: Sequence[ToClient], dst: str = legacy.TO_ALL) -> None:
+        if self.closed:
+            return
+        position = None if self.waiting or not self._is_complete else self._position
+        data = self.encoder.encode(messages, dst, position)
+        if data:
+            self.sink.write(data)
+
+
+def _select(nodes: NodeTable, uids: frozenset[str]) -> list[Node]:
+    found = (nodes.get(uid) for uid in uids)
+    return sorted((node for node in found if node is not None), key=lambda node: node.sequence)
