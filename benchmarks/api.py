@@ -195,7 +195,7 @@ def _fill(path: Path, rows: int) -> None:
                 for at in range(first, min(rows, first + BATCH))
             ]
             writer.write(batch_of(readings, now=now), now)
-        while writer.tidy(now):
+        while writer.run_retention(now):
             pass
     finally:
         writer.close()

@@ -17,8 +17,8 @@ from benchmarks.processes import BenchmarkError, Home, Worker, resident_bytes
 from benchmarks.services import broker, history_of
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
-from pyaiot.history.rows import MICROSECONDS, Batch
-from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.rows import MICROSECONDS, WriteBatch
+from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import Keep
 
@@ -153,8 +153,8 @@ def _fill(path: Path, rows: int) -> None:
             for second in range(start, min(seconds, start + BATCH // RESOURCES))
             for key in keys
         ]
-        writer.write(Batch(readings=readings, messages=len(readings)), BEGIN)
-    while writer.tidy(BEGIN + 10 * DAY_S + seconds):
+        writer.write(WriteBatch(readings=readings, messages=len(readings)), BEGIN)
+    while writer.run_retention(BEGIN + 10 * DAY_S + seconds):
         pass
     writer.close()
 
@@ -166,7 +166,7 @@ def _measure_questions(results: Results, home: Home, size: Size) -> None:
     end = float(BEGIN + seconds)
 
     async def ask() -> None:
-        history = SqliteHistory(path)
+        history = SqliteReader(path)
         try:
             hour_ms = await _times_ms(
                 lambda turn: history.readings(
@@ -210,7 +210,7 @@ async def _times_ms(question: Callable[[int], Coroutine[Any, Any, Any]]) -> list
     return times_ms
 
 
-async def _export(results: Results, history: SqliteHistory, expected: int) -> None:
+async def _export(results: Results, history: SqliteReader, expected: int) -> None:
     rows = 0
     sizes: list[int] = []
     began, cpu_began = time.monotonic(), time.process_time()

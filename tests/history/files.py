@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pyaiot.history.rows import Item, batch_of
-from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import Chunk, History, Keep
 from pyaiot.messages import Reading
@@ -39,7 +39,7 @@ class File:
     def tidy(self) -> int:
         """All that is to do now; the number of steps."""
         steps = 1
-        while self.writer.tidy(self.now):
+        while self.writer.run_retention(self.now):
             steps += 1
         return steps
 
@@ -63,7 +63,7 @@ def history_file(folder: Path, keep: Keep = FOR_EVER) -> Iterator[File]:
 @contextlib.asynccontextmanager
 async def asking(path: Path) -> Any:
     """A door to a history file."""
-    history = SqliteHistory(path)
+    history = SqliteReader(path)
     try:
         yield history
     finally:

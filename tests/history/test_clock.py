@@ -40,9 +40,9 @@ def test_a_clock_that_is_right_is_believed() -> None:
     clock = opened()
     run(clock, 0, 1000)
     assert clock.now == clock.trusted == clock.retention_now == NOW + 1000
-    assert clock.moment(NOW + 500) == NOW + 500
-    assert clock.moment(NOW + 1000 + FUTURE_MAX_S + 1) == NOW + 1000
-    assert clock.moment(CLOCK_SET_S - 1) == NOW + 1000
+    assert clock.correct(NOW + 500) == NOW + 500
+    assert clock.correct(NOW + 1000 + FUTURE_MAX_S + 1) == NOW + 1000
+    assert clock.correct(CLOCK_SET_S - 1) == NOW + 1000
 
 
 def test_a_clock_that_drifts_or_is_slewed_is_followed() -> None:
@@ -60,8 +60,8 @@ def test_a_jump_is_believed_for_readings_when_it_lasts(step: float) -> None:
     run(clock, 150, 150 + CONFIRM_S - 50, step)
     assert clock.now == NOW + 100 + CONFIRM_S
     # A gateway on this machine, and one whose clock is right.
-    assert clock.moment(clock.now + step - 1) == pytest.approx(clock.now - 1)
-    assert clock.moment(clock.now - 2) == clock.now - 2
+    assert clock.correct(clock.now + step - 1) == pytest.approx(clock.now - 1)
+    assert clock.correct(clock.now - 2) == clock.now - 2
     run(clock, 100 + CONFIRM_S, 1000 + CONFIRM_S, step)
     never_set = NOW + step < CLOCK_SET_S
     assert clock.now == NOW + 1000 + CONFIRM_S + (0 if never_set else step)
@@ -113,10 +113,10 @@ def test_a_stamp_of_a_clock_that_was_wrong_is_corrected_also_when_it_comes_late(
     now = NOW + 10_100
     assert clock.now == now
     for number in range(1, JUMPS_REMEMBERED_MAX + 1):
-        assert clock.moment(now - 30 + (number + 40) * DAY) == pytest.approx(now - 30)
+        assert clock.correct(now - 30 + (number + 40) * DAY) == pytest.approx(now - 30)
     # The first jump is forgotten, and what is later than that is nobody's.
-    assert clock.moment(now - 30 + 40 * DAY) == now
-    assert clock.moment(now - LATE_MAX_S - 1 + 41 * DAY) == now
+    assert clock.correct(now - 30 + 40 * DAY) == now
+    assert clock.correct(now - LATE_MAX_S - 1 + 41 * DAY) == now
 
 
 def test_a_short_rest_is_believed_and_a_long_one_is_not() -> None:
@@ -134,7 +134,7 @@ def test_a_clock_behind_the_history_is_not_believed_until_it_is_set() -> None:
     clock = opened(NOW - 1000 * DAY, ClockState(NOW, NOW, TRUST_AFTER_S))
     assert clock.now == NOW - STEP_S
     clock.read(NOW - 1000 * DAY + 10, 10)
-    assert clock.moment(NOW - 1000 * DAY + 10) == pytest.approx(NOW - STEP_S + 10)
+    assert clock.correct(NOW - 1000 * DAY + 10) == pytest.approx(NOW - STEP_S + 10)
     clock.read(NOW + 5 * DAY, 20)
     assert clock.now == NOW + 5 * DAY
     assert clock.retention_now == NOW + 20
@@ -143,7 +143,7 @@ def test_a_clock_behind_the_history_is_not_believed_until_it_is_set() -> None:
 def test_the_state_is_saved_now_and_then() -> None:
     clock = opened()
     assert clock.state_to_save() == ClockState(NOW, NOW, 0.0)
-    clock.saved()
+    clock.mark_saved()
     clock.read(NOW + 10, 10)
     assert clock.state_to_save() is None
     clock.read(NOW + 700, 700)
@@ -153,14 +153,14 @@ def test_the_state_is_saved_now_and_then() -> None:
 def test_it_is_known_whether_the_clock_jumped_since_a_moment() -> None:
     clock = opened()
     run(clock, 0, 100)
-    assert clock.ran_evenly_since(NOW + 50)
-    assert clock.ran_evenly_since(NOW - 50)
+    assert clock.no_jump_since(NOW + 50)
+    assert clock.no_jump_since(NOW - 50)
     clock.read(NOW + 150 + 3600, 150)
-    assert not clock.ran_evenly_since(NOW + 50)
-    assert not clock.ran_evenly_since(NOW + 150 + 3600)
+    assert not clock.no_jump_since(NOW + 50)
+    assert not clock.no_jump_since(NOW + 150 + 3600)
     run(clock, 200, 500)
-    assert not clock.ran_evenly_since(NOW + 50)
+    assert not clock.no_jump_since(NOW + 50)
     # It may be a stamp of the time that was wrong.
-    assert not clock.ran_evenly_since(NOW + 400)
+    assert not clock.no_jump_since(NOW + 400)
     run(clock, 550, 5000)
-    assert clock.ran_evenly_since(NOW + 4500)
+    assert clock.no_jump_since(NOW + 4500)

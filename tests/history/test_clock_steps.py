@@ -74,7 +74,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
     monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.02)
-    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.01)
+    monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.01)
 
 
 @contextmanager
@@ -119,10 +119,10 @@ def say(recorder: Recorder, ts: float, *values: int, uid: str = "n") -> None:
         recorder.heard(Reading.received(uid, "r", value, ts))
 
 
-def tidied(recorder: Recorder, times: int = 3) -> None:
+def retention_runs(recorder: Recorder, times: int = 3) -> None:
     """So many looks for what is to be trimmed have passed."""
     for _ in range(times):
-        until(lambda before=recorder.tidied: recorder.tidied > before)  # type: ignore[misc]
+        until(lambda before=recorder.retention_runs: recorder.retention_runs > before)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("step", list(STEPS))
@@ -142,13 +142,13 @@ def test_a_clock_that_is_wrong_for_a_while_deletes_nothing(place: str, step: str
         recorder.command_given(command, clocks.wall())
         recorder.command_ended(command, Receipt(id="x", state="sent"), clocks.wall())
         until(lambda: recorder.recorded == 63)
-        tidied(recorder)
+        retention_runs(recorder)
         clocks.step = 0.0
         for number in range(60, 90):
             say(recorder, clocks.wall(), number)
         until(lambda: recorder.recorded == 93)
         clocks.passed += 700  # beyond the next walk over everything
-        tidied(recorder)
+        retention_runs(recorder)
         assert recorder.dropped == 0
     assert numbers(place) == list(range(1, 90))
     nodes = [row.uid for row in ask(place, lambda h: h.events()).whole() if row.uid]
@@ -177,7 +177,7 @@ def test_what_waits_while_the_clock_is_set_back_is_kept(
         clocks.step = 0.0
         until(lambda: recorder.recorded == 4)
         clocks.passed += 700
-        tidied(recorder)
+        retention_runs(recorder)
     assert numbers(place) == [1, 2, 3, 4]
 
 
@@ -191,14 +191,14 @@ def test_trimming_goes_on_after_the_way_back(place: str) -> None:
         until(lambda: recorder.recorded == 3)
         clocks.step = 400 * DAY
         clocks.passed += 700
-        tidied(recorder)
+        retention_runs(recorder)
         clocks.step = 0.0
         clocks.passed += 700
-        tidied(recorder)
+        retention_runs(recorder)
         assert numbers(place) == [1, 2]
         clocks.passed += 10 * 3600
         say(recorder, clocks.wall(), 3)
-        tidied(recorder)
+        retention_runs(recorder)
         until(lambda: not any(e.uid for e in ask(place, lambda h: h.events()).whole()))
 
 
@@ -213,7 +213,7 @@ def test_a_clock_that_is_wrong_from_the_start_deletes_nothing(place: str) -> Non
             say(recorder, clocks.wall(), number)
             until(lambda: recorder.recorded == 1)
             clocks.passed += 7000
-            tidied(recorder)
+            retention_runs(recorder)
     assert numbers(place) == [1, 2, 3]
 
 
@@ -230,7 +230,7 @@ def test_a_clock_that_was_never_set_at_the_start_loses_nothing(place: str) -> No
         say(recorder, clocks.wall(), 3)
         until(lambda: recorder.recorded == 2)
         clocks.passed += 7000
-        tidied(recorder)
+        retention_runs(recorder)
         say(recorder, clocks.wall(), 4)
         until(lambda: recorder.recorded == 3)
     assert numbers(place) == [1, 2, 3, 4]
@@ -246,10 +246,10 @@ def test_a_month_of_rest_is_believed_after_a_day(place: str) -> None:
     clocks.passed += 30 * DAY
     with recording(place, clocks, Keep(None, None, None, 10.0)) as recorder:
         say(recorder, clocks.wall(), 1)
-        tidied(recorder)
+        retention_runs(recorder)
         assert any(e.uid for e in ask(place, lambda h: h.events()).whole())
         clocks.passed += 2 * DAY
-        tidied(recorder)
+        retention_runs(recorder)
         until(lambda: not any(e.uid for e in ask(place, lambda h: h.events()).whole()))
 
 

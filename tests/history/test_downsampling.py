@@ -58,7 +58,7 @@ def test_steps_are_the_same_while_fresh_half_made_and_made(tmp_path: Path, step_
         # Time goes on, half an hour at a time, with one step of tidying or all of them.
         for half_hours in range(10):
             file.now = HOUR + half_hours * 1800
-            file.writer.tidy(file.now)
+            file.writer.run_retention(file.now)
             assert plain(buckets(file, 0, 4 * 3600, step_s)) == expected
             file.tidy()
             assert plain(buckets(file, 0, 4 * 3600, step_s)) == expected
@@ -200,7 +200,7 @@ def test_trimming_goes_in_short_steps_and_forgets_what_has_nothing(tmp_path: Pat
             file.readings(f"r{number}", [(0, number)])
         file.now = HOUR + 3 * DAY
         left = [count]
-        while file.writer.tidy(file.now):
+        while file.writer.run_retention(file.now):
             left.append(file.count("reading WHERE series = 1"))
         assert all(before - after <= retention.ROWS_PER_STEP for before, after in pairwise(left))
         assert [file.count(table) for table in ("reading", "minute", "hour", "series")] == [0] * 4

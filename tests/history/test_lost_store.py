@@ -146,7 +146,7 @@ def test_a_write_ahead_log_that_is_deleted_loses_nothing_that_comes(tmp_path: Pa
 def test_a_file_that_is_taken_away_from_a_quiet_service_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.05)
     path = tmp_path / "history.db"
     with recording(str(path)) as recorder:
         say(recorder, 1)
@@ -181,7 +181,7 @@ def test_readers_ask_the_file_that_is_there(tmp_path: Path) -> None:
 def test_rows_that_somebody_deletes_are_noticed(
     tmp_path: Path, statement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.05)
     path = tmp_path / "history.db"
     with recording(str(path)) as recorder:
         say(recorder, *range(10))
@@ -212,7 +212,7 @@ def test_a_lock_that_is_deleted_is_taken_again(tmp_path: Path) -> None:
 def test_a_database_that_is_emptied_is_begun_anew(
     statement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.05)
 
     async def execute(url: str) -> None:
         db = await asyncpg.connect(url, server_settings={"search_path": "pyaiot"})

@@ -17,14 +17,14 @@ import pytest
 
 from pyaiot.errors import OperatorError
 from pyaiot.history import recorder as recorder_module
-from pyaiot.history.postgres.history import PostgresHistory
+from pyaiot.history.postgres.reader import PostgresReader
 from pyaiot.history.postgres.retention import partitions
 from pyaiot.history.postgres.schema import MIGRATIONS, WEEK
 from pyaiot.history.postgres.server import PostgresServer, without_password
 from pyaiot.history.postgres.writer import PostgresWriter
 from pyaiot.history.recorder import Recorder
-from pyaiot.history.rows import CommandEnded, CommandGiven, Item, batch_of
-from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.rows import CommandEnded, CommandIssued, Item, batch_of
+from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.store import (
     BadQuery,
     BucketRow,
@@ -68,9 +68,9 @@ def open_writer(url: str, keep: Keep = FOR_EVER) -> PostgresWriter:
     return PostgresWriter(url, "postgresql://test", keep, run="test")
 
 
-def ask(url: str, question: Callable[[PostgresHistory], Any]) -> Any:
+def ask(url: str, question: Callable[[PostgresReader], Any]) -> Any:
     async def asked() -> Any:
-        history = PostgresHistory(url, "postgresql://test")
+        history = PostgresReader(url, "postgresql://test")
         try:
             return await question(history)
         finally:
@@ -95,14 +95,14 @@ class Both:
     def tidy(self, *, steps: int = 1000) -> None:
         for writer in (self._file.writer, self._writer):
             for _ in range(steps):
-                if not writer.tidy(self.now):
+                if not writer.run_retention(self.now):
                     break
 
     def same(self, question: Callable[[History], Any]) -> Any:
         """Ask both; their one answer."""
 
         async def asked() -> Any:
-            file, database = SqliteHistory(self._file.path), PostgresHistory(self._url, "test")
+            file, database = SqliteReader(self._file.path), PostgresReader(self._url, "test")
             try:
                 mine, theirs = await question(file), await question(database)
             finally:
@@ -198,7 +198,7 @@ def test_every_answer_is_that_of_a_file_while_fresh_half_made_made_and_trimmed(
         both.now = end
         both.write(*some_messages(chance, start, 300))
         command = Command(id="1", uid="n", resource="led", payload="1", client="c")
-        both.write(CommandGiven(command, start))
+        both.write(CommandIssued(command, start))
         both.write(CommandEnded(command, Receipt(id="x", state="sent", detail="°"), end))
         both.write(GatewayState(name="coap", protocol="CoAP", state="lost", ts=end))
         for steps in (0, 1, 1000):
@@ -259,10 +259,10 @@ def test_readings_stand_in_weeks_that_are_dropped_as_a_whole(url: str) -> None:
             now = HOUR + week * 7 * DAY
             reading = Reading.received("n", "t", week, now)
             writer.write(batch_of([reading], now=now), now)
-            while writer.tidy(now + 700):
+            while writer.run_retention(now + 700):
                 pass
             now += 700
-        weeks = writer._do(partitions(writer._db))
+        weeks = writer._call(partitions(writer._db))
         newest = int(now * 1_000_000) // WEEK
         assert weeks <= set(range(newest - 2, newest + 1))
         assert {row.number for row in ask(url, lambda h: h.readings("n", "t")).rows} <= {2, 3, 4}
@@ -300,7 +300,7 @@ def test_an_answer_that_is_not_whole_says_so(url: str) -> None:
 
 def test_a_second_writer_is_kept_out(url: str) -> None:
     first = open_writer(url)
-    with pytest.raises(StoreError, match="another Pyaiot writes this database"):
+    with pytest.raises(StoreError, match="another Pyaiot is writing this database"):
         open_writer(url)
     first.close()
     # The server notices by itself.
@@ -315,7 +315,7 @@ def test_a_second_writer_is_kept_out(url: str) -> None:
 
 def test_the_database_of_a_newer_version_is_left_alone(url: str) -> None:
     writer = open_writer(url)
-    writer._do(writer._db.execute("INSERT INTO version VALUES (99)"))
+    writer._call(writer._db.execute("INSERT INTO version VALUES (99)"))
     writer.close()
     for _ in range(100):
         with pytest.raises(StoreError) as raised:
@@ -323,7 +323,7 @@ def test_the_database_of_a_newer_version_is_left_alone(url: str) -> None:
         if "another Pyaiot" not in str(raised.value):
             break
         time.sleep(0.02)
-    assert "version 99, is of a newer Pyaiot" in str(raised.value)
+    assert "version 99, was written by a newer Pyaiot" in str(raised.value)
     assert len(MIGRATIONS) < 99
 
 
@@ -348,7 +348,7 @@ def test_who_asks_and_leaves_is_given_up_by_the_server(url: str) -> None:
     open_writer(url).close()
 
     async def leave() -> int:
-        history = PostgresHistory(url, "test")
+        history = PostgresReader(url, "test")
 
         async def slow(db: Any) -> None:
             await db.execute("SELECT pg_sleep(60)")
@@ -360,16 +360,16 @@ def test_who_asks_and_leaves_is_given_up_by_the_server(url: str) -> None:
             return found
 
         try:
-            task = asyncio.create_task(history._ask(slow))
-            while await history._ask(count) != 1:
+            task = asyncio.create_task(history._query(slow))
+            while await history._query(count) != 1:
                 pass
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             async with asyncio.timeout(5.0):
-                while await history._ask(count) != 0:
+                while await history._query(count) != 0:
                     pass
-            return history._open
+            return sum(history._open.values())
         finally:
             await history.close()
 
@@ -380,13 +380,13 @@ def test_a_short_question_is_answered_while_long_ones_run(url: str) -> None:
     open_writer(url).close()
 
     async def answered() -> None:
-        history = PostgresHistory(url, "test")
+        history = PostgresReader(url, "test")
 
         async def slow(db: Any) -> None:
             await db.execute("SELECT pg_sleep(60)")
 
         try:
-            tasks = [asyncio.create_task(history._ask(slow)) for _ in range(16)]
+            tasks = [asyncio.create_task(history._query(slow)) for _ in range(16)]
             async with asyncio.timeout(10.0):
                 for _ in range(10):
                     assert (await history.readings("n", "t", limit=10)).rows == []
@@ -447,7 +447,7 @@ def test_a_password_is_not_shown_and_a_wrong_url_is_said(url: str) -> None:
 
 
 def test_too_many_questions_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyaiot.history.postgres.history.QUERIES_MAX", 0)
+    monkeypatch.setattr("pyaiot.history.reader.QUERIES_MAX", 0)
     with pytest.raises(TooSlow, match="open already"):
         ask(url, lambda h: h.last())
 
@@ -467,7 +467,7 @@ async def test_aiot_run_keeps_its_history_there(url: str, tmp_path: Path) -> Non
         assert "secret" not in program.stderr
     finally:
         programs.close()
-    history = PostgresHistory(url, "test")
+    history = PostgresReader(url, "test")
     kinds = [event.kind for event in (await history.events()).rows]
     await history.close()
     assert {kinds[0], kinds[-1]} <= {"started", "stopped", "gateway connected"}

@@ -105,12 +105,12 @@ def test_a_full_queue_loses_counts_and_tells_the_gap(
         with locked(path):
             say(recorder, 1)
             until(recorder.problem)
-            assert "another program holds the file locked" in recorder.problem()
+            assert "another program has locked the file" in recorder.problem()
             before = time.time()
             say(recorder, 150)
             assert recorder.waiting == 100
             assert recorder.dropped == 50
-            assert recorder.problem().endswith("; 50 messages are lost so far")
+            assert recorder.problem().endswith("; 50 messages lost so far")
         until(lambda: recorder.recorded == 101)
         until(lambda: not recorder.problem())
     (gap,) = [event for event in events(path) if event.kind == "gap"]
@@ -218,7 +218,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_made_is_told_at_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = SqliteFile(tmp_path / "file" / "history.db", FOR_EVER)
-    with pytest.raises(OperatorError, match=r"cannot be kept: .*--history off"):
+    with pytest.raises(OperatorError, match=r"cannot be written: .*--history off"):
         store.claim()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is kept of a message, and which time is believed."""
+"""What is kept of a message, and which time is plausible_time."""
 
 import math
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pyaiot.history.rows import (
     CommandEnded,
-    CommandGiven,
-    GapOfGateway,
+    CommandIssued,
+    GatewayGap,
     Item,
     batch_of,
     clean,
@@ -85,7 +85,7 @@ def test_clean_text_can_be_encoded_and_has_no_zero(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ts", "believed"),
+    ("ts", "plausible_time"),
     [
         (NOW - 3600, NOW - 3600),  # a value of an hour ago that is announced again
         (NOW + 30, NOW + 30),
@@ -98,7 +98,7 @@ def test_clean_text_can_be_encoded_and_has_no_zero(text: str) -> None:
         (math.nan, NOW),
     ],
 )
-def test_a_time_that_cannot_be_is_that_of_arrival(ts: float, believed: float) -> None:
+def test_a_time_that_cannot_be_is_that_of_arrival(ts: float, plausible_time: float) -> None:
     messages: list[Item] = [
         Reading(uid="n", resource="r", data="x", ts=ts),
         NodeAppeared(uid="n", ts=ts),
@@ -108,7 +108,7 @@ def test_a_time_that_cannot_be_is_that_of_arrival(ts: float, believed: float) ->
     ]
     batch = batch_of(messages, now=NOW)
     times = [batch.readings[0][1], *(event.at for event in batch.events)]
-    assert times == [int(believed * 1_000_000)] * 5
+    assert times == [int(plausible_time * 1_000_000)] * 5
 
 
 def test_a_retained_value_is_not_recorded() -> None:
@@ -142,7 +142,7 @@ def test_comings_and_goings_are_events() -> None:
 
 def test_a_gap_of_a_gateway_is_an_event_with_its_count() -> None:
     gap = ReadingsDropped(ts=NOW - 60, until=NOW - 10, lost=250)
-    (event,) = batch_of([GapOfGateway("green\0house", gap)], now=NOW).events
+    (event,) = batch_of([GatewayGap("green\0house", gap)], now=NOW).events
     assert (event.kind, event.gateway, event.lost) == (
         "gap",
         "green\N{REPLACEMENT CHARACTER}house",
@@ -156,7 +156,7 @@ def test_a_command_is_a_row_when_it_is_given_and_when_it_ends() -> None:
     command = Command(id="7", uid="n", resource="led", payload="1", client="c")
     receipt = Receipt(id="mine", state="refused", detail="4.05", elapsed_ms=250.0)
     given, ended = batch_of(
-        [CommandGiven(command, NOW), CommandEnded(command, receipt, NOW + 0.25)], now=NOW + 1
+        [CommandIssued(command, NOW), CommandEnded(command, receipt, NOW + 0.25)], now=NOW + 1
     ).commands
     assert (given.at, given.number, given.state) == (int(NOW * 1_000_000), 7, None)
     assert (ended.at, ended.number, ended.client, ended.client_id) == (given.at, 7, "c", "mine")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.history import numbering
-from pyaiot.history.rows import CommandEnded, CommandGiven
-from pyaiot.history.sqlite import history as history_module
+from pyaiot.history import reader as reader_module
+from pyaiot.history import series_index
+from pyaiot.history.rows import CommandEnded, CommandIssued
 from pyaiot.history.sqlite import schema
-from pyaiot.history.sqlite.history import READERS_MAX
+from pyaiot.history.sqlite.reader import READERS_MAX
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import (
     ROWS_MAX,
@@ -231,8 +231,8 @@ def test_events_and_commands_are_kept_with_their_receipts(tmp_path: Path) -> Non
         file.write(
             GatewayState(name="coap", protocol="CoAP", state="connected", ts=HOUR),
             NodeAppeared(uid="n", ts=HOUR + 1, gateway="coap"),
-            CommandGiven(done, HOUR + 2),
-            CommandGiven(lost, HOUR + 3),
+            CommandIssued(done, HOUR + 2),
+            CommandIssued(lost, HOUR + 3),
         )
         file.write(
             CommandEnded(done, receipt, HOUR + 2.5),
@@ -277,12 +277,12 @@ def test_a_batch_is_kept_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_resources_beyond_those_remembered_are_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numbering, "SERIES_KNOWN_MAX", 10)
+    monkeypatch.setattr(series_index, "SERIES_KNOWN_MAX", 10)
     with history_file(tmp_path) as file:
         for turn in range(3):
             for number in range(25):
                 file.readings(f"r{number}", [(turn, turn)])
-                assert len(file.writer._numbering.known) <= 10
+                assert len(file.writer._index.known) <= 10
         assert file.count("series") == 25
         assert file.count("reading") == 75
 
@@ -308,7 +308,7 @@ def test_the_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
 def test_the_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.writer._db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match="version 99, is of a newer Pyaiot"):
+    with pytest.raises(StoreError, match="version 99, was written by a newer Pyaiot"):
         SqliteWriter(file.path, FOR_EVER, run="r")
 
 
@@ -374,7 +374,7 @@ def test_who_asks_and_leaves_is_given_up(tmp_path: Path) -> None:
     async def leave(path: Path) -> None:
         async with asking(path) as history:
             # As many as there are readers, and some that wait.
-            tasks = [asyncio.create_task(history._ask(endless)) for _ in range(READERS_MAX + 3)]
+            tasks = [asyncio.create_task(history._query(endless)) for _ in range(READERS_MAX + 3)]
             await asyncio.sleep(0.05)
             for task in tasks:
                 task.cancel()
@@ -391,11 +391,11 @@ def test_who_asks_and_leaves_is_given_up(tmp_path: Path) -> None:
 def test_a_question_that_takes_too_long_is_refused_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_module, "QUERY_LIMIT_S", 0.05)
+    monkeypatch.setattr(reader_module, "QUERY_LIMIT_S", 0.05)
     with history_file(tmp_path) as file:
         with pytest.raises(TooSlow, match="took longer"):
-            ask(file.path, lambda h: h._ask(endless))
-        monkeypatch.setattr(history_module, "QUERIES_MAX", 0)
+            ask(file.path, lambda h: h._query(endless))
+        monkeypatch.setattr(reader_module, "QUERIES_MAX", 0)
         with pytest.raises(TooSlow, match="open already"):
             ask(file.path, lambda h: h.last())
 
@@ -403,7 +403,7 @@ def test_a_question_that_takes_too_long_is_refused_and_ended(
 def test_a_short_question_is_answered_while_long_ones_run(tmp_path: Path) -> None:
     async def answered(path: Path) -> None:
         async with asking(path) as history:
-            tasks = [asyncio.create_task(history._ask(endless)) for _ in range(READERS_MAX * 4)]
+            tasks = [asyncio.create_task(history._query(endless)) for _ in range(READERS_MAX * 4)]
             async with asyncio.timeout(5.0):
                 for _ in range(10):
                     assert (await history.last("n")).rows == []

@@ -334,7 +334,7 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 
 SHOWN = {
-    "commands_heard": "",  # so that who asks can wait for what was heard
+    "commands_received": "",  # so that who asks can wait for what was heard
     "late_connections": "pyaiot_http_connections_late",
     "refused_answers": "pyaiot_http_answers_refused",
     "refused_connections": "pyaiot_http_connections_refused",
@@ -346,7 +346,7 @@ SHOWN = {
     "connects": "pyaiot_mqtt_connects",
     "counts": "pyaiot_mqttsn_dropped",
     "dropped": "pyaiot_gateway_readings_dropped",
-    "did_not_fit": "pyaiot_history_dropped",
+    "overflowed": "pyaiot_history_dropped",
     "failures": "pyaiot_history_failures",
     "starts": "pyaiot_mqtt_broker_starts",
     "flushes": "pyaiot_flushes",
