@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is kept of a message, and which time is plausible_time."""
+"""The rows of a message, and their times."""
 
 import math
 
@@ -74,7 +74,7 @@ def test_a_value_is_number_text_or_json(data: object, value: object, unit: str) 
         lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
     )
 )
-def test_what_is_no_number_comes_back_as_it_was_sent(data: object) -> None:
+def test_values_other_than_numbers_are_returned_as_sent(data: object) -> None:
     (row,) = batch_of([Reading(uid="n", resource="r", data=data, ts=NOW)], now=NOW).readings
     assert data_of(row[2]) == data
 
@@ -87,10 +87,10 @@ def test_clean_text_can_be_encoded_and_has_no_zero(text: str) -> None:
 @pytest.mark.parametrize(
     ("ts", "plausible_time"),
     [
-        (NOW - 3600, NOW - 3600),  # a value of an hour ago that is announced again
+        (NOW - 3600, NOW - 3600),  # a value of an hour ago that is repeated
         (NOW + 30, NOW + 30),
         (NOW + 3600, NOW),  # a clock that is an hour ahead
-        (0.0, NOW),  # nobody said when
+        (0.0, NOW),  # unknown
         (300.0, NOW),  # a clock that was never set
         (-5.0, NOW),
         (1e308, NOW),
@@ -98,7 +98,9 @@ def test_clean_text_can_be_encoded_and_has_no_zero(text: str) -> None:
         (math.nan, NOW),
     ],
 )
-def test_a_time_that_cannot_be_is_that_of_arrival(ts: float, plausible_time: float) -> None:
+def test_an_impossible_time_is_replaced_by_the_arrival_time(
+    ts: float, plausible_time: float
+) -> None:
     messages: list[Item] = [
         Reading(uid="n", resource="r", data="x", ts=ts),
         NodeAppeared(uid="n", ts=ts),
@@ -119,7 +121,7 @@ def test_a_retained_value_is_not_recorded() -> None:
     assert batch.messages == 2
 
 
-def test_comings_and_goings_are_events() -> None:
+def test_online_and_offline_are_events() -> None:
     batch = batch_of(
         [
             NodeAppeared(uid="n", ts=NOW, gateway="coap"),
@@ -152,7 +154,7 @@ def test_a_gap_of_a_gateway_is_an_event_with_its_count() -> None:
     assert "no broker" in event.detail
 
 
-def test_a_command_is_a_row_when_it_is_given_and_when_it_ends() -> None:
+def test_a_command_is_written_when_it_is_issued_and_when_it_ends() -> None:
     command = Command(id="7", uid="n", resource="led", payload="1", client="c")
     receipt = Receipt(id="mine", state="refused", detail="4.05", elapsed_ms=250.0)
     given, ended = batch_of(

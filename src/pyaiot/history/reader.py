@@ -38,7 +38,7 @@ class StoreReader(ABC):
         """`queries` has one function for each query; the first argument is a connection."""
         self._queries = queries
         self._open = {True: 0, False: 0}
-        """Wide and short queries that have no answer yet."""
+        """Number of open queries: wide, and short."""
 
     async def last(
         self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
