@@ -334,7 +334,8 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 
 SHOWN = {
-    "commands_received": "",  # so that who asks can wait for what was heard
+    "commands_received": "",  # a query can wait until they are recorded
+    "retention_runs": "",
     "late_connections": "pyaiot_http_connections_late",
     "refused_answers": "pyaiot_http_answers_refused",
     "refused_connections": "pyaiot_http_connections_refused",

@@ -276,7 +276,7 @@ def _check_moments(fields: dict[str, Any]) -> None:
                 400,
                 "bad-request",
                 f"{name}: {text[:64]!r} is not a time: use Unix seconds, a time with its offset"
-                " (2026-11-25T10:00:00Z), or a time before now (-90s, -15m, -1h, -1d)",
+                " (2026-11-25T10:00:00Z), or an age (-90s, -15m, -1h, -1d)",
             )
 
 
