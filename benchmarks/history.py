@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History: how much is recorded beside the road, what that costs it, and how fast it answers."""
+"""History: recording rate, its cost for the broker, and the latency of queries."""
 
 import asyncio
 import contextlib
@@ -33,11 +33,11 @@ BEGIN: Final = 1_700_000_000 // DAY_S * DAY_S
 def measure(results: Results, home: Home, size: Size) -> None:
     _measure_recording(results, home, size)
     _measure_fan_out(results, home, size)
-    _measure_questions(results, home, size)
+    _measure_queries(results, home, size)
 
 
 def _kept(path: Path) -> tuple[int, int]:
-    """Readings that are kept, and messages that were lost."""
+    """Recorded readings, and lost messages."""
     db = sqlite3.connect(path)
     try:
         (readings,) = db.execute("SELECT count(*) FROM reading").fetchone()
@@ -71,7 +71,7 @@ def _subject(home: Home, size: Size, clients: int, *, history: bool) -> Iterator
 
 
 def _measure_recording(results: Results, home: Home, size: Size) -> None:
-    """One core for the broker and its recorder; who loads it has the others."""
+    """One core for the broker and its recorder; the load generators have the others."""
     cores = sorted(os.sched_getaffinity(0))
     with _subject(home, size, 1, history=True) as subject:
         for thread in Path(f"/proc/{subject.server.pid}/task").iterdir():
@@ -105,7 +105,7 @@ def _measure_recording(results: Results, home: Home, size: Size) -> None:
 
 
 def _measure_fan_out(results: Results, home: Home, size: Size) -> None:
-    """The same load with and without history, in turn."""
+    """The same load with and without history, alternating."""
     clients = size.fan_out_judged
     windows: dict[tuple[str, bool], list[Window]] = {}
     loads: tuple[tuple[str, Callable[[Subject], Window]], ...] = (
@@ -141,7 +141,7 @@ def _measure_fan_out(results: Results, home: Home, size: Size) -> None:
 
 
 def _fill(path: Path, rows: int) -> None:
-    """So many readings of some resources, one each second, with their minutes and hours."""
+    """Write `rows` readings of some resources, one each second, with their minutes and hours."""
     chance = random.Random(1)
     writer = SqliteWriter(path, FOR_EVER, run="benchmark")
     writer._db.execute("PRAGMA synchronous = OFF")
@@ -159,8 +159,8 @@ def _fill(path: Path, rows: int) -> None:
     writer.close()
 
 
-def _measure_questions(results: Results, home: Home, size: Size) -> None:
-    path = home.path / "questions.db"
+def _measure_queries(results: Results, home: Home, size: Size) -> None:
+    path = home.path / "queries.db"
     _fill(path, size.history_rows)
     seconds = size.history_rows // RESOURCES
     end = float(BEGIN + seconds)
@@ -200,11 +200,11 @@ def _measure_questions(results: Results, home: Home, size: Size) -> None:
     asyncio.run(ask())
 
 
-async def _times_ms(question: Callable[[int], Coroutine[Any, Any, Any]]) -> list[float]:
+async def _times_ms(query: Callable[[int], Coroutine[Any, Any, Any]]) -> list[float]:
     times_ms = []
     for turn in range(20):
         began = time.perf_counter()
-        if not await question(turn):
+        if not await query(turn):
             raise BenchmarkError("the history answered nothing")
         times_ms.append((time.perf_counter() - began) * 1000)
     return times_ms

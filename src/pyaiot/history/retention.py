@@ -8,7 +8,7 @@ from typing import Final
 from pyaiot.history.rows import MICROSECONDS
 from pyaiot.history.store import Keep
 
-TRIM_INTERVAL_S: Final = 600.0
+DELETION_INTERVAL_S: Final = 600.0
 """Between two searches for rows that are too old."""
 GRACE_S: Final = 60
 """A minute is downsampled this long after its end, an hour twice as long after its end."""

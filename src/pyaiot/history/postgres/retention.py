@@ -5,7 +5,7 @@ import math
 from typing import Any, Final
 
 from pyaiot.history.postgres.schema import WEEK
-from pyaiot.history.retention import GRACE_S, TRIM_INTERVAL_S, Cutoffs, RetentionStep
+from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, RetentionStep
 from pyaiot.history.store import Keep
 
 MARKS_PER_STEP: Final = 500
@@ -44,7 +44,7 @@ _TAKE_MARKS: Final = """
         (SELECT step, series, at FROM stale WHERE step = $1 AND at < $2 LIMIT $3)
     RETURNING series, at
 """
-_TRIM: Final = (
+_DELETE_OLD: Final = (
     "DELETE FROM {0} WHERE ctid = ANY (ARRAY (SELECT ctid FROM {0} WHERE at < $1 LIMIT $2))"
 )
 
@@ -55,7 +55,7 @@ class PostgresRetention:
     def __init__(self, db: Any, keep: Keep) -> None:
         self._db = db
         self._keep = keep
-        self._trimmed_at = -math.inf
+        self._deleted_at = -math.inf
         """The Unix time of retention at the last complete search for old rows."""
 
     async def step(self, now: float, retention_now: float) -> RetentionStep:
@@ -84,15 +84,15 @@ class PostgresRetention:
             if hours:
                 await self._db.execute(_MAKE_HOURS, *zip(*hours, strict=True))
                 return RetentionStep(more=True)
-            return await self._trim(retention_now)
+            return await self._delete_old(retention_now)
 
     async def _take_marks(self, step: int, before: int) -> list[tuple[int, int]]:
         rows = await self._db.fetch(_TAKE_MARKS, step, before, MARKS_PER_STEP)
         return [(series, at) for series, at in rows]
 
-    async def _trim(self, now: float) -> RetentionStep:
+    async def _delete_old(self, now: float) -> RetentionStep:
         # If the time went back, there is no need to wait.
-        if 0 <= now - self._trimmed_at < TRIM_INTERVAL_S:
+        if 0 <= now - self._deleted_at < DELETION_INTERVAL_S:
             return RetentionStep(more=False)
         cutoffs = Cutoffs.at(now, self._keep)
         week = cutoffs.readings // WEEK
@@ -101,18 +101,18 @@ class PostgresRetention:
             if number < week:
                 await self._db.execute(f"DROP TABLE {partition(number)}")
                 dropped = True
-        trimmed = 0
+        deleted_rows = 0
         for table, before in (
             ("minute", cutoffs.minutes),
             ("hour", cutoffs.hours),
             ("event", cutoffs.events),
             ("command", cutoffs.events),
         ):
-            status = await self._db.execute(_TRIM.format(table), before, ROWS_PER_STEP)
-            trimmed = max(trimmed, int(status.rpartition(" ")[2]))
-        if trimmed >= ROWS_PER_STEP:
+            status = await self._db.execute(_DELETE_OLD.format(table), before, ROWS_PER_STEP)
+            deleted_rows = max(deleted_rows, int(status.rpartition(" ")[2]))
+        if deleted_rows >= ROWS_PER_STEP:
             return RetentionStep(more=True, dropped_partitions=dropped)
-        self._trimmed_at = now
+        self._deleted_at = now
         return RetentionStep(more=False, dropped_partitions=dropped)
 
 

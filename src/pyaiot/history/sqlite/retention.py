@@ -5,7 +5,7 @@ import math
 import sqlite3
 from typing import Final
 
-from pyaiot.history.retention import GRACE_S, TRIM_INTERVAL_S, Cutoffs, RetentionStep
+from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, RetentionStep
 from pyaiot.history.store import Keep
 
 MARKS_PER_STEP: Final = 200
@@ -45,14 +45,14 @@ _MAKE_HOURS: Final = f"""
     ) AS g
 """  # noqa: S608 - made of constants
 # Deletes up to ?3 of the oldest rows of a series that are older than ?2.
-_TRIM: Final = """
+_DELETE_OLD: Final = """
     DELETE FROM {table} WHERE series = ?1 AND at < min(?2, coalesce(
         (SELECT at FROM {table} WHERE series = ?1 ORDER BY at LIMIT 1 OFFSET ?3), ?2))
 """
-_TRIM_READINGS, _TRIM_MINUTES, _TRIM_HOURS = (
-    _TRIM.format(table=table) for table in ("reading", "minute", "hour")
+_DELETE_OLD_READINGS, _DELETE_OLD_MINUTES, _DELETE_OLD_HOURS = (
+    _DELETE_OLD.format(table=table) for table in ("reading", "minute", "hour")
 )
-_TRIM_BY_TIME: Final = """
+_DELETE_OLD_BY_TIME: Final = """
     DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE at < ? ORDER BY at LIMIT ?)
 """
 _DELETE_SERIES: Final = """
@@ -71,7 +71,7 @@ class SqliteRetention:
         self._keep = keep
         self._position = 0
         """The id of the series whose old rows were deleted last."""
-        self._trimmed_at = -math.inf
+        self._deleted_at = -math.inf
         """The Unix time of retention at the end of the last pass over all series."""
         db.execute("PRAGMA temp_store = MEMORY")
         # The marks that the current step handles.
@@ -100,7 +100,7 @@ class SqliteRetention:
             return RetentionStep(more=True, built=built)
         if self._build(3600, int(now - 2 * GRACE_S) // 3600, _MAKE_HOURS):
             return RetentionStep(more=True)
-        return self._trim(retention_now)
+        return self._delete_old(retention_now)
 
     def _build(self, step: int, before: int, statement: str) -> list[int]:
         """Compute some of the marked rows older than `before`. Returns their series."""
@@ -119,9 +119,9 @@ class SqliteRetention:
             )
         return built
 
-    def _trim(self, now: float) -> RetentionStep:
+    def _delete_old(self, now: float) -> RetentionStep:
         # If the time went back, there is no need to wait.
-        if 0 <= now - self._trimmed_at < TRIM_INTERVAL_S:
+        if 0 <= now - self._deleted_at < DELETION_INTERVAL_S:
             return RetentionStep(more=False)
         cutoffs = Cutoffs.at(now, self._keep)
         series_ids = [
@@ -133,26 +133,26 @@ class SqliteRetention:
         ]
         deleted: list[int] = []
         for series in series_ids:
-            trimmed = 0
+            deleted_rows = 0
             for statement, before in (
-                (_TRIM_READINGS, cutoffs.readings),
-                (_TRIM_MINUTES, cutoffs.minutes),
-                (_TRIM_HOURS, cutoffs.hours),
+                (_DELETE_OLD_READINGS, cutoffs.readings),
+                (_DELETE_OLD_MINUTES, cutoffs.minutes),
+                (_DELETE_OLD_HOURS, cutoffs.hours),
             ):
                 cursor = self._db.execute(statement, (series, before, ROWS_PER_STEP))
-                trimmed = max(trimmed, cursor.rowcount)
-            if trimmed >= ROWS_PER_STEP:
+                deleted_rows = max(deleted_rows, cursor.rowcount)
+            if deleted_rows >= ROWS_PER_STEP:
                 return RetentionStep(more=True, deleted=deleted)  # this series again
             if self._db.execute(_DELETE_SERIES, (series,)).rowcount:
                 deleted.append(series)
             self._position = series
-        trimmed = 0
+        deleted_rows = 0
         for table in ("event", "command"):
-            statement = _TRIM_BY_TIME.format(table=table)
+            statement = _DELETE_OLD_BY_TIME.format(table=table)
             cursor = self._db.execute(statement, (cutoffs.events, ROWS_PER_STEP))
-            trimmed = max(trimmed, cursor.rowcount)
-        if series_ids or trimmed >= ROWS_PER_STEP:
+            deleted_rows = max(deleted_rows, cursor.rowcount)
+        if series_ids or deleted_rows >= ROWS_PER_STEP:
             return RetentionStep(more=True, deleted=deleted)
         self._position = 0
-        self._trimmed_at = now
+        self._deleted_at = now
         return RetentionStep(more=False, deleted=deleted)
