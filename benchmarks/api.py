@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The HTTP API: reads answered a second, and readings exported a second in constant memory.
+"""The HTTP API: reads per second, and readings exported per second in constant memory.
 
 Reads come over connections that stay open, each with one request at a time. An export is read as
 fast as it comes, and every row of it is counted.
@@ -33,11 +33,11 @@ SERIES: Final = 100
 SAMPLE_S: Final = 0.05
 EXPORT_LIMIT_S: Final = 120.0
 MARKS: Final = {"csv": b",Cel,\r\n", "ndjson": b'"unit":"Cel"}', "senml": b'"u":"Cel"'}
-"""What stands once in each row of a form."""
+"""A text that occurs once in each row of a format."""
 
 
-class Asker:
-    """One connection that asks again as soon as it is answered."""
+class Reader:
+    """One connection that sends the next request as soon as it gets a response."""
 
     def __init__(self, port: int, path: str) -> None:
         self.answers = 0
@@ -110,21 +110,21 @@ def _reads(
     results: Results, server: Server, size: Size, name: str, path: str, least: float
 ) -> None:
     turns = Turns()
-    askers = [Asker(server.port, path.format(uid=uid(n))) for n in range(CONNECTIONS)]
-    for asker in askers:
-        turns.add(asker, asker.receive)
+    readers = [Reader(server.port, path.format(uid=uid(n))) for n in range(CONNECTIONS)]
+    for reader in readers:
+        turns.add(reader, reader.receive)
     try:
         turns.run_for(size.api_s / 4)
-        before, cpu_before, began = _count(askers), server.cpu_s(), time.monotonic()
+        before, cpu_before, began = _count(readers), server.cpu_s(), time.monotonic()
         turns.run_for(size.api_s)
-        answers = _count(askers) - before
+        answers = _count(readers) - before
         cpu, took_s = server.cpu_s() - cpu_before, time.monotonic() - began
-        for asker in askers:
-            asker.asking = False
+        for reader in readers:
+            reader.asking = False
     finally:
-        for asker in askers:
-            turns.remove(asker)
-            asker.socket.close()
+        for reader in readers:
+            turns.remove(reader)
+            reader.socket.close()
         turns.close()
     if not answers:
         raise BenchmarkError("no read was answered")
@@ -142,8 +142,8 @@ def _reads(
     )
 
 
-def _count(askers: list[Asker]) -> int:
-    return sum(asker.answers for asker in askers)
+def _count(readers: list[Reader]) -> int:
+    return sum(reader.answers for reader in readers)
 
 
 # -- exports --------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def _exports(results: Results, home: Home, size: Size) -> None:
 
 
 def _fill(path: Path, rows: int) -> None:
-    """A history of so many readings of the last ten days, and its minutes and hours."""
+    """A history of `rows` readings of the last ten days, with their minutes and hours."""
     now = time.time()
     step_s = 10 * 86_400.0 / rows
     chance = random.Random(1)
@@ -195,14 +195,14 @@ def _fill(path: Path, rows: int) -> None:
                 for at in range(first, min(rows, first + BATCH))
             ]
             writer.write(batch_of(readings, now=now), now)
-        while writer.tidy(now):
+        while writer.run_retention(now):
             pass
     finally:
         writer.close()
 
 
 def _export(server: Server, path: str, rows: int, form: str) -> tuple[int, int, int, int]:
-    """Rows and bytes that came; the server's memory at most, and in the first half of the rows."""
+    """Received rows and bytes; the peak memory of the server, in total and in the first half."""
     samples: list[tuple[int, int]] = []
     stop = threading.Event()
     found = 0
@@ -219,7 +219,7 @@ def _export(server: Server, path: str, rows: int, form: str) -> tuple[int, int, 
         with socket.create_connection((HOST, server.port), timeout=EXPORT_LIMIT_S) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
             while data := connection.recv(1 << 20):
-                # A mark may be cut in two: count in what is left of the piece before as well.
+                # A mark may be split between two pieces: include the rest of the previous one.
                 found += (tail + data).count(mark) - tail.count(mark)
                 tail = (tail + data)[-len(mark) :]
                 received += len(data)

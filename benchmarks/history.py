@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History: how much is recorded beside the road, what that costs it, and how fast it answers."""
+"""History: recording rate, its cost for the broker, and the latency of queries."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,8 @@ from benchmarks.processes import BenchmarkError, Home, Worker, resident_bytes
 from benchmarks.services import broker, history_of
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
-from pyaiot.history.rows import MICROSECONDS, Batch
-from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.rows import MICROSECONDS, WriteBatch
+from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import Keep
 
@@ -33,11 +33,11 @@ BEGIN: Final = 1_700_000_000 // DAY_S * DAY_S
 def measure(results: Results, home: Home, size: Size) -> None:
     _measure_recording(results, home, size)
     _measure_fan_out(results, home, size)
-    _measure_questions(results, home, size)
+    _measure_queries(results, home, size)
 
 
 def _kept(path: Path) -> tuple[int, int]:
-    """Readings that are kept, and messages that were lost."""
+    """Recorded readings, and lost messages."""
     db = sqlite3.connect(path)
     try:
         (readings,) = db.execute("SELECT count(*) FROM reading").fetchone()
@@ -71,7 +71,7 @@ def _subject(home: Home, size: Size, clients: int, *, history: bool) -> Iterator
 
 
 def _measure_recording(results: Results, home: Home, size: Size) -> None:
-    """One core for the broker and its recorder; who loads it has the others."""
+    """One core for the broker and its recorder; the load generators have the others."""
     cores = sorted(os.sched_getaffinity(0))
     with _subject(home, size, 1, history=True) as subject:
         for thread in Path(f"/proc/{subject.server.pid}/task").iterdir():
@@ -105,7 +105,7 @@ def _measure_recording(results: Results, home: Home, size: Size) -> None:
 
 
 def _measure_fan_out(results: Results, home: Home, size: Size) -> None:
-    """The same load with and without history, in turn."""
+    """The same load with and without history, alternating."""
     clients = size.fan_out_judged
     windows: dict[tuple[str, bool], list[Window]] = {}
     loads: tuple[tuple[str, Callable[[Subject], Window]], ...] = (
@@ -141,7 +141,7 @@ def _measure_fan_out(results: Results, home: Home, size: Size) -> None:
 
 
 def _fill(path: Path, rows: int) -> None:
-    """So many readings of some resources, one each second, with their minutes and hours."""
+    """Write `rows` readings of some resources, one each second, with their minutes and hours."""
     chance = random.Random(1)
     writer = SqliteWriter(path, FOR_EVER, run="benchmark")
     writer._db.execute("PRAGMA synchronous = OFF")
@@ -153,20 +153,20 @@ def _fill(path: Path, rows: int) -> None:
             for second in range(start, min(seconds, start + BATCH // RESOURCES))
             for key in keys
         ]
-        writer.write(Batch(readings=readings, messages=len(readings)), BEGIN)
-    while writer.tidy(BEGIN + 10 * DAY_S + seconds):
+        writer.write(WriteBatch(readings=readings, messages=len(readings)), BEGIN)
+    while writer.run_retention(BEGIN + 10 * DAY_S + seconds):
         pass
     writer.close()
 
 
-def _measure_questions(results: Results, home: Home, size: Size) -> None:
-    path = home.path / "questions.db"
+def _measure_queries(results: Results, home: Home, size: Size) -> None:
+    path = home.path / "queries.db"
     _fill(path, size.history_rows)
     seconds = size.history_rows // RESOURCES
     end = float(BEGIN + seconds)
 
     async def ask() -> None:
-        history = SqliteHistory(path)
+        history = SqliteReader(path)
         try:
             hour_ms = await _times_ms(
                 lambda turn: history.readings(
@@ -200,17 +200,17 @@ def _measure_questions(results: Results, home: Home, size: Size) -> None:
     asyncio.run(ask())
 
 
-async def _times_ms(question: Callable[[int], Coroutine[Any, Any, Any]]) -> list[float]:
+async def _times_ms(query: Callable[[int], Coroutine[Any, Any, Any]]) -> list[float]:
     times_ms = []
     for turn in range(20):
         began = time.perf_counter()
-        if not await question(turn):
+        if not await query(turn):
             raise BenchmarkError("the history answered nothing")
         times_ms.append((time.perf_counter() - began) * 1000)
     return times_ms
 
 
-async def _export(results: Results, history: SqliteHistory, expected: int) -> None:
+async def _export(results: Results, history: SqliteReader, expected: int) -> None:
     rows = 0
     sizes: list[int] = []
     began, cpu_began = time.monotonic(), time.process_time()

@@ -28,7 +28,7 @@ NOT_LIMITS: Final = {
     "history.rows.CLOCK_SET_S": "the year 2020",
     "history.rows.MICROSECONDS": "a unit",
     "history.sqlite.schema.APPLICATION_ID": "a name, as a number",
-    "history.numbering.MINUTE": "a unit",
+    "history.series_index.MINUTE": "a unit",
 }
 """Public numbers that are no limits."""
 OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\.(.*numbers|mqtt\.packets?)\.")

@@ -116,8 +116,8 @@ async def test_two_cannot_write_one_history(programs: Programs) -> None:
 
 async def test_a_place_that_is_none_is_said_at_once(programs: Programs) -> None:
     for place, words in (
-        ("mysql://x/y", "is not kept in mysql"),
-        ("/proc/x/y.db", "cannot be kept"),
+        ("mysql://x/y", "cannot be stored in mysql"),
+        ("/proc/x/y.db", "cannot be written"),
     ):
         result = programs.run("run", *ANY_PORTS, "--history", place)
         assert result.returncode == 2, result.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History files for tests: written by hand, asked as the doors ask."""
+"""History files for tests: written directly, queried as the web API does."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pyaiot.history.rows import Item, batch_of
-from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import Chunk, History, Keep
 from pyaiot.messages import Reading
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class File:
-    """A history file with its writer and a door; `now` is what the writer is told."""
+    """A history file and its writer; `now` is the time that the writer gets."""
 
     def __init__(self, path: Path, keep: Keep = FOR_EVER) -> None:
         self.path = path
@@ -36,10 +36,10 @@ class File:
         self.now = max(self.now, *(HOUR + at for at, _ in values), HOUR)
         self.write(*(Reading.received("n", resource, data, HOUR + at) for at, data in values))
 
-    def tidy(self) -> int:
-        """All that is to do now; the number of steps."""
+    def run_retention(self) -> int:
+        """Run all steps that are due. Returns their number."""
         steps = 1
-        while self.writer.tidy(self.now):
+        while self.writer.run_retention(self.now):
             steps += 1
         return steps
 
@@ -61,23 +61,23 @@ def history_file(folder: Path, keep: Keep = FOR_EVER) -> Iterator[File]:
 
 
 @contextlib.asynccontextmanager
-async def asking(path: Path) -> Any:
-    """A door to a history file."""
-    history = SqliteHistory(path)
+async def open_reader(path: Path) -> Any:
+    """A reader of a history file."""
+    history = SqliteReader(path)
     try:
         yield history
     finally:
         await history.close()
 
 
-def ask(path: Path, question: Any) -> Any:
-    """One question: `ask(path, lambda history: history.last())`."""
+def query_store(path: Path, query: Any) -> Any:
+    """One query: `query_store(path, lambda history: history.last())`."""
 
-    async def asked() -> Any:
-        async with asking(path) as history:
-            return await question(history)
+    async def run_query() -> Any:
+        async with open_reader(path) as history:
+            return await query(history)
 
-    return run(asked())
+    return run(run_query())
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A PostgreSQL server of a test's own: on a socket in a folder of its own, as nobody special."""
+"""A PostgreSQL server for a test, on a socket in a separate folder, as an unprivileged user."""
 
 import contextlib
 import os
@@ -20,14 +20,14 @@ START_LIMIT_S: Final = 20.0
 
 
 def programs() -> Path | None:
-    """Where `initdb` and `postgres` are; Debian does not put them on the path."""
+    """The folder of `initdb` and `postgres`, which Debian does not put on the path."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     found = which("postgres") or (str(debian[-1]) if debian else None)
     return Path(found).parent if found else None
 
 
 class Server:
-    """A server that can be stopped and started again."""
+    """A server that can be stopped and restarted."""
 
     def __init__(self, folder: Path, bin_: Path, user: dict[str, Any]) -> None:
         self._folder = folder
@@ -59,7 +59,7 @@ class Server:
                 **self._user,
             )
         limit = time.monotonic() + START_LIMIT_S
-        # It writes its state into the last line (postgres, utils/pidfile.h).
+        # The last line has its state (postgres, utils/pidfile.h).
         state = self._folder / "data" / "postmaster.pid"
         while not (state.exists() and state.read_text().rstrip().endswith("ready")):
             assert self._process.poll() is None, (self._folder / "log").read_text()
@@ -67,7 +67,7 @@ class Server:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """At once: connections are cut."""
+        """Stop immediately: connections are aborted."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
@@ -76,7 +76,7 @@ class Server:
 
 @contextlib.contextmanager
 def running_server() -> Iterator[Server]:
-    """Skips the test where there is no server to start."""
+    """Skips the test if PostgreSQL is not installed."""
     bin_ = programs()
     if bin_ is None:
         pytest.skip("not run: PostgreSQL is not installed (apt install postgresql)")

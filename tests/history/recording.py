@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A process that records as fast as it can and says what is committed; it waits to be killed.
+"""A process that records as fast as it can and prints what is committed, until it is killed.
 
 `recording.py FILE FIRST`: the readings of the node `n` have the numbers from
-FIRST on, ten resources in turn. Each line on standard output is how many are kept for good.
+FIRST on, ten resources in turn. Each line on standard output is the number of committed readings.
 """
 
 import os

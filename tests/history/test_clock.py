@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which time history believes: pure, with the two clocks as numbers."""
+"""The clock of the history: pure, with the two clocks as numbers."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def opened(wall: float = NOW, state: ClockState | None = None) -> HistoryClock:
 
 
 def run(clock: HistoryClock, since: float, until: float, step: float = 0.0) -> None:
-    """Both clocks go on, the wall clock wrong by `step`."""
+    """Advance both clocks; the wall clock is wrong by `step`."""
     steady = since
     while steady < until:
         clock.read(NOW + steady + step, steady)
@@ -36,13 +36,13 @@ def run(clock: HistoryClock, since: float, until: float, step: float = 0.0) -> N
     clock.read(NOW + until + step, until)
 
 
-def test_a_clock_that_is_right_is_believed() -> None:
+def test_a_correct_clock_is_followed() -> None:
     clock = opened()
     run(clock, 0, 1000)
     assert clock.now == clock.trusted == clock.retention_now == NOW + 1000
-    assert clock.moment(NOW + 500) == NOW + 500
-    assert clock.moment(NOW + 1000 + FUTURE_MAX_S + 1) == NOW + 1000
-    assert clock.moment(CLOCK_SET_S - 1) == NOW + 1000
+    assert clock.correct(NOW + 500) == NOW + 500
+    assert clock.correct(NOW + 1000 + FUTURE_MAX_S + 1) == NOW + 1000
+    assert clock.correct(CLOCK_SET_S - 1) == NOW + 1000
 
 
 def test_a_clock_that_drifts_or_is_slewed_is_followed() -> None:
@@ -54,21 +54,21 @@ def test_a_clock_that_drifts_or_is_slewed_is_followed() -> None:
 
 
 @pytest.mark.parametrize("step", [400 * DAY, -3600.0, 3600.0, -90 * DAY, -NOW + DAY])
-def test_a_jump_is_believed_for_readings_when_it_lasts(step: float) -> None:
+def test_recording_follows_a_jump_that_lasts(step: float) -> None:
     clock = opened()
     run(clock, 0, 100)
     run(clock, 150, 150 + CONFIRM_S - 50, step)
     assert clock.now == NOW + 100 + CONFIRM_S
-    # A gateway on this machine, and one whose clock is right.
-    assert clock.moment(clock.now + step - 1) == pytest.approx(clock.now - 1)
-    assert clock.moment(clock.now - 2) == clock.now - 2
+    # A gateway on this machine, and one with a correct clock.
+    assert clock.correct(clock.now + step - 1) == pytest.approx(clock.now - 1)
+    assert clock.correct(clock.now - 2) == clock.now - 2
     run(clock, 100 + CONFIRM_S, 1000 + CONFIRM_S, step)
     never_set = NOW + step < CLOCK_SET_S
     assert clock.now == NOW + 1000 + CONFIRM_S + (0 if never_set else step)
     assert clock.trusted == NOW + 1000 + CONFIRM_S
 
 
-def test_a_jump_is_believed_by_retention_after_a_day() -> None:
+def test_retention_follows_a_jump_after_a_day() -> None:
     clock = opened()
     run(clock, 0, 100)
     run(clock, 150, TRUST_AFTER_S + 100, 400 * DAY)
@@ -104,7 +104,7 @@ def test_retention_is_never_ahead_of_the_steady_clock(steps: list[tuple[float, f
     assert clock.trusted >= NOW + steady - late
 
 
-def test_a_stamp_of_a_clock_that_was_wrong_is_corrected_also_when_it_comes_late() -> None:
+def test_late_timestamps_of_a_wrong_clock_are_corrected() -> None:
     clock = opened()
     for number in range(JUMPS_REMEMBERED_MAX + 1):
         run(clock, 1000 * number, 1000 * number + 100)
@@ -113,13 +113,13 @@ def test_a_stamp_of_a_clock_that_was_wrong_is_corrected_also_when_it_comes_late(
     now = NOW + 10_100
     assert clock.now == now
     for number in range(1, JUMPS_REMEMBERED_MAX + 1):
-        assert clock.moment(now - 30 + (number + 40) * DAY) == pytest.approx(now - 30)
-    # The first jump is forgotten, and what is later than that is nobody's.
-    assert clock.moment(now - 30 + 40 * DAY) == now
-    assert clock.moment(now - LATE_MAX_S - 1 + 41 * DAY) == now
+        assert clock.correct(now - 30 + (number + 40) * DAY) == pytest.approx(now - 30)
+    # The first jump is forgotten, and timestamps later than that belong to no jump.
+    assert clock.correct(now - 30 + 40 * DAY) == now
+    assert clock.correct(now - LATE_MAX_S - 1 + 41 * DAY) == now
 
 
-def test_a_short_rest_is_believed_and_a_long_one_is_not() -> None:
+def test_a_short_pause_is_accepted_and_a_long_one_is_a_jump() -> None:
     state = ClockState(NOW - 5 * DAY, NOW, TRUST_AFTER_S / 2)
     clock = opened(NOW + REST_MAX_S, state)
     assert clock.trusted == NOW - 5 * DAY + REST_MAX_S
@@ -130,37 +130,37 @@ def test_a_short_rest_is_believed_and_a_long_one_is_not() -> None:
     assert clock.now == NOW + REST_MAX_S + 1
 
 
-def test_a_clock_behind_the_history_is_not_believed_until_it_is_set() -> None:
+def test_a_clock_behind_the_history_is_not_followed_until_it_is_set() -> None:
     clock = opened(NOW - 1000 * DAY, ClockState(NOW, NOW, TRUST_AFTER_S))
     assert clock.now == NOW - STEP_S
     clock.read(NOW - 1000 * DAY + 10, 10)
-    assert clock.moment(NOW - 1000 * DAY + 10) == pytest.approx(NOW - STEP_S + 10)
+    assert clock.correct(NOW - 1000 * DAY + 10) == pytest.approx(NOW - STEP_S + 10)
     clock.read(NOW + 5 * DAY, 20)
     assert clock.now == NOW + 5 * DAY
     assert clock.retention_now == NOW + 20
 
 
-def test_the_state_is_saved_now_and_then() -> None:
+def test_the_state_is_saved_at_intervals() -> None:
     clock = opened()
     assert clock.state_to_save() == ClockState(NOW, NOW, 0.0)
-    clock.saved()
+    clock.mark_saved()
     clock.read(NOW + 10, 10)
     assert clock.state_to_save() is None
     clock.read(NOW + 700, 700)
     assert clock.state_to_save() == ClockState(NOW + 700, NOW + 700, 700)
 
 
-def test_it_is_known_whether_the_clock_jumped_since_a_moment() -> None:
+def test_jumps_since_a_time_are_detected() -> None:
     clock = opened()
     run(clock, 0, 100)
-    assert clock.ran_evenly_since(NOW + 50)
-    assert clock.ran_evenly_since(NOW - 50)
+    assert clock.no_jump_since(NOW + 50)
+    assert clock.no_jump_since(NOW - 50)
     clock.read(NOW + 150 + 3600, 150)
-    assert not clock.ran_evenly_since(NOW + 50)
-    assert not clock.ran_evenly_since(NOW + 150 + 3600)
+    assert not clock.no_jump_since(NOW + 50)
+    assert not clock.no_jump_since(NOW + 150 + 3600)
     run(clock, 200, 500)
-    assert not clock.ran_evenly_since(NOW + 50)
-    # It may be a stamp of the time that was wrong.
-    assert not clock.ran_evenly_since(NOW + 400)
+    assert not clock.no_jump_since(NOW + 50)
+    # It may be a timestamp of the wrong clock.
+    assert not clock.no_jump_since(NOW + 400)
     run(clock, 550, 5000)
-    assert clock.ran_evenly_since(NOW + 4500)
+    assert clock.no_jump_since(NOW + 4500)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was committed is there, whatever ends the process: a kill, or the power."""
+"""Committed rows survive `kill -9` and a power cut."""
 
 import fcntl
 import os
@@ -27,11 +27,11 @@ POWER_CUTS: Final = 4
 FIRST_COMMIT_LIMIT_S: Final = 15.0
 EXT4_IOC_SHUTDOWN: Final = 0x8004587D
 NOLOGFLUSH: Final = 2
-"""Nothing more goes to the device, not even the journal (linux/fs/ext4/ext4.h)."""
+"""Nothing more is written to the device, not even the journal (linux/fs/ext4/ext4.h)."""
 
 
 class Recording:
-    """A recording process, and what it says is committed."""
+    """A recording process, and the number that it reports as committed."""
 
     def __init__(self, path: Path, first: int) -> None:
         self._process = subprocess.Popen(
@@ -40,29 +40,29 @@ class Recording:
             bufsize=0,
         )
         self.committed = first
-        self._said = b""
+        self._output = b""
 
     def until_committed(self) -> None:
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], FIRST_COMMIT_LIMIT_S)
         assert ready, "nothing was committed"
-        self._said = self._process.stdout.read(1)
-        assert self._said, "it ended"
+        self._output = self._process.stdout.read(1)
+        assert self._output, "it ended"
 
     def kill(self) -> None:
-        """kill -9, and read what it had said by then."""
+        """kill -9, and read its remaining output."""
         self._process.send_signal(signal.SIGKILL)
         assert self._process.stdout is not None
-        said = self._said + self._process.stdout.read()
+        output = self._output + self._process.stdout.read()
         self._process.wait()
         self._process.stdout.close()
-        if b"\n" in said:
-            # What was said in the same moment may be cut in two.
-            self.committed = int(said[: said.rindex(b"\n")].rpartition(b"\n")[2])
+        if b"\n" in output:
+            # The last line may be incomplete.
+            self.committed = int(output[: output.rindex(b"\n")].rpartition(b"\n")[2])
 
 
 def numbers(path: Path) -> list[int]:
-    """What a process that comes after finds, all resources together."""
+    """The numbers that a later process finds, all resources together."""
     writer = SqliteWriter(path, FOR_EVER, run="after")
     assert writer._db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     found = [int(value) for (value,) in writer._db.execute("SELECT value FROM reading")]
@@ -81,7 +81,7 @@ def test_kill_9_under_load_loses_nothing_that_was_committed(tmp_path: Path) -> N
         time.sleep(chance.uniform(0.0, 0.12))
         recording.kill()
         found = numbers(path)
-        # One after the other, from the very first: none is missing, and none is made up.
+        # Consecutive from the first one: none is missing, none is wrong.
         assert found == list(range(len(found)))
         assert recording.committed <= len(found)
         assert recording.committed > first
@@ -91,7 +91,7 @@ def test_kill_9_under_load_loses_nothing_that_was_committed(tmp_path: Path) -> N
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    """An image with a file system, and where it is mounted."""
+    """An image with a file system, and its mount point."""
     missing = [tool for tool in ("mkfs.ext4", "mount", "umount") if which(tool) is None]
     if missing or os.geteuid() != 0 or not Path("/dev/loop-control").exists():
         pytest.skip("not run: a power cut needs root, loop devices and mkfs.ext4")

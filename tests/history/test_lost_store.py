@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A store that is taken away while it is written: noticed, told, and begun anew by itself."""
+"""A store that is removed while it is written: noticed, recorded as a gap, and created again."""
 
 import contextlib
 import shutil
@@ -18,7 +18,7 @@ from pyaiot.history.sqlite.file import SqliteFile
 from pyaiot.history.store import EventRow, StoreError
 from pyaiot.history.stores import store_at
 from pyaiot.messages import Reading
-from tests.history.files import FOR_EVER, ask, asking, run
+from tests.history.files import FOR_EVER, open_reader, query_store, run
 from tests.history.postgres_server import running_server
 
 LIMIT_S: Final = 20.0
@@ -51,7 +51,7 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
-def say(recorder: Recorder, *values: int) -> None:
+def send_readings(recorder: Recorder, *values: int) -> None:
     before = recorder.recorded
     for value in values:
         recorder.heard(Reading.received("n", "r", value, time.time()))
@@ -59,11 +59,11 @@ def say(recorder: Recorder, *values: int) -> None:
 
 
 def numbers(path: Path) -> list[float]:
-    return [row.number for row in ask(path, lambda h: h.readings("n", "r")).whole()]
+    return [row.number for row in query_store(path, lambda h: h.readings("n", "r")).whole()]
 
 
 def gaps(path: Path) -> list[EventRow]:
-    return [row for row in ask(path, lambda h: h.events()).whole() if row.kind == "gap"]
+    return [row for row in query_store(path, lambda h: h.events()).whole() if row.kind == "gap"]
 
 
 def delete(path: Path) -> None:
@@ -111,17 +111,17 @@ class SqliteFileWriter:
     "taken",
     [delete, delete_only_the_file, delete_the_folder, move_away, replace_by_an_empty_one],
 )
-def test_a_file_that_is_taken_away_is_begun_anew_with_all_that_comes(
+def test_a_removed_file_is_created_again_and_recording_continues(
     tmp_path: Path, taken: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "deep" / "history.db"
     with recording(str(path)) as recorder:
-        say(recorder, *range(100))
+        send_readings(recorder, *range(100))
         taken(path)
         assert "deleted or replaced" in recorder.problem()
-        say(recorder, *range(100, 1350))
+        send_readings(recorder, *range(100, 1350))
         until(lambda: not recorder.problem())
-        say(recorder, 1350)
+        send_readings(recorder, 1350)
         assert numbers(path) == list(range(100, 1351))
         (gap,) = gaps(path)
         assert gap.lost == 100
@@ -131,60 +131,60 @@ def test_a_file_that_is_taken_away_is_begun_anew_with_all_that_comes(
     assert recorder.dropped == 0
 
 
-def test_a_write_ahead_log_that_is_deleted_loses_nothing_that_comes(tmp_path: Path) -> None:
+def test_recording_continues_after_the_write_ahead_log_was_deleted(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with recording(str(path)) as recorder:
-        say(recorder, *range(100))
+        send_readings(recorder, *range(100))
         delete_the_log(path)
-        say(recorder, *range(100, 200))
+        send_readings(recorder, *range(100, 200))
         until(lambda: not recorder.problem())
-        say(recorder, 200)
+        send_readings(recorder, 200)
         assert numbers(path)[-101:] == list(range(100, 201))
         assert len(gaps(path)) == 1
 
 
-def test_a_file_that_is_taken_away_from_a_quiet_service_is_begun_anew(
+def test_a_removed_file_of_an_idle_service_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.05)
     path = tmp_path / "history.db"
     with recording(str(path)) as recorder:
-        say(recorder, 1)
+        send_readings(recorder, 1)
         path.unlink()
         until(path.exists)
         until(lambda: not recorder.problem())
         assert len(gaps(path)) == 1
 
 
-def test_readers_ask_the_file_that_is_there(tmp_path: Path) -> None:
+def test_readers_use_the_current_file(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
 
-    async def asked() -> list[list[float]]:
+    async def run_query() -> list[list[float]]:
         found = []
-        async with asking(path) as history:
+        async with open_reader(path) as history:
             with recording(str(path)) as recorder:
                 for value in range(2):
-                    say(recorder, value)
+                    send_readings(recorder, value)
                     rows = (await history.readings("n", "r")).rows
                     found.append([row.number for row in rows])
                     delete(path)
-                with contextlib.suppress(StoreError):  # none is there for a moment
+                with contextlib.suppress(StoreError):  # for a moment there is no file
                     await history.last()
         return found
 
-    assert run(asked()) == [[0], [1]]
+    assert run(run_query()) == [[0], [1]]
 
 
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM series", "DELETE FROM reading", "DROP TABLE reading"]
 )
-def test_rows_that_somebody_deletes_are_noticed(
+def test_deleted_rows_are_noticed(
     tmp_path: Path, statement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.05)
     path = tmp_path / "history.db"
     with recording(str(path)) as recorder:
-        say(recorder, *range(10))
+        send_readings(recorder, *range(10))
         other = sqlite3.connect(path, isolation_level=None)
         other.execute(statement)
         other.close()
@@ -193,7 +193,7 @@ def test_rows_that_somebody_deletes_are_noticed(
             assert "no such table" in recorder.problem()
             return
         until(lambda: gaps(path))
-        say(recorder, 10, 11)
+        send_readings(recorder, 10, 11)
         assert numbers(path)[-2:] == [10, 11]
 
 
@@ -202,37 +202,37 @@ def test_a_lock_that_is_deleted_is_taken_again(tmp_path: Path) -> None:
     with recording(str(path)) as recorder:
         delete(path)
         path.with_name("history.db.lock").unlink()
-        say(recorder, 1)
+        send_readings(recorder, 1)
         second = SqliteFile(path, FOR_EVER)
         with pytest.raises(Exception, match="by another Pyaiot"):
             second.claim()
 
 
 @pytest.mark.parametrize("statement", ["DROP SCHEMA pyaiot CASCADE", "TRUNCATE series, reading"])
-def test_a_database_that_is_emptied_is_begun_anew(
+def test_an_emptied_database_is_created_again(
     statement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TIDY_INTERVAL_S", 0.05)
+    monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.05)
 
     async def execute(url: str) -> None:
         db = await asyncpg.connect(url, server_settings={"search_path": "pyaiot"})
         await db.execute(statement)
         await db.close()
 
-    async def asked(url: str, question: Any) -> Any:
+    async def run_query(url: str, query: Any) -> Any:
         history = store_at(url, FOR_EVER).history()
         try:
-            return await question(history)
+            return await query(history)
         finally:
             await history.close()
 
     with running_server() as server, recording(server.url) as recorder:
-        say(recorder, *range(10))
+        send_readings(recorder, *range(10))
         run(execute(server.url))
         until(lambda: recorder.failures)
         until(lambda: not recorder.problem())
-        say(recorder, 10, 11)
-        rows = run(asked(server.url, lambda h: h.readings("n", "r"))).rows
+        send_readings(recorder, 10, 11)
+        rows = run(run_query(server.url, lambda h: h.readings("n", "r"))).rows
         assert [row.number for row in rows] == [10, 11]
-        events = run(asked(server.url, lambda h: h.events())).rows
+        events = run(run_query(server.url, lambda h: h.events())).rows
         assert [event.lost for event in events if event.kind == "gap"] == [10]

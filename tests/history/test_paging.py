@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cursors and times of strangers: good, or refused."""
+"""Cursors and times from outside: valid, or refused."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_any_text_is_a_cursor_or_refused(text: str) -> None:
 
 
 @given(st.text(max_size=64), st.text(max_size=64))
-def test_every_cursor_of_ours_comes_back(uid: str, resource: str) -> None:
+def test_every_encoded_cursor_can_be_decoded(uid: str, resource: str) -> None:
     assert decode_cursor(encode_cursor(uid, resource), str, str) == [uid, resource]
 
 
@@ -46,14 +46,14 @@ def test_any_number_is_a_time_or_refused(ts: float) -> None:
 
 
 @given(st.floats(0, 4e9), st.floats(0, 4e9), st.integers(1, 10**6))
-def test_steps_are_whole_and_hold_the_range(start: float, end: float, step_s: int) -> None:
+def test_steps_are_whole_and_contain_the_range(start: float, end: float, step_s: int) -> None:
     steps = Steps.of(start, end, step_s)
     assert steps.start % step_s == steps.end % step_s == 0
     assert steps.start <= start < steps.start + step_s + 1e-6
     assert steps.end - step_s - 1e-6 < end <= steps.end + 1e-6
 
 
-def test_a_page_has_a_row_and_not_too_many() -> None:
+def test_the_limit_of_a_page_has_a_range() -> None:
     with pytest.raises(BadQuery):
         Span.of(None, None, 0)
     with pytest.raises(TooManyRows):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A history database says the same as a history file, whatever is asked; and when it is away."""
+"""A history database returns the same as a history file; and the recorder when it is down."""
 
 import asyncio
 import math
@@ -17,14 +17,14 @@ import pytest
 
 from pyaiot.errors import OperatorError
 from pyaiot.history import recorder as recorder_module
-from pyaiot.history.postgres.history import PostgresHistory
+from pyaiot.history.postgres.reader import PostgresReader
 from pyaiot.history.postgres.retention import partitions
 from pyaiot.history.postgres.schema import MIGRATIONS, WEEK
 from pyaiot.history.postgres.server import PostgresServer, without_password
 from pyaiot.history.postgres.writer import PostgresWriter
 from pyaiot.history.recorder import Recorder
-from pyaiot.history.rows import CommandEnded, CommandGiven, Item, batch_of
-from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.rows import CommandEnded, CommandIssued, Item, batch_of
+from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.store import (
     BadQuery,
     BucketRow,
@@ -68,19 +68,19 @@ def open_writer(url: str, keep: Keep = FOR_EVER) -> PostgresWriter:
     return PostgresWriter(url, "postgresql://test", keep, run="test")
 
 
-def ask(url: str, question: Callable[[PostgresHistory], Any]) -> Any:
-    async def asked() -> Any:
-        history = PostgresHistory(url, "postgresql://test")
+def query_store(url: str, query: Callable[[PostgresReader], Any]) -> Any:
+    async def run_query() -> Any:
+        history = PostgresReader(url, "postgresql://test")
         try:
-            return await question(history)
+            return await query(history)
         finally:
             await history.close()
 
-    return run(asked())
+    return run(run_query())
 
 
 class Both:
-    """A file and a database that are told the same."""
+    """A file and a database with the same rows."""
 
     def __init__(self, folder: Path, url: str, keep: Keep) -> None:
         self._file = File(folder / "history.db", keep)
@@ -92,26 +92,26 @@ class Both:
         for writer in (self._file.writer, self._writer):
             writer.write(batch_of(items, now=self.now), self.now)
 
-    def tidy(self, *, steps: int = 1000) -> None:
+    def run_retention(self, *, steps: int = 1000) -> None:
         for writer in (self._file.writer, self._writer):
             for _ in range(steps):
-                if not writer.tidy(self.now):
+                if not writer.run_retention(self.now):
                     break
 
-    def same(self, question: Callable[[History], Any]) -> Any:
-        """Ask both; their one answer."""
+    def same(self, query: Callable[[History], Any]) -> Any:
+        """Query both stores, which must return the same. Returns that."""
 
-        async def asked() -> Any:
-            file, database = SqliteHistory(self._file.path), PostgresHistory(self._url, "test")
+        async def run_query() -> Any:
+            file, database = SqliteReader(self._file.path), PostgresReader(self._url, "test")
             try:
-                mine, theirs = await question(file), await question(database)
+                mine, theirs = await query(file), await query(database)
             finally:
                 await file.close()
                 await database.close()
             assert rounded(theirs) == rounded(mine)
             return mine
 
-        return run(asked())
+        return run(run_query())
 
     def close(self) -> None:
         self._file.close()
@@ -119,7 +119,7 @@ class Both:
 
 
 def rounded(answer: Any) -> Any:
-    """Means are sums in another order."""
+    """Means may differ slightly: they are summed in another order."""
     if isinstance(answer, list) and answer and isinstance(answer[0], BucketRow):
         return [
             (row.ts, row.unit, row.min, pytest.approx(row.mean), row.max, row.count, row.last)
@@ -152,7 +152,7 @@ def some_messages(chance: random.Random, start: float, count: int) -> list[Item]
     return messages
 
 
-def questions(start: float, end: float) -> list[Callable[[History], Any]]:
+def queries(start: float, end: float) -> list[Callable[[History], Any]]:
     async def pages(history: History, *, newest_first: bool) -> list[ReadingRow]:
         found: list[ReadingRow] = []
         cursor = None
@@ -188,7 +188,7 @@ def questions(start: float, end: float) -> list[Callable[[History], Any]]:
     ]
 
 
-def test_every_answer_is_that_of_a_file_while_fresh_half_made_made_and_trimmed(
+def test_both_stores_return_the_same_before_and_after_downsampling_and_retention(
     both: Both,
 ) -> None:
     chance = random.Random(5432)
@@ -198,25 +198,25 @@ def test_every_answer_is_that_of_a_file_while_fresh_half_made_made_and_trimmed(
         both.now = end
         both.write(*some_messages(chance, start, 300))
         command = Command(id="1", uid="n", resource="led", payload="1", client="c")
-        both.write(CommandGiven(command, start))
+        both.write(CommandIssued(command, start))
         both.write(CommandEnded(command, Receipt(id="x", state="sent", detail="°"), end))
         both.write(GatewayState(name="coap", protocol="CoAP", state="lost", ts=end))
         for steps in (0, 1, 1000):
-            both.tidy(steps=steps)
-            for question in questions(HOUR, end):
-                both.same(question)
-    # Late ones, again and again the same ones, and then nothing for long.
+            both.run_retention(steps=steps)
+            for query in queries(HOUR, end):
+                both.same(query)
+    # Late readings, repeated ones, and then nothing for a long time.
     late = some_messages(random.Random(1), HOUR + 60, 50)
     for _ in range(2):
         both.write(*late)
-        for question in questions(HOUR, end):
-            both.same(question)
-        both.tidy()
+        for query in queries(HOUR, end):
+            both.same(query)
+        both.run_retention()
     for days in (1, 5, 7):
         both.now = end + days * DAY
-        both.tidy()
-        for question in questions(HOUR, end)[-4:]:
-            both.same(question)
+        both.run_retention()
+        for query in queries(HOUR, end)[-4:]:
+            both.same(query)
     assert both.same(lambda h: h.events()).rows == []
 
 
@@ -233,7 +233,7 @@ def test_identifiers_keep_their_digits(both: Both) -> None:
     assert [row.data for row in rows] == [*identifiers, "9007199254740993"]
 
 
-def test_the_largest_numbers_disturb_nobody(both: Both) -> None:
+def test_the_largest_numbers_can_be_aggregated(both: Both) -> None:
     both.now = HOUR + 100
     both.write(
         *(
@@ -243,34 +243,38 @@ def test_the_largest_numbers_disturb_nobody(both: Both) -> None:
     )
     for _ in range(2):
 
-        async def asked(history: History) -> Any:
+        async def run_query(history: History) -> Any:
             (row,) = await history.buckets("n", "t", start=HOUR, end=HOUR + 60, step_s=3600)
             return row.min, row.max, row.count, row.last, row.min <= row.mean <= row.max
 
-        assert both.same(asked) == (-1.7e308, 1.7e308, 4, 1.0, True)
+        assert both.same(run_query) == (-1.7e308, 1.7e308, 4, 1.0, True)
         both.now += 3 * 3600
-        both.tidy()
+        both.run_retention()
 
 
-def test_readings_stand_in_weeks_that_are_dropped_as_a_whole(url: str) -> None:
+def test_readings_are_partitioned_by_week_and_dropped_by_partition(url: str) -> None:
     writer = open_writer(url, Keep(10.0, 10.0, 10.0, 10.0))
     try:
         for week in range(5):
             now = HOUR + week * 7 * DAY
             reading = Reading.received("n", "t", week, now)
             writer.write(batch_of([reading], now=now), now)
-            while writer.tidy(now + 700):
+            while writer.run_retention(now + 700):
                 pass
             now += 700
-        weeks = writer._do(partitions(writer._db))
+        weeks = writer._call(partitions(writer._db))
         newest = int(now * 1_000_000) // WEEK
         assert weeks <= set(range(newest - 2, newest + 1))
-        assert {row.number for row in ask(url, lambda h: h.readings("n", "t")).rows} <= {2, 3, 4}
+        assert {row.number for row in query_store(url, lambda h: h.readings("n", "t")).rows} <= {
+            2,
+            3,
+            4,
+        }
     finally:
         writer.close()
 
 
-def test_a_batch_is_kept_as_a_whole_or_not_at_all(url: str) -> None:
+def test_a_batch_is_one_transaction(url: str) -> None:
     writer = open_writer(url)
     try:
         good = batch_of([Reading.received("n", "t", 1, HOUR)], now=HOUR)
@@ -281,29 +285,29 @@ def test_a_batch_is_kept_as_a_whole_or_not_at_all(url: str) -> None:
         with pytest.raises(RowsRefused, match="left out"):
             writer.write(bad, HOUR)
         writer.write(batch_of([Reading.received("n", "t", 3, HOUR + 2)], now=HOUR), HOUR)
-        numbers = [row.number for row in ask(url, lambda h: h.readings("n", "t")).rows]
+        numbers = [row.number for row in query_store(url, lambda h: h.readings("n", "t")).rows]
         assert numbers == [1, 3]
     finally:
         writer.close()
 
 
-def test_an_answer_that_is_not_whole_says_so(url: str) -> None:
+def test_an_incomplete_result_is_an_error(url: str) -> None:
     writer = open_writer(url)
     readings: list[Item] = [Reading.received("n", "t", at, HOUR + at) for at in range(5)]
     writer.write(batch_of(readings, now=HOUR + 5), HOUR)
     writer.close()
     with pytest.raises(TooManyRows):
-        ask(url, lambda h: h.readings("n", "t", limit=4)).whole()
+        query_store(url, lambda h: h.readings("n", "t", limit=4)).whole()
     with pytest.raises(TooManyRows):
-        ask(url, lambda h: h.buckets("n", "t", start=HOUR, end=HOUR + 9, step_s=1, limit=4))
+        query_store(url, lambda h: h.buckets("n", "t", start=HOUR, end=HOUR + 9, step_s=1, limit=4))
 
 
-def test_a_second_writer_is_kept_out(url: str) -> None:
+def test_a_second_writer_is_refused(url: str) -> None:
     first = open_writer(url)
-    with pytest.raises(StoreError, match="another Pyaiot writes this database"):
+    with pytest.raises(StoreError, match="another Pyaiot is writing this database"):
         open_writer(url)
     first.close()
-    # The server notices by itself.
+    # The server notices the disconnect.
     for _ in range(100):
         try:
             open_writer(url).close()
@@ -315,7 +319,7 @@ def test_a_second_writer_is_kept_out(url: str) -> None:
 
 def test_the_database_of_a_newer_version_is_left_alone(url: str) -> None:
     writer = open_writer(url)
-    writer._do(writer._db.execute("INSERT INTO version VALUES (99)"))
+    writer._call(writer._db.execute("INSERT INTO version VALUES (99)"))
     writer.close()
     for _ in range(100):
         with pytest.raises(StoreError) as raised:
@@ -323,12 +327,12 @@ def test_the_database_of_a_newer_version_is_left_alone(url: str) -> None:
         if "another Pyaiot" not in str(raised.value):
             break
         time.sleep(0.02)
-    assert "version 99, is of a newer Pyaiot" in str(raised.value)
+    assert "version 99, was written by a newer Pyaiot" in str(raised.value)
     assert len(MIGRATIONS) < 99
 
 
 @pytest.mark.parametrize("cursor", ["x", "[1.5]", f"[{10**400}]", "[" * 1900, '["\\ud800", ""]'])
-def test_what_makes_no_sense_is_refused_by_both(both: Both, cursor: str) -> None:
+def test_invalid_queries_are_refused_by_both_stores(both: Both, cursor: str) -> None:
     for ask_it in (
         lambda h: h.readings("n", "t", cursor=cursor),
         lambda h: h.last(cursor=cursor),
@@ -344,11 +348,11 @@ def test_what_makes_no_sense_is_refused_by_both(both: Both, cursor: str) -> None
         assert both.same(refused)
 
 
-def test_who_asks_and_leaves_is_given_up_by_the_server(url: str) -> None:
+def test_a_cancelled_query_is_cancelled_in_the_server(url: str) -> None:
     open_writer(url).close()
 
     async def leave() -> int:
-        history = PostgresHistory(url, "test")
+        history = PostgresReader(url, "test")
 
         async def slow(db: Any) -> None:
             await db.execute("SELECT pg_sleep(60)")
@@ -360,33 +364,33 @@ def test_who_asks_and_leaves_is_given_up_by_the_server(url: str) -> None:
             return found
 
         try:
-            task = asyncio.create_task(history._ask(slow))
-            while await history._ask(count) != 1:
+            task = asyncio.create_task(history._query(slow))
+            while await history._query(count) != 1:
                 pass
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             async with asyncio.timeout(5.0):
-                while await history._ask(count) != 0:
+                while await history._query(count) != 0:
                     pass
-            return history._open
+            return sum(history._open.values())
         finally:
             await history.close()
 
     assert run(leave()) == 0
 
 
-def test_a_short_question_is_answered_while_long_ones_run(url: str) -> None:
+def test_a_short_query_is_answered_while_wide_ones_run(url: str) -> None:
     open_writer(url).close()
 
     async def answered() -> None:
-        history = PostgresHistory(url, "test")
+        history = PostgresReader(url, "test")
 
         async def slow(db: Any) -> None:
             await db.execute("SELECT pg_sleep(60)")
 
         try:
-            tasks = [asyncio.create_task(history._ask(slow)) for _ in range(16)]
+            tasks = [asyncio.create_task(history._query(slow)) for _ in range(16)]
             async with asyncio.timeout(10.0):
                 for _ in range(10):
                     assert (await history.readings("n", "t", limit=10)).rows == []
@@ -399,7 +403,7 @@ def test_a_short_question_is_answered_while_long_ones_run(url: str) -> None:
     run(answered())
 
 
-def test_the_road_goes_on_while_the_server_is_away(
+def test_the_recorder_continues_while_the_server_is_down(
     server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
@@ -414,30 +418,30 @@ def test_the_road_goes_on_while_the_server_is_away(
             assert time.monotonic() < limit, recorder.problem()
             time.sleep(0.005)
 
-    def say(numbers: range) -> None:
+    def send_readings(numbers: range) -> None:
         for number in numbers:
             recorder.heard(Reading.received("n", "t", number, HOUR - 9e7 + number))
 
     try:
-        say(range(10))
+        send_readings(range(10))
         until(lambda: recorder.recorded == 10)
         server.stop()
-        say(range(10, 20))
+        send_readings(range(10, 20))
         until(recorder.problem)
         assert "secret" not in recorder.problem()
-        say(range(20, 100))
+        send_readings(range(20, 100))
         server.start()
         until(lambda: recorder.recorded + recorder.dropped == 100)
         until(lambda: not recorder.problem())
     finally:
         recorder.close()
-    rows = ask(url, lambda h: h.readings("n", "t")).rows
+    rows = query_store(url, lambda h: h.readings("n", "t")).rows
     assert len(rows) == recorder.recorded
-    (gap,) = ask(url, lambda h: h.events(kinds=["gap"])).rows
+    (gap,) = query_store(url, lambda h: h.events(kinds=["gap"])).rows
     assert gap.lost == recorder.dropped > 0
 
 
-def test_a_password_is_not_shown_and_a_wrong_url_is_said(url: str) -> None:
+def test_a_password_is_hidden_and_an_invalid_url_is_refused(url: str) -> None:
     assert without_password("postgresql://me:secret@host:5/x?password=secret") == (
         "postgresql://me@host:5/x"
     )
@@ -446,14 +450,14 @@ def test_a_password_is_not_shown_and_a_wrong_url_is_said(url: str) -> None:
         store_at("postgresql://host:port/x", FOR_EVER)
 
 
-def test_too_many_questions_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyaiot.history.postgres.history.QUERIES_MAX", 0)
+def test_too_many_queries_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyaiot.history.reader.QUERIES_MAX", 0)
     with pytest.raises(TooSlow, match="open already"):
-        ask(url, lambda h: h.last())
+        query_store(url, lambda h: h.last())
 
 
 @pytest.mark.sockets
-async def test_aiot_run_keeps_its_history_there(url: str, tmp_path: Path) -> None:
+async def test_aiot_run_records_into_a_database(url: str, tmp_path: Path) -> None:
     programs = Programs(tmp_path)
     try:
         program = programs.aiot("run", *ANY_PORTS, "--history", url)
@@ -467,7 +471,7 @@ async def test_aiot_run_keeps_its_history_there(url: str, tmp_path: Path) -> Non
         assert "secret" not in program.stderr
     finally:
         programs.close()
-    history = PostgresHistory(url, "test")
+    history = PostgresReader(url, "test")
     kinds = [event.kind for event in (await history.events()).rows]
     await history.close()
     assert {kinds[0], kinds[-1]} <= {"started", "stopped", "gateway connected"}

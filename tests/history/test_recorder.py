@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The recorder: it keeps what it hears, and what it cannot keep it counts and tells."""
+"""The recorder: it records messages, and counts and reports those that it cannot record."""
 
 import contextlib
 import sqlite3
@@ -19,7 +19,7 @@ from pyaiot.history.sqlite import writer
 from pyaiot.history.sqlite.file import SqliteFile
 from pyaiot.history.store import EventRow
 from pyaiot.messages import Command, NodeAppeared, Reading, Receipt
-from tests.history.files import FOR_EVER, ask
+from tests.history.files import FOR_EVER, query_store
 
 LIMIT_S: Final = 10.0
 
@@ -45,57 +45,57 @@ def recording(path: Path) -> Iterator[Recorder]:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Another thread makes it true."""
+    """Wait until another thread makes it true."""
     limit = time.monotonic() + LIMIT_S
     while not true():
         assert time.monotonic() < limit
         time.sleep(0.002)
 
 
-def say(recorder: Recorder, count: int, size: int = 1) -> None:
+def send_readings(recorder: Recorder, count: int, size: int = 1) -> None:
     for number in range(count):
         ts = 1_700_000_000.0 + number
         recorder.heard(Reading(uid="n", resource="r", data=f"{number:x>{size}}", ts=ts))
 
 
 def events(path: Path) -> list[EventRow]:
-    rows: list[EventRow] = ask(path, lambda h: h.events()).whole()
+    rows: list[EventRow] = query_store(path, lambda h: h.events()).whole()
     return rows
 
 
 def rows(path: Path) -> int:
-    return len(ask(path, lambda h: h.readings("n", "r")).whole())
+    return len(query_store(path, lambda h: h.readings("n", "r")).whole())
 
 
-def test_what_is_heard_is_kept_and_who_waits_is_told(tmp_path: Path) -> None:
+def test_messages_are_committed_and_commits_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "history.db"
     store = SqliteFile(path, FOR_EVER)
     store.claim()
-    told: list[int] = []
-    recorder = Recorder(store, committed=told.append)
+    reported: list[int] = []
+    recorder = Recorder(store, committed=reported.append)
     recorder.start()
-    say(recorder, 3000)
+    send_readings(recorder, 3000)
     command = Command(id="1", uid="n", resource="led", payload="1", client="c")
     recorder.command_given(command, 1_700_000_000.0)
     recorder.command_ended(command, Receipt(id="x", state="sent"), 1_700_000_001.0)
     until(lambda: recorder.recorded == 3002)
     assert recorder.problem() == ""
-    assert told[-1] == 3002
+    assert reported[-1] == 3002
     assert rows(path) == 3000
-    assert [row.state for row in ask(path, lambda h: h.commands()).whole()] == ["sent"]
+    assert [row.state for row in query_store(path, lambda h: h.commands()).whole()] == ["sent"]
     recorder.close()
     store.release()
     assert [event.kind for event in events(path)] == ["started", "stopped"]
 
 
-def test_what_waits_at_the_end_is_written(tmp_path: Path) -> None:
+def test_the_queue_is_written_at_the_end(tmp_path: Path) -> None:
     with recording(tmp_path / "history.db") as recorder:
-        say(recorder, 10_000)
+        send_readings(recorder, 10_000)
     assert recorder.recorded == 10_000
     assert rows(tmp_path / "history.db") == 10_000
 
 
-def test_a_full_queue_loses_counts_and_tells_the_gap(
+def test_drops_of_a_full_queue_are_counted_and_recorded_as_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "QUEUE_MAX", 100)
@@ -103,14 +103,14 @@ def test_a_full_queue_loses_counts_and_tells_the_gap(
     with recording(path) as recorder:
         until(lambda: not recorder.problem())
         with locked(path):
-            say(recorder, 1)
+            send_readings(recorder, 1)
             until(recorder.problem)
-            assert "another program holds the file locked" in recorder.problem()
+            assert "another program has locked the file" in recorder.problem()
             before = time.time()
-            say(recorder, 150)
+            send_readings(recorder, 150)
             assert recorder.waiting == 100
             assert recorder.dropped == 50
-            assert recorder.problem().endswith("; 50 messages are lost so far")
+            assert recorder.problem().endswith("; 50 messages lost so far")
         until(lambda: recorder.recorded == 101)
         until(lambda: not recorder.problem())
     (gap,) = [event for event in events(path) if event.kind == "gap"]
@@ -128,19 +128,19 @@ def test_long_values_fill_the_queue_by_their_size(
     with recording(path) as recorder:
         until(lambda: not recorder.problem())
         with locked(path):
-            say(recorder, 100, size=60_000)
+            send_readings(recorder, 100, size=60_000)
             assert 15 <= recorder.waiting <= 20
             assert recorder.dropped > 70
         until(lambda: recorder.waiting == 0)
-        # The room is free again.
+        # The queue has space again.
         dropped = recorder.dropped
-        say(recorder, 10, size=60_000)
+        send_readings(recorder, 10, size=60_000)
         assert recorder.dropped == dropped
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Another program writes for a long time."""
+    """Another program holds a write lock."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -150,27 +150,27 @@ def locked(path: Path) -> Iterator[None]:
         other.close()
 
 
-def test_a_lock_for_a_moment_loses_nothing(tmp_path: Path) -> None:
+def test_a_short_lock_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with recording(path) as recorder:
-        say(recorder, 10)
+        send_readings(recorder, 10)
         until(lambda: recorder.recorded == 10)
         with locked(path):
-            say(recorder, 20)
+            send_readings(recorder, 20)
             until(recorder.problem)
         until(lambda: recorder.recorded == 30)
         assert recorder.dropped == 0
     assert [event.kind for event in events(path)] == ["started", "started", "stopped"]
 
 
-def test_a_damaged_file_is_told_and_recording_goes_on_when_it_is_moved_away(
+def test_a_damaged_file_is_reported_and_recording_continues_when_it_is_moved_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "QUEUE_MAX", 10)
     path = tmp_path / "history.db"
     path.write_bytes(b"this was a history once " * 1000)
     with recording(path) as recorder:
-        say(recorder, 25)
+        send_readings(recorder, 25)
         until(lambda: "damaged" in recorder.problem())
         assert "move it away" in recorder.problem()
         assert recorder.dropped == 15
@@ -181,10 +181,10 @@ def test_a_damaged_file_is_told_and_recording_goes_on_when_it_is_moved_away(
     assert rows(path) == 10
 
 
-def test_a_file_that_is_damaged_while_it_is_written_is_told(tmp_path: Path) -> None:
+def test_damage_during_writes_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with recording(path) as recorder:
-        say(recorder, 5000)
+        send_readings(recorder, 5000)
         until(lambda: recorder.recorded == 5000)
         checkpoint(path)
         with path.open("r+b") as file:
@@ -192,12 +192,12 @@ def test_a_file_that_is_damaged_while_it_is_written_is_told(tmp_path: Path) -> N
                 file.seek(page * 4096)
                 file.write(b"\xff" * 4096)
         recorder.heard(NodeAppeared(uid="other"))
-        say(recorder, 5000)
+        send_readings(recorder, 5000)
         until(lambda: "damaged" in recorder.problem())
 
 
 def checkpoint(path: Path) -> None:
-    """Everything into the file, and nobody remembers its pages."""
+    """Move the log into the file and invalidate cached pages."""
     other = sqlite3.connect(path)
     other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     other.execute("CREATE TABLE other (x)")
@@ -206,7 +206,7 @@ def checkpoint(path: Path) -> None:
     other.close()
 
 
-def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     second = SqliteFile(path, FOR_EVER)
     with recording(path), pytest.raises(OperatorError, match="by another Pyaiot"):
@@ -215,10 +215,10 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
     second.release()
 
 
-def test_a_folder_that_cannot_be_made_is_told_at_start(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = SqliteFile(tmp_path / "file" / "history.db", FOR_EVER)
-    with pytest.raises(OperatorError, match=r"cannot be kept: .*--history off"):
+    with pytest.raises(OperatorError, match=r"cannot be written: .*--history off"):
         store.claim()
 
 
@@ -227,10 +227,10 @@ def test_a_quiet_recorder_commits_within_the_interval(tmp_path: Path) -> None:
         until(lambda: not recorder.problem())
         for _ in range(5):
             before = recorder.recorded
-            say(recorder, 1)
+            send_readings(recorder, 1)
             began = time.monotonic()
             until(lambda before=before: recorder.recorded > before)  # type: ignore[misc]
-            # The interval, and a commit on a disk that others use too.
+            # The interval, and a commit on a disk that other programs use too.
             assert time.monotonic() - began < 5.0
 
 
@@ -248,7 +248,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_told_and_recording_goes_on_when_there_is_room(
+def test_a_full_disk_is_reported_and_recording_continues_when_there_is_space(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "QUEUE_MAX", 100)
@@ -259,13 +259,13 @@ def test_a_full_disk_is_told_and_recording_goes_on_when_there_is_room(
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
-        say(recorder, 100, size=500)
+        send_readings(recorder, 100, size=500)
         until(recorder.problem)
         assert "the disk is full" in recorder.problem()
-        say(recorder, 300, size=500)
+        send_readings(recorder, 300, size=500)
         lost = recorder.dropped
         assert lost >= 200
-        # What was there can be read while nothing can be written.
+        # Existing rows are readable while nothing can be written.
         assert [event.kind for event in events(path)][:1] == ["started"]
         ballast.unlink()
         until(lambda: recorder.recorded + recorder.dropped == 400)
@@ -283,22 +283,22 @@ def test_recording_takes_no_more_than_its_share(
     with recording(tmp_path / "history.db") as recorder:
         until(lambda: not recorder.problem())
         began = time.monotonic()
-        say(recorder, 400)
+        send_readings(recorder, 400)
         until(lambda: recorder.recorded == 400)
-        # Three rests of a tenth of a second between four batches.
+        # Three pauses of a tenth of a second between four batches.
         assert time.monotonic() - began >= 0.3
 
 
-def test_what_a_store_will_never_take_is_left_out_and_told(
+def test_rows_that_a_store_refuses_are_left_out_and_recorded_as_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "BATCH_MAX", 1)
     path = tmp_path / "history.db"
     with recording(path) as recorder:
         until(lambda: not recorder.problem())
-        # No gateway lets such a name in; if one did, it would be in the way of everything else.
+        # Gateways refuse such a name. If one did not, it would block everything else.
         recorder.heard(Reading(uid="\ud800", resource="r", data="x", ts=1_700_000_000.0))
-        say(recorder, 3)
+        send_readings(recorder, 3)
         until(lambda: recorder.recorded == 3)
         assert recorder.dropped == 1
     (gap,) = [event for event in events(path) if event.kind == "gap"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is kept of a message, and which time is believed."""
+"""The rows of a message, and their times."""
 
 import math
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pyaiot.history.rows import (
     CommandEnded,
-    CommandGiven,
-    GapOfGateway,
+    CommandIssued,
+    GatewayGap,
     Item,
     batch_of,
     clean,
@@ -74,7 +74,7 @@ def test_a_value_is_number_text_or_json(data: object, value: object, unit: str) 
         lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
     )
 )
-def test_what_is_no_number_comes_back_as_it_was_sent(data: object) -> None:
+def test_values_other_than_numbers_are_returned_as_sent(data: object) -> None:
     (row,) = batch_of([Reading(uid="n", resource="r", data=data, ts=NOW)], now=NOW).readings
     assert data_of(row[2]) == data
 
@@ -85,12 +85,12 @@ def test_clean_text_can_be_encoded_and_has_no_zero(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ts", "believed"),
+    ("ts", "plausible_time"),
     [
-        (NOW - 3600, NOW - 3600),  # a value of an hour ago that is announced again
+        (NOW - 3600, NOW - 3600),  # a value of an hour ago that is repeated
         (NOW + 30, NOW + 30),
         (NOW + 3600, NOW),  # a clock that is an hour ahead
-        (0.0, NOW),  # nobody said when
+        (0.0, NOW),  # unknown
         (300.0, NOW),  # a clock that was never set
         (-5.0, NOW),
         (1e308, NOW),
@@ -98,7 +98,9 @@ def test_clean_text_can_be_encoded_and_has_no_zero(text: str) -> None:
         (math.nan, NOW),
     ],
 )
-def test_a_time_that_cannot_be_is_that_of_arrival(ts: float, believed: float) -> None:
+def test_an_impossible_time_is_replaced_by_the_arrival_time(
+    ts: float, plausible_time: float
+) -> None:
     messages: list[Item] = [
         Reading(uid="n", resource="r", data="x", ts=ts),
         NodeAppeared(uid="n", ts=ts),
@@ -108,7 +110,7 @@ def test_a_time_that_cannot_be_is_that_of_arrival(ts: float, believed: float) ->
     ]
     batch = batch_of(messages, now=NOW)
     times = [batch.readings[0][1], *(event.at for event in batch.events)]
-    assert times == [int(believed * 1_000_000)] * 5
+    assert times == [int(plausible_time * 1_000_000)] * 5
 
 
 def test_a_retained_value_is_not_recorded() -> None:
@@ -119,7 +121,7 @@ def test_a_retained_value_is_not_recorded() -> None:
     assert batch.messages == 2
 
 
-def test_comings_and_goings_are_events() -> None:
+def test_online_and_offline_are_events() -> None:
     batch = batch_of(
         [
             NodeAppeared(uid="n", ts=NOW, gateway="coap"),
@@ -142,7 +144,7 @@ def test_comings_and_goings_are_events() -> None:
 
 def test_a_gap_of_a_gateway_is_an_event_with_its_count() -> None:
     gap = ReadingsDropped(ts=NOW - 60, until=NOW - 10, lost=250)
-    (event,) = batch_of([GapOfGateway("green\0house", gap)], now=NOW).events
+    (event,) = batch_of([GatewayGap("green\0house", gap)], now=NOW).events
     assert (event.kind, event.gateway, event.lost) == (
         "gap",
         "green\N{REPLACEMENT CHARACTER}house",
@@ -152,11 +154,11 @@ def test_a_gap_of_a_gateway_is_an_event_with_its_count() -> None:
     assert "no broker" in event.detail
 
 
-def test_a_command_is_a_row_when_it_is_given_and_when_it_ends() -> None:
+def test_a_command_is_written_when_it_is_issued_and_when_it_ends() -> None:
     command = Command(id="7", uid="n", resource="led", payload="1", client="c")
     receipt = Receipt(id="mine", state="refused", detail="4.05", elapsed_ms=250.0)
     given, ended = batch_of(
-        [CommandGiven(command, NOW), CommandEnded(command, receipt, NOW + 0.25)], now=NOW + 1
+        [CommandIssued(command, NOW), CommandEnded(command, receipt, NOW + 0.25)], now=NOW + 1
     ).commands
     assert (given.at, given.number, given.state) == (int(NOW * 1_000_000), 7, None)
     assert (ended.at, ended.number, ended.client, ended.client_id) == (given.at, 7, "c", "mine")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A history file: what is written is what is read."""
+"""A history file: rows are read as they were written."""
 
 import asyncio
 import random
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.history import numbering
-from pyaiot.history.rows import CommandEnded, CommandGiven
-from pyaiot.history.sqlite import history as history_module
+from pyaiot.history import reader as reader_module
+from pyaiot.history import series_index
+from pyaiot.history.rows import CommandEnded, CommandIssued
 from pyaiot.history.sqlite import schema
-from pyaiot.history.sqlite.history import READERS_MAX
+from pyaiot.history.sqlite.reader import READERS_MAX
 from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import (
     ROWS_MAX,
@@ -34,14 +34,22 @@ from pyaiot.messages import (
     Receipt,
     ReceiptState,
 )
-from tests.history.files import FOR_EVER, HOUR, ask, asking, exported, history_file, run
+from tests.history.files import (
+    FOR_EVER,
+    HOUR,
+    exported,
+    history_file,
+    open_reader,
+    query_store,
+    run,
+)
 
 
 def test_readings_come_back_in_order(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.readings("temperature", [(0.25, "20.5°C"), (2.0, "20.6°C"), (1.0, "20.7°C")])
-        page = ask(file.path, lambda h: h.readings("n", "temperature"))
-        newest = ask(file.path, lambda h: h.readings("n", "temperature", newest_first=True))
+        page = query_store(file.path, lambda h: h.readings("n", "temperature"))
+        newest = query_store(file.path, lambda h: h.readings("n", "temperature", newest_first=True))
     assert page.whole() == [
         ReadingRow(HOUR + 0.25, 20.5, "Cel"),
         ReadingRow(HOUR + 1.0, 20.7, "Cel"),
@@ -53,7 +61,7 @@ def test_readings_come_back_in_order(tmp_path: Path) -> None:
 def test_a_node_that_sends_text_where_it_sent_numbers_is_kept_as_it_is(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.readings("t", [(0, "1°C"), (1, "broken"), (2, {"v": 2}), (3, "nan"), (4, "4hPa")])
-        rows = ask(file.path, lambda h: h.readings("n", "t")).whole()
+        rows = query_store(file.path, lambda h: h.readings("n", "t")).whole()
     assert [(row.number, row.unit, row.data) for row in rows] == [
         (1.0, "Cel", None),
         (None, "", "broken"),
@@ -63,11 +71,11 @@ def test_a_node_that_sends_text_where_it_sent_numbers_is_kept_as_it_is(tmp_path:
     ]
 
 
-def test_the_largest_values_come_back_whole(tmp_path: Path) -> None:
+def test_the_largest_values_are_returned_unchanged(tmp_path: Path) -> None:
     values = ["x" * VALUE_SIZE_MAX, "°" * (VALUE_SIZE_MAX // 2), ["y" * (VALUE_SIZE_MAX - 4)]]
     with history_file(tmp_path) as file:
         file.readings("text", list(enumerate(values)))
-        rows = ask(file.path, lambda h: h.readings("n", "text")).whole()
+        rows = query_store(file.path, lambda h: h.readings("n", "text")).whole()
     assert [row.data for row in rows] == values
 
 
@@ -75,12 +83,12 @@ def test_identifiers_keep_their_digits(tmp_path: Path) -> None:
     identifiers = ["000012300007", "007", "12B", "9007199254740993", "1" * 40]
     with history_file(tmp_path) as file:
         file.readings("serial", list(enumerate([*identifiers, 2**53 + 1])))
-        rows = ask(file.path, lambda h: h.readings("n", "serial")).whole()
+        rows = query_store(file.path, lambda h: h.readings("n", "serial")).whole()
     assert [row.data for row in rows] == [*identifiers, "9007199254740993"]
     assert {row.number for row in rows} == {None}
 
 
-def test_what_a_gateway_announces_again_is_kept_once(tmp_path: Path) -> None:
+def test_readings_repeated_by_a_gateway_are_stored_once(tmp_path: Path) -> None:
     again = [(0.0, "20°C")]
     with history_file(tmp_path) as file:
         file.readings("t", again)
@@ -90,23 +98,23 @@ def test_what_a_gateway_announces_again_is_kept_once(tmp_path: Path) -> None:
         assert file.count("reading") == 1
 
 
-def test_values_within_one_tick_of_a_coarse_clock_are_all_kept(tmp_path: Path) -> None:
+def test_values_with_the_same_timestamp_are_all_stored(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.readings("t", [(0.0, f"{value}°C") for value in range(5)])
-        rows = ask(file.path, lambda h: h.readings("n", "t")).whole()
+        rows = query_store(file.path, lambda h: h.readings("n", "t")).whole()
     assert [row.number for row in rows] == [0, 1, 2, 3, 4]
     assert rows[-1].ts - HOUR < 0.001
 
 
-def test_values_that_follow_those_of_one_tick_are_kept_in_order(tmp_path: Path) -> None:
+def test_values_after_a_shared_timestamp_are_stored_in_order(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         tick = 1 / 1_000_000
         file.readings("t", [(1, 1), (1, 2), (1 + tick, 3), (1 + 2 * tick, 4), (1 + 9 * tick, 5)])
-        rows = ask(file.path, lambda h: h.readings("n", "t")).whole()
+        rows = query_store(file.path, lambda h: h.readings("n", "t")).whole()
     assert [row.number for row in rows] == [1, 2, 3, 4, 5]
 
 
-def test_all_readings_of_a_batch_are_written_whatever_their_number(tmp_path: Path) -> None:
+def test_batches_of_any_size_are_written_completely(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         for count in (1, 7, 8, 63, 512, 513, 1103):
             before = file.count("reading")
@@ -115,16 +123,16 @@ def test_all_readings_of_a_batch_are_written_whatever_their_number(tmp_path: Pat
             assert file.count("reading") == before + count
 
 
-def test_last_is_the_latest_of_each_resource(tmp_path: Path) -> None:
+def test_last_returns_the_latest_reading_of_each_resource(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         for uid in ("b", "a"):
             for resource in ("led", "button"):
                 for at in (1, 3, 2):
                     file.write(Reading.received(uid, resource, at, HOUR + at))
-        rows = ask(file.path, lambda h: h.last()).whole()
-        of_one = ask(file.path, lambda h: h.last("a")).whole()
-        first = ask(file.path, lambda h: h.last(limit=3))
-        rest = ask(file.path, lambda h: h.last(limit=3, cursor=first.cursor))
+        rows = query_store(file.path, lambda h: h.last()).whole()
+        of_one = query_store(file.path, lambda h: h.last("a")).whole()
+        first = query_store(file.path, lambda h: h.last(limit=3))
+        rest = query_store(file.path, lambda h: h.last(limit=3, cursor=first.cursor))
     assert [(row.uid, row.resource, row.reading.number) for row in rows] == [
         ("a", "button", 3.0),
         ("a", "led", 3.0),
@@ -135,14 +143,14 @@ def test_last_is_the_latest_of_each_resource(tmp_path: Path) -> None:
     assert first.rows + rest.whole() == rows
 
 
-def test_pages_give_every_row_once_also_while_more_are_written(tmp_path: Path) -> None:
+def test_pages_return_every_row_once_while_more_are_written(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.readings("t", [(at, at) for at in range(10)])
 
         async def walk(*, newest_first: bool) -> list[float]:
             found: list[float] = []
             cursor = None
-            async with asking(file.path) as history:
+            async with open_reader(file.path) as history:
                 while True:
                     page: Page[ReadingRow] = await history.readings(
                         "n", "t", start=HOUR, newest_first=newest_first, limit=3, cursor=cursor
@@ -166,26 +174,26 @@ def file_rows(path: Path) -> int:
     return int(count)
 
 
-def test_an_answer_that_is_not_whole_says_so(tmp_path: Path) -> None:
+def test_an_incomplete_result_is_an_error(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.readings("t", [(at, at) for at in range(5)])
-        page = ask(file.path, lambda h: h.readings("n", "t", limit=4))
-        assert ask(file.path, lambda h: h.readings("n", "t", limit=5)).cursor is None
+        page = query_store(file.path, lambda h: h.readings("n", "t", limit=4))
+        assert query_store(file.path, lambda h: h.readings("n", "t", limit=5)).cursor is None
         with pytest.raises(TooManyRows, match="more than 4 rows"):
             page.whole()
         with pytest.raises(TooManyRows, match="more than 4 steps"):
-            ask(
+            query_store(
                 file.path,
                 lambda h: h.buckets("n", "t", start=HOUR, end=HOUR + 60, step_s=1, limit=4),
             )
         with pytest.raises(TooManyRows, match="at most"):
-            ask(file.path, lambda h: h.readings("n", "t", limit=ROWS_MAX + 1))
+            query_store(file.path, lambda h: h.readings("n", "t", limit=ROWS_MAX + 1))
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "[]", "{}", '["a"]', "[1.5]", "[true]", "[1, 2]"])
-def test_a_cursor_of_somebody_else_is_refused(tmp_path: Path, cursor: str) -> None:
+def test_a_cursor_of_another_query_is_refused(tmp_path: Path, cursor: str) -> None:
     with history_file(tmp_path) as file, pytest.raises(BadQuery, match="cursor"):
-        ask(file.path, lambda h: h.readings("n", "t", cursor=cursor))
+        query_store(file.path, lambda h: h.readings("n", "t", cursor=cursor))
 
 
 def test_an_export_has_every_row(tmp_path: Path) -> None:
@@ -203,7 +211,7 @@ def test_an_export_has_every_row(tmp_path: Path) -> None:
 
         async def everything(**what: object) -> dict[tuple[str, str], list[tuple[float, float]]]:
             found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-            async with asking(file.path) as history:
+            async with open_reader(file.path) as history:
                 for chunk in await exported(history, **what):
                     rows = [(row.ts, row.number or 0.0) for row in chunk.rows]
                     found.setdefault((chunk.uid, chunk.resource), []).extend(rows)
@@ -222,7 +230,7 @@ def test_an_export_has_every_row(tmp_path: Path) -> None:
     assert part == inside
 
 
-def test_events_and_commands_are_kept_with_their_receipts(tmp_path: Path) -> None:
+def test_events_and_commands_are_stored_with_their_receipts(tmp_path: Path) -> None:
     done = Command(id="1", uid="n", resource="led", payload="1", client="c")
     lost = Command(id="2", uid="n", resource="led", payload="0", client="c")
     refused = Command(uid="m", resource="led", payload="0", client="d")
@@ -231,19 +239,19 @@ def test_events_and_commands_are_kept_with_their_receipts(tmp_path: Path) -> Non
         file.write(
             GatewayState(name="coap", protocol="CoAP", state="connected", ts=HOUR),
             NodeAppeared(uid="n", ts=HOUR + 1, gateway="coap"),
-            CommandGiven(done, HOUR + 2),
-            CommandGiven(lost, HOUR + 3),
+            CommandIssued(done, HOUR + 2),
+            CommandIssued(lost, HOUR + 3),
         )
         file.write(
             CommandEnded(done, receipt, HOUR + 2.5),
             CommandEnded(refused, Receipt(id="", state="unknown", detail="no node"), HOUR + 4),
             NodeLeft(uid="n", ts=HOUR + 5, reason="silent"),
         )
-        events = ask(file.path, lambda h: h.events()).whole()
-        of_node = ask(file.path, lambda h: h.events(uid="n", kinds=["left"])).whole()
-        commands = ask(file.path, lambda h: h.commands()).whole()
-        newest = ask(file.path, lambda h: h.commands(newest_first=True, limit=1))
-        second = ask(
+        events = query_store(file.path, lambda h: h.events()).whole()
+        of_node = query_store(file.path, lambda h: h.events(uid="n", kinds=["left"])).whole()
+        commands = query_store(file.path, lambda h: h.commands()).whole()
+        newest = query_store(file.path, lambda h: h.commands(newest_first=True, limit=1))
+        second = query_store(
             file.path, lambda h: h.commands(newest_first=True, limit=1, cursor=newest.cursor)
         )
     assert [event.kind for event in events] == ["gateway connected", "appeared", "left"]
@@ -259,7 +267,7 @@ def test_events_and_commands_are_kept_with_their_receipts(tmp_path: Path) -> Non
     assert [newest.rows[0].uid, second.rows[0].ts - HOUR] == ["m", 3.0]
 
 
-def test_a_batch_is_kept_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_batch_is_one_transaction(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.writer._db.execute("PRAGMA max_page_count = 30")
         file.readings("t", [(0, 1)])
@@ -267,27 +275,27 @@ def test_a_batch_is_kept_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
             file.readings("text", [(1 + at, "x" * 10_000) for at in range(100)])
         assert file.count("reading") == 1
         assert file.count("series") == 1
-        # The same writer goes on when there is room: numbers of the lost batch are not used.
+        # The same writer continues when there is space: ids of the failed batch are not used.
         file.writer._db.execute("PRAGMA max_page_count = 10000")
         file.readings("text", [(1 + at, "x" * 10_000) for at in range(100)])
         assert file.count("reading") == 101
-        assert len(ask(file.path, lambda h: h.readings("n", "text")).rows) == 100
+        assert len(query_store(file.path, lambda h: h.readings("n", "text")).rows) == 100
 
 
-def test_resources_beyond_those_remembered_are_looked_up(
+def test_forgotten_resources_are_looked_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numbering, "SERIES_KNOWN_MAX", 10)
+    monkeypatch.setattr(series_index, "SERIES_KNOWN_MAX", 10)
     with history_file(tmp_path) as file:
         for turn in range(3):
             for number in range(25):
                 file.readings(f"r{number}", [(turn, turn)])
-                assert len(file.writer._numbering.known) <= 10
+                assert len(file.writer._index.known) <= 10
         assert file.count("series") == 25
         assert file.count("reading") == 75
 
 
-# -- files of others and of other versions --------------------------------------------------------
+# -- files of other programs and other versions ----------------------------------------------------
 
 
 def test_the_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
@@ -308,7 +316,7 @@ def test_the_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
 def test_the_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.writer._db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match="version 99, is of a newer Pyaiot"):
+    with pytest.raises(StoreError, match="version 99, was written by a newer Pyaiot"):
         SqliteWriter(file.path, FOR_EVER, run="r")
 
 
@@ -325,7 +333,7 @@ def test_a_migration_keeps_the_rows_and_is_done_once(
             assert file.count("reading") == 1
 
 
-def test_a_migration_that_fails_leaves_the_file_as_it_was(
+def test_a_failed_migration_leaves_the_file_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with history_file(tmp_path):
@@ -340,14 +348,14 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
         assert columns == ["id", "uid", "resource"]
 
 
-def test_a_copy_made_while_it_is_written_is_whole(tmp_path: Path) -> None:
+def test_a_copy_made_during_writes_is_consistent(tmp_path: Path) -> None:
     with history_file(tmp_path) as file:
         file.readings("t", [(at, at) for at in range(100)])
         other = sqlite3.connect(file.path)
         other.execute(f"VACUUM INTO '{tmp_path / 'copy.db'}'")
         other.close()
         file.readings("t", [(200, 1)])
-    assert len(ask(tmp_path / "copy.db", lambda h: h.readings("n", "t")).rows) == 100
+    assert len(query_store(tmp_path / "copy.db", lambda h: h.readings("n", "t")).rows) == 100
 
 
 def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
@@ -356,13 +364,13 @@ def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
         assert file.writer._db.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_what_is_older_than_what_is_kept_is_not_written(tmp_path: Path) -> None:
+def test_readings_beyond_retention_are_not_written(tmp_path: Path) -> None:
     with history_file(tmp_path, Keep(1.0, 1.0, 1.0, 1.0)) as file:
         file.readings("t", [(-90_000, 1), (-80_000, 2)])
         assert file.count("reading") == 1
 
 
-# -- questions that take long ---------------------------------------------------------------------
+# -- slow queries ----------------------------------------------------------------------------------
 
 
 def endless(db: sqlite3.Connection) -> object:
@@ -370,11 +378,11 @@ def endless(db: sqlite3.Connection) -> object:
     return db.execute(f"{counting} SELECT count(*) FROM c").fetchall()
 
 
-def test_who_asks_and_leaves_is_given_up(tmp_path: Path) -> None:
+def test_a_cancelled_query_ends(tmp_path: Path) -> None:
     async def leave(path: Path) -> None:
-        async with asking(path) as history:
-            # As many as there are readers, and some that wait.
-            tasks = [asyncio.create_task(history._ask(endless)) for _ in range(READERS_MAX + 3)]
+        async with open_reader(path) as history:
+            # One for each reader, and some that wait.
+            tasks = [asyncio.create_task(history._query(endless)) for _ in range(READERS_MAX + 3)]
             await asyncio.sleep(0.05)
             for task in tasks:
                 task.cancel()
@@ -388,22 +396,22 @@ def test_who_asks_and_leaves_is_given_up(tmp_path: Path) -> None:
         run(leave(file.path))
 
 
-def test_a_question_that_takes_too_long_is_refused_and_ended(
+def test_a_query_that_takes_too_long_is_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_module, "QUERY_LIMIT_S", 0.05)
+    monkeypatch.setattr(reader_module, "QUERY_LIMIT_S", 0.05)
     with history_file(tmp_path) as file:
         with pytest.raises(TooSlow, match="took longer"):
-            ask(file.path, lambda h: h._ask(endless))
-        monkeypatch.setattr(history_module, "QUERIES_MAX", 0)
+            query_store(file.path, lambda h: h._query(endless))
+        monkeypatch.setattr(reader_module, "QUERIES_MAX", 0)
         with pytest.raises(TooSlow, match="open already"):
-            ask(file.path, lambda h: h.last())
+            query_store(file.path, lambda h: h.last())
 
 
-def test_a_short_question_is_answered_while_long_ones_run(tmp_path: Path) -> None:
+def test_a_short_query_is_answered_while_wide_ones_run(tmp_path: Path) -> None:
     async def answered(path: Path) -> None:
-        async with asking(path) as history:
-            tasks = [asyncio.create_task(history._ask(endless)) for _ in range(READERS_MAX * 4)]
+        async with open_reader(path) as history:
+            tasks = [asyncio.create_task(history._query(endless)) for _ in range(READERS_MAX * 4)]
             async with asyncio.timeout(5.0):
                 for _ in range(10):
                     assert (await history.last("n")).rows == []
@@ -416,6 +424,6 @@ def test_a_short_question_is_answered_while_long_ones_run(tmp_path: Path) -> Non
         run(answered(file.path))
 
 
-def test_a_history_without_a_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="unable to open"):
-        ask(tmp_path / "none.db", lambda h: h.last())
+        query_store(tmp_path / "none.db", lambda h: h.last())

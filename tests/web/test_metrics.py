@@ -335,10 +335,10 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 
 SHOWN = {
-    "commands_heard": "",  # so that who asks can wait for what was heard
+    "commands_received": "",  # a query can wait until they are recorded
     "ignored": "pyaiot_mqtt_messages_ignored",
     "retained_dropped": "pyaiot_mqtt_retained_dropped",
-    "tidied": "",  # so that tests can wait for it
+    "retention_runs": "",
     "late_connections": "pyaiot_http_connections_late",
     "refused_answers": "pyaiot_http_answers_refused",
     "refused_connections": "pyaiot_http_connections_refused",
@@ -350,7 +350,7 @@ SHOWN = {
     "connects": "pyaiot_mqtt_connects",
     "counts": "pyaiot_mqttsn_dropped",
     "dropped": "pyaiot_gateway_readings_dropped",
-    "did_not_fit": "pyaiot_history_dropped",
+    "overflowed": "pyaiot_history_dropped",
     "failures": "pyaiot_history_failures",
     "starts": "pyaiot_mqtt_broker_starts",
     "flushes": "pyaiot_flushes",

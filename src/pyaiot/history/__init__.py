@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes said yesterday: a recorder that hears the broker, and stores behind one interface."""
+"""The history: a recorder of what the broker publishes, and stores behind one interface."""

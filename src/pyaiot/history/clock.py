@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which calendar time history believes, of a wall clock that anybody may set. Pure.
+"""The calendar time of the history, derived from a wall clock that may jump. Pure.
 
-Two questions have two answers. *When was this?* follows the wall clock, but a jump only after
-`CONFIRM_S`: until then the time goes on from before. *What is too old?* deletes, so it is answered
-by a time that never runs faster than the steady clock, and takes over the wall clock only after
+There are two times. The time of *recording* follows the wall clock, but a jump only after
+`CONFIRM_S`: until then it continues from before the jump. The time of *retention* decides what is
+deleted. It never runs faster than the steady clock, and takes over the wall clock only after
 `TRUST_AFTER_S` without a jump.
 """
 
@@ -12,22 +12,22 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from pyaiot.history.rows import CLOCK_SET_S, FUTURE_MAX_S, believed
+from pyaiot.history.rows import CLOCK_SET_S, FUTURE_MAX_S, plausible_time
 
 STEP_S: Final = 60.0
-"""A change of the wall clock against the steady one that is followed at once. More is a jump."""
+"""A change of the wall clock against the steady clock that is followed at once. More is a jump."""
 CONFIRM_S: Final = 300.0
-"""A wall clock that jumped is believed, for times of readings, when it stays so for so long."""
+"""The time of recording follows a jump when the wall clock ran this long after it."""
 TRUST_AFTER_S: Final = 86_400.0
-"""Retention follows a wall clock that ran so long without a jump, restarts included."""
+"""Retention follows a wall clock that ran this long without a jump, restarts included."""
 REST_MAX_S: Final = 3 * 86_400.0
-"""A pause between two runs that retention believes at once. A longer one counts as a jump."""
+"""A pause between two runs that retention accepts at once. A longer one counts as a jump."""
 JUMPS_REMEMBERED_MAX: Final = 8
-"""Jumps whose stamps are corrected when they come late. Beyond: the oldest is forgotten."""
+"""Jumps for which late timestamps are corrected. Beyond: the oldest is forgotten."""
 LATE_MAX_S: Final = 3600.0
-"""A message with the stamp of a clock that was wrong is at most so late, or its stamp is kept."""
+"""The timestamp of a message that arrives later than this after a jump is not corrected."""
 SAVE_INTERVAL_S: Final = 600.0
-"""Between two times that the state is written into the store."""
+"""Between two writes of the state into the store."""
 _DAY_S: Final = 86_400.0
 
 log = logging.getLogger(__name__)
@@ -35,18 +35,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClockState:
-    """What a store keeps of the clock between two runs. Unix times, and seconds."""
+    """The state of the clock that a store keeps between two runs. Unix times, and seconds."""
 
     trusted: float
     """The time of retention."""
     wall: float
-    """What the wall clock showed."""
+    """The reading of the wall clock."""
     agreed_s: float
-    """How long it has run without a jump."""
+    """How long the wall clock has run without a jump."""
 
     @classmethod
     def of_newest(cls, ts: float) -> "ClockState":
-        """For a store that keeps no state yet: all that is known is the time of its newest row."""
+        """For a store without a saved state: only the time of its newest row is known."""
         return cls(ts, ts, 0.0)
 
 
@@ -55,33 +55,34 @@ class HistoryClock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        """The believed time."""
+        """The time of recording."""
         self.trusted = 0.0
-        """The time of retention: older readings than it allows are refused."""
-        self.sure_since = CLOCK_SET_S
-        """Stamps from here to `FUTURE_MAX_S` after `now` are what `moment` makes of them."""
+        """The time of retention. Readings that are too old at this time are refused."""
+        self.exact_since = CLOCK_SET_S
+        """`correct` does not change timestamps from here to `FUTURE_MAX_S` after `now`."""
         self._wall = 0.0
         self._steady = 0.0
         self._offset = 0.0
-        """Of the believed time against the steady one."""
+        """The time of recording minus the steady clock."""
         self._wall_offset = 0.0
+        """The wall clock minus the steady clock."""
         self._jumped_at = 0.0
         """Steady time of the last jump."""
-        self._is_guess = False
-        """The believed time was taken from the store."""
+        self._from_store = False
+        """The time of recording was taken from the store."""
         self._agreed_s = 0.0
         self._corrections: deque[float] = deque(maxlen=JUMPS_REMEMBERED_MAX)
         self._saved_at: float | None = None
-        self._uneven_until = 0.0
-        """The latest Unix time that either time showed while they were apart."""
+        self._diverged_until = 0.0
+        """The latest Unix time of the wall clock or of `now` while the two differed."""
 
     @property
     def retention_now(self) -> float:
-        """Trimming counts from here. Never later than either clock says."""
+        """Ages are counted from this Unix time. Not later than `trusted` or the wall clock."""
         return min(self.trusted, self._wall)
 
     def open(self, wall: float, steady: float, state: ClockState | None) -> None:
-        """Begin, with what an earlier run left in the store."""
+        """Start with the state that an earlier run saved in the store."""
         self._wall, self._steady = wall, steady
         self._wall_offset = wall - steady
         self._jumped_at = steady
@@ -95,24 +96,24 @@ class HistoryClock:
                 self.trusted += max(0.0, min(rest_s, wall - state.trusted))
             elif rest_s > 0:
                 log.warning(
-                    "the clock of this machine is %.1f days after the last entry of the history:"
-                    " nothing is trimmed for it within the next %.0f hours",
+                    "the clock of this machine is %.1f days ahead of the last entry of the history:"
+                    " nothing is deleted because of it during the next %.0f hours",
                     rest_s / _DAY_S,
                     TRUST_AFTER_S / 3600,
                 )
         now = max(wall, self.trusted - STEP_S, CLOCK_SET_S)
-        self._is_guess = now > wall
-        if self._is_guess:
+        self._from_store = now > wall
+        if self._from_store:
             log.warning(
-                "the clock of this machine is %.0f s behind the history: readings get the time at"
-                " which the history goes on",
+                "the clock of this machine is %.0f s behind the history: readings are stamped"
+                " with the time at which the history ended",
                 now - wall,
             )
         self._offset = now - steady
         self._settle()
 
     def read(self, wall: float, steady: float) -> None:
-        """Take what both clocks show now."""
+        """Update the times from both clocks."""
         elapsed = max(0.0, steady - self._steady)
         wall_offset = wall - steady
         jump = wall_offset - self._wall_offset
@@ -124,36 +125,36 @@ class HistoryClock:
             self._agreed_s += elapsed
         self._wall, self._steady, self._wall_offset = wall, steady, wall_offset
         ahead = wall_offset - self._offset
-        stays = steady - self._jumped_at >= CONFIRM_S or (self._is_guess and ahead > 0)
+        stays = steady - self._jumped_at >= CONFIRM_S or (self._from_store and ahead > 0)
         if abs(ahead) <= STEP_S or (stays and wall >= CLOCK_SET_S):
             if abs(ahead) > STEP_S:
-                self._uneven_until = max(self._uneven_until, wall, self._steady + self._offset)
+                self._diverged_until = max(self._diverged_until, wall, self._steady + self._offset)
             self._offset = wall_offset
-            self._is_guess = False
+            self._from_store = False
         self.trusted += elapsed
         if self._agreed_s >= TRUST_AFTER_S and wall >= CLOCK_SET_S:
             self.trusted = wall
         self._settle()
 
-    def moment(self, ts: float) -> float:
-        """The believed time of what is stamped `ts`."""
+    def correct(self, ts: float) -> float:
+        """The time of recording that corresponds to the timestamp `ts`."""
         ahead = self._wall_offset - self._offset
         if abs(ahead) > STEP_S and abs(ts - self._wall) < abs(ts - self.now):
-            # Stamped by the clock that is wrong.
+            # The timestamp is from the clock that is wrong.
             return min(ts - ahead, self.now + FUTURE_MAX_S)
         if not self.now - _DAY_S <= ts <= self.now + FUTURE_MAX_S:
-            # Perhaps it was stamped by that clock, and waited until it was right again.
+            # The timestamp may be from a clock that was wrong and is right again.
             for correction in self._corrections:
                 if -LATE_MAX_S <= ts + correction - self.now <= FUTURE_MAX_S:
                     return ts + correction
-        return believed(ts, self.now)
+        return plausible_time(ts, self.now)
 
-    def ran_evenly_since(self, ts: float) -> bool:
-        """Whether what was stamped by this machine since `ts` has the time of its stamp here."""
-        return ts > self._uneven_until and ts <= self.now + FUTURE_MAX_S
+    def no_jump_since(self, ts: float) -> bool:
+        """Whether timestamps of this machine since `ts` are recorded unchanged."""
+        return ts > self._diverged_until and ts <= self.now + FUTURE_MAX_S
 
     def state_to_save(self) -> ClockState | None:
-        """What the store should keep now, if it is time for it; see `saved`."""
+        """The state to write into the store now, then call `mark_saved`. None: not due."""
         if self._saved_at is not None and self._steady - self._saved_at < SAVE_INTERVAL_S:
             return None
         return self.state
@@ -162,16 +163,16 @@ class HistoryClock:
     def state(self) -> ClockState:
         return ClockState(self.trusted, self._wall, self._agreed_s)
 
-    def saved(self) -> None:
+    def mark_saved(self) -> None:
         self._saved_at = self._steady
 
     def _settle(self) -> None:
         self.now = self._steady + self._offset
         correction = self._offset - self._wall_offset
         if abs(correction) > STEP_S:
-            self.sure_since = float("inf")
-            self._uneven_until = max(self._uneven_until, self._wall, self.now)
+            self.exact_since = float("inf")
+            self._diverged_until = max(self._diverged_until, self._wall, self.now)
             if not self._corrections or abs(self._corrections[-1] - correction) > STEP_S:
                 self._corrections.append(correction)
         else:
-            self.sure_since = self.now - _DAY_S if self._corrections else CLOCK_SET_S
+            self.exact_since = self.now - _DAY_S if self._corrections else CLOCK_SET_S

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What there is to measure of a history."""
+"""Metrics of the history."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,33 +8,41 @@ from pyaiot.history.recorder import QUEUE_MAX, Recorder
 from pyaiot.metrics import Metric, Sample
 
 RECORDED: Final = Metric(
-    "pyaiot_history_recorded", "counter", "Messages that are kept for good: committed."
+    "pyaiot_history_recorded", "counter", "Messages that are committed to the store."
 )
 DROPPED: Final = Metric(
     "pyaiot_history_dropped",
     "counter",
-    "Messages that are not in the history: the queue was full, or the store refused them.",
+    "Messages that are not in the history, because the queue was full or the store refused them.",
     {"reason": ("queue full", "refused")},
 )
-QUEUE: Final = Metric("pyaiot_history_queue_messages", "gauge", "Messages that wait to be written.")
+QUEUE: Final = Metric(
+    "pyaiot_history_queue_messages", "gauge", "Messages in the queue of the recorder."
+)
 QUEUE_LIMIT: Final = Metric(
-    "pyaiot_history_queue_limit_messages", "gauge", "Messages that may wait. One more is dropped."
+    "pyaiot_history_queue_limit_messages",
+    "gauge",
+    "Capacity of the queue. Messages beyond it are dropped.",
 )
 WELL: Final = Metric(
-    "pyaiot_history_well", "gauge", "1: what is said is being kept. 0: it is not; /readyz says why."
+    "pyaiot_history_well",
+    "gauge",
+    "1: messages are being recorded. 0: they are not; /readyz has the reason.",
 )
 FAILURES: Final = Metric(
-    "pyaiot_history_failures", "counter", "Times that the store failed; it is tried again."
+    "pyaiot_history_failures", "counter", "Failures of the store. The recorder retries."
 )
 COMMIT_TIME: Final = Metric(
-    "pyaiot_history_commit_seconds", "histogram", "How long a commit took, with its rows."
+    "pyaiot_history_commit_seconds",
+    "histogram",
+    "Duration of a commit, including the insertion of its rows.",
 )
 
 
 def measure(recorder: Recorder) -> Iterable[Sample]:
-    """Everything above, as it is now. A thread counts meanwhile: sums may be one commit apart."""
+    """Samples of all these metrics. The recorder runs on a thread: they may be one commit apart."""
     yield RECORDED.of(recorder.recorded)
-    yield DROPPED.of(recorder.did_not_fit, reason="queue full")
+    yield DROPPED.of(recorder.overflowed, reason="queue full")
     yield DROPPED.of(recorder.refused, reason="refused")
     yield QUEUE.of(recorder.waiting)
     yield QUEUE_LIMIT.of(QUEUE_MAX)

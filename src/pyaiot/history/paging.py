@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Ranges, pages and cursors: what the questions to every store have in common. Pure."""
+"""Ranges, pages and cursors of queries, shared by all stores. Pure."""
 
 import json
 from collections.abc import Callable
@@ -7,30 +7,38 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pyaiot.history.rows import MICROSECONDS
-from pyaiot.history.store import ROWS_MAX, BadQuery, BucketRow, Page, TooManyRows
+from pyaiot.history.store import (
+    ROWS_MAX,
+    BadQuery,
+    BucketRow,
+    CommandRow,
+    EventRow,
+    Page,
+    TooManyRows,
+)
 
 EXPORT_ROWS: Final = 5000
-"""Rows of an export that are read at once."""
+"""Rows of an export that one query reads."""
 
 SHORT_ROWS_MAX: Final = 1000
-"""A question that reads at most so many rows is short, and does not wait for wide ones."""
+"""A query of at most this many rows is short, and does not wait for wide ones."""
 SHORT_READINGS_S: Final = 3600
-"""Steps made of readings are short up to a range of so many seconds."""
+"""Steps computed from readings are a short query up to this range."""
 SHORT_FILTER_S: Final = 86_400.0
-"""Events and commands that are looked for by node or kind are short up to such a range."""
+"""Events and commands filtered by node or kind are a short query up to this range."""
 
 CURSOR_LENGTH_MAX: Final = 2000
 """Characters of a cursor: two names of 64, each of which may be escaped. Longer: refused."""
 
 _ALL: Final = (1 << 62) // MICROSECONDS
-"""A Unix time after all others."""
+"""A Unix time later than all others."""
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A range of time in microseconds, the direction, and how much of it."""
+    """A range of time in microseconds, with its order and the number of rows."""
 
     start: int
     end: int
@@ -48,18 +56,18 @@ class Span:
     ) -> "Span":
         """Raises `TooManyRows` or `BadQuery`."""
         if limit > ROWS_MAX:
-            raise TooManyRows(f"an answer has at most {ROWS_MAX} rows: page, or export")
+            raise TooManyRows(f"a response has at most {ROWS_MAX} rows: use pages or an export")
         if limit < 1:
             raise BadQuery("a page has at least one row")
         return cls(microseconds(start or 0.0), microseconds(end), newest_first, limit)
 
     @property
     def is_wide(self) -> bool:
-        """Whether more rows may be read than a short question reads."""
+        """Whether the query may read more rows than a short one."""
         return self.limit > SHORT_ROWS_MAX
 
     def is_wide_filtered(self, *, filtered: bool) -> bool:
-        """The same where rows that do not match are read too."""
+        """The same if rows that do not match are read too."""
         range_s = (self.end - self.start) / MICROSECONDS
         return self.is_wide or (filtered and range_s > SHORT_FILTER_S)
 
@@ -69,12 +77,21 @@ class Span:
 
     @property
     def beyond(self) -> str:
-        """How what comes after a row compares with it."""
+        """The operator that selects what comes after a row."""
         return "<" if self.newest_first else ">"
+
+    def range_after(self, cursor: str | None) -> tuple[int, int]:
+        """Start and end of the readings that follow a cursor. Raises `BadQuery`."""
+        position = decode_cursor(cursor, int)
+        if position is None:
+            return self.start, self.end
+        if self.newest_first:
+            return self.start, int(position[0])
+        return int(position[0]) + 1, self.end
 
 
 def microseconds(ts: float | None) -> int:
-    """Of a Unix time; None is after all others. Raises `BadQuery` for what is no time."""
+    """Of a Unix time; None is later than all others. Raises `BadQuery` if it is out of range."""
     if ts is None:
         ts = _ALL
     if not 0 <= ts <= _ALL:
@@ -95,7 +112,7 @@ def decode_cursor(cursor: str | None, *types: type) -> list[Any] | None:
     except (ValueError, RecursionError):
         position = None
     if not isinstance(position, list) or [type(item) for item in position] != list(types):
-        raise BadQuery("this cursor is none of this question's")
+        raise BadQuery("the cursor does not belong to this query")
     return position
 
 
@@ -105,14 +122,42 @@ def page_of(
     make: Callable[[Any], R],
     cursor: Callable[[Any], str],
 ) -> Page[R]:
-    """One row more than the page was asked for: whether there are more."""
+    """A page of `rows`, which are up to `limit` + 1: the extra row shows that there are more."""
     more = len(rows) > limit
     return Page([make(row) for row in rows[:limit]], cursor(rows[limit - 1]) if more else None)
 
 
+def events_page(rows: list[Any], limit: int) -> Page[EventRow]:
+    """From rows of id and the fields of `EventRow`, times in microseconds."""
+    return page_of(
+        rows,
+        limit,
+        lambda row: EventRow(
+            row[1] / MICROSECONDS,
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            None if row[6] is None else row[6] / MICROSECONDS,
+            row[7],
+        ),
+        lambda row: encode_cursor(row[1], row[0]),
+    )
+
+
+def commands_page(rows: list[Any], limit: int) -> Page[CommandRow]:
+    """From rows of id and the fields of `CommandRow`, times in microseconds."""
+    return page_of(
+        rows,
+        limit,
+        lambda row: CommandRow(row[1] / MICROSECONDS, *row[2:]),
+        lambda row: encode_cursor(row[1], row[0]),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Whole steps that hold a range of time, in seconds."""
+    """Whole steps that contain a range of time, in seconds."""
 
     start: int
     end: int
@@ -128,7 +173,7 @@ class Steps:
 
     @property
     def is_wide(self) -> bool:
-        """Whether more rows may be read than a short question reads."""
+        """Whether the query may read more rows than a short one."""
         range_s = self.end - self.start
         if self.level == 1:
             return range_s > SHORT_READINGS_S
@@ -136,16 +181,16 @@ class Steps:
 
     @property
     def level(self) -> int:
-        """Seconds of the coarsest table that fits: 3600, 60, or 1 for the readings."""
+        """Resolution in seconds of the coarsest usable table: 3600, 60, or 1 for the readings."""
         return 3600 if self.step_s % 3600 == 0 else 60 if self.step_s % 60 == 0 else 1
 
 
 def steps_of(rows: list[Any], limit: int, units: dict[int, str]) -> list[BucketRow]:
-    """Of begin, unit, least, greatest, sum, count and last. Raises `TooManyRows`."""
+    """From rows of begin, unit, minimum, maximum, sum, count and last. Raises `TooManyRows`."""
     if len(rows) > limit:
         raise TooManyRows(f"there are more than {limit} steps: narrow the range, or widen the step")
     found = [
-        # Of the largest doubles, the sum is infinite and the mean is not.
+        # The sum of the largest doubles is infinite, their mean is not.
         BucketRow(ts, units[unit], low, min(max(total / count, low), high), high, count, newest)
         for ts, unit, low, high, total, count, newest in rows
     ]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The recorder: hears what the broker says, and keeps it. It never holds the broker up.
+"""The recorder: writes the messages of the broker into a store. It never blocks the broker.
 
-The broker's loop puts messages into a queue; a thread of the recorder's own gathers them for at
-most `COMMIT_INTERVAL_S` and writes what has come in one transaction. A store that fails is tried
-again and again. What does not fit into the queue meanwhile is lost, counted, and told by a row
-`gap` as soon as there is one who can write it.
+The broker's loop appends messages to a queue. The recorder's thread collects them for at most
+`COMMIT_INTERVAL_S` and writes them in one transaction. A store that fails is retried. Messages that
+do not fit into the queue meanwhile are dropped, counted, and recorded as an event `gap` as soon as
+the store is writable.
 """
 
 import logging
@@ -18,12 +18,12 @@ from pyaiot.backlog import cost
 from pyaiot.history.clock import HistoryClock
 from pyaiot.history.rows import (
     MICROSECONDS,
-    Batch,
     CommandEnded,
-    CommandGiven,
-    GapOfGateway,
+    CommandIssued,
+    GatewayGap,
     Item,
     NewEvent,
+    WriteBatch,
     batch_of,
 )
 from pyaiot.history.store import RowsRefused, Store, StoreError, StoreReplaced, Writer
@@ -31,31 +31,30 @@ from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
 from pyaiot.metrics import Histogram
 
 QUEUE_MAX: Final = 50_000
-"""Messages that wait to be written. One more is lost, counted, and told as a gap."""
+"""Messages in the queue. One more is dropped, counted, and recorded as a gap."""
 QUEUE_COST_MAX: Final = 32 * 1024 * 1024
-"""Bytes of long values that wait to be written. One more of these is lost as well."""
+"""Bytes of long values in the queue. One more long value is dropped as well."""
 BATCH_MAX: Final = 5_000
 """Messages in one transaction."""
 COMMIT_INTERVAL_S: Final = 0.020
-"""What has come within this time of the first message is written together."""
+"""Messages that arrive within this time of the first one are written together."""
 MESSAGES_PER_S: Final = 25_000.0
-"""What is written at most, sustained: recording shares a processor with the road, which goes first.
-What comes faster waits in the queue."""
+"""Sustained write rate: the recorder shares a processor with the broker, which has priority. Faster
+messages wait in the queue."""
 RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
-"""Between two tries to open a store that failed: the first pause, doubled up to the longest."""
-TIDY_INTERVAL_S: Final = 10.0
-"""Between two looks for what is to be downsampled or trimmed, and whether what was written last can
-be read."""
+"""Between two attempts to open a store that failed: the first pause, doubled up to the longest."""
+RETENTION_INTERVAL_S: Final = 10.0
+"""Between two runs of downsampling and retention, and between two checks of the last row."""
 REPLACED_GAP_MAX_S: Final = 86_400.0
-"""A store that was taken away is told as a gap of so long at most, however long it was written."""
-TIDY_SHARE: Final = 0.2
-"""Of its time, the recorder spends at most so much on that while it is behind with it."""
+"""The longest gap that is recorded for a store that was deleted, however long it was written."""
+RETENTION_SHARE: Final = 0.2
+"""The share of its time that the recorder spends on retention while it is behind with it."""
 CLOSE_LIMIT_S: Final = 1.5
-"""What still waits when the service ends is written within this time, or lost."""
+"""When the service ends, the queue is written within this time. The rest is lost."""
 
 OPEN_LIMIT_S: Final = 0.5
-"""How long the start of a service waits for its history to open. It goes on without."""
+"""How long the start of a service waits until its history is open. Then it starts anyway."""
 
 _SHORT_LENGTH: Final = 256
 _SHORT_TYPES: Final = frozenset({float, int, bool, type(None)})
@@ -64,13 +63,13 @@ log = logging.getLogger(__name__)
 
 
 def boot_time() -> float:
-    """Seconds that nobody sets, and that go on while the machine sleeps, where there are such."""
+    """Seconds of a monotonic clock that includes suspend, where the system has one."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
 
 class Recorder:
-    """Hears everything on one loop, and writes it on one thread. See `start` and `close`."""
+    """Receives messages on one loop and writes them on one thread. See `start` and `close`."""
 
     def __init__(
         self,
@@ -80,59 +79,59 @@ class Recorder:
         steady_time: Callable[[], float] = boot_time,
         committed: Callable[[int], None] | None = None,
     ) -> None:
-        """`steady_time` runs evenly, whatever is done to `unix_time`.
+        """`steady_time` is monotonic, whatever happens to `unix_time`.
 
-        `committed` is called on the recorder's thread, with `recorded` after each commit.
+        `committed` is called on the recorder's thread after each commit, with `recorded`.
         """
-        self.commands_heard = 0
-        """Commands, receipts and gaps of gateways that were heard, ever."""
+        self.commands_received = 0
+        """Commands, receipts and gaps of gateways received since the start."""
         self.recorded = 0
-        """Messages that are kept for good, in the order in which they were heard."""
-        self.did_not_fit = 0
-        """Messages that were lost because the queue was full, or the recorder ended."""
+        """Messages that are committed, in the order of their arrival."""
+        self.overflowed = 0
+        """Messages that were lost because the queue was full or the recorder ended."""
         self.refused = 0
         """Messages that the store refused."""
         self.failures = 0
-        """Times that the store failed."""
-        self.tidied = 0
-        """Times that it was looked what is to be downsampled or trimmed."""
+        """Failures of the store."""
+        self.retention_runs = 0
+        """Completed runs of `Writer.run_retention`."""
         self.commit_seconds = Histogram()
         self.clock = HistoryClock()
-        """Read by the recorder's thread alone."""
+        """Updated by the recorder's thread only."""
         self._store = store
         self._unix_time = unix_time
         self._steady_time = steady_time
         self._clock_is_open = False
         self._committed = committed
         self._queue: deque[Item] = deque()
-        # Each count has one thread that writes it, so that nobody needs a lock.
+        # Each counter has only one thread that writes it, so that no lock is needed.
         self._cost_in = 0
         self._cost_out = 0
         self._dropped_since = 0.0
         self._dropped_until = 0.0
-        self._dropped_told = 0
-        self._held: tuple[Batch, int] | None = None
-        """What is being written, and the value of `dropped` that it tells."""
+        self._dropped_reported = 0
+        self._pending: tuple[WriteBatch, int] | None = None
+        """The batch that is being written, and the value of `dropped` that it reports."""
         self._writer: Writer | None = None
         self._opened = 0.0, 0
-        """The time when the store was opened, and the value of `recorded` then."""
+        """When the store was opened, and the value of `recorded` at that time."""
         self._replaced: NewEvent | None = None
-        """The gap that a store left that was taken away."""
+        """The gap to record for a store that was deleted or replaced."""
         self._verify_at = 0.0
         self._wake = threading.Event()
         self._asleep = False
         self._stopping = threading.Event()
         self._problem = "is not open yet"
-        self._tried = threading.Event()
-        self._tidy_at = 0.0
+        self._open_attempted = threading.Event()
+        self._retention_at = 0.0
         self._rest_until = 0.0
         self._thread: threading.Thread | None = None
 
     # -- on the loop ------------------------------------------------------------------------
 
     def heard(self, message: ToClient) -> None:
-        """The broker says this to everybody."""
-        # The hot line of the road: `_add` is written out rather than called.
+        """The broker publishes a message."""
+        # The hot path: `_add` is written out rather than called.
         if type(message) is Reading:
             data = message.data
             if (type(data) is not str or len(data) > _SHORT_LENGTH) and not self._has_room(message):
@@ -148,57 +147,59 @@ class Recorder:
             self._wake.set()
 
     def command_given(self, command: Command, ts: float) -> None:
-        """The broker sends this to a gateway."""
-        self._add(CommandGiven(command, ts))
+        """The broker sends a command to its gateway."""
+        self._add(CommandIssued(command, ts))
 
     def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
-        """A command has its receipt; its id is empty if it was never sent."""
+        """A command has its receipt. Its id is empty if it was not sent."""
         self._add(CommandEnded(command, receipt, ts))
 
     def gap_told(self, gateway: str, gap: ReadingsDropped) -> None:
-        """A gateway has lost readings."""
-        self._add(GapOfGateway(gateway, gap))
+        """A gateway reports that it dropped readings."""
+        self._add(GatewayGap(gateway, gap))
 
     @property
     def dropped(self) -> int:
-        """Messages that were lost: the queue was full, the store refused them, or it ended."""
-        return self.did_not_fit + self.refused
+        """Messages that are lost: the queue was full, the store refused them, or it ended."""
+        return self.overflowed + self.refused
 
     @property
     def waiting(self) -> int:
-        """Messages that are heard and not yet being written."""
+        """Messages in the queue."""
         return len(self._queue)
 
     def problem(self) -> str:
-        """What keeps it from recording now, or nothing."""
+        """Why it is not recording now; empty if it is."""
         problem = self._problem
         if not problem and self._writer is not None:
-            problem = self._writer.place_problem()
-        untold = self.dropped - self._dropped_told
-        return f"{problem}; {untold} messages are lost so far" if problem and untold else problem
+            problem = self._writer.location_problem()
+        unreported = self.dropped - self._dropped_reported
+        return (
+            f"{problem}; {unreported} messages lost so far" if problem and unreported else problem
+        )
 
     def start(self) -> None:
-        """Begin to write, on a thread that ends with `close`."""
+        """Start the thread that writes. `close` ends it."""
         self._thread = threading.Thread(target=self._run, name="history recorder", daemon=True)
         self._thread.start()
 
-    def wait_tried(self) -> None:
-        """Return when the store is open, or has failed to, or is slow; see `problem` then."""
-        self._tried.wait(OPEN_LIMIT_S)
+    def wait_opened(self) -> None:
+        """Wait until opening succeeded or failed, at most `OPEN_LIMIT_S`. Then see `problem`."""
+        self._open_attempted.wait(OPEN_LIMIT_S)
 
     def close(self) -> None:
-        """Write what waits, and end. Takes `CLOSE_LIMIT_S` at most; what is left then is lost."""
+        """Write the queue and end. Takes at most `CLOSE_LIMIT_S`; the rest of the queue is lost."""
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(CLOSE_LIMIT_S)
-        held = self._held[0].messages if self._held else 0
-        if left := len(self._queue) + held:
-            self.did_not_fit += left
+        pending = self._pending[0].messages if self._pending else 0
+        if left := len(self._queue) + pending:
+            self.overflowed += left
             log.error("%d messages are not in the history: %s", left, self._problem or "no time")
 
     def _add(self, item: Item) -> None:
-        self.commands_heard += 1
+        self.commands_received += 1
         if len(self._queue) >= QUEUE_MAX:
             self._drop()
             return
@@ -208,7 +209,7 @@ class Recorder:
             self._wake.set()
 
     def _has_room(self, reading: Reading) -> bool:
-        """Whether a value that is not short fits; from now on it counts."""
+        """Whether a value that is not short fits into the queue. If it does, its size is added."""
         its_cost = _long_cost(reading)
         if its_cost and self._cost_in - self._cost_out + its_cost > QUEUE_COST_MAX:
             return False
@@ -217,9 +218,9 @@ class Recorder:
 
     def _drop(self) -> None:
         self._dropped_until = self._unix_time()
-        if self.dropped == self._dropped_told:
+        if self.dropped == self._dropped_reported:
             self._dropped_since = self._dropped_until
-        self.did_not_fit += 1
+        self.overflowed += 1
 
     # -- on the recorder's thread -----------------------------------------------------------
 
@@ -238,7 +239,7 @@ class Recorder:
                     if self._problem != str(error):
                         log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
                     self._problem = str(error)
-                    self._tried.set()
+                    self._open_attempted.set()
                 if self.recorded > recorded:
                     pause_s = RETRY_FIRST_S
                 if self._stopping.wait(pause_s):
@@ -248,7 +249,7 @@ class Recorder:
             self._problem = self._problem or "the recorder has ended"
 
     def _record(self) -> None:
-        """Write until stopped. Raises `StoreError`; what was being written is held then."""
+        """Write until stopped. Raises `StoreError`; the batch then stays pending."""
         writer = self._store.open_writer()
         try:
             self._open_clock(writer)
@@ -257,14 +258,14 @@ class Recorder:
             self._opened = self.clock.now, self.recorded
             self._writer = writer
             if self._problem:
-                log.info("history is kept in %s", self._store.name)
+                log.info("history is recorded in %s", self._store.name)
             self._problem = ""
-            self._tried.set()
-            self._tidy_at = time.monotonic() + TIDY_INTERVAL_S
-            while not (self._stopping.is_set() and not self._queue and self._held is None):
+            self._open_attempted.set()
+            self._retention_at = time.monotonic() + RETENTION_INTERVAL_S
+            while not (self._stopping.is_set() and not self._queue and self._pending is None):
                 self._gather()
                 self._write(writer, self._next_batch())
-                self._tidy(writer)
+                self._run_retention(writer)
             self._write(writer, self._note("stopped"))
             writer.save_clock(self.clock.state)
         finally:
@@ -272,29 +273,29 @@ class Recorder:
             writer.close()
 
     def _gather(self) -> None:
-        """Wait until something has come, and for a moment longer, for what comes with it."""
-        if self._held is not None:
+        """Wait for the first message, and up to `COMMIT_INTERVAL_S` for more."""
+        if self._pending is not None:
             return
         if not self._queue:
             self._wake.clear()
             self._asleep = True
-            # Once more, for who looked a moment before.
+            # Checked again: a message may have been added before `_asleep` was set.
             if not self._queue and not self._stopping.is_set():
-                self._wake.wait(max(0.0, self._tidy_at - time.monotonic()))
+                self._wake.wait(max(0.0, self._retention_at - time.monotonic()))
         rest_s = self._rest_until - time.monotonic()
         if self._queue and len(self._queue) < BATCH_MAX:
             rest_s = max(rest_s, COMMIT_INTERVAL_S)
         if rest_s > 0:
             self._stopping.wait(rest_s)
 
-    def _next_batch(self) -> Batch:
+    def _next_batch(self) -> WriteBatch:
         take = self._queue.popleft
         items = [take() for _ in range(min(len(self._queue), BATCH_MAX))]
         self._rest_until = time.monotonic() + len(items) / MESSAGES_PER_S
         if self._cost_in != self._cost_out:
             self._cost_out += sum(map(_long_cost, items))
         clock = self._read_clock()
-        return batch_of(items, now=clock.now, sure_since=clock.sure_since, moment=clock.moment)
+        return batch_of(items, now=clock.now, exact_since=clock.exact_since, correct=clock.correct)
 
     def _open_clock(self, writer: Writer) -> None:
         if not self._clock_is_open:
@@ -305,19 +306,19 @@ class Recorder:
         self.clock.read(self._unix_time(), self._steady_time())
         return self.clock
 
-    def _note(self, kind: str, gap: NewEvent | None = None) -> Batch:
-        """A row of the recorder's own, after one that says what is missing before it."""
+    def _note(self, kind: str, gap: NewEvent | None = None) -> WriteBatch:
+        """An event of the recorder itself, after a gap before it, if any."""
         event = NewEvent(int(self._read_clock().now * MICROSECONDS), kind)
-        return Batch(events=[event] if gap is None else [gap, event])
+        return WriteBatch(events=[event] if gap is None else [gap, event])
 
     def _note_replaced(self, problem: str) -> None:
-        """What was recorded since the store was opened is not in the one that comes."""
+        """Rows written since the store was opened are missing in the next one: prepare a gap."""
         opened, recorded = self._opened
         now = self.clock.now
         lost = self.recorded - recorded + (self._replaced.lost if self._replaced else 0)
-        # Readers of events who come back look a day before at most.
+        # Clients that resume the stream of events look back at most one day.
         since = max(opened, now - REPLACED_GAP_MAX_S)
-        log.warning("%d messages went with the history", lost)
+        log.warning("%d messages were lost with the history", lost)
         self._replaced = NewEvent(
             int(since * MICROSECONDS),
             "gap",
@@ -327,66 +328,66 @@ class Recorder:
         )
         self._opened = now, self.recorded
 
-    def _write(self, writer: Writer, batch: Batch) -> None:
-        if self._held is not None:
-            held, told = self._held
-            self._keep(writer, held, told)
-        told = self.dropped
-        if told > self._dropped_told:
-            batch.events.append(self._gap(told))
+    def _write(self, writer: Writer, batch: WriteBatch) -> None:
+        if self._pending is not None:
+            pending, dropped = self._pending
+            self._commit(writer, pending, dropped)
+        dropped = self.dropped
+        if dropped > self._dropped_reported:
+            batch.events.append(self._gap(dropped))
         if batch.readings or batch.events or batch.commands:
-            self._held = batch, told
-            self._keep(writer, batch, told)
+            self._pending = batch, dropped
+            self._commit(writer, batch, dropped)
 
-    def _keep(self, writer: Writer, batch: Batch, told: int) -> None:
+    def _commit(self, writer: Writer, batch: WriteBatch, dropped: int) -> None:
         began = time.monotonic()
         try:
             writer.write(batch, self.clock.trusted)
         except RowsRefused as error:
-            self._held = None
+            self._pending = None
             self._dropped_since = self._dropped_until = self._unix_time()
             self.refused += batch.messages
             log.error("history: %s", error)  # noqa: TRY400 - the sentence is enough
             return
-        self._held = None
+        self._pending = None
         self.commit_seconds.observe(time.monotonic() - began)
-        self._dropped_told = told
+        self._dropped_reported = dropped
         self.recorded += batch.messages
         if self._committed is not None and batch.messages:
             self._committed(self.recorded)
 
-    def _gap(self, told: int) -> NewEvent:
-        lost = told - self._dropped_told
+    def _gap(self, dropped: int) -> NewEvent:
+        lost = dropped - self._dropped_reported
         since, until = self._dropped_since or self._dropped_until, self._dropped_until
         log.warning("%d messages are not in the history", lost)
         return NewEvent(
-            int(self.clock.moment(since) * MICROSECONDS),
+            int(self.clock.correct(since) * MICROSECONDS),
             "gap",
-            detail=self._problem or "more came than could be written",
-            until=int(self.clock.moment(until) * MICROSECONDS),
+            detail=self._problem or "messages arrived faster than they could be written",
+            until=int(self.clock.correct(until) * MICROSECONDS),
             lost=lost,
         )
 
-    def _tidy(self, writer: Writer) -> None:
+    def _run_retention(self, writer: Writer) -> None:
         began = time.monotonic()
-        if began < self._tidy_at:
+        if began < self._retention_at:
             return
         clock = self._read_clock()
         if began >= self._verify_at:
             writer.verify(clock.retention_now)
-            self._verify_at = began + TIDY_INTERVAL_S
-        more = writer.tidy(clock.now, retention_now=clock.retention_now)
+            self._verify_at = began + RETENTION_INTERVAL_S
+        more = writer.run_retention(clock.now, retention_now=clock.retention_now)
         if state := clock.state_to_save():
             writer.save_clock(state)
-            clock.saved()
-        self.tidied += 1
+            clock.mark_saved()
+        self.retention_runs += 1
         ended = time.monotonic()
-        rest_s = (ended - began) * (1 / TIDY_SHARE - 1)
-        self._tidy_at = ended + (rest_s if more else TIDY_INTERVAL_S)
+        rest_s = (ended - began) * (1 / RETENTION_SHARE - 1)
+        self._retention_at = ended + (rest_s if more else RETENTION_INTERVAL_S)
 
 
 def _long_cost(item: Item) -> int:
-    """Bytes of a value that is counted beside the number of messages; 0 for a short one."""
+    """Bytes of a long value, which count towards `QUEUE_COST_MAX`; 0 for a short one."""
     if not isinstance(item, Reading):
         return 0
     data = item.data

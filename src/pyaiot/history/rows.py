@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Messages become rows: what is kept of each, and which time is believed. Pure."""
+"""Rows of the history from messages, with plausible times. Pure."""
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -22,14 +23,14 @@ from pyaiot.messages import (
 
 MICROSECONDS: Final = 1_000_000
 FUTURE_MAX_S: Final = 60.0
-"""The clock of a gateway may be ahead of ours by so much. Beyond, the time of arrival counts."""
+"""How far the clock of a gateway may be ahead of ours. Beyond: the time of arrival is recorded."""
 CLOCK_SET_S: Final = 1_577_836_800.0
-"""Unix time of 2020. A clock that says less was never set: the time of arrival counts."""
+"""Unix time of 2020. An earlier clock was never set: the time of arrival is recorded."""
 
 Value: TypeAlias = float | str | bytes
 """A number, a text, or the JSON of anything else."""
 NewReading: TypeAlias = tuple[tuple[str, str], int, Value, str]
-"""Uid and resource, microseconds, value, unit. A plain tuple: there are very many."""
+"""Uid and resource, microseconds, value, unit. A plain tuple for speed."""
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -45,11 +46,11 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewCommand(msgspec.Struct, frozen=True, gc=False):
-    """A row of `command`: written when it is given, and again, with its receipt, when it ends."""
+    """A row of `command`: written when the command is issued, and again with its receipt."""
 
     at: int
     number: int | None
-    """Of the broker, since its start; None: refused before it got one."""
+    """The broker's number of the command in this run; None: it was refused before it got one."""
     uid: str
     resource: str
     payload: str
@@ -60,11 +61,11 @@ class NewCommand(msgspec.Struct, frozen=True, gc=False):
     elapsed_ms: float | None = None
 
 
-class CommandGiven(msgspec.Struct, frozen=True, gc=False):
-    """A command is on its way to its gateway."""
+class CommandIssued(msgspec.Struct, frozen=True, gc=False):
+    """A command was sent to its gateway."""
 
     command: Command
-    """As it was sent: with the id and the client of the broker."""
+    """As it was sent: with the id and the client that the broker gave it."""
     ts: float
 
 
@@ -72,48 +73,49 @@ class CommandEnded(msgspec.Struct, frozen=True, gc=False):
     """A command has its receipt."""
 
     command: Command
-    """As it was sent, or with an empty id if it never was."""
+    """As it was sent; its id is empty if it was not sent."""
     receipt: Receipt
     ts: float
     """When the receipt came."""
 
 
-class GapOfGateway(msgspec.Struct, frozen=True, gc=False):
-    """Readings that a gateway could not hand on."""
+class GatewayGap(msgspec.Struct, frozen=True, gc=False):
+    """Readings that a gateway had to drop."""
 
     gateway: str
     gap: ReadingsDropped
 
 
-Item: TypeAlias = ToClient | CommandGiven | CommandEnded | GapOfGateway
-"""What a recorder hears."""
+Item: TypeAlias = ToClient | CommandIssued | CommandEnded | GatewayGap
+"""What a recorder receives."""
 
 
 @dataclass(slots=True)
-class Batch:
-    """Rows that are kept together or not at all."""
+class WriteBatch:
+    """Rows that are committed in one transaction."""
 
     readings: list[NewReading] = field(default_factory=list)
     events: list[NewEvent] = field(default_factory=list)
     commands: list[NewCommand] = field(default_factory=list)
     messages: int = 0
-    """Messages that it stands for; some leave no row."""
+    """Messages that it was made of; some make no row."""
 
 
 def batch_of(
     items: Iterable[Item],
     *,
     now: float,
-    sure_since: float = CLOCK_SET_S,
-    moment: Callable[[float], float] | None = None,
-) -> Batch:
-    """The rows of what was heard. `now` is Unix time, and that of arrival.
+    exact_since: float = CLOCK_SET_S,
+    correct: Callable[[float], float] | None = None,
+) -> WriteBatch:
+    """The rows of messages that arrived at the Unix time `now`.
 
-    `moment` gives the believed time of a stamp; from `sure_since` to `FUTURE_MAX_S` after `now` it
-    is the stamp itself.
+    `correct` gives the time to record for a timestamp. It is not called for timestamps from
+    `exact_since` to `FUTURE_MAX_S` after `now`, which are recorded unchanged.
     """
-    believe = (lambda ts: believed(ts, now)) if moment is None else moment
-    batch = Batch()
+    if correct is None:
+        correct = partial(plausible_time, now=now)
+    batch = WriteBatch()
     readings = batch.readings
     latest = now + FUTURE_MAX_S
     for item in items:
@@ -121,19 +123,19 @@ def batch_of(
         if type(item) is Reading:
             # The hot line of the recorder: written out rather than called.
             if item.retained:
-                continue  # it was measured at a time that nobody knows
+                continue  # the time of the measurement is unknown
             ts = item.ts
-            at = int((ts if sure_since <= ts <= latest else believe(ts)) * MICROSECONDS + 0.5)
+            at = int((ts if exact_since <= ts <= latest else correct(ts)) * MICROSECONDS + 0.5)
             number = item.number
             value = _value(item.data) if number is None else number
             readings.append(((item.uid, item.resource), at, value, item.unit))
         else:
-            _add_rare(batch, item, believe)
+            _add_rare(batch, item, correct)
     return batch
 
 
-def believed(ts: float, now: float) -> float:
-    """A time that somebody else says; `now`, where that cannot be."""
+def plausible_time(ts: float, now: float) -> float:
+    """A timestamp of another machine; `now` if it cannot be right."""
     return ts if CLOCK_SET_S <= ts <= now + FUTURE_MAX_S else now
 
 
@@ -142,14 +144,14 @@ def _microseconds(ts: float) -> int:
 
 
 def clean(text: str) -> str:
-    """Text that every store takes: no lone surrogates, and no U+0000."""
+    """Text that every store accepts: no lone surrogates, no U+0000."""
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def data_of(value: Value) -> object:
-    """What was sent, of a value that is no number."""
+    """The original data of a value that is not a number."""
     return msgspec.json.decode(value) if isinstance(value, bytes) else value
 
 
@@ -157,33 +159,33 @@ def _value(data: object) -> Value:
     if isinstance(data, str):
         return clean(data)
     if isinstance(data, float) and not math.isfinite(data):
-        return str(data)  # JSON has no word for it
+        return str(data)  # JSON cannot express it
     try:
         return msgspec.json.encode(data)
     except (UnicodeEncodeError, msgspec.MsgspecError, TypeError):
         return clean(repr(data))
 
 
-def _add_rare(batch: Batch, item: Item, believe: Callable[[float], float]) -> None:
+def _add_rare(batch: WriteBatch, item: Item, correct: Callable[[float], float]) -> None:
     match item:
         case NodeAppeared():
             gateway = clean(item.gateway)
             batch.events.append(
-                NewEvent(_microseconds(believe(item.ts)), "appeared", item.uid, gateway)
+                NewEvent(_microseconds(correct(item.ts)), "appeared", item.uid, gateway)
             )
         case NodeReset():
-            batch.events.append(NewEvent(_microseconds(believe(item.ts)), "reset", item.uid))
+            batch.events.append(NewEvent(_microseconds(correct(item.ts)), "reset", item.uid))
         case NodeLeft():
-            at = _microseconds(believe(item.ts))
+            at = _microseconds(correct(item.ts))
             batch.events.append(NewEvent(at, "left", item.uid, detail=item.reason))
         case GatewayState():
-            at, kind = _microseconds(believe(item.ts)), f"gateway {item.state}"
+            at, kind = _microseconds(correct(item.ts)), f"gateway {item.state}"
             detail = clean(item.protocol)
             batch.events.append(NewEvent(at, kind, gateway=clean(item.name), detail=detail))
-        case CommandGiven(command=command, ts=ts):
-            batch.commands.append(_command(command, _microseconds(believe(ts))))
+        case CommandIssued(command=command, ts=ts):
+            batch.commands.append(_command(command, _microseconds(correct(ts))))
         case CommandEnded(command=command, receipt=receipt, ts=ts):
-            at = _microseconds(believe(ts) - receipt.elapsed_ms / 1000)
+            at = _microseconds(correct(ts) - receipt.elapsed_ms / 1000)
             batch.commands.append(
                 msgspec.structs.replace(
                     _command(command, at),
@@ -193,19 +195,19 @@ def _add_rare(batch: Batch, item: Item, believe: Callable[[float], float]) -> No
                     elapsed_ms=receipt.elapsed_ms,
                 )
             )
-        case GapOfGateway(gateway=name, gap=gap):
+        case GatewayGap(gateway=name, gap=gap):
             batch.events.append(
                 NewEvent(
-                    _microseconds(believe(gap.ts)),
+                    _microseconds(correct(gap.ts)),
                     "gap",
                     gateway=clean(name),
-                    detail="the gateway had no broker, and more readings than room for them",
-                    until=_microseconds(believe(gap.until)),
+                    detail="the gateway had no broker, and more readings than it can hold",
+                    until=_microseconds(correct(gap.until)),
                     lost=gap.lost,
                 )
             )
         case _:
-            pass  # hello, joined, a problem: said to one, about nothing that is kept
+            pass  # hello, joined and problems are for one client: nothing to record
 
 
 def _command(command: Command, at: int) -> NewCommand:

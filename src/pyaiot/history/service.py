@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A store with the one who writes it and those who ask it, for as long as a service runs."""
+"""A store with its recorder and its reader, for the lifetime of a service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -16,24 +16,24 @@ CATCH_UP_LIMIT_S: Final = 2.0
 
 
 class HistoryService:
-    """What a service that keeps history holds. Made at once, opened by `running`."""
+    """The history of a service. The constructor opens nothing; `running` does."""
 
     def __init__(self, store: Store) -> None:
-        """On the running loop."""
+        """Call it on the running loop."""
         self.recorder = Recorder(store)
-        """For the broker, to be heard."""
+        """Records what the broker publishes."""
         self.history: History = store.history()
-        """For the doors, to ask."""
+        """Answers queries."""
         self._store = store
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Record what is heard, and answer; both end with the block. Raises `OperatorError`."""
+        """Record and answer queries until the block ends. Raises `OperatorError`."""
         self._store.claim()
         try:
             self.recorder.start()
             try:
-                await asyncio.to_thread(self.recorder.wait_tried)
+                await asyncio.to_thread(self.recorder.wait_opened)
                 yield
             finally:
                 await asyncio.to_thread(self.recorder.close)
@@ -42,25 +42,26 @@ class HistoryService:
             self._store.release()
 
     async def check(self) -> str:
-        """What keeps it from recording, or nothing. For `/readyz`."""
+        """Why it is not recording; empty if it is. For `/readyz`."""
         return self.recorder.problem()
 
     def measure(self) -> Iterable[Sample]:
-        """What there is to measure here."""
+        """The samples for `/metrics`."""
         return metrics.measure(self.recorder)
 
     async def caught_up(self, messages: int, since: float | None = None) -> bool:
-        """Wait until so many messages to everybody, and the commands until now, are kept or lost.
+        """Wait until `messages` publications and all commands so far are recorded or lost.
 
-        False if that takes too long, or if the wall clock jumped after the Unix time `since`.
+        False if that takes longer than `CATCH_UP_LIMIT_S`, or if the wall clock jumped after the
+        Unix time `since`.
         """
         recorder = self.recorder
-        heard = messages + recorder.commands_heard
+        received = messages + recorder.commands_received
         try:
             async with asyncio.timeout(CATCH_UP_LIMIT_S):
-                while recorder.recorded + recorder.dropped < heard:  # noqa: ASYNC110
-                    # The recorder has a thread of its own, and tells nobody.
+                while recorder.recorded + recorder.dropped < received:  # noqa: ASYNC110
+                    # The recorder runs on its own thread and sends no notification.
                     await asyncio.sleep(COMMIT_INTERVAL_S)
         except TimeoutError:
             return False
-        return since is None or recorder.clock.ran_evenly_since(since)
+        return since is None or recorder.clock.no_jump_since(since)

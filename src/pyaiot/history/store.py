@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a store of history is: one writer, many readers, and the rows that readers get.
+"""The interface of a history store: one writer, many readers, and the rows that readers get.
 
-Times of rows and questions are Unix time in seconds; stores keep whole microseconds. A range is
-from `start`, inclusive, to `end`, exclusive; None is open. What a range does not hold because it
-was trimmed away is not there; what does not fit into an answer is never left out in silence.
+Times of rows and queries are Unix time in seconds; stores keep whole microseconds. A range is from
+`start`, inclusive, to `end`, exclusive; None is open. Rows that retention deleted are missing from
+a range without notice. A result that does not fit is an error, never cut off silently.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -14,49 +14,50 @@ import msgspec
 
 from pyaiot.errors import PyaiotError, Refused
 from pyaiot.history.clock import ClockState
-from pyaiot.history.rows import Batch
+from pyaiot.history.rows import WriteBatch
 from pyaiot.messages import ReceiptState
 
 ROWS_MAX: Final = 100_000
-"""Rows of one answer. A question that asks for more is refused; pages and exports have no end."""
+"""Rows of one result. A query for more is refused; pages and exports are not limited."""
 QUERY_LIMIT_S: Final = 30.0
-"""One question to the store. One that takes longer is ended, and refused."""
+"""Duration of one query. A longer one is cancelled and refused."""
 QUERIES_MAX: Final = 64
-"""Questions to the store at once, most of which wait for a reader, of short ones and of wide ones.
+"""Short queries, and wide queries, that are open at once, most of them waiting for a connection.
 One more is refused."""
 SHORT_LIMIT_S: Final = 0.1
-"""A question that the readers of short ones do not answer in that time waits for the others."""
+"""Duration of a short query. A longer one is run again as a wide one."""
 
 
 class StoreError(PyaiotError):
-    """The store cannot be written or read now. The text says why; trying again may work."""
+    """The store cannot be written or read now. The text has the reason; a retry may succeed."""
 
 
 class StoreReplaced(StoreError):
-    """What was written is not where it was written any more: open it anew, and tell of a gap."""
+    """The store that was written is no longer at its location: open it again and record a gap."""
 
 
 class RowsRefused(PyaiotError):
-    """The store will never take these rows: leave them out."""
+    """The store will never accept these rows: leave them out."""
 
 
 class TooManyRows(Refused):
-    """The answer would have more rows than were asked for or fit: narrow the range, or page."""
+    """The result has more rows than the limit: narrow the range, or use pages."""
 
 
 class TooSlow(Refused):
-    """The question took too long, or too many are asked: narrow the range, or come back later."""
+    """The query took too long, or too many are open: narrow the range, or retry later."""
 
 
 class BadQuery(Refused):
-    """The question makes no sense: a cursor that is none of ours, a step that is not whole."""
+    """The query is not valid: a foreign cursor, or a step that is not a whole number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """For how many days what is kept, None: for ever.
+    """The retention of each kind of row in days; None: for ever.
 
-    Minutes are kept at least as long as readings, and hours as minutes: one is made of the other.
+    Minutes are kept at least as long as readings, and hours at least as long as minutes, because
+    they are computed from them.
     """
 
     readings_days: float | None = 30.0
@@ -66,7 +67,7 @@ class Keep:
     """Events and commands."""
 
     def oldest(self, now: float) -> "Oldest":
-        """Unix times before which things are not kept, at the Unix time `now`."""
+        """The Unix times before which rows are deleted, at the Unix time `now`."""
         readings = _before(now, self.readings_days)
         minutes = min(readings, _before(now, self.minutes_days))
         hours = min(minutes, _before(now, self.hours_days))
@@ -75,7 +76,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Oldest:
-    """Unix times; what is older goes. 0: nothing goes."""
+    """Unix times; older rows are deleted. 0: none."""
 
     readings: float
     minutes: float
@@ -84,7 +85,7 @@ class Oldest:
 
 
 def keep_days(readings: float, minutes: float, hours: float, events: float) -> Keep:
-    """Of days as settings say them, where 0 is for ever."""
+    """From days as in the settings, where 0 means for ever."""
     return Keep(*(days or None for days in (readings, minutes, hours, events)))
 
 
@@ -97,17 +98,17 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadingRow(_Row, frozen=True):
-    """One reading. Either it is a `number`, perhaps with a `unit`, or `data` is what was sent."""
+    """One reading. It has a `number`, perhaps with a `unit`, or `data`."""
 
     ts: float
     number: float | None = None
     unit: str = ""
     data: Any = None
-    """Text, or any JSON value, where it was no number; else None."""
+    """Text or any JSON value that is not a number; else None."""
 
 
 class LastRow(_Row, frozen=True):
-    """The latest reading that is kept of a resource."""
+    """The latest recorded reading of a resource."""
 
     uid: str
     resource: str
@@ -115,10 +116,10 @@ class LastRow(_Row, frozen=True):
 
 
 class BucketRow(_Row, frozen=True):
-    """The numbers of one step. Where a resource changed its unit, there is one for each unit."""
+    """The numbers of one step. If the unit changed within it, there is one row for each unit."""
 
     ts: float
-    """Begin of the step."""
+    """The begin of the step."""
     unit: str
     min: float
     mean: float
@@ -133,10 +134,10 @@ EventKind: TypeAlias = Literal[
 
 
 class EventRow(_Row, frozen=True):
-    """Something that happened: to a node, to a gateway, or to the recorder itself.
+    """An event of a node, a gateway or the recorder itself.
 
-    `started` and `stopped` are the recorder's; `gap` says that from `ts` to `until` it could not
-    keep all, and `lost` so many messages.
+    `started` and `stopped` are events of the recorder. `gap`: from `ts` to `until`, `lost` messages
+    were not recorded.
     """
 
     ts: float
@@ -149,16 +150,16 @@ class EventRow(_Row, frozen=True):
 
 
 class CommandRow(_Row, frozen=True):
-    """A command and its receipt. `state` None: no receipt is known, say after a power cut."""
+    """A command and its receipt. `state` None: no receipt, for example after a power cut."""
 
     ts: float
     uid: str
     resource: str
     payload: str
     client: str
-    """Who wished it: the broker's name of that client."""
+    """The broker's name of the client that issued it."""
     client_id: str
-    """The `id` that the client gave the command; known with the receipt."""
+    """The `id` that the client gave the command; empty until the receipt."""
     state: ReceiptState | None
     detail: str
     elapsed_ms: float | None
@@ -169,17 +170,17 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Some rows in order, and where to go on."""
+    """Some rows in order, and the cursor of the next page."""
 
     rows: list[R]
     cursor: str | None
-    """For the next page of the same question; None: there are no more rows now."""
+    """For the next page of the same query; None: there are no more rows now."""
 
     def whole(self) -> list[R]:
-        """The rows, if they are all there are. Raises `TooManyRows`."""
+        """The rows, if there is no next page. Raises `TooManyRows`."""
         if self.cursor is not None:
             raise TooManyRows(
-                f"there are more than {len(self.rows)} rows: narrow the range, or page"
+                f"there are more than {len(self.rows)} rows: narrow the range, or use pages"
             )
         return self.rows
 
@@ -194,16 +195,16 @@ class Chunk:
 
 
 class History(Protocol):
-    """The door for those who ask. Belongs to one event loop, which it never holds up.
+    """Queries of a store. Belongs to one event loop, which it never blocks.
 
     Every method may raise `StoreError`, `TooSlow`, `BadQuery` and, for a `limit` above
-    `ROWS_MAX`, `TooManyRows`. A question whose task is cancelled is given up by the store too.
+    `ROWS_MAX`, `TooManyRows`. Cancelling the task of a query also cancels it in the store.
     """
 
     async def last(
         self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
     ) -> Page[LastRow]:
-        """The latest kept reading of each resource, of one node or of all, by uid and resource."""
+        """The latest recorded reading of each resource, of one node or all, by uid and resource."""
         ...
 
     async def readings(
@@ -230,12 +231,12 @@ class History(Protocol):
         step_s: int,
         limit: int = ROWS_MAX,
     ) -> list[BucketRow]:
-        """The numbers of one resource for each step in which there are any.
+        """The numbers of one resource for each step that has any.
 
-        Steps count from the epoch, in UTC, and are whole: the first holds `start`, the last what
-        is just before `end`. Taken from the coarsest table that fits: steps of whole hours or
-        minutes reach back as far as these are kept, others as far as readings. Raises
-        `TooManyRows`.
+        Steps are counted from the epoch in UTC and are whole: the first contains `start`, the last
+        what is just before `end`. They are computed from the coarsest table that fits: steps of
+        whole hours or minutes reach back as far as the retention of those, others as far as
+        readings. Raises `TooManyRows`.
         """
         ...
 
@@ -249,7 +250,7 @@ class History(Protocol):
     ) -> AsyncIterator[Chunk]:
         """All readings in the range, by uid, resource and time, in constant memory.
 
-        What is recorded meanwhile may be in it or not. Close it if you leave early.
+        Readings that are recorded meanwhile may be included. Close it if you stop early.
         """
         ...
 
@@ -264,7 +265,7 @@ class History(Protocol):
         limit: int = ROWS_MAX,
         cursor: str | None = None,
     ) -> Page[EventRow]:
-        """What happened, by time. No `kinds`: all of them."""
+        """Events by time. No `kinds`: all of them."""
         ...
 
     async def commands(
@@ -277,80 +278,83 @@ class History(Protocol):
         limit: int = ROWS_MAX,
         cursor: str | None = None,
     ) -> Page[CommandRow]:
-        """Commands and what became of them, by the time at which they were given."""
+        """Commands and their receipts, by the time at which they were issued."""
         ...
 
     async def close(self) -> None:
-        """End what is running, and the readers."""
+        """Cancel running queries and close the connections."""
         ...
 
 
 class Writer(Protocol):
-    """The one writer of a store, for one thread. After a `StoreError`, close it and open anew."""
+    """The only writer of a store, used by one thread. After a `StoreError`, open another one."""
 
-    def write(self, batch: Batch, now: float) -> None:
-        """Keep all of a batch or nothing. Kept for good when it returns.
+    def write(self, batch: WriteBatch, now: float) -> None:
+        """Commit a batch in one transaction. It is durable when this returns.
 
-        Raises `StoreError`, `StoreReplaced`, or `RowsRefused`, after which the writer goes on.
-        `now` is Unix time: readings that are too old at it are left out. Writing a batch again that
-        may have been kept does no harm.
+        Raises `StoreError`, `StoreReplaced`, or `RowsRefused`, after which the writer is usable.
+        `now` is Unix time: readings that are too old at that time are left out. A batch whose
+        commit is uncertain may be written again.
         """
         ...
 
-    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
-        """One short step of downsampling and trimming; whether there is more to do.
+    def run_retention(self, now: float, *, retention_now: float | None = None) -> bool:
+        """Do one short step of downsampling and deletion; return whether there is more to do.
 
-        What is trimmed is too old at the Unix time `retention_now`, else at `now`. Raises
+        Rows are deleted that are too old at the Unix time `retention_now` (default: `now`). Raises
         `StoreError`.
         """
         ...
 
-    def place_problem(self) -> str:
-        """Whether what is at its place is another store, or none; empty if it is the same.
+    def location_problem(self) -> str:
+        """Why the store is no longer at its location; empty if it is.
 
-        Quick, and for any thread.
+        Fast, and callable from any thread.
         """
         ...
 
     def verify(self, retention_now: float) -> None:
-        """Read back, as a reader does, what was written last. Raises `StoreError`.
+        """Read back the row that was written last. Raises `StoreError` if it is missing.
 
-        `retention_now` is that of the last `tidy`: what that may trim is not looked for.
+        `retention_now` is that of the last `run_retention`: what it may delete is not checked.
         """
         ...
 
     def clock_state(self) -> ClockState | None:
-        """What `save_clock` kept, or the time of the newest row; None if there is none.
+        """The state that `save_clock` wrote, or the time of the newest row; None if there is none.
 
         Raises `StoreError`.
         """
         ...
 
     def save_clock(self, state: ClockState) -> None:
-        """Keep it for the next run. Raises `StoreError`."""
+        """Write the state for the next run. Raises `StoreError`."""
         ...
 
     def close(self) -> None: ...
 
 
 class Store(Protocol):
-    """A place where history is kept."""
+    """A location for a history."""
 
     name: str
-    """For people: the path of the file, the URL without its password."""
+    """For display: the path of the file, or the URL without its password."""
 
     def claim(self) -> None:
-        """Take the place for this process. Raises `OperatorError` if that can never work."""
+        """Lock the location for this process. Raises `OperatorError` if a retry cannot succeed."""
         ...
 
     def release(self) -> None:
-        """Give it free again. Does nothing if it was not claimed."""
+        """Unlock it. Does nothing if it is not locked."""
         ...
 
     def open_writer(self) -> Writer:
-        """Open it, made or migrated if need be, on the writer's thread. Raises `StoreError`."""
+        """Open the store, created or migrated if needed. Call it on the writer's thread.
+
+        Raises `StoreError`.
+        """
         ...
 
     def history(self) -> History:
-        """A door for those who ask, on the running loop."""
+        """A reader for the running loop."""
         ...

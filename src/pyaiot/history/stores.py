@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where history is kept, from what the operator wrote."""
+"""The store that a setting names."""
 
 import re
 from pathlib import Path
@@ -9,21 +9,21 @@ from pyaiot.history.store import Keep, Store
 from pyaiot.redaction import redact
 
 
-def store_at(place: str, keep: Keep) -> Store:
+def store_at(location: str, keep: Keep) -> Store:
     """The store at a path or a URL `postgresql://…`. Nothing is opened yet.
 
-    Raises `OperatorError` for a place that is none.
+    Raises `OperatorError` for another URL.
     """
-    # Each store is loaded where it is used: the other one costs memory too.
-    if re.match(r"postgres(ql)?://", place):
+    # Imported where it is used: the other store would cost memory.
+    if re.match(r"postgres(ql)?://", location):
         from pyaiot.history.postgres.server import PostgresServer  # noqa: PLC0415
 
-        return PostgresServer(place, keep)
-    if re.match(r"[a-z][a-z0-9+.-]*://", place, re.IGNORECASE):
+        return PostgresServer(location, keep)
+    if re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):
         raise OperatorError(
-            f"History is not kept in {redact(place)}: --history takes the path of a file, a URL"
-            " postgresql://…, or off."
+            f"The history cannot be stored in {redact(location)}: --history takes the path of a"
+            " file, a URL postgresql://…, or off."
         )
     from pyaiot.history.sqlite.file import SqliteFile  # noqa: PLC0415
 
-    return SqliteFile(Path(place).expanduser(), keep)
+    return SqliteFile(Path(location).expanduser(), keep)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History as Arrow, read by those who read it: pyarrow, polars and pandas."""
+"""History as Arrow, read by pyarrow, polars and pandas."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ from pyaiot.client import Client
 from pyaiot.client.rows import Row, Rows
 from pyaiot.errors import OperatorError
 from pyaiot.web.api import export_formats
-from tests.web.api.test_history import BASE, HISTORY, VALUES, told
+from tests.web.api.test_history import BASE, HISTORY, VALUES, send_values
 from tests.web.serving import Served, serving
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -32,7 +32,7 @@ async def table(served: Served, path: str, **headers: str) -> Any:
 @pytest.mark.parametrize("by", ["?format=arrow", "Accept"])
 async def test_an_export_has_every_row_of_the_one_as_ndjson(tmp_path: Path, by: str) -> None:
     async with serving(tmp_path) as served:
-        rows = await told(served)
+        rows = await send_values(served)
         headers = {"Accept": ARROW} if by == "Accept" else {}
         found = await table(served, f"/api/export{by if by[0] == '?' else ''}", **headers)
         assert found.num_rows == len(rows) == len(VALUES)
@@ -49,18 +49,18 @@ async def test_an_export_has_every_row_of_the_one_as_ndjson(tmp_path: Path, by: 
 @pytest.mark.sockets
 async def test_steps_have_a_column_for_each_aggregate(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        await told(served)
-        asked = f"{HISTORY}?from={BASE:.0f}&every=3600&format=arrow"
-        one = await table(served, asked)
+        await send_values(served)
+        query = f"{HISTORY}?from={BASE:.0f}&every=3600&format=arrow"
+        one = await table(served, query)
         assert one.column_names == ["uid", "resource", "time", "value", "unit", "data"]
-        several = await table(served, f"{asked}&agg=mean,min,count")
+        several = await table(served, f"{query}&agg=mean,min,count")
         assert several.column_names == [*one.column_names[:-1], "mean", "min", "count"]
         assert several["count"].type == pa.int64()
         assert several["value"] == several["mean"]
 
 
 @pytest.mark.sockets
-async def test_nothing_is_a_stream_without_rows(tmp_path: Path) -> None:
+async def test_empty_result_is_a_stream_without_rows(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         found = await table(served, "/api/export?format=arrow")
         assert (found.num_rows, found.column_names[:3]) == (0, ["uid", "resource", "time"])
@@ -69,7 +69,7 @@ async def test_nothing_is_a_stream_without_rows(tmp_path: Path) -> None:
 @pytest.mark.sockets
 async def test_polars_and_pandas_read_what_the_client_exports(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        rows = await told(served)
+        rows = await send_values(served)
         host, _, port = served.url.removeprefix("http://").rstrip("/").rpartition(":")
         async with Client(host, int(port), live=False) as client:
             body = b"".join([piece async for piece in client.export("arrow")])
@@ -82,7 +82,7 @@ async def test_polars_and_pandas_read_what_the_client_exports(tmp_path: Path) ->
 
 
 @pytest.mark.sockets
-async def test_without_the_extra_the_problem_says_how_to_get_it(
+async def test_problem_without_the_extra_names_the_command_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "pyaiot.web.api.arrow", raising=False)
@@ -91,12 +91,12 @@ async def test_without_the_extra_the_problem_says_how_to_get_it(
         problem = await served.json("/api/export?format=arrow", status=406)
         assert problem["type"].endswith("no-arrow")
         assert "pyaiot[arrow]" in problem["detail"]
-        # The others are not concerned.
+        # The other formats are not affected.
         assert (await served.web.get("/api/export?format=csv")).status == 200
 
 
-def test_a_form_that_was_begun_is_not_shared() -> None:
-    first, second = export_formats.form_of("arrow"), export_formats.form_of("arrow")
+def test_format_writers_are_not_shared() -> None:
+    first, second = export_formats.format_writer("arrow"), export_formats.format_writer("arrow")
     assert first.head() == second.head()
     first.tail()
     assert pa.ipc.open_stream(second.head() + second.tail()).read_all().num_rows == 0
@@ -125,7 +125,7 @@ def test_rows_become_a_table_of_polars() -> None:
 
 
 @pytest.mark.parametrize("name", ["pandas", "polars"])
-def test_a_library_that_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(OperatorError, match=f"pip install {name}"):
         getattr(ROWS, f"to_{name}")()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Steps of local days, on the days on which clocks are set and on others."""
+"""Steps of local days, with and without a change of daylight saving time."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyaiot.errors import ProtocolError
 from pyaiot.history.store import BucketRow, Keep
-from pyaiot.web.api.local_days import days_of, part_s, zone
+from pyaiot.web.api.local_days import days_of, part_step_s, time_zone
 from tests.web.serving import serving
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -20,7 +20,7 @@ SPRING, AUTUMN = datetime(2026, 3, 29, tzinfo=PARIS), datetime(2026, 10, 25, tzi
 
 
 def hours(first: datetime, count: int) -> list[BucketRow]:
-    """One number for each hour: how many hours after the first it was."""
+    """One number for each hour: the hours since the first one."""
     begin = first.timestamp()
     return [BucketRow(begin + n * 3600, "Cel", n, n, n, 1, n) for n in range(count)]
 
@@ -28,7 +28,7 @@ def hours(first: datetime, count: int) -> list[BucketRow]:
 @pytest.mark.parametrize(
     ("day", "length"), [(SPRING, 23), (AUTUMN, 25), (SPRING - timedelta(days=1), 24)]
 )
-def test_a_day_has_as_many_hours_as_clocks_show(day: datetime, length: int) -> None:
+def test_days_have_23_24_or_25_hours(day: datetime, length: int) -> None:
     whole, rest = days_of(hours(day, length + 3), PARIS)
     assert datetime.fromtimestamp(whole.ts, PARIS) == day
     assert (whole.count, whole.min, whole.max, whole.last) == (length, 0, length - 1, length - 1)
@@ -44,7 +44,7 @@ def test_a_day_has_as_many_hours_as_clocks_show(day: datetime, length: int) -> N
 def test_nothing_is_lost_or_moved_to_another_day(name: str, begin: int, count: int) -> None:
     tz = ZoneInfo(name)
     start = begin // 900 * 900
-    step = part_s(start, start + count * 900, tz)
+    step = part_step_s(start, start + count * 900, tz)
     first = start // step * step
     parts = [BucketRow(first + n * step, "", n, n, n, 1, n) for n in range(count)]
     days = days_of(parts, tz)
@@ -60,24 +60,24 @@ def test_nothing_is_lost_or_moved_to_another_day(name: str, begin: int, count: i
     ("name", "seconds"), [("Europe/Paris", 3600), ("UTC", 3600), ("Asia/Kathmandu", 900)]
 )
 def test_parts_are_as_fine_as_the_zone_needs(name: str, seconds: int) -> None:
-    assert part_s(0.0, 86_400.0, ZoneInfo(name)) == seconds
+    assert part_step_s(0.0, 86_400.0, ZoneInfo(name)) == seconds
 
 
 def test_a_zone_that_is_off_by_half_an_hour_for_a_part_of_the_year_has_fine_parts() -> None:
     lord_howe = ZoneInfo("Australia/Lord_Howe")
     winter, summer = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
-    assert part_s(winter.timestamp(), summer.timestamp(), lord_howe) == 900
+    assert part_step_s(winter.timestamp(), summer.timestamp(), lord_howe) == 900
 
 
 @pytest.mark.parametrize("name", ["Europe/Atlantis", "../../etc/passwd", "", "a" * 64, "Europe"])
-def test_a_zone_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ProtocolError, match="no time zone"):
-        zone(name)
+def test_an_unknown_zone_is_refused(name: str) -> None:
+    with pytest.raises(ProtocolError, match="unknown time zone"):
+        time_zone(name)
 
 
 @pytest.mark.sockets
 @pytest.mark.parametrize(("day", "length"), [(SPRING, 23), (AUTUMN, 25)])
-async def test_history_is_brought_together_by_local_days(
+async def test_history_is_aggregated_by_local_days(
     tmp_path: Path, day: datetime, length: int
 ) -> None:
     async with serving(tmp_path, keep=Keep(readings_days=None)) as served:
@@ -86,16 +86,16 @@ async def test_history_is_brought_together_by_local_days(
             served.gateway.say("n", "temperature", f"{hour}°C", begin + hour * 3600)
         await served.known("n")
         await served.until(length + 2)
-        asked = f"from={begin:.0f}&to={begin + 2 * 86_400:.0f}&every=86400&agg=count,mean,max"
+        query = f"from={begin:.0f}&to={begin + 2 * 86_400:.0f}&every=86400&agg=count,mean,max"
         path = "/api/nodes/n/resources/temperature/history"
-        told = await served.json(f"{path}?{asked}&tz=Europe/Paris")
-        assert [(it["ts"], it["count"], it["max"]) for it in told["readings"]] == [
+        body = await served.json(f"{path}?{query}&tz=Europe/Paris")
+        assert [(it["ts"], it["count"], it["max"]) for it in body["readings"]] == [
             (begin, length, length - 1),
             (begin + length * 3600, 1, length),
         ]
         for wrong in ("tz=Europe/Atlantis", "tz=../x", "tz=Europe/Paris&every=3600"):
-            query = asked.replace("&every=86400", "") if "every" in wrong else asked
-            told = await served.json(f"{path}?{query}&{wrong}", status=400)
-            assert told["type"].endswith("bad-request")
-        told = await served.json(f"{path}?{asked}&tz=Europe/Paris&limit=1", status=413)
-        assert told["type"].endswith("too-many-rows")
+            other = query.replace("&every=86400", "") if "every" in wrong else query
+            body = await served.json(f"{path}?{other}&{wrong}", status=400)
+            assert body["type"].endswith("bad-request")
+        body = await served.json(f"{path}?{query}&tz=Europe/Paris&limit=1", status=413)
+        assert body["type"].endswith("too-many-rows")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The history over HTTP: all of it or a problem, in every form, and given up with its client."""
+"""The history over HTTP: complete or a problem, in every format, cancelled with its client."""
 
 import asyncio
 import csv
@@ -22,14 +22,14 @@ from pyaiot.history.store import ROWS_MAX, Chunk, Page, ReadingRow, StoreError, 
 from pyaiot.messages import VALUE_SIZE_MAX, Reading
 from pyaiot.protocols.senml import parse_json
 from pyaiot.web.api.history import EXPORTS_MAX, EXPORTS_TOTAL_MAX
-from pyaiot.web.api.query_quota import WIDE_PLACES_PER_CLIENT
-from pyaiot.web.api.responses import PRESENCE_INTERVAL_S
+from pyaiot.web.api.query_quota import WIDE_QUERIES_PER_CLIENT
+from pyaiot.web.api.responses import DISCONNECT_CHECK_INTERVAL_S
 from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, eventually, serving
 
 pytestmark = pytest.mark.sockets
 
-# As the history keeps times: in whole microseconds, not in the future.
+# As the history stores times: in whole microseconds, not in the future.
 BASE = math.floor(time.time()) - 7200.0
 ODD = '=1+1,"quoted"\r\n\u2028é\t<b>'
 VALUES: list[tuple[str, str, object]] = [
@@ -55,8 +55,8 @@ def number_or_data(data: object, resource: str) -> dict[str, object]:
     return {"value": reading.number, **({"unit": reading.unit} if reading.unit else {})}
 
 
-async def told(served: Served) -> list[dict[str, object]]:
-    """Say `VALUES`, a second apart; what an export of them must have, in its order."""
+async def send_values(served: Served) -> list[dict[str, object]]:
+    """Send `VALUES`, one second apart. Returns the rows that an export must have, in order."""
     for second, (uid, resource, data) in enumerate(VALUES):
         served.gateway.say(uid, resource, data, ts=BASE + second)
     await served.until(len(VALUES) + 3 + 1)
@@ -76,14 +76,14 @@ async def text(served: Served, path: str, **headers: str) -> str:
 
 async def test_export_as_ndjson_has_every_row(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        rows = await told(served)
+        rows = await send_values(served)
         body = await text(served, "/api/export?format=ndjson")
         assert [json.loads(line) for line in body.split("\n") if line] == rows
 
 
 async def test_export_as_csv_has_every_row(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        rows = await told(served)
+        rows = await send_values(served)
         found = list(csv.DictReader(io.StringIO(await text(served, "/api/export"), newline="")))
         assert len(found) == len(rows)
         for line, row in zip(found, rows, strict=True):
@@ -98,7 +98,7 @@ async def test_export_as_csv_has_every_row(tmp_path: Path) -> None:
 
 async def test_export_as_senml_has_every_row_under_names_of_their_own(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        rows = await told(served)
+        rows = await send_values(served)
         records = parse_json((await text(served, "/api/export?format=senml")).encode())
         assert len(records) == len(rows)
         for record, row in zip(records, rows, strict=True):
@@ -116,9 +116,9 @@ async def test_export_as_senml_has_every_row_under_names_of_their_own(tmp_path: 
         assert "pyaiot:.._2fx/a_2fb" in names
 
 
-async def test_export_is_narrowed_by_node_resource_and_time(tmp_path: Path) -> None:
+async def test_export_is_filtered_by_node_resource_and_time(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        rows = await told(served)
+        rows = await send_values(served)
 
         async def lines(query: str) -> list[Any]:
             body = await text(served, f"/api/export?format=ndjson&{query}")
@@ -133,9 +133,9 @@ async def test_export_is_narrowed_by_node_resource_and_time(tmp_path: Path) -> N
         assert await lines("uid=null") == []
 
 
-async def test_readings_come_as_pages_of_any_size(tmp_path: Path) -> None:
+async def test_readings_have_pages_of_any_size(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        rows = [row for row in await told(served) if row["resource"] == "temperature"]
+        rows = [row for row in await send_values(served) if row["resource"] == "temperature"]
         mine = [{k: v for k, v in row.items() if k not in ("uid", "resource")} for row in rows]
         whole = await served.json(HISTORY)
         assert whole == {"uid": "n", "resource": "temperature", "readings": mine, "next": None}
@@ -152,9 +152,9 @@ async def test_readings_come_as_pages_of_any_size(tmp_path: Path) -> None:
         assert newest["readings"] == mine[-1:]
 
 
-async def test_readings_come_in_every_form(tmp_path: Path) -> None:
+async def test_readings_are_available_in_every_format(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        await told(served)
+        await send_values(served)
         for accept, start in {
             "text/csv": "uid,resource,ts,value,unit,data\r\nn,temperature,",
             "application/x-ndjson": '{"uid":"n","resource":"temperature",',
@@ -166,9 +166,9 @@ async def test_readings_come_in_every_form(tmp_path: Path) -> None:
             assert (await text(served, HISTORY, Accept=accept)).startswith(start)
 
 
-async def test_steps_bring_numbers_together(tmp_path: Path) -> None:
+async def test_steps_aggregate_numbers(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        await told(served)
+        await send_values(served)
         whole = f"{HISTORY}?from={BASE}&every=3600"
         (step,) = (await served.json(whole))["readings"]
         assert step == {"ts": BASE // 3600 * 3600, "value": 11.7, "unit": "Cel"}
@@ -189,9 +189,9 @@ async def test_steps_bring_numbers_together(tmp_path: Path) -> None:
         assert body.splitlines()[1].endswith(",11.7,Cel,11.7,2")
 
 
-async def test_nothing_is_left_out_in_silence(tmp_path: Path) -> None:
+async def test_an_incomplete_result_is_a_problem(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        await told(served)
+        await send_values(served)
         problem = await served.json(f"{HISTORY}?from={BASE}&every=1&limit=1", 413)
         assert problem["type"] == "/api/docs#problem-too-many-rows"
 
@@ -203,12 +203,12 @@ async def test_more_rows_than_an_answer_holds_are_a_problem() -> None:
 
     async with serving(history=Full()) as served:  # type: ignore[arg-type]
         problem = await served.json(HISTORY, 413)
-        assert "narrow the range, or page" in problem["detail"]
+        assert "narrow the range, or use pages" in problem["detail"]
 
 
-async def test_what_happened_and_what_was_commanded_is_told(tmp_path: Path) -> None:
+async def test_events_and_commands_are_returned(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        await told(served)
+        await send_values(served)
         async with served.web.put("/api/nodes/n/resources/led", data="refused") as answer:
             assert answer.status == 502
         await served.until(0)
@@ -222,10 +222,10 @@ async def test_what_happened_and_what_was_commanded_is_told(tmp_path: Path) -> N
         assert page["next"] is not None
 
 
-async def test_an_anonymous_viewer_does_not_see_what_others_wrote(tmp_path: Path) -> None:
+async def test_an_anonymous_viewer_does_not_see_payloads(tmp_path: Path) -> None:
     login = SignIn(behind_tls=False, viewers=True, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
-        await told(served)
+        await send_values(served)
         async with served.web.post(login.new_link()) as answer:
             assert answer.status == 200
         async with served.web.put(
@@ -243,7 +243,7 @@ async def test_an_anonymous_viewer_does_not_see_what_others_wrote(tmp_path: Path
             assert "s3cret" not in str(command)
 
 
-async def test_without_history_everybody_is_told_so() -> None:
+async def test_without_history_requests_are_a_problem() -> None:
     async with serving() as served:
         for path in (HISTORY, "/api/export", "/api/history/events", "/api/history/commands"):
             problem = await served.json(path, 404)
@@ -280,7 +280,7 @@ async def test_without_history_everybody_is_told_so() -> None:
         "format=csv&order=newest",
     ],
 )
-async def test_wrong_question_is_refused(tmp_path: Path, query: str) -> None:
+async def test_invalid_query_is_refused(tmp_path: Path, query: str) -> None:
     async with serving(tmp_path) as served:
         problem = await served.json(f"{HISTORY}?{query}", 400)
         assert problem["type"] == "/api/docs#problem-bad-request"
@@ -288,13 +288,13 @@ async def test_wrong_question_is_refused(tmp_path: Path, query: str) -> None:
 
 
 @pytest.mark.parametrize("moment", ["1h", "yesterday", "2026-11-25T10:00:00", "2026-11-25"])
-async def test_a_moment_that_is_none_is_told_with_those_that_are(
+async def test_problem_of_an_invalid_time_lists_the_valid_forms(
     tmp_path: Path, moment: str
 ) -> None:
     async with serving(tmp_path) as served:
         for name in ("from", "to"):
             problem = await served.json(f"{HISTORY}?{name}={moment}", 400)
-            assert problem["detail"].startswith(f"{name}: {moment!r} is no time")
+            assert problem["detail"].startswith(f"{name}: {moment!r} is not a time")
             assert "-1h" in problem["detail"]
             assert "regex" not in problem["detail"]
 
@@ -303,22 +303,22 @@ async def test_a_moment_that_is_none_is_told_with_those_that_are(
     "moment",
     ["-3h", "-180m", "-9999s", "-1d", "0", "2020-01-01T00:00:00Z", "2020-01-01T00:00%2B01:00"],
 )
-async def test_moments_are_written_in_several_ways(tmp_path: Path, moment: str) -> None:
+async def test_times_have_several_forms(tmp_path: Path, moment: str) -> None:
     async with serving(tmp_path) as served:
-        await told(served)
+        await send_values(served)
         url = URL(f"{served.url}{HISTORY[1:]}?from={moment}", encoded=True)
         async with served.web.get(url) as answer:
             assert len((await answer.json())["readings"]) == 3
 
 
 class Fake:
-    """A history of which a test needs one answer."""
+    """A history that a test needs for one result."""
 
     async def close(self) -> None: ...
 
 
 class Endless(Fake):
-    """An export that never ends, and notes when it is given up."""
+    """An export that never ends, and records that it was closed."""
 
     def __init__(self) -> None:
         self.given_up = 0
@@ -333,31 +333,31 @@ class Endless(Fake):
 
 
 class Slow(Fake):
-    """Questions that take for ever."""
+    """Queries that never end."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.started = asyncio.Event()
         self.given_up = asyncio.Event()
 
     async def readings(self, *_: object, **__: object) -> Any:
-        self.asked.set()
+        self.started.set()
         try:
             await asyncio.Event().wait()
         finally:
             self.given_up.set()
 
 
-async def test_client_that_leaves_gives_up_its_question() -> None:
+async def test_query_of_a_disconnected_client_is_cancelled() -> None:
     history = Slow()
     async with serving(history=history) as served:  # type: ignore[arg-type]
         asking = asyncio.ensure_future(served.json(HISTORY))
-        await history.asked.wait()
+        await history.started.wait()
         asking.cancel()
         await history.given_up.wait()
 
 
 def endless_where_wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Questions for many readings of a history file never end."""
+    """Queries for many readings of a history file never end."""
 
     def readings(
         db: sqlite3.Connection, _uid: str, _resource: str, span: Span, _cursor: str | None
@@ -370,7 +370,7 @@ def endless_where_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "readings", readings)
 
 
-async def test_wide_questions_of_one_client_keep_nobody_waiting(
+async def test_wide_queries_of_one_client_do_not_delay_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless_where_wide(monkeypatch)
@@ -383,9 +383,9 @@ async def test_wide_questions_of_one_client_keep_nobody_waiting(
 
         wide = [asyncio.ensure_future(ask("from=0")) for _ in range(80)]
         done, waiting = await asyncio.wait(wide, timeout=1.0)
-        # It has its share, is refused what is beyond, and keeps no reader from others.
+        # It gets its quota, is refused more, and blocks no reader that others need.
         assert {task.result() for task in done} == {503}
-        assert len(waiting) == WIDE_PLACES_PER_CLIENT
+        assert len(waiting) == WIDE_QUERIES_PER_CLIENT
         async with asyncio.timeout(5.0):
             for _ in range(20):
                 assert await ask("limit=10") == 200
@@ -403,7 +403,7 @@ async def test_wide_questions_of_one_client_keep_nobody_waiting(
             task.cancel()
 
 
-async def test_a_client_that_leaves_gives_its_place_back(
+async def test_a_disconnected_client_returns_its_quota(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless_where_wide(monkeypatch)
@@ -411,14 +411,14 @@ async def test_a_client_that_leaves_gives_its_place_back(
         for _ in range(3):
             tasks = [
                 asyncio.ensure_future(served.web.get(f"{HISTORY}?from=0"))
-                for _ in range(WIDE_PLACES_PER_CLIENT)
+                for _ in range(WIDE_QUERIES_PER_CLIENT)
             ]
             done, _ = await asyncio.wait(tasks, timeout=0.3)
             assert not done
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            await asyncio.sleep(3 * PRESENCE_INTERVAL_S)
+            await asyncio.sleep(3 * DISCONNECT_CHECK_INTERVAL_S)
 
 
 async def test_exports_at_once_are_limited_and_end_with_their_clients() -> None:
@@ -435,7 +435,7 @@ async def test_exports_at_once_are_limited_and_end_with_their_clients() -> None:
             answer.close()
 
 
-async def test_exports_of_one_client_leave_room_for_others() -> None:
+async def test_exports_of_one_client_do_not_block_others() -> None:
     history = Endless()
     async with serving(history=history) as served:  # type: ignore[arg-type]
         running = [await served.web.get("/api/export") for _ in range(EXPORTS_MAX)]
@@ -459,7 +459,7 @@ async def test_exports_of_one_client_leave_room_for_others() -> None:
 
 
 @pytest.mark.parametrize("error", [StoreError("the disk is gone"), TooSlow("too slow")])
-async def test_export_that_fails_on_its_way_is_not_taken_for_complete(error: Exception) -> None:
+async def test_export_that_fails_midway_is_aborted(error: Exception) -> None:
     class Failing(Fake):
         async def export(self, **_: object) -> AsyncIterator[Chunk]:
             yield Chunk("n", "r", [ReadingRow(0.0, 1.0)])

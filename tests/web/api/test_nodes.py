@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the broker knows now, over HTTP."""
+"""The current state of the broker, over HTTP."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.sockets
 ODD_UIDS = ["../x", "a/b", "é", "%2F", "a b", "x?y#z", "+", "<b>", "…"]
 
 
-async def test_info_says_what_is_offered() -> None:
+async def test_info_lists_the_features() -> None:
     async with serving() as served:
         assert await served.json("/api/info") == {
             "title": "Test",
@@ -51,7 +51,7 @@ async def test_gateway_is_listed_while_it_is_connected() -> None:
         }
 
 
-async def test_ignored_messages_are_told_by_the_api() -> None:
+async def test_gateways_have_counts_of_ignored_messages() -> None:
     async with serving() as served:
         served.gateway.link.send(Ignored(count=12, topic="home/x", ts=1_800_000_000.0))
         await served.until(2)
@@ -61,7 +61,7 @@ async def test_ignored_messages_are_told_by_the_api() -> None:
         assert [(it.gateway, it.count) for it in ignored] == [("test", 12)]
 
 
-async def test_node_is_told_with_its_latest_values() -> None:
+async def test_node_has_its_latest_values() -> None:
     async with serving() as served:
         served.gateway.say("n", "temperature", "23.5°C", ts=1_800_000_000.5)
         served.gateway.say("n", "position", {"lat": 48.7}, ts=1_800_000_001.0)
@@ -82,7 +82,7 @@ async def test_node_is_told_with_its_latest_values() -> None:
 
 
 @pytest.mark.parametrize("uid", ODD_UIDS)
-async def test_odd_names_are_reached_by_their_encoding(uid: str) -> None:
+async def test_special_names_are_percent_encoded(uid: str) -> None:
     async with serving() as served:
         served.gateway.say(uid, uid, "1")
         await served.known(uid)
@@ -90,11 +90,11 @@ async def test_odd_names_are_reached_by_their_encoding(uid: str) -> None:
         for whole in (path, f"{path}/resources/{quote(uid, safe='')}"):
             async with served.web.get(URL(served.url.rstrip("/") + whole, encoded=True)) as answer:
                 assert answer.status == 200, await answer.text()
-                told = await answer.json()
-                assert uid in (told.get("uid"), told.get("name"))
+                body = await answer.json()
+                assert uid in (body.get("uid"), body.get("name"))
 
 
-async def test_what_is_not_there_is_a_problem_of_its_own_kind() -> None:
+async def test_missing_objects_have_problems_of_their_own_kind() -> None:
     async with serving() as served:
         served.gateway.say("n", "led", "1")
         await served.known("n")
@@ -105,7 +105,7 @@ async def test_what_is_not_there_is_a_problem_of_its_own_kind() -> None:
         assert problem["status"] == 404
 
 
-async def test_pages_hold_every_node_once_while_others_come_and_go() -> None:
+async def test_pages_contain_every_node_once_while_others_change() -> None:
     async with serving() as served:
         for count in range(25):
             served.gateway.say(f"n{count}", "led", "1")
@@ -143,7 +143,7 @@ async def test_nodes_are_filtered_by_uid() -> None:
         assert [node["uid"] for node in page["nodes"]] == ["a", "c"]
 
 
-async def test_who_has_it_already_is_told_so_until_something_is_said() -> None:
+async def test_etag_is_valid_until_the_next_message() -> None:
     async with serving() as served:
         served.gateway.say("n", "led", "0")
         await served.known("n")
@@ -167,8 +167,8 @@ async def test_who_has_it_already_is_told_so_until_something_is_said() -> None:
         ("/api/nodes?limit=x", "limit"),
         ("/api/nodes?cursor=x", "cursor"),
         ("/api/nodes?limit=1&limit=2", "twice"),
-        ("/api/nodes?limt=1", "no parameter 'limt'"),
-        ("/api/info?x=1", "no parameter 'x'"),
+        ("/api/nodes?limt=1", "unknown parameter 'limt'"),
+        ("/api/info?x=1", "unknown parameter 'x'"),
         ("/api/nodes?uid=" + "x" * 65, "uid"),
     ],
 )
@@ -185,7 +185,7 @@ async def test_wrong_parameter_is_named(path: str, words: str) -> None:
         *("/api/nodes/%ED%A0%80/resources/%00/history", "/api/nodes?uid=%ED%A0%80%00"),
     ],
 )
-async def test_bytes_that_are_no_text_are_no_names(target: str, tmp_path: Path) -> None:
+async def test_names_must_be_utf_8(target: str, tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         url = URL(served.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -201,7 +201,7 @@ async def test_bytes_that_are_no_text_are_no_names(target: str, tmp_path: Path) 
 async def test_path_of_other_bytes_is_refused_whatever_the_parser_lets_in() -> None:
     # aiohttp's parser in C does not; the one in Python does.
     async def handler(_request: web.Request, _query: Query) -> web.StreamResponse:
-        raise AssertionError("asked")
+        raise AssertionError("the state was read")
 
     request = make_mocked_request("GET", "/", match_info={"uid": "\udcff"})
     with pytest.raises(ProblemError) as refused:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The document of the API says what the API does: read by somebody else, and by people."""
+"""The OpenAPI document describes the API correctly, as checked by other tools, and as a page."""
 
 import asyncio
 import html.parser
@@ -21,8 +21,8 @@ from pyaiot.web.problems import KINDS
 from tests.web.serving import Served, serving
 
 SCHEMATHESIS_LIMIT_S = 28.0
-# Which parameters go together, and which texts are cursors and days of a month, a schema does not
-# say. The stream has no end, and tests of its own.
+# A schema does not express which parameters can be combined, and which texts are cursors or days of
+# a month. The stream has no end; it has its own tests.
 CONFIG = """
 [[operations]]
 include-path = "/api/events"
@@ -47,7 +47,7 @@ def test_every_operation_and_answer_is_in_the_document() -> None:
                 assert parameter["description"], parameter["name"]
 
 
-def test_schemas_are_schemas_and_every_reference_leads_somewhere() -> None:
+def test_schemas_are_valid_and_every_reference_resolves() -> None:
     api = document()
     text = msgspec.json.encode(api).decode()
     for name in re.findall(r'"#/components/schemas/(\w+)"', text):
@@ -64,7 +64,7 @@ def validator(api: dict[str, Any], schema: dict[str, Any]) -> jsonschema_rs.Draf
 
 @pytest.mark.sockets
 async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
-    """Hundreds of requests, right and wrong ones, made of the document alone."""
+    """Hundreds of valid and invalid requests, generated from the document alone."""
     async with serving(tmp_path) as served:
         await _some_history(served)
         config = tmp_path / "schemathesis.toml"
@@ -99,7 +99,7 @@ async def _some_history(served: Served) -> None:
 
 
 @pytest.mark.sockets
-async def test_page_for_people_is_complete_and_loads_nothing_from_elsewhere() -> None:
+async def test_page_is_complete_and_loads_nothing_else() -> None:
     async with serving() as served:
         async with served.web.get("/api/docs") as answer:
             assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
@@ -122,7 +122,7 @@ async def test_page_for_people_is_complete_and_loads_nothing_from_elsewhere() ->
 
 
 class Collected(html.parser.HTMLParser):
-    """What a page refers to."""
+    """The references of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,8 +145,8 @@ class Collected(html.parser.HTMLParser):
                     self.sources.add(value)
 
 
-def test_what_is_written_may_be_sent_as_bytes_too() -> None:
-    # openapi-python-client makes nothing of text/plain.
+def test_body_of_a_write_may_be_bytes() -> None:
+    # openapi-python-client does not support text/plain.
     put = document()["paths"]["/api/nodes/{uid}/resources/{name}"]["put"]
     content = put["requestBody"]["content"]
     assert list(content) == ["text/plain", "application/octet-stream"]
@@ -155,7 +155,7 @@ def test_what_is_written_may_be_sent_as_bytes_too() -> None:
 
 @pytest.mark.parametrize("path", ["/api", "/api/"])
 @pytest.mark.sockets
-async def test_the_root_of_the_api_leads_to_its_page(path: str) -> None:
+async def test_root_of_the_api_redirects_to_its_page(path: str) -> None:
     async with serving() as served, served.web.get(path) as answer:
         assert answer.status == 200
         assert answer.url.path == "/api/docs"

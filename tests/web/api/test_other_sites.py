@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pages of other sites may use the API where the operator says so (CORS), and no others."""
+"""Only pages of sites that the operator allows may use the API (CORS)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +32,7 @@ async def test_a_site_that_is_allowed_may_read_answers_and_problems(path: str, s
         assert answer.headers["Access-Control-Allow-Origin"] == SITE
         assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
         assert "Origin" in answer.headers["Vary"]
-        # Its page is nobody's session here.
+        # Its page has no session here.
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
@@ -43,7 +43,7 @@ async def test_streams_are_for_it_too(tmp_path: Path) -> None:
                 assert answer.headers["Access-Control-Allow-Origin"] == SITE
 
 
-async def test_it_may_ask_whether_it_may_command_and_then_command() -> None:
+async def test_preflight_permits_commands() -> None:
     async with served() as it:
         path = "/api/nodes/n/resources/led"
         async with it.web.options(path, headers={"Origin": SITE, **PREFLIGHT}) as answer:
@@ -58,7 +58,7 @@ async def test_it_may_ask_whether_it_may_command_and_then_command() -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{SITE}.evil.example"])
-async def test_another_site_is_told_nothing_and_may_do_nothing(origin: str) -> None:
+async def test_another_site_gets_no_cors_headers_and_is_refused(origin: str) -> None:
     async with served() as it:
         path = "/api/nodes/n/resources/led"
         for method, more in (("OPTIONS", PREFLIGHT), ("GET", {}), ("PUT", {})):
@@ -69,7 +69,7 @@ async def test_another_site_is_told_nothing_and_may_do_nothing(origin: str) -> N
         assert it.gateway.commands == []
 
 
-async def test_who_comes_from_no_site_or_our_own_is_told_of_none() -> None:
+async def test_requests_without_or_with_own_origin_get_no_cors_headers() -> None:
     async with served() as it:
         for headers in ({}, {"Origin": it.url.rstrip("/")}):
             async with it.web.get("/api/nodes", headers=headers) as answer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Server-sent events: what is told, and that who comes back misses nothing, or is told so."""
+"""Server-sent events: their content, and the replay of missed events or a gap."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tests.web.serving import Served, eventually, serving
 
 pytestmark = pytest.mark.sockets
 
-Told = tuple[str, Any]
+Event = tuple[str, Any]
 
 
 class Reader:
@@ -29,11 +29,11 @@ class Reader:
         self._answer = answer
         self.last_id = ""
         self.last_has_id = False
-        """The last event came with an id."""
-        self.events: list[Told] = []
+        """The last event had an id."""
+        self.events: list[Event] = []
 
-    async def next(self) -> Told | None:
-        """The next event; None at the end. A block is never without one."""
+    async def next(self) -> Event | None:
+        """The next event; None at the end. Every block has one."""
         kind, data = "message", []
         self.last_has_id = False
         while True:
@@ -55,9 +55,9 @@ class Reader:
                     assert self.events[-1][1]["type"] == kind
                     return self.events[-1]
 
-    async def until(self, found: Callable[[Told], bool]) -> list[Told]:
-        """The events up to the first one that is looked for, and the id behind it."""
-        events: list[Told] = []
+    async def until(self, found: Callable[[Event], bool]) -> list[Event]:
+        """The events up to the first match, including the id after it."""
+        events: list[Event] = []
         while not events or not found(events[-1]) or not self.last_has_id:
             event = await self.next()
             assert event is not None, "the stream has ended"
@@ -74,19 +74,19 @@ async def stream(served: Served, query: str = "", last_id: str = "") -> AsyncIte
         yield Reader(answer)
 
 
-def is_joined(event: Told) -> bool:
+def is_joined(event: Event) -> bool:
     return event[0] == "joined"
 
 
-def is_value(data: object) -> Callable[[Told], bool]:
+def is_value(data: object) -> Callable[[Event], bool]:
     return lambda event: event[0] == "update" and event[1]["data"] == data
 
 
-def values(events: list[Told]) -> list[Any]:
+def values(events: list[Event]) -> list[Any]:
     return [message["data"] for kind, message in events if kind == "update"]
 
 
-async def test_who_comes_is_told_everything_and_then_what_happens() -> None:
+async def test_stream_begins_with_the_state_and_continues_with_events() -> None:
     async with serving() as served:
         served.gateway.say("n", "led", "0")
         await served.known("n")
@@ -123,7 +123,7 @@ async def test_an_id_stands_in_the_block_of_the_last_event() -> None:
     assert all(block == ["event", "data"] for block in names[:-1])
 
 
-async def test_stream_is_narrowed_to_nodes_and_resources() -> None:
+async def test_stream_is_filtered_by_nodes_and_resources() -> None:
     async with serving() as served:
         for uid in ("a", "b", "é"):
             served.gateway.say(uid, "led", uid)
@@ -139,7 +139,7 @@ async def test_stream_is_narrowed_to_nodes_and_resources() -> None:
             assert reader.events[-1][1]["uid"] == "a"
 
 
-async def test_who_comes_back_gets_what_it_missed_and_nothing_twice() -> None:
+async def test_a_reconnecting_client_gets_missed_events_once() -> None:
     async with serving() as served:
         served.gateway.say("n", "led", 0)
         async with stream(served) as reader:
@@ -155,7 +155,7 @@ async def test_who_comes_back_gets_what_it_missed_and_nothing_twice() -> None:
             assert values(await third.until(is_value("third"))) == ["third"]
 
 
-async def test_what_is_missed_is_narrowed_too() -> None:
+async def test_missed_events_are_filtered_too() -> None:
     async with serving() as served:
         async with stream(served) as reader:
             await reader.until(is_joined)
@@ -166,7 +166,7 @@ async def test_what_is_missed_is_narrowed_too() -> None:
             assert values(await again.until(is_value(2))) == [2]
 
 
-async def test_history_tells_what_is_no_longer_held(
+async def test_older_events_are_replayed_from_the_history(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_buffer, "RECENT_MAX", 5)
@@ -191,7 +191,7 @@ async def test_history_tells_what_is_no_longer_held(
 
 
 @pytest.mark.parametrize("held", [True, False])
-async def test_what_nobody_knows_is_told_as_a_gap_and_everything_anew(
+async def test_unknown_events_are_a_gap_followed_by_the_state(
     held: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_buffer, "RECENT_MAX", 5)
@@ -213,7 +213,7 @@ async def test_what_nobody_knows_is_told_as_a_gap_and_everything_anew(
 
 
 @pytest.mark.parametrize("last_id", ["x", "00000000-1-1", "{run}-999999-1"])
-async def test_id_that_was_never_given_is_a_gap(last_id: str) -> None:
+async def test_unknown_id_is_a_gap(last_id: str) -> None:
     async with serving() as served:
         last_id = last_id.format(run=served.broker.run)
         async with stream(served, last_id=last_id) as reader:
@@ -236,7 +236,7 @@ async def test_gap_of_the_history_is_a_gap_of_the_stream(
         await served.until(5)
         async with stream(served, last_id=reader.last_id) as again:
             (kind, gap), *_ = await again.until(is_joined)
-            assert (kind, gap["detail"]) == ("gap", "the history has a gap there")
+            assert (kind, gap["detail"]) == ("gap", "the history has a gap")
 
 
 async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
@@ -256,9 +256,11 @@ async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
             assert (kind, gap["detail"]) == ("gap", "the history is behind, or the clock jumped")
 
 
-async def test_too_much_to_tell_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_missed_events_are_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(replay_buffer, "RECENT_MAX", 1)
-    monkeypatch.setattr(replay, "MISSED_MAX", 3)
+    monkeypatch.setattr(replay, "REPLAY_MAX", 3)
     async with serving(tmp_path) as served:
         async with stream(served) as reader:
             await reader.until(is_joined)
@@ -271,17 +273,17 @@ async def test_too_much_to_tell_is_a_gap(tmp_path: Path, monkeypatch: pytest.Mon
             assert values(events) == [4]
 
 
-async def test_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "BEAT_INTERVAL_S", 0.01)
+async def test_stream_sends_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_INTERVAL_S", 0.01)
     async with serving() as served, served.web.get("/api/events?uid=none") as answer:
         while await answer.content.readline() != b":\n":
             pass
-        # No block of its own, which some readers would take for an event.
+        # Not a separate block, which some readers would treat as an event.
         assert await answer.content.readline() == b":\n"
 
 
-async def test_client_that_leaves_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "BEAT_INTERVAL_S", 0.01)
+async def test_disconnected_client_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_INTERVAL_S", 0.01)
     async with serving() as served:
         async with stream(served) as reader:
             await reader.until(is_joined)
@@ -289,7 +291,9 @@ async def test_client_that_leaves_is_forgotten(monkeypatch: pytest.MonkeyPatch) 
         await eventually(lambda: not served.broker.fanout.clients)
 
 
-async def test_client_that_reads_nothing_holds_little(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_reads_nothing_uses_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("pyaiot.broker.subscriber.STALL_LIMIT_S", 0.5)
     async with (
         serving() as served,
@@ -307,7 +311,7 @@ async def test_client_that_reads_nothing_holds_little(monkeypatch: pytest.Monkey
         answer.close()
 
 
-async def test_streams_end_when_the_broker_goes_away() -> None:
+async def test_streams_end_when_the_broker_stops() -> None:
     async with serving() as served, served.web.get("/api/events") as answer:
         await answer.content.readline()
         served.app.api.streams.close_all()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands over HTTP: each way in which they end, and that a retry does nothing twice."""
+"""Commands over HTTP: every outcome, and retries that are carried out once."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ ASYNC = {"Prefer": "respond-async"}
 async def put(
     served: Served, body: bytes | str, path: str = LED, **headers: str
 ) -> tuple[int, Any, aiohttp.ClientResponse]:
-    # Of a large one, aiohttp's client wants a file.
+    # For a large body, aiohttp's client requires a file.
     data = io.BytesIO(body) if isinstance(body, bytes) else body
     async with served.web.put(path, data=data, headers=headers) as answer:
         return answer.status, await answer.json(content_type=None), answer
@@ -50,23 +50,23 @@ async def with_node(served: Served) -> None:
         ("unknown", 404, "unknown-node"),
     ],
 )
-async def test_answer_is_the_receipt(outcome: str, status: int, kind: str) -> None:
+async def test_response_is_the_receipt(outcome: str, status: int, kind: str) -> None:
     async with serving() as served:
         await with_node(served)
-        found, told, answer = await put(served, outcome)
+        found, result, answer = await put(served, outcome)
         assert found == status
-        command = told["command"] if kind else told
+        command = result["command"] if kind else result
         assert (command["state"], command["uid"], command["resource"]) == (outcome, "n", "led")
         assert answer.headers["Location"] == f"/api/commands/{command['id']}"
         assert await served.json(answer.headers["Location"]) == command
         if kind:
             assert answer.content_type == "application/problem+json"
-            assert told["type"] == f"/api/docs#problem-{kind}"
+            assert result["type"] == f"/api/docs#problem-{kind}"
         if outcome == "refused":
-            assert told["detail"] == "4.00 Bad Request"
+            assert result["detail"] == "4.00 Bad Request"
 
 
-async def test_real_device_does_what_it_is_told_or_says_why_not() -> None:
+async def test_real_device_confirms_or_refuses() -> None:
     async with scene() as it, aiohttp.ClientSession(it.running.url) as web:
         it.device.has({"led": "0"})
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
@@ -75,48 +75,48 @@ async def test_real_device_does_what_it_is_told_or_says_why_not() -> None:
         async with web.put("/api/nodes/A/resources/led", data=b"1") as answer:
             assert (answer.status, (await answer.json())["detail"]) == (200, "2.04 Changed")
         async with web.put("/api/nodes/A/resources/lamp", data=b"1") as answer:
-            told = await answer.json(content_type=None)
-            assert (answer.status, told["detail"]) == (502, "4.04 Not Found")
+            result = await answer.json(content_type=None)
+            assert (answer.status, result["detail"]) == (502, "4.04 Not Found")
         written = [item.payload for item in it.device.requests if item.code == Code.PUT]
         assert written == [b"1", b"1"]
 
 
-async def test_who_does_not_wait_asks_later() -> None:
+async def test_receipt_of_an_asynchronous_command_is_available_later() -> None:
     async with serving() as served:
         await with_node(served)
-        status, told, answer = await put(served, "later", **ASYNC)
-        assert (status, told["state"]) == (202, "pending")
+        status, result, answer = await put(served, "later", **ASYNC)
+        assert (status, result["state"]) == (202, "pending")
         assert answer.headers["Preference-Applied"] == "respond-async"
         assert (await served.json(answer.headers["Location"]))["state"] == "pending"
         (command,) = served.gateway.commands
         assert command.payload == "later"
         served.gateway.answer(command, "refused")
-        told = await served.json_with(answer.headers["Location"], state="refused")
-        assert told["detail"] == "4.00 Bad Request"
+        result = await served.json_with(answer.headers["Location"], state="refused")
+        assert result["detail"] == "4.00 Bad Request"
 
 
 async def test_deadline_of_the_broker_ends_a_command_of_a_silent_gateway() -> None:
     async with serving() as served:
         await with_node(served)
-        status, told, _ = await put(served, "silence", LED + "?timeout=0.01")
-        assert (status, told["command"]["state"]) == (504, "timeout")
+        status, result, _ = await put(served, "silence", LED + "?timeout=0.01")
+        assert (status, result["command"]["state"]) == (504, "timeout")
 
 
-async def test_same_key_does_it_once_and_tells_both() -> None:
+async def test_same_key_is_one_command_with_two_responses() -> None:
     async with serving() as served:
         await with_node(served)
         both = [
             asyncio.ensure_future(put(served, "wait", **{"Idempotency-Key": "k"})) for _ in range(2)
         ]
         await eventually(lambda: served.gateway.commands)
-        await asyncio.sleep(0.02)  # time for a second one to come, if there were one
+        await asyncio.sleep(0.02)  # time for a second command to arrive, if there were one
         (command,) = served.gateway.commands
         served.gateway.answer(command, "confirmed")
-        (first, told, _), (second, again, _) = await asyncio.gather(*both)
+        (first, result, _), (second, again, _) = await asyncio.gather(*both)
         assert (first, second) == (200, 200)
-        assert told == again
+        assert result == again
         status, later, _ = await put(served, "wait", **{"Idempotency-Key": "k"})
-        assert (status, later) == (200, told)
+        assert (status, later) == (200, result)
         assert len(served.gateway.commands) == 1
 
 
@@ -124,12 +124,12 @@ async def test_same_key_for_another_command_is_refused() -> None:
     async with serving() as served:
         await with_node(served)
         assert (await put(served, "confirmed", **{"Idempotency-Key": "k"}))[0] == 200
-        status, told, _ = await put(served, "refused", **{"Idempotency-Key": "k"})
-        assert (status, told["type"]) == (409, "/api/docs#problem-key-reused")
+        status, result, _ = await put(served, "refused", **{"Idempotency-Key": "k"})
+        assert (status, result["type"]) == (409, "/api/docs#problem-key-reused")
         assert len(served.gateway.commands) == 1
 
 
-async def test_what_went_nowhere_may_be_tried_again_with_its_key() -> None:
+async def test_unsent_command_may_be_retried_with_its_key() -> None:
     async with serving() as served:
         path = "/api/nodes/late/resources/led"
         assert (await put(served, "confirmed", path, **{"Idempotency-Key": "k"}))[0] == 404
@@ -138,7 +138,7 @@ async def test_what_went_nowhere_may_be_tried_again_with_its_key() -> None:
         assert (await put(served, "confirmed", path, **{"Idempotency-Key": "k"}))[0] == 200
 
 
-async def test_commands_above_the_rate_are_refused_and_go_nowhere() -> None:
+async def test_commands_above_the_rate_are_refused_and_not_sent() -> None:
     async with serving() as served:
         await with_node(served)
         answers = [await put(served, "confirmed") for _ in range(int(COMMANDS_BURST) + 20)]
@@ -162,11 +162,11 @@ async def test_programs_at_once_are_limited(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(idempotency, "PROGRAMS_MAX", 0)
     async with serving() as served:
         await with_node(served)
-        status, told, _ = await put(served, "confirmed")
-        assert (status, told["type"]) == (503, "/api/docs#problem-busy")
+        status, result, _ = await put(served, "confirmed")
+        assert (status, result["type"]) == (503, "/api/docs#problem-busy")
 
 
-async def test_who_leaves_while_waiting_harms_nobody() -> None:
+async def test_client_may_disconnect_while_it_waits() -> None:
     async with serving() as served:
         await with_node(served)
         with pytest.raises(TimeoutError):
@@ -181,17 +181,17 @@ async def test_who_leaves_while_waiting_harms_nobody() -> None:
     ("body", "status"),
     [(b"\xff", 400), (b"x" * (VALUE_SIZE_MAX + 1), 413), (b"x" * 1_100_000, 413)],
 )
-async def test_wrong_body_goes_nowhere(body: bytes, status: int) -> None:
+async def test_invalid_body_is_not_sent(body: bytes, status: int) -> None:
     async with serving() as served:
         await with_node(served)
-        found, told, answer = await put(served, body)
+        found, result, answer = await put(served, body)
         assert found == status
         assert answer.content_type == "application/problem+json"
-        assert told["status"] == status
+        assert result["status"] == status
         assert served.gateway.commands == []
 
 
-async def test_largest_value_arrives_whole() -> None:
+async def test_largest_value_arrives_unchanged() -> None:
     async with serving() as served:
         await with_node(served)
         text = "é" * (VALUE_SIZE_MAX // 2)
@@ -202,13 +202,13 @@ async def test_largest_value_arrives_whole() -> None:
 
 
 @pytest.mark.parametrize("query", ["timeout=0", "timeout=61", "timeout=nan", "timeout=inf"])
-async def test_deadline_has_a_range(query: str) -> None:
+async def test_timeout_has_a_range(query: str) -> None:
     async with serving() as served:
         await with_node(served)
         assert (await put(served, "confirmed", f"{LED}?{query}"))[0] == 400
 
 
-async def test_key_has_a_length() -> None:
+async def test_key_has_a_maximum_length() -> None:
     async with serving() as served:
         await with_node(served)
         assert (await put(served, "confirmed", **{"Idempotency-Key": "k" * 256}))[0] == 400
@@ -222,7 +222,7 @@ class Clock:
 
 
 class Table:
-    """The table of commands at a broker with one node, whose gateway confirms everything."""
+    """A command table at a broker with one node, whose gateway confirms everything."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -230,14 +230,14 @@ class Table:
         self.silent = False
         loop = asyncio.get_running_loop()
         self.broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=lambda: 0.0)
-        self.table = idempotency.Commands(self.broker, lambda: 0.0, self.clock)
+        self.table = idempotency.CommandTable(self.broker, lambda: 0.0, self.clock)
         router = self.broker.router
         self.broker._links[1] = self  # type: ignore[assignment]
         router.gateway_connected(1, acknowledges=True, ts=0.0)
         router.from_gateway(1, NodeAppeared(uid="n"), now=0.0, ts=0.0)
 
     def send(self, message: object) -> None:
-        """A gateway's link: what the broker sends to it."""
+        """The link of a gateway: receives what the broker sends."""
         assert isinstance(message, Command)
         self.carried_out += 1
         if not self.silent:
@@ -247,31 +247,33 @@ class Table:
         receipt = Receipt(id=command.id, state="confirmed")
         self.broker._deliver(self.broker.router.from_gateway(1, receipt, now=0.0, ts=0.0))
 
-    async def give(self, key: str = "", *, program: str = "p", uid: str = "n") -> idempotency.Wish:
-        wish = self.table.give(program, uid, "led", "1", 5.0, key)
-        await asyncio.sleep(0.1)  # no faster than a client may command
-        return wish
+    async def issue(
+        self, key: str = "", *, program: str = "p", uid: str = "n"
+    ) -> idempotency.HttpCommand:
+        command = self.table.issue(program, uid, "led", "1", 5.0, key)
+        await asyncio.sleep(0.1)  # below the rate limit of a client
+        return command
 
 
 async def test_ten_thousand_refused_commands_do_not_push_a_key_out_of_memory() -> None:
     it = Table()
-    first = await it.give("k")
+    first = await it.issue("k")
     for number in range(10_800):
-        it.table.give("p", "n", "led", "1", 5.0, "" if number % 2 else f"flood {number}")
-        it.table.give("other", "nobody", "led", "1", 5.0, f"flood {number}")
+        it.table.issue("p", "n", "led", "1", 5.0, "" if number % 2 else f"flood {number}")
+        it.table.issue("other", "nobody", "led", "1", 5.0, f"flood {number}")
     carried_out = it.carried_out
     assert carried_out < 100
-    assert await it.give("k") is first
+    assert await it.issue("k") is first
     assert it.carried_out == carried_out
 
 
 async def test_a_key_lives_for_a_day() -> None:
     it = Table()
-    first = await it.give("k")
+    first = await it.issue("k")
     it.clock.now = idempotency.KEY_LIFE_S - 1
-    assert await it.give("k") is first
+    assert await it.issue("k") is first
     it.clock.now = idempotency.KEY_LIFE_S
-    assert await it.give("k") is not first
+    assert await it.issue("k") is not first
     assert it.carried_out == 2
 
 
@@ -281,49 +283,49 @@ async def test_a_command_whose_key_cannot_be_remembered_is_refused_and_not_carri
     monkeypatch.setattr(idempotency, "KEYS_PER_PROGRAM_MAX", 2)
     monkeypatch.setattr(idempotency, "KEYS_MAX", 3)
     it = Table()
-    first = await it.give("1")
+    first = await it.issue("1")
     it.clock.now = 100.0
-    await it.give("2")
+    await it.issue("2")
     with pytest.raises(ProblemError) as refused:
-        await it.give("3")
+        await it.issue("3")
     assert (refused.value.problem.status, refused.value.headers["Retry-After"]) == (429, "86300")
-    await it.give("1", program="other")
+    await it.issue("1", program="other")
     with pytest.raises(ProblemError) as refused:
-        await it.give("2", program="other")
+        await it.issue("2", program="other")
     assert refused.value.problem.status == 503
     assert it.carried_out == 3
-    # What is remembered is still known, and commands without a key go on.
-    assert await it.give("1") is first
-    await it.give()
+    # Remembered keys still work, and so do commands without a key.
+    assert await it.issue("1") is first
+    await it.issue()
     assert it.carried_out == 4
     it.clock.now = idempotency.KEY_LIFE_S
-    await it.give("3")
+    await it.issue("3")
     assert it.carried_out == 5
 
 
 async def test_a_key_that_waits_for_its_receipt_is_remembered_too() -> None:
     it = Table()
     it.silent = True
-    first = await it.give("k")
-    assert await it.give("k") is first
+    first = await it.issue("k")
+    assert await it.issue("k") is first
     assert it.carried_out == 1
 
 
-async def test_one_program_does_not_push_out_what_others_may_ask_about(
+async def test_one_program_does_not_displace_commands_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(idempotency, "ENDED_PER_PROGRAM_MAX", 3)
     it = Table()
-    quiet = await it.give(program="quiet")
-    loud = [await it.give(program="loud") for _ in range(5)]
+    quiet = await it.issue(program="quiet")
+    loud = [await it.issue(program="loud") for _ in range(5)]
     assert it.table.find(quiet.command_id) is quiet
-    found = [it.table.find(wish.command_id) is wish for wish in loud]
+    found = [it.table.find(command.command_id) is command for command in loud]
     assert found == [False, False, True, True, True]
 
 
-async def test_what_went_nowhere_is_not_named_as_a_place_to_ask() -> None:
+async def test_unsent_command_has_no_location() -> None:
     async with serving() as served:
         path = "/api/nodes/nobody/resources/led"
-        status, told, answer = await put(served, "1", path, **ASYNC)
+        status, result, answer = await put(served, "1", path, **ASYNC)
         assert (status, "Location" in answer.headers) == (404, False)
-        await served.json(f"/api/commands/{told['command']['id']}", 404)
+        await served.json(f"/api/commands/{result['command']['id']}", 404)

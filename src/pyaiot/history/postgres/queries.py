@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is asked of a history database, each a coroutine with a connection."""
+"""The queries of a history database. Each is a coroutine that takes a connection."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -8,8 +8,10 @@ from pyaiot.history.paging import (
     EXPORT_ROWS,
     Span,
     Steps,
+    commands_page,
     decode_cursor,
     encode_cursor,
+    events_page,
     page_of,
     steps_of,
 )
@@ -26,15 +28,15 @@ from pyaiot.history.store import (
 )
 
 
-class _Query:
-    """A statement and its values, put together part by part."""
+class _Statement:
+    """An SQL statement and its values, composed part by part."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.values: list[Any] = []
 
-    def add(self, text: str, *values: Any) -> "_Query":
-        """Each `?` in the text stands for the next of the values."""
+    def add(self, text: str, *values: Any) -> "_Statement":
+        """Append text. Each `?` in it stands for the next of the values."""
         for value in values:
             self.values.append(value)
             text = text.replace("?", f"${len(self.values)}", 1)
@@ -48,7 +50,7 @@ class _Query:
 async def last(db: Any, uid: str | None, limit: int, cursor: str | None) -> Page[LastRow]:
     Span.of(None, None, limit)
     position = decode_cursor(cursor, str, str) or ["", ""]
-    query = _Query(
+    query = _Statement(
         "SELECT s.uid, s.resource, r.at, u.name, r.number, r.data, r.json FROM series AS s"
         " JOIN LATERAL (SELECT * FROM reading WHERE series = s.id ORDER BY at DESC LIMIT 1) AS r"
         " ON true JOIN unit AS u ON u.id = r.unit"
@@ -68,9 +70,7 @@ async def last(db: Any, uid: str | None, limit: int, cursor: str | None) -> Page
 async def readings(
     db: Any, uid: str, resource: str, span: Span, cursor: str | None
 ) -> Page[ReadingRow]:
-    start, end = span.start, span.end
-    if position := decode_cursor(cursor, int):
-        start, end = (start, position[0]) if span.newest_first else (position[0] + 1, end)
+    start, end = span.range_after(cursor)
     series = await _series(db, uid, resource)
     if series is None:
         return Page([], None)
@@ -98,13 +98,13 @@ async def export(
     span: Span,
     after: tuple[str, str, int],
 ) -> tuple[list[Chunk], tuple[str, str, int] | None]:
-    """The next `EXPORT_ROWS` readings after a position, and the position then; None at the end."""
+    """Up to `EXPORT_ROWS` readings after a position, and the new position; None at the end."""
     units = await _units(db)
     chunks: list[Chunk] = []
     left = EXPORT_ROWS
     position: tuple[str, str, int] | None = after
     while position is not None and left > 0:
-        query = _Query("SELECT id, uid, resource FROM series WHERE true")
+        query = _Statement("SELECT id, uid, resource FROM series WHERE true")
         query.add(" AND (uid, resource) >= (?, ?)", position[0], position[1])
         if uid is not None:
             query.add(" AND uid = ?", uid)
@@ -131,51 +131,35 @@ async def export(
             chunks.append(Chunk(its_uid, its_resource, readings))
         at = rows[-1][0] if len(rows) == left else _DONE
         position = (its_uid, its_resource, at)
-        left -= len(rows) + 1  # one for looking it up
+        left -= len(rows) + 1  # one for the lookup
     return chunks, position
 
 
 async def events(
     db: Any, uid: str | None, kinds: Sequence[str], span: Span, cursor: str | None
 ) -> Page[EventRow]:
-    query = _Query("SELECT id, at, kind, uid, gateway, detail, until, lost FROM event WHERE true")
+    query = _Statement(
+        "SELECT id, at, kind, uid, gateway, detail, until, lost FROM event WHERE true"
+    )
     if kinds:
         query.add(" AND kind = ANY (?::text[])", list(kinds))
     rows = await _by_time(db, query, uid, span, cursor)
-    return page_of(
-        rows,
-        span.limit,
-        lambda row: EventRow(
-            row[1] / MICROSECONDS,
-            row[2],
-            row[3],
-            row[4],
-            row[5],
-            None if row[6] is None else row[6] / MICROSECONDS,
-            row[7],
-        ),
-        lambda row: encode_cursor(row[1], row[0]),
-    )
+    return events_page(rows, span.limit)
 
 
 async def commands(db: Any, uid: str | None, span: Span, cursor: str | None) -> Page[CommandRow]:
-    query = _Query(
+    query = _Statement(
         "SELECT id, at, uid, resource, payload, client, client_id, state, detail, elapsed_ms"
         " FROM command WHERE true"
     )
     rows = await _by_time(db, query, uid, span, cursor)
-    return page_of(
-        rows,
-        span.limit,
-        lambda row: CommandRow(row[1] / MICROSECONDS, *row[2:]),
-        lambda row: encode_cursor(row[1], row[0]),
-    )
+    return commands_page(rows, span.limit)
 
 
 async def _by_time(
-    db: Any, query: _Query, uid: str | None, span: Span, cursor: str | None
+    db: Any, query: _Statement, uid: str | None, span: Span, cursor: str | None
 ) -> list[Any]:
-    """Rows of `event` or `command` in the order of time, and of writing."""
+    """Rows of `event` or `command`, ordered by time, then by the order of writing."""
     query.add(" AND at >= ? AND at < ?", span.start, span.end)
     if uid is not None:
         query.add(" AND uid = ?", uid)
@@ -219,10 +203,10 @@ def _reading(
 
 
 _DONE: Final = 1 << 62
-"""A position after all readings of a resource."""
+"""The position after all readings of a resource."""
 
-# Parts of the answer, each with the microsecond at which it begins. What is marked as stale is
-# taken from the level below. Values: series, begin, end and step in seconds, limit.
+# Parts of the result, each with its time in microseconds. Rows that are marked as stale are
+# computed from the level below. Values: series, begin, end and step in seconds, limit.
 _RAW: Final = """
     SELECT at AS us, unit, number AS low, number AS high, number AS total, 1 AS count,
         number AS last
@@ -245,7 +229,7 @@ _MINUTES: Final = f"""
     WHERE m.series = $1 AND m.at >= $2::bigint / 60 AND m.at < $3::bigint / 60 AND {_FRESH}
     UNION ALL {_STALE_RAW}
 """  # noqa: S608 - made of constants
-# An hour is stale as soon as one of its minutes is, which its own mark may not say yet.
+# An hour is stale as soon as one of its minutes is, even if it is not marked yet.
 _HOURS: Final = f"""
     SELECT h.at * 3600000000 AS us, unit, low, high, total, count, last
     FROM hour AS h

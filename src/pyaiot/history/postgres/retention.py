@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Downsampling and trimming of a history database, in short steps between two batches."""
+"""Downsampling and retention of a history database, in short steps between two batches."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pyaiot.history.postgres.schema import WEEK
+from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, RetentionStep
 from pyaiot.history.store import Keep
 
 MARKS_PER_STEP: Final = 500
-"""Minutes or hours that are made in one step."""
+"""Minutes or hours that are computed in one step."""
 ROWS_PER_STEP: Final = 5000
-"""Rows of one table that are trimmed in one step."""
-TRIM_INTERVAL_S: Final = 600.0
-"""Between two looks for what is too old."""
-GRACE_S: Final = 60
-"""A minute is made so long after its end, an hour twice as long."""
+"""Rows of one table that are deleted in one step."""
 
-# Sums of the largest doubles are an error here: they are held below it.
+# PostgreSQL refuses infinite sums: the parts are limited so that the sum stays finite.
 _MAKE_MINUTES: Final = """
     INSERT INTO minute
     SELECT r.series, m.at, r.unit, min(number), max(number),
@@ -49,45 +44,34 @@ _TAKE_MARKS: Final = """
         (SELECT step, series, at FROM stale WHERE step = $1 AND at < $2 LIMIT $3)
     RETURNING series, at
 """
-_TRIM: Final = (
+_DELETE_OLD: Final = (
     "DELETE FROM {0} WHERE ctid = ANY (ARRAY (SELECT ctid FROM {0} WHERE at < $1 LIMIT $2))"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a step did."""
-
-    more: bool
-    """There is more to do at once."""
-    made: Sequence[int] = ()
-    """Resources some of whose minutes were made."""
-    dropped: bool = False
-    """Partitions were dropped."""
-
-
-class Tidying:
-    """Knows what comes next. Uses the writer's connection, between its transactions."""
+class PostgresRetention:
+    """Remembers which step is next. Uses the writer's connection, between its transactions."""
 
     def __init__(self, db: Any, keep: Keep) -> None:
         self._db = db
         self._keep = keep
-        self._trimmed_at = -math.inf
-        """Retention's Unix time at the last look for what is too old."""
+        self._deleted_at = -math.inf
+        """The Unix time of retention at the last complete search for old rows."""
 
-    async def step(self, now: float, retention_now: float) -> Done:
-        """A short step, in one transaction.
+    async def step(self, now: float, retention_now: float) -> RetentionStep:
+        """Do a short step in one transaction.
 
-        What is made is over at the Unix time `now`; what is trimmed is too old at `retention_now`.
+        Minutes and hours are computed that ended before the Unix time `now`; rows are deleted that
+        are too old at `retention_now`.
         """
         async with self._db.transaction():
-            minutes = await self._take(60, int(now - GRACE_S) // 60)
+            minutes = await self._take_marks(60, int(now - GRACE_S) // 60)
             if minutes:
                 series, at = zip(*minutes, strict=True)
-                # The range of all, so that only the partitions in it are looked at.
+                # The range of all marks limits the partitions that are read.
                 span = (min(at) * 60_000_000, (max(at) + 1) * 60_000_000)
                 await self._db.execute(_MAKE_MINUTES, series, at, *span)
-                # An hour is made when all its minutes are: they come first.
+                # An hour is computed after all its minutes, which come first.
                 await self._db.execute(
                     "INSERT INTO stale SELECT DISTINCT 3600, series, at / 60"
                     " FROM unnest($1::integer[], $2::bigint[]) AS m (series, at)"
@@ -95,52 +79,50 @@ class Tidying:
                     series,
                     at,
                 )
-                return Done(more=True, made=series)
-            hours = await self._take(3600, int(now - 2 * GRACE_S) // 3600)
+                return RetentionStep(more=True, built=series)
+            hours = await self._take_marks(3600, int(now - 2 * GRACE_S) // 3600)
             if hours:
                 await self._db.execute(_MAKE_HOURS, *zip(*hours, strict=True))
-                return Done(more=True)
-            return await self._trim(retention_now)
+                return RetentionStep(more=True)
+            return await self._delete_old(retention_now)
 
-    async def _take(self, step: int, before: int) -> list[tuple[int, int]]:
+    async def _take_marks(self, step: int, before: int) -> list[tuple[int, int]]:
         rows = await self._db.fetch(_TAKE_MARKS, step, before, MARKS_PER_STEP)
         return [(series, at) for series, at in rows]
 
-    async def _trim(self, now: float) -> Done:
-        # A time that went back is no reason to wait.
-        if 0 <= now - self._trimmed_at < TRIM_INTERVAL_S:
-            return Done(more=False)
-        # A whole hour later than what is refused as too old: what is made anew is made of all
-        # its parts.
-        oldest = self._keep.oldest(now)
-        week = (int(oldest.readings) // 3600 - 1) * 3_600_000_000 // WEEK
+    async def _delete_old(self, now: float) -> RetentionStep:
+        # If the time went back, there is no need to wait.
+        if 0 <= now - self._deleted_at < DELETION_INTERVAL_S:
+            return RetentionStep(more=False)
+        cutoffs = Cutoffs.at(now, self._keep)
+        week = cutoffs.readings // WEEK
         dropped = False
         for number in await partitions(self._db):
             if number < week:
                 await self._db.execute(f"DROP TABLE {partition(number)}")
                 dropped = True
-        trimmed = 0
+        deleted_rows = 0
         for table, before in (
-            ("minute", (int(oldest.minutes) // 3600 - 1) * 60),
-            ("hour", int(oldest.hours) // 3600 - 1),
-            ("event", int(oldest.events * 1_000_000)),
-            ("command", int(oldest.events * 1_000_000)),
+            ("minute", cutoffs.minutes),
+            ("hour", cutoffs.hours),
+            ("event", cutoffs.events),
+            ("command", cutoffs.events),
         ):
-            said = await self._db.execute(_TRIM.format(table), before, ROWS_PER_STEP)
-            trimmed = max(trimmed, int(said.rpartition(" ")[2]))
-        if trimmed >= ROWS_PER_STEP:
-            return Done(more=True, dropped=dropped)
-        self._trimmed_at = now
-        return Done(more=False, dropped=dropped)
+            status = await self._db.execute(_DELETE_OLD.format(table), before, ROWS_PER_STEP)
+            deleted_rows = max(deleted_rows, int(status.rpartition(" ")[2]))
+        if deleted_rows >= ROWS_PER_STEP:
+            return RetentionStep(more=True, dropped_partitions=dropped)
+        self._deleted_at = now
+        return RetentionStep(more=False, dropped_partitions=dropped)
 
 
 def partition(week: int) -> str:
-    """The table of a week, counted from the epoch."""
+    """The name of the partition of a week, counted from the epoch."""
     return f"reading_{week}"
 
 
 async def partitions(db: Any) -> set[int]:
-    """The weeks that there are tables of."""
+    """The weeks that have a partition."""
     rows = await db.fetch(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'reading'::regclass"
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables of a history database, in the schema `pyaiot`, and how older ones become newer ones.
+"""The tables of a history database, in the schema `pyaiot`, and their migrations.
 
-The same tables as in a history file, with the same meaning (`history/sqlite/schema.py`); readings
-stand in partitions of a week, made when they are needed and dropped as a whole.
+The same tables as in a history file, with the same meaning (`history/sqlite/schema.py`). Readings
+are partitioned by week; a partition is created when it is needed and dropped as a whole.
 """
 
 from typing import Any, Final
@@ -10,9 +10,9 @@ from typing import Any, Final
 from pyaiot.history.store import StoreError
 
 WEEK: Final = 7 * 86_400 * 1_000_000
-"""Microseconds of one: a partition."""
+"""The range of a partition, in microseconds."""
 WRITER_LOCK: Final = 0x41696F54
-"""The advisory lock that the one writer holds."""
+"""The advisory lock that the only writer holds."""
 
 _AGGREGATE: Final = """
     CREATE TABLE {name} (
@@ -24,7 +24,7 @@ _AGGREGATE: Final = """
 """
 
 _FIRST: Final = (
-    # A resource of a node that was ever heard of. In the order of bytes, as files sort them.
+    # A resource of a node. Ordered by bytes, as in SQLite.
     """
     CREATE TABLE series (
         id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -37,24 +37,24 @@ _FIRST: Final = (
         id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE
     )
     """,
-    # Readings: either a number, or a text, or JSON as it was sent.
+    # Readings: a number, a text, or JSON as it was sent.
     """
     CREATE TABLE reading (
         series integer NOT NULL, at bigint NOT NULL, unit integer NOT NULL,
         number float8, data text, json text, PRIMARY KEY (series, at)
     ) PARTITION BY RANGE (at)
     """,
-    # What the numbers of a minute were, once it is over, and of an hour.
+    # The numbers of a minute and of an hour, aggregated after its end.
     _AGGREGATE.format(name="minute"),
     _AGGREGATE.format(name="hour"),
-    # The minutes (step 60) and hours (3600) that are to be made from the level below.
+    # Marks: the minutes (step 60) and hours (3600) to be computed from the level below.
     """
     CREATE TABLE stale (
         step integer NOT NULL, series integer NOT NULL, at bigint NOT NULL,
         PRIMARY KEY (step, series, at)
     )
     """,
-    # That nodes and gateways came and went, and what the recorder has to say of itself.
+    # Events of nodes, gateways and the recorder.
     """
     CREATE TABLE event (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at bigint NOT NULL, kind text NOT NULL,
@@ -78,8 +78,8 @@ _FIRST: Final = (
 )
 
 _CLOCK: Final = (
-    # One row: which time retention has reached, what the wall clock showed then, and for how long
-    # it had run without a jump (`history/clock.py`). Unix times and seconds.
+    # One row: the time of retention, the wall clock at that moment, and for how long it had run
+    # without a jump (`history/clock.py`). Unix times and seconds.
     """
     CREATE TABLE clock (
         id integer PRIMARY KEY CHECK (id = 1),
@@ -89,19 +89,19 @@ _CLOCK: Final = (
 )
 
 MIGRATIONS: Final = (_FIRST, _CLOCK)
-"""Statements that lead from each version to the next. Only ever append."""
+"""Statements that migrate each version to the next. Append only."""
 
 
 async def migrate(db: Any) -> None:
-    """Bring the database to the version of this program. Raises `StoreError` for a newer one.
+    """Migrate the database to the version of this program, one transaction for each step.
 
-    Each step is done as a whole or not at all.
+    Raises `StoreError` if it is of a newer version.
     """
     await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot")
     await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
     version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
     if version > len(MIGRATIONS):
-        raise StoreError(f"its schema, version {version}, is of a newer Pyaiot than this one")
+        raise StoreError(f"its schema, version {version}, was written by a newer Pyaiot")
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         async with db.transaction():
             for statement in statements:

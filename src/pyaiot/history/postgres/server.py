@@ -5,13 +5,13 @@ import secrets
 from urllib.parse import urlsplit, urlunsplit
 
 from pyaiot.errors import OperatorError
-from pyaiot.history.postgres.history import PostgresHistory
+from pyaiot.history.postgres.reader import PostgresReader
 from pyaiot.history.postgres.writer import PostgresWriter
 from pyaiot.history.store import Keep
 
 
 class PostgresServer:
-    """A `Store` in the schema `pyaiot` of a database. A second writer is kept out by the server."""
+    """A `Store` in the schema `pyaiot` of a database. The server refuses a second writer."""
 
     def __init__(self, url: str, keep: Keep) -> None:
         self.name = without_password(url)
@@ -20,7 +20,7 @@ class PostgresServer:
         self._run = secrets.token_hex(8)
 
     def claim(self) -> None:
-        """Nothing to take before it is opened: the server may come later than we do."""
+        """Nothing to lock before it is opened: the server may start later than this process."""
 
     def release(self) -> None: ...
 
@@ -28,19 +28,19 @@ class PostgresServer:
         """Raises `StoreError`."""
         return PostgresWriter(self._url, self.name, self._keep, run=self._run)
 
-    def history(self) -> PostgresHistory:
-        return PostgresHistory(self._url, self.name)
+    def history(self) -> PostgresReader:
+        return PostgresReader(self._url, self.name)
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown. Raises `OperatorError` for one that is none."""
+    """A URL for display. Raises `OperatorError` if it is not valid."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises for what is no number
+        parts.port  # noqa: B018 - raises if it is not a number
     except ValueError as error:
-        # Its own words would quote the password of a URL in which it is not escaped.
+        # Its text would quote the password of a URL in which it is not escaped.
         raise OperatorError(
-            "The URL after --history is none: write postgresql://user:password@host:port/database,"
+            "The URL after --history is not valid: use postgresql://user:password@host:port/database,"
             " with %2F for a / in the password, %23 for #, %3F for ? and %40 for @."
         ) from error
     user, at, host = parts.netloc.rpartition("@")

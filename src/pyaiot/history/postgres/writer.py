@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The one connection that writes a history database."""
+"""The only connection that writes a history database."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,16 +8,16 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from pyaiot.history.clock import ClockState
-from pyaiot.history.numbering import Numbering, next_moments
-from pyaiot.history.postgres.retention import Tidying, partition, partitions
+from pyaiot.history.postgres.retention import PostgresRetention, partition, partitions
 from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
-from pyaiot.history.rows import MICROSECONDS, Batch, NewReading, Value
+from pyaiot.history.rows import MICROSECONDS, NewReading, Value, WriteBatch
+from pyaiot.history.series_index import SeriesIndex, candidate_times
 from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
 
 CONNECT_LIMIT_S: Final = 5.0
-"""How long the server may take to let us in."""
+"""How long the server may take to accept a connection."""
 STATEMENT_LIMIT_S: Final = 30.0
-"""How long the server may take for one statement. Then the connection is made anew."""
+"""How long the server may take for one statement. After that the writer reconnects."""
 
 T = TypeVar("T")
 
@@ -25,70 +25,72 @@ T = TypeVar("T")
 class PostgresWriter:
     """Writes batches, each in one transaction that the server has committed when `write` returns.
 
-    Has an event loop of its own, which runs only while it is called.
+    It has its own event loop, which runs only during a call.
     """
 
     def __init__(self, url: str, name: str, keep: Keep, *, run: str) -> None:
-        """Connect, and make or migrate the tables. Raises `StoreError`.
+        """Connect, and create or migrate the tables. Raises `StoreError`.
 
-        `name` is the URL for people; `run` tells this process's commands from those of others.
+        `name` is the URL without its password; `run` identifies the commands of this process.
         """
         self._name = name
         self._run_id = run
         self._keep = keep
-        self._numbering = Numbering()
+        self._index = SeriesIndex()
         self._weeks: set[int] = set()
         self._loop = asyncio.new_event_loop()
         try:
-            self._db: Any = self._do(self._open(url))
+            self._db: Any = self._call(self._open(url))
         except BaseException:
             self._loop.close()
             raise
-        self._proof: tuple[object, ...] | None = None
+        self._last_written: tuple[object, ...] | None = None
         """Node, resource and time of the reading that was written last."""
-        self._tidying = Tidying(self._db, keep)
+        self._retention = PostgresRetention(self._db, keep)
 
-    def write(self, batch: Batch, now: float) -> None:
-        """Keep all of it or nothing. Raises `StoreError` or `RowsRefused`."""
+    def write(self, batch: WriteBatch, now: float) -> None:
+        """Commit the batch in one transaction. Raises `StoreError` or `RowsRefused`."""
         try:
-            self._do(self._write(batch, now))
+            self._call(self._write(batch, now))
         except BaseException:
-            self._numbering.forget_all()
+            self._index.clear()
             self._weeks.clear()
             raise
 
-    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
-        """One short step. Raises `StoreError`."""
-        done = self._do(self._tidying.step(now, now if retention_now is None else retention_now))
-        self._numbering.minutes_made(done.made)
-        if done.dropped:
+    def run_retention(self, now: float, *, retention_now: float | None = None) -> bool:
+        """Do one short step. Raises `StoreError`."""
+        step = self._call(
+            self._retention.step(now, now if retention_now is None else retention_now)
+        )
+        self._index.minutes_built(step.built)
+        if step.dropped_partitions:
             self._weeks.clear()
-        return done.more
+        return step.more
 
-    def place_problem(self) -> str:
-        """A server has one place."""
+    def location_problem(self) -> str:
+        """A server cannot be moved away: always empty."""
         return ""
 
     def verify(self, retention_now: float) -> None:
         """Raises `StoreError`."""
-        if self._proof is None:
+        if self._last_written is None:
             return
-        if self._proof[2] < self._keep.oldest(retention_now).readings * MICROSECONDS:  # type: ignore[operator]
+        if self._last_written[2] < self._keep.oldest(retention_now).readings * MICROSECONDS:  # type: ignore[operator]
             return
-        question = (
+        query = (
             "SELECT 1 FROM series AS s JOIN reading AS r ON r.series = s.id"
             " WHERE s.uid = $1 AND s.resource = $2 AND r.at = $3"
         )
-        if self._do(self._db.fetchval(question, *self._proof)) is None:
-            raise StoreReplaced(f"{self._name}: rows that were written are not there any more")
+        if self._call(self._db.fetchval(query, *self._last_written)) is None:
+            raise StoreReplaced(f"{self._name}: rows that were written no longer exist")
 
     def clock_state(self) -> ClockState | None:
-        """What was saved of the clock; of older databases, the time of the newest row."""
-        return self._do(self._clock_state())
+        """The saved state; of an older database, the time of the newest row."""
+        return self._call(self._clock_state())
 
     def save_clock(self, state: ClockState) -> None:
         """Raises `StoreError`."""
-        self._do(
+        self._call(
             self._db.execute(
                 "INSERT INTO clock VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET"
                 " trusted = excluded.trusted, wall = excluded.wall, agreed_s = excluded.agreed_s",
@@ -101,7 +103,7 @@ class PostgresWriter:
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return self._loop.run_until_complete(work)
         except (
@@ -122,9 +124,9 @@ class PostgresWriter:
         db = await connect(url)
         try:
             if not await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
-                raise StoreError("another Pyaiot writes this database")
+                raise StoreError("another Pyaiot is writing this database")
             await migrate(db)
-            # As soon as it is asked, whatever the server's default is.
+            # Whatever the default of the server is.
             await db.execute("SET synchronous_commit = on")
             await db.execute(
                 "CREATE TEMP TABLE incoming (series integer, at bigint, unit integer,"
@@ -147,7 +149,7 @@ class PostgresWriter:
         )
         return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
 
-    async def _write(self, batch: Batch, now: float) -> None:
+    async def _write(self, batch: WriteBatch, now: float) -> None:
         async with self._db.transaction():
             if batch.readings:
                 await self._write_readings(batch.readings, now)
@@ -178,13 +180,13 @@ class PostgresWriter:
                 )
 
     async def _write_readings(self, readings: list[NewReading], now: float) -> None:
-        keys, units = self._numbering.missing(readings)
+        keys, units = self._index.missing(readings)
         if keys:
             await self._learn(sorted(keys))
         if units:
             await self._learn_units(sorted(units))
         oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
-        rows, late, marks = self._numbering.rows(readings, oldest)
+        rows, late, marks = self._index.rows(readings, oldest)
         records = [
             (series, at, unit, *_columns(value))
             for series, at, value, unit in zip(
@@ -200,7 +202,7 @@ class PostgresWriter:
         for series, at, value, unit in late:
             await self._write_late(series, at, value, unit)
         if rows:
-            self._proof = (*self._numbering.key_of(rows[-4]), rows[-3])
+            self._last_written = (*self._index.key_of(rows[-4]), rows[-3])
         if marks:
             await self._db.execute(
                 "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"
@@ -209,9 +211,9 @@ class PostgresWriter:
             )
 
     async def _write_late(self, series: int, at: int, value: Value, unit: int) -> None:
-        """Keep a reading beside one that stands at its time, unless it is the same."""
+        """Insert a reading whose time may be taken, unless an equal one is there."""
         columns = _columns(value)
-        for moment in next_moments(at):
+        for moment in candidate_times(at):
             await self._make_partitions({moment // WEEK})
             if await self._db.fetchval(
                 "INSERT INTO reading VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
@@ -252,7 +254,7 @@ class PostgresWriter:
             resources,
         )
         for series, uid, resource, at, number, data, json in rows:
-            self._numbering.learn(series, (uid, resource), at or 0, value_of(number, data, json))
+            self._index.learn(series, (uid, resource), at or 0, value_of(number, data, json))
 
     async def _learn_units(self, names: list[str]) -> None:
         await self._db.execute(
@@ -261,11 +263,11 @@ class PostgresWriter:
         rows = await self._db.fetch(
             "SELECT name, id FROM unit WHERE name = ANY ($1::text[])", names
         )
-        self._numbering.units.update(dict(rows))
+        self._index.units.update(dict(rows))
 
 
 async def connect(url: str) -> Any:
-    """A connection whose tables are those of the schema `pyaiot`."""
+    """A connection that uses the schema `pyaiot`."""
     return await asyncpg.connect(
         url,
         timeout=CONNECT_LIMIT_S,
@@ -275,14 +277,14 @@ async def connect(url: str) -> Any:
 
 
 def value_of(number: float | None, data: str | None, json: str | None) -> Value:
-    """The value of the three columns of which one is filled."""
+    """The value from the three columns, of which one is set."""
     if number is not None:
         return number
     return json.encode() if json is not None else data or ""
 
 
 def describe(name: str, error: Exception) -> str:
-    """What is wrong with the database, in one line."""
+    """The problem with the database, in one line."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, asyncpg.DiskFullError):
         return f"{name}: the disk of the server is full"

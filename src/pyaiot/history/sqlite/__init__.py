@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History in one file of SQLite: the default."""
+"""History in one SQLite file. The default."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A history file as a store: who may write it, and who opens it."""
+"""A history file as a store: its lock, its writer and its readers."""
 
 import contextlib
 import fcntl
@@ -8,13 +8,13 @@ import secrets
 from pathlib import Path
 
 from pyaiot.errors import OperatorError
-from pyaiot.history.sqlite.history import SqliteHistory
+from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter, file_identity
 from pyaiot.history.store import Keep, StoreError
 
 
 class SqliteFile:
-    """A `Store` in one file. A second process that would write it is refused."""
+    """A `Store` in one file. A second process that wants to write it is refused."""
 
     def __init__(self, path: Path, keep: Keep) -> None:
         self.name = str(path)
@@ -25,22 +25,22 @@ class SqliteFile:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Make the folder, and see that nobody else writes there. Raises `OperatorError`."""
+        """Create the folder and lock the file for this process. Raises `OperatorError`."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise OperatorError(
-                f"The history {self._path} cannot be kept: {error.strerror}. Name another file"
-                " with --history, or --history off."
+                f"The history {self._path} cannot be written: {error.strerror}. Name another"
+                " file with --history, or use --history off."
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self.release()
             raise OperatorError(
-                f"The history {self._path} is being written by another Pyaiot: end that one, name"
-                " another file with --history, or --history off."
+                f"The history {self._path} is being written by another Pyaiot: stop that one, name"
+                " another file with --history, or use --history off."
             ) from error
 
     def release(self) -> None:
@@ -52,14 +52,14 @@ class SqliteFile:
     def open_writer(self) -> SqliteWriter:
         """Raises `StoreError`."""
         self._hold_lock()
-        # Only where there is none: closing a file gives up the locks that SQLite has on it.
+        # Only if it does not exist: closing a file releases the locks that SQLite has on it.
         if not self._path.exists():
-            with contextlib.suppress(OSError):  # SQLite will say it better
+            with contextlib.suppress(OSError):  # the error of SQLite is clearer
                 self._path.touch(mode=0o600)
         return SqliteWriter(self._path, self._keep, run=self._run)
 
     def _hold_lock(self) -> None:
-        """Claim again what was claimed, if its file or its folder was deleted meanwhile."""
+        """Take the lock again if its file or folder was deleted meanwhile."""
         if self._lock is None:
             return
         status = os.fstat(self._lock)
@@ -71,5 +71,5 @@ class SqliteFile:
         except OperatorError as error:
             raise StoreError(str(error)) from error
 
-    def history(self) -> SqliteHistory:
-        return SqliteHistory(self._path)
+    def history(self) -> SqliteReader:
+        return SqliteReader(self._path)

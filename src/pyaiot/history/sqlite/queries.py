@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is asked of a history file, each a function of a read-only connection."""
+"""The queries of a history file. Each is a function of a read-only connection."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -9,8 +9,10 @@ from pyaiot.history.paging import (
     EXPORT_ROWS,
     Span,
     Steps,
+    commands_page,
     decode_cursor,
     encode_cursor,
+    events_page,
     page_of,
     steps_of,
 )
@@ -50,9 +52,7 @@ def last(db: sqlite3.Connection, uid: str | None, limit: int, cursor: str | None
 def readings(
     db: sqlite3.Connection, uid: str, resource: str, span: Span, cursor: str | None
 ) -> Page[ReadingRow]:
-    start, end = span.start, span.end
-    if position := decode_cursor(cursor, int):
-        start, end = (start, position[0]) if span.newest_first else (position[0] + 1, end)
+    start, end = span.range_after(cursor)
     series = _series(db, uid, resource)
     if series is None:
         return Page([], None)
@@ -77,7 +77,7 @@ def export(
     span: Span,
     after: tuple[str, str, int] | None,
 ) -> tuple[list[Chunk], tuple[str, str, int] | None]:
-    """The next `EXPORT_ROWS` readings after a position, and the position then; None at the end."""
+    """Up to `EXPORT_ROWS` readings after a position, and the new position; None at the end."""
     units = _units(db)
     chunks: list[Chunk] = []
     left = EXPORT_ROWS
@@ -87,7 +87,7 @@ def export(
         if chunk is not None:
             chunks.append(chunk)
             left -= len(chunk.rows)
-        left -= 1  # for looking it up: of many empty ones, some at once
+        left -= 1  # for the lookup: it bounds the number of empty resources too
     return chunks, position
 
 
@@ -100,7 +100,7 @@ def _export_one(
     limit: int,
     units: dict[int, str],
 ) -> tuple[tuple[str, str, int] | None, Chunk | None]:
-    """Readings of the resource at hand, or of the next one."""
+    """Readings of the resource at `position`, or of the next one, and the new position."""
     where, values = _series_beyond(position, uid, ">=")
     if resource is not None:
         where, values = where + " AND s.resource = ?", [*values, resource]
@@ -125,7 +125,7 @@ def _export_one(
         )
     if len(rows) == limit:
         return (row[1], row[2], rows[-1][0]), chunk
-    # No name is between one and the same with U+0000 behind it.
+    # No name sorts between this one and this one followed by U+0000.
     return (row[1], row[2] + "\0", -1), chunk
 
 
@@ -146,20 +146,7 @@ def events(
         cursor,
         (where, kinds),
     )
-    return page_of(
-        rows,
-        span.limit,
-        lambda row: EventRow(
-            row[1] / MICROSECONDS,
-            row[2],
-            row[3],
-            row[4],
-            row[5],
-            None if row[6] is None else row[6] / MICROSECONDS,
-            row[7],
-        ),
-        lambda row: encode_cursor(row[1], row[0]),
-    )
+    return events_page(rows, span.limit)
 
 
 def commands(
@@ -173,12 +160,7 @@ def commands(
         span,
         cursor,
     )
-    return page_of(
-        rows,
-        span.limit,
-        lambda row: CommandRow(row[1] / MICROSECONDS, *row[2:]),
-        lambda row: encode_cursor(row[1], row[0]),
-    )
+    return commands_page(rows, span.limit)
 
 
 def _by_time(
@@ -189,7 +171,7 @@ def _by_time(
     cursor: str | None,
     more: tuple[str, Sequence[str]] = ("", ()),
 ) -> list[Any]:
-    """Rows of `event` or `command` in the order of time, and of writing."""
+    """Rows of `event` or `command`, ordered by time, then by the order of writing."""
     where, values = "at >= ? AND at < ?" + more[0], [span.start, span.end, *more[1]]
     if uid is not None:
         where, values = where + " AND uid = ?", [*values, uid]
@@ -217,7 +199,7 @@ def _reading(at: int, value: Value, unit: str) -> ReadingRow:
 
 
 def _series_beyond(position: Sequence[Any], uid: str | None, beyond: str) -> tuple[str, list[Any]]:
-    """A condition: resources of all nodes, or of one, after a position in their order."""
+    """A condition and its values: resources of all nodes, or of one, after a position."""
     if uid is None:
         return f"(s.uid, s.resource) {beyond} (?, ?)", [position[0], position[1]]
     first = position[1] if position[0] == uid else ""
@@ -244,8 +226,8 @@ def buckets(
     return steps_of(rows, limit, _units(db))
 
 
-# Parts of the answer, each with the second at which it begins. What is marked as stale is taken
-# from the level below; marks are few, so that they are what is walked over.
+# Parts of the result, each with its time in seconds. Rows that are marked as stale are computed
+# from the level below. The queries iterate over the marks, because there are few.
 _RAW: Final = """
     SELECT at / 1000000.0 AS ts, unit, value AS low, value AS high, value AS total, 1 AS count,
         value AS last
@@ -253,20 +235,23 @@ _RAW: Final = """
     WHERE series = :series AND at >= :start * 1000000 AND at < :end * 1000000
         AND typeof(value) = 'real'
 """
-_MINUTES: Final = """
-    SELECT m.at * 60 AS ts, unit, low, high, total, count, last
-    FROM minute AS m
-    WHERE m.series = :series AND m.at >= :start / 60 AND m.at < :end / 60
-        AND NOT EXISTS (SELECT 1 FROM stale WHERE step = 60 AND series = :series AND at = m.at)
-    UNION ALL
+_STALE_RAW: Final = """
     SELECT r.at / 1000000.0, unit, value, value, value, 1, value
     FROM stale AS s CROSS JOIN reading AS r
     WHERE s.step = 60 AND s.series = :series AND s.at >= :start / 60 AND s.at < :end / 60
         AND r.series = :series AND r.at >= s.at * 60000000 AND r.at < (s.at + 1) * 60000000
         AND typeof(value) = 'real'
 """
-# An hour is stale as soon as one of its minutes is, which its own mark may not say yet.
-_HOURS: Final = """
+_MINUTES: Final = f"""
+    SELECT m.at * 60 AS ts, unit, low, high, total, count, last
+    FROM minute AS m
+    WHERE m.series = :series AND m.at >= :start / 60 AND m.at < :end / 60
+        AND NOT EXISTS (SELECT 1 FROM stale WHERE step = 60 AND series = :series AND at = m.at)
+    UNION ALL
+    {_STALE_RAW}
+"""  # noqa: S608 - made of constants
+# An hour is stale as soon as one of its minutes is, even if it is not marked yet.
+_HOURS: Final = f"""
     SELECT h.at * 3600 AS ts, unit, low, high, total, count, last
     FROM hour AS h
     WHERE h.series = :series AND h.at >= :start / 3600 AND h.at < :end / 3600
@@ -277,12 +262,8 @@ _HOURS: Final = """
     WHERE m.series = :series AND m.at >= o.at * 60 AND m.at < (o.at + 1) * 60
         AND NOT EXISTS (SELECT 1 FROM stale WHERE step = 60 AND series = :series AND at = m.at)
     UNION ALL
-    SELECT r.at / 1000000.0, unit, value, value, value, 1, value
-    FROM stale AS s CROSS JOIN reading AS r
-    WHERE s.step = 60 AND s.series = :series AND s.at >= :start / 60 AND s.at < :end / 60
-        AND r.series = :series AND r.at >= s.at * 60000000 AND r.at < (s.at + 1) * 60000000
-        AND typeof(value) = 'real'
-"""
+    {_STALE_RAW}
+"""  # noqa: S608 - made of constants
 _OPEN: Final = """
     open AS MATERIALIZED (
         SELECT at FROM stale WHERE step = 3600 AND series = :series
@@ -292,7 +273,7 @@ _OPEN: Final = """
             AND at >= :start / 60 AND at < :end / 60
     ),
 """
-# SQLite takes a bare column from the row of the one `max()` there is: the last number of a step.
+# SQLite takes a bare column from the row of the only `max()`: the last number of a step.
 _FOLD: Final = """
     WITH {more} part AS MATERIALIZED (
         SELECT CAST(ts AS INTEGER) / :step * :step AS bucket, * FROM ({parts})

@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Downsampling and trimming of a history file, in short steps between two batches."""
+"""Downsampling and retention of a history file, in short steps between two batches."""
 
 import math
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, RetentionStep
 from pyaiot.history.store import Keep
 
 MARKS_PER_STEP: Final = 200
-"""Minutes or hours that are made in one step."""
+"""Minutes or hours that are computed in one step."""
 SERIES_PER_STEP: Final = 100
-"""Resources that are trimmed in one step."""
+"""Series whose old rows are deleted in one step."""
 ROWS_PER_STEP: Final = 2000
-"""Rows of one table and resource that are trimmed in one step."""
-TRIM_INTERVAL_S: Final = 600.0
-"""Between the ends of two walks over all resources that trim them."""
-GRACE_S: Final = 60
-"""A minute is made so long after its end, an hour twice as long."""
+"""Rows of one table and series that are deleted in one step."""
 
-# Sums of the largest doubles are infinite; what is kept is finite.
+# Sums of the largest doubles are infinite; the stored sum must be finite.
 _TOTAL: Final = "max(-1.7e308, min(1.7e308, coalesce(sum(r.{}), 0.0)))"
 
 _MAKE_MINUTES: Final = f"""
@@ -49,18 +44,18 @@ _MAKE_HOURS: Final = f"""
         GROUP BY r.series, m.at, r.unit
     ) AS g
 """  # noqa: S608 - made of constants
-# At most so many of the oldest rows of one resource that are older than a time.
-_TRIM: Final = """
+# Deletes up to ?3 of the oldest rows of a series that are older than ?2.
+_DELETE_OLD: Final = """
     DELETE FROM {table} WHERE series = ?1 AND at < min(?2, coalesce(
         (SELECT at FROM {table} WHERE series = ?1 ORDER BY at LIMIT 1 OFFSET ?3), ?2))
 """
-_TRIM_READINGS, _TRIM_MINUTES, _TRIM_HOURS = (
-    _TRIM.format(table=table) for table in ("reading", "minute", "hour")
+_DELETE_OLD_READINGS, _DELETE_OLD_MINUTES, _DELETE_OLD_HOURS = (
+    _DELETE_OLD.format(table=table) for table in ("reading", "minute", "hour")
 )
-_TRIM_BY_TIME: Final = """
+_DELETE_OLD_BY_TIME: Final = """
     DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE at < ? ORDER BY at LIMIT ?)
 """
-_FORGET_SERIES: Final = """
+_DELETE_SERIES: Final = """
     DELETE FROM series WHERE id = ?1
         AND NOT EXISTS (SELECT 1 FROM reading WHERE series = ?1)
         AND NOT EXISTS (SELECT 1 FROM minute WHERE series = ?1)
@@ -68,81 +63,67 @@ _FORGET_SERIES: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a step did."""
-
-    more: bool
-    """There is more to do at once."""
-    made: Sequence[int] = ()
-    """Resources some of whose minutes were made."""
-    gone: Sequence[int] = ()
-    """Resources of which nothing is left: their numbers may be given anew."""
-
-
-class Tidying:
-    """Knows what comes next. Uses the writer's connection, between its transactions."""
+class SqliteRetention:
+    """Remembers which step is next. Uses the writer's connection, between its transactions."""
 
     def __init__(self, db: sqlite3.Connection, keep: Keep) -> None:
         self._db = db
         self._keep = keep
         self._position = 0
-        """The number of the resource that was trimmed last."""
-        self._walked_at = -math.inf
-        """Retention's Unix time at the end of the last walk over all resources."""
+        """The id of the series whose old rows were deleted last."""
+        self._deleted_at = -math.inf
+        """The Unix time of retention at the end of the last pass over all series."""
         db.execute("PRAGMA temp_store = MEMORY")
-        # The marks that one step is at.
+        # The marks that the current step handles.
         db.execute("CREATE TEMP TABLE made (series INTEGER, at INTEGER)")
 
-    def step(self, now: float, retention_now: float) -> Done:
-        """Do some milliseconds of work, in one transaction. Raises `sqlite3.Error`.
+    def step(self, now: float, retention_now: float) -> RetentionStep:
+        """Do a few milliseconds of work in one transaction. Raises `sqlite3.Error`.
 
-        What is made is over at the Unix time `now`; what is trimmed is too old at `retention_now`.
+        Minutes and hours are computed that ended before the Unix time `now`; rows are deleted that
+        are too old at `retention_now`.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            done = self._step(now, retention_now)
+            result = self._step(now, retention_now)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        return done
+        return result
 
-    def _step(self, now: float, retention_now: float) -> Done:
-        if made := self._make(60, int(now - GRACE_S) // 60, _MAKE_MINUTES):
-            # An hour is made when all its minutes are: they come first.
+    def _step(self, now: float, retention_now: float) -> RetentionStep:
+        if built := self._build(60, int(now - GRACE_S) // 60, _MAKE_MINUTES):
+            # An hour is computed after all its minutes, which come first.
             self._db.execute("INSERT OR IGNORE INTO stale SELECT 3600, series, at / 60 FROM made")
-            return Done(more=True, made=made)
-        if self._make(3600, int(now - 2 * GRACE_S) // 3600, _MAKE_HOURS):
-            return Done(more=True)
-        return self._trim(retention_now)
+            return RetentionStep(more=True, built=built)
+        if self._build(3600, int(now - 2 * GRACE_S) // 3600, _MAKE_HOURS):
+            return RetentionStep(more=True)
+        return self._delete_old(retention_now)
 
-    def _make(self, step: int, before: int, statement: str) -> list[int]:
-        """Make what is marked and older than `before`, some of it. The resources it was of."""
+    def _build(self, step: int, before: int, statement: str) -> list[int]:
+        """Compute some of the marked rows older than `before`. Returns their series."""
         self._db.execute("DELETE FROM made")
         self._db.execute(
             "INSERT INTO made SELECT series, at FROM stale WHERE step = ? AND at < ? LIMIT ?",
             (step, before, MARKS_PER_STEP),
         )
-        made = [series for (series,) in self._db.execute("SELECT series FROM made")]
-        if made:
+        built = [series for (series,) in self._db.execute("SELECT series FROM made")]
+        if built:
             self._db.execute(statement)
             self._db.execute(
                 "DELETE FROM stale"
                 " WHERE step = ? AND (series, at) IN (SELECT series, at FROM made)",
                 (step,),
             )
-        return made
+        return built
 
-    def _trim(self, now: float) -> Done:
-        # A time that went back is no reason to wait.
-        if 0 <= now - self._walked_at < TRIM_INTERVAL_S:
-            return Done(more=False)
-        # A whole hour later than what is refused as too old: what is made anew is made of all
-        # its parts.
-        oldest = self._keep.oldest(now)
-        hour = int(oldest.readings) // 3600 - 1
+    def _delete_old(self, now: float) -> RetentionStep:
+        # If the time went back, there is no need to wait.
+        if 0 <= now - self._deleted_at < DELETION_INTERVAL_S:
+            return RetentionStep(more=False)
+        cutoffs = Cutoffs.at(now, self._keep)
         series_ids = [
             series
             for (series,) in self._db.execute(
@@ -150,29 +131,28 @@ class Tidying:
                 (self._position, SERIES_PER_STEP),
             )
         ]
-        gone: list[int] = []
+        deleted: list[int] = []
         for series in series_ids:
-            trimmed = 0
+            deleted_rows = 0
             for statement, before in (
-                (_TRIM_READINGS, hour * 3_600_000_000),
-                (_TRIM_MINUTES, (int(oldest.minutes) // 3600 - 1) * 60),
-                (_TRIM_HOURS, int(oldest.hours) // 3600 - 1),
+                (_DELETE_OLD_READINGS, cutoffs.readings),
+                (_DELETE_OLD_MINUTES, cutoffs.minutes),
+                (_DELETE_OLD_HOURS, cutoffs.hours),
             ):
                 cursor = self._db.execute(statement, (series, before, ROWS_PER_STEP))
-                trimmed = max(trimmed, cursor.rowcount)
-            if trimmed >= ROWS_PER_STEP:
-                return Done(more=True, gone=gone)  # the same one again
-            if self._db.execute(_FORGET_SERIES, (series,)).rowcount:
-                gone.append(series)
+                deleted_rows = max(deleted_rows, cursor.rowcount)
+            if deleted_rows >= ROWS_PER_STEP:
+                return RetentionStep(more=True, deleted=deleted)  # this series again
+            if self._db.execute(_DELETE_SERIES, (series,)).rowcount:
+                deleted.append(series)
             self._position = series
-        trimmed = 0
+        deleted_rows = 0
         for table in ("event", "command"):
-            statement = _TRIM_BY_TIME.format(table=table)
-            before = int(oldest.events * 1_000_000)
-            cursor = self._db.execute(statement, (before, ROWS_PER_STEP))
-            trimmed = max(trimmed, cursor.rowcount)
-        if series_ids or trimmed >= ROWS_PER_STEP:
-            return Done(more=True, gone=gone)
+            statement = _DELETE_OLD_BY_TIME.format(table=table)
+            cursor = self._db.execute(statement, (cutoffs.events, ROWS_PER_STEP))
+            deleted_rows = max(deleted_rows, cursor.rowcount)
+        if series_ids or deleted_rows >= ROWS_PER_STEP:
+            return RetentionStep(more=True, deleted=deleted)
         self._position = 0
-        self._walked_at = now
-        return Done(more=False, gone=gone)
+        self._deleted_at = now
+        return RetentionStep(more=False, deleted=deleted)

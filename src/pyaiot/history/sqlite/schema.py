@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables of a history file, and how older files become newer ones.
+"""The tables of a history file, and their migrations.
 
 Times `at` are Unix time: in `reading`, `event` and `command` in microseconds, in `minute` and
 `hour` in minutes and hours.
@@ -11,10 +11,10 @@ from typing import Final
 from pyaiot.history.store import StoreError
 
 APPLICATION_ID: Final = 0x41696F54
-"""In the header of the file, so that it is known as ours (`AioT`)."""
+"""In the header of the file; identifies it as a history of Pyaiot (`AioT`)."""
 
 _FIRST: Final = (
-    # A resource of a node that was ever heard of.
+    # A resource of a node.
     """
     CREATE TABLE series (
         id INTEGER PRIMARY KEY, uid TEXT NOT NULL, resource TEXT NOT NULL, UNIQUE (uid, resource)
@@ -22,15 +22,15 @@ _FIRST: Final = (
     """,
     # Units by their SenML names. The empty one is that of readings without a unit.
     "CREATE TABLE unit (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    # Readings, clustered by resource, so that a range of one is read in one go. The type of
-    # `value` says what it is: a REAL is a number, a TEXT what the device sent, a BLOB is JSON.
+    # Readings, clustered by resource, so that a range of one is contiguous. The type of `value`
+    # tells what it is: a REAL is a number, a TEXT is what the device sent, a BLOB is JSON.
     """
     CREATE TABLE reading (
         series INTEGER NOT NULL, at INTEGER NOT NULL, value NOT NULL, unit INTEGER NOT NULL,
         PRIMARY KEY (series, at)
     ) WITHOUT ROWID
     """,
-    # What the numbers of a minute were, once it is over.
+    # The numbers of a minute, aggregated after its end.
     """
     CREATE TABLE minute (
         series INTEGER NOT NULL, at INTEGER NOT NULL, unit INTEGER NOT NULL,
@@ -48,15 +48,15 @@ _FIRST: Final = (
         PRIMARY KEY (series, at, unit)
     ) WITHOUT ROWID
     """,
-    # The minutes (step 60) and hours (3600) that are to be made, or made anew, from the level
-    # below. A row comes in the same transaction as what makes it necessary, however late that is.
+    # Marks: the minutes (step 60) and hours (3600) to be computed, perhaps again, from the level
+    # below. A row is inserted in the transaction that makes it necessary, however late that is.
     """
     CREATE TABLE stale (
         step INTEGER NOT NULL, series INTEGER NOT NULL, at INTEGER NOT NULL,
         PRIMARY KEY (step, series, at)
     ) WITHOUT ROWID
     """,
-    # That nodes and gateways came and went, and what the recorder has to say of itself.
+    # Events of nodes, gateways and the recorder.
     """
     CREATE TABLE event (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -65,7 +65,7 @@ _FIRST: Final = (
     )
     """,
     "CREATE INDEX event_at ON event (at)",
-    # Commands, each with its receipt as soon as there is one. `run` and `number` tell them apart.
+    # Commands, each with its receipt as soon as there is one. `run` and `number` identify them.
     """
     CREATE TABLE command (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, run TEXT NOT NULL, number INTEGER,
@@ -79,8 +79,8 @@ _FIRST: Final = (
 )
 
 _CLOCK: Final = (
-    # One row: which time retention has reached, what the wall clock showed then, and for how long
-    # it had run without a jump (`history/clock.py`). Unix times and seconds.
+    # One row: the time of retention, the wall clock at that moment, and for how long it had run
+    # without a jump (`history/clock.py`). Unix times and seconds.
     """
     CREATE TABLE clock (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -90,17 +90,17 @@ _CLOCK: Final = (
 )
 
 MIGRATIONS: Final = (_FIRST, _CLOCK)
-"""Statements that lead from each version (`PRAGMA user_version`) to the next. Only ever append."""
+"""Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring the file to the version of this program, each step as a whole or not at all.
+    """Migrate the file to the version of this program, one transaction for each step.
 
-    Raises `StoreError` for the file of another program, or of a newer version of this one.
+    Raises `StoreError` for a file of another program or of a newer version of Pyaiot.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise StoreError(f"its schema, version {version}, is of a newer Pyaiot than this one")
+        raise StoreError(f"its schema, version {version}, was written by a newer Pyaiot")
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (tables or application or version):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The one connection that writes a history file."""
+"""The only connection that writes a history file."""
 
 import contextlib
 import sqlite3
@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Final
 
 from pyaiot.history.clock import ClockState
-from pyaiot.history.numbering import LateRow, Numbering, next_moments
-from pyaiot.history.rows import MICROSECONDS, Batch, NewReading
-from pyaiot.history.sqlite.retention import Tidying
+from pyaiot.history.rows import MICROSECONDS, NewReading, WriteBatch
+from pyaiot.history.series_index import LateRow, SeriesIndex, candidate_times
+from pyaiot.history.sqlite.retention import SqliteRetention
 from pyaiot.history.sqlite.schema import migrate
 from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
 
 BUSY_LIMIT_S: Final = 2.0
-"""How long to wait for a lock that somebody else has on the file."""
+"""How long to wait while another program has locked the file."""
 WAL_PAGES: Final = 4000
-"""Pages of 4 kB in the write-ahead log after which they are moved into the file."""
+"""Pages of 4 kB in the write-ahead log before they are moved into the file."""
 CACHE_KIB: Final = 8 * 1024
-"""Pages of the file that the writer holds in memory at most."""
+"""Memory for pages of the file."""
 
-# One statement for many rows: a thread that inserts them one by one would take and give Python's
-# lock for each, and wait for the busy broker each time.
+# One statement for many rows. Single inserts would take and release the GIL for each row, and wait
+# for the busy event loop each time.
 _ROWS_AT_ONCE: Final = (512, 64, 8, 1)
 _INSERT: Final = {
     rows: "INSERT OR IGNORE INTO reading VALUES " + ",".join(["(?,?,?,?)"] * rows)  # noqa: S608
@@ -30,31 +30,30 @@ _INSERT: Final = {
 }
 _COLUMNS: Final = 4
 
-
-_READING_THERE: Final = """
+_FIND_READING: Final = """
     SELECT 1 FROM series AS s JOIN reading AS r ON r.series = s.id
     WHERE s.uid = ? AND s.resource = ? AND r.at = ?
 """
-_EVENT_THERE: Final = "SELECT 1 FROM event WHERE at = ? AND kind = ?"
+_FIND_EVENT: Final = "SELECT 1 FROM event WHERE at = ? AND kind = ?"
 
 
 class SqliteWriter:
-    """Writes batches, each in one transaction that is on the disk when `write` returns."""
+    """Writes batches, each in one transaction that is on disk when `write` returns."""
 
     def __init__(self, path: Path, keep: Keep, *, run: str) -> None:
-        """Open the file, or make it. `run` tells this process's commands from those of others.
+        """Open or create the file. `run` identifies the commands of this process.
 
         Raises `StoreError`.
         """
         self._path = path
         self._run = run
-        self._numbering = Numbering()
+        self._index = SeriesIndex()
         self._keep = keep
-        with self._failures():
+        with self._translated_errors():
             self._db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None)
             try:
-                # A reader sees the last commit and holds nobody up; a commit is one write and
-                # one fsync of the log.
+                # A reader sees the last commit and blocks nothing. A commit is one write and one
+                # fsync of the log.
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
@@ -63,14 +62,14 @@ class SqliteWriter:
             except BaseException:
                 self._db.close()
                 raise
-        self._place = self._files()
-        self._proof: tuple[str, tuple[object, ...], int] | None = None
-        """Of what was written last: a question that finds it, and its time."""
-        self._tidying = Tidying(self._db, keep)
+        self._opened_files = self._files()
+        self._last_written: tuple[str, tuple[object, ...], int] | None = None
+        """The row that was written last: a query that finds it, its values and its time."""
+        self._retention = SqliteRetention(self._db, keep)
 
-    def write(self, batch: Batch, now: float) -> None:
-        """Keep all of it or nothing. Raises `StoreError` or `RowsRefused`."""
-        with self._failures():
+    def write(self, batch: WriteBatch, now: float) -> None:
+        """Commit the batch in one transaction. Raises `StoreError` or `RowsRefused`."""
+        with self._translated_errors():
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 if batch.readings:
@@ -78,51 +77,51 @@ class SqliteWriter:
                 self._write_rest(batch)
                 self._db.execute("COMMIT")
             except BaseException:
-                self._numbering.forget_all()
+                self._index.clear()
                 if self._db.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         self._db.execute("ROLLBACK")
                 raise
-        # Only now: it may have been taken away a moment before.
-        if problem := self.place_problem():
+        # Checked after the commit: the file may have been deleted just before it.
+        if problem := self.location_problem():
             raise StoreReplaced(problem)
 
-    def tidy(self, now: float, *, retention_now: float | None = None) -> bool:
-        """One short step. Raises `StoreError`."""
-        with self._failures():
-            done = self._tidying.step(now, now if retention_now is None else retention_now)
-        self._numbering.minutes_made(done.made)
-        self._numbering.forget(done.gone)
-        return done.more
+    def run_retention(self, now: float, *, retention_now: float | None = None) -> bool:
+        """Do one short step. Raises `StoreError`."""
+        with self._translated_errors():
+            step = self._retention.step(now, now if retention_now is None else retention_now)
+        self._index.minutes_built(step.built)
+        self._index.forget(step.deleted)
+        return step.more
 
-    def place_problem(self) -> str:
-        if self._files() == self._place:
+    def location_problem(self) -> str:
+        if self._files() == self._opened_files:
             return ""
         return f"{self._path}: the file was deleted or replaced while it was written"
 
     def verify(self, retention_now: float) -> None:
         """Raises `StoreError`."""
-        if problem := self.place_problem():
+        if problem := self.location_problem():
             raise StoreReplaced(problem)
-        if self._proof is None:
+        if self._last_written is None:
             return
-        question, values, at = self._proof
+        query, values, at = self._last_written
         oldest = self._keep.oldest(retention_now)
         if at < max(oldest.readings, oldest.events) * MICROSECONDS:
             return
-        # A connection of its own knows nothing but the file.
-        with self._failures(), contextlib.closing(open_reader(self._path)) as db:
-            found = db.execute(question, values).fetchone()
+        # A new connection has no cached pages.
+        with self._translated_errors(), contextlib.closing(open_reader(self._path)) as db:
+            found = db.execute(query, values).fetchone()
         if found is None:
-            raise StoreReplaced(f"{self._path}: rows that were written are not there any more")
+            raise StoreReplaced(f"{self._path}: rows that were written no longer exist")
 
     def _files(self) -> list[tuple[int, int] | None]:
-        """Which files are at the places of the database and of its write-ahead log."""
+        """The identities of the database and of its write-ahead log."""
         return [file_identity(self._path), file_identity(Path(f"{self._path}-wal"))]
 
     def clock_state(self) -> ClockState | None:
-        """What was saved of the clock; of older files, the time of the newest row."""
-        with self._failures():
+        """The saved state; of an older file, the time of the newest row."""
+        with self._translated_errors():
             saved = self._db.execute("SELECT trusted, wall, agreed_s FROM clock").fetchone()
             if saved is not None:
                 return ClockState(*saved)
@@ -134,7 +133,7 @@ class SqliteWriter:
 
     def save_clock(self, state: ClockState) -> None:
         """Raises `StoreError`."""
-        with self._failures():
+        with self._translated_errors():
             self._db.execute(
                 "INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?)",
                 (state.trusted, state.wall, state.agreed_s),
@@ -145,13 +144,13 @@ class SqliteWriter:
             self._db.close()
 
     def _write_readings(self, readings: list[NewReading], now: float) -> None:
-        keys, units = self._numbering.missing(readings)
+        keys, units = self._index.missing(readings)
         for key in keys:
             self._learn(key)
         for unit in units:
             self._learn_unit(unit)
         oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
-        rows, late, marks = self._numbering.rows(readings, oldest)
+        rows, late, marks = self._index.rows(readings, oldest)
         position = 0
         for at_once in _ROWS_AT_ONCE:
             size = at_once * _COLUMNS
@@ -161,14 +160,14 @@ class SqliteWriter:
         for row in late:
             self._write_late(row)
         if rows:
-            key, at = self._numbering.key_of(rows[-4]), rows[-3]
-            self._proof = _READING_THERE, (*key, at), int(at)
+            key, at = self._index.key_of(rows[-4]), rows[-3]
+            self._last_written = _FIND_READING, (*key, at), int(at)
         self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
 
     def _write_late(self, row: LateRow) -> None:
-        """Keep a reading beside one that stands at its time, unless it is the same."""
+        """Insert a reading whose time may be taken, unless an equal one is there."""
         series, at, value, unit = row
-        for moment in next_moments(at):
+        for moment in candidate_times(at):
             if self._db.execute(_INSERT[1], (series, moment, value, unit)).rowcount:
                 return
             select = "SELECT value FROM reading WHERE series = ? AND at = ?"
@@ -176,7 +175,7 @@ class SqliteWriter:
             if other == value and type(other) is type(value):
                 return
 
-    def _write_rest(self, batch: Batch) -> None:
+    def _write_rest(self, batch: WriteBatch) -> None:
         self._db.executemany(
             "INSERT INTO event (at, kind, uid, gateway, detail, until, lost)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -184,7 +183,7 @@ class SqliteWriter:
         )
         if batch.events and not batch.readings:
             event = batch.events[-1]
-            self._proof = _EVENT_THERE, (event.at, event.kind), event.at
+            self._last_written = _FIND_EVENT, (event.at, event.kind), event.at
         self._db.executemany(
             "INSERT INTO command (at, run, number, uid, resource, payload, client, client_id,"
             " state, detail, elapsed_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -200,7 +199,7 @@ class SqliteWriter:
         )
 
     def _learn(self, key: tuple[str, str]) -> None:
-        """Look a resource up, or give it its number."""
+        """Look up a resource, or insert it."""
         select = "SELECT id FROM series WHERE uid = ? AND resource = ?"
         row = self._db.execute(select, key).fetchone()
         if row is None:
@@ -209,16 +208,16 @@ class SqliteWriter:
         latest = self._db.execute(
             "SELECT at, value FROM reading WHERE series = ? ORDER BY at DESC LIMIT 1", row
         ).fetchone()
-        self._numbering.learn(row[0], key, *(latest or (0, "")))
+        self._index.learn(row[0], key, *(latest or (0, "")))
 
     def _learn_unit(self, name: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO unit (name) VALUES (?)", (name,))
         (unit,) = self._db.execute("SELECT id FROM unit WHERE name = ?", (name,)).fetchone()
-        self._numbering.units[name] = int(unit)
+        self._index.units[name] = int(unit)
 
     @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        """What SQLite says, as a sentence for the operator."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Turn errors of SQLite into `StoreError` or `RowsRefused`."""
         try:
             yield
         except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
@@ -230,9 +229,9 @@ class SqliteWriter:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """What tells the file at a path from one that takes its place; None if there is none.
+    """Distinguishes the file at a path from one that replaces it; None if there is no file.
 
-    As long as somebody has the file open, no other one gets its number.
+    While the file is open, no other file gets its inode number.
     """
     try:
         status = path.stat()
@@ -242,8 +241,8 @@ def file_identity(path: Path) -> tuple[int, int] | None:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that only reads. Raises `sqlite3.Error`."""
-    # Never `immutable`, and never making a file: a writer makes it.
+    """A read-only connection. Raises `sqlite3.Error`."""
+    # Not `immutable`, and it never creates the file: the writer does.
     return sqlite3.connect(
         path.absolute().as_uri() + "?mode=ro",
         uri=True,
@@ -254,14 +253,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def describe(path: Path, error: Exception) -> str:
-    """What is wrong with the file, and whose turn it is."""
+    """The problem with the file, and what to do about it."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match code:
         case sqlite3.SQLITE_FULL:
             return f"{path}: the disk is full"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return f"{path}: another program holds the file locked"
+            return f"{path}: another program has locked the file"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return f"{path}: the file is damaged: move it away, and a new one is begun ({error})"
+            return f"{path}: the file is damaged: move it away, and a new one is created ({error})"
         case _:
             return f"{path}: {error}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The HTTP API of a broker: each operation with the one who answers it."""
+"""The HTTP API of a broker: the routes and their handlers."""
 
 import time
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from aiohttp.typedefs import Handler as WebHandler
 
 from pyaiot.broker.broker import Broker
 from pyaiot.history.store import History
-from pyaiot.web.api.commands import WritingApi
+from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
-from pyaiot.web.api.idempotency import Commands
+from pyaiot.web.api.idempotency import CommandTable
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operations import OPERATIONS, Operation
 from pyaiot.web.api.parameters import read_query
@@ -25,7 +25,7 @@ STYLE_PATH: Final = "/api/docs.css"
 
 
 class Api:
-    """Adds its routes to an application."""
+    """Builds the handlers and adds their routes to an application."""
 
     def __init__(
         self,
@@ -40,20 +40,20 @@ class Api:
         self.streams = Streams(broker, history, caught_up)
         self._documents = DocumentsApi()
         nodes = NodesApi(broker, title=title, has_history=history is not None)
-        writing = WritingApi(Commands(broker, unix_time, clock))
-        past = HistoryApi(history, unix_time)
+        commands = CommandsApi(CommandTable(broker, unix_time, clock))
+        recorded = HistoryApi(history, unix_time)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
             "gateways": nodes.gateways,
             "nodes": nodes.nodes,
             "node": nodes.node,
             "resource": nodes.resource,
-            "write": writing.write,
-            "command": writing.command,
-            "history": past.history,
-            "export": past.export,
-            "history_events": past.events,
-            "history_commands": past.commands,
+            "write": commands.write,
+            "command": commands.command,
+            "history": recorded.history,
+            "export": recorded.export,
+            "history_events": recorded.events,
+            "history_commands": recorded.commands,
             "stream": self.streams.stream,
             "openapi": self._documents.openapi,
             "docs": self._documents.docs,
@@ -72,14 +72,14 @@ class Api:
 
 
 def checked(operation: Operation, handler: Handler) -> WebHandler:
-    """The handler, given the parameters as their type."""
+    """A handler that receives its query parameters as a typed object."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             "".join(request.match_info.values()).encode()
         except UnicodeError as error:
-            # aiohttp keeps such bytes as lone surrogates, which nobody further on can take.
-            raise ProblemError(400, "bad-request", "the path is not text in UTF-8") from error
+            # aiohttp keeps such bytes as lone surrogates, which cannot be encoded later.
+            raise ProblemError(400, "bad-request", "the path is not valid UTF-8") from error
         return await handler(request, read_query(operation.query, request.query.items()))
 
     return handle

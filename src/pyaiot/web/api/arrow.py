@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of history as an Arrow IPC stream: columns, read by pandas, polars and DuckDB as they are.
+"""Rows of the history as an Arrow IPC stream, which pandas, polars and DuckDB read directly.
 
-It needs pyarrow, which the extra `arrow` brings: import this only where somebody asked for it.
+This module needs pyarrow from the extra `arrow`: import it only when Arrow is requested.
 """
 
 import io
@@ -25,23 +25,23 @@ _FIELDS: Final = (
 _COUNT: Final = "count"
 
 
-class Arrow:
-    """One stream of record batches, each of one resource. A `Form`, see there."""
+class ArrowWriter:
+    """A `FormatWriter` of one stream of record batches, each of one resource."""
 
     content_type = "application/vnd.apache.arrow.stream"
     suffix = "arrows"
-    """Of the stream format (its IANA registration); `.arrow` is the one of files."""
+    """As registered with IANA for the stream format; `.arrow` is for the file format."""
 
     def __init__(self, aggregates: Sequence[str] = ()) -> None:
-        """`aggregates`: columns of steps; without, `data` has what was no number, as JSON text."""
-        self._more = tuple(aggregates)
-        more = [(name, pa.int64() if name == _COUNT else pa.float64()) for name in self._more]
+        """`aggregates`: columns of steps. If empty: `data`, with other values as JSON."""
+        self._aggregates = tuple(aggregates)
+        more = [(name, pa.int64() if name == _COUNT else pa.float64()) for name in self._aggregates]
         self._schema = pa.schema([*_FIELDS, *(more or [("data", pa.string())])])
         self._out = io.BytesIO()
         self._writer = pa.ipc.new_stream(self._out, self._schema)
 
     def head(self) -> bytes:
-        return self._taken()
+        return self._flush()
 
     def rows(self, uid: str, resource: str, rows: Sequence[ReadingRow]) -> bytes:
         values = [row.number for row in rows]
@@ -50,7 +50,9 @@ class Arrow:
         return self._batch(uid, resource, times, values, [row.unit for row in rows], [data])
 
     def steps(self, uid: str, resource: str, steps: Sequence[StoredReading]) -> bytes:
-        more: list[list[Any]] = [[getattr(step, name) for step in steps] for name in self._more]
+        more: list[list[Any]] = [
+            [getattr(step, name) for step in steps] for name in self._aggregates
+        ]
         values = [step.value for step in steps]
         units = [step.unit for step in steps]
         none: list[Any] = [None] * len(steps)
@@ -59,7 +61,7 @@ class Arrow:
 
     def tail(self) -> bytes:
         self._writer.close()
-        return self._taken()
+        return self._flush()
 
     def _batch(
         self,
@@ -85,9 +87,9 @@ class Arrow:
                 ),
             ]
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-        return self._taken()
+        return self._flush()
 
-    def _taken(self) -> bytes:
+    def _flush(self) -> bytes:
         written = self._out.getvalue()
         self._out.seek(0)
         self._out.truncate()

@@ -7,13 +7,13 @@ from aiohttp import hdrs, web
 
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid, check_value
-from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, Commands, Wish
+from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, CommandTable, HttpCommand
 from pyaiot.web.api.parameters import Query, WriteQuery
-from pyaiot.web.api.responses import json_answer, while_present
+from pyaiot.web.api.responses import json_response, while_connected
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.sign_in import PROGRAM
 
-_ANSWERED: Final = {"confirmed": 200, "sent": 202, "pending": 202}
+_STATUS: Final = {"confirmed": 200, "sent": 202, "pending": 202}
 _PROBLEMS: Final = {
     "refused": (502, "refused"),
     "timeout": (504, "timeout"),
@@ -23,10 +23,10 @@ _PROBLEMS: Final = {
 }
 
 
-class WritingApi:
-    """The handlers."""
+class CommandsApi:
+    """The handlers of commands."""
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: CommandTable) -> None:
         self._commands = commands
 
     async def write(self, request: web.Request, query: WriteQuery) -> web.StreamResponse:
@@ -41,36 +41,38 @@ class WritingApi:
             raise ProblemError(
                 400, "bad-request", f"an Idempotency-Key has at most {KEY_LENGTH_MAX} characters"
             )
-        # Who has no session is told apart by address.
+        # A client without a session is identified by its address.
         program = request.get(PROGRAM) or f"at {request.remote}"
         payload = await _payload(request)
-        wish = self._commands.give(program, uid, resource, payload, query.timeout, key)
-        if wish.receipt is None and not _wants_no_wait(request):
-            await while_present(request, wish.ended())
-        return self._answer(request, wish)
+        command = self._commands.issue(program, uid, resource, payload, query.timeout, key)
+        if command.receipt is None and not _prefers_async(request):
+            await while_connected(request, command.ended())
+        return self._respond(request, command)
 
     async def command(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        wish = self._commands.find(request.match_info["id"])
-        if wish is None:
-            raise ProblemError(404, "unknown-command", "there is no such command, or no longer")
-        return json_answer(wish.answer())
+        command = self._commands.find(request.match_info["id"])
+        if command is None:
+            raise ProblemError(
+                404, "unknown-command", "the command does not exist or was forgotten"
+            )
+        return json_response(command.status())
 
-    def _answer(self, request: web.Request, wish: Wish) -> web.Response:
-        command = wish.answer()
+    def _respond(self, request: web.Request, command: HttpCommand) -> web.Response:
+        status = command.status()
         headers: dict[str, str] = {}
-        if self._commands.remembers(wish):
-            headers[hdrs.LOCATION] = f"/api/commands/{wish.command_id}"
-        if command.state in _ANSWERED:
-            if _wants_no_wait(request):
+        if self._commands.remembers(command):
+            headers[hdrs.LOCATION] = f"/api/commands/{command.command_id}"
+        if status.state in _STATUS:
+            if _prefers_async(request):
                 headers["Preference-Applied"] = "respond-async"
-            return json_answer(command, status=_ANSWERED[command.state], headers=headers)
-        status, kind = _PROBLEMS[command.state]
+            return json_response(status, status=_STATUS[status.state], headers=headers)
+        code, kind = _PROBLEMS[status.state]
         raise ProblemError(
-            status,
+            code,
             kind,
-            command.detail or f"the command ended in {command.state}",
-            command=command,
-            retry_after_s=1 if command.state == "forbidden" else None,
+            status.detail or f"the state of the command is {status.state}",
+            command=status,
+            retry_after_s=1 if status.state == "forbidden" else None,
             headers=headers,
         )
 
@@ -80,7 +82,7 @@ async def _payload(request: web.Request) -> str:
     try:
         payload = body.decode()
     except UnicodeDecodeError as error:
-        raise ProblemError(400, "bad-request", "the body is not text in UTF-8") from error
+        raise ProblemError(400, "bad-request", "the body is not valid UTF-8") from error
     try:
         check_value(payload)
     except ProtocolError as error:
@@ -88,7 +90,10 @@ async def _payload(request: web.Request) -> str:
     return payload
 
 
-def _wants_no_wait(request: web.Request) -> bool:
-    """RFC 7240 section 4.1."""
-    wishes = ",".join(request.headers.getall("Prefer", ())).split(",")
-    return any(wish.partition(";")[0].strip().lower() == "respond-async" for wish in wishes)
+def _prefers_async(request: web.Request) -> bool:
+    """Whether the client sent `Prefer: respond-async` (RFC 7240 section 4.1)."""
+    preferences = ",".join(request.headers.getall("Prefer", ())).split(",")
+    return any(
+        preference.partition(";")[0].strip().lower() == "respond-async"
+        for preference in preferences
+    )

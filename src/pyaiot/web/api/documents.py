@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/openapi.json`, and the same for people at `/api/docs`: made once, complete offline."""
+"""`/api/openapi.json`, and the same as a page at `/api/docs` that needs no other resources."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from aiohttp import web
 
 from pyaiot.web.api.openapi import document
 from pyaiot.web.api.parameters import Query
-from pyaiot.web.api.responses import HEADERS, is_known, not_modified
+from pyaiot.web.api.responses import HEADERS, matches_etag, not_modified
 from pyaiot.web.problems import KINDS
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
-"""A page of text: no script at all."""
+"""The page has no scripts."""
 
 _STYLE: Final = """\
 :root { color-scheme: light dark; }
@@ -39,7 +39,7 @@ a:focus-visible { outline: 2px solid; }
 
 
 class DocumentsApi:
-    """The handlers. The documents are made when they are first asked for."""
+    """The handlers of the documents, which are made on the first request."""
 
     @cached_property
     def _json(self) -> bytes:
@@ -57,7 +57,7 @@ class DocumentsApi:
         return _file(request, self._page, "text/html", policy)
 
     async def root(self, _request: web.Request) -> web.StreamResponse:
-        """`GET /api`: to the page."""
+        """`GET /api`: redirects to the page."""
         raise web.HTTPFound("/api/docs")
 
     async def style(self, request: web.Request) -> web.StreamResponse:
@@ -69,7 +69,7 @@ def _file(
     request: web.Request, body: bytes, content_type: str, headers: Mapping[str, str]
 ) -> web.Response:
     etag = hashlib.sha256(body).hexdigest()[:16]
-    if is_known(request, etag):
+    if matches_etag(request, etag):
         return not_modified(etag)
     charset = "utf-8" if content_type.startswith("text/") else None
     response = web.Response(
@@ -107,8 +107,8 @@ def page(api: Mapping[str, Any]) -> str:
     parts += _table(
         ("type", "meaning"),
         [
-            (f'<span id="problem-{kind}"></span>{_code(kind)}', _text(says))
-            for kind, says in KINDS.items()
+            (f'<span id="problem-{kind}"></span>{_code(kind)}', _text(meaning))
+            for kind, meaning in KINDS.items()
         ],
     )
     parts.append('<h2 id="types">Types</h2>')
@@ -120,15 +120,15 @@ def page(api: Mapping[str, Any]) -> str:
 
 def _operation(path: str, method: str, operation: Mapping[str, Any]) -> list[str]:
     heading = f'<h2 id="{operation["operationId"]}">{escape(operation["summary"])}<br><small>'
-    road = f'<code><span class="method">{method.upper()}</span> {escape(path)}</code>'
-    parts = [f"{heading}{road}</small></h2>"]
+    signature = f'<code><span class="method">{method.upper()}</span> {escape(path)}</code>'
+    parts = [f"{heading}{signature}</small></h2>"]
     if "description" in operation:
         parts.append(f"<p>{_text(operation['description'])}</p>")
     rows = [
         (
             _code(parameter["name"]),
             escape(parameter["in"]),
-            kind_of(parameter["schema"]),
+            type_text(parameter["schema"]),
             _text(parameter["description"]),
         )
         for parameter in operation["parameters"]
@@ -137,18 +137,18 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> list[str
         parts += _table(("parameter", "in", "type", "meaning"), rows)
     if "requestBody" in operation:
         parts.append(f"<p>Body: {_text(operation['requestBody']['description'])}</p>")
-    answers = [
+    responses = [
         (
             _code(status),
             ", ".join(
                 _link(content["schema"]) or _code(media)
-                for media, content in answer.get("content", {}).items()
+                for media, content in response.get("content", {}).items()
             ),
-            _text(answer["description"]),
+            _text(response["description"]),
         )
-        for status, answer in operation["responses"].items()
+        for status, response in operation["responses"].items()
     ]
-    return [*parts, *_table(("status", "body", "meaning"), answers)]
+    return [*parts, *_table(("status", "body", "meaning"), responses)]
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> list[str]:
@@ -156,7 +156,7 @@ def _schema(name: str, schema: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             _code(field) + ("" if field in required else " (optional)"),
-            _link(described) or kind_of(described),
+            _link(described) or type_text(described),
             _text(described.get("description", "")),
         )
         for field, described in schema["properties"].items()
@@ -165,16 +165,16 @@ def _schema(name: str, schema: Mapping[str, Any]) -> list[str]:
     return [heading + "</p>", *_table(("field", "type", "meaning"), rows)]
 
 
-def kind_of(schema: Mapping[str, Any]) -> str:
-    """The type of a value in words, as HTML."""
+def type_text(schema: Mapping[str, Any]) -> str:
+    """The type of a value as HTML text."""
     if "enum" in schema:
         return ", ".join(_code(str(value)) for value in schema["enum"])
     if "anyOf" in schema and schema["anyOf"][0].get("type") == "array":
-        return f"{kind_of(schema['anyOf'][1])}, or several"
+        return f"{type_text(schema['anyOf'][1])}, or several"
     if "anyOf" in schema:
-        return " or ".join(kind_of(kind) for kind in schema["anyOf"])
+        return " or ".join(type_text(kind) for kind in schema["anyOf"])
     if schema.get("type") == "array":
-        return f"list of {_link(schema['items']) or kind_of(schema['items'])}"
+        return f"list of {_link(schema['items']) or type_text(schema['items'])}"
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     limits = f", {low:,g} to {schema['maximum']:,g}" if "maximum" in schema else ""
     default = f", {_code(str(schema['default']))} if absent" if "default" in schema else ""
@@ -193,7 +193,7 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]
 
 
 def _text(text: str) -> str:
-    """Prose with `code` in it."""
+    """HTML of a text; parts between backticks become code."""
     parts = text.split("`")
     return "".join(_code(part) if index % 2 else escape(part) for index, part in enumerate(parts))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of history as CSV, NDJSON and SenML, a part at a time; Arrow is beside it. Pure."""
+"""Rows of the history as CSV, NDJSON and SenML, part by part; `arrow.py` has Arrow. Pure."""
 
 import csv
 import io
@@ -17,12 +17,12 @@ from pyaiot.web.problems import ProblemError
 _json: Final = msgspec.json.Encoder()
 
 
-class Form(Protocol):
-    """Writes one answer. Not shared between answers: some remember what they wrote last."""
+class FormatWriter(Protocol):
+    """Writes one response. Use one for each response: some keep state between parts."""
 
     content_type: str
     suffix: str
-    """Of the file that a browser saves."""
+    """The suffix of the file that a browser saves."""
 
     def head(self) -> bytes: ...
 
@@ -37,14 +37,14 @@ class Form(Protocol):
     def tail(self) -> bytes: ...
 
 
-class Csv:
-    """RFC 4180 with a header line. `data` is text, or the JSON of what was no text."""
+class CsvWriter:
+    """RFC 4180 with a header line. `data` is a text, or the JSON of another value."""
 
     content_type = "text/csv"
     suffix = "csv"
 
     def __init__(self, aggregates: Sequence[str] = ()) -> None:
-        """`aggregates`: columns of steps, if there are several."""
+        """`aggregates`: the columns of steps, if there are several."""
         self._aggregates = aggregates
 
     def head(self) -> bytes:
@@ -52,7 +52,7 @@ class Csv:
         return _csv([[*columns, *(self._aggregates or ["data"])]])
 
     def rows(self, uid: str, resource: str, rows: Sequence[ReadingRow]) -> bytes:
-        # What repeats is written by `csv`, and the numbers between by msgspec: a fifth of the time.
+        # `csv` writes the repeated parts and msgspec the numbers: five times as fast.
         first = _csv([(uid, resource, "")])[:-2]
         parts: list[bytes] = []
         for unit, run in groupby(rows, _unit_of_number):
@@ -63,7 +63,7 @@ class Csv:
                 continue
             lines = _json.encode_lines([(row.ts, row.number) for row in run])
             last = b"," + _csv([(unit, "")])
-            # `[1.5,20.0]` and a line end: the brackets become what stands around the numbers.
+            # A line is `[1.5,20.0]`: the brackets are replaced by the repeated parts.
             parts.append(lines.replace(b"[", first).replace(b"]\n", last))
         return b"".join(parts)
 
@@ -97,7 +97,7 @@ def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-class Ndjson:
+class NdjsonWriter:
     """One JSON object on each line."""
 
     content_type = "application/x-ndjson"
@@ -107,20 +107,20 @@ class Ndjson:
         return b""
 
     def rows(self, uid: str, resource: str, rows: Sequence[ReadingRow]) -> bytes:
-        return self.steps(uid, resource, stored(rows))
+        return self.steps(uid, resource, stored_readings(rows))
 
     def steps(self, uid: str, resource: str, steps: Sequence[StoredReading]) -> bytes:
         if not steps:
             return b""
         first = b'{"uid":%b,"resource":%b,' % (_json.encode(uid), _json.encode(resource))
-        # No JSON text holds a line end: each one is between two rows.
+        # JSON text contains no line end, so that each one separates two rows.
         return first + _json.encode_lines(steps)[1:].replace(b"\n{", b"\n" + first)
 
     def tail(self) -> bytes:
         return b""
 
 
-class Senml:
+class SenmlWriter:
     """One pack of RFC 8428. Names are `pyaiot:<uid>/<resource>`; see `senml.name_of`."""
 
     content_type = "application/senml+json"
@@ -160,7 +160,7 @@ class Senml:
         separator = b"" if self._base is None else b","
         if self._base != (uid, resource):
             self._base = (uid, resource)
-            # Section 4.1: it holds until another one comes.
+            # It applies until the next base name (RFC 8428 section 4.1).
             records[0]["bn"] = name_of(uid, resource)
         return separator + _json.encode(records)[1:-1]
 
@@ -171,12 +171,12 @@ class Senml:
 def _senml_value(data: object) -> dict[str, object]:
     if isinstance(data, bool):
         return {"vb": data}
-    # SenML has no word for arrays, objects and null: their JSON is text.
+    # SenML has no arrays, objects or null: they become JSON text.
     return {"vs": _data(data)}
 
 
-def stored(rows: Sequence[ReadingRow]) -> list[StoredReading]:
-    """Rows as the API answers them."""
+def stored_readings(rows: Sequence[ReadingRow]) -> list[StoredReading]:
+    """Rows as the API returns them."""
     return [
         StoredReading(row.ts, row.number, row.unit)
         if row.number is not None
@@ -185,27 +185,29 @@ def stored(rows: Sequence[ReadingRow]) -> list[StoredReading]:
     ]
 
 
-def _arrow(aggregates: Sequence[str]) -> Form:
+def _arrow(aggregates: Sequence[str]) -> FormatWriter:
     try:
-        from pyaiot.web.api.arrow import Arrow  # noqa: PLC0415 - an extra, and 60 MB of memory
+        from pyaiot.web.api.arrow import ArrowWriter  # noqa: PLC0415 - an extra, and 60 MB of memory
     except ImportError as error:
         raise ProblemError(
-            406, "no-arrow", "install it beside the broker: pip install 'pyaiot[arrow]'"
+            406,
+            "no-arrow",
+            "install it in the environment of the broker: pip install 'pyaiot[arrow]'",
         ) from error
-    return Arrow(aggregates)
+    return ArrowWriter(aggregates)
 
 
-def form_of(name: str, aggregates: Sequence[str] = ()) -> Form:
-    """A new writer of the form `csv`, `ndjson`, `senml` or `arrow`.
+def format_writer(name: str, aggregates: Sequence[str] = ()) -> FormatWriter:
+    """A new writer of the format `csv`, `ndjson`, `senml` or `arrow`.
 
-    Raises `ProblemError` where Arrow is not installed.
+    Raises `ProblemError` if Arrow is not installed.
     """
     match name:
         case "arrow":
             return _arrow(aggregates)
         case "csv":
-            return Csv(aggregates)
+            return CsvWriter(aggregates)
         case "ndjson":
-            return Ndjson()
+            return NdjsonWriter()
         case _:
-            return Senml()
+            return SenmlWriter()

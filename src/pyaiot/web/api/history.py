@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was: readings, steps, exports, events and commands out of the history.
+"""Readings, steps, exports, events and commands from the history.
 
-The questions run on the threads of the store, and are given up when their client leaves.
+Queries run on the threads of the store and are cancelled when their client disconnects.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ from pyaiot.history.store import (
     TooSlow,
 )
 from pyaiot.transport.rate_limit import RateLimitedLog
-from pyaiot.web.api.export_formats import Form, form_of, stored
-from pyaiot.web.api.local_days import DAY_S, days_of, part_s, zone
+from pyaiot.web.api.export_formats import FormatWriter, format_writer, stored_readings
+from pyaiot.web.api.local_days import DAY_S, days_of, part_step_s, time_zone
 from pyaiot.web.api.parameters import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
-from pyaiot.web.api.query_quota import Places, client_of
-from pyaiot.web.api.responses import HEADERS, encode, json_answer, while_present
+from pyaiot.web.api.query_quota import QueryQuota, client_of
+from pyaiot.web.api.responses import HEADERS, encode, json_response, while_connected
 from pyaiot.web.api.schemas import (
     Event,
     Events,
@@ -46,11 +46,11 @@ from pyaiot.web.problems import ProblemError
 from pyaiot.web.sign_in import MAY_COMMAND
 
 EXPORTS_MAX: Final = 4
-"""Streams of readings to one client at the same time. One more: 503."""
+"""Exports to one client at the same time. One more: 503."""
 EXPORTS_TOTAL_MAX: Final = 16
-"""Streams of readings to all clients. One more: 503."""
+"""Exports to all clients at the same time. One more: 503."""
 STALL_LIMIT_S: Final = 30.0
-"""An export whose client takes nothing for so long is cut off."""
+"""An export is aborted if its client reads nothing for this long."""
 _FORMATS: Final = {
     "application/json": "json",
     "text/csv": "csv",
@@ -65,30 +65,32 @@ log = logging.getLogger(__name__)
 
 
 class HistoryApi:
-    """The handlers."""
+    """The handlers of the history."""
 
     def __init__(self, history: History | None, unix_time: Callable[[], float]) -> None:
-        """`history` None: none is kept, and everybody is told so."""
-        self._given = history
+        """`history` None: there is none, and all requests get the problem `no-history`."""
+        self._reader = history
         self._unix_time = unix_time
         self._exports: Counter[str] = Counter()
-        """Of each client."""
-        self._places = Places()
+        """Running exports of each client."""
+        self._quota = QueryQuota()
         self._failures = RateLimitedLog(log)
 
     async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
-        form = query.format or _accepted(request, ("json", "csv", "ndjson", "senml", "arrow"))
+        format_name = query.format or _accepted(
+            request, ("json", "csv", "ndjson", "senml", "arrow")
+        )
         if query.agg is not None and query.every is None:
-            raise ProblemError(400, "bad-request", "agg wants every")
-        streamed = form != "json"
+            raise ProblemError(400, "bad-request", "agg requires every")
+        streamed = format_name != "json"
         if (streamed or query.every is not None) and (query.cursor or query.order == "newest"):
-            raise ProblemError(400, "bad-request", "only readings as JSON come in pages and orders")
+            raise ProblemError(400, "bad-request", "only readings as JSON have pages and an order")
         if query.every is not None:
-            return await self._steps(request, query, form)
+            return await self._steps(request, query, format_name)
         if not streamed:
             return await self._readings(request, query)
         if query.limit is not None:
-            raise ProblemError(400, "bad-request", "only readings as JSON come in pages")
+            raise ProblemError(400, "bad-request", "only readings as JSON have pages")
         now = self._unix_time()
         chunks = self._history.export(
             uid=request.match_info["uid"],
@@ -96,21 +98,21 @@ class HistoryApi:
             start=query.start(now),
             end=query.end(now),
         )
-        return await self._stream(request, chunks, form_of(form))
+        return await self._stream(request, chunks, format_writer(format_name))
 
     async def export(self, request: web.Request, query: ExportQuery) -> web.StreamResponse:
-        form = query.format or _accepted(request, ("csv", "ndjson", "senml", "arrow"))
+        format_name = query.format or _accepted(request, ("csv", "ndjson", "senml", "arrow"))
         now = self._unix_time()
         chunks = self._history.export(
             uid=query.uid, resource=query.resource, start=query.start(now), end=query.end(now)
         )
-        return await self._stream(request, chunks, form_of(form))
+        return await self._stream(request, chunks, format_writer(format_name))
 
     async def events(self, request: web.Request, query: EventsQuery) -> web.StreamResponse:
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
         start, end = query.start(now), query.end(now)
-        page = await self._ask(
+        page = await self._query(
             request,
             self._history.events(
                 uid=query.uid,
@@ -137,13 +139,13 @@ class HistoryApi:
             )
             for row in _rows(page, query.limit)
         ]
-        return json_answer(await _encoded(Events(events=events, next=page.cursor)))
+        return json_response(await _encode(Events(events=events, next=page.cursor)))
 
     async def commands(self, request: web.Request, query: CommandsQuery) -> web.StreamResponse:
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
         start, end = query.start(now), query.end(now)
-        page = await self._ask(
+        page = await self._query(
             request,
             self._history.commands(
                 uid=query.uid,
@@ -155,7 +157,7 @@ class HistoryApi:
             ),
             wide=lambda: Span.of(start, end, limit).is_wide_filtered(filtered=bool(query.uid)),
         )
-        # A payload may be the code of a lock.
+        # A payload may be a secret, such as the code of a lock.
         may_command = request.get(MAY_COMMAND, True)
         commands = [
             StoredCommand(
@@ -169,21 +171,19 @@ class HistoryApi:
             )
             for row in _rows(page, query.limit)
         ]
-        return json_answer(await _encoded(StoredCommands(commands=commands, next=page.cursor)))
+        return json_response(await _encode(StoredCommands(commands=commands, next=page.cursor)))
 
     @property
     def _history(self) -> History:
-        if self._given is None:
-            raise ProblemError(
-                404, "no-history", "start the broker without --history off to have one"
-            )
-        return self._given
+        if self._reader is None:
+            raise ProblemError(404, "no-history", "the broker runs with --history off")
+        return self._reader
 
     async def _readings(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
         uid, resource = request.match_info["uid"], request.match_info["name"]
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
-        page = await self._ask(
+        page = await self._query(
             request,
             self._history.readings(
                 uid,
@@ -197,21 +197,23 @@ class HistoryApi:
             wide=lambda: limit > SHORT_ROWS_MAX,
         )
         rows = _rows(page, query.limit)
-        answer = Readings(uid=uid, resource=resource, readings=stored(rows), next=page.cursor)
-        return json_answer(await _encoded(answer))
+        response = Readings(
+            uid=uid, resource=resource, readings=stored_readings(rows), next=page.cursor
+        )
+        return json_response(await _encode(response))
 
     async def _steps(
-        self, request: web.Request, query: HistoryQuery, form_name: str
+        self, request: web.Request, query: HistoryQuery, format_name: str
     ) -> web.StreamResponse:
         uid, resource = request.match_info["uid"], request.match_info["name"]
         now = self._unix_time()
         start, end = query.start(now), query.end(now)
         if start is None or query.every is None:
-            raise ProblemError(400, "bad-request", "every wants from")
+            raise ProblemError(400, "bad-request", "every requires from")
         end = now if end is None else end
-        tz = _zone(query)
-        step_s = query.every if tz is None else part_s(start, end, tz)
-        buckets = await self._ask(
+        tz = _time_zone(query)
+        step_s = query.every if tz is None else part_step_s(start, end, tz)
+        buckets = await self._query(
             request,
             self._history.buckets(
                 uid,
@@ -231,74 +233,74 @@ class HistoryApi:
                 )
         aggregates = query.aggregates
         steps = [_step(bucket, aggregates) for bucket in buckets]
-        if form_name == "json":
-            answer = Readings(uid=uid, resource=resource, readings=steps, next=None)
-            return json_answer(await _encoded(answer))
-        form = form_of(form_name, aggregates if len(aggregates) > 1 else ())
-        body = form.head() + form.steps(uid, resource, steps) + form.tail()
-        return web.Response(body=body, headers=_headers(form))
+        if format_name == "json":
+            response = Readings(uid=uid, resource=resource, readings=steps, next=None)
+            return json_response(await _encode(response))
+        writer = format_writer(format_name, aggregates if len(aggregates) > 1 else ())
+        body = writer.head() + writer.steps(uid, resource, steps) + writer.tail()
+        return web.Response(body=body, headers=_headers(writer))
 
-    async def _ask(
-        self, request: web.Request, question: Coroutine[Any, Any, R], *, wide: Callable[[], bool]
+    async def _query(
+        self, request: web.Request, query: Coroutine[Any, Any, R], *, wide: Callable[[], bool]
     ) -> R:
-        """The answer, as soon as its client has a place for such a question."""
+        """The result of a query, which waits until the quota of its client permits it."""
         try:
-            with _told():
-                place = self._places.place(client_of(request), wide=wide())
-                return await while_present(request, _asked(place, question))
+            with _store_problems():
+                slot = self._quota.slot(client_of(request), wide=wide())
+                return await while_connected(request, _in_slot(slot, query))
         finally:
-            question.close()  # where it was refused before it was asked
+            query.close()  # if it was refused before it was started
 
     async def _stream(
-        self, request: web.Request, chunks: AsyncIterator[Chunk], form: Form
+        self, request: web.Request, chunks: AsyncIterator[Chunk], writer: FormatWriter
     ) -> web.StreamResponse:
         client = client_of(request)
         if self._exports[client] >= EXPORTS_MAX or self._exports.total() >= EXPORTS_TOTAL_MAX:
             raise ProblemError(
                 503,
                 "busy",
-                f"{self._exports[client]} exports of yours are running",
+                f"{self._exports[client]} exports of this client are running",
                 retry_after_s=5,
             )
         self._exports[client] += 1
         try:
-            # What is wrong with the question is told before there is an answer.
-            with _told():
-                first = await while_present(request, anext(chunks, None))
-            response = web.StreamResponse(headers=_headers(form))
+            # The first part comes before the response, so that a failure is a problem document.
+            with _store_problems():
+                first = await while_connected(request, anext(chunks, None))
+            response = web.StreamResponse(headers=_headers(writer))
             await response.prepare(request)
             if request.method != hdrs.METH_HEAD:
-                await self._write(request, response, form, first, chunks)
+                await self._write(request, response, writer, first, chunks)
             return response
         finally:
             self._exports[client] -= 1
             if not self._exports[client]:
                 del self._exports[client]
-            with contextlib.suppress(AttributeError):  # an iterator that is no generator
+            with contextlib.suppress(AttributeError):  # not every iterator is a generator
                 await chunks.aclose()  # type: ignore[attr-defined]
 
     async def _write(
         self,
         request: web.Request,
         response: web.StreamResponse,
-        form: Form,
+        writer: FormatWriter,
         chunk: Chunk | None,
         chunks: AsyncIterator[Chunk],
     ) -> None:
         try:
-            await response.write(form.head())
+            await response.write(writer.head())
             while chunk is not None:
-                # On a thread: thousands of rows would hold up the road for milliseconds.
-                text = await asyncio.to_thread(form.rows, chunk.uid, chunk.resource, chunk.rows)
+                # On a thread: thousands of rows would block the loop for milliseconds.
+                text = await asyncio.to_thread(writer.rows, chunk.uid, chunk.resource, chunk.rows)
                 async with asyncio.timeout(STALL_LIMIT_S):
                     await response.write(text)
-                chunk = await while_present(request, anext(chunks, None))
-            await response.write(form.tail())
+                chunk = await while_connected(request, anext(chunks, None))
+            await response.write(writer.tail())
             await response.write_eof()
         except (StoreError, TooSlow, TimeoutError, ConnectionError) as error:
-            # There is no end of the stream, so that nobody takes this for everything.
+            # The stream has no end, so that the client knows that it is incomplete.
             self._failures.warning(
-                "an export broke off: %s",
+                "an export was aborted: %s",
                 str(error) or "its client reads nothing",
                 now=asyncio.get_running_loop().time(),
             )
@@ -306,20 +308,20 @@ class HistoryApi:
                 request.transport.abort()
 
 
-async def _asked(place: AbstractAsyncContextManager[None], question: Coroutine[Any, Any, R]) -> R:
-    async with place:
-        return await question
+async def _in_slot(slot: AbstractAsyncContextManager[None], query: Coroutine[Any, Any, R]) -> R:
+    async with slot:
+        return await query
 
 
 def _rows(page: Page[R], limit: int | None) -> list[R]:
-    """What was asked for: a page, or all there is."""
-    with _told():
+    """The page if there is a limit, else all rows or the problem `too-many-rows`."""
+    with _store_problems():
         return page.rows if limit is not None else page.whole()
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What the store says of a question, as problems."""
+def _store_problems() -> Iterator[None]:
+    """Turn errors of the store into problems."""
     try:
         yield
     except BadQuery as error:
@@ -332,13 +334,13 @@ def _told() -> Iterator[None]:
         raise ProblemError(503, "history-unavailable", str(error), retry_after_s=5) from error
 
 
-def _zone(query: HistoryQuery) -> ZoneInfo | None:
+def _time_zone(query: HistoryQuery) -> ZoneInfo | None:
     if query.tz is None:
         return None
     if query.every != DAY_S:
-        raise ProblemError(400, "bad-request", f"tz wants every={DAY_S}: its days")
+        raise ProblemError(400, "bad-request", f"tz requires every={DAY_S}")
     try:
-        return zone(query.tz)
+        return time_zone(query.tz)
     except ProtocolError as error:
         raise ProblemError(400, "bad-request", str(error)) from error
 
@@ -346,7 +348,7 @@ def _zone(query: HistoryQuery) -> ZoneInfo | None:
 def _step(bucket: BucketRow, aggregates: tuple[str, ...]) -> StoredReading:
     first = aggregates[0]
     value = float(getattr(bucket, first))
-    # How many there are has no unit.
+    # A count has no unit.
     unit = "" if first == "count" else bucket.unit
     if len(aggregates) == 1:
         return StoredReading(bucket.ts, value, unit)
@@ -354,31 +356,31 @@ def _step(bucket: BucketRow, aggregates: tuple[str, ...]) -> StoredReading:
     return StoredReading(bucket.ts, value, unit, **more)
 
 
-async def _encoded(answer: object) -> bytes:
+async def _encode(response: object) -> bytes:
     # 100,000 rows take tens of milliseconds.
-    return await asyncio.to_thread(encode, answer)
+    return await asyncio.to_thread(encode, response)
 
 
 def _accepted(request: web.Request, offered: tuple[str, ...]) -> str:
-    """The form that `Accept` prefers, else the first of those offered (RFC 9110 section 12.5.1)."""
+    """The format that `Accept` prefers, else the first one offered (RFC 9110 section 12.5.1)."""
     best, best_quality = offered[0], 0.0
     for part in ",".join(request.headers.getall(hdrs.ACCEPT, ())).split(","):
         media_type, *parameters = (word.strip().lower() for word in part.split(";"))
-        form = _FORMATS.get(media_type)
+        name = _FORMATS.get(media_type)
         quality = 1.0
         for parameter in parameters:
             if parameter.startswith("q="):
                 with contextlib.suppress(ValueError):
                     quality = float(parameter[2:])
-        if form in offered and quality > best_quality:
-            best, best_quality = form, quality
+        if name in offered and quality > best_quality:
+            best, best_quality = name, quality
     return best
 
 
-def _headers(form: Form) -> dict[str, str]:
-    charset = "; charset=utf-8" if form.content_type.startswith("text/") else ""
+def _headers(writer: FormatWriter) -> dict[str, str]:
+    charset = "; charset=utf-8" if writer.content_type.startswith("text/") else ""
     return {
         **HEADERS,
-        hdrs.CONTENT_TYPE: form.content_type + charset,
-        hdrs.CONTENT_DISPOSITION: f'attachment; filename="pyaiot.{form.suffix}"',
+        hdrs.CONTENT_TYPE: writer.content_type + charset,
+        hdrs.CONTENT_DISPOSITION: f'attachment; filename="pyaiot.{writer.suffix}"',
     }

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Steps of local days, which have 23 hours in spring and 25 in autumn where clocks are set. Pure.
+"""Steps of local days, which have 23 or 25 hours when daylight saving time begins or ends. Pure.
 
-Stores know steps of UTC. A local day is made of those of an hour, or of a quarter where the zone is
-off by less: midnight is at the begin of one of them in every zone there is.
+Stores have steps in UTC. A local day is combined from steps of an hour, or of a quarter of an hour
+if the offset of the zone is not a whole number of hours. In every zone, midnight is at the begin of
+such a step.
 """
 
 from collections.abc import Iterable
@@ -14,21 +15,21 @@ from pyaiot.errors import ProtocolError
 from pyaiot.history.store import BucketRow
 
 DAY_S: Final = 86_400
-"""What `every` is where a zone is named."""
+"""The only value of `every` that is permitted with a time zone."""
 _HOUR_S: Final = 3600
 _QUARTER_S: Final = 900
 
 
-def zone(name: str) -> ZoneInfo:
-    """The zone of this name (IANA). Raises `ProtocolError` if there is none here."""
+def time_zone(name: str) -> ZoneInfo:
+    """The zone with this IANA name. Raises `ProtocolError` if this system does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ProtocolError(f"there is no time zone {name!r} here") from error
+        raise ProtocolError(f"unknown time zone {name!r}") from error
 
 
-def part_s(start: float, end: float, tz: ZoneInfo) -> int:
-    """Seconds of the steps that the days from `start` to `end` are to be made of."""
+def part_step_s(start: float, end: float, tz: ZoneInfo) -> int:
+    """Length in seconds of the steps to combine for the days from `start` to `end`."""
     at = datetime.fromtimestamp(start, tz)
     last = datetime.fromtimestamp(end, tz) + timedelta(days=1)
     while at <= last:
@@ -40,7 +41,7 @@ def part_s(start: float, end: float, tz: ZoneInfo) -> int:
 
 
 def days_of(parts: Iterable[BucketRow], tz: ZoneInfo) -> list[BucketRow]:
-    """The parts, which come by time, brought together by local day. `ts` is its midnight."""
+    """Combine steps, ordered by time, into local days. `ts` of a day is its midnight."""
     days: dict[tuple[float, str], BucketRow] = {}
     for part in parts:
         key = _midnight(part.ts, tz), part.unit

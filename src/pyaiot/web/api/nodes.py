@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/info`, `/api/gateways`, `/api/nodes`: what the broker knows now."""
+"""`/api/info`, `/api/gateways`, `/api/nodes`: the current state of the broker."""
 
 import hashlib
 import secrets
@@ -10,20 +10,26 @@ from aiohttp import web
 
 from pyaiot import __version__
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.state import Node as KnownNode
+from pyaiot.broker.state import Node
 from pyaiot.messages import Ignored, Reading
 from pyaiot.web.api.parameters import NodesQuery, Query
-from pyaiot.web.api.responses import encode, is_known, json_answer, not_modified
-from pyaiot.web.api.schemas import Gateway, Gateways, Info, LatestReading, Node
+from pyaiot.web.api.responses import encode, json_response, matches_etag, not_modified
+from pyaiot.web.api.schemas import (
+    BrokerInfo,
+    GatewayInfo,
+    Gateways,
+    LatestReading,
+    NodeState,
+)
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.sign_in import MAY_COMMAND
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
-"""A page of nodes ends after the one with which it reaches so many bytes."""
+"""A page of nodes ends after the node with which it reaches this size."""
 
 
 class NodesApi:
-    """The handlers. They read the broker's state, on its loop."""
+    """The handlers of the current state. They run on the broker's loop."""
 
     def __init__(self, broker: Broker, *, title: str, has_history: bool) -> None:
         self._broker = broker
@@ -32,8 +38,8 @@ class NodesApi:
         self._run = secrets.token_hex(4)
 
     async def info(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        return json_answer(
-            Info(
+        return json_response(
+            BrokerInfo(
                 title=self._title,
                 version=__version__,
                 history=self._has_history,
@@ -44,17 +50,17 @@ class NodesApi:
         )
 
     async def gateways(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        told = {ignored.gateway: ignored for ignored in self._broker.router.ignored()}
+        ignored_by = {ignored.gateway: ignored for ignored in self._broker.router.ignored()}
         nothing = Ignored(count=0, topic="")
         body = encode(
             Gateways(
                 gateways=[
-                    Gateway(
+                    GatewayInfo(
                         name=state.name,
                         protocol=state.protocol,
                         version=state.version,
-                        ignored=told.get(state.name, nothing).count,
-                        ignored_topic=told.get(state.name, nothing).topic,
+                        ignored=ignored_by.get(state.name, nothing).count,
+                        ignored_topic=ignored_by.get(state.name, nothing).topic,
                     )
                     for state in self._broker.router.gateways(0.0)
                 ]
@@ -63,9 +69,9 @@ class NodesApi:
         return _tagged(request, body)
 
     async def nodes(self, request: web.Request, query: NodesQuery) -> web.StreamResponse:
-        # Nothing was said since: it is all the same, and need not be looked at.
+        # The state only changes with a publication.
         etag = f"{self._run}-{self._broker.fanout.messages}"
-        if is_known(request, etag):
+        if matches_etag(request, etag):
             return not_modified(etag)
         after = 0 if query.cursor is None else _sequence(query.cursor)
         wanted = None if query.uid is None else frozenset(query.uid)
@@ -85,7 +91,7 @@ class NodesApi:
             last = node.sequence
         cursor = str(last) if more else None
         body = b'{"nodes":[%b],"next":%b}' % (b",".join(parts), encode(cursor))
-        response = json_answer(body)
+        response = json_response(body)
         response.etag = etag
         return response
 
@@ -98,11 +104,11 @@ class NodesApi:
         reading = node.readings.get(name)
         if reading is None:
             raise ProblemError(
-                404, "unknown-resource", f"the node {node.uid} has told nothing of {name[:64]!r}"
+                404, "unknown-resource", f"the node {node.uid} has sent no reading of {name[:64]!r}"
             )
         return _tagged(request, encode(_latest(reading)))
 
-    def _find(self, request: web.Request) -> KnownNode:
+    def _find(self, request: web.Request) -> Node:
         uid = request.match_info["uid"]
         node = self._broker.router.nodes.get(uid)
         if node is None:
@@ -111,17 +117,17 @@ class NodesApi:
 
 
 def _tagged(request: web.Request, body: bytes) -> web.Response:
-    """An answer named by what is in it."""
+    """A response whose `ETag` is a hash of its body."""
     etag = hashlib.blake2b(body, digest_size=8).hexdigest()
-    if is_known(request, etag):
+    if matches_etag(request, etag):
         return not_modified(etag)
-    response = json_answer(body)
+    response = json_response(body)
     response.etag = etag
     return response
 
 
-def _node(node: KnownNode) -> Node:
-    return Node(
+def _node(node: Node) -> NodeState:
+    return NodeState(
         uid=node.uid,
         gateway=node.appeared.gateway,
         ts=node.appeared.ts,
@@ -144,4 +150,4 @@ def _sequence(cursor: str) -> int:
     try:
         return msgspec.convert(cursor, int, strict=False)
     except msgspec.ValidationError as error:
-        raise ProblemError(400, "bad-request", "this cursor is none of ours") from error
+        raise ProblemError(400, "bad-request", "the cursor is not valid") from error

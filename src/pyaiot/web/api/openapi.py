@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The OpenAPI 3.1 document, made of the operations and the types of their answers."""
+"""The OpenAPI 3.1 document, made from the operations and the types of their responses."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from pyaiot import __version__
-from pyaiot.web.api import schemas as answers
-from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS, Answer, Operation
+from pyaiot.web.api import schemas
+from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS, Operation, ResponseSpec
 from pyaiot.web.problems import KINDS, PROBLEM_TYPE, TYPE_PREFIX, Problem
 
 REF: Final = "#/components/schemas/{name}"
@@ -25,8 +25,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Pyaiot",
             "version": __version__,
-            "description": "Constrained devices on the web: nodes, their values, their history, and"
-            " commands to them. Every error is a problem document (RFC 9457).",
+            "description": "Constrained devices on the web: nodes, their values, their history and"
+            " commands. Every error is a problem document (RFC 9457).",
             "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         },
         "servers": [{"url": "/"}],
@@ -38,8 +38,8 @@ def document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": "__Host-aiot",
-                    "description": "Beyond loopback: the cookie of who opened the link that the"
-                    " broker printed (`aiot` where no proxy speaks TLS).",
+                    "description": "Required beyond loopback: the cookie of a browser that opened"
+                    " the sign-in link printed by the broker (named `aiot` without TLS).",
                 }
             },
         },
@@ -54,15 +54,15 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "parameters": list(_parameters(operation)),
         "responses": dict(_responses(operation)),
     }
-    if operation.says:
-        described["description"] = operation.says
+    if operation.description:
+        described["description"] = operation.description
     if operation.body:
         described["requestBody"] = {
             "description": operation.body,
             "required": True,
             "content": {
                 "text/plain": {"schema": {"type": "string"}, "example": "1"},
-                # Some generators of clients know no other type of a body that is no JSON.
+                # Some client generators support no other type for a body that is not JSON.
                 "application/octet-stream": {
                     "schema": {"type": "string", "format": "binary"},
                     "example": "1",
@@ -75,8 +75,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"\{(\w+)\}", operation.path):
         schema = {"type": "string", "minLength": 1}
-        says = PATH_PARAMETERS[name]
-        yield {"name": name, "in": "path", "required": True, "description": says, "schema": schema}
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": PATH_PARAMETERS[name],
+            "schema": schema,
+        }
     components = msgspec.json.schema_components([operation.query], ref_template=REF)[1]
     properties = components[operation.query.__name__]["properties"]
     for name, schema in properties.items():
@@ -85,7 +90,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield {
             "name": header.name,
             "in": "header",
-            "description": header.says,
+            "description": header.description,
             "schema": {
                 "type": "string",
                 **({"maxLength": header.length_max} if header.length_max else {}),
@@ -96,13 +101,13 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield {
             "name": "If-None-Match",
             "in": "header",
-            "description": "The `ETag` of what you have. If it is still so: 304.",
+            "description": "The `ETag` of an earlier response. If nothing has changed: 304.",
             "schema": {"type": "string"},
         }
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter is absent, it is never null."""
+    """Remove null: a parameter may be absent, but it is never null."""
     kept = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
     if schema.get("default") is not None:
         kept["default"] = schema["default"]
@@ -110,73 +115,75 @@ def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
         if kind != {"type": "null"}:
             kept.update(kind)
     if kept.get("type") == "array":
-        # Once or several times: on the wire, one is no different from a list of one.
-        says = kept.pop("description")
-        return {"description": says, "anyOf": [kept, kept["items"]]}
+        # Once or several times: in a URL, one value and a list of one value are the same.
+        description = kept.pop("description")
+        return {"description": description, "anyOf": [kept, kept["items"]]}
     return kept
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
-    """Description beside the schema, where readers look for it."""
-    says = schema.pop("description", "")
-    return {"description": says, "schema": schema}
+    """Move the description out of the schema, where tools show it."""
+    description = schema.pop("description", "")
+    return {"description": description, "schema": schema}
 
 
 def _responses(operation: Operation) -> Iterator[tuple[str, Any]]:
-    for status, answer in operation.answers.items():
-        yield str(status), _answer(operation, answer)
+    for status, response in operation.responses.items():
+        yield str(status), _response(operation, response)
     if operation.conditional:
-        yield "304", {"description": "It is as you have it."}
+        yield "304", {"description": "Not changed since the `ETag` in `If-None-Match`."}
     problems = {400: ("bad-request",), **operation.problems}
     for status, kinds in sorted(problems.items()):
-        says = " ".join(f"`{kind}`: {KINDS[kind]}" for kind in kinds)
-        yield str(status), _problem(says)
-    yield "401", _problem("You are not let in: open the link that the broker printed.")
-    yield "403", _problem("Not from this origin, by this name, or with what you may do.")
-    yield "500", _problem("A fault of the broker. Its log has the reason.")
+        yield str(status), _problem(" ".join(f"`{kind}`: {KINDS[kind]}" for kind in kinds))
+    yield "401", _problem("Not signed in: open the sign-in link that the broker printed.")
+    yield (
+        "403",
+        _problem("The origin, host name or permissions of the request do not allow this."),
+    )
+    yield "500", _problem("An internal error of the broker. Its log has the reason.")
 
 
-def _answer(operation: Operation, answer: Answer) -> dict[str, Any]:
+def _response(operation: Operation, response: ResponseSpec) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    if answer.body is not None:
-        content[JSON] = {"schema": {"$ref": REF.format(name=answer.body.__name__)}}
-    for media_type in answer.others:
+    if response.body is not None:
+        content[JSON] = {"schema": {"$ref": REF.format(name=response.body.__name__)}}
+    for media_type in response.other_types:
         any_json = media_type == JSON
         content[media_type] = {"schema": {"type": "object"} if any_json else {"type": "string"}}
         if media_type == "application/senml+json":
             content[media_type] = {"schema": {"type": "array", "items": {"type": "object"}}}
-    headers = dict(answer.headers)
+    headers = dict(response.headers)
     if operation.conditional:
-        headers["ETag"] = "Names what you got; give it back in `If-None-Match`."
-    described = {"description": answer.says, "content": content}
+        headers["ETag"] = "The version of the response; send it back in `If-None-Match`."
+    described = {"description": response.description, "content": content}
     if headers:
         described["headers"] = {
-            name: {"description": says, "schema": {"type": "string"}}
-            for name, says in headers.items()
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in headers.items()
         }
     return described
 
 
-def _problem(says: str) -> dict[str, Any]:
+def _problem(description: str) -> dict[str, Any]:
     return {
-        "description": says,
+        "description": description,
         "content": {PROBLEM_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}},
     }
 
 
 def _schemas() -> dict[str, Any]:
     types = [
-        answers.ExportedReading,
+        schemas.ExportedReading,
         Problem,
         *(
-            answer.body
+            response.body
             for operation in OPERATIONS
-            for answer in operation.answers.values()
-            if answer.body is not None
+            for response in operation.responses.values()
+            if response.body is not None
         ),
     ]
-    schemas: dict[str, Any] = msgspec.json.schema_components(types, ref_template=REF)[1]
-    problem = schemas["Problem"]["properties"]
+    components: dict[str, Any] = msgspec.json.schema_components(types, ref_template=REF)[1]
+    problem = components["Problem"]["properties"]
     problem["type"]["examples"] = [TYPE_PREFIX + kind for kind in KINDS]
     problem["command"] = {"$ref": REF.format(name="Command")}
-    return dict(sorted(schemas.items()))
+    return dict(sorted(components.items()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every operation of the HTTP API: what it takes, what it answers. The documents are made of it."""
+"""The operations of the HTTP API with their parameters and responses. Source of its documents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,24 +30,24 @@ HISTORY_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What comes with a status that is no problem."""
+class ResponseSpec:
+    """The response with a status that is not a problem."""
 
-    says: str
+    description: str
     body: type[msgspec.Struct] | None = None
-    """As JSON."""
-    others: tuple[str, ...] = ()
-    """Other media types in which it may come."""
+    """The type of the JSON body."""
+    other_types: tuple[str, ...] = ()
+    """Other media types that a client may request."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Names and meanings."""
+    """Names and descriptions."""
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """A header of a request, which may be absent."""
+class RequestHeader:
+    """An optional header of a request."""
 
     name: str
-    says: str
+    description: str
     length_max: int | None = None
     example: str = ""
 
@@ -60,16 +60,16 @@ class Operation:
     method: str
     path: str
     summary: str
-    answers: Mapping[int, Answer]
-    says: str = ""
+    responses: Mapping[int, ResponseSpec]
+    description: str = ""
     query: type[Query] = Query
-    headers: tuple[Header, ...] = ()
+    headers: tuple[RequestHeader, ...] = ()
     body: str = ""
-    """What the body of the request is, if there is one. It is text."""
+    """Description of the body of the request, which is text; empty if there is none."""
     problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """Statuses and kinds. Every operation may also answer 400, 401, 403 and 500."""
+    """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
     conditional: bool = False
-    """Answers 304 to who has the same already."""
+    """Supports `If-None-Match` and returns 304."""
 
 
 NODE: Final = "/api/nodes/{uid}"
@@ -77,14 +77,13 @@ RESOURCE: Final = NODE + "/resources/{name}"
 
 PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "uid": "The node. Percent-encoded, a `/` as `%2F`.",
-        "name": "The resource. Percent-encoded, a `/` as `%2F`.",
+        "uid": "The uid of the node. Percent-encoded, a `/` as `%2F`.",
+        "name": "The name of the resource. Percent-encoded, a `/` as `%2F`.",
         "id": "The `id` of the command.",
     }
 )
 
 _UNKNOWN_RESOURCE: Final = {404: ("unknown-node", "unknown-resource")}
-_TEXT: Final = "As text"
 
 OPERATIONS: Final = (
     Operation(
@@ -92,14 +91,14 @@ OPERATIONS: Final = (
         "GET",
         "/api/info",
         "This broker",
-        {200: Answer("What it is called, and what it offers.", schemas.Info)},
+        {200: ResponseSpec("Its title, version and features.", schemas.BrokerInfo)},
     ),
     Operation(
         "gateways",
         "GET",
         "/api/gateways",
         "The gateways",
-        {200: Answer("Those that are connected.", schemas.Gateways)},
+        {200: ResponseSpec("The connected gateways.", schemas.Gateways)},
         conditional=True,
     ),
     Operation(
@@ -107,7 +106,7 @@ OPERATIONS: Final = (
         "GET",
         "/api/nodes",
         "The nodes and their latest values",
-        {200: Answer("A page of them.", schemas.Nodes)},
+        {200: ResponseSpec("A page of nodes.", schemas.NodesPage)},
         query=parameters.NodesQuery,
         problems={400: ("bad-request",)},
         conditional=True,
@@ -117,7 +116,7 @@ OPERATIONS: Final = (
         "GET",
         NODE,
         "One node and its latest values",
-        {200: Answer("The node.", schemas.Node)},
+        {200: ResponseSpec("The node.", schemas.NodeState)},
         problems={404: ("unknown-node",)},
         conditional=True,
     ),
@@ -126,7 +125,7 @@ OPERATIONS: Final = (
         "GET",
         RESOURCE,
         "The latest value of a resource",
-        {200: Answer("The reading.", schemas.LatestReading)},
+        {200: ResponseSpec("The reading.", schemas.LatestReading)},
         problems=_UNKNOWN_RESOURCE,
         conditional=True,
     ),
@@ -136,39 +135,41 @@ OPERATIONS: Final = (
         RESOURCE,
         "Write to a resource",
         {
-            200: Answer("The node did it.", schemas.Command),
-            202: Answer(
-                "It went where nobody acknowledges (`sent`), or you did not want to wait"
-                " (`pending`).",
-                schemas.Command,
+            200: ResponseSpec("The node confirmed it.", schemas.CommandStatus),
+            202: ResponseSpec(
+                "It was sent to a node that does not acknowledge (`sent`), or the client asked not"
+                " to wait (`pending`).",
+                schemas.CommandStatus,
                 headers={
-                    "Location": "Where to ask what became of it.",
-                    "Preference-Applied": "`respond-async`, if that was asked for.",
+                    "Location": "Where to query the state of the command.",
+                    "Preference-Applied": "`respond-async`, if it was requested.",
                 },
             ),
         },
-        says="The answer comes with the receipt. A command is carried out at most once.",
+        description="The response is sent when the receipt arrives. A command is carried out at"
+        " most once.",
         query=parameters.WriteQuery,
         headers=(
-            Header(
+            RequestHeader(
                 "Prefer",
-                "`respond-async`: answer 202 at once, and tell the receipt at `Location` (RFC 7240"
-                " section 4.1).",
+                "`respond-async`: respond with 202 at once; the receipt is then available at"
+                " `Location` (RFC 7240 section 4.1).",
                 example="respond-async",
             ),
-            Header(
+            RequestHeader(
                 "Idempotency-Key",
-                "Any text of your own. The same again within 24 hours with the same command does"
-                " nothing but wait for the same receipt; another command with it is refused with"
-                " 409. What went nowhere, such as a command above the rate, is not remembered. At"
-                " most 10,000 keys of one client are; a command with one more is refused with"
-                " 429 and not carried out. A restart of the broker forgets all keys.",
+                "Any unique text. If the same command is sent again with it within 24 hours, it is"
+                " not carried out again, and the response is that of the first one. A different"
+                " command with it is refused with 409. Commands that were not sent, such as those"
+                " above the rate limit, are not remembered. At most 10,000 keys of one client are"
+                " remembered; a command with one more is refused with 429 and not carried out. A"
+                " restart of the broker forgets all keys.",
                 length_max=255,
                 example="8e03978e-40d5-43dd-bc93-6894a57f9324",
             ),
         ),
-        body="What to write, as it is, whatever its `Content-Type` says: text in UTF-8, at most"
-        " 64 kB.",
+        body="The value to write: UTF-8 text of at most 64 kB. It is sent unchanged, whatever the"
+        " `Content-Type`.",
         problems={
             400: ("bad-request",),
             404: ("unknown-node",),
@@ -184,25 +185,25 @@ OPERATIONS: Final = (
         "command",
         "GET",
         "/api/commands/{id}",
-        "What became of a command",
-        {200: Answer("All that is known of it.", schemas.Command)},
-        says="Commands with an `Idempotency-Key` are remembered for 24 hours, of the others the"
-        " last 1,000 of each client and 10,000 in all, until the broker ends.",
+        "The state of a command",
+        {200: ResponseSpec("The command and its receipt.", schemas.CommandStatus)},
+        description="Commands with an `Idempotency-Key` are remembered for 24 hours; of the others,"
+        " the last 1,000 of each client and 10,000 in total. A restart of the broker forgets all.",
         problems={404: ("unknown-command",)},
     ),
     Operation(
         "history",
         "GET",
         RESOURCE + "/history",
-        "Readings of a resource, or steps of many",
+        "Readings of a resource, or aggregated steps",
         {
-            200: Answer(
-                "Readings by time. What was never heard is no problem: there are none.",
+            200: ResponseSpec(
+                "Readings by time. An unknown resource is not a problem: the list is empty.",
                 schemas.Readings,
                 STREAMED,
             )
         },
-        says="All there is in the range, or a problem: nothing is left out in silence.",
+        description="Returns everything in the range or a problem, never an incomplete result.",
         query=parameters.HistoryQuery,
         problems=HISTORY_PROBLEMS,
     ),
@@ -210,10 +211,10 @@ OPERATIONS: Final = (
         "export",
         "GET",
         "/api/export",
-        "Readings of all nodes, any number of them",
-        {200: Answer("A stream, by uid, resource and time.", None, STREAMED)},
-        says="If something goes wrong on the way, the connection breaks off: a transfer that ended"
-        " well is complete. NDJSON lines are `ExportedReading`.",
+        "All readings of all nodes",
+        {200: ResponseSpec("A stream, by uid, resource and time.", None, STREAMED)},
+        description="If an error occurs during the transfer, the connection is aborted: a transfer"
+        " that ends normally is complete. NDJSON lines are `ExportedReading`.",
         query=parameters.ExportQuery,
         problems=HISTORY_PROBLEMS,
     ),
@@ -221,8 +222,8 @@ OPERATIONS: Final = (
         "history_events",
         "GET",
         "/api/history/events",
-        "When nodes came and went, and gaps of the history",
-        {200: Answer("Events by time.", schemas.Events)},
+        "Events of nodes and gateways, and gaps of the history",
+        {200: ResponseSpec("Events by time.", schemas.Events)},
         query=parameters.EventsQuery,
         problems=HISTORY_PROBLEMS,
     ),
@@ -230,8 +231,8 @@ OPERATIONS: Final = (
         "history_commands",
         "GET",
         "/api/history/commands",
-        "Commands of whomever, and their receipts",
-        {200: Answer("Commands by time.", schemas.StoredCommands)},
+        "Commands issued by any client, and their receipts",
+        {200: ResponseSpec("Commands by time.", schemas.StoredCommands)},
         query=parameters.CommandsQuery,
         problems=HISTORY_PROBLEMS,
     ),
@@ -239,17 +240,22 @@ OPERATIONS: Final = (
         "stream",
         "GET",
         "/api/events",
-        "What happens, as it happens",
-        {200: Answer("Server-sent events, without end.", None, ("text/event-stream",))},
-        says="Each event has the `type` of a message of `pyaiot.v2` and the message as its data."
-        " First comes everything that is known, up to `joined`. Who comes back with"
-        " `Last-Event-ID` gets what was missed instead, or, where that is not known any more, an"
-        " event `gap` and everything anew. Who reads too slowly gets the latest of each resource.",
+        "Live events",
+        {
+            200: ResponseSpec(
+                "An endless stream of server-sent events.", None, ("text/event-stream",)
+            )
+        },
+        description="Each event has the `type` of a message of `pyaiot.v2` and the message as its"
+        " data. The stream begins with the current state, which ends with `joined`. A client that"
+        " reconnects with `Last-Event-ID` gets the missed events instead, or, if they are no longer"
+        " available, an event `gap` and the current state. A client that reads too slowly gets only"
+        " the latest reading of each resource.",
         query=parameters.StreamQuery,
         headers=(
-            Header(
+            RequestHeader(
                 "Last-Event-ID",
-                "The `id` that came last. Browsers send it by themselves.",
+                "The last received `id`. Browsers send it automatically.",
             ),
         ),
         problems={400: ("bad-request",), 503: ("busy",)},
@@ -258,16 +264,16 @@ OPERATIONS: Final = (
         "openapi",
         "GET",
         "/api/openapi.json",
-        "This API for programs",
-        {200: Answer("OpenAPI 3.1.", None, (JSON,))},
+        "The OpenAPI document",
+        {200: ResponseSpec("OpenAPI 3.1.", None, (JSON,))},
         conditional=True,
     ),
     Operation(
         "docs",
         "GET",
         "/api/docs",
-        "This API for people",
-        {200: Answer("A page.", None, ("text/html",))},
+        "The documentation of this API",
+        {200: ResponseSpec("An HTML page.", None, ("text/html",))},
         conditional=True,
     ),
 )

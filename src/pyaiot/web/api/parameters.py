@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the HTTP API may be asked: the parameters of each operation as a type. Pure."""
+"""The query parameters of the HTTP API: one type for each operation. Pure."""
 
 import math
 import re
@@ -15,13 +15,13 @@ from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, NAME_LENGTH_MAX
 from pyaiot.web.problems import ProblemError
 
 NODES_PER_PAGE: Final = 1000
-"""Nodes of one page, if no `limit` is said, and at most."""
+"""Nodes of one page: the default and the maximum of `limit`."""
 CURSOR_LENGTH_MAX: Final = 256
-"""Characters of a cursor. None of ours is longer: it is refused."""
+"""Characters of a cursor. A longer one is refused."""
 FILTERS_MAX: Final = 64
 """Names in one filter. More are refused."""
 STEP_MAX_S: Final = 366 * 86_400
-"""The widest step that readings are brought together in."""
+"""The longest step of an aggregation, in seconds."""
 
 MOMENT: Final = (
     r"^([0-9]{1,12}(\.[0-9]{1,9})?|-[0-9]{1,6}(\.[0-9]{1,3})?[smhd]"
@@ -33,7 +33,7 @@ Moment = Annotated[
     Meta(
         pattern=MOMENT,
         description="Unix seconds, a time with its offset (`2026-11-25T10:00:00Z`; `+` is `%2B` in"
-        " a URL), or how long ago (`-90s`, `-15m`, `-1h`, `-7d`).",
+        " a URL), or a time before now (`-90s`, `-15m`, `-1h`, `-7d`).",
         examples=["-1h"],
     ),
 ]
@@ -41,8 +41,8 @@ From = Annotated[
     Moment,
     Meta(
         description="Begin of the range, inclusive: Unix seconds, a time with its offset"
-        " (`2026-11-25T10:00:00Z`; `+` is `%2B` in a URL), or how long ago (`-90s`, `-15m`, `-1h`,"
-        " `-7d`). Absent: as far back as there is anything."
+        " (`2026-11-25T10:00:00Z`; `+` is `%2B` in a URL), or a time before now (`-90s`, `-15m`,"
+        " `-1h`, `-7d`). Absent: from the oldest row."
     ),
 ]
 To = Annotated[
@@ -52,7 +52,7 @@ Cursor = Annotated[
     str,
     Meta(
         max_length=CURSOR_LENGTH_MAX,
-        description="Where to go on: `next` of the page before, with the same other parameters.",
+        description="`next` of the previous page. The other parameters must be the same.",
     ),
 ]
 Limit = Annotated[
@@ -60,10 +60,10 @@ Limit = Annotated[
     Meta(
         ge=1,
         le=ROWS_MAX,
-        description="Rows of one page. Absent: all there are, or the problem `too-many-rows`.",
+        description="Rows of one page. Absent: all rows, or the problem `too-many-rows`.",
     ),
 ]
-Order = Annotated[Literal["oldest", "newest"], Meta(description="Which come first.")]
+Order = Annotated[Literal["oldest", "newest"], Meta(description="Which rows come first.")]
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
 StreamFormat: TypeAlias = Literal["csv", "ndjson", "senml", "arrow"]
 Format: TypeAlias = Literal["json", "csv", "ndjson", "senml", "arrow"]
@@ -75,7 +75,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class NodesQuery(Query, frozen=True, kw_only=True):
-    """Which nodes."""
+    """The nodes to return."""
 
     uid: (
         Annotated[
@@ -89,18 +89,18 @@ class NodesQuery(Query, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=NODES_PER_PAGE,
-            description="Nodes of one page. There may be fewer, where they are large.",
+            description="Nodes of one page. There may be fewer if they are large.",
         ),
     ] = NODES_PER_PAGE
     cursor: Cursor | None = None
 
 
 class WriteQuery(Query, frozen=True, kw_only=True):
-    """How long to wait for the node."""
+    """The timeout of the command."""
 
     timeout: Annotated[
         float,
-        Meta(gt=0, le=COMMAND_TIMEOUT_MAX_S, description="Seconds that the node has to answer."),
+        Meta(gt=0, le=COMMAND_TIMEOUT_MAX_S, description="Timeout of the command in seconds."),
     ] = 5.0
 
 
@@ -118,7 +118,7 @@ class _Range(Query, frozen=True, kw_only=True):
 
 
 class HistoryQuery(_Range, frozen=True, kw_only=True):
-    """Which readings, and in which form."""
+    """The readings to return, and their format."""
 
     every: (
         Annotated[
@@ -126,8 +126,8 @@ class HistoryQuery(_Range, frozen=True, kw_only=True):
             Meta(
                 ge=1,
                 le=STEP_MAX_S,
-                description="Bring numbers together in steps of so many seconds, counted from the"
-                " epoch in UTC; wants `from`.",
+                description="Aggregate numbers in steps of this many seconds, counted from the"
+                " epoch in UTC. Requires `from`.",
             ),
         ]
         | None
@@ -138,8 +138,9 @@ class HistoryQuery(_Range, frozen=True, kw_only=True):
             Meta(
                 max_length=64,
                 pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$",
-                description="A time zone by its IANA name, such as `Europe/Paris`: steps are its"
-                " days, of 23 or 25 hours where clocks are set. Wants `every=86400`.",
+                description="IANA name of a time zone, such as `Europe/Paris`: steps are its"
+                " local days, of 23 or 25 hours when daylight saving time changes. Requires"
+                " `every=86400`.",
             ),
         ]
         | None
@@ -149,9 +150,9 @@ class HistoryQuery(_Range, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=f"^({'|'.join(AGGREGATES)})(,({'|'.join(AGGREGATES)})){{0,4}}$",
-                description="What becomes of the numbers of a step: one of `mean`, `min`, `max`,"
-                " `last`, `count`, or several with commas between. The first is `value`; several"
-                " are also there by their names. Absent: `mean`. Wants `every`.",
+                description="Aggregates of a step: one of `mean`, `min`, `max`, `last`, `count`, or"
+                " several, separated by commas. The first one is `value`; if there are several,"
+                " each is also a field of its own. Absent: `mean`. Requires `every`.",
             ),
         ]
         | None
@@ -163,8 +164,8 @@ class HistoryQuery(_Range, frozen=True, kw_only=True):
         Annotated[
             Format,
             Meta(
-                description="Absent: what `Accept` prefers, else JSON. The others than JSON come as"
-                " a stream of any length, without pages, oldest first."
+                description="Absent: what `Accept` prefers, else JSON. All formats except JSON are"
+                " streams of any length, without pages, oldest first."
             ),
         ]
         | None
@@ -176,19 +177,19 @@ class HistoryQuery(_Range, frozen=True, kw_only=True):
 
 
 class ExportQuery(_Range, frozen=True, kw_only=True):
-    """Which readings, and in which form."""
+    """The readings to return, and their format."""
 
-    uid: Annotated[Name, Meta(description="Only of this node.")] | None = None
-    resource: Annotated[Name, Meta(description="Only of resources of this name.")] | None = None
+    uid: Annotated[Name, Meta(description="Only readings of this node.")] | None = None
+    resource: Annotated[Name, Meta(description="Only resources with this name.")] | None = None
     format: (
         Annotated[StreamFormat, Meta(description="Absent: what `Accept` prefers, else CSV.")] | None
     ) = None
 
 
 class EventsQuery(_Range, frozen=True, kw_only=True):
-    """Which events."""
+    """The events to return."""
 
-    uid: Annotated[Name, Meta(description="Only of this node.")] | None = None
+    uid: Annotated[Name, Meta(description="Only readings of this node.")] | None = None
     kind: (
         Annotated[
             tuple[EventKind, ...],
@@ -202,16 +203,16 @@ class EventsQuery(_Range, frozen=True, kw_only=True):
 
 
 class CommandsQuery(_Range, frozen=True, kw_only=True):
-    """Which commands."""
+    """The commands to return."""
 
-    uid: Annotated[Name, Meta(description="Only to this node.")] | None = None
+    uid: Annotated[Name, Meta(description="Only commands to this node.")] | None = None
     limit: Limit | None = None
     cursor: Cursor | None = None
     order: Order = "oldest"
 
 
 class StreamQuery(Query, frozen=True, kw_only=True):
-    """What to hear of."""
+    """The events to receive."""
 
     uid: (
         Annotated[
@@ -224,8 +225,8 @@ class StreamQuery(Query, frozen=True, kw_only=True):
         Annotated[
             tuple[Name, ...],
             Meta(
-                description="Only readings of these resources (may be repeated). That nodes come,"
-                " reboot and leave is told anyway.",
+                description="Only readings of these resources (may be repeated). Other events of"
+                " nodes are always sent.",
                 max_length=FILTERS_MAX,
             ),
         ]
@@ -237,16 +238,16 @@ Q = TypeVar("Q", bound=Query)
 
 
 def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
-    """The parameters of a request, checked. Raises `ProblemError`."""
+    """The validated parameters of a request. Raises `ProblemError`."""
     lists, known = _lists(kind)
     fields: dict[str, Any] = {}
     for name, text in given:
         if name in lists:
             fields.setdefault(name, []).append(text)
         elif name in fields:
-            raise ProblemError(400, "bad-request", f"the parameter {name[:64]!r} stands twice")
+            raise ProblemError(400, "bad-request", f"the parameter {name[:64]!r} occurs twice")
         elif name not in known:
-            raise ProblemError(400, "bad-request", f"there is no parameter {name[:64]!r} here")
+            raise ProblemError(400, "bad-request", f"unknown parameter {name[:64]!r}")
         else:
             fields[name] = text
     try:
@@ -255,27 +256,27 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
         _check_moments(fields)
         raise ProblemError(400, "bad-request", str(error)[:300]) from error
     except UnicodeError as error:
-        raise ProblemError(400, "bad-request", "a parameter is not text in UTF-8") from error
+        raise ProblemError(400, "bad-request", "a parameter is not valid UTF-8") from error
     for field in msgspec.structs.fields(kind):
         value = getattr(query, field.name)
-        # Of a text, `null` and `nan` are read too.
+        # msgspec also converts the texts `null` and `nan`.
         if (value is None and field.encode_name in fields) or (
             isinstance(value, float) and not math.isfinite(value)
         ):
-            raise ProblemError(400, "bad-request", f"{field.encode_name} is no such word")
+            raise ProblemError(400, "bad-request", f"invalid value for {field.encode_name}")
     return query
 
 
 def _check_moments(fields: dict[str, Any]) -> None:
-    """Say what a moment looks like, where one is none. Raises `ProblemError`."""
+    """Raise `ProblemError` with the valid forms of a time if one is not valid."""
     for name in ("from", "to"):
         text = fields.get(name, "0")
         if not re.fullmatch(MOMENT, text):
             raise ProblemError(
                 400,
                 "bad-request",
-                f"{name}: {text[:64]!r} is no time: give Unix seconds, a time with its offset"
-                " (2026-11-25T10:00:00Z), or how long ago (-90s, -15m, -1h, -1d)",
+                f"{name}: {text[:64]!r} is not a time: use Unix seconds, a time with its offset"
+                " (2026-11-25T10:00:00Z), or an age (-90s, -15m, -1h, -1d)",
             )
 
 
@@ -283,7 +284,7 @@ _known: dict[type[Query], tuple[frozenset[str], frozenset[str]]] = {}
 
 
 def _lists(kind: type[Query]) -> tuple[frozenset[str], frozenset[str]]:
-    """Parameters that may be repeated, and all."""
+    """The parameters that may be repeated, and all parameters."""
     if kind not in _known:
         hints = get_type_hints(kind)
         fields = msgspec.structs.fields(kind)
@@ -296,9 +297,9 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def read_moment(text: str, name: str, now: float) -> float:
-    """The Unix time of a `Moment`, which is of the form that its type says.
+    """The Unix time of a `Moment` that matches its pattern.
 
-    Raises `ProblemError` for one that no clock shows.
+    Raises `ProblemError` if it is not a valid date or before 1970.
     """
     if text.startswith("-"):
         return max(0.0, now - float(text[1:-1]) * _UNITS_S[text[-1]])
@@ -307,7 +308,7 @@ def read_moment(text: str, name: str, now: float) -> float:
     try:
         ts = datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError) as error:
-        raise ProblemError(400, "bad-request", f"{name}: there is no such time") from error
+        raise ProblemError(400, "bad-request", f"{name}: not a valid date or time") from error
     if ts < 0:
-        raise ProblemError(400, "bad-request", f"{name}: not before 1970")
+        raise ProblemError(400, "bad-request", f"{name}: a time before 1970")
     return ts

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Places for questions to the history: a share for each client, so that none takes all.
+"""A quota of queries of the history for each client, so that none uses all of them.
 
-A client is a session, or an address where nobody signs in.
+A client is a session, or an address without a session.
 """
 
 import asyncio
@@ -15,42 +15,43 @@ from pyaiot.history.store import QUERY_LIMIT_S
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.sign_in import PROGRAM
 
-SHORT_PLACES_PER_CLIENT: Final = 32
-"""Short questions of one client that are open at once. One more: 503."""
-WIDE_PLACES_PER_CLIENT: Final = 8
-"""Wide questions of one client that are open at once. One more: 503."""
-WIDE_AT_ONCE_PER_CLIENT: Final = 2
-"""Of these, so many are answered at the same time. Others wait."""
+SHORT_QUERIES_PER_CLIENT: Final = 32
+"""Short queries of one client that are open at once. One more: 503."""
+WIDE_QUERIES_PER_CLIENT: Final = 8
+"""Wide queries of one client that are open at once. One more: 503."""
+WIDE_RUNNING_PER_CLIENT: Final = 2
+"""Wide queries of one client that run at the same time. Others wait."""
 
 
 class _Share:
-    """What one client has open."""
+    """The open queries of one client."""
 
     def __init__(self) -> None:
         self.short = 0
         self.wide = 0
-        self.turns = asyncio.Semaphore(WIDE_AT_ONCE_PER_CLIENT)
+        self.running = asyncio.Semaphore(WIDE_RUNNING_PER_CLIENT)
 
 
-class Places:
-    """Who has how many questions open."""
+class QueryQuota:
+    """Counts the open queries of each client."""
 
     def __init__(self) -> None:
         self._shares: dict[str, _Share] = {}
 
     @asynccontextmanager
-    async def place(self, client: str, *, wide: bool) -> AsyncIterator[None]:
-        """A place for one question, for as long as the block. Raises `ProblemError` if all of the
-        client's are taken, or if its turn does not come in time.
+    async def slot(self, client: str, *, wide: bool) -> AsyncIterator[None]:
+        """Hold a slot for one query until the block ends.
+
+        Raises `ProblemError` if the client has too many open queries, or if it waits too long.
         """
         share = self._shares.setdefault(client, _Share())
         if wide:
-            if share.wide >= WIDE_PLACES_PER_CLIENT:
-                raise _busy(WIDE_PLACES_PER_CLIENT, "wide ")
+            if share.wide >= WIDE_QUERIES_PER_CLIENT:
+                raise _busy(WIDE_QUERIES_PER_CLIENT, "wide ")
             share.wide += 1
         else:
-            if share.short >= SHORT_PLACES_PER_CLIENT:
-                raise _busy(SHORT_PLACES_PER_CLIENT, "")
+            if share.short >= SHORT_QUERIES_PER_CLIENT:
+                raise _busy(SHORT_QUERIES_PER_CLIENT, "")
             share.short += 1
         try:
             if not wide:
@@ -58,15 +59,18 @@ class Places:
                 return
             try:
                 async with asyncio.timeout(QUERY_LIMIT_S):
-                    await share.turns.acquire()
+                    await share.running.acquire()
             except TimeoutError:
                 raise ProblemError(
-                    503, "too-slow", "your other questions took too long", retry_after_s=5
+                    503,
+                    "too-slow",
+                    "the other queries of this client took too long",
+                    retry_after_s=5,
                 ) from None
             try:
                 yield
             finally:
-                share.turns.release()
+                share.running.release()
         finally:
             if wide:
                 share.wide -= 1
@@ -77,11 +81,14 @@ class Places:
 
 
 def client_of(request: web.Request) -> str:
-    """Whose places a request takes."""
+    """The client to which a request is counted."""
     return request.get(PROGRAM) or f"at {request.remote}"
 
 
-def _busy(places: int, kind: str) -> ProblemError:
+def _busy(open_queries: int, kind: str) -> ProblemError:
     return ProblemError(
-        503, "busy", f"{places} {kind}questions of yours are open already", retry_after_s=1
+        503,
+        "busy",
+        f"{open_queries} {kind}queries of this client are open already",
+        retry_after_s=1,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client missed, out of the history, as the messages that it would have heard."""
+"""Messages that a disconnected client missed, reconstructed from the history."""
 
 from typing import Final, get_args
 
@@ -23,33 +23,33 @@ from pyaiot.messages import (
 )
 from pyaiot.web.api.parameters import StreamQuery
 
-MISSED_MAX: Final = 20_000
-"""Readings, and events, that are told from history to who was away. More: told of a gap."""
+REPLAY_MAX: Final = 20_000
+"""Readings, and events, that are replayed from the history. If there are more, a gap is sent."""
 GAP_MARGIN_S: Final = 86_400.0
-"""Gaps of the history that began so long before are looked at too: they may reach beyond."""
+"""Gaps that began up to this long before the start are checked too: they may extend beyond it."""
 
 
-class NotKnown(PyaiotError):
-    """What was missed is not known as a whole."""
+class CannotReplay(PyaiotError):
+    """The missed messages are not completely known."""
 
 
-async def missed_since(
+async def messages_since(
     history: History, ts: float, delay_s: float, query: StreamQuery
 ) -> list[ToClient]:
-    """What came after the Unix time `ts`, and perhaps a little before, in the order of its times.
+    """Messages after the Unix time `ts`, and perhaps a little before, ordered by time.
 
-    `delay_s`: how old it was at most when it came. Numbers are told without the device's own text,
-    which is not kept. Raises `NotKnown`.
+    `delay_s`: how old a message was at most on arrival. Numbers come without the text of the
+    device, which is not recorded. Raises `CannotReplay`.
     """
     start = max(0.0, ts - delay_s - 1.0)
     try:
         gaps = await history.events(kinds=("gap",), start=max(0.0, start - GAP_MARGIN_S))
         if any((gap.until or gap.ts) >= start for gap in gaps.whole()):
-            raise NotKnown("the history has a gap there")
+            raise CannotReplay("the history has a gap")
         events = await history.events(
             kinds=("appeared", "reset", "left", "gateway connected", "gateway lost"),
             start=start,
-            limit=MISSED_MAX,
+            limit=REPLAY_MAX,
         )
         found = [(row.ts, 0, _event(row)) for row in events.whole()]
         count = 0
@@ -60,11 +60,11 @@ async def missed_since(
         )
         async for chunk in chunks:
             count += len(chunk.rows)
-            if count > MISSED_MAX:
-                raise NotKnown(f"more than {MISSED_MAX} readings came meanwhile")
+            if count > REPLAY_MAX:
+                raise CannotReplay(f"more than {REPLAY_MAX} readings were missed")
             found += [(row.ts, 1, _reading(chunk.uid, chunk.resource, row)) for row in chunk.rows]
     except (StoreError, TooManyRows, TooSlow) as error:
-        raise NotKnown(str(error)) from error
+        raise CannotReplay(str(error)) from error
     return [message for _, _, message in sorted(found, key=lambda item: item[:2])]
 
 

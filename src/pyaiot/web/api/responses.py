@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the handlers of the HTTP API share: answers, and waiting for no one who has left."""
+"""Helpers of the handlers: responses, and work that ends when its client disconnects."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,15 @@ import msgspec
 from aiohttp import hdrs, web
 
 Handler: TypeAlias = Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
-"""Takes a request and its parameters, checked."""
+"""Takes a request and its validated parameters."""
 
-PRESENCE_INTERVAL_S: Final = 0.1
-"""How soon it is noticed that who asked for something long has left. Then it is given up."""
+DISCONNECT_CHECK_INTERVAL_S: Final = 0.1
+"""Between two checks whether the client of a long request is still connected."""
 
 HEADERS: Final[Mapping[str, str]] = {
     hdrs.CACHE_CONTROL: "no-cache",
     "X-Content-Type-Options": "nosniff",
-    # No page of another site reads it by a tag.
+    # Pages of other sites cannot embed it.
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
@@ -27,10 +27,10 @@ encode: Final = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
-def json_answer(
+def json_response(
     body: bytes | msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An answer of JSON."""
+    """A JSON response."""
     return web.Response(
         body=body if isinstance(body, bytes) else encode(body),
         status=status,
@@ -39,8 +39,8 @@ def json_answer(
     )
 
 
-def is_known(request: web.Request, etag: str) -> bool:
-    """Whether who asks has what this tag names (RFC 9110 section 13.1.2)."""
+def matches_etag(request: web.Request, etag: str) -> bool:
+    """Whether the client has the version with this `ETag` (RFC 9110 section 13.1.2)."""
     known = request.if_none_match
     return known is not None and any(tag.value in (etag, "*") for tag in known)
 
@@ -51,17 +51,17 @@ def not_modified(etag: str) -> web.Response:
     return response
 
 
-async def while_present(request: web.Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client has left.
+async def while_connected(request: web.Request, work: Awaitable[T]) -> T:
+    """The result of `work`. Cancels it if the client disconnects.
 
-    Raises `ConnectionResetError` then.
+    Raises `ConnectionResetError` in that case.
     """
     task = asyncio.ensure_future(work)
     try:
         while not task.done():
-            await asyncio.wait([task], timeout=PRESENCE_INTERVAL_S)
-            if not task.done() and has_left(request):
-                raise ConnectionResetError("the client has left")
+            await asyncio.wait([task], timeout=DISCONNECT_CHECK_INTERVAL_S)
+            if not task.done() and is_disconnected(request):
+                raise ConnectionResetError("the client has disconnected")
         return task.result()
     finally:
         if not task.done():
@@ -70,5 +70,5 @@ async def while_present(request: web.Request, work: Awaitable[T]) -> T:
                 await task
 
 
-def has_left(request: web.Request) -> bool:
+def is_disconnected(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()

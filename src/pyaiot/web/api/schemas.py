@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the HTTP API answers, as types. Names are those of the messages (`data`, `value`, `ts`)."""
+"""The types of the responses of the HTTP API. Fields are named as in messages (`data`, `ts`)."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -14,105 +15,125 @@ Uid = Annotated[str, Meta(description="The node.")]
 Resource = Annotated[str, Meta(description="The resource.")]
 Next = Annotated[
     str | None,
-    Meta(description="The `cursor` of the next page; null if there is none now."),
+    Meta(description="The `cursor` of the next page; null if there is no next page."),
 ]
-Number = Annotated[float | None, Meta(description="The number; absent if the reading states none.")]
-Unit = Annotated[str, Meta(description="Unit of the number, by its SenML name; absent if none.")]
+Number = Annotated[float | None, Meta(description="The number; absent if the reading has none.")]
+Unit = Annotated[str, Meta(description="SenML name of the unit; absent if there is none.")]
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+C = TypeVar("C", bound=type)
+
+
+def schema_name(name: str) -> Callable[[C], C]:
+    """The class has this name in the OpenAPI document, which generated clients rely on."""
+
+    def rename(cls: C) -> C:
+        cls.__name__ = name
+        return cls
+
+    return rename
+
+
+class _Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pass
 
 
-class Info(_Answer, frozen=True, kw_only=True):
+@schema_name("Info")
+class BrokerInfo(_Response, frozen=True, kw_only=True):
     """This broker."""
 
-    title: Annotated[str, Meta(description="Title of the page.")]
+    title: Annotated[str, Meta(description="Title of the dashboard.")]
     version: Annotated[str, Meta(description="Version of Pyaiot.")]
-    history: Annotated[bool, Meta(description="Whether readings are kept and can be asked for.")]
-    may_command: Annotated[bool, Meta(description="Whether you may write to resources.")]
-    nodes: Annotated[int, Meta(description="Nodes that are there now.")]
-    gateways: Annotated[int, Meta(description="Gateways that are connected now.")]
+    history: Annotated[bool, Meta(description="Whether there is a history to query.")]
+    may_command: Annotated[bool, Meta(description="Whether the client may write to resources.")]
+    nodes: Annotated[int, Meta(description="Number of online nodes.")]
+    gateways: Annotated[int, Meta(description="Number of connected gateways.")]
 
 
-class Gateway(_Answer, frozen=True, kw_only=True):
-    """A gateway that is connected."""
+@schema_name("Gateway")
+class GatewayInfo(_Response, frozen=True, kw_only=True):
+    """A connected gateway."""
 
-    name: Annotated[str, Meta(description="As it calls itself; `legacy` if it does not.")]
-    protocol: Annotated[str, Meta(description="What its nodes speak.")]
-    version: Annotated[str, Meta(description="Version of its program.")]
+    name: Annotated[
+        str, Meta(description="The name that the gateway gave itself; `legacy` if none.")
+    ]
+    protocol: Annotated[str, Meta(description="The protocol of its nodes.")]
+    version: Annotated[str, Meta(description="Version of its software.")]
     ignored: Annotated[
-        int, Meta(description="Messages that devices published under topics of no node.")
+        int, Meta(description="Messages of devices on topics that belong to no node.")
     ]
     ignored_topic: Annotated[
-        str, Meta(description="The topic of the last of these, cut; empty if there is none.")
+        str, Meta(description="The topic of the last of these, shortened; empty if there is none.")
     ]
 
 
-class Gateways(_Answer, frozen=True, kw_only=True):
-    """The gateways that are connected now."""
+class Gateways(_Response, frozen=True, kw_only=True):
+    """The connected gateways."""
 
-    gateways: list[Gateway]
+    gateways: list[GatewayInfo]
 
 
-class LatestReading(_Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """A resource of a node and the latest that was heard of it."""
+class LatestReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
+    """A resource of a node and its latest reading."""
 
     name: Resource
-    data: Annotated[Any, Meta(description="As the device sent it.")]
+    data: Annotated[Any, Meta(description="The value as the device sent it.")]
     value: Number = None
     unit: Unit = ""
     retained: Annotated[
         bool,
-        Meta(description="A broker of the protocol retained it; its age is unknown and `ts` is 0."),
+        Meta(description="An MQTT broker had retained it; its age is unknown and `ts` is 0."),
     ] = False
     ts: Ts
 
 
-class Node(_Answer, frozen=True, kw_only=True):
-    """A node that is there."""
+@schema_name("Node")
+class NodeState(_Response, frozen=True, kw_only=True):
+    """An online node."""
 
     uid: Uid
-    gateway: Annotated[str, Meta(description="Name of the gateway that has it.")]
-    ts: Annotated[float, Meta(description="When it appeared, in Unix seconds; 0: unknown.")]
+    gateway: Annotated[str, Meta(description="Name of its gateway.")]
+    ts: Annotated[float, Meta(description="When it came online, in Unix seconds; 0: unknown.")]
     resources: list[LatestReading]
 
 
-class Nodes(_Answer, frozen=True, kw_only=True):
-    """A page of the nodes that are there, in the order in which they appeared."""
+@schema_name("Nodes")
+class NodesPage(_Response, frozen=True, kw_only=True):
+    """A page of the online nodes, in the order in which they came online."""
 
-    nodes: list[Node]
+    nodes: list[NodeState]
     next: Next
 
 
 CommandState: TypeAlias = ReceiptState | Literal["pending"]
 
 
-class Command(_Answer, frozen=True, kw_only=True):
-    """A command and what became of it."""
+@schema_name("Command")
+class CommandStatus(_Response, frozen=True, kw_only=True):
+    """A command and its state."""
 
-    id: Annotated[str, Meta(description="Its name below `/api/commands`.")]
+    id: Annotated[str, Meta(description="Its id below `/api/commands`.")]
     uid: Uid
     resource: Resource
-    state: Annotated[CommandState, Meta(description="`pending`, or what the receipt says.")]
-    detail: Annotated[str, Meta(description="The node's code, or a reason.")] = ""
+    state: Annotated[CommandState, Meta(description="`pending`, or the state in the receipt.")]
+    detail: Annotated[str, Meta(description="The response code of the node, or a reason.")] = ""
     elapsed_ms: Annotated[
         float, Meta(description="Milliseconds from the command to its receipt.")
     ] = 0.0
-    ts: Annotated[float, Meta(description="When it was given, in Unix seconds.")]
+    ts: Annotated[float, Meta(description="When it was issued, in Unix seconds.")]
 
 
 class StoredReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One reading that was kept, or one step of many.
+    """A recorded reading, or an aggregated step.
 
-    A reading has either `value` or `data`. A step has its begin in `ts` and, where they were asked
-    for, what became of the numbers in it.
+    A reading has either `value` or `data`. A step has its begin in `ts`, and the aggregates of its
+    numbers if several were requested.
     """
 
     ts: Ts
     value: Number = None
     unit: Unit = ""
-    data: Annotated[Any, Meta(description="What was sent, where it was no number.")] = UNSET
+    data: Annotated[Any, Meta(description="The value, if it is not a number.")] = UNSET
     min: float | UnsetType = UNSET
     mean: float | UnsetType = UNSET
     max: float | UnsetType = UNSET
@@ -120,7 +141,7 @@ class StoredReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     count: int | UnsetType = UNSET
 
 
-class Readings(_Answer, frozen=True, kw_only=True):
+class Readings(_Response, frozen=True, kw_only=True):
     """Readings or steps of one resource, by time."""
 
     uid: Uid
@@ -129,7 +150,7 @@ class Readings(_Answer, frozen=True, kw_only=True):
     next: Next
 
 
-class ExportedReading(_Answer, frozen=True, kw_only=True, omit_defaults=True):
+class ExportedReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
     """A line of an export as NDJSON."""
 
     uid: Uid
@@ -137,48 +158,49 @@ class ExportedReading(_Answer, frozen=True, kw_only=True, omit_defaults=True):
     ts: Ts
     value: Number = None
     unit: Unit = ""
-    data: Annotated[Any, Meta(description="What was sent, where it was no number.")] = UNSET
+    data: Annotated[Any, Meta(description="The value, if it is not a number.")] = UNSET
 
 
-class Event(_Answer, frozen=True, kw_only=True):
-    """Something that happened to a node, to a gateway, or to the history itself."""
+class Event(_Response, frozen=True, kw_only=True):
+    """An event of a node, a gateway or the history itself."""
 
     ts: Ts
-    kind: Annotated[EventKind, Meta(description="What happened.")]
-    uid: Annotated[str, Meta(description="The node; empty if it is about none.")]
-    gateway: Annotated[str, Meta(description="The gateway; empty if it is about none.")]
-    detail: Annotated[str, Meta(description="The reason, for people.")]
-    until: Annotated[float | None, Meta(description="Of a gap: its end, in Unix seconds.")]
-    lost: Annotated[int, Meta(description="Of a gap: messages that were not kept.")]
+    kind: Annotated[EventKind, Meta(description="Kind of the event.")]
+    uid: Annotated[str, Meta(description="The node; empty if the event concerns none.")]
+    gateway: Annotated[str, Meta(description="The gateway; empty if the event concerns none.")]
+    detail: Annotated[str, Meta(description="The reason as text.")]
+    until: Annotated[float | None, Meta(description="The end of a gap, in Unix seconds.")]
+    lost: Annotated[int, Meta(description="The number of messages lost in a gap.")]
 
 
-class Events(_Answer, frozen=True, kw_only=True):
-    """What happened, by time."""
+class Events(_Response, frozen=True, kw_only=True):
+    """Events, by time."""
 
     events: list[Event]
     next: Next
 
 
-class StoredCommand(_Answer, frozen=True, kw_only=True):
-    """A command that was given by whomever, and its receipt."""
+class StoredCommand(_Response, frozen=True, kw_only=True):
+    """A recorded command of any client, and its receipt."""
 
     ts: Ts
     uid: Uid
     resource: Resource
     payload: Annotated[
         str | None,
-        Meta(description="What was to be written; null for who may look and not command."),
+        Meta(description="The written value; null if the client may not write to resources."),
     ]
     state: Annotated[
-        ReceiptState | None, Meta(description="What the receipt says; null: none is known.")
+        ReceiptState | None,
+        Meta(description="The state in the receipt; null if no receipt is known."),
     ]
-    detail: Annotated[str, Meta(description="The node's code, or a reason.")]
+    detail: Annotated[str, Meta(description="The response code of the node, or a reason.")]
     elapsed_ms: Annotated[
         float | None, Meta(description="Milliseconds from the command to its receipt.")
     ]
 
 
-class StoredCommands(_Answer, frozen=True, kw_only=True):
+class StoredCommands(_Response, frozen=True, kw_only=True):
     """Commands, by time."""
 
     commands: list[StoredCommand]

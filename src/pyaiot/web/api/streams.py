@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/events`: server-sent events, and how a client that was away gets what it missed."""
+"""`/api/events`: server-sent events, and the replay for clients that reconnect."""
 
 import asyncio
 import logging
@@ -16,30 +16,30 @@ from pyaiot.messages import Join, Subscribe, ToClient
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.websocket import CLOSE_LIMIT_S
 from pyaiot.web.api.parameters import StreamQuery
-from pyaiot.web.api.replay import NotKnown, missed_since
-from pyaiot.web.api.responses import HEADERS, has_left
+from pyaiot.web.api.replay import CannotReplay, messages_since
+from pyaiot.web.api.responses import HEADERS, is_disconnected
 from pyaiot.web.problems import ProblemError
 
-BEAT_INTERVAL_S: Final = 10.0
-"""Between two signs of life towards a client. By then it is noticed that one has left."""
-RESUMES_MAX: Final = 4
-"""Clients that are told from history what they missed, at the same time. Others: of a gap."""
+HEARTBEAT_INTERVAL_S: Final = 10.0
+"""Between two heartbeats to a client. A disconnected client is noticed by then."""
+REPLAYS_MAX: Final = 4
+"""Replays from the history at the same time. Other clients get a gap."""
 
 CaughtUp = Callable[[int, float], Awaitable[bool]]
-"""Waits until the history has so many messages to everybody; False if it has not in time, or if
-the clock jumped since a Unix time, so that times of messages are not those of the history."""
+"""Waits until the history has this many publications. False if it takes too long, or if the clock
+jumped since a Unix time, so that times of messages differ from those in the history."""
 
 log = logging.getLogger(__name__)
 
 
 class EventSink:
-    """The socket of one client, in chunks of HTTP (RFC 9112 section 7.1)."""
+    """Writes to the socket of one client, in HTTP chunks (RFC 9112 section 7.1)."""
 
     def __init__(self, transport: asyncio.Transport, *, chunked: bool) -> None:
         self._transport = transport
         self._chunked = chunked
         self.over = asyncio.Event()
-        """The client is to be let go, or has left."""
+        """The stream must end, or the client has disconnected."""
         self.buffered = transport.get_write_buffer_size
 
     def write(self, data: bytes) -> None:
@@ -50,14 +50,14 @@ class EventSink:
         else:
             self._transport.write(data)
 
-    def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - HTTP has no words for it
-        """Its client comes back by itself, and asks for what it missed."""
+    def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - HTTP cannot express them
+        """End the stream. The client reconnects automatically and resumes."""
         self.over.set()
         asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self._transport.abort)
 
 
 class Streams:
-    """The handler, and the streams that are open."""
+    """The handler of `/api/events`, and the open streams."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Streams:
         self._history = history
         self._caught_up = caught_up
         self._open: set[EventSink] = set()
-        self._resuming = 0
+        self._replaying = 0
         self._failures = RateLimitedLog(log)
 
     async def stream(self, request: web.Request, query: StreamQuery) -> web.StreamResponse:
@@ -82,7 +82,7 @@ class Streams:
                 **HEADERS,
                 hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
                 hdrs.CACHE_CONTROL: "no-store",
-                "X-Accel-Buffering": "no",  # nginx would gather it
+                "X-Accel-Buffering": "no",  # nginx would buffer it
             }
         )
         response.force_close()
@@ -94,14 +94,14 @@ class Streams:
         if request.method == hdrs.METH_HEAD or transport is None or transport.is_closing():
             return response
         sink = EventSink(transport, chunked=chunked)
-        wish = Subscribe(uids=query.uid, resources=query.resource)
-        client = self._broker.reader_connected(sink, EVENTS, wish)
+        subscription = Subscribe(uids=query.uid, resources=query.resource)
+        client = self._broker.reader_connected(sink, EVENTS, subscription)
         self._open.add(sink)
         try:
             await self._begin(client, request.headers.get("Last-Event-ID"), query)
-            while not sink.over.is_set() and not has_left(request):
+            while not sink.over.is_set() and not is_disconnected(request):
                 try:
-                    async with asyncio.timeout(BEAT_INTERVAL_S):
+                    async with asyncio.timeout(HEARTBEAT_INTERVAL_S):
                         await sink.over.wait()
                 except TimeoutError:
                     if not client.waiting:
@@ -112,7 +112,7 @@ class Streams:
         return response
 
     def close_all(self) -> None:
-        """The broker goes away: every stream ends."""
+        """End all streams, when the broker stops."""
         for sink in self._open:
             sink.over.set()
 
@@ -122,7 +122,7 @@ class Streams:
             return
         try:
             client.told_before(await self._missed(client, last_id, query))
-        except NotKnown as error:
+        except CannotReplay as error:
             client.tell_gap(str(error))
             self._join(client)
         else:
@@ -132,26 +132,26 @@ class Streams:
         self._broker.from_client(client, Join(data="client"))
 
     async def _missed(self, client: Subscriber, last_id: str, query: StreamQuery) -> list[ToClient]:
-        """What came after the position of an id. Raises `NotKnown`."""
+        """The messages after the position of an id. Raises `CannotReplay`."""
         position = Position.from_id(last_id)
         if position is None or position.run != self._broker.run:
-            raise NotKnown("that id is of no stream since this broker started")
+            raise CannotReplay("the id is not from this run of the broker")
         if position.number > self._broker.fanout.messages:
-            raise NotKnown("that id was never given")
+            raise CannotReplay("the id was never sent")
         recent = self._broker.fanout.hold_recent()
         held = recent.since(position.number)
         if held is not None:
             return [delivery.message for delivery in held]
         delay_s = recent.delay_since(position.ts)
         if self._history is None or self._caught_up is None or delay_s is None:
-            raise NotKnown("it was too long ago, and no history is kept")
-        if self._resuming >= RESUMES_MAX:
-            raise NotKnown(f"{RESUMES_MAX} clients are being told what they missed")
-        self._resuming += 1
+            raise CannotReplay("the id is too old, and there is no history")
+        if self._replaying >= REPLAYS_MAX:
+            raise CannotReplay(f"{REPLAYS_MAX} replays are running already")
+        self._replaying += 1
         client.hold()
         try:
             if not await self._caught_up(self._broker.fanout.messages, position.ts):
-                raise NotKnown("the history is behind, or the clock jumped")
-            return await missed_since(self._history, position.ts, delay_s, query)
+                raise CannotReplay("the history is behind, or the clock jumped")
+            return await messages_since(self._history, position.ts, delay_s, query)
         finally:
-            self._resuming -= 1
+            self._replaying -= 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Readings become numbers: of their resource and unit, as a store keeps them. Pure."""
+"""The ids that a store gave to resources and units, and the order of readings. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
@@ -7,19 +7,19 @@ from typing import Final, TypeAlias
 from pyaiot.history.rows import MICROSECONDS, NewReading, Value
 
 MINUTE: Final = 60 * MICROSECONDS
-"""Microseconds of one."""
+"""In microseconds."""
 SERIES_KNOWN_MAX: Final = 200_000
-"""Resources whose number is remembered. Beyond, all are looked up anew."""
+"""Resources whose id is remembered. Beyond: all are forgotten and looked up again."""
 
 
 LateRow: TypeAlias = tuple[int, int, Value, int]
 """Series, time, value and unit."""
 
 
-class Series:
-    """What is remembered of a resource: its number, its latest reading, its marked minute."""
+class KnownSeries:
+    """The id of a resource, its latest reading and the minute that was marked last."""
 
-    __slots__ = ("at", "id", "key", "latest", "minute", "said", "value")
+    __slots__ = ("at", "id", "key", "latest", "minute", "stamp", "value")
 
     def __init__(self, series_id: int, key: tuple[str, str], at: int, value: Value) -> None:
         self.id = series_id
@@ -27,14 +27,14 @@ class Series:
         self.at = at
         self.latest = at
         """The latest time of all its readings."""
-        self.said = at
-        """The time that its gateway said; several readings of one time follow each other."""
+        self.stamp = at
+        """Its latest timestamp. Readings with the same one are stored one microsecond apart."""
         self.value = value
         self.minute = 0
 
 
-def next_moments(at: int) -> Iterator[int]:
-    """Times at which to try to keep a reading, where another one stands at its own."""
+def candidate_times(at: int) -> Iterator[int]:
+    """Times to try for a reading whose own time is taken by another one."""
     yield at
     step = 1
     while True:
@@ -43,16 +43,16 @@ def next_moments(at: int) -> Iterator[int]:
         step *= 2
 
 
-class Numbering:
-    """What a writer remembers of its store, so that it need not ask for each reading."""
+class SeriesIndex:
+    """A cache of the ids in a store, so that a writer need not look them up for each reading."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, str], Series] = {}
+        self.known: dict[tuple[str, str], KnownSeries] = {}
         self.units: dict[str, int] = {}
-        self._by_id: dict[int, Series] = {}
+        self._by_id: dict[int, KnownSeries] = {}
 
     def missing(self, readings: list[NewReading]) -> tuple[set[tuple[str, str]], set[str]]:
-        """Resources and units that are to be learnt before `rows`."""
+        """Resources and units that must be learnt before `rows`."""
         known, units = self.known, self.units
         keys = {reading[0] for reading in readings if reading[0] not in known}
         if keys and len(known) + len(keys) > SERIES_KNOWN_MAX:
@@ -62,16 +62,17 @@ class Numbering:
         return keys, {reading[3] for reading in readings if reading[3] not in units}
 
     def learn(self, series_id: int, key: tuple[str, str], at: int, value: Value) -> None:
-        """The number of a resource, and its latest reading; time 0 if it has none."""
-        self.known[key] = self._by_id[series_id] = Series(series_id, key, at, value)
+        """Remember the id of a resource and its latest reading; time 0 if it has none."""
+        self.known[key] = self._by_id[series_id] = KnownSeries(series_id, key, at, value)
 
     def rows(
         self, readings: list[NewReading], oldest: int
     ) -> tuple[list[int | Value], list[LateRow], list[tuple[int, int]]]:
-        """Series, time, value and unit of what is to be kept, one after the other; the same of
-        what is not later than all before, so that a reading may stand at its time already; and the
-        minutes that both change. What is older than `oldest` would be trimmed at once, and is left
-        out.
+        """The rows to write, in one flat list of series, time, value and unit; the late rows; and
+        the minutes that both change.
+
+        A late row is not later than all earlier ones: its time may be taken. Readings that are
+        older than `oldest` are left out, because retention would delete them at once.
         """
         late: list[LateRow] = []
         known, units = self.known, self.units
@@ -81,13 +82,13 @@ class Numbering:
             if at < oldest:
                 continue
             series = known[key]
-            if at != series.said:
-                follows = series.said < at <= series.at
-                series.said = at
+            if at != series.stamp:
+                follows = series.stamp < at <= series.at
+                series.stamp = at
                 if follows:
-                    at = series.at + 1  # noqa: PLW2901 - those of one time took its place
+                    at = series.at + 1  # noqa: PLW2901 - its time was given away
             elif value == series.value:
-                continue  # a gateway that came back announces what it said before
+                continue  # a gateway that reconnected repeats its latest readings
             else:
                 at = series.at + 1  # noqa: PLW2901 - its clock is coarse
             series.at, series.value = at, value
@@ -103,23 +104,23 @@ class Numbering:
         return rows, late, marks
 
     def key_of(self, series_id: object) -> tuple[str, str]:
-        """Node and resource of a number in `rows`."""
+        """Node and resource of an id in `rows`."""
         return self._by_id[series_id].key  # type: ignore[index]
 
-    def minutes_made(self, series_ids: Sequence[int]) -> None:
-        """Late readings of minutes that were made mark them anew."""
+    def minutes_built(self, series_ids: Sequence[int]) -> None:
+        """These minutes were downsampled: late readings mark them again."""
         for series_id in series_ids:
             if series_id in self._by_id:
                 self._by_id[series_id].minute = 0
 
     def forget(self, series_ids: Sequence[int]) -> None:
-        """Nothing is left of these: their numbers may be given anew."""
+        """These series were deleted: their ids may be given to others."""
         for series_id in series_ids:
             if series_id in self._by_id:
                 del self.known[self._by_id.pop(series_id).key]
 
-    def forget_all(self) -> None:
-        """Numbers that were given in a transaction that failed are none."""
+    def clear(self) -> None:
+        """Forget everything: ids given in a failed transaction are not valid."""
         self.known.clear()
         self.units.clear()
         self._by_id.clear()

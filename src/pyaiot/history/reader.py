@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The part of a `History` that all stores share: arguments, limits and two classes of queries."""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
+from pyaiot.history.store import (
+    QUERIES_MAX,
+    QUERY_LIMIT_S,
+    ROWS_MAX,
+    BucketRow,
+    Chunk,
+    CommandRow,
+    EventKind,
+    EventRow,
+    LastRow,
+    Page,
+    ReadingRow,
+    TooSlow,
+)
+
+INVALID_ARGUMENT: Final = "a name or a time is not valid"
+
+
+class NotShort(Exception):
+    """A query took longer than `SHORT_LIMIT_S`: run it again as a wide one."""
+
+
+class StoreReader(ABC):
+    """`History` of a store. A subclass runs queries on its connections."""
+
+    def __init__(self, queries: ModuleType) -> None:
+        """`queries` has one function for each query; the first argument is a connection."""
+        self._queries = queries
+        self._open = {True: 0, False: 0}
+        """Number of open queries: wide, and short."""
+
+    async def last(
+        self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
+    ) -> Page[LastRow]:
+        page: Page[LastRow] = await self._query(
+            lambda db: self._queries.last(db, uid, limit, cursor),
+            wide=uid is None and limit > SHORT_ROWS_MAX,
+        )
+        return page
+
+    async def readings(
+        self,
+        uid: str,
+        resource: str,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        newest_first: bool = False,
+        limit: int = ROWS_MAX,
+        cursor: str | None = None,
+    ) -> Page[ReadingRow]:
+        span = Span.of(start, end, limit, newest_first=newest_first)
+        page: Page[ReadingRow] = await self._query(
+            lambda db: self._queries.readings(db, uid, resource, span, cursor), wide=span.is_wide
+        )
+        return page
+
+    async def buckets(
+        self,
+        uid: str,
+        resource: str,
+        *,
+        start: float,
+        end: float,
+        step_s: int,
+        limit: int = ROWS_MAX,
+    ) -> list[BucketRow]:
+        rows: list[BucketRow] = await self._query(
+            lambda db: self._queries.buckets(db, uid, resource, start, end, step_s, limit),
+            wide=Steps.of(start, end, step_s).is_wide,
+        )
+        return rows
+
+    async def export(
+        self,
+        *,
+        uid: str | None = None,
+        resource: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> AsyncIterator[Chunk]:
+        # Each part is a query of its own: no lock and no snapshot of the store is held while the
+        # receiver of the export is slow.
+        span = Span.of(start, end, ROWS_MAX)
+        position: tuple[str, str, int] | None = ("", "", -1)
+        while position is not None:
+            after = position
+            part: tuple[list[Chunk], tuple[str, str, int] | None] = await self._query(
+                lambda db, after=after: self._queries.export(db, uid, resource, span, after),  # type: ignore[misc]
+                wide=True,
+            )
+            chunks, position = part
+            for chunk in chunks:
+                yield chunk
+
+    async def events(
+        self,
+        *,
+        uid: str | None = None,
+        kinds: Sequence[EventKind] = (),
+        start: float | None = None,
+        end: float | None = None,
+        newest_first: bool = False,
+        limit: int = ROWS_MAX,
+        cursor: str | None = None,
+    ) -> Page[EventRow]:
+        span = Span.of(start, end, limit, newest_first=newest_first)
+        page: Page[EventRow] = await self._query(
+            lambda db: self._queries.events(db, uid, kinds, span, cursor),
+            wide=span.is_wide_filtered(filtered=bool(uid or kinds)),
+        )
+        return page
+
+    async def commands(
+        self,
+        *,
+        uid: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        newest_first: bool = False,
+        limit: int = ROWS_MAX,
+        cursor: str | None = None,
+    ) -> Page[CommandRow]:
+        span = Span.of(start, end, limit, newest_first=newest_first)
+        page: Page[CommandRow] = await self._query(
+            lambda db: self._queries.commands(db, uid, span, cursor),
+            wide=span.is_wide_filtered(filtered=bool(uid)),
+        )
+        return page
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End the running queries and close the connections."""
+
+    @abstractmethod
+    async def _run(self, query: Callable[[Any], Any], *, wide: bool) -> Any:
+        """Run a query on a connection. Cancelled, it also ends the work in the store.
+
+        Raises `NotShort` if `wide` is false and the query exceeds `SHORT_LIMIT_S`.
+        """
+
+    async def _query(self, query: Callable[[Any], Any], *, wide: bool = False) -> Any:
+        """The result. A query that is not known to be wide tries the connections for short ones."""
+        try:
+            async with asyncio.timeout(QUERY_LIMIT_S):
+                if not wide:
+                    with contextlib.suppress(NotShort):
+                        return await self._admit(query, wide=False)
+                return await self._admit(query, wide=True)
+        except TimeoutError:
+            raise TooSlow(f"the query took longer than {QUERY_LIMIT_S:.0f} s") from None
+
+    async def _admit(self, query: Callable[[Any], Any], *, wide: bool) -> Any:
+        """Run a query, or refuse it with `TooSlow` if `QUERIES_MAX` of its class are open."""
+        if self._open[wide] >= QUERIES_MAX:
+            raise TooSlow(f"{QUERIES_MAX} queries of the history are open already")
+        self._open[wide] += 1
+        try:
+            return await self._run(query, wide=wide)
+        finally:
+            self._open[wide] -= 1

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The part of retention and downsampling that all stores share. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyaiot.history.rows import MICROSECONDS
+from pyaiot.history.store import Keep
+
+DELETION_INTERVAL_S: Final = 600.0
+"""Between two searches for rows that are too old."""
+GRACE_S: Final = 60
+"""A minute is downsampled this long after its end, an hour twice as long after its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionStep:
+    """The result of one step of downsampling and deletion."""
+
+    more: bool
+    """There is more to do now."""
+    built: Sequence[int] = ()
+    """Series for which minutes were computed."""
+    deleted: Sequence[int] = ()
+    """Series without any rows, which were deleted: their ids may be given to others."""
+    dropped_partitions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """The times before which rows are deleted, in the units of their tables.
+
+    They are a whole hour earlier than the times at which rows are refused as too old, so that a
+    minute or hour that is computed again is computed from all its parts.
+    """
+
+    readings: int
+    minutes: int
+    hours: int
+    events: int
+
+    @classmethod
+    def at(cls, now: float, keep: Keep) -> "Cutoffs":
+        oldest = keep.oldest(now)
+        return cls(
+            readings=(int(oldest.readings) // 3600 - 1) * 3600 * MICROSECONDS,
+            minutes=(int(oldest.minutes) // 3600 - 1) * 60,
+            hours=int(oldest.hours) // 3600 - 1,
+            events=int(oldest.events * MICROSECONDS),
+        )
