@@ -18,8 +18,9 @@ from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.links import Backoff, connect_gateway
+from pyaiot.links import connect_gateway
 from pyaiot.protocols.coap.numbers import Code
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
 from tests import clients

@@ -14,7 +14,8 @@ import pytest
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
-from pyaiot.links import Backoff, MemoryLink
+from pyaiot.links import MemoryLink
+from pyaiot.transport.backoff import Backoff
 from tests.attacks.raw import CLOSE, PING, SMALL_BUFFER, RawPeer, frame, raw_peer
 from tests.attacks.running import Log, until
 from tests.web.serving import Served, serving

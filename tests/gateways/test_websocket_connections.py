@@ -20,8 +20,9 @@ from pyaiot.gateways.websocket.connections import (
     Connection,
     Connections,
 )
-from pyaiot.links import Backoff, MemoryLink
+from pyaiot.links import MemoryLink
 from pyaiot.messages import NodeAppeared, NodeLeft, NodeReset, Reading
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.websocket_frames import PING
 from tests.links import Watcher, frames
 
