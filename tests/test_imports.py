@@ -72,7 +72,7 @@ PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
     *("redaction", "transport/anti_amplification", "transport/backoff"),
     "transport/connection_table",
-    *("transport/host_rate_limit", "transport/rate_limit", "transport/unread_answers"),
+    *("transport/host_rate_limit", "transport/rate_limit", "transport/unread_responses"),
     "transport/websocket_frames",
 }
 """Bytes and `now` go in, values come out."""

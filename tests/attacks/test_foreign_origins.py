@@ -10,7 +10,7 @@ pytestmark = pytest.mark.sockets
 
 FOREIGN_ORIGINS = ["http://evil.example", "null", "https://127.0.0.1.evil.example", "file://"]
 FOREIGN_HOSTS = ["evil.example", "127.0.0.1.evil.example:8000", "localhost.evil.example", "", None]
-PATHS = ["/ws", "/gw", "/", "/info.json", "/readyz"]
+PATHS = ["/ws", "/gw", "/", "/dashboard.json", "/readyz"]
 
 
 async def test_request_of_a_foreign_page_is_refused_counted_and_logged(log: Log) -> None:
