@@ -10,7 +10,7 @@ from aiohttp import http_exceptions, web
 _TEXTS: Final = (
     (http_exceptions.LineTooLong, "A line of the request is too long."),
     (http_exceptions.BadHttpMethod, "The HTTP method is invalid."),
-    (http_exceptions.BadStatusLine, "The request line is invalid."),
+    (http_exceptions.BadStatusLine, "The HTTP request line is invalid."),
     (http_exceptions.InvalidURLError, "The path of the request is invalid."),
 )
 """By exception, subclasses first. No text repeats the request, which may contain a secret."""
