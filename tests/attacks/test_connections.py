@@ -26,7 +26,7 @@ WHERE = (r"http://[^ ]*:(\d+)/", r"WebSocket[^\n]*?(\d+)")
 RUN = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
-from pyaiot.cli import main
+from pyaiot.cli.entry import main
 main()
 """
 
