@@ -351,6 +351,8 @@ SHOWN = {
     "starts": "pyaiot_mqtt_broker_starts",
     "flushes": "pyaiot_flushes",
     "gateway_links": "pyaiot_gateway_links",
+    "ignored": "pyaiot_mqtt_messages_ignored",
+    "tidied": "",  # rounds of retention
     "held_back": "pyaiot_coap_datagrams_held_back",
     "link_failures": "pyaiot_gateway_link_failures",
     "links_made": "pyaiot_gateway_links_made",
