@@ -353,6 +353,7 @@ SHOWN = {
     "gateway_links": "pyaiot_gateway_links",
     "ignored": "pyaiot_mqtt_messages_ignored",
     "tidied": "",  # rounds of retention
+    "retained_dropped": "pyaiot_mqtt_retained_dropped",
     "held_back": "pyaiot_coap_datagrams_held_back",
     "link_failures": "pyaiot_gateway_link_failures",
     "links_made": "pyaiot_gateway_links_made",
