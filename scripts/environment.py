@@ -147,7 +147,7 @@ def run(command: list[str], *, failure: str) -> None:
 
 
 def make_page(folder: Path) -> None:
-    """Build the dashboard where its sources changed. Without it the plain page is served."""
+    """Build the dashboard if its sources have changed. A failure prints one line."""
     script = ROOT / "scripts" / "page.py"
     if (ROOT / "dashboard").is_dir() and script.is_file():
         # A process of its own: where Node.js is missing, it goes into the environment's Python.

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Build the page of `dashboard/` into the package, where its sources are other than last time.
+"""Build the dashboard from `dashboard/` into the package, if its sources have changed.
 
 Usage: page.py                  build it
-       page.py --if-possible    the same; where that fails, one line says so
+       page.py --if-possible    the same; a failure prints one line, and is not an error
        page.py --check          types and style of the sources
-       page.py --test           their tests
+       page.py --test           tests of the sources
 
-A record beside the page says from which sources it was made. Standard library only: this runs
-before anything is installed, and inside the build of the wheel.
+A record beside the built files identifies the sources. Standard library only: this runs before
+anything is installed, and inside the build of the wheel.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from scripts import javascript  # noqa: E402 - found by the line above
 
 RECORD = ".made-from"
 RETRY_S = 86_400
-"""A page that could not be built from these sources is tried again after so long."""
+"""Pause after a failed build, before the same sources are built again."""
 VITE = "node_modules/vite/bin/vite.js"
 NOT_SOURCES = {"node_modules", "dist", "tests"}
 
 
 class CannotBuild(Exception):
-    """The page cannot be made here; one sentence says why."""
+    """The dashboard cannot be built. The text is one sentence with the reason."""
 
 
 def say(text: str) -> None:
-    """Tell the person about progress; standard output belongs to the command."""
+    """Print progress to standard error; standard output belongs to the command."""
     print(text, file=sys.stderr, flush=True)
 
 
 def fingerprint(root: Path = ROOT) -> str:
-    """Changes with every file that the page is made from."""
+    """A hash of all files that the dashboard is built from."""
     digest = hashlib.sha256()
     for path in sorted(_sources(root / "dashboard")):
         digest.update(os.fsencode(path.relative_to(root)) + b"\0" + path.read_bytes() + b"\0")
@@ -62,12 +62,12 @@ def _sources(folder: Path) -> list[Path]:
 
 
 def built_folder(root: Path = ROOT) -> Path:
-    """Where the page is, in the package."""
+    """The folder of the built files, in the package."""
     return root / "src" / "pyaiot" / "web" / "built"
 
 
 def is_built(root: Path = ROOT) -> bool:
-    """Whether the page is there, made from the sources that are there."""
+    """Whether the built files exist and match the current sources."""
     folder = built_folder(root)
     if not (folder / "index.html").is_file():
         return False
@@ -80,9 +80,9 @@ def is_built(root: Path = ROOT) -> bool:
 
 
 def build(root: Path = ROOT, *, install: bool = True) -> None:
-    """Build it. Raises `CannotBuild`. What was there before stays until the new one is whole.
+    """Build the dashboard. Raises `CannotBuild`. The previous build is replaced at the end.
 
-    `install`: Node.js may be brought from the package index where it is missing.
+    `install`: install Node.js from the package index if it is missing.
     """
     sources = root / "dashboard"
     made_from = fingerprint(root)
@@ -90,7 +90,7 @@ def build(root: Path = ROOT, *, install: bool = True) -> None:
     started = time.monotonic()
     say("Building the dashboard ...")
     if not _modules_are_there(sources):
-        # What only its tests need is left out.
+        # Without the packages that only the tests need.
         _run([*npm, *javascript.NPM_CI, "--omit=dev"], sources)
         _note_modules(sources)
     new = built_folder(root).with_name("built.new")
@@ -99,7 +99,7 @@ def build(root: Path = ROOT, *, install: bool = True) -> None:
     (new / RECORD).write_text(made_from)
     shutil.rmtree(built_folder(root), ignore_errors=True)
     new.rename(built_folder(root))
-    say(f"The dashboard is built after {time.monotonic() - started:.0f} s.")
+    say(f"The dashboard was built in {time.monotonic() - started:.0f} s.")
 
 
 def _npm(*, install: bool = True) -> list[str]:
@@ -107,8 +107,8 @@ def _npm(*, install: bool = True) -> list[str]:
     if found is not None:
         return found
     if not install:
-        raise CannotBuild("Node.js is not here")
-    say("Getting Node.js from the package index, for the dashboard ...")
+        raise CannotBuild("Node.js is not installed")
+    say("Installing Node.js from the package index, for the dashboard ...")
     try:
         return javascript.wanted("npm")
     except javascript.Missing as error:
@@ -118,7 +118,7 @@ def _npm(*, install: bool = True) -> list[str]:
 def _node() -> list[str]:
     found = javascript.command("node")
     if found is None:
-        raise CannotBuild("Node.js is not here")
+        raise CannotBuild("Node.js is not installed")
     return found
 
 
@@ -134,7 +134,7 @@ def _note_modules(sources: Path, kind: str = "") -> None:
 
 
 def install_for_tests(root: Path = ROOT) -> None:
-    """What checking and testing the sources needs. Raises `CannotBuild`."""
+    """Install what checks and tests of the sources need. Raises `CannotBuild`."""
     npm = _npm()
     sources = root / "dashboard"
     record = sources / "node_modules" / RECORD
@@ -161,24 +161,24 @@ def _run(command: list[str], folder: Path, **settings: object) -> None:
 
 
 def build_if_possible(root: Path = ROOT) -> None:
-    """Build it if its sources changed; one line where that cannot be done here."""
+    """Build the dashboard if its sources have changed. A failure prints one line."""
     if not (root / "dashboard").is_dir() or is_built(root):
         return
     failed = built_folder(root).with_name("built.failed")
     made_from = fingerprint(root)
     if failed.is_file() and failed.read_text() == made_from:
         if time.time() - failed.stat().st_mtime < RETRY_S:
-            return  # said already; the service says which page it serves
+            return  # reported already
         failed.unlink()
     try:
         build(root)
         failed.unlink(missing_ok=True)
     except (CannotBuild, OSError) as error:
-        say(f"The dashboard cannot be built: {error}. The plain page is served.")
+        say(f"The dashboard cannot be built: {error}.")
         try:
             failed.write_text(made_from)
         except OSError as problem:
-            say(f"That cannot be remembered: {problem}.")
+            say(f"The failure cannot be recorded: {problem}.")
 
 
 CHECKS = {
@@ -191,7 +191,7 @@ CHECKS = {
 
 
 def check(which: str, root: Path = ROOT) -> int:
-    """Run the checks of `which`, with their output; their exit code. Raises `CannotBuild`."""
+    """Run the checks of `which`. Returns their exit code. Raises `CannotBuild`."""
     install_for_tests(root)
     node = _node()
     for command in CHECKS[which]:
@@ -207,7 +207,7 @@ def check(which: str, root: Path = ROOT) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the usage says."""
+    """See the usage above."""
     if arguments == ["--if-possible"]:
         build_if_possible()
         return 0

@@ -18,7 +18,7 @@ from pyaiot.broker.keys import TokenCheck, generate_keys, mint_token
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.links import Backoff, MemoryLink, connect_gateway
+from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.messages import (
     Command,
     FromGateway,
@@ -33,6 +33,7 @@ from pyaiot.messages import (
     ToGateway,
     decode_to_client,
 )
+from pyaiot.transport.backoff import Backoff
 from pyaiot.web.websockets import Sockets
 
 B = TypeVar("B", bound=Message)

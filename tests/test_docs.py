@@ -226,7 +226,7 @@ async def test_every_path_of_the_web_door_is_told() -> None:
     broker = Broker(flush_interval_s=0.0, timer=_Timer(), unix_time=lambda: 0.0)
     login = SignIn(behind_tls=False, viewers=False, clock=lambda: 0.0)
     page = Dashboard(Look(), {"index.html": b"", "assets/a.js": b"", "favicon.svg": b""})
-    app = WebApp(broker, tokens=None, title="", login=login, dashboard=page).app
+    app = WebApp(broker, tokens=None, title="", sign_in=login, dashboard=page).app
     served = {resource.canonical for resource in app.router.resources()}
     rows = table_rows((FOLDER / "listeners.md").read_text("utf-8"), "## Paths of the web door")
     written = {row[0].strip("`") for row in rows}

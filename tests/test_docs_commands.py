@@ -224,7 +224,7 @@ def dashboard_is_told(**expected: object) -> Look:
 
 
 async def title_is_from_the_file(reader: Reader, _output: str) -> None:
-    async with aiohttp.ClientSession() as web, web.get(reader.url + "info.json") as answer:
+    async with aiohttp.ClientSession() as web, web.get(reader.url + "dashboard.json") as answer:
         assert (await answer.json())["title"] == "Greenhouse"
 
 

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "protocols": {"errors", "exact_json"},
     "transport": {"errors", "protocols"},
     # Gateways and simulated nodes are both clients of an MQTT broker.
-    "mqtt": {"errors", "links", "protocols", "transport"},
+    "mqtt": {"errors", "protocols", "transport"},
     "gateways": {
         *("backlog", "config", "errors", "links", "messages", "metrics", "mqtt", "protocols"),
         "transport",
@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "devices": {"errors", "messages", "mqtt", "protocols", "transport"},
     # What users import: it knows the messages, and no other part of the path.
     "client": {"backlog", "errors", "links", "messages", "transport"},
-    "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols"},
+    "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols", "transport"},
     # `app` builds the real objects, so it sees everything below it.
     "app": {
         *("broker", "config", "devices", "errors", "fleet", "gateways", "history", "links"),
@@ -70,8 +70,9 @@ MAY_IMPORT = {
 
 PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
-    *("redaction", "transport/anti_amplification", "transport/connection_table"),
-    *("transport/host_rate_limit", "transport/rate_limit", "transport/unread_answers"),
+    *("redaction", "transport/anti_amplification", "transport/backoff"),
+    "transport/connection_table",
+    *("transport/host_rate_limit", "transport/rate_limit", "transport/unread_responses"),
     "transport/websocket_frames",
 }
 """Bytes and `now` go in, values come out."""

@@ -145,15 +145,6 @@ def test_each_declared_script_is_tried() -> None:
     assert set(project["scripts"]) == set(SCRIPTS)
 
 
-def test_installed_package_brings_its_page(installed: Path, tmp_path: Path) -> None:
-    code = (
-        "from importlib.resources import files;"
-        "print(*(f.name for f in (files('pyaiot') / 'web' / 'static').iterdir()))"
-    )
-    names = run(installed / "python", "-c", code, cwd=tmp_path).split()
-    assert {Path(name).suffix for name in names} >= {".html", ".js", ".css"}
-
-
 def test_wheel_and_sdist_hold_the_built_dashboard(wheel: Path, sdist: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -179,7 +170,7 @@ def test_without_the_dashboard_there_is_no_wheel(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode != 0
-    assert "The page cannot be built, so there is no wheel" in result.stderr
+    assert "The dashboard cannot be built, so there is no wheel" in result.stderr
     assert list(tmp_path.glob("*.whl")) == []
 
 

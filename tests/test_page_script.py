@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The script that builds the dashboard: when it does, and what is said where it cannot."""
+"""The script that builds the dashboard: when it builds, and its messages where it cannot."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What the script looks at of a checkout."""
+    """The parts of a checkout that the script reads."""
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "scripts", folder / "scripts")
     (folder / "dashboard" / "src").mkdir(parents=True)
@@ -29,8 +29,8 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def put_page(checkout: Path) -> None:
-    """A page that looks as if it was built from the sources that are there."""
+def put_dashboard(checkout: Path) -> None:
+    """Pretend that the dashboard was built from the current sources."""
     built = page.built_folder(checkout)
     built.mkdir()
     (built / "index.html").write_text("built")
@@ -38,7 +38,7 @@ def put_page(checkout: Path) -> None:
 
 
 def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The script, where there is no Node.js and pip can reach nothing."""
+    """Run the script without Node.js and without a package index."""
     return subprocess.run(
         [sys.executable, "-I", str(checkout / "scripts" / "page.py"), *arguments],
         env={"PATH": str(checkout), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull},
@@ -48,15 +48,15 @@ def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_page_is_built_until_its_sources_change(checkout: Path) -> None:
+def test_dashboard_is_built_until_its_sources_change(checkout: Path) -> None:
     assert not page.is_built(checkout)
-    put_page(checkout)
+    put_dashboard(checkout)
     assert page.is_built(checkout)
     (checkout / "dashboard" / "src" / "main.tsx").write_text("two")
     assert not page.is_built(checkout)
 
 
-def test_tests_and_packages_are_no_sources_of_the_page(checkout: Path) -> None:
+def test_tests_and_packages_are_not_sources_of_the_dashboard(checkout: Path) -> None:
     before = page.fingerprint(checkout)
     for folder in ("node_modules", "tests", "dist"):
         (checkout / "dashboard" / folder).mkdir()
@@ -64,8 +64,8 @@ def test_tests_and_packages_are_no_sources_of_the_page(checkout: Path) -> None:
     assert page.fingerprint(checkout) == before
 
 
-def test_page_that_is_there_asks_for_no_node(checkout: Path) -> None:
-    put_page(checkout)
+def test_built_dashboard_needs_no_node(checkout: Path) -> None:
+    put_dashboard(checkout)
     started = time.monotonic()
     result = run(checkout, "--if-possible")
     assert (result.returncode, result.stderr) == (0, "")
@@ -73,15 +73,15 @@ def test_page_that_is_there_asks_for_no_node(checkout: Path) -> None:
 
 
 @pytest.mark.skipif(javascript._in_wheel() is not None, reason="Node.js is in this Python")
-def test_without_node_and_network_one_line_says_so_and_once(checkout: Path) -> None:
+def test_without_node_and_network_there_is_one_message_once(checkout: Path) -> None:
     result = run(checkout, "--if-possible")
     assert result.returncode == 0
-    assert result.stderr.splitlines()[-1].endswith("The plain page is served.")
+    assert result.stderr.splitlines()[-1].startswith("The dashboard cannot be built: ")
     assert "Traceback" not in result.stderr
     again = run(checkout, "--if-possible")
     assert (again.returncode, again.stderr) == (0, "")
     (checkout / "dashboard" / "src" / "main.tsx").write_text("other sources are tried again")
-    assert "The plain page is served." in run(checkout, "--if-possible").stderr
+    assert "The dashboard cannot be built: " in run(checkout, "--if-possible").stderr
 
 
 @pytest.mark.skipif(javascript._in_wheel() is not None, reason="Node.js is in this Python")
@@ -91,7 +91,7 @@ def test_building_by_hand_fails_with_a_sentence(checkout: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("The dashboard cannot be built: Node.js")
 
 
-def test_wrong_usage_is_told(checkout: Path) -> None:
+def test_invalid_usage_prints_the_usage(checkout: Path) -> None:
     result = run(checkout, "--nonsense")
     assert result.returncode == 2
     assert "Usage: page.py" in result.stderr

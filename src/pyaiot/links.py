@@ -6,7 +6,6 @@ A lost link is not restored: `run` raises `LinkLost`, and the caller opens anoth
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
@@ -78,27 +77,6 @@ class Link(Protocol[In_co, Out_contra]):
     async def run(self, received: Callable[[Sequence[In_co]], None]) -> None:
         """Carry messages until the link is lost, then raise `LinkLost`."""
         ...
-
-
-class Backoff:
-    """How long to wait before the next attempt: longer each time, never in step with others."""
-
-    def __init__(
-        self, *, first_s: float = 0.5, limit_s: float = 30.0, rng: random.Random | None = None
-    ) -> None:
-        self._first_s = first_s
-        self._limit_s = limit_s
-        self._rng = rng or random.Random()  # noqa: S311 - it only spreads load
-        self._attempts = 0
-
-    def reset(self) -> None:
-        self._attempts = 0
-
-    def next_s(self) -> float:
-        """Seconds: a random part, at least half, of a delay that doubles up to the limit."""
-        delay_s = min(self._limit_s, self._first_s * 2.0 ** min(self._attempts, 30))
-        self._attempts += 1
-        return delay_s * self._rng.uniform(0.5, 1.0)
 
 
 class MemoryLink(Generic[B, C]):

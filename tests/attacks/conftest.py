@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was logged during an attack, and programs that are ended with the test."""
+"""The log of an attack, and programs that end with the test."""
 
 from collections.abc import Iterator
 
@@ -18,6 +18,6 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Log:
-    """Everything that is logged at any level, also what an operator would not see."""
+    """The log at every level."""
     caplog.set_level("DEBUG")
     return Log(caplog)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Peers on a plain TCP socket, with HTTP and WebSocket frames made by hand (RFC 6455)."""
+"""Raw TCP peers that send arbitrary HTTP and WebSocket frames (RFC 6455)."""
 
 import asyncio
 import base64
@@ -22,12 +22,12 @@ PONG: Final = 0xA
 
 CUT_OFF_LIMIT_S: Final = 6.0
 SMALL_BUFFER: Final = 4096
-"""Bytes that the system may keep for a peer that does not read, so that a stall shows soon."""
+"""Receive buffer of a peer that does not read, so that it stalls soon."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as it came: its first byte is `fin`, reserved bits and opcode."""
+    """A received frame."""
 
     opcode: int
     payload: bytes
@@ -47,7 +47,7 @@ class Frame:
 def frame(
     payload: bytes, opcode: int = TEXT, *, fin: bool = True, masked: bool = True, reserved: int = 0
 ) -> bytes:
-    """A frame of a client (RFC 6455 section 5.2), also an invalid one."""
+    """A frame of a client (RFC 6455 section 5.2), valid or not."""
     head = bytearray([fin << 7 | reserved << 4 | opcode])
     size = len(payload)
     mask_bit = 0x80 if masked else 0
@@ -57,12 +57,12 @@ def frame(
         head += struct.pack("!BH", mask_bit | 126, size)
     else:
         head += struct.pack("!BQ", mask_bit | 127, size)
-    # A mask of zeros is a mask, and leaves the payload readable here.
+    # A mask of zeros leaves the payload readable.
     return bytes(head) + (bytes(4) if masked else b"") + payload
 
 
 class RawPeer:
-    """A TCP connection that sends and reads only on request."""
+    """A TCP connection that sends and reads what the test sets."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -72,7 +72,7 @@ class RawPeer:
     # -- HTTP -----------------------------------------------------------------------------------
 
     async def request(self, path: str, *headers: str, host: str | None = "127.0.0.1") -> bytes:
-        """Send a GET and return the head of the answer."""
+        """Send a GET and return the head of the response."""
         lines = [f"GET {path} HTTP/1.1"]
         if host is not None:
             lines.append(f"Host: {host}")
@@ -80,15 +80,15 @@ class RawPeer:
         return await self._until(b"\r\n\r\n")
 
     async def answer(self) -> bytes:
-        """The head of the next answer."""
+        """The head of the next response."""
         return await self._until(b"\r\n\r\n")
 
     async def body(self, length: int) -> bytes:
-        """The next `length` bytes after the head of an answer."""
+        """The next `length` bytes, which follow the head of a response."""
         return await self._take(length)
 
     async def upgrade(self, path: str, *headers: str, host: str | None = "127.0.0.1") -> int:
-        """Request a WebSocket and return the status of the answer, 101 for success."""
+        """Request a WebSocket. Returns the status, 101 on success."""
         head = await self.request(
             path,
             "Connection: Upgrade",
@@ -107,7 +107,7 @@ class RawPeer:
         await self.send(frame(json.dumps(message, ensure_ascii=False).encode()))
 
     async def next(self) -> Frame:
-        """The next frame. Raises `ConnectionError` at the end of the stream."""
+        """The next frame. Raises `ConnectionError` at the end."""
         head = await self._take(2)
         size = head[1]
         assert size < 128, "a server does not mask"
@@ -115,15 +115,15 @@ class RawPeer:
             (size,) = struct.unpack("!H", await self._take(2))
         elif size == 127:
             (size,) = struct.unpack("!Q", await self._take(8))
-        assert head[0] & 0xF0 == 0x80, "whole frames, without reserved bits"
+        assert head[0] & 0xF0 == 0x80, "unfragmented frames without reserved bits"
         return Frame(head[0] & 0x0F, await self._take(size))
 
     async def closed(self) -> tuple[int, str]:
-        """Code and reason of the close frame; what comes before it is dropped."""
+        """Code and reason of the close frame. Frames before it are dropped."""
         while True:
-            came = await self.next()
-            if came.opcode == CLOSE:
-                return came.close
+            received = await self.next()
+            if received.opcode == CLOSE:
+                return received.close
 
     # -- bytes ----------------------------------------------------------------------------------
 
@@ -131,14 +131,14 @@ class RawPeer:
         await self._loop.sock_sendall(self.socket, data)
 
     def send_now(self, data: bytes) -> bool:
-        """Send what the system accepts, without waiting. False if it accepted nothing."""
+        """Send what the kernel accepts without waiting. False if it accepts nothing."""
         with contextlib.suppress(BlockingIOError):
             self.socket.send(data)
             return True
         return False
 
     async def cut_off(self) -> None:
-        """Return when the peer has reset the connection, without reading anything."""
+        """Wait until the server has aborted the connection, without reading."""
         async with asyncio.timeout(CUT_OFF_LIMIT_S):
             with contextlib.suppress(ConnectionError):
                 while True:
@@ -160,13 +160,13 @@ class RawPeer:
     async def _read(self) -> None:
         data = await self._loop.sock_recv(self.socket, 1 << 16)
         if not data:
-            raise ConnectionError("the other side has closed")
+            raise ConnectionError("the server has closed the connection")
         self._received += data
 
 
 @contextlib.asynccontextmanager
 async def raw_peer(url: str, *, receive_buffer: int | None = None) -> AsyncIterator[RawPeer]:
-    """A connection to the port of `url` that ends without a close frame."""
+    """A connection to the port of `url`, closed without a close frame."""
     found = re.search(r"//([0-9.]+):(\d+)/", url)
     assert found is not None
     with socket.socket() as sock:
@@ -181,7 +181,7 @@ async def raw_peer(url: str, *, receive_buffer: int | None = None) -> AsyncItera
 async def raw_client(
     url: str, *, extended: bool = False, receive_buffer: int | None = None
 ) -> AsyncIterator[RawPeer]:
-    """A client of the broker whose frames are made by hand."""
+    """A client of the broker that sends raw frames."""
     async with raw_peer(url, receive_buffer=receive_buffer) as peer:
         offer = ["Sec-WebSocket-Protocol: pyaiot.v2"] if extended else []
         assert await peer.upgrade("/ws", *offer) == 101
@@ -192,7 +192,7 @@ async def raw_client(
 
 @contextlib.asynccontextmanager
 async def raw_gateway(url: str, token: str, *, extended: bool = True) -> AsyncIterator[RawPeer]:
-    """A gateway that has authenticated and sent nothing yet."""
+    """A gateway that has authenticated and sent no message yet."""
     async with raw_peer(url) as peer:
         offer = f"pyaiot.v2, token, {token}" if extended else f"token, {token}"
         assert await peer.upgrade("/gw", "Sec-WebSocket-Protocol: " + offer) == 101

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A system on real sockets, with an honest node and client that run during an attack."""
+"""A system on real sockets, with an honest node and client during an attack."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,16 @@ from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.links import Backoff, connect_gateway
+from pyaiot.links import connect_gateway
 from pyaiot.protocols.coap.numbers import Code
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
 from tests import clients
 from tests.coap_device import CoapDevice, Reply, coap_device
 
 PROMPT_S: Final = 3.0
-"""The longest that the honest client waits, on a loaded machine, during an attack or not."""
+"""Time in which the honest client must be served, on a busy machine."""
 LOST: Final = ("coap", "lost")
 HONEST: Final = "honest"
 """The uid of the honest node."""
@@ -49,7 +50,7 @@ class BrokerSide:
 async def running_broker(
     keys: Keys, *, port: int = 0, unix_time: Callable[[], float] = time.time
 ) -> AsyncIterator[BrokerSide]:
-    """A broker as `aiot broker` makes it, on a port that the system chose."""
+    """A broker as of `aiot broker`, on a free port."""
     broker = Broker(flush_interval_s=0.02, timer=asyncio.get_running_loop(), unix_time=unix_time)
     app = WebApp(broker, tokens=TokenCheck(keys, unix_time), title="Attacked")
     server = await HttpServer.open(
@@ -69,7 +70,7 @@ class GatewaySide:
     def __init__(self, coap: CoapGateway, links: list[GatewayLink]) -> None:
         self.coap = coap
         self.links = links
-        """Every link that was made, the latest last."""
+        """Every link that was made, in order."""
 
     @property
     def port(self) -> int:
@@ -84,7 +85,7 @@ async def running_gateway(
     name: str = "coap",
     unix_time: Callable[[], float] = time.time,
 ) -> AsyncIterator[GatewaySide]:
-    """A CoAP gateway as `aiot coap-gateway` makes it, that reconnects soon."""
+    """A CoAP gateway as of `aiot coap-gateway`, with short reconnect pauses."""
     gateway = Gateway(
         name=name,
         protocol="CoAP",
@@ -110,7 +111,7 @@ async def running_gateway(
 
 
 class System:
-    """Broker, CoAP gateway, and an honest node and client that detect disturbances."""
+    """A broker, a CoAP gateway, and an honest node and client that detect problems."""
 
     def __init__(
         self,
@@ -146,7 +147,7 @@ class System:
         return self.gateway_side.coap
 
     def inside(self) -> list[Subscriber]:
-        """The clients that the broker has, without the honest one."""
+        """The clients of the broker, except the honest one."""
         honest, *others = self.broker.fanout.clients.values()
         del honest
         return others
@@ -155,9 +156,9 @@ class System:
         return mint_token(self.keys)
 
     async def serves(self) -> None:
-        """Updates, commands and new clients are served promptly.
+        """Check that readings, commands and new clients are served promptly.
 
-        The honest node and its gateway were online all the time.
+        The honest node and its gateway must have been online all the time.
         """
         async with asyncio.timeout(PROMPT_S):
             value = str(next(self._values))
@@ -180,7 +181,7 @@ class System:
 
 @contextlib.asynccontextmanager
 async def running_system(unix_time: Callable[[], float] = time.time) -> AsyncIterator[System]:
-    """The whole system on real sockets, with an honest node and client."""
+    """The whole path on real sockets, with an honest node and client."""
     keys = generate_keys()
     async with (
         running_broker(keys, unix_time=unix_time) as broker_side,
@@ -196,15 +197,15 @@ async def running_system(unix_time: Callable[[], float] = time.time) -> AsyncIte
         assert (await node.post("alive", f"alive:{HONEST}")).code == Code.CHANGED
         await client.shows(HONEST, led="0")
         yield System(keys, broker_side, gateway_side, people, client, node)
-        # An attack that only shows later shows here.
+        # Let delayed effects of the attack happen.
         await asyncio.sleep(0)
 
 
 class Log:
-    """What was logged while a test ran, of this package and of aiohttp and asyncio below it."""
+    """The log of a test, of this package, aiohttp and asyncio."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        # Its list of records is another one in each phase of a test.
+        # caplog has another list of records in each phase of a test.
         self._caplog = caplog
 
     @property
@@ -237,7 +238,7 @@ class Log:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return when it is true. For conditions without an event, such as the end of a connection."""
+    """Wait for a condition without an event, such as the end of a connection inside the server."""
     async with asyncio.timeout(5.0):
         while not condition():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.005)

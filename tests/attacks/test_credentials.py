@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 7: bad credentials are answered 401; their owner retries and reconnects."""
+"""Attack 7: invalid credentials are answered 401; gateways retry and reconnect."""
 
 import asyncio
 import socket
@@ -45,7 +45,7 @@ def bad_tokens(keys: Keys) -> dict[str, str]:
     }
 
 
-async def test_bad_token_is_answered_401_and_never_logged(log: Log) -> None:
+async def test_invalid_token_is_answered_401_and_never_logged(log: Log) -> None:
     async with running_system() as system:
         tokens = bad_tokens(system.keys)
         for count, (name, token) in enumerate(tokens.items(), start=1):
@@ -72,7 +72,7 @@ async def test_token_is_accepted_once() -> None:
         async with raw_gateway(system.url, token), raw_peer(system.url) as replaying:
             offer = f"Sec-WebSocket-Protocol: token, {token}"
             assert await replaying.upgrade("/gw", offer) == 401
-        # Nor after the first one left, nor in another spelling.
+        # It is not accepted after the first gateway has left either, nor in another spelling.
         for again in (token, token + "=", token.rstrip("=")):
             async with raw_peer(system.url) as replaying:
                 offer = f"Sec-WebSocket-Protocol: token, {again}"
@@ -80,7 +80,7 @@ async def test_token_is_accepted_once() -> None:
         await system.serves()
 
 
-async def test_a_token_used_before_a_restart_of_the_broker_is_refused(programs: Programs) -> None:
+async def test_token_used_before_a_restart_of_the_broker_is_refused(programs: Programs) -> None:
     port = str(free_port(socket.SOCK_STREAM))
     arguments = ("broker", "--port", port, "--key-file", str(programs.key_file()))
     token = mint_token(load_keys(programs.key_file()))
@@ -90,7 +90,7 @@ async def test_a_token_used_before_a_restart_of_the_broker_is_refused(programs: 
     broker.said()
     async with raw_peer(url) as peer:
         assert await peer.upgrade("/gw", offer) == 101
-    # Killed: a used token is recorded at once.
+    # Killed, so the used token must have been stored at once.
     broker.kill()
     broker = programs.aiot(*arguments)
     broker.said()
@@ -117,7 +117,7 @@ async def test_wrong_clock_of_a_gateway_is_logged_on_both_sides(log: Log, off_s:
     assert any("the clocks of this machine and of the broker" in line for line in log.lines)
 
 
-async def test_gateway_with_a_wrong_key_retries_and_reconnects_when_it_is_corrected(
+async def test_gateway_with_a_wrong_key_retries_until_the_key_is_right(
     log: Log,
 ) -> None:
     keys, wrong = generate_keys(), generate_keys()
@@ -135,12 +135,12 @@ async def test_gateway_with_a_wrong_key_retries_and_reconnects_when_it_is_correc
         in_use[0] = keys
         await client.shows("N", protocol="CoAP")
         assert len(gateway.links) == 1
-    # Logged once, whatever the number of attempts.
+    # Logged once for all attempts.
     assert len([line for line in log.lines if "refused the key" in line]) == 1
     assert log.tracebacks == []
 
 
-async def test_gateway_reads_a_key_file_that_was_corrected_while_it_runs(tmp_path: Path) -> None:
+async def test_running_gateway_reads_a_replaced_key_file(tmp_path: Path) -> None:
     keys = generate_keys()
     key_file = tmp_path / "keys"
     write_keys(key_file, generate_keys())
@@ -151,7 +151,7 @@ async def test_gateway_reads_a_key_file_that_was_corrected_while_it_runs(tmp_pat
         asyncio.timeout(10.0),
     ):
         config = Config(
-            protocols=(CoapSection(port=0, name="corrected"),),
+            protocols=(CoapSection(port=0, name="repaired"),),
             gateway=GatewaySection(
                 broker_host="127.0.0.1", broker_port=broker.port, key_file=str(key_file)
             ),
@@ -159,10 +159,10 @@ async def test_gateway_reads_a_key_file_that_was_corrected_while_it_runs(tmp_pat
         task = asyncio.create_task(services.run_gateway(COAP, config, lambda _: None))
         try:
             await until(lambda: broker.app.sockets.refused_gateways > 0)
-            # For a moment there is none at all, as when it is replaced by hand.
+            # For a moment there is no file, as when an operator replaces it.
             key_file.unlink()
             write_keys(key_file, keys)
-            await client.until(type="gateway", name="corrected", state="connected")
+            await client.until(type="gateway", name="repaired", state="connected")
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 14: file descriptors run out: no busy loop, no flood of the log, and recovery."""
+"""Attack 14: no free file descriptors: no busy loop, few log lines, and recovery."""
 
 import contextlib
 import os
@@ -19,11 +19,11 @@ CONNECTIONS = 3 * DESCRIPTORS_MAX
 EXHAUSTED_S = 2.0
 RECOVERY_LIMIT_S = 5.0
 CPU_MAX_S = 0.2
-"""Processor time in `EXHAUSTED_S` that is not yet a busy loop."""
+"""Processor time in `EXHAUSTED_S`; more is a busy loop."""
 LINES_MAX = 10
 
 HELD_ELSEWHERE = 40
-"""Descriptors that other parts of the process take. The listener by itself takes a quarter."""
+"""Descriptors that other parts of the process hold. The listener itself uses at most a quarter."""
 
 BROKER = """
 import os, resource, sys
@@ -78,13 +78,13 @@ def test_broker_without_free_descriptors_waits_quietly_and_recovers(
     if loop == "uvloop":
         pytest.importorskip("uvloop", reason="uvloop is not installed")
     program, port = start_broker(programs, loop)
-    # Who is connected already is served all the time.
+    # An open connection is served all the time.
     with contextlib.ExitStack() as opened, connect(port) as early:
         assert ask(early, "/healthz") == b"200"
         for _ in range(CONNECTIONS):
             opened.enter_context(connect(port))
         used_s = cpu_s(program.pid)
-        # The one place where time must pass: a busy loop is one that does not wait.
+        # Real time must pass here to detect a busy loop.
         time.sleep(EXHAUSTED_S)
         assert len(list(Path(f"/proc/{program.pid}/fd").iterdir())) >= DESCRIPTORS_MAX - 1
         assert ask(early, "/healthz") == b"200"

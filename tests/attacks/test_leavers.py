@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 31: a client leaves at any moment of any exchange: no traceback, no leak."""
+"""Attack 31: clients disconnect at any moment of an exchange: no traceback, no leak."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,8 @@ import pytest
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
-from pyaiot.links import Backoff, MemoryLink
+from pyaiot.links import MemoryLink
+from pyaiot.transport.backoff import Backoff
 from tests.attacks.raw import CLOSE, PING, SMALL_BUFFER, RawPeer, frame, raw_peer
 from tests.attacks.running import Log, until
 from tests.web.serving import Served, serving
@@ -47,7 +48,7 @@ REQUESTS = {
 
 
 def reset(peer: RawPeer) -> None:
-    """Leave without a FIN: whatever is sent to the peer meets a RST (SO_LINGER of 0 seconds)."""
+    """Reset the connection instead of closing it with a FIN (SO_LINGER of 0 seconds)."""
     peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.socket.close()
 
@@ -62,7 +63,7 @@ def leave(peer: RawPeer, *, politely: bool) -> None:
 
 @contextlib.asynccontextmanager
 async def filled(folder: Path) -> AsyncIterator[Served]:
-    """A broker with a history that no socket takes at once."""
+    """A broker with more history than a socket buffers."""
     async with serving(folder) as served:
         for number in range(64):
             served.gateway.say("n", f"r{number}", "x" * 60_000)
@@ -77,7 +78,7 @@ async def no_one_left(served: Served) -> None:
 
 @pytest.mark.parametrize("politely", [True, False])
 @pytest.mark.parametrize("request_line", REQUESTS.values(), ids=REQUESTS.keys())
-async def test_client_that_leaves_before_the_answer_leaves_no_traceback(
+async def test_client_that_disconnects_before_the_response_causes_no_traceback(
     request_line: str, politely: bool, tmp_path: Path, log: Log
 ) -> None:
     async with filled(tmp_path) as served:
@@ -98,7 +99,7 @@ async def test_client_that_leaves_before_the_answer_leaves_no_traceback(
 
 @pytest.mark.parametrize("politely", [True, False])
 @pytest.mark.parametrize("data", SOCKETS.values(), ids=SOCKETS.keys())
-async def test_a_client_that_leaves_its_websocket_leaves_no_traceback(
+async def test_client_that_drops_its_websocket_causes_no_traceback(
     data: bytes, politely: bool, tmp_path: Path, log: Log
 ) -> None:
     async with filled(tmp_path) as served:
@@ -117,7 +118,7 @@ async def test_a_client_that_leaves_its_websocket_leaves_no_traceback(
 
 @pytest.mark.parametrize("politely", [True, False])
 @pytest.mark.parametrize("data", SOCKETS.values(), ids=SOCKETS.keys())
-async def test_a_node_that_leaves_its_websocket_leaves_no_traceback(
+async def test_node_that_drops_its_websocket_causes_no_traceback(
     data: bytes, politely: bool, log: Log
 ) -> None:
     loop = asyncio.get_running_loop()

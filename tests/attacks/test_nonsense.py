@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 1: who sends nonsense, ignores the close and reads nothing is noticed by nobody else."""
+"""Attack 1: invalid bytes, ignored closes and stalled readers affect only their connection."""
 
 import asyncio
 import contextlib
@@ -31,14 +31,14 @@ UPGRADE = (
     "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==",
 )
 TURN_LIMIT_S = 0.03
-"""Processor time that one client may cost the others at once; that of the test's own is in it."""
+"""Processor time that one client may take in a row, including that of the test."""
 NOT_HTTP = {
     "random bytes": bytes(range(256)),
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01",
     "control characters": b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Odd: \0\x01\r\n\r\n",
     "a negative length": b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
     "a line of 20 kB": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
-    "a URL that is none": b"GET http://[bad/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an invalid URL": b"GET http://[bad/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
 # What is sent, and the close code of RFC 6455 section 7.4.1 for it.
 WRONG_FRAMES = {
@@ -68,7 +68,7 @@ WRONG_FRAMES = {
 
 
 @pytest.mark.parametrize("data", NOT_HTTP.values(), ids=NOT_HTTP.keys())
-async def test_what_is_not_http_is_answered_400_and_logged_without_traceback(
+async def test_invalid_http_is_answered_400_and_logged_without_traceback(
     data: bytes, log: Log
 ) -> None:
     async with running_system() as system:
@@ -82,7 +82,7 @@ async def test_what_is_not_http_is_answered_400_and_logged_without_traceback(
 
 
 async def refused(system: System, data: bytes) -> tuple[int, str, dict[str, Any]]:
-    """Status, media type and document that are answered to these bytes; then it is closed."""
+    """Send `data`. Returns status, media type and document of the response."""
     async with raw_peer(system.url) as peer:
         await peer.send(data)
         head = await peer.answer()
@@ -97,18 +97,18 @@ async def refused(system: System, data: bytes) -> tuple[int, str, dict[str, Any]
     [
         (b"GARBAGE\r\n\r\n", "method"),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", "HTTP"),
-        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"s3cret" * 2000, "longer"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"s3cret" * 2000, "too long"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX y: s3cret\r\n\r\n", "HTTP"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -s3cret\r\n\r\n", "HTTP"),
     ],
 )
-async def test_what_is_not_http_is_answered_by_a_problem_document(data: bytes, word: str) -> None:
+async def test_invalid_http_is_answered_by_a_problem_document(data: bytes, word: str) -> None:
     async with running_system() as system:
         status, kind, problem = await refused(system, data)
         assert (status, kind, problem["status"]) == (400, "application/problem+json", 400)
         assert problem["title"] == "Bad Request"
         assert word in problem["detail"]
-        # Whatever was sent may be somebody's secret, and is not said again.
+        # The request may contain a secret, so the response does not repeat it.
         assert "s3cret" not in str(problem)
         await system.serves()
 
@@ -123,17 +123,17 @@ async def test_what_is_not_http_is_answered_by_a_problem_document(data: bytes, w
         ("PUT /api/nodes/n/resources/led HTTP/1.1\r\nContent-Length: 70000", 413),
     ],
 )
-async def test_what_the_framework_refuses_is_a_problem_document_too(
+async def test_errors_of_the_framework_are_problem_documents_too(
     request_line: str, status: int
 ) -> None:
     head = f"{request_line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     async with running_system() as system:
-        told, kind, problem = await refused(system, head + b"1" * 70_000 * (status == 413))
-        assert (told, kind) == (status, "application/problem+json")
+        found, kind, problem = await refused(system, head + b"1" * 70_000 * (status == 413))
+        assert (found, kind) == (status, "application/problem+json")
         assert problem["status"] == status
 
 
-async def test_token_in_a_request_with_a_wrong_byte_is_not_logged(log: Log) -> None:
+async def test_token_in_an_invalid_request_is_not_logged(log: Log) -> None:
     async with running_system() as system:
         token = system.token()
         async with raw_peer(system.url) as peer:
@@ -144,7 +144,7 @@ async def test_token_in_a_request_with_a_wrong_byte_is_not_logged(log: Log) -> N
 
 
 @pytest.mark.parametrize(("data", "code"), WRONG_FRAMES.values(), ids=WRONG_FRAMES.keys())
-async def test_wrong_frame_is_answered_with_its_close_code(
+async def test_invalid_frame_is_answered_with_its_close_code(
     data: bytes, code: int, log: Log
 ) -> None:
     async with running_system() as system:
@@ -155,11 +155,11 @@ async def test_wrong_frame_is_answered_with_its_close_code(
         assert system.app.sockets.refused_clients == 1
         await system.serves()
     assert log.tracebacks == []
-    assert any("a client was closed" in line for line in log.lines)
+    assert any("closed a client" in line for line in log.lines)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1008, 1011, 1014, 3000, 4999])
-async def test_a_close_with_a_good_code_is_answered_and_no_refusal(code: int) -> None:
+async def test_close_with_a_valid_code_is_answered_and_not_counted(code: int) -> None:
     async with running_system() as system:
         async with raw_client(system.url) as peer:
             await peer.send(frame(struct.pack("!H", code) + b"fertig", CLOSE))
@@ -174,7 +174,7 @@ async def test_a_close_with_a_good_code_is_answered_and_no_refusal(code: int) ->
         (frame(struct.pack("!H", 5000), CLOSE), 1002),
     ],
 )
-async def test_wrong_frame_of_a_gateway_is_answered_with_its_close_code(
+async def test_invalid_frame_of_a_gateway_is_answered_with_its_close_code(
     data: bytes, code: int, log: Log
 ) -> None:
     async with running_system() as system:
@@ -185,13 +185,13 @@ async def test_wrong_frame_of_a_gateway_is_answered_with_its_close_code(
     assert log.tracebacks == []
 
 
-async def test_a_frame_that_comes_with_the_request_is_checked_like_any_other() -> None:
+async def test_frame_that_arrives_with_the_request_is_checked() -> None:
     async with running_system() as system:
         for masked in (True, False):
             async with raw_peer(system.url) as peer:
                 head = "\r\n".join(["GET /ws HTTP/1.1", "Host: localhost", *UPGRADE, "", ""])
-                wish = frame(b'{"type":"new","data":"client"}', masked=masked)
-                await peer.send(head.encode() + wish)
+                request = frame(b'{"type":"new","data":"client"}', masked=masked)
+                await peer.send(head.encode() + request)
                 assert b" 101 " in await peer.answer()
                 first = await peer.next()
                 assert (first.opcode == CLOSE) is not masked
@@ -201,7 +201,9 @@ async def test_a_frame_that_comes_with_the_request_is_checked_like_any_other() -
 
 @pytest.mark.parametrize("path", ["/ws", "/gw"])
 @pytest.mark.parametrize("version", ["12", "8", "", "13, 12", "x"])
-async def test_another_version_of_websockets_is_answered_426(path: str, version: str) -> None:
+async def test_other_websocket_version_is_answered_426_by_the_broker(
+    path: str, version: str
+) -> None:
     async with running_system() as system:
         headers = [line for line in UPGRADE if "Version" not in line]
         headers.append(f"Sec-WebSocket-Version: {version}")
@@ -222,7 +224,7 @@ async def test_another_version_of_websockets_is_answered_426(path: str, version:
     ],
     ids=["empty arrays", "pings", "fragments", "many messages in one frame"],
 )
-async def test_a_flood_of_one_client_leaves_the_others_their_turn(flood: bytes) -> None:
+async def test_flood_of_one_client_does_not_delay_the_others(flood: bytes) -> None:
     async with running_system() as system, raw_client(system.url, extended=True) as peer:
         turns = []
         flooding = asyncio.ensure_future(peer.send(flood * (8_000_000 // len(flood))))
@@ -234,11 +236,11 @@ async def test_a_flood_of_one_client_leaves_the_others_their_turn(flood: bytes) 
         flooding.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             await flooding
-        # One may have something to import.
+        # The first turn may import modules.
         assert sorted(turns)[-2] < TURN_LIMIT_S
 
 
-async def test_peer_that_ignores_the_close_and_reads_nothing_is_cut_off() -> None:
+async def test_peer_that_ignores_the_close_and_reads_nothing_is_disconnected() -> None:
     async with running_system() as system:
         await fill_with_state(system)
         async with (
@@ -263,7 +265,7 @@ async def test_peer_that_ignores_the_close_and_reads_nothing_is_cut_off() -> Non
         assert system.app.sockets.refused_clients == 2
 
 
-async def test_invalid_input_of_many_is_counted_and_does_not_flood_the_log(log: Log) -> None:
+async def test_invalid_bytes_of_many_clients_are_counted_and_rarely_logged(log: Log) -> None:
     async with running_system() as system:
         for _ in range(100):
             async with raw_client(system.url) as peer:
@@ -275,7 +277,7 @@ async def test_invalid_input_of_many_is_counted_and_does_not_flood_the_log(log: 
 
 
 async def fill_with_state(system: System) -> None:
-    """A node with more to tell than sockets hold, so that a client which reads nothing is full."""
+    """Add a node whose values exceed the socket buffers of a client that reads nothing."""
     for number in range(64):
         async with asyncio.timeout(PROMPT_S):
             system.coap.gateway.heard("large", {"protocol": "CoAP"})

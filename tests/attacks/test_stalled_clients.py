@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 6: a client that stalls costs bounded memory, and is closed with a reason."""
+"""Attack 6: a stalled client holds bounded memory, and is closed with a reason."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tests.attacks.raw import SMALL_BUFFER, RawPeer, raw_client, raw_gateway
 from tests.attacks.running import Log, System, running_system, until
 
 TOTAL_MAX = 192 * 1024 * 1024
-"""Bytes for all stalled clients, and what may come between two looks at them."""
+"""Bytes for all stalled clients, plus what may arrive between two checks."""
 MEMORY_MAX = 2 * 1024 * 1024
 """Bytes for one stalled client, as documented."""
 
@@ -52,7 +52,7 @@ def size_of(value: Any) -> int:
 
 
 class Flood:
-    """A gateway that sends more readings than the socket of a client takes."""
+    """A gateway that sends more readings than the socket of a client buffers."""
 
     def __init__(self, gateway: RawPeer, value: Callable[[int], Any]) -> None:
         self._gateway = gateway
@@ -85,7 +85,7 @@ async def flooded(system: System, value: Callable[[int], Any]) -> AsyncIterator[
 
 @pytest.mark.sockets
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
-async def test_memory_of_a_stalled_client_is_bounded_whatever_comes(
+async def test_memory_of_a_stalled_client_is_bounded(
     value: Callable[[int], Any],
 ) -> None:
     async with (
@@ -99,14 +99,14 @@ async def test_memory_of_a_stalled_client_is_bounded_whatever_comes(
         most = 0
         for _ in range(12):
             await flood.some()
-            # The honest client reads it all, and is served.
+            # The honest client reads everything, and is served.
             await system.serves()
             most = max(most, *map(held, inside))
         assert BUFFER_HIGH < most <= MEMORY_MAX
 
 
 @pytest.mark.sockets
-async def test_client_too_far_behind_is_closed_with_1013_and_the_reason(log: Log) -> None:
+async def test_client_too_far_behind_is_closed_with_1013_and_a_reason(log: Log) -> None:
     async with (
         running_system() as system,
         flooded(system, VALUES["long texts"]) as flood,
@@ -125,7 +125,7 @@ async def test_client_too_far_behind_is_closed_with_1013_and_the_reason(log: Log
 
 
 @pytest.mark.sockets
-async def test_receipts_that_nobody_reads_are_bounded() -> None:
+async def test_unread_receipts_are_bounded() -> None:
     async with (
         running_system() as system,
         raw_client(system.url, extended=True, receive_buffer=SMALL_BUFFER) as stalled,
@@ -136,7 +136,7 @@ async def test_receipts_that_nobody_reads_are_bounded() -> None:
         for _ in range(60):
             if inside.closed:
                 break
-            # Nothing else happens meanwhile that would make the broker look at this client.
+            # No other message makes the broker check this client.
             with contextlib.suppress(ConnectionError):
                 await stalled.send_json([command] * 2_000)
             await asyncio.sleep(0)
@@ -148,7 +148,7 @@ async def test_receipts_that_nobody_reads_are_bounded() -> None:
 
 
 @pytest.mark.sockets
-async def test_client_that_floods_joins_is_closed_with_1008() -> None:
+async def test_client_that_joins_too_often_is_closed_with_1008() -> None:
     async with running_system() as system, raw_client(system.url, extended=True) as greedy:
         await greedy.send_json([{"type": "new", "data": "client"}] * 100)
         code, reason = await greedy.closed()
@@ -158,7 +158,7 @@ async def test_client_that_floods_joins_is_closed_with_1008() -> None:
 
 
 class StalledSocket:
-    """Takes bytes, and never gets rid of them."""
+    """A socket whose peer reads nothing."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -184,7 +184,7 @@ async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() ->
     socket = StalledSocket()
     client = broker.client_connected(socket)
     broker.from_client(client, Join(data="client"))
-    # Twenty values of 60 kB wait, of which the socket was given no more than it may hold.
+    # Of twenty values of 60 kB, the socket got no more than its limit.
     assert 0 < socket.waiting <= 512 * 1024
     await asyncio.sleep(STALL_LIMIT_S - 1)
     assert socket.closed is None
@@ -192,7 +192,7 @@ async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() ->
     assert socket.closed == (CLOSE_SLOW, "read nothing for 30 s")
 
 
-async def test_memory_of_all_stalled_clients_together_is_bounded() -> None:
+async def test_memory_of_all_stalled_clients_is_bounded() -> None:
     loop = asyncio.get_running_loop()
     broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
     honest = Reader()
@@ -214,7 +214,7 @@ async def test_memory_of_all_stalled_clients_together_is_bounded() -> None:
 
 
 class Reader(StalledSocket):
-    """Takes everything."""
+    """A socket whose peer reads everything."""
 
     taken = 0
 

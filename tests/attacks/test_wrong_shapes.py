@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 2: well-formed JSON of the wrong shape is refused for its sender alone."""
+"""Attack 2: valid JSON with an invalid schema affects only its sender."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ VALUES = {
     "too many bytes": b'"' + b"x" * 70_000 + b'"',
 }
 SHAPES = {
-    # First, so that its line is one of the few that are logged.
+    # First, so that it is among the few lines that are logged.
     "an unknown type": UNKNOWN_TYPE,
     "update alone": b'{"type":"update"}',
     "data a number": b'{"type":"update","data":5}',
@@ -63,7 +63,7 @@ def cases() -> list[tuple[bytes, bool]]:
     return [*legacy, *((COMMAND % value, True) for value in VALUES.values())]
 
 
-async def test_wrong_shapes_close_their_sender_with_1003_or_1007_and_a_short_reason(
+async def test_invalid_messages_close_their_sender_with_1003_or_1007_and_a_short_reason(
     log: Log,
 ) -> None:
     async with running_system() as system:
@@ -76,14 +76,14 @@ async def test_wrong_shapes_close_their_sender_with_1003_or_1007_and_a_short_rea
                 assert (code, bool(reason)) == (expected, True), data[:60]
                 assert len(reason.encode()) <= 123
             assert system.app.sockets.refused_clients == count
-        # Nothing of it came as far as the node.
+        # The node got none of it.
         assert [request.payload for request in system.node.requests if request.payload] == []
         await system.serves()
     assert log.tracebacks == []
     assert all(line.isprintable() and len(line) < 400 for line in log.lines)
 
 
-async def test_letter_beyond_ascii_is_a_payload_like_any_other() -> None:
+async def test_payload_may_contain_non_ascii_letters() -> None:
     async with running_system() as system:
         receipt = await system.client.write(HONEST, "led", "é")
         assert receipt["state"] == "confirmed"
@@ -91,7 +91,9 @@ async def test_letter_beyond_ascii_is_a_payload_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("extended", [True, False])
-async def test_invalid_message_of_a_gateway_is_refused_alone(extended: bool, log: Log) -> None:
+async def test_invalid_message_of_a_gateway_is_refused_and_others_are_accepted(
+    extended: bool, log: Log
+) -> None:
     async with (
         running_system() as system,
         raw_gateway(system.url, system.token(), extended=extended) as peer,
@@ -114,27 +116,27 @@ async def test_invalid_message_of_a_gateway_is_refused_alone(extended: bool, log
     assert log.tracebacks == []
 
 
-async def test_refusal_of_a_message_is_reported_to_its_gateway_in_a_short_text() -> None:
+async def test_problem_with_a_message_is_reported_to_its_gateway() -> None:
     async with running_system() as system, raw_gateway(system.url, system.token()) as peer:
         await peer.send(frame(b"[%s]" % UNKNOWN_TYPE))
         (problem,) = (await peer.next()).json
-        # A longer text is an invalid message to a gateway, which closes the link.
+        # A gateway would treat a longer message as invalid and close the link.
         assert decode_to_gateway(json.dumps([problem])) == [Problem(detail=problem["detail"])]
         await system.serves()
 
 
-async def test_value_that_grows_in_json_does_not_cut_the_link_of_its_gateway() -> None:
+async def test_value_that_grows_in_json_does_not_close_the_link_of_its_gateway() -> None:
     async with running_system() as system:
         gateway = system.coap.gateway
         with pytest.raises(ProtocolError):
             gateway.reading(HONEST, "text", "\x01" * 50_000)
-        # As much as there may be, which is six times as many bytes in a frame.
+        # The largest such value, which takes six times as many bytes in a frame.
         gateway.reading(HONEST, "text", "\x01" * (VALUE_SIZE_MAX // 6))
         await system.serves()
         assert system.client.nodes[HONEST]["text"] == "\x01" * (VALUE_SIZE_MAX // 6)
 
 
-async def test_post_of_50_kilobytes_is_answered_and_affects_no_other_node() -> None:
+async def test_post_of_50_kilobytes_is_answered() -> None:
     async with running_system() as system:
         answer = await system.node.post("server", b"text:a" + b"\x01" * 50_000)
         assert answer.code in {Code.BAD_REQUEST, Code.REQUEST_ENTITY_TOO_LARGE}

@@ -17,8 +17,9 @@ from pyaiot.gateways.gateway import (
     Outcome,
 )
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.links import Backoff, MemoryLink
+from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, NodeLeft, Receipt
+from pyaiot.transport.backoff import Backoff
 
 COAP = {"protocol": "CoAP"}
 TS = 1_700_000_000.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""WebSocket nodes without sockets: who is who, what is taken, what is refused."""
+"""The connections of WebSocket nodes, without sockets: uids, readings, commands and limits."""
 
 import asyncio
 import json
@@ -17,11 +17,12 @@ from pyaiot.gateways.websocket.connections import (
     CLAIM_LIMIT_S,
     NAMING_LIMIT_S,
     PROBLEMS_BURST,
-    Connection,
-    Connections,
+    NodeConnection,
+    NodeConnections,
 )
-from pyaiot.links import Backoff, MemoryLink
+from pyaiot.links import MemoryLink
 from pyaiot.messages import NodeAppeared, NodeLeft, NodeReset, Reading
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.websocket_frames import PING
 from tests.links import Watcher, frames
 
@@ -29,11 +30,11 @@ TS = 1_700_000_000.0
 
 
 class Wire:
-    """The socket of a device: what it was sent, and whether it was cut."""
+    """The socket of a device: what was sent to it, and whether it was aborted."""
 
     def __init__(self) -> None:
         self.waiting = 0
-        self.was_cut = False
+        self.was_aborted = False
         self.sent: list[Any] = []
         self.pings = 0
 
@@ -46,12 +47,12 @@ class Wire:
     def buffered(self) -> int:
         return self.waiting
 
-    def cut(self) -> None:
-        self.was_cut = True
+    def abort(self) -> None:
+        self.was_aborted = True
 
 
 class Side:
-    """The connections of a gateway, and what a broker heard of them."""
+    """The connections of a gateway, and the events that it sent to the broker."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -64,29 +65,29 @@ class Side:
             unix_time=lambda: self.unix_time,
             backoff=Backoff(rng=random.Random(1)),
         )
-        self.heard: list[Any] = []
-        self.connections = Connections(self.gateway, loop)
-        tell = self.gateway._tell
+        self.events: list[Any] = []
+        self.connections = NodeConnections(self.gateway, loop)
+        send = self.gateway._tell
 
-        def telling(events: Any) -> None:
+        def record(events: Any) -> None:
             events = list(events)
-            self.heard.extend(events)
-            tell(events)
+            self.events.extend(events)
+            send(events)
 
-        self.gateway._tell = telling  # type: ignore[method-assign]
+        self.gateway._tell = record  # type: ignore[method-assign]
 
-    async def node(self, uid: str | None = None) -> tuple[Connection, Wire]:
+    async def node(self, uid: str | None = None) -> tuple[NodeConnection, Wire]:
         wire = Wire()
         return await self.connections.opened(wire, uid), wire
 
-    async def update(self, connection: Connection, **values: Any) -> None:
-        await self.said(connection, {"type": "update", "data": values})
+    async def update(self, connection: NodeConnection, **values: Any) -> None:
+        await self.send(connection, {"type": "update", "data": values})
 
-    async def said(self, connection: Connection, message: Any) -> None:
-        await self.connections.said(connection, json.dumps(message).encode())
+    async def send(self, connection: NodeConnection, message: Any) -> None:
+        await self.connections.receive_message(connection, json.dumps(message).encode())
 
     def kinds(self) -> list[tuple[str, type]]:
-        return [(event.uid, type(event)) for event in self.heard]
+        return [(event.uid, type(event)) for event in self.events]
 
     def values(self, uid: str) -> dict[str, object]:
         node = self.gateway.nodes.get(uid)
@@ -94,15 +95,15 @@ class Side:
         return {name: reading.data for name, reading in node.readings.items()}
 
 
-# -- who it is --------------------------------------------------------------------------------
+# -- uids -------------------------------------------------------------------------------------
 
 
-async def test_node_is_asked_for_its_values_right_after_it_came() -> None:
+async def test_new_node_gets_a_discover_request() -> None:
     _, wire = await Side().node()
     assert wire.sent == [{"request": "discover"}]
 
 
-async def test_node_that_says_no_uid_has_one_for_this_connection_that_nobody_can_guess() -> None:
+async def test_node_without_a_uid_gets_a_random_one_per_connection() -> None:
     side = Side()
     uids = set()
     for _ in range(50):
@@ -114,56 +115,56 @@ async def test_node_that_says_no_uid_has_one_for_this_connection_that_nobody_can
     assert {len(uid) for uid in uids} == {32}
 
 
-async def test_uid_of_the_request_is_the_nodes() -> None:
+async def test_uid_is_taken_from_the_request() -> None:
     side = Side()
     connection, _ = await side.node("lamp")
     await side.update(connection, led="0")
     assert [
-        (item.uid, item.resource, item.data) for item in side.heard if isinstance(item, Reading)
+        (item.uid, item.resource, item.data) for item in side.events if isinstance(item, Reading)
     ] == [("lamp", "protocol", "WebSocket"), ("lamp", "led", "0")]
 
 
-async def test_uid_of_the_first_message_is_the_nodes() -> None:
+async def test_uid_is_taken_from_the_first_message() -> None:
     side = Side()
     connection, _ = await side.node()
-    await side.said(connection, {"type": "new", "uid": "lamp"})
-    await side.said(connection, {"type": "new", "uid": "lamp"})
+    await side.send(connection, {"type": "new", "uid": "lamp"})
+    await side.send(connection, {"type": "new", "uid": "lamp"})
     await asyncio.sleep(2 * NAMING_LIMIT_S)
     await side.update(connection, led="0")
     assert side.kinds() == [("lamp", NodeAppeared), ("lamp", Reading), ("lamp", Reading)]
 
 
-async def test_node_that_says_nothing_is_there_after_a_second() -> None:
+async def test_silent_connection_gets_a_uid_after_a_second() -> None:
     side = Side()
     connection, _ = await side.node()
     await asyncio.sleep(0.9 * NAMING_LIMIT_S)
-    assert side.heard == []
+    assert side.events == []
     await asyncio.sleep(0.2 * NAMING_LIMIT_S)
     assert connection.uid
     assert connection.uid in side.gateway.nodes
 
 
-async def test_node_that_left_before_it_said_anything_was_never_there() -> None:
+async def test_connection_that_closes_without_a_message_is_never_announced() -> None:
     side = Side()
     connection, _ = await side.node()
     side.connections.closed(connection, "left")
     await asyncio.sleep(2 * NAMING_LIMIT_S)
-    assert side.heard == []
+    assert side.events == []
 
 
 @pytest.mark.parametrize("first", [{"type": "update", "data": {"t": "1"}}, None])
-async def test_uid_that_is_said_too_late_is_refused(first: Any) -> None:
+async def test_uid_that_comes_too_late_is_refused(first: Any) -> None:
     side = Side()
     connection, _ = await side.node(None if first else "lamp")
     if first:
-        await side.said(connection, first)
+        await side.send(connection, first)
     with pytest.raises(Refused):
-        await side.said(connection, {"type": "new", "uid": "other"})
+        await side.send(connection, {"type": "new", "uid": "other"})
 
 
 @pytest.mark.parametrize("uid", ["", "alive", "all", "x" * 65, "x" * 10_000, "a\nb", "\x00"])
 @pytest.mark.parametrize("how", ["request", "message"])
-async def test_uid_that_cannot_be_is_a_wrong_message(uid: str, how: str) -> None:
+async def test_invalid_uid_is_a_protocol_error(uid: str, how: str) -> None:
     side = Side()
     if how == "request":
         with pytest.raises(ProtocolError):
@@ -171,12 +172,12 @@ async def test_uid_that_cannot_be_is_a_wrong_message(uid: str, how: str) -> None
     else:
         connection, _ = await side.node()
         with pytest.raises(ProtocolError):
-            await side.said(connection, {"type": "new", "uid": uid})
-    assert side.heard == []
+            await side.send(connection, {"type": "new", "uid": uid})
+    assert side.events == []
 
 
 @pytest.mark.parametrize("uid", ["*", "#", "+", "../x", "__proto__", "<b>", "lamp 1", "élan"])
-async def test_odd_uid_is_a_name_like_others(uid: str) -> None:
+async def test_unusual_uid_is_valid(uid: str) -> None:
     side = Side()
     await side.node(uid)
     assert uid in side.gateway.nodes
@@ -185,7 +186,7 @@ async def test_odd_uid_is_a_name_like_others(uid: str) -> None:
 # -- claims -----------------------------------------------------------------------------------
 
 
-async def answering(side: Side, owner: Connection, wire: Wire) -> None:
+async def answering(side: Side, owner: NodeConnection, wire: Wire) -> None:
     """The device at the other end answers the next ping."""
     await asyncio.sleep(CLAIM_LIMIT_S / 2)
     assert wire.pings == 1
@@ -196,19 +197,19 @@ async def both(first: Awaitable[Any], second: Awaitable[Any]) -> tuple[Any, Any]
     return await asyncio.gather(first, second, return_exceptions=True)
 
 
-async def test_uid_of_a_node_that_lives_is_refused_to_another_connection() -> None:
+async def test_uid_of_an_online_node_is_refused_to_another_connection() -> None:
     side = Side()
     owner, wire = await side.node("lamp")
     await side.update(owner, led="1")
     refusal, _ = await both(side.node("lamp"), answering(side, owner, wire))
     assert isinstance(refusal, Refused)
-    assert not wire.was_cut
+    assert not wire.was_aborted
     await side.update(owner, led="0")
     assert side.values("lamp") == {"led": "0"}
     assert NodeReset not in {kind for _, kind in side.kinds()}
 
 
-async def test_message_of_the_owner_is_an_answer_too() -> None:
+async def test_message_of_the_owner_counts_as_a_pong() -> None:
     side = Side()
     owner, _ = await side.node("lamp")
     claim = asyncio.ensure_future(side.node("lamp"))
@@ -218,22 +219,22 @@ async def test_message_of_the_owner_is_an_answer_too() -> None:
         await claim
 
 
-async def test_uid_of_a_dead_connection_goes_to_the_new_one_with_its_values_forgotten() -> None:
+async def test_uid_of_a_dead_connection_moves_to_the_new_one_after_a_reset() -> None:
     side = Side()
     owner, wire = await side.node("lamp")
     await side.update(owner, led="1")
-    side.heard.clear()
+    side.events.clear()
     started_at = asyncio.get_running_loop().time()
     connection, _ = await side.node("lamp")
     assert asyncio.get_running_loop().time() - started_at == pytest.approx(CLAIM_LIMIT_S)
-    assert wire.was_cut
+    assert wire.was_aborted
     side.connections.closed(owner, "left")
     await side.update(connection, led="0")
     assert side.kinds() == [("lamp", NodeReset), ("lamp", Reading), ("lamp", Reading)]
     assert side.values("lamp") == {"led": "0"}
 
 
-async def test_owner_that_leaves_while_it_is_asked_makes_room() -> None:
+async def test_owner_that_closes_during_the_ping_frees_its_uid() -> None:
     side = Side()
     owner, _ = await side.node("lamp")
     claim = asyncio.ensure_future(side.node("lamp"))
@@ -244,7 +245,7 @@ async def test_owner_that_leaves_while_it_is_asked_makes_room() -> None:
     assert side.kinds()[-3:] == [("lamp", NodeLeft), ("lamp", NodeAppeared), ("lamp", Reading)]
 
 
-async def test_many_claims_ask_the_owner_once() -> None:
+async def test_many_claims_ping_the_owner_once() -> None:
     side = Side()
     _, wire = await side.node("lamp")
     claims = await asyncio.gather(*(side.node("lamp") for _ in range(100)), return_exceptions=True)
@@ -252,7 +253,7 @@ async def test_many_claims_ask_the_owner_once() -> None:
     assert sum(isinstance(claim, Refused) for claim in claims) == 99
 
 
-async def test_uid_that_was_taken_while_the_old_owner_was_asked_stays_where_it_is() -> None:
+async def test_uid_that_was_taken_during_the_ping_is_not_moved() -> None:
     side = Side()
     owner, _ = await side.node("lamp")
     slow = asyncio.ensure_future(side.node("lamp"))
@@ -265,16 +266,16 @@ async def test_uid_that_was_taken_while_the_old_owner_was_asked_stays_where_it_i
     assert side.values("lamp") == {"led": "1"}
 
 
-async def test_uid_is_free_again_when_its_node_has_left() -> None:
+async def test_uid_is_free_after_its_node_has_left() -> None:
     side = Side()
     owner, _ = await side.node("lamp")
     side.connections.closed(owner, "silent")
-    assert [item.reason for item in side.heard if isinstance(item, NodeLeft)] == ["silent"]
+    assert [item.reason for item in side.events if isinstance(item, NodeLeft)] == ["silent"]
     connection, _ = await side.node("lamp")
     assert connection.uid == "lamp"
 
 
-async def test_node_is_lost_by_its_connection_and_not_by_the_clock() -> None:
+async def test_node_is_online_as_long_as_its_connection() -> None:
     side = Side()
     connection, _ = await side.node("lamp")
     side.unix_time += 3600
@@ -283,14 +284,14 @@ async def test_node_is_lost_by_its_connection_and_not_by_the_clock() -> None:
     assert [kind for _, kind in side.kinds()] == [NodeAppeared, Reading, Reading]
 
 
-# -- what it says -----------------------------------------------------------------------------
+# -- readings ---------------------------------------------------------------------------------
 
 
 async def test_values_are_any_json_and_text_has_its_number_and_unit() -> None:
     side = Side()
     connection, _ = await side.node("n")
     await side.update(connection, temperature="23.5°C", on=True, many=[1, 2], n=None, x={"a": 1})
-    readings = {item.resource: item for item in side.heard if isinstance(item, Reading)}
+    readings = {item.resource: item for item in side.events if isinstance(item, Reading)}
     assert (readings["temperature"].number, readings["temperature"].unit) == (23.5, "Cel")
     assert side.values("n") == {
         "temperature": "23.5°C",
@@ -330,17 +331,17 @@ WRONG: list[bytes] = [
 
 
 @pytest.mark.parametrize("message", WRONG, ids=lambda message: message[:40])
-async def test_wrong_message_is_a_protocol_error(message: bytes) -> None:
+async def test_invalid_message_is_a_protocol_error(message: bytes) -> None:
     side = Side()
     connection, _ = await side.node("n")
     with pytest.raises(ProtocolError) as caught:
-        await side.connections.said(connection, message)
+        await side.connections.receive_message(connection, message)
     assert len(str(caught.value)) < 200
     assert side.values("n") == {}
 
 
 @pytest.mark.parametrize("name", ["ip", "id", "protocol"])
-async def test_name_of_ours_is_refused_and_its_neighbours_are_taken(name: str) -> None:
+async def test_reserved_resource_is_refused_and_others_are_accepted(name: str) -> None:
     side = Side()
     connection, wire = await side.node("n")
     await side.update(connection, **{"a": "1", name: "10.0.0.1", "b": "2"})
@@ -360,7 +361,7 @@ async def test_resources_of_a_node_are_bounded() -> None:
     assert str(RESOURCES_MAX) in wire.sent[-1]["detail"]
 
 
-async def test_node_above_its_rate_loses_that_update_and_is_told() -> None:
+async def test_update_above_the_rate_limit_is_dropped_with_an_error_message() -> None:
     side = Side()
     connection, wire = await side.node("n")
     for index in range(int(READINGS_BURST) + 1):
@@ -373,7 +374,7 @@ async def test_node_above_its_rate_loses_that_update_and_is_told() -> None:
     assert side.values("n") == {"t": "later"}
 
 
-async def test_update_counts_as_many_readings_as_it_has() -> None:
+async def test_update_counts_each_of_its_readings() -> None:
     side = Side()
     connection, _ = await side.node("n")
     await side.update(connection, **{f"r{index}": "1" for index in range(60)})
@@ -383,16 +384,16 @@ async def test_update_counts_as_many_readings_as_it_has() -> None:
     assert side.values("n")["r0"] == "3"
 
 
-async def test_flood_is_counted_whole_and_told_seldom() -> None:
+async def test_refusals_are_all_counted_and_rarely_reported() -> None:
     side = Side()
     connection, wire = await side.node("n")
     for _ in range(1000):
-        await side.said(connection, {"type": "update", "data": {}})
+        await side.send(connection, {"type": "update", "data": {}})
     assert side.connections.refused == 1000 - READINGS_BURST
     assert len(wire.sent) - 1 == PROBLEMS_BURST
 
 
-async def test_node_that_reads_nothing_is_told_nothing() -> None:
+async def test_node_that_reads_nothing_gets_no_error_messages() -> None:
     side = Side()
     connection, wire = await side.node("n")
     wire.waiting = BUFFER_MAX + 1
@@ -404,7 +405,7 @@ async def test_node_that_reads_nothing_is_told_nothing() -> None:
 # -- commands ---------------------------------------------------------------------------------
 
 
-async def test_write_is_sent_as_text_and_waits_for_nobody() -> None:
+async def test_write_is_sent_as_text_without_waiting() -> None:
     side = Side()
     _, wire = await side.node("n")
     outcome = await side.connections.write("n", "led", '1"é', 0.0)
@@ -412,7 +413,7 @@ async def test_write_is_sent_as_text_and_waits_for_nobody() -> None:
     assert wire.sent[1:] == [{"endpoint": "led", "payload": '1"é'}]
 
 
-async def test_write_to_a_node_that_is_gone_or_reads_nothing_is_unreachable() -> None:
+async def test_write_to_an_offline_or_stalled_node_is_unreachable() -> None:
     side = Side()
     _, wire = await side.node("n")
     wire.waiting = BUFFER_MAX + 1
@@ -421,7 +422,7 @@ async def test_write_to_a_node_that_is_gone_or_reads_nothing_is_unreachable() ->
     assert len(wire.sent) == 1
 
 
-async def test_command_that_would_wait_behind_other_bytes_past_its_deadline_is_never_sent() -> None:
+async def test_command_behind_unsent_bytes_is_dropped_at_its_deadline() -> None:
     side = Side()
     _, wire = await side.node("n")
     before = len(wire.sent)
@@ -433,10 +434,10 @@ async def test_command_that_would_wait_behind_other_bytes_past_its_deadline_is_n
     wire.waiting = 0
     await asyncio.sleep(60)
     assert len(wire.sent) == before
-    assert not wire.was_cut
+    assert not wire.was_aborted
 
 
-async def test_commands_that_waited_go_out_in_their_order_when_the_node_reads_again() -> None:
+async def test_waiting_commands_are_sent_in_order() -> None:
     side = Side()
     _, wire = await side.node("n")
     before = len(wire.sent)
@@ -451,24 +452,24 @@ async def test_commands_that_waited_go_out_in_their_order_when_the_node_reads_ag
     assert [item["payload"] for item in wire.sent[before:]] == list("01234")
 
 
-async def test_node_that_took_a_part_of_a_command_until_its_deadline_is_cut_off() -> None:
+async def test_node_that_has_read_part_of_a_command_at_its_deadline_is_disconnected() -> None:
     side = Side()
     _, wire = await side.node("n")
     write = wire.write
 
-    def stalls(data: bytes) -> None:
+    def stall(data: bytes) -> None:
         write(data)
         wire.waiting = len(data)
 
-    wire.write = stalls  # type: ignore[method-assign]
+    wire.write = stall  # type: ignore[method-assign]
     loop = asyncio.get_running_loop()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout_at(loop.time() + 1.0):
             await side.connections.write("n", "led", "1", 0.0)
-    assert wire.was_cut
+    assert wire.was_aborted
 
 
-async def test_command_is_confirmed_by_the_nodes_report_else_sent() -> None:
+async def test_command_is_confirmed_by_a_reading_else_sent() -> None:
     """From a client of the broker to the device and back, over a link in memory."""
     from pyaiot.broker.broker import Broker
 

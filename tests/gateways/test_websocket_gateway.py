@@ -23,6 +23,7 @@ from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.links import MemoryLink
 from pyaiot.messages import NodeLeft
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
+from pyaiot.transport import websocket
 from tests.attacks.raw import CLOSE, CONTINUATION, PING, frame, raw_peer
 from tests.links import Watcher
 
@@ -32,15 +33,15 @@ CONNECTIONS_MAX = 10
 
 
 class Road:
-    """A gateway at a port that the system chose, a broker, and a client that watches."""
+    """A gateway on a free port, a broker, and a client that watches."""
 
-    def __init__(self, websocket: WebSocketGateway, session: aiohttp.ClientSession) -> None:
-        self.gateway = websocket
+    def __init__(self, served: WebSocketGateway, session: aiohttp.ClientSession) -> None:
+        self.gateway = served
         self.session = session
         loop = asyncio.get_running_loop()
         self.broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=time.time)
         self.watcher = Watcher(self.broker)
-        self.tasks = [loop.create_task(websocket.run(self._connect))]
+        self.tasks = [loop.create_task(served.run(self._connect))]
 
     async def _connect(self) -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
@@ -70,7 +71,7 @@ class Road:
 
 @contextlib.asynccontextmanager
 async def road(**settings: Any) -> AsyncIterator[Road]:
-    websocket = WebSocketGateway(
+    served = WebSocketGateway(
         Gateway(
             name="websocket",
             protocol="WebSocket",
@@ -81,9 +82,9 @@ async def road(**settings: Any) -> AsyncIterator[Road]:
         connections_max=CONNECTIONS_MAX,
         **settings,
     )
-    await websocket.open("127.0.0.1", 0)
+    await served.open("127.0.0.1", 0)
     async with aiohttp.ClientSession() as session:
-        it = Road(websocket, session)
+        it = Road(served, session)
         try:
             yield it
         finally:
@@ -100,7 +101,7 @@ async def update(device: aiohttp.ClientWebSocketResponse, **values: Any) -> None
 
 
 async def close_of(device: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:
-    """Code and reason with which the gateway closes; what it says before is not looked at."""
+    """Code and reason with which the gateway closes. Messages before are ignored."""
     while True:
         frame = await device.receive()
         if frame.type is aiohttp.WSMsgType.CLOSE:
@@ -108,7 +109,7 @@ async def close_of(device: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:
         assert frame.type is aiohttp.WSMsgType.TEXT, frame
 
 
-async def test_node_appears_is_commanded_and_leaves_with_its_connection() -> None:
+async def test_node_is_online_and_commanded_while_it_is_connected() -> None:
     async with road() as it:
         async with it.device("?uid=lamp") as device:
             await discovered(device)
@@ -121,7 +122,7 @@ async def test_node_appears_is_commanded_and_leaves_with_its_connection() -> Non
         assert (await it.misses("lamp")).reason == "left"
 
 
-async def test_old_node_gets_a_uid_for_each_connection() -> None:
+async def test_legacy_node_gets_a_uid_per_connection() -> None:
     async with road() as it:
         uids = []
         for _ in range(2):
@@ -134,7 +135,7 @@ async def test_old_node_gets_a_uid_for_each_connection() -> None:
         assert len(set(uids)) == 2
 
 
-async def test_node_that_says_its_uid_first_keeps_it() -> None:
+async def test_uid_of_the_first_message_is_kept() -> None:
     async with road() as it:
         for number in ("1", "2"):
             async with it.device() as device:
@@ -154,7 +155,7 @@ async def test_binary_and_fragmented_messages_are_messages() -> None:
         await it.shows("lamp", a="1", b="2")
 
 
-async def test_claim_of_a_node_that_lives_is_closed_with_1008() -> None:
+async def test_claim_of_an_online_uid_is_closed_with_1008() -> None:
     async with road() as it, it.device("?uid=lamp") as owner:
         await discovered(owner)
         await update(owner, led="1")
@@ -173,7 +174,7 @@ async def test_claim_of_a_node_that_lives_is_closed_with_1008() -> None:
         assert it.gateway.nodes.refused == 2
 
 
-async def test_node_whose_old_connection_is_dead_comes_back_at_once(
+async def test_node_whose_old_connection_is_dead_is_back_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "CLAIM_LIMIT_S", 0.2)
@@ -191,14 +192,14 @@ async def test_node_whose_old_connection_is_dead_comes_back_at_once(
             await it.shows("lamp", other="3")
 
 
-async def test_node_that_answers_no_ping_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_node_that_answers_no_ping_goes_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "HEARTBEAT_S", 0.2)
     async with road() as it, it.device("?uid=lamp", autoping=False):
         await it.shows("lamp")
         assert (await it.misses("lamp")).reason == "silent"
 
 
-async def test_node_that_answers_pings_stays_without_a_word(
+async def test_node_that_only_answers_pings_stays_online(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gateway, "HEARTBEAT_S", 0.1)
@@ -228,7 +229,7 @@ async def test_node_that_answers_pings_stays_without_a_word(
     ],
     ids=["no JSON", "no values", "no name", "deep", "second uid", "large"],
 )
-async def test_wrong_message_closes_that_node_alone(message: str, code: int) -> None:
+async def test_invalid_message_closes_only_its_connection(message: str, code: int) -> None:
     async with road() as it, it.device("?uid=good") as good, it.device("?uid=bad") as bad:
         await it.shows("good")
         await it.shows("bad")
@@ -253,7 +254,7 @@ async def test_wrong_message_closes_that_node_alone(message: str, code: int) -> 
         (frame(b"", fin=False) + frame(b"", CONTINUATION, fin=False) * 2_000, 1008),
     ],
 )
-async def test_frame_that_rfc_6455_forbids_closes_that_node_alone_and_is_counted(
+async def test_invalid_frame_closes_only_its_connection_and_is_counted(
     data: bytes, code: int
 ) -> None:
     async with road() as it, it.device("?uid=good"):
@@ -267,7 +268,7 @@ async def test_frame_that_rfc_6455_forbids_closes_that_node_alone_and_is_counted
         assert it.gateway.nodes.refused == 1
 
 
-async def test_node_with_another_version_of_websockets_is_answered_426() -> None:
+async def test_other_version_of_websocket_is_answered_426() -> None:
     async with road() as it, raw_peer(it.url) as old:
         head = await old.request(
             "/node",
@@ -278,13 +279,13 @@ async def test_node_with_another_version_of_websockets_is_answered_426() -> None
         assert b"Sec-WebSocket-Version: 13" in head
 
 
-async def test_largest_value_passes() -> None:
+async def test_largest_value_is_accepted() -> None:
     async with road() as it, it.device("?uid=n") as device:
         await update(device, js="x" * 65_536)
         await it.shows("n", js="x" * 65_536)
 
 
-async def test_uid_that_cannot_be_is_closed_with_1003() -> None:
+async def test_invalid_uid_is_closed_with_1003() -> None:
     async with road() as it:
         for query in ("?uid=", "?uid=alive", "?uid=" + "x" * 1000, "?uid=a%0Ab"):
             async with it.device(query) as device:
@@ -293,7 +294,7 @@ async def test_uid_that_cannot_be_is_closed_with_1003() -> None:
         assert it.watcher.nodes == {}
 
 
-async def test_refused_value_is_told_to_the_node() -> None:
+async def test_refused_value_is_reported_to_the_node() -> None:
     async with road() as it, it.device("?uid=n") as device:
         await discovered(device)
         await update(device, ip="10.0.0.1", t="1")
@@ -304,7 +305,7 @@ async def test_refused_value_is_told_to_the_node() -> None:
         assert "ip" not in it.watcher.nodes["n"]
 
 
-async def test_flooding_node_is_held_to_its_rate_and_others_are_served(
+async def test_flooding_node_is_rate_limited_and_others_are_served(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -325,7 +326,7 @@ async def test_flooding_node_is_held_to_its_rate_and_others_are_served(
         assert len(caplog.records) < 20
 
 
-async def test_stalled_node_is_cut_off_and_gets_no_more_commands_and_no_memory() -> None:
+async def test_stalled_node_is_disconnected_and_holds_no_memory() -> None:
     async with road() as it, it.device("?uid=n") as device:
         await it.shows("n")
         transport: Any = device._conn.transport  # type: ignore[union-attr]
@@ -338,7 +339,7 @@ async def test_stalled_node_is_cut_off_and_gets_no_more_commands_and_no_memory()
             if states[-1] == "timeout":
                 break
             (connection,) = it.gateway.nodes._by_uid.values()
-            assert connection.wire.buffered() == 0
+            assert connection.socket.buffered() == 0
         # Half a command waited here at its deadline: the other half must not come later.
         assert states == ["sent"] * (len(states) - 1) + ["timeout"]
         await asyncio.sleep(0.1)
@@ -346,7 +347,7 @@ async def test_stalled_node_is_cut_off_and_gets_no_more_commands_and_no_memory()
         transport.abort()
 
 
-async def test_one_connection_too_many_is_answered_503() -> None:
+async def test_connection_beyond_the_limit_is_answered_503() -> None:
     async with road() as it, contextlib.AsyncExitStack() as stack:
         for _ in range(CONNECTIONS_MAX):
             await stack.enter_async_context(it.device())
@@ -369,7 +370,7 @@ async def test_one_connection_too_many_is_answered_503() -> None:
         ({"Host": "iot.example"}, 101),
     ],
 )
-async def test_pages_of_foreign_origins_and_foreign_names_are_refused(
+async def test_other_origins_and_host_names_are_refused(
     headers: dict[str, str], status: int
 ) -> None:
     allowed = {"allowed_hosts": ["iot.example"], "allowed_origins": ["https://page.example"]}
@@ -384,17 +385,17 @@ async def test_pages_of_foreign_origins_and_foreign_names_are_refused(
                 await discovered(device)
 
 
-async def test_gateway_answers_itself_until_its_door_is_closed() -> None:
+async def test_gateway_answers_itself_until_its_port_is_closed() -> None:
     async with road() as it:
         assert await it.gateway.answers()
-        await it.gateway._door.close()
+        await it.gateway._server.close()
         assert not await it.gateway.answers()
 
 
-async def test_nodes_are_told_that_the_gateway_ends_and_one_that_sleeps_delays_nothing(
+async def test_shutdown_closes_nodes_and_does_not_wait_for_a_stalled_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gateway, "GOODBYE_LIMIT_S", 0.1)
+    monkeypatch.setattr(websocket, "SHUTDOWN_LIMIT_S", 0.1)
     async with road() as it, it.device() as device, it.device(autoclose=False, autoping=False):
         await discovered(device)
         started_at = time.monotonic()
@@ -445,7 +446,7 @@ async def test_connection_that_says_nothing_makes_room_when_all_are_taken(
         await it.shows("busy", t="3")
 
 
-async def test_taken_port_is_one_sentence_with_its_flag() -> None:
+async def test_used_port_is_one_sentence_with_its_flag() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         it = WebSocketGateway(
@@ -458,11 +459,11 @@ async def test_taken_port_is_one_sentence_with_its_flag() -> None:
             ),
             connections_max=1,
         )
-        with pytest.raises(OperatorError, match=f"TCP port {port} is taken.*--ws-port"):
+        with pytest.raises(OperatorError, match=f"TCP port {port} is in use.*--ws-port"):
             await it.open("127.0.0.1", port)
 
 
-async def test_bytes_that_are_no_http_are_counted_without_a_traceback(
+async def test_invalid_http_is_counted_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with road() as it:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
 from pyaiot.protocols.coap.numbers import Code
-from pyaiot.web.websockets import FIRST_FRAME_LIMIT_S, UNPROVED_PER_ADDRESS_MAX
+from pyaiot.web.websockets import FIRST_FRAME_LIMIT_S, UNAUTHENTICATED_PER_ADDRESS_MAX
 from tests.attacks.raw import CLOSE, RawPeer, frame, raw_peer
 from tests.attacks.running import Log, running_broker, running_gateway, running_system, until
 from tests.coap_device import Reply, coap_device
@@ -101,10 +101,10 @@ async def test_a_gateway_without_a_first_frame_is_closed_after_two_seconds() -> 
 async def test_strangers_that_send_no_token_take_few_places() -> None:
     async with running_system() as system, contextlib.AsyncExitStack() as stack:
         statuses = []
-        for _ in range(UNPROVED_PER_ADDRESS_MAX + 3):
+        for _ in range(UNAUTHENTICATED_PER_ADDRESS_MAX + 3):
             peer = await stack.enter_async_context(raw_peer(system.url))
             statuses.append(await peer.upgrade("/gw"))
-        assert statuses.count(101) == UNPROVED_PER_ADDRESS_MAX
+        assert statuses.count(101) == UNAUTHENTICATED_PER_ADDRESS_MAX
         assert statuses.count(503) == 3
         # Who has the token in the handshake is not among them.
         offer = f"Sec-WebSocket-Protocol: token, {system.token()}"
@@ -292,7 +292,7 @@ async def test_our_broker_that_refuses_the_key_is_asked_once_for_each_attempt(lo
         running_gateway(broker.url, lambda: mint_token(generate_keys())),
     ):
         await until(lambda: broker.app.sockets.refused_gateways >= 4)
-    refusals = [line for line in log.lines if "was refused" in line]
+    refusals = [line for line in log.lines if "refused the gateway" in line]
     assert refusals
     assert all("not made with the key file" in line for line in refusals)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who gets one of the places of a listener."""
+"""Admission of connections to a listener."""
 
 import pytest
 
@@ -22,11 +22,11 @@ from pyaiot.transport.connection_table import ConnectionTable, principal_of
         ("", ""),
     ],
 )
-def test_one_host_is_one_principal_whatever_address_it_takes(address: str, principal: str) -> None:
+def test_every_address_of_a_host_has_the_same_principal(address: str, principal: str) -> None:
     assert principal_of(address) == principal
 
 
-def test_one_address_has_half_of_the_places_and_the_others_have_the_rest() -> None:
+def test_one_address_may_use_half_of_the_connections() -> None:
     table: ConnectionTable[str] = ConnectionTable(8)
     for number in range(4):
         assert table.admit(f"a{number}", "192.0.2.1") is None
@@ -39,13 +39,13 @@ def test_one_address_has_half_of_the_places_and_the_others_have_the_rest() -> No
     assert len(table) == 8
 
 
-def test_a_proxy_on_this_machine_may_have_every_place() -> None:
+def test_proxy_on_loopback_may_use_every_connection() -> None:
     table: ConnectionTable[int] = ConnectionTable(8)
     for number in range(8):
         assert table.admit(number, "") is None
 
 
-def test_who_sent_no_request_goes_before_who_is_idle_and_both_before_who_is_served() -> None:
+def test_connections_without_a_request_are_evicted_before_idle_ones_and_busy_ones_never() -> None:
     table: ConnectionTable[str] = ConnectionTable(4)
     for name in ("served", "idle", "unused 1", "unused 2"):
         table.admit(name, "")
@@ -62,7 +62,7 @@ def test_who_sent_no_request_goes_before_who_is_idle_and_both_before_who_is_serv
     assert len(table) == 4
 
 
-def test_what_was_removed_takes_no_place_again() -> None:
+def test_removed_connection_is_not_counted_again() -> None:
     table: ConnectionTable[str] = ConnectionTable(2)
     table.admit("a", "192.0.2.1")
     table.remove("a")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The check before aiohttp's reader of frames: bytes in, the same bytes out, or an error."""
+"""The check before aiohttp's reader of frames: it passes bytes on, or reports an error."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """What stands behind the check."""
+    """Records what the check passes on."""
 
     def __init__(self) -> None:
         self.fed = b""
@@ -49,7 +49,7 @@ FRAMES = (
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000, len(FRAMES)])
-def test_good_frames_pass_as_they_are_however_they_are_cut(size: int) -> None:
+def test_valid_frames_pass_unchanged_in_pieces_of_any_size(size: int) -> None:
     reader = Reader()
     for start in range(0, len(FRAMES), size):
         assert reader.check.feed_data(FRAMES[start : start + size]) == (False, b"")
@@ -58,9 +58,7 @@ def test_good_frames_pass_as_they_are_however_they_are_cut(size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 @pytest.mark.parametrize("wrong", [frame(b"x" * 200, masked=False), frame(b"", masked=False)])
-def test_what_comes_before_a_wrong_frame_is_read_and_nothing_after_it(
-    wrong: bytes, size: int
-) -> None:
+def test_frames_before_an_invalid_one_are_read_and_none_after_it(wrong: bytes, size: int) -> None:
     reader = Reader()
     data = FRAMES + wrong + FRAMES
     over = [
@@ -72,7 +70,7 @@ def test_what_comes_before_a_wrong_frame_is_read_and_nothing_after_it(
     assert over[-1]
 
 
-def test_a_message_may_have_many_fragments_with_pings_between_and_no_more_than_the_limit() -> None:
+def test_fragments_of_a_message_are_bounded_with_pings_between() -> None:
     first, middle, last = (
         frame(b"", fin=False),
         frame(b"", CONTINUATION, fin=False) + frame(b"", PING),
@@ -90,13 +88,13 @@ def test_a_message_may_have_many_fragments_with_pings_between_and_no_more_than_t
     assert [error.code for error in reader.errors] == [1008]
 
 
-def test_many_small_frames_are_read_in_turns_and_nothing_more_is_taken_meanwhile() -> None:
+def test_many_small_frames_are_read_in_turns_while_reading_is_paused() -> None:
     reader = Reader()
     one = frame(b"[]")
     reader.check.feed_data(one * (TURN_HEADERS_MAX * 2 + 5))
     first = len(reader.fed)
     assert (first <= len(one) * TURN_HEADERS_MAX, reader.held) == (True, [True])
-    reader.check.feed_data(one)  # what was on its way already
+    reader.check.feed_data(one)  # bytes that were already on their way
     assert len(reader.fed) == first
     reader.turn()
     assert reader.held[-1] is True
@@ -106,7 +104,7 @@ def test_many_small_frames_are_read_in_turns_and_nothing_more_is_taken_meanwhile
     assert reader.calls == []
 
 
-def test_what_came_before_the_end_counts_and_nothing_happens_after_it() -> None:
+def test_bytes_before_the_end_are_read_and_none_after_it() -> None:
     reader = Reader()
     one = frame(b"[]")
     reader.check.feed_data(one * (TURN_HEADERS_MAX * 2))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The deadlines of a connection, on a clock that jumps and a transport that nobody reads."""
+"""The limits of a connection, on a simulated clock and transport."""
 
 import asyncio
 import logging
@@ -14,11 +14,11 @@ from pyaiot.transport.http_connection import (
     BODY_LIMIT_S,
     HEADER_LIMIT_S,
     IDLE_LIMIT_S,
-    Connection,
-    Connections,
+    HttpConnection,
+    HttpConnections,
 )
 from pyaiot.transport.http_log import ServerLog
-from pyaiot.transport.unread_answers import UNREAD_LIMIT_S
+from pyaiot.transport.unread_responses import UNREAD_LIMIT_S
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LARGE = bytes(1_000_000)
@@ -26,22 +26,22 @@ HIGH_WATER = 64 * 1024
 
 
 class Wire(asyncio.Transport):
-    """A transport whose peer reads when it is told to."""
+    """A transport whose peer reads when the test calls `read`."""
 
-    def __init__(self, connection: Connection, address: str) -> None:
+    def __init__(self, connection: HttpConnection, address: str) -> None:
         super().__init__({"peername": (address, 4000)})
         self.sent = b""
         self.closing = False
         self.closed = False
         self._connection = connection
-        self._taken = 0
+        self._read = 0
         self._paused = False
         self.reads = True
 
     def write(self, data: Any) -> None:
         self.sent += bytes(data)
         if self.reads:
-            self._taken = len(self.sent)
+            self._read = len(self.sent)
         if not self._paused and self.get_write_buffer_size() > HIGH_WATER:
             self._paused = True
             self._connection.pause_writing()
@@ -49,21 +49,21 @@ class Wire(asyncio.Transport):
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
 
-    def take(self, size: int) -> None:
-        """The peer reads so much."""
-        self._taken = min(len(self.sent), self._taken + size)
+    def read(self, size: int) -> None:
+        """The peer reads `size` bytes."""
+        self._read = min(len(self.sent), self._read + size)
         if self._paused and self.get_write_buffer_size() < HIGH_WATER // 4:
             self._paused = False
             self._connection.resume_writing()
 
     def get_write_buffer_size(self) -> int:
-        return len(self.sent) - self._taken
+        return len(self.sent) - self._read
 
     def is_closing(self) -> bool:
         return self.closing
 
     def close(self) -> None:
-        """As a socket: it is open until what waits is read."""
+        """Like a socket, it is open until the peer has read everything."""
         self.closing = True
         if not self.get_write_buffer_size():
             self.abort()
@@ -90,9 +90,11 @@ class Listener:
     def __init__(self, runner: web.AppRunner, connections_max: int) -> None:
         self.log = ServerLog(lambda _: None)
         assert runner.server is not None
-        self.connections = Connections(runner.server, connections_max=connections_max, log=self.log)
+        self.connections = HttpConnections(
+            runner.server, connections_max=connections_max, log=self.log
+        )
 
-    def connect(self, address: str = "192.0.2.1") -> tuple[Connection, Wire]:
+    def connect(self, address: str = "192.0.2.1") -> tuple[HttpConnection, Wire]:
         connection = self.connections.make()
         wire = Wire(connection, address)
         connection.connection_made(wire)
@@ -123,7 +125,7 @@ async def settle() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"G", GET[:-1], b"PUT / HTTP/1.1\r\nX: y\r\n"])
-async def test_a_request_whose_header_takes_ten_seconds_is_answered_408(sent: bytes) -> None:
+async def test_request_whose_header_takes_ten_seconds_is_answered_408(sent: bytes) -> None:
     async with listening() as listener:
         connection, wire = listener.connect()
         if sent:
@@ -131,15 +133,15 @@ async def test_a_request_whose_header_takes_ten_seconds_is_answered_408(sent: by
         await asyncio.sleep(HEADER_LIMIT_S - 0.1)
         assert not wire.closed
         if sent:
-            # One more byte of it is no new beginning.
+            # More bytes do not extend the deadline.
             connection.data_received(b"")
         await asyncio.sleep(0.2)
         assert (wire.closed, wire.status) == (True, 408)
-        assert listener.log.late_connections == 1
+        assert listener.log.timed_out_connections == 1
         assert len(listener.connections.table) == 0
 
 
-async def test_the_header_of_a_second_request_has_the_same_deadline() -> None:
+async def test_header_of_a_second_request_has_the_same_deadline() -> None:
     async with listening() as listener:
         connection, wire = listener.connect()
         connection.data_received(GET)
@@ -152,7 +154,7 @@ async def test_the_header_of_a_second_request_has_the_same_deadline() -> None:
         assert wire.closed
 
 
-async def test_an_idle_connection_is_closed_after_a_while() -> None:
+async def test_idle_connection_is_closed_at_its_limit() -> None:
     async with listening() as listener:
         connection, wire = listener.connect()
         connection.data_received(GET)
@@ -160,10 +162,10 @@ async def test_an_idle_connection_is_closed_after_a_while() -> None:
         assert not wire.closed
         await asyncio.sleep(3)
         assert wire.closed
-        assert listener.log.late_connections == 0
+        assert listener.log.timed_out_connections == 0
 
 
-async def test_a_request_that_comes_in_pieces_in_time_is_served() -> None:
+async def test_request_in_pieces_is_served_within_its_deadline() -> None:
     async with listening() as listener:
         connection, wire = listener.connect()
         for byte in GET:
@@ -173,7 +175,7 @@ async def test_a_request_that_comes_in_pieces_in_time_is_served() -> None:
         assert (wire.closed, wire.status) == (False, 200)
 
 
-async def test_a_body_that_does_not_come_is_waited_for_no_longer_than_its_limit(
+async def test_incomplete_body_ends_the_connection_at_its_limit(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with listening() as listener:
@@ -184,11 +186,11 @@ async def test_a_body_that_does_not_come_is_waited_for_no_longer_than_its_limit(
         connection.data_received(b"x")
         await asyncio.sleep(2)
         assert wire.closed
-        assert listener.log.late_connections == 1
+        assert listener.log.timed_out_connections == 1
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-async def test_a_body_in_time_is_served_and_its_deadline_forgotten() -> None:
+async def test_complete_body_cancels_its_deadline() -> None:
     async with listening() as listener:
         connection, wire = listener.connect()
         connection.data_received(b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
@@ -198,25 +200,25 @@ async def test_a_body_in_time_is_served_and_its_deadline_forgotten() -> None:
         assert (wire.closed, wire.status) == (False, 200)
 
 
-async def test_an_answer_that_nobody_reads_is_given_up_after_thirty_seconds() -> None:
+async def test_unread_response_is_aborted_after_thirty_seconds() -> None:
     async with listening() as listener:
         connection, wire = listener.connect()
         wire.reads = False
         connection.data_received(GET.replace(b" / ", b" /large "))
         await asyncio.sleep(UNREAD_LIMIT_S - 1)
         assert not wire.closed
-        wire.take(1000)
-        # It read something: that gives it another while.
+        wire.read(1000)
+        # It has read something, which extends its time.
         await asyncio.sleep(UNREAD_LIMIT_S)
         assert not wire.closed
         await asyncio.sleep(UNREAD_LIMIT_S)
         assert wire.closed
-        assert listener.log.refused_answers == 1
+        assert listener.log.refused_responses == 1
         assert listener.connections.unread.size == 0
 
 
 @pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
-async def test_a_small_answer_that_nobody_reads_does_not_hold_its_connection(header: bytes) -> None:
+async def test_small_unread_response_does_not_hold_its_connection(header: bytes) -> None:
     async with listening() as listener:
         connection, wire = listener.connect()
         wire.reads = False
@@ -228,7 +230,7 @@ async def test_a_small_answer_that_nobody_reads_does_not_hold_its_connection(hea
         assert len(listener.connections.table) == 0
 
 
-async def test_who_has_to_go_for_another_goes_at_once_whatever_waits_for_him() -> None:
+async def test_evicted_connection_is_closed_at_once_despite_unread_bytes() -> None:
     async with listening(1) as listener:
         first, wire = listener.connect("127.0.0.1")
         wire.reads = False
@@ -239,7 +241,7 @@ async def test_who_has_to_go_for_another_goes_at_once_whatever_waits_for_him() -
         assert wire.closed
 
 
-async def test_answers_that_nobody_reads_are_bounded_over_all_clients() -> None:
+async def test_unread_responses_of_all_clients_are_bounded() -> None:
     async with listening(300) as listener:
         wires = []
         for number in range(150):
@@ -251,7 +253,7 @@ async def test_answers_that_nobody_reads_are_bounded_over_all_clients() -> None:
         statuses = [wire.status for wire in wires]
         assert set(statuses) == {200, 503}
         assert sum(len(wire.sent) for wire in wires) < 40_000_000
-        # Somebody who reads is served when those had their time.
+        # A client that reads is served after the grace period of the others.
         await asyncio.sleep(11)
         connection, wire = listener.connect("198.51.100.1")
         connection.data_received(GET.replace(b" / ", b" /large "))
@@ -259,7 +261,7 @@ async def test_answers_that_nobody_reads_are_bounded_over_all_clients() -> None:
         assert (wire.status, len(wire.sent) > len(LARGE)) == (200, True)
 
 
-async def test_one_more_than_all_places_takes_that_of_who_asked_nothing() -> None:
+async def test_connection_at_the_limit_evicts_one_without_a_request() -> None:
     async with listening(4) as listener:
         first = [listener.connect(f"192.0.2.{number}") for number in range(4)]
         served, wire = listener.connect("198.51.100.1")
@@ -270,7 +272,7 @@ async def test_one_more_than_all_places_takes_that_of_who_asked_nothing() -> Non
         assert len(listener.connections.table) == 4
 
 
-async def test_one_more_of_an_address_is_answered_503_and_told_seldom(
+async def test_connection_beyond_the_share_is_answered_503_and_rarely_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with listening(4) as listener:

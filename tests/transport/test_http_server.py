@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""At which addresses a port is open, and under which address others reach it."""
+"""The addresses on which a server listens, and its URLs."""
 
 import asyncio
 import errno
@@ -26,17 +26,17 @@ async def opened(host: str) -> HttpServer:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-async def test_a_door_to_every_network_is_told_under_an_address_that_others_reach(
+async def test_url_for_others_has_an_address_that_others_reach(
     host: str,
 ) -> None:
-    door = await opened(host)
+    server = await opened(host)
     try:
-        told = door.url_for_others.removeprefix("http://").rpartition(":")[0].strip("[]")
+        host_in_url = server.url_for_others.removeprefix("http://").rpartition(":")[0].strip("[]")
         expected = own_address() or next(iter(interface_addresses()), "127.0.0.1")
-        assert told == expected or (host == "0.0.0.0" and ":" in expected)
-        assert door.url.startswith(("http://127.0.0.1:", "http://[::1]:"))
+        assert host_in_url == expected or (host == "0.0.0.0" and ":" in expected)
+        assert server.url.startswith(("http://127.0.0.1:", "http://[::1]:"))
     finally:
-        await door.close()
+        await server.close()
 
 
 async def answers(host: str, port: int) -> bool:
@@ -62,21 +62,23 @@ async def answers(host: str, port: int) -> bool:
         ("127.0.0.2", {"127.0.0.2"}),
     ],
 )
-async def test_loopback_and_every_address_mean_both_families(host: str, families: set[str]) -> None:
-    door = await opened(host)
+async def test_loopback_and_unspecified_addresses_are_both_families(
+    host: str, families: set[str]
+) -> None:
+    server = await opened(host)
     try:
         places = ("127.0.0.1", "::1", "127.0.0.2")
-        reached = {place for place in places if await answers(place, door.port)}
+        reached = {place for place in places if await answers(place, server.port)}
         assert reached - {"127.0.0.2"} == families - {"127.0.0.2"}
         assert ("127.0.0.2" in reached) == (host in {"::", "", "0.0.0.0", "127.0.0.2"})
-        async with aiohttp.ClientSession() as web_client, web_client.get(door.url) as answer:
+        async with aiohttp.ClientSession() as web_client, web_client.get(server.url) as answer:
             assert answer.status == 404
     finally:
-        await door.close()
-    assert not any([await answers(place, door.port) for place in families])
+        await server.close()
+    assert not any([await answers(place, server.port) for place in families])
 
 
-async def test_a_peer_over_ipv4_is_seen_under_its_ipv4_address() -> None:
+async def test_ipv4_peer_has_its_ipv4_address() -> None:
     seen: list[str | None] = []
 
     async def note(request: web.Request) -> web.Response:
@@ -86,20 +88,20 @@ async def test_a_peer_over_ipv4_is_seen_under_its_ipv4_address() -> None:
     app = web.Application()
     app.router.add_get("/", note)
     log = ServerLog(lambda _: None)
-    door = await HttpServer.open(app, "::", 0, who="It", flag="--port", server_log=log)
+    server = await HttpServer.open(app, "::", 0, who="It", flag="--port", server_log=log)
     try:
         for host in ("127.0.0.1", "[::1]"):
-            url = f"http://{host}:{door.port}/"
+            url = f"http://{host}:{server.port}/"
             async with aiohttp.ClientSession() as client, client.get(url) as answer:
                 assert answer.status == 200
     finally:
-        await door.close()
+        await server.close()
     assert seen == ["127.0.0.1", "::1"]
 
 
 @pytest.mark.parametrize("taken_at", ["0.0.0.0", "::", "127.0.0.1", "::1"])
 @pytest.mark.parametrize("host", ["::", "127.0.0.1"])
-async def test_a_port_that_is_taken_is_one_sentence(
+async def test_used_tcp_port_is_one_sentence(
     host: str, taken_at: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     family = socket.AF_INET6 if ":" in taken_at else socket.AF_INET
@@ -113,15 +115,15 @@ async def test_a_port_that_is_taken_is_one_sentence(
         app = web.Application()
         if host == "127.0.0.1" and ":" in taken_at:
             # The address that was named can be had: it serves there, and says so.
-            door = await HttpServer.open(app, host, port, who="It", flag="--port", server_log=log)
-            await door.close()
-            assert f"port {port} of ::1 is taken" in caplog.text
+            server = await HttpServer.open(app, host, port, who="It", flag="--port", server_log=log)
+            await server.close()
+            assert f"port {port} of ::1 is in use" in caplog.text
             return
-        with pytest.raises(OperatorError, match=f"TCP port {port} is taken.*--port"):
+        with pytest.raises(OperatorError, match=f"TCP port {port} is in use.*--port"):
             await HttpServer.open(app, host, port, who="It", flag="--port", server_log=log)
 
 
-def test_any_free_port_is_the_same_in_both_families() -> None:
+def test_free_port_is_the_same_in_both_families() -> None:
     for _ in range(20):
         sockets = listening_sockets("127.0.0.1", 0)
         assert len(sockets) == 2
@@ -133,7 +135,7 @@ def test_any_free_port_is_the_same_in_both_families() -> None:
 @pytest.mark.parametrize("missing", [socket.AF_INET, socket.AF_INET6])
 @pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
 @pytest.mark.parametrize("host", ["::", "127.0.0.1", "::1", "localhost"])
-def test_without_one_family_the_other_is_served(
+def test_missing_address_family_is_skipped(
     monkeypatch: pytest.MonkeyPatch, host: str, number: int, missing: socket.AddressFamily
 ) -> None:
     bound = addresses._bound
@@ -149,21 +151,21 @@ def test_without_one_family_the_other_is_served(
     only.close()
 
 
-async def test_without_a_route_an_address_of_an_interface_is_told(
+async def test_without_a_route_the_url_has_an_address_of_an_interface(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pyaiot.transport.http_server.own_address", lambda: "")
     monkeypatch.setattr("pyaiot.transport.http_server.interface_addresses", lambda: ["192.0.2.7"])
-    door = await opened("::")
+    server = await opened("::")
     try:
-        assert door.url_for_others == f"http://192.0.2.7:{door.port}/"
+        assert server.url_for_others == f"http://192.0.2.7:{server.port}/"
         monkeypatch.setattr("pyaiot.transport.http_server.interface_addresses", list)
-        assert door.url_for_others == door.url
+        assert server.url_for_others == server.url
     finally:
-        await door.close()
+        await server.close()
 
 
-def test_addresses_of_interfaces_can_be_bound_and_are_not_loopback() -> None:
+def test_interface_addresses_can_be_bound_and_are_not_loopback() -> None:
     for address in interface_addresses():
         assert not addresses.is_loopback(address)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -171,15 +173,15 @@ def test_addresses_of_interfaces_can_be_bound_and_are_not_loopback() -> None:
             probe.bind((address, 0))
 
 
-async def test_a_door_on_loopback_is_told_under_that_address() -> None:
-    door = await opened("127.0.0.1")
+async def test_url_for_others_on_loopback_is_the_loopback_address() -> None:
+    server = await opened("127.0.0.1")
     try:
-        assert door.url_for_others == door.url
+        assert server.url_for_others == server.url
     finally:
-        await door.close()
+        await server.close()
 
 
-def test_the_own_address_is_one_of_this_machine() -> None:
+def test_own_address_belongs_to_this_machine() -> None:
     address = own_address()
     if address:  # a machine without a network has none
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Foreign names and foreign origins are turned away; we ourselves and programs are not."""
+"""Which host names and origins are allowed."""
 
 import pytest
 
@@ -17,7 +17,7 @@ ORIGINS = frozenset({"https://page.example"})
         *("[fe80::1%eth0]", "a.localhost:1"),
     ],
 )
-def test_our_names_are_ours(host: str) -> None:
+def test_own_host_names_are_allowed(host: str) -> None:
     assert host_is_ours(host, NAMES)
 
 
@@ -31,20 +31,20 @@ def test_our_names_are_ours(host: str) -> None:
         *("localhost/evil", "localhost#.evil", "localhost?.evil", "localhost\\.evil", "localhost "),
         *("localhost:80:80", "localhost:x", "localhost:123456", "localhost,evil.example"),
         *("127.1", "0x7f000001", "2130706433", "\u0661\u0662\u0667.0.0.1", "localhost\x00"),
-        # What a lenient reader of URLs takes for an address.
+        # What a lenient URL parser accepts as an address.
         *("[::1].evil.example", "[::1]evil", "[::1].evil:80", "[::1", "::1", "[127.0.0.1]", ":"),
         *("me@127.0.0.1", "127.0.0.1/x", "127.0.0.1:80:80", "127.0.0.1:x", "127.0.0.1 ", "[]"),
         *("localhost/", "localhost?", "a@localhost", "127.0.0.1#", "[fe80::1%25eth0]:80/", "[x]"),
     ],
 )
-def test_other_names_are_foreign(host: str) -> None:
+def test_other_host_names_are_refused(host: str) -> None:
     assert not host_is_ours(host, NAMES)
 
 
 @pytest.mark.parametrize(
     "origin", [None, "http://localhost:8000", "https://localhost:8000", "https://page.example"]
 )
-def test_our_origin_and_programs_without_one_are_let_in(origin: str | None) -> None:
+def test_own_origin_and_missing_origin_are_allowed(origin: str | None) -> None:
     assert origin_is_ours(origin, "localhost:8000", ORIGINS)
 
 
@@ -60,5 +60,5 @@ def test_our_origin_and_programs_without_one_are_let_in(origin: str | None) -> N
         "http://page.example",
     ],
 )
-def test_other_origins_are_foreign(origin: str) -> None:
+def test_other_origins_are_refused(origin: str) -> None:
     assert not origin_is_ours(origin, "localhost:8000", ORIGINS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The timer of machines, on both loops: that of uvloop is another where the time is past."""
+"""The timer of state machines, on asyncio and uvloop, which differ for a time in the past."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,40 +16,40 @@ FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 @pytest.mark.parametrize("loop", FACTORIES)
-def test_alarm_that_is_set_to_the_past_rings_at_once_and_can_be_set_again(loop: str) -> None:
-    async def ring_twice() -> None:
+def test_time_in_the_past_calls_at_once_and_can_be_set_again(loop: str) -> None:
+    async def call_twice() -> None:
         running = asyncio.get_running_loop()
-        rung: asyncio.Queue[float] = asyncio.Queue()
-        alarm = Timer(running, lambda: rung.put_nowait(running.time()))
+        calls: asyncio.Queue[float] = asyncio.Queue()
+        timer = Timer(running, lambda: calls.put_nowait(running.time()))
         for _ in range(2):
-            alarm.set(running.time() - 1.0)
-            alarm.set(running.time() - 0.5)
-            alarm.set(running.time() + 60.0)
-            alarm.set(None)
+            timer.set(running.time() - 1.0)
+            timer.set(running.time() - 0.5)
+            timer.set(running.time() + 60.0)
+            timer.set(None)
             async with asyncio.timeout(5.0):
-                await rung.get()
-        assert rung.empty()
+                await calls.get()
+        assert calls.empty()
 
     with asyncio.Runner(loop_factory=FACTORIES[loop]) as runner:
-        runner.run(ring_twice())
+        runner.run(call_twice())
 
 
-async def test_alarm_rings_once_at_the_earliest_time() -> None:
+async def test_timer_calls_once_at_the_earliest_time() -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    rung: list[float] = []
-    alarm = Timer(loop, lambda: rung.append(loop.time() - began))
+    calls: list[float] = []
+    timer = Timer(loop, lambda: calls.append(loop.time() - began))
     for after_s in (30.0, 10.0, 20.0):
-        alarm.set(began + after_s)
+        timer.set(began + after_s)
     await asyncio.sleep(60.0)
-    assert rung == pytest.approx([10.0])
+    assert calls == pytest.approx([10.0])
 
 
-async def test_cancelled_alarm_does_not_ring() -> None:
+async def test_cancelled_timer_does_not_call() -> None:
     loop = asyncio.get_running_loop()
-    rung: list[None] = []
-    alarm = Timer(loop, lambda: rung.append(None))
-    alarm.set(loop.time() + 1.0)
-    alarm.cancel()
+    calls: list[None] = []
+    timer = Timer(loop, lambda: calls.append(None))
+    timer.set(loop.time() + 1.0)
+    timer.cancel()
     await asyncio.sleep(2.0)
-    assert not rung
+    assert not calls

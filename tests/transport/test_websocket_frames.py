@@ -3,7 +3,13 @@
 
 import pytest
 
-from pyaiot.transport.websocket_frames import CLOSE_REASON_MAX, PING, close_frame, cut, text_frame
+from pyaiot.transport.websocket_frames import (
+    CLOSE_REASON_MAX,
+    PING,
+    close_frame,
+    cut_reason,
+    text_frame,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +36,7 @@ def test_close_has_its_code_and_a_reason() -> None:
 
 @pytest.mark.parametrize("reason", ["x" * 200, "°" * 100, "\U0001f4a1" * 40, "\ud800" * 200])
 def test_close_reason_is_cut_between_characters(reason: str) -> None:
-    assert len(cut(reason)) <= CLOSE_REASON_MAX
-    assert len(cut(reason)) > CLOSE_REASON_MAX - 4
-    assert close_frame(1003, reason)[1] == len(cut(reason)) + 2 <= 125
-    cut(reason).decode()
+    assert len(cut_reason(reason)) <= CLOSE_REASON_MAX
+    assert len(cut_reason(reason)) > CLOSE_REASON_MAX - 4
+    assert close_frame(1003, reason)[1] == len(cut_reason(reason)) + 2 <= 125
+    cut_reason(reason).decode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A real browser for the tests of the page, started once; every page in a fresh profile."""
+"""A real browser for the tests of the dashboard, started once; every page has a fresh profile."""
 
 import asyncio
 import os
@@ -36,9 +36,9 @@ START_LIMIT_S = 30.0
 OPEN_LIMIT_S = 9.0
 OPEN_ATTEMPTS = 3
 STEP_LIMIT_MS = 15_000.0
-"""For one step of a test in the page, and for what is expected there."""
+"""For one step of a test in a page, and for each expectation."""
 
-# Runs before the page's own scripts; what it finds is collected below.
+# Runs before the scripts of the page; its findings are collected below.
 WATCH = """
 document.addEventListener('securitypolicyviolation',
     (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
@@ -46,10 +46,10 @@ document.addEventListener('securitypolicyviolation',
 
 
 class Browser:
-    """Opens pages, and holds them to it: no script error, no violation of the policy.
+    """Opens pages, and checks for script errors and violations of the policy.
 
-    Its connection, whose program takes a second to start, lives in one event loop: the tests that
-    open pages run there.
+    Its connection takes a second to open and belongs to one event loop, in which the tests with
+    pages run.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -72,16 +72,16 @@ class Browser:
             yield page
         finally:
             await profile.close()
-        # That a broker is away is the browser's own complaint, and the point of some tests; that a
-        # picture is read from where it was drawn is that of the software that draws.
+        # The browser itself reports a lost broker, which some tests cause; its software renderer
+        # reports reads of drawn pictures.
         known = ("WebSocket connection to", "GPU stall due to ReadPixels")
         assert [text for text in wrong if not any(word in text for word in known)] == []
 
     async def _open(self, context: dict[str, Any]) -> "tuple[BrowserContext, Page]":
         """A new profile and its page.
 
-        On a busy machine Chromium now and then leaves a new connection without any answer; the
-        next one gets it.
+        On a busy machine, Chromium sometimes does not answer a new connection; the next attempt
+        succeeds.
         """
         for attempts_left in reversed(range(OPEN_ATTEMPTS)):
             try:
@@ -115,7 +115,7 @@ class Browser:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Tests with pages run in the loop of the browser, the others as everywhere."""
+    """Tests with pages run in the loop of the browser."""
     browser = pyfuncitem.funcargs.get("browser")
     if not isinstance(browser, Browser):
         return None
@@ -124,7 +124,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def chromium() -> str:
-    """Skips the test where it is missing."""
+    """The program. Skips the test if it is missing."""
     program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if program is None:
         pytest.skip("chromium is not installed")
@@ -133,20 +133,20 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium, driven by Playwright. Where one of both is missing, the test is skipped."""
+    """Chromium, driven by Playwright. Skips the test if one of them is missing."""
     with running_chromium(tmp_path_factory.mktemp("chromium"), "--disable-3d-apis") as opened:
         yield opened
 
 
 @contextmanager
 def running_chromium(profile: Path, *flags: str) -> Iterator[Browser]:
-    """One of its own, with more flags. Skips the test where it is missing."""
+    """A separate Chromium, with more flags. Skips the test if it is missing."""
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     process = subprocess.Popen(
         [chromium(), *CHROMIUM_FLAGS, *flags, f"--user-data-dir={profile}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # What it leaves is gone with the folders of the tests.
+        # Its temporary files are deleted with the folders of the tests.
         env={**os.environ, "TMPDIR": str(profile)},
         start_new_session=True,
     )
@@ -160,7 +160,7 @@ def running_chromium(profile: Path, *flags: str) -> Iterator[Browser]:
 
 
 def _debugging_port(profile: Path, process: "subprocess.Popen[bytes]") -> int:
-    """The port that Chromium chose; it writes it down when it listens."""
+    """The port that Chromium chose and wrote to its profile."""
     note = profile / "DevToolsActivePort"
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:

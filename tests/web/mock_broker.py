@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A broker on strings: serves the page, speaks its wire, and does what a test says.
+"""A mock broker: serves the dashboard, speaks its protocol, and does what a test sets.
 
 By hand, with moving nodes: `python tests/web/mock_broker.py --port 8000 --nodes 12 --rate 50`.
 """
@@ -16,7 +16,6 @@ from typing import Any, Final, TypeAlias
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from pyaiot.web.dashboard import Dashboard, Look, load_built
-from pyaiot.web.page import add_page_routes
 
 Message: TypeAlias = dict[str, Any]
 
@@ -31,13 +30,13 @@ ANSWERS: Final[dict[str, Message]] = {
 
 
 def update(uid: str, resource: str, data: object, *, age_s: float = 0.0) -> Message:
-    """An update as the broker words it; number and unit for texts like `23.5°C`."""
+    """An update as the broker sends it; number and unit for texts like `23.5°C`."""
     message: Message = {"type": "update", "uid": uid, "endpoint": resource, "data": data}
     message["ts"] = time.time() - age_s
-    for spelling, unit in (("°C", "Cel"), ("%", "%RH"), ("hPa", "hPa"), ("lx", "lx")):
-        if isinstance(data, str) and data.endswith(spelling):
+    for suffix, unit in (("°C", "Cel"), ("%", "%RH"), ("hPa", "hPa"), ("lx", "lx")):
+        if isinstance(data, str) and data.endswith(suffix):
             try:
-                message |= {"value": float(data.removesuffix(spelling)), "unit": unit}
+                message |= {"value": float(data.removesuffix(suffix)), "unit": unit}
             except ValueError:
                 break
     return message
@@ -49,21 +48,21 @@ class MockBroker:
     def __init__(
         self, *, port: int = 0, legacy: bool = False, dashboard: Dashboard | None = None
     ) -> None:
-        """`dashboard` None: it serves the plain page."""
+        """`dashboard` None: it is not built."""
         self.port = port
         self.legacy = legacy
-        self._dashboard = dashboard
+        self._dashboard = dashboard or Dashboard(Look(), {})
         self.gateways: dict[str, Message] = {}
         self.nodes: dict[str, dict[str, Message]] = {}
         """The latest update of each resource of each node."""
         self.answers: dict[tuple[str, str], str] = {}
-        """What becomes of a command, by uid and resource: a key of `ANSWERS`, or `held`."""
+        """The outcome of commands by uid and resource: a key of `ANSWERS`, or `held`."""
         self.held: list[Message] = []
-        """Commands whose receipt a test sends itself, or never."""
+        """Commands whose receipt the test sends, or nobody."""
         self.commands: list[Message] = []
         self.joins = 0
         self.may_join = asyncio.Event()
-        """Cleared: a client that asks what there is waits."""
+        """Cleared: a client that joins waits."""
         self.may_join.set()
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
@@ -73,13 +72,10 @@ class MockBroker:
         return f"http://127.0.0.1:{self.port}/"
 
     async def start(self) -> None:
-        """Open the doors; after `stop`, the same ones."""
+        """Listen; after `stop`, on the same port."""
         app = web.Application()
         app.router.add_get("/ws", self._serve)
-        if self._dashboard is None:
-            add_page_routes(app, title="Pyaiot")
-        else:
-            self._dashboard.add_routes(app)
+        self._dashboard.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -87,7 +83,7 @@ class MockBroker:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close the doors, and every connection with 1001."""
+        """Stop listening, and close every connection with 1001."""
         if self._runner is None:
             return
         await self.drop(WSCloseCode.GOING_AWAY)
@@ -95,11 +91,11 @@ class MockBroker:
         self._runner = None
 
     async def drop(self, code: int = WSCloseCode.GOING_AWAY, reason: str = "") -> None:
-        """Close every connection, and serve whoever comes back."""
+        """Close every connection; clients may connect again."""
         for socket in list(self._sockets):
             await socket.close(code=code, message=reason.encode())
 
-    # -- what there is ----------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------
 
     def add_gateway(self, name: str = "coap", state: str = "connected") -> Message:
         message = {"type": "gateway", "name": name, "protocol": "CoAP", "version": "0.1.0"}
@@ -114,7 +110,7 @@ class MockBroker:
         age_s: float = 0.0,
         **more: object,
     ) -> list[Message]:
-        """A node and its values, received `age_s` ago. Returns what to `say` about it."""
+        """A node and its values, received `age_s` ago. Returns the messages for `broadcast`."""
         self.nodes[uid] = {
             name: update(uid, name, data, age_s=age_s)
             for name, data in {**resources, **more}.items()
@@ -124,23 +120,23 @@ class MockBroker:
     def _appeared(self, uid: str) -> Message:
         return {"type": "new", "uid": uid, "ts": time.time(), "gateway": "coap"}
 
-    # -- what is said -----------------------------------------------------------------------
+    # -- messages ---------------------------------------------------------------------------------
 
-    async def say(self, *messages: Message) -> None:
-        """Tell every client, in one frame; legacy clients one by one."""
+    async def broadcast(self, *messages: Message) -> None:
+        """Send to every client, in one frame; to legacy clients one by one."""
         for socket in list(self._sockets):
-            await self._tell(socket, list(messages))
+            await self._send(socket, list(messages))
 
     async def change(self, uid: str, resource: str, data: object) -> None:
         """A node reports a value."""
         self.nodes[uid][resource] = update(uid, resource, data)
-        await self.say(self.nodes[uid][resource])
+        await self.broadcast(self.nodes[uid][resource])
 
     async def leave(self, uid: str, reason: str) -> None:
         del self.nodes[uid]
-        await self.say({"type": "out", "uid": uid, "ts": time.time(), "reason": reason})
+        await self.broadcast({"type": "out", "uid": uid, "ts": time.time(), "reason": reason})
 
-    async def _tell(self, socket: web.WebSocketResponse, messages: list[Message]) -> None:
+    async def _send(self, socket: web.WebSocketResponse, messages: list[Message]) -> None:
         try:
             if not self.legacy:
                 await socket.send_str(json.dumps(messages))
@@ -157,17 +153,17 @@ class MockBroker:
         await socket.prepare(request)
         hello = {"type": "hello", "name": "broker", "protocol": SUBPROTOCOL, "version": "0.1.0"}
         if not self.legacy:
-            await self._tell(socket, [hello])
+            await self._send(socket, [hello])
         self._sockets.add(socket)
         try:
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
-                    await self._hear(socket, json.loads(frame.data))
+                    await self._receive(socket, json.loads(frame.data))
         finally:
             self._sockets.discard(socket)
         return socket
 
-    async def _hear(self, socket: web.WebSocketResponse, message: Message) -> None:
+    async def _receive(self, socket: web.WebSocketResponse, message: Message) -> None:
         match message:
             case {"type": "new", "data": "client"}:
                 self.joins += 1
@@ -176,7 +172,7 @@ class MockBroker:
                 for uid, resources in self.nodes.items():
                     burst += [self._appeared(uid), *resources.values()]
                 joined = {"type": "joined", "nodes": len(self.nodes), "ts": time.time()}
-                await self._tell(socket, [*burst, joined])
+                await self._send(socket, [*burst, joined])
             case {"type": "command"}:
                 await self._command(message)
             case {"type": "update", "data": dict(command)} if self.legacy:
@@ -194,11 +190,11 @@ class MockBroker:
         if answer == "confirmed":
             await self.change(uid, resource, command["payload"])
         if not self.legacy:
-            await self.say({"type": "receipt", "id": command["id"], **ANSWERS[answer]})
+            await self.broadcast({"type": "receipt", "id": command["id"], **ANSWERS[answer]})
 
 
 def furnish(broker: MockBroker, nodes: int) -> None:
-    """Nodes for the eye: the ordinary, the odd, and the hostile."""
+    """Add nodes: ordinary, odd and hostile ones."""
     broker.add_gateway()
     board = {"os": "riot", "board": "samr21-xpro", "mcu": "samd21", "protocol": "CoAP"}
     imu = '[{"type":"acc","values":[304,488,448]},{"type":"gyro","values":[1,0,0]}]'
@@ -239,7 +235,7 @@ def furnish(broker: MockBroker, nodes: int) -> None:
 
 
 def reading_at(number: int, step: int) -> tuple[str, str]:
-    """A resource and a value that wanders."""
+    """A resource and a value that changes slowly."""
     wave = math.sin(step / 40 + number) + math.sin(step / 7 + 2 * number) / 5
     match step % 3:
         case 0:
@@ -250,12 +246,9 @@ def reading_at(number: int, step: int) -> tuple[str, str]:
             return "pressure", f"{1006 + 4 * wave:.2f}hPa"
 
 
-async def run_by_hand(
-    port: int, nodes: int, rate: float, *, legacy: bool, plain: bool = False
-) -> None:
+async def run_by_hand(port: int, nodes: int, rate: float, *, legacy: bool) -> None:
     """Serve until interrupted, with `rate` updates per second, sent 50 times a second."""
-    dashboard = None if plain else Dashboard(Look(), load_built())
-    broker = MockBroker(port=port, legacy=legacy, dashboard=dashboard)
+    broker = MockBroker(port=port, legacy=legacy, dashboard=Dashboard(Look(), load_built()))
     if nodes:
         furnish(broker, nodes)
     await broker.start()
@@ -273,7 +266,7 @@ async def run_by_hand(
             batch.append(broker.nodes[uid][resource])
             sent += 1
         if batch:
-            await broker.say(*batch)
+            await broker.broadcast(*batch)
 
 
 if __name__ == "__main__":
@@ -281,10 +274,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--nodes", type=int, default=12)
     parser.add_argument("--rate", type=float, default=20, help="updates per second")
-    parser.add_argument("--legacy", action="store_true", help="speak as old brokers do")
-    parser.add_argument("--plain", action="store_true", help="serve the plain page")
+    parser.add_argument("--legacy", action="store_true", help="use the legacy protocol")
     flags = parser.parse_args()
-    service = run_by_hand(
-        flags.port, flags.nodes, flags.rate, legacy=flags.legacy, plain=flags.plain
-    )
+    service = run_by_hand(flags.port, flags.nodes, flags.rate, legacy=flags.legacy)
     asyncio.run(service)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The web side of a broker on a real socket, with a gateway of the test's own behind it."""
+"""The web application of a broker on a real socket, with a gateway that the test controls."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ OUTCOMES: Final[dict[str, Receipt]] = {
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until it holds. What is waited for happens on other threads, or in sockets."""
+    """Wait for a condition that other threads or sockets bring about."""
     while True:
         if condition():
             return
@@ -41,14 +41,14 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 @dataclass
 class Gateway:
-    """A gateway whose nodes do what a command's payload says, as a receipt; others wait."""
+    """A gateway whose commands end in the receipt that their payload names; others stay open."""
 
     link: MemoryLink[ToGateway, FromGateway]
     commands: list[Command] = field(default_factory=list)
     otherwise: str = ""
-    """What becomes of other payloads, instead."""
+    """The outcome of commands with other payloads."""
 
-    def heard(self, messages: Sequence[ToGateway]) -> None:
+    def receive(self, messages: Sequence[ToGateway]) -> None:
         for message in messages:
             if isinstance(message, Command):
                 self.commands.append(message)
@@ -66,7 +66,7 @@ class Gateway:
 
 @dataclass
 class Served:
-    """What a test needs of it."""
+    """A running broker as a test sees it."""
 
     url: str
     web: aiohttp.ClientSession
@@ -82,20 +82,20 @@ class Served:
             return await answer.json(content_type=None)
 
     async def json_with(self, path: str, **parts: object) -> Any:
-        """The answer as soon as it has these parts."""
+        """The response, as soon as it has these members."""
         while True:
-            told = await self.json(path)
-            if parts.items() <= told.items():
-                return told
+            document = await self.json(path)
+            if parts.items() <= document.items():
+                return document
 
     async def until(self, messages: int) -> None:
-        """The broker has told so many messages, and what it told is kept."""
+        """Wait until the broker has sent `messages` messages in all, and recorded them."""
         await eventually(lambda: self.broker.fanout.messages >= messages)
         if self.keeping is not None:
             assert await self.keeping.caught_up(self.broker.fanout.messages)
 
     async def known(self, uid: str) -> None:
-        """The broker knows the node, and what it told is kept."""
+        """Wait until the broker knows the node, and has recorded its messages."""
         await eventually(lambda: self.broker.router.nodes.get(uid) is not None)
         await self.until(0)
 
@@ -109,7 +109,7 @@ async def serving(
     keep: Keep | None = None,
     allowed_origins: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Served]:
-    """`folder` None: no history is kept, or `history` is asked. `keep`: for how long."""
+    """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention."""
     keeping = None
     if folder is not None:
         keeping = HistoryService(store_at(str(folder / "history.db"), keep or Keep()))
@@ -125,7 +125,7 @@ async def serving(
         broker,
         tokens=None,
         title="Test",
-        login=login,
+        sign_in=login,
         allowed_origins=allowed_origins,
         history=history if keeping is None else keeping.history,
         caught_up=None if keeping is None else keeping.caught_up,
@@ -133,24 +133,24 @@ async def serving(
     async with contextlib.AsyncExitStack() as stack:
         if keeping is not None:
             await stack.enter_async_context(keeping.running())
-        door = await HttpServer.open(
+        server = await HttpServer.open(
             app.app, "127.0.0.1", 0, who="The test", flag="--port", server_log=app.server_log
         )
-        stack.push_async_callback(door.close)
+        stack.push_async_callback(server.close)
         stack.callback(app.api.streams.close_all)
         gateway_end, broker_end = MemoryLink.pair()
         gateway = Gateway(gateway_end)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         served = tasks.create_task(broker.serve_gateway(broker_end, acknowledges=True))
-        hears = tasks.create_task(_hear(gateway))
+        receiving = tasks.create_task(_receive(gateway))
         stack.callback(served.cancel)
-        stack.callback(hears.cancel)
+        stack.callback(receiving.cancel)
         gateway_end.send(Hello(name="test", protocol="Test"))
         jar = aiohttp.CookieJar(unsafe=True)
-        web = await stack.enter_async_context(aiohttp.ClientSession(door.url, cookie_jar=jar))
+        web = await stack.enter_async_context(aiohttp.ClientSession(server.url, cookie_jar=jar))
         await eventually(lambda: broker.router.gateways(0.0))
-        yield Served(door.url, web, gateway, broker, app, keeping)
+        yield Served(server.url, web, gateway, broker, app, keeping)
 
 
-async def _hear(gateway: Gateway) -> None:
-    await gateway.link.run(gateway.heard)
+async def _receive(gateway: Gateway) -> None:
+    await gateway.link.run(gateway.receive)

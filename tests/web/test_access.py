@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may use what: every route that there is, against every kind of visitor."""
+"""Every route, requested with every role."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/login"): "anybody",
     ("GET", "/healthz"): "anybody",
     ("GET", "/readyz"): "viewer",
-    ("GET", "/info.json"): "viewer",
+    ("GET", "/dashboard.json"): "viewer",
     ("PUT", "/api/nodes/{uid}/resources/{name}"): "operator",
     **{
         (operation.method, operation.path): "viewer"
@@ -34,14 +34,14 @@ ROLES: dict[tuple[str, str], Role] = {
         if operation.method == "GET"
     },
 }
-"""What is promised. Every other route is `viewer` to read and `operator` for all else."""
+"""The documented roles. Every other route requires `viewer` to read, else `operator`."""
 
 
 async def routes() -> set[tuple[str, str]]:
     """Every method and path of the application."""
     broker = Broker(flush_interval_s=0.0, timer=asyncio.get_running_loop(), unix_time=time.time)
     login = SignIn(behind_tls=False, viewers=False, clock=time.monotonic)
-    app = WebApp(broker, tokens=None, title="Test", login=login).app
+    app = WebApp(broker, tokens=None, title="Test", sign_in=login).app
     return {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
@@ -53,14 +53,14 @@ def filled(path: str) -> str:
     return re.sub(r"\{\w+\}", "x", path)
 
 
-async def test_roles_are_as_promised() -> None:
+async def test_roles_are_as_documented() -> None:
     found = await routes()
     assert set(ROLES) <= found
     for method, path in found:
-        promised = ROLES.get((method, path), "viewer" if method in {"GET", "HEAD"} else "operator")
+        expected = ROLES.get((method, path), "viewer" if method in {"GET", "HEAD"} else "operator")
         if method == "HEAD":
-            promised = ROLES.get(("GET", path), promised)
-        assert role_for(method, filled(path)) == promised
+            expected = ROLES.get(("GET", path), expected)
+        assert role_for(method, filled(path)) == expected
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def statuses(served: Served, **headers: str) -> AsyncIterator[tuple[Role, 
             )
 
 
-async def test_strangers_get_nothing_but_what_is_open() -> None:
+async def test_client_without_a_session_gets_open_routes_only() -> None:
     async with guarded(viewers=False) as served:
         async for role, route, status, content_type in statuses(served):
             if role in {"viewer", "operator"}:
@@ -92,7 +92,7 @@ async def test_strangers_get_nothing_but_what_is_open() -> None:
                 assert status in {200, 401, 403, 429}, route
 
 
-async def test_viewers_look_and_do_nothing() -> None:
+async def test_viewer_may_read_and_nothing_else() -> None:
     async with guarded(viewers=True) as served:
         async for role, route, status, _ in statuses(served):
             if role == "operator":
@@ -103,7 +103,7 @@ async def test_viewers_look_and_do_nothing() -> None:
             assert (await answer.json())["may_command"] is False
 
 
-async def test_who_opened_the_link_may_do_everything() -> None:
+async def test_signed_in_client_may_use_every_route() -> None:
     login = SignIn(behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(login=login) as served:
         async with served.web.post(login.new_link()) as answer:
@@ -116,12 +116,14 @@ async def test_who_opened_the_link_may_do_everything() -> None:
 @pytest.mark.parametrize(
     "headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}]
 )
-async def test_other_sites_and_names_are_refused_everywhere(headers: dict[str, str]) -> None:
+async def test_other_origins_and_host_names_are_refused_everywhere(
+    headers: dict[str, str],
+) -> None:
     async with serving() as served:
         async for _, route, status, content_type in statuses(served, **headers):
             # A gateway may call the broker by any name, and needs its token.
-            is_of_gateways = route.endswith(" /gw") and "Host" in headers
-            expected = 401 if is_of_gateways else 403
+            is_for_gateways = route.endswith(" /gw") and "Host" in headers
+            expected = 401 if is_for_gateways else 403
             assert (route, status, content_type) == (route, expected, "application/problem+json")
 
 
@@ -136,13 +138,13 @@ async def test_errors_of_the_framework_are_problem_documents(
 ) -> None:
     async with serving() as served, served.web.request(method, path) as answer:
         assert (answer.status, answer.content_type) == (status, "application/problem+json")
-        told = await answer.json(content_type=None)
-        assert told["status"] == status
-        assert told["title"]
+        document = await answer.json(content_type=None)
+        assert document["status"] == status
+        assert document["title"]
         assert ("Allow" in answer.headers) == (status == 405)
 
 
-async def test_a_fault_of_ours_is_a_problem_document_and_a_traceback_in_the_log(
+async def test_internal_error_is_a_problem_document_and_a_logged_traceback(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving() as served:
@@ -153,7 +155,7 @@ async def test_a_fault_of_ours_is_a_problem_document_and_a_traceback_in_the_log(
     assert "TypeError" in caplog.text
 
 
-async def test_people_with_a_browser_read_a_sentence() -> None:
+async def test_browser_gets_errors_as_plain_text() -> None:
     async with serving() as served:
         accept = {"Accept": "text/html,*/*;q=0.8", "Origin": "https://evil.example"}
         async with served.web.get("/", headers=accept) as answer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is really said, held against the AsyncAPI document: WebSockets and server-sent events."""
+"""Real messages on WebSockets and server-sent events, validated with the AsyncAPI document."""
 
 import asyncio
 import json
@@ -51,8 +51,8 @@ class Events:
                     return
 
 
-async def test_what_clients_hear_and_say_is_in_the_document() -> None:
-    heard, said = validator("toClientFrame"), validator("clientFrame")
+async def test_messages_of_clients_are_in_the_document() -> None:
+    to_client, from_client = validator("toClientFrame"), validator("clientFrame")
     kinds: Counter[str] = Counter()
     events = Events()
     async with (
@@ -79,18 +79,18 @@ async def test_what_clients_hear_and_say_is_in_the_document() -> None:
             await client.until(endpoint="on")
         await client.until(type="out")
         for message in client.heard:
-            heard.validate([message])
+            to_client.validate([message])
             kinds[message["type"]] += 1
         command: dict[str, Any] = {"type": "command", "id": "1", "uid": "A", "endpoint": "led"}
-        said.validate([{"type": "new", "data": "client"}, {**command, "payload": "1"}])
+        from_client.validate([{"type": "new", "data": "client"}, {**command, "payload": "1"}])
         with pytest.raises(jsonschema_rs.ValidationError):
-            said.validate([command])
+            from_client.validate([command])
     to_all = {"gateway", "new", "update", "reset", "out", "joined"}
     assert set(kinds) == to_all | {"hello", "receipt"}
     assert set(events.kinds) == to_all
 
 
-async def test_what_gateways_and_the_broker_say_on_the_wire_is_in_the_document(
+async def test_messages_of_gateways_are_in_the_document(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every frame of a link and every frame of a client, as it is sent and as it is read."""
@@ -123,7 +123,7 @@ async def test_what_gateways_and_the_broker_say_on_the_wire_is_in_the_document(
         assert (await client.write(HONEST, "none", "1"))["state"] == "refused"
         async with Client("127.0.0.1", system.broker_side.port, uids=[HONEST]) as program:
             assert (await program.set(HONEST, "led", "1")).state == "confirmed"
-        # Another gateway says that it has the same node, and hears that it may not.
+        # Another gateway announces the same node and is refused.
         async with (
             running_gateway(system.url, system.token, name="other") as other,
             coap_device(other.port) as impostor,

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is served of the dashboard: files, policy, and what the page is told about itself."""
+"""The files of the dashboard, their security policy, and `/dashboard.json`."""
 
 import asyncio
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -11,10 +13,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from pyaiot.app import dashboard as pages
+from pyaiot.app import dashboard as app_dashboard
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
-from pyaiot.web.dashboard import PICTURE_SIZE_MAX, Dashboard, DashboardApp, Look, load_built
+from pyaiot.web.dashboard import (
+    CONTENT_SECURITY_POLICY,
+    PICTURE_SIZE_MAX,
+    Dashboard,
+    DashboardApp,
+    Look,
+    load_built,
+)
 
 SCRIPT = b"console.log('a page');" * 100
 BUILT = {
@@ -24,9 +33,15 @@ BUILT = {
 }
 
 
-async def get(look: Look, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:
-    """The answer to one request, with its body as it came over the wire."""
-    app = DashboardApp(Dashboard(look, BUILT), allowed_hosts=frozenset())
+async def get(
+    look: Look,
+    path: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    built: Mapping[str, bytes] = MappingProxyType(BUILT),
+) -> tuple[aiohttp.ClientResponse, bytes]:
+    """The response to one request, with its body as it came over the wire."""
+    app = DashboardApp(Dashboard(look, built), allowed_hosts=frozenset())
     async with (
         TestServer(app.app) as server,
         aiohttp.ClientSession(auto_decompress=False) as session,
@@ -41,7 +56,7 @@ def policy(response: aiohttp.ClientResponse) -> dict[str, list[str]]:
 
 
 @pytest.mark.sockets
-async def test_page_is_at_the_root_with_a_policy_that_allows_nothing_unsafe() -> None:
+async def test_dashboard_is_at_the_root_with_a_policy_that_allows_nothing_unsafe() -> None:
     response, body = await get(Look(), "/")
     assert (response.status, body) == (200, BUILT["index.html"])
     rules = policy(response)
@@ -54,12 +69,22 @@ async def test_page_is_at_the_root_with_a_policy_that_allows_nothing_unsafe() ->
 
 
 @pytest.mark.sockets
-async def test_files_with_a_name_of_their_content_are_kept_and_compressed() -> None:
-    response, body = await get(Look(), "/assets/a-1.js", **{"Accept-Encoding": "gzip"})
+async def test_unchanged_file_is_answered_304() -> None:
+    response, _ = await get(Look(), "/")
+    etag = response.headers["ETag"]
+    response, body = await get(Look(), "/", {"If-None-Match": etag})
+    assert (response.status, response.headers["ETag"], body) == (304, etag, b"")
+    response, _ = await get(Look(), "/", {"If-None-Match": '"another"'})
+    assert response.status == 200
+
+
+@pytest.mark.sockets
+async def test_files_named_after_their_content_are_cached_and_compressed() -> None:
+    response, body = await get(Look(), "/assets/a-1.js", {"Accept-Encoding": "gzip"})
     assert "immutable" in response.headers["Cache-Control"]
     assert response.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(body) == SCRIPT
-    response, body = await get(Look(), "/assets/a-1.js", **{"Accept-Encoding": "identity"})
+    response, body = await get(Look(), "/assets/a-1.js", {"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in response.headers
     assert body == SCRIPT
     assert response.headers["Vary"] == "Accept-Encoding"
@@ -73,7 +98,7 @@ async def test_nothing_else_is_served(path: str) -> None:
 
 
 @pytest.mark.sockets
-async def test_page_is_told_what_was_configured(tmp_path: Path) -> None:
+async def test_settings_are_served_as_json(tmp_path: Path) -> None:
     plan = tmp_path / "floor plan.png"
     plan.write_bytes(b"PNG")
     look = Look(
@@ -90,14 +115,14 @@ async def test_page_is_told_what_was_configured(tmp_path: Path) -> None:
     Dashboard(look, BUILT).add_routes(app)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         async with session.get(server.make_url("/dashboard.json")) as response:
-            told: dict[str, Any] = await response.json()
+            settings: dict[str, Any] = await response.json()
             rules = policy(response)
-        async with session.get(server.make_url("/" + told["floorPlan"])) as picture:
+        async with session.get(server.make_url("/" + settings["floorPlan"])) as picture:
             assert (picture.content_type, await picture.read()) == ("image/png", b"PNG")
-    assert told["title"] == "Lab"
-    assert told["floorPlanBounds"] == [48.70, 2.20, 48.72, 2.22]
-    assert "other.example:81" in told["imageHosts"]
-    assert told["api"] is False
+    assert settings["title"] == "Lab"
+    assert settings["floorPlanBounds"] == [48.70, 2.20, 48.72, 2.22]
+    assert "other.example:81" in settings["imageHosts"]
+    assert settings["api"] is False
     assert set(rules["img-src"]) == {
         "'self'",
         "http://other.example:81",
@@ -106,12 +131,12 @@ async def test_page_is_told_what_was_configured(tmp_path: Path) -> None:
         "http://cam.example",
         "https://*.tiles.example",
     }
-    # For the browser, a broker of this machine is where the page came from.
+    # For the browser, a broker on this machine has the host of the dashboard.
     assert rules["connect-src"] == ["'self'", "ws://127.0.0.1:8000", "http://127.0.0.1:8000"]
 
 
 @pytest.mark.sockets
-async def test_page_is_told_of_an_api_beside_it() -> None:
+async def test_settings_include_whether_there_is_an_api() -> None:
     async def info(_request: web.Request) -> web.Response:
         return web.json_response({})
 
@@ -127,7 +152,7 @@ async def test_page_is_told_of_an_api_beside_it() -> None:
 
 
 @pytest.mark.sockets
-async def test_favicon_of_ones_own_is_served_in_place_of_ours(tmp_path: Path) -> None:
+async def test_configured_favicon_replaces_the_built_one(tmp_path: Path) -> None:
     icon = tmp_path / "icon.png"
     icon.write_bytes(b"ICON")
     response, _ = await get(Look(favicon=str(icon)), "/favicon.svg")
@@ -137,29 +162,32 @@ async def test_favicon_of_ones_own_is_served_in_place_of_ours(tmp_path: Path) ->
 
 
 @pytest.mark.sockets
-async def test_foreign_name_is_refused() -> None:
-    response, _ = await get(Look(), "/", Host="evil.example")
+async def test_request_for_another_host_name_is_refused() -> None:
+    response, _ = await get(Look(), "/", {"Host": "evil.example"})
     assert response.status == 403
 
 
 @pytest.mark.parametrize(
-    ("look", "words"),
+    ("look", "text"),
     [
         (Look(logo="/nowhere/logo.png"), "cannot be read"),
-        (Look(logo="/etc/passwd"), "no picture by its name"),
-        (Look(webcam_hosts=("a.example; script-src *",)), "no host"),
-        (Look(webcam_hosts=("*",)), "no host"),
-        (Look(camera_url="http://a.example; x/y"), "no address"),
+        (Look(logo="/etc/passwd"), "not that of a picture"),
+        (Look(webcam_hosts=("a.example; script-src *",)), "invalid host"),
+        (Look(webcam_hosts=("*",)), "invalid host"),
+        (Look(camera_url="http://a.example; x/y"), "invalid URL"),
         (Look(floor_plan="https://a.example/p.png"), "south,west,north,east"),
-        (Look(floor_plan="https://a.example/p.png", floor_plan_bounds="9,0,1,1"), "south < north"),
+        (
+            Look(floor_plan="https://a.example/p.png", floor_plan_bounds="9,0,1,1"),
+            "below north",
+        ),
         (
             Look(floor_plan="https://a.example/p.png", floor_plan_bounds="nan,0,1,1"),
-            "south < north",
+            "below north",
         ),
     ],
 )
-def test_what_cannot_be_served_is_one_sentence(look: Look, words: str) -> None:
-    with pytest.raises(OperatorError, match=words):
+def test_invalid_setting_is_one_sentence(look: Look, text: str) -> None:
+    with pytest.raises(OperatorError, match=text):
         Dashboard(look, BUILT)
 
 
@@ -167,11 +195,11 @@ def test_picture_that_is_too_large_is_refused(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     with large.open("wb") as file:
         file.truncate(PICTURE_SIZE_MAX + 1)
-    with pytest.raises(OperatorError, match="more than 16 MB"):
+    with pytest.raises(OperatorError, match="larger than 16 MB"):
         Dashboard(Look(logo=str(large)), BUILT)
 
 
-def test_folder_of_ones_own_is_served_in_place_of_the_packaged_page(tmp_path: Path) -> None:
+def test_configured_folder_replaces_the_packaged_dashboard(tmp_path: Path) -> None:
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_bytes(b"mine")
     (tmp_path / "assets" / "b.js").write_bytes(b"js")
@@ -182,12 +210,22 @@ def test_folder_of_ones_own_is_served_in_place_of_the_packaged_page(tmp_path: Pa
         load_built(str(tmp_path / "assets"))
 
 
-def test_without_the_built_page_one_line_says_so(
+def test_missing_build_is_one_warning_or_one_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pages, "load_built", lambda _static_path: {})
-    assert pages.page_of_broker(Config()) is None
+    monkeypatch.setattr(app_dashboard, "load_built", lambda _static_path: {})
+    app_dashboard.page_of_broker(Config())
     [record] = caplog.records
-    assert record.getMessage().endswith("Until then the plain page is served.")
-    with pytest.raises(OperatorError, match="not built here"):
-        asyncio.run(pages.run_dashboard(Config(), print))
+    assert record.getMessage() == app_dashboard.NOT_BUILT
+    with pytest.raises(OperatorError, match=r"Build it with scripts/page\.py"):
+        asyncio.run(app_dashboard.run_dashboard(Config(), print))
+
+
+@pytest.mark.sockets
+async def test_source_tree_without_a_build_serves_how_to_build_it() -> None:
+    response, body = await get(Look(), "/", built={})
+    assert (response.status, response.content_type) == (200, "text/html")
+    assert b"scripts/page.py" in body
+    assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    response, _ = await get(Look(), "/assets/a-1.js", built={})
+    assert response.status == 404

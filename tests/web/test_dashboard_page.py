@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The dashboard in a real browser, against a broker that says what the test wants.
+"""The dashboard in a real browser, against a mock broker.
 
 `Browser.page` fails a test for any script error and any violation of the policy.
 """
@@ -29,8 +29,8 @@ AXE: Final = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-cor
 
 def no_page() -> None:
     """Without the built page there is nothing to test; in CI that is a failure."""
-    assert os.environ.get("CI") != "true", "the page is not built: scripts/page.py"
-    pytest.skip("the page is not built: scripts/page.py")
+    assert os.environ.get("CI") != "true", "the dashboard is not built: scripts/page.py"
+    pytest.skip("the dashboard is not built: scripts/page.py")
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def see(locator: "Locator", text: str | re.Pattern[str]) -> None:
     await expect(locator).to_contain_text(text)
 
 
-async def gone(locator: "Locator") -> None:
+async def is_absent(locator: "Locator") -> None:
     from playwright.async_api import expect
 
     await expect(locator).to_have_count(0)
@@ -121,17 +121,17 @@ async def test_unreadable_value_keeps_the_last_good_one(browser: Browser) -> Non
             await see(row(page, "a", "temperature").locator(".value"), "23.5")
 
 
-async def test_empty_page_says_what_is_missing_and_how_to_begin(browser: Browser) -> None:
+async def test_empty_dashboard_explains_how_to_begin(browser: Browser) -> None:
     async with running() as broker, showing(browser, broker) as page:
         await see(page.locator("main"), "No gateway is connected")
-        await broker.say(broker.add_gateway())
+        await broker.broadcast(broker.add_gateway())
         await see(page.locator("main"), "1 gateway connected and listening: coap.")
         await see(page.locator("main"), "aiot node coap --temperature --led")
-        await broker.say(*broker.add_node("a", temperature="20.0°C"))
+        await broker.broadcast(*broker.add_node("a", temperature="20.0°C"))
         await see(card(page, "a"), "20.0")
 
 
-async def test_states_of_a_node_are_said_in_words(browser: Browser) -> None:
+async def test_states_of_a_node_are_shown_as_text(browser: Browser) -> None:
     async with running() as broker:
         for uid in ("a", "b", "quiet", "busy"):
             broker.add_node(uid, temperature="23.5°C", led="0")
@@ -144,13 +144,13 @@ async def test_states_of_a_node_are_said_in_words(browser: Browser) -> None:
             await see(card(page, "b"), "unknown: gateway lost")
             await page.clock.fast_forward(30_000)
             await see(card(page, "bare"), "No answer yet")
-            # A silent broker is asked after 45 s, and then tells its own time.
+            # The dashboard probes a silent broker after 45 s, and learns the time from its answer.
             await broker.change("busy", "temperature", "24.0°C")
             await see(row(page, "busy", "temperature"), "24.0")
             await page.clock.fast_forward(20_000)
             await see(card(page, "quiet"), "quiet")
             await page.clock.fast_forward(12_000)
-            await gone(card(page, "a"))
+            await is_absent(card(page, "a"))
             await page.locator("#search").fill("state:left")
             await see(card(page, "a"), "silent")
             assert "q=state" in page.url
@@ -159,7 +159,7 @@ async def test_states_of_a_node_are_said_in_words(browser: Browser) -> None:
 # -- commands -------------------------------------------------------------------------------------
 
 
-async def test_switch_moves_only_when_the_node_did(browser: Browser) -> None:
+async def test_switch_moves_only_after_the_node_has_confirmed(browser: Browser) -> None:
     async with running() as broker:
         furnish(broker, 9)
         broker.answers["5A0B38D71C9E2F4", "led"] = "held"
@@ -169,7 +169,7 @@ async def test_switch_moves_only_when_the_node_did(browser: Browser) -> None:
             await see(row(page, "5A0B38D71C9E2F4", "led"), "asking for on")
             await has(led, "aria-checked", "false")
             [command] = broker.held
-            await broker.say({"type": "receipt", "id": command["id"], "state": "confirmed"})
+            await broker.broadcast({"type": "receipt", "id": command["id"], "state": "confirmed"})
             await see(row(page, "5A0B38D71C9E2F4", "led"), "confirmed")
             await has(led, "aria-checked", "true")
             await page.get_by_role("switch", name="LED of Says no").click()
@@ -179,47 +179,47 @@ async def test_switch_moves_only_when_the_node_did(browser: Browser) -> None:
             await see(row(page, "silent", "led"), "no answer in 5 s")
 
 
-async def test_robot_is_driven_while_held_and_stops_for_whatever_reason(browser: Browser) -> None:
+async def test_robot_moves_while_a_key_is_held_and_always_stops(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("r", robot="s", ribot="0:0:0\n")
         async with showing(browser, broker) as page:
 
-            async def has_said(*payloads: str) -> None:
-                said: list[str] = []
+            async def commands_are(*payloads: str) -> None:
+                sent: list[str] = []
                 for _ in range(100):
-                    said = [command["payload"] for command in broker.commands]
-                    if said == list(payloads):
+                    sent = [command["payload"] for command in broker.commands]
+                    if sent == list(payloads):
                         break
                     await page.wait_for_timeout(20)
-                assert said == list(payloads)
+                assert sent == list(payloads)
                 broker.commands.clear()
 
             forward = page.get_by_role("button", name="Forward")
             await forward.hover()
             await page.mouse.down()
-            await has_said("u")
+            await commands_are("u")
             await page.mouse.up()
-            await has_said("s")
+            await commands_are("s")
             await forward.focus()
             await page.keyboard.down("ArrowLeft")
-            await has_said("l")
+            await commands_are("l")
             await page.keyboard.press("Space")
-            await has_said("s")
+            await commands_are("s")
             await page.keyboard.up("ArrowLeft")
             await page.mouse.down()
-            await has_said("u")
+            await commands_are("u")
             await page.evaluate("dispatchEvent(new Event('blur'))")  # the window loses the focus
-            await has_said("s")
+            await commands_are("s")
             await page.mouse.up()
             stick = page.locator(".stick")
             await stick.focus()
             await page.keyboard.down("ArrowUp")
-            await has_said("0:160:160\n")
+            await commands_are("0:160:160\n")
             await page.keyboard.up("ArrowUp")
-            await has_said("0:0:0\n", "0:0:0\n")
+            await commands_are("0:0:0\n", "0:0:0\n")
 
 
-async def test_robot_is_told_to_stop_when_a_lost_broker_is_back(browser: Browser) -> None:
+async def test_robot_gets_stop_when_a_lost_broker_is_back(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("r", robot="s")
         async with showing(browser, broker) as page:
@@ -237,7 +237,7 @@ async def test_robot_is_told_to_stop_when_a_lost_broker_is_back(browser: Browser
 # -- the link -------------------------------------------------------------------------------------
 
 
-async def test_lost_broker_freezes_the_page_and_comes_back(browser: Browser) -> None:
+async def test_lost_broker_freezes_the_dashboard_until_it_is_back(browser: Browser) -> None:
     async with running() as broker:
         broker.add_gateway()
         broker.add_node("a", temperature="23.5°C", led="0")
@@ -260,7 +260,7 @@ async def test_lost_broker_freezes_the_page_and_comes_back(browser: Browser) -> 
             await has(page.get_by_role("switch"), "aria-disabled", "false")
 
 
-async def test_broker_that_was_never_reached_is_named_with_the_command(browser: Browser) -> None:
+async def test_unreachable_broker_is_shown_with_its_command(browser: Browser) -> None:
     async with running() as broker, browser.page() as page:
         await page.route_web_socket(re.compile("/ws$"), lambda socket: socket.close(code=1011))
         await page.goto(broker.url)
@@ -269,7 +269,7 @@ async def test_broker_that_was_never_reached_is_named_with_the_command(browser: 
         await see(page.locator("main"), "/ws")
 
 
-async def test_page_lives_with_a_broker_of_the_old_kind(browser: Browser) -> None:
+async def test_dashboard_works_with_a_legacy_broker(browser: Browser) -> None:
     async with running(legacy=True) as broker:
         broker.add_node("a", {"/led": "0"}, temperature="23.5°C", version="1.5")
         async with showing(browser, broker) as page:
@@ -280,7 +280,7 @@ async def test_page_lives_with_a_broker_of_the_old_kind(browser: Browser) -> Non
             await see(page.locator("footer"), "old protocol")
 
 
-async def test_paused_page_stands_still_and_catches_up(browser: Browser) -> None:
+async def test_paused_dashboard_stands_still_and_catches_up(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("a", temperature="1.0°C")
         async with showing(browser, broker) as page:
@@ -295,18 +295,18 @@ async def test_paused_page_stands_still_and_catches_up(browser: Browser) -> None
 # -- screens --------------------------------------------------------------------------------------
 
 
-async def test_search_filters_and_address_say_the_same(browser: Browser) -> None:
+async def test_search_and_filters_are_in_the_url(browser: Browser) -> None:
     async with running() as broker:
         furnish(broker, 12)
         async with showing(browser, broker, "nodes?q=temp%3E19.5%20has%3Aled") as page:
             await see(page.locator("#nodes"), "Weather on the roof")
-            await gone(card(page, "refuses"))
+            await is_absent(card(page, "refuses"))
             await page.keyboard.press("/")
             await page.keyboard.press("Escape")
             await see(page.locator("#nodes"), "Says no")
             await page.get_by_role("button", name="Filters").click()
             await page.get_by_label(re.compile("^Resource")).select_option("imu")
-            await gone(card(page, "refuses"))
+            await is_absent(card(page, "refuses"))
             await see(page.locator("#nodes"), "Rover")
             assert await page.locator("#search").input_value() == "has:imu"
             await page.keyboard.press("Escape")
@@ -314,7 +314,7 @@ async def test_search_filters_and_address_say_the_same(browser: Browser) -> None
             await see(page.locator("main"), "No node matches")
 
 
-async def test_details_have_their_own_address_with_charts_log_and_raw_messages(
+async def test_details_have_a_url_charts_log_and_raw_messages(
     browser: Browser,
 ) -> None:
     async with running() as broker:
@@ -334,7 +334,7 @@ async def test_details_have_their_own_address_with_charts_log_and_raw_messages(
             text = path.read_text()
             assert "5A0B38D71C9E2F4,temperature,23.5,°C" in text
             await page.keyboard.press("Escape")
-            await gone(dialog)
+            await is_absent(dialog)
             assert page.url.endswith("#/nodes")
             await page.go_back()
             await see(dialog, "Weather on the roof")
@@ -366,7 +366,7 @@ async def test_script_is_edited_as_a_draft_and_sent(browser: Browser) -> None:
             assert focused == "Send"
 
 
-async def test_table_sorts_and_map_shows_who_has_a_position(browser: Browser) -> None:
+async def test_table_sorts_and_map_shows_nodes_with_a_position(browser: Browser) -> None:
     async with running() as broker:
         furnish(broker, 12)
         async with showing(browser, broker, "table") as page:
@@ -380,7 +380,7 @@ async def test_table_sorts_and_map_shows_who_has_a_position(browser: Browser) ->
             await see(page.locator(".leaflet-tooltip"), "Rover")
 
 
-async def test_firmware_update_is_told_step_by_step(browser: Browser) -> None:
+async def test_firmware_update_is_shown_step_by_step(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("f", suit_state="6", dwnld="42", version="1.0", name="Updater")
         async with showing(browser, broker, "updates") as page:
@@ -394,7 +394,7 @@ async def test_firmware_update_is_told_step_by_step(browser: Browser) -> None:
             await see(update, "1.0 → 1.1")
 
 
-async def test_settings_are_kept_and_speak_the_language(browser: Browser) -> None:
+async def test_settings_and_language_are_kept(browser: Browser) -> None:
     async with running() as broker:
         furnish(broker, 3)
         async with showing(browser, broker, "settings") as page:
@@ -409,7 +409,7 @@ async def test_settings_are_kept_and_speak_the_language(browser: Browser) -> Non
             await see(row(page, "5A0B38D71C9E2F4", "temperature").locator(".value"), "23,5")
 
 
-async def test_image_of_a_foreign_host_is_named_and_not_loaded(browser: Browser) -> None:
+async def test_image_of_an_unknown_host_is_named_and_not_loaded(browser: Browser) -> None:
     async with running(look=Look(webcam_hosts=("cam.example",))) as broker:
         broker.add_node("a", webcam="http://evil.example/x.png")
         broker.add_node("b", webcam="http://cam.example/x.png")
@@ -427,7 +427,7 @@ async def test_image_of_a_foreign_host_is_named_and_not_loaded(browser: Browser)
         assert not any("evil.example" in url for url in asked)
 
 
-async def test_inertial_unit_turns_its_teapot_and_another_does_not(browser: Browser) -> None:
+async def test_inertial_unit_turns_only_its_own_teapot(browser: Browser) -> None:
     def imu(*acc: int) -> str:
         values = ",".join(map(str, acc))
         return f'[{{"type":"acc","values":[{values}]}},{{"type":"gyro","values":[0,0,0]}}]'
@@ -455,7 +455,7 @@ async def violations(page: "Page") -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_bars_the_way_for_anybody(browser: Browser, scheme: str) -> None:
+async def test_dashboard_has_no_accessibility_violations(browser: Browser, scheme: str) -> None:
     """axe-core: no violation on cards, details, editor, table, map, empty and reconnecting."""
     if not AXE.exists():
         assert os.environ.get("CI") != "true", "axe-core is missing: scripts/page.py --test"
@@ -467,7 +467,7 @@ async def test_nothing_bars_the_way_for_anybody(browser: Browser, scheme: str) -
             furnish(broker, 10)
             broker.add_node("r", robot="s", ribot="0:0:0\n", js="let a;", suit_state="3")
             for uid in list(broker.nodes):
-                await broker.say(*[broker._appeared(uid), *broker.nodes[uid].values()])
+                await broker.broadcast(*[broker._appeared(uid), *broker.nodes[uid].values()])
             await see(card(page, "r"), "The signature is wrong.")
             await page.get_by_role("switch", name="LED of Says no").click()
             await see(row(page, "refuses", "led"), "refused")
@@ -526,7 +526,7 @@ async def test_values_build_no_cards_and_are_written_once_per_frame(browser: Bro
             }""")
             for value in range(1000):
                 update = broker.nodes["5A0B38D71C9E2F4"]["temperature"]
-                await broker.say(update | {"data": f"{value}.0°C", "value": value})
+                await broker.broadcast(update | {"data": f"{value}.0°C", "value": value})
             await see(row(page, "5A0B38D71C9E2F4", "temperature"), "999.0")
             made, written = await page.evaluate("[made, written]")
             assert made == 0

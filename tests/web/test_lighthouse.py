@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What Lighthouse says of the dashboard on a phone: the real page, with nodes on it."""
+"""Lighthouse scores of the real dashboard with nodes, on a phone."""
 
 import json
 import os
@@ -21,27 +21,27 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "web" / "js"
 WANTED = {"accessibility": 100, "best-practices": 100, "performance": 90}
 TRIES = 4
-"""The best counts: a machine with other work has no steady figure for performance."""
+"""Attempts, of which the best counts: a busy machine has no steady figure for performance."""
 RUN_LIMIT_S = 90.0
 FAST_INDEX = 1500
 SLOWDOWN = {True: 4, False: 2}
-"""How much slower than this machine a phone is, by whether the machine is a fast one: Lighthouse
-measures that as its benchmarkIndex (its docs/throttling.md, "Calibrating the CPU slowdown")."""
+"""The slowdown that simulates a phone, on a fast machine or not: Lighthouse measures its speed as
+benchmarkIndex (its docs/throttling.md, "Calibrating the CPU slowdown")."""
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """A page with the nodes of the demo."""
+    """The URL of a dashboard with the nodes of the demo."""
     if not load_built():
         no_page()
     programs = Programs(tmp_path)
-    said = programs.aiot("demo", *ANY_PORTS).said()
-    yield said.split(" at ")[1].split()[0]
+    output = programs.aiot("demo", *ANY_PORTS).said()
+    yield output.split(" at ")[1].split()[0]
     programs.close()
 
 
 def scores(url: str, report: Path, *, fast: bool) -> tuple[dict[str, int], float]:
-    """By category, and how fast the machine was meanwhile."""
+    """Scores by category, and the speed of the machine."""
     node, packages = javascript.command("node"), javascript.packages(PACKAGES)
     if node is None or packages is None:
         pytest.skip("Lighthouse is not here (scripts/javascript.py --packages tests/web/js)")
@@ -53,18 +53,18 @@ def scores(url: str, report: Path, *, fast: bool) -> tuple[dict[str, int], float
         "--no-enable-error-reporting",
         f"--throttling.cpuSlowdownMultiplier={SLOWDOWN[fast]}",
     ]
-    # What Chromium leaves is gone with the folders of the tests.
+    # Temporary files of Chromium are deleted with the folders of the tests.
     environment = {**os.environ, "CHROME_PATH": chromium(), "TMPDIR": str(report.parent)}
     ended = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    said = json.loads(report.read_text("utf-8"))
-    found = {name: round(it["score"] * 100) for name, it in said["categories"].items()}
-    return found, said["environment"]["benchmarkIndex"]
+    result = json.loads(report.read_text("utf-8"))
+    found = {name: round(it["score"] * 100) for name, it in result["categories"].items()}
+    return found, result["environment"]["benchmarkIndex"]
 
 
-def test_lighthouse_finds_nothing_to_mend(url: str, tmp_path: Path) -> None:
+def test_lighthouse_scores_are_high(url: str, tmp_path: Path) -> None:
     tried = []
     fast = True
     for number in range(TRIES):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/metrics`: valid, bounded, true; and what is made for those who read it."""
+"""`/metrics`: valid, bounded and correct; and the examples for Prometheus and Grafana."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ HOSTILE = ['a"b', "c\nd", "e\\f", "{job='x'}", "<script>", "é" * 20, "x" * 64]
 
 
 def promtool(*arguments: str | Path, given: str = "") -> str:
-    """What promtool says. It must find nothing wrong."""
+    """The output of promtool, which must succeed."""
     found = shutil.which("promtool")
     if found is None:
         pytest.skip("promtool is not here (apt install prometheus)")
@@ -79,14 +79,14 @@ async def test_hostile_nodes_are_counted_and_never_named() -> None:
             text = await answer.text()
         after = read(text)
         assert value(after, "pyaiot_nodes", protocol="other") == len(HOSTILE)
-        # Not one series more, whatever comes.
+        # No additional series, whatever nodes send.
         assert after.keys() == before.keys()
         for word in ("<script", "job=", "éé", "xxxx"):
             assert word not in text
         promtool("check", "metrics", given=text)
 
 
-async def test_what_happens_is_counted() -> None:
+async def test_events_are_counted() -> None:
     async with serving() as served:
         served.gateway.link.send(NodeAppeared(uid="n", ts=1.0))
         served.gateway.link.send(Reading(uid="n", resource="led", data="0", ts=1.0))
@@ -113,7 +113,7 @@ async def test_what_happens_is_counted() -> None:
         assert buckets[-1] == 2
 
 
-async def test_a_client_that_was_closed_for_being_slow_stays_counted() -> None:
+async def test_slow_client_that_was_closed_stays_counted() -> None:
     class _Sink:
         def write(self, data: bytes) -> None: ...
 
@@ -133,7 +133,7 @@ async def test_a_client_that_was_closed_for_being_slow_stays_counted() -> None:
         assert value(samples, "pyaiot_clients_closed_total", reason="slow") == 1
 
 
-async def test_open_metrics_is_told_to_who_wants_it() -> None:
+async def test_openmetrics_is_served_on_request() -> None:
     async with serving() as served:
         wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
         async with served.web.get("/metrics", headers=wanted) as answer:
@@ -142,7 +142,7 @@ async def test_open_metrics_is_told_to_who_wants_it() -> None:
 
 
 @pytest.mark.parametrize(("viewers", "status"), [(False, 401), (True, 200)])
-async def test_metrics_are_for_who_may_look(viewers: bool, status: int) -> None:
+async def test_metrics_require_the_viewer_role(viewers: bool, status: int) -> None:
     login = SignIn(behind_tls=False, viewers=viewers, clock=time.monotonic)
     async with serving(login=login) as served, served.web.get("/metrics") as answer:
         assert answer.status == status
@@ -165,22 +165,22 @@ async def page(url: str) -> str:
 
 
 def metrics_url(program: Program) -> str:
-    """Where its metrics are, as it says at its start."""
+    """The URL of its metrics, which it prints at start."""
     line = program.line()
     assert line.startswith("Metrics: ")
     return line.removeprefix("Metrics: ")
 
 
-async def test_everything_that_is_declared_is_on_the_page_of_aiot_run(programs: Programs) -> None:
+async def test_aiot_run_reports_every_declared_metric(programs: Programs) -> None:
     running = programs.aiot("run", *ANY_PORTS, "--metrics-port", "0")
     url = metrics_url(running)
     assert "Pyaiot: http://" in running.said()
     text = await page(url)
     promtool("check", "metrics", given=text)
-    said = {name for name, _ in read(text)}
+    reported = {name for name, _ in read(text)}
     declared = {name for _, metric in metrics() for name in series(metric)}
-    assert said - declared == set(PROCESS)
-    assert declared <= said
+    assert reported - declared == set(PROCESS)
+    assert declared <= reported
     for _, metric in metrics():
         assert described(text, metric)
 
@@ -190,7 +190,7 @@ def described(text: str, metric: Metric) -> bool:
     return f"# HELP {name} {metric.says}" in text.replace("\\\\", "\\")
 
 
-async def test_a_gateway_alone_has_a_door_of_its_own_for_metrics(programs: Programs) -> None:
+async def test_gateway_process_has_a_metrics_listener(programs: Programs) -> None:
     port = str(free_port(socket.SOCK_STREAM))
     gateway = programs.aiot(
         *("coap-gateway", "--coap-port", "0", "--broker-port", port, "--metrics-port", "0"),
@@ -208,7 +208,7 @@ async def test_a_gateway_alone_has_a_door_of_its_own_for_metrics(programs: Progr
         assert answer.status == 403
 
 
-async def test_the_door_for_metrics_is_past_the_login(programs: Programs) -> None:
+async def test_metrics_listener_needs_no_sign_in(programs: Programs) -> None:
     running = programs.aiot("run", *ANY_PORTS, "--behind-proxy", "--metrics-port", "0")
     url = metrics_url(running)
     web_url = running.said().partition("Open this link once to come in: ")[2].split("/login")[0]
@@ -218,7 +218,7 @@ async def test_the_door_for_metrics_is_past_the_login(programs: Programs) -> Non
     assert value(samples, "pyaiot_logins_refused_total") == 1
 
 
-async def test_a_real_prometheus_reads_it(programs: Programs, tmp_path: Path) -> None:
+async def test_prometheus_scrapes_the_metrics(programs: Programs, tmp_path: Path) -> None:
     prometheus = shutil.which("prometheus")
     if prometheus is None:
         pytest.skip("prometheus is not here (apt install prometheus)")
@@ -236,26 +236,26 @@ async def test_a_real_prometheus_reads_it(programs: Programs, tmp_path: Path) ->
         f"--storage.tsdb.path={tmp_path / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
     )
-    queried = await asked(port, 'pyaiot_nodes{protocol="CoAP"}')
-    assert [it["value"][1] for it in queried] == ["0"]
-    # The alerts and the panels are questions that it understands, with the real figures.
+    found = await query_prometheus(port, 'pyaiot_nodes{protocol="CoAP"}')
+    assert [it["value"][1] for it in found] == ["0"]
+    # Prometheus accepts the queries of the alerts and panels.
     for expression in (*alerts(), *expressions()):
-        await asked(port, expression, wait=False)
+        await query_prometheus(port, expression, wait=False)
 
 
-async def asked(port: int, query: str, *, wait: bool = True) -> list[dict[str, Any]]:
-    """What Prometheus answers; it takes a moment to start and to scrape."""
+async def query_prometheus(port: int, query: str, *, wait: bool = True) -> list[dict[str, Any]]:
+    """The result of a query. Prometheus needs a moment to start and to scrape."""
     url = f"http://127.0.0.1:{port}/api/v1/query"
     async with aiohttp.ClientSession() as session, asyncio.timeout(20):
         while True:
             try:
                 async with session.get(url, params={"query": query}) as answer:
-                    said = await answer.json()
+                    document = await answer.json()
             except aiohttp.ClientConnectionError:
                 await asyncio.sleep(0.1)
                 continue
-            assert said["status"] == "success", (query, said)
-            found: list[dict[str, Any]] = said["data"]["result"]
+            assert document["status"] == "success", (query, document)
+            found: list[dict[str, Any]] = document["data"]["result"]
             if found or not wait:
                 return found
             await asyncio.sleep(0.1)
@@ -265,7 +265,7 @@ async def asked(port: int, query: str, *, wait: bool = True) -> list[dict[str, A
 
 
 def expressions() -> list[str]:
-    """Those of the panels, as Grafana sends them."""
+    """The queries of the panels, as Grafana sends them."""
     return [
         expression.replace("$__rate_interval", "1m").replace("$job", ".*")
         for expression in grafana.expressions()
@@ -279,13 +279,13 @@ def alerts() -> list[str]:
     ]
 
 
-def test_examples_are_what_prometheus_takes() -> None:
-    said = promtool("check", "rules", MONITORING / "alerts.yml")
-    assert f"{len(alerts())} rules found" in said
+def test_prometheus_accepts_the_examples() -> None:
+    output = promtool("check", "rules", MONITORING / "alerts.yml")
+    assert f"{len(alerts())} rules found" in output
     assert "is valid" in promtool("check", "config", MONITORING / "prometheus.yml")
 
 
-def test_each_panel_asks_a_valid_question(tmp_path: Path) -> None:
+def test_each_panel_has_a_valid_query(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": expression}
         for number, expression in enumerate(expressions())
@@ -296,17 +296,17 @@ def test_each_panel_asks_a_valid_question(tmp_path: Path) -> None:
     assert f"{len(rules)} rules found" in promtool("check", "rules", path)
 
 
-def test_panels_and_alerts_ask_only_for_metrics_that_there_are() -> None:
-    there = {name for _, metric in metrics() for name in series(metric)} | {*PROCESS, "up"}
-    asked_for = set()
+def test_panels_and_alerts_query_existing_metrics_only() -> None:
+    known = {name for _, metric in metrics() for name in series(metric)} | {*PROCESS, "up"}
+    queried = set()
     for expression in (*expressions(), *alerts()):
         bare = re.sub(r'"[^"]*"', "", expression)
-        asked_for |= set(re.findall(r"\b(?:pyaiot|process)_\w+", bare))
-    assert len(asked_for) > 25
-    assert asked_for <= there
+        queried |= set(re.findall(r"\b(?:pyaiot|process)_\w+", bare))
+    assert len(queried) > 25
+    assert queried <= known
 
 
-def test_the_dashboard_is_one_that_grafana_imports() -> None:
+def test_grafana_dashboard_can_be_imported() -> None:
     dashboard = json.loads((MONITORING / "grafana.json").read_text("utf-8"))
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -317,12 +317,12 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
         cells = {(at["x"] + dx, at["y"] + dy) for dx in range(at["w"]) for dy in range(at["h"])}
         assert not cells & taken, panel["title"]
         taken |= cells
-    questions = [target["expr"] for panel in panels for target in panel.get("targets", ())]
-    assert questions == list(grafana.expressions())
+    queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    assert queries == list(grafana.expressions())
 
 
 def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
-    """What the services count stands on the page; a new count is to be added there, or here."""
+    """Every public counter of the services has a metric; a new one must be added to `SHOWN`."""
     counts: set[str] = set()
     for path in (ROOT / "src" / "pyaiot").rglob("*.py"):
         station = path.relative_to(ROOT / "src" / "pyaiot").parts[0]
@@ -339,10 +339,10 @@ SHOWN = {
     "ignored": "pyaiot_mqtt_messages_ignored",
     "retained_dropped": "pyaiot_mqtt_retained_dropped",
     "retention_runs": "",
-    "late_connections": "pyaiot_http_connections_late",
-    "refused_answers": "pyaiot_http_answers_refused",
+    "timed_out_connections": "pyaiot_http_connections_late",
+    "refused_responses": "pyaiot_http_answers_refused",
     "refused_connections": "pyaiot_http_connections_refused",
-    "sequence": "",  # in which order nodes appeared
+    "sequence": "",  # the order in which nodes appeared
     "answers": "",
     "at": "",
     "closed": "pyaiot_clients_closed",
@@ -368,4 +368,4 @@ SHOWN = {
     "unsent": "pyaiot_mqttsn_datagrams_unsent",
     "codes": "pyaiot_http_requests",
 }
-"""Public counts in the code, and the metric that shows them; none: they count nothing lost."""
+"""Public counters in the code, and the metric of each; empty: it counts nothing that is lost."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether the system is ready: asked once for many, and never for ever."""
+"""Readiness checks are shared by simultaneous requests, and time out."""
 
 import asyncio
 
@@ -13,23 +13,23 @@ class Part:
     def __init__(self, problem: str = "", *, takes_s: float = 0.1) -> None:
         self.problem = problem
         self.takes_s = takes_s
-        self.asked = 0
+        self.calls = 0
 
     async def __call__(self) -> str:
-        self.asked += 1
+        self.calls += 1
         await asyncio.sleep(self.takes_s)
         return self.problem
 
 
-async def test_two_hundred_who_ask_at_once_cost_one_round_trip() -> None:
+async def test_two_hundred_simultaneous_requests_run_one_check() -> None:
     part, other = Part(), Part("broken")
     readiness = Readiness({"part": part, "other": other})
     answers = await asyncio.gather(*(readiness.problems() for _ in range(200)))
     assert answers == [{"part": "", "other": "broken"}] * 200
-    assert (part.asked, other.asked) == (1, 1)
+    assert (part.calls, other.calls) == (1, 1)
 
 
-async def test_an_answer_counts_for_half_a_second() -> None:
+async def test_result_is_reused_for_half_a_second() -> None:
     part = Part()
     readiness = Readiness({"part": part})
     await readiness.problems()
@@ -37,10 +37,10 @@ async def test_an_answer_counts_for_half_a_second() -> None:
     assert await readiness.problems() == {"part": ""}
     await asyncio.sleep(ANSWER_AGE_MAX_S)
     assert await readiness.problems() == {"part": "broken"}
-    assert part.asked == 2
+    assert part.calls == 2
 
 
-async def test_a_part_that_never_answers_does_not_work_and_delays_no_other() -> None:
+async def test_part_that_never_answers_fails_and_delays_no_other() -> None:
     part, stuck = Part(), Part(takes_s=1e6)
     readiness = Readiness({"stuck": stuck, "part": part})
     began = asyncio.get_running_loop().time()
@@ -48,7 +48,7 @@ async def test_a_part_that_never_answers_does_not_work_and_delays_no_other() -> 
     assert asyncio.get_running_loop().time() - began == pytest.approx(CHECK_LIMIT_S, abs=0.01)
 
 
-async def test_who_leaves_while_it_is_asked_takes_the_answer_from_nobody() -> None:
+async def test_cancelled_request_does_not_cancel_the_others() -> None:
     readiness = Readiness({"part": Part("broken")})
     first = asyncio.ensure_future(readiness.problems())
     second = asyncio.ensure_future(readiness.problems())
@@ -57,18 +57,18 @@ async def test_who_leaves_while_it_is_asked_takes_the_answer_from_nobody() -> No
     assert await second == {"part": "broken"}
 
 
-async def test_it_is_over_when_the_service_ends() -> None:
+async def test_close_cancels_running_checks() -> None:
     readiness = Readiness({"stuck": Part(takes_s=1e6)})
-    asking = asyncio.ensure_future(readiness.problems())
+    checking = asyncio.ensure_future(readiness.problems())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await readiness.close()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await checking
 
 
 @pytest.mark.sockets
-async def test_many_who_ask_the_broker_at_once_join_it_once() -> None:
+async def test_simultaneous_requests_join_the_broker_once() -> None:
     async with serving() as served:
         joined = 0
         connected = served.broker.client_connected

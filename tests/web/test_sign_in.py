@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Beyond loopback nobody comes in without the link, which works once."""
+"""Sign-in: without a session, clients beyond loopback are refused. A sign-in link works once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,27 +28,27 @@ class Clock:
         return self.now
 
 
-class Door:
-    """A broker that wants a login, and where it is."""
+class ProtectedBroker:
+    """A broker whose clients must sign in, and its URL."""
 
     def __init__(self, *, viewers: bool = False, behind_tls: bool = False) -> None:
         self.clock = Clock()
-        self.login = SignIn(behind_tls=behind_tls, viewers=viewers, clock=self.clock)
+        self.sign_in = SignIn(behind_tls=behind_tls, viewers=viewers, clock=self.clock)
         loop = asyncio.get_running_loop()
-        broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
-        self.app = WebApp(broker, tokens=None, title="Test", login=self.login).app
+        inner = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
+        self.app = WebApp(inner, tokens=None, title="Test", sign_in=self.sign_in).app
         self.url = ""
 
 
 @asynccontextmanager
-async def serving(door: Door) -> AsyncIterator[aiohttp.ClientSession]:
-    runner = web.AppRunner(door.app, access_log=None, shutdown_timeout=0.1)
+async def serving(broker: ProtectedBroker) -> AsyncIterator[aiohttp.ClientSession]:
+    runner = web.AppRunner(broker.app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    door.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    broker.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     jar = aiohttp.CookieJar(unsafe=True)
     try:
-        async with aiohttp.ClientSession(door.url, cookie_jar=jar) as session:
+        async with aiohttp.ClientSession(broker.url, cookie_jar=jar) as session:
             yield session
     finally:
         await runner.cleanup()
@@ -59,18 +59,20 @@ async def status(session: aiohttp.ClientSession, path: str, method: str = "GET")
         return response.status
 
 
-async def log_in(session: aiohttp.ClientSession, link: str) -> int:
+async def sign_in(session: aiohttp.ClientSession, link: str) -> int:
     return await status(session, link, "POST")
 
 
-@pytest.mark.parametrize("path", ["/", "/ws", "/readyz", "/info.json", "/static/app.js", "/none"])
-async def test_who_did_not_open_the_link_gets_nothing(path: str) -> None:
-    async with serving(Door()) as session:
+@pytest.mark.parametrize(
+    "path", ["/", "/ws", "/readyz", "/dashboard.json", "/favicon.svg", "/none"]
+)
+async def test_request_without_a_session_is_refused(path: str) -> None:
+    async with serving(ProtectedBroker()) as session:
         assert await status(session, path) == 401
 
 
-async def test_health_is_no_secret_and_gateways_bring_their_own_token() -> None:
-    async with serving(Door()) as session:
+async def test_health_is_open_and_gateways_need_their_token() -> None:
+    async with serving(ProtectedBroker()) as session:
         assert await status(session, "/healthz") == 200
         async with session.get("/gw") as response:
             assert response.status == 401
@@ -78,9 +80,9 @@ async def test_health_is_no_secret_and_gateways_bring_their_own_token() -> None:
 
 
 async def test_link_opens_a_session_once() -> None:
-    door = Door()
-    async with serving(door) as session:
-        link = door.login.new_link()
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        link = broker.sign_in.new_link()
         async with session.post(link, allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/")
             cookie = response.headers["Set-Cookie"]
@@ -88,47 +90,47 @@ async def test_link_opens_a_session_once() -> None:
         assert "SameSite=Strict" in cookie
         assert await status(session, "/") == 200
         session.cookie_jar.clear()
-        assert await log_in(session, link) == 403
+        assert await sign_in(session, link) == 403
         assert await status(session, "/") == 401
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_preview_of_the_link_does_not_use_it_up(method: str) -> None:
-    door = Door()
-    async with serving(door) as session:
-        link = door.login.new_link()
+async def test_preview_of_the_link_does_not_use_it(method: str) -> None:
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        link = broker.sign_in.new_link()
         for _ in range(10):
             async with session.request(method, link, allow_redirects=False) as response:
                 assert (response.status, response.content_type) == (200, "text/html")
                 assert "Set-Cookie" not in response.headers
                 assert link.partition("=")[2] not in await response.text()
         assert await status(session, "/") == 401
-        assert await log_in(session, link) == 303
+        assert await sign_in(session, link) == 303
 
 
-async def test_a_page_of_another_origin_cannot_post_the_link() -> None:
-    door = Door()
-    async with serving(door) as session:
-        link = door.login.new_link()
+async def test_page_of_another_origin_cannot_post_the_link() -> None:
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        link = broker.sign_in.new_link()
         async with session.post(link, headers={"Origin": "https://evil.example"}) as response:
             assert response.status == 403
-        assert await log_in(session, link) == 303
+        assert await sign_in(session, link) == 303
 
 
-async def test_a_person_signs_in_with_one_click(browser: "Browser") -> None:
-    door = Door()
-    async with serving(door), browser.page() as page:
-        await page.goto(door.url + door.login.new_link())
-        async with page.expect_navigation(url=door.url + "/"):
+async def test_person_signs_in_with_one_click(browser: "Browser") -> None:
+    broker = ProtectedBroker()
+    async with serving(broker), browser.page() as page:
+        await page.goto(broker.url + broker.sign_in.new_link())
+        async with page.expect_navigation(url=broker.url + "/"):
             await page.get_by_role("button", name="Sign in").click()
         assert (await page.context.cookies())[0]["httpOnly"]
 
 
 async def test_cookie_behind_tls_is_bound_to_the_host_and_to_tls() -> None:
-    door = Door(behind_tls=True)
+    broker = ProtectedBroker(behind_tls=True)
     async with (
-        serving(door) as session,
-        session.post(door.login.new_link(), allow_redirects=False) as response,
+        serving(broker) as session,
+        session.post(broker.sign_in.new_link(), allow_redirects=False) as response,
     ):
         cookie = response.headers["Set-Cookie"]
     assert cookie.startswith("__Host-")
@@ -136,48 +138,48 @@ async def test_cookie_behind_tls_is_bound_to_the_host_and_to_tls() -> None:
     assert "Path=/" in cookie
 
 
-async def test_new_link_ends_the_old_one_and_empty_ones_never_work() -> None:
-    door = Door()
-    async with serving(door) as session:
-        assert await log_in(session, "/login?token=") == 403
-        old = door.login.new_link()
-        door.login.new_link()
-        assert await log_in(session, old) == 403
+async def test_new_link_replaces_the_old_one_and_empty_ones_never_work() -> None:
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        assert await sign_in(session, "/login?token=") == 403
+        old = broker.sign_in.new_link()
+        broker.sign_in.new_link()
+        assert await sign_in(session, old) == 403
 
 
-async def test_wrong_links_are_answered_five_times_a_minute() -> None:
-    door = Door()
-    async with serving(door) as session:
-        link = door.login.new_link()
-        answers = [await log_in(session, f"/login?token={number}") for number in range(7)]
+async def test_attempts_with_invalid_links_are_limited_to_five_a_minute() -> None:
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        link = broker.sign_in.new_link()
+        answers = [await sign_in(session, f"/login?token={number}") for number in range(7)]
         assert answers == [403] * 5 + [429] * 2
-        door.clock.now += 60.0
-        assert await log_in(session, "/login?token=x") == 403
-        assert await log_in(session, link) == 303
+        broker.clock.now += 60.0
+        assert await sign_in(session, "/login?token=x") == 403
+        assert await sign_in(session, link) == 303
 
 
 async def test_session_ends_after_a_week() -> None:
-    door = Door()
-    async with serving(door) as session:
-        await log_in(session, door.login.new_link())
-        door.clock.now += SESSION_LIFE_S - 1
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        await sign_in(session, broker.sign_in.new_link())
+        broker.clock.now += SESSION_LIFE_S - 1
         assert await status(session, "/") == 200
-        door.clock.now += 1
+        broker.clock.now += 1
         assert await status(session, "/") == 401
 
 
 async def test_sessions_are_bounded() -> None:
-    door = Door()
-    async with serving(door) as session:
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
         for _ in range(SESSIONS_MAX + 1):
-            await log_in(session, door.login.new_link())
-        assert len(door.login._sessions) == SESSIONS_MAX
+            await sign_in(session, broker.sign_in.new_link())
+        assert len(broker.sign_in._sessions) == SESSIONS_MAX
         assert await status(session, "/") == 200
 
 
 async def test_anonymous_viewer_sees_and_commands_nothing() -> None:
-    door = Door(viewers=True)
-    async with serving(door) as session:
+    broker = ProtectedBroker(viewers=True)
+    async with serving(broker) as session:
         assert await status(session, "/") == 200
         async with session.ws_connect("/ws", protocols=(SUBPROTOCOL,)) as socket:
             await socket.receive()
@@ -185,7 +187,7 @@ async def test_anonymous_viewer_sees_and_commands_nothing() -> None:
                 '[{"type":"command","id":"1","uid":"A","endpoint":"led","payload":"1"}]'
             )
             assert '"state":"forbidden"' in (await socket.receive()).data
-        await log_in(session, door.login.new_link())
+        await sign_in(session, broker.sign_in.new_link())
         async with session.ws_connect("/ws", protocols=(SUBPROTOCOL,)) as socket:
             await socket.receive()
             await socket.send_str(

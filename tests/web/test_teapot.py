@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The teapot where the browser has WebGL; others show a box, see test_dashboard_page."""
+"""The teapot in a browser with WebGL. Without it, a box is shown: see test_dashboard_page."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 @pytest.fixture
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One that draws in three dimensions, in software."""
+    """A browser that renders WebGL in software."""
     with running_chromium(tmp_path_factory.mktemp("chromium"), *SOFTWARE) as opened:
         yield opened
 
@@ -29,7 +29,7 @@ def imu(x: int, y: int, z: int) -> str:
     return json.dumps([{"type": "acc", "values": [x, y, z]}, {"type": "gyro", "values": [0, 0, 0]}])
 
 
-async def test_the_teapot_is_drawn_and_turns_with_its_node(browser: Browser) -> None:
+async def test_teapot_is_drawn_and_turns_with_its_node(browser: Browser) -> None:
     async with running() as broker:
         broker.add_gateway()
         broker.add_node("n", imu=imu(0, 0, 1000), name="Turning")
@@ -44,14 +44,14 @@ async def test_the_teapot_is_drawn_and_turns_with_its_node(browser: Browser) -> 
 
 
 async def settled(canvas: "Locator") -> bytes:
-    """Its picture, when two in a row are the same."""
+    """A screenshot, once two in a row are equal."""
     before = await canvas.screenshot()
     for _ in range(50):
         now = await canvas.screenshot()
         if now == before:
             return now
         before = now
-    raise AssertionError("it never stands still")
+    raise AssertionError("the picture never settles")
 
 
 async def until_other(canvas: "Locator", before: bytes) -> None:

@@ -54,11 +54,11 @@ async def serve_web(
         allowed_hosts=frozenset(section.allowed_hosts),
         allowed_origins=_allowed_origins(config),
         checks=checks,
-        login=login,
+        sign_in=login,
         dashboard=page_of_broker(config),
         history=keeping.history if keeping else None,
         caught_up=keeping.caught_up if keeping else None,
-        measures=[
+        collectors=[
             *([keeping.measure] if keeping else ()),
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page as the settings say it: beside the broker, and alone in `aiot dashboard`."""
+"""The dashboard as configured: served by the broker, and alone by `aiot dashboard`."""
 
 import asyncio
 import logging
@@ -13,23 +13,22 @@ from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
 
 log = logging.getLogger(__name__)
 
-NOT_BUILT: Final = "The dashboard is not built here: scripts/page.py builds it."
+NOT_BUILT: Final = "The dashboard is not built. Build it with scripts/page.py."
 
 
-def page_of_broker(config: Config) -> Dashboard | None:
-    """The page that a broker serves. None, and a line of log: the plain one.
+def page_of_broker(config: Config) -> Dashboard:
+    """The dashboard that a broker serves. Logs a warning if it is not built.
 
     Raises `OperatorError` for pictures that cannot be served.
     """
     built = load_built(config.dashboard.static_path)
     if not built:
-        log.warning("%s Until then the plain page is served.", NOT_BUILT)
-        return None
+        log.warning(NOT_BUILT)
     return Dashboard(_look(config), built)
 
 
 async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
-    """`aiot dashboard`: the page alone, towards any broker."""
+    """`aiot dashboard`: serve the dashboard without a broker. Raises `OperatorError`."""
     section = config.dashboard
     built = load_built(section.static_path)
     if not built:

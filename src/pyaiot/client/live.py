@@ -11,8 +11,8 @@ from pyaiot.client.connection import Connect, Connection
 from pyaiot.client.view import Event, View
 from pyaiot.client.watch import Watch
 from pyaiot.errors import LinkLost, OperatorError
-from pyaiot.links import Backoff
 from pyaiot.messages import Command, Join, Joined, Problem, Receipt, Subscribe, ToClient
+from pyaiot.transport.backoff import Backoff
 
 COMMANDS_MAX: Final = 200
 """Commands of one client without a receipt, as many as a broker allows. One more: `forbidden`."""
@@ -47,7 +47,7 @@ class Live:
         self._connect = connect
         self._subscription = subscription
         self._patience_s = patience_s
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(steady_s=0.0)
         self._tell = tell
         self._connection: Connection | None = None
         self._commands: dict[str, asyncio.Future[Receipt]] = {}
@@ -69,7 +69,8 @@ class Live:
                     if not self.first.done() and now >= patient_until:
                         self.first.set_exception(lost)
                         return
-                await asyncio.sleep(self._backoff.next_s())
+                now = asyncio.get_running_loop().time()
+                await asyncio.sleep(self._backoff.failed(now=now))
         except OperatorError as refusal:
             self._error = refusal
             raise
@@ -150,7 +151,7 @@ class Live:
 
     def _joined(self) -> None:
         self.connected = True
-        self._backoff.reset()
+        self._backoff.connected(now=asyncio.get_running_loop().time())
         if self.first.done():
             self._tell("the broker is there again")
         else:

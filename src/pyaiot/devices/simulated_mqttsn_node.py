@@ -27,6 +27,7 @@ from pyaiot.protocols.mqttsn.client_events import (
     RequestDone,
 )
 from pyaiot.protocols.mqttsn.packet import Packet, parse_packet
+from pyaiot.transport.backoff import Backoff
 
 CLIENT_ID_LENGTH_MAX: Final = 23
 RECONNECT_S: Final = 15.0
@@ -104,6 +105,7 @@ class SimulatedMqttSnNode:
         self._outbox: list[bytes] = []
         self._subscribing: set[int] = set()
         self._connect_at = math.inf
+        self._backoff = Backoff(first_s=RECONNECT_S, limit_s=RECONNECT_S, jitter=0.0)
         self._sleep_at = math.inf
         self._wake_at = math.inf
         self._fetching = False
@@ -145,7 +147,7 @@ class SimulatedMqttSnNode:
             self._take(client.timeout(now=now), now)
         match client.state:
             case ClientState.DISCONNECTED if now >= self._connect_at:
-                self._connect_at = now + RECONNECT_S
+                self._connect_at = now + self._backoff.failed(now=now)
                 self._take(client.connect(now=now), now)
             case ClientState.ASLEEP if now >= min(self._wake_at, self.node.next_wake):
                 # Asked first, a gateway that was started again says that it does not know us.

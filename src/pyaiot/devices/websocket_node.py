@@ -28,6 +28,7 @@ from pyaiot.protocols.websocket_node import (
     decode_to_node,
     encode,
 )
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.resolver import open_http_session
 
 HEARTBEAT_S: Final = 30.0
@@ -35,8 +36,6 @@ HEARTBEAT_S: Final = 30.0
 RETRY_FIRST_S: Final = 0.5
 RETRY_LIMIT_S: Final = 30.0
 """Between two attempts to connect: twice as long each time, from the first up to this."""
-STEADY_S: Final = 10.0
-"""A connection that held so long counts as a success: the next attempt comes soon again."""
 _FIRMWARE: Final = {"os": "linux", "vendor": "Pyaiot"}
 
 log = logging.getLogger(__name__)
@@ -147,26 +146,26 @@ async def run_websocket_node(
     url = f"ws://{host}:{config.gateway_port}/node"
     loop = asyncio.get_running_loop()
     opened()
-    retry_s = RETRY_FIRST_S
+    backoff = Backoff(first_s=RETRY_FIRST_S, limit_s=RETRY_LIMIT_S, rng=rng)
     reported = ""
     async with open_http_session() as session:
         while True:
-            started_at = loop.time()
             try:
                 async with session.ws_connect(
                     url, heartbeat=HEARTBEAT_S, max_msg_size=2 * MESSAGE_SIZE_MAX
                 ) as socket:
+                    backoff.connected(now=loop.time())
                     problem = await _speak(node, socket, loop)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 problem = str(error) or type(error).__name__
-            if loop.time() - started_at >= STEADY_S:
-                reported, retry_s = "", RETRY_FIRST_S
+            now = loop.time()
+            if backoff.is_steady(now=now):
+                reported = ""
             # Said once for each reason, however often it is tried.
             if problem != reported:
                 reported = problem
                 log.warning("node %s has no gateway: %s; trying again", node.uid, problem)
-            await asyncio.sleep(retry_s * rng.uniform(0.5, 1.0))
-            retry_s = min(RETRY_LIMIT_S, 2.0 * retry_s)
+            await asyncio.sleep(backoff.failed(now=now))
 
 
 async def _speak(

@@ -13,6 +13,7 @@ from pyaiot.fleet.lateness import Lateness
 from pyaiot.fleet.ledger import Ledger
 from pyaiot.fleet.node import RESOURCE
 from pyaiot.messages import Command, Join, Joined, Reading, Receipt, ToClient
+from pyaiot.transport.backoff import Backoff
 
 RETRY_S: Final = 0.5
 """Between two attempts to connect to the broker."""
@@ -54,6 +55,8 @@ class Watcher:
 
     async def run(self) -> None:
         """Connect, again and again, until cancelled. Raises `OperatorError` if not let in."""
+        backoff = Backoff(first_s=RETRY_S, limit_s=RETRY_S, jitter=0.0)
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 async with self._connect() as connection:
@@ -65,7 +68,7 @@ class Watcher:
                 commands = self.commands
                 commands.ended["no receipt"] += len(commands.under_way)
                 commands.under_way.clear()
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(backoff.failed(now=loop.time()))
 
     async def command(self) -> None:
         """Command the next node, if the broker is there."""

@@ -21,6 +21,7 @@ from pyaiot.fleet.config import NODES_MAX, Port
 from pyaiot.fleet.ledger import Series
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX, Update, encode
+from pyaiot.transport.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class VirtualWebSocketNode(VirtualNode):
 
     async def run(self, session: aiohttp.ClientSession, url: str) -> None:
         """Connect, again and again, until cancelled."""
+        backoff = Backoff(first_s=RETRY_S, limit_s=RETRY_S, rng=self._rng)
         while True:
             try:
                 async with (
@@ -87,7 +89,7 @@ class VirtualWebSocketNode(VirtualNode):
                 # What was said on a connection that ended may have arrived, or not.
                 for number in list(self.waiting):
                     self._give_up(number)
-            await asyncio.sleep(RETRY_S * self._rng.uniform(0.5, 1.0))
+            await asyncio.sleep(backoff.failed(now=self._clock()))
 
     async def _speak(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._outbox.clear()

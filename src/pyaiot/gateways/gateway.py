@@ -18,7 +18,7 @@ from pyaiot.errors import LinkLost
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.pending_reports import PendingReports
 from pyaiot.gateways.unconfirmed import Unconfirmed
-from pyaiot.links import Backoff, Link
+from pyaiot.links import Link
 from pyaiot.messages import (
     TOPIC_LENGTH_MAX,
     Checkpoint,
@@ -34,6 +34,7 @@ from pyaiot.messages import (
     ReceiptState,
     ToGateway,
 )
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 COMMANDS_MAX: Final = 1000
@@ -47,8 +48,6 @@ _SILENCE_STEP_S: Final = 0.01
 """Silence is looked for at most so often, however many nodes fall silent one by one."""
 CHECKPOINT_INTERVAL_S: Final = 0.5
 """How soon after an event the broker is asked to confirm it."""
-_STEADY_S: Final = 10.0
-"""A link that held so long counts as a success: the next attempt comes soon again."""
 
 log = logging.getLogger(__name__)
 
@@ -264,9 +263,9 @@ class Gateway:
         """Runs until cancelled: connects to the broker, again and again, and serves the link."""
         reported = ""
         while True:
-            started_at = self._now()
             try:
                 link = await connect()
+                self._backoff.connected(now=self._now())
                 self.links_made += 1
                 log.info("%s: linked to the broker", self._hello.name)
                 reported = ""
@@ -277,9 +276,7 @@ class Gateway:
                 if str(lost) != reported:
                     reported = str(lost)
                     log.warning("%s: no broker: %s; trying again", self._hello.name, lost)
-            if self._now() - started_at >= _STEADY_S:
-                self._backoff.reset()
-            await asyncio.sleep(self._backoff.next_s())
+            await asyncio.sleep(self._backoff.failed(now=self._now()))
 
     async def _serve(self, link: GatewayLink, device_side: DeviceSide) -> None:
         def received(messages: Sequence[ToGateway]) -> None:

@@ -20,6 +20,7 @@ import gmqtt
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 
 from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.transport.backoff import Backoff
 
 CONNECT_LIMIT_S: Final = 4.0
 """A broker that did not let us in and take the subscriptions for so long is tried again."""
@@ -129,6 +130,8 @@ class MqttClient:
 
     async def run(self) -> None:
         """Connect, again and again, until cancelled."""
+        backoff = Backoff(first_s=RETRY_S, limit_s=RETRY_S, jitter=0.0)
+        loop = asyncio.get_running_loop()
         reported = ""
         while True:
             try:
@@ -144,7 +147,7 @@ class MqttClient:
                     log.warning("%s: no MQTT broker: %s; trying again", self._name, error)
             finally:
                 self._client = None
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(backoff.failed(now=loop.time()))
 
     async def connect_once(self) -> None:
         """Connect, and serve until the connection ends. Raises `LinkLost`, `OperatorError`."""

@@ -7,7 +7,6 @@ that there may be ten thousand of them, and what was published is known to have 
 
 import asyncio
 import contextlib
-import random
 import socket
 import ssl
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pyaiot.mqtt.client import MqttServer
 from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttLost, MqttRefused
 from pyaiot.protocols.mqtt.packets import Connect
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.timer import Timer
 
 OPEN_LIMIT_S: Final = 4.0
@@ -29,8 +29,6 @@ WRITE_BUFFER_MAX: Final = 256 * 1024
 PAUSE_FIRST_S: Final = 0.25
 PAUSE_MAX_S: Final = 5.0
 """Between two attempts; with the limit above, a broker is found again within 10 s."""
-STEADY_S: Final = 10.0
-"""A connection that held so long counts as a success: the next attempt comes soon again."""
 
 
 class MqttConnection(asyncio.Protocol):
@@ -261,7 +259,7 @@ class Reconnecting:
         Whether it lost a connection is told by `MqttLost`, once for each; not being connected at
         first is not. `MqttRefused` is told where it ends by itself.
         """
-        pause_s = PAUSE_FIRST_S
+        backoff = Backoff(first_s=PAUSE_FIRST_S, limit_s=PAUSE_MAX_S)
         try:
             while True:
                 try:
@@ -272,10 +270,8 @@ class Reconnecting:
                         )
                         await self._connection.open()
                     self._report("")
-                    since = self._loop.time()
+                    backoff.connected(now=self._loop.time())
                     await self._lost.wait()
-                    if self._loop.time() - since >= STEADY_S:
-                        pause_s = PAUSE_FIRST_S
                     self._report("the connection ended")
                 except ConnectionRefused as error:
                     self._report(str(error))
@@ -284,9 +280,7 @@ class Reconnecting:
                         return
                 except (LinkLost, OperatorError) as error:
                     self._report(str(error))
-                # Never in step with others.
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
-                pause_s = min(PAUSE_MAX_S, 2 * pause_s)
+                await asyncio.sleep(backoff.failed(now=self._loop.time()))
         finally:
             self.close()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What WebSocket nodes and their gateway say to each other: JSON text (PROTOCOLS 6). Pure."""
+"""Messages between WebSocket nodes and their gateway (legacy protocol, section 6). Pure."""
 
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -9,36 +9,36 @@ from pyaiot.errors import ProtocolError
 from pyaiot.exact_json import quote_long_integers
 
 MESSAGE_SIZE_MAX: Final = 65 * 1024
-"""Bytes of one message: the largest value and what is around it. A larger one: closed with 1009."""
+"""Bytes of one message: the largest value and the JSON around it. Larger: closed with 1009."""
 PROBLEM_LENGTH_MAX: Final = 120
-"""Characters of what is said about wrong bytes: a close reason takes 123 bytes."""
+"""Characters of the description of an invalid message: a close reason has at most 123 bytes."""
 
 
 class Named(msgspec.Struct, frozen=True, tag="new", tag_field="type"):
-    """A node says who it is, before anything else. Without this it gets a uid for once."""
+    """The uid of the node, as its first message. Without it, the gateway assigns a uid."""
 
     uid: str
 
 
 class Update(msgspec.Struct, frozen=True, tag="update", tag_field="type"):
-    """A node reports values, by the names of its resources."""
+    """Values of the node, by resource."""
 
     data: dict[str, Any]
 
 
 class Discover(msgspec.Struct, frozen=True):
-    """The gateway wants to know all values: an `Update` answers."""
+    """Asks the node for all its values. It answers with `Update`."""
 
 
 class Write(msgspec.Struct, frozen=True):
-    """The gateway writes `payload`, which is text, to a resource."""
+    """Writes `payload`, which is text, to a resource."""
 
     resource: str = msgspec.field(name="endpoint")
     payload: str
 
 
 class Problem(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
-    """The gateway did not take something that the node said."""
+    """The gateway refused something that the node sent."""
 
     detail: str
 
@@ -49,7 +49,7 @@ _M = TypeVar("_M")
 
 
 class _ToNode(msgspec.Struct):
-    """All of them: historic messages have no `type`."""
+    """The members of all of them, because legacy messages have no `type`."""
 
     request: str = ""
     resource: str | None = msgspec.field(name="endpoint", default=None)
@@ -66,12 +66,12 @@ DISCOVER: Final = b'{"request":"discover"}'
 
 
 def decode_from_node(data: bytes) -> FromNode:
-    """What a node says. Raises `ProtocolError`."""
+    """Decode a message of a node. Raises `ProtocolError`."""
     return _decode(_from_node, quote_long_integers(data))
 
 
 def decode_to_node(data: bytes) -> ToNode:
-    """What a node hears. Raises `ProtocolError`."""
+    """Decode a message to a node. Raises `ProtocolError`."""
     message = _decode(_to_node, data)
     if message.request == "discover":
         return Discover()
@@ -79,14 +79,14 @@ def decode_to_node(data: bytes) -> ToNode:
         return Write(message.resource, message.payload)
     if message.detail is not None:
         return Problem(message.detail)
-    raise ProtocolError("neither a request, nor a write, nor an error")
+    raise ProtocolError("not a request, a write or an error")
 
 
 def _decode(decoder: msgspec.json.Decoder[_M], data: bytes) -> _M:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        # The words of the decoder quote the peer, at any length.
+        # The text of the error quotes the message, at any length.
         raise ProtocolError(str(error)[:PROBLEM_LENGTH_MAX]) from error
     except RecursionError as error:
         raise ProtocolError("JSON is nested too deeply") from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The open connections of one listener, and who gets a place when there is none left. Pure."""
+"""The open connections of one listener: limits, shares and eviction. Pure."""
 
 import ipaddress
 from collections import Counter
@@ -8,20 +8,20 @@ from typing import Final, Generic, TypeVar
 from pyaiot.errors import Refused
 
 CONNECTIONS_MAX: Final = 12_000
-"""Connections of one listener, or its share of the descriptors if that is less. One more takes the
-place of one that has sent no request yet or is idle, else it is answered 503."""
+"""Connections of one listener, or its share of the descriptors if that is less. Another one evicts
+a connection that has sent no request yet or is idle; if there is none, it is answered 503."""
 ADDRESS_SHARE: Final = 0.5
-"""The part of these that one address (IPv6: one /64 network) may have. One more: 503. Loopback is
-left out: a proxy on this machine speaks for everybody."""
+"""The share of these that one address (IPv6: one /64 network) may use. Another one: 503. Loopback
+is exempt, because a proxy on this machine connects for all clients."""
 
 _IPV6_NETWORK: Final = 64
-"""Bits that name a network. Every host there may use all addresses of it (RFC 4291)."""
+"""Prefix length of a network, all of whose addresses one host may use (RFC 4291)."""
 
 C = TypeVar("C")
 
 
 def principal_of(address: str) -> str:
-    """To whom a connection is charged: an address, an IPv6 network, or "" for this machine."""
+    """The principal of a connection: an address, an IPv6 network, or "" for this machine."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -36,7 +36,7 @@ def principal_of(address: str) -> str:
 
 
 class ConnectionTable(Generic[C]):
-    """Connections by principal, and those that wait for a request, the oldest first."""
+    """Connections, their principals, and which of them may be evicted, oldest first."""
 
     def __init__(self, total_max: int) -> None:
         self.total_max = total_max
@@ -44,17 +44,17 @@ class ConnectionTable(Generic[C]):
         self._principals: dict[C, str] = {}
         self._counts: Counter[str] = Counter()
         self._unused: dict[C, None] = {}
-        """They have sent no request yet."""
+        """Connections that have sent no request yet."""
         self._idle: dict[C, None] = {}
-        """They wait for a further request."""
+        """Connections between two requests."""
 
     def __len__(self) -> int:
         return len(self._principals)
 
     def admit(self, connection: C, principal: str) -> C | None:
-        """Take in a connection. Returns the one that has to go for it, if any; close that one.
+        """Add a connection. Returns the connection that is evicted for it, which the caller closes.
 
-        Raises `Refused` when there is no place.
+        Raises `Refused` at the limit.
         """
         if principal and self._counts[principal] >= self.per_principal_max:
             raise Refused(f"{self.per_principal_max} connections of this address are open")
@@ -70,17 +70,17 @@ class ConnectionTable(Generic[C]):
         return evicted
 
     def busy(self, connection: C) -> None:
-        """A request came."""
+        """A request was received."""
         self._unused.pop(connection, None)
         self._idle.pop(connection, None)
 
     def idle(self, connection: C) -> None:
-        """The answer is sent, and nothing else was asked."""
+        """The response was sent, and there is no other request."""
         if connection in self._principals:
             self._idle[connection] = None
 
     def remove(self, connection: C) -> None:
-        """It is closed. Nothing happens if it was removed before."""
+        """The connection was closed. May be called more than once."""
         principal = self._principals.pop(connection, None)
         if principal is None:
             return

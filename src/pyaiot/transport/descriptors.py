@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""File descriptors of this process: each connection needs one."""
+"""The limit of file descriptors: each connection needs one."""
 
 import logging
 import resource
@@ -8,8 +8,8 @@ from typing import Final
 DESCRIPTORS_WANTED: Final = 1 << 20
 """The soft limit of open files is raised to this at start, as far as the hard limit allows."""
 LISTENER_SHARE: Final = 0.25
-"""The part of the soft limit that the connections of one listener may take. One listener that is
-full leaves descriptors for the others, for files and for child processes."""
+"""The share of the soft limit that the connections of one listener may use. The rest is for other
+listeners, files and child processes."""
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ def raise_descriptor_limit() -> None:
         return
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (ValueError, OSError) as error:  # macOS has another limit above its hard limit
+    except (ValueError, OSError) as error:  # macOS has a limit below its hard limit
         log.warning("the limit of open files stays at %d: %s", soft, error)
     else:
         log.info("the limit of open files was raised from %d to %d", soft, wanted)
 
 
 def share_of_listener(connections_max: int) -> int:
-    """How many connections a listener may have: `connections_max`, or its share if that is less."""
+    """The lower of `connections_max` and `LISTENER_SHARE` of the soft limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return connections_max

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What aiohttp's reader of WebSocket frames lets pass, and how many frames are read in a row."""
+"""Checks on WebSocket frames that aiohttp's reader omits, and fairness between connections."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,10 +7,9 @@ from typing import Final
 from aiohttp import WebSocketError, WSCloseCode
 
 TURN_FRAMES_MAX: Final = 64
-"""Messages of one WebSocket in a row. Then it is the turn of the others."""
+"""Messages of one WebSocket that are handled in a row. Then other connections have their turn."""
 TURN_HEADERS_MAX: Final = 1000
-"""Frames of one WebSocket whose headers are looked at in a row. Then it is the turn of the others.
-"""
+"""Frames of one WebSocket that are parsed in a row. Then other connections have their turn."""
 FRAGMENTS_MAX: Final = 1024
 """Frames of one WebSocket message. More: closed with 1008."""
 
@@ -21,10 +20,11 @@ _KEY_SIZE: Final = 4
 
 
 class FrameCheck:
-    """Stands before a reader of frames, and hands on what is whole headers and payloads.
+    """Checks frame headers before aiohttp's reader, which gets complete headers only.
 
-    `feed` takes the bytes; `fail` takes the error that ends the connection; `call_soon` calls back
-    when others had their turn; `hold` asks not to be given more bytes until it is told False.
+    `feed` passes bytes on to the reader; `fail` reports the error that ends the connection, `end`
+    the end of the stream; `call_soon` schedules the next turn; `hold` pauses (True) and resumes
+    (False) reading.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class FrameCheck:
         self._hold = hold
         self._data = b""
         self._skip = 0
-        """Bytes of a mask and a payload that are still to come."""
+        """Bytes of a masking key and payload that were not received yet."""
         self._fragments = 0
         self._turn_due = False
         self._over = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """As aiohttp's reader: True if nothing further is read."""
+        """As of aiohttp's reader: returns True if the connection is over."""
         if not self._over:
             self._data += data
             if not self._turn_due:
@@ -57,7 +57,7 @@ class FrameCheck:
         return self._over, b""
 
     def feed_eof(self) -> None:
-        """The connection is lost: what came before counts."""
+        """The connection was lost. Bytes that were received before are still read."""
         while self._data and not self._over and self._read():
             pass
         self._over = True
@@ -76,7 +76,7 @@ class FrameCheck:
             self._hold(False)
 
     def _read(self) -> bool:
-        """Look at some frames. True if there are more."""
+        """Check up to `TURN_HEADERS_MAX` frames. Returns whether there may be more."""
         data = self._data
         size = len(data)
         position = 0
@@ -92,7 +92,7 @@ class FrameCheck:
             header_size = 2 + {_LENGTH_16: 2, _LENGTH_64: 8}.get(length, 0)
             if size - position < header_size:
                 break
-            error = self._judge(data[position], data[position + 1])
+            error = self._header_error(data[position], data[position + 1])
             if error is not None:
                 break
             if header_size > 2:
@@ -109,7 +109,7 @@ class FrameCheck:
             self._fail(error)
         return frames == TURN_HEADERS_MAX
 
-    def _judge(self, first: int, second: int) -> WebSocketError | None:
+    def _header_error(self, first: int, second: int) -> WebSocketError | None:
         if not second & 0x80:
             # RFC 6455 section 5.1.
             return WebSocketError(WSCloseCode.PROTOCOL_ERROR, "a frame without a mask")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One TCP connection of an HTTP listener: its deadlines, and its place among the others."""
+"""One TCP connection of an HTTP listener: its deadlines, and admission."""
 
 import asyncio
 import contextlib
@@ -18,37 +18,37 @@ from pyaiot.errors import Refused
 from pyaiot.transport.connection_table import ConnectionTable, principal_of
 from pyaiot.transport.http_errors import problem_of
 from pyaiot.transport.http_log import ServerLog
-from pyaiot.transport.unread_answers import UNREAD_LIMIT_S, UnreadAnswers
+from pyaiot.transport.unread_responses import UNREAD_LIMIT_S, UnreadResponses
 from pyaiot.transport.websocket import SEND_BUFFER_SIZE
 
 HEADER_LIMIT_S: Final = 10.0
-"""From the first byte of a request, or from the connection, to the end of the header. Later: 408,
-and closed."""
+"""Time from the connection, or the first byte of a request, to the end of the header. Then 408, and
+the connection is closed."""
 BODY_LIMIT_S: Final = 30.0
-"""From the header of a request to the end of its body. Later: closed."""
+"""Time from the header of a request to the end of its body. Then the connection is closed."""
 IDLE_LIMIT_S: Final = 75.0
-"""A connection without a request for so long after an answer is closed."""
+"""Time between a response and the next request. Then the connection is closed."""
 
 
-class Connections:
-    """The connections of one listener, and what it tells of those that it refused."""
+class HttpConnections:
+    """The connections of one listener."""
 
     def __init__(self, server: Server, *, connections_max: int, log: ServerLog) -> None:
-        self.table: ConnectionTable[Connection] = ConnectionTable(connections_max)
-        self.unread = UnreadAnswers()
+        self.table: ConnectionTable[HttpConnection] = ConnectionTable(connections_max)
+        self.unread = UnreadResponses()
         self.log = log
         self._server = server
 
-    def make(self) -> "Connection":
-        """What a new connection is served by; asyncio's protocol factory."""
-        # The server passes on what it was set up with, and has no other way to choose the class.
-        return Connection(self, self._server, loop=self._server._loop, **self._server._kwargs)
+    def make(self) -> "HttpConnection":
+        """The protocol factory for asyncio."""
+        # aiohttp's server has no public way to choose the class of its connections.
+        return HttpConnection(self, self._server, loop=self._server._loop, **self._server._kwargs)
 
 
-class Connection(RequestHandler):
-    """One connection. Errors are problem documents (RFC 9457), and end it."""
+class HttpConnection(RequestHandler):
+    """One connection. Errors are problem documents (RFC 9457) and end the connection."""
 
-    def __init__(self, connections: Connections, server: Server, **settings: Any) -> None:
+    def __init__(self, connections: HttpConnections, server: Server, **settings: Any) -> None:
         super().__init__(server, keepalive_timeout=IDLE_LIMIT_S, **settings)
         self._connections = connections
         self._principal = ""
@@ -56,11 +56,11 @@ class Connection(RequestHandler):
         self._header_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
-        self._unread_then = 0
+        self._unread_before = 0
         self._wire: asyncio.BaseTransport | None = None
-        """The transport until it is lost; aiohttp forgets it as soon as it is to be closed."""
+        """The transport until the connection is lost; aiohttp drops its own reference earlier."""
 
-    # -- its beginning and its end -----------------------------------------------------------------
+    # -- begin and end -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
@@ -83,8 +83,8 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            # Left alone, Linux lets the buffer of a client that reads nothing grow to megabytes.
-            with contextlib.suppress(OSError):  # its peer has left already
+            # By default, Linux lets the buffer of a client that reads nothing grow to megabytes.
+            with contextlib.suppress(OSError):  # the peer has disconnected already
                 sock.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_SIZE)
         self._await_header()
 
@@ -98,7 +98,7 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def _evict(self) -> None:
-        """Another one gets its place."""
+        """Close the connection in favour of a new one."""
         self.force_close()
         self._abort()
 
@@ -117,14 +117,14 @@ class Connection(RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:
-            self._header_came()
+            self._header_received()
         elif self._waiter is not None and self._header_timer is None:
             self._await_header()
 
     def _await_header(self) -> None:
-        self._header_timer = self._loop.call_later(HEADER_LIMIT_S, self._header_late)
+        self._header_timer = self._loop.call_later(HEADER_LIMIT_S, self._header_timed_out)
 
-    def _header_came(self) -> None:
+    def _header_received(self) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
@@ -135,31 +135,31 @@ class Connection(RequestHandler):
         if not body.is_eof():
             if self._body_timer is not None:
                 self._body_timer.cancel()
-            self._body_timer = self._loop.call_later(BODY_LIMIT_S, self._body_late)
+            self._body_timer = self._loop.call_later(BODY_LIMIT_S, self._body_timed_out)
             body.on_eof(self._body_timer.cancel)
 
-    def _header_late(self) -> None:
+    def _header_timed_out(self) -> None:
         self._header_timer = None
         if self.transport is None:
             return
-        self._connections.log.connection_late(self._address, "no request", HEADER_LIMIT_S)
+        self._connections.log.connection_timed_out(self._address, "no request", HEADER_LIMIT_S)
         self.transport.write(
-            _response(HTTPStatus.REQUEST_TIMEOUT, f"no request came in {HEADER_LIMIT_S:.0f} s")
+            _response(HTTPStatus.REQUEST_TIMEOUT, f"no request received in {HEADER_LIMIT_S:.0f} s")
         )
         self.force_close()
 
-    def _body_late(self) -> None:
-        self._connections.log.connection_late(self._address, "no whole body", BODY_LIMIT_S)
+    def _body_timed_out(self) -> None:
+        self._connections.log.connection_timed_out(self._address, "no complete body", BODY_LIMIT_S)
         self._abort()
 
-    # -- answers -----------------------------------------------------------------------------------
+    # -- responses ---------------------------------------------------------------------------------
 
     async def finish_response(
         self, request: BaseRequest, resp: StreamResponse, start_time: float | None
     ) -> tuple[StreamResponse, bool]:
         result = await super().finish_response(request, self._admitted(resp), start_time)
         self._connections.unread.written(self)
-        # What is left is less than what aiohttp waits for, and holds the connection as well.
+        # Less than aiohttp waits for may be unread, and holds the connection as well.
         if self.unread() and self._payload_parser is None:
             self._watch_unread()
         if not self._messages:
@@ -167,32 +167,32 @@ class Connection(RequestHandler):
         return result
 
     def unread(self) -> int:
-        """Bytes that its client has not taken."""
+        """Bytes that the client has not read."""
         if not isinstance(self._wire, asyncio.WriteTransport):
             return 0
         return self._wire.get_write_buffer_size()
 
-    def _admitted(self, answer: StreamResponse) -> StreamResponse:
-        """The answer, or a refusal if too much waits to be read already."""
-        body = answer.body if isinstance(answer, web.Response) else None
-        if not isinstance(body, bytes | bytearray) or answer.prepared:
-            return answer
+    def _admitted(self, response: StreamResponse) -> StreamResponse:
+        """The response, or 503 if clients have too many bytes to read already."""
+        body = response.body if isinstance(response, web.Response) else None
+        if not isinstance(body, bytes | bytearray) or response.prepared:
+            return response
         now = self._loop.time()
         try:
             cut_off = self._connections.unread.admit(self, self._principal, len(body), now)
         except Refused as error:
-            self._connections.log.answer_refused(self._address, error)
+            self._connections.log.response_refused(self._address, error)
             refusal = problem_of(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again later")
             refusal.headers["Retry-After"] = "1"
             return refusal
         for reader in cut_off:
-            assert isinstance(reader, Connection)  # noqa: S101 - nothing else was admitted
-            reader._cut_off("others need the room")
-        return answer
+            assert isinstance(reader, HttpConnection)  # noqa: S101 - nothing else was admitted
+            reader._cut_off("other clients need the memory")
+        return response
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._payload_parser is None:  # who serves a WebSocket watches it
+        if self._payload_parser is None:  # WebSockets have limits of their own
             self._watch_unread()
 
     def resume_writing(self) -> None:
@@ -204,7 +204,7 @@ class Connection(RequestHandler):
     def _watch_unread(self) -> None:
         if self._unread_timer is not None:
             return
-        self._unread_then = self.unread()
+        self._unread_before = self.unread()
         self._unread_timer = self._loop.call_later(UNREAD_LIMIT_S, self._check_unread)
 
     def _check_unread(self) -> None:
@@ -212,13 +212,13 @@ class Connection(RequestHandler):
         unread = self.unread()
         if not unread:
             return
-        if unread >= self._unread_then:
-            self._cut_off(f"nothing of it was read in {UNREAD_LIMIT_S:.0f} s")
+        if unread >= self._unread_before:
+            self._cut_off(f"the client read nothing in {UNREAD_LIMIT_S:.0f} s")
         else:
             self._watch_unread()
 
     def _cut_off(self, reason: str) -> None:
-        self._connections.log.answer_refused(self._address, reason)
+        self._connections.log.response_refused(self._address, reason)
         self._abort()
 
     def handle_error(
@@ -228,18 +228,18 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        if isinstance(exc, ConnectionError) and self._peer_left():
-            raise exc  # nobody is there to be told, and nothing of ours is wrong
-        # It logs, and refuses where something was sent already.
+        if isinstance(exc, ConnectionError) and self._is_disconnected():
+            raise exc  # the client has disconnected: this is no error of the server
+        # Logs the error, and raises if the response has begun.
         super().handle_error(request, status, exc, message)
         return problem_of(status, exc)
 
-    def _peer_left(self) -> bool:
+    def _is_disconnected(self) -> bool:
         return self.transport is None or self.transport.is_closing()
 
 
 def _response(status: HTTPStatus, detail: str) -> bytes:
-    """A whole answer, for a connection that is not served."""
+    """A complete response, for a connection that is not served."""
     problem = {"title": status.phrase, "status": status, "detail": detail}
     body = json.dumps(problem).encode()
     return (

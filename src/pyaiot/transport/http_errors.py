@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What aiohttp's server refuses before anybody of ours sees it, in the form of all our errors."""
+"""Problem documents (RFC 9457) for requests that aiohttp's server rejects by itself."""
 
 import json
 from http import HTTPStatus
@@ -7,18 +7,18 @@ from typing import Final
 
 from aiohttp import http_exceptions, web
 
-_SENTENCES: Final = (
-    (http_exceptions.LineTooLong, "A line of the request is longer than this server reads."),
-    (http_exceptions.BadHttpMethod, "The request does not begin with a method of HTTP."),
-    (http_exceptions.BadStatusLine, "The first line is not that of a request of HTTP."),
-    (http_exceptions.InvalidURLError, "The path of the request is none."),
+_TEXTS: Final = (
+    (http_exceptions.LineTooLong, "A line of the request is too long."),
+    (http_exceptions.BadHttpMethod, "The HTTP method is invalid."),
+    (http_exceptions.BadStatusLine, "The HTTP request line is invalid."),
+    (http_exceptions.InvalidURLError, "The path of the request is invalid."),
 )
-"""By exception, the most special one first. None repeats what was sent: it may be a secret."""
-_OTHERWISE: Final = "The request is not HTTP that this server understands."
+"""By exception, subclasses first. No text repeats the request, which may contain a secret."""
+_DEFAULT: Final = "The request is not valid HTTP."
 
 
 def problem_of(status: int, problem: BaseException | str | None) -> web.Response:
-    """A problem document that ends the connection, for an error or a sentence."""
+    """A problem document for an error or a text. It closes the connection."""
     detail = problem if isinstance(problem, str) else _detail(problem)
     document = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     response = web.Response(
@@ -32,7 +32,7 @@ def problem_of(status: int, problem: BaseException | str | None) -> web.Response
 
 
 def _detail(error: BaseException | None) -> str:
-    for kind, sentence in _SENTENCES:
+    for kind, text in _TEXTS:
         if isinstance(error, kind):
-            return sentence
-    return _OTHERWISE if isinstance(error, http_exceptions.HttpProcessingError) else ""
+            return text
+    return _DEFAULT if isinstance(error, http_exceptions.HttpProcessingError) else ""

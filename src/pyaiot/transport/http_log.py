@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one listener tells of strangers: counted, and logged seldom."""
+"""Counts and logs what clients of one HTTP listener cause, at a limited rate."""
 
 import asyncio
 import logging
@@ -12,16 +12,16 @@ from pyaiot.transport.rate_limit import RateLimitedLog
 
 
 class ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of aiohttp's server, without a traceback for each stranger's wrong bytes."""
+    """The logger of aiohttp's server, without a traceback for each invalid request."""
 
     def __init__(self, refused: Callable[[HttpProcessingError], None]) -> None:
         super().__init__(logging.getLogger("aiohttp.server"), {})
         self.refused_connections = 0
-        """Connections that were refused or closed because too many were open."""
-        self.late_connections = 0
-        """Connections that were closed because their request did not come in time."""
-        self.refused_answers = 0
-        """Answers that were refused or cut off because too much waited to be read."""
+        """Connections that were refused or closed at the limit of open connections."""
+        self.timed_out_connections = 0
+        """Connections that were closed because their request did not arrive in time."""
+        self.refused_responses = 0
+        """Responses that were refused or aborted because clients did not read them."""
         self._refused = refused
         self._limited = RateLimitedLog(logging.getLogger(__name__))
 
@@ -34,15 +34,15 @@ class ServerLog(logging.LoggerAdapter[logging.Logger]):
 
     def connection_refused(self, address: str, reason: object) -> None:
         self.refused_connections += 1
-        self._warn("a connection of %s was refused: %s", address, reason)
+        self._warn("refused a connection from %s: %s", address, reason)
 
-    def connection_late(self, address: str, what: str, limit_s: float) -> None:
-        self.late_connections += 1
-        self._warn("a connection of %s was closed: %s came in %s s", address, what, round(limit_s))
+    def connection_timed_out(self, address: str, missing: str, limit_s: float) -> None:
+        self.timed_out_connections += 1
+        self._warn("closed a connection from %s: %s in %s s", address, missing, round(limit_s))
 
-    def answer_refused(self, address: str, reason: object) -> None:
-        self.refused_answers += 1
-        self._warn("an answer to %s was refused or cut off: %s", address, reason)
+    def response_refused(self, address: str, reason: object) -> None:
+        self.refused_responses += 1
+        self._warn("refused or aborted a response to %s: %s", address, reason)
 
     def _warn(self, text: str, *details: object) -> None:
         self._limited.warning(text, *details, now=asyncio.get_running_loop().time())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An HTTP server on one TCP port: opened with one sentence or not at all, closed in time."""
+"""An HTTP server on one TCP port, with limits on connections, memory and time."""
 
 import asyncio
 import errno
@@ -21,24 +21,23 @@ from pyaiot.transport.addresses import (
 )
 from pyaiot.transport.connection_table import CONNECTIONS_MAX
 from pyaiot.transport.descriptors import share_of_listener
-from pyaiot.transport.http_connection import Connection, Connections
+from pyaiot.transport.http_connection import HttpConnection, HttpConnections
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 BACKLOG: Final = 1024
-"""Connections that the system holds until the server takes them."""
+"""Connections that wait in the kernel until the server accepts them."""
 REQUEST_LINE_SIZE_MAX: Final = 64 * 1024
-"""The first line of a request, where names in any script take twelve bytes a letter. Longer: 400.
-"""
+"""Bytes of the request line, where a character of a name may take twelve. Longer: 400."""
 CLOSE_LIMIT_S: Final = 0.5
-"""How long requests in flight may take when the server ends."""
+"""Time for requests in progress when the server closes. Then they are aborted."""
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 log = logging.getLogger(__name__)
 
 
 class HttpServer:
-    """A server that listens. `close` it, after telling whoever is connected."""
+    """A server that listens until `close`. Close WebSockets and streams before."""
 
     def __init__(self, runner: web.AppRunner, servers: Sequence[asyncio.Server]) -> None:
         self._runner = runner
@@ -59,11 +58,12 @@ class HttpServer:
         server_log: ServerLog,
         connections_max: int = CONNECTIONS_MAX,
     ) -> "HttpServer":
-        """Listen. Raises `OperatorError`, in the words of `who` listens and `flag` of the port.
+        """Listen. Raises `OperatorError`, whose text names the service `who` and the port's `flag`.
 
-        `connections_max`: TCP connections at once, or a share of the descriptors if that is less.
+        `connections_max`: simultaneous connections, or the listener's share of descriptors if that
+        is less.
         """
-        _tell_seldom_of_exhaustion()
+        _limit_log_of_exhaustion()
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -74,7 +74,7 @@ class HttpServer:
         await runner.setup()
         try:
             assert runner.server is not None  # noqa: S101 - the runner was set up
-            connections = Connections(
+            connections = HttpConnections(
                 runner.server, connections_max=share_of_listener(connections_max), log=server_log
             )
             return cls(runner, await _listen(connections.make, host, port))
@@ -82,7 +82,7 @@ class HttpServer:
             await runner.cleanup()
             if error.errno == errno.EADDRINUSE:
                 raise OperatorError(
-                    f"TCP port {port} is taken: end the other server, or choose another port with"
+                    f"TCP port {port} is in use. Stop the other server, or choose another port with"
                     f" {flag}."
                 ) from error
             raise OperatorError(f"{who} cannot listen on {host} port {port}: {error}.") from error
@@ -92,15 +92,15 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """The root, as this machine can reach it."""
+        """The root URL, as this machine can reach it."""
         if self._hosts[0] not in ANY:
             return self._url(self._hosts[0])
-        # Every address: loopback is one of them.
+        # It listens on every address, so also on loopback.
         return self._url(LOOPBACK[0] if ANY[1] in self._hosts else LOOPBACK[1])
 
     @property
     def url_for_others(self) -> str:
-        """The root, as other machines can reach it, where it listens for them."""
+        """The root URL, as other machines can reach it if they can."""
         if self._hosts[0] not in ANY:
             return self.url
         for address in filter(None, (own_address(), *interface_addresses())):
@@ -112,22 +112,22 @@ class HttpServer:
         return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
 
     def stop_listening(self) -> None:
-        """Take no more connections. Those that are open stay."""
+        """Accept no more connections. Open connections continue."""
         for server in self._servers:
             server.close()
 
     async def close(self) -> None:
-        """End the requests in flight, after `CLOSE_LIMIT_S` in the middle."""
+        """Stop, and abort requests that take longer than `CLOSE_LIMIT_S`."""
         self.stop_listening()
         await self._runner.cleanup()
 
 
-async def _listen(make: Callable[[], Connection], host: str, port: int) -> list[asyncio.Server]:
-    """Listen with a backlog of `BACKLOG`, at each address. Raises `OSError`.
+async def _listen(make: Callable[[], HttpConnection], host: str, port: int) -> list[asyncio.Server]:
+    """Listen on each address with a backlog of `BACKLOG`. Raises `OSError`.
 
-    asyncio takes its `backlog` also for how often it calls accept in a row. Without a free file
-    descriptor each of these calls fails and sets a timer of its own, which do the same again: more
-    of them every second. So it calls once, and the system is told the backlog afterwards.
+    asyncio also calls accept `backlog` times in a row. Without a free file descriptor each call
+    fails and sets a timer that repeats all of them, so that their number grows. Therefore asyncio
+    gets a backlog of 1, and the kernel the real one afterwards.
     """
     loop = asyncio.get_running_loop()
     sockets = listening_sockets(host, port)
@@ -146,16 +146,16 @@ async def _listen(make: Callable[[], Connection], host: str, port: int) -> list[
     return servers
 
 
-def _tell_seldom_of_exhaustion() -> None:
-    """One line now and then when no connection can be taken, instead of a traceback each."""
+def _limit_log_of_exhaustion() -> None:
+    """Log at a limited rate that no connection can be accepted, instead of a traceback each."""
     limited = RateLimitedLog(log)
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         exhausted = isinstance(error, OSError) and error.errno in _EXHAUSTED
-        # Its next try meets a closed socket when the broker has ended meanwhile.
+        # The next attempt fails on a closed socket if the server has closed meanwhile.
         if exhausted or "_start_serving" in context["message"]:
-            limited.warning("a connection cannot be taken now: %s", error, now=loop.time())
+            limited.warning("cannot accept a connection: %s", error, now=loop.time())
         else:
             loop.default_exception_handler(context)
 

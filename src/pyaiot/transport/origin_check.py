@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may knock: requests of pages of other origins, and of foreign names, are refused.
+"""Refuses requests from pages of other origins, and requests for other host names.
 
-A browser sends `Host` and `Origin` truly; a page of another site cannot forge them. A name that
-an attacker's DNS points at us (DNS rebinding) arrives as a foreign `Host`.
+A page of another site cannot forge the `Host` and `Origin` that a browser sends. A name that an
+attacker's DNS resolves to this machine (DNS rebinding) arrives in `Host`.
 """
 
 import ipaddress
@@ -17,11 +17,11 @@ _HOST: Final = re.compile(
     r"(?:\[(?P<address>[0-9A-Fa-f:.]+(?:%[0-9A-Za-z.~_-]+)?)\]|(?P<name>[0-9A-Za-z._-]+))"
     r"(?::[0-9]{0,5})?"
 )
-"""What a `Host` header may be here (RFC 3986 section 3.2.2): nothing before or behind the name."""
+"""A valid `Host` header (RFC 3986 section 3.2.2)."""
 
 
 def host_is_ours(host: str, allowed_hosts: frozenset[str]) -> bool:
-    """Whether a `Host` header names us: an address, localhost, or a name that was configured."""
+    """Whether a `Host` header names this server: an address, localhost, or an allowed name."""
     found = _HOST.fullmatch(host)
     if found is None:
         return False
@@ -38,9 +38,9 @@ def host_is_ours(host: str, allowed_hosts: frozenset[str]) -> bool:
 
 
 def origin_is_ours(origin: str | None, host: str, allowed_origins: frozenset[str]) -> bool:
-    """Whether an `Origin` header is this very site, or one that was configured.
+    """Whether an `Origin` header is that of this server, or an allowed origin.
 
-    Programs send none. Only the scheme may differ: behind a TLS proxy we do not know ours.
+    Programs send none. The scheme may differ, because a TLS proxy may stand in front.
     """
     if origin is None or origin in allowed_origins:
         return True
@@ -49,28 +49,28 @@ def origin_is_ours(origin: str | None, host: str, allowed_origins: frozenset[str
 
 
 CORS_AGE_S: Final = 600
-"""How long a browser may remember what another site may do here."""
+"""How long a browser may cache the answer to a preflight request."""
 _CORS_METHODS: Final = "GET, HEAD, PUT"
 _CORS_HEADERS: Final = "Content-Type, If-None-Match, Idempotency-Key, Last-Event-ID, Prefer"
-_CORS_SHOWN: Final = "Content-Disposition, ETag, Location, Preference-Applied, Retry-After"
-_OF_ALLOWED_SITE: Final = web.RequestKey("of_allowed_site", str)
+_CORS_EXPOSED: Final = "Content-Disposition, ETag, Location, Preference-Applied, Retry-After"
+_ALLOWED_ORIGIN: Final = web.RequestKey("allowed_origin", str)
 
 
 async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Let a browser show the answer to the page that asked, if its site was configured.
+    """Let pages of allowed origins read the response (Fetch standard, section 3.2).
 
-    A signal of the application, for each answer before it is sent (Fetch standard, section 3.2).
-    Cookies are not shared: a page of another site is nobody's session.
+    A signal handler that runs before each response is sent. Credentials are not allowed: a page of
+    another site never uses a session.
     """
-    origin = request.get(_OF_ALLOWED_SITE)
+    origin = request.get(_ALLOWED_ORIGIN)
     if origin is not None:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _CORS_SHOWN
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _CORS_EXPOSED
         response.headers.add(hdrs.VARY, hdrs.ORIGIN)
 
 
-def _may_ask() -> web.Response:
-    """What a browser wants to know before it sends something unusual for the page."""
+def _preflight_response() -> web.Response:
+    """The methods and headers that pages of allowed origins may use."""
     return web.Response(
         status=204,
         headers={
@@ -89,10 +89,11 @@ def check_origin(
     section: str,
     any_host_at: frozenset[str] = frozenset(),
 ) -> Middleware:
-    """The middleware that holds both. Paths of `any_host_at` are for programs with a token, which
-    may call this machine by any name. `refused` is called for each request that is turned away.
+    """A middleware that answers 403 for other host names and origins.
 
-    `section` has the settings that name exceptions; whoever is refused is told.
+    `refused` is called for each such request. `section`: the settings section with the exceptions,
+    which the response names. `any_host_at`: paths that accept any `Host`, because their clients
+    authenticate by token.
     """
 
     @web.middleware
@@ -105,22 +106,22 @@ def check_origin(
         if not ours and request.path not in any_host_at:
             refused(request)
             raise web.HTTPForbidden(
-                text="This name is not one of ours. Its owner can allow it by the setting"
+                text="This host name is not allowed. The operator can allow it with the setting"
                 f" {section}.allowed_hosts.\n"
             )
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and origin in allowed_origins:
-            request[_OF_ALLOWED_SITE] = origin
+            request[_ALLOWED_ORIGIN] = origin
             if (
                 request.method == hdrs.METH_OPTIONS
                 and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
             ):
-                return _may_ask()
+                return _preflight_response()
         if not origin_is_ours(origin, host, allowed_origins):
             refused(request)
             raise web.HTTPForbidden(
-                text="Pages of other origins may not do this. The owner of this site can allow one"
-                f" by the setting {section}.allowed_origins.\n"
+                text="This origin is not allowed. The operator can allow it with the setting"
+                f" {section}.allowed_origins.\n"
             )
         return await handler(request)
 

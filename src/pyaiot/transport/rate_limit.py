@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A rate that somebody may use and no more. Pure: `now` is an argument, in seconds."""
+"""Rate limits. Pure: `now` is an argument, in seconds."""
 
 import logging
 from typing import Final
@@ -17,9 +17,9 @@ class RateLimit:
         self._then = now
 
     def take(self, now: float, count: float = 1.0) -> float:
-        """Take `count` and return 0, or take none and return the seconds until there are so many.
+        """Take `count` tokens and return 0, or take none and return the seconds to wait.
 
-        `count` is at most the burst.
+        `count` must not exceed the burst.
         """
         level = min(self._burst, self._level + (now - self._then) * self._per_s)
         self._then = now
@@ -31,9 +31,9 @@ class RateLimit:
 
 
 class RateLimitedLog:
-    """A log for what strangers cause: five lines at once, one in five seconds sustained.
+    """A log for events that peers cause: five lines at once, one in five seconds sustained.
 
-    A line that gets through tells how many did not. What strangers said is shown on one line.
+    A line that is written counts those that were dropped. Text from peers cannot break the line.
     """
 
     LINES_PER_S: Final = 0.2
@@ -43,29 +43,29 @@ class RateLimitedLog:
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._rate = RateLimit(per_s=self.LINES_PER_S, burst=self.LINES_BURST, now=0.0)
-        self._left_out = 0
+        self._dropped = 0
 
     def warning(self, text: str, *details: object, now: float) -> None:
-        """Log `text % details`, or count it. `now` is the loop's time in seconds."""
+        """Log `text % details`, or only count it. `now` is the time of the loop in seconds."""
         self._log(logging.WARNING, text, details, now)
 
     def info(self, text: str, *details: object, now: float) -> None:
-        """The same for what is no problem."""
+        """Like `warning`, at level INFO."""
         self._log(logging.INFO, text, details, now)
 
     def _log(self, level: int, text: str, details: tuple[object, ...], now: float) -> None:
         if not self._logger.isEnabledFor(level):
             return
         if self._rate.take(now):
-            self._left_out += 1
+            self._dropped += 1
             return
-        line = text % tuple(self._shown(str(detail)) for detail in details)
-        if self._left_out:
-            line += f" (and {self._left_out} more)"
-            self._left_out = 0
+        line = text % tuple(self._escaped(str(detail)) for detail in details)
+        if self._dropped:
+            line += f" (and {self._dropped} more)"
+            self._dropped = 0
         self._logger.log(level, "%s", line)
 
-    def _shown(self, detail: str) -> str:
-        """Without line ends and other control characters, and not endless."""
+    def _escaped(self, detail: str) -> str:
+        """Cut to `DETAIL_LENGTH_MAX`, without line ends and other control characters."""
         cut = detail[: self.DETAIL_LENGTH_MAX]
-        return "".join(letter if letter.isprintable() else "?" for letter in cut)
+        return "".join(char if char.isprintable() else "?" for char in cut)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""HTTP sessions that find `localhost` on every machine."""
+"""HTTP client sessions that resolve `localhost` on every machine."""
 
 import asyncio
 import socket
@@ -10,10 +10,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 
 class Resolver(AbstractResolver):
-    """Asks the system for every address of a name.
+    """Queries the system for every address of a name.
 
-    The resolver of aiohttp sets AI_ADDRCONFIG, with which glibc does not count loopback addresses:
-    it finds no `localhost` on a machine without a network, and no 127.0.0.1 on one with IPv6 only.
+    aiohttp's own resolver sets AI_ADDRCONFIG, for which glibc ignores loopback addresses: it does
+    not resolve `localhost` without a network, nor 127.0.0.1 where there is IPv6 only.
     """
 
     async def resolve(
@@ -25,19 +25,19 @@ class Resolver(AbstractResolver):
         return [_result(host, *entry) for entry in found]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def _result(
     host: str, family: int, _type: int, proto: int, _name: str, address: Any
 ) -> ResolveResult:
-    place = str(address[0])
+    host_address = str(address[0])
     if family == socket.AF_INET6 and address[3]:
-        # A link-local address needs its interface.
-        place, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        # A link-local address needs its scope.
+        host_address, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
     return ResolveResult(
         hostname=host,
-        host=place,
+        host=host_address,
         port=address[1],
         family=family,
         proto=proto,
@@ -46,9 +46,9 @@ def _result(
 
 
 def open_http_session(**options: Any) -> aiohttp.ClientSession:
-    """A session with this resolver, and otherwise as `aiohttp.ClientSession` takes `options`.
+    """A session with `Resolver` and without a limit of connections.
 
-    It makes as many connections at once as it is asked for.
+    `options` as of `aiohttp.ClientSession`.
     """
     connector = aiohttp.TCPConnector(resolver=Resolver(), limit=0)
     return aiohttp.ClientSession(connector=connector, **options)

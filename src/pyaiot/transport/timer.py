@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One timer for a machine that says "wake me at"."""
+"""The timer that drives a state machine with `get_timer` and `handle_timer`."""
 
 import asyncio
 import math
@@ -7,27 +7,27 @@ from collections.abc import Callable
 
 
 class Timer:
-    """Rings at the earliest time that it was set to, once; then it must be set again.
+    """Calls back once, at the earliest time that was set. It must be set again afterwards.
 
-    It may ring early: whoever is called looks at the time.
+    It may call early: the callback must check the time.
     """
 
-    __slots__ = ("_at", "_handle", "_loop", "_rings")
+    __slots__ = ("_at", "_callback", "_handle", "_loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, rings: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._loop = loop
-        self._rings = rings
+        self._callback = callback
         self._handle: asyncio.Handle | None = None
-        # Not asked of the handle: that of uvloop knows no time if it was the past.
+        # Not read from the handle: a handle of uvloop has no time if the time is past.
         self._at = math.inf
 
     def set(self, at: float | None) -> None:
-        """Ring at `at`, the loop's time, unless it rings before that anyway. None asks nothing."""
+        """Call back at `at`, the loop's time, unless an earlier time is set. None: no change."""
         if at is None or at >= self._at:
             return
         self.cancel()
         self._at = at
-        self._handle = self._loop.call_at(at, self._ring)
+        self._handle = self._loop.call_at(at, self._fire)
 
     def cancel(self) -> None:
         if self._handle is not None:
@@ -35,7 +35,7 @@ class Timer:
         self._handle = None
         self._at = math.inf
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         self._handle = None
         self._at = math.inf
-        self._rings()
+        self._callback()

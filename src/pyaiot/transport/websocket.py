@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""WebSockets of a server that waits for no peer."""
+"""Server-side WebSockets that never wait for a slow peer."""
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 import aiohttp
@@ -11,24 +12,26 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_websocket import WebSocketWriter
 
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX, FrameCheck
-from pyaiot.transport.websocket_frames import close_frame
+from pyaiot.transport.websocket_frames import close_frame, cut_reason
 
 CLOSE_LIMIT_S: Final = 2.0
-"""A peer that does not answer a close for so long is cut off."""
+"""Time for a peer to answer a close. Then the connection is aborted."""
+SHUTDOWN_LIMIT_S: Final = 1.0
+"""Time for all peers to answer the close when a service ends. Then it ends without them."""
 PONG_BUFFER_MAX: Final = 16 * 1024
-"""Bytes waiting in the socket above which pings are not answered: their sender reads nothing."""
+"""Bytes in the send buffer above which pings are not answered, because the peer reads nothing."""
 WEBSOCKET_VERSION: Final = "13"
-"""The version of RFC 6455. Another one is answered 426."""
+"""The version of RFC 6455. Other versions are answered 426."""
 CLOSE_CODE_MAX: Final = 4999
 """The largest code of a close frame (RFC 6455 section 7.4.2). Larger: closed with 1002."""
 SEND_BUFFER_SIZE: Final = 256 * 1024
-"""Bytes that the kernel may hold for one peer, doubled by Linux for its own use (socket(7))."""
+"""Bytes that the kernel may hold for one peer; Linux doubles it for its own use (socket(7))."""
 
 
 class TransportSink:
-    """The socket of a peer. Frames are made elsewhere and written as they are.
+    """Writes frames that were encoded elsewhere to the socket of a peer.
 
-    aiohttp writes pings, pongs and closes to the same transport; each write is whole frames.
+    aiohttp writes pings, pongs and closes to the same transport; each write is complete frames.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -43,7 +46,7 @@ class TransportSink:
 
 
 class NonBlockingWebSocket(web.WebSocketResponse):
-    """A WebSocket that never waits for a peer that reads nothing, and gives others their turn."""
+    """A WebSocket that never waits for a slow peer, and that yields to other connections."""
 
     def __init__(
         self,
@@ -53,11 +56,11 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         shows_pings: bool = False,
         checks_text: bool = True,
     ) -> None:
-        """A peer that does not answer a ping within half of `heartbeat_s` is cut off.
+        """A peer that does not answer a ping within half of `heartbeat_s` is disconnected.
 
-        Larger messages than `size_max` bytes close it with 1009. Pings are answered here;
-        `shows_pings`: pings and pongs are received as messages are, too. Without `checks_text`, a
-        text that is not UTF-8 is received, too.
+        Messages larger than `size_max` bytes close the connection with 1009. Pings are answered
+        here. With `shows_pings`, pings and pongs are also returned by `receive`. Without
+        `checks_text`, text that is not UTF-8 is accepted.
         """
         super().__init__(
             protocols=protocols,
@@ -65,7 +68,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
             timeout=CLOSE_LIMIT_S,
             autoping=False,
             max_msg_size=size_max,
-            # One frame is made for all clients: there is no state of a compressor to share.
+            # One frame is encoded for all clients, which cannot share the state of a compressor.
             compress=False,
             decode_text=False,
         )
@@ -82,13 +85,13 @@ class NonBlockingWebSocket(web.WebSocketResponse):
     def _post_start(
         self, request: web.BaseRequest, protocol: str | None, writer: WebSocketWriter
     ) -> None:
-        """aiohttp's, with a check of ours before its reader."""
+        """As of aiohttp, with `FrameCheck` before its reader."""
         connection = request.protocol
-        # What came with the request is checked as well.
+        # Bytes that arrived with the request are checked as well.
         first, connection._message_tail = connection._message_tail, b""
         super()._post_start(request, protocol, writer)
-        assert self._parser is not None  # noqa: S101 - it was made
-        assert self._reader is not None  # noqa: S101 - it was made
+        assert self._parser is not None  # noqa: S101 - set by the call above
+        assert self._reader is not None  # noqa: S101 - set by the call above
 
         def hold(held: bool) -> None:
             if held:
@@ -126,11 +129,11 @@ class NonBlockingWebSocket(web.WebSocketResponse):
                         aiohttp.WSCloseCode.INVALID_TEXT, "a text that is not UTF-8"
                     )
                     assert self._reader is not None  # noqa: S101 - a message came
-                    # As if the reader had found it: nothing further is waited for.
+                    # As if the reader had found the error: nothing further is read.
                     self._reader.set_exception(error)
                     await self.close(code=error.code, message=b"a text that is not UTF-8")
                     return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, error, None)
-                case aiohttp.WSMsgType.CLOSE if not _may_be_sent(message.data):
+                case aiohttp.WSMsgType.CLOSE if not _is_valid_close_code(message.data):
                     error = aiohttp.WebSocketError(
                         aiohttp.WSCloseCode.PROTOCOL_ERROR, f"a close with code {message.data}"
                     )
@@ -138,24 +141,37 @@ class NonBlockingWebSocket(web.WebSocketResponse):
             return message
 
     async def pong(self, message: bytes = b"") -> None:
-        # Below this, a write waits for nobody.
+        # Up to this size, a write does not wait.
         if self.transport and self.transport.get_write_buffer_size() <= PONG_BUFFER_MAX:
-            with contextlib.suppress(ConnectionError):  # it pinged, and has left
+            with contextlib.suppress(ConnectionError):  # the peer has disconnected
                 await super().pong(message)
 
     async def close(
         self, *, code: int = aiohttp.WSCloseCode.OK, message: bytes = b"", drain: bool = True
     ) -> bool:
         if self.transport is not None:
-            # Else what the peer does not take keeps the connection and its memory for ever.
+            # Else unread bytes would keep the connection and its memory for ever.
             asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self.transport.abort)
-        if self._closing and self.close_code and not _may_be_sent(self.close_code):
+        if self._closing and self.close_code and not _is_valid_close_code(self.close_code):
             code = aiohttp.WSCloseCode.PROTOCOL_ERROR
         return await super().close(code=code, message=message, drain=drain)
 
+    async def close_with(self, code: int, reason: str) -> None:
+        """Close with a reason, which is cut if it is too long. Ignores a lost connection."""
+        with contextlib.suppress(OSError, RuntimeError):
+            await self.close(code=code, message=cut_reason(reason))
+
+
+async def close_all(sockets: Iterable[NonBlockingWebSocket], reason: str) -> None:
+    """Close the WebSockets of a service that ends with 1001. Takes `SHUTDOWN_LIMIT_S` at most."""
+    closing = [socket.close_with(aiohttp.WSCloseCode.GOING_AWAY, reason) for socket in sockets]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SHUTDOWN_LIMIT_S):
+            await asyncio.gather(*closing, return_exceptions=True)
+
 
 def check_version(request: web.BaseRequest) -> None:
-    """Raises 426 for a WebSocket of another version (RFC 6455 section 4.4)."""
+    """Raises 426 for another version of WebSocket (RFC 6455 section 4.4)."""
     version = request.headers.get(hdrs.SEC_WEBSOCKET_VERSION, "")
     if hdrs.UPGRADE in request.headers and version != WEBSOCKET_VERSION:
         raise web.HTTPUpgradeRequired(
@@ -178,6 +194,6 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _may_be_sent(code: int) -> bool:
-    """Whether a close frame may have this code (RFC 6455 section 7.4; aiohttp refuses others)."""
+def _is_valid_close_code(code: int) -> bool:
+    """Whether a close frame may have this code (RFC 6455 section 7.4)."""
     return code != aiohttp.WSCloseCode.ABNORMAL_CLOSURE and code <= CLOSE_CODE_MAX

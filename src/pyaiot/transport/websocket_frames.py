@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""WebSocket frames of a server (RFC 6455 section 5.2), made here and written as they are. Pure."""
+"""Encodes WebSocket frames of a server (RFC 6455 section 5.2). Pure."""
 
 import struct
 from typing import Final
 
 CLOSE_REASON_MAX: Final = 123
-"""Bytes of a close reason (RFC 6455 section 5.5). Cut there."""
+"""Bytes of a close reason (RFC 6455 section 5.5). Longer ones are cut."""
 PING: Final = bytes((0x89, 0))
 """FIN and opcode 9, without a body."""
 _FIN_TEXT: Final = 0x81
@@ -26,10 +26,10 @@ def text_frame(payload: bytes) -> bytes:
 
 def close_frame(code: int, reason: str) -> bytes:
     """A close frame. Its body is below 126 bytes, so its length is one byte (section 5.5)."""
-    body = struct.pack("!H", code) + cut(reason)
+    body = struct.pack("!H", code) + cut_reason(reason)
     return bytes((_FIN_CLOSE, len(body))) + body
 
 
-def cut(reason: str) -> bytes:
-    """The bytes of a close reason, cut between characters."""
+def cut_reason(reason: str) -> bytes:
+    """A close reason of at most `CLOSE_REASON_MAX` bytes, cut between characters."""
     return reason.encode(errors="replace")[:CLOSE_REASON_MAX].decode(errors="ignore").encode()

@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may use which route of the broker, in one place. What is not named here is denied most.
-
-It holds where there is a login: beyond loopback and behind a proxy.
-"""
+"""The role that each route of the broker requires. Applies where clients must sign in."""
 
 from typing import Final, Literal, TypeAlias
 
 from aiohttp import hdrs
 
 Role: TypeAlias = Literal["anybody", "gateway", "viewer", "operator"]
-"""Each may do what the one before may, except `gateway`, which brings a token of its own."""
+"""`operator` includes `viewer`, which includes `anybody`. `gateway` authenticates by token."""
 
 OPEN: Final[dict[str, Role]] = {
-    "/login": "anybody",  # it checks the link
+    "/login": "anybody",  # it checks the sign-in link
     "/healthz": "anybody",
     "/gw": "gateway",  # it checks the token
 }
-"""Paths that need no session."""
+"""Paths that require no session."""
 
 
 def role_for(method: str, path: str) -> Role:
-    """The least role that may do this: without an entry, who reads is a viewer.
+    """The role that a request requires: by default `viewer` to read, else `operator`.
 
-    A WebSocket client joins as a viewer; what it may command is decided for each command.
+    A WebSocket client connects as a viewer; each of its commands is authorised separately.
     """
     if path in OPEN:
         return OPEN[path]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The web side of the broker: the page, the WebSockets, and whether all is well."""
+"""The web application of the broker: dashboard, HTTP API, WebSockets, health and metrics."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
-from pyaiot.broker import metrics as of_broker
+from pyaiot.broker import metrics as broker_metrics
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.history.store import History
@@ -17,14 +17,13 @@ from pyaiot.metrics import Collector, Sample
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import add_cors_headers, check_origin
 from pyaiot.transport.rate_limit import RateLimitedLog
-from pyaiot.web import metrics as of_doors
+from pyaiot.web import metrics as web_metrics
 from pyaiot.web.api.api import Api
 from pyaiot.web.api.streams import CaughtUp
-from pyaiot.web.dashboard import Dashboard
+from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.metrics_endpoint import PATH as METRICS_PATH
 from pyaiot.web.metrics_endpoint import Metrics
-from pyaiot.web.page import add_page_routes
-from pyaiot.web.problems import problems
+from pyaiot.web.problems import problem_documents
 from pyaiot.web.readiness import Check, Readiness
 from pyaiot.web.sign_in import SignIn
 from pyaiot.web.websockets import Sockets
@@ -44,17 +43,16 @@ class WebApp:
         allowed_hosts: frozenset[str] = frozenset(),
         allowed_origins: frozenset[str] = frozenset(),
         checks: Mapping[str, Check] | None = None,
-        login: SignIn | None = None,
+        sign_in: SignIn | None = None,
         dashboard: Dashboard | None = None,
         history: History | None = None,
         caught_up: CaughtUp | None = None,
-        measures: Iterable[Collector] = (),
+        collectors: Iterable[Collector] = (),
     ) -> None:
-        """`checks` are asked by `/readyz`, next to the broker's own; more may come later.
-        `measures` are shown at `/metrics`, next to those of the broker and its doors.
-
-        `login` None: everybody who gets here may see and command all nodes.
-        `dashboard` None: the plain page is at `/`. `history` None: none is kept.
+        """`checks`: what `/readyz` checks besides the broker; entries may be added later.
+        `collectors`: what `/metrics` reports besides the broker and its web application.
+        `sign_in` None: every client may see and command all nodes. `dashboard` None: it is not
+        built. `history` None: nothing is recorded.
         """
         self._broker = broker
         self._readiness = Readiness(
@@ -63,58 +61,56 @@ class WebApp:
         self.sockets = Sockets(broker, tokens)
         self.api = Api(broker, title=title, history=history, caught_up=caught_up)
         self.refused_requests = 0
-        """Requests of foreign origins or names, and those that were no HTTP at all."""
+        """Requests from other origins or for other host names, and requests that were not HTTP."""
         self.server_log = ServerLog(self._not_http)
-        """For aiohttp, to log to."""
+        """The logger of the HTTP server."""
         self._refusals = RateLimitedLog(log)
-        self._login = login
-        answered = of_doors.Answered()
+        self._sign_in = sign_in
+        answered = web_metrics.AnsweredRequests()
         self.metrics = Metrics(
-            [lambda: of_broker.measure(broker), answered.measure, self._measure, *measures]
+            [lambda: broker_metrics.measure(broker), answered.collect, self._collect, *collectors]
         )
         middlewares = [
             answered.middleware(),
-            problems,
+            problem_documents,
             check_origin(
                 allowed_hosts,
                 allowed_origins,
                 self._refused,
                 section="broker",
-                # An old gateway that is refused once does not try again.
+                # A legacy gateway does not try again after a refusal.
                 any_host_at=frozenset({"/gw"}),
             ),
         ]
-        if login is not None:
-            middlewares.append(login.middleware())
+        if sign_in is not None:
+            middlewares.append(sign_in.middleware())
         self.app = web.Application(middlewares=middlewares)
         self.app.on_response_prepare.append(add_cors_headers)
         self.app.on_shutdown.append(self._close)
-        if login is not None:
-            self.app.router.add_get("/login", login.page)
-            self.app.router.add_post("/login", login.log_in)
+        if sign_in is not None:
+            self.app.router.add_get("/login", sign_in.page)
+            self.app.router.add_post("/login", sign_in.sign_in)
         self.app.router.add_get("/ws", self.sockets.client)
         self.app.router.add_get("/gw", self.sockets.gateway)
         self.app.router.add_get("/healthz", self._healthz)
         self.app.router.add_get("/readyz", self._readyz)
         self.app.router.add_get(METRICS_PATH, self.metrics.page)
         self.api.add_routes(self.app.router)
-        add_page_routes(self.app, title=title, at="/plain" if dashboard else "/")
-        if dashboard is not None:
-            dashboard.add_routes(self.app)
+        (dashboard or Dashboard(Look(title=title), {})).add_routes(self.app)
 
-    def _measure(self) -> Iterable[Sample]:
-        yield of_doors.REFUSED.of(self.refused_requests)
-        yield of_doors.CONNECTIONS_REFUSED.of(self.server_log.refused_connections)
-        yield of_doors.CONNECTIONS_LATE.of(self.server_log.late_connections)
-        yield of_doors.ANSWERS_REFUSED.of(self.server_log.refused_answers)
-        yield of_doors.CLIENTS_REFUSED.of(self.sockets.refused_clients)
-        yield of_doors.GATEWAYS_REFUSED.of(self.sockets.refused_gateways)
-        yield of_doors.LOGINS_REFUSED.of(0 if self._login is None else self._login.refused)
+    def _collect(self) -> Iterable[Sample]:
+        yield web_metrics.REFUSED.of(self.refused_requests)
+        yield web_metrics.CONNECTIONS_REFUSED.of(self.server_log.refused_connections)
+        yield web_metrics.CONNECTIONS_LATE.of(self.server_log.timed_out_connections)
+        yield web_metrics.RESPONSES_REFUSED.of(self.server_log.refused_responses)
+        yield web_metrics.CLIENTS_REFUSED.of(self.sockets.refused_clients)
+        yield web_metrics.GATEWAYS_REFUSED.of(self.sockets.refused_gateways)
+        yield web_metrics.SIGN_INS_REFUSED.of(0 if self._sign_in is None else self._sign_in.refused)
 
     def _refused(self, request: web.Request) -> None:
         self.refused_requests += 1
         self._refusals.warning(
-            "a request of %s was refused: Host %s, Origin %s",
+            "refused a request from %s: Host %s, Origin %s",
             request.remote,
             request.headers.get(hdrs.HOST, "missing"),
             request.headers.get(hdrs.ORIGIN, "missing"),
@@ -123,27 +119,27 @@ class WebApp:
 
     def _not_http(self, error: HttpProcessingError) -> None:
         self.refused_requests += 1
-        # What it says quotes the request, perhaps a line with a token.
+        # The text of the error quotes the request, which may contain a token.
         self._refusals.warning(
-            "a request was refused: it is not HTTP (%s)",
+            "refused a request that is not HTTP (%s)",
             type(error).__name__,
             now=asyncio.get_running_loop().time(),
         )
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        """Alive: the loop turns, and answers."""
+        """`GET /healthz`: the event loop is running."""
         return web.json_response({"status": "ok", "version": __version__})
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        """Ready: a round trip through every part came back."""
+        """`GET /readyz`: 200 after a round trip through every part, else 503."""
         parts = await self._readiness.problems()
-        wrong = any(parts.values())
+        unready = any(parts.values())
         return web.json_response(
             {
-                "status": "unready" if wrong else "ready",
+                "status": "unready" if unready else "ready",
                 "parts": {name: problem or "ok" for name, problem in parts.items()},
             },
-            status=503 if wrong else 200,
+            status=503 if unready else 200,
         )
 
     async def _close(self, _app: web.Application) -> None:

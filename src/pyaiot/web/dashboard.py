@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The dashboard at `/`: the page that is built from `dashboard/`, and what it is told about itself.
+"""The dashboard at `/`: static files and their security headers, and `/dashboard.json`.
 
-The folder `built` is made by `scripts/page.py` and packed into the wheel. An installation without
-it serves the plain page (`web/page.py`).
+`scripts/page.py` builds the files from the sources in `dashboard/` into the folder `built`. Every
+wheel contains them. In a source tree where they are not built, `/` shows how to build them.
 """
 
 import asyncio
 import gzip
+import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -24,21 +25,48 @@ from pyaiot import __version__
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import check_origin
-from pyaiot.web.page import CONTENT_SECURITY_POLICY, HEADERS, answer
 
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'; "
+    # Embedded in a page of another site, a click on a switch could be hijacked.
+    "frame-ancestors 'none'; "
+    # Text never becomes markup, not even by mistake: the browser refuses `innerHTML`.
+    "require-trusted-types-for 'script'"
+)
+"""Allows nothing inline and nothing from other hosts."""
+HEADERS: Final[dict[str, str]] = {
+    hdrs.CACHE_CONTROL: "no-cache",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 PICTURE_SIZE_MAX: Final = 16 * 1024 * 1024
 """Bytes of a logo, favicon or floor plan. Larger: refused at start."""
 _INDEX: Final = "index.html"
 _FOREVER: Final = "public, max-age=31536000, immutable"
 """For files whose name changes with their content."""
 _COMPRESSED_FROM: Final = 1024
+"""Bytes from which a file is compressed."""
+_NOT_BUILT: Final = {
+    _INDEX: b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Pyaiot</title>
+<link rel="icon" href="favicon.svg">
+<p>The dashboard is not built. Run <code>scripts/page.py</code> and restart the broker.</p>
+</html>
+""",
+    "favicon.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+}
+"""What is served in a source tree where the dashboard is not built."""
 
 _Handler: TypeAlias = Callable[[aiohttp.web.Request], Awaitable[aiohttp.web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What the operator says of the page. Pictures are files, or addresses with `http(s)://`."""
+    """The settings of the dashboard. Pictures are files, or URLs with `http://` or `https://`."""
 
     title: str = "Pyaiot"
     logo: str = ""
@@ -50,17 +78,21 @@ class Look:
     """Map tiles, as `https://host/{z}/{x}/{y}.png`. Empty: the land outline alone."""
     floor_plan: str = ""
     floor_plan_bounds: str = ""
-    """Where it lies: south, west, north and east in degrees, with commas."""
+    """South, west, north and east of the floor plan in degrees, separated by commas."""
     broker_url: str = ""
-    """`ws://host:port/ws`; empty: where the page comes from."""
+    """`ws://host:port/ws`. Empty: the server that the dashboard was loaded from."""
 
 
 class Dashboard:
-    """The built page, read once. Raises `OperatorError` for pictures that cannot be served."""
+    """The built files, held in memory: no name in a request ever reaches the file system."""
 
     def __init__(self, look: Look, built: Mapping[str, bytes]) -> None:
+        """`built`: contents by path; empty if the dashboard is not built.
+
+        Raises `OperatorError` for pictures that cannot be served.
+        """
         self._look = look
-        self._files = dict(built)
+        self._files = dict(built or _NOT_BUILT)
         self._pictures: dict[str, str] = {}
         for name in ("logo", "favicon", "floor_plan"):
             self._pictures[name] = self._picture(name, getattr(look, name))
@@ -68,14 +100,14 @@ class Dashboard:
         self._image_hosts = self._hosts()
 
     def add_routes(self, app: aiohttp.web.Application) -> None:
-        """Serve it at `/`, its files beside it and what it is told at `/dashboard.json`."""
+        """Serve the dashboard at `/`, its files beside it, its settings at `/dashboard.json`."""
         for name, body in self._files.items():
             path = "/" if name == _INDEX else f"/{name}"
             app.router.add_get(path, self._handler(name, body))
-        app.router.add_get("/dashboard.json", self._told)
+        app.router.add_get("/dashboard.json", self._settings)
 
     def policy(self, request: aiohttp.web.Request) -> str:
-        """The policy of the plain page, and the configured hosts for images and the broker."""
+        """`CONTENT_SECURITY_POLICY`, with the configured hosts of images and of the broker."""
         policy = CONTENT_SECURITY_POLICY
         if self._image_hosts:
             policy += f"; img-src 'self' {' '.join(self._image_hosts)}"
@@ -91,29 +123,29 @@ class Dashboard:
         if name == "favicon.svg" and self._pictures["favicon"]:
             target = self._pictures["favicon"]
 
-            async def elsewhere(_request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+            async def redirect(_request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
                 raise aiohttp.web.HTTPFound(target)
 
-            return elsewhere
+            return redirect
 
         async def serve(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
             headers = HEADERS | {"Content-Security-Policy": self.policy(request)}
             if forever:
                 headers[hdrs.CACHE_CONTROL] = _FOREVER
-            sent = body
+            payload = body
             if compressible:
                 headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
                 if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
                     headers[hdrs.CONTENT_ENCODING] = "gzip"
                     if not compressed:
-                        # Once, and beside the loop: the largest file takes 20 ms.
+                        # Once, in a thread: the largest file takes 20 ms.
                         compressed.append(await asyncio.to_thread(gzip.compress, body, mtime=0))
-                    sent = compressed[0]
-            return answer(request, sent, content_type, headers)
+                    payload = compressed[0]
+            return _response(request, payload, content_type, headers)
 
         return serve
 
-    async def _told(self, request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+    async def _settings(self, request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
         look = self._look
         return aiohttp.web.json_response(
             {
@@ -133,55 +165,57 @@ class Dashboard:
 
     @staticmethod
     def _has_api(app: aiohttp.web.Application) -> bool:
-        """Whether an HTTP API is served beside the page, which may have a history."""
+        """Whether the same server has the HTTP API, which may offer a history."""
         return any(resource.canonical == "/api/info" for resource in app.router.resources())
 
-    def _picture(self, name: str, place: str) -> str:
-        """Where the page finds a picture: its address, or a path of ours that serves the file."""
-        if not place or _is_address(place):
-            return place
-        path = Path(place).expanduser()
+    def _picture(self, name: str, source: str) -> str:
+        """The URL of a picture, or the path under which its file is served."""
+        if not source or _is_url(source):
+            return source
+        path = Path(source).expanduser()
         content_type = mimetypes.guess_type(path.name)[0] or ""
         if not content_type.startswith("image/"):
-            raise OperatorError(f"dashboard.{name}: {path} is no picture by its name.")
+            raise OperatorError(f"dashboard.{name}: the name of {path} is not that of a picture.")
         try:
             if path.stat().st_size > PICTURE_SIZE_MAX:
                 limit = PICTURE_SIZE_MAX // 1024**2
-                raise OperatorError(f"dashboard.{name}: {path} has more than {limit} MB.")
+                raise OperatorError(f"dashboard.{name}: {path} is larger than {limit} MB.")
             body = path.read_bytes()
         except OSError as error:
             raise OperatorError(
                 f"dashboard.{name}: {path} cannot be read: {reason_of(error)}."
             ) from error
-        own = f"pictures/{name}{path.suffix.lower()}"
-        self._files[own] = body
-        return own
+        served_path = f"pictures/{name}{path.suffix.lower()}"
+        self._files[served_path] = body
+        return served_path
 
     def _hosts(self) -> list[str]:
-        """Origins of images, for the policy. `*` in a tile address stands for its subdomains."""
+        """Origins of images, for the policy. `{s}` in the URL of tiles becomes `*`."""
         look = self._look
         origins = []
         for host in look.webcam_hosts:
             if not _is_host(host):
-                raise OperatorError(f"dashboard.webcam_hosts: {host!r} is no host, say cam.lan:80.")
+                raise OperatorError(
+                    f"dashboard.webcam_hosts: invalid host {host!r}. Example: cam.lan:80."
+                )
             origins += [f"http://{host}", f"https://{host}"]
-        for place in (look.logo, look.favicon, look.camera_url, look.floor_plan, look.tile_url):
-            if not place or not _is_address(place):
+        for url in (look.logo, look.favicon, look.camera_url, look.floor_plan, look.tile_url):
+            if not url or not _is_url(url):
                 continue
-            parts = urlsplit(place)
+            parts = urlsplit(url)
             host = parts.netloc.replace("{s}", "*")
             if not _is_host(host.removeprefix("*.")):
-                raise OperatorError(f"dashboard: {place} is no address of a picture.")
+                raise OperatorError(f"dashboard: invalid URL of a picture: {url}")
             origins.append(f"{parts.scheme}://{host}")
         return list(dict.fromkeys(origins))
 
 
 class DashboardApp:
-    """The aiohttp application of `aiot dashboard`: the page alone. The broker is elsewhere."""
+    """The aiohttp application of `aiot dashboard`: the dashboard without a broker."""
 
     def __init__(self, dashboard: Dashboard, *, allowed_hosts: frozenset[str]) -> None:
         self.refused_requests = 0
-        """Requests of foreign names, and those that were no HTTP at all."""
+        """Requests for other host names, and requests that were not HTTP."""
         self.server_log = ServerLog(self._not_http)
         check = check_origin(allowed_hosts, frozenset(), self._refused, section="dashboard")
         self.app = aiohttp.web.Application(middlewares=[check])
@@ -195,12 +229,12 @@ class DashboardApp:
         self.refused_requests += 1
 
     async def _healthz(self, _request: aiohttp.web.Request) -> aiohttp.web.Response:
-        """Alive: the loop turns, and answers."""
+        """`GET /healthz`: the event loop is running."""
         return aiohttp.web.json_response({"status": "ok", "version": __version__})
 
 
 def load_built(static_path: str = "") -> dict[str, bytes]:
-    """The files of the built page by name, empty if there is none. Raises `OperatorError`."""
+    """The built files by path; empty if the dashboard is not built. Raises `OperatorError`."""
     if static_path:
         folder: Traversable = Path(static_path).expanduser()
         built = _files_below(folder)
@@ -225,12 +259,32 @@ def _files_below(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
     return found
 
 
-def _is_address(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
+def _response(
+    request: aiohttp.web.Request, body: bytes, content_type: str, headers: Mapping[str, str]
+) -> aiohttp.web.StreamResponse:
+    """The file, or 304 if the browser has the same version (RFC 9110 section 13.1.2)."""
+    etag = hashlib.sha256(body).hexdigest()[:16]
+    known = request.if_none_match or ()
+    if any(tag.value in {etag, "*"} for tag in known):
+        response = aiohttp.web.Response(status=304, headers=headers)
+    else:
+        text = content_type.startswith("text/") or content_type == "image/svg+xml"
+        response = aiohttp.web.Response(
+            body=body,
+            content_type=content_type,
+            charset="utf-8" if text else None,
+            headers=headers,
+        )
+    response.etag = etag
+    return response
+
+
+def _is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
 
 
 def _is_host(host: str) -> bool:
-    """Whether it can stand in a policy: nothing in it ends the directive."""
+    """Whether `host` may be part of a policy: it has no character that ends a directive."""
     name = host.replace(".", "").replace("-", "").replace(":", "").replace("[", "").replace("]", "")
     return bool(host) and name.isalnum() and name.isascii()
 
@@ -245,12 +299,14 @@ def _bounds(look: Look) -> list[float]:
             "dashboard.floor_plan_bounds: a floor plan needs south,west,north,east in degrees."
         ) from error
     if not (-90 <= south < north <= 90 and -180 <= west < east <= 180):
-        raise OperatorError("dashboard.floor_plan_bounds: south < north and west < east, please.")
+        raise OperatorError(
+            "dashboard.floor_plan_bounds: south must be below north, and west below east."
+        )
     return [south, west, north, east]
 
 
 def _origin_of_broker(url: str, request: aiohttp.web.Request) -> str:
-    """For the policy. A broker of this machine is, for the browser, where the page came from."""
+    """For the policy. A broker on this machine has, for the browser, the host of the dashboard."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in {"localhost", "127.0.0.1", "::1"}:

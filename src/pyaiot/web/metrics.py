@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What there is to measure of the doors of a broker."""
+"""Metrics of the web application of a broker."""
 
 import time
 from collections import Counter
@@ -19,66 +19,66 @@ REQUESTS: Final = Metric(
 REQUEST_TIME: Final = Metric(
     "pyaiot_http_request_seconds",
     "histogram",
-    "How long HTTP requests took, without WebSockets and answers that are streams.",
+    "Duration of HTTP requests, without WebSockets and streamed responses.",
 )
 REFUSED: Final = Metric(
     "pyaiot_http_requests_refused",
     "counter",
-    "Requests of foreign origins and names, and those that were no HTTP.",
+    "Requests from other origins or for other host names, and requests that were not HTTP.",
 )
 CONNECTIONS_REFUSED: Final = Metric(
     "pyaiot_http_connections_refused",
     "counter",
-    "TCP connections that were refused or closed because too many were open.",
+    "TCP connections that were refused or closed at the limit of open connections.",
 )
 CONNECTIONS_LATE: Final = Metric(
     "pyaiot_http_connections_late",
     "counter",
-    "TCP connections that were closed because their request did not come in time.",
+    "TCP connections that were closed because their request did not arrive in time.",
 )
-ANSWERS_REFUSED: Final = Metric(
+RESPONSES_REFUSED: Final = Metric(
     "pyaiot_http_answers_refused",
     "counter",
-    "Answers that were refused or cut off because clients did not read them.",
+    "Responses that were refused or aborted because clients did not read them.",
 )
 CLIENTS_REFUSED: Final = Metric(
     "pyaiot_clients_refused",
     "counter",
-    "WebSocket clients that were closed for what they said, or not let in.",
+    "WebSocket clients that were refused, or closed for an invalid message.",
 )
 GATEWAYS_REFUSED: Final = Metric(
     "pyaiot_gateways_refused",
     "counter",
-    "Gateways without a good token, and messages of gateways that were wrong.",
+    "Gateways without a valid token, and invalid messages of gateways.",
 )
-LOGINS_REFUSED: Final = Metric(
-    "pyaiot_logins_refused", "counter", "Requests without a session, and links that do not work."
+SIGN_INS_REFUSED: Final = Metric(
+    "pyaiot_logins_refused", "counter", "Requests without a session, and invalid sign-in links."
 )
 
 
-class Answered:
-    """HTTP requests that were answered, and how long that took."""
+class AnsweredRequests:
+    """Counts HTTP responses by status class, and measures their duration."""
 
     def __init__(self) -> None:
         self.codes: Counter[str] = Counter()
         self.seconds = Histogram()
 
     def middleware(self) -> Middleware:
-        """Outermost: it sees what the others made of it."""
+        """Must be the outermost: it counts the final status."""
 
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = time.monotonic()
             response = await handler(request)
             self.codes[f"{response.status // 100}xx"] += 1
-            # What is streamed takes as long as its reader wants.
+            # The duration of a streamed response depends on the client.
             if isinstance(response, web.Response):
                 self.seconds.observe(time.monotonic() - began)
             return response
 
         return count
 
-    def measure(self) -> Iterable[Sample]:
+    def collect(self) -> Iterable[Sample]:
         for code in CODES:
             yield REQUESTS.of(self.codes[code], code=code)
         yield REQUEST_TIME.of(self.seconds)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/metrics`, for Prometheus: every figure as it is when somebody asks."""
+"""`/metrics` in the formats of Prometheus and OpenMetrics."""
 
 import asyncio
 import time
@@ -22,22 +22,22 @@ PATH: Final = "/metrics"
 LOOP_LAG: Final = Metric(
     "pyaiot_loop_lag_seconds",
     "gauge",
-    "How long the event loop took to come back to who asked for this page.",
+    "Delay of the event loop, measured when the metrics are read.",
 )
-UP: Final = Metric("pyaiot_up", "gauge", "1: the service answers.")
+UP: Final = Metric("pyaiot_up", "gauge", "1 while the service answers.")
 
 
 class Metrics:
-    """The page of one service. What is measured may still be added to `measures` later."""
+    """The metrics of one service. `collectors` may be added later."""
 
-    def __init__(self, measures: Iterable[Collector]) -> None:
-        self.measures = list(measures)
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self.collectors = list(collectors)
         self._lag_s = 0.0
         self._registry: CollectorRegistry | None = None
 
     async def page(self, request: web.Request) -> web.Response:
-        """`GET /metrics`, as text of Prometheus or OpenMetrics, whichever is wanted."""
-        # 3 MB that a service without Prometheus does without.
+        """`GET /metrics`, in the format that the `Accept` header asks for."""
+        # Imported on use: it takes 3 MB.
         from prometheus_client import exposition  # noqa: PLC0415
 
         began = time.monotonic()
@@ -51,16 +51,16 @@ class Metrics:
     def _samples(self) -> Iterator[Sample]:
         yield UP.of(1)
         yield LOOP_LAG.of(self._lag_s)
-        for measure in self.measures:
-            yield from measure()
+        for collect in self.collectors:
+            yield from collect()
 
 
 async def open_metrics_server(
     metrics: Metrics, host: str, port: int, *, allowed_hosts: Sequence[str] = ()
 ) -> HttpServer:
-    """A door of its own for metrics: of a gateway that has no other, and past every login.
+    """Serve `/metrics` and `/healthz` on a separate port, without sign-in. The caller closes it.
 
-    It listens, and is to be closed. Raises `OperatorError` if the port cannot be had.
+    Raises `OperatorError` if the port cannot be opened.
     """
     hosts = frozenset(allowed_hosts)
     app = web.Application(
@@ -72,7 +72,7 @@ async def open_metrics_server(
         app,
         host,
         port,
-        who="The metrics door",
+        who="The metrics listener",
         flag="--metrics-port",
         server_log=ServerLog(lambda _: None),
     )
@@ -86,18 +86,18 @@ def _registry(samples: "Collector") -> "CollectorRegistry":
     from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415 - see above
     from prometheus_client.registry import Collector  # noqa: PLC0415
 
-    class Ours(Collector):
+    class ServiceCollector(Collector):
         def collect(self) -> "Iterable[Family]":
             return families(samples())
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Ours())
+    registry.register(ServiceCollector())
     ProcessCollector(registry=registry)
     return registry
 
 
 def families(samples: Iterable[Sample]) -> "list[Family]":
-    """Samples by their metric, in the words of prometheus-client."""
+    """Samples, grouped by metric, as types of prometheus-client."""
     from prometheus_client.core import (  # noqa: PLC0415 - see above
         CounterMetricFamily,
         GaugeMetricFamily,
@@ -123,10 +123,10 @@ def families(samples: Iterable[Sample]) -> "list[Family]":
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Counts up to each bound, as Prometheus adds them."""
-    so_far = 0
+    """Cumulative counts, as Prometheus expects them."""
+    total = 0
     buckets = []
     for bound, count in zip((*histogram.bounds, "+Inf"), list(histogram.counts), strict=True):
-        so_far += count
-        buckets.append((str(bound), float(so_far)))
+        total += count
+        buckets.append((str(bound), float(total)))
     return buckets

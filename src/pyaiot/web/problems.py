@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every error as a document that programs understand (RFC 9457), also those of the framework."""
+"""Errors as problem documents (RFC 9457), including those of aiohttp."""
 
 import logging
 from http import HTTPStatus
@@ -14,42 +14,41 @@ from pyaiot.errors import PyaiotError
 
 PROBLEM_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "/api/docs#problem-"
-"""Where the kinds of problems are described, on this very server."""
+"""The page of this server that describes the problem types."""
 
 KINDS: Final = {
-    "bad-request": "A parameter or the body is not what the operation takes.",
-    "unknown-node": "There is no such node now.",
-    "unknown-resource": "The node has said nothing of such a resource.",
-    "unknown-command": "There is no such command, or it was long ago.",
-    "no-history": "This broker keeps no history.",
-    "no-arrow": "This broker cannot write Arrow: an extra is not installed.",
-    "too-many-rows": "The answer would be larger than one answer may be. Nothing is cut off"
-    " in silence: narrow the range, widen the step, say a `limit` and go from page to page, or"
-    " export.",
-    "too-slow": "The question took too long, or too many are being asked. Try again later, or"
+    "bad-request": "A parameter or the body is invalid.",
+    "unknown-node": "The node is not online.",
+    "unknown-resource": "The node has not reported this resource.",
+    "unknown-command": "There is no such command, or it has expired.",
+    "no-history": "This broker records no history.",
+    "no-arrow": "This broker cannot write Arrow. An optional dependency is not installed.",
+    "too-many-rows": "The response would exceed the limit of rows. Narrow the range, widen the"
+    " step, set a `limit` and follow the pages, or use an export.",
+    "too-slow": "The query took too long, or too many queries are running. Try again later, or"
     " narrow the range.",
     "history-unavailable": "The history cannot be read now.",
-    "busy": "As much of this as may run at once is running. Try again later.",
-    "too-fast": "More commands than one client may give.",
-    "too-many-keys": "More keys than are remembered of one client: a command that might be carried"
-    " out twice is refused.",
-    "key-reused": "The `Idempotency-Key` was given with another command before.",
-    "refused": "The node said no. `command.detail` has its code.",
-    "timeout": "The node did not answer in time. Nobody knows whether it did it.",
-    "unreachable": "There is no way to the node now: its gateway or its network is gone.",
+    "busy": "The limit of simultaneous requests is reached. Try again later.",
+    "too-fast": "The client exceeds its rate limit of commands.",
+    "too-many-keys": "The client exceeds its number of idempotency keys. The command is refused,"
+    " because a repeated request could be carried out twice.",
+    "key-reused": "The `Idempotency-Key` was used for a different command.",
+    "refused": "The node refused the command. `command.detail` has its response code.",
+    "timeout": "The node did not answer in time. The outcome is unknown.",
+    "unreachable": "The node cannot be reached. Its gateway or its network is offline.",
 }
-"""Kinds of problems, by the end of their `type`. Others are `about:blank`: the status says all."""
+"""Problem types by the end of their `type`. Other problems have the type `about:blank`."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What went wrong (RFC 9457)."""
+    """A problem document (RFC 9457)."""
 
-    type: Annotated[str, Meta(description="Kind of the problem, for programs.")] = "about:blank"
-    title: Annotated[str, Meta(description="The same for people.")]
-    status: Annotated[int, Meta(description="The HTTP status once more.")]
-    detail: Annotated[str, Meta(description="What happened this time.")] = ""
+    type: Annotated[str, Meta(description="Identifies the problem type.")] = "about:blank"
+    title: Annotated[str, Meta(description="Summary of the problem type.")]
+    status: Annotated[int, Meta(description="The HTTP status code.")]
+    detail: Annotated[str, Meta(description="Explanation of this occurrence.")] = ""
     command: Annotated[
-        Any, Meta(description="If it is about a command: all that is known of it.")
+        Any, Meta(description="The state of the command, if the problem concerns one.")
     ] = None
 
 
@@ -85,10 +84,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 @web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The outermost middleware: what goes wrong inside becomes a document.
+async def problem_documents(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: turns errors of handlers into problem documents.
 
-    A browser that opens a page gets the plain sentence instead.
+    A browser that opens a page gets plain text instead.
     """
     try:
         return await handler(request)
@@ -99,19 +98,19 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             hdrs.ACCEPT, ""
         ):
             raise
-        return _of_framework(error)
+        return _framework_response(error)
     except ConnectionError:
-        raise  # the peer is gone: there is nobody to tell
+        raise  # the client has disconnected
     except Exception:
         log.exception("a request failed: %s", request.method)
         title = HTTPStatus.INTERNAL_SERVER_ERROR.phrase
         return _document(Problem(title=title, status=500, detail="The log has the reason."), {})
 
 
-def _of_framework(error: web.HTTPException) -> web.Response:
+def _framework_response(error: web.HTTPException) -> web.Response:
     title = HTTPStatus(error.status).phrase
     text = (error.text or "").strip()
-    # aiohttp's own texts are the status once more.
+    # The default text of aiohttp repeats the status.
     detail = "" if text == f"{error.status}: {error.reason}" else text
     kept = {
         name: value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether every part works: asked once for everybody who wants to know at the same time."""
+"""Whether every part works. Simultaneous requests share one round of checks."""
 
 import asyncio
 import contextlib
@@ -8,52 +8,51 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 Check: TypeAlias = Callable[[], Awaitable[str]]
-"""A round trip through a part of the system. Returns what is wrong, or nothing."""
+"""A round trip through a part of the system. Returns the problem, or an empty string."""
 
 ANSWER_AGE_MAX_S: Final = 0.5
-"""An answer counts for so long. Who asks meanwhile, or while the parts are being asked, gets the
-same."""
+"""Results are reused for this time, and by requests that come while the checks run."""
 CHECK_LIMIT_S: Final = 5.0
-"""A part that does not answer within this does not work."""
+"""A check that takes longer fails."""
 
 
 class Readiness:
-    """`own` and `others` by the name of the part; more may come later."""
+    """`own` and `others`: checks by the name of the part. `others` may grow later."""
 
     def __init__(
         self, own: Mapping[str, Check], others: Mapping[str, Check] = MappingProxyType({})
     ) -> None:
         self._own = own
         self._others = others
-        self._asking: asyncio.Task[dict[str, str]] | None = None
-        self._answer: dict[str, str] = {}
-        self._answered_at: float | None = None
+        self._checking: asyncio.Task[dict[str, str]] | None = None
+        self._results: dict[str, str] = {}
+        self._checked_at: float | None = None
 
     async def problems(self) -> dict[str, str]:
-        """What is wrong with each part; empty where nothing is."""
+        """The problem of each part; empty for a part that works."""
         loop = asyncio.get_running_loop()
-        if self._answered_at is not None and loop.time() - self._answered_at < ANSWER_AGE_MAX_S:
-            return self._answer
-        if self._asking is None:
-            self._asking = loop.create_task(self._ask(), name="readiness")
-        # Who leaves does not take the answer from the others.
-        return await asyncio.shield(self._asking)
+        if self._checked_at is not None and loop.time() - self._checked_at < ANSWER_AGE_MAX_S:
+            return self._results
+        if self._checking is None:
+            self._checking = loop.create_task(self._run_checks(), name="readiness")
+        # A request that is cancelled must not cancel the checks of the others.
+        return await asyncio.shield(self._checking)
 
     async def close(self) -> None:
-        """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
+        """Cancel the checks that are running."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.wait({self._checking})
 
-    async def _ask(self) -> dict[str, str]:
+    async def _run_checks(self) -> dict[str, str]:
         try:
             checks = {**self._own, **self._others}
-            answers = await asyncio.gather(*map(_problem, checks.values()))
-            self._answer = dict(zip(checks, answers, strict=True))
-            self._answered_at = asyncio.get_running_loop().time()
-            return self._answer
+            results = await asyncio.gather(*map(_problem, checks.values()))
+            self._results = dict(zip(checks, results, strict=True))
+            self._checked_at = asyncio.get_running_loop().time()
+            return self._results
         finally:
-            self._asking = None
+            self._checking = None
 
 
 async def _problem(check: Check) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may come in when the broker listens beyond this machine.
+"""Access to a broker that listens beyond loopback: sign-in links and sessions.
 
-A link that works once is printed at start; who opens it gets a session. Nobody else sees or
-commands anything, unless the settings let anonymous viewers in.
+The broker prints a sign-in link at start. It works once and creates a session. Requests without a
+session are refused, unless the settings allow anonymous viewers.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from pyaiot.web.access import role_for
 
 SESSION_LIFE_S: Final = 7 * 86_400.0
 SESSIONS_MAX: Final = 1000
-"""Sessions at once. One more ends the oldest."""
-TRIES_PER_S: Final = 5 / 60
-TRIES_BURST: Final = 5.0
-"""Wrong links in all: 5 a minute. Those above are answered 429."""
+"""Simultaneous sessions. Another one ends the oldest."""
+ATTEMPTS_PER_S: Final = 5 / 60
+ATTEMPTS_BURST: Final = 5.0
+"""Attempts with an invalid link, of all clients together: 5 a minute. Further ones: 429."""
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -35,7 +35,7 @@ _PAGE: Final = """<!doctype html>
 <form method="post"><button autofocus>Sign in</button></form>
 </html>
 """
-"""The form has no action: it posts to the address of the page, which has the token."""
+"""The form has no action: it posts to the URL of the page, which contains the token."""
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; "
@@ -47,48 +47,49 @@ _PAGE_HEADERS: Final = {
 
 MAY_COMMAND: Final = web.RequestKey("may_command", bool)
 PROGRAM: Final = web.RequestKey("program", str)
-"""Of a request with a session: what tells it from the others."""
+"""Identifies the session of a request."""
 
 
 class SignIn:
-    """One link, and the sessions that it opened. `clock` is in seconds, for durations."""
+    """One sign-in link at a time, and the sessions. `clock` is monotonic, in seconds."""
 
     def __init__(self, *, behind_tls: bool, viewers: bool, clock: Callable[[], float]) -> None:
-        """`behind_tls`: a proxy speaks TLS to browsers. `viewers`: anybody may look."""
+        """`behind_tls`: a proxy serves browsers over TLS. `viewers`: anybody may see the nodes."""
         self.refused = 0
+        """Requests without a session, and invalid links, since the start."""
         self._viewers = viewers
         self._clock = clock
         self._secure = behind_tls
-        # The prefix binds the cookie to this very host (RFC 6265bis section 4.1.3.2).
+        # The prefix binds the cookie to this host (RFC 6265bis section 4.1.3.2).
         self._cookie = "__Host-aiot" if behind_tls else "aiot"
         self._link_hash = b""
         self._sessions: OrderedDict[bytes, float] = OrderedDict()
-        self._tries = RateLimit(per_s=TRIES_PER_S, burst=TRIES_BURST, now=clock())
+        self._attempts = RateLimit(per_s=ATTEMPTS_PER_S, burst=ATTEMPTS_BURST, now=clock())
 
     def new_link(self) -> str:
-        """A path that opens a session, once. The one before it opens none any more."""
+        """The path of a new sign-in link, which works once. It replaces the previous link."""
         token = secrets.token_urlsafe(32)
         self._link_hash = _hash(token)
         return f"/login?token={token}"
 
     async def page(self, _request: web.Request) -> web.StreamResponse:
-        """`GET /login?token=…`: a page that asks for one click.
+        """`GET /login?token=…`: a page with one button.
 
-        It changes nothing and does not look at the token: mail programs, chats and virus scanners
-        open links as well.
+        It changes nothing and does not check the token, because mail programs, chats and virus
+        scanners open links, too.
         """
         return web.Response(text=_PAGE, content_type="text/html", headers=_PAGE_HEADERS)
 
-    async def log_in(self, request: web.Request) -> web.StreamResponse:
-        """`POST /login?token=…`: a session for who has the link, and to the dashboard."""
+    async def sign_in(self, request: web.Request) -> web.StreamResponse:
+        """`POST /login?token=…`: creates a session and redirects to the dashboard."""
         given = _hash(request.query.get("token", ""))
         if not self._link_hash or not secrets.compare_digest(given, self._link_hash):
             self.refused += 1
-            if self._tries.take(self._clock()):
-                raise web.HTTPTooManyRequests(text="Too many wrong links. Wait a minute.\n")
+            if self._attempts.take(self._clock()):
+                raise web.HTTPTooManyRequests(text="Too many attempts. Try again in a minute.\n")
             raise web.HTTPForbidden(
-                text="This link does not work (any more). A new one is printed when the broker"
-                " starts.\n"
+                text="The sign-in link is invalid or was already used. The broker prints a new one"
+                " when it starts.\n"
             )
         self._link_hash = b""
         session = secrets.token_urlsafe(32)
@@ -107,33 +108,33 @@ class SignIn:
         raise response
 
     def has_session(self, request: web.Request) -> bool:
-        """Whether the request comes from who opened the link."""
+        """Whether the request has a valid session."""
         session = _hash(request.cookies.get(self._cookie, ""))
-        until = self._sessions.get(session)
-        if until is None:
+        expires_at = self._sessions.get(session)
+        if expires_at is None:
             return False
-        if until <= self._clock():
+        if expires_at <= self._clock():
             del self._sessions[session]
             return False
         return True
 
     def middleware(self) -> Middleware:
-        """Deny by default; what a request may do stands in it under `MAY_COMMAND`."""
+        """Refuses requests whose role is insufficient, and sets `MAY_COMMAND`."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            known = self.has_session(request)
-            request[MAY_COMMAND] = known
-            if known:
+            signed_in = self.has_session(request)
+            request[MAY_COMMAND] = signed_in
+            if signed_in:
                 request[PROGRAM] = _hash(request.cookies[self._cookie]).hex()
             role = role_for(request.method, request.path)
-            if known or role in {"anybody", "gateway"} or (self._viewers and role == "viewer"):
+            if signed_in or role in {"anybody", "gateway"} or (self._viewers and role == "viewer"):
                 return await handler(request)
             self.refused += 1
             if self._viewers:
-                raise web.HTTPForbidden(text="You may look, not command.\n")
+                raise web.HTTPForbidden(text="Viewers may not send commands. Sign in first.\n")
             raise web.HTTPUnauthorized(
-                text="Open the link that the broker printed when it started.\n",
+                text="Sign in with the link that the broker printed when it started.\n",
                 headers={"WWW-Authenticate": 'Link realm="pyaiot"'},
             )
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The WebSocket doors of the broker: `/ws` for clients, `/gw` for gateways (PROTOCOLS 1 and 2)."""
+"""The WebSocket endpoints of the broker: `/ws` for clients, `/gw` for gateways.
+
+Legacy protocol, sections 1 and 2.
+"""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import Counter
@@ -28,21 +30,25 @@ from pyaiot.links import (
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX
 from pyaiot.transport.rate_limit import RateLimitedLog
-from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink, check_version
-from pyaiot.transport.websocket_frames import cut
+from pyaiot.transport.websocket import (
+    NonBlockingWebSocket,
+    TransportSink,
+    check_version,
+    close_all,
+)
 from pyaiot.web.sign_in import MAY_COMMAND
 
-_NO_TOKEN: Final = Refusal("key", "it sent no token in its handshake, nor as its first frame")
+_NO_TOKEN: Final = Refusal("key", "it sent no token in its handshake or first frame")
 _NO_KEY_FILE: Final = Refusal("key", "this broker has no key file")
 
 log = logging.getLogger(__name__)
 
-
 FIRST_FRAME_LIMIT_S: Final = 2.0
-"""How long a gateway without a token in its handshake may take to send it as its first frame."""
-UNPROVED_MAX: Final = 64
-"""Connections of gateways that have not sent their token yet. One more is answered 503."""
-UNPROVED_PER_ADDRESS_MAX: Final = 8
+"""Time for a gateway without a token in its handshake to send it as its first frame. Then it is
+refused."""
+UNAUTHENTICATED_MAX: Final = 64
+"""Connections of gateways that have not authenticated yet. Another one is answered 503."""
+UNAUTHENTICATED_PER_ADDRESS_MAX: Final = 8
 """The same from one address."""
 
 
@@ -55,7 +61,7 @@ def _socket(
 
 
 class Sockets:
-    """The handlers of `/ws` and `/gw`, and what was refused at them."""
+    """The handlers of `/ws` and `/gw`."""
 
     def __init__(
         self,
@@ -63,18 +69,18 @@ class Sockets:
         tokens: TokenCheck | None,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
-        """`tokens` None: no gateway from outside may speak."""
+        """`tokens` None: every gateway is refused."""
         self._broker = broker
         self._tokens = tokens
         self._unix_time = unix_time
         self._open: set[NonBlockingWebSocket] = set()
         self._refusals = RateLimitedLog(log)
-        self._unproved: Counter[str] = Counter()
-        """Connections of gateways that have not sent their token yet, by address."""
+        self._unauthenticated: Counter[str] = Counter()
+        """Connections of gateways that have not authenticated yet, by address."""
         self.refused_clients = 0
-        """Clients closed for what they said, or not let in."""
+        """Clients that were refused, or closed for an invalid message."""
         self.refused_gateways = 0
-        """Gateways without a good token, and messages of gateways that were wrong."""
+        """Gateways without a valid token, and invalid messages of gateways."""
 
     async def client(self, request: web.Request) -> web.StreamResponse:
         """`GET /ws`."""
@@ -102,7 +108,7 @@ class Sockets:
     async def _serve_client(self, socket: NonBlockingWebSocket, client: Subscriber) -> None:
         async for frame in socket:
             if isinstance(frame.data, aiohttp.WebSocketError):
-                # Closed by aiohttp already, with the code for it.
+                # aiohttp has closed the connection with the right code.
                 self._client_refused(frame.data)
                 return
             if client.closed or frame.type not in (
@@ -123,37 +129,38 @@ class Sockets:
             except ProtocolError as error:
                 self._client_refused(error)
                 client.detach()
-                await self._close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
+                await socket.close_with(aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
                 return
 
     def _client_refused(self, error: Exception) -> None:
         self.refused_clients += 1
-        self._log("a client was closed: %s", error)
+        self._log("closed a client: %s", error)
 
     async def gateway(self, request: web.Request) -> web.StreamResponse:
-        """`GET /gw`. Without a good token: 401.
+        """`GET /gw`. Without a valid token: 401.
 
-        A gateway that offers no subprotocol sends its token as its first frame (PROTOCOLS 8).
+        A gateway that offers no subprotocol sends its token as its first frame (legacy protocol,
+        section 8).
         """
         check_version(request)
         offered = [
-            word.strip()
+            name.strip()
             for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
-            for word in header.split(",")
+            for name in header.split(",")
         ]
         token = offered[offered.index("token") + 1 :][:1] if "token" in offered else []
         if not offered and self._tokens is not None:
             return await self._gateway_with_first_frame(request)
-        refusal = self._judge(token[0] if token else "")
+        refusal = self._token_refusal(token[0] if token else "")
         if refusal is not None:
             self._gateway_refused(request.remote, refusal)
             raise web.HTTPUnauthorized(
-                text="A gateway needs a token made with the key file of this broker.\n",
+                text="A gateway needs a token from the key file of this broker.\n",
                 headers={hdrs.WWW_AUTHENTICATE: f'Token realm="gateway", error="{refusal.error}"'},
             )
-        # Legacy gateways offer `token` alone, and a strict client wants it echoed.
-        # RFC 6455 section 8.1 would have the link closed for a text that is not UTF-8. The message
-        # is refused instead: one wrong value does not take all nodes of a gateway away.
+        # Legacy gateways offer `token` alone, and strict clients require that it is selected.
+        # RFC 6455 section 8.1 requires that text that is not UTF-8 closes the connection. Only the
+        # message is refused instead: one invalid value must not take all nodes offline.
         socket = _socket(SUBPROTOCOL, "token", size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
         await socket.prepare(request)
         await self._serve_gateway(socket, extended=socket.ws_protocol == SUBPROTOCOL)
@@ -162,29 +169,29 @@ class Sockets:
     async def _gateway_with_first_frame(self, request: web.Request) -> web.StreamResponse:
         address = request.remote or ""
         if (
-            self._unproved.total() >= UNPROVED_MAX
-            or self._unproved[address] >= UNPROVED_PER_ADDRESS_MAX
+            self._unauthenticated.total() >= UNAUTHENTICATED_MAX
+            or self._unauthenticated[address] >= UNAUTHENTICATED_PER_ADDRESS_MAX
         ):
             self.refused_gateways += 1
-            self._log("a gateway at %s was refused: too many have sent no token", address)
+            self._log("refused the gateway at %s: too many have sent no token", address)
             raise web.HTTPServiceUnavailable(text="Too many gateways have sent no token yet.\n")
         socket = _socket(size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
-        self._unproved[address] += 1
+        self._unauthenticated[address] += 1
         try:
             await socket.prepare(request)
-            refusal = await self._judge_first_frame(socket)
+            refusal = await self._first_frame_refusal(socket)
         finally:
-            self._unproved[address] -= 1
-            if not self._unproved[address]:
-                del self._unproved[address]
+            self._unauthenticated[address] -= 1
+            if not self._unauthenticated[address]:
+                del self._unauthenticated[address]
         if refusal is None:
             await self._serve_gateway(socket, extended=False)
         else:
             self._gateway_refused(address, refusal)
-            await self._close(socket, aiohttp.WSCloseCode.POLICY_VIOLATION, "no good token")
+            await socket.close_with(aiohttp.WSCloseCode.POLICY_VIOLATION, "no valid token")
         return socket
 
-    async def _judge_first_frame(self, socket: NonBlockingWebSocket) -> Refusal | None:
+    async def _first_frame_refusal(self, socket: NonBlockingWebSocket) -> Refusal | None:
         try:
             async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
                 frame = await socket.receive()
@@ -193,19 +200,19 @@ class Sockets:
         if frame.type is not aiohttp.WSMsgType.TEXT:
             return _NO_TOKEN
         data = frame.data if isinstance(frame.data, bytes) else str(frame.data).encode()
-        return self._judge(data.decode("utf-8", "replace").strip())
+        return self._token_refusal(data.decode("utf-8", "replace").strip())
 
     async def _serve_gateway(self, socket: NonBlockingWebSocket, *, extended: bool) -> None:
-        def wrong_message(problem: str) -> None:
+        def refuse_message(problem: str) -> None:
             self.refused_gateways += 1
-            self._log("a message of a gateway was refused: %s", problem)
+            self._log("refused a message of a gateway: %s", problem)
             link.send(Problem(detail=problem))
 
         codec: BrokerCodec | LegacyBrokerCodec
         if extended:
-            codec = BrokerCodec(wrong_message)
+            codec = BrokerCodec(refuse_message)
         else:
-            codec = LegacyBrokerCodec(wrong_message, self._unix_time)
+            codec = LegacyBrokerCodec(refuse_message, self._unix_time)
         link = WebSocketLink(socket, codec)
         self._open.add(socket)
         try:
@@ -213,27 +220,17 @@ class Sockets:
         finally:
             self._open.discard(socket)
 
-    def _judge(self, token: str) -> Refusal | None:
+    def _token_refusal(self, token: str) -> Refusal | None:
         return _NO_KEY_FILE if self._tokens is None else self._tokens.judge(token)
 
     def _gateway_refused(self, address: str | None, refusal: Refusal) -> None:
         self.refused_gateways += 1
         now = asyncio.get_running_loop().time()
-        self._refusals.warning("a gateway at %s was refused: %s", address, refusal.text, now=now)
+        self._refusals.warning("refused the gateway at %s: %s", address, refusal.text, now=now)
 
     async def close_all(self) -> None:
-        """Tell everybody that the broker goes away, and wait `CLOSE_LIMIT_S` at the most."""
-        closing = [
-            self._close(socket, aiohttp.WSCloseCode.GOING_AWAY, "the broker ends")
-            for socket in list(self._open)
-        ]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await asyncio.gather(*closing, return_exceptions=True)
-
-    async def _close(self, socket: NonBlockingWebSocket, code: int, reason: str) -> None:
-        with contextlib.suppress(OSError, RuntimeError):
-            await socket.close(code=code, message=cut(reason))
+        """Close all connections because the broker ends; see `transport.websocket.close_all`."""
+        await close_all(list(self._open), "the broker is shutting down")
 
     def _log(self, text: str, detail: object) -> None:
         self._refusals.warning(text, detail, now=asyncio.get_running_loop().time())

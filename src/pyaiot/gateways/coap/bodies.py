@@ -14,7 +14,7 @@ import aiocoap
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.peers import Address
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
-from pyaiot.protocols.coap.blocks import SZX_MAX, Assemblies
+from pyaiot.protocols.coap.blocks import BODY_BYTES_MAX, SZX_MAX, Assemblies
 from pyaiot.protocols.coap.message import Block, encode_uint
 from pyaiot.protocols.coap.numbers import Code, OptionNumber
 
@@ -99,5 +99,5 @@ def acknowledged(request: aiocoap.Message, answer: aiocoap.Message) -> aiocoap.M
     if said is not None:
         answer.opt.block1 = said.block_number, said.more, said.size_exponent
         if answer.code == Code.REQUEST_ENTITY_TOO_LARGE:
-            answer.opt.size1 = 64 * 1024
+            answer.opt.size1 = BODY_BYTES_MAX
     return answer

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The connections of WebSocket nodes: who is who, and what they say. Touches no socket.
+"""The connections of WebSocket nodes: uids, readings and commands. Touches no socket.
 
-Errors that are raised end the connection: `ProtocolError` with 1003, `Refused` with 1008.
+Errors that are raised close the connection: `ProtocolError` with 1003, `Refused` with 1008.
 """
 
 import asyncio
@@ -26,204 +26,204 @@ from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
 from pyaiot.transport.websocket_frames import PING, text_frame
 
 NAMING_LIMIT_S: Final = 1.0
-"""A node that has said nothing for so long after it came gets a uid of ours."""
+"""Time for a new connection to send its first message. Then the gateway assigns a uid."""
 CLAIM_LIMIT_S: Final = 3.0
-"""A connection whose uid is claimed by another one answers a ping within this, or is cut off."""
+"""Time for a connection to answer a ping when another one claims its uid. Then it is aborted."""
 BUFFER_MAX: Final = 64 * 1024
-"""Bytes that wait in the socket of a node. Above, commands are `unreachable`: it reads nothing."""
+"""Bytes that wait in the socket of a node. Above, commands end in `unreachable`."""
 PROBLEMS_PER_S: Final = 1.0
 PROBLEMS_BURST: Final = 5.0
-"""Refusals that a node is told of, sustained and at once. All of them are counted."""
+"""Refusals that are reported to a node, per second and at once. All of them are counted."""
 _UID_BYTES: Final = 16
 
 log = logging.getLogger(__name__)
 
 
-class Wire(Protocol):
-    """The socket of a node. Nothing here waits."""
+class NodeSocket(Protocol):
+    """The socket of a node. No method waits."""
 
     def write(self, data: bytes) -> None:
-        """Whole frames."""
+        """Write complete frames."""
         ...
 
     def buffered(self) -> int:
-        """Bytes that the system did not take yet."""
+        """Bytes that the kernel has not taken yet."""
         ...
 
-    def cut(self) -> None:
-        """Drop the connection, without a word."""
+    def abort(self) -> None:
+        """Drop the connection without a close frame."""
         ...
 
 
-class Connection:
-    """One connection, and the node at its end once it is known."""
+class NodeConnection:
+    """One connection, and the uid of its node once it is known."""
 
-    __slots__ = ("asked", "heard", "naming", "problems", "turn", "uid", "wire")
+    __slots__ = ("naming", "pinged", "problems", "received", "socket", "turn", "uid")
 
-    def __init__(self, wire: Wire, now: float) -> None:
-        self.wire = wire
+    def __init__(self, socket: NodeSocket, now: float) -> None:
+        self.socket = socket
         self.uid: str | None = None
-        self.heard = asyncio.Event()
-        """Something was heard since the ping that asks whether it lives."""
-        self.asked = False
-        """Such a ping is under way."""
+        self.received = asyncio.Event()
+        """Set when anything is received after the ping that checks the connection."""
+        self.pinged = False
+        """Such a ping has no answer yet."""
         self.naming: asyncio.TimerHandle | None = None
         self.turn = asyncio.Lock()
-        """Of the command that is being written: they go out in their order."""
+        """Held while a command is written: commands are sent in order."""
         self.problems = RateLimit(per_s=PROBLEMS_PER_S, burst=PROBLEMS_BURST, now=now)
 
 
-class Connections:
-    """All connections of a gateway. Its device side."""
+class NodeConnections:
+    """All connections of a gateway. The `DeviceSide` of `Gateway`."""
 
     def __init__(self, gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
         self.gateway = gateway
         self.refused = 0
-        """Connections, updates and values that were not taken, ever."""
+        """Connections, updates and values that were refused, since the start."""
         self._loop = loop
-        self._by_uid: dict[str, Connection] = {}
+        self._by_uid: dict[str, NodeConnection] = {}
         self._refusals = RateLimitedLog(log)
         self._replacements = RateLimitedLog(log)
 
-    # -- a connection, from its beginning to its end ----------------------------------------------
+    # -- life of a connection ----------------------------------------------------------------------
 
-    async def opened(self, wire: Wire, uid: str | None) -> Connection:
-        """A node is connected. `uid` is what it claims in its request. Raises, see above."""
-        connection = Connection(wire, self._loop.time())
+    async def opened(self, socket: NodeSocket, uid: str | None) -> NodeConnection:
+        """A node has connected. `uid`: from its request. Raises, see above."""
+        connection = NodeConnection(socket, self._loop.time())
         if uid is None:
-            connection.naming = self._loop.call_later(NAMING_LIMIT_S, self._name, connection)
+            connection.naming = self._loop.call_later(NAMING_LIMIT_S, self._assign_uid, connection)
         else:
             await self._claim(connection, uid)
-        wire.write(text_frame(DISCOVER))
+        socket.write(text_frame(DISCOVER))
         return connection
 
-    def alive(self, connection: Connection) -> None:
-        """Anything was received, be it a pong."""
-        connection.heard.set()
+    def alive(self, connection: NodeConnection) -> None:
+        """A ping or pong was received."""
+        connection.received.set()
 
-    async def said(self, connection: Connection, data: bytes) -> None:
-        """A message of the node. Raises, see above."""
-        connection.heard.set()
+    async def receive_message(self, connection: NodeConnection, data: bytes) -> None:
+        """A message of the node was received. Raises, see above."""
+        connection.received.set()
         match decode_from_node(data):
             case Named(uid=uid):
                 await self._claim(connection, uid)
             case Update(data=values):
                 if connection.uid is None:
-                    self._name(connection)
+                    self._assign_uid(connection)
                 self._update(connection, values)
 
-    def closed(self, connection: Connection, reason: LeftReason) -> None:
-        """The connection is gone."""
+    def closed(self, connection: NodeConnection, reason: LeftReason) -> None:
+        """The connection was closed or lost."""
         self._stop_naming(connection)
         uid = connection.uid
         if uid is not None and self._by_uid.get(uid) is connection:
             del self._by_uid[uid]
             self.gateway.left(uid, reason)
 
-    def refuse(self, who: object, problem: object) -> None:
-        """Count what was not taken, and log it."""
+    def refuse(self, sender: object, problem: object) -> None:
+        """Count and log something that was refused."""
         self.refused += 1
         now = self._loop.time()
-        self._refusals.warning("the WebSocket node %s was refused: %s", who, problem, now=now)
+        self._refusals.warning("refused WebSocket node %s: %s", sender, problem, now=now)
 
-    # -- who it is ---------------------------------------------------------------------------------
+    # -- uids --------------------------------------------------------------------------------------
 
-    def _name(self, connection: Connection) -> None:
-        """A uid for this connection alone, that nobody can guess and claim."""
+    def _assign_uid(self, connection: NodeConnection) -> None:
+        """Assign a random uid, which no other node can claim."""
         self._enter(connection, secrets.token_hex(_UID_BYTES))
 
-    async def _claim(self, connection: Connection, uid: str) -> None:
+    async def _claim(self, connection: NodeConnection, uid: str) -> None:
         if connection.uid is not None:
             if uid != connection.uid:
-                raise Refused("a node says who it is once, before anything else")
+                raise Refused("a node may send its uid only once, as its first message")
             return
         self._stop_naming(connection)
         check_uid(uid)
         owner = self._by_uid.get(uid)
         if owner is not None:
-            if owner.asked or await self._lives(owner):
-                raise Refused("the node with this uid is connected already")
+            if owner.pinged or await self._is_alive(owner):
+                raise Refused("a node with this uid is already connected")
             if self._by_uid.get(uid, owner) is not owner:
-                raise Refused("another node with this uid was quicker")
+                raise Refused("another node with this uid has connected meanwhile")
             self._replacements.info(
-                "%s has a new connection: the old one is dead", uid, now=self._loop.time()
+                "%s has a new connection; the old one did not answer", uid, now=self._loop.time()
             )
-            owner.wire.cut()
+            owner.socket.abort()
         self._enter(connection, uid)
 
-    async def _lives(self, owner: Connection) -> bool:
-        owner.asked = True
-        owner.heard.clear()
-        owner.wire.write(PING)
+    async def _is_alive(self, owner: NodeConnection) -> bool:
+        owner.pinged = True
+        owner.received.clear()
+        owner.socket.write(PING)
         try:
             async with asyncio.timeout(CLAIM_LIMIT_S):
-                await owner.heard.wait()
+                await owner.received.wait()
         except TimeoutError:
             return False
         finally:
-            owner.asked = False
+            owner.pinged = False
         return True
 
-    def _enter(self, connection: Connection, uid: str) -> None:
+    def _enter(self, connection: NodeConnection, uid: str) -> None:
         self._stop_naming(connection)
         self.gateway.heard(uid, {"protocol": "WebSocket"})
         # Its connection is one of a limited number, of which each host has a share.
         self.gateway.nodes.prove(uid)
         if uid in self._by_uid:
-            # The same node in a new connection: it rebooted, or changed networks.
+            # The same node on a new connection: it has rebooted or changed networks.
             self.gateway.reset(uid)
         connection.uid = uid
         self._by_uid[uid] = connection
 
-    def _stop_naming(self, connection: Connection) -> None:
+    def _stop_naming(self, connection: NodeConnection) -> None:
         if connection.naming is not None:
             connection.naming.cancel()
             connection.naming = None
 
-    # -- what it says ------------------------------------------------------------------------------
+    # -- readings ----------------------------------------------------------------------------------
 
-    def _update(self, connection: Connection, values: dict[str, object]) -> None:
+    def _update(self, connection: NodeConnection, values: dict[str, object]) -> None:
         uid = connection.uid
-        assert uid is not None  # noqa: S101 - it was named before this
+        assert uid is not None  # noqa: S101 - it has a uid by now
         gateway = self.gateway
         try:
             gateway.take_turn(uid, readings=max(1, len(values)))
         except Refused as error:
-            self._tell(connection, error)
+            self._report(connection, error)
             return
         for resource, value in values.items():
             try:
                 gateway.reading(uid, resource, value)
             except Refused as error:
-                self._tell(connection, error)
+                self._report(connection, error)
 
-    def _tell(self, connection: Connection, problem: Refused) -> None:
+    def _report(self, connection: NodeConnection, problem: Refused) -> None:
         self.refuse(connection.uid, problem)
-        wire = connection.wire
-        if not connection.problems.take(self._loop.time()) and wire.buffered() <= BUFFER_MAX:
-            wire.write(text_frame(encode(Problem(str(problem)))))
+        socket = connection.socket
+        if not connection.problems.take(self._loop.time()) and socket.buffered() <= BUFFER_MAX:
+            socket.write(text_frame(encode(Problem(str(problem)))))
 
     # -- commands ----------------------------------------------------------------------------------
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         """See `DeviceSide.write`."""
-        del deadline  # this is cancelled then
+        del deadline  # the caller cancels this coroutine then
         connection = self._by_uid.get(uid)
         if connection is None:
             return Outcome("unreachable", "the node is not connected")
-        if connection.wire.buffered() > BUFFER_MAX:
-            return Outcome("unreachable", "the node reads nothing of what it is sent")
+        if connection.socket.buffered() > BUFFER_MAX:
+            return Outcome("unreachable", "the node does not read its messages")
         async with connection.turn:
-            # In a buffer behind other bytes it would be sent whenever the node reads again.
-            await until_flushed(connection.wire.buffered)
+            # Behind other bytes in the buffer, it could be sent after its deadline.
+            await until_flushed(connection.socket.buffered)
             if self._by_uid.get(uid) is not connection:
-                return Outcome("unreachable", "the node is not connected any more")
-            connection.wire.write(text_frame(encode(Write(resource, payload))))
+                return Outcome("unreachable", "the node has disconnected")
+            connection.socket.write(text_frame(encode(Write(resource, payload))))
             try:
-                await until_flushed(connection.wire.buffered)
+                await until_flushed(connection.socket.buffered)
             except asyncio.CancelledError:
-                # The deadline: its rest must not go out later, and half a frame is of no use.
-                log.info("%s took no command until its deadline: it is cut off", uid)
-                connection.wire.cut()
+                # At the deadline: the rest must not be sent later, and half a frame is useless.
+                log.info("%s did not read a command before its deadline; disconnected", uid)
+                connection.socket.abort()
                 raise
         return Outcome("sent")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The WebSocket gateway: nodes come to `/node` (PROTOCOLS 6)."""
+"""The WebSocket gateway: nodes connect to `/node` (legacy protocol, section 6)."""
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from pyaiot.errors import ProtocolError, Refused, TooFast
 from pyaiot.gateways import metrics
 from pyaiot.gateways.gateway import Connect, Gateway
 from pyaiot.gateways.live_nodes import NODES_PER_HOST_MAX
-from pyaiot.gateways.websocket.connections import Connection, Connections
+from pyaiot.gateways.websocket.connections import NodeConnection, NodeConnections
 from pyaiot.links import HEARTBEAT_S
 from pyaiot.metrics import Sample
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
@@ -25,8 +24,7 @@ from pyaiot.transport.connection_table import CONNECTIONS_MAX
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.transport.origin_check import check_origin
-from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink
-from pyaiot.transport.websocket_frames import cut
+from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink, close_all
 
 NEW_NODES_PER_S: Final = 1000.0
 """New nodes, sustained, and ten times as many at once: more than connections can be opened. Above:
@@ -34,20 +32,18 @@ closed with 1013."""
 UNPROVED_GRACE_S: Final = 10.0
 """When all places are taken, a connection that has said nothing for so long makes room."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
-"""How long the gateway may take to answer its own request. Then `/readyz` says so."""
+"""Time for the gateway to answer its own request. Then `/readyz` reports a problem."""
 CONNECTIONS_SPARE: Final = 1000
-"""Connections of the listener above the nodes that may be connected, so that one more node is told
-so, and health is answered."""
-GOODBYE_LIMIT_S: Final = 1.0
-"""How long nodes may take to answer the close when the gateway ends. Then they are cut off."""
+"""Connections of the listener beyond the limit of nodes, so that further nodes and health checks
+are answered."""
 
 log = logging.getLogger(__name__)
 
 
-class _Wire(TransportSink):
+class _NodeSocket(TransportSink):
     """The socket of a node."""
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         self._transport.abort()
 
 
@@ -65,15 +61,15 @@ class WebSocketGateway:
     ) -> None:
         self.gateway = gateway
         self._loop = asyncio.get_running_loop()
-        self.nodes = Connections(gateway, self._loop)
+        self.nodes = NodeConnections(gateway, self._loop)
         self._connections_max = connections_max
         self._connections_per_host_max = connections_per_host_max
         self._count = 0
         self._on_host: Counter[str] = Counter()
-        self._unproved: dict[_Wire, float] = {}
+        self._unproved: dict[_NodeSocket, float] = {}
         """Connections that have said nothing, and since when, the oldest first."""
         self._open: set[NonBlockingWebSocket] = set()
-        self._door: HttpServer
+        self._server: HttpServer
         self._server_log = ServerLog(self._not_http)
         self._app = web.Application(
             middlewares=[
@@ -89,8 +85,8 @@ class WebSocketGateway:
         self._app.router.add_get("/healthz", self._healthz)
 
     async def open(self, host: str, port: int) -> None:
-        """Listen. Raises `OperatorError` if the port cannot be had."""
-        self._door = await HttpServer.open(
+        """Listen. Raises `OperatorError` if the port cannot be opened."""
+        self._server = await HttpServer.open(
             self._app,
             host,
             port,
@@ -100,33 +96,33 @@ class WebSocketGateway:
             connections_max=max(CONNECTIONS_MAX, self._connections_max + CONNECTIONS_SPARE),
         )
 
-    def measure(self) -> Iterable[Sample]:
-        """What there is to measure here."""
+    def collect(self) -> Iterable[Sample]:
+        """The metrics of the gateway."""
         return metrics.measure(
             self.gateway, refused=self.nodes.refused + self._server_log.refused_connections
         )
 
     @property
     def port(self) -> int:
-        return self._door.port
+        return self._server.port
 
     async def run(self, connect: Connect) -> None:
         """Serve until cancelled."""
         try:
             await self.gateway.keep_linked(connect, self.nodes)
         finally:
-            self._door.stop_listening()
-            await self._say_goodbye()
+            self._server.stop_listening()
+            await close_all(list(self._open), "the gateway is shutting down")
             await self.gateway.end_commands()
-            await self._door.close()
+            await self._server.close()
 
     async def answers(self) -> bool:
-        """A round trip through our own door: whether nodes would be heard."""
+        """Whether the gateway answers a request to its own port."""
         timeout = aiohttp.ClientTimeout(total=ROUND_TRIP_LIMIT_S)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(f"{self._door.url}healthz") as answer,
+                session.get(f"{self._server.url}healthz") as answer,
             ):
                 return answer.status == web.HTTPOk.status_code
         except (aiohttp.ClientError, TimeoutError):
@@ -140,10 +136,10 @@ class WebSocketGateway:
         self.nodes.refuse(request.remote, f"Host {host}, Origin {origin}")
 
     def _not_http(self, error: HttpProcessingError) -> None:
-        self.nodes.refuse("that speaks no HTTP", type(error).__name__)
+        self.nodes.refuse("without HTTP", type(error).__name__)
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        """Alive: the loop turns, and answers."""
+        """`GET /healthz`: the event loop is running."""
         return web.json_response({"status": "ok", "version": __version__})
 
     async def _node(self, request: web.Request) -> web.StreamResponse:
@@ -164,7 +160,7 @@ class WebSocketGateway:
             if transport is not None and not transport.is_closing():
                 self._open.add(socket)
                 try:
-                    await self._serve(socket, _Wire(transport, self._loop), request)
+                    await self._serve(socket, _NodeSocket(transport, self._loop), request)
                 finally:
                     self._open.discard(socket)
             return socket
@@ -184,57 +180,45 @@ class WebSocketGateway:
         if oldest is None or self._loop.time() - self._unproved[oldest] < UNPROVED_GRACE_S:
             return f"{self._connections_max} nodes are connected already"
         del self._unproved[oldest]
-        oldest.cut()
+        oldest.abort()
         return ""
 
-    async def _serve(self, socket: NonBlockingWebSocket, wire: _Wire, request: web.Request) -> None:
-        connection: Connection | None = None
-        self._unproved[wire] = self._loop.time()
+    async def _serve(
+        self, socket: NonBlockingWebSocket, node_socket: _NodeSocket, request: web.Request
+    ) -> None:
+        connection: NodeConnection | None = None
+        self._unproved[node_socket] = self._loop.time()
         try:
-            connection = await self.nodes.opened(wire, request.query.get("uid"))
-            await self._receive(socket, connection, wire)
+            connection = await self.nodes.opened(node_socket, request.query.get("uid"))
+            await self._receive(socket, connection, node_socket)
         except ProtocolError as error:
             self.nodes.refuse(request.remote, error)
-            await _close(socket, aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
+            await socket.close_with(aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
         except TooFast as error:
             self.nodes.refuse(request.remote, error)
-            await _close(socket, aiohttp.WSCloseCode.TRY_AGAIN_LATER, str(error))
+            await socket.close_with(aiohttp.WSCloseCode.TRY_AGAIN_LATER, str(error))
         except Refused as error:
             self.nodes.refuse(request.remote, error)
-            await _close(socket, aiohttp.WSCloseCode.POLICY_VIOLATION, str(error))
+            await socket.close_with(aiohttp.WSCloseCode.POLICY_VIOLATION, str(error))
         finally:
-            self._unproved.pop(wire, None)
+            self._unproved.pop(node_socket, None)
             silent = isinstance(socket.exception(), TimeoutError)
             if silent:
-                # No pong came. What still waits for the dead peer must not keep the socket open.
-                wire.cut()
+                # No pong came. Unsent bytes must not keep the socket open.
+                node_socket.abort()
             if connection is not None:
                 self.nodes.closed(connection, "silent" if silent else "left")
 
     async def _receive(
-        self, socket: NonBlockingWebSocket, connection: Connection, wire: _Wire
+        self, socket: NonBlockingWebSocket, connection: NodeConnection, node_socket: _NodeSocket
     ) -> None:
         async for frame in socket:
             match frame.type:
                 case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
-                    await self.nodes.said(connection, frame.data)
-                    self._unproved.pop(wire, None)
+                    await self.nodes.receive_message(connection, frame.data)
+                    self._unproved.pop(node_socket, None)
                 case aiohttp.WSMsgType.PING | aiohttp.WSMsgType.PONG:
                     self.nodes.alive(connection)
                 case aiohttp.WSMsgType.ERROR if isinstance(frame.data, aiohttp.WebSocketError):
-                    # Closed by aiohttp already, with the code for it.
+                    # aiohttp has closed the connection with the right code.
                     self.nodes.refuse(connection.uid, frame.data)
-
-    async def _say_goodbye(self) -> None:
-        closing = [
-            _close(socket, aiohttp.WSCloseCode.GOING_AWAY, "the gateway ends")
-            for socket in list(self._open)
-        ]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_LIMIT_S):
-                await asyncio.gather(*closing, return_exceptions=True)
-
-
-async def _close(socket: NonBlockingWebSocket, code: int, reason: str) -> None:
-    with contextlib.suppress(OSError, RuntimeError):
-        await socket.close(code=code, message=cut(reason))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""WebSocket as a protocol of Pyaiot."""
+"""The protocol plugin of WebSocket nodes."""
 
 import logging
 from collections.abc import Callable, Coroutine, Iterator
@@ -50,7 +50,7 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         listener=listener,
         port=websocket.port,
         check=check,
-        collect=websocket.measure,
+        collect=websocket.collect,
         gateway=gateway,
         run=websocket.run,
     )
@@ -92,7 +92,7 @@ PLUGIN: Final = Plugin(
     command="ws-gateway",
     help="""Run the WebSocket gateway: nodes connect to /node, and the broker gets their readings.
 
-    While there is no link to the broker, it keeps the nodes and announces them afterwards.
+    While the link to the broker is down, it keeps its nodes and announces them afterwards.
     It authenticates to the broker with the key file that aiot generate-keys writes.
     """,
     section=WebsocketSection,

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Final
 
 from pyaiot.errors import OperatorError
-from pyaiot.links import Backoff
 from pyaiot.mqtt.client import PACKET_SIZE_MAX, MqttServer
 from pyaiot.mqtt.embedded import die_with_parent
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
@@ -31,6 +30,7 @@ from pyaiot.mqtt.embedded.health import HealthProbe
 from pyaiot.mqtt.embedded.log import explain, is_about_memory, reason_of_crash
 from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.store_keeper import Access, StoreKeeper
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 READY_LIMIT_S: Final = 10.0
@@ -57,7 +57,6 @@ DISK_FREE_MIN: Final = 1024 * 1024
 """Bytes that are free on the disk. With less, a start of the embedded MQTT broker does not help,
 and waits."""
 _LINE_MAX: Final = 8192
-_STEADY_S: Final = 10.0
 _MQTT_3_1_1: Final = 4
 _PUBLISH_VIOLATION: Final = re.compile(r'Publish Violation - (?:User "[^"]*", )?Subject "(.*)"')
 
@@ -219,7 +218,7 @@ authorization {{
         """Keep it running until cancelled. Raises `OperatorError` if it never was ready."""
         loop = asyncio.get_running_loop()
         while True:
-            started_at = loop.time()
+            self._backoff.connected(now=loop.time())
             self.starts += 1
             self._serving.clear()
             self._crash = ""
@@ -227,9 +226,7 @@ authorization {{
             if not self._ready.is_set():
                 raise OperatorError(self._why_it_does_not_start(code))
             self.problem = "it is being started again"
-            if loop.time() - started_at >= _STEADY_S:
-                self._backoff.reset()
-            pause_s = self._backoff.next_s()
+            pause_s = self._backoff.failed(now=loop.time())
             log.error(
                 "nats-server ended with code %s%s; started again in %.1f s",
                 code,

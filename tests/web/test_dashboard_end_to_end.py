@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The dashboard on the whole road: real broker, gateway and node, each a process of its own."""
+"""The dashboard with a real broker, gateway and node, each a separate process."""
 
 import re
 import socket
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.sockets
 
 UID: Final = "A1B2C3D4E5F6071"
 BACK_LIMIT_MS: Final = 20_000.0
-"""A gateway comes back to its broker by itself, and the page does."""
+"""Time for gateway and page to reconnect to the broker."""
 
 
-class Road:
-    """A broker that can be ended and started again, a gateway and a node."""
+class System:
+    """A broker that can be restarted, a gateway and a node."""
 
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
@@ -54,7 +54,7 @@ class Road:
         return broker
 
     def start_dashboard(self) -> str:
-        """`aiot dashboard` towards the broker; its address."""
+        """Start `aiot dashboard` for the broker. Returns its URL."""
         dashboard = self._programs.aiot(
             *("dashboard", "--web-port", str(self.dashboard_port)),
             *("--broker-port", str(self.port), "--title", "Far away"),
@@ -64,11 +64,11 @@ class Road:
 
 
 @pytest.fixture
-def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     if not load_built():
         no_page()
     programs = Programs(tmp_path_factory.mktemp("home"))
-    yield Road(programs)
+    yield System(programs)
     programs.close()
 
 
@@ -76,46 +76,42 @@ def lamp(page: "Page") -> "Locator":
     return page.locator(f'[data-uid="{UID}"]')
 
 
-async def test_broker_that_is_killed_and_started_again_is_found(
-    browser: Browser, road: Road
-) -> None:
+async def test_restarted_broker_is_found(browser: Browser, system: System) -> None:
     async with browser.page() as page:
         page.set_default_timeout(BACK_LIMIT_MS)
-        await page.goto(road.url)
+        await page.goto(system.url)
         await see(lamp(page), "Desk lamp")
         switch = page.get_by_role("switch")
         await switch.click()
         await see(lamp(page), re.compile("confirmed · [0-9]+ ms"))
         await has(switch, "aria-checked", "true")
-        road.broker.kill()
+        system.broker.kill()
         await see(page.locator(".banner"), "Broker lost")
         await see(lamp(page), "frozen")
         await has(switch, "aria-disabled", "true")
-        road.broker = road.start_broker()
+        system.broker = system.start_broker()
         await page.locator('.banner.back, [data-state="live"]').first.wait_for()
         await page.locator(f'[data-uid="{UID}"][data-state="live"]').wait_for()
         await switch.click()
         await has(switch, "aria-checked", "false")
 
 
-async def test_charts_show_what_was_stored_before_the_page_was_opened(
-    browser: Browser, road: Road
-) -> None:
+async def test_charts_show_the_stored_history(browser: Browser, system: System) -> None:
     async with browser.page() as page:
         page.set_default_timeout(BACK_LIMIT_MS)
-        await page.goto(f"{road.url}#/node/{UID}")
+        await page.goto(f"{system.url}#/node/{UID}")
         dialog = page.get_by_role("dialog")
         await see(dialog, "From the stored history.")
-        await see(dialog, f"curl -X PUT -d 1 '{road.url}api/nodes/{UID}/resources/led'")
+        await see(dialog, f"curl -X PUT -d 1 '{system.url}api/nodes/{UID}/resources/led'")
 
 
-async def test_small_lines_begin_with_what_was_said_before(browser: Browser, road: Road) -> None:
-    """The node is silent while the page is open: what is drawn left of its last value was kept."""
-    async with coap_device(road.coap_port) as device, browser.page() as page:
+async def test_sparklines_begin_with_the_stored_history(browser: Browser, system: System) -> None:
+    """The node is silent while the page is open, so the line is from the history."""
+    async with coap_device(system.coap_port) as device, browser.page() as page:
         await device.post("alive", b"alive:quiet")
         for number in range(40):
             await device.post("server", b"temperature:%d.5" % (20 + number % 3))
-        await page.goto(road.url)
+        await page.goto(system.url)
         await see(row(page, "quiet", "temperature").locator(".digits"), "20.5")
         await until(
             page,
@@ -129,8 +125,8 @@ async def test_small_lines_begin_with_what_was_said_before(browser: Browser, roa
         )
 
 
-async def test_page_that_is_served_alone_speaks_to_the_broker(browser: Browser, road: Road) -> None:
-    url = road.start_dashboard()
+async def test_aiot_dashboard_connects_to_the_broker(browser: Browser, system: System) -> None:
+    url = system.start_dashboard()
     async with browser.page() as page:
         page.set_default_timeout(BACK_LIMIT_MS)
         await page.goto(url)
@@ -138,8 +134,8 @@ async def test_page_that_is_served_alone_speaks_to_the_broker(browser: Browser, 
         await see(lamp(page), "Desk lamp")
         await page.get_by_role("switch").click()
         await see(lamp(page), "confirmed")
-        # The history of the broker is read from here, too, and the command is for that broker.
+        # The history and the shown command are those of the broker.
         await page.goto(f"{url}#/node/{UID}")
         dialog = page.get_by_role("dialog")
         await see(dialog, "From the stored history.")
-        await see(dialog, f"curl -X PUT -d 1 '{road.url}api/nodes/{UID}/resources/led'")
+        await see(dialog, f"curl -X PUT -d 1 '{system.url}api/nodes/{UID}/resources/led'")
