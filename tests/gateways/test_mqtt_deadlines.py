@@ -9,10 +9,11 @@ from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.mqtt.gateway import MqttGateway
-from pyaiot.mqtt.client import MqttServer, _Client
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.gmqtt_connection import GmqttConnection
 
 
-class FakeClient(_Client):
+class FakeClient(GmqttConnection):
     """What is published with which properties, and how many bytes wait."""
 
     is_open = True
@@ -34,7 +35,7 @@ def gateway_of(client: FakeClient) -> MqttGateway:
     nodes = LiveNodes(silence_limit_s=None, nodes_max=10)
     base = Gateway(name="m", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 0.0)
     gateway = MqttGateway(base, MqttServer("127.0.0.1", 1))
-    gateway._client._client = client
+    gateway._client._connection = client
     return gateway
 
 

@@ -209,7 +209,7 @@ async def test_a_foreign_device_appears_with_its_values_and_is_commanded(
 async def test_commands_are_not_held_back_by_the_system(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a"):
         await here.until(lambda: here.value("a", "led"))
-        connection = here.mqtt._client._client
+        connection = here.mqtt._client._connection
         assert connection is not None
         plain = connection._connection._transport.get_extra_info("socket")
         assert plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -226,7 +226,7 @@ async def test_a_value_before_any_check_is_kept(mqtt_server: Server) -> None:
 async def test_hostile_ids_reach_no_topic_and_harm_nobody(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "good") as board:
         await here.until(lambda: here.value("good", "led"))
-        connection = here.mqtt._client._client
+        connection = here.mqtt._client._connection
         hostile = ["#", "+", "a/b", "../x", "", "a b", "x\0y", "x\n", "x" * 65, "x" * 5000]
         hostile += ["alive", "all"]
         for uid in hostile:
@@ -246,7 +246,7 @@ async def test_hostile_ids_reach_no_topic_and_harm_nobody(mqtt_server: Server) -
         board.tell("led")
         await here.until(lambda: here.value("good", "led") == "last")
         assert here.mqtt.refused >= len(hostile) + len(checks) + len(wrong) + 4
-        assert here.mqtt._client._client is connection
+        assert here.mqtt._client._connection is connection
         assert set(here.uids()) == {"good"}
         assert here.value("good", "protocol") == "MQTT"
         assert here.value("good", "text") is None
@@ -397,8 +397,8 @@ async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failu
                 MqttServer(*nobody.getsockname()),
                 name="test",
                 subscriptions=(),
-                received=lambda _topic, _payload, _freshness: None,
-                connected=lambda: None,
+                on_message=lambda _topic, _payload, _freshness: None,
+                on_connect=lambda: None,
             )
             running = asyncio.create_task(client.run())
             for _ in range(steps):
@@ -477,8 +477,8 @@ async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
         at(mqtt_server),
         name="mqtt",
         subscriptions=("node/+/+",),
-        received=received,
-        connected=connected.set,
+        on_message=received,
+        on_connect=connected.set,
     )
     running = loop.create_task(client.run())
     await connected.wait()
@@ -583,7 +583,7 @@ async def test_tls_is_spoken_with_a_client_certificate(
         for wrong, said in ((nobody, "TLS|closes"), (section, "CERTIFICATE_VERIFY_FAILED")):
             caplog.clear()
             async with world(named_mqtt_broker(wrong).server, connected=False) as here:
-                await here.until(is_logged(caplog, f"no MQTT broker: .*({said})"))
+                await here.until(is_logged(caplog, f"no connection to the MQTT broker: .*({said})"))
                 assert not here.mqtt.connected
 
 

@@ -10,13 +10,14 @@ import pytest
 
 from pyaiot.config import Config
 from pyaiot.gateways.mqtt import observer as mqtt_observer
-from pyaiot.gateways.mqtt.observer import Observer
+from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.plugin import PLUGIN as MQTT
 from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.mqtt.shared_broker import open_mqtt_broker
 from pyaiot.messages import Ignored
 from pyaiot.mqtt import client
-from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig, topic_of_subject
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
+from pyaiot.mqtt.embedded.log import topic_of_subject
 from tests.gateways.mqtt_servers import Server, nats_server, server
 from tests.gateways.test_mqtt_gateway import KINDS, World, at, device, world
 from tests.gateways.test_mqtt_old_messages import publish
@@ -48,7 +49,9 @@ async def test_a_topic_of_the_wrong_depth_is_counted_and_told(mqtt_server: Serve
 @asynccontextmanager
 async def observing(at_server: client.MqttServer) -> AsyncIterator[list[str]]:
     topics: list[str] = []
-    task = asyncio.ensure_future(Observer(at_server, name="test", ignored=topics.append).run())
+    task = asyncio.ensure_future(
+        TopicObserver(at_server, name="test", on_ignored=topics.append).run()
+    )
     try:
         yield topics
     finally:

@@ -162,8 +162,8 @@ async def test_a_device_is_no_gateway(tmp_path: Path) -> None:
 async def test_its_log_is_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
-        broker._said("[12] [ERR] something")
-        broker._said("[12] [FTL] the end")
+        broker._on_log_line("[12] [ERR] something")
+        broker._on_log_line("[12] [FTL] the end")
     assert ("WARNING", "nats-server: something") in levels(caplog)
     assert ("ERROR", "nats-server: the end") in levels(caplog)
     assert ("DEBUG", "nats-server: Server is ready") in levels(caplog)
@@ -391,7 +391,7 @@ async def test_one_that_is_stopped_is_replaced(
         assert broker.pid not in {0, first}
         await here.until(lambda: broker.problem == "")
     assert not is_alive(first)
-    assert "it is started again" in caplog.text
+    assert "it is restarted" in caplog.text
 
 
 @pytest.mark.usefixtures("quick_health")
@@ -434,6 +434,8 @@ asyncio.run(main())
     )
     said, _ = await child.communicate()
     sentence = said.decode().strip()
-    assert re.fullmatch(r"nats-server gets no memory \(fatal error: [^)]*\): [^\n]*\.", sentence)
+    assert re.fullmatch(
+        r"nats-server cannot allocate memory \(fatal error: [^)]*\): [^\n]*\.", sentence
+    )
     assert "ulimit -v unlimited" in sentence
     assert "--mqtt-host" in sentence

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pyaiot.mqtt.embedded import broker as embedded
-from pyaiot.mqtt.embedded import quotas, store_keeper
-from pyaiot.mqtt.embedded.broker import STORE_MAX, EmbeddedBroker, EmbeddedConfig
+from pyaiot.mqtt.embedded import nats_settings, quotas, store_keeper
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.mqtt.embedded.quotas import StreamLimit
 from tests.gateways.mqtt_servers import nats_server
@@ -37,7 +37,7 @@ def _nats_is_here() -> None:
 @pytest.fixture
 def small_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a gigabyte and minutes takes a few megabytes and seconds."""
-    monkeypatch.setattr(embedded, "STORE_MAX", ROOM)
+    monkeypatch.setattr(nats_settings, "STORE_MAX", ROOM)
     part = 10 * 1024 * 1024
     smaller = {
         quotas.MESSAGES: StreamLimit(part, consumers_max=2000),
@@ -131,8 +131,8 @@ async def test_one_device_that_retains_without_end_takes_no_room_of_others(
         await here.until(lambda: here.mqtt.connected, RECOVERY_LIMIT_S)
         await others_go_on(broker, here, 2)
         assert broker.problem == ""
-    assert "another version of MQTT" not in caplog.text
-    assert "was not retained: the room for retained messages is full" in caplog.text
+    assert "version of MQTT" not in caplog.text
+    assert "was not retained: the store for retained messages is full" in caplog.text
 
 
 @pytest.mark.usefixtures("small_store")
@@ -149,7 +149,7 @@ async def test_one_device_that_releases_nothing_takes_no_room_of_others(
                     await hostile.publishes("node/h/x", number, LARGE, qos=2)
         await others_go_on(broker, here, 1)
         # Others have room for QoS 2 again.
-        await until(lambda: "QoS 2 that are not released is half taken" in caplog.text)
+        await until(lambda: "QoS 2 that wait for PUBREL is more than half full" in caplog.text)
         async with mqtt_client(broker.port, "honest") as honest:
             sent = honest.publish("node/honest/x", '{"value":1}', qos=2)
             await asyncio.to_thread(sent.wait_for_publish, 5)
@@ -185,7 +185,7 @@ async def test_sessions_of_devices_that_do_not_return_make_room(
         os.kill(broker.pid, signal.SIGKILL)
         await here.until(lambda: here.mqtt._client.connects == 2, RECOVERY_LIMIT_S)
         await others_go_on(broker, here, 2)
-    assert "sessions of devices that are away were removed" in caplog.text
+    assert "sessions of offline devices were removed" in caplog.text
 
 
 @pytest.mark.usefixtures("small_store")
@@ -210,7 +210,7 @@ async def test_who_publishes_more_than_the_gateway_takes_is_told_so_and_what_is_
         async with world(broker.server) as here:
             await here.until(lambda: here.value("honest", "x") == "first")
             await others_go_on(broker, here, 1)
-    assert "room for publications with QoS 1 and 2 is full" in caplog.text
+    assert "store for publications with QoS 1 and 2 is full" in caplog.text
 
 
 @pytest.mark.usefixtures("small_store")
@@ -229,7 +229,7 @@ async def test_one_that_publishes_without_pause_is_disconnected(
                 if read.done():
                     break
             await asyncio.wait_for(read, 5)
-    assert "hostile at 127.0.0.1 publishes more than the gateway takes" in caplog.text
+    assert "hostile at 127.0.0.1 publishes more than the gateway can process" in caplog.text
 
 
 async def test_connections_of_one_address_do_not_take_those_of_others(
@@ -247,7 +247,7 @@ async def test_connections_of_one_address_do_not_take_those_of_others(
         for number in range(60):
             await many.enter_async_context(raw(broker.port, f"c{number}", clean=True))
         async with asyncio.timeout(5):
-            while "there are too many connections" not in caplog.text:  # noqa: ASYNC110
+            while "too many connections" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # The first one was there before, and the gateway is none of them.
         with pytest.raises(TimeoutError):
@@ -275,7 +275,7 @@ async def test_its_memory_has_a_bound_of_its_own(tmp_path: Path) -> None:
 
 
 def test_all_quotas_together_fit_into_the_store() -> None:
-    assert sum(limit.bytes_max for limit in quotas.LIMITS.values()) < STORE_MAX
+    assert sum(limit.bytes_max for limit in quotas.LIMITS.values()) < nats_settings.STORE_MAX
 
 
 def test_a_stream_gets_its_limits_once_and_refuses_what_is_over() -> None:

@@ -20,12 +20,12 @@ _END: Final = b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
+class NatsInfo:
     """INFO: the first line of the server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class NatsMessage:
     """MSG or HMSG. `status` is the status of its header: 503, nobody answers this subject."""
 
     subject: str
@@ -34,39 +34,39 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class NatsPing:
     """To be answered with PONG."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pong:
+class NatsPong:
     """Answers a PING."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class NatsError:
     """-ERR: what the server refuses."""
 
     text: str
 
 
-Event: TypeAlias = Info | Message | Ping | Pong | Failure
+NatsEvent: TypeAlias = NatsInfo | NatsMessage | NatsPing | NatsPong | NatsError
 
 
-class Reader:
+class NatsReader:
     """Bytes of the server in, events out."""
 
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Event]:
+    def receive_bytes(self, data: bytes) -> Iterator[NatsEvent]:
         """All events that are complete. Raises `ProtocolError`: end the connection."""
         self._data += data
         while (event := self._next()) is not None:
             if not isinstance(event, tuple):
                 yield event
 
-    def _next(self) -> "Event | tuple[()] | None":
+    def _next(self) -> "NatsEvent | tuple[()] | None":
         """The next event, () for a line that says nothing, None: more bytes are needed."""
         end = self._data.find(_END, 0, LINE_LENGTH_MAX)
         if end < 0:
@@ -76,7 +76,7 @@ class Reader:
         line = bytes(self._data[:end])
         word, _, rest = line.partition(b" ")
         size = 0
-        event: Event | tuple[()] = ()
+        event: NatsEvent | tuple[()] = ()
         match word.upper():
             case b"MSG" | b"HMSG":
                 message = _message(word.upper() == b"HMSG", rest, self._data, end + len(_END))
@@ -84,13 +84,13 @@ class Reader:
                     return None
                 event, size = message
             case b"INFO":
-                event = Info()
+                event = NatsInfo()
             case b"PING":
-                event = Ping()
+                event = NatsPing()
             case b"PONG":
-                event = Pong()
+                event = NatsPong()
             case b"-ERR":
-                event = Failure(rest.decode(errors="replace").strip(" '"))
+                event = NatsError(rest.decode(errors="replace").strip(" '"))
             case b"+OK":
                 pass
             case _:
@@ -101,7 +101,7 @@ class Reader:
 
 def _message(
     has_header: bool, arguments: bytes, data: bytearray, start: int
-) -> tuple[Message, int] | None:
+) -> tuple[NatsMessage, int] | None:
     """The message at `start` and its bytes with the line end, or None: not all is there."""
     words = arguments.split()
     if not (4 if has_header else 3) <= len(words) <= (5 if has_header else 4):
@@ -118,7 +118,7 @@ def _message(
     status = _status(bytes(data[start : start + header_size])) if has_header else 0
     payload = bytes(data[start + header_size : end])
     subject = words[0].decode(errors="replace")
-    return Message(subject, payload, status), size + len(_END)
+    return NatsMessage(subject, payload, status), size + len(_END)
 
 
 def _number(text: bytes) -> int:

@@ -46,16 +46,16 @@ class Talk:
         self.connect(connect, session_present=session_present)
 
     def connect(self, connect: Connect = KEPT, *, session_present: bool = False) -> None:
-        self.client.opened(connect, now=self.now)
+        self.client.connection_opened(connect, now=self.now)
         assert self.sent() == [connect]
         assert self.hears(ConnAck(session_present)) == [MqttConnected(session_present)]
 
     def hears(self, *packets: Packet) -> list[MqttEvent]:
         data = b"".join(packet.to_bytes() for packet in packets)
-        return list(self.client.received(data, now=self.now))
+        return list(self.client.receive_bytes(data, now=self.now))
 
     def sent(self) -> list[Packet]:
-        return list(PacketReader(packet_bytes_max=10**6).feed(self.client.take()))
+        return list(PacketReader(packet_bytes_max=10**6).receive_bytes(self.client.bytes_to_send()))
 
     def publish(self, token: int = 1, qos: int = 1) -> bool:
         return self.client.publish(token, "t", b"1", qos=qos, retain=False, now=self.now)
@@ -92,7 +92,7 @@ def test_qos_0_is_sent_and_forgotten() -> None:
     talk = Talk()
     assert talk.publish(qos=0)
     assert talk.sent() == [Publish("t", b"1")]
-    assert talk.client.wake_at == talk.now + machine.PING_SHARE * 60
+    assert talk.client.get_timer() == talk.now + machine.PING_SHARE * 60
 
 
 def test_subscriptions_are_granted_or_refused() -> None:
@@ -140,7 +140,7 @@ def test_nothing_of_the_connection_before_is_told() -> None:
     talk = Talk()
     talk.publish(token=7)
     talk.client.subscribe(8, "t", qos=0, now=talk.now)
-    talk.client.ended()
+    talk.client.connection_closed()
     assert not talk.publish()
     talk.connect()
     assert talk.hears(PubAck(1), SubAck(2, (0,))) == []
@@ -198,43 +198,43 @@ def test_no_more_is_in_flight_than_the_limit() -> None:
 def test_a_quiet_connection_is_pinged() -> None:
     talk = Talk()
     talk.now += machine.PING_SHARE * 60
-    assert talk.client.wake_at == talk.now
-    talk.client.timeout(now=talk.now - 0.1)
+    assert talk.client.get_timer() == talk.now
+    talk.client.handle_timer(now=talk.now - 0.1)
     assert talk.sent() == []
-    talk.client.timeout(now=talk.now)
+    talk.client.handle_timer(now=talk.now)
     assert talk.sent() == [PingReq()]
-    assert talk.client.wake_at == talk.now + machine.ANSWER_LIMIT_S
+    assert talk.client.get_timer() == talk.now + machine.ANSWER_LIMIT_S
     talk.hears(PingResp())
-    assert talk.client.wake_at == talk.now + machine.PING_SHARE * 60
+    assert talk.client.get_timer() == talk.now + machine.PING_SHARE * 60
 
 
 def test_a_broker_that_only_listens_is_pinged_too() -> None:
     talk = Talk()
     talk.now += machine.PING_SHARE * 60
     talk.publish(qos=0)
-    talk.client.timeout(now=talk.now)
+    talk.client.handle_timer(now=talk.now)
     assert talk.sent()[-1] == PingReq()
 
 
 def test_without_keep_alive_nothing_is_pinged() -> None:
-    assert Talk(Connect("c", keep_alive_s=0)).client.wake_at is None
+    assert Talk(Connect("c", keep_alive_s=0)).client.get_timer() is None
 
 
 @pytest.mark.parametrize("what", ["connect", "publish", "ping"])
 def test_a_broker_that_owes_an_answer_too_long_has_lost_us(what: str) -> None:
     talk = Talk()
     if what == "connect":
-        talk.client.opened(KEPT, now=talk.now)
+        talk.client.connection_opened(KEPT, now=talk.now)
     elif what == "publish":
         talk.publish()
     else:
         talk.now += 60
-        talk.client.timeout(now=talk.now)
-    wake_at = talk.client.wake_at
+        talk.client.handle_timer(now=talk.now)
+    wake_at = talk.client.get_timer()
     assert wake_at == talk.now + machine.ANSWER_LIMIT_S
-    talk.client.timeout(now=wake_at - 0.1)
+    talk.client.handle_timer(now=wake_at - 0.1)
     with pytest.raises(LinkLost):
-        talk.client.timeout(now=wake_at)
+        talk.client.handle_timer(now=wake_at)
 
 
 def test_goodbye_is_the_last_that_is_said() -> None:
@@ -246,14 +246,14 @@ def test_goodbye_is_the_last_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "for_ever"), [(1, True), (2, True), (3, False), (5, True), (9, True)]
+    ("code", "permanent"), [(1, True), (2, True), (3, False), (5, True), (9, True)]
 )
-def test_a_refusal_says_whether_to_come_back(code: int, for_ever: bool) -> None:
+def test_a_refusal_says_whether_to_come_back(code: int, permanent: bool) -> None:
     client = MqttClientProtocol()
-    client.opened(KEPT, now=0.0)
+    client.connection_opened(KEPT, now=0.0)
     with pytest.raises(ConnectionRefused) as refused:
-        list(client.received(ConnAck(return_code=code).to_bytes(), now=0.0))
-    assert refused.value.for_ever is for_ever
+        list(client.receive_bytes(ConnAck(return_code=code).to_bytes(), now=0.0))
+    assert refused.value.permanent is permanent
     assert not client.connected
 
 
@@ -272,16 +272,16 @@ def test_what_only_clients_say_and_a_second_connack_are_refused(packet: Packet) 
 
 def test_a_session_that_nobody_asked_for_is_refused() -> None:
     client = MqttClientProtocol()
-    client.opened(Connect("c", clean_session=True), now=0.0)
+    client.connection_opened(Connect("c", clean_session=True), now=0.0)
     with pytest.raises(ProtocolError):
-        list(client.received(ConnAck(session_present=True).to_bytes(), now=0.0))
+        list(client.receive_bytes(ConnAck(session_present=True).to_bytes(), now=0.0))
 
 
 def test_nothing_comes_before_connack() -> None:
     client = MqttClientProtocol()
-    client.opened(KEPT, now=0.0)
+    client.connection_opened(KEPT, now=0.0)
     with pytest.raises(ProtocolError):
-        list(client.received(Publish("t", b"").to_bytes(), now=0.0))
+        list(client.receive_bytes(Publish("t", b"").to_bytes(), now=0.0))
 
 
 def test_one_filter_has_one_answer() -> None:
