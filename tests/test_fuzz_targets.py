@@ -20,6 +20,7 @@ SEED = 7252
 PARSERS_ELSEWHERE = {"api_queries", "keys", "legacy", "messages", "readings"}
 # Modules in protocols/ that read nothing.
 NO_PARSERS = {
+    "amplification": "a limit",
     "pcapng": "only writes",
     "coap_numbers": "names of numbers",
     "coap_deduplication": "a table",
@@ -35,6 +36,8 @@ NO_PARSERS = {
         "part of `mqttsn_gateway`",
     ),
     "mqttsn_client_events": "events",
+    "mqttsn_gateway_events": "events",
+    "mqttsn_pending_request": "part of `mqttsn_client`",
     "mqttsn_mqtt": "actions and events",
     "mqttsn_settings": "limits",
     "mqttsn_states": "a table",

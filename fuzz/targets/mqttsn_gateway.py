@@ -8,7 +8,8 @@ import contextlib
 from collections.abc import Iterator
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol, Output, Send, ToMqtt
+from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol
+from pyaiot.protocols.mqttsn.gateway_events import Output, Send, ToMqtt
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttConnect,
     MqttConnected,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The NATS client protocol, as far as requests to a nats-server need it. Pure.
+"""The part of the NATS client protocol that requests to nats-server need. Pure.
 
-Lines end with CR LF; MSG and HMSG state how many bytes of payload follow.
+Lines end with CR LF; MSG and HMSG contain the length of the payload that follows.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ import msgspec
 from pyaiot.errors import ProtocolError
 
 LINE_LENGTH_MAX: Final = 64 * 1024
-"""Bytes of a line of nats-server. A longer one ends the connection."""
+"""Bytes of a line from nats-server. A longer one closes the connection."""
 PAYLOAD_SIZE_MAX: Final = 64 * 1024 * 1024
-"""Bytes of one reply of nats-server, such as a list of sessions. More ends the connection."""
+"""Bytes of one reply from nats-server, such as a list of sessions. More closes the connection."""
 _END: Final = b"\r\n"
 
 
@@ -26,7 +26,7 @@ class NatsInfo:
 
 @dataclass(frozen=True, slots=True)
 class NatsMessage:
-    """MSG or HMSG. `status` is the status of its header: 503, nobody answers this subject."""
+    """MSG or HMSG. `status` is the status in its header; 503: no responders for the subject."""
 
     subject: str
     payload: bytes
@@ -35,17 +35,17 @@ class NatsMessage:
 
 @dataclass(frozen=True, slots=True)
 class NatsPing:
-    """To be answered with PONG."""
+    """PING: answer with PONG."""
 
 
 @dataclass(frozen=True, slots=True)
 class NatsPong:
-    """Answers a PING."""
+    """PONG: the answer to PING."""
 
 
 @dataclass(frozen=True, slots=True)
 class NatsError:
-    """-ERR: what the server refuses."""
+    """-ERR: an error of the server."""
 
     text: str
 
@@ -54,20 +54,20 @@ NatsEvent: TypeAlias = NatsInfo | NatsMessage | NatsPing | NatsPong | NatsError
 
 
 class NatsReader:
-    """Bytes of the server in, events out."""
+    """Parses the bytes from the server into events."""
 
     def __init__(self) -> None:
         self._data = bytearray()
 
     def receive_bytes(self, data: bytes) -> Iterator[NatsEvent]:
-        """All events that are complete. Raises `ProtocolError`: end the connection."""
+        """Yield the complete events. Raises `ProtocolError`: close the connection."""
         self._data += data
         while (event := self._next()) is not None:
             if not isinstance(event, tuple):
                 yield event
 
     def _next(self) -> "NatsEvent | tuple[()] | None":
-        """The next event, () for a line that says nothing, None: more bytes are needed."""
+        """The next event; () for a line without one; None: more bytes are needed."""
         end = self._data.find(_END, 0, LINE_LENGTH_MAX)
         if end < 0:
             if len(self._data) >= LINE_LENGTH_MAX:
@@ -102,19 +102,19 @@ class NatsReader:
 def _message(
     has_header: bool, arguments: bytes, data: bytearray, start: int
 ) -> tuple[NatsMessage, int] | None:
-    """The message at `start` and its bytes with the line end, or None: not all is there."""
+    """The message at `start`, and its size with the line end; None if it is incomplete."""
     words = arguments.split()
     if not (4 if has_header else 3) <= len(words) <= (5 if has_header else 4):
-        raise ProtocolError("a message with a wrong number of arguments")
+        raise ProtocolError("a message with an invalid number of arguments")
     size = _number(words[-1])
     header_size = _number(words[-2]) if has_header else 0
     if size > PAYLOAD_SIZE_MAX or header_size > size:
-        raise ProtocolError("a message with a wrong length")
+        raise ProtocolError("a message with an invalid length")
     end = start + size
     if len(data) < end + len(_END):
         return None
     if data[end : end + len(_END)] != _END:
-        raise ProtocolError("a message without an end")
+        raise ProtocolError("a message without a line end")
     status = _status(bytes(data[start : start + header_size])) if has_header else 0
     payload = bytes(data[start + header_size : end])
     subject = words[0].decode(errors="replace")
@@ -128,13 +128,13 @@ def _number(text: bytes) -> int:
 
 
 def _status(header: bytes) -> int:
-    """Of `NATS/1.0 503`; 0 if it has none."""
+    """The status of a header such as `NATS/1.0 503`; 0 if it has none."""
     words = header.partition(_END)[0].split()
     return int(words[1]) if len(words) > 1 and words[1].isdigit() and len(words[1]) == 3 else 0
 
 
 def connect(user: str, password: str) -> bytes:
-    """CONNECT and PING: PONG is the answer of a server that accepts the user."""
+    """CONNECT and PING. A server that accepts the user answers PONG."""
     options: dict[str, object] = {"user": user, "pass": password, "lang": "python", "version": "1"}
     options |= {"protocol": 1, "verbose": False, "headers": True, "no_responders": True}
     return b"CONNECT " + msgspec.json.encode(options) + b"\r\nPING\r\n"
@@ -146,7 +146,7 @@ def subscribe(subject: str, number: int) -> bytes:
 
 
 def publish(subject: str, reply: str, payload: bytes) -> bytes:
-    """PUB, with the subject at which the reply is awaited."""
+    """PUB, with the subject for the reply."""
     return f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + _END
 
 

@@ -15,7 +15,8 @@ from pyaiot.protocols.mqttsn.client_events import (
     Lost,
     Refused,
 )
-from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol, Send, ToMqtt
+from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol
+from pyaiot.protocols.mqttsn.gateway_events import Send, ToMqtt
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttAction,
     MqttConnect,
@@ -175,7 +176,8 @@ class World:
         end = self.now + seconds
         while True:
             times = [self._queue[0][0]] if self._queue else []
-            timers = [machine.get_timer() for machine in (*self.clients.values(), self.table)]
+            timers = [client.get_timer() for client in self.clients.values()]
+            timers.append(self.table.get_timer())
             times += [at for at in timers if at is not None]
             if not times or min(times) > end:
                 break

@@ -10,8 +10,10 @@ from pyaiot.errors import ProtocolError
 from pyaiot.protocols.mqttsn.gateway import (
     CLIENT_ID_CHARACTERS_MAX,
     LEFT_PEERS_MAX,
-    Broadcast,
     MqttSnGatewayProtocol,
+)
+from pyaiot.protocols.mqttsn.gateway_events import (
+    Broadcast,
     Output,
     PublishWithoutConnection,
     Send,

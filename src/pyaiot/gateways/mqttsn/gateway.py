@@ -26,10 +26,10 @@ from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.connection import Reconnecting
 from pyaiot.protocols.mqtt.packets import Connect
-from pyaiot.protocols.mqttsn.gateway import (
+from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol
+from pyaiot.protocols.mqttsn.gateway_events import (
     Broadcast,
     ClientAddress,
-    MqttSnGatewayProtocol,
     Output,
     PublishWithoutConnection,
     Send,

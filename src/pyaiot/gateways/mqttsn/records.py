@@ -5,7 +5,7 @@ import msgspec
 
 from pyaiot.gateways.mqttsn.endpoint import Address
 from pyaiot.gateways.saved_address import SavedAddress, load_address, save_address
-from pyaiot.protocols.mqttsn.gateway import ClientAddress, SavedClient
+from pyaiot.protocols.mqttsn.gateway_events import ClientAddress, SavedClient
 from pyaiot.protocols.mqttsn.session_data import SavedSession
 
 

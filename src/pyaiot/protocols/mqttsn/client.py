@@ -29,7 +29,6 @@ from pyaiot.protocols.mqttsn.deduplication import Qos2Receiver, without_dup
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.numbers import (
     MESSAGE_ID_MAX,
-    NO_MESSAGE_ID,
     ReturnCode,
     TopicIdType,
 )
@@ -60,6 +59,7 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicResp,
     WillTopicUpd,
 )
+from pyaiot.protocols.mqttsn.pending_request import PendingRequest, RequestPacket
 from pyaiot.protocols.mqttsn.topics import has_wildcard, short_topic, short_topic_id
 
 PENDING_REQUESTS_MAX: Final = 1000
@@ -69,40 +69,13 @@ CONGESTED_WAIT_S: Final = 10.0
 min)."""
 
 
-_RequestPacket = Subscribe | Unsubscribe | WillTopicUpd | WillMsgUpd
-
-
-class _PendingRequest:
-    __slots__ = ("data", "message_id", "number", "qos", "released", "request", "retain", "topic")
-
-    def __init__(
-        self,
-        number: int,
-        *,
-        topic: str | int = "",
-        data: bytes = b"",
-        qos: int = 0,
-        retain: bool = False,
-        request: _RequestPacket | None = None,
-    ) -> None:
-        self.number = number
-        self.topic = topic
-        self.data = data
-        self.qos = qos
-        self.retain = retain
-        self.request = request
-        self.message_id = NO_MESSAGE_ID
-        self.released = False
-        """PUBREC was received: the message must not be sent again."""
-
-
 class MqttSnClientProtocol:
     """A client of one gateway."""
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self.state = ClientState.DISCONNECTED
-        self._pending: deque[_PendingRequest] = deque()
+        self._pending: deque[PendingRequest] = deque()
         self._number = 0
         self._message_id = 0
         self._ids: dict[str, int] = {}
@@ -153,24 +126,24 @@ class MqttSnClientProtocol:
 
         Raises `errors.Refused` at `PENDING_REQUESTS_MAX`, as the methods below do.
         """
-        return self._add(_PendingRequest(0, topic=topic, data=data, qos=qos, retain=retain), now)
+        return self._add(PendingRequest(0, topic=topic, data=data, qos=qos, retain=retain), now)
 
     def subscribe(self, topic: str | int, *, qos: int = 1, now: float) -> tuple[int, list[Effect]]:
         kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
-        return self._add(_PendingRequest(0, request=Subscribe(topic, 0, qos, kind)), now)
+        return self._add(PendingRequest(0, request=Subscribe(topic, 0, qos, kind)), now)
 
     def unsubscribe(self, topic: str | int, *, now: float) -> tuple[int, list[Effect]]:
         kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
-        return self._add(_PendingRequest(0, request=Unsubscribe(topic, 0, 0, kind)), now)
+        return self._add(PendingRequest(0, request=Unsubscribe(topic, 0, 0, kind)), now)
 
     def change_will(self, will: Will | None, *, now: float) -> tuple[int, list[Effect]]:
         """Change the will (6.4). With a message there are two requests; the second number
         counts."""
         if will is None:
-            return self._add(_PendingRequest(0, request=WillTopicUpd()), now)
+            return self._add(PendingRequest(0, request=WillTopicUpd()), now)
         request = WillTopicUpd(will.topic, will.qos, will.retain)
-        _, effects = self._add(_PendingRequest(0, request=request), now)
-        number, more = self._add(_PendingRequest(0, request=WillMsgUpd(will.message)), now)
+        _, effects = self._add(PendingRequest(0, request=request), now)
+        number, more = self._add(PendingRequest(0, request=WillMsgUpd(will.message)), now)
         return number, [*effects, *more]
 
     def disconnect(self, *, now: float) -> list[Packet]:
@@ -374,7 +347,7 @@ class MqttSnClientProtocol:
         self._registered = None
         return [RequestDone(pending.number), *self._next(now)]
 
-    def _add(self, pending: _PendingRequest, now: float) -> tuple[int, list[Effect]]:
+    def _add(self, pending: PendingRequest, now: float) -> tuple[int, list[Effect]]:
         if len(self._pending) >= PENDING_REQUESTS_MAX:
             raise errors.Refused(f"{PENDING_REQUESTS_MAX} requests are pending already")
         self._number += 1
@@ -409,7 +382,7 @@ class MqttSnClientProtocol:
                 effects += self._send_request(packet, now)
         return effects
 
-    def _publish(self, pending: _PendingRequest) -> Publish | Register:
+    def _publish(self, pending: PendingRequest) -> Publish | Register:
         """PUBLISH, or the REGISTER that must precede it."""
         kind, topic_id = TopicIdType.NORMAL, self._registered
         if isinstance(pending.topic, int):
@@ -426,7 +399,7 @@ class MqttSnClientProtocol:
             topic_id, pending.data, pending.qos, pending.message_id, kind, pending.retain
         )
 
-    def _with_message_id(self, pending: _PendingRequest, request: _RequestPacket) -> _RequestPacket:
+    def _with_message_id(self, pending: PendingRequest, request: RequestPacket) -> RequestPacket:
         if isinstance(request, WillTopicUpd | WillMsgUpd):
             return request
         pending.message_id = pending.message_id or self._next_message_id()

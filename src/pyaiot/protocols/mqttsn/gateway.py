@@ -10,11 +10,19 @@ import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
+from pyaiot.protocols.mqttsn.gateway_events import (
+    Broadcast,
+    ClientAddress,
+    Output,
+    PublishWithoutConnection,
+    SavedClient,
+    Send,
+    ToMqtt,
+)
 from pyaiot.protocols.mqttsn.hosts import Host, Hosts
-from pyaiot.protocols.mqttsn.mqtt import MqttAction, MqttEvent, MqttMessage
+from pyaiot.protocols.mqttsn.mqtt import MqttEvent, MqttMessage
 from pyaiot.protocols.mqttsn.numbers import PROTOCOL_ID, ReturnCode, TopicIdType
 from pyaiot.protocols.mqttsn.packets import (
     Advertise,
@@ -43,7 +51,6 @@ from pyaiot.protocols.mqttsn.packets import (
 )
 from pyaiot.protocols.mqttsn.publications import Effect
 from pyaiot.protocols.mqttsn.session import Session
-from pyaiot.protocols.mqttsn.session_data import SavedSession
 from pyaiot.protocols.mqttsn.settings import HOST_SHARE, GatewayConfig
 from pyaiot.protocols.mqttsn.shares import Account
 from pyaiot.protocols.mqttsn.states import CONNECTED_STATES, State
@@ -64,55 +71,6 @@ _FROM_CLIENTS: Final = (
 )
 
 A = TypeVar("A", bound=Hashable)
-
-
-class ClientAddress(NamedTuple, Generic[A]):
-    """The address of a client. `node_id` is None unless a forwarder is at the address."""
-
-    address: A
-    node_id: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Send(Generic[A]):
-    """Send the datagram to the address."""
-
-    address: A
-    datagram: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Broadcast:
-    """Broadcast the datagram to nodes that may search for a gateway (6.1)."""
-
-    datagram: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToMqtt:
-    """Perform the action on the MQTT connection of this client."""
-
-    client_id: str
-    action: MqttAction
-
-
-@dataclass(frozen=True, slots=True)
-class PublishWithoutConnection:
-    """Publish with QoS 0 over a connection of the gateway itself: QoS -1 (6.8)."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-
-
-Output = Send[A] | Broadcast | ToMqtt | PublishWithoutConnection
-
-
-class SavedClient(NamedTuple, Generic[A]):
-    """What is saved of a client: its address, None if it is offline, and its session."""
-
-    peer: ClientAddress[A] | None
-    session: SavedSession
 
 
 class _Client(Generic[A]):
