@@ -277,7 +277,9 @@ async def test_a_puback_says_that_the_mqtt_broker_has_it(mosquitto: Server) -> N
         await it.serves()
         mosquitto.kill()
         await eventually(
-            lambda: it.running.gateway._connections._by_client_id["honest"]._client.connection is None
+            lambda: (
+                it.running.gateway._connections._by_client_id["honest"]._client.connection is None
+            )
         )
         answer = await it.honest.asks(f"LL 0c 20 {it.topic_id} 0777", b"lost?")
         assert answer == f"070d{it.topic_id}077701"  # congestion: it may say it again

@@ -66,7 +66,7 @@ async def test_commands_that_waited_go_out_in_their_order() -> None:
     assert [payload for payload, _ in client.published] == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_broker_of_mqtt_5_is_told_when_a_command_expires() -> None:
+async def test_broker_of_mqtt_5_gets_the_expiry_of_a_command() -> None:
     client = FakeClient(MQTTv50)
     gateway = gateway_of(client)
     await write(gateway, "1", 5.9)

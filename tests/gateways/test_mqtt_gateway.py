@@ -377,7 +377,7 @@ async def old_broker() -> AsyncIterator[tuple[int, list[int]]]:
         await asyncio.sleep(0)
 
 
-async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_is_spoken_to_in_3_1_1() -> None:
+async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_gets_3_1_1() -> None:
     async with (
         old_broker() as (port, levels),
         world(MqttServer("127.0.0.1", port)) as here,
@@ -386,7 +386,7 @@ async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_is_spoken_to_in_3_1_1
         assert await here.mqtt.answers()
 
 
-async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failure() -> None:
+async def test_a_cancelled_attempt_leaves_no_unretrieved_exception() -> None:
     told: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: told.append(context))
@@ -409,7 +409,7 @@ async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failu
     assert told == []
 
 
-async def test_a_broker_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt_client, "CONNECT_LIMIT_S", 0.1)
     monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
     async with (
@@ -458,7 +458,7 @@ async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_i
         assert counts == list(range(50))
 
 
-async def test_without_a_link_the_mqtt_broker_is_not_let_wait_for_ever(
+async def test_without_a_link_the_gateway_connects_after_a_while(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqtt_gateway, "FIRST_LINK_LIMIT_S", 0.2)
@@ -467,7 +467,7 @@ async def test_without_a_link_the_mqtt_broker_is_not_let_wait_for_ever(
         assert not here.mqtt.gateway.linked
 
 
-async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
+async def test_an_error_in_a_callback_is_not_swallowed(mqtt_server: Server) -> None:
     def received(topic: str, _payload: bytes, _freshness: mqtt_client.Freshness) -> None:
         raise ZeroDivisionError(topic)
 
@@ -487,7 +487,7 @@ async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
         await running
 
 
-async def test_a_value_that_is_refused_is_a_sign_of_life(mqtt_server: Server) -> None:
+async def test_a_node_whose_value_is_refused_is_online(mqtt_server: Server) -> None:
     async with (
         world(at(mqtt_server), silence_limit_s=1.0) as here,
         device(mqtt_server.port, "a") as board,
@@ -530,7 +530,7 @@ def authority(tmp_path: Path) -> Authority:
     return new_authority(tmp_path)
 
 
-async def test_user_and_password_are_asked_at_each_attempt(
+async def test_user_and_password_are_read_at_each_attempt(
     users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
@@ -556,7 +556,7 @@ def is_logged(caplog: pytest.LogCaptureFixture, pattern: str) -> Callable[[], ob
     return lambda: re.search(pattern, caplog.text)
 
 
-async def test_tls_is_spoken_with_a_client_certificate(
+async def test_tls_with_a_client_certificate(
     authority: Authority,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -587,7 +587,7 @@ async def test_tls_is_spoken_with_a_client_certificate(
                 assert not here.mqtt.connected
 
 
-async def test_a_round_trip_has_qos_1_and_is_one_for_all_who_ask(tmp_path: Path) -> None:
+async def test_a_round_trip_has_qos_1_and_is_shared(tmp_path: Path) -> None:
     with server("mosquitto", tmp_path, "log_type all") as running:
         running.start()
         async with world(at(running)) as here:
@@ -599,7 +599,7 @@ async def test_a_round_trip_has_qos_1_and_is_one_for_all_who_ask(tmp_path: Path)
         assert echoes == ["1"]
 
 
-async def test_a_random_client_id_stands_in_no_topic(tmp_path: Path) -> None:
+async def test_no_topic_contains_a_random_client_id(tmp_path: Path) -> None:
     with server("mosquitto", tmp_path, "log_type all") as running:
         running.start()
         async with world(at(running)) as here:

@@ -36,7 +36,7 @@ def told(here: World) -> list[tuple[int, str]]:
     return [(said.count, said.topic) for said in here.heard if isinstance(said, Ignored)]
 
 
-async def test_a_topic_of_the_wrong_depth_is_counted_and_told(mqtt_server: Server) -> None:
+async def test_a_topic_of_the_wrong_depth_is_counted_and_reported(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here:
         publish(mqtt_server.port, ("node/a", b"1"))
         await here.until(lambda: told(here) == [(1, "node/a")])
@@ -121,7 +121,7 @@ async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> No
         assert topics == ["home/kitchen.old/temperature", "single"]
 
 
-async def test_the_gateway_of_the_embedded_broker_is_told(tmp_path: Path) -> None:
+async def test_the_gateway_counts_what_the_embedded_broker_refuses(tmp_path: Path) -> None:
     nats_server()
     config = Config(protocols=(MqttSection(port=0),))
     async with open_mqtt_broker(config, tmp_path / "mqtt") as broker:

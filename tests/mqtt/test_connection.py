@@ -167,7 +167,7 @@ async def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
         connection.close()
 
 
-async def test_a_broker_that_lets_in_and_closes_is_asked_ever_more_seldom(
+async def test_pauses_grow_at_a_broker_that_accepts_and_closes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mqtt_connection, "PAUSE_FIRST_S", 0.02)
@@ -213,14 +213,14 @@ def test_it_runs_on_both_loops(broker: Server, loop: str) -> None:
 
 
 @asynccontextmanager
-async def peer(said: bytes) -> AsyncIterator[int]:
+async def peer(answer: bytes) -> AsyncIterator[int]:
     """Says something to who connects, and reads nothing."""
     writers = []
 
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _reader._transport.pause_reading()  # type: ignore[attr-defined]
         writers.append(writer)
-        writer.write(said)
+        writer.write(answer)
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
@@ -232,9 +232,9 @@ async def peer(said: bytes) -> AsyncIterator[int]:
         await listening.wait_closed()
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"", b"\x30\x03\x00\x01t"])
-async def test_a_peer_that_is_no_broker_is_left(said: bytes) -> None:
-    async with peer(said) as port:
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b"", b"\x30\x03\x00\x01t"])
+async def test_a_peer_that_is_no_broker_is_left(answer: bytes) -> None:
+    async with peer(answer) as port:
         recorder = EventRecorder()
         with pytest.raises(LinkLost):
             await MqttConnection(at(port), MqttClientProtocol(), Connect("x"), recorder).open(
@@ -243,7 +243,7 @@ async def test_a_peer_that_is_no_broker_is_left(said: bytes) -> None:
         assert not recorder.events
 
 
-async def test_nobody_at_the_port_is_a_lost_link() -> None:
+async def test_a_closed_port_is_a_lost_link() -> None:
     async with peer(b"") as port:
         pass
     with pytest.raises(LinkLost):
@@ -266,7 +266,7 @@ async def test_a_broker_that_takes_nothing_is_not_written_to_for_ever() -> None:
         connection.close()
 
 
-async def test_the_loss_is_told_last_and_once() -> None:
+async def test_the_loss_is_the_last_event_and_comes_once() -> None:
     async with peer(b"\x20\x02\x00\x00") as port:
         recorder = EventRecorder()
         connection = await opened(port, recorder, Connect("x"))

@@ -47,21 +47,19 @@ CLIENT = '10.0.0.7:41000 - mid:38 - "board-1" - '
         (CLIENT + "maximum payload exceeded: 300025 vs 262144", ("300025 bytes", "262144")),
     ],
 )
-def test_what_is_refused_to_a_device_is_told_with_its_name_and_what_to_set(
-    line: str, words: tuple[str, ...]
-) -> None:
+def test_a_refusal_is_explained_with_device_and_remedy(line: str, words: tuple[str, ...]) -> None:
     explained = explain(line)
     assert explained is not None
     assert all(word in explained for word in words), explained
     assert "JetStream" not in explained
 
 
-def test_a_refusal_is_told_once() -> None:
+def test_a_refusal_is_logged_once() -> None:
     assert explain(CLIENT + "unable to connect: authentication error") is None
 
 
 @pytest.mark.parametrize("line", ["something", CLIENT + "something", '{0} - mid:5 - "{1}" - {x}'])
-def test_what_is_not_known_is_told_as_it_is(line: str) -> None:
+def test_unknown_lines_are_unchanged(line: str) -> None:
     assert explain(line) == f"nats-server: {line}"
 
 

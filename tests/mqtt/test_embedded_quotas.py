@@ -74,13 +74,13 @@ async def state_of(broker: EmbeddedBroker, stream: str) -> dict[str, Any]:
 
 
 class Raw:
-    """A device that says bytes, and does not follow the rules."""
+    """A device that sends arbitrary bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self._writer = writer
 
-    async def says(self, head: int, body: bytes) -> None:
+    async def send(self, head: int, body: bytes) -> None:
         size, length = len(body), b""
         while True:
             size, part = divmod(size, 128)
@@ -95,7 +95,7 @@ class Raw:
 
     async def publishes(self, topic: str, packet_id: int, payload: bytes, *, qos: int) -> None:
         name = struct.pack(">H", len(topic)) + topic.encode()
-        await self.says(0x30 | qos << 1, name + struct.pack(">H", packet_id) + payload)
+        await self.send(0x30 | qos << 1, name + struct.pack(">H", packet_id) + payload)
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +103,7 @@ async def raw(port: int, client_id: str, *, clean: bool) -> AsyncIterator[Raw]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     device = Raw(reader, writer)
     name = struct.pack(">H", len(client_id)) + client_id.encode()
-    await device.says(0x10, b"\0\4MQTT\4" + bytes([2 * clean]) + b"\0\x3c" + name)
+    await device.send(0x10, b"\0\4MQTT\4" + bytes([2 * clean]) + b"\0\x3c" + name)
     try:
         yield device
     finally:
@@ -121,7 +121,7 @@ async def test_one_device_that_retains_without_end_takes_no_room_of_others(
         async with raw(broker.port, "hostile", clean=True) as hostile:
             for number in range(ROOM // len(LARGE) + 50):
                 topic = f"node/n{number % 20}/x{number}".encode()
-                await hostile.says(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
+                await hostile.send(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
         await others_go_on(broker, here, 1)
         assert memory(broker.pid) < MEMORY_MAX
         os.kill(broker.pid, signal.SIGKILL)
@@ -172,7 +172,7 @@ async def test_sessions_of_devices_that_do_not_return_make_room(
                 answer = await device.reader.read(4)
                 let_in += answer == b"\x20\x02\x00\x00"
                 subscription = struct.pack(">HH", 1, 9) + b"gateway/a" + b"\x01"
-                await device.says(0x82, subscription)
+                await device.send(0x82, subscription)
                 await device.reader.read(5)
         assert let_in > 200
         await others_go_on(broker, here, 1)
@@ -189,7 +189,7 @@ async def test_sessions_of_devices_that_do_not_return_make_room(
 
 
 @pytest.mark.usefixtures("small_store")
-async def test_who_publishes_more_than_the_gateway_takes_is_told_so_and_what_is_acknowledged_stays(
+async def test_a_device_that_publishes_too_much_is_disconnected_and_acknowledged_messages_stay(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
@@ -289,7 +289,7 @@ def test_a_stream_gets_its_limits_once_and_refuses_what_is_over() -> None:
     assert quotas.limited({"name": "somebody's"}) is None
 
 
-def test_those_over_their_share_are_told_by_their_level() -> None:
+def test_owners_over_their_share_are_found_by_level() -> None:
     subjects = {"$MQTT.qos2.in.a.1": 1, "$MQTT.qos2.in.a.2": 1, "$MQTT.qos2.in.b.1": 1}
     assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 1) == ["$MQTT.qos2.in.a.>"]
     assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 2) == []

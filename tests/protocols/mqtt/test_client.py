@@ -61,7 +61,7 @@ class Talk:
         return self.client.publish(token, "t", b"1", qos=qos, retain=False, now=self.now)
 
 
-def test_qos_1_is_published_when_the_broker_says_so() -> None:
+def test_qos_1_is_published_when_the_broker_acknowledges() -> None:
     talk = Talk()
     assert talk.publish(token=7)
     assert talk.sent() == [Publish("t", b"1", 1, packet_id=1)]
@@ -112,7 +112,7 @@ def test_subscriptions_are_granted_or_refused() -> None:
     ]
 
 
-def test_messages_are_acknowledged_as_their_qos_says_and_told_once() -> None:
+def test_messages_are_acknowledged_by_qos_and_reported_once() -> None:
     talk = Talk()
     twice = Publish("t", b"2", 2, packet_id=9)
     assert talk.hears(Publish("t", b"0"), Publish("t", b"1", 1, True, 8), twice, twice) == [
@@ -136,7 +136,7 @@ def test_a_message_of_qos_2_is_told_once_over_two_connections() -> None:
     assert len(talk.hears(message)) == 1
 
 
-def test_nothing_of_the_connection_before_is_told() -> None:
+def test_there_are_no_events_of_the_connection_before() -> None:
     talk = Talk()
     talk.publish(token=7)
     talk.client.subscribe(8, "t", qos=0, now=talk.now)
@@ -161,7 +161,7 @@ def test_what_qos_2_left_open_is_released_and_its_id_not_used() -> None:
     assert talk.sent() == [Publish("t", b"1", 1, packet_id=1), Publish("t", b"1", 1, packet_id=3)]
 
 
-def test_a_broker_that_forgot_the_session_is_told_nothing_of_it() -> None:
+def test_nothing_of_a_lost_session_is_sent_to_the_broker() -> None:
     talk = Talk()
     talk.publish(qos=2)
     talk.connect(session_present=False)
@@ -237,7 +237,7 @@ def test_a_broker_that_owes_an_answer_too_long_has_lost_us(what: str) -> None:
         talk.client.handle_timer(now=wake_at)
 
 
-def test_goodbye_is_the_last_that_is_said() -> None:
+def test_disconnect_is_the_last_packet() -> None:
     talk = Talk()
     talk.client.disconnect(now=talk.now)
     assert talk.sent() == [Disconnect()]
@@ -265,12 +265,12 @@ def test_a_refusal_says_whether_to_come_back(code: int, permanent: bool) -> None
     ],
     ids=repr,
 )
-def test_what_only_clients_say_and_a_second_connack_are_refused(packet: Packet) -> None:
+def test_packets_of_clients_and_a_second_connack_are_refused(packet: Packet) -> None:
     with pytest.raises(ProtocolError):
         Talk().hears(packet)
 
 
-def test_a_session_that_nobody_asked_for_is_refused() -> None:
+def test_an_unexpected_session_is_refused() -> None:
     client = MqttClientProtocol()
     client.connection_opened(Connect("c", clean_session=True), now=0.0)
     with pytest.raises(ProtocolError):
@@ -292,7 +292,7 @@ def test_one_filter_has_one_answer() -> None:
 
 
 def answers_to(packet: Packet) -> list[Packet]:
-    """What a broker says to a packet of ours."""
+    """The answer of a broker to a packet of the client."""
     match packet:
         case Publish(qos=1, packet_id=packet_id):
             return [PubAck(packet_id)]

@@ -85,7 +85,7 @@ def test_it_connects_as_emcute_does() -> None:
     assert board.receive(ConnAck()) == [Connected()]
 
 
-def test_it_tells_its_will_when_asked() -> None:
+def test_it_sends_its_will_on_request() -> None:
     board = Board(will=Will("last", b"gone", 1, retain=True))
     assert board.client.connect(now=1000) == [Connect("node", 360, will=True)]
     assert board.receive(WillTopicReq()) == [WillTopic("last", 1, retain=True)]
@@ -93,7 +93,7 @@ def test_it_tells_its_will_when_asked() -> None:
     assert board.receive(ConnAck()) == [Connected()]
 
 
-def test_a_refused_connect_is_told() -> None:
+def test_a_refused_connect_is_an_event() -> None:
     board = Board()
     board.client.connect(now=1000)
     assert board.receive(ConnAck(CONGESTION)) == [Refused(CONGESTION)]
@@ -195,7 +195,7 @@ def test_congestion_is_waited_for() -> None:
     assert board.now == 1000 + CONGESTED_WAIT_S
 
 
-def test_a_refused_wish_is_told_and_the_next_one_has_its_turn() -> None:
+def test_a_refused_request_is_an_event_and_the_next_one_follows() -> None:
     board = Board().connected()
     board.client.subscribe("a/#/b", now=board.now)
     board.publish(7, 0)

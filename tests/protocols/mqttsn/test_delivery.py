@@ -123,7 +123,7 @@ def test_answers_to_something_else_are_ignored() -> None:
     assert node.receive(PubAck(1, 1)) == []
 
 
-def test_a_client_that_forgot_a_topic_is_told_again() -> None:
+def test_a_topic_that_a_client_forgot_is_registered_again() -> None:
     node = known()
     node.receive_event(message())
     assert node.receive(PubAck(1, 1, INVALID_TOPIC_ID)) == [Register("news/x", 1, 1)]
@@ -256,7 +256,7 @@ def test_what_comes_while_a_client_is_awake_waits_for_the_next_time() -> None:
     assert payloads(node) == [b"2"]
 
 
-def test_pingreq_without_a_client_id_wakes_nobody() -> None:
+def test_pingreq_without_a_client_id_wakes_no_client() -> None:
     node = known().asleep()
     node.receive_event(message())
     assert node.receive(PingReq()) == [PingResp()]
@@ -315,7 +315,7 @@ def test_a_sleeping_client_may_leave() -> None:
     assert node.receive(Disconnect()) == [MqttDisconnect(with_will=False), Disconnect()]
 
 
-def test_a_sleeping_client_that_publishes_is_heard() -> None:
+def test_a_sleeping_client_can_publish() -> None:
     node = known().asleep()
     assert tokens(node.receive(Publish(1, b"x", 1, 1)))
     assert node.state_is(State.ASLEEP)
@@ -370,7 +370,7 @@ def test_a_registration_refused_with_congestion_is_repeated_later() -> None:
     assert node.receive(RegAck(1, 1)) == [Publish(1, b"1", 1, 1)]
 
 
-def test_a_durable_client_that_was_away_is_told_its_topics_again() -> None:
+def test_topics_of_a_returning_durable_client_are_registered_again() -> None:
     node = Harness().connected(DURABLE).subscribed("news/x")
     node.receive(Disconnect(), DURABLE)
     node.receive_event(MqttConnected(session_present=True))
@@ -424,7 +424,7 @@ def test_a_late_regack_ends_the_dropping() -> None:
     assert node.receive_event(message()) == [Publish(1, b"1", 1, 2)]
 
 
-def test_a_client_is_asked_again_by_the_way_whether_it_knows_register() -> None:
+def test_a_client_without_register_gets_one_from_time_to_time() -> None:
     node = Harness(retry_s=10, retries_max=0).connected().subscribed("news/+")
     node.receive_event(message())
     node.wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which datagram belongs to whose session, and what strangers are told."""
+"""Which session gets a datagram, and what unknown peers are answered."""
 
 import math
 
@@ -394,7 +394,7 @@ def test_a_will_that_is_too_long_is_refused() -> None:
 # Shares of hosts
 
 
-def door_of_hosts(**changes: object) -> Peers:
+def peers_of_hosts(**changes: object) -> Peers:
     """The host is what stands before the colon."""
     peers = Peers(**changes)
     peers.gateway = MqttSnGatewayProtocol(
@@ -404,7 +404,7 @@ def door_of_hosts(**changes: object) -> Peers:
 
 
 def test_a_host_has_a_share_of_the_places() -> None:
-    peers = door_of_hosts(clients_per_host_max=2)
+    peers = peers_of_hosts(clients_per_host_max=2)
     peers.connected("a", "x:1")
     peers.connected("b", "x:2")
     assert peers.receive(Connect("c", 360), "x:3") == [to("x:3", ConnAck(ReturnCode.CONGESTION))]
@@ -418,7 +418,7 @@ def test_a_host_has_a_share_of_the_places() -> None:
 
 
 def test_hosts_are_forgotten_with_their_clients() -> None:
-    peers = door_of_hosts(kept_max=2)
+    peers = peers_of_hosts(kept_max=2)
     for number in range(20):
         peers.connected(f"a{number}", f"{number}:1", clean_session=False)
         peers.receive(Register("a/b", 1), f"{number}:1")
@@ -432,7 +432,7 @@ def test_hosts_are_forgotten_with_their_clients() -> None:
 
 
 def test_a_host_does_not_push_out_the_kept_sessions_of_others() -> None:
-    peers = door_of_hosts(kept_max=8)
+    peers = peers_of_hosts(kept_max=8)
     for number in range(30):
         peers.connected(f"a{number}", "x:1", clean_session=False)
         peers.receive(Disconnect(), "x:1")
@@ -446,7 +446,7 @@ def test_a_host_does_not_push_out_the_kept_sessions_of_others() -> None:
 
 def test_topics_of_a_client_and_of_a_host_and_of_all_are_limited_in_bytes() -> None:
     size = ENTRY_BYTES + 100
-    peers = door_of_hosts(
+    peers = peers_of_hosts(
         session=SessionConfig(topic_bytes_max=400), topic_bytes_total_max=20 * size
     )
 

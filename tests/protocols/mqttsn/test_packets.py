@@ -215,7 +215,7 @@ def test_any_bytes_are_a_packet_or_a_protocol_error(data: bytes) -> None:
     assert parse_packet(packet.to_bytes()) == packet
 
 
-def test_a_log_says_what_a_packet_is() -> None:
+def test_the_repr_of_a_packet_fits_a_log() -> None:
     packet = Publish(5, b"23.5", 1, 7)
     assert repr(packet).startswith("PUBLISH topic_id=5 data=b'23.5' qos=1 message_id=7 ")
     assert repr(WillMsg(b"x" * 1000)).endswith("x…")

@@ -62,7 +62,7 @@ def test_connect_is_congestion_when_the_broker_is_away(event: object) -> None:
     assert node.state_is(State.DISCONNECTED)
 
 
-def test_connect_is_congestion_when_the_broker_says_nothing() -> None:
+def test_connect_is_congestion_when_the_broker_does_not_answer() -> None:
     node = Harness(broker_limit_s=8)
     node.receive(CONNECT)
     assert node.wait() == [MqttDisconnect(with_will=False), ConnAck(CONGESTION)]
@@ -70,7 +70,7 @@ def test_connect_is_congestion_when_the_broker_says_nothing() -> None:
     assert node.session.get_timer() is None
 
 
-def test_a_will_is_asked_for_before_the_broker_is() -> None:
+def test_the_will_is_requested_before_the_broker_is_connected() -> None:
     node = Harness()
     assert node.receive(WITH_WILL) == [WillTopicReq()]
     assert node.receive(WillTopic("last", 1, retain=True)) == [WillMsgReq()]
@@ -91,7 +91,7 @@ def test_a_will_topic_with_a_wildcard_is_refused() -> None:
     assert node.state_is(State.DISCONNECTED)
 
 
-def test_a_client_that_repeats_what_it_said_of_its_will_is_asked_again() -> None:
+def test_a_duplicate_will_packet_repeats_the_request() -> None:
     """emcute repeats CONNECT until WILLTOPICREQ, WILLTOPIC until WILLMSGREQ, and so on."""
     node = Harness()
     assert node.receive(WITH_WILL, WITH_WILL) == [WillTopicReq()] * 2
@@ -234,7 +234,7 @@ def test_every_transition_is_one_of_figure_4_or_of_connecting() -> None:
     assert ends == {State.LOST, State.DISCONNECTED}
 
 
-def test_a_new_session_is_not_told_of_the_will_of_the_one_before() -> None:
+def test_a_new_session_gets_no_answer_for_the_will_of_the_one_before() -> None:
     node = Harness().connected()
     node.receive(WillTopicUpd("last"))
     node.now += 5
