@@ -30,6 +30,7 @@ from pyaiot.gateways.mqtt.shared_broker import named_mqtt_broker
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, NodeAppeared, NodeLeft, Reading, Receipt
 from pyaiot.mqtt import client as mqtt_client
+from pyaiot.mqtt import gmqtt_connection
 from pyaiot.mqtt.client import MqttServer
 from tests.authority import Authority, new_authority
 from tests.gateways.mqtt_servers import Server, server
@@ -286,7 +287,7 @@ async def test_a_broker_that_restarts_is_found_again_with_subscriptions_and_valu
 async def test_a_broker_that_stops_answering_is_given_up_and_found_again(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_client, "KEEP_ALIVE_S", 1)
+    monkeypatch.setattr(gmqtt_connection, "KEEP_ALIVE_S", 1)
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a") as board:
         await here.until(lambda: here.value("a", "led"))
         mqtt_server.stop_answering()
