@@ -3,7 +3,7 @@
 
 import pytest
 
-from pyaiot.errors import Refused as TooMany
+from pyaiot import errors
 from pyaiot.protocols.mqttsn.client import (
     CONGESTED_WAIT_S,
     PENDING_REQUESTS_MAX,
@@ -153,7 +153,7 @@ def test_there_is_a_limit_of_waiting_wishes() -> None:
     board = Board()
     for _ in range(PENDING_REQUESTS_MAX):
         board.publish(7)
-    with pytest.raises(TooMany):
+    with pytest.raises(errors.Refused):
         board.publish(7)
 
 
