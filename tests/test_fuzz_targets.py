@@ -20,24 +20,28 @@ SEED = 7252
 PARSERS_ELSEWHERE = {"api_queries", "keys", "legacy", "messages", "readings"}
 # Modules in protocols/ that read nothing.
 NO_PARSERS = {
+    "amplification": "a limit",
     "pcapng": "only writes",
     "coap_numbers": "names of numbers",
     "coap_deduplication": "a table",
-    "numbers": "names of numbers",
-    "packet": "what the packets of MQTT-SN have in common: fuzzed as `packets`",
-    # Parts of the machines of MQTT-SN, which are fuzzed as `gateway_table` and `client`.
+    "mqttsn_numbers": "names of numbers",
+    "mqttsn_packet": "the common form of MQTT-SN packets: fuzzed as `mqttsn_packets`",
+    # Parts of the state machines of MQTT-SN, fuzzed as `mqttsn_gateway` and `mqttsn_client`.
     **dict.fromkeys(
         (
-            *("session", "publications", "subscriptions", "delivery", "deduplication", "topics"),
-            *("hosts", "memory", "shares"),
+            *("mqttsn_session", "mqttsn_session_data", "mqttsn_publications"),
+            *("mqttsn_subscriptions", "mqttsn_delivery", "mqttsn_deduplication"),
+            *("mqttsn_topics", "mqttsn_hosts", "mqttsn_shares"),
         ),
-        "part of `gateway_table`",
+        "part of `mqttsn_gateway`",
     ),
-    "client_events": "what a client tells",
-    "mqtt": "what session and MQTT broker say to each other",
-    "settings": "limits",
-    "states": "a table",
-    "mqtt_events": "what a client of an MQTT broker is told",
+    "mqttsn_client_events": "events",
+    "mqttsn_gateway_events": "events",
+    "mqttsn_pending_request": "part of `mqttsn_client`",
+    "mqttsn_mqtt": "actions and events",
+    "mqttsn_settings": "limits",
+    "mqttsn_states": "a table",
+    "mqtt_events": "events",
     **dict.fromkeys(("mqtt_packet", "mqtt_packets"), "fuzzed as `mqtt_client`"),
 }
 
@@ -53,10 +57,10 @@ def load_run() -> Any:
 
 
 def parsers() -> set[str]:
-    """The modules of protocols/. Those of CoAP and MQTT get a prefix, as names recur."""
+    """The modules of protocols/. Those of CoAP, MQTT and MQTT-SN get a prefix, as names recur."""
     paths = (PACKAGE / "protocols").rglob("*.py")
     return {
-        f"{path.parent.name}_{path.stem}" if path.parent.name in {"coap", "mqtt"} else path.stem
+        path.stem if path.parent.name == "protocols" else f"{path.parent.name}_{path.stem}"
         for path in paths
         if path.stem != "__init__"
     }

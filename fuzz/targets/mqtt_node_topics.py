@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What MQTT nodes publish: a topic, a zero byte (which no topic holds), the payload."""
+"""Publications of MQTT nodes: a topic, a zero byte (which is not valid in topics), the payload."""
 
 import contextlib
 
@@ -35,20 +35,22 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; a name that gets through is one plain level of a topic."""
+    """Invalid bytes raise `ProtocolError`; an accepted name is one plain level of a topic."""
     head, _, payload = data.partition(b"\0")
     topic = head.decode(errors="surrogateescape")
     try:
-        said = parse_publication(topic, payload)
+        publication = parse_publication(topic, payload)
     except ProtocolError:
         return
-    assert not set("/+# \0") & set(said.uid)
-    assert discover_topic(said.uid).count("/") == 2
-    match said:
+    assert not set("/+# \0") & set(publication.uid)
+    assert discover_topic(publication.uid).count("/") == 2
+    match publication:
         case NodeCheck(uid=uid):
-            assert parse_publication("node/check", encode_check(uid)) == said
+            assert parse_publication("node/check", encode_check(uid)) == publication
         case NodeValue() | NodeValues():
-            for value in said.values if isinstance(said, NodeValues) else (said,):
+            for value in (
+                publication.values if isinstance(publication, NodeValues) else (publication,)
+            ):
                 assert set_topic(value.uid, value.resource).count("/") == 3
                 own_topic = value_topic(value.uid, value.resource)
                 with contextlib.suppress(RecursionError):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a nats-server sends to a client of it."""
+"""Bytes that a client of nats-server receives."""
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.nats import Message, Reader
+from pyaiot.protocols.nats import NatsMessage, NatsReader
 
 CORPUS: list[bytes] = [
     b'INFO {"server_id":"x","max_payload":262144}\r\nPONG\r\n',
@@ -19,17 +19,17 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are one error; however they are cut, the same is read."""
+    """Invalid bytes raise one error; events do not depend on how the bytes are split."""
     assert _read(data, len(data) or 1) == _read(data, 3)
 
 
 def _read(data: bytes, step: int) -> list[object]:
-    reader = Reader()
+    reader = NatsReader()
     events: list[object] = []
     try:
         for start in range(0, len(data), step):
-            for event in reader.feed(data[start : start + step]):
-                assert not isinstance(event, Message) or 0 <= event.status <= 999
+            for event in reader.receive_bytes(data[start : start + step]):
+                assert not isinstance(event, NatsMessage) or 0 <= event.status <= 999
                 events.append(event)
     except ProtocolError:
         events.append(ProtocolError)

@@ -43,12 +43,6 @@ TEXTS: Final = {
     "gateways.coap.commands.READ_BACK_S": "How long a node may take to tell a value after a write."
     " Then it stays as it was.",
     "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
-    "mqtt.embedded.broker.END_LIMIT_S": "How long the embedded MQTT broker may take to end. Then"
-    " it is killed.",
-    "gateways.mqtt.nats_settings.MEMORY_MAX": "Bytes that the embedded MQTT broker keeps in memory"
-    " for others. More is refused to its clients.",
-    "gateways.mqtt.gateway.ROUND_TRIP_LIMIT_S": "How long a message may take through the MQTT"
-    " broker and back. Then `/readyz` says so.",
     "transport.rate_limit.RateLimitedLog.DETAIL_LENGTH_MAX": "Characters of a peer's text in a"
     " log line.",
     "transport.rate_limit.RateLimitedLog.LINES_BURST": "Log lines that peers cause at once.",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pyaiot.gateways.mqttsn import admission
+from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
 from tests import clients
 from tests.attacks.running import PROMPT_S, Log
@@ -180,7 +181,7 @@ async def test_20000_datagrams_of_strangers_cost_nothing_and_harm_nobody(
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert gateway.clients == 1
-        assert len(gateway._door) <= 2
+        assert len(gateway._admission) <= 2
         assert after - before < 500_000
         assert answered <= asked
         assert gateway.counts["received"] > 5_000
@@ -232,7 +233,7 @@ async def test_a_client_that_said_only_connect_is_told_little(mosquitto: Server)
             with contextlib.suppress(TimeoutError):
                 while True:
                     told += len(await victim.hears(0.2))
-            assert told <= admission.UNPROVEN_FACTOR * 11
+            assert told <= AMPLIFICATION_MAX * 11
         await it.serves()
 
 
@@ -278,7 +279,9 @@ async def test_a_puback_says_that_the_mqtt_broker_has_it(mosquitto: Server) -> N
         await it.serves()
         mosquitto.kill()
         await eventually(
-            lambda: it.running.gateway._connections._of["honest"]._kept.connection is None
+            lambda: (
+                it.running.gateway._connections._by_client_id["honest"]._client.connection is None
+            )
         )
         answer = await it.honest.asks(f"LL 0c 20 {it.topic_id} 0777", b"lost?")
         assert answer == f"070d{it.topic_id}077701"  # congestion: it may say it again
@@ -294,7 +297,7 @@ async def test_messages_kept_for_a_sleeping_client_are_bounded(mosquitto: Server
             assert await sleeper.asks("04 18 003c") == "0218"
             for number in range(100):
                 it.seen.connection.publish(number + 1, "gateway/sleeper/x", b"%d" % number, qos=1)
-            session = it.running.gateway._table.session("sleeper")
+            session = it.running.gateway._protocol.session("sleeper")
             assert session is not None
             await eventually(lambda: session.delivery.dropped >= 90)
             assert len(session.delivery) == 10

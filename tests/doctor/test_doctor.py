@@ -312,7 +312,7 @@ def test_an_mqtt_broker_is_named_with_why_it_does_not_serve(typed: Typed, tmp_pa
     server.start()
     try:
         found = typed.doctor(*named, code=1)
-        assert "it does not let us in" in found["MQTT broker: named"]["says"]
+        assert "not authorised" in found["MQTT broker: named"]["says"]
         assert "mqtt.user" in found["MQTT broker: named"]["do"]
         server.kill()
         settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")

@@ -200,7 +200,7 @@ def test_without_nats_server_the_operator_is_told_to_name_a_broker(
     assert program.exit_code(10) == 2
     assert program.rest() == ""
     assert program.stderr.splitlines()[-1] == (
-        "aiot: There is no nats-server here: install nats-server 2.12 or newer, or name another"
+        "aiot: nats-server is not installed: install nats-server 2.12 or newer, or name another"
         " MQTT broker with --mqtt-host."
     )
     assert "Traceback" not in program.stderr

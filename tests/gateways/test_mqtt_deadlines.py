@@ -9,10 +9,11 @@ from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.mqtt.gateway import MqttGateway
-from pyaiot.mqtt.client import MqttServer, _Client
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.gmqtt_connection import GmqttConnection
 
 
-class FakeClient(_Client):
+class FakeClient(GmqttConnection):
     """What is published with which properties, and how many bytes wait."""
 
     is_open = True
@@ -34,7 +35,7 @@ def gateway_of(client: FakeClient) -> MqttGateway:
     nodes = LiveNodes(silence_limit_s=None, nodes_max=10)
     base = Gateway(name="m", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 0.0)
     gateway = MqttGateway(base, MqttServer("127.0.0.1", 1))
-    gateway._client._client = client
+    gateway._client._connection = client
     return gateway
 
 
@@ -65,7 +66,7 @@ async def test_commands_that_waited_go_out_in_their_order() -> None:
     assert [payload for payload, _ in client.published] == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_broker_of_mqtt_5_is_told_when_a_command_expires() -> None:
+async def test_broker_of_mqtt_5_gets_the_expiry_of_a_command() -> None:
     client = FakeClient(MQTTv50)
     gateway = gateway_of(client)
     await write(gateway, "1", 5.9)

@@ -30,6 +30,7 @@ from pyaiot.gateways.mqtt.shared_broker import named_mqtt_broker
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, NodeAppeared, NodeLeft, Reading, Receipt
 from pyaiot.mqtt import client as mqtt_client
+from pyaiot.mqtt import gmqtt_connection
 from pyaiot.mqtt.client import MqttServer
 from tests.authority import Authority, new_authority
 from tests.gateways.mqtt_servers import Server, server
@@ -211,7 +212,7 @@ async def test_a_foreign_device_appears_with_its_values_and_is_commanded(
 async def test_commands_are_not_held_back_by_the_system(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a"):
         await here.until(lambda: here.value("a", "led"))
-        connection = here.mqtt._client._client
+        connection = here.mqtt._client._connection
         assert connection is not None
         plain = connection._connection._transport.get_extra_info("socket")
         assert plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -228,7 +229,7 @@ async def test_a_value_before_any_check_is_kept(mqtt_server: Server) -> None:
 async def test_hostile_ids_reach_no_topic_and_harm_nobody(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "good") as board:
         await here.until(lambda: here.value("good", "led"))
-        connection = here.mqtt._client._client
+        connection = here.mqtt._client._connection
         hostile = ["#", "+", "a/b", "../x", "", "a b", "x\0y", "x\n", "x" * 65, "x" * 5000]
         hostile += ["alive", "all"]
         for uid in hostile:
@@ -248,7 +249,7 @@ async def test_hostile_ids_reach_no_topic_and_harm_nobody(mqtt_server: Server) -
         board.tell("led")
         await here.until(lambda: here.value("good", "led") == "last")
         assert here.mqtt.refused >= len(hostile) + len(checks) + len(wrong) + 4
-        assert here.mqtt._client._client is connection
+        assert here.mqtt._client._connection is connection
         assert set(here.uids()) == {"good"}
         assert here.value("good", "protocol") == "MQTT"
         assert here.value("good", "text") is None
@@ -288,7 +289,7 @@ async def test_a_broker_that_restarts_is_found_again_with_subscriptions_and_valu
 async def test_a_broker_that_stops_answering_is_given_up_and_found_again(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_client, "KEEP_ALIVE_S", 1)
+    monkeypatch.setattr(gmqtt_connection, "KEEP_ALIVE_S", 1)
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a") as board:
         await here.until(lambda: here.value("a", "led"))
         mqtt_server.stop_answering()
@@ -379,7 +380,7 @@ async def old_broker() -> AsyncIterator[tuple[int, list[int]]]:
         await asyncio.sleep(0)
 
 
-async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_is_spoken_to_in_3_1_1() -> None:
+async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_gets_3_1_1() -> None:
     async with (
         old_broker() as (port, levels),
         world(MqttServer("127.0.0.1", port)) as here,
@@ -388,7 +389,7 @@ async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_is_spoken_to_in_3_1_1
         assert await here.mqtt.answers()
 
 
-async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failure() -> None:
+async def test_a_cancelled_attempt_leaves_no_unretrieved_exception() -> None:
     told: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: told.append(context))
@@ -399,8 +400,8 @@ async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failu
                 MqttServer(*nobody.getsockname()),
                 name="test",
                 subscriptions=(),
-                received=lambda _topic, _payload, _freshness: None,
-                connected=lambda: None,
+                on_message=lambda _topic, _payload, _freshness: None,
+                on_connect=lambda: None,
             )
             running = asyncio.create_task(client.run())
             for _ in range(steps):
@@ -411,7 +412,7 @@ async def test_who_ends_it_at_any_step_of_connecting_hears_of_no_forgotten_failu
     assert told == []
 
 
-async def test_a_broker_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt_client, "CONNECT_LIMIT_S", 0.1)
     monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
     async with (
@@ -478,7 +479,7 @@ async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_i
         assert counts == list(range(50))
 
 
-async def test_without_a_link_the_mqtt_broker_is_not_let_wait_for_ever(
+async def test_without_a_link_the_gateway_connects_after_a_while(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqtt_gateway, "FIRST_LINK_LIMIT_S", 0.2)
@@ -487,7 +488,7 @@ async def test_without_a_link_the_mqtt_broker_is_not_let_wait_for_ever(
         assert not here.mqtt.gateway.linked
 
 
-async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
+async def test_an_error_in_a_callback_is_not_swallowed(mqtt_server: Server) -> None:
     def received(topic: str, _payload: bytes, _freshness: mqtt_client.Freshness) -> None:
         raise ZeroDivisionError(topic)
 
@@ -497,8 +498,8 @@ async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
         at(mqtt_server),
         name="mqtt",
         subscriptions=("node/+/+",),
-        received=received,
-        connected=connected.set,
+        on_message=received,
+        on_connect=connected.set,
     )
     running = loop.create_task(client.run())
     await connected.wait()
@@ -507,7 +508,7 @@ async def test_what_breaks_us_is_not_swallowed(mqtt_server: Server) -> None:
         await running
 
 
-async def test_a_value_that_is_refused_is_a_sign_of_life(mqtt_server: Server) -> None:
+async def test_a_node_whose_value_is_refused_is_online(mqtt_server: Server) -> None:
     async with (
         world(at(mqtt_server), silence_limit_s=1.0) as here,
         device(mqtt_server.port, "a") as board,
@@ -550,7 +551,7 @@ def authority(tmp_path: Path) -> Authority:
     return new_authority(tmp_path)
 
 
-async def test_user_and_password_are_asked_at_each_attempt(
+async def test_user_and_password_are_read_at_each_attempt(
     users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqtt_client, "RETRY_S", 0.1)
@@ -576,7 +577,7 @@ def is_logged(caplog: pytest.LogCaptureFixture, pattern: str) -> Callable[[], ob
     return lambda: re.search(pattern, caplog.text)
 
 
-async def test_tls_is_spoken_with_a_client_certificate(
+async def test_tls_with_a_client_certificate(
     authority: Authority,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -603,11 +604,11 @@ async def test_tls_is_spoken_with_a_client_certificate(
         for wrong, said in ((nobody, "TLS|closes"), (section, "CERTIFICATE_VERIFY_FAILED")):
             caplog.clear()
             async with world(named_mqtt_broker(wrong).server, connected=False) as here:
-                await here.until(is_logged(caplog, f"no MQTT broker: .*({said})"))
+                await here.until(is_logged(caplog, f"no connection to the MQTT broker: .*({said})"))
                 assert not here.mqtt.connected
 
 
-async def test_a_round_trip_has_qos_1_and_is_one_for_all_who_ask(tmp_path: Path) -> None:
+async def test_a_round_trip_has_qos_1_and_is_shared(tmp_path: Path) -> None:
     with server("mosquitto", tmp_path, "log_type all") as running:
         running.start()
         async with world(at(running)) as here:
@@ -619,7 +620,7 @@ async def test_a_round_trip_has_qos_1_and_is_one_for_all_who_ask(tmp_path: Path)
         assert echoes == ["1"]
 
 
-async def test_a_random_client_id_stands_in_no_topic(tmp_path: Path) -> None:
+async def test_no_topic_contains_a_random_client_id(tmp_path: Path) -> None:
     with server("mosquitto", tmp_path, "log_type all") as running:
         running.start()
         async with world(at(running)) as here:

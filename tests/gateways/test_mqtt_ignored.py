@@ -10,13 +10,14 @@ import pytest
 
 from pyaiot.config import Config
 from pyaiot.gateways.mqtt import observer as mqtt_observer
-from pyaiot.gateways.mqtt.observer import Observer
+from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.plugin import PLUGIN as MQTT
 from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.mqtt.shared_broker import open_mqtt_broker
 from pyaiot.messages import Ignored
 from pyaiot.mqtt import client
-from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig, topic_of_subject
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
+from pyaiot.mqtt.embedded.log import topic_of_subject
 from tests.gateways.mqtt_servers import Server, nats_server, server
 from tests.gateways.test_mqtt_gateway import KINDS, World, at, device, world
 from tests.gateways.test_mqtt_old_messages import publish
@@ -35,7 +36,7 @@ def told(here: World) -> list[tuple[int, str]]:
     return [(said.count, said.topic) for said in here.heard if isinstance(said, Ignored)]
 
 
-async def test_a_topic_of_the_wrong_depth_is_counted_and_told(mqtt_server: Server) -> None:
+async def test_a_topic_of_the_wrong_depth_is_counted_and_reported(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here:
         publish(mqtt_server.port, ("node/a", b"1"))
         await here.until(lambda: told(here) == [(1, "node/a")])
@@ -48,7 +49,9 @@ async def test_a_topic_of_the_wrong_depth_is_counted_and_told(mqtt_server: Serve
 @asynccontextmanager
 async def observing(at_server: client.MqttServer) -> AsyncIterator[list[str]]:
     topics: list[str] = []
-    task = asyncio.ensure_future(Observer(at_server, name="test", ignored=topics.append).run())
+    task = asyncio.ensure_future(
+        TopicObserver(at_server, name="test", on_ignored=topics.append).run()
+    )
     try:
         yield topics
     finally:
@@ -118,7 +121,7 @@ async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> No
         assert topics == ["home/kitchen.old/temperature", "single"]
 
 
-async def test_the_gateway_of_the_embedded_broker_is_told(tmp_path: Path) -> None:
+async def test_the_gateway_counts_what_the_embedded_broker_refuses(tmp_path: Path) -> None:
     nats_server()
     config = Config(protocols=(MqttSection(port=0),))
     async with open_mqtt_broker(config, tmp_path / "mqtt") as broker:

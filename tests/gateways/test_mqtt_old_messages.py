@@ -132,7 +132,7 @@ async def test_a_retained_value_that_comes_after_the_node_fills_it_too(
     async with world(at(mqtt_server)) as here:
         publish(mqtt_server.port, check("b"))
         await here.until(lambda: "b" in here.uids())
-        here.mqtt._published("node/b/temperature", value("20.0°C"), mqtt_client.Freshness.RETAINED)
+        here.mqtt._on_message("node/b/temperature", value("20.0°C"), mqtt_client.Freshness.RETAINED)
         await here.until(lambda: here.value("b", "temperature"))
         assert here.mqtt.gateway.nodes.get("b") is not None
 
@@ -143,7 +143,7 @@ async def test_a_retained_value_replaces_none_that_the_node_sent(mqtt_server: Se
         publish(mqtt_server.port, ("node/b/temperature", value(25)))
         await here.until(lambda: here.value("b", "temperature") == 25)
         connects = here.mqtt._client.connects
-        connection = here.mqtt._client._client
+        connection = here.mqtt._client._connection
         assert connection is not None
         connection.ended.set()
         await here.until(lambda: here.mqtt._client.connects > connects, RECOVERY_LIMIT_S)
@@ -156,12 +156,12 @@ async def test_a_retained_value_does_not_keep_a_silent_node_and_confirms_no_comm
     async with world(with_nobody, connected=False, silence_limit_s=0.5) as here:
         await here.until(lambda: here.mqtt.gateway.linked)
         live, retained = mqtt_client.Freshness.LIVE, mqtt_client.Freshness.RETAINED
-        here.mqtt._published(*check("b"), live)
+        here.mqtt._on_message(*check("b"), live)
         echoed: list[bool] = []
         here.mqtt.gateway._echoes.expect("b", "led", "1", echoed.append)
         heard_at = here.mqtt.gateway.nodes.heard_at("b")
         await asyncio.sleep(0.1)
-        here.mqtt._published("node/b/led", value("1"), retained)
+        here.mqtt._on_message("node/b/led", value("1"), retained)
         assert here.value("b", "led") == "1" or here.mqtt.gateway.nodes.get("b")
         assert here.mqtt.gateway.nodes.heard_at("b") == heard_at
         assert echoed == []
@@ -228,8 +228,8 @@ async def test_a_flood_of_retained_ids_makes_no_nodes_and_holds_little() -> None
     async with world(with_nobody, connected=False, nodes_max=1000) as here:
         retained = mqtt_client.Freshness.RETAINED
         for number in range(20_000):
-            here.mqtt._published(f"node/u{number}/x", value("y" * 1000), retained)
-            here.mqtt._published("node/one/r" + str(number), value("y" * 1000), retained)
+            here.mqtt._on_message(f"node/u{number}/x", value("y" * 1000), retained)
+            here.mqtt._on_message("node/one/r" + str(number), value("y" * 1000), retained)
         held = here.mqtt._retained
         assert len(held) <= mqtt_retained.RETAINED_MAX
         assert held.size <= mqtt_retained.RETAINED_SIZE_MAX

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who is heard at the MQTT-SN port, and how much is said to whom."""
+"""Which datagrams are read at the MQTT-SN port, and what unverified clients get."""
 
 from typing import TYPE_CHECKING
 
 from pyaiot.gateways.mqttsn import admission
-from pyaiot.gateways.mqttsn.admission import Doorkeeper, Verdict
+from pyaiot.gateways.mqttsn.admission import Admission, AdmissionControl
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -14,112 +14,114 @@ PUBLISH = bytes.fromhex("080c200001000131")
 FORWARDED_CONNECT = bytes.fromhex("05fe01abcd") + CONNECT
 
 
-class Door:
-    """A doorkeeper whose clients are those that were let in."""
+class Port:
+    """Admission control whose clients are those that were admitted."""
 
     def __init__(self, packets_per_s: float = 10.0) -> None:
         self.clients: set[tuple[Hashable, bytes | None]] = set()
-        self.keeper = Doorkeeper(
+        self.control = AdmissionControl(
             packets_per_s=packets_per_s, is_client=lambda *peer: peer in self.clients
         )
 
-    def hears(self, datagram: bytes, address: str = "a", *, now: float = 1.0) -> Verdict:
-        verdict = self.keeper.on_datagram(
+    def receive(self, datagram: bytes, address: str = "a", *, now: float = 1.0) -> Admission:
+        verdict = self.control.judge_datagram(
             datagram, address, lambda: address.partition(":")[0], now=now
         )
-        if verdict is Verdict.HEARD and CONNECT in datagram:
+        if verdict is Admission.ADMITTED and CONNECT in datagram:
             self.clients.add((address, b"\xab\xcd" if datagram[1] == 0xFE else None))
         return verdict
 
 
-def test_a_client_is_heard_up_to_its_rate() -> None:
-    door = Door(packets_per_s=10.0)
-    door.hears(CONNECT)
-    verdicts = [door.hears(PUBLISH) for _ in range(30)]
-    assert verdicts == [Verdict.HEARD] * 19 + [Verdict.TOO_FAST] * 11
-    assert door.hears(PUBLISH, now=1.2) is Verdict.HEARD
+def test_a_client_is_admitted_up_to_its_rate() -> None:
+    port = Port(packets_per_s=10.0)
+    port.receive(CONNECT)
+    verdicts = [port.receive(PUBLISH) for _ in range(30)]
+    assert verdicts == [Admission.ADMITTED] * 19 + [Admission.CLIENT_TOO_FAST] * 11
+    assert port.receive(PUBLISH, now=1.2) is Admission.ADMITTED
 
 
 def test_one_client_does_not_use_up_the_rate_of_another() -> None:
-    door = Door(packets_per_s=1.0)
-    door.hears(CONNECT)
-    door.hears(CONNECT, "b")
-    door.hears(FORWARDED_CONNECT, "b")
-    while door.hears(PUBLISH) is Verdict.HEARD:
+    port = Port(packets_per_s=1.0)
+    port.receive(CONNECT)
+    port.receive(CONNECT, "b")
+    port.receive(FORWARDED_CONNECT, "b")
+    while port.receive(PUBLISH) is Admission.ADMITTED:
         pass
-    assert door.hears(PUBLISH, "b") is Verdict.HEARD
-    assert door.hears(bytes.fromhex("05fe01abcd") + PUBLISH, "b") is Verdict.HEARD
+    assert port.receive(PUBLISH, "b") is Admission.ADMITTED
+    assert port.receive(bytes.fromhex("05fe01abcd") + PUBLISH, "b") is Admission.ADMITTED
 
 
 def test_connects_of_a_host_are_counted_over_its_ports() -> None:
-    door = Door()
+    port = Port()
     burst = int(admission.CONNECTS_OF_HOST_BURST)
-    verdicts = [door.hears(CONNECT, f"h:{port}") for port in range(burst + 5)]
-    assert verdicts == [Verdict.HEARD] * burst + [Verdict.CONNECTS_TOO_FAST] * 5
-    assert door.hears(CONNECT, "other:1") is Verdict.HEARD
-    assert door.hears(CONNECT, "h:9999", now=1.1) is Verdict.HEARD
+    verdicts = [port.receive(CONNECT, f"h:{number}") for number in range(burst + 5)]
+    assert verdicts == [Admission.ADMITTED] * burst + [Admission.CONNECTS_TOO_FAST] * 5
+    assert port.receive(CONNECT, "other:1") is Admission.ADMITTED
+    assert port.receive(CONNECT, "h:9999", now=1.1) is Admission.ADMITTED
 
 
 def test_connects_of_all_hosts_have_a_rate_too() -> None:
-    door = Door()
-    heard = sum(
-        door.hears(CONNECT, f"host-{number}:1") is Verdict.HEARD for number in range(10_000)
+    port = Port()
+    client = sum(
+        port.receive(CONNECT, f"host-{number}:1") is Admission.ADMITTED for number in range(10_000)
     )
-    assert heard == admission.CONNECTS_BURST
+    assert client == admission.CONNECTS_BURST
 
 
-def test_strangers_have_one_rate_and_no_entry() -> None:
-    door = Door()
-    heard = sum(door.hears(PUBLISH, f"s{number}") is Verdict.HEARD for number in range(10_000))
-    assert heard == admission.STRANGERS_BURST
-    assert len(door.keeper) == 0
+def test_unknown_peers_share_one_rate_and_have_no_entry() -> None:
+    port = Port()
+    client = sum(
+        port.receive(PUBLISH, f"s{number}") is Admission.ADMITTED for number in range(10_000)
+    )
+    assert client == admission.UNKNOWN_PEERS_BURST
+    assert len(port.control) == 0
 
 
 def test_hosts_are_forgotten_beyond_the_limit() -> None:
-    door = Door()
+    port = Port()
     for number in range(admission.HOSTS_MAX + 100):
-        door.hears(CONNECT, f"host-{number}:1", now=float(number))
-        door.clients.clear()
-    assert len(door.keeper._hosts) == admission.HOSTS_MAX
+        port.receive(CONNECT, f"host-{number}:1", now=float(number))
+        port.clients.clear()
+    assert len(port.control._hosts) == admission.HOSTS_MAX
 
 
 def test_clients_that_left_are_forgotten() -> None:
-    door = Door()
-    for number in range(5 * admission.FORGOTTEN_MAX):
-        door.hears(CONNECT, f"host:{number}", now=float(number))
-        door.clients.clear()
-    assert len(door.keeper._clients) <= admission.FORGOTTEN_MAX + 1
+    port = Port()
+    for number in range(5 * admission.STALE_CLIENTS_MAX):
+        port.receive(CONNECT, f"host:{number}", now=float(number))
+        port.clients.clear()
+    assert len(port.control._clients) <= admission.STALE_CLIENTS_MAX + 1
 
 
-def test_who_said_only_connect_is_told_three_times_its_bytes() -> None:
-    door = Door()
-    door.hears(CONNECT)
-    assert door.keeper.may_send(bytes(20), "a")
-    assert not door.keeper.may_send(bytes(11), "a")
-    assert door.keeper.may_send(bytes(10), "a")
-    assert not door.keeper.may_send(bytes(1), "a")
-    door.hears(CONNECT)
-    assert door.keeper.may_send(bytes(30), "a")
-    door.hears(PUBLISH)
-    assert door.keeper.may_send(bytes(1000), "a")
-    door.hears(CONNECT)
-    assert door.keeper.may_send(bytes(1000), "a")
+def test_an_unverified_client_gets_three_times_its_bytes() -> None:
+    port = Port()
+    port.receive(CONNECT)
+    assert port.control.take_credit(bytes(20), "a")
+    assert not port.control.take_credit(bytes(11), "a")
+    assert port.control.take_credit(bytes(10), "a")
+    assert not port.control.take_credit(bytes(1), "a")
+    port.receive(CONNECT)
+    assert port.control.take_credit(bytes(30), "a")
+    port.receive(PUBLISH)
+    assert port.control.take_credit(bytes(1000), "a")
+    port.receive(CONNECT)
+    assert port.control.take_credit(bytes(1000), "a")
 
 
-def test_what_is_forwarded_is_counted_for_its_node() -> None:
-    door = Door()
-    door.hears(FORWARDED_CONNECT)
+def test_forwarded_datagrams_count_for_their_node() -> None:
+    port = Port()
+    port.receive(FORWARDED_CONNECT)
     head = bytes.fromhex("05fe00abcd")
-    assert not door.keeper.may_send(head + bytes.fromhex("3c0c") + bytes(60), "a")
-    assert door.keeper.may_send(head + bytes.fromhex("030500"), "a")
-    assert door.keeper.may_send(bytes.fromhex("030500"), "a")
+    assert not port.control.take_credit(head + bytes.fromhex("3c0c") + bytes(60), "a")
+    assert port.control.take_credit(head + bytes.fromhex("030500"), "a")
+    assert port.control.take_credit(bytes.fromhex("030500"), "a")
 
 
 def test_every_datagram_has_a_verdict() -> None:
-    door = Door()
+    port = Port()
     for datagram in (b"", b"\x02", b"\x01\x00", b"\x03\xfe\x00", b"\x03\xfe\x00\x02", b"\xfe\xfe"):
-        assert door.hears(datagram) is Verdict.HEARD
-        assert door.keeper.may_send(datagram, "a")
+        assert port.receive(datagram) is Admission.ADMITTED
+        assert port.control.take_credit(datagram, "a")
     long = bytes.fromhex("01000e04040101686e6f6465aabb")
-    assert door.hears(long) is Verdict.HEARD
-    assert len(door.keeper) == 2  # it is a CONNECT
+    assert port.receive(long) is Admission.ADMITTED
+    assert len(port.control) == 2  # it is a CONNECT

@@ -121,7 +121,7 @@ async def test_a_sleeping_client_gets_everything_when_it_wakes(broker: Server) -
             assert await board.asks("04 18 003c") == "0218"
             for value in (b"1", b"2", b"3"):
                 other.connection.publish(9, "gateway/sleeper/led/set", value, qos=1)
-            session = running.gateway._table.session("sleeper")
+            session = running.gateway._protocol.session("sleeper")
             assert session is not None
             delivery = session.delivery
             await eventually(lambda: len(delivery) == 3)
@@ -187,7 +187,7 @@ async def test_clients_notice_nothing_of_a_restart_of_the_gateway(
                 await seen.sees("node/board/x", b"2")
                 assert await board.registers(b"node/board/x", 5) == topic_id
                 seen.connection.publish(9, "news", b"n", qos=1)
-                session = running.gateway._table.session("sleeper")
+                session = running.gateway._protocol.session("sleeper")
                 assert session is not None
                 delivery = session.delivery
                 await eventually(lambda: len(delivery) == 1)
@@ -318,7 +318,7 @@ async def test_a_command_is_not_sent_to_a_sleeping_client_after_its_deadline(
                 now = loop.time()
                 deadlines.add(topic, payload, now + timeout_s, now=now)
                 other.connection.publish(9, topic, payload, qos=0)
-            session = running.gateway._table.session("sleeper")
+            session = running.gateway._protocol.session("sleeper")
             assert session is not None
             delivery = session.delivery
             await eventually(lambda: len(delivery) == 2)
@@ -386,14 +386,14 @@ async def test_a_lost_broker_is_said_once_and_once_when_it_is_back(
         for number, board in enumerate(boards):
             await board.connects(b"board%d" % number)
         mosquitto.kill()
-        await eventually(lambda: "no MQTT broker" in caplog.text)
+        await eventually(lambda: "no connection to the MQTT broker" in caplog.text)
         await asyncio.to_thread(mosquitto.start)
         await eventually(lambda: mosquitto.log.count("as sn-board") == 10)
         await eventually(lambda: "connected to the MQTT broker again" in caplog.text)
         for board in boards:
             assert await board.asks("02 16") == "0217"  # they never noticed
             board.close()
-    assert caplog.text.count("no MQTT broker") == 1
+    assert caplog.text.count("no connection to the MQTT broker") == 1
     assert caplog.text.count("connected to the MQTT broker again") == 1
 
 
@@ -429,7 +429,7 @@ async def test_qos_minus_1_is_published_for_anybody_if_it_is_switched_on(
     )
     async with watcher(mosquitto.port, "node/#", "ab") as seen:
         async with mqttsn_gateway(mosquitto.port, config) as running:
-            anybody = running.gateway._anybody
+            anybody = running.gateway._unconnected
             assert anybody is not None
             await _connection(anybody)
             with Device(running.port) as board:

@@ -77,8 +77,8 @@ async def test_it_hears_what_it_subscribed_to(broker: Server, topic: str) -> Non
     async with watcher(broker.port) as other, mqttsn_gateway(broker.port) as running:
         arguments = ("-i", "foreign", "-t", topic, "-q", "0")  # it acknowledges none of QoS 1
         async with foreign("sub", running.port, *arguments) as process:
-            await eventually(lambda: running.gateway._table.session("foreign") is not None)
-            session = running.gateway._table.session("foreign")
+            await eventually(lambda: running.gateway._protocol.session("foreign") is not None)
+            session = running.gateway._protocol.session("foreign")
             assert session is not None
             await eventually(lambda: len(session.subscriptions) == 1)
             other.connection.publish(2, "gateway/foreign/led/set", b"on, please", qos=1)
@@ -94,7 +94,7 @@ async def test_its_will_is_published_when_it_is_killed(broker: Server) -> None:
         arguments = ("-i", "mortal", "-t", "node/x", "-q", "1", "-k", "1", *will)
         async with foreign("sub", running.port, *arguments):
             await eventually(lambda: len(running.gateway._connections) == 1)
-            session = running.gateway._table.session("mortal")
+            session = running.gateway._protocol.session("mortal")
             assert session is not None
             await eventually(lambda: len(session.subscriptions) == 1)
         await seen.sees("last/foreign", b"gone")

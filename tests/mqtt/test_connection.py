@@ -37,7 +37,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-class Told:
+class EventRecorder:
     """The events of a client, and the next one when it comes."""
 
     def __init__(self) -> None:
@@ -60,22 +60,22 @@ def at(port: int, **more: object) -> MqttServer:
 
 
 async def opened(
-    port: int, told: Told, connect: Connect, client: MqttClientProtocol | None = None
+    port: int, recorder: EventRecorder, connect: Connect, client: MqttClientProtocol | None = None
 ) -> MqttConnection:
-    connection = MqttConnection(at(port), client or MqttClientProtocol(), connect, told)
+    connection = MqttConnection(at(port), client or MqttClientProtocol(), connect, recorder)
     await connection.open()
     return connection
 
 
 async def test_everything_goes_there_and_comes_back(broker: Server) -> None:
-    told = Told()
-    connection = await opened(broker.port, told, Connect("there", keep_alive_s=60))
+    recorder = EventRecorder()
+    connection = await opened(broker.port, recorder, Connect("there", keep_alive_s=60))
     for token, qos in ((1, 0), (2, 1), (3, 2)):
         assert connection.subscribe(token, f"node/{qos}/+", qos=qos)
-    await told.has(MqttSubscribed(1, 0), MqttSubscribed(2, 1), MqttSubscribed(3, 2))
+    await recorder.has(MqttSubscribed(1, 0), MqttSubscribed(2, 1), MqttSubscribed(3, 2))
     for qos in (0, 1, 2):
         assert connection.publish(10 + qos, f"node/{qos}/x", b"%d" % qos, qos=qos)
-    await told.has(
+    await recorder.has(
         MqttPublished(11),
         MqttPublished(12),
         MqttMessage("node/0/x", b"0", 0),
@@ -83,27 +83,27 @@ async def test_everything_goes_there_and_comes_back(broker: Server) -> None:
         MqttMessage("node/2/x", b"2", 2),
     )
     assert connection.unsubscribe(20, "node/1/+")
-    await told.has(MqttUnsubscribed(20))
+    await recorder.has(MqttUnsubscribed(20))
     connection.close()
     assert not connection.publish(30, "node/1/x", b"", qos=1)
-    assert told.events[0] == MqttConnected()
-    assert MqttLost() not in told.events
-    assert sum(isinstance(event, MqttMessage) for event in told.events) == 3
+    assert recorder.events[0] == MqttConnected()
+    assert MqttLost() not in recorder.events
+    assert sum(isinstance(event, MqttMessage) for event in recorder.events) == 3
 
 
 async def test_a_kept_session_has_its_subscriptions_and_its_messages(broker: Server) -> None:
     connect = Connect("kept", clean_session=False, keep_alive_s=60)
-    client, told = MqttClientProtocol(), Told()
-    connection = await opened(broker.port, told, connect, client)
+    client, recorder = MqttClientProtocol(), EventRecorder()
+    connection = await opened(broker.port, recorder, connect, client)
     connection.subscribe(1, "node/kept", qos=1)
-    await told.has(MqttSubscribed(1, 1))
+    await recorder.has(MqttSubscribed(1, 1))
     connection.close()
-    other = Told()
+    other = EventRecorder()
     sender = await opened(broker.port, other, Connect("sender"))
     sender.publish(1, "node/kept", b"meanwhile", qos=1)
     await other.has(MqttPublished(1))
     sender.close()
-    again = Told()
+    again = EventRecorder()
     connection = await opened(broker.port, again, connect, client)
     await again.has(MqttConnected(session_present=True), MqttMessage("node/kept", b"meanwhile", 1))
     connection.close()
@@ -111,12 +111,12 @@ async def test_a_kept_session_has_its_subscriptions_and_its_messages(broker: Ser
 
 @pytest.mark.parametrize("with_will", [False, True])
 async def test_the_will_is_published_unless_we_say_goodbye(broker: Server, with_will: bool) -> None:
-    seen = Told()
+    seen = EventRecorder()
     watcher = await opened(broker.port, seen, Connect("watcher"))
     watcher.subscribe(1, "last/#", qos=1)
     await seen.has(MqttSubscribed(1, 1))
     will = Will("last/words", b"gone")
-    connection = await opened(broker.port, Told(), Connect("mortal", will=will))
+    connection = await opened(broker.port, EventRecorder(), Connect("mortal", will=will))
     # What was published just before the end is still sent.
     connection.publish(2, "last/but", b"not least", qos=0)
     connection.close(with_will=with_will)
@@ -131,19 +131,19 @@ async def test_the_will_is_published_unless_we_say_goodbye(broker: Server, with_
 
 
 async def test_a_broker_that_is_killed_is_found_again(broker: Server) -> None:
-    told = Told()
-    kept = Reconnecting(at(broker.port), Connect("back", keep_alive_s=60), told)
+    recorder = EventRecorder()
+    kept = Reconnecting(at(broker.port), Connect("back", keep_alive_s=60), recorder)
     running = asyncio.create_task(kept.run())
-    await told.has(MqttConnected())
+    await recorder.has(MqttConnected())
     broker.kill()
-    await told.has(MqttLost())
+    await recorder.has(MqttLost())
     assert kept.connection is None
-    told.events.clear()
+    recorder.events.clear()
     await asyncio.to_thread(broker.start)
-    await told.has(MqttConnected())
+    await recorder.has(MqttConnected())
     assert kept.connection is not None
     assert kept.connection.publish(5, "t", b"", qos=1)
-    await told.has(MqttPublished(5))
+    await recorder.has(MqttPublished(5))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert kept.connection is None
@@ -155,19 +155,19 @@ async def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
     ) as running:
         running.start()
         wrong = at(running.port, user="a", password=lambda: "wrong")
-        told = Told()
+        recorder = EventRecorder()
         with pytest.raises(ConnectionRefused):
-            await MqttConnection(wrong, MqttClientProtocol(), Connect("x"), told).open()
-        assert not told.events
-        await Reconnecting(wrong, Connect("x"), told).run()
-        assert told.events == [MqttRefused()]
+            await MqttConnection(wrong, MqttClientProtocol(), Connect("x"), recorder).open()
+        assert not recorder.events
+        await Reconnecting(wrong, Connect("x"), recorder).run()
+        assert recorder.events == [MqttRefused()]
         right = at(running.port, user="a", password=lambda: "right")
-        connection = MqttConnection(right, MqttClientProtocol(), Connect("x"), told)
+        connection = MqttConnection(right, MqttClientProtocol(), Connect("x"), recorder)
         await connection.open()
         connection.close()
 
 
-async def test_a_broker_that_lets_in_and_closes_is_asked_ever_more_seldom(
+async def test_pauses_grow_at_a_broker_that_accepts_and_closes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mqtt_connection, "PAUSE_FIRST_S", 0.02)
@@ -181,8 +181,8 @@ async def test_a_broker_that_lets_in_and_closes_is_asked_ever_more_seldom(
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    told = Told()
-    kept = Reconnecting(at(port), Connect("x"), told, reports=reports.append)
+    recorder = EventRecorder()
+    kept = Reconnecting(at(port), Connect("x"), recorder, on_status=reports.append)
     running = asyncio.create_task(kept.run())
     await asyncio.sleep(1.0)
     running.cancel()
@@ -190,19 +190,19 @@ async def test_a_broker_that_lets_in_and_closes_is_asked_ever_more_seldom(
     listening.close()
     await listening.wait_closed()
     # 0.02 + 0.04 + … of pauses, at least half of each, are more than a second after seven of them.
-    assert 3 <= told.events.count(MqttLost()) <= 7
+    assert 3 <= recorder.events.count(MqttLost()) <= 7
     assert set(reports) == {"", "the connection ended"}
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_it_runs_on_both_loops(broker: Server, loop: str) -> None:
     async def there_and_gone() -> None:
-        told = Told()
-        connection = await opened(broker.port, told, Connect("x"))
+        recorder = EventRecorder()
+        connection = await opened(broker.port, recorder, Connect("x"))
         assert connection.publish(1, "t", b"", qos=1)
-        await told.has(MqttPublished(1))
+        await recorder.has(MqttPublished(1))
         broker.kill()
-        await told.has(MqttLost())
+        await recorder.has(MqttLost())
 
     factory = uvloop.new_event_loop if loop == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -213,14 +213,14 @@ def test_it_runs_on_both_loops(broker: Server, loop: str) -> None:
 
 
 @asynccontextmanager
-async def peer(said: bytes) -> AsyncIterator[int]:
+async def peer(answer: bytes) -> AsyncIterator[int]:
     """Says something to who connects, and reads nothing."""
     writers = []
 
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _reader._transport.pause_reading()  # type: ignore[attr-defined]
         writers.append(writer)
-        writer.write(said)
+        writer.write(answer)
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
@@ -232,27 +232,27 @@ async def peer(said: bytes) -> AsyncIterator[int]:
         await listening.wait_closed()
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"", b"\x30\x03\x00\x01t"])
-async def test_a_peer_that_is_no_broker_is_left(said: bytes) -> None:
-    async with peer(said) as port:
-        told = Told()
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b"", b"\x30\x03\x00\x01t"])
+async def test_a_peer_that_is_no_broker_is_left(answer: bytes) -> None:
+    async with peer(answer) as port:
+        recorder = EventRecorder()
         with pytest.raises(LinkLost):
-            await MqttConnection(at(port), MqttClientProtocol(), Connect("x"), told).open(
+            await MqttConnection(at(port), MqttClientProtocol(), Connect("x"), recorder).open(
                 limit_s=0.2
             )
-        assert not told.events
+        assert not recorder.events
 
 
-async def test_nobody_at_the_port_is_a_lost_link() -> None:
+async def test_a_closed_port_is_a_lost_link() -> None:
     async with peer(b"") as port:
         pass
     with pytest.raises(LinkLost):
-        await MqttConnection(at(port), MqttClientProtocol(), Connect("x"), Told()).open()
+        await MqttConnection(at(port), MqttClientProtocol(), Connect("x"), EventRecorder()).open()
 
 
 async def test_a_broker_that_takes_nothing_is_not_written_to_for_ever() -> None:
     async with peer(b"\x20\x02\x00\x00") as port:
-        connection = await opened(port, Told(), Connect("x"))
+        connection = await opened(port, EventRecorder(), Connect("x"))
         payload = bytes(10_000)
         taken = 0
         while connection.publish(0, "t", payload, qos=0):
@@ -266,10 +266,10 @@ async def test_a_broker_that_takes_nothing_is_not_written_to_for_ever() -> None:
         connection.close()
 
 
-async def test_the_loss_is_told_last_and_once() -> None:
+async def test_the_loss_is_the_last_event_and_comes_once() -> None:
     async with peer(b"\x20\x02\x00\x00") as port:
-        told = Told()
-        connection = await opened(port, told, Connect("x"))
-    await told.has(MqttLost())
-    assert told.events == [MqttConnected(), MqttLost()]
+        recorder = EventRecorder()
+        connection = await opened(port, recorder, Connect("x"))
+    await recorder.has(MqttLost())
+    assert recorder.events == [MqttConnected(), MqttLost()]
     assert not connection.publish(0, "t", b"", qos=0)

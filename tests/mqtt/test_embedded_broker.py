@@ -118,14 +118,14 @@ async def test_what_it_acknowledged_survives_when_it_is_killed(
         async with world(broker.server):
             pass  # the gateway is known there now, and away
         async with device(broker.port, "a") as board:
-            said = board.client.publish("node/a/count", '{"value":7}', qos=1)
-            await until(said.is_published)
+            sent = board.client.publish("node/a/count", '{"value":7}', qos=1)
+            await until(sent.is_published)
             os.kill(broker.pid, signal.SIGKILL)
         async with world(broker.server) as here:
             await here.until(lambda: here.value("a", "count") == 7)
 
 
-async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = EmbeddedConfig(tmp_path, port=taken.getsockname()[1])
         with pytest.raises(OperatorError, match="--mqtt-port"):
@@ -162,8 +162,8 @@ async def test_a_device_is_no_gateway(tmp_path: Path) -> None:
 async def test_its_log_is_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
-        broker._said("[12] [ERR] something")
-        broker._said("[12] [FTL] the end")
+        broker._on_log_line("[12] [ERR] something")
+        broker._on_log_line("[12] [FTL] the end")
     assert ("WARNING", "nats-server: something") in levels(caplog)
     assert ("ERROR", "nats-server: the end") in levels(caplog)
     assert ("DEBUG", "nats-server: Server is ready") in levels(caplog)
@@ -175,7 +175,7 @@ def levels(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
-async def test_it_is_gone_when_we_are_killed(tmp_path: Path) -> None:
+async def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = """
 import asyncio, pathlib, sys
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
@@ -197,7 +197,7 @@ asyncio.run(main())
     await until_gone(pid)
 
 
-async def test_without_nats_server_the_operator_is_told_what_to_do(
+async def test_without_nats_server_the_error_names_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -263,7 +263,7 @@ async def test_client_ids_that_others_could_know_are_not_used(
             pass
 
 
-async def test_no_topic_that_a_device_may_hear_has_a_client_id_of_ours(tmp_path: Path) -> None:
+async def test_no_topic_for_devices_contains_a_secret_client_id(tmp_path: Path) -> None:
     async with (
         EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
         mqtt_client(broker.port, "listener") as listener,
@@ -272,11 +272,11 @@ async def test_no_topic_that_a_device_may_hear_has_a_client_id_of_ours(tmp_path:
         topics: list[str] = []
         listener.on_message = lambda _client, _data, message: topics.append(message.topic)
         granted: list[int] = []
-        listener.on_subscribe = lambda *said: granted.extend(code.value for code in said[3])
+        listener.on_subscribe = lambda *args: granted.extend(code.value for code in args[3])
         for topic_filter in ("gateway/#", "node/#", "pyaiot/#", "#", "$SYS/#"):
             listener.subscribe(topic_filter, 1)
         await until(lambda: len(granted) == 5)
-        # As the how-to promises: `gateway/#` may be heard, and nothing else.
+        # As the how-to promises: `gateway/#` is allowed, and nothing else.
         assert [code < 0x80 for code in granted] == [True, False, False, False, False]
         assert await here.mqtt.answers()
         assert here.mqtt._client.publish("gateway/check", b"")
@@ -339,7 +339,7 @@ async def no_link() -> GatewayLink:
         ({"user": "bob"}, ("device board-1 at 127.0.0.1 was refused", "user name bob")),
     ],
 )
-async def test_a_device_that_is_refused_is_told_to_the_operator_with_the_reason(
+async def test_a_refused_device_is_logged_with_the_reason(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     options: dict[str, Any],
@@ -391,7 +391,7 @@ async def test_one_that_is_stopped_is_replaced(
         assert broker.pid not in {0, first}
         await here.until(lambda: broker.problem == "")
     assert not is_alive(first)
-    assert "it is started again" in caplog.text
+    assert "it is restarted" in caplog.text
 
 
 @pytest.mark.usefixtures("quick_health")
@@ -432,8 +432,10 @@ asyncio.run(main())
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, str(tmp_path), stdout=subprocess.PIPE
     )
-    said, _ = await child.communicate()
-    sentence = said.decode().strip()
-    assert re.fullmatch(r"nats-server gets no memory \(fatal error: [^)]*\): [^\n]*\.", sentence)
+    output, _ = await child.communicate()
+    sentence = output.decode().strip()
+    assert re.fullmatch(
+        r"nats-server cannot allocate memory \(fatal error: [^)]*\): [^\n]*\.", sentence
+    )
     assert "ulimit -v unlimited" in sentence
     assert "--mqtt-host" in sentence

@@ -26,7 +26,7 @@ CLIENT = '10.0.0.7:41000 - mid:38 - "board-1" - '
         (
             CLIENT + 'unable to connect: unable to persist session "board-1" (seq=0): maximum'
             " messages exceeded (10077)",
-            ("device board-1", "room for sessions is full"),
+            ("device board-1", "store for sessions is full"),
         ),
         (
             CLIENT + 'unable to store retained message for account "$G", subject "node.b.x":'
@@ -47,29 +47,27 @@ CLIENT = '10.0.0.7:41000 - mid:38 - "board-1" - '
         (CLIENT + "maximum payload exceeded: 300025 vs 262144", ("300025 bytes", "262144")),
     ],
 )
-def test_what_is_refused_to_a_device_is_told_with_its_name_and_what_to_set(
-    line: str, words: tuple[str, ...]
-) -> None:
-    said = explain(line)
-    assert said is not None
-    assert all(word in said for word in words), said
-    assert "JetStream" not in said
+def test_a_refusal_is_explained_with_device_and_remedy(line: str, words: tuple[str, ...]) -> None:
+    explained = explain(line)
+    assert explained is not None
+    assert all(word in explained for word in words), explained
+    assert "JetStream" not in explained
 
 
-def test_a_refusal_is_told_once() -> None:
+def test_a_refusal_is_logged_once() -> None:
     assert explain(CLIENT + "unable to connect: authentication error") is None
 
 
 @pytest.mark.parametrize("line", ["something", CLIENT + "something", '{0} - mid:5 - "{1}" - {x}'])
-def test_what_is_not_known_is_told_as_it_is(line: str) -> None:
+def test_unknown_lines_are_unchanged(line: str) -> None:
     assert explain(line) == f"nats-server: {line}"
 
 
 def test_names_of_devices_are_no_formats() -> None:
-    said = explain('10.0.0.7:41000 - mid:5 - "{0}{x}" - authentication error - User "{y}"')
-    assert said is not None
-    assert "device {0}{x} at" in said
-    assert "user name {y};" in said
+    explained = explain('10.0.0.7:41000 - mid:5 - "{0}{x}" - authentication error - User "{y}"')
+    assert explained is not None
+    assert "device {0}{x} at" in explained
+    assert "user name {y};" in explained
 
 
 def test_the_first_line_of_a_stack_is_the_reason() -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pyaiot.mqtt.embedded import broker as embedded
-from pyaiot.mqtt.embedded import quotas, store_keeper
-from pyaiot.mqtt.embedded.broker import STORE_MAX, EmbeddedBroker, EmbeddedConfig
+from pyaiot.mqtt.embedded import nats_settings, quotas, store_keeper
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.mqtt.embedded.quotas import StreamLimit
 from tests.gateways.mqtt_servers import nats_server
@@ -37,7 +37,7 @@ def _nats_is_here() -> None:
 @pytest.fixture
 def small_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a gigabyte and minutes takes a few megabytes and seconds."""
-    monkeypatch.setattr(embedded, "STORE_MAX", ROOM)
+    monkeypatch.setattr(nats_settings, "STORE_MAX", ROOM)
     part = 10 * 1024 * 1024
     smaller = {
         quotas.MESSAGES: StreamLimit(part, consumers_max=2000),
@@ -74,13 +74,13 @@ async def state_of(broker: EmbeddedBroker, stream: str) -> dict[str, Any]:
 
 
 class Raw:
-    """A device that says bytes, and does not follow the rules."""
+    """A device that sends arbitrary bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self._writer = writer
 
-    async def says(self, head: int, body: bytes) -> None:
+    async def send(self, head: int, body: bytes) -> None:
         size, length = len(body), b""
         while True:
             size, part = divmod(size, 128)
@@ -95,7 +95,7 @@ class Raw:
 
     async def publishes(self, topic: str, packet_id: int, payload: bytes, *, qos: int) -> None:
         name = struct.pack(">H", len(topic)) + topic.encode()
-        await self.says(0x30 | qos << 1, name + struct.pack(">H", packet_id) + payload)
+        await self.send(0x30 | qos << 1, name + struct.pack(">H", packet_id) + payload)
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +103,7 @@ async def raw(port: int, client_id: str, *, clean: bool) -> AsyncIterator[Raw]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     device = Raw(reader, writer)
     name = struct.pack(">H", len(client_id)) + client_id.encode()
-    await device.says(0x10, b"\0\4MQTT\4" + bytes([2 * clean]) + b"\0\x3c" + name)
+    await device.send(0x10, b"\0\4MQTT\4" + bytes([2 * clean]) + b"\0\x3c" + name)
     try:
         yield device
     finally:
@@ -121,7 +121,7 @@ async def test_one_device_that_retains_without_end_takes_no_room_of_others(
         async with raw(broker.port, "hostile", clean=True) as hostile:
             for number in range(ROOM // len(LARGE) + 50):
                 topic = f"node/n{number % 20}/x{number}".encode()
-                await hostile.says(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
+                await hostile.send(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
         await others_go_on(broker, here, 1)
         assert memory(broker.pid) < MEMORY_MAX
         os.kill(broker.pid, signal.SIGKILL)
@@ -131,8 +131,8 @@ async def test_one_device_that_retains_without_end_takes_no_room_of_others(
         await here.until(lambda: here.mqtt.connected, RECOVERY_LIMIT_S)
         await others_go_on(broker, here, 2)
         assert broker.problem == ""
-    assert "another version of MQTT" not in caplog.text
-    assert "was not retained: the room for retained messages is full" in caplog.text
+    assert "version of MQTT" not in caplog.text
+    assert "was not retained: the store for retained messages is full" in caplog.text
 
 
 @pytest.mark.usefixtures("small_store")
@@ -149,7 +149,7 @@ async def test_one_device_that_releases_nothing_takes_no_room_of_others(
                     await hostile.publishes("node/h/x", number, LARGE, qos=2)
         await others_go_on(broker, here, 1)
         # Others have room for QoS 2 again.
-        await until(lambda: "QoS 2 that are not released is half taken" in caplog.text)
+        await until(lambda: "QoS 2 that wait for PUBREL is more than half full" in caplog.text)
         async with mqtt_client(broker.port, "honest") as honest:
             sent = honest.publish("node/honest/x", '{"value":1}', qos=2)
             await asyncio.to_thread(sent.wait_for_publish, 5)
@@ -172,7 +172,7 @@ async def test_sessions_of_devices_that_do_not_return_make_room(
                 answer = await device.reader.read(4)
                 let_in += answer == b"\x20\x02\x00\x00"
                 subscription = struct.pack(">HH", 1, 9) + b"gateway/a" + b"\x01"
-                await device.says(0x82, subscription)
+                await device.send(0x82, subscription)
                 await device.reader.read(5)
         assert let_in > 200
         await others_go_on(broker, here, 1)
@@ -185,11 +185,11 @@ async def test_sessions_of_devices_that_do_not_return_make_room(
         os.kill(broker.pid, signal.SIGKILL)
         await here.until(lambda: here.mqtt._client.connects == 2, RECOVERY_LIMIT_S)
         await others_go_on(broker, here, 2)
-    assert "sessions of devices that are away were removed" in caplog.text
+    assert "sessions of offline devices were removed" in caplog.text
 
 
 @pytest.mark.usefixtures("small_store")
-async def test_who_publishes_more_than_the_gateway_takes_is_told_so_and_what_is_acknowledged_stays(
+async def test_a_device_that_publishes_too_much_is_disconnected_and_acknowledged_messages_stay(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
@@ -210,7 +210,7 @@ async def test_who_publishes_more_than_the_gateway_takes_is_told_so_and_what_is_
         async with world(broker.server) as here:
             await here.until(lambda: here.value("honest", "x") == "first")
             await others_go_on(broker, here, 1)
-    assert "room for publications with QoS 1 and 2 is full" in caplog.text
+    assert "store for publications with QoS 1 and 2 is full" in caplog.text
 
 
 @pytest.mark.usefixtures("small_store")
@@ -229,7 +229,7 @@ async def test_one_that_publishes_without_pause_is_disconnected(
                 if read.done():
                     break
             await asyncio.wait_for(read, 5)
-    assert "hostile at 127.0.0.1 publishes more than the gateway takes" in caplog.text
+    assert "hostile at 127.0.0.1 publishes more than the gateway can process" in caplog.text
 
 
 async def test_connections_of_one_address_do_not_take_those_of_others(
@@ -247,7 +247,7 @@ async def test_connections_of_one_address_do_not_take_those_of_others(
         for number in range(60):
             await many.enter_async_context(raw(broker.port, f"c{number}", clean=True))
         async with asyncio.timeout(5):
-            while "there are too many connections" not in caplog.text:  # noqa: ASYNC110
+            while "too many connections" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # The first one was there before, and the gateway is none of them.
         with pytest.raises(TimeoutError):
@@ -275,7 +275,7 @@ async def test_its_memory_has_a_bound_of_its_own(tmp_path: Path) -> None:
 
 
 def test_all_quotas_together_fit_into_the_store() -> None:
-    assert sum(limit.bytes_max for limit in quotas.LIMITS.values()) < STORE_MAX
+    assert sum(limit.bytes_max for limit in quotas.LIMITS.values()) < nats_settings.STORE_MAX
 
 
 def test_a_stream_gets_its_limits_once_and_refuses_what_is_over() -> None:
@@ -289,7 +289,7 @@ def test_a_stream_gets_its_limits_once_and_refuses_what_is_over() -> None:
     assert quotas.limited({"name": "somebody's"}) is None
 
 
-def test_those_over_their_share_are_told_by_their_level() -> None:
+def test_owners_over_their_share_are_found_by_level() -> None:
     subjects = {"$MQTT.qos2.in.a.1": 1, "$MQTT.qos2.in.a.2": 1, "$MQTT.qos2.in.b.1": 1}
     assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 1) == ["$MQTT.qos2.in.a.>"]
     assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 2) == []

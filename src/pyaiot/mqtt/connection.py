@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A connection to an MQTT broker, and the policy of making it again and again.
+"""A connection to an MQTT broker, and a client that reconnects.
 
-`protocols/mqtt` says what is said on it; here the bytes are moved. One connection costs little, so
-that there may be ten thousand of them, and what was published is known to have arrived or not.
+The protocol is that of `protocols/mqtt`; this module moves the bytes. A connection is cheap: a
+process may have ten thousand. Each publication with QoS 1 or 2 is reported as accepted or not.
 """
 
 import asyncio
@@ -23,44 +23,44 @@ from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.timer import Timer
 
 OPEN_LIMIT_S: Final = 4.0
-"""A broker that did not let us in for so long is tried again."""
+"""How long the broker may take to accept a connection. Then the attempt fails."""
 WRITE_BUFFER_MAX: Final = 256 * 1024
-"""Bytes that wait for the broker to take them. With more, nothing further is published."""
+"""Bytes in the write buffer of a connection. With more, publications are refused."""
 PAUSE_FIRST_S: Final = 0.25
 PAUSE_MAX_S: Final = 5.0
 """Between two attempts; with the limit above, a broker is found again within 10 s."""
 
 
 class MqttConnection(asyncio.Protocol):
-    """One connection from its TCP to its end."""
+    """One connection, from TCP to its end."""
 
     def __init__(
         self,
         server: MqttServer,
         client: MqttClientProtocol,
         connect: Connect,
-        told: Callable[[MqttEvent], None],
+        on_event: Callable[[MqttEvent], None],
     ) -> None:
-        """`told` must not raise. User and password are those of `server`."""
+        """`on_event` must not raise. User name and password are taken from `server`."""
         self._server = server
         self._client = client
         self._connect = connect
-        self._told = told
+        self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._alarm = Timer(self._loop, self._timeout)
+        self._timer = Timer(self._loop, self._handle_timer)
         self._flushing = False
-        self._stuffed = False
-        self._let_in = False
+        self._write_paused = False
+        self._accepted = False
         self._closed = False
         self._ready: asyncio.Future[None] | None = None
 
     async def open(self, *, limit_s: float = OPEN_LIMIT_S) -> None:
-        """Connect, once: `told` gets `MqttConnected`, then what happens.
+        """Connect. `on_event` gets `MqttConnected` and the events after it.
 
-        `MqttLost` is the last, unless we close it. Raises `LinkLost` (try again, with another
-        connection), `ConnectionRefused`, and `OperatorError` for a password that cannot be read;
-        then nothing was told.
+        The last event is `MqttLost`, unless `close` is called. Raises `LinkLost` (try again with
+        another `MqttConnection`), `ConnectionRefused`, and `OperatorError` if the password cannot
+        be read; in these cases there was no event.
         """
         server = self._server
         if server.user:
@@ -83,16 +83,19 @@ class MqttConnection(asyncio.Protocol):
             raise LinkLost(str(error) or type(error).__name__) from error
         finally:
             self._ready = None
-            if not self._let_in:
+            if not self._accepted:
                 self.close()
 
-    # -- wishes -----------------------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------------------------
 
     def publish(
         self, token: int, topic: str, payload: bytes, *, qos: int, retain: bool = False
     ) -> bool:
-        """`MqttPublished` comes for QoS 1 and 2. False: no connection, or it takes no more."""
-        if self._stuffed or self._client.waiting_bytes > WRITE_BUFFER_MAX:
+        """Publish; with QoS 1 and 2 `MqttPublished` follows.
+
+        Returns False without a connection, or if it accepts no more.
+        """
+        if self._write_paused or self._client.waiting_bytes > WRITE_BUFFER_MAX:
             return False
         done = self._client.publish(
             token, topic, payload, qos=qos, retain=retain, now=self._loop.time()
@@ -101,66 +104,66 @@ class MqttConnection(asyncio.Protocol):
         return done
 
     def subscribe(self, token: int, topic_filter: str, *, qos: int) -> bool:
-        """`MqttSubscribed` comes. False as with `publish`."""
+        """Subscribe; `MqttSubscribed` follows. Returns False as `publish` does."""
         done = self._client.subscribe(token, topic_filter, qos=qos, now=self._loop.time())
         self._flush_soon()
         return done
 
     def unsubscribe(self, token: int, topic_filter: str) -> bool:
-        """`MqttUnsubscribed` comes. False as with `publish`."""
+        """Unsubscribe; `MqttUnsubscribed` follows. Returns False as `publish` does."""
         done = self._client.unsubscribe(token, topic_filter, now=self._loop.time())
         self._flush_soon()
         return done
 
     def close(self, *, with_will: bool = False) -> None:
-        """Say goodbye, or leave it to the broker to publish the will. Nothing more is told."""
+        """Close the connection; no event follows. `with_will`: the broker publishes the will."""
         if self._closed:
             return
         self._closed = True
-        self._alarm.cancel()
+        self._timer.cancel()
         transport = self._transport
         if transport is not None:
             if with_will:
-                # What was published before is still sent; DISCONNECT is not.
-                transport.write(self._client.take())
+                # Pending publications are still sent, but no DISCONNECT.
+                transport.write(self._client.bytes_to_send())
             else:
                 self._client.disconnect(now=self._loop.time())
-                transport.write(self._client.take())
-            if self._stuffed or not self._let_in:
+                transport.write(self._client.bytes_to_send())
+            if self._write_paused or not self._accepted:
                 transport.abort()
             else:
                 transport.close()
-        self._client.ended()
+        self._client.connection_closed()
 
     # -- asyncio.Protocol -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's is none by its class.
+        # The transports of uvloop do not derive from asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
-        if self._closed:  # it took too long
+        if self._closed:  # `open` timed out
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_MAX)
         plain = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):  # it may have ended meanwhile
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._client.opened(self._connect, now=self._loop.time())
+        self._client.connection_opened(self._connect, now=self._loop.time())
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         if self._closed:
             return
         try:
-            for event in self._client.received(data, now=self._loop.time()):
+            for event in self._client.receive_bytes(data, now=self._loop.time()):
                 if isinstance(event, MqttConnected):
-                    self._let_in = True
+                    self._accepted = True
                     if self._ready is not None and not self._ready.done():
                         self._ready.set_result(None)
-                self._told(event)
-                if self._closed:  # in that call
+                self._on_event(event)
+                if self._closed:  # by the callback
                     return
         except ProtocolError as error:
-            self._end(LinkLost(f"it does not speak MQTT 3.1.1: {error}"))
+            self._end(LinkLost(f"it violates MQTT 3.1.1: {error}"))
         except ConnectionRefused as error:
             self._end(error)
         else:
@@ -170,20 +173,20 @@ class MqttConnection(asyncio.Protocol):
         self._end(LinkLost(str(exc) if exc is not None else "it closed the connection"))
 
     def pause_writing(self) -> None:
-        # Who does not read shall not make us answer either.
-        self._stuffed = True
+        # A broker that does not read gets no answers either.
+        self._write_paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._stuffed = False
+        self._write_paused = False
         if self._transport is not None and not self._closed:
             self._transport.resume_reading()
 
     # -- inside -----------------------------------------------------------------------------------
 
     def _flush_soon(self) -> None:
-        """What is said in one turn of the loop goes in one write."""
+        """Send the packets of one turn of the loop in one write."""
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -193,71 +196,70 @@ class MqttConnection(asyncio.Protocol):
         if self._closed or self._transport is None:
             return
         if self._client.waiting_bytes:
-            self._transport.write(self._client.take())
-        self._alarm.set(self._client.wake_at)
+            self._transport.write(self._client.bytes_to_send())
+        self._timer.set(self._client.get_timer())
 
-    def _timeout(self) -> None:
+    def _handle_timer(self) -> None:
         try:
-            self._client.timeout(now=self._loop.time())
+            self._client.handle_timer(now=self._loop.time())
         except LinkLost as error:
             self._end(error)
         else:
             self._flush()
 
     def _end(self, error: LinkLost | ConnectionRefused) -> None:
-        """The connection is no more."""
+        """The connection ended by itself or because of an error."""
         if self._closed:
             return
         self._closed = True
-        self._alarm.cancel()
+        self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        self._client.ended()
-        if self._let_in:
-            self._told(MqttLost())
+        self._client.connection_closed()
+        if self._accepted:
+            self._on_event(MqttLost())
         elif self._ready is not None and not self._ready.done():
             self._ready.set_exception(error)
 
 
 class Reconnecting:
-    """A client that is connected whenever it can be: a connection, and another after it."""
+    """A client that reconnects after each lost connection."""
 
     def __init__(
         self,
         server: MqttServer,
         connect: Connect,
-        told: Callable[[MqttEvent], None],
+        on_event: Callable[[MqttEvent], None],
         *,
         attempts: asyncio.Semaphore | None = None,
-        reports: Callable[[str], None] = lambda _problem: None,
+        on_status: Callable[[str], None] = lambda _problem: None,
     ) -> None:
-        """`attempts`: how many may try at once, where there are many.
+        """`attempts`: limits the simultaneous attempts of many clients.
 
-        `reports` is called with each `problem`, and with "" when there is a connection. It and
-        `told` must not raise.
+        `on_status` gets each new `problem`, "" when connected. Callbacks must not raise.
         """
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._client = MqttClientProtocol()
-        self._told = told
+        self._on_event = on_event
         self._attempts = attempts or asyncio.Semaphore(1)
-        self._reports = reports
+        self._on_status = on_status
         self._lost = asyncio.Event()
         self._connection: MqttConnection | None = None
         self.problem = ""
-        """Why there is no connection, if there is none."""
+        """Why there is no connection, for people; "" while connected."""
 
     @property
     def connection(self) -> MqttConnection | None:
-        """The one there is: publish and subscribe with it, and do not keep it."""
+        """The current connection, or None. Do not keep a reference to it."""
         return self._connection if self._client.connected else None
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled or refused.
+        """Stay connected until cancelled or permanently refused.
 
-        Whether it lost a connection is told by `MqttLost`, once for each; not being connected at
-        first is not. `MqttRefused` is told where it ends by itself.
+        Each lost connection is one `MqttLost`; failed attempts are no events. If the broker refuses
+        the client permanently, `MqttRefused` follows and this method returns.
         """
         backoff = Backoff(first_s=PAUSE_FIRST_S, limit_s=PAUSE_MAX_S)
         try:
@@ -266,7 +268,7 @@ class Reconnecting:
                     async with self._attempts:
                         self._lost.clear()
                         self._connection = MqttConnection(
-                            self._server, self._client, self._connect, self._on_event
+                            self._server, self._client, self._connect, self._handle_event
                         )
                         await self._connection.open()
                     self._report("")
@@ -275,8 +277,8 @@ class Reconnecting:
                     self._report("the connection ended")
                 except ConnectionRefused as error:
                     self._report(str(error))
-                    if error.for_ever:
-                        self._told(MqttRefused())
+                    if error.permanent:
+                        self._on_event(MqttRefused())
                         return
                 except (LinkLost, OperatorError) as error:
                     self._report(str(error))
@@ -285,17 +287,17 @@ class Reconnecting:
             self.close()
 
     def close(self, *, with_will: bool = False) -> None:
-        """End the connection there is; to make no other, cancel `run`."""
+        """Close the current connection. `run` opens another one unless it is cancelled."""
         if self._connection is not None:
             self._connection.close(with_will=with_will)
             self._connection = None
 
     def _report(self, problem: str) -> None:
         self.problem = problem
-        self._reports(problem)
+        self._on_status(problem)
 
-    def _on_event(self, event: MqttEvent) -> None:
+    def _handle_event(self, event: MqttEvent) -> None:
         if isinstance(event, MqttLost):
             self._connection = None
             self._lost.set()
-        self._told(event)
+        self._on_event(event)

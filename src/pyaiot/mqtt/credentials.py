@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client shows an MQTT broker: a password, a certificate."""
+"""The credentials of a client of an MQTT broker: password and certificate."""
 
 import os
 import ssl
@@ -11,17 +11,16 @@ from typing import Final
 from pyaiot.errors import OperatorError, reason_of
 
 PASSWORD_LENGTH_MAX: Final = 1024
-"""Characters of a password. What follows in the line is not read."""
+"""Characters of a password. The rest of the line is ignored."""
 
 
 def read_password(path: Path) -> str:
-    """The first line of a file that only its owner reads. Raises `OperatorError`."""
+    """The first line of a file. Raises `OperatorError`, also if every user can read the file."""
     try:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_mode & 0o007:
                 raise OperatorError(
-                    f"The password file {path} is open to every user: mend it with"
-                    f" chmod 600 {path}."
+                    f"Every user can read the password file {path}: run chmod 600 {path}."
                 )
             return file.readline(PASSWORD_LENGTH_MAX).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -31,9 +30,9 @@ def read_password(path: Path) -> str:
 
 
 def password_reader(file: str) -> Callable[[], str] | None:
-    """What reads a password at each attempt to connect; None without a file's name.
+    """A function that reads the password from a file; None if `file` is empty.
 
-    Raises `OperatorError` for what is wrong with the file now.
+    Raises `OperatorError` if the file cannot be read now.
     """
     if not file:
         return None
@@ -43,9 +42,9 @@ def password_reader(file: str) -> Callable[[], str] | None:
 
 
 def tls_context(*, ca_file: str, certificate_file: str, key_file: str) -> ssl.SSLContext:
-    """TLS from 1.2 on. Empty names: the system's authorities, no certificate of our own.
+    """A context for TLS 1.2 and newer. Raises `OperatorError`.
 
-    Raises `OperatorError`.
+    Empty names mean the certificate authorities of the system and no client certificate.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
@@ -54,6 +53,6 @@ def tls_context(*, ca_file: str, certificate_file: str, key_file: str) -> ssl.SS
             context.load_cert_chain(certificate_file, key_file or None)
     except OSError as error:
         raise OperatorError(
-            f"A certificate for the MQTT broker cannot be used: {reason_of(error)}."
+            f"The certificates for the MQTT broker cannot be loaded: {reason_of(error)}."
         ) from error
     return context

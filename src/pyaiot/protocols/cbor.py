@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""CBOR (RFC 8949) of constrained nodes: bytes to a value, within limits. Pure.
+"""A CBOR decoder (RFC 8949) with limits, for payloads of constrained nodes. Pure.
 
-What is read becomes None, bool, int, float, str, bytes, list or dict with keys of int or str. An
-own reader, because bytes of strangers should meet no C code that has no limit of its own.
+Values are None, bool, int, float, str, bytes, list, and dict with keys of int or str. It is written
+in Python because untrusted bytes must not reach C code without limits.
 """
 
 import math
@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
 DEPTH_MAX: Final = 16
-"""Arrays, maps and tags inside each other. Deeper: refused."""
+"""Nested arrays, maps and tags. A deeper document is refused."""
 ITEMS_MAX: Final = 8192
-"""Items of one document, those inside others counted. More: refused."""
+"""Items of one document, including nested ones. A larger document is refused."""
 
 CborValue: TypeAlias = Any
 
@@ -26,18 +26,18 @@ _BREAK: Final = 0xFF
 _DECIMAL_FRACTION: Final = 4  # RFC 8949 section 3.4.4
 _NUMBER_TAGS: Final = frozenset({2, 3, 5, 30})
 _EXPONENT_MAX: Final = 400
-"""More than a double has, and far from what Decimal cannot do."""
+"""Beyond the exponents of a double, and well within those of Decimal."""
 _SIMPLE: Final = {20: False, 21: True, 22: None, 23: None}
 _FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
 
 
 def decode_cbor(data: bytes) -> CborValue:
-    """The one value that fills the bytes.
+    """Decode the value that fills the bytes.
 
-    Tags say how a value is meant and are left out, but for decimal fractions, which become a
-    float. `undefined` is None. Raises `NotEnoughBytes` if the bytes end too early, and
-    `ProtocolError` for what is not well-formed, for two equal keys, for keys that are neither
-    text nor numbers, for numbers that need more than 64 bits, and beyond the limits above.
+    Tags are ignored, except decimal fractions, which become a float. `undefined` is None. Raises
+    `NotEnoughBytes` if the bytes end too early, and `ProtocolError` for malformed data, for
+    duplicate keys, for keys that are neither text nor integers, for numbers of more than 64 bits,
+    and beyond the limits above.
     """
     reader = _Reader(data)
     value = reader.value(0)
@@ -47,9 +47,9 @@ def decode_cbor(data: bytes) -> CborValue:
 
 
 def json_value(value: CborValue) -> object:
-    """The same as a JSON value: bytes as base64url text (RFC 8949 section 6.1), keys as text.
+    """Convert to a JSON value: bytes as base64url text (RFC 8949 section 6.1), keys as text.
 
-    Raises `ProtocolError` for NaN and infinities, which JSON has no words for.
+    Raises `ProtocolError` for NaN and infinities, which JSON cannot express.
     """
     match value:
         case bytes():
@@ -105,7 +105,7 @@ class _Reader:
         return taken
 
     def _argument(self, info: int) -> int:
-        """RFC 8949 section 3: in the first byte, or in 1, 2, 4 or 8 bytes behind it."""
+        """RFC 8949 section 3: in the first byte, or in the 1, 2, 4 or 8 bytes after it."""
         if info < 24:
             return info
         if info > 27:
@@ -119,7 +119,7 @@ class _Reader:
         while (head := self._byte()) != _BREAK:
             self._items += 1
             if head >> 5 != major or head & 31 == _INDEFINITE or self._items > ITEMS_MAX:
-                raise ProtocolError("CBOR: wrong part of a string")
+                raise ProtocolError("CBOR: invalid chunk of a string")
             parts.append(self._take(self._argument(head & 31)))
         return b"".join(parts)
 
@@ -146,14 +146,14 @@ class _Reader:
         while not self._break() if count is None else len(found) < count:
             key = self.value(depth + 1)
             if isinstance(key, bool) or not isinstance(key, int | str):
-                raise ProtocolError("CBOR: a key is neither text nor a whole number")
+                raise ProtocolError("CBOR: a key is neither text nor an integer")
             if key in found:  # RFC 8949 section 5.6
-                raise ProtocolError("CBOR: a key stands twice in a map")
+                raise ProtocolError("CBOR: a duplicate key in a map")
             found[key] = self.value(depth + 1)
         return found
 
     def _expect(self, items: int) -> None:
-        """Each item has one byte at least: what cannot be there is not waited for."""
+        """Each item has at least one byte, so a larger count cannot be complete."""
         if items > len(self._data) - self.at:
             raise NotEnoughBytes("CBOR: fewer bytes than items")
 
@@ -165,14 +165,14 @@ class _Reader:
 
     def _tagged(self, tag: int, depth: int) -> CborValue:
         if tag in _NUMBER_TAGS:
-            raise ProtocolError(f"CBOR: numbers of tag {tag} are not read")
+            raise ProtocolError(f"CBOR: numbers of tag {tag} are not supported")
         value = self.value(depth + 1)
         if tag != _DECIMAL_FRACTION:
             return value
         match value:
             case [int(exponent), int(mantissa)] if abs(exponent) <= _EXPONENT_MAX:
                 return float(Decimal(mantissa).scaleb(exponent))
-        raise ProtocolError("CBOR: no decimal fraction")
+        raise ProtocolError("CBOR: invalid decimal fraction")
 
     def _simple_or_float(self, info: int) -> CborValue:
         if info in _SIMPLE:
@@ -180,4 +180,4 @@ class _Reader:
         if info in _FLOATS:
             (number,) = struct.unpack(_FLOATS[info], self._take(1 << info - 24))
             return number
-        raise ProtocolError(f"CBOR: no value of kind {info}")
+        raise ProtocolError(f"CBOR: unsupported simple value {info}")

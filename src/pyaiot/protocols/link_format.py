@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The CoRE link format of RFC 6690: what a node answers to `GET /.well-known/core`.
+"""The CoRE link format of RFC 6690: the answer of a node to `GET /.well-known/core`.
 
 `</led>,</cli/stats>;ct=0;rt="count";obs` is two links; the second has three attributes. Pure.
 """
@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
 LINKS_MAX: Final = 256
-"""Links of one document that are read; the rest is cut (`LinkList.cut`)."""
+"""Links of one document. The rest is ignored (`LinkList.cut`)."""
 ATTRIBUTES_MAX: Final = 64
 """Attributes of one link. A link with more is refused."""
 URI_OPTION_BYTES_MAX: Final = 255
@@ -24,8 +24,8 @@ URI_OPTION_BYTES_MAX: Final = 255
 class CoreLink:
     """One link: `<target>;name=value;name`.
 
-    `target` is the URI reference as printed, percent-encoding included. `attributes` are in the
-    order of the document, names in lower case and perhaps repeated, values without their quotes;
+    `target` is the URI reference as received, with its percent-encoding. `attributes` are in the
+    order of the document, names in lower case and possibly repeated, values without quotes;
     the value of an attribute without `=`, such as `obs`, is None.
     """
 
@@ -34,10 +34,10 @@ class CoreLink:
 
     @property
     def path(self) -> str | None:
-        """The path on the node that sent the link, percent-encoded, `/` first; query cut off.
+        """The percent-encoded path on the node that sent the link, with `/` first and no query.
 
-        None for a target that names its own host (`coap://…`, `//…`): it may be anywhere.
-        A relative target counts from the root of the node (RFC 6690 section 2.1).
+        None for a target with a host (`coap://…`, `//…`), which may be another one. A relative
+        target is relative to the root of the node (RFC 6690 section 2.1).
         """
         if _NAMES_ITS_HOST.match(self.target):
             return None
@@ -46,7 +46,7 @@ class CoreLink:
 
     @property
     def query(self) -> str:
-        """What stands between `?` and `#` of the target, percent-encoded; "" if nothing."""
+        """The percent-encoded query of the target; "" if there is none."""
         return self.target.partition("#")[0].partition("?")[2]
 
     @property
@@ -56,15 +56,15 @@ class CoreLink:
         return f"{path}?{self.query}" if path is not None and self.query else path
 
     def has(self, name: str) -> bool:
-        """Whether there is an attribute of this name, with or without a value."""
-        return any(name == there for there, _ in self.attributes)
+        """Whether there is an attribute with this name, with or without a value."""
+        return any(name == other for other, _ in self.attributes)
 
     def values(self, name: str) -> list[str]:
-        """The space-separated words of all attributes of this name: `rt`, `if`, `ct`, `rel`.
+        """The space-separated words of all attributes with this name: `rt`, `if`, `ct`, `rel`.
 
-        RFC 6690 section 3.1 wants one `rt="a b"`; nodes also write `rt="a";rt="b"`.
+        RFC 6690 section 3.1 requires one `rt="a b"`; nodes also send `rt="a";rt="b"`.
         """
-        values = (value or "" for there, value in self.attributes if there == name)
+        values = (value or "" for other, value in self.attributes if other == name)
         return " ".join(values).split()
 
 
@@ -76,20 +76,20 @@ class Target(NamedTuple):
 
 
 class LinkList(NamedTuple):
-    """The links of a document, and whether it has more than were asked for."""
+    """The links of a document, and whether it has more of them."""
 
     links: list[CoreLink]
     cut: bool
 
 
 def parse_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
-    """Read a document of media type application/link-format, in time linear to its length.
+    """Parse a document of media type application/link-format, in linear time.
 
-    At most `links_max` links are read; `cut` tells that there is more, which is not looked at.
+    At most `links_max` links are parsed; `cut` is True if there is more, which is not checked.
     White space around the punctuation, and empty links and attributes (`,,`, a last `,` or `;`)
     are tolerated, as in the header field that the format comes from (RFC 5988 section 5).
     Raises `NotEnoughBytes` if the document ends inside a target, a quoted string or a
-    character, and `ProtocolError` for anything else that is no link format.
+    character, and `ProtocolError` for any other error.
     """
     text = _decode(payload)
     links: list[CoreLink] = []
@@ -137,10 +137,10 @@ def read_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
 
 
 def format_links(links: Iterable[CoreLink]) -> bytes:
-    """Write the links as a document that `parse_links`, within its limits, reads back the same.
+    """Format the links as a document that `parse_links` parses to the same links.
 
-    Raises ValueError for what the format cannot say: `<`, `>` or a control character in a
-    target, an attribute name that is no lower-case token, a lone surrogate.
+    Raises `ValueError` for what the format cannot express: `<`, `>` or a control character in a
+    target, an attribute name that is not a lower-case token, a lone surrogate.
     """
     return ",".join(map(_format_link, links)).encode()
 
@@ -149,15 +149,15 @@ def path_segments(path: str) -> tuple[str, ...]:
     """Return the decoded segments of a percent-encoded path, one for each Uri-Path option.
 
     `/cli/caf%C3%A9` has two, `/rd/` has two (the last one empty), `/` has none (RFC 7252
-    section 6.4). An encoded `/` stays inside its segment. Raises `ProtocolError` for a wrong
-    `%`, bytes that are no UTF-8, a segment above 255 bytes, and the segments `.` and `..`,
+    section 6.4). An encoded `/` stays inside its segment. Raises `ProtocolError` for an invalid
+    `%`, bytes that are not UTF-8, a segment above 255 bytes, and the segments `.` and `..`,
     which no Uri-Path option may carry (RFC 7252 section 5.10.1).
     """
     if path in {"", "/"}:
         return ()
     segments = tuple(map(_uri_option, path.removeprefix("/").split("/")))
     if not {".", ".."}.isdisjoint(segments):
-        raise ProtocolError("URI path: '.' and '..' are no segments of a resource")
+        raise ProtocolError("URI path: '.' and '..' are not valid segments")
     return segments
 
 
@@ -217,7 +217,7 @@ def _decode(payload: bytes) -> str:
     except UnicodeDecodeError as error:
         is_cut_short = error.reason == "unexpected end of data"
         kind = NotEnoughBytes if is_cut_short else ProtocolError
-        raise kind(f"link format: no UTF-8 at byte {error.start}") from error
+        raise kind(f"link format: invalid UTF-8 at byte {error.start}") from error
 
 
 def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
@@ -226,15 +226,15 @@ def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _read_link(text: str, position: int) -> tuple[CoreLink, int]:
-    """Read the link at `position`; return it, and where the white space behind it ends."""
+    """Parse the link at `position`. Returns it, and the position after trailing white space."""
     target = _TARGET.match(text, position)
     if target is None:
         raise ProtocolError(f"link format: no '<' at character {position}")
     position = target.end()
     if not target[2]:
         if position == len(text):
-            raise NotEnoughBytes("link format: a target has no '>'")
-        raise ProtocolError(f"link format: wrong in a target, character {position}")
+            raise NotEnoughBytes("link format: a target without '>'")
+        raise ProtocolError(f"link format: invalid character in a target, at {position}")
     attributes: list[tuple[str, str | None]] = []
     while attribute := _ATTRIBUTE.match(text, position):
         position = attribute.end()
@@ -242,7 +242,7 @@ def _read_link(text: str, position: int) -> tuple[CoreLink, int]:
         if name is None:
             continue
         if closing_quote == "":
-            raise NotEnoughBytes("link format: a quoted string has no end")
+            raise NotEnoughBytes("link format: an unterminated quoted string")
         if len(attributes) == ATTRIBUTES_MAX:
             raise ProtocolError(f"link format: a link has more than {ATTRIBUTES_MAX} attributes")
         value = bare if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
@@ -253,16 +253,16 @@ def _read_link(text: str, position: int) -> tuple[CoreLink, int]:
 def _format_link(link: CoreLink) -> str:
     target = _TARGET.fullmatch(f"<{link.target}>")
     if target is None or not target[2]:
-        raise ValueError(f"no target of a link: {link.target!r}")
+        raise ValueError(f"not a valid target of a link: {link.target!r}")
     return ";".join((target[0], *(_format_attribute(*pair) for pair in link.attributes)))
 
 
 def _format_attribute(name: str, value: str | None) -> str:
     if not _TOKEN.fullmatch(name) or name != name.lower():
-        raise ValueError(f"no name of an attribute: {name!r}")
+        raise ValueError(f"not a valid attribute name: {name!r}")
     if value is None:
         return name
-    # RFC 6690 section 2 leaves no choice for some: `ct=40` but `title="40"`, `title*=UTF-8''x`.
+    # RFC 6690 section 2 prescribes the form of some: `ct=40` but `title="40"`, `title*=UTF-8''x`.
     if name not in _ALWAYS_QUOTED and _CARDINAL.fullmatch(value):
         return f"{name}={value}"
     if (name in _NEVER_QUOTED or name.endswith("*")) and _PTOKEN.fullmatch(value):
@@ -277,16 +277,17 @@ def _uri_option(encoded: str) -> str:
         option = unquote_to_bytes(encoded)
         text = option.decode()
     except UnicodeError as error:
-        raise ProtocolError("URI: what is percent-encoded is no UTF-8") from error
+        raise ProtocolError("URI: percent-encoded bytes are not UTF-8") from error
     if len(option) > URI_OPTION_BYTES_MAX:
         raise ProtocolError(f"URI: a part has more than {URI_OPTION_BYTES_MAX} bytes")
     return text
 
 
-# Possessive quantifiers throughout: no input makes a pattern read its characters twice.
+# All quantifiers are possessive: no input makes a pattern backtrack.
 _SPACE: Final = re.compile(r"[ \t\r\n]*+")
 _BETWEEN_LINKS: Final = re.compile(r"[ \t\r\n,]*+")
-# The closing `>` and `"` are optional here, so that a document cut short is told from a wrong one.
+# The closing `>` and `"` are optional here, to distinguish a truncated document from an invalid
+# one.
 _TARGET: Final = re.compile(r"<([^<>\x00-\x1f\x7f]*+)(>?+)")
 _ATTRIBUTE: Final = re.compile(
     r"""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The NATS client protocol, as far as requests to a nats-server need it. Pure.
+"""The part of the NATS client protocol that requests to nats-server need. Pure.
 
-Lines end with CR LF; MSG and HMSG state how many bytes of payload follow.
+Lines end with CR LF; MSG and HMSG contain the length of the payload that follows.
 """
 
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ import msgspec
 from pyaiot.errors import ProtocolError
 
 LINE_LENGTH_MAX: Final = 64 * 1024
-"""Bytes of a line of nats-server. A longer one ends the connection."""
+"""Bytes of a line from nats-server. A longer one closes the connection."""
 PAYLOAD_SIZE_MAX: Final = 64 * 1024 * 1024
-"""Bytes of one reply of nats-server, such as a list of sessions. More ends the connection."""
+"""Bytes of one reply from nats-server, such as a list of sessions. More closes the connection."""
 _END: Final = b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
+class NatsInfo:
     """INFO: the first line of the server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """MSG or HMSG. `status` is the status of its header: 503, nobody answers this subject."""
+class NatsMessage:
+    """MSG or HMSG. `status` is the status in its header; 503: no responders for the subject."""
 
     subject: str
     payload: bytes
@@ -34,40 +34,40 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
-    """To be answered with PONG."""
+class NatsPing:
+    """PING: answer with PONG."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pong:
-    """Answers a PING."""
+class NatsPong:
+    """PONG: the answer to PING."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """-ERR: what the server refuses."""
+class NatsError:
+    """-ERR: an error of the server."""
 
     text: str
 
 
-Event: TypeAlias = Info | Message | Ping | Pong | Failure
+NatsEvent: TypeAlias = NatsInfo | NatsMessage | NatsPing | NatsPong | NatsError
 
 
-class Reader:
-    """Bytes of the server in, events out."""
+class NatsReader:
+    """Parses the bytes from the server into events."""
 
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """All events that are complete. Raises `ProtocolError`: end the connection."""
+    def receive_bytes(self, data: bytes) -> Iterator[NatsEvent]:
+        """Yield the complete events. Raises `ProtocolError`: close the connection."""
         self._data += data
         while (event := self._next()) is not None:
             if not isinstance(event, tuple):
                 yield event
 
-    def _next(self) -> "Event | tuple[()] | None":
-        """The next event, () for a line that says nothing, None: more bytes are needed."""
+    def _next(self) -> "NatsEvent | tuple[()] | None":
+        """The next event; () for a line without one; None: more bytes are needed."""
         end = self._data.find(_END, 0, LINE_LENGTH_MAX)
         if end < 0:
             if len(self._data) >= LINE_LENGTH_MAX:
@@ -76,7 +76,7 @@ class Reader:
         line = bytes(self._data[:end])
         word, _, rest = line.partition(b" ")
         size = 0
-        event: Event | tuple[()] = ()
+        event: NatsEvent | tuple[()] = ()
         match word.upper():
             case b"MSG" | b"HMSG":
                 message = _message(word.upper() == b"HMSG", rest, self._data, end + len(_END))
@@ -84,13 +84,13 @@ class Reader:
                     return None
                 event, size = message
             case b"INFO":
-                event = Info()
+                event = NatsInfo()
             case b"PING":
-                event = Ping()
+                event = NatsPing()
             case b"PONG":
-                event = Pong()
+                event = NatsPong()
             case b"-ERR":
-                event = Failure(rest.decode(errors="replace").strip(" '"))
+                event = NatsError(rest.decode(errors="replace").strip(" '"))
             case b"+OK":
                 pass
             case _:
@@ -101,24 +101,24 @@ class Reader:
 
 def _message(
     has_header: bool, arguments: bytes, data: bytearray, start: int
-) -> tuple[Message, int] | None:
-    """The message at `start` and its bytes with the line end, or None: not all is there."""
+) -> tuple[NatsMessage, int] | None:
+    """The message at `start`, and its size with the line end; None if it is incomplete."""
     words = arguments.split()
     if not (4 if has_header else 3) <= len(words) <= (5 if has_header else 4):
-        raise ProtocolError("a message with a wrong number of arguments")
+        raise ProtocolError("a message with an invalid number of arguments")
     size = _number(words[-1])
     header_size = _number(words[-2]) if has_header else 0
     if size > PAYLOAD_SIZE_MAX or header_size > size:
-        raise ProtocolError("a message with a wrong length")
+        raise ProtocolError("a message with an invalid length")
     end = start + size
     if len(data) < end + len(_END):
         return None
     if data[end : end + len(_END)] != _END:
-        raise ProtocolError("a message without an end")
+        raise ProtocolError("a message without a line end")
     status = _status(bytes(data[start : start + header_size])) if has_header else 0
     payload = bytes(data[start + header_size : end])
     subject = words[0].decode(errors="replace")
-    return Message(subject, payload, status), size + len(_END)
+    return NatsMessage(subject, payload, status), size + len(_END)
 
 
 def _number(text: bytes) -> int:
@@ -128,13 +128,13 @@ def _number(text: bytes) -> int:
 
 
 def _status(header: bytes) -> int:
-    """Of `NATS/1.0 503`; 0 if it has none."""
+    """The status of a header such as `NATS/1.0 503`; 0 if it has none."""
     words = header.partition(_END)[0].split()
     return int(words[1]) if len(words) > 1 and words[1].isdigit() and len(words[1]) == 3 else 0
 
 
 def connect(user: str, password: str) -> bytes:
-    """CONNECT and PING: PONG is the answer of a server that accepts the user."""
+    """CONNECT and PING. A server that accepts the user answers PONG."""
     options: dict[str, object] = {"user": user, "pass": password, "lang": "python", "version": "1"}
     options |= {"protocol": 1, "verbose": False, "headers": True, "no_responders": True}
     return b"CONNECT " + msgspec.json.encode(options) + b"\r\nPING\r\n"
@@ -146,7 +146,7 @@ def subscribe(subject: str, number: int) -> bytes:
 
 
 def publish(subject: str, reply: str, payload: bytes) -> bytes:
-    """PUB, with the subject at which the reply is awaited."""
+    """PUB, with the subject for the reply."""
     return f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + _END
 
 

@@ -2,8 +2,8 @@
 """UDP datagrams as a pcapng file, with names and comments, for Wireshark. Pure.
 
 The format is draft-ietf-opsawg-pcapng. A file is a section header, an interface, and then names and
-packets in any order. Packets are raw IP: the headers around a datagram are made up here, as they
-were on the wire but for what the socket does not tell (hop limit, flow label, fragments).
+packets in any order. Packets are raw IP: the headers of a datagram are reconstructed as they were
+on the wire, except for what the socket does not report (hop limit, flow label, fragments).
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ import struct
 from typing import Final, NamedTuple
 
 COMMENT_BYTES_MAX: Final = 400
-"""Bytes of a comment, and of a name. What is longer is cut."""
+"""Bytes of a comment, and of a name. A longer one is cut."""
 
 _SECTION, _INTERFACE, _NAMES, _PACKET = 0x0A0D0D0A, 1, 4, 6
 _BYTE_ORDER_MAGIC: Final = 0x1A2B3C4D
@@ -24,14 +24,14 @@ _HOP_LIMIT: Final = 64
 
 
 class PacketEndpoint(NamedTuple):
-    """An IP address, as people write it and without a zone, and a UDP port."""
+    """An IP address as text, without a zone, and a UDP port."""
 
     host: str
     port: int
 
 
 def file_header(application: str, interface: str) -> bytes:
-    """What a file begins with."""
+    """The start of a file."""
     section = struct.pack("<IHHq", _BYTE_ORDER_MAGIC, 1, 0, -1)
     return _block(_SECTION, section + _options((_APPLICATION, application.encode()))) + _block(
         _INTERFACE,
@@ -40,7 +40,7 @@ def file_header(application: str, interface: str) -> bytes:
 
 
 def name(host: str, called: str) -> bytes:
-    """A block that says what an address is called from here on."""
+    """A block that names an address for the packets after it."""
     address = ipaddress.ip_address(host).packed
     kind = _RECORD_IPV4 if len(address) == 4 else _RECORD_IPV6
     value = address + _text(called).replace(b"\0", b"") + b"\0"
@@ -57,7 +57,7 @@ def packet(
     comment: str = "",
     inbound: bool,
 ) -> bytes:
-    """A block for a datagram that came or went at `at`, Unix time in seconds."""
+    """A block for a datagram that was received or sent at `at`, Unix time in seconds."""
     data = _ip(source, destination, datagram)
     microseconds = round(at * 1e6)
     head = struct.pack(
@@ -73,7 +73,7 @@ def _ip(source: PacketEndpoint, destination: PacketEndpoint, datagram: bytes) ->
     """IP and UDP around the datagram (RFC 768, RFC 791, RFC 8200)."""
     addresses = [ipaddress.ip_address(item.host) for item in (source, destination)]
     if addresses[0].version != addresses[1].version:
-        # The socket did not tell our own address: it is the one of no host.
+        # The socket did not report the own address: use the unspecified one.
         wanted = 6 if 6 in (addresses[0].version, addresses[1].version) else 4
         addresses = [
             item if item.version == wanted else ipaddress.ip_address("::") for item in addresses
@@ -116,5 +116,5 @@ def _padded(value: bytes) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    """UTF-8, cut, without half a character."""
+    """UTF-8, cut at a character boundary."""
     return text.encode(errors="replace")[:COMMENT_BYTES_MAX].decode(errors="ignore").encode()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sensor Measurement Lists (RFC 8428), in JSON and CBOR: a pack becomes resolved records. Pure."""
+"""Sensor Measurement Lists (RFC 8428), in JSON and CBOR: parses a pack into resolved records.
+Pure."""
 
 import math
 import re
@@ -15,22 +16,22 @@ from pyaiot.protocols.cbor import decode_cbor
 
 _VERSION: Final = 10  # RFC 8428 section 4.4
 RECORDS_MAX: Final = 1024
-"""Records of one pack. More: the pack is refused."""
+"""Records of one pack. A pack with more is refused."""
 UNIT_LENGTH_MAX: Final = 32
-"""Characters of a unit. Those of the registry have at most 10. Longer: the pack is refused."""
+"""Characters of a unit. Registered units have at most 10. A pack with a longer one is refused."""
 RELATIVE_BELOW: Final = 2.0**28
-"""RFC 8428 section 4.5.3: a time below is relative to now, else it is Unix time."""
+"""RFC 8428 section 4.5.3: a time below this is relative to now, else it is Unix time."""
 
 Value: TypeAlias = float | str | bool
-"""A number, text (also of `vd`: base64url), or a truth."""
+"""A number, text (`vd` as base64url), or a boolean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record with its base values in it (RFC 8428 section 4.6).
+    """A resolved record, with its base values applied (RFC 8428 section 4.6).
 
-    `name` is the whole name, `own_name` what the record says after its base name. `value` is None
-    for a record that has only a sum. `time` is in seconds: below 2**28 relative to the time of
+    `name` is the whole name, `own_name` the part of the record without the base name. `value` is
+    None for a record that has only a sum. `time` is in seconds: below 2**28 relative to the time of
     receipt (0: now), else Unix time.
     """
 
@@ -43,7 +44,7 @@ class Record:
     update_time: float | None = None
 
     def unix_time(self, now: float) -> float:
-        """When it was measured, by a receiver for whom it is `now` in Unix seconds."""
+        """The Unix time of the measurement, in seconds. `now`: the current Unix time."""
         return self.time if self.time >= RELATIVE_BELOW else now + self.time
 
 
@@ -62,7 +63,7 @@ def parse_cbor(payload: bytes) -> list[Record]:
 
 def _records(pack: object) -> list[Record]:
     if not isinstance(pack, list):
-        raise ProtocolError("SenML: a pack is an array")
+        raise ProtocolError("SenML: a pack must be an array")
     if len(pack) > RECORDS_MAX:
         raise ProtocolError(f"SenML: more than {RECORDS_MAX} records")
     return list(_resolved(pack))
@@ -72,31 +73,31 @@ def _resolved(pack: list[object]) -> Iterator[Record]:
     base: dict[str, Any] = {}
     for item in pack:
         if not isinstance(item, dict):
-            raise ProtocolError("SenML: a record is a map")
+            raise ProtocolError("SenML: a record must be a map")
         fields = _fields(item)
-        # Section 4.1: a base value holds from its record on, until another one comes.
+        # Section 4.1: a base value applies from its record on, until it is replaced.
         base.update({label: value for label, value in fields.items() if label in _BASE})
-        # Section 4.4. An older version is read as the current one.
+        # Section 4.4. An older version is parsed as the current one.
         if base.get("bver", _VERSION) > _VERSION:
-            raise ProtocolError(f"SenML: version {base['bver']}, at most {_VERSION} is known")
+            raise ProtocolError(f"SenML: version {base['bver']}; at most {_VERSION} is supported")
         record = _record(fields, base)
         if record is not None:
             yield record
 
 
 def _fields(item: Mapping[object, object]) -> dict[str, Any]:
-    """The fields that are known, by their JSON label, each of its type."""
+    """The known fields by JSON label, with checked types."""
     fields: dict[str, Any] = {}
     for key, value in item.items():
         label = _CBOR_LABELS.get(key, "") if isinstance(key, int) else str(key)
         kind = _KINDS.get(label)
         if kind is None:
-            # Section 4.4: who does not know a field that ends in `_` must not read the pack.
+            # Section 4.4: a pack with an unknown field that ends in `_` must be refused.
             if label.endswith("_"):
                 raise ProtocolError(f"SenML: the field {label[:20]!r} must be understood")
             continue
         if label in fields:
-            raise ProtocolError(f"SenML: {label} stands twice in a record")
+            raise ProtocolError(f"SenML: {label} occurs twice in a record")
         fields[label] = _checked(label, kind, value)
     return fields
 
@@ -110,11 +111,11 @@ def _checked(label: str, kind: type, value: object) -> Any:
         if math.isfinite(number):
             return number
     elif label == "vd" and isinstance(value, bytes):
-        # Section 6: bytes in CBOR are what is base64url in JSON, without padding.
+        # Section 6: bytes in CBOR correspond to base64url in JSON, without padding.
         return urlsafe_b64encode(value).rstrip(b"=").decode()
     elif kind is not float and isinstance(value, kind):
         return value
-    raise ProtocolError(f"SenML: {label} is of the wrong kind")
+    raise ProtocolError(f"SenML: {label} has the wrong type")
 
 
 def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Record | None:
@@ -130,19 +131,19 @@ def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Record | None
     if "s" in fields or ("bs" in base and not _REGULAR.isdisjoint(fields)):
         total = base.get("bs", 0.0) + fields.get("s", 0.0)
     if value is None and total is None:
-        # A record of base values alone, as in section 5.1.7.
+        # A record with base values only, as in section 5.1.7.
         return None
     numbers = (number for number in (value, total) if isinstance(number, float))
     if not all(map(math.isfinite, numbers)):
         raise ProtocolError("SenML: a number is not finite")
     own_name = fields.get("n", "")
     name = base.get("bn", "") + own_name
-    # Section 4.5.1. An empty name is not allowed there; here, the resource that was asked is it.
+    # Deviation from section 4.5.1: an empty name is allowed and means the requested resource.
     if name and not _NAME.fullmatch(name):
-        raise ProtocolError("SenML: a name has other characters than A-Z a-z 0-9 - : . / _")
+        raise ProtocolError("SenML: a name may only contain A-Z a-z 0-9 - : . / _")
     unit = fields.get("u", base.get("bu", ""))
     if len(unit) > UNIT_LENGTH_MAX or not unit.isprintable():
-        raise ProtocolError("SenML: no such unit")
+        raise ProtocolError("SenML: invalid unit")
     return Record(
         name,
         own_name,
@@ -186,7 +187,7 @@ _OTHER: Final = re.compile(r"_(?=[0-9a-f]{2})|[^A-Za-z0-9\-:._]")
 
 
 def name_of(uid: str, resource: str) -> str:
-    """A name for a resource of a node, of the characters of section 4.5.1.
+    """A name for a resource of a node, with the characters of section 4.5.1.
 
     Others become `_` and two digits for each byte, as an `_` does that could be read so: no two
     resources share a name.

@@ -46,22 +46,22 @@ class Talk:
         self.connect(connect, session_present=session_present)
 
     def connect(self, connect: Connect = KEPT, *, session_present: bool = False) -> None:
-        self.client.opened(connect, now=self.now)
+        self.client.connection_opened(connect, now=self.now)
         assert self.sent() == [connect]
         assert self.hears(ConnAck(session_present)) == [MqttConnected(session_present)]
 
     def hears(self, *packets: Packet) -> list[MqttEvent]:
         data = b"".join(packet.to_bytes() for packet in packets)
-        return list(self.client.received(data, now=self.now))
+        return list(self.client.receive_bytes(data, now=self.now))
 
     def sent(self) -> list[Packet]:
-        return list(PacketReader(packet_bytes_max=10**6).feed(self.client.take()))
+        return list(PacketReader(packet_bytes_max=10**6).receive_bytes(self.client.bytes_to_send()))
 
     def publish(self, token: int = 1, qos: int = 1) -> bool:
         return self.client.publish(token, "t", b"1", qos=qos, retain=False, now=self.now)
 
 
-def test_qos_1_is_published_when_the_broker_says_so() -> None:
+def test_qos_1_is_published_when_the_broker_acknowledges() -> None:
     talk = Talk()
     assert talk.publish(token=7)
     assert talk.sent() == [Publish("t", b"1", 1, packet_id=1)]
@@ -92,7 +92,7 @@ def test_qos_0_is_sent_and_forgotten() -> None:
     talk = Talk()
     assert talk.publish(qos=0)
     assert talk.sent() == [Publish("t", b"1")]
-    assert talk.client.wake_at == talk.now + machine.PING_SHARE * 60
+    assert talk.client.get_timer() == talk.now + machine.PING_SHARE * 60
 
 
 def test_subscriptions_are_granted_or_refused() -> None:
@@ -112,7 +112,7 @@ def test_subscriptions_are_granted_or_refused() -> None:
     ]
 
 
-def test_messages_are_acknowledged_as_their_qos_says_and_told_once() -> None:
+def test_messages_are_acknowledged_by_qos_and_reported_once() -> None:
     talk = Talk()
     twice = Publish("t", b"2", 2, packet_id=9)
     assert talk.hears(Publish("t", b"0"), Publish("t", b"1", 1, True, 8), twice, twice) == [
@@ -136,11 +136,11 @@ def test_a_message_of_qos_2_is_told_once_over_two_connections() -> None:
     assert len(talk.hears(message)) == 1
 
 
-def test_nothing_of_the_connection_before_is_told() -> None:
+def test_there_are_no_events_of_the_connection_before() -> None:
     talk = Talk()
     talk.publish(token=7)
     talk.client.subscribe(8, "t", qos=0, now=talk.now)
-    talk.client.ended()
+    talk.client.connection_closed()
     assert not talk.publish()
     talk.connect()
     assert talk.hears(PubAck(1), SubAck(2, (0,))) == []
@@ -161,7 +161,7 @@ def test_what_qos_2_left_open_is_released_and_its_id_not_used() -> None:
     assert talk.sent() == [Publish("t", b"1", 1, packet_id=1), Publish("t", b"1", 1, packet_id=3)]
 
 
-def test_a_broker_that_forgot_the_session_is_told_nothing_of_it() -> None:
+def test_nothing_of_a_lost_session_is_sent_to_the_broker() -> None:
     talk = Talk()
     talk.publish(qos=2)
     talk.connect(session_present=False)
@@ -198,46 +198,46 @@ def test_no_more_is_in_flight_than_the_limit() -> None:
 def test_a_quiet_connection_is_pinged() -> None:
     talk = Talk()
     talk.now += machine.PING_SHARE * 60
-    assert talk.client.wake_at == talk.now
-    talk.client.timeout(now=talk.now - 0.1)
+    assert talk.client.get_timer() == talk.now
+    talk.client.handle_timer(now=talk.now - 0.1)
     assert talk.sent() == []
-    talk.client.timeout(now=talk.now)
+    talk.client.handle_timer(now=talk.now)
     assert talk.sent() == [PingReq()]
-    assert talk.client.wake_at == talk.now + machine.ANSWER_LIMIT_S
+    assert talk.client.get_timer() == talk.now + machine.ANSWER_LIMIT_S
     talk.hears(PingResp())
-    assert talk.client.wake_at == talk.now + machine.PING_SHARE * 60
+    assert talk.client.get_timer() == talk.now + machine.PING_SHARE * 60
 
 
 def test_a_broker_that_only_listens_is_pinged_too() -> None:
     talk = Talk()
     talk.now += machine.PING_SHARE * 60
     talk.publish(qos=0)
-    talk.client.timeout(now=talk.now)
+    talk.client.handle_timer(now=talk.now)
     assert talk.sent()[-1] == PingReq()
 
 
 def test_without_keep_alive_nothing_is_pinged() -> None:
-    assert Talk(Connect("c", keep_alive_s=0)).client.wake_at is None
+    assert Talk(Connect("c", keep_alive_s=0)).client.get_timer() is None
 
 
 @pytest.mark.parametrize("what", ["connect", "publish", "ping"])
 def test_a_broker_that_owes_an_answer_too_long_has_lost_us(what: str) -> None:
     talk = Talk()
     if what == "connect":
-        talk.client.opened(KEPT, now=talk.now)
+        talk.client.connection_opened(KEPT, now=talk.now)
     elif what == "publish":
         talk.publish()
     else:
         talk.now += 60
-        talk.client.timeout(now=talk.now)
-    wake_at = talk.client.wake_at
+        talk.client.handle_timer(now=talk.now)
+    wake_at = talk.client.get_timer()
     assert wake_at == talk.now + machine.ANSWER_LIMIT_S
-    talk.client.timeout(now=wake_at - 0.1)
+    talk.client.handle_timer(now=wake_at - 0.1)
     with pytest.raises(LinkLost):
-        talk.client.timeout(now=wake_at)
+        talk.client.handle_timer(now=wake_at)
 
 
-def test_goodbye_is_the_last_that_is_said() -> None:
+def test_disconnect_is_the_last_packet() -> None:
     talk = Talk()
     talk.client.disconnect(now=talk.now)
     assert talk.sent() == [Disconnect()]
@@ -246,14 +246,14 @@ def test_goodbye_is_the_last_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "for_ever"), [(1, True), (2, True), (3, False), (5, True), (9, True)]
+    ("code", "permanent"), [(1, True), (2, True), (3, False), (5, True), (9, True)]
 )
-def test_a_refusal_says_whether_to_come_back(code: int, for_ever: bool) -> None:
+def test_a_refusal_says_whether_to_come_back(code: int, permanent: bool) -> None:
     client = MqttClientProtocol()
-    client.opened(KEPT, now=0.0)
+    client.connection_opened(KEPT, now=0.0)
     with pytest.raises(ConnectionRefused) as refused:
-        list(client.received(ConnAck(return_code=code).to_bytes(), now=0.0))
-    assert refused.value.for_ever is for_ever
+        list(client.receive_bytes(ConnAck(return_code=code).to_bytes(), now=0.0))
+    assert refused.value.permanent is permanent
     assert not client.connected
 
 
@@ -265,23 +265,23 @@ def test_a_refusal_says_whether_to_come_back(code: int, for_ever: bool) -> None:
     ],
     ids=repr,
 )
-def test_what_only_clients_say_and_a_second_connack_are_refused(packet: Packet) -> None:
+def test_packets_of_clients_and_a_second_connack_are_refused(packet: Packet) -> None:
     with pytest.raises(ProtocolError):
         Talk().hears(packet)
 
 
-def test_a_session_that_nobody_asked_for_is_refused() -> None:
+def test_an_unexpected_session_is_refused() -> None:
     client = MqttClientProtocol()
-    client.opened(Connect("c", clean_session=True), now=0.0)
+    client.connection_opened(Connect("c", clean_session=True), now=0.0)
     with pytest.raises(ProtocolError):
-        list(client.received(ConnAck(session_present=True).to_bytes(), now=0.0))
+        list(client.receive_bytes(ConnAck(session_present=True).to_bytes(), now=0.0))
 
 
 def test_nothing_comes_before_connack() -> None:
     client = MqttClientProtocol()
-    client.opened(KEPT, now=0.0)
+    client.connection_opened(KEPT, now=0.0)
     with pytest.raises(ProtocolError):
-        list(client.received(Publish("t", b"").to_bytes(), now=0.0))
+        list(client.receive_bytes(Publish("t", b"").to_bytes(), now=0.0))
 
 
 def test_one_filter_has_one_answer() -> None:
@@ -292,7 +292,7 @@ def test_one_filter_has_one_answer() -> None:
 
 
 def answers_to(packet: Packet) -> list[Packet]:
-    """What a broker says to a packet of ours."""
+    """The answer of a broker to a packet of the client."""
     match packet:
         case Publish(qos=1, packet_id=packet_id):
             return [PubAck(packet_id)]

@@ -29,7 +29,7 @@ HOSTILE += ["\u2028", "\ufeff", "x" * 65, "x" * 10_000]
 
 
 @pytest.mark.parametrize(
-    ("topic", "payload", "said"),
+    ("topic", "payload", "publication"),
     [
         ("node/check", b'{"id":"fipy-1"}', NodeCheck("fipy-1")),
         ("node/check", b'{"id": "fipy-1"}', NodeCheck("fipy-1")),
@@ -47,8 +47,10 @@ HOSTILE += ["\u2028", "\ufeff", "x" * 65, "x" * 10_000]
         ),
     ],
 )
-def test_what_a_node_publishes_is_read(topic: str, payload: bytes, said: Publication) -> None:
-    assert parse_publication(topic, payload) == said
+def test_what_a_node_publishes_is_read(
+    topic: str, payload: bytes, publication: Publication
+) -> None:
+    assert parse_publication(topic, payload) == publication
 
 
 @pytest.mark.parametrize(
@@ -85,9 +87,9 @@ def test_what_a_node_publishes_is_read(topic: str, payload: bytes, said: Publica
     ],
 )
 def test_the_payloads_of_everyday_firmware_are_values(payload: bytes, value: object) -> None:
-    said = parse_publication("node/a/x", payload)
-    assert said == NodeValue("a", "x", value)
-    assert type(said.value) is type(value)
+    publication = parse_publication("node/a/x", payload)
+    assert publication == NodeValue("a", "x", value)
+    assert type(publication.value) is type(value)
 
 
 @pytest.mark.parametrize("resource", ["temperature", "sensor"])
@@ -103,8 +105,8 @@ def test_an_object_of_known_quantities_is_a_value_of_each(resource: str) -> None
 @pytest.mark.parametrize("key", ["", "a/b", "#", "a b", "x" * 65])
 def test_an_object_with_a_key_that_is_no_name_is_one_value(key: str) -> None:
     data = {"temperature": 21.5, key: 1}
-    said = parse_publication("node/a/x", encode_value(data)[len(b'{"value":') : -1])
-    assert said == NodeValue("a", "x", data)
+    publication = parse_publication("node/a/x", encode_value(data)[len(b'{"value":') : -1])
+    assert publication == NodeValue("a", "x", data)
 
 
 def test_a_check_and_a_list_may_have_a_mark_before_and_zeros_behind() -> None:
@@ -180,10 +182,10 @@ def test_a_plain_name_stands_in_a_topic_as_it_is(name: str) -> None:
 
 def test_what_nodes_encode_is_what_gateways_read() -> None:
     assert parse_publication("node/check", encode_check("é")) == NodeCheck("é")
-    said = parse_publication(value_topic("a", "led"), encode_value({"x": ["°"]}))
-    assert said == NodeValue("a", "led", {"x": ["°"]})
-    said = parse_publication(resources_topic("a"), encode_resources(["led"]))
-    assert said == NodeResources("a", ("led",))
+    publication = parse_publication(value_topic("a", "led"), encode_value({"x": ["°"]}))
+    assert publication == NodeValue("a", "led", {"x": ["°"]})
+    publication = parse_publication(resources_topic("a"), encode_resources(["led"]))
+    assert publication == NodeResources("a", ("led",))
 
 
 def test_a_wrong_payload_still_tells_whose_it_is() -> None:

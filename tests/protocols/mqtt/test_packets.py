@@ -60,7 +60,7 @@ IDS = [f"{packet.TYPE.name}-{number}" for number, (_, packet) in enumerate(FIGUR
 
 
 def read(data: bytes, packet_bytes_max: int = 100_000) -> list[Packet]:
-    return list(PacketReader(packet_bytes_max=packet_bytes_max).feed(data))
+    return list(PacketReader(packet_bytes_max=packet_bytes_max).receive_bytes(data))
 
 
 @pytest.mark.parametrize(("text", "packet"), FIGURES, ids=IDS)
@@ -82,9 +82,9 @@ def test_a_packet_that_is_cut_off_is_waited_for(text: str, packet: Packet) -> No
         with pytest.raises(NotEnoughBytes):
             Packet.from_bytes(data[:end])
         reader = PacketReader(packet_bytes_max=1000)
-        assert list(reader.feed(data[:end])) == []
+        assert list(reader.receive_bytes(data[:end])) == []
         assert reader.waiting_bytes == end
-        assert list(reader.feed(data[end:])) == [packet]
+        assert list(reader.receive_bytes(data[end:])) == [packet]
         assert reader.waiting_bytes == 0
 
 
@@ -108,7 +108,7 @@ def test_a_stream_is_cut_into_its_packets_however_it_comes() -> None:
     packets = [packet for _, packet in FIGURES]
     assert read(data) == packets
     reader = PacketReader(packet_bytes_max=1000)
-    assert [packet for byte in data for packet in reader.feed(bytes((byte,)))] == packets
+    assert [packet for byte in data for packet in reader.receive_bytes(bytes((byte,)))] == packets
 
 
 WRONG = {
@@ -152,7 +152,7 @@ def test_wrong_bytes_are_refused(text: str) -> None:
 
 
 def test_what_came_before_wrong_bytes_counts() -> None:
-    packets = PacketReader(packet_bytes_max=100).feed(bytes.fromhex("40020001 f000"))
+    packets = PacketReader(packet_bytes_max=100).receive_bytes(bytes.fromhex("40020001 f000"))
     assert next(packets) == PubAck(1)
     with pytest.raises(ProtocolError):
         next(packets)
@@ -172,7 +172,7 @@ def test_a_remaining_length_has_one_to_four_bytes(length: int) -> None:
     reader = PacketReader(packet_bytes_max=3_000_000)
     packet = b"\x30" + head + b"\x00\x01t" + bytes(max(0, length - 3))
     if length >= 3:
-        assert list(reader.feed(packet)) == [Publish("t", bytes(length - 3))]
+        assert list(reader.receive_bytes(packet)) == [Publish("t", bytes(length - 3))]
 
 
 @pytest.mark.parametrize(

@@ -40,32 +40,33 @@ class Harness:
             deadline_of=lambda _message, now: now + self.deadline_s,
         )
 
-    def got(self, *packets: Packet) -> list[Effect]:
-        return [e for packet in packets for e in self.session.received(packet, now=self.now)]
+    def receive(self, *packets: Packet) -> list[Effect]:
+        return [e for packet in packets for e in self.session.receive_packet(packet, now=self.now)]
 
-    def told(self, *events: object) -> list[Effect]:
-        return [e for event in events for e in self.session.mqtt(event, now=self.now)]  # type: ignore[arg-type]
+    def receive_event(self, *events: object) -> list[Effect]:
+        return [e for event in events for e in self.session.receive_mqtt_event(event, now=self.now)]  # type: ignore[arg-type]
 
     def wait(self) -> list[Effect]:
         """Until the session wants to be woken."""
-        assert self.session.wake_at is not None
-        self.now = self.session.wake_at
-        return self.session.timeout(now=self.now)
+        timer_at = self.session.get_timer()
+        assert timer_at is not None
+        self.now = timer_at
+        return self.session.handle_timer(now=self.now)
 
     def connected(self, packet: Connect = CONNECT) -> "Harness":
-        self.got(packet)
-        self.told(MqttConnected())
+        self.receive(packet)
+        self.receive_event(MqttConnected())
         assert self.state_is(State.ACTIVE)
         return self
 
     def subscribed(self, topic: str = "news/+", qos: int = 2) -> "Harness":
-        (action,) = self.got(Subscribe(topic, 1000, qos))
+        (action,) = self.receive(Subscribe(topic, 1000, qos))
         assert isinstance(action, MqttSubscribe)
-        self.told(MqttSubscribed(action.token, qos))
+        self.receive_event(MqttSubscribed(action.token, qos))
         return self
 
     def asleep(self) -> "Harness":
-        assert self.got(Disconnect(60)) == [Disconnect()]
+        assert self.receive(Disconnect(60)) == [Disconnect()]
         assert self.state_is(State.ASLEEP)
         return self
 

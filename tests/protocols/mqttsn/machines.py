@@ -15,7 +15,8 @@ from pyaiot.protocols.mqttsn.client_events import (
     Lost,
     Refused,
 )
-from pyaiot.protocols.mqttsn.gateway_table import GatewayTable, Send, ToMqtt
+from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol
+from pyaiot.protocols.mqttsn.gateway_events import Send, ToMqtt
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttAction,
     MqttConnect,
@@ -119,7 +120,7 @@ class World:
         self.loss, self.doubling, self.delay_s = loss, doubling, delay_s
         self.broker = Broker()
         self.config = config
-        self.table: GatewayTable[str] = GatewayTable(config, now=self.now)
+        self.table: MqttSnGatewayProtocol[str] = MqttSnGatewayProtocol(config, now=self.now)
         self.clients: dict[str, MqttSnClientProtocol] = {}
         self.events: dict[str, list[ClientEvent]] = {}
         self.datagrams = 0
@@ -163,11 +164,11 @@ class World:
             self.at(self.now + 0.001, partial(self._tell, client_id, event))
 
     def _tell(self, client_id: str, event: MqttEvent) -> None:
-        self.gateway(self.table.mqtt(client_id, event, now=self.now))
+        self.gateway(self.table.receive_mqtt_event(client_id, event, now=self.now))
 
     def restart_gateway(self) -> None:
         """Everything that the gateway knew is gone."""
-        self.table = GatewayTable(self.config, now=self.now)
+        self.table = MqttSnGatewayProtocol(self.config, now=self.now)
         for client_id in list(self.broker.connected):
             self.mqtt(self.broker.act(client_id, MqttDisconnect(with_will=True)))
 
@@ -175,17 +176,17 @@ class World:
         end = self.now + seconds
         while True:
             times = [self._queue[0][0]] if self._queue else []
-            times += [client.wake_at for client in self.clients.values() if client.wake_at]
-            if self.table.wake_at is not None:
-                times.append(self.table.wake_at)
+            timers = [client.get_timer() for client in self.clients.values()]
+            timers.append(self.table.get_timer())
+            times += [at for at in timers if at is not None]
             if not times or min(times) > end:
                 break
             self.now = max(self.now, min(times))
             while self._queue and self._queue[0][0] <= self.now:
                 heapq.heappop(self._queue)[2]()
-            self.gateway(self.table.timeout(now=self.now))
+            self.gateway(self.table.handle_timer(now=self.now))
             for name, client in self.clients.items():
-                self.do(name, client.timeout(now=self.now))
+                self.do(name, client.handle_timer(now=self.now))
         self.now = end
 
     def _connect_again(self, client: MqttSnClientProtocol) -> None:
@@ -201,8 +202,8 @@ class World:
                 self.at(self.now + 0.001 + later, partial(arrive, datagram, name))
 
     def _to_gateway(self, datagram: bytes, name: str) -> None:
-        self.gateway(self.table.received(datagram, name, now=self.now))
+        self.gateway(self.table.receive_datagram(datagram, name, now=self.now))
 
     def _to_client(self, datagram: bytes, name: str) -> None:
         client = self.clients[name]
-        self.do(name, client.received(parse_packet(datagram), now=self.now))
+        self.do(name, client.receive_packet(parse_packet(datagram), now=self.now))

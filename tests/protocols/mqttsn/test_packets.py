@@ -215,7 +215,7 @@ def test_any_bytes_are_a_packet_or_a_protocol_error(data: bytes) -> None:
     assert parse_packet(packet.to_bytes()) == packet
 
 
-def test_a_log_says_what_a_packet_is() -> None:
+def test_the_repr_of_a_packet_fits_a_log() -> None:
     packet = Publish(5, b"23.5", 1, 7)
     assert repr(packet).startswith("PUBLISH topic_id=5 data=b'23.5' qos=1 message_id=7 ")
     assert repr(WillMsg(b"x" * 1000)).endswith("x…")
@@ -259,13 +259,13 @@ def test_the_longest_packet_has_65535_bytes() -> None:
         ("06 12 03 0001 61", "topic id type 3"),
         ("08 12 60 0001 616263", "QoS -1"),
         ("05 07 60 6162", "QoS -1"),
-        ("08 12 01 0001 000900", "6 bytes where there are 5"),
-        ("08 12 02 0001 616263", "6 bytes where there are 5"),
+        ("08 12 01 0001 000900", "6 bytes; the limit is 5"),
+        ("08 12 02 0001 616263", "6 bytes; the limit is 5"),
         ("07 04 04 01 0001 ff", "not UTF-8"),
         ("08 0a 0000 0001 c328", "not UTF-8"),
-        ("01 0005 fe 00 02 16", "head of a forwarded packet"),
-        ("02 fe 02 16", "head of a forwarded packet"),
-        ("03 fe 00 03 fe 00 02 16", "head of a forwarded packet"),
+        ("01 0005 fe 00 02 16", "header of a forwarded packet"),
+        ("02 fe 02 16", "header of a forwarded packet"),
+        ("03 fe 00 03 fe 00 02 16", "header of a forwarded packet"),
     ],
 )
 def test_wrong_bytes_are_refused_with_the_reason(wire: str, why: str) -> None:
@@ -279,7 +279,7 @@ def test_forwarders_in_forwarders_are_no_deep_recursion() -> None:
 
 
 def test_a_packet_of_another_class_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="PINGREQ is no PUBLISH"):
+    with pytest.raises(ProtocolError, match="PINGREQ is not PUBLISH"):
         Publish.from_bytes(b"\x02\x16")
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The MQTT gateway: publications in, `discover` and `set` out (PROTOCOLS 4)."""
+"""The MQTT gateway: receives the publications of nodes, sends `discover` and `set`.
+
+The topics are those of the legacy protocol, section 4.
+"""
 
 import asyncio
 import contextlib
@@ -18,7 +21,7 @@ from pyaiot.gateways.mqtt.metrics import (
     MQTT_IGNORED,
     MQTT_RETAINED_DROPPED,
 )
-from pyaiot.gateways.mqtt.observer import Observer
+from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
 from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer
@@ -42,14 +45,16 @@ from pyaiot.protocols.mqtt.node_topics import (
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 CHECK_INTERVAL_S: Final = 30.0
-"""All nodes are asked so often who is there."""
+"""Interval between two messages on `gateway/check`, which all nodes answer."""
 ANSWER_LIMIT_S: Final = 5.0
-"""Seconds that nodes have to answer after stored messages came. One of which there is nothing but
-those has left then: the messages told what it sent, not that it is there."""
+"""Seconds that nodes have to answer after the broker has sent stored messages. A node of which
+there are only stored messages is offline then: those say what it sent, not that it is online."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
+"""How long a message may take through the MQTT broker and back. Then `/readyz` reports it."""
 FIRST_LINK_LIMIT_S: Final = 5.0
-"""Seconds in which a first link to the broker may come, so that what the MQTT broker kept while we
-were away is handed on whole. After that nodes are heard without, and the latest values survive."""
+"""Seconds for which the gateway waits for its first link to the broker before it connects to the
+MQTT broker, so that all stored messages are forwarded. After that it connects without a link, and
+only the latest values survive."""
 
 log = logging.getLogger(__name__)
 
@@ -66,47 +71,50 @@ class MqttGateway:
         deadlines: CommandDeadlines | None = None,
         observes: bool = False,
     ) -> None:
-        """`deadlines` of commands, for the MQTT-SN gateway of this process.
+        """`deadlines`: where the MQTT-SN gateway of this process finds the deadlines of commands.
 
-        `observes`: count also what is published outside of `node/`.
+        `observes`: also count messages on topics outside of `node/`.
         """
         self.gateway = gateway
         self._deadlines = CommandDeadlines() if deadlines is None else deadlines
         self.refused = 0
-        """Publications that were dropped, ever."""
+        """Publications that were refused, in total."""
         self.retained_dropped = 0
-        """Retained values that were dropped because too many were held, ever."""
+        """Retained values that were dropped because too many were held, in total."""
         self._loop = asyncio.get_running_loop()
         self._name = name
         self._awaited: dict[str, frozenset[str] | None] = {}
-        """The nodes: None, it told no resources yet; else those whose values did not come yet."""
+        """Known nodes → the requested resources whose values are missing; None: no list of
+        resources yet."""
         self._unconfirmed: set[str] = set()
-        """The nodes of which there are only stored messages so far."""
+        """Nodes of which there are only stored messages so far."""
         self._confirmation: asyncio.TimerHandle | None = None
         self._retained = RetainedValues()
         self._connected_at = self._loop.time()
-        self._observer = Observer(server, name=name, ignored=gateway.ignore) if observes else None
+        self._observer = (
+            TopicObserver(server, name=name, on_ignored=gateway.ignore) if observes else None
+        )
         self._first_connection = asyncio.Event()
         self._log = RateLimitedLog(log)
         self._writing = asyncio.Lock()
-        """Of the command that is being published: they go out in their order."""
+        """Held while a command is published, so that commands keep their order."""
         gateway.evicted = self._forget
         self._client = MqttClient(
             server,
             name=name,
             subscriptions=SUBSCRIPTIONS,
-            received=self._published,
-            connected=self._ask_everybody,
-            caught_up=self._caught_up,
+            on_message=self._on_message,
+            on_connect=self._on_connect,
+            on_caught_up=self._on_caught_up,
         )
 
     @property
     def connected(self) -> bool:
-        """Whether the MQTT broker has let us in and holds our subscriptions."""
+        """Whether the MQTT broker accepted the connection and all subscriptions."""
         return self._client.connected
 
     def measure(self) -> Iterable[Sample]:
-        """What there is to measure here."""
+        """The metrics of this gateway."""
         yield from metrics.measure(self.gateway, refused=self.refused)
         yield MQTT_CONNECTED.of(self.connected)
         yield MQTT_CONNECTS.of(self._client.connects)
@@ -114,14 +122,14 @@ class MqttGateway:
         yield MQTT_RETAINED_DROPPED.of(self.retained_dropped)
 
     async def answers(self) -> bool:
-        """A round trip over the MQTT broker: whether nodes would be heard."""
+        """Whether a message through the MQTT broker returns in time."""
         return await self._client.answers(ROUND_TRIP_LIMIT_S)
 
     async def run(self, connect: Connect) -> None:
         """Serve until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._hear(), name="mqtt client")
+                tasks.create_task(self._run_client(), name="mqtt client")
                 tasks.create_task(self._check(), name="mqtt check")
                 if self._observer is not None:
                     tasks.create_task(self._observe(self._observer), name="mqtt observer")
@@ -134,30 +142,30 @@ class MqttGateway:
                 self._confirmation.cancel()
             await self.gateway.end_commands()
 
-    async def _hear(self) -> None:
+    async def _run_client(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LINK_LIMIT_S):
                 await self.gateway.was_linked.wait()
         await self._client.run()
 
-    async def _observe(self, observer: Observer) -> None:
+    async def _observe(self, observer: TopicObserver) -> None:
         await self._first_connection.wait()
         await observer.run()
 
-    # -- questions ------------------------------------------------------------------------------
+    # -- queries --------------------------------------------------------------------------------
 
-    def _ask_everybody(self) -> None:
-        # While we were away, publications were lost: who answers is asked for all values anew.
+    def _on_connect(self) -> None:
+        # Publications may have been lost: nodes that answer are asked for all values again.
         self._awaited = dict.fromkeys(self._awaited)
         self._connected_at = self._loop.time()
         self._first_connection.set()
         self._client.publish(GATEWAY_CHECK, b"")
 
-    def _caught_up(self) -> None:
-        """What the broker stored has come: who answers from now on is there."""
+    def _on_caught_up(self) -> None:
+        """The stored messages have arrived: nodes that answer from now on are online."""
         if self._confirmation is not None:
             self._confirmation.cancel()
-        # Answers to the first check may have counted as stored.
+        # Answers to the first check may have been treated as stored.
         self._client.publish(GATEWAY_CHECK, b"")
         self._confirmation = self._loop.call_later(ANSWER_LIMIT_S, self._end_unconfirmed)
 
@@ -175,8 +183,8 @@ class MqttGateway:
                 self._retained.clear()
             self._client.publish(GATEWAY_CHECK, b"")
 
-    def _ask(self, uid: str, what: bytes) -> None:
-        self._client.publish(discover_topic(uid), what)
+    def _discover(self, uid: str, query: bytes) -> None:
+        self._client.publish(discover_topic(uid), query)
 
     def _forget(self, uid: str) -> None:
         self._awaited.pop(uid, None)
@@ -184,7 +192,7 @@ class MqttGateway:
 
     # -- publications ---------------------------------------------------------------------------
 
-    def _published(self, topic: str, payload: bytes, freshness: Freshness) -> None:
+    def _on_message(self, topic: str, payload: bytes, freshness: Freshness) -> None:
         try:
             match freshness:
                 case Freshness.LIVE:
@@ -201,51 +209,55 @@ class MqttGateway:
 
     def _accept(self, topic: str, payload: bytes) -> None:
         if not payload:
-            # It takes a retained message away (MQTT 3.1.1 section 3.3.1.3), often long after its
-            # node is gone.
+            # An empty payload deletes a retained message (MQTT 3.1.1 section 3.3.1.3), often long
+            # after its node went offline.
             return
         try:
-            said = parse_publication(topic, payload)
+            publication = parse_publication(topic, payload)
         except ProtocolError:
-            # Wrong, but somebody is there who says it.
+            # The payload is invalid, but its node is online.
             uid = is_of_a_node(topic)
             if uid is not None:
-                self._heard(uid)
+                self._mark_online(uid)
             elif topic != NODE_CHECK:
                 self.gateway.ignore(topic)
                 return
             raise
-        uid = said.uid
-        if isinstance(said, NodeValue) and uid in self._awaited and uid not in self._unconfirmed:
-            self._value(uid, said.resource, said.value)
+        uid = publication.uid
+        if (
+            isinstance(publication, NodeValue)
+            and uid in self._awaited
+            and uid not in self._unconfirmed
+        ):
+            self._accept_value(uid, publication.resource, publication.value)
             return
-        is_new = self._heard(uid)
+        is_new = self._mark_online(uid)
         try:
-            self._answer(said, is_new=is_new)
+            self._handle(publication, is_new=is_new)
         finally:
             if is_new:
                 for resource, kept in self._retained.take(uid).items():
                     self._fill(uid, resource, kept)
 
-    def _answer(self, said: Publication, *, is_new: bool) -> None:
-        """Ask the node for what it did not say; hand on what it said."""
-        uid = said.uid
-        match said:
+    def _handle(self, publication: Publication, *, is_new: bool) -> None:
+        """Forward the values, and ask the node for what is missing."""
+        uid = publication.uid
+        match publication:
             case NodeCheck():
                 if self._awaited[uid] is None:
-                    self._ask(uid, DISCOVER_RESOURCES)
+                    self._discover(uid, DISCOVER_RESOURCES)
             case NodeResources(resources=resources):
                 self.gateway.nodes.prove(uid)
                 self._awaited[uid] = frozenset(resources)
-                self._ask(uid, DISCOVER_VALUES)
+                self._discover(uid, DISCOVER_VALUES)
             case NodeValue() | NodeValues():
                 if is_new:
-                    # It said `node/check` before we listened, or never does.
-                    self._ask(uid, DISCOVER_RESOURCES)
-                self._values(uid, _values_of(said))
+                    # Its `node/check` was missed, or it never sends one.
+                    self._discover(uid, DISCOVER_RESOURCES)
+                self._accept_values(uid, _values_of(publication))
 
     def _accept_stored(self, topic: str, payload: bytes) -> None:
-        """A value that was acknowledged is handed on; the rest spoke of a moment that is past."""
+        """Forward an acknowledged value. A stored check or list of resources is out of date."""
         uid = is_of_a_node(topic)
         if uid is None or not payload:
             return
@@ -256,11 +268,11 @@ class MqttGateway:
             self.gateway.heard(uid, {"protocol": "MQTT", "id": uid})
             self._awaited[uid] = None
             self._unconfirmed.add(uid)
-        for said in values:
-            self.gateway.reading(uid, said.resource, said.value, live=False)
+        for each in values:
+            self.gateway.reading(uid, each.resource, each.value, live=False)
 
     def _accept_retained(self, topic: str, payload: bytes) -> None:
-        """A retained value fills a node that is alive, at once or when it speaks."""
+        """Use a retained value for a node that is online, now or when it publishes."""
         uid = is_of_a_node(topic)
         resource = topic.rpartition("/")[2]
         if uid is None or not payload or resource == "resources":
@@ -271,14 +283,14 @@ class MqttGateway:
             self.retained_dropped += 1
 
     def _fill(self, uid: str, resource: str, payload: bytes) -> None:
-        """Give a node that is alive a retained value, unless it has sent one itself."""
+        """Set a retained value of a node that is online, unless it has sent one itself."""
         node = self.gateway.nodes.get(uid)
         if node is None or resource in node.readings:
             return
         try:
-            for said in _values_of(parse_publication(value_topic(uid, resource), payload)):
-                if said.resource not in node.readings:
-                    self.gateway.reading(uid, said.resource, said.value, retained=True)
+            for each in _values_of(parse_publication(value_topic(uid, resource), payload)):
+                if each.resource not in node.readings:
+                    self.gateway.reading(uid, each.resource, each.value, retained=True)
         except (ProtocolError, Refused) as error:
             self.refused += 1
             self._log.warning(
@@ -287,8 +299,8 @@ class MqttGateway:
                 now=self._loop.time(),
             )
 
-    def _heard(self, uid: str) -> bool:
-        """A sign of life. Returns whether it is the first one. Raises as `Gateway.heard` does."""
+    def _mark_online(self, uid: str) -> bool:
+        """The node is online. Returns whether it was not before. Raises as `Gateway.heard` does."""
         self.gateway.heard(uid, {"protocol": "MQTT", "id": uid})
         if uid in self._unconfirmed:
             self._unconfirmed.discard(uid)
@@ -298,26 +310,26 @@ class MqttGateway:
         self._awaited[uid] = None
         return True
 
-    def _value(self, uid: str, resource: str, value: object) -> None:
-        """Of a node that is known. A sign of life, also if it is refused."""
+    def _accept_value(self, uid: str, resource: str, value: object) -> None:
+        """A value of a known node. The node is online, even if the value is refused."""
         awaited = self._awaited[uid]
         try:
             if awaited and resource in awaited:
-                # We asked for it: it does not count as what the node sends on its own.
+                # The gateway requested it, so it does not count against the rate limit.
                 self._awaited[uid] = awaited - {resource}
             else:
                 self.gateway.take_turn(uid)
             self.gateway.reading(uid, resource, value)
         except (ProtocolError, Refused):
-            self._heard(uid)
+            self._mark_online(uid)
             raise
 
-    def _values(self, uid: str, values: Iterable[NodeValue]) -> None:
-        """Of a node that is known. One that is refused takes none of the others with it."""
+    def _accept_values(self, uid: str, values: Iterable[NodeValue]) -> None:
+        """Values of a known node. A refused value does not affect the others."""
         refusal: ProtocolError | Refused | None = None
-        for said in values:
+        for each in values:
             try:
-                self._value(uid, said.resource, said.value)
+                self._accept_value(uid, each.resource, each.value)
             except (ProtocolError, Refused) as error:
                 refusal = error
         if refusal is not None:
@@ -339,21 +351,21 @@ class MqttGateway:
         except (ProtocolError, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
         async with self._writing:
-            # In a buffer behind other bytes it would be sent whenever the broker reads again.
+            # Behind other bytes in the buffer, it could be sent after its deadline.
             await until_flushed(lambda: self._client.waiting_bytes)
             # MQTT 5 section 3.3.2.3.3: in whole seconds.
             expires_after_s = max(1, int(deadline - self._loop.time()))
-            # The MQTT-SN gateway must know it before the command arrives there.
+            # The MQTT-SN gateway needs the deadline before the command arrives there.
             self._deadlines.add(topic, body, deadline, now=self._loop.time())
             if not self._client.publish(topic, body, expires_after_s=expires_after_s):
                 return Outcome("unreachable", "no connection to the MQTT broker")
         return Outcome("sent")
 
 
-def _values_of(said: Publication) -> tuple[NodeValue, ...]:
-    match said:
+def _values_of(publication: Publication) -> tuple[NodeValue, ...]:
+    match publication:
         case NodeValue():
-            return (said,)
+            return (publication,)
         case NodeValues(values=values):
             return values
         case _:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Counts what is published at an MQTT broker under topics that nodes do not use.
+"""Counts the messages at an MQTT broker whose topics are not those of nodes.
 
-A connection of its own: a broker that refuses to show every topic, even by closing the connection,
-does not disturb the gateway. It reads with QoS 0, and makes a pause where much is published, so
-that a busy broker costs little; what is counted is then a part.
+It has its own connection, so that a broker that refuses the subscription to all topics, or closes
+the connection, does not disturb the gateway. It subscribes with QoS 0 and pauses at a busy broker,
+where it counts a part of the messages.
 """
 
 import asyncio
@@ -16,51 +16,52 @@ from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer
 
 OBSERVED_PER_S_MAX: Final = 200.0
-"""Messages a second, of all topics, that are looked at. With more, there is a pause."""
+"""Messages per second, on all topics, that are read. With more, the observer pauses."""
 OBSERVED_BURST: Final = 1_000.0
-"""Messages that may come at once."""
+"""Messages that may arrive at once. With more, the observer pauses."""
 PAUSE_FIRST_S: Final = 60.0
 PAUSE_MAX_S: Final = 3_600.0
-"""The pause of a broker where much is published, or that refuses: the first, doubled up to the
-longest."""
+"""The first pause at a broker that is busy or refuses, and the longest: it doubles each time."""
 EVERY_TOPIC: Final = ("#",)
 _OF_NODES_OR_GATEWAYS: Final = ("node/", "gateway/", "$")
 
 log = logging.getLogger(__name__)
 
 
-class Observer:
-    """Run `run` as a task."""
+class TopicObserver:
+    """Passes each topic that is not of a node or gateway to `on_ignored`."""
 
-    def __init__(self, server: MqttServer, *, name: str, ignored: Callable[[str], None]) -> None:
-        # Its own client id, and no session: nothing is stored for it.
+    def __init__(self, server: MqttServer, *, name: str, on_ignored: Callable[[str], None]) -> None:
+        # With a client id of its own and no session, the broker stores nothing for it.
         self._server = replace(server, client_id="")
         self._name = name
-        self._ignored = ignored
+        self._on_ignored = on_ignored
         self._credit = OBSERVED_BURST
         self._credited_at = 0.0
         self._overrun = asyncio.Event()
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled."""
+        """Observe until cancelled."""
         pause_s = PAUSE_FIRST_S
         while True:
             self._overrun.clear()
             self._credit = OBSERVED_BURST
             self._credited_at = asyncio.get_running_loop().time()
             problem = await self._observe()
-            log.debug("%s: other topics are not read for %.0f s: %s", self._name, pause_s, problem)
+            log.debug(
+                "%s: other topics are not observed for %.0f s: %s", self._name, pause_s, problem
+            )
             await asyncio.sleep(pause_s)
             pause_s = min(PAUSE_MAX_S, 2 * pause_s)
 
     async def _observe(self) -> str:
-        """Read until it ends; why it did."""
+        """Observe until the connection ends or too much arrives. Returns the reason."""
         client = MqttClient(
             self._server,
             name=f"{self._name}, other topics",
             subscriptions=EVERY_TOPIC,
-            received=self._received,
-            connected=lambda: None,
+            on_message=self._count,
+            on_connect=lambda: None,
             keeps_session=False,
         )
         connection = asyncio.ensure_future(client.connect_once())
@@ -68,7 +69,7 @@ class Observer:
         try:
             await asyncio.wait({connection, overrun}, return_when=asyncio.FIRST_COMPLETED)
             if overrun.done():
-                return "much is published"
+                return "the broker is busy"
             await connection
         except (LinkLost, OperatorError) as error:
             return str(error)
@@ -78,7 +79,7 @@ class Observer:
             await asyncio.gather(connection, overrun, return_exceptions=True)
         return "the connection ended"
 
-    def _received(self, topic: str, _payload: bytes, freshness: Freshness) -> None:
+    def _count(self, topic: str, _payload: bytes, freshness: Freshness) -> None:
         if freshness is Freshness.RETAINED or self._overrun.is_set():
             return
         now = asyncio.get_running_loop().time()
@@ -88,4 +89,4 @@ class Observer:
         if self._credit < 0:
             self._overrun.set()
         elif not topic.startswith(_OF_NODES_OR_GATEWAYS):
-            self._ignored(topic)
+            self._on_ignored(topic)

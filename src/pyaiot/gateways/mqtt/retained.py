@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Retained values of nodes that have shown no sign of life yet. Pure.
+"""Retained values of nodes that are not known to be online. Pure.
 
-A broker sends retained messages once, right after the subscription, and the node may speak later.
+A broker sends retained messages once, right after the subscription; the node may publish later.
 """
 
 from typing import Final
@@ -9,29 +9,29 @@ from typing import Final
 from pyaiot.gateways.live_nodes import RESOURCES_MAX
 
 RETAINED_MAX: Final = 10_000
-"""Retained values that are held for nodes that may still speak. One more is dropped."""
+"""Retained values that are held for nodes that are not online yet. One more is dropped."""
 RETAINED_PER_NODE_MAX: Final = RESOURCES_MAX
-"""The same of one node."""
+"""The same for one node. One more is dropped."""
 RETAINED_SIZE_MAX: Final = 4 * 1024 * 1024
-"""Bytes of retained values that are held, with their names. What does not fit is dropped."""
+"""Bytes of retained values that are held, with their names. A value beyond it is dropped."""
 RETAINED_HOLD_S: Final = 300.0
-"""Seconds after which retained values are dropped whose node did not speak."""
+"""Seconds for which retained values are held for a node. Then they are dropped."""
 
 
 class RetainedValues:
-    """Payloads as they came, by node and resource."""
+    """Payloads as received, by node and resource."""
 
     def __init__(self) -> None:
         self._by_uid: dict[str, dict[str, bytes]] = {}
         self._count = 0
         self.size = 0
-        """Bytes, by about."""
+        """Bytes of the payloads with their names."""
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, uid: str, resource: str, payload: bytes) -> bool:
-        """Hold a value. Returns False, and holds it not, at a limit."""
+        """Hold a value. Returns False at a limit; the value is dropped then."""
         values = self._by_uid.get(uid, {})
         size = _size(uid, resource, payload)
         old = values.get(resource)
@@ -48,7 +48,7 @@ class RetainedValues:
         return True
 
     def take(self, uid: str) -> dict[str, bytes]:
-        """The values of a node, which are then no longer here."""
+        """Remove and return the values of a node."""
         values = self._by_uid.pop(uid, {})
         self._count -= len(values)
         self.size -= sum(_size(uid, resource, payload) for resource, payload in values.items())

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who is heard at the UDP port, how often, and how much is said to whom. Pure.
+"""Which datagrams the gateway reads, and how many bytes an unverified client gets. Pure.
 
-Anybody can write any sender on a datagram. So who asks to be connected too often is told so; and
-until somebody said more than CONNECT, he is told three times the bytes that he sent and no more,
-so that nobody is flooded in another's name. `now` is the loop's time in seconds.
+The source address of a datagram can be forged. A host that sends too many CONNECTs gets the answer
+"congestion". A client that has sent only CONNECT is unverified and gets at most `AMPLIFICATION_MAX`
+times the bytes of that CONNECT, so that a forged address cannot be flooded. `now` is the loop's
+time in seconds.
 """
 
 from collections import OrderedDict
@@ -11,6 +12,7 @@ from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Final
 
+from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.transport.rate_limit import RateLimit
 
 CONNECTS_OF_HOST_PER_S: Final = 20.0
@@ -21,87 +23,85 @@ CONNECTS_BURST: Final = 2000.0
 """CONNECTs of all hosts. Above: "congestion"."""
 HOSTS_MAX: Final = 4096
 """Hosts whose CONNECTs are counted. Beyond, the oldest is forgotten."""
-UNPROVEN_FACTOR: Final = 3
-"""So many times the bytes of its CONNECT go to a client that said nothing else yet."""
-STRANGERS_PER_S: Final = 1000.0
-STRANGERS_BURST: Final = 2000.0
-"""Datagrams of addresses without a client that are looked at. Above: dropped."""
-FORGOTTEN_MAX: Final = 1024
-"""Entries of clients that left before they are looked for."""
+UNKNOWN_PEERS_PER_S: Final = 1000.0
+UNKNOWN_PEERS_BURST: Final = 2000.0
+"""Datagrams read from addresses without a client. Above: dropped."""
+STALE_CLIENTS_MAX: Final = 1024
+"""Entries of clients that left. Beyond, they are removed."""
 
 _CONNECT: Final = 0x04
 _FORWARDED: Final = 0xFE
 
 
-class Verdict(Enum):
-    """What becomes of a datagram."""
+class Admission(Enum):
+    """Whether a datagram is read, or why not. The values are labels of a metric."""
 
-    HEARD = "heard"
-    TOO_FAST = "over the rate of its client"
+    ADMITTED = "admitted"
+    CLIENT_TOO_FAST = "over the rate of its client"
     CONNECTS_TOO_FAST = "a CONNECT over the rate of its host"
-    STRANGER_TOO_FAST = "over the rate of strangers"
+    UNKNOWN_PEER_TOO_FAST = "over the rate of strangers"
 
 
-class _Heard:
-    __slots__ = ("allowance", "rate")
+class _Client:
+    __slots__ = ("credit", "rate")
 
     def __init__(self, rate: RateLimit) -> None:
         self.rate = rate
-        self.allowance: int | None = 0
-        """Bytes that may still go there; None: any."""
+        self.credit: int | None = 0
+        """Bytes that may still be sent to it while it is unverified; None: it is verified."""
 
 
-class Doorkeeper:
-    """The rates of clients, hosts and strangers."""
+class AdmissionControl:
+    """The rate limits of clients, hosts and unknown peers."""
 
     def __init__(
         self, *, packets_per_s: float, is_client: Callable[[Hashable, bytes | None], bool]
     ) -> None:
-        """`is_client`: whether a client is at an address, behind a forwarder or not."""
+        """`is_client`: whether an address, with a node id behind a forwarder, has a client."""
         self._packets_per_s = packets_per_s
         self._is_client = is_client
-        self._clients: dict[tuple[Hashable, bytes | None], _Heard] = {}
+        self._clients: dict[tuple[Hashable, bytes | None], _Client] = {}
         self._hosts: OrderedDict[str, RateLimit] = OrderedDict()
         self._connects = RateLimit(per_s=CONNECTS_PER_S, burst=CONNECTS_BURST, now=0.0)
-        self._strangers = RateLimit(per_s=STRANGERS_PER_S, burst=STRANGERS_BURST, now=0.0)
-        self._look_at = FORGOTTEN_MAX
+        self._unknown_peers = RateLimit(
+            per_s=UNKNOWN_PEERS_PER_S, burst=UNKNOWN_PEERS_BURST, now=0.0
+        )
+        self._clean_at = STALE_CLIENTS_MAX
 
     def __len__(self) -> int:
-        """Entries about clients and hosts."""
+        """Entries of clients and hosts."""
         return len(self._clients) + len(self._hosts)
 
-    def on_datagram(
+    def judge_datagram(
         self, datagram: bytes, address: Hashable, host: Callable[[], str], *, now: float
-    ) -> Verdict:
-        """Whether it may be read."""
+    ) -> Admission:
+        """Count a received datagram and decide whether it is read."""
         kind, node_id = _kind(datagram)
         peer = (address, node_id)
         if kind == _CONNECT:
             if not self._may_connect(host(), now):
-                return Verdict.CONNECTS_TOO_FAST
+                return Admission.CONNECTS_TOO_FAST
         elif not self._is_client(address, node_id):
-            return Verdict.STRANGER_TOO_FAST if self._strangers.take(now) else Verdict.HEARD
-        heard = self._clients.get(peer)
-        if heard is None:
-            heard = self._remember(peer, now)
-        if heard.rate.take(now):
-            return Verdict.TOO_FAST
-        if heard.allowance is not None:
-            if kind == _CONNECT:
-                heard.allowance = UNPROVEN_FACTOR * len(datagram)
-            else:
-                heard.allowance = None
-        return Verdict.HEARD
+            too_fast = self._unknown_peers.take(now)
+            return Admission.UNKNOWN_PEER_TOO_FAST if too_fast else Admission.ADMITTED
+        client = self._clients.get(peer)
+        if client is None:
+            client = self._remember(peer, now)
+        if client.rate.take(now):
+            return Admission.CLIENT_TOO_FAST
+        if client.credit is not None:
+            client.credit = AMPLIFICATION_MAX * len(datagram) if kind == _CONNECT else None
+        return Admission.ADMITTED
 
-    def may_send(self, datagram: bytes, address: Hashable) -> bool:
-        """Whether it may go there."""
+    def take_credit(self, datagram: bytes, address: Hashable) -> bool:
+        """Whether the datagram may be sent to the address; its bytes are counted then."""
         node_id = _kind(datagram)[1]
-        heard = self._clients.get((address, node_id))
-        if heard is None or heard.allowance is None:
-            return True  # an answer to a stranger, which is no longer than what it answers
-        if heard.allowance < len(datagram):
+        client = self._clients.get((address, node_id))
+        if client is None or client.credit is None:
+            return True  # an answer to an unknown peer is no longer than its datagram
+        if client.credit < len(datagram):
             return False
-        heard.allowance -= len(datagram)
+        client.credit -= len(datagram)
         return True
 
     def _may_connect(self, host: str, now: float) -> bool:
@@ -116,20 +116,20 @@ class Doorkeeper:
             self._hosts.move_to_end(host)
         return not rate.take(now) and not self._connects.take(now)
 
-    def _remember(self, peer: tuple[Hashable, bytes | None], now: float) -> _Heard:
-        if len(self._clients) >= self._look_at:
+    def _remember(self, peer: tuple[Hashable, bytes | None], now: float) -> _Client:
+        if len(self._clients) >= self._clean_at:
             self._clients = {
-                known: heard for known, heard in self._clients.items() if self._is_client(*known)
+                known: client for known, client in self._clients.items() if self._is_client(*known)
             }
-            self._look_at = 2 * len(self._clients) + FORGOTTEN_MAX
-        heard = self._clients[peer] = _Heard(
+            self._clean_at = 2 * len(self._clients) + STALE_CLIENTS_MAX
+        client = self._clients[peer] = _Client(
             RateLimit(per_s=self._packets_per_s, burst=2 * self._packets_per_s, now=now)
         )
-        return heard
+        return client
 
 
 def _kind(datagram: bytes) -> tuple[int, bytes | None]:
-    """The packet type, and the node id of a forwarder's packet; -1 where there is none."""
+    """The packet type, -1 if there is none, and the node id if a forwarder sent the packet."""
     if len(datagram) < 2:
         return -1, None
     length, kind = datagram[0], datagram[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The MQTT connections of the clients: the contract of `protocols/mqttsn/mqtt`, carried out."""
+"""The MQTT connections of the clients. Fulfils the contract of `protocols/mqttsn/mqtt`."""
 
 import asyncio
 import logging
@@ -25,64 +25,65 @@ from pyaiot.protocols.mqttsn.mqtt import (
 )
 
 ATTEMPTS_MAX: Final = 64
-"""Connections to the MQTT broker that are being made at once. Others wait."""
+"""Connections to the MQTT broker that are opened at the same time. Others wait."""
 
 WILL_PAUSE_S: Final = 0.25
-"""Between the end of a connection whose will is published, and another one under its client id. The
+"""Pause after a connection that ended with its will, before the next one with its client id. The
 broker must see the end first: nats-server publishes no will of a connection that is replaced."""
 
 log = logging.getLogger(__name__)
 
 
-class Connections:
-    """One for each client that wants to be connected."""
+class MqttConnections:
+    """One MQTT connection for each client that is connected or connecting."""
 
     def __init__(
-        self, server: MqttServer, told: Callable[[str, MqttEvent], None], *, prefix: str
+        self, server: MqttServer, on_event: Callable[[str, MqttEvent], None], *, prefix: str
     ) -> None:
-        """`told` gets client id and event, never while `do` runs. It must not raise."""
+        """`on_event` gets client id and event, never during a call of `perform`. It must not
+        raise."""
         self._server = server
-        self._told = told
+        self._on_event = on_event
         self._prefix = prefix
         self._loop = asyncio.get_running_loop()
         self._attempts = asyncio.Semaphore(ATTEMPTS_MAX)
-        self._of: dict[str, _Connection] = {}
+        self._by_client_id: dict[str, _Connection] = {}
         self._ended_at: dict[str, float] = {}
-        """Connections that ended with their will within `WILL_PAUSE_S`, the oldest first."""
-        self._in_trouble = False
+        """When connections ended with their will, within the last `WILL_PAUSE_S`; oldest first."""
+        self._broker_lost = False
         self.connects = 0
-        """Times that the MQTT broker let a client in."""
+        """Connections that the MQTT broker accepted."""
         self.failures = 0
-        """Connections that were lost, or could not be had."""
+        """Connections that were lost or failed to open."""
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._by_client_id)
 
-    def do(self, client_id: str, action: MqttAction) -> None:
-        """Carry it out, or tell that it was not."""
+    def perform(self, client_id: str, action: MqttAction) -> None:
+        """Perform the action. One that the connection does not accept is reported as refused."""
         if isinstance(action, MqttConnect):
             self._connect(client_id, action)
             return
-        connection = self._of.get(client_id)
+        connection = self._by_client_id.get(client_id)
         if connection is None:
-            return  # it was refused in this turn, which is on its way to be told
+            return  # it ended in this turn of the loop, and its event is on the way
         if isinstance(action, MqttDisconnect):
-            del self._of[client_id]
+            del self._by_client_id[client_id]
             connection.end(with_will=action.with_will)
             if action.with_will:
                 self._remember_end(client_id)
             return
-        if not connection.do(action):
-            self._loop.call_soon(connection.told, _refusal(action))
+        if not connection.perform(action):
+            self._loop.call_soon(connection.on_event, _refusal(action))
 
     def close(self) -> None:
-        """End all; the wills are published, as if we had been killed."""
-        for connection in self._of.values():
+        """End all connections. Their wills are published, as if the process had been killed."""
+        for connection in self._by_client_id.values():
             connection.end(with_will=True)
-        self._of.clear()
+        self._by_client_id.clear()
 
     def _connect(self, client_id: str, action: MqttConnect) -> None:
-        before = self._of.pop(client_id, None)
+        before = self._by_client_id.pop(client_id, None)
         if before is not None:
             before.end(with_will=False)
         connect = Connect(
@@ -91,10 +92,10 @@ class Connections:
             action.keep_alive_s,
             action.will,
         )
-        told = partial(self._told, client_id)
+        on_event = partial(self._on_event, client_id)
         pause_s = self._ended_at.pop(client_id, -WILL_PAUSE_S) + WILL_PAUSE_S - self._loop.time()
-        self._of[client_id] = _Connection(
-            self._server, connect, told, self._attempts, self._report, pause_s=pause_s
+        self._by_client_id[client_id] = _Connection(
+            self._server, connect, on_event, self._attempts, self._report, pause_s=pause_s
         )
 
     def _remember_end(self, client_id: str) -> None:
@@ -105,49 +106,51 @@ class Connections:
             del self._ended_at[next(iter(self._ended_at))]
 
     def _report(self, problem: str) -> None:
-        """Said once when the MQTT broker is lost, and once when it is back, for all clients."""
+        """Log once for all clients when the MQTT broker is lost, and once when it is back."""
         if problem:
             self.failures += 1
         else:
             self.connects += 1
-        if problem and not self._in_trouble:
-            log.warning("MQTT-SN: no MQTT broker: %s; trying again", problem)
-        elif not problem and self._in_trouble:
+        if problem and not self._broker_lost:
+            log.warning("MQTT-SN: no connection to the MQTT broker: %s; trying again", problem)
+        elif not problem and self._broker_lost:
             log.warning("MQTT-SN: connected to the MQTT broker again")
-        self._in_trouble = problem != ""
+        self._broker_lost = problem != ""
 
 
 class _Connection:
-    """From MqttConnect to MqttDisconnect, or to the next MqttConnect."""
+    """From `MqttConnect` to `MqttDisconnect`, or to the next `MqttConnect`."""
 
     def __init__(
         self,
         server: MqttServer,
         connect: Connect,
-        told: Callable[[MqttEvent], None],
+        on_event: Callable[[MqttEvent], None],
         attempts: asyncio.Semaphore,
-        reports: Callable[[str], None],
+        on_status: Callable[[str], None],
         *,
         pause_s: float,
     ) -> None:
-        """`pause_s`: it begins so much later; at once, if that is negative."""
-        self._told: Callable[[MqttEvent], None] | None = told
-        self._kept = Reconnecting(server, connect, self.told, attempts=attempts, reports=reports)
-        self._running = asyncio.get_running_loop().create_task(
+        """`pause_s`: seconds before the first attempt to connect; negative: none."""
+        self._on_event: Callable[[MqttEvent], None] | None = on_event
+        self._client = Reconnecting(
+            server, connect, self.on_event, attempts=attempts, on_status=on_status
+        )
+        self._task = asyncio.get_running_loop().create_task(
             self._run(pause_s), name=f"MQTT connection of {connect.client_id}"
         )
 
     async def _run(self, pause_s: float) -> None:
         if pause_s > 0:
             await asyncio.sleep(pause_s)
-        await self._kept.run()
+        await self._client.run()
 
-    def told(self, event: MqttEvent) -> None:
-        if self._told is not None:
-            self._told(event)
+    def on_event(self, event: MqttEvent) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
 
-    def do(self, action: MqttPublish | MqttSubscribe | MqttUnsubscribe) -> bool:
-        connection = self._kept.connection
+    def perform(self, action: MqttPublish | MqttSubscribe | MqttUnsubscribe) -> bool:
+        connection = self._client.connection
         if connection is None:
             return False
         match action:
@@ -159,13 +162,13 @@ class _Connection:
                 return connection.unsubscribe(token, topic_filter)
 
     def end(self, *, with_will: bool) -> None:
-        self._told = None
-        self._kept.close(with_will=with_will)
-        self._running.cancel()
+        self._on_event = None
+        self._client.close(with_will=with_will)
+        self._task.cancel()
 
 
 def _refusal(action: MqttPublish | MqttSubscribe | MqttUnsubscribe) -> MqttEvent:
-    """What is told of a wish that the broker does not take now."""
+    """The event for an action that the connection does not accept."""
     match action:
         case MqttPublish():
             return MqttPublished(action.token, accepted=False)

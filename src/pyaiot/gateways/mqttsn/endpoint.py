@@ -14,63 +14,63 @@ from pyaiot.errors import OperatorError
 from pyaiot.transport.addresses import confine_to_loopback, is_both_loopbacks
 
 DATAGRAM_BYTES_MAX: Final = 65536
-"""One datagram. UDP has no larger ones."""
+"""The largest datagram that UDP can carry."""
 TURN_DATAGRAMS_MAX: Final = 64
-"""Datagrams that are read in a row. Then it is the turn of the MQTT connections."""
+"""Datagrams that are read in a row. Then the MQTT connections are served."""
 RECEIVE_BUFFER: Final = 1024 * 1024
-"""Bytes that the kernel is asked to hold for us while we are busy. What is over is lost."""
+"""Size in bytes of the kernel's receive buffer. Beyond it, datagrams are lost."""
 
 log = logging.getLogger(__name__)
 
 
 class Address(NamedTuple):
-    """Where a datagram came from, and to which of our addresses."""
+    """The source of a datagram, and the own address that it was sent to."""
 
     remote: tuple[str, int] | tuple[str, int, int, int]
-    """As the socket says it, with the scope of a link-local one."""
+    """As the socket reports it, with the scope of a link-local address."""
     local: bytes = b""
-    """The packet info to answer from the same address; empty where we have but one."""
+    """Packet info to answer from the same address; empty if the socket is bound to one."""
 
     @property
     def host(self) -> str:
-        """Without port and zone, IPv4 not mapped into IPv6."""
+        """The IP address without port and zone; IPv4 is not mapped into IPv6."""
         address = ipaddress.ip_address(str(self.remote[0]).partition("%")[0])
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         return str(mapped or address)
 
 
 class Endpoint:
-    """One UDP port. `received` is called with each datagram until `close`."""
+    """One UDP port."""
 
     def __init__(self, host: str, port: int, advertise_address: str = "") -> None:
-        """Raises `OperatorError` if the port cannot be had, or the address cannot be used."""
+        """Raises `OperatorError` if the port or the advertise address cannot be used."""
         self._socket = _bind(host, port, confined=not advertise_address)
         self._loop = asyncio.get_running_loop()
         self._watch: select.epoll | None = None
-        self._received: Callable[[bytes, Address], None] | None = None
+        self._on_datagram: Callable[[bytes, Address], None] | None = None
         self.host: str
         self.port: int
         self.host, self.port = self._socket.getsockname()[:2]
         self._wildcard = self.host in ("::", "0.0.0.0")  # noqa: S104 - compared, not bound
         self.unsent = 0
-        """Datagrams that the system did not take."""
+        """Datagrams that the system did not accept."""
         self._advertise_to: tuple[Any, ...] | None = None
         try:
             if self._wildcard:
-                self._ask_for_local_addresses()
+                self._enable_packet_info()
             if advertise_address:
                 self._advertise_to = self._prepare_advertising(advertise_address)
         except BaseException:
             self._socket.close()
             raise
 
-    def listen(self, received: Callable[[bytes, Address], None]) -> None:
-        """`received` must not raise.
+    def listen(self, on_datagram: Callable[[bytes, Address], None]) -> None:
+        """Pass each datagram to `on_datagram`, which must not raise.
 
-        Where there is an epoll the socket is read through one of its own: libuv ends its watch of
-        a socket for good when an ICMP error comes, and an epoll is never in error itself.
+        Where epoll exists, the socket is watched through an epoll of its own: libuv stops watching
+        a socket for good after an ICMP error, and an epoll itself never has errors.
         """
-        self._received = received
+        self._on_datagram = on_datagram
         if hasattr(select, "epoll"):
             self._watch = select.epoll()
             self._watch.register(self._socket, select.EPOLLIN)
@@ -79,7 +79,7 @@ class Endpoint:
             self._loop.add_reader(self._socket, self._read)
 
     def send(self, datagram: bytes, address: Address) -> None:
-        """Send, or count it as not sent: the protocol repeats what matters."""
+        """Send the datagram, or count it as unsent: the protocol retransmits what matters."""
         self._send(datagram, address.remote, address.local)
 
     def advertise(self, datagram: bytes) -> None:
@@ -91,24 +91,24 @@ class Endpoint:
             self._loop.remove_reader(self._watch)
             self._watch.close()
             self._watch = None
-        elif self._received is not None:
+        elif self._on_datagram is not None:
             self._loop.remove_reader(self._socket)
-        self._received = None
+        self._on_datagram = None
         self._socket.close()
 
     def _read(self) -> None:
         for _ in range(TURN_DATAGRAMS_MAX):
-            if self._received is None:
+            if self._on_datagram is None:
                 return
             try:
                 datagram, address = self._receive()
             except BlockingIOError:
                 return
             except OSError as error:
-                # An error of an earlier datagram of ours: its addressee is not there.
+                # An ICMP error for a datagram that was sent earlier: its receiver is unreachable.
                 log.debug("MQTT-SN socket: %s", error)
                 continue
-            self._received(datagram, address)
+            self._on_datagram(datagram, address)
 
     def _receive(self) -> tuple[bytes, Address]:
         if not self._wildcard:
@@ -120,7 +120,7 @@ class Endpoint:
     def _local(self, control: list[tuple[int, int, bytes]]) -> bytes:
         for _, kind, data in control:
             if kind == socket.IPV6_PKTINFO and self._socket.family is socket.AF_INET6:
-                # We are not to be found at a group: there, the interface says enough.
+                # A group is no source address: the interface suffices.
                 group = ipaddress.IPv6Address(data[:16])
                 if (group.ipv4_mapped or group).is_multicast:
                     return bytes(16) + data[16:]
@@ -143,16 +143,16 @@ class Endpoint:
                 self._socket.sendto(datagram, remote)
         except OSError as error:
             self.unsent += 1
-            log.debug("a datagram to %s was not sent: %s", remote, error)
+            log.debug("MQTT-SN: a datagram to %s was not sent: %s", remote, error)
 
-    def _ask_for_local_addresses(self) -> None:
+    def _enable_packet_info(self) -> None:
         if self._socket.family is socket.AF_INET6:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         elif _IP_PKTINFO:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
     def _prepare_advertising(self, text: str) -> tuple[Any, ...]:
-        """Where ADVERTISE goes; a group is joined, so that who asks it for gateways is heard."""
+        """The target of ADVERTISE. A group is joined, so that SEARCHGW sent to it is received."""
         try:
             found = socket.getaddrinfo(
                 text,
@@ -188,9 +188,9 @@ _LITTLE: Final = socket.htons(1) != 1
 
 
 def _bind(host: str, port: int, *, confined: bool) -> socket.socket:
-    """A socket of the family of the address. `::` lets IPv4 in too. Raises `OperatorError`.
+    """A socket of the family of the address. `::` accepts IPv4 too. Raises `OperatorError`.
 
-    `confined`: a loopback address stands for both, where the system allows it.
+    `confined`: a loopback address means those of both families, if the system allows it.
     """
     try:
         sock, address = _new_socket(host, port, confined=confined)
@@ -204,7 +204,7 @@ def _bind(host: str, port: int, *, confined: bool) -> socket.socket:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise OperatorError(
-                f"UDP port {port} is taken: end the other MQTT-SN gateway, or choose another port"
+                f"UDP port {port} is in use: stop the other MQTT-SN gateway, or choose another port"
                 " with --mqttsn-port."
             ) from error
         raise OperatorError(f"MQTT-SN cannot listen on {host} port {port}: {error}.") from error
@@ -218,8 +218,8 @@ def _new_socket(host: str, port: int, *, confined: bool) -> tuple[socket.socket,
         try:
             sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         except OSError:
-            # A kernel without IPv6 still has IPv4.
-            host = "0.0.0.0" if host == "::" else "127.0.0.1"  # noqa: S104 - as was asked
+            # The kernel has no IPv6.
+            host = "0.0.0.0" if host == "::" else "127.0.0.1"  # noqa: S104 - as requested
         else:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             if host == "::" or confine_to_loopback(sock):
@@ -235,7 +235,7 @@ def _new_socket(host: str, port: int, *, confined: bool) -> tuple[socket.socket,
 
 
 async def finds_gateway(host: str, port: int, limit_s: float) -> bool:
-    """Whether a gateway on this machine answers SEARCHGW (6.1)."""
+    """Whether a gateway on this machine answers SEARCHGW (6.1) in time."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
 
@@ -248,12 +248,12 @@ async def finds_gateway(host: str, port: int, limit_s: float) -> bool:
             if not answer.done():
                 answer.set_exception(exc)
 
-    # IPv4 arrives at the same socket, and loopback of IPv6 may be switched off.
+    # The same socket receives IPv4, and loopback of IPv6 may be disabled.
     host = {"::": "127.0.0.1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared
     try:
         transport, _ = await loop.create_datagram_endpoint(_Search, remote_addr=(host, port))
     except OSError:
-        return False  # no file descriptor is free, for one
+        return False  # for example, no free file descriptor
     try:
         transport.sendto(b"\x03\x01\x00")
         async with asyncio.timeout(limit_s):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A client of MQTT-SN as it stands in the state file."""
+"""The form of an MQTT-SN client in the state file."""
 
 import msgspec
 
 from pyaiot.gateways.mqttsn.endpoint import Address
 from pyaiot.gateways.saved_address import SavedAddress, load_address, save_address
-from pyaiot.protocols.mqttsn.gateway_table import Peer, Saved
-from pyaiot.protocols.mqttsn.memory import SavedSession
+from pyaiot.protocols.mqttsn.gateway_events import ClientAddress, SavedClient
+from pyaiot.protocols.mqttsn.session_data import SavedSession
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -16,8 +16,8 @@ class _Record(msgspec.Struct, frozen=True):
     session: SavedSession
 
 
-def write_record(saved: Saved[Address]) -> bytes | None:
-    """None: it cannot be found again, because its network interface is gone."""
+def write_record(saved: SavedClient[Address]) -> bytes | None:
+    """The record of a client. None: its network interface no longer exists."""
     address = node_id = None
     if saved.peer is not None:
         address = save_address(saved.peer.address.remote, saved.peer.address.local)
@@ -27,9 +27,11 @@ def write_record(saved: Saved[Address]) -> bytes | None:
     return msgspec.msgpack.encode(_Record(address, node_id, saved.session))
 
 
-def read_record(record: bytes) -> Saved[Address]:
-    """Raises `msgspec.DecodeError`, and `OSError` where the network interface is gone."""
+def read_record(record: bytes) -> SavedClient[Address]:
+    """Raises `msgspec.DecodeError`, and `OSError` if the network interface no longer exists."""
     found = msgspec.msgpack.decode(record, type=_Record)
     if found.address is None:
-        return Saved(None, found.session)
-    return Saved(Peer(Address(*load_address(found.address)), found.node_id), found.session)
+        return SavedClient(None, found.session)
+    return SavedClient(
+        ClientAddress(Address(*load_address(found.address)), found.node_id), found.session
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether an MQTT broker still does what it promises: a round trip with QoS 1."""
+"""A health check of an MQTT broker: a round trip with QoS 1."""
 
 import asyncio
 import secrets
@@ -23,45 +23,45 @@ _PUBLISH: Final = 2
 
 
 class HealthProbe:
-    """A client of its own, which publishes to itself."""
+    """A client that publishes to itself."""
 
     def __init__(self, server: MqttServer, client_id: str, topic: str) -> None:
-        # The session is kept, so that it needs no new room in a store that is full.
+        # The session is kept: a new one would need space in a store that may be full.
         connect = Connect(client_id, clean_session=False, keep_alive_s=KEEP_ALIVE_S)
         self._topic = topic
         self._client = Reconnecting(server, connect, self._on_event)
         self._subscribed = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._word = b""
+        self._payload = b""
 
     async def run(self) -> None:
-        """Be connected, until cancelled."""
+        """Stay connected until cancelled."""
         while True:
             await self._client.run()
-            # It was refused for ever, which a broker that is mended may take back.
+            # A permanent refusal may end when the broker is repaired.
             await asyncio.sleep(1.0)
 
     async def problem(self, limit_s: float) -> str:
-        """What is wrong, for people; empty if the broker acknowledged and delivered in time."""
-        self._word = secrets.token_hex(8).encode()
+        """Make a round trip. Returns what failed, for people; "" if nothing did."""
+        self._payload = secrets.token_hex(8).encode()
         self._acknowledged.clear()
         self._arrived.clear()
-        where = "it lets nobody in"
+        failure = "it accepts no connection"
         try:
             async with asyncio.timeout(limit_s):
                 await self._subscribed.wait()
-                where = "it does not acknowledge"
+                failure = "it does not acknowledge"
                 connection = self._client.connection
                 if connection is None or not connection.publish(
-                    _PUBLISH, self._topic, self._word, qos=1
+                    _PUBLISH, self._topic, self._payload, qos=1
                 ):
                     return "the connection ended"
                 await self._acknowledged.wait()
-                where = "it does not deliver"
+                failure = "it does not deliver"
                 await self._arrived.wait()
         except TimeoutError:
-            return f"{where} ({self._client.problem})" if self._client.problem else where
+            return f"{failure} ({self._client.problem})" if self._client.problem else failure
         return ""
 
     def _on_event(self, event: MqttEvent) -> None:
@@ -74,7 +74,7 @@ class HealthProbe:
                 self._subscribed.set()
             case MqttPublished(token=token) if token == _PUBLISH:
                 self._acknowledged.set()
-            case MqttMessage(payload=payload) if payload == self._word:
+            case MqttMessage(payload=payload) if payload == self._payload:
                 self._arrived.set()
             case _:
                 if self._client.connection is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the log of nats-server says, in the words of who connects devices to it. Pure."""
+"""Rewrites log lines of nats-server for operators of devices. Pure."""
 
 import re
 from typing import Final
@@ -13,11 +13,11 @@ _EXPLANATIONS: Final = tuple(
     for pattern, explanation in (
         (
             r"unacceptable protocol version of (\d+)",
-            "was refused: it speaks version {0} of the protocol (5: MQTT 5); set it to MQTT 3.1.1",
+            "was refused: it uses version {0} of the protocol (5: MQTT 5); set it to MQTT 3.1.1",
         ),
         (
             r"older protocol .* not supported",
-            "was refused: it speaks MQTT 3.1; set it to MQTT 3.1.1",
+            "was refused: it uses MQTT 3.1; set it to MQTT 3.1.1",
         ),
         (
             r'authentication error - User "(.*)"',
@@ -25,20 +25,23 @@ _EXPLANATIONS: Final = tuple(
         ),
         (
             r"unable to persist session .*maximum (?:messages|bytes) exceeded",
-            "was refused: the room for sessions is full; it is made while devices are away",
+            "was refused: the store for sessions is full; sessions of offline devices are removed",
         ),
         (
             r'unable to store retained message .*subject "(.*)": maximum (?:messages|bytes)',
-            "published {0}, which was not retained: the room for retained messages is full",
+            "published {0}, which was not retained: the store for retained messages is full",
         ),
         (
             r"JetStream failed a pipelined QoS1/2 .*maximum (?:messages|bytes) exceeded",
-            "was disconnected: the room for publications with QoS 1 and 2 is full",
+            "was disconnected: the store for publications with QoS 1 and 2 is full",
         ),
-        (r"maximum consumers limit reached", "was refused a subscription: there are too many"),
+        (
+            r"maximum consumers limit reached",
+            "was refused a subscription: there are too many subscriptions",
+        ),
         (
             r'Publish Violation - Subject "(.*)"',
-            "published {0}, which went to nobody: devices publish on node/...",
+            "published {0}, which was dropped: devices publish to node/...",
         ),
         (
             r'Subscription Violation - Subject "(.*)", SID',
@@ -55,10 +58,10 @@ _EXPLANATIONS: Final = tuple(
         (r"no space left on device", "was disconnected: the disk is full"),
     )
 )
-"""What is logged of a client, and what that means for its operator."""
+"""Log lines about a client, and what they mean for its operator."""
 
 _REPEATED: Final = re.compile(r"unable to connect: authentication error")
-"""What only repeats the line before."""
+"""Lines that repeat the line before."""
 
 _FATAL: Final = re.compile(
     r"fatal error: .*|panic: .*|runtime: (?:out of memory|cannot allocate).*"
@@ -66,7 +69,10 @@ _FATAL: Final = re.compile(
 
 
 def explain(text: str) -> str | None:
-    """A line about a client; None if it says nothing new. Other lines stay as they are."""
+    """Explain a log line about a client; None if it repeats the line before.
+
+    Other lines are returned with the prefix `nats-server:`.
+    """
     if _REPEATED.search(text):
         return None
     of_client = _OF_CLIENT.match(text)
@@ -83,15 +89,20 @@ def explain(text: str) -> str | None:
 
 
 def _as_topic(subject: str) -> str:
-    """nats-server writes topics as its subjects."""
+    """A topic or filter that nats-server logged as a subject."""
     return subject if "/" in subject else subject.replace(".", "/").replace(">", "#")
 
 
 def reason_of_crash(line: str) -> str:
-    """Of the first line of a stack of Go; empty for any other line."""
+    """The first line of a Go crash; "" for any other line."""
     return line if _FATAL.match(line) else ""
 
 
 def is_about_memory(reason: str) -> bool:
-    """Whether a crash is for lack of memory, as under `ulimit -v`."""
+    """Whether a crash was caused by a lack of memory, as under `ulimit -v`."""
     return bool(re.search(r"memory|reserve|allocate|mmap|address space", reason))
+
+
+def topic_of_subject(subject: str) -> str:
+    """The topic of a subject: nats-server writes `/` as `.`, and `.` as `//`."""
+    return subject.replace("//", "\0").replace(".", "/").replace("\0", ".")

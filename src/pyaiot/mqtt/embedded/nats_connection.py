@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests to our own nats-server: one connection, one user, answers in JSON."""
+"""Requests to the child nats-server, over one connection of one user. Answers are JSON."""
 
 import asyncio
 import secrets
@@ -13,28 +13,28 @@ from pyaiot.errors import LinkLost, ProtocolError, Refused
 from pyaiot.protocols import nats
 
 REQUEST_LIMIT_S: Final = 5.0
-"""How long nats-server may take for one answer. Then the connection is made again."""
-TOGETHER_MAX: Final = 256
+"""How long nats-server may take for one answer. Then the connection is opened again."""
+PIPELINED_MAX: Final = 256
 """Requests that are sent before their answers are read."""
 _READ_SIZE: Final = 256 * 1024
 _SUBSCRIPTION: Final = 1
 
 
 class NatsConnection:
-    """Use it from one task."""
+    """A connection. Use it from one task only."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._stream = reader
         self._writer = writer
-        self._reader = nats.Reader()
-        self._events: list[nats.Event] = []
+        self._reader = nats.NatsReader()
+        self._events: list[nats.NatsEvent] = []
         self._inbox = f"_INBOX.{secrets.token_hex(8)}"
         self._number = 0
 
     @classmethod
     @asynccontextmanager
     async def open(cls, port: int, user: str, password: str) -> AsyncIterator["NatsConnection"]:
-        """At this port of loopback. Raises `LinkLost`."""
+        """Connect to this port of loopback. Raises `LinkLost`."""
         try:
             async with asyncio.timeout(REQUEST_LIMIT_S):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -51,59 +51,59 @@ class NatsConnection:
             writer.close()
 
     async def request(self, subject: str, body: object = None) -> Any:
-        """The answer. Raises `LinkLost`, and `Refused` where nats-server answers with an error."""
+        """The answer. Raises `LinkLost`, and `Refused` if nats-server answers with an error."""
         (answer,) = await self.request_all([(subject, body)])
         if isinstance(answer, Refused):
             raise answer
         return answer
 
     async def request_all(self, requests: Sequence[tuple[str, object]]) -> list[Any]:
-        """An answer for each, or a `Refused`. Raises `LinkLost`."""
+        """For each request its answer or a `Refused`. Raises `LinkLost`."""
         answers: list[Any] = []
-        for start in range(0, len(requests), TOGETHER_MAX):
-            part = requests[start : start + TOGETHER_MAX]
+        for start in range(0, len(requests), PIPELINED_MAX):
+            part = requests[start : start + PIPELINED_MAX]
             async with asyncio.timeout(REQUEST_LIMIT_S):
-                answers += await self._some(part)
+                answers += await self._request_part(part)
         return answers
 
-    async def _some(self, requests: Sequence[tuple[str, object]]) -> list[Any]:
-        places: dict[str, int] = {}
-        for place, (subject, body) in enumerate(requests):
+    async def _request_part(self, requests: Sequence[tuple[str, object]]) -> list[Any]:
+        indexes: dict[str, int] = {}
+        for index, (subject, body) in enumerate(requests):
             self._number += 1
             reply = f"{self._inbox}.{self._number}"
-            places[reply] = place
+            indexes[reply] = index
             payload = b"" if body is None else msgspec.json.encode(body)
             self._writer.write(nats.publish(subject, reply, payload))
         await self._writer.drain()
         answers: list[Any] = [None] * len(requests)
-        while places:
+        while indexes:
             event = await self._event()
-            if isinstance(event, nats.Message) and event.subject in places:
-                answers[places.pop(event.subject)] = _answer(event)
+            if isinstance(event, nats.NatsMessage) and event.subject in indexes:
+                answers[indexes.pop(event.subject)] = _answer(event)
         return answers
 
     async def _log_in(self, user: str, password: str) -> None:
         self._writer.write(nats.connect(user, password))
         self._writer.write(nats.subscribe(f"{self._inbox}.*", _SUBSCRIPTION))
-        while not isinstance(await self._event(), nats.Pong):
+        while not isinstance(await self._event(), nats.NatsPong):
             pass
 
-    async def _event(self) -> nats.Event:
+    async def _event(self) -> nats.NatsEvent:
         while True:
             while not self._events:
                 data = await self._stream.read(_READ_SIZE)
                 if not data:
                     raise LinkLost("nats-server closed the connection")
-                self._events = list(self._reader.feed(data))
+                self._events = list(self._reader.receive_bytes(data))
             event = self._events.pop(0)
-            if isinstance(event, nats.Failure):
+            if isinstance(event, nats.NatsError):
                 raise LinkLost(f"nats-server refuses: {event.text}")
-            if not isinstance(event, nats.Ping):
+            if not isinstance(event, nats.NatsPing):
                 return event
             self._writer.write(nats.PONG)
 
 
-def _answer(message: nats.Message) -> Any:
+def _answer(message: nats.NatsMessage) -> Any:
     if message.status:
         return Refused(f"nats-server answers with status {message.status}")
     try:
@@ -112,7 +112,8 @@ def _answer(message: nats.Message) -> Any:
         raise ProtocolError(f"not JSON: {error}") from error
     if not isinstance(answer, dict):
         raise ProtocolError("not an object")
-    wrong = answer.get("error")
-    if wrong:
-        return Refused(str(wrong.get("description", wrong) if isinstance(wrong, dict) else wrong))
+    failure = answer.get("error")
+    if failure:
+        text = failure.get("description", failure) if isinstance(failure, dict) else failure
+        return Refused(str(text))
     return answer

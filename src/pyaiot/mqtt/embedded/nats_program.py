@@ -15,9 +15,9 @@ VERSION_MIN: Final = (2, 12)
 
 
 async def find_program() -> Path:
-    """nats-server: the one that was installed with us, else that on PATH.
+    """The path of nats-server: the one installed beside Python, else the one on PATH.
 
-    Raises `OperatorError` if there is none that is new enough.
+    Raises `OperatorError` if there is none, or if it is too old.
     """
     beside = Path(sys.executable).with_name("nats-server")
     if os.access(beside, os.X_OK):
@@ -28,7 +28,7 @@ async def find_program() -> Path:
         f"install nats-server {least} or newer, or name another MQTT broker with --mqtt-host"
     )
     if found is None:
-        raise OperatorError(f"There is no nats-server here: {otherwise}.")
+        raise OperatorError(f"nats-server is not installed: {otherwise}.")
     version = await _version(found)
     if version < VERSION_MIN:
         raise OperatorError(f"{found} is too old: {otherwise}.")
@@ -36,7 +36,7 @@ async def find_program() -> Path:
 
 
 async def _version(program: str) -> tuple[int, ...]:
-    """Of `nats-server: v2.12.1`; () if it does not say."""
+    """The version from `nats-server: v2.12.1`; () if there is none."""
     try:
         child = await asyncio.create_subprocess_exec(
             program,
@@ -47,6 +47,6 @@ async def _version(program: str) -> tuple[int, ...]:
         )
     except OSError:
         return ()
-    said, _ = await child.communicate()
-    found = re.search(rb"v(\d+)\.(\d+)", said)
+    output, _ = await child.communicate()
+    found = re.search(rb"v(\d+)\.(\d+)", output)
     return tuple(map(int, found.groups())) if found else ()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much of the store of the embedded MQTT broker devices may fill, and what goes at the limit.
+"""Quotas of the store of the embedded MQTT broker, and what is removed at a limit. Pure.
 
-nats-server keeps what MQTT needs in five streams. It knows limits of a stream, and none of a
-device; what is counted per device here is what a stream's subjects tell. Pure.
+nats-server stores the data of MQTT in five streams. It has limits per stream but not per device;
+the counts per device are computed here from the subjects of a stream.
 """
 
 import hashlib
@@ -16,46 +16,49 @@ MESSAGES: Final = "$MQTT_msgs"
 RETAINED: Final = "$MQTT_rmsgs"
 SESSIONS: Final = "$MQTT_sess"
 QOS2: Final = "$MQTT_qos2in"
-"""Publications with QoS 2 whose PUBREL has not come."""
+"""Publications with QoS 2 that wait for PUBREL."""
 PUBREL: Final = "$MQTT_out"
 
 MESSAGES_BYTES_MAX: Final = 256 * 1024 * 1024
-"""Bytes of publications with QoS 1 that wait for the gateway. One more is not acknowledged, and
-its device is disconnected; it sends it again."""
+"""Bytes of publications with QoS 1 that wait for the gateway. One more is not acknowledged, and its
+device is disconnected; the device sends it again."""
 RETAINED_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of retained messages, of all devices. One more is delivered and not retained."""
 RETAINED_MAX: Final = 50_000
 """Retained messages, of all devices. One more is delivered and not retained."""
 RETAINED_PER_NODE_MAX: Final = 300
-"""Retained messages of one node that stay when half of the room is taken. With more, all of that
-node are removed."""
+"""Retained messages that one node may have while more than half of a limit is used. With more, all
+of that node are removed."""
 QOS2_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Bytes of publications with QoS 2 that are not released. One more ends its device's connection."""
+"""Bytes of publications with QoS 2 that wait for PUBREL. One more closes its device's
+connection."""
 QOS2_MAX: Final = 20_000
-"""Publications with QoS 2 that are not released. One more ends its device's connection."""
+"""Publications with QoS 2 that wait for PUBREL. One more closes its device's connection."""
 QOS2_PER_DEVICE_MAX: Final = 32
-"""Unreleased publications with QoS 2 of one device that stay when half of the room is taken. With
-more, all of that device are removed."""
+"""Publications with QoS 2 that wait for PUBREL, which one device may have while more than half of a
+limit is used. With more, all of that device are removed."""
 QOS2_AGE_MAX_S: Final = 3600
-"""Seconds for which a publication with QoS 2 waits for its release. After that it is forgotten."""
+"""Seconds for which a publication with QoS 2 waits for PUBREL. Then it is removed."""
 SESSIONS_MAX: Final = 40_000
-"""Sessions of devices, connected or kept. One more is refused; when half of the room is taken,
-those without a connection are removed, and their devices subscribe again when they return."""
+"""Sessions of devices, connected or not. One more is refused. While more than half of a limit is
+used, sessions without a connection are removed; their devices subscribe again when they
+reconnect."""
 CONSUMERS_MAX: Final = 40_000
 """Subscriptions with QoS 1 and 2 of all devices. One more is refused."""
 SESSIONS_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of the sessions of all devices. One more is refused."""
 PUBREL_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Bytes of releases (QoS 2) that wait for devices. One more ends its device's connection."""
+"""Bytes of PUBREL packets (QoS 2) that wait for devices. One more closes its device's
+connection."""
 TRIM_SHARE: Final = 0.5
-"""Of a limit: with more than this share taken, room is made."""
+"""With more than this share of a limit used, data is removed."""
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimit:
-    """0: no limit."""
+    """The limits of a stream. 0: no limit."""
 
     bytes_max: int
     messages_max: int = 0
@@ -70,22 +73,22 @@ LIMITS: Final[Mapping[str, StreamLimit]] = {
     SESSIONS: StreamLimit(SESSIONS_BYTES_MAX, SESSIONS_MAX),
     PUBREL: StreamLimit(PUBREL_BYTES_MAX),
 }
-"""Together they are less than the store, so that none takes the room of another."""
+"""Together they are less than the store, so that no stream takes the space of another."""
 
 NAMES: Final[Mapping[str, str]] = {
     MESSAGES: "publications that wait for the gateway",
     RETAINED: "retained messages",
-    QOS2: "publications with QoS 2 that are not released",
+    QOS2: "publications with QoS 2 that wait for PUBREL",
     SESSIONS: "sessions",
-    PUBREL: "releases of QoS 2 that wait for devices",
+    PUBREL: "PUBREL packets that wait for devices",
 }
 
 
 def limited(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The settings of a stream with its limits, or None: it has them, or is none of MQTT's.
+    """The settings of a stream with its limits; None if it has them already or has no limits.
 
-    What is over a limit is refused: by default nats-server removes the oldest message, also one
-    that it acknowledged.
+    Messages over a limit are refused. The default of nats-server would remove the oldest message,
+    even if it was acknowledged.
     """
     limit = LIMITS.get(config["name"])
     if limit is None:
@@ -101,17 +104,17 @@ def limited(config: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if wanted == config else wanted
 
 
-def is_crowded(name: str, state: Mapping[str, Any]) -> bool:
-    """Whether more than `TRIM_SHARE` of one of its limits is taken."""
-    return _taken(name, state) > TRIM_SHARE
+def is_filling(name: str, state: Mapping[str, Any]) -> bool:
+    """Whether more than `TRIM_SHARE` of one of its limits is used."""
+    return _used_share(name, state) > TRIM_SHARE
 
 
 def is_full(name: str, state: Mapping[str, Any]) -> bool:
-    """Whether nearly nothing more is taken."""
-    return _taken(name, state) > 0.95
+    """Whether the stream is about to refuse messages."""
+    return _used_share(name, state) > 0.95
 
 
-def _taken(name: str, state: Mapping[str, Any]) -> float:
+def _used_share(name: str, state: Mapping[str, Any]) -> float:
     limit = LIMITS[name]
     shares: list[float] = [state["bytes"] / limit.bytes_max]
     if limit.messages_max:
@@ -122,9 +125,9 @@ def _taken(name: str, state: Mapping[str, Any]) -> float:
 
 
 def over_their_share(subjects: Mapping[str, int], prefix: str, share: int) -> list[str]:
-    """The filters of those that have more than `share` messages below `prefix`.
+    """The subject filters of the owners with more than `share` messages.
 
-    The level of a subject after `prefix` tells whose it is.
+    The owner of a message is the level of its subject after `prefix`.
     """
     counts: Counter[str] = Counter()
     for subject, count in subjects.items():
@@ -134,7 +137,7 @@ def over_their_share(subjects: Mapping[str, int], prefix: str, share: int) -> li
 
 
 def session_hash(client_id: str) -> str:
-    """What nats-server calls the session of a client id in subjects and consumers."""
+    """The name of the session of a client id in subjects and consumers of nats-server."""
     digest = hashlib.sha256(client_id.encode()).digest()
     return "".join(_BASE62[byte % 62] for byte in digest[:8])
 
@@ -142,14 +145,14 @@ def session_hash(client_id: str) -> str:
 def removable_sessions(
     sessions: Iterable[str], connected: Iterable[str], ours: Iterable[str]
 ) -> list[str]:
-    """The sessions, by hash, whose clients are away and none of ours."""
+    """The sessions, as hashes, whose clients are offline and not clients of Pyaiot itself."""
     return sorted(set(sessions) - set(connected) - set(ours))
 
 
 def forgotten_gateways(consumers: Iterable[Mapping[str, Any]], ours: Iterable[str]) -> list[str]:
-    """Consumers of what nodes publish that are of no client of ours: nobody will empty them.
+    """Consumers of the publications of nodes without a client of Pyaiot that would read them.
 
-    So it is after the file of our client ids was removed.
+    They remain after the file of client ids was removed.
     """
     hashes = set(ours)
     return [

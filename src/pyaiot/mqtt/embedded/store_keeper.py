@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Holds the embedded MQTT broker to its quotas: sets them, and makes room before they are reached.
+"""Enforces the quotas of the embedded MQTT broker: sets limits, and removes data before they are
+reached.
 
-`quotas.py` decides; here nats-server is asked and told.
+`quotas.py` makes the decisions; this module sends the requests to nats-server.
 """
 
 import asyncio
@@ -19,18 +20,19 @@ from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 TURN_S: Final = 2.0
-"""The quotas are looked after so often."""
+"""Interval between two checks of the quotas."""
 FIRST_TURN_S: Final = 0.05
-"""The same until nats-server has all its streams, which it makes when the first client comes."""
+"""The same until nats-server has all its streams, which it creates when the first client
+connects."""
 RETAINED_TRIM_S: Final = 3600.0
-"""The oldest half of the retained messages is removed so often at most."""
+"""Least time between two removals of the oldest half of the retained messages."""
 CONNECTIONS_MAX: Final = 20_000
-"""Connections of devices, or half of the open files that the system allows. With more, the newest
-of the address that has most are ended."""
+"""Connections of devices; half of the open files that the system allows if that is less. With more,
+the newest ones of the address with the most connections are closed."""
 EVICTIONS_MAX: Final = 4_000
-"""Sessions that are removed in one turn."""
+"""Sessions that are removed in one check. The rest follows in the next one."""
 OBSERVED_S: Final = 0.5
-"""So long it is observed who publishes how much, when publications pile up."""
+"""How long the traffic of each device is measured when publications accumulate."""
 _PAGE: Final = 1024
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the keeper reaches nats-server: its port on loopback, and two users."""
+    """The port of nats-server on loopback, and the passwords of two users."""
 
     port: int
     keeper_password: str
@@ -46,7 +48,7 @@ class Access:
 
 
 class StoreKeeper:
-    """For one run of the child."""
+    """Enforces the quotas during one run of the child process."""
 
     def __init__(self, access: Access, ids: ClientIds) -> None:
         self._access = access
@@ -59,14 +61,14 @@ class StoreKeeper:
             CONNECTIONS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2
         )
         self.full: str = ""
-        """Which room that the gateway needs is taken, for people; empty if none is."""
-        self.looked = asyncio.Event()
-        """Set when what an earlier life left over a quota was removed."""
+        """Which store that the gateway needs is full, for people; "" if none is."""
+        self.checked = asyncio.Event()
+        """Set after the first check, which removes data over a quota from an earlier run."""
         self.limited = asyncio.Event()
-        """Set when all streams are there and have their limits."""
+        """Set when all streams exist and have their limits."""
 
     async def run(self) -> None:
-        """Until cancelled. A connection that is lost is made again."""
+        """Enforce the quotas until cancelled; lost connections are opened again."""
         problem = ""
         while True:
             try:
@@ -81,13 +83,13 @@ class StoreKeeper:
                     await self._forget_gateways(store)
                     while True:
                         await self._turn(store, system)
-                        self.looked.set()
+                        self.checked.set()
                         problem = ""
                         await asyncio.sleep(TURN_S if self.limited.is_set() else FIRST_TURN_S)
             except (LinkLost, Refused) as error:
                 if str(error) != problem:
                     problem = str(error)
-                    log.warning("the quotas of the MQTT broker cannot be looked after: %s", error)
+                    log.warning("the quotas of the MQTT broker cannot be enforced: %s", error)
             await asyncio.sleep(TURN_S)
 
     async def _turn(self, store: NatsConnection, system: NatsConnection) -> None:
@@ -101,13 +103,13 @@ class StoreKeeper:
             if name not in quotas.LIMITS:
                 continue
             limited += 1
-            if not quotas.is_crowded(name, state):
+            if not quotas.is_filling(name, state):
                 continue
             await self._make_room(name, state, store, system)
             if name in (quotas.MESSAGES, quotas.SESSIONS) and quotas.is_full(name, state):
-                full = f"the room for {quotas.NAMES[name]} is full"
+                full = f"the store for {quotas.NAMES[name]} is full"
         self.full = full
-        await self._end_surplus_connections(system)
+        await self._close_surplus_connections(system)
         if limited == len(quotas.LIMITS):
             self.limited.set()
 
@@ -126,16 +128,16 @@ class StoreKeeper:
             if state["consumer_count"] > quotas.TRIM_SHARE * quotas.CONSUMERS_MAX:
                 await self._evict_sessions(store, system)
             if state["bytes"] > quotas.TRIM_SHARE * quotas.MESSAGES_BYTES_MAX:
-                await self._end_the_busiest(system)
+                await self._disconnect_busiest(system)
 
-    def _tell(self, text: str, *details: object) -> None:
+    def _warn(self, text: str, *details: object) -> None:
         self._log.warning(text, *details, now=self._loop.time())
 
     # -- retained messages, QoS 2 ---------------------------------------------------------------
 
     async def _trim_retained(self, store: NatsConnection) -> None:
         now = self._loop.time()
-        # Each removal leaves some bytes in nats-server's index: so not without end.
+        # Each removal leaves some bytes in the index of nats-server, so it must be rare.
         halve = (
             self._retained_trimmed_at is None or now - self._retained_trimmed_at >= RETAINED_TRIM_S
         )
@@ -152,25 +154,25 @@ class StoreKeeper:
     async def _remove_shares(
         self, store: NatsConnection, name: str, prefix: str, share: int, *, halve: bool
     ) -> bool:
-        """First of those that have more than their share, then the oldest half.
+        """Remove the messages of owners over their share, then the oldest half if needed.
 
-        Returns whether the half was removed.
+        Returns whether the oldest half was removed.
         """
         info = await store.request(f"$JS.API.STREAM.INFO.{name}", {"subjects_filter": f"{prefix}>"})
         hogs = quotas.over_their_share(info["state"].get("subjects") or {}, prefix, share)
         for hog in hogs:
-            self._tell(
-                "MQTT broker: the room for %s is half taken; those of %s were removed",
+            self._warn(
+                "MQTT broker: the store for %s is more than half full; those of %s were removed",
                 quotas.NAMES[name],
                 hog.removeprefix(prefix).removesuffix(".>"),
             )
             await store.request(f"$JS.API.STREAM.PURGE.{name}", {"filter": hog})
         info = await store.request(f"$JS.API.STREAM.INFO.{name}")
-        if not halve or not quotas.is_crowded(name, info["state"]):
+        if not halve or not quotas.is_filling(name, info["state"]):
             return False
         keep = info["state"]["messages"] // 2
-        self._tell(
-            "MQTT broker: the room for %s is half taken; the oldest half was removed",
+        self._warn(
+            "MQTT broker: the store for %s is more than half full; the oldest half was removed",
             quotas.NAMES[name],
         )
         await store.request(f"$JS.API.STREAM.PURGE.{name}", {"keep": keep} if keep else None)
@@ -195,7 +197,7 @@ class StoreKeeper:
         away = away[:EVICTIONS_MAX]
         if not away:
             return
-        self._tell("MQTT broker: %s sessions of devices that are away were removed", len(away))
+        self._warn("MQTT broker: %s sessions of offline devices were removed", len(away))
         requests: list[tuple[str, object]] = [
             (f"$JS.API.CONSUMER.DELETE.{quotas.MESSAGES}.{consumer}", None)
             for session in away
@@ -209,17 +211,17 @@ class StoreKeeper:
         await store.request_all(requests)
 
     async def _forget_gateways(self, store: NatsConnection) -> None:
-        """Remove what an earlier file of client ids left, which would fill the store for ever."""
+        """Remove subscriptions of earlier client ids; they would fill the store for ever."""
         try:
             consumers = await self._consumers(store, "LIST")
         except Refused:
-            return  # there is no such stream yet
+            return  # the stream does not exist yet
         for name in quotas.forgotten_gateways(consumers, self._ours):
             log.info("MQTT broker: the subscription %s of an earlier gateway was removed", name)
             await store.request(f"$JS.API.CONSUMER.DELETE.{quotas.MESSAGES}.{name}")
 
     async def _consumers(self, store: NatsConnection, what: str) -> list[Any]:
-        """Of the publications: NAMES or LIST."""
+        """The consumers of publications. `what` is NAMES or LIST."""
         found: list[Any] = []
         while True:
             page = await store.request(
@@ -232,7 +234,7 @@ class StoreKeeper:
 
     # -- connections ----------------------------------------------------------------------------
 
-    async def _end_surplus_connections(self, system: NatsConnection) -> None:
+    async def _close_surplus_connections(self, system: NatsConnection) -> None:
         counted = await system.request("$SYS.REQ.SERVER.PING.CONNZ", {"limit": 1})
         surplus = counted["data"]["total"] - self._connections_max
         if surplus <= 0:
@@ -243,16 +245,16 @@ class StoreKeeper:
         ((address, count),) = Counter(device["ip"] for device in devices).most_common(1)
         newest = sorted(device["cid"] for device in devices if device["ip"] == address)
         ended = newest[-min(surplus, count) :]
-        self._tell(
-            "MQTT broker: there are too many connections; %s of the %s of %s were ended",
+        self._warn(
+            "MQTT broker: too many connections; %s of the %s connections of %s were closed",
             len(ended),
             count,
             address,
         )
-        await self._end(system, counted["server"]["id"], ended)
+        await self._close(system, counted["server"]["id"], ended)
 
-    async def _end_the_busiest(self, system: NatsConnection) -> None:
-        """The device that publishes most now, so that the gateway catches up with the others."""
+    async def _disconnect_busiest(self, system: NatsConnection) -> None:
+        """Disconnect the device that publishes most, so that the gateway can catch up."""
         before = {one["cid"]: one["in_bytes"] for one in await self._connections(system)}
         await asyncio.sleep(OBSERVED_S)
         counted = await system.request("$SYS.REQ.SERVER.PING.CONNZ", {"limit": 1})
@@ -262,14 +264,15 @@ class StoreKeeper:
         busiest = max(devices, key=lambda one: one["in_bytes"] - before.get(one["cid"], 0))
         if busiest["in_bytes"] <= before.get(busiest["cid"], 0):
             return
-        self._tell(
-            "MQTT broker: %s at %s publishes more than the gateway takes; it was disconnected",
+        self._warn(
+            "MQTT broker: %s at %s publishes more than the gateway can process; it was"
+            " disconnected",
             busiest.get("mqtt_client", ""),
             busiest["ip"],
         )
-        await self._end(system, counted["server"]["id"], [busiest["cid"]])
+        await self._close(system, counted["server"]["id"], [busiest["cid"]])
 
-    async def _end(self, system: NatsConnection, server: str, cids: Sequence[int]) -> None:
+    async def _close(self, system: NatsConnection, server: str, cids: Sequence[int]) -> None:
         subject = f"$SYS.REQ.SERVER.{server}.KICK"
         await system.request_all([(subject, {"cid": cid}) for cid in cids])
 

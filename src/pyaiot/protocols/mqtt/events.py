@@ -1,46 +1,54 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client of an MQTT broker is told, in the order of its connection."""
+"""The events of a client of an MQTT broker, in the order of its connection."""
 
 import msgspec
 
 NO_TOKEN = 0
-"""The token of a publication that nobody waits for: QoS 0."""
+"""The token of a publication that gets no `MqttPublished`: QoS 0."""
 
 
 class MqttConnected(msgspec.Struct, frozen=True, gc=False):
-    """`session_present`: the broker still has the subscriptions of this client."""
+    """The broker accepted the connection.
+
+    `session_present`: it still has the subscriptions of this client.
+    """
 
     session_present: bool = False
 
 
 class MqttRefused(msgspec.Struct, frozen=True, gc=False):
-    """There is no connection, and nobody tries again."""
+    """The broker refused the connection for good; no further attempt is made."""
 
 
 class MqttLost(msgspec.Struct, frozen=True, gc=False):
-    """The connection ended, and is being made again."""
+    """The connection ended; a new one is being opened."""
 
 
 class MqttPublished(msgspec.Struct, frozen=True, gc=False):
-    """`accepted`: the broker has it, as its QoS says (PUBACK, or PUBCOMP)."""
+    """The end of a publication with QoS 1 or 2.
+
+    `accepted`: the broker acknowledged it (PUBACK or PUBCOMP).
+    """
 
     token: int
     accepted: bool = True
 
 
 class MqttSubscribed(msgspec.Struct, frozen=True, gc=False):
-    """`qos` is what the broker granted, None if it refused."""
+    """The answer to a subscription. `qos`: what the broker granted, None if it refused."""
 
     token: int
     qos: int | None
 
 
 class MqttUnsubscribed(msgspec.Struct, frozen=True, gc=False):
+    """The broker removed a subscription."""
+
     token: int
 
 
 class MqttMessage(msgspec.Struct, frozen=True, gc=False):
-    """A publication for the client."""
+    """A publication that the client received."""
 
     topic: str
     payload: bytes

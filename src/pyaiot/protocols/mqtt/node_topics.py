@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The topics that MQTT nodes and their gateway speak on, and what is said there (PROTOCOLS 4).
+"""Topics and payloads between MQTT nodes and their gateway (legacy protocol, section 4). Pure.
 
-A name stands in a topic only after `check_topic_name`: what a device says of itself never becomes
-a wildcard, a further level, or bytes for which an MQTT broker ends the connection.
+Each name passes `check_topic_name` before it becomes part of a topic: text from a device never
+becomes a wildcard, another level, or bytes for which an MQTT broker ends the connection.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from pyaiot.errors import ProtocolError
 from pyaiot.exact_json import quote_long_integers
 
 NAME_LENGTH_MAX: Final = 64
-"""Characters of an id or of a resource in a topic."""
+"""Characters of a node id or of a resource in a topic. A longer one is refused."""
 RESOURCES_MAX: Final = 256
-"""Resources that a node may list. More are refused as a whole."""
+"""Resources in the list of a node. A longer list is refused as a whole."""
 CHECK_SIZE_MAX: Final = 1024
-"""Bytes of what a node says on `node/check`."""
+"""Bytes of a payload on `node/check`. More is refused."""
 RESOURCES_SIZE_MAX: Final = 64 * 1024
-"""Bytes of a node's list of resources."""
+"""Bytes of the list of resources of a node. More is refused."""
 PAYLOAD_SIZE_MAX: Final = 72 * 1024
-"""Bytes of a value with the JSON around it. The value itself is measured by whoever keeps it."""
+"""Bytes of a payload with values. More is refused. The gateway limits the value itself."""
 
 GATEWAY_CHECK: Final = "gateway/check"
-"""The gateway asks all nodes: who is there?"""
+"""The gateway publishes here; every node that is online answers on `NODE_CHECK`."""
 NODE_CHECK: Final = "node/check"
 SUBSCRIPTIONS: Final = ("node/+", "node/+/+", "node/+/+/+/#")
-"""What a gateway listens to. No two hold the same topic, or it would come twice (MQTT 3.1.1 section
-3.3.5, overlapping subscriptions). The first holds `node/check`, the second what nodes publish; what
-else comes is counted, so that a wrong topic is found.
+"""The topic filters of a gateway. No two match the same topic, or its messages would arrive twice
+(MQTT 3.1.1 section 3.3.5, overlapping subscriptions). The first matches `node/check`, the second
+resources and values; messages on other topics are counted, so that a wrong topic is found.
 """
 DISCOVER_RESOURCES: Final = b"resources"
 DISCOVER_VALUES: Final = b"values"
@@ -39,26 +39,27 @@ QUANTITIES: Final = frozenset(
     {"temperature", "humidity", "pressure", "illuminance", "uvindex", "eco2", "tvoc", "tsp", "tlp"}
     | {"battery", "co2", "current", "energy", "pm10", "pm25", "power", "rssi", "voltage", "led"}
 )
-"""Names that tell an object of several resources from the value of one, such as a position."""
+"""An object with one of these names holds several resources; others are one value, such as a
+position."""
 
 _FORBIDDEN: Final = frozenset("/+# ")
-"""Level, wildcards; and the space, for which nats-server ends the connection of the publisher."""
+"""Level separator, wildcards, and the space: nats-server ends a connection that publishes one."""
 _DETAIL_LENGTH_MAX: Final = 200
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _PADDING: Final = b"\0 \t\r\n"
-"""Some firmware sends its whole buffer, or the end of the string with it."""
+"""Some firmware sends its whole buffer, or the terminating zero of the string."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCheck:
-    """A node says that it is there."""
+    """A node is online: the payload of `node/check`."""
 
     uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class NodeResources:
-    """A node says which resources it has."""
+    """The list of resources of a node."""
 
     uid: str
     resources: tuple[str, ...]
@@ -66,7 +67,7 @@ class NodeResources:
 
 @dataclass(frozen=True, slots=True)
 class NodeValue:
-    """A node says what a resource is now: any JSON value."""
+    """The value of one resource: any JSON value."""
 
     uid: str
     resource: str
@@ -75,7 +76,7 @@ class NodeValue:
 
 @dataclass(frozen=True, slots=True)
 class NodeValues:
-    """A node says in one message what several resources are now."""
+    """The values of several resources, in one message."""
 
     uid: str
     values: tuple[NodeValue, ...]
@@ -95,32 +96,37 @@ _T = TypeVar("_T")
 
 
 def check_topic_name(name: str, what: str) -> str:
-    """A name that may stand as one level of a topic, returned. Raises `ProtocolError`."""
+    """Return the name if it can be one level of a topic, else raise `ProtocolError`.
+
+    `what` names it in the error: "node id", "resource".
+    """
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise ProtocolError(f"a {what} in a topic has 1 to {NAME_LENGTH_MAX} printable characters")
+        raise ProtocolError(
+            f"a {what} in a topic must have 1 to {NAME_LENGTH_MAX} printable characters"
+        )
     if not _FORBIDDEN.isdisjoint(name):
-        raise ProtocolError(f"a {what} in a topic is without /, +, # and spaces")
+        raise ProtocolError(f"a {what} in a topic must not contain /, +, # or spaces")
     return name
 
 
 def discover_topic(uid: str) -> str:
-    """Where a node is asked for `resources` or `values`. Raises `ProtocolError`."""
+    """The topic on which a node receives `resources` or `values`. Raises `ProtocolError`."""
     return f"gateway/{check_topic_name(uid, 'node id')}/discover"
 
 
 def set_topic(uid: str, resource: str) -> str:
-    """Where a node is told the new value of a resource. Raises `ProtocolError`."""
+    """The topic on which a node receives a new value of a resource. Raises `ProtocolError`."""
     uid = check_topic_name(uid, "node id")
     return f"gateway/{uid}/{check_topic_name(resource, 'resource')}/set"
 
 
 def resources_topic(uid: str) -> str:
-    """Where a node lists its resources. Raises `ProtocolError`."""
+    """The topic on which a node publishes its resources. Raises `ProtocolError`."""
     return f"node/{check_topic_name(uid, 'node id')}/resources"
 
 
 def value_topic(uid: str, resource: str) -> str:
-    """Where a node tells the value of a resource. Raises `ProtocolError`."""
+    """The topic on which a node publishes a value. Raises `ProtocolError`."""
     uid = check_topic_name(uid, "node id")
     return f"node/{uid}/{check_topic_name(resource, 'resource')}"
 
@@ -138,9 +144,9 @@ def encode_resources(resources: list[str]) -> bytes:
 
 
 def is_of_a_node(topic: str) -> str | None:
-    """The id of the node on whose own topic something was published, whatever it was.
+    """The node id in `node/<id>/<resource>`; None for `node/check` and other topics.
 
-    None for `node/check` and other topics. Raises `ProtocolError` for an id that cannot be.
+    Raises `ProtocolError` for an invalid id.
     """
     levels = topic.split("/")
     if len(levels) != 3 or levels[0] != "node":
@@ -149,18 +155,18 @@ def is_of_a_node(topic: str) -> str | None:
 
 
 def parse_publication(topic: str, payload: bytes) -> Publication:
-    """What a node said. Raises `ProtocolError`."""
+    """The content of a message that a node published. Raises `ProtocolError`."""
     if topic == NODE_CHECK:
         uid = _decoded(_check, payload, CHECK_SIZE_MAX).id
         return NodeCheck(check_topic_name(uid, "node id"))
     node = is_of_a_node(topic)
     if node is None:
-        raise ProtocolError("no topic of a node")
+        raise ProtocolError("not a topic of a node")
     resource = topic[len("node/") + len(node) + 1 :]
     if resource == "resources":
         names = _decoded(_names, payload, RESOURCES_SIZE_MAX)
         if len(names) > RESOURCES_MAX:
-            raise ProtocolError(f"a node lists at most {RESOURCES_MAX} resources")
+            raise ProtocolError(f"more than {RESOURCES_MAX} resources")
         return NodeResources(node, tuple(check_topic_name(name, "resource") for name in names))
     check_topic_name(resource, "resource")
     value = _read_value(payload)
@@ -175,12 +181,12 @@ def parse_publication(topic: str, payload: bytes) -> Publication:
 
 
 def _read_value(payload: bytes) -> Any:
-    """JSON, or plain text: much firmware publishes what it would print."""
+    """A payload of JSON or plain text: much firmware publishes what it would print."""
     body = payload.removeprefix(_BYTE_ORDER_MARK).strip(_PADDING)
     try:
         return _decoded(_any, body, PAYLOAD_SIZE_MAX)
     except ProtocolError:
-        # What begins like JSON was meant to be it.
+        # A payload that begins like JSON is malformed JSON, not text.
         if not body or body[:1] in b'{["' or len(payload) > PAYLOAD_SIZE_MAX:
             raise
     try:
@@ -188,12 +194,12 @@ def _read_value(payload: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ProtocolError("neither JSON nor UTF-8 text") from error
     if "\0" in text:
-        raise ProtocolError("text has no zero bytes inside")
+        raise ProtocolError("a zero byte inside the text")
     return text
 
 
 def _is_several(value: dict[str, Any], resource: str) -> bool:
-    """Whether an object has values of resources, and is not the value of one."""
+    """Whether an object holds values of several resources, and is not one value."""
     if (resource not in value and QUANTITIES.isdisjoint(value)) or len(value) > RESOURCES_MAX:
         return False
     try:
@@ -208,7 +214,7 @@ def _is_several(value: dict[str, Any], resource: str) -> bool:
 
 def _decoded(decoder: msgspec.json.Decoder[_T], payload: bytes, size_max: int) -> _T:
     if len(payload) > size_max:
-        raise ProtocolError(f"at most {size_max} bytes are read there")
+        raise ProtocolError(f"more than {size_max} bytes")
     body = payload.removeprefix(_BYTE_ORDER_MARK).strip(_PADDING)
     try:
         return decoder.decode(quote_long_integers(body))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The general form of MQTT packets (section 2), and a stream cut into them."""
+"""The general form of MQTT packets (section 2), and their parser for a byte stream."""
 
 import enum
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import msgspec
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
 REMAINING_LENGTH_MAX: Final = 268_435_455
-"""Bytes after the fixed header (2.2.3). More has no form on the wire."""
+"""The most bytes after the fixed header that the wire format allows (2.2.3)."""
 PACKET_ID_MAX: Final = 0xFFFF
 _LOGGED_VALUE: Final = 60
 _CLASSES: "Final[dict[int, type[Packet]]]" = {}
@@ -40,10 +40,10 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
 
     TYPE: ClassVar[PacketType]
     FLAGS: ClassVar[int] = 0
-    """2.2.2: what the flags of the fixed header must be. PUBLISH has some of its own."""
+    """2.2.2: the required flags of the fixed header. PUBLISH computes its own."""
 
     def __init_subclass__(cls) -> None:
-        """A class that names its type is the one of that type; the others are shapes."""
+        """Register a class that has a `TYPE`; the others are base classes."""
         if "TYPE" in cls.__dict__:
             _CLASSES[cls.TYPE] = cls
 
@@ -58,25 +58,25 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
             raise ProtocolError(f"{len(data) - end} bytes after the packet")
         packet = parse_packet(data[0], data[start:])
         if not isinstance(packet, cls):
-            raise ProtocolError(f"a {packet.TYPE.name} is no {cls.TYPE.name}")
+            raise ProtocolError(f"{packet.TYPE.name} is not {cls.TYPE.name}")
         return packet
 
     def to_bytes(self) -> bytes:
-        """Raise `ValueError` for a packet that has no form on the wire: that is our mistake."""
+        """Raises `ValueError` if the packet cannot be encoded, which is a bug of the caller."""
         body = self._body()
         return bytes((self.TYPE << 4 | self._flags(),)) + remaining_length(len(body)) + body
 
     @classmethod
     def _from_wire(cls, flags: int, body: bytes) -> Self:
         if flags != cls.FLAGS:  # 2.2.2-2: the receiver must close the connection
-            raise ProtocolError(f"{cls.TYPE.name} with the flags {flags:04b}")
+            raise ProtocolError(f"{cls.TYPE.name} with invalid flags {flags:04b}")
         return cls._from_body(body)
 
     @classmethod
     def _from_body(cls, body: bytes) -> Self:
-        """Read what follows the fixed header. Here: nothing may follow."""
+        """Parse the bytes after the fixed header. Here: none are allowed."""
         if body:
-            raise ProtocolError(f"{cls.TYPE.name} has {len(body)} bytes where there are none")
+            raise ProtocolError(f"{cls.TYPE.name} has {len(body)} bytes too many")
         return cls()
 
     def _flags(self) -> int:
@@ -86,11 +86,11 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
         return b""
 
     def __repr__(self) -> str:
-        """For example `PUBACK packet_id=7`; safe in a log, and without passwords."""
+        """For example `PUBACK packet_id=7`; safe for logs, without passwords."""
         words = [self.TYPE.name]
         for name, value in msgspec.structs.asdict(self).items():
             if name == "password" and value is not None:
-                value = "…"  # noqa: PLW2901 - it must not stand in a log
+                value = "…"  # noqa: PLW2901 - passwords are not logged
             text = repr(value) if isinstance(value, str | bytes) else str(value)
             shown = text if len(text) <= _LOGGED_VALUE else text[:_LOGGED_VALUE] + "…"
             words.append(f"{name}={shown}")
@@ -98,7 +98,7 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_packet(first: int, body: bytes) -> Packet:
-    """The packet with this first byte and this body. Raises `ProtocolError`."""
+    """Parse the body of a packet whose first byte is `first`. Raises `ProtocolError`."""
     packet_class = _CLASSES.get(first >> 4)
     if packet_class is None:
         raise ProtocolError(f"packet type {first >> 4} is reserved")
@@ -106,24 +106,24 @@ def parse_packet(first: int, body: bytes) -> Packet:
 
 
 def read_head(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
-    """Where the body of the packet at `at` begins and ends; None if its head is not all there.
+    """Start and end of the body of the packet at `at`; None if its fixed header is incomplete.
 
     Raises `ProtocolError` for a remaining length of more than four bytes (2.2.3).
     """
     length = 0
     for index in range(4):
-        place = at + 1 + index
-        if place >= len(data):
+        offset = at + 1 + index
+        if offset >= len(data):
             return None
-        byte = data[place]
+        byte = data[offset]
         length |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
-            return place + 1, place + 1 + length
+            return offset + 1, offset + 1 + length
     raise ProtocolError("a remaining length of more than four bytes")
 
 
 def remaining_length(length: int) -> bytes:
-    """2.2.3. Raises `ValueError`."""
+    """Encode the remaining length (2.2.3). Raises `ValueError`."""
     if length < 0x80:
         return bytes((length,))
     if length > REMAINING_LENGTH_MAX:
@@ -137,23 +137,23 @@ def remaining_length(length: int) -> bytes:
 
 
 class PacketReader:
-    """Cuts what a peer sends into packets. After an error it is of no more use."""
+    """Parses a byte stream into packets. After an error it must not be used again."""
 
     def __init__(self, *, packet_bytes_max: int) -> None:
         self._packet_bytes_max = packet_bytes_max
         self._buffer = bytearray()
         self._needed = 0
-        """Bytes without which nothing further can be read."""
+        """Size of the incomplete packet at the start of the buffer; 0: not known."""
 
     @property
     def waiting_bytes(self) -> int:
-        """Of a packet that has not come to its end."""
+        """Bytes of a packet that is not complete yet."""
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> Iterator[Packet]:
-        """The packets that are complete now: take all of them before the next call.
+    def receive_bytes(self, data: bytes) -> Iterator[Packet]:
+        """Yield the packets that are complete now. Exhaust the iterator before the next call.
 
-        Raises `ProtocolError` after those that came before it.
+        Raises `ProtocolError` after the valid packets before the error.
         """
         buffer = self._buffer
         buffer += data
@@ -164,7 +164,7 @@ class PacketReader:
             body, end = head
             if end - start > self._packet_bytes_max:
                 raise ProtocolError(
-                    f"a packet of {end - start} bytes; {self._packet_bytes_max} are taken"
+                    f"a packet of {end - start} bytes; the limit is {self._packet_bytes_max}"
                 )
             if end > len(buffer):
                 self._needed = end - start
@@ -176,7 +176,7 @@ class PacketReader:
 
 
 def uint16(data: bytes, at: int) -> int:
-    """Raises `ProtocolError` where the body ends before it."""
+    """Raises `ProtocolError` if the body is too short."""
     if len(data) < at + 2:
         raise ProtocolError("the packet ends within its fields")
     return data[at] << 8 | data[at + 1]
@@ -189,7 +189,7 @@ def two_bytes(value: int) -> bytes:
 
 
 def packet_id_at(data: bytes, at: int) -> int:
-    """2.3.1: it is not 0."""
+    """2.3.1. Raises `ProtocolError` for 0."""
     packet_id = uint16(data, at)
     if packet_id == 0:
         raise ProtocolError("a packet id of 0")
@@ -203,7 +203,7 @@ def packet_id_bytes(packet_id: int) -> bytes:
 
 
 def binary_at(data: bytes, at: int) -> tuple[bytes, int]:
-    """Bytes with their length before them, and where they end."""
+    """Bytes after their length, and the offset of their end."""
     end = at + 2 + uint16(data, at)
     if end > len(data):
         raise ProtocolError("the packet ends within its fields")
@@ -211,7 +211,7 @@ def binary_at(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def text_at(data: bytes, at: int) -> tuple[str, int]:
-    """1.5.3: UTF-8 without surrogates and NUL, and where it ends."""
+    """1.5.3: UTF-8 without surrogates and NUL, and the offset of its end."""
     encoded, end = binary_at(data, at)
     try:
         text = encoded.decode()

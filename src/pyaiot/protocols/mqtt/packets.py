@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The packets of MQTT 3.1.1 section 3: bytes to a value, and a value to bytes."""
+"""The packets of MQTT 3.1.1 section 3, with `from_bytes` and `to_bytes`."""
 
 from typing import ClassVar, Final, Self
 
@@ -25,7 +25,7 @@ SUBSCRIPTION_FAILED: Final = 0x80  # 3.9.3
 
 
 class Will(msgspec.Struct, frozen=True, gc=False):
-    """What the broker publishes when the client is lost."""
+    """The message that the broker publishes when the client is lost (3.1.2.5)."""
 
     topic: str
     message: bytes = b""
@@ -34,7 +34,7 @@ class Will(msgspec.Struct, frozen=True, gc=False):
 
 
 class Connect(Packet, frozen=True, gc=False):
-    """3.1. `keep_alive_s` is 0 (off) to 65,535; an empty client id needs a clean session."""
+    """3.1. `keep_alive_s` is 0 (off) to 65,535; an empty client id requires a clean session."""
 
     TYPE = PacketType.CONNECT
     client_id: str
@@ -48,14 +48,14 @@ class Connect(Packet, frozen=True, gc=False):
     def _from_body(cls, body: bytes) -> Self:
         name, at = text_at(body, 0)
         if name != PROTOCOL_NAME or body[at : at + 1] != bytes((PROTOCOL_LEVEL,)):
-            raise ProtocolError("another protocol, or another version of it")
+            raise ProtocolError("not MQTT 3.1.1")
         if len(body) < at + 4:
             raise ProtocolError("the packet ends within its fields")
         flags = body[at + 1]
         qos = flags >> 3 & 3
         # 3.1.2: the reserved bit, QoS 3, will flags without a will, password without user
         if flags & 1 or qos == 3 or (not flags & 4 and flags & 0x38) or flags & 0xC0 == 0x40:
-            raise ProtocolError(f"CONNECT with the flags {flags:08b}")
+            raise ProtocolError(f"CONNECT with invalid flags {flags:08b}")
         keep_alive_s = uint16(body, at + 2)
         client_id, at = text_at(body, at + 4)
         will = user = password = None
@@ -92,7 +92,7 @@ class Connect(Packet, frozen=True, gc=False):
 
 
 class ConnAck(Packet, frozen=True, gc=False):
-    """3.2. A return code other than 0: the connection is refused (table 3.1)."""
+    """3.2. With a return code other than 0 the connection is refused (table 3.1)."""
 
     TYPE = PacketType.CONNACK
     session_present: bool = False
@@ -102,7 +102,7 @@ class ConnAck(Packet, frozen=True, gc=False):
     def _from_body(cls, body: bytes) -> Self:
         # 3.2.2.1: bits 7–1 are reserved; 3.2.2-4: a refusal has no session
         if len(body) != 2 or body[0] > 1 or (body[0] and body[1]):
-            raise ProtocolError(f"CONNACK {body.hex()}")
+            raise ProtocolError(f"invalid CONNACK {body.hex()}")
         return cls(bool(body[0]), body[1])
 
     def _body(self) -> bytes:
@@ -110,7 +110,7 @@ class ConnAck(Packet, frozen=True, gc=False):
 
 
 class Publish(Packet, frozen=True, gc=False):
-    """3.3. `packet_id` is 0 with QoS 0, which has none."""
+    """3.3. With QoS 0 `packet_id` is 0, which is not sent."""
 
     TYPE = PacketType.PUBLISH
     topic: str
@@ -129,7 +129,7 @@ class Publish(Packet, frozen=True, gc=False):
             raise ProtocolError("PUBLISH with DUP and QoS 0")
         topic, at = text_at(body, 0)
         if not topic or "+" in topic or "#" in topic:  # 3.3.2-2, 4.7.3-1
-            raise ProtocolError("PUBLISH to a topic that is none")
+            raise ProtocolError("PUBLISH to an invalid topic")
         packet_id = 0
         if qos:
             packet_id = packet_id_at(body, at)
@@ -142,21 +142,21 @@ class Publish(Packet, frozen=True, gc=False):
     def _body(self) -> bytes:
         topic = self.topic
         if not topic or "+" in topic or "#" in topic:
-            raise ValueError(f"{topic!r} is no topic")
+            raise ValueError(f"{topic!r} is not a topic")
         if self.qos:
             return text_bytes(self.topic) + packet_id_bytes(self.packet_id) + self.payload
         return text_bytes(self.topic) + self.payload
 
 
 class _Acknowledgement(Packet, frozen=True, gc=False):
-    """Nothing but a packet id."""
+    """A packet with a packet id only."""
 
     packet_id: int
 
     @classmethod
     def _from_body(cls, body: bytes) -> Self:
         if len(body) != 2:
-            raise ProtocolError(f"{cls.TYPE.name} has {len(body)} bytes where there are 2")
+            raise ProtocolError(f"{cls.TYPE.name} has {len(body)} bytes instead of 2")
         return cls(packet_id_at(body, 0))
 
     def _body(self) -> bytes:
@@ -189,7 +189,7 @@ class PubComp(_Acknowledgement, frozen=True, gc=False):
 
 
 class Subscribe(Packet, frozen=True, gc=False):
-    """3.8. Topic filters with the QoS that is wished for."""
+    """3.8. Topic filters, each with the requested QoS."""
 
     TYPE = PacketType.SUBSCRIBE
     FLAGS: ClassVar[int] = 0b0010  # 3.8.1-1
@@ -203,20 +203,20 @@ class Subscribe(Packet, frozen=True, gc=False):
         while at < len(body):
             topic_filter, at = text_at(body, at)
             if at >= len(body) or body[at] > 2:  # 3-8.3-4
-                raise ProtocolError("SUBSCRIBE with a QoS that is none")
+                raise ProtocolError("SUBSCRIBE with an invalid QoS")
             filters.append((topic_filter, body[at]))
             at += 1
         if not filters:  # 3.8.3-3
-            raise ProtocolError("SUBSCRIBE to nothing")
+            raise ProtocolError("SUBSCRIBE without a topic filter")
         return cls(packet_id, tuple(filters))
 
     def _body(self) -> bytes:
-        asked = b"".join(text_bytes(text) + bytes((qos,)) for text, qos in self.filters)
-        return packet_id_bytes(self.packet_id) + asked
+        filters = b"".join(text_bytes(text) + bytes((qos,)) for text, qos in self.filters)
+        return packet_id_bytes(self.packet_id) + filters
 
 
 class SubAck(Packet, frozen=True, gc=False):
-    """3.9. The QoS that is granted for each filter, or `SUBSCRIPTION_FAILED`."""
+    """3.9. The granted QoS of each filter, or `SUBSCRIPTION_FAILED`."""
 
     TYPE = PacketType.SUBACK
     packet_id: int
@@ -227,7 +227,7 @@ class SubAck(Packet, frozen=True, gc=False):
         packet_id = packet_id_at(body, 0)
         codes = tuple(body[2:])
         if not codes or any(code not in (0, 1, 2, SUBSCRIPTION_FAILED) for code in codes):
-            raise ProtocolError(f"SUBACK with the codes {body[2:].hex()}")  # 3.9.3-2
+            raise ProtocolError(f"SUBACK with invalid codes {body[2:].hex()}")  # 3.9.3-2
         return cls(packet_id, codes)
 
     def _body(self) -> bytes:
@@ -250,7 +250,7 @@ class Unsubscribe(Packet, frozen=True, gc=False):
             topic_filter, at = text_at(body, at)
             filters.append(topic_filter)
         if not filters:  # 3.10.3-2
-            raise ProtocolError("UNSUBSCRIBE from nothing")
+            raise ProtocolError("UNSUBSCRIBE without a topic filter")
         return cls(packet_id, tuple(filters))
 
     def _body(self) -> bytes:
@@ -276,7 +276,7 @@ class PingResp(Packet, frozen=True, gc=False):
 
 
 class Disconnect(Packet, frozen=True, gc=False):
-    """3.14. The broker forgets the will."""
+    """3.14. The broker discards the will."""
 
     TYPE = PacketType.DISCONNECT
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The machine of a client: what RIOT's emcute does, and subscriptions, sleep and a will.
+"""The state machine of a client: what emcute of RIOT does, and subscriptions, sleep and a will.
 
-Pure: wishes and packets of the gateway go in; packets, events and "wake me at" come out. `now` is
-the loop's time in seconds. One wish is on its way at a time (6.6), the others wait in order; they
-also wait while the client is not connected, and what was not acknowledged is sent again after the
-next CONNECT. To connect again after `Refused` or `Lost` is the caller's decision.
+Pure: requests and packets from the gateway go in; packets, events and the time of the next timer
+come out. `now` is the loop's time in seconds. One request is in flight at a time (6.6); the others
+wait in order, also while the client is not connected. A request without an answer is sent again
+after the next CONNECT. The caller decides whether to connect again after `Refused` or `Lost`.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.errors import Refused as TooMany
+from pyaiot import errors
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
@@ -25,11 +25,10 @@ from pyaiot.protocols.mqttsn.client_events import (
     Refused,
     RequestDone,
 )
-from pyaiot.protocols.mqttsn.deduplication import ReceivedOnce, without_dup
+from pyaiot.protocols.mqttsn.deduplication import Qos2Receiver, without_dup
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.numbers import (
     MESSAGE_ID_MAX,
-    NO_MESSAGE_ID,
     ReturnCode,
     TopicIdType,
 )
@@ -60,48 +59,23 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicResp,
     WillTopicUpd,
 )
+from pyaiot.protocols.mqttsn.pending_request import PendingRequest, RequestPacket
 from pyaiot.protocols.mqttsn.topics import has_wildcard, short_topic, short_topic_id
 
-WISHES_MAX: Final = 1000
-"""Publications and subscriptions that wait. One more is refused."""
+PENDING_REQUESTS_MAX: Final = 1000
+"""Publications and subscriptions that wait. One more raises `errors.Refused`."""
 CONGESTED_WAIT_S: Final = 10.0
-"""How long a wish waits that the gateway refused with "congestion" (T_WAIT of 7.2 is 5 min)."""
-
-
-_Request = Subscribe | Unsubscribe | WillTopicUpd | WillMsgUpd
-
-
-class _Wish:
-    __slots__ = ("data", "message_id", "number", "qos", "released", "request", "retain", "topic")
-
-    def __init__(
-        self,
-        number: int,
-        *,
-        topic: str | int = "",
-        data: bytes = b"",
-        qos: int = 0,
-        retain: bool = False,
-        request: _Request | None = None,
-    ) -> None:
-        self.number = number
-        self.topic = topic
-        self.data = data
-        self.qos = qos
-        self.retain = retain
-        self.request = request
-        self.message_id = NO_MESSAGE_ID
-        self.released = False
-        """PUBREC came: the message must not be sent again."""
+"""How long a request waits after the gateway refused it with "congestion" (T_WAIT of 7.2 is 5
+min)."""
 
 
 class MqttSnClientProtocol:
-    """One client of one gateway."""
+    """A client of one gateway."""
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self.state = ClientState.DISCONNECTED
-        self._wishes: deque[_Wish] = deque()
+        self._pending: deque[PendingRequest] = deque()
         self._number = 0
         self._message_id = 0
         self._ids: dict[str, int] = {}
@@ -112,14 +86,14 @@ class MqttSnClientProtocol:
         self._retries = 0
         self._held_until: float | None = None
         self._sent_at = 0.0
-        self._once = ReceivedOnce()
+        self._qos2 = Qos2Receiver()
 
     def __len__(self) -> int:
-        """Wishes that are not fulfilled."""
-        return len(self._wishes)
+        """Requests that are pending or in flight."""
+        return len(self._pending)
 
-    @property
-    def wake_at(self) -> float | None:
+    def get_timer(self) -> float | None:
+        """When to call `handle_timer`, or None."""
         if self._request is not None:
             return self._retry_at
         if self.state is not ClientState.ACTIVE:
@@ -132,7 +106,7 @@ class MqttSnClientProtocol:
         return self.config.keep_alive_s / 2
 
     def connect(self, *, now: float) -> list[Packet]:
-        """Connect, or become active after sleep."""
+        """Connect, or become active again after sleep."""
         config = self.config
         if self.state in (ClientState.DISCONNECTED, ClientState.LEAVING) and config.clean_session:
             self._forget()
@@ -142,61 +116,66 @@ class MqttSnClientProtocol:
         connect = Connect(
             config.client_id, config.keep_alive_s, config.clean_session, config.will is not None
         )
-        return self._ask(connect, now)
+        return self._send_request(connect, now)
 
     def publish(
         self, topic: str | int, data: bytes, *, qos: int = 1, retain: bool = False, now: float
     ) -> tuple[int, list[Effect]]:
-        """The number of the wish, and what to send. A number as topic is a predefined id."""
-        return self._add(_Wish(0, topic=topic, data=data, qos=qos, retain=retain), now)
+        """Returns the number of the request, and what to send. A number as topic is a predefined
+        id.
+
+        Raises `errors.Refused` at `PENDING_REQUESTS_MAX`, as the methods below do.
+        """
+        return self._add(PendingRequest(0, topic=topic, data=data, qos=qos, retain=retain), now)
 
     def subscribe(self, topic: str | int, *, qos: int = 1, now: float) -> tuple[int, list[Effect]]:
         kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
-        return self._add(_Wish(0, request=Subscribe(topic, 0, qos, kind)), now)
+        return self._add(PendingRequest(0, request=Subscribe(topic, 0, qos, kind)), now)
 
     def unsubscribe(self, topic: str | int, *, now: float) -> tuple[int, list[Effect]]:
         kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
-        return self._add(_Wish(0, request=Unsubscribe(topic, 0, 0, kind)), now)
+        return self._add(PendingRequest(0, request=Unsubscribe(topic, 0, 0, kind)), now)
 
     def change_will(self, will: Will | None, *, now: float) -> tuple[int, list[Effect]]:
-        """6.4. The number is that of the second of two wishes, where there is a message."""
+        """Change the will (6.4). With a message there are two requests; the second number
+        counts."""
         if will is None:
-            return self._add(_Wish(0, request=WillTopicUpd()), now)
+            return self._add(PendingRequest(0, request=WillTopicUpd()), now)
         request = WillTopicUpd(will.topic, will.qos, will.retain)
-        _, effects = self._add(_Wish(0, request=request), now)
-        number, more = self._add(_Wish(0, request=WillMsgUpd(will.message)), now)
+        _, effects = self._add(PendingRequest(0, request=request), now)
+        number, more = self._add(PendingRequest(0, request=WillMsgUpd(will.message)), now)
         return number, [*effects, *more]
 
     def disconnect(self, *, now: float) -> list[Packet]:
         if self.state is ClientState.DISCONNECTED:
             return []
         self.state = ClientState.LEAVING
-        return self._ask(Disconnect(), now)
+        return self._send_request(Disconnect(), now)
 
     def sleep(self, duration_s: int, *, now: float) -> list[Packet]:
-        """The gateway shall keep our messages; `wake` before `duration_s` is over."""
+        """Sleep while the gateway keeps messages. Call `wake` before `duration_s` is over."""
         if self.state not in (ClientState.ACTIVE, ClientState.ASLEEP):
             return []
         self.state = ClientState.FALLING_ASLEEP
         self._registered = None
-        return self._ask(Disconnect(duration_s), now)
+        return self._send_request(Disconnect(duration_s), now)
 
     def wake(self, *, now: float) -> list[Packet]:
-        """Fetch what was kept, then sleep on."""
+        """Fetch the messages that the gateway kept, then sleep again."""
         if self.state is not ClientState.ASLEEP:
             return []
         self.state = ClientState.AWAKE
-        return self._ask(PingReq(self.config.client_id), now)
+        return self._send_request(PingReq(self.config.client_id), now)
 
-    def timeout(self, *, now: float) -> list[Effect]:
-        """Call it when `wake_at` has come; earlier calls do nothing."""
-        wake_at = self.wake_at
-        if wake_at is None or now < wake_at:
+    def handle_timer(self, *, now: float) -> list[Effect]:
+        """Call it at the time of `get_timer`; earlier calls do nothing."""
+        timer_at = self.get_timer()
+        if timer_at is None or now < timer_at:
             return []
         if self._request is None:
             if self._held_until is not None and now >= self._held_until:
                 return self._next(now)
-            return [*self._ask(PingReq(), now)]
+            return [*self._send_request(PingReq(), now)]
         if self._retries >= self.config.retries_max:  # 6.13
             return self._lose()
         self._retries += 1
@@ -206,10 +185,10 @@ class MqttSnClientProtocol:
             self._request = msgspec.structs.replace(self._request, dup=True)
         return [self._request]
 
-    def received(self, packet: Packet, *, now: float) -> list[Effect]:
-        """A packet of the gateway."""
+    def receive_packet(self, packet: Packet, *, now: float) -> list[Effect]:
+        """Process a packet from the gateway."""
         if self.state is ClientState.AWAKE and self._request is not None:
-            # What is kept comes before PINGRESP: as long as it does, the gateway is there.
+            # Kept messages precede PINGRESP; each one shows that the gateway is alive.
             self._retries = 0
             self._retry_at = now + self.config.retry_s
         match packet:
@@ -227,13 +206,18 @@ class MqttSnClientProtocol:
             case Publish():
                 return self._on_publish(packet, now)
             case PubRel():
-                self._once.release(packet.message_id, now=now)
+                self._qos2.release(packet.message_id, now=now)
                 return [PubComp(packet.message_id)]
             case WillTopicResp() | WillMsgResp():
                 return self._on_will_answer(packet, now)
             case RegAck() | SubAck() | UnsubAck() | PubAck() | PubRec() | PubComp():
                 return self._on_answer(packet, now)
         return []
+
+    # The names that callers outside of this package use.
+    received = receive_packet
+    timeout = handle_timer
+    wake_at = property(get_timer)
 
     def _while_connecting(
         self, packet: WillTopicReq | WillMsgReq | ConnAck, now: float
@@ -243,10 +227,10 @@ class MqttSnClientProtocol:
         will = self.config.will
         if isinstance(packet, WillTopicReq):
             if will is None:
-                return [*self._ask(WillTopic(), now)]
-            return [*self._ask(WillTopic(will.topic, will.qos, will.retain), now)]
+                return [*self._send_request(WillTopic(), now)]
+            return [*self._send_request(WillTopic(will.topic, will.qos, will.retain), now)]
         if isinstance(packet, WillMsgReq):
-            return [*self._ask(WillMsg(will.message if will else b""), now)]
+            return [*self._send_request(WillMsg(will.message if will else b""), now)]
         self._request = None
         if packet.return_code != ReturnCode.ACCEPTED:
             self.state = ClientState.DISCONNECTED
@@ -255,12 +239,12 @@ class MqttSnClientProtocol:
         return [Connected(), *self._next(now)]
 
     def _on_disconnect(self) -> list[Effect]:
-        asked = isinstance(self._request, Disconnect)
+        requested = isinstance(self._request, Disconnect)
         if self.state is ClientState.LEAVING:
             self._request = None
             self.state = ClientState.DISCONNECTED
             return [Left()]
-        if self.state is ClientState.FALLING_ASLEEP and asked:
+        if self.state is ClientState.FALLING_ASLEEP and requested:
             self._request = None
             self.state = ClientState.ASLEEP
             return [FellAsleep()]
@@ -279,7 +263,7 @@ class MqttSnClientProtocol:
 
     def _on_publish(self, packet: Publish, now: float) -> list[Effect]:
         publish = without_dup(packet)
-        if publish.qos == 2 and self._once.has(publish, now=now):
+        if publish.qos == 2 and self._qos2.has(publish, now=now):
             return [PubRec(publish.message_id)]
         topic: str | None
         match publish.topic_id_type:
@@ -294,7 +278,7 @@ class MqttSnClientProtocol:
             return [PubAck(publish.topic_id, publish.message_id, code)]
         event = Received(topic, publish.data, publish.qos, publish.retain)
         if publish.qos == 2:
-            self._once.take(publish)
+            self._qos2.add(publish)
             return [PubRec(publish.message_id), event]
         if publish.qos == 1:
             return [PubAck(publish.topic_id, publish.message_id), event]
@@ -315,8 +299,8 @@ class MqttSnClientProtocol:
                 self._registered = packet.topic_id
                 return self._next(now)
             case Publish(), PubRec():
-                self._wishes[0].released = True
-                return [*self._ask(PubRel(packet.message_id), now)]
+                self._pending[0].released = True
+                return [*self._send_request(PubRel(packet.message_id), now)]
             case (
                 (Publish(), PubAck())
                 | (PubRel(), PubComp())
@@ -344,82 +328,89 @@ class MqttSnClientProtocol:
         return self._finish(now)
 
     def _on_refusal(self, code: int, now: float) -> list[Effect]:
-        wish = self._wishes[0]
+        pending = self._pending[0]
         if code == ReturnCode.CONGESTION:
             self._registered = None
             self._held_until = now + CONGESTED_WAIT_S
             return []
         if code == ReturnCode.INVALID_TOPIC_ID and self._registered is not None:
-            self._ids.pop(str(wish.topic), None)  # 6.6: the gateway forgot it, so register again
+            self._ids.pop(
+                str(pending.topic), None
+            )  # 6.6: the gateway forgot the id; register again
             self._registered = None
             return self._next(now)
-        return [Refused(code, wish.number), *self._finish(now)[1:]]
+        return [Refused(code, pending.number), *self._finish(now)[1:]]
 
     def _finish(self, now: float) -> list[Effect]:
-        """The wish in front is fulfilled: `RequestDone`, and what the next one needs."""
-        wish = self._wishes.popleft()
+        """Complete the first request, and start the next one."""
+        pending = self._pending.popleft()
         self._registered = None
-        return [RequestDone(wish.number), *self._next(now)]
+        return [RequestDone(pending.number), *self._next(now)]
 
-    def _add(self, wish: _Wish, now: float) -> tuple[int, list[Effect]]:
-        if len(self._wishes) >= WISHES_MAX:
-            raise TooMany(f"{WISHES_MAX} publications and subscriptions wait already")
+    def _add(self, pending: PendingRequest, now: float) -> tuple[int, list[Effect]]:
+        if len(self._pending) >= PENDING_REQUESTS_MAX:
+            raise errors.Refused(f"{PENDING_REQUESTS_MAX} requests are pending already")
         self._number += 1
-        wish.number = self._number
-        self._wishes.append(wish)
-        return wish.number, self._next(now)
+        pending.number = self._number
+        self._pending.append(pending)
+        return pending.number, self._next(now)
 
     def _next(self, now: float) -> list[Effect]:
-        """What the wish in front needs next, and those after it as long as nothing is awaited."""
+        """Send packets of the pending requests, in order, until one needs an answer."""
         effects: list[Effect] = []
-        while self.state is ClientState.ACTIVE and self._request is None and self._wishes:
+        while self.state is ClientState.ACTIVE and self._request is None and self._pending:
             if self._held_until is not None:
                 if now < self._held_until:
                     break
                 self._held_until = None
-            wish = self._wishes[0]
-            if wish.released:
-                return [*effects, *self._ask(PubRel(wish.message_id), now)]
-            if wish.request is not None:
-                return [*effects, *self._ask(self._with_message_id(wish, wish.request), now)]
-            packet = self._publish(wish)
-            if isinstance(packet, Publish) and wish.qos == 0:
+            pending = self._pending[0]
+            if pending.released:
+                return [*effects, *self._send_request(PubRel(pending.message_id), now)]
+            if pending.request is not None:
+                return [
+                    *effects,
+                    *self._send_request(self._with_message_id(pending, pending.request), now),
+                ]
+            packet = self._publish(pending)
+            if isinstance(packet, Publish) and pending.qos == 0:
                 effects.append(packet)
-                effects.append(RequestDone(wish.number))
+                effects.append(RequestDone(pending.number))
                 self._sent_at = now
-                self._wishes.popleft()
+                self._pending.popleft()
                 self._registered = None
             else:
-                effects += self._ask(packet, now)
+                effects += self._send_request(packet, now)
         return effects
 
-    def _publish(self, wish: _Wish) -> Publish | Register:
-        """PUBLISH, or the REGISTER that must come before it."""
+    def _publish(self, pending: PendingRequest) -> Publish | Register:
+        """PUBLISH, or the REGISTER that must precede it."""
         kind, topic_id = TopicIdType.NORMAL, self._registered
-        if isinstance(wish.topic, int):
-            kind, topic_id = TopicIdType.PREDEFINED, wish.topic
-        elif (short := short_topic_id(wish.topic)) is not None:
+        if isinstance(pending.topic, int):
+            kind, topic_id = TopicIdType.PREDEFINED, pending.topic
+        elif (short := short_topic_id(pending.topic)) is not None:
             kind, topic_id = TopicIdType.SHORT, short
         elif topic_id is None and not self.config.register_always:
-            topic_id = self._registered = self._ids.get(wish.topic)
+            topic_id = self._registered = self._ids.get(pending.topic)
         if topic_id is None:
-            return Register(str(wish.topic), self._next_message_id())
-        if wish.qos and not wish.message_id:
-            wish.message_id = self._next_message_id()
-        return Publish(topic_id, wish.data, wish.qos, wish.message_id, kind, wish.retain)
+            return Register(str(pending.topic), self._next_message_id())
+        if pending.qos and not pending.message_id:
+            pending.message_id = self._next_message_id()
+        return Publish(
+            topic_id, pending.data, pending.qos, pending.message_id, kind, pending.retain
+        )
 
-    def _with_message_id(self, wish: _Wish, request: _Request) -> _Request:
+    def _with_message_id(self, pending: PendingRequest, request: RequestPacket) -> RequestPacket:
         if isinstance(request, WillTopicUpd | WillMsgUpd):
             return request
-        wish.message_id = wish.message_id or self._next_message_id()
-        return msgspec.structs.replace(request, message_id=wish.message_id)
+        pending.message_id = pending.message_id or self._next_message_id()
+        return msgspec.structs.replace(request, message_id=pending.message_id)
 
     def _learn(self, topic: str, topic_id: int) -> None:
         self._ids[topic] = topic_id
         self._names[topic_id] = topic
 
-    def _ask(self, packet: Packet, now: float) -> list[Packet]:
-        """Send what must be answered."""
+    def _send_request(self, packet: Packet, now: float) -> list[Packet]:
+        """Send a packet that the gateway must answer."""
         self._request = packet
         self._retries = 0
         self._retry_at = now + self.config.retry_s
@@ -433,10 +424,10 @@ class MqttSnClientProtocol:
         return [Lost()]
 
     def _forget(self) -> None:
-        """A clean session knows nothing of the one before, except what is still wished for."""
+        """Discard the state of the session, except pending requests."""
         self._ids.clear()
         self._names.clear()
-        self._once.clear()
+        self._qos2.clear()
 
     def _next_message_id(self) -> int:
         self._message_id = self._message_id % MESSAGE_ID_MAX + 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client is, in which states it can be, and what it tells of itself."""
+"""The configuration, states and events of an MQTT-SN client."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -13,6 +13,8 @@ from pyaiot.protocols.mqttsn.packets import Packet
 
 
 class ClientState(Enum):
+    """The states of a client (6.14), as the client itself knows them."""
+
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"
     ACTIVE = "active"
@@ -23,43 +25,43 @@ class ClientState(Enum):
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client is."""
+    """The configuration of a client."""
 
     client_id: str
     keep_alive_s: int = 360
-    """The duration of CONNECT; a PINGREQ goes out when nothing did for half of it."""
+    """The duration in CONNECT. After half of it without a packet, PINGREQ is sent."""
     clean_session: bool = True
     will: Will | None = None
     predefined: Mapping[int, str] = MappingProxyType({})
     register_always: bool = True
-    """Whether REGISTER goes before every PUBLISH, as boards do; else before the first one."""
+    """Whether REGISTER precedes every PUBLISH, as on boards, or only the first one of a topic."""
     retry_s: float = T_RETRY_S
     retries_max: int = N_RETRY
 
 
 class Connected(msgspec.Struct, frozen=True, gc=False):
-    """CONNACK came. A gateway that knew nothing of us knows no subscription either."""
+    """The gateway accepted CONNECT. If it had no session, it has no subscriptions either."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The gateway said no: to CONNECT (`wish` None), or to a wish, which is not tried again."""
+    """The gateway refused CONNECT (`wish` is None), or the request `wish`, which is not retried."""
 
     return_code: int
     wish: int | None = None
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
-    """The gateway does not answer, or does not know us (any more). Connect again."""
+    """The gateway does not answer, or has no session of this client. Connect again."""
 
 
 class RequestDone(msgspec.Struct, frozen=True, gc=False):
-    """A wish is acknowledged; a publication of QoS 0 is sent."""
+    """The request `wish` was acknowledged; a publication with QoS 0 was sent."""
 
     wish: int
 
 
 class Received(msgspec.Struct, frozen=True, gc=False):
-    """A message of a topic that we subscribed to."""
+    """A message that the client received."""
 
     topic: str
     data: bytes
@@ -68,11 +70,11 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
 
 class FellAsleep(msgspec.Struct, frozen=True, gc=False):
-    """The gateway keeps our messages from now on; or, after `wake`, we have what it kept."""
+    """The client sleeps, and the gateway keeps its messages; after `wake`: all were received."""
 
 
 class Left(msgspec.Struct, frozen=True, gc=False):
-    """The gateway acknowledged our DISCONNECT."""
+    """The gateway acknowledged DISCONNECT."""
 
 
 ClientEvent = Connected | Refused | Lost | RequestDone | Received | FellAsleep | Left

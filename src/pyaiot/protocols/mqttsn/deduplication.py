@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests that come twice, carried out once. `now` is the loop's time in seconds.
+"""Deduplication of requests. `now` is the loop's time in seconds. Pure.
 
-MQTT relies on TCP for order; a datagram may come again after later ones, and without the DUP flag
-if it was the network that doubled it. So what was answered is remembered for a short while.
+MQTT relies on the order of TCP. A datagram can arrive again after later ones, and without the DUP
+flag if the network duplicated it. So answers are remembered for a short time.
 """
 
 from collections import OrderedDict
@@ -13,17 +13,17 @@ import msgspec
 from pyaiot.protocols.mqttsn.packets import Packet, Publish
 
 LATE_S: Final = 10.0
-"""How much later than the answer a repetition may come to be recognised."""
+"""How long after the answer a duplicate is recognised."""
 ANSWERS_MAX: Final = 32
-"""Answers remembered of one peer. Beyond, the oldest is forgotten."""
+"""Answers that are remembered for one peer. Beyond, the oldest is forgotten."""
 HELD_MAX: Final = 32
-"""Messages of QoS 2 that wait for their PUBREL. Beyond, the oldest is no longer waited for."""
+"""Messages with QoS 2 that wait for PUBREL. Beyond, the oldest is forgotten."""
 
 
 class Answers:
     """The latest answers by message id.
 
-    A repetition has the same content, not only the same id: clients restart their ids.
+    A duplicate has the same content, not only the same id: clients restart their ids.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Answers:
             self._by_id.popitem(last=False)
 
     def find(self, message_id: int, request: Packet, *, now: float) -> Packet | None:
-        """The answer that this request already got."""
+        """The answer to this request, if it is a duplicate, else None."""
         known = self._by_id.get(message_id)
         if known is None or known[0] != request or now - known[2] > LATE_S:
             return None
@@ -46,27 +46,27 @@ class Answers:
         self._by_id.clear()
 
 
-class ReceivedOnce:
-    """The receiving side of QoS 2: from PUBREC to PUBREL, and a while after."""
+class Qos2Receiver:
+    """The receiver of QoS 2: from PUBREC to PUBREL, and `LATE_S` after."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, Publish] = OrderedDict()
         self._released = Answers()
 
     def has(self, publish: Publish, *, now: float) -> bool:
-        """Whether this message was taken already: answer with PUBREC, and no more."""
+        """Whether this message is a duplicate: answer PUBREC and ignore it."""
         if self._held.get(publish.message_id) == publish:
             return True
         return self._released.find(publish.message_id, publish, now=now) is not None
 
-    def take(self, publish: Publish) -> None:
-        """It was handed on; PUBREC is sent."""
+    def add(self, publish: Publish) -> None:
+        """The message was passed on; PUBREC is sent."""
         self._held[publish.message_id] = publish
         while len(self._held) > HELD_MAX:
             self._held.popitem(last=False)
 
     def release(self, message_id: int, *, now: float) -> None:
-        """PUBREL came."""
+        """PUBREL was received."""
         publish = self._held.pop(message_id, None)
         if publish is not None:
             self._released.remember(message_id, publish, publish, now=now)
@@ -77,5 +77,5 @@ class ReceivedOnce:
 
 
 def without_dup(publish: Publish) -> Publish:
-    """What a PUBLISH and its repetition have in common."""
+    """The PUBLISH without its DUP flag, to compare it with a duplicate."""
     return msgspec.structs.replace(publish, dup=False) if publish.dup else publish

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one client is sent: registered, published, acknowledged, repeated, or kept (6.10, 6.14).
+"""Delivery of messages to one client: REGISTER, PUBLISH, retransmissions, queue (6.10, 6.14).
 
-Pure; `now` is the loop's time in seconds. One message is on its way at a time, in the order in
-which the messages came: a constrained node has room for one, and order survives the network.
+Pure; `now` is the loop's time in seconds. One message is in flight at a time, in the order of
+arrival: a constrained node has memory for one, and the network cannot change the order.
 """
 
 from collections import deque
@@ -32,12 +32,13 @@ from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account
 from pyaiot.protocols.mqttsn.topics import TopicIds, is_topic
 
 REGISTRATIONS_OF_ONE_MESSAGE_MAX: Final = 3
-"""How often a topic is registered for one message when the client keeps saying it is unknown."""
+"""Registrations of a topic for one message whose topic id the client rejects. Then the message is
+dropped."""
 
 REGISTER_AGAIN_S: Final = 60.0
-"""A client that never answered a REGISTER is sent no message that needs one: such messages are
-dropped at once. So often, when there is such a message, it is sent another REGISTER, which nothing
-waits for; with its answer the messages come again."""
+"""A client that never answered a REGISTER gets no messages that need one: they are dropped at once.
+At this interval one of them causes another REGISTER, without waiting for its answer; when the
+client answers, messages are delivered again."""
 
 
 class _Stage(Enum):
@@ -47,7 +48,7 @@ class _Stage(Enum):
 
 
 class _Kept(NamedTuple):
-    """A message of the queue."""
+    """A queued message."""
 
     message: MqttMessage
     expires_at: float
@@ -57,8 +58,8 @@ class _Kept(NamedTuple):
         return ENTRY_BYTES + len(self.message.payload) + len(self.message.topic)
 
 
-class _OnItsWay:
-    """The message in front, once something of it was sent."""
+class _InFlight:
+    """The first message of the queue, once a packet of it was sent."""
 
     __slots__ = ("message_id", "packet", "registrations", "retries", "retry_at", "stage")
 
@@ -72,7 +73,7 @@ class _OnItsWay:
 
 
 class Delivery:
-    """The messages for one client. Nothing is sent before `resume`."""
+    """The queue of messages for one client. Nothing is sent before `resume`."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class Delivery:
         retries_max: int,
         account: Account,
     ) -> None:
-        """`account`: what the messages count for in the gateway."""
+        """`account`: the share of the gateway's memory that the messages use."""
         self._topics = topics
         self._messages_max = messages_max
         self._packet_bytes_max = packet_bytes_max
@@ -92,29 +93,31 @@ class Delivery:
         self._retries_max = retries_max
         self._account = account
         self._queue: deque[_Kept] = deque()
-        self._front: _OnItsWay | None = None
+        self._front: _InFlight | None = None
         self._open = False
         self._left: int | None = None
         self._message_id = 0
         self._answers_register = False
-        """Whether the client answered a REGISTER since it connected."""
+        """Whether the client has answered a REGISTER since it connected."""
         self._unanswered = 0
-        """REGISTER and their repetitions since the client connected, until it answers one."""
+        """REGISTER packets, with retransmissions, since the client connected, until it answers
+        one."""
         self._postponed = False
-        """Whether a REGISTER went unanswered while the client, which sleeps now, was awake."""
+        """Whether a client that sleeps now left a REGISTER unanswered while it was awake."""
         self._register_again_at: float | None = None
-        """The client answers no REGISTER. None: it does, or it is not known."""
+        """When a client that answers no REGISTER gets the next one. None: it answers, or
+        unknown."""
         self._unawaited: Register | None = None
-        """A REGISTER that nothing waits for any more, whose answer says that the client does."""
+        """A REGISTER without a waiting message; its answer shows that the client knows REGISTER."""
         self.dropped = 0
-        """Messages that the client will never get: too many, too large, too late, refused,
-        unanswered."""
+        """Messages that were dropped, in total: too many, too large, too late, refused,
+        unacknowledged."""
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    @property
-    def wake_at(self) -> float | None:
+    def get_timer(self) -> float | None:
+        """When to call `handle_timer`, or None."""
         if not self._open or self._front is None or self._front.packet is None:
             return None
         if self._front.stage is _Stage.RELEASED:
@@ -122,26 +125,26 @@ class Delivery:
         return min(self._front.retry_at, self._queue[0].expires_at)
 
     @property
-    def listens(self) -> bool:
-        """Whether the client listens: `resume` was called, and no `pause` after it."""
+    def awake(self) -> bool:
+        """Whether the client is awake: `resume` was called, and no `pause` after it."""
         return self._open
 
     @property
     def finished(self) -> bool:
-        """Whether everything that `resume` asked for is done."""
+        """Whether all messages that `resume` allowed are delivered or dropped."""
         return self._left == 0 or not self._queue
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last repetition went unanswered: `give_up` or `pause`."""
+        """Whether the last retransmission was not answered: call `give_up` or `pause`."""
         return self._front is not None and self._front.retries >= self._retries_max
 
     def push(
         self, message: MqttMessage, *, now: float, expires_at: float = float("inf")
     ) -> list[Packet]:
-        """Send the message, or keep it. At the limit the oldest goes, of QoS 0 if there is one.
+        """Send the message, or queue it. At the limit the oldest is dropped, QoS 0 first.
 
-        Nothing of it is sent at `expires_at` or later.
+        It is not sent at `expires_at` or later.
         """
         # 5.4.12 with the long length: 9 bytes; 5.4.10 with it: 8
         size = max(9 + len(message.payload), 8 + len(message.topic.encode()))
@@ -161,7 +164,7 @@ class Delivery:
         return self._send(now)
 
     def resume(self, *, now: float, messages: int | None = None) -> list[Packet]:
-        """The client listens: to everything, or to so many of what is kept."""
+        """The client is awake. Send all messages, or as many of the queued ones as `messages`."""
         self._open = True
         self._left = messages
         if self._front is None or self._front.packet is None:
@@ -169,18 +172,18 @@ class Delivery:
         if self._is_late(now):
             return self.give_up(now=now)
         self._front.retries = 0
-        return self._repeat(self._front, now)
+        return self._retransmit(self._front, now)
 
     def pause(self) -> None:
-        """The client does not listen; what is not acknowledged stays in front."""
+        """The client is not awake. An unacknowledged message stays first in the queue."""
         self._open = False
         self._left = None
 
     def postpone(self, *, now: float) -> list[Packet]:
-        """A client that is awake does not answer: it gets the message the next time it wakes.
+        """Keep a message that a client does not answer until it wakes again.
 
-        If that was a REGISTER, what needs none goes first then, as not every client knows it.
-        Without an answer the second time it is given up, and what follows is sent.
+        After an unanswered REGISTER, messages that need none are sent first then, because some
+        clients do not know REGISTER. If it is not answered the second time, the message is dropped.
         """
         front = self._front
         if front is None or front.stage is not _Stage.REGISTERED or self._answers_register:
@@ -197,7 +200,7 @@ class Delivery:
         return []
 
     def forget_registrations(self) -> None:
-        """The client may have rebooted: what is in front is registered anew."""
+        """The client may have rebooted: register the topic of the first message again."""
         front = self._front
         if front is not None and front.stage is not _Stage.RELEASED:
             front.packet = None
@@ -209,17 +212,17 @@ class Delivery:
         self._front = None
         self._forget_answers()
 
-    def retry(self, *, now: float) -> list[Packet]:
-        """`wake_at` has come."""
+    def handle_timer(self, *, now: float) -> list[Packet]:
+        """Call it at the time of `get_timer`: retransmit, or drop what is too late."""
         if self._front is None:
             return []
         if self._is_late(now):
             return self.give_up(now=now)
         self._front.retries += 1
-        return self._repeat(self._front, now)
+        return self._retransmit(self._front, now)
 
     def give_up(self, *, now: float) -> list[Packet]:
-        """Drop the message in front and go on with the next."""
+        """Drop the first message and continue with the next."""
         front = self._front
         if front is not None and isinstance(front.packet, Register) and not self._answers_register:
             self._unawaited = front.packet
@@ -228,17 +231,19 @@ class Delivery:
         self.dropped += 1
         return self._next(now)
 
-    def acknowledged(
+    def receive_acknowledgement(
         self, packet: RegAck | PubAck | PubRec | PubComp, *, now: float
     ) -> list[Packet]:
-        """What the client answered; of an answer to something else nothing follows."""
+        """Process an acknowledgement from the client. An unexpected one is ignored."""
         if isinstance(packet, RegAck) and self._is_unawaited(packet):
             return []
         front = self._front
-        mine = front is not None and front.message_id == packet.message_id
-        if isinstance(packet, PubRec) and not (mine and front and front.stage is _Stage.PUBLISHED):
-            return [PubRel(packet.message_id)]  # also for what we no longer know, so that it ends
-        if front is None or not mine or front.packet is None:
+        matches = front is not None and front.message_id == packet.message_id
+        if isinstance(packet, PubRec) and not (
+            matches and front and front.stage is _Stage.PUBLISHED
+        ):
+            return [PubRel(packet.message_id)]  # unknown ones too, so that the client can finish
+        if front is None or not matches or front.packet is None:
             return []
         match packet:
             case RegAck() if front.stage is _Stage.REGISTERED:
@@ -253,53 +258,54 @@ class Delivery:
         return []
 
     def _is_unawaited(self, packet: RegAck) -> bool:
-        """An answer that comes after its message was given up: the client knows REGISTER."""
+        """Whether this is a late answer, after the message was dropped: the client knows
+        REGISTER."""
         register = self._unawaited
         if register is None or register.message_id != packet.message_id:
             return False
         self._forget_answers()
         self._answers_register = True
         if packet.return_code == ReturnCode.ACCEPTED:
-            self._topics.told(register.topic_id)
+            self._topics.confirm(register.topic_id)
         return True
 
-    def _registered(self, packet: RegAck, front: _OnItsWay, now: float) -> list[Packet]:
+    def _registered(self, packet: RegAck, front: _InFlight, now: float) -> list[Packet]:
         self._answers_register = True
         self._postponed = False
         if packet.return_code == ReturnCode.CONGESTION:
-            return []  # again later
+            return []  # retransmitted later
         if packet.return_code != ReturnCode.ACCEPTED:
             return self.give_up(now=now)
         registered = front.packet
         if isinstance(registered, Register):
-            self._topics.told(registered.topic_id)
+            self._topics.confirm(registered.topic_id)
         front.packet = None
         return self._send(now)
 
-    def _puback(self, packet: PubAck, front: _OnItsWay, now: float) -> list[Packet]:
+    def _puback(self, packet: PubAck, front: _InFlight, now: float) -> list[Packet]:
         publish = front.packet
         if packet.return_code == ReturnCode.ACCEPTED:
-            # An answer to QoS 2 is PUBREC; a client that says PUBACK has it all the same.
+            # QoS 2 is answered with PUBREC, but a client that sends PUBACK has the message.
             return self._next(now)
         if packet.return_code == ReturnCode.CONGESTION or not isinstance(publish, Publish):
-            return []  # again later
+            return []  # retransmitted later
         if self._is_late(now):
             return self.give_up(now=now)
         if packet.return_code == ReturnCode.INVALID_TOPIC_ID:
-            can = publish.topic_id_type is TopicIdType.NORMAL
-            if can and front.registrations < REGISTRATIONS_OF_ONE_MESSAGE_MAX:
+            registered = publish.topic_id_type is TopicIdType.NORMAL
+            if registered and front.registrations < REGISTRATIONS_OF_ONE_MESSAGE_MAX:
                 self._topics.forget(publish.topic_id)
                 front.packet = None
                 return self._send(now)
         elif publish.dup:
-            # RIOT's emcute refuses what has the DUP flag as not supported.
+            # emcute of RIOT refuses packets with the DUP flag as not supported.
             front.packet = msgspec.structs.replace(publish, dup=False)
             front.retry_at = now + self._retry_s
             return [front.packet]
         return self.give_up(now=now)
 
     def _send(self, now: float) -> list[Packet]:
-        """Send what is in front, and what follows as long as nothing must be waited for."""
+        """Send messages, in order, until one must be acknowledged."""
         packets: list[Packet] = []
         while self._open and self._queue and not self.finished:
             if self._front is not None and self._front.packet is not None:
@@ -314,11 +320,11 @@ class Delivery:
                 self._done()
                 continue
             if reference is None and self._register_again_at is not None:
-                packets += self._register_by_the_way(message.topic, now)
+                packets += self._probe_registration(message.topic, now)
                 self._drop()
                 continue
             if self._front is None:
-                self._front = _OnItsWay(self._next_message_id())
+                self._front = _InFlight(self._next_message_id())
             front = self._front
             if reference is not None:
                 front.stage = _Stage.PUBLISHED
@@ -334,8 +340,8 @@ class Delivery:
             packets += self._await(front, Register(message.topic, front.message_id, topic_id), now)
         return packets
 
-    def _register_by_the_way(self, topic: str, now: float) -> list[Packet]:
-        """Whether the client answers a REGISTER by now, asked from time to time."""
+    def _probe_registration(self, topic: str, now: float) -> list[Packet]:
+        """Send a REGISTER from time to time to a client that has not answered one."""
         if self._register_again_at is None or now < self._register_again_at:
             return []
         topic_id = self._topics.register(topic, known=False)
@@ -351,7 +357,7 @@ class Delivery:
         self._register_again_at = self._unawaited = None
 
     def _is_late(self, now: float) -> bool:
-        """Whether the deadline of the message in front is over, and it was not delivered yet."""
+        """Whether the first message has expired and was not delivered yet."""
         released = self._front is not None and self._front.stage is _Stage.RELEASED
         return not released and bool(self._queue) and self._queue[0].expires_at <= now
 
@@ -369,13 +375,13 @@ class Delivery:
         if self._left is not None:
             self._left -= 1
 
-    def _await(self, front: _OnItsWay, packet: Packet, now: float) -> list[Packet]:
+    def _await(self, front: _InFlight, packet: Packet, now: float) -> list[Packet]:
         front.packet = packet
         front.retry_at = now + self._retry_s
         front.retries = 0
         return [packet]
 
-    def _repeat(self, front: _OnItsWay, now: float) -> list[Packet]:
+    def _retransmit(self, front: _InFlight, now: float) -> list[Packet]:
         packet = front.packet
         if packet is None:
             return []
@@ -386,7 +392,7 @@ class Delivery:
         return [packet]
 
     def _make_room(self) -> bool:
-        """Drop one message that is not on its way."""
+        """Drop one message that is not in flight, the oldest with QoS 0 if there is one."""
         first = 0 if self._front is None else 1
         for index in range(first, len(self._queue)):
             if self._queue[index].message.qos == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The hosts of clients, each with its share of what a gateway keeps. Pure."""
+"""The hosts of clients, each with its share of the memory of a gateway. Pure."""
 
 from collections.abc import Hashable
 
@@ -8,7 +8,7 @@ from pyaiot.protocols.mqttsn.shares import Budget
 
 
 class Host:
-    """What the clients of one host hold."""
+    """What the clients of one host use."""
 
     __slots__ = ("clients", "kept", "messages", "topics")
 
@@ -16,16 +16,16 @@ class Host:
         self.topics = Budget(int(HOST_SHARE * topics.bytes_max), topics)
         self.messages = Budget(int(HOST_SHARE * messages.bytes_max), messages)
         self.clients = 0
-        """Connected, connecting or asleep."""
+        """Clients that are connected, connecting or asleep."""
         self.kept = 0
-        """Sessions of clients that are away."""
+        """Sessions of offline clients."""
 
 
 class Hosts:
-    """Those with clients, or with sessions of clients that are away."""
+    """All hosts with clients or with sessions of offline clients."""
 
     def __init__(self, *, topic_bytes: int, message_bytes: int) -> None:
-        """Bytes for the clients of all hosts."""
+        """`topic_bytes`, `message_bytes`: the limits for the clients of all hosts together."""
         self.topics = Budget(topic_bytes)
         self.messages = Budget(message_bytes)
         self._hosts: dict[Hashable, Host] = {}
@@ -33,18 +33,18 @@ class Hosts:
     def __len__(self) -> int:
         return len(self._hosts)
 
-    def known(self, name: Hashable) -> Host | None:
+    def get(self, name: Hashable) -> Host | None:
         return self._hosts.get(name)
 
-    def of(self, name: Hashable) -> Host:
-        """The host, also one that has nothing yet."""
+    def get_or_add(self, name: Hashable) -> Host:
+        """The host; it is created if it is unknown."""
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = Host(self.topics, self.messages)
         return host
 
-    def tidy(self, name: Hashable) -> None:
-        """Forget a host without clients and sessions."""
+    def remove_if_empty(self, name: Hashable) -> None:
+        """Remove the host if it has no clients and no sessions."""
         host = self._hosts.get(name)
         if host is not None and not host.clients and not host.kept:
             del self._hosts[name]

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client's session and its own connection to the MQTT broker say to each other.
+"""Actions and events between the session of a client and its connection to the MQTT broker.
 
-The one who carries out the actions keeps this contract:
+The contract of the code that performs the actions:
 
-* `MqttConnect` ends the connection before it, if there is one, without its will, and makes a new
-  one. It is answered by `MqttConnected` or `MqttRefused`. A connection that ends by itself is
-  `MqttLost`; it is made again with the same values, until another action says otherwise, and that
-  is `MqttConnected` again.
-* After `MqttConnect`, `MqttDisconnect` and `MqttLost` nothing of the connection before is told.
+* `MqttConnect` closes an existing connection without publishing its will, and opens a new one. The
+  answer is `MqttConnected` or `MqttRefused`. If the connection ends by itself, `MqttLost` follows,
+  and it is opened again with the same values until another action; then `MqttConnected` follows.
+* After `MqttConnect`, `MqttDisconnect` and `MqttLost` there are no events of the connection before.
 * Every `MqttPublish` with a token ends in one `MqttPublished`, every `MqttSubscribe` in one
   `MqttSubscribed`, every `MqttUnsubscribe` in one `MqttUnsubscribed`, or in the end of the
-  connection. Tokens are never used twice in a session.
+  connection. A session never uses a token twice.
 * Events come in the order of the connection.
 """
 
@@ -53,9 +52,9 @@ __all__ = [
 
 
 def mqtt_client_id(client_id: str) -> str:
-    """A client id as the MQTT broker gets it, another one for each.
+    """The client id at the MQTT broker; different ids stay different.
 
-    nats-server refuses those with `.`, `*`, `>` or a space: they are written as in a URI.
+    nats-server refuses `.`, `*`, `>` and spaces, so they are percent-encoded.
     """
     return "".join(
         f"%{ord(character):02X}" if character in _ESCAPED else character for character in client_id
@@ -66,7 +65,7 @@ _ESCAPED: Final = frozenset("%.*> ")
 
 
 class MqttConnect(msgspec.Struct, frozen=True, gc=False):
-    """Be connected like this. `keep_alive_s` is 0 (off) to 65,535."""
+    """Connect with these values. `keep_alive_s` is 0 (off) to 65,535."""
 
     client_id: str
     clean_session: bool
@@ -75,7 +74,7 @@ class MqttConnect(msgspec.Struct, frozen=True, gc=False):
 
 
 class MqttDisconnect(msgspec.Struct, frozen=True, gc=False):
-    """Be no longer connected; with the will if the client is lost."""
+    """Disconnect. `with_will`: the broker publishes the will, because the client is lost."""
 
     with_will: bool
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The numbers of MQTT-SN 1.2, with the names that the specification gave them."""
+"""The constants of MQTT-SN 1.2, with the names of the specification."""
 
 import enum
 from typing import Final
@@ -7,7 +7,7 @@ from typing import Final
 PROTOCOL_ID: Final = 0x01  # 5.3.8
 PACKET_BYTES_MAX: Final = 65535  # 5.2.1
 CLIENT_ID_CHARACTERS_MAX: Final = 23
-"""5.3.1. Firmware in the field has longer ones; what a gateway takes is its own limit."""
+"""5.3.1. Firmware in the field uses longer ids; a gateway has its own limit."""
 
 TOPIC_ID_MIN: Final = 0x0001
 TOPIC_ID_MAX: Final = 0xFFFE
@@ -59,7 +59,7 @@ class PacketType(enum.IntEnum):
 
 
 class TopicIdType(enum.IntEnum):
-    """5.3.4: what stands where a topic is named. 0b11 is reserved."""
+    """5.3.4: how a packet names a topic. 0b11 is reserved."""
 
     NORMAL = 0b00
     """A registered id; in SUBSCRIBE and UNSUBSCRIBE, a topic name."""
@@ -69,7 +69,7 @@ class TopicIdType(enum.IntEnum):
 
 
 class ReturnCode(enum.IntEnum):
-    """5.3.10. A packet may carry others too."""
+    """5.3.10. Packets may have other codes too."""
 
     ACCEPTED = 0x00
     CONGESTION = 0x01
@@ -78,7 +78,7 @@ class ReturnCode(enum.IntEnum):
 
 
 class Flag(enum.IntFlag):
-    """5.3.4, the bits besides QoS and topic id type."""
+    """5.3.4: the flags besides QoS and topic id type."""
 
     DUP = 0x80
     RETAIN = 0x10

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The general form of MQTT-SN packets (5.2), and the fields they share (5.3)."""
+"""The general form of MQTT-SN packets (5.2), and their common fields (5.3)."""
 
 from typing import ClassVar, Final, Self
 
@@ -15,28 +15,28 @@ _CLASSES: "Final[dict[int, type[Packet]]]" = {}
 
 
 class Packet(msgspec.Struct, frozen=True, gc=False):
-    """One packet as it stands in one datagram.
+    """One packet, which fills one datagram.
 
-    Durations are seconds, 0–65535; ids 0–65535; `qos` is 0, 1 or 2, and -1 in PUBLISH alone.
+    Durations are seconds, 0–65535; ids 0–65535; `qos` is 0, 1 or 2, and -1 in PUBLISH only.
     """
 
     TYPE: ClassVar[PacketType]
 
     def __init_subclass__(cls) -> None:
-        """A class that names its type is the one of that type; the others are shapes."""
+        """Register a class that has a `TYPE`; the others are base classes."""
         if "TYPE" in cls.__dict__:
             _CLASSES[cls.TYPE] = cls
 
     @classmethod
     def from_bytes(cls, datagram: bytes) -> Self:
-        """Read a packet of this class; raises as `parse_packet`, and for another class."""
+        """Parse a packet of this class. Raises as `parse_packet`, and for another class."""
         packet = parse_packet(datagram)
         if not isinstance(packet, cls):
-            raise ProtocolError(f"a {packet.TYPE.name} is no {cls.TYPE.name}")
+            raise ProtocolError(f"{packet.TYPE.name} is not {cls.TYPE.name}")
         return packet
 
     def to_bytes(self) -> bytes:
-        """Raise `ValueError` for a packet that has no form on the wire: that is our mistake."""
+        """Raises `ValueError` if the packet cannot be encoded, which is a bug of the caller."""
         body = self._body()
         length = len(body) + 2
         if length <= 0xFF:
@@ -48,7 +48,7 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def _from_body(cls, body: bytes) -> Self:
-        """Read what follows the type. Here: nothing may follow."""
+        """Parse the bytes after the type. Here: none are allowed."""
         check_length(cls.TYPE, body, 0, 0)
         return cls()
 
@@ -56,7 +56,7 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
         return b""
 
     def __repr__(self) -> str:
-        """For example `PUBACK topic_id=1 message_id=7 return_code=0`; safe in a log."""
+        """For example `PUBACK topic_id=1 message_id=7 return_code=0`; safe for logs."""
         words = [self.TYPE.name]
         for name, value in msgspec.structs.asdict(self).items():
             text = repr(value) if isinstance(value, str | bytes | Packet) else str(value)
@@ -66,7 +66,7 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forwarded(Packet, frozen=True, gc=False):
-    """5.5. A packet that a forwarder carries for the node `node_id` of its wireless network."""
+    """5.5. A packet that a forwarder relays for the node `node_id` of its wireless network."""
 
     TYPE = PacketType.FORWARDED
     packet: Packet
@@ -76,14 +76,14 @@ class Forwarded(Packet, frozen=True, gc=False):
     def to_bytes(self) -> bytes:
         length = 3 + len(self.node_id)  # 5.5: up to the end of the node id
         if length > 0xFF or isinstance(self.packet, Forwarded):
-            raise ValueError("a forwarded packet in a forwarded packet, or a node id too long")
+            raise ValueError("nested forwarded packets, or a node id that is too long")
         return bytes((length, self.TYPE, self.radius & 3)) + self.node_id + self.packet.to_bytes()
 
 
 def parse_packet(datagram: bytes) -> Packet:
-    """Read the packet that fills the datagram.
+    """Parse the packet that fills the datagram.
 
-    Raises `NotEnoughBytes` when the datagram ends inside the packet, else `ProtocolError`.
+    Raises `NotEnoughBytes` if the datagram ends inside the packet, else `ProtocolError`.
     """
     return _parse(datagram, forwarded=False)
 
@@ -91,20 +91,20 @@ def parse_packet(datagram: bytes) -> Packet:
 def _parse(datagram: bytes, *, forwarded: bool) -> Packet:
     size = len(datagram)
     if size < 2:
-        raise NotEnoughBytes(f"a packet has at least 2 bytes, here are {size}")
+        raise NotEnoughBytes(f"{size} bytes; a packet has at least 2")
     length, start = datagram[0], 1
     if length == 1:  # 5.2.1
         if size < 4:
-            raise NotEnoughBytes(f"a long packet has at least 4 bytes, here are {size}")
+            raise NotEnoughBytes(f"{size} bytes; a packet with a long length has at least 4")
         length, start = uint16(datagram, 1), 3
     if length <= start:
         raise ProtocolError(f"a length of {length} leaves no room for a type")
     if length > size:
-        raise NotEnoughBytes(f"a packet of {length} bytes, here are {size}")
+        raise NotEnoughBytes(f"{size} bytes of a packet of {length}")
     number = datagram[start]
     if number == PacketType.FORWARDED:
         if forwarded or start != 1 or length < 3:  # 5.5: its length is one byte
-            raise ProtocolError("the head of a forwarded packet is wrong")
+            raise ProtocolError("invalid header of a forwarded packet")
         packet = _parse(datagram[length:], forwarded=True)
         return Forwarded(packet, datagram[3:length], datagram[2] & 3)
     packet_class = _CLASSES.get(number)
@@ -119,7 +119,7 @@ def check_length(kind: PacketType, body: bytes, least: int, most: int | None = N
     if len(body) < least:
         raise NotEnoughBytes(f"{kind.name} ends after {len(body)} of {least} bytes")
     if most is not None and len(body) > most:
-        raise ProtocolError(f"{kind.name} has {len(body)} bytes where there are {most}")
+        raise ProtocolError(f"{kind.name} has {len(body)} bytes; the limit is {most}")
 
 
 def uint16(data: bytes, index: int) -> int:
@@ -140,10 +140,10 @@ def text(data: bytes) -> str:
 
 
 def qos_of(flags: int) -> int:
-    """Where QoS -1 has no meaning."""
+    """The QoS of a packet other than PUBLISH. Raises `ProtocolError` for -1."""
     qos = QOS_OF_BITS[flags >> 5 & 3]
     if qos < 0:
-        raise ProtocolError("QoS -1 is for PUBLISH alone")
+        raise ProtocolError("QoS -1 is valid for PUBLISH only")
     return qos
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The packets of MQTT-SN 1.2 section 5.4: bytes to a value, and a value to bytes.
+"""The packets of MQTT-SN 1.2 section 5.4, with `from_bytes` and `to_bytes`.
 
 `parse_packet` picks the class. Pure: what a packet means is the business of its reader.
 """
@@ -33,7 +33,7 @@ __all__ = ["Forwarded", "Packet", "parse_packet"]
 
 
 class Advertise(Packet, frozen=True, gc=False):
-    """5.4.1. `duration_s`: when the next one comes."""
+    """5.4.1. `duration_s`: time until the next ADVERTISE."""
 
     TYPE = PacketType.ADVERTISE
     gateway_id: int
@@ -49,7 +49,7 @@ class Advertise(Packet, frozen=True, gc=False):
 
 
 class SearchGw(Packet, frozen=True, gc=False):
-    """5.4.2. `radius` 0: to everybody."""
+    """5.4.2. `radius` 0: the whole network."""
 
     TYPE = PacketType.SEARCHGW
     radius: int = 0
@@ -64,7 +64,7 @@ class SearchGw(Packet, frozen=True, gc=False):
 
 
 class GwInfo(Packet, frozen=True, gc=False):
-    """5.4.3. A client that answers for a gateway adds the gateway's address."""
+    """5.4.3. A client that answers for a gateway adds the address of the gateway."""
 
     TYPE = PacketType.GWINFO
     gateway_id: int
@@ -80,7 +80,7 @@ class GwInfo(Packet, frozen=True, gc=False):
 
 
 class Connect(Packet, frozen=True, gc=False):
-    """5.4.4. `will`: ask me for topic and message of my will."""
+    """5.4.4. `will`: the gateway requests topic and message of the will."""
 
     TYPE = PacketType.CONNECT
     client_id: str
@@ -108,7 +108,7 @@ class Connect(Packet, frozen=True, gc=False):
 
 
 class _Answer(Packet, frozen=True, gc=False):
-    """Nothing but a return code."""
+    """A packet with a return code only."""
 
     return_code: int = ReturnCode.ACCEPTED
 
@@ -140,7 +140,7 @@ class _WillTopic(Packet, frozen=True, gc=False):
 
     @classmethod
     def _from_body(cls, body: bytes) -> Self:
-        if len(body) < 2:  # flags alone name no topic
+        if len(body) < 2:  # flags without a topic
             return cls()
         return cls(text(body[1:]), qos_of(body[0]), bool(body[0] & Flag.RETAIN))
 
@@ -151,7 +151,7 @@ class _WillTopic(Packet, frozen=True, gc=False):
 
 
 class WillTopic(_WillTopic, frozen=True, gc=False):
-    """5.4.7. An empty topic (no flags on the wire either) deletes the will."""
+    """5.4.7. An empty topic, which is sent without flags, deletes the will."""
 
     TYPE = PacketType.WILLTOPIC
 
@@ -180,7 +180,7 @@ class WillMsg(_WillMsg, frozen=True, gc=False):
 
 
 class Register(Packet, frozen=True, gc=False):
-    """5.4.10. A client sends no topic id, a gateway says which it assigned."""
+    """5.4.10. A client sends topic id 0, a gateway the id that it assigned."""
 
     TYPE = PacketType.REGISTER
     topic: str
@@ -220,7 +220,7 @@ class RegAck(_TopicAnswer, frozen=True, gc=False):
 
 
 class Publish(Packet, frozen=True, gc=False):
-    """5.4.12. A short topic name stands in the two bytes of `topic_id`."""
+    """5.4.12. `topic_id` may hold the two bytes of a short topic name."""
 
     TYPE = PacketType.PUBLISH
     topic_id: int
@@ -252,7 +252,7 @@ class Publish(Packet, frozen=True, gc=False):
 
 
 class PubAck(_TopicAnswer, frozen=True, gc=False):
-    """5.4.13. Also the refusal of a PUBLISH of any QoS."""
+    """5.4.13. It also refuses a PUBLISH of any QoS."""
 
     TYPE = PacketType.PUBACK
 
@@ -314,7 +314,7 @@ class _Filter(Packet, frozen=True, gc=False):
         if isinstance(self.topic, int) is not (self.topic_id_type is TopicIdType.PREDEFINED):
             raise ValueError(f"{self.topic!r} is not {self.topic_id_type.name}")
         if self.topic_id_type is TopicIdType.SHORT and len(named) != 2:
-            raise ValueError(f"{self.topic!r} is no short topic name")
+            raise ValueError(f"{self.topic!r} is not a short topic name")
         flags = flags_of(self.qos, dup=self.dup) | self.topic_id_type
         return bytes((flags,)) + two_bytes(self.message_id) + named
 
@@ -326,7 +326,7 @@ class Subscribe(_Filter, frozen=True, gc=False):
 
 
 class SubAck(Packet, frozen=True, gc=False):
-    """5.4.16. `qos`: granted; `topic_id`: to be used in PUBLISH, 0 where there is none."""
+    """5.4.16. `qos`: the granted one; `topic_id`: the one for PUBLISH, 0 if there is none."""
 
     TYPE = PacketType.SUBACK
     topic_id: int
@@ -345,7 +345,7 @@ class SubAck(Packet, frozen=True, gc=False):
 
 
 class Unsubscribe(_Filter, frozen=True, gc=False):
-    """5.4.17. `qos` and `dup` mean nothing here."""
+    """5.4.17. `qos` and `dup` have no meaning here."""
 
     TYPE = PacketType.UNSUBSCRIBE
 
@@ -357,7 +357,7 @@ class UnsubAck(_MessageIdOnly, frozen=True, gc=False):
 
 
 class PingReq(Packet, frozen=True, gc=False):
-    """5.4.19. With its client id, a sleeping client asks for what is kept for it."""
+    """5.4.19. With its client id, a sleeping client requests its kept messages."""
 
     TYPE = PacketType.PINGREQ
     client_id: str = ""
@@ -377,7 +377,7 @@ class PingResp(Packet, frozen=True, gc=False):
 
 
 class Disconnect(Packet, frozen=True, gc=False):
-    """5.4.21. With a duration: the client sleeps, and is back before it is over."""
+    """5.4.21. With a duration the client sleeps for at most that long."""
 
     TYPE = PacketType.DISCONNECT
     duration_s: int | None = None

@@ -1,42 +1,44 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one client publishes, on its way to the MQTT broker (6.6). Pure.
+"""Publications from one client to the MQTT broker (6.6). Pure.
 
-QoS 1 is acknowledged when the broker acknowledged it. QoS 2 is handed to the broker at PUBLISH, is
-answered with PUBREC when the broker is done with it, and is known until a while after its PUBREL.
-What the broker did not take is refused with "congestion".
+QoS 1 is acknowledged after the broker acknowledged it. QoS 2 is passed to the broker at PUBLISH,
+answered with PUBREC after the broker acknowledged it, and remembered until `LATE_S` after PUBREL.
+A publication that the broker does not accept is refused with "congestion".
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from pyaiot.protocols.mqttsn.deduplication import Answers, ReceivedOnce, without_dup
+from pyaiot.protocols.mqttsn.deduplication import Answers, Qos2Receiver, without_dup
 from pyaiot.protocols.mqttsn.mqtt import NO_TOKEN, MqttAction, MqttPublish, MqttPublished
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import Packet, PubAck, PubComp, Publish, PubRec, PubRel
 
 IN_FLIGHT_MAX: Final = 32
-"""Publications of one client that the broker has not acknowledged. One more is refused."""
+"""Publications of one client that the broker has not acknowledged. One more is refused with
+"congestion"."""
 
 Effect = Packet | MqttAction
 
 
 class Publications:
-    """From PUBLISH to its last acknowledgement, with their repetitions."""
+    """The publications of a client, from PUBLISH to the last acknowledgement."""
 
     def __init__(self, next_token: Callable[[], int]) -> None:
         self._next_token = next_token
         self._in_flight: dict[int, Publish] = {}
-        self._once = ReceivedOnce()
+        self._qos2 = Qos2Receiver()
         self._acknowledged = Answers()
         self.dropped = 0
-        """Publications of QoS 0 that were dropped because there was no broker."""
+        """Publications with QoS 0 that were dropped because there was no broker."""
 
-    def received(
+    def receive_publish(
         self, packet: Publish, topic: str | None, *, ready: bool, now: float
     ) -> list[Effect]:
-        """A PUBLISH for `topic`, None if nobody knows which. `ready`: there is a broker."""
+        """Process a PUBLISH. `topic` None: its topic id is unknown. `ready`: the broker is
+        connected."""
         publish = without_dup(packet)
-        if publish.qos == 2 and self._once.has(publish, now=now):
+        if publish.qos == 2 and self._qos2.has(publish, now=now):
             return [PubRec(publish.message_id)]
         if packet.dup:
             answer = self._acknowledged.find(publish.message_id, publish, now=now)
@@ -50,7 +52,7 @@ class Publications:
                 return []
             return [MqttPublish(NO_TOKEN, topic, publish.data, 0, publish.retain)]
         if publish in self._in_flight.values():
-            return []  # it is answered when the broker answers
+            return []  # answered when the broker answers
         if not ready or len(self._in_flight) >= IN_FLIGHT_MAX:
             return [_refusal(publish, ReturnCode.CONGESTION)]
         token = self._next_token()
@@ -58,25 +60,25 @@ class Publications:
         return [MqttPublish(token, topic, publish.data, publish.qos, publish.retain)]
 
     def published(self, event: MqttPublished, *, now: float) -> list[Effect]:
-        """The broker answered."""
+        """The broker accepted or refused a publication."""
         publish = self._in_flight.pop(event.token, None)
         if publish is None:
             return []
         if not event.accepted:
             return [_refusal(publish, ReturnCode.CONGESTION)]
         if publish.qos == 2:
-            self._once.take(publish)
+            self._qos2.add(publish)
             return [PubRec(publish.message_id)]
         answer = PubAck(publish.topic_id, publish.message_id)
         self._acknowledged.remember(publish.message_id, publish, answer, now=now)
         return [answer]
 
     def released(self, packet: PubRel, *, now: float) -> list[Effect]:
-        self._once.release(packet.message_id, now=now)
+        self._qos2.release(packet.message_id, now=now)
         return [PubComp(packet.message_id)]
 
     def broker_lost(self) -> list[Effect]:
-        """What the broker did not acknowledge is refused."""
+        """Refuse all publications that the broker has not acknowledged."""
         refused = [_refusal(publish, ReturnCode.CONGESTION) for publish in self._in_flight.values()]
         self._in_flight.clear()
         return [*refused]
@@ -84,7 +86,7 @@ class Publications:
     def clear(self) -> None:
         """A new session begins."""
         self._in_flight.clear()
-        self._once.clear()
+        self._qos2.clear()
         self._acknowledged.clear()
 
 

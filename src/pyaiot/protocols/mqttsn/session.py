@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One client of a gateway: from CONNECT to DISCONNECT or to silence (6.2–6.4, 6.11, 6.12, 6.14).
+"""The session of one client at a gateway (6.2–6.4, 6.11, 6.12, 6.14).
 
-Pure: packets and events of the client's own MQTT connection go in; packets to the client and
-actions of that connection come out, in order, and "wake me at". `now` is the loop's time in
-seconds. `mqtt` is the contract with the MQTT side, `gateway_table` knows which session is whose.
+Pure: packets of the client and events of its MQTT connection go in; packets to the client, actions
+of the connection and the time of the next timer come out, in order. `now` is the loop's time in
+seconds. `mqtt` defines the contract with the MQTT connection, `gateway` assigns packets to
+sessions.
 """
 
 import math
@@ -13,7 +14,6 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.protocols.mqttsn.memory import WILL_BYTES_MAX, Memory, SavedSession
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttConnect,
     MqttConnected,
@@ -54,25 +54,26 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicUpd,
 )
 from pyaiot.protocols.mqttsn.publications import Effect
+from pyaiot.protocols.mqttsn.session_data import WILL_BYTES_MAX, SavedSession, SessionData
 from pyaiot.protocols.mqttsn.settings import SessionConfig
 from pyaiot.protocols.mqttsn.shares import Account
-from pyaiot.protocols.mqttsn.states import HERE, Cause, State
+from pyaiot.protocols.mqttsn.states import CONNECTED_STATES, Cause, State
 from pyaiot.protocols.mqttsn.topics import is_topic
 
 CONNECT_REPEATED_S: Final = 2.0
-"""The same CONNECT so soon after CONNACK is the network's repetition, and no new session."""
+"""For this long after CONNACK the same CONNECT is a duplicate, not a new session."""
 
 
 class _Stage(Enum):
-    """What a session that connects, or changes its will, waits for."""
+    """What a session that is connecting waits for."""
 
     WILL_TOPIC = "WILLTOPIC"
     WILL_MESSAGE = "WILLMSG"
     BROKER = "the MQTT broker"
 
 
-class Session(Memory):
-    """The machine of one client id."""
+class Session(SessionData):
+    """The state machine of one client id."""
 
     def __init__(
         self,
@@ -84,9 +85,9 @@ class Session(Memory):
         messages: Account | None = None,
         deadline_of: Callable[[MqttMessage, float], float] = lambda _message, _now: math.inf,
     ) -> None:
-        """`topics`, `messages`: what they count for in the gateway, if there is a limit.
+        """`topics`, `messages`: their shares of the gateway's memory; None: unlimited.
 
-        `deadline_of`: when it is too late to send a message that comes now.
+        `deadline_of`: returns when a message that arrives now expires.
         """
         super().__init__(client_id, config, topics=topics, messages=messages, now=now)
         self._deadline_of = deadline_of
@@ -96,48 +97,47 @@ class Session(Memory):
         self._stage_at = now
         self._retries = 0
         self._will_answers: list[Packet] = []
-        self._broker_is_there = False
+        self._broker_connected = False
 
     def restore(self, saved: SavedSession) -> list[Effect]:
-        """Go on where `save` was called. The client notices nothing; the MQTT broker is new.
+        """Continue a saved session. The client notices nothing; the MQTT connection is new.
 
-        The client's silence counts from now on.
+        The time without packets from the client counts from now.
         """
-        self._recall(saved)
+        self._load(saved)
         if self.state is State.ACTIVE:
-            self.delivery.resume(now=self._heard_at)
-        return [self._mqtt_connect()] if self.state in HERE else []
+            self.delivery.resume(now=self._received_at)
+        return [self._mqtt_connect()] if self.state in CONNECTED_STATES else []
 
-    @property
-    def wake_at(self) -> float | None:
-        """When `timeout` wants to be called, or None. It changes with every call of a method."""
+    def get_timer(self) -> float | None:
+        """When to call `handle_timer`, or None. Every method may change it."""
         if self.state is State.CONNECTING:
             return self._stage_at
-        if self.state not in HERE:
+        if self.state not in CONNECTED_STATES:
             return None
-        delivery_at = self.delivery.wake_at
+        delivery_at = self.delivery.get_timer()
         lost_at = self._lost_at
         return lost_at if delivery_at is None else min(delivery_at, lost_at)
 
-    def received(self, packet: Packet, *, now: float) -> list[Effect]:
-        """A packet of this client. What only a gateway sends is ignored."""
+    def receive_packet(self, packet: Packet, *, now: float) -> list[Effect]:
+        """Process a packet of this client. Packets that only gateways send are ignored."""
         if isinstance(packet, Connect):
             return self._on_connect(packet, now)
         if self.state is State.CONNECTING:
-            self._heard_at = now
+            self._received_at = now
             return self._while_connecting(packet, now)
-        if self.state not in HERE:
+        if self.state not in CONNECTED_STATES:
             return [Disconnect()]
-        self._heard_at = now
-        return self._while_here(packet, now)
+        self._received_at = now
+        return self._while_connected(packet, now)
 
-    def mqtt(self, event: MqttEvent, *, now: float) -> list[Effect]:
-        """An event of this client's MQTT connection."""
+    def receive_mqtt_event(self, event: MqttEvent, *, now: float) -> list[Effect]:
+        """Process an event of the MQTT connection of this client."""
         match event:
             case MqttConnected(session_present=session_present):
                 return self._on_broker(session_present, now)
             case MqttLost() | MqttRefused():
-                return self._on_no_broker(for_ever=isinstance(event, MqttRefused))
+                return self._on_no_broker(permanent=isinstance(event, MqttRefused))
             case MqttPublished():
                 return self.publications.published(event, now=now)
             case MqttSubscribed():
@@ -147,12 +147,12 @@ class Session(Memory):
             case MqttMessage():
                 expires_at = self._deadline_of(event, now)
                 pushed = self.delivery.push(event, now=now, expires_at=expires_at)
-                return [*pushed, *self._served(now)]
+                return [*pushed, *self._finish_awake(now)]
 
-    def timeout(self, *, now: float) -> list[Effect]:
-        """Call it when `wake_at` has come; earlier calls do nothing."""
-        wake_at = self.wake_at
-        if wake_at is None or now < wake_at:
+    def handle_timer(self, *, now: float) -> list[Effect]:
+        """Call it at the time of `get_timer`; earlier calls do nothing."""
+        timer_at = self.get_timer()
+        if timer_at is None or now < timer_at:
             return []
         if self.state is State.CONNECTING:
             return self._connecting_is_late(now)
@@ -160,45 +160,45 @@ class Session(Memory):
             self._end(Cause.SILENT)
             return [MqttDisconnect(with_will=True)]
         if not self.delivery.exhausted:
-            return [*self.delivery.retry(now=now), *self._served(now)]
+            return [*self.delivery.handle_timer(now=now), *self._finish_awake(now)]
         if self.state is State.ACTIVE:
             return [*self.delivery.give_up(now=now)]
         packets = self.delivery.postpone(now=now)
-        if not self.delivery.listens:  # it sleeps again; the message is kept for the next time
-            self._go(Cause.SERVED)
-        return [*packets, *self._served(now)]
+        if not self.delivery.awake:  # it sleeps again; the message stays queued
+            self._transition(Cause.SERVED)
+        return [*packets, *self._finish_awake(now)]
 
-    def moved(self) -> list[Effect]:
-        """The client connects from another address: its CONNECT is no repetition.
+    def change_address(self) -> list[Effect]:
+        """The client connects from another address: its CONNECT is not a duplicate.
 
-        MQTT 3.1.1 sections 3.1.2.5 and 3.1.4: who had the client id until now is disconnected, and
-        the will is published, as for every connection that ends without DISCONNECT.
+        MQTT 3.1.1 sections 3.1.2.5 and 3.1.4: the earlier client with this id is disconnected, and
+        its will is published, as for every connection that ends without DISCONNECT.
         """
         self._connect = None
-        if self._will is None or not self._broker_is_there:
+        if self._will is None or not self._broker_connected:
             return []
-        self._broker_is_there = False
+        self._broker_connected = False
         return [MqttDisconnect(with_will=True)]
 
     def take_over(self) -> list[Effect]:
-        """Another client has this one's place: this one is lost."""
-        if self.state not in HERE and self.state is not State.CONNECTING:
+        """Another client uses the address of this one: this one is lost."""
+        if self.state not in CONNECTED_STATES and self.state is not State.CONNECTING:
             return []
         self._end(Cause.SILENT)
         return [MqttDisconnect(with_will=True)]
 
     def _on_connect(self, packet: Connect, now: float) -> list[Effect]:
         """6.2, 6.3."""
-        self._heard_at = now
+        self._received_at = now
         if packet == self._connect:
-            if self.state is State.CONNECTING:  # the client has not heard our question
-                return self._ask()
+            if self.state is State.CONNECTING:  # the client missed the will request
+                return self._request_will()
             if self.state is State.ACTIVE and now - self._accepted_at <= CONNECT_REPEATED_S:
                 return [ConnAck()]
         if self._is_return(packet):
             return self._on_return(packet, now)
         self._connect = packet
-        self._go(Cause.CONNECT)
+        self._transition(Cause.CONNECT)
         self._duration_s = packet.duration_s
         self._stage = None
         self._will_answers.clear()
@@ -220,19 +220,19 @@ class Session(Memory):
     def _is_return(self, packet: Connect) -> bool:
         """Whether a CONNECT makes a client active again, without a new session.
 
-        Figure 4 has CONNECT lead from asleep to active, and a client has but one way to say
-        CONNECT: so flags that say what they said before take nothing from a client that slept.
+        In figure 4 CONNECT leads from asleep to active. A client has only one form of CONNECT, so
+        the same flags as before do not discard the session of a client that slept.
         """
-        if packet.will or packet.clean_session is not self.clean or not self._broker_is_there:
+        if packet.will or packet.clean_session is not self.clean or not self._broker_connected:
             return False
         slept = self.state in (State.ASLEEP, State.AWAKE)
         return slept or (self.state is State.ACTIVE and not packet.clean_session)
 
     def _on_return(self, packet: Connect, now: float) -> list[Effect]:
-        # Who says CONNECT may have rebooted, also in his sleep.
+        # A client that sends CONNECT may have rebooted, even while asleep.
         self._topics.forget_known()
         self.delivery.forget_registrations()
-        self._go(Cause.RETURN)
+        self._transition(Cause.RETURN)
         self._connect = packet
         self._duration_s = packet.duration_s
         self._accepted_at = now
@@ -241,9 +241,7 @@ class Session(Memory):
     def _while_connecting(self, packet: Packet, now: float) -> list[Effect]:
         match packet:
             case WillTopic(topic="") if self._stage is _Stage.WILL_TOPIC:
-                self._will = (
-                    None  # 6.3: without a topic there is no will, and no message to ask for
-                )
+                self._will = None  # 6.3: no topic, so no will and no WILLMSGREQ
                 return self._connect_to_broker(now)
             case WillTopic() if self._stage is _Stage.WILL_TOPIC:
                 if not self._may_have_will(packet.topic):
@@ -251,7 +249,7 @@ class Session(Memory):
                 self._will = Will(packet.topic, b"", packet.qos, packet.retain)
                 return self._enter(_Stage.WILL_MESSAGE, now)
             case WillTopic() if self._stage is _Stage.WILL_MESSAGE:
-                return self._ask()  # the client has not heard WILLMSGREQ
+                return self._request_will()  # the client missed WILLMSGREQ
             case WillMsg() if self._stage is _Stage.WILL_MESSAGE and self._will is not None:
                 if len(packet.message) > WILL_BYTES_MAX:
                     return self._refuse(ReturnCode.NOT_SUPPORTED)
@@ -259,19 +257,22 @@ class Session(Memory):
                 return self._connect_to_broker(now)
             case Disconnect():
                 had_broker = self._stage is _Stage.BROKER
-                self._end(Cause.WENT)
+                self._end(Cause.DISCONNECT)
                 return [*([MqttDisconnect(with_will=False)] if had_broker else []), Disconnect()]
         return []
 
-    def _while_here(self, packet: Packet, now: float) -> list[Effect]:
-        ready = self._broker_is_there
+    def _while_connected(self, packet: Packet, now: float) -> list[Effect]:
+        ready = self._broker_connected
         match packet:
             case Publish():
                 return self._on_publish(packet, now)
             case Register():
                 return [self._registration(packet)]
             case PubAck() | RegAck() | PubRec() | PubComp():
-                return [*self.delivery.acknowledged(packet, now=now), *self._served(now)]
+                return [
+                    *self.delivery.receive_acknowledgement(packet, now=now),
+                    *self._finish_awake(now),
+                ]
             case PubRel():
                 return self.publications.released(packet, now=now)
             case Subscribe():
@@ -287,7 +288,7 @@ class Session(Memory):
             case WillMsgUpd():
                 return self._on_will_message(packet)
             case WillMsg() | WillTopic():
-                # The client has not heard CONNACK.
+                # The client missed CONNACK.
                 return [ConnAck()] if self._connect and self._connect.will else []
         return []
 
@@ -295,10 +296,12 @@ class Session(Memory):
         topic = self._topics.name(packet.topic_id_type, packet.topic_id)
         if topic is not None and not self._is_supported(topic):
             return [PubAck(packet.topic_id, packet.message_id, ReturnCode.NOT_SUPPORTED)]
-        return self.publications.received(packet, topic, ready=self._broker_is_there, now=now)
+        return self.publications.receive_publish(
+            packet, topic, ready=self._broker_connected, now=now
+        )
 
     def _registration(self, packet: Register) -> RegAck:
-        """6.5. A name that is known gets the id that it has."""
+        """6.5. A name that is registered already keeps its id."""
         code, topic_id = ReturnCode.ACCEPTED, None
         if not is_topic(packet.topic):
             code = ReturnCode.INVALID_TOPIC_ID
@@ -311,30 +314,31 @@ class Session(Memory):
         return RegAck(topic_id or 0, packet.message_id, code)
 
     def _on_ping(self, packet: PingReq, now: float) -> list[Effect]:
-        """6.11; 6.14: with its client id, a sleeping client gets what is kept, then PINGRESP."""
+        """6.11. With a client id (6.14), a sleeping client gets its kept messages, then
+        PINGRESP."""
         if self.state is State.ASLEEP and packet.client_id:
-            self._go(Cause.WAKE)
+            self._transition(Cause.WAKE)
             kept = self.delivery.resume(now=now, messages=len(self.delivery))
-            return [*kept, *self._served(now)]
+            return [*kept, *self._finish_awake(now)]
         return [] if self.state is State.AWAKE else [PingResp()]
 
-    def _served(self, now: float) -> list[Effect]:
-        """PINGRESP, once a client that woke up has acknowledged all that was kept for it."""
+    def _finish_awake(self, now: float) -> list[Effect]:
+        """Send PINGRESP when a client that is awake has acknowledged its kept messages."""
         if self.state is not State.AWAKE or not self.delivery.finished:
             return []
-        self._go(Cause.SERVED)
+        self._transition(Cause.SERVED)
         self.delivery.pause()
-        self._heard_at = now
+        self._received_at = now
         return [PingResp()]
 
     def _on_disconnect(self, packet: Disconnect) -> list[Effect]:
-        """6.12; with a duration 6.14. A duration of 0 is none."""
+        """6.12, with a duration 6.14. A duration of 0 counts as none."""
         if packet.duration_s:
-            self._go(Cause.SLEEP)
+            self._transition(Cause.SLEEP)
             self._duration_s = packet.duration_s
             self.delivery.pause()
             return [Disconnect()]
-        self._end(Cause.WENT)
+        self._end(Cause.DISCONNECT)
         return [MqttDisconnect(with_will=False), Disconnect()]
 
     def _on_will_topic(self, packet: WillTopicUpd) -> list[Effect]:
@@ -349,25 +353,25 @@ class Session(Memory):
         )
 
     def _on_will_message(self, packet: WillMsgUpd) -> list[Effect]:
-        """6.4. A message without a topic has nowhere to go."""
+        """6.4. A message without a topic is refused."""
         if self._will is None or len(packet.message) > WILL_BYTES_MAX:
             return [WillMsgResp(ReturnCode.NOT_SUPPORTED)]
         will = msgspec.structs.replace(self._will, message=packet.message)
         return self._change_will(will, WillMsgResp())
 
     def _change_will(self, will: Will | None, answer: Packet) -> list[Effect]:
-        """MQTT names the will at CONNECT alone, so a changed one is a new MQTT connection."""
+        """MQTT sends the will in CONNECT only, so a changed will needs a new MQTT connection."""
         if will == self._will:
             return [] if answer in self._will_answers else [answer]
         self._will = will
         self._changes += 1
         self._will_answers.append(answer)
-        self._broker_is_there = False
+        self._broker_connected = False
         refused = [*self.publications.broker_lost(), *self.subscriptions.broker_lost()]
         return [*refused, self._mqtt_connect()]
 
     def _connect_to_broker(self, now: float) -> list[Effect]:
-        self._broker_is_there = False
+        self._broker_connected = False
         refused = [*self.publications.broker_lost(), *self.subscriptions.broker_lost()]
         return [*refused, *self._enter(_Stage.BROKER, now), self._mqtt_connect()]
 
@@ -376,30 +380,30 @@ class Session(Memory):
         return MqttConnect(self.client_id, self.clean, duration_s, self._will)
 
     def _on_broker(self, session_present: bool, now: float) -> list[Effect]:
-        if self.state is not State.CONNECTING and self.state not in HERE:
+        if self.state is not State.CONNECTING and self.state not in CONNECTED_STATES:
             return []
-        self._broker_is_there = True
+        self._broker_connected = True
         effects: list[Effect] = []
         if self.state is State.CONNECTING:
-            self._go(Cause.ACCEPTED)
+            self._transition(Cause.ACCEPTED)
             self._stage = None
             self._accepted_at = now
             effects.append(ConnAck())
         effects += self._will_answers
         self._will_answers.clear()
         if not session_present:
-            effects += self.subscriptions.again()
+            effects += self.subscriptions.resubscribe()
         if self.state is State.ACTIVE:
             effects += self.delivery.resume(now=now)
         return effects
 
-    def _on_no_broker(self, *, for_ever: bool) -> list[Effect]:
-        self._broker_is_there = False
+    def _on_no_broker(self, *, permanent: bool) -> list[Effect]:
+        self._broker_connected = False
         if self.state is State.CONNECTING and self._stage is _Stage.BROKER:
             return self._refuse(ReturnCode.CONGESTION)
         refused = [*self.publications.broker_lost(), *self.subscriptions.broker_lost()]
-        if for_ever and self.state in HERE:
-            self._end(Cause.WENT)
+        if permanent and self.state in CONNECTED_STATES:
+            self._end(Cause.DISCONNECT)
             return [*refused, Disconnect()]
         return refused
 
@@ -408,10 +412,10 @@ class Session(Memory):
         self._retries = 0
         waits_s = self._config.broker_limit_s if stage is _Stage.BROKER else self._config.retry_s
         self._stage_at = now + waits_s
-        return self._ask()
+        return self._request_will()
 
-    def _ask(self) -> list[Effect]:
-        """The question that the client must answer before it is connected."""
+    def _request_will(self) -> list[Effect]:
+        """The request that the client must answer before it is connected."""
         match self._stage:
             case _Stage.WILL_TOPIC:
                 return [WillTopicReq()]
@@ -427,7 +431,7 @@ class Session(Memory):
             return []
         self._retries += 1
         self._stage_at = now + self._config.retry_s
-        return self._ask()
+        return self._request_will()
 
     def _refuse(self, return_code: ReturnCode) -> list[Effect]:
         had_broker = self._stage is _Stage.BROKER
@@ -436,9 +440,9 @@ class Session(Memory):
         return [*([MqttDisconnect(with_will=False)] if had_broker else []), answer]
 
     def _end(self, cause: Cause) -> None:
-        self._go(cause)
+        self._transition(cause)
         self._stage = None
-        self._broker_is_there = False
+        self._broker_connected = False
         self.publications.broker_lost()
         self.subscriptions.broker_lost()
         self.delivery.pause()

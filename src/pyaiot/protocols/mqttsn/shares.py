@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How many bytes the clients of a gateway may hold in all, and those of one host of these. Pure."""
+"""Byte quotas: for all clients of a gateway, for the clients of a host, for a client. Pure."""
 
 from typing import Final
 
 ENTRY_BYTES: Final = 256
-"""What a topic, a filter or a message counts for besides its own bytes."""
+"""Bytes that a topic, a topic filter or a message counts in addition to its text."""
 
 
 class Budget:
-    """Bytes that may be held at once, within those of a parent."""
+    """A limit on bytes in use, which may be part of a larger one."""
 
     def __init__(self, bytes_max: int, parent: "Budget | None" = None) -> None:
         self.bytes_max = bytes_max
@@ -21,21 +21,21 @@ class Budget:
         return self._parent is None or self._parent.has_room_for(size)
 
     def add(self, size: int) -> None:
-        """Count it, whether there is room or not; negative to give back."""
+        """Count bytes without a check; a negative number gives them back."""
         self.used += size
         if self._parent is not None:
             self._parent.add(size)
 
 
 class Account:
-    """What one client holds of a budget."""
+    """The bytes that one client uses of a budget."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.used = 0
 
     def take(self, size: int) -> bool:
-        """Whether there is room; it is taken then."""
+        """Take the bytes if there is room. Returns whether there was."""
         if not self._budget.has_room_for(size):
             return False
         self.used += size
@@ -50,7 +50,7 @@ class Account:
         self._budget.add(-size)
 
     def move(self, budget: Budget) -> None:
-        """The client is on another host: it holds what it holds there."""
+        """Move the used bytes to the budget of another host."""
         self._budget.add(-self.used)
         budget.add(self.used)
         self._budget = budget

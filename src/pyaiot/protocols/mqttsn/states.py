@@ -8,7 +8,7 @@ from typing import Final
 
 
 class State(Enum):
-    """Figure 4, and the way there."""
+    """The states of figure 4, and the one before them."""
 
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"
@@ -19,17 +19,17 @@ class State(Enum):
 
 
 class Cause(Enum):
-    """What makes a session change its state."""
+    """Why a session changes its state."""
 
-    CONNECT = "CONNECT came"
-    RETURN = "CONNECT came from a client that slept"
+    CONNECT = "CONNECT was received"
+    RETURN = "CONNECT of a client that slept was received"
     ACCEPTED = "CONNACK is sent"
     REFUSED = "CONNACK with an error is sent"
-    WENT = "DISCONNECT came"
-    SLEEP = "DISCONNECT with a duration came"
-    WAKE = "PINGREQ with a client id came"
+    DISCONNECT = "DISCONNECT was received"
+    SLEEP = "DISCONNECT with a duration was received"
+    WAKE = "PINGREQ with a client id was received"
     SERVED = "PINGRESP is sent, or the client does not answer"
-    SILENT = "nothing came for too long"
+    SILENT = "nothing was received for too long"
 
 
 _S: Final = State
@@ -41,11 +41,11 @@ TRANSITIONS: Final[Mapping[tuple[State, Cause], State]] = MappingProxyType(
         (_S.AWAKE, Cause.RETURN): _S.ACTIVE,
         (_S.CONNECTING, Cause.ACCEPTED): _S.ACTIVE,
         (_S.CONNECTING, Cause.REFUSED): _S.DISCONNECTED,
-        (_S.CONNECTING, Cause.WENT): _S.DISCONNECTED,
+        (_S.CONNECTING, Cause.DISCONNECT): _S.DISCONNECTED,
         (_S.CONNECTING, Cause.SILENT): _S.DISCONNECTED,
-        (_S.ACTIVE, Cause.WENT): _S.DISCONNECTED,
-        (_S.ASLEEP, Cause.WENT): _S.DISCONNECTED,
-        (_S.AWAKE, Cause.WENT): _S.DISCONNECTED,
+        (_S.ACTIVE, Cause.DISCONNECT): _S.DISCONNECTED,
+        (_S.ASLEEP, Cause.DISCONNECT): _S.DISCONNECTED,
+        (_S.AWAKE, Cause.DISCONNECT): _S.DISCONNECTED,
         (_S.ACTIVE, Cause.SLEEP): _S.ASLEEP,
         (_S.ASLEEP, Cause.SLEEP): _S.ASLEEP,
         (_S.AWAKE, Cause.SLEEP): _S.ASLEEP,
@@ -56,5 +56,5 @@ TRANSITIONS: Final[Mapping[tuple[State, Cause], State]] = MappingProxyType(
         (_S.AWAKE, Cause.SILENT): _S.LOST,
     }
 )
-"""Figure 4 of 6.14. What is not here does not happen."""
-HERE: Final = frozenset((_S.ACTIVE, _S.ASLEEP, _S.AWAKE))
+"""Figure 4 of 6.14. There are no other transitions."""
+CONNECTED_STATES: Final = frozenset((_S.ACTIVE, _S.ASLEEP, _S.AWAKE))

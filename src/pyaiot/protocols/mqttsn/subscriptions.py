@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one client subscribes to (6.9). Pure."""
+"""The subscriptions of one client (6.9). Pure."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -22,18 +22,19 @@ from pyaiot.protocols.mqttsn.topics import TopicIds, has_wildcard
 SUBSCRIPTIONS_MAX: Final = 64
 """Topic filters of one client. One more is refused with "congestion"."""
 REQUESTS_MAX: Final = 16
-"""SUBSCRIBE and UNSUBSCRIBE of one client that the broker has not answered."""
+"""SUBSCRIBE and UNSUBSCRIBE of one client that the broker has not answered. One more SUBSCRIBE is
+refused with "congestion", UNSUBSCRIBE is ignored."""
 
 
 class Subscriptions:
-    """The filters of a client, and the requests that the broker has not answered yet."""
+    """The topic filters of a client, and the requests that the broker has not answered."""
 
     def __init__(
         self, topics: TopicIds, next_token: Callable[[], int], *, bytes_max: int, account: Account
     ) -> None:
-        """`bytes_max`: of all filters; `account`: what they count for in the gateway."""
+        """`bytes_max`: of all filters; `account`: their share of the gateway's memory."""
         self.changes = 0
-        """Grows with each change of what there is to save."""
+        """A counter that grows whenever `saved` changes."""
         self._bytes_max = bytes_max
         self._account = account
         self._bytes = 0
@@ -48,20 +49,20 @@ class Subscriptions:
 
     @property
     def saved(self) -> tuple[tuple[str, int], ...]:
-        """The filters and their QoS."""
+        """The filters with their QoS."""
         return tuple(self._filters.items())
 
     def restore(self, filters: Iterable[tuple[str, int]]) -> None:
-        """What `saved` told. The broker is asked for them when it has forgotten them."""
+        """Load `saved`. `resubscribe` sends them to a broker that has no session."""
         for topic_filter, qos in filters:
             if len(self._filters) < SUBSCRIPTIONS_MAX:
                 self._add(topic_filter, qos)
 
     def subscribe(self, packet: Subscribe, *, ready: bool, now: float) -> list[Effect]:
         request = msgspec.structs.replace(packet, dup=False) if packet.dup else packet
-        again = self._again(request, now=now)
-        if again is not None:
-            return again
+        answer = self._answer_duplicate(request, now=now)
+        if answer is not None:
+            return answer
         topic_filter = self._topics.filter(request.topic_id_type, request.topic)
         if topic_filter is None:
             return [_refusal(request, ReturnCode.INVALID_TOPIC_ID)]
@@ -84,7 +85,7 @@ class Subscriptions:
         elif request.topic_id_type is TopicIdType.NORMAL and not has_wildcard(topic_filter):
             topic_id = self._topics.register(topic_filter, known=True)
         if topic_id is None or not self._add(topic_filter, event.qos):
-            # Others took the room meanwhile.
+            # Other clients took the room meanwhile.
             return [
                 MqttUnsubscribe(self._next_token(), topic_filter),
                 _refusal(request, ReturnCode.CONGESTION),
@@ -94,12 +95,12 @@ class Subscriptions:
         return [answer]
 
     def unsubscribe(self, request: Unsubscribe, *, ready: bool, now: float) -> list[Effect]:
-        """Without a broker there is no answer: UNSUBACK has no return code to refuse with."""
-        again = self._again(request, now=now)
-        if again is not None:
-            return again
+        """Without a broker it is not answered: UNSUBACK has no return code for a refusal."""
+        answer = self._answer_duplicate(request, now=now)
+        if answer is not None:
+            return answer
         topic_filter = self._topics.filter(request.topic_id_type, request.topic)
-        if topic_filter is None:  # nobody can be subscribed to it
+        if topic_filter is None:  # there cannot be a subscription
             return [UnsubAck(request.message_id)]
         if not ready or len(self._waiting) >= REQUESTS_MAX:
             return []
@@ -129,8 +130,8 @@ class Subscriptions:
         self._waiting.clear()
         return refused
 
-    def again(self) -> list[Effect]:
-        """Subscribe to everything anew: the broker has forgotten."""
+    def resubscribe(self) -> list[Effect]:
+        """Subscribe to all filters again: the broker has no session."""
         return [
             MqttSubscribe(self._next_token(), topic_filter, qos)
             for topic_filter, qos in self._filters.items()
@@ -144,8 +145,10 @@ class Subscriptions:
         self._waiting.clear()
         self._answers.clear()
 
-    def _again(self, request: Subscribe | Unsubscribe, *, now: float) -> list[Effect] | None:
-        """What a repeated request gets; None if it is a new one."""
+    def _answer_duplicate(
+        self, request: Subscribe | Unsubscribe, *, now: float
+    ) -> list[Effect] | None:
+        """The answer to a duplicate, possibly none yet; None if the request is new."""
         answer = self._answers.find(request.message_id, request, now=now)
         if answer is not None:
             return [answer]
@@ -154,7 +157,7 @@ class Subscriptions:
         return None
 
     def _add(self, topic_filter: str, qos: int) -> bool:
-        """Whether there was room for it."""
+        """Add a filter. Returns whether there was room."""
         if not self._has_bytes_for(topic_filter):
             return False
         if topic_filter not in self._filters:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Topic names, topic filters, and the ids that stand for names (6.5, 6.7)."""
+"""Topic names, topic filters, and topic ids (6.5, 6.7). Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -13,16 +13,17 @@ from pyaiot.protocols.mqttsn.numbers import (
 from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account
 
 TOPIC_BYTES_MAX: Final = 1024
-"""UTF-8 bytes of a topic or filter. MQTT knows 65,535, no datagram of a node has room for it."""
+"""UTF-8 bytes of a topic or topic filter. A longer one is invalid. MQTT allows 65,535, which does
+not fit into a datagram of a node."""
 
 
 def is_topic(name: str) -> bool:
-    """Whether one may publish there (MQTT 3.1.1 section 4.7)."""
+    """Whether it is a valid topic name (MQTT 3.1.1 section 4.7)."""
     return is_filter(name) and "+" not in name and "#" not in name
 
 
 def is_filter(text: str) -> bool:
-    """Whether one may subscribe to it (MQTT 3.1.1 section 4.7.1)."""
+    """Whether it is a valid topic filter (MQTT 3.1.1 section 4.7.1)."""
     if not text or "\0" in text or len(text.encode(errors="replace")) > TOPIC_BYTES_MAX:
         return False
     if "+" not in text and "#" not in text:
@@ -34,12 +35,12 @@ def is_filter(text: str) -> bool:
 
 
 def has_spaces(text: str) -> bool:
-    """Whether there is a space or a control character: nats-server ends a connection for these."""
+    """Whether it has a space or control character: nats-server closes a connection for these."""
     return any(character <= " " or character == "\x7f" for character in text)
 
 
 def is_command(topic: str) -> bool:
-    """Whether it is `gateway/<id>/<resource>/set` (PROTOCOLS 4)."""
+    """Whether it is `gateway/<id>/<resource>/set` (legacy protocol, section 4)."""
     return topic.startswith("gateway/") and topic.endswith("/set")
 
 
@@ -48,7 +49,7 @@ def has_wildcard(topic_filter: str) -> bool:
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """MQTT 3.1.1 section 4.7; a wildcard in front does not match `$SYS` and the like."""
+    """MQTT 3.1.1 section 4.7. A leading wildcard does not match topics that begin with `$`."""
     if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
         return False
     levels = topic.split("/")
@@ -62,7 +63,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 def short_topic(topic_id: int) -> str | None:
-    """The name of two bytes that stands in place of a topic id, or None if it is no text."""
+    """The short topic name in a topic id; None if it is not UTF-8."""
     try:
         return topic_id.to_bytes(SHORT_TOPIC_BYTES, "big").decode()
     except UnicodeDecodeError:
@@ -70,16 +71,16 @@ def short_topic(topic_id: int) -> str | None:
 
 
 def short_topic_id(name: str) -> int | None:
-    """The two bytes of a name that is that short, as they stand in place of a topic id."""
+    """The topic id that holds a short topic name; None if the name does not have two bytes."""
     encoded = name.encode()
     return int.from_bytes(encoded, "big") if len(encoded) == SHORT_TOPIC_BYTES else None
 
 
 class TopicIds:
-    """The ids of one client: registered, predefined, short.
+    """The topic ids of one client: registered, predefined, short.
 
-    Ids are per client, the same name always gets the same one, and an id that the client may not
-    know (it rebooted, it did not say that it has it) is not used before it is registered again.
+    A name always has the same id. An id that the client may not know, because it rebooted or did
+    not acknowledge it, is not used before it is registered again.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class TopicIds:
         bytes_max: int = 0,
         account: Account | None = None,
     ) -> None:
-        """`bytes_max`: of all names; `account`: what they count for in the gateway."""
+        """`bytes_max`: of all names; `account`: their share of the gateway's memory."""
         self._predefined = predefined
         self._topics_max = min(topics_max, TOPIC_ID_MAX - TOPIC_ID_MIN + 1)
         self._bytes_max = bytes_max
@@ -101,20 +102,20 @@ class TopicIds:
         self._known: set[int] = set()
         self._used_predefined: dict[str, int] = {}
         self.changes = 0
-        """Grows with each change of what there is to save."""
+        """A counter that grows whenever `saved` changes."""
 
     def __len__(self) -> int:
         return len(self._names)
 
     @property
     def saved(self) -> tuple[tuple[tuple[str, bool], ...], tuple[int, ...]]:
-        """Names in the order of their ids, each with whether the client knows it, and the
-        predefined ids that it uses."""
+        """Names in the order of their ids, each with whether the client knows the id, and the
+        predefined ids that the client uses."""
         names = tuple((name, topic_id in self._known) for topic_id, name in self._names.items())
         return names, tuple(self._used_predefined.values())
 
     def restore(self, names: Iterable[tuple[str, bool]], predefined: Iterable[int]) -> None:
-        """What `saved` told."""
+        """Load `saved`."""
         for name, known in names:
             self.register(name, known=known)
         for topic_id in predefined:
@@ -130,7 +131,7 @@ class TopicIds:
         return self._account is None or self._account.has_room_for(size + ENTRY_BYTES)
 
     def register(self, name: str, *, known: bool) -> int | None:
-        """The id of the name; None if the client has too many. `known`: it is being told."""
+        """The id of the name; None if the client has too many. `known`: the client gets the id."""
         topic_id = self._ids.get(name)
         if topic_id is None:
             if not self.has_room_for(name):
@@ -144,11 +145,11 @@ class TopicIds:
             self._names[topic_id] = name
             self.changes += 1
         if known:
-            self.told(topic_id)
+            self.confirm(topic_id)
         return topic_id
 
     def name(self, kind: TopicIdType, topic_id: int) -> str | None:
-        """The topic of a PUBLISH, or None where the id is unknown or the topic cannot be."""
+        """The topic of a PUBLISH; None if the id is unknown or the topic is invalid."""
         if kind is TopicIdType.NORMAL:
             return self._names.get(topic_id)
         if kind is TopicIdType.PREDEFINED:
@@ -157,18 +158,18 @@ class TopicIds:
         return name if name is not None and is_topic(name) else None
 
     def filter(self, kind: TopicIdType, named: str | int) -> str | None:
-        """The filter of a SUBSCRIBE or UNSUBSCRIBE, or None where it cannot be."""
+        """The filter of a SUBSCRIBE or UNSUBSCRIBE; None if it is invalid."""
         if isinstance(named, int):
             return self._predefined.get(named) if kind is TopicIdType.PREDEFINED else None
         return named if is_filter(named) else None
 
     def use_predefined(self, topic_id: int) -> None:
-        """The client subscribed with this id, so it knows it."""
+        """The client subscribed with this predefined id, so it knows it."""
         self.changes += 1
         self._used_predefined[self._predefined[topic_id]] = topic_id
 
     def reference(self, name: str) -> tuple[TopicIdType, int] | None:
-        """How to name the topic to the client, or None if it must be registered first."""
+        """How to name the topic in PUBLISH; None if it must be registered first."""
         topic_id = self._ids.get(name)
         if topic_id is not None and topic_id in self._known:
             return TopicIdType.NORMAL, topic_id
@@ -178,19 +179,19 @@ class TopicIds:
         short = short_topic_id(name)  # 6.10: needs no registration
         return None if short is None else (TopicIdType.SHORT, short)
 
-    def told(self, topic_id: int) -> None:
+    def confirm(self, topic_id: int) -> None:
         """The client acknowledged the registration."""
         if topic_id in self._names and topic_id not in self._known:
             self._known.add(topic_id)
             self.changes += 1
 
     def forget(self, topic_id: int) -> None:
-        """The client says that it does not know this id."""
+        """The client does not know this id."""
         self._known.discard(topic_id)
         self.changes += 1
 
     def forget_known(self) -> None:
-        """The client may have rebooted: names keep their ids, but it must be told."""
+        """The client may have rebooted: names keep their ids but must be registered again."""
         self._known.clear()
         self.changes += 1
 

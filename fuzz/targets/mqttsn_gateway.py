@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What clients of MQTT-SN, and strangers, say to a gateway; what its MQTT broker says; and time.
+"""Datagrams of clients and unknown peers, events of the MQTT broker, and time, at a gateway.
 
-The input is a script of steps: a byte that says which, a byte for its length, and its content.
+The input is a sequence of steps: a byte for the kind, a byte for the length, and the content.
 """
 
 import contextlib
 from collections.abc import Iterator
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.mqttsn.gateway_table import GatewayTable, Output, Send, ToMqtt
+from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol
+from pyaiot.protocols.mqttsn.gateway_events import Output, Send, ToMqtt
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttConnect,
     MqttConnected,
@@ -59,21 +60,21 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong datagrams are a `ProtocolError`; every packet sent can be read; nothing else raises."""
+    """Only invalid datagrams raise, and only `ProtocolError`; every packet sent can be parsed."""
     now = 1000.0
-    table: GatewayTable[int] = GatewayTable(CONFIG, now=now)
+    gateway: MqttSnGatewayProtocol[int] = MqttSnGatewayProtocol(CONFIG, now=now)
     for kind, content in _steps(data):
         outputs: list[Output[int]] = []
         if kind in (FROM_A, FROM_B):
             with contextlib.suppress(ProtocolError):
-                outputs = table.received(content, kind, now=now)
+                outputs = gateway.receive_datagram(content, kind, now=now)
         elif kind in (MESSAGE, LOST, REFUSED):
-            outputs = table.mqtt("node", _event(kind, content), now=now)
+            outputs = gateway.receive_mqtt_event("node", _event(kind, content), now=now)
         else:
             now += 10_000 if kind == WAIT_LONG else content[0] if content else 1
-            outputs = table.timeout(now=now)
-        _carry_out(table, outputs, now)
-        assert len(table) <= CONFIG.clients_max
+            outputs = gateway.handle_timer(now=now)
+        _carry_out(gateway, outputs, now)
+        assert len(gateway) <= CONFIG.clients_max
 
 
 def _steps(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -91,8 +92,8 @@ def _event(kind: int, content: bytes) -> MqttEvent:
     return MqttLost() if kind == LOST else MqttRefused()
 
 
-def _carry_out(table: GatewayTable[int], outputs: list[Output[int]], now: float) -> None:
-    """The broker says yes to everything."""
+def _carry_out(gateway: MqttSnGatewayProtocol[int], outputs: list[Output[int]], now: float) -> None:
+    """The broker accepts everything."""
     while outputs:
         output = outputs.pop(0)
         if isinstance(output, Send):
@@ -110,4 +111,4 @@ def _carry_out(table: GatewayTable[int], outputs: list[Output[int]], now: float)
                     answer = MqttUnsubscribed(token)
                 case _:
                     continue
-            outputs += table.mqtt(output.client_id, answer, now=now)
+            outputs += gateway.receive_mqtt_event(output.client_id, answer, now=now)

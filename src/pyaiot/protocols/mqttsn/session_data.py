@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a gateway remembers of a client, and what of it survives a restart. Pure."""
+"""The data of a client's session at a gateway, and its saved form. Pure."""
 
 import itertools
 import sys
@@ -12,21 +12,21 @@ from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.publications import Publications
 from pyaiot.protocols.mqttsn.settings import SessionConfig
 from pyaiot.protocols.mqttsn.shares import Account, Budget
-from pyaiot.protocols.mqttsn.states import HERE, TRANSITIONS, Cause, State
+from pyaiot.protocols.mqttsn.states import CONNECTED_STATES, TRANSITIONS, Cause, State
 from pyaiot.protocols.mqttsn.subscriptions import Subscriptions
 from pyaiot.protocols.mqttsn.topics import TopicIds, has_spaces, is_topic
 
 WILL_BYTES_MAX: Final = 4096
-"""Bytes of the message of a will. More: refused as not supported."""
+"""Bytes of the message of a will. A longer one is refused as not supported."""
 SILENCE_FACTOR: Final = 1.5
-"""A client is lost after so many of its durations without a packet (MQTT 3.1.1 section 3.1.2.10;
-7.2 asks for 1.1 to 1.5)."""
+"""A client is lost after this multiple of its duration without a packet (MQTT 3.1.1 section
+3.1.2.10; 7.2 requires 1.1 to 1.5)."""
 DURATION_S_MAX: Final = 65535
-"""What counts for a client that names the duration 0: nobody is waited for endlessly."""
+"""The duration of a client that sends 0, so that no session waits without end."""
 
 
 class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a session survives a restart of its gateway. Messages on their way do not."""
+    """The part of a session that survives a restart of the gateway; queued messages do not."""
 
     client_id: str
     state: State
@@ -38,8 +38,8 @@ class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
     filters: tuple[tuple[str, int], ...]
 
 
-class Memory:
-    """State, will, topics, filters and messages of one client id."""
+class SessionData:
+    """State, will, topics, topic filters and messages of one client id."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Memory:
         messages: Account | None,
         now: float,
     ) -> None:
-        """`topics`, `messages`: what they count for in the gateway; None: there is no limit."""
+        """`topics`, `messages`: their shares of the gateway's memory; None: unlimited."""
         topics, messages = topics or _unlimited(), messages or _unlimited()
         self.client_id = client_id
         self.state = State.DISCONNECTED
@@ -58,7 +58,7 @@ class Memory:
         self._config = config
         self._changes = 0
         self._duration_s = 0.0
-        self._heard_at = now
+        self._received_at = now
         self._will: Will | None = None
         next_token = itertools.count(1).__next__
         self._topics = TopicIds(
@@ -82,13 +82,13 @@ class Memory:
 
     @property
     def changes(self) -> int:
-        """Grows with each change of what `save` tells."""
+        """A counter that grows whenever the result of `save` changes."""
         return self._changes + self._topics.changes + self.subscriptions.changes
 
     def save(self) -> SavedSession | None:
-        """What a gateway that starts again must know; None: nothing."""
+        """The session for the state file; None: it need not be saved."""
         state = State.ASLEEP if self.state is State.AWAKE else self.state
-        if state not in HERE:
+        if state not in CONNECTED_STATES:
             if self.clean or state is State.CONNECTING:
                 return None
             state = State.DISCONNECTED
@@ -106,10 +106,10 @@ class Memory:
 
     @property
     def _lost_at(self) -> float:
-        return self._heard_at + SILENCE_FACTOR * (self._duration_s or DURATION_S_MAX)
+        return self._received_at + SILENCE_FACTOR * (self._duration_s or DURATION_S_MAX)
 
-    def _recall(self, saved: SavedSession) -> None:
-        """What `save` told."""
+    def _load(self, saved: SavedSession) -> None:
+        """Load the result of `save`."""
         self.state = saved.state
         self.clean = saved.clean
         self._duration_s = saved.duration_s
@@ -119,23 +119,23 @@ class Memory:
 
     @property
     def dropped(self) -> int:
-        """Messages of either direction that were dropped, ever."""
+        """Messages in both directions that were dropped, in total."""
         return self.publications.dropped + self.delivery.dropped
 
     def forget(self) -> None:
-        """The session is over for good: it holds nothing any more."""
+        """Release everything: the session has ended for good."""
         self.subscriptions.clear()
         self.delivery.clear()
         self._topics.clear()
 
     def _is_supported(self, topic: str) -> bool:
-        """Whether the MQTT broker takes what is published there."""
+        """Whether the MQTT broker accepts publications to this topic."""
         return self._config.spaces_in_topics or not has_spaces(topic)
 
     def _may_have_will(self, topic: str) -> bool:
         return is_topic(topic) and self._is_supported(topic)
 
-    def _go(self, cause: Cause) -> None:
+    def _transition(self, cause: Cause) -> None:
         self._changes += 1
         self.state = TRANSITIONS[self.state, cause]
 

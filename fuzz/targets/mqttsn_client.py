@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a gateway of MQTT-SN, or who pretends to be one, says to a client.
+"""MQTT-SN datagrams that a client receives, while it makes requests.
 
-The input is a row of datagrams, each after a byte with its length and a wish of the client.
+The input is a sequence of datagrams, each after a byte with its length and a request of the client.
 """
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.mqttsn.client import WISHES_MAX, MqttSnClientProtocol
+from pyaiot.protocols.mqttsn.client import PENDING_REQUESTS_MAX, MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import ClientConfig
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.packets import Packet, parse_packet
 
 
 def row(*datagrams: tuple[int, str]) -> bytes:
-    """Wishes, and datagrams in hexadecimal digits."""
+    """Requests, and datagrams in hexadecimal digits."""
     parts = []
-    for wish, text in datagrams:
+    for request, text in datagrams:
         datagram = bytes.fromhex(text)
-        parts.append(bytes((wish << 5 | len(datagram),)) + datagram)
+        parts.append(bytes((request << 5 | len(datagram),)) + datagram)
     return b"".join(parts)
 
 
@@ -32,14 +32,14 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Nothing raises but `ProtocolError` of the codec; what is sent can be written."""
+    """Only the codec raises, and only `ProtocolError`; every packet sent can be parsed."""
     now = 1000.0
     client = MqttSnClientProtocol(ClientConfig(client_id="node", will=Will("last", b"gone")))
     effects: list[object] = [*client.connect(now=now)]
     index = 0
     while index < len(data):
         stop = index + 1 + (data[index] & 31)
-        match data[index] >> 5 if len(client) < WISHES_MAX - 1 else 0:
+        match data[index] >> 5 if len(client) < PENDING_REQUESTS_MAX - 1 else 0:
             case 1:
                 effects += client.publish("a/b", b"1", now=now)[1]
             case 2:
@@ -52,11 +52,11 @@ def fuzz_one(data: bytes) -> None:
                 effects += client.wake(now=now)
             case 6:
                 now += 20
-                effects += client.timeout(now=now)
+                effects += client.handle_timer(now=now)
             case 7:
                 effects += client.change_will(None, now=now)[1]
         try:
-            effects += client.received(parse_packet(data[index + 1 : stop]), now=now)
+            effects += client.receive_packet(parse_packet(data[index + 1 : stop]), now=now)
         except ProtocolError:
             effects += client.connect(now=now)
         index = stop

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The clients of a gateway: which datagram belongs to whose session. Pure.
+"""The state machine of a gateway: assigns datagrams to the sessions of clients. Pure.
 
-Datagrams with their addresses and events of the clients' MQTT connections go in; datagrams,
-actions of MQTT connections and "wake me at" come out. `now` is the loop's time in seconds.
-An address is anything that can be a key; behind a forwarder (5.5) the node's id belongs to it.
+Datagrams with their addresses and events of MQTT connections go in; datagrams, actions of MQTT
+connections and the time of the next timer come out. `now` is the loop's time in seconds. An address
+is any hashable value; behind a forwarder (5.5) the node id is part of it.
 """
 
 import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
+from pyaiot.protocols.mqttsn.gateway_events import (
+    Broadcast,
+    ClientAddress,
+    Output,
+    PublishWithoutConnection,
+    SavedClient,
+    Send,
+    ToMqtt,
+)
 from pyaiot.protocols.mqttsn.hosts import Host, Hosts
-from pyaiot.protocols.mqttsn.memory import SavedSession
-from pyaiot.protocols.mqttsn.mqtt import MqttAction, MqttEvent, MqttMessage
+from pyaiot.protocols.mqttsn.mqtt import MqttEvent, MqttMessage
 from pyaiot.protocols.mqttsn.numbers import PROTOCOL_ID, ReturnCode, TopicIdType
 from pyaiot.protocols.mqttsn.packets import (
     Advertise,
@@ -46,15 +53,17 @@ from pyaiot.protocols.mqttsn.publications import Effect
 from pyaiot.protocols.mqttsn.session import Session
 from pyaiot.protocols.mqttsn.settings import HOST_SHARE, GatewayConfig
 from pyaiot.protocols.mqttsn.shares import Account
-from pyaiot.protocols.mqttsn.states import HERE, State
+from pyaiot.protocols.mqttsn.states import CONNECTED_STATES, State
 from pyaiot.protocols.mqttsn.topics import TopicIds, has_spaces, is_command
 
 CLIENT_ID_CHARACTERS_MAX: Final = 64
-"""5.3.1 says 23; firmware in the field has longer ones. Printable, without `/`, `+` and `#`."""
-GONE_MAX: Final = 256
-"""Addresses of clients that left, remembered to answer a repeated DISCONNECT."""
-STALE_WAKES_MAX: Final = 64
-"""Outdated times in the heap before it is built anew, besides four per client."""
+"""Characters of a client id: printable, without `/`, `+` and `#`. A longer one is refused. 5.3.1
+allows 23, but firmware in the field uses longer ones."""
+LEFT_PEERS_MAX: Final = 256
+"""Addresses of clients that left, remembered to answer a duplicate DISCONNECT. Beyond, the oldest
+is forgotten."""
+STALE_TIMERS_MAX: Final = 64
+"""Outdated timers in the heap, besides four per client. Beyond, the heap is rebuilt."""
 
 _FROM_CLIENTS: Final = (
     *(Publish, Register, RegAck, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe),
@@ -64,72 +73,23 @@ _FROM_CLIENTS: Final = (
 A = TypeVar("A", bound=Hashable)
 
 
-class Peer(NamedTuple, Generic[A]):
-    """Where a client is. `node_id` is None unless a forwarder stands at the address."""
-
-    address: A
-    node_id: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Send(Generic[A]):
-    """Send the datagram to the address."""
-
-    address: A
-    datagram: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Broadcast:
-    """Send the datagram to everybody who may look for a gateway (6.1)."""
-
-    datagram: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToMqtt:
-    """Let the MQTT connection of this client do it."""
-
-    client_id: str
-    action: MqttAction
-
-
-@dataclass(frozen=True, slots=True)
-class PublishForAnybody:
-    """Publish with QoS 0 over a connection of the gateway's own: QoS -1 (6.8)."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-
-
-Output = Send[A] | Broadcast | ToMqtt | PublishForAnybody
-
-
-class Saved(NamedTuple, Generic[A]):
-    """What of a client survives a restart: where it is, if it is not away, and its session."""
-
-    peer: Peer[A] | None
-    session: SavedSession
-
-
 class _Client(Generic[A]):
-    __slots__ = ("accounts", "changes", "host", "peer", "session", "wakes_at")
+    __slots__ = ("accounts", "changes", "host", "peer", "session", "timer_at")
 
     def __init__(self, session: Session, host: Hashable, accounts: tuple[Account, ...]) -> None:
         self.session = session
         self.host = host
         self.accounts = accounts
-        """Of its topics, and of its messages."""
+        """The accounts of its topics and of its messages."""
         self.changes = -1
-        """Those of the session that `changed` was told of."""
-        self.peer: Peer[A] | None = None
-        self.wakes_at: float | None = None
-        """The earliest entry of this client in the heap."""
+        """`Session.changes` at the last call of `on_change`."""
+        self.peer: ClientAddress[A] | None = None
+        self.timer_at: float | None = None
+        """The earliest timer of this client in the heap."""
 
 
-class GatewayTable(Generic[A]):
-    """Address → session, session → address, and who wants to be woken when."""
+class MqttSnGatewayProtocol(Generic[A]):
+    """The clients of a gateway, with their addresses, sessions and timers."""
 
     def __init__(
         self,
@@ -138,33 +98,33 @@ class GatewayTable(Generic[A]):
         now: float,
         host_of: Callable[[A], Hashable] = lambda address: address,
         deadline_of: Callable[[str, bytes], float | None] = lambda _topic, _payload: None,
-        changed: Callable[[str], None] = lambda _client_id: None,
+        on_change: Callable[[str], None] = lambda _client_id: None,
     ) -> None:
-        """`host_of`: whose share of the places an address takes.
+        """`host_of`: the host of an address, which has a share of the limits.
 
-        `deadline_of`: when it is too late for a command (topic and payload), None: not known.
-        `changed` is told the id of each client of which `save` tells something else now.
+        `deadline_of`: the deadline of a command, by topic and payload; None: unknown. `on_change`
+        gets the id of a client whenever the result of `save` changes.
         """
         self._config = config
         self._host_of = host_of
         self._deadline_of = deadline_of
-        self._changed = changed
+        self._on_change = on_change
         self._hosts = Hosts(
             topic_bytes=config.topic_bytes_total_max, message_bytes=config.message_bytes_total_max
         )
         self._clients: dict[str, _Client[A]] = {}
-        self._client_at: dict[Peer[A], _Client[A]] = {}
+        self._client_at: dict[ClientAddress[A], _Client[A]] = {}
         self._away: OrderedDict[str, None] = OrderedDict()
-        self._gone: OrderedDict[Peer[A], None] = OrderedDict()
+        self._left_peers: OrderedDict[ClientAddress[A], None] = OrderedDict()
         self._heap: list[tuple[float, str]] = []
         self._advertise_at = None if config.advertise_s is None else now
         self._topics = TopicIds(config.session.predefined, topics_max=0)
         self._dropped = 0
-        """By sessions that are forgotten."""
+        """Messages dropped by sessions that were deleted."""
 
     @property
     def dropped(self) -> int:
-        """Messages for and of clients that were dropped, ever."""
+        """Messages to and from clients that were dropped, in total."""
         return self._dropped + sum(client.session.dropped for client in self._clients.values())
 
     def __len__(self) -> int:
@@ -172,61 +132,63 @@ class GatewayTable(Generic[A]):
         return len(self._client_at)
 
     def session(self, client_id: str) -> Session | None:
-        """The session of a client, also of one that is away and has one kept."""
+        """The session of a client, also of an offline one; None if there is none."""
         client = self._clients.get(client_id)
         return None if client is None else client.session
 
-    def is_client(self, peer: Peer[A]) -> bool:
-        """Whether a client that is connected, connecting or asleep is there."""
+    def is_client(self, peer: ClientAddress[A]) -> bool:
+        """Whether a client at this address is connected, connecting or asleep."""
         return peer in self._client_at
 
-    @property
-    def wake_at(self) -> float | None:
-        """When `timeout` wants to be called, or None."""
+    def get_timer(self) -> float | None:
+        """When to call `handle_timer`, or None."""
         first = self._heap[0][0] if self._heap else None
         if first is None or self._advertise_at is None:
             return self._advertise_at if first is None else first
         return min(first, self._advertise_at)
 
-    def received(self, datagram: bytes, address: A, *, now: float) -> list[Output[A]]:
-        """Raises `ProtocolError` for a datagram that is no packet: count it and go on."""
+    def receive_datagram(self, datagram: bytes, address: A, *, now: float) -> list[Output[A]]:
+        """Process a datagram. Raises `ProtocolError` for an invalid one: count it and continue."""
         packet = parse_packet(datagram)
-        peer = Peer(address)
+        peer = ClientAddress(address)
         if isinstance(packet, Forwarded):
-            peer = Peer(address, packet.node_id)
+            peer = ClientAddress(address, packet.node_id)
             packet = packet.packet
         match packet:
             case SearchGw():
-                # 6.1 has GWINFO broadcast; it goes to who asks, and is no longer than the question.
+                # Deviation from 6.1: GWINFO is not broadcast but sent to the client that searches.
+                # It is not longer than SEARCHGW.
                 return [_send(peer, GwInfo(self._config.gateway_id))]
             case Publish(qos=-1):
-                return self._publish_for_anybody(packet)
+                return self._publish_without_connection(packet)
             case Connect():
                 return self._on_connect(packet, peer, now)
         client = self._client_at.get(peer)
         if client is None:
-            return self._on_stranger(packet, peer)
+            return self._on_unknown_peer(packet, peer)
         if isinstance(packet, PingReq) and packet.client_id not in ("", client.session.client_id):
             return [_send(peer, Disconnect())]
-        return self._carry_out(client, client.session.received(packet, now=now))
+        return self._perform(client, client.session.receive_packet(packet, now=now))
 
-    def mqtt(self, client_id: str, event: MqttEvent, *, now: float) -> list[Output[A]]:
-        """An event of a client's MQTT connection."""
+    def receive_mqtt_event(
+        self, client_id: str, event: MqttEvent, *, now: float
+    ) -> list[Output[A]]:
+        """Process an event of the MQTT connection of a client."""
         client = self._clients.get(client_id)
         if client is None:
             return []
-        return self._carry_out(client, client.session.mqtt(event, now=now))
+        return self._perform(client, client.session.receive_mqtt_event(event, now=now))
 
-    def save(self, client_id: str) -> Saved[A] | None:
-        """What of a client a gateway that starts again must know; None: nothing."""
+    def save(self, client_id: str) -> SavedClient[A] | None:
+        """The client for the state file; None: it need not be saved."""
         client = self._clients.get(client_id)
         saved = None if client is None else client.session.save()
-        return None if client is None or saved is None else Saved(client.peer, saved)
+        return None if client is None or saved is None else SavedClient(client.peer, saved)
 
-    def restore(self, saved: Saved[A], *, now: float) -> list[Output[A]]:
-        """Go on with a client of which `save` told; without the client, if there is no room."""
+    def restore(self, saved: SavedClient[A], *, now: float) -> list[Output[A]]:
+        """Continue with a saved client. If there is no room, it is ignored."""
         peer, session = saved
-        here = session.state in HERE
+        here = session.state in CONNECTED_STATES
         if session.client_id in self._clients or not _is_client_id(session.client_id):
             return []
         if here is (peer is None) or (not here and session.clean):
@@ -238,64 +200,64 @@ class GatewayTable(Generic[A]):
         client = self._new_client(session.client_id, None if peer is None else peer.address, now)
         if peer is None:
             self._away[session.client_id] = None
-            self._hosts.of(client.host).kept += 1
+            self._hosts.get_or_add(client.host).kept += 1
         else:
             self._arrive(client, peer)
-        return self._carry_out(client, client.session.restore(session))
+        return self._perform(client, client.session.restore(session))
 
-    def timeout(self, *, now: float) -> list[Output[A]]:
-        """Call it when `wake_at` has come; earlier calls do nothing."""
+    def handle_timer(self, *, now: float) -> list[Output[A]]:
+        """Call it at the time of `get_timer`; earlier calls do nothing."""
         outputs: list[Output[A]] = []
         if self._advertise_at is not None and now >= self._advertise_at:
             outputs.append(self._advertise(now))
         while self._heap and self._heap[0][0] <= now:
             at, client_id = heapq.heappop(self._heap)
             client = self._clients.get(client_id)
-            if client is None or client.wakes_at != at:
-                continue  # it was asked for before something earlier was
-            client.wakes_at = None
-            outputs += self._carry_out(client, client.session.timeout(now=now))
+            if client is None or client.timer_at != at:
+                continue  # replaced by an earlier timer
+            client.timer_at = None
+            outputs += self._perform(client, client.session.handle_timer(now=now))
         return outputs
 
-    def _on_connect(self, packet: Connect, peer: Peer[A], now: float) -> list[Output[A]]:
+    def _on_connect(self, packet: Connect, peer: ClientAddress[A], now: float) -> list[Output[A]]:
         if packet.protocol_id != PROTOCOL_ID or not _is_client_id(packet.client_id):
             return [_send(peer, ConnAck(ReturnCode.NOT_SUPPORTED))]
         outputs: list[Output[A]] = []
         before = self._client_at.get(peer)
         if before is not None and before.session.client_id != packet.client_id:
-            # Another client at this address: the one before is not there any more.
-            outputs += self._carry_out(before, before.session.take_over())
+            # Another client uses this address: the client before is lost.
+            outputs += self._perform(before, before.session.take_over())
         client = self._clients.get(packet.client_id)
         is_new_there = client is None or client.peer != peer
         if is_new_there and not self._has_room_at(peer, client):
             return [*outputs, _send(peer, ConnAck(ReturnCode.CONGESTION))]
         if client is not None and client.peer is not None and client.peer != peer:
-            # MQTT 3.1.1 section 3.1.4: who connects takes the client id from who has it.
+            # MQTT 3.1.1 section 3.1.4: the new client replaces the one with the same id.
             outputs.append(_send(client.peer, Disconnect()))
-            outputs += self._carry_out(client, client.session.moved())
+            outputs += self._perform(client, client.session.change_address())
             self._leave(client, client.peer)
         if client is None:
             client = self._new_client(packet.client_id, peer.address, now)
         if client.peer is None:
             self._arrive(client, peer)
-        return [*outputs, *self._carry_out(client, client.session.received(packet, now=now))]
+        return [*outputs, *self._perform(client, client.session.receive_packet(packet, now=now))]
 
-    def _has_room_at(self, peer: Peer[A], client: _Client[A] | None = None) -> bool:
-        """Whether one more may be there; `client` may be here already, at another address."""
+    def _has_room_at(self, peer: ClientAddress[A], client: _Client[A] | None = None) -> bool:
+        """Whether there is room for one more client; `client`: the same one at another address."""
         here = client is not None and client.peer is not None
         if len(self._client_at) - here >= self._config.clients_max:
             return False
         name = self._host_of(peer.address)
-        host = self._hosts.known(name)
+        host = self._hosts.get(name)
         if host is None:
             return True
         here = here and client is not None and client.host == name
         return host.clients - here < self._config.clients_per_host_max
 
     def _new_client(self, client_id: str, address: A | None, now: float) -> _Client[A]:
-        """`address` None: nobody knows from where."""
+        """`address` None: unknown."""
         name = None if address is None else self._host_of(address)
-        host = self._hosts.of(name)
+        host = self._hosts.get_or_add(name)
         topics, messages = Account(host.topics), Account(host.messages)
         session = Session(
             client_id,
@@ -317,40 +279,40 @@ class GatewayTable(Generic[A]):
             return math.inf
         return now + limit_s
 
-    def _arrive(self, client: _Client[A], peer: Peer[A]) -> None:
+    def _arrive(self, client: _Client[A], peer: ClientAddress[A]) -> None:
         client_id = client.session.client_id
         before = client.host
         if client_id in self._away:
             del self._away[client_id]
-            self._hosts.of(before).kept -= 1
+            self._hosts.get_or_add(before).kept -= 1
         client.host = self._host_of(peer.address)
-        host = self._hosts.of(client.host)
+        host = self._hosts.get_or_add(client.host)
         if client.host != before:
             topics, messages = client.accounts
             topics.move(host.topics)
             messages.move(host.messages)
-            self._hosts.tidy(before)
+            self._hosts.remove_if_empty(before)
         host.clients += 1
         client.peer = peer
         self._client_at[peer] = client
-        self._gone.pop(peer, None)
+        self._left_peers.pop(peer, None)
 
-    def _leave(self, client: _Client[A], peer: Peer[A]) -> None:
+    def _leave(self, client: _Client[A], peer: ClientAddress[A]) -> None:
         del self._client_at[peer]
         client.peer = None
-        self._hosts.of(client.host).clients -= 1
+        self._hosts.get_or_add(client.host).clients -= 1
 
-    def _on_stranger(self, packet: Packet, peer: Peer[A]) -> list[Output[A]]:
-        """5.4.21: who is not known is told so, and connects again.
+    def _on_unknown_peer(self, packet: Packet, peer: ClientAddress[A]) -> list[Output[A]]:
+        """Answer an unknown peer with DISCONNECT, so that it connects again (5.4.21).
 
-        DISCONNECT itself is answered to those who were here: two gateways must not tell each
-        other for ever. What only gateways send is not answered at all.
+        DISCONNECT itself is answered only to peers that were connected: two gateways must not
+        answer each other for ever. Packets that only gateways send are not answered.
         """
         if isinstance(packet, Disconnect):
-            return [_send(peer, Disconnect())] if peer in self._gone else []
+            return [_send(peer, Disconnect())] if peer in self._left_peers else []
         return [_send(peer, Disconnect())] if isinstance(packet, _FROM_CLIENTS) else []
 
-    def _publish_for_anybody(self, packet: Publish) -> list[Output[A]]:
+    def _publish_without_connection(self, packet: Publish) -> list[Output[A]]:
         """6.8, 7.1: no connection, no registration, no answer."""
         if not self._config.publish_without_connection:
             return []
@@ -358,16 +320,18 @@ class GatewayTable(Generic[A]):
             return []
         topic = self._topics.name(packet.topic_id_type, packet.topic_id)
         if topic is not None and has_spaces(topic) and not self._config.session.spaces_in_topics:
-            return []  # the connection is that of all who publish so
-        return [] if topic is None else [PublishForAnybody(topic, packet.data, packet.retain)]
+            return []  # it would close the connection that all of them share
+        return (
+            [] if topic is None else [PublishWithoutConnection(topic, packet.data, packet.retain)]
+        )
 
     def _advertise(self, now: float) -> Broadcast:
         interval_s = self._config.advertise_s or 0.0
         self._advertise_at = now + interval_s
         return Broadcast(Advertise(self._config.gateway_id, int(interval_s)).to_bytes())
 
-    def _carry_out(self, client: _Client[A], effects: Iterable[Effect]) -> list[Output[A]]:
-        """Address what a session wants, and look at what became of it."""
+    def _perform(self, client: _Client[A], effects: Iterable[Effect]) -> list[Output[A]]:
+        """Address the effects of a session, and act on its new state."""
         outputs: list[Output[A]] = []
         for effect in effects:
             if not isinstance(effect, Packet):
@@ -375,47 +339,47 @@ class GatewayTable(Generic[A]):
             elif client.peer is not None:
                 outputs.append(_send(client.peer, effect))
         session = client.session
-        if session.state in HERE or session.state is State.CONNECTING:
-            wake_at = session.wake_at
-            if wake_at is not None and (client.wakes_at is None or wake_at < client.wakes_at):
-                client.wakes_at = wake_at
-                self._wake(wake_at, session.client_id)
+        if session.state in CONNECTED_STATES or session.state is State.CONNECTING:
+            timer_at = session.get_timer()
+            if timer_at is not None and (client.timer_at is None or timer_at < client.timer_at):
+                client.timer_at = timer_at
+                self._schedule(timer_at, session.client_id)
         elif client.peer is not None:
-            self._left(client, client.peer)
+            self._on_left(client, client.peer)
         if session.changes != client.changes:
             client.changes = session.changes
-            self._changed(session.client_id)
+            self._on_change(session.client_id)
         return outputs
 
-    def _wake(self, at: float, client_id: str) -> None:
-        """Entries that something earlier replaced stay in the heap, but not without limit."""
+    def _schedule(self, at: float, client_id: str) -> None:
+        """Add a timer. Replaced timers stay in the heap until there are too many."""
         heapq.heappush(self._heap, (at, client_id))
-        if len(self._heap) > 4 * len(self._client_at) + STALE_WAKES_MAX:
+        if len(self._heap) > 4 * len(self._client_at) + STALE_TIMERS_MAX:
             self._heap = [
-                (client.wakes_at, client.session.client_id)
+                (client.timer_at, client.session.client_id)
                 for client in self._client_at.values()
-                if client.wakes_at is not None
+                if client.timer_at is not None
             ]
             heapq.heapify(self._heap)
 
-    def _left(self, client: _Client[A], peer: Peer[A]) -> None:
+    def _on_left(self, client: _Client[A], peer: ClientAddress[A]) -> None:
         client_id = client.session.client_id
-        client.wakes_at = None
+        client.timer_at = None
         self._leave(client, peer)
-        self._gone[peer] = None
-        while len(self._gone) > GONE_MAX:
-            self._gone.popitem(last=False)
-        host = self._hosts.of(client.host)
+        self._left_peers[peer] = None
+        while len(self._left_peers) > LEFT_PEERS_MAX:
+            self._left_peers.popitem(last=False)
+        host = self._hosts.get_or_add(client.host)
         if client.session.clean:
             self._forget(client_id)
             return
         self._away[client_id] = None
         host.kept += 1
         if len(self._away) > self._config.kept_max:
-            self._forget_one_away()
+            self._delete_one_away()
 
-    def _forget_one_away(self) -> None:
-        """The oldest one of the hosts that have more than their share goes, else the oldest."""
+    def _delete_one_away(self) -> None:
+        """Delete the oldest session of the hosts over their share, else the oldest one."""
         share = max(1, HOST_SHARE * self._config.kept_max)
         greedy = (each for each in self._away if self._host_of_client(each).kept > share)
         oldest = next(greedy, next(iter(self._away)))
@@ -424,24 +388,24 @@ class GatewayTable(Generic[A]):
         self._forget(oldest)
 
     def _host_of_client(self, client_id: str) -> Host:
-        return self._hosts.of(self._clients[client_id].host)
+        return self._hosts.get_or_add(self._clients[client_id].host)
 
     def _forget(self, client_id: str) -> None:
         client = self._clients.pop(client_id)
         self._dropped += client.session.dropped
         client.session.forget()
-        self._hosts.tidy(client.host)
-        self._changed(client_id)
+        self._hosts.remove_if_empty(client.host)
+        self._on_change(client_id)
 
 
-def _send(peer: Peer[A], packet: Packet) -> Send[A]:
+def _send(peer: ClientAddress[A], packet: Packet) -> Send[A]:
     if peer.node_id is not None:
         packet = Forwarded(packet, peer.node_id)
     return Send(peer.address, packet.to_bytes())
 
 
 def _is_client_id(text: str) -> bool:
-    """A client id becomes an MQTT client id, and in many firmwares a level of topics."""
+    """Whether it is valid. It becomes an MQTT client id and, in much firmware, a topic level."""
     return (
         0 < len(text) <= CLIENT_ID_CHARACTERS_MAX
         and text.isprintable()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""MQTT-SN datagrams of nodes, and of anybody else who finds the port."""
+"""MQTT-SN datagrams that a gateway receives."""
 
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.mqttsn.packets import parse_packet
@@ -37,7 +37,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
+    """Invalid bytes raise `ProtocolError`; a parsed packet can be encoded and parsed again."""
     try:
         packet = parse_packet(data)
     except ProtocolError:

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One connection to an MQTT broker, over the library gmqtt.
+
+gmqtt reads and writes the packets. Its own reconnecting is disabled: it waits for ever for a broker
+that closes the connection instead of answering.
+"""
+
+import asyncio
+import contextlib
+import enum
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import gmqtt
+from gmqtt.mqtt.constants import MQTTv50
+
+from pyaiot.errors import LinkLost
+from pyaiot.mqtt.server import MqttServer
+
+KEEP_ALIVE_S: Final = 4
+"""MQTT keep-alive of the gateway. A broker that sends nothing for twice as long is lost, also if
+the connection was never closed, as when its machine is switched off."""
+PACKET_SIZE_MAX: Final = 256 * 1024
+"""The largest packet, in bytes, that a broker of MQTT 5 may send. Others have their own limit."""
+SESSION_S: Final = 60
+"""Seconds for which a broker of MQTT 5 keeps messages with QoS 1 for a gateway that is offline."""
+NAMED_SESSION_S: Final = 86_400
+"""The same for a client id that is set. Brokers of MQTT 3.1.1 have their own limit."""
+_UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
+"""CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
+
+_gmqtt_log = logging.getLogger("gmqtt")
+# It logs the content of messages, without a rate limit, and each lost connection a second time.
+_gmqtt_log.setLevel(logging.CRITICAL + 1)
+
+
+class Freshness(enum.Enum):
+    """How old a received message may be, judged by how it arrived."""
+
+    LIVE = enum.auto()
+    """Published just now."""
+    STORED = enum.auto()
+    """Published with QoS 1 while the client was offline, or delivered again (MQTT 3.1.1 section
+    4.4)."""
+    RETAINED = enum.auto()
+    """Published at any time, by a client that may be offline (MQTT 3.1.1 section 3.3.1.3)."""
+
+
+class VersionRefused(Exception):
+    """The broker does not accept this version of MQTT. `certain`: its CONNACK states that."""
+
+    def __init__(self, *, certain: bool) -> None:
+        super().__init__("version refused")
+        self.certain = certain
+
+
+class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
+    """One connection; it never reconnects."""
+
+    def __init__(
+        self,
+        client_id: str,
+        version: int,
+        on_publication: Callable[[str, bytes, Freshness], None],
+        *,
+        named: bool,
+        keeps_session: bool,
+    ) -> None:
+        properties: dict[str, Any] = {}
+        if version == MQTTv50:
+            properties = {
+                "maximum_packet_size": PACKET_SIZE_MAX,
+                "session_expiry_interval": NAMED_SESSION_S if named else SESSION_S,
+            }
+            if not keeps_session:
+                del properties["session_expiry_interval"]
+        # With MQTT 3.1.1, the session of a random client id would never be deleted.
+        self._keeps_session = keeps_session and (named or version == MQTTv50)
+        super().__init__(
+            client_id,
+            clean_session=not self._keeps_session,
+            logger=_gmqtt_log,
+            **properties,
+        )
+        self.ended = asyncio.Event()
+        self.failure: Exception | None = None
+        """What `on_publication` raised, although it must not: gmqtt would swallow it."""
+        self.is_catching_up = False
+        """The session was resumed, and messages may have been stored."""
+        self._version = version
+        self._on_publication = on_publication
+        self._subscribed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.on_connect = _on_connect
+        self.on_message = _on_message
+        self.on_subscribe = _on_subscribe
+        self.on_disconnect = _on_disconnect
+
+    async def reconnect(self, delay: bool = False) -> None:  # noqa: ARG002
+        """gmqtt calls this when the connection ended or was refused."""
+        self.ended.set()
+
+    @property
+    def speaks_mqtt_5(self) -> bool:
+        return bool(self._version == MQTTv50)
+
+    @property
+    def qos(self) -> int:
+        """QoS of subscriptions: 1 if the broker keeps a session."""
+        return 1 if self._keeps_session else 0
+
+    @property
+    def is_open(self) -> bool:
+        return not self.ended.is_set() and not self._connection.is_closing()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes in the write buffer."""
+        size: int = self._connection._transport.get_write_buffer_size()
+        return size
+
+    async def open(self, server: MqttServer, subscriptions: Sequence[str]) -> None:
+        """Connect and subscribe. Raises `OSError`, `LinkLost`, `VersionRefused`,
+        `OperatorError`."""
+        if server.user:
+            password = server.password() if server.password is not None else None
+            self.set_auth_credentials(server.user, password)
+        connecting = asyncio.ensure_future(self._connect(server))
+        await self._unless_ended(connecting)
+        transport = self._connection._transport
+        plain = transport.get_extra_info("socket")
+        if plain is not None and plain.family != getattr(socket, "AF_UNIX", None):
+            # A command is a small packet; it must not wait for a TCP acknowledgement.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.subscribe([gmqtt.Subscription(topic, qos=self.qos) for topic in subscriptions])
+        if not await self._unless_ended(self._subscribed):
+            raise LinkLost("it refuses a subscription")
+
+    async def _connect(self, server: MqttServer) -> None:
+        try:
+            await self.connect(
+                server.host,
+                server.port,
+                ssl=server.tls or False,
+                keepalive=KEEP_ALIVE_S,
+                version=self._version,
+            )
+        except gmqtt.MQTTConnectError as error:
+            if error._code in _UNACCEPTABLE_VERSION:
+                raise VersionRefused(certain=True) from error
+            raise LinkLost(f"it refuses the connection: {error.message}") from error
+
+    async def _unless_ended(self, work: asyncio.Future[Any]) -> Any:
+        """The result of `work`. Raises if the broker ends the connection first."""
+        ended = asyncio.ensure_future(self.ended.wait())
+        try:
+            await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            if work is self._subscribed:
+                raise LinkLost("it closes the connection")
+            # CONNECT was not answered, possibly because of its version.
+            certain = self._connection_state.protocol_version != self._version
+            raise VersionRefused(certain=certain)
+        finally:
+            ended.cancel()
+            if not work.done():
+                work.cancel()
+            await asyncio.wait({work, ended})
+            if not work.cancelled():
+                # Retrieved, or asyncio would log it as never retrieved.
+                work.exception()
+
+    def deliver(self, topic: str, payload: bytes, *, retained: bool, again: bool) -> None:
+        """Pass on a message. `again`: it may have been delivered before."""
+        if retained:
+            freshness = Freshness.RETAINED
+        elif again or self.is_catching_up:
+            freshness = Freshness.STORED
+        else:
+            freshness = Freshness.LIVE
+        try:
+            self._on_publication(topic, payload, freshness)
+        except Exception as error:  # noqa: BLE001 - raised again in `MqttClient`
+            self.failure = error
+            self.ended.set()
+
+    async def close(self) -> None:
+        """Send DISCONNECT if possible, and close the socket at once."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._is_active = False
+        with contextlib.suppress(OSError, RuntimeError):
+            if not connection.is_closing():
+                connection.send_disconnect()
+        connection._keep_connection_callback.cancel()
+        connection._transport.close()
+
+
+def _on_connect(
+    client: GmqttConnection, session_present: int, _result: int, _properties: object
+) -> None:
+    client.is_catching_up = bool(session_present)
+
+
+def _on_message(
+    client: GmqttConnection,
+    topic: str | bytes,
+    payload: bytes,
+    _qos: int,
+    properties: Mapping[str, Any],
+) -> int:
+    # gmqtt passes bytes if a topic is not UTF-8, which no broker should forward.
+    if isinstance(topic, str):
+        client.deliver(
+            topic, payload, retained=bool(properties["retain"]), again=bool(properties["dup"])
+        )
+    return 0
+
+
+def _on_subscribe(
+    client: GmqttConnection, _mid: int, granted: Sequence[int], _properties: object
+) -> None:
+    if not client._subscribed.done():
+        client._subscribed.set_result(all(qos < 0x80 for qos in granted))
+
+
+def _on_disconnect(client: GmqttConnection, _packet: object) -> None:
+    client.ended.set()
