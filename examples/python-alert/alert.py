@@ -53,6 +53,8 @@ def check(reading: Reading, limit: float, hot: set[str]) -> None:
 if __name__ == "__main__":
     arguments = [*sys.argv[1:], *[""] * 3]
     try:
-        asyncio.run(main(float(arguments[0] or 30), arguments[1] or None, int(arguments[2] or 0) or None))
+        asyncio.run(
+            main(float(arguments[0] or 30), arguments[1] or None, int(arguments[2] or 0) or None)
+        )
     except KeyboardInterrupt:
         notify("Ended")

@@ -10,7 +10,7 @@ import pytest
 
 from pyaiot.client import Behind, Client, LoginNeeded, NoBroker, watch
 from pyaiot.client.connection import ClientConnection
-from pyaiot.client.live import COMMANDS_MAX, JOIN_LIMIT_S, RECEIPT_GRACE_S, Live
+from pyaiot.client.live import COMMANDS_MAX, JOIN_LIMIT_S, RECEIPT_GRACE_S, LiveConnection
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.messages import NodeAppeared, NodeLeft, Reading
 from tests.client.memory import TS, Connection, Network, settle
@@ -269,7 +269,7 @@ async def test_watch_without_a_reader_is_dropped() -> None:
     async with Network().running() as network:
         await network.deliver(network.reading("n", "t", "1"))
         async with network.client() as client:
-            live: Live = client._live_or_raise
+            live: LiveConnection = client._live_or_raise
             async for _ in client.watch():
                 break
             gc.collect()

@@ -234,7 +234,7 @@ async def test_sync_client_does_the_same(tmp_path: Path) -> None:
                 assert b"hot" in b"".join(client.export("csv", uid="a/b"))
             client.close()
             assert not client.connected
-            for asked in (
+            for call in (
                 lambda: client.set("a/b", "t", 1),
                 lambda: client.get("a/b", "t"),
                 lambda: client.nodes,
@@ -244,7 +244,7 @@ async def test_sync_client_does_the_same(tmp_path: Path) -> None:
                 lambda: next(client.export("csv")),
             ):
                 with pytest.raises(LinkLost, match="is closed"):
-                    asked()
+                    call()
             with pytest.raises(NoBroker):
                 SyncClient("127.0.0.1", 1)
 

@@ -101,7 +101,7 @@ def block_of(message: CoapMessage, number: OptionNumber) -> Block:
 def upload(
     node: SimulatedCoapNode, path: str, body: bytes, szx: int, *, now: float = 0.5
 ) -> Iterable[CoapMessage]:
-    """Write the body in blocks; gives each answer."""
+    """Write the body in blocks. Yields each answer."""
     size = 16 << szx
     for num, at in enumerate(range(0, len(body), size)):
         option = block1(num, szx, more=at + size < len(body))
@@ -612,7 +612,7 @@ def test_a_reboot_clears_the_memory() -> None:
 
 
 @pytest.mark.parametrize("szx", range(7))
-def test_an_answer_comes_in_blocks_of_at_most_64_bytes_when_asked(szx: int) -> None:
+def test_an_answer_in_blocks_has_blocks_of_at_most_64_bytes(szx: int) -> None:
     node = quiet(imu=True, position=True)
     [whole] = send_request(node, Code.GET, "imu")
     assert whole.option(OptionNumber.BLOCK2) is None

@@ -84,7 +84,7 @@ async def aiocoap_client() -> AsyncIterator[aiocoap.Context]:
 
 
 async def libcoap(*arguments: str) -> str:
-    """What libcoap's client prints; its mistakes and refusals come on the same way."""
+    """What libcoap's client prints, including errors."""
     process = await asyncio.create_subprocess_exec(
         COAP_CLIENT,
         "-B",
@@ -247,7 +247,7 @@ async def test_a_late_gateway_is_reached_without_a_log_line(
     port = free_udp_port("127.0.0.1")
     with caplog.at_level(logging.WARNING):
         async with running(gateway_port=port, uid="B2", alive_period_s=0.1), listening() as other:
-            # Another node boots after this one: by then this one has posted into the void.
+            # A second node boots later: by then the posts of the first are lost.
             async with running(gateway_port=other.port):
                 await other.next_post()
             async with listening(port=port) as gateway:
@@ -274,7 +274,7 @@ async def test_an_unreachable_network_is_logged_once_when_lost_and_once_when_bac
     words = [r.getMessage() for r in caplog.records if r.name == coap_node_runner.__name__]
     assert ["cannot reach" in word for word in words][:2] == [False, True]
     assert "again" in words[2]
-    assert len(words) <= 4  # lost a second time, perhaps
+    assert len(words) <= 4  # it may be lost a second time
 
 
 @pytest.mark.sockets

@@ -96,7 +96,7 @@ def test_write_is_done_and_reported() -> None:
     [
         ("gateway/lamp/led/set", b"2"),
         ("gateway/lamp/led/set", b"\xff"),
-        ("gateway/lamp/door/set", b"1"),
+        ("gateway/lamp/valve/set", b"1"),
         ("gateway/other/led/set", b"1"),
         ("gateway/lamp/discover", b"everything"),
         ("gateway/other/discover", b"values"),

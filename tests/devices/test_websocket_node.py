@@ -80,7 +80,7 @@ def test_write_is_done_and_reported(resource: str, payload: str) -> None:
     "message",
     [
         b'{"endpoint":"led","payload":"2"}',
-        b'{"endpoint":"door","payload":"1"}',
+        b'{"endpoint":"valve","payload":"1"}',
         b'{"endpoint":"name","payload":"x"}',
         b'{"endpoint":"led","payload":1}',
         b'{"type":"error","detail":"too fast"}',

@@ -75,7 +75,7 @@ async def over_a_bad_wire(programs: Programs, *posts: str) -> dict[str, Any]:
             *("fleet", "--coap", "20", "--mqtt", "0", "--mqttsn", "10", "--ws", "0", *posts),
             *("--rate", "2", "--seconds", "3", "--commands-per-s", "2", "--json", *flags),
             *("--grace-s", "5"),
-            # The last one of a flag counts.
+            # The last occurrence of a flag wins.
             *("--coap-port", str(coap.port), "--mqttsn-port", str(mqttsn.port)),
         )
         report = await asyncio.to_thread(result, run, 29)
@@ -84,7 +84,7 @@ async def over_a_bad_wire(programs: Programs, *posts: str) -> dict[str, Any]:
 
 
 async def test_acknowledged_readings_survive_a_bad_wire(programs: Programs) -> None:
-    """Confirmable posts and others, side by side: both mostly wait."""
+    """CON and NON posts run concurrently, because both mostly wait."""
     reports = await asyncio.gather(over_a_bad_wire(programs), over_a_bad_wire(programs, "--non"))
     for report in reports:
         total = report["total"]
@@ -130,7 +130,7 @@ async def test_acknowledged_readings_survive_cut_connections(
 
 
 class Parts:
-    """Everything in processes of its own, each of which can be killed and started again."""
+    """All services in separate processes, which can be killed and restarted."""
 
     def __init__(self, programs: Programs, mqtt: Server) -> None:
         self._programs = programs

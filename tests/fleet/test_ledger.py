@@ -148,7 +148,7 @@ def test_sums_are_right_after_any_events(events: list[tuple[str, int]]) -> None:
     sent = 0
     acknowledged: set[int] = set()
     seen: list[int] = []
-    ignored: set[int] = set()  # whose node waits no more, and that were seen
+    ignored: set[int] = set()  # given up by their node, and seen
     unexpected = 0
     abandoned: set[int] = set()
     for event, number in events:

@@ -15,7 +15,7 @@ import msgspec
 from pyaiot.client.address import HOST, PORT, BrokerAddress
 from pyaiot.client.connection import OpenConnection, connect
 from pyaiot.client.history import ExportFormat, HistoryClient, Moment
-from pyaiot.client.live import Live
+from pyaiot.client.live import LiveConnection
 from pyaiot.client.rows import Rows
 from pyaiot.client.session import no_broker, open_session
 from pyaiot.client.view import Event, Node
@@ -94,7 +94,7 @@ class Client:
         self._given_connect = connect
         self._stack = AsyncExitStack()
         self._closed = False
-        self._live: Live | None = None
+        self._live: LiveConnection | None = None
         self._history: HistoryClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -113,12 +113,12 @@ class Client:
         self._closed = True
         await self._stack.aclose()
 
-    async def _start(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> Live:
-        live = Live(
+    async def _start(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> LiveConnection:
+        live = LiveConnection(
             self._given_connect or (lambda: connect(session, self.place)),
             subscription=self._subscription,
             patience_s=self._patience_s,
-            tell=self._notify,
+            notify=self._notify,
         )
         task = asyncio.create_task(live.run(), name=f"client of {self.place}")
         stack.push_async_callback(_cancel, task)
@@ -261,7 +261,7 @@ class Client:
         return self._history_or_raise.export(form, start=start, end=end, uid=uid, resource=resource)
 
     @property
-    def _live_or_raise(self) -> Live:
+    def _live_or_raise(self) -> LiveConnection:
         """Raises `LinkLost` if the client is closed."""
         if self._closed:
             raise LinkLost("this client is closed")

@@ -24,8 +24,8 @@ JOIN_LIMIT_S: Final = 60.0
 log = logging.getLogger(__name__)
 
 
-class Live:
-    """Run `run` as a task, then wait for `first`."""
+class LiveConnection:
+    """A connection that is kept. Run `run` as a task, then wait for `first`."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Live:
         subscription: Subscribe | None = None,
         patience_s: float = 0.0,
         backoff: Backoff | None = None,
-        tell: Callable[[str], None] = log.warning,
+        notify: Callable[[str], None] = log.warning,
     ) -> None:
         """`patience_s`: how long to retry before the first connection."""
         self.view = View()
@@ -48,7 +48,7 @@ class Live:
         self._subscription = subscription
         self._patience_s = patience_s
         self._backoff = backoff or Backoff()
-        self._notify = tell
+        self._notify = notify
         self._connection: ClientConnection | None = None
         self._commands: dict[str, asyncio.Future[Receipt]] = {}
         self._count = 0
