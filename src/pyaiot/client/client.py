@@ -33,7 +33,7 @@ from pyaiot.messages import (
 )
 
 DAY_S: Final = 86_400
-"""A day without a change of daylight saving time. `every_s` has this value for steps of days."""
+"""Seconds of a day without a clock change: the value of `every_s` for steps of days."""
 _EVENTS: Final = Event.__args__
 
 log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from pyaiot.protocols.coap.message import CoapMessage, decode_uint
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
 
 ALIVE_PERIOD_S: Final = 30.0
+"""Seconds between two `alive` posts of an accepted node."""
 ANNOUNCE_PERIOD_S: Final = 1.0
 """Seconds between two `alive` posts until the gateway accepts the node."""
 RETRY_S: Final = 0.5

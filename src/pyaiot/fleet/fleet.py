@@ -30,7 +30,7 @@ CONNECT_LIMIT_S: Final = 15.0
 NODES_PER_TICK: Final = 5
 """Nodes started per tick, to spread the handshakes."""
 LATE_MAX_S: Final = 1.0
-"""A node that is further behind than this skips readings; the rate is then below the requested."""
+"""A fleet that is further behind skips readings and does not reach the requested rate."""
 PROGRESS_S: Final = 1.0
 """Seconds between two progress lines."""
 SETTLE_S: Final = 0.5
