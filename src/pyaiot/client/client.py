@@ -266,7 +266,7 @@ class Client:
         if self._closed:
             raise LinkLost("this client is closed")
         if self._live is None:
-            raise RuntimeError("enter the client first: async with Client() as client (live=True)")
+            raise RuntimeError("the client is not connected: use async with Client(live=True) as client")
         return self._live
 
     @property
@@ -275,7 +275,7 @@ class Client:
         if self._closed:
             raise LinkLost("this client is closed")
         if self._history is None:
-            raise RuntimeError("enter the client first: async with Client() as client")
+            raise RuntimeError("the client is not open: use async with Client() as client")
         return self._history
 
     def _started(self, watch: Watch[Any]) -> Watch[Any]:
