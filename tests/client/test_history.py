@@ -187,14 +187,14 @@ async def test_sign_in_link_and_its_cookie_open_websocket_and_api(tmp_path: Path
 @pytest.mark.parametrize("link", ["", "x", "http://", "http://[", "ftp://a/login?token=x"])
 def test_invalid_sign_in_link_is_reported(link: str) -> None:
     with pytest.raises(OperatorError, match="Invalid sign-in link"):
-        BrokerAddress.of_link(link)
+        BrokerAddress.from_link(link)
 
 
 def test_sign_in_link_has_the_address_of_the_broker() -> None:
     assert Client(login_link="https://a.example/login?token=x").place == BrokerAddress(
         "a.example", 443, ssl=True
     )
-    assert BrokerAddress.of_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
+    assert BrokerAddress.from_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
 
 
 async def test_server_that_is_no_broker_is_recognised() -> None:

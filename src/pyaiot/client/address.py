@@ -21,7 +21,7 @@ class BrokerAddress:
     ssl: bool = False
 
     @classmethod
-    def of_link(cls, link: str) -> "BrokerAddress":
+    def from_link(cls, link: str) -> "BrokerAddress":
         """The address in a sign-in link. Raises `OperatorError` if the link is invalid."""
         parts = _parts(link)
         ssl = parts.scheme == "https"
@@ -41,7 +41,7 @@ class BrokerAddress:
         """URL of the WebSocket for clients."""
         return f"ws{'s' * self.ssl}://{self._authority}/ws"
 
-    def login_url(self, link: str) -> str:
+    def sign_in_url(self, link: str) -> str:
         """The sign-in link, with this address in place of its own. Raises `OperatorError`."""
         parts = _parts(link)
         return f"{self.http_url}{parts.path}?{parts.query}"

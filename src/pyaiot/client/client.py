@@ -73,7 +73,7 @@ class Client:
         `connect`: opens a connection in place of a WebSocket.
         """
         default = (
-            BrokerAddress.of_link(login_link) if login_link else BrokerAddress(HOST, PORT, ssl)
+            BrokerAddress.from_link(login_link) if login_link else BrokerAddress(HOST, PORT, ssl)
         )
         self.place: Final = BrokerAddress(
             default.host if host is None else host,
@@ -266,7 +266,7 @@ class Client:
         if self._closed:
             raise LinkLost("this client is closed")
         if self._live is None:
-            raise RuntimeError("the client is not connected: use async with Client(live=True) as client")
+            raise RuntimeError("the client is not open: use async with Client(live=True)")
         return self._live
 
     @property

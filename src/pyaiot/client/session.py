@@ -50,7 +50,7 @@ async def sign_in(session: aiohttp.ClientSession, address: BrokerAddress, link: 
 
     Raises `OperatorError`.
     """
-    url = address.login_url(link)
+    url = address.sign_in_url(link)
     timeout = aiohttp.ClientTimeout(total=LOGIN_LIMIT_S)
     try:
         async with session.post(url, allow_redirects=False, timeout=timeout) as answer:
