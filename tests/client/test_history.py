@@ -194,7 +194,9 @@ def test_sign_in_link_has_the_address_of_the_broker() -> None:
     assert Client(login_link="https://a.example/login?token=x").place == BrokerAddress(
         "a.example", 443, ssl=True
     )
-    assert BrokerAddress.from_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
+    assert (
+        BrokerAddress.from_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
+    )
 
 
 async def test_server_that_is_no_broker_is_recognised() -> None:
