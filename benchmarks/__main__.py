@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`python -m benchmarks`: measure, print the tables. Exit code 1 if something was not measured."""
+"""`python -m benchmarks`: measure and print tables. Exit code 1 if a measurement failed."""
 
 import argparse
 import sys
@@ -11,16 +11,16 @@ from typing import Final
 from benchmarks import (
     api,
     coap_gateway,
+    coap_path,
     fan_out,
     history,
     joining,
     memory,
-    mqtt_road,
-    mqttsn_road,
-    observe_road,
-    road,
+    mqtt_path,
+    mqttsn_path,
+    observe_path,
     starting,
-    websocket_road,
+    websocket_path,
 )
 from benchmarks.processes import BenchmarkError, Home, temporary_home
 from benchmarks.sizes import FULL, QUICK, TINY, Size
@@ -29,13 +29,13 @@ from benchmarks.table import Results, busy_s, own_s, this_machine
 FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "start": starting.measure,
     "api": api.measure,
-    "latency": road.measure_latency,
-    "posts": road.measure_posts,
-    "commands": road.measure_commands,
-    "observe": observe_road.measure,
-    "websocket": websocket_road.measure,
-    "mqtt": mqtt_road.measure,
-    "mqttsn": mqttsn_road.measure,
+    "latency": coap_path.measure_latency,
+    "posts": coap_path.measure_posts,
+    "commands": coap_path.measure_commands,
+    "observe": observe_path.measure,
+    "websocket": websocket_path.measure,
+    "mqtt": mqtt_path.measure,
+    "mqttsn": mqttsn_path.measure,
     "coap-posts": coap_gateway.measure_posts,
     "coap-discovery": coap_gateway.measure_discovery,
     "coap-idle": coap_gateway.measure_idle,
@@ -50,19 +50,19 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure the services as a user would start them, and print the tables.",
+        description="Measure the services, started as a user starts them, and print tables.",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="three minutes instead of ten")
-    size.add_argument("--tiny", action="store_true", help="see that it runs; measures nothing")
+    size.add_argument("--tiny", action="store_true", help="only check that the benchmarks run")
     parser.add_argument(
         "--only",
         metavar="NAME",
         action="append",
         choices=FIGURES,
-        help=f"measure this alone (may be repeated): {', '.join(FIGURES)}",
+        help=f"measure only this (repeatable): {', '.join(FIGURES)}",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the figures to FILE")
     parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
     options = parser.parse_args()
     results = run(
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def run(names: list[str], size: Size) -> Results:
-    """Measure these figures, one after the other. One that fails does not keep others away."""
+    """Measure these figures in turn. A failure does not stop the others."""
     results = Results(this_machine())
     began, busy_began_s, own_began_s = time.monotonic(), busy_s(), own_s()
     with temporary_home() as home:

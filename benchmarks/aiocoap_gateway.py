@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the lane is compared with: the same gateway, with every datagram through aiocoap."""
+"""Baseline of the CoAP fast path: the same gateway, with every datagram through aiocoap."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from pyaiot.links import connect_gateway
 
 
 async def serve(host: str, port: int, broker_port: int, key_file: Path) -> None:
-    """As `aiot coap-gateway` does, until cancelled."""
+    """Run the gateway like `aiot coap-gateway`, until cancelled."""
     keys = load_keys(key_file)
     gateway = Gateway(
         name="aiocoap",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The HTTP API: reads per second, and readings exported per second in constant memory.
+"""The HTTP API: reads per second, and exported readings per second in constant memory.
 
-Reads come over connections that stay open, each with one request at a time. An export is read as
-fast as it comes, and every row of it is counted.
+Reads use persistent connections with one request at a time. An export is read at full speed, and
+its rows are counted.
 """
 
 import json
@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import Final
 
+from benchmarks.event_loop import EventLoop
 from benchmarks.gateway import announcement, batches, uid
 from benchmarks.processes import HOST, BenchmarkError, Home, Server
 from benchmarks.services import broker, broker_with_history
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
-from benchmarks.turns import Turns
 from benchmarks.wire import WebSocket, gateway_protocols, messages_frame
 from pyaiot.history.rows import batch_of
 from pyaiot.history.sqlite.writer import SqliteWriter
@@ -33,15 +33,15 @@ SERIES: Final = 100
 SAMPLE_S: Final = 0.05
 EXPORT_LIMIT_S: Final = 120.0
 MARKS: Final = {"csv": b",Cel,\r\n", "ndjson": b'"unit":"Cel"}', "senml": b'"u":"Cel"'}
-"""A text that occurs once in each row of a format."""
+"""Bytes that occur once in each row of a format."""
 
 
-class Reader:
-    """One connection that sends the next request as soon as it gets a response."""
+class Requester:
+    """A connection that sends the next request when it receives an answer."""
 
     def __init__(self, port: int, path: str) -> None:
         self.answers = 0
-        self.asking = True
+        self.active = True
         self._request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n".encode()
         self._received = b""
         self.socket = socket.create_connection((HOST, port))
@@ -66,7 +66,7 @@ class Reader:
             raise BenchmarkError(f"the API answered {head.splitlines()[0]!r}")
         self._received = b""
         self.answers += 1
-        if self.asking:
+        if self.active:
             self.socket.sendall(self._request)
 
 
@@ -94,7 +94,7 @@ def _wait_known(port: int) -> None:
         if len(json.loads(body)["nodes"]) == NODES:
             return
         time.sleep(0.05)
-    raise BenchmarkError("the broker does not know all nodes")
+    raise BenchmarkError("the broker has not registered all nodes")
 
 
 def _get(port: int, path: str) -> bytes:
@@ -109,23 +109,23 @@ def _get(port: int, path: str) -> bytes:
 def _reads(
     results: Results, server: Server, size: Size, name: str, path: str, least: float
 ) -> None:
-    turns = Turns()
-    readers = [Reader(server.port, path.format(uid=uid(n))) for n in range(CONNECTIONS)]
-    for reader in readers:
-        turns.add(reader, reader.receive)
+    loop = EventLoop()
+    requesters = [Requester(server.port, path.format(uid=uid(n))) for n in range(CONNECTIONS)]
+    for requester in requesters:
+        loop.add(requester, requester.receive)
     try:
-        turns.run_for(size.api_s / 4)
-        before, cpu_before, began = _count(readers), server.cpu_s(), time.monotonic()
-        turns.run_for(size.api_s)
-        answers = _count(readers) - before
+        loop.run_for(size.api_s / 4)
+        before, cpu_before, began = _count(requesters), server.cpu_s(), time.monotonic()
+        loop.run_for(size.api_s)
+        answers = _count(requesters) - before
         cpu, took_s = server.cpu_s() - cpu_before, time.monotonic() - began
-        for reader in readers:
-            reader.asking = False
+        for requester in requesters:
+            requester.active = False
     finally:
-        for reader in readers:
-            turns.remove(reader)
-            reader.socket.close()
-        turns.close()
+        for requester in requesters:
+            loop.remove(requester)
+            requester.socket.close()
+        loop.close()
     if not answers:
         raise BenchmarkError("no read was answered")
     results.figures.append(
@@ -142,8 +142,8 @@ def _reads(
     )
 
 
-def _count(readers: list[Reader]) -> int:
-    return sum(reader.answers for reader in readers)
+def _count(requesters: list[Requester]) -> int:
+    return sum(requester.answers for requester in requesters)
 
 
 # -- exports --------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def _exports(results: Results, home: Home, size: Size) -> None:
 
 
 def _fill(path: Path, rows: int) -> None:
-    """A history of `rows` readings of the last ten days, with their minutes and hours."""
+    """Write a history of `rows` readings over the last ten days, with its aggregates."""
     now = time.time()
     step_s = 10 * 86_400.0 / rows
     chance = random.Random(1)
@@ -202,7 +202,7 @@ def _fill(path: Path, rows: int) -> None:
 
 
 def _export(server: Server, path: str, rows: int, form: str) -> tuple[int, int, int, int]:
-    """Received rows and bytes; the peak memory of the server, in total and in the first half."""
+    """Rows and bytes received; the server's peak memory, in total and in the first half."""
     samples: list[tuple[int, int]] = []
     stop = threading.Event()
     found = 0
@@ -219,7 +219,7 @@ def _export(server: Server, path: str, rows: int, form: str) -> tuple[int, int, 
         with socket.create_connection((HOST, server.port), timeout=EXPORT_LIMIT_S) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
             while data := connection.recv(1 << 20):
-                # A mark may be split between two pieces: include the rest of the previous one.
+                # A mark may be split: include the end of the previous piece.
                 found += (tail + data).count(mark) - tail.count(mark)
                 tail = (tail + data)[-len(mark) :]
                 received += len(data)

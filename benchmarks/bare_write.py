@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: the floor under fan-out, `transport.write` of ready bytes to each client.
+"""Worker: the lower bound of fan-out, `transport.write` of prepared bytes to each client.
 
 How the comparison is made fair:
 
-* The broker is measured first. How many readings each write to a client carried, and how many
-  bytes, is what this program then repeats, to as many clients, for as long. Both put the same bytes
-  into the same number of writes, so the kernel's part in sending is the same.
-* Both are woken by the same gateway at the same pace. Most of what a quiet process costs is waking
-  up, and no broker can fan out what it did not receive. Here what was received is thrown away.
-* The same event loop (uvloop where it is installed), TCP_NODELAY as asyncio sets it, and the same
-  process of clients at the other end, which wakes and reads in the same way.
-* What is left is the broker's own: frames, parsing, state, encoding, choosing who gets what, and
-  its timers (this program has none: it writes when the last reading of a write arrives).
-* Two figures come of it. *CPU per delivery against one bare write*: a reading delivered to a client
-  against one `transport.write` to a client here, waking included; gathering readings into one write
-  is to the broker's credit. *All CPU*: the whole of the broker against the whole of this program,
-  which gathers as much; here nothing is to its credit, and this is the harder one.
-* If a client was late and read two writes at once, this program writes once where the broker wrote
-  twice. The error is to the broker's disadvantage.
+* The broker is measured first. This program repeats its writes: the same number of readings and
+  bytes per write, to the same number of clients, for the same time. The kernel's cost is the same.
+* Both receive the same readings from the same gateway at the same rate. Wake-ups are most of the
+  cost of an idle process. This program discards the readings.
+* Both use the same event loop (uvloop if installed), TCP_NODELAY as set by asyncio, and the same
+  process of clients.
+* The difference is the broker's own work: frames, parsing, state, encoding, selection of
+  recipients, and timers (this program writes when the last reading of a write arrives).
+* There are two figures. *CPU per delivery against one bare write* compares a delivered reading with
+  one `transport.write`, including wake-ups; batching readings is an advantage of the broker. *All
+  CPU* compares the total of both programs, which batch equally; this is the stricter figure.
+* If a slow client reads two writes at once, this program writes once where the broker wrote twice.
+  The error is to the broker's disadvantage.
 """
 
 import asyncio
@@ -40,7 +38,7 @@ SWITCH: Final = (
 
 
 class BareWriter:
-    """Who is connected, and what is written to them."""
+    """The clients and the bytes that are written to them."""
 
     def __init__(self) -> None:
         self.clients: list[asyncio.Transport] = []
@@ -51,14 +49,14 @@ class BareWriter:
         self._cpu_began_s = 0.0
 
     def begin(self, *, readings_per_write: float, size: int) -> None:
-        """From now on, write `size` bytes to each client for so many readings received."""
+        """Start writing `size` bytes to each client per `readings_per_write` readings received."""
         self._data = server_frame(size)
         self._readings_per_write = readings_per_write
         self._received = self._writes = 0
         self._cpu_began_s = time.process_time()
 
     def on_reading(self) -> None:
-        """A gateway said something."""
+        """Count a reading of the gateway; write when a write is complete."""
         self._received += 1
         if self._data and self._received >= (self._writes + 1) * self._readings_per_write:
             self._writes += 1
@@ -66,14 +64,14 @@ class BareWriter:
                 client.write(self._data)
 
     def end(self) -> dict[str, Any]:
-        """What it cost since `begin`."""
+        """CPU time and number of writes since `begin`."""
         cpu_s = time.process_time() - self._cpu_began_s
         self._data = b""
         return {"cpu_s": cpu_s, "writes": self._writes * len(self.clients)}
 
 
 class _Peer(asyncio.Protocol):
-    """A client, or, on the path `/gw`, a gateway."""
+    """A client, or a gateway on the path `/gw`."""
 
     def __init__(self, writer: BareWriter) -> None:
         self._writer = writer
@@ -81,7 +79,7 @@ class _Peer(asyncio.Protocol):
         self._is_gateway = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._transport = cast("asyncio.Transport", transport)  # of uvloop
 
     def data_received(self, data: bytes) -> None:
         if not self._switched:
@@ -99,7 +97,7 @@ class _Peer(asyncio.Protocol):
 
 
 def server_frame(size: int) -> bytes:
-    """A frame of a server that is `size` bytes long as a whole, header included."""
+    """A server frame of `size` bytes, including its header."""
     body = max(0, size - (2 if size < 128 else 4))
     header = bytes([0x81, body]) if body < 126 else b"\x81\x7e" + body.to_bytes(2, "big")
     return header + b"x" * body
@@ -109,11 +107,11 @@ async def serve() -> None:
     writer = BareWriter()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Peer(writer), HOST, 0, backlog=1024)
-    questions: asyncio.Queue[bytes] = asyncio.Queue()
-    loop.add_reader(0, lambda: questions.put_nowait(os.read(0, 65536)))
+    commands: asyncio.Queue[bytes] = asyncio.Queue()
+    loop.add_reader(0, lambda: commands.put_nowait(os.read(0, 65536)))
     answer(port=server.sockets[0].getsockname()[1])
-    while question := await questions.get():
-        command = json.loads(question)
+    while line := await commands.get():
+        command = json.loads(line)
         if command.pop("do") == "begin":
             writer.begin(**command)
             answer()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: many web clients in one process that count what they get, and do nothing else.
+"""Worker: many web clients in one process that only count readings.
 
-They must cost far less than the server that serves them: bytes go into one buffer, and readings
-are counted by their mark (`wire.MARK`).
+They must cost far less than the server: they read into one buffer and count readings by their mark
+(`wire.MARK`).
 """
 
 import contextlib
@@ -17,9 +17,9 @@ from typing import Any, Final
 from benchmarks.processes import answer, cpu_s
 from benchmarks.wire import JOIN_LEGACY, JOIN_V2, MARK, PONG, V2, connect
 
-BUFFER_SIZE: Final = 256 * 1024  # fits a second-level cache, so that counting reads no memory twice
+BUFFER_SIZE: Final = 256 * 1024  # fits in the L2 cache
 PONG_INTERVAL_S: Final = 10.0
-"""Nobody looks for pings here. A pong now and then is a sign of life all the same, and cheap."""
+"""Pings are not parsed here. An unsolicited pong keeps the connection alive."""
 
 
 class Client:
@@ -31,11 +31,11 @@ class Client:
         self.socket = connection
         self.marks = 0
         self.closed = False
-        self._left = 0  # bytes of the current frame that are still to come
+        self._left = 0  # bytes of the current frame not yet received
         self._header = b""
 
     def count(self, data: bytes | bytearray, size: int) -> None:
-        """Count in the payload of frames. Large frames make this cheap."""
+        """Count marks in the payload of frames."""
         at = 0
         while at < size:
             if not self._left:
@@ -47,7 +47,7 @@ class Client:
             at = end
 
     def _read_header(self, data: bytes | bytearray, at: int, size: int) -> int:
-        """Read a header that may come in pieces; returns where to go on."""
+        """Read a header that may be split. Returns the offset after it."""
         had = len(self._header)
         header = self._header + data[at : min(size, at + 10 - had)]
         length = header[1] if len(header) > 1 else 0
@@ -61,7 +61,7 @@ class Client:
 
 
 class Clients:
-    """All of them."""
+    """All clients."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._v2 = bool(spec["v2"])
@@ -98,7 +98,7 @@ class Clients:
                     line = os.read(0, 65536)
                     if not line:
                         return
-                    self._obey(json.loads(line))
+                    self._execute(json.loads(line))
                     continue
                 client = self._clients[descriptor]
                 try:
@@ -128,10 +128,10 @@ class Clients:
     def _send_pongs(self) -> None:
         for client in self._clients.values():
             if not client.closed:
-                with contextlib.suppress(ConnectionError):  # the next read will tell
+                with contextlib.suppress(ConnectionError):  # the next read fails
                     client.socket.sendall(PONG)
 
-    def _obey(self, command: dict[str, Any]) -> None:
+    def _execute(self, command: dict[str, Any]) -> None:
         assert command["do"] == "read"
         answer(
             at=time.monotonic(),
@@ -148,7 +148,7 @@ class Clients:
 def main() -> None:
     try:
         clients = Clients(json.loads(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         answer(error=f"{type(error).__name__}: {error}")
         return
     answer(connected=True)

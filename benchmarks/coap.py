@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""CoAP nodes (RFC 7252) for load: as much of the protocol as PROTOCOLS 3 says firmware speaks."""
+"""CoAP nodes (RFC 7252) for load, with the messages of firmware (legacy protocol, section 3)."""
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.processes import HOST, BenchmarkError
 
 NODE_PORT: Final = 5683
-"""Gateways send their requests there, at the address that a post came from."""
+"""Gateways send requests to this port at the source address of a post."""
 NODES_MAX: Final = 4000
 
 CON, NON, ACK = 0, 1, 2
@@ -55,7 +55,7 @@ def uri_path(options: bytes) -> tuple[str, bytes]:
 
 
 class Node:
-    """A node with an address of its own, that posts and answers the gateway's requests."""
+    """A node with its own address. It posts, and answers requests of the gateway."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Node:
         resources: Mapping[str, str],
         on_response: Callable[[int], None] = lambda _code: None,
     ) -> None:
-        """`on_response` gets the code of each answer to a post."""
+        """`on_response` is called with the code of each answer to a post."""
         self.uid = f"C0A9{number:011X}"
         self.resources = dict(resources)
         self._on_response = on_response
@@ -76,7 +76,7 @@ class Node:
             self.socket.connect((HOST, gateway_port))
         except OSError as error:
             self.socket.close()
-            raise BenchmarkError(f"no node at {address}, UDP port {NODE_PORT}: {error}") from error
+            raise BenchmarkError(f"cannot bind {address}, UDP port {NODE_PORT}: {error}") from error
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -86,11 +86,11 @@ class Node:
         self.socket.send(post(path, payload, self._message_id))
 
     def receive(self) -> None:
-        """Take one datagram: an answer to a post, or a request to answer."""
+        """Handle one datagram: the answer to a post, or a request."""
         try:
             datagram = self.socket.recv(2048)
         except ConnectionError:
-            return  # the gateway's port was closed a moment ago; the next post will tell
+            return  # an ICMP error: the port of the gateway was closed
         kind, code = datagram[0] >> 4 & 3, datagram[1]
         if code >= 0x40:
             self._on_response(code)

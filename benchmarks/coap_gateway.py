@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The CoAP gateway in a process of its own, and beside commands: how much it takes, and finds."""
+"""The CoAP gateway in its own process: throughput, discovery, memory, and commands under load."""
 
 import socket
 import threading
@@ -8,11 +8,11 @@ from collections import Counter
 from typing import Any, Final
 
 from benchmarks.coap import Node
+from benchmarks.event_loop import EventLoop, percentile
 from benchmarks.processes import BenchmarkError, Home, Server, Worker, free_port
 from benchmarks.services import broker, everything
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
-from benchmarks.turns import Turns, percentile
 from benchmarks.wire import WebSocket, join
 
 IN_FLIGHT: Final = 128
@@ -20,7 +20,7 @@ RESOURCES: Final = 5
 BESIDE_POSTS_PER_S: Final = 5000
 COMMANDS_PER_S: Final = 50
 COMMAND_CLIENTS: Final = 5
-"""Each below its limit of 20 commands a second."""
+"""Each stays below its limit of 20 commands per second."""
 COMMAND_LIMIT_S: Final = 5.0
 
 
@@ -40,24 +40,25 @@ def _client(server: Server) -> Worker:
 
 
 def measure_posts(results: Results, home: Home, size: Size) -> None:
-    """As many posts as are answered, with the lane and without, in front of the same broker."""
+    """Throughput of posts with and without the fast path, before the same broker."""
     rates: dict[bool, float] = {}
     with broker(home) as server, _client(server) as client:
         for lane in (False, True):
             coap, port = gateway(home, server, lane=lane)
             with coap, Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes:
-                nodes.ask("announce")
-                before, cpu_before = client.ask("read"), coap.cpu_s()
-                said = nodes.ask("post", seconds=size.coap_s, in_flight=IN_FLIGHT)
+                nodes.call("announce")
+                before, cpu_before = client.call("read"), coap.cpu_s()
+                posted = nodes.call("post", seconds=size.coap_s, in_flight=IN_FLIGHT)
                 cpu_s = coap.cpu_s() - cpu_before
-                time.sleep(0.1)  # what the broker gathers
-                delivered = client.ask("read")["marks"] - before["marks"]
-            rates[lane] = said["accepted"] / said["seconds"]
-            cpu_us = cpu_s / max(1, said["accepted"]) * 1e6
+                time.sleep(0.1)  # the broker batches
+                delivered = client.call("read")["marks"] - before["marks"]
+            rates[lane] = posted["accepted"] / posted["seconds"]
+            cpu_us = cpu_s / max(1, posted["accepted"]) * 1e6
             note = (
-                f"{said['sent']} sent, {said['accepted']} answered 2.04, {said['refused']}"
+                f"{posted['sent']} sent, {posted['accepted']} answered 2.04, {posted['refused']}"
                 f" otherwise, {delivered} delivered; core: gateway"
-                f" {cpu_s / said['seconds']:.0%}, load {said['own_cpu_s'] / said['seconds']:.0%}"
+                f" {cpu_s / posted['seconds']:.0%},"
+                f" load {posted['own_cpu_s'] / posted['seconds']:.0%}"
             )
             name = "CoAP posts, gateway alone" + ("" if lane else ", all through aiocoap")
             results.figures.append(
@@ -88,7 +89,7 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
 
 
 def measure_discovery(results: Results, home: Home, size: Size) -> None:
-    """From the first sign of life of any node to the last value of all at a web client."""
+    """Time from the first `alive` to the last value at a web client."""
     server, port = everything(home)
     with (
         server,
@@ -96,12 +97,12 @@ def measure_discovery(results: Results, home: Home, size: Size) -> None:
         Worker("coap_posts", port=port, nodes=size.discovered, resources=RESOURCES) as nodes,
     ):
         cpu_before = server.cpu_s()
-        began = nodes.ask("announce")["began"]
-        read = client.ask("read")
+        began = nodes.call("announce")["began"]
+        read = client.call("read")
         cpu_s = server.cpu_s() - cpu_before
     values = size.discovered * RESOURCES
     if read["marks"] < values:
-        raise BenchmarkError(f"{read['marks']} of {values} values were found")
+        raise BenchmarkError(f"{read['marks']} of {values} values arrived")
     results.figures.append(
         Figure(
             "coap-discovery",
@@ -116,12 +117,12 @@ def measure_discovery(results: Results, home: Home, size: Size) -> None:
 
 
 def measure_idle(results: Results, home: Home, size: Size) -> None:
-    """Nodes that are known, with their values, and say nothing."""
+    """Memory of known nodes that send nothing."""
     server, port = everything(home)
     with server:
         before = server.resident_bytes()
         with Worker("coap_posts", port=port, nodes=size.idle_nodes, resources=1) as nodes:
-            nodes.ask("announce")
+            nodes.call("announce")
             resident = server.resident_bytes()
     results.figures.append(
         Figure(
@@ -137,41 +138,41 @@ def measure_idle(results: Results, home: Home, size: Size) -> None:
 
 
 def measure_commands(results: Results, home: Home, size: Size) -> None:
-    """Commands at a pace beside posts of other nodes, through `aiot run`."""
+    """Latency of commands at a fixed rate during posts of other nodes, through `aiot run`."""
     server, port = everything(home)
     with (
         server,
         Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes,
     ):
-        nodes.ask("announce")
-        said: dict[str, Any] = {}
+        nodes.call("announce")
+        posted: dict[str, Any] = {}
 
         def post() -> None:
             seconds = size.commands / COMMANDS_PER_S + 0.5
-            said.update(nodes.ask("post", seconds=seconds, rate=BESIDE_POSTS_PER_S))
+            posted.update(nodes.call("post", seconds=seconds, rate=BESIDE_POSTS_PER_S))
 
         trips_ms: list[float] = []
         states: Counter[str] = Counter()
         posting = threading.Thread(target=post)
         node = Node(0, port, {"led": "0"})
         clients = [join(server.port) for _ in range(COMMAND_CLIENTS)]
-        turns = Turns()
+        loop = EventLoop()
         try:
-            turns.add(node, node.receive)
+            loop.add(node, node.receive)
             for client in clients:
-                # Not the posts of the others: what they cost their reader is not the question.
+                # Filters the posts of other nodes, whose cost is not measured here.
                 client.send({"type": "subscribe", "uids": [node.uid]})
             node.post("alive", f"alive:{node.uid}")
-            turns.run_for(1.0)
+            loop.run_for(1.0)
             posting.start()
-            _command(turns, node, clients, size.commands, trips_ms, states)
+            _command(loop, node, clients, size.commands, trips_ms, states)
         finally:
             posting.join()
-            turns.close()
+            loop.close()
             node.close()
             for client in clients:
                 client.close()
-    posts = said["accepted"] / said["seconds"]
+    posts = posted["accepted"] / posted["seconds"]
     note = f"{posts:,.0f} posts/s; " + ", ".join(f"{n} {state}" for state, n in states.items())
     for name, share, target in (("p50", 0.5, 3.0), ("p99", 0.99, 10.0)):
         results.figures.append(
@@ -187,14 +188,14 @@ def measure_commands(results: Results, home: Home, size: Size) -> None:
 
 
 def _command(
-    turns: Turns,
+    loop: EventLoop,
     node: Node,
     clients: list[WebSocket],
     count: int,
     trips_ms: list[float],
     states: Counter[str],
 ) -> None:
-    """Send commands every 20 ms, whether the one before has ended or not."""
+    """Send a command every 20 ms without waiting for receipts."""
     sent_at: dict[str, float] = {}
 
     def listen(client: WebSocket) -> None:
@@ -204,13 +205,13 @@ def _command(
                 states[message["state"]] += 1
 
     for client in clients:
-        turns.add(client, lambda client=client: listen(client))  # type: ignore[misc]
+        loop.add(client, lambda client=client: listen(client))  # type: ignore[misc]
     next_at = time.monotonic()
     for turn in range(count):
         while time.monotonic() < next_at:
-            turns.turn(next_at)
+            loop.run_once(next_at)
         command = {"type": "command", "id": f"c{turn}", "uid": node.uid, "endpoint": "led"}
         sent_at[f"c{turn}"] = time.monotonic()
         clients[turn % len(clients)].send({**command, "payload": str(turn % 2)})
         next_at += 1 / COMMANDS_PER_S
-    turns.run_until(lambda: not sent_at, COMMAND_LIMIT_S, "receipts of all commands")
+    loop.run_until(lambda: not sent_at, COMMAND_LIMIT_S, "receipts of all commands")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: CoAP nodes that post as fast as they are answered, or at a pace.
+"""Worker: CoAP nodes that post as fast as they are answered, or at a fixed rate.
 
-It must cost far less than the gateway: datagrams are put together from ready pieces, an answer is
-known by its code.
+They must cost far less than the gateway: datagrams are assembled from prepared pieces, and answers
+are recognised by their code.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from benchmarks.processes import HOST, answer
 
 ANNOUNCE_LIMIT_S: Final = 30.0
 LOST_AFTER_S: Final = 0.2
-"""In-flight posts of which none is answered for so long are lost, and others sent."""
+"""Without an answer for this long, the posts in flight are lost and replaced."""
 VALUES: Final = 100
 COAP_PORT: Final = 5683
 QUIET_S: Final = 3.5
-"""So long nobody asks: all is known. A question that was lost is said again after 3 s at the latest
-(RFC 7252 section 4.2)."""
+"""Without a request for this long, discovery is complete. A lost request is retransmitted after at
+most 3 s (RFC 7252 section 4.2)."""
 
 
 def message_ids() -> Iterator[bytes]:
-    """Message ID and token, each pair once in 65,536."""
+    """Message ID and token. A pair repeats after 65,536."""
     return cycle([number.to_bytes(2, "big") * 2 for number in range(1 << 16)])
 
 
 class Nodes:
-    """All of them, each at an address of its own, and asked at its CoAP port."""
+    """All nodes. Each has its own address and answers at its CoAP port."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -59,37 +59,38 @@ class Nodes:
         self._resources = {f"temperature-{n}": f"{n}.5°C" for n in range(spec["resources"])}
         self._links = ",".join(f"</{name}>" for name in self._resources).encode()
         self.accepted = self.refused = 0
-        self._told: set[int] = set()
+        self._accepted_nodes: set[int] = set()
 
     def announce(self, *, seconds: float = 0.0) -> dict[str, Any]:
-        """Say that each is alive until that was answered, and answer what it is asked.
+        """Post `alive` for each node until it is answered, and answer requests.
 
-        For so many seconds in all, or if that is 0 until nobody asks any more.
+        Runs for `seconds`, or, if 0, until no more requests arrive.
         """
         began = time.monotonic()
         end = began + (seconds or ANNOUNCE_LIMIT_S)
-        self._told.clear()
-        while len(self._told) < len(self._sockets):
+        self._accepted_nodes.clear()
+        while len(self._accepted_nodes) < len(self._sockets):
             if time.monotonic() > end:
-                raise TimeoutError(f"{len(self._sockets) - len(self._told)} nodes were not taken")
+                missing = len(self._sockets) - len(self._accepted_nodes)
+                raise TimeoutError(f"{missing} nodes were not accepted")
             for number, opened in self._sockets.items():
-                if number not in self._told:
-                    with contextlib.suppress(ConnectionError):  # the gateway is not there yet
+                if number not in self._accepted_nodes:
+                    with contextlib.suppress(ConnectionError):  # the gateway is not ready
                         opened.send(post("alive", f"alive:BENCH{number:010}", number))
-                    self._hear_all(0)
-            self._hear_all(0.2)
+                    self._receive_all(0)
+            self._receive_all(0.2)
         while time.monotonic() < end:
-            if not self._hear_all(QUIET_S) and not seconds:
+            if not self._receive_all(QUIET_S) and not seconds:
                 break
         return {"began": began}
 
-    def _hear_all(self, wait_s: float) -> int:
+    def _receive_all(self, wait_s: float) -> int:
         events = self._poll.poll(wait_s)
         for number, _ in events:
-            self._hear(number)
+            self._receive(number)
         return len(events)
 
-    def _hear(self, number: int) -> None:
+    def _receive(self, number: int) -> None:
         at = self._sockets[number]
         try:
             datagram = at.recv(2048)
@@ -98,7 +99,7 @@ class Nodes:
         code = datagram[1]
         if code == CHANGED:
             self.accepted += 1
-            self._told.add(number)
+            self._accepted_nodes.add(number)
         elif code >= 64:
             self.refused += 1
         elif code:
@@ -116,7 +117,7 @@ class Nodes:
         next(self._next).send(self._head + next(self._ids) + next(self._values))
 
     def post(self, *, seconds: float, in_flight: int = 0, rate: float = 0.0) -> dict[str, Any]:
-        """Post with so many unanswered at a time, or so many a second."""
+        """Post with `in_flight` unanswered posts, or at `rate` posts per second."""
         self.accepted = self.refused = 0
         sent = lost = 0
         began = last_at = time.monotonic()
@@ -135,7 +136,7 @@ class Nodes:
             events = self._poll.poll(wait_s)
             before = self.accepted + self.refused
             for number, _ in events:
-                self._hear(number)
+                self._receive(number)
             answered = self.accepted + self.refused - before
             if answered:
                 last_at = now
@@ -161,15 +162,15 @@ class Nodes:
 def main() -> None:
     try:
         nodes = Nodes(json.loads(sys.argv[1]))
-        does: dict[str, Callable[..., dict[str, Any]]] = {
+        actions: dict[str, Callable[..., dict[str, Any]]] = {
             "announce": nodes.announce,
             "post": nodes.post,
         }
         answer(opened=True)
         for line in sys.stdin:
             command = json.loads(line)
-            answer(**does[command.pop("do")](**command))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+            answer(**actions[command.pop("do")](**command))
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         answer(error=f"{type(error).__name__}: {error}")
 
 

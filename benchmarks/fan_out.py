@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fan-out: readings of one gateway to many clients, against a plain broker and bare writes.
 
-All servers of one number of clients live at once and are measured in turn, A B C A B C, so that
-they share the machine's good and bad moments; figures are medians of the rounds. The plain broker
-is stopped (SIGSTOP) until its turn: the backlog that it has must not cost the others.
+All servers for one number of clients run at once and are measured in turn, A B C A B C, so that
+disturbances of the machine affect all; figures are medians of the rounds. The plain broker is
+stopped (SIGSTOP) between its loop, so that its backlog does not affect the others.
 """
 
 import contextlib
@@ -26,34 +26,34 @@ BARE: Final = "bare write"
 PACES: Final = (100, 1000)
 SATURATING: Final = 0
 SATURATING_BATCH: Final = 50
-"""Readings in a frame of the gateway, or frames in a send, where it sends as fast as it can."""
+"""Readings per frame of the gateway, or frames per send, in saturating load."""
 QUIET_S: Final = 0.5
 DRAIN_LIMIT_S: Final = 4.0
 WARM_UP_S_MAX: Final = 0.3
 KEPT_UP: Final = 0.9
-"""A broker that delivered less than this share of a pace was given more than it can do."""
+"""A broker that delivered less than this share of a rate was overloaded."""
 LIMIT_CORE: Final = 0.9
-"""A broker that used less than this share of a core could have done more."""
+"""A broker that used less than this share of a core was not the bottleneck."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What one broker did under one load."""
+    """The result of one broker under one load."""
 
     deliveries: int
     seconds: float
     cpu_s: float
     owed: int | None = None
-    """Deliveries owed for what was sent; None if the backlog was not waited for."""
+    """Deliveries expected for the sent readings; None if the backlog was not drained."""
     made: int = 0
-    """Of these, how many arrived in the end."""
+    """Of these, deliveries that arrived."""
     writes: int = 0
     bytes: int = 0
     drained: bool = True
     closed: int = 0
-    """Clients that the broker gave up."""
+    """Clients that the broker disconnected."""
     generator_core: float = 0.0
-    """Share of a core that the process of clients used."""
+    """Share of a core used by the process of the clients."""
 
 
 @dataclass
@@ -66,12 +66,12 @@ class Subject:
     gateway: Worker
     clients: Worker
     behind: bool = False
-    """It was given more than it can do, and still has a backlog."""
+    """It was overloaded and still has a backlog."""
 
     def paced(self, rate: float, seconds: float) -> Window:
-        """Load at a pace, then wait until everything has arrived."""
-        before = self.clients.ask("read")
-        sent = self.gateway.ask("send", rate=rate, seconds=seconds, batch=1)
+        """Load at a fixed rate, then wait until all deliveries have arrived."""
+        before = self.clients.call("read")
+        sent = self.gateway.call("send", rate=rate, seconds=seconds, batch=1)
         after, drained = self.wait_quiet(before["marks"] + sent["sent"] * self.count)
         self.behind = not drained
         ended_at = after["last_read_at"] if drained else after["at"]
@@ -79,10 +79,10 @@ class Subject:
         return self._window(before, after, sent, took_s, drained=drained)
 
     def saturating(self, seconds: float, *, drain: bool) -> Window:
-        """Load as fast as the broker takes it; count what arrives meanwhile."""
-        before = self.clients.ask("read")
-        sent = self.gateway.ask("send", rate=0, seconds=seconds, batch=SATURATING_BATCH)
-        after = self.clients.ask("read")
+        """Load as fast as the broker accepts it; count deliveries in the window."""
+        before = self.clients.call("read")
+        sent = self.gateway.call("send", rate=0, seconds=seconds, batch=SATURATING_BATCH)
+        after = self.clients.call("read")
         window = self._window(before, after, sent, after["at"] - before["at"], drained=False)
         if not drain:
             self.behind = True
@@ -95,10 +95,10 @@ class Subject:
         return replace(window, owed=owed, made=last["marks"] - before["marks"])
 
     def wait_quiet(self, marks: int) -> tuple[dict[str, Any], bool]:
-        """Until `marks` have arrived, or nothing does any more, or it takes too long."""
+        """Wait until `marks` have arrived, deliveries cease, or the limit. Whether it drained."""
         limit = time.monotonic() + DRAIN_LIMIT_S
         while True:
-            read = self.clients.ask("read")
+            read = self.clients.call("read")
             if read["marks"] >= marks:
                 return read, True
             if time.monotonic() - read["last_read_at"] > QUIET_S:
@@ -135,29 +135,29 @@ class Subject:
         if self.name == PLAIN:
             self.server.pause()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         if self.name == PLAIN:
-            self.server.go_on()
+            self.server.resume()
 
 
 @dataclass
 class Bare:
-    """The floor under it: a process that receives the same and writes the same."""
+    """The lower bound: a process with the same input and the same writes."""
 
     count: int
     writer: Worker
     gateway: Worker
 
     def repeat(self, window: Window) -> Window:
-        """What the same bytes in the same number of writes cost alone."""
+        """Measure the same bytes in the same number of writes."""
         writes = max(1, window.writes)
-        self.writer.ask(
+        self.writer.call(
             "begin",
             readings_per_write=max(1.0, window.deliveries / writes),
             size=round(window.bytes / writes),
         )
-        sent = self.gateway.ask("send", rate=PACES[0], seconds=window.seconds, batch=1)
-        done = self.writer.ask("end")
+        sent = self.gateway.call("send", rate=PACES[0], seconds=window.seconds, batch=1)
+        done = self.writer.call("end")
         return Window(
             deliveries=sent["sent"] * self.count,
             seconds=window.seconds,
@@ -167,7 +167,7 @@ class Bare:
 
 
 Measured = dict[tuple[int, str], list[Window]]
-"""By pace (readings a second; 0 is as many as are taken) and broker."""
+"""By rate (readings per second; 0: saturating) and broker."""
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
@@ -186,7 +186,7 @@ def _measure_count(home: Home, size: Size, count: int) -> Measured:
         ]
         bare = stack.enter_context(_bare(home, size, count))
         for subject in subjects:
-            subject.go_on()
+            subject.resume()
             subject.paced(PACES[0], min(WARM_UP_S_MAX, size.fan_out_window_s))
             subject.pause()
         for pace in (*PACES, SATURATING):
@@ -201,7 +201,7 @@ def _measure_count(home: Home, size: Size, count: int) -> Measured:
 
 @contextlib.contextmanager
 def _subject(name: str, home: Home, size: Size, count: int) -> Iterator[Subject]:
-    """Everything around one broker, stopped until its turn."""
+    """One broker with its gateway and clients, stopped until its turn."""
     v2 = name == V2
     server = plain_broker(home) if name == PLAIN else broker(home)
     spec = {"port": server.port, "v2": v2}
@@ -234,8 +234,8 @@ def _gateway(home: Home, size: Size, spec: dict[str, Any]) -> Worker:
 
 def _measure_once(measured: Measured, subject: Subject, pace: int, seconds: float) -> None:
     if pace and subject.behind:
-        return  # it could not do less already
-    subject.go_on()
+        return  # it was overloaded at a lower rate
+    subject.resume()
     if pace:
         window = subject.paced(pace, seconds)
     else:
@@ -310,7 +310,7 @@ def _note(windows: list[Window], name: str, count: int, pace: int) -> str:
 
 
 def _report_targets(results: Results, measured: Measured, count: int) -> None:
-    """The figures that have a target."""
+    """Report the figures that have a target."""
     saturating, (slow, fast) = SATURATING, PACES
     if not measured[slow, BARE] or not measured[fast, V2]:
         raise BenchmarkError(f"the broker did not keep up with {slow} updates/s")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: a gateway that sends readings encoded beforehand, at a pace or as fast as taken."""
+"""Worker: a gateway that sends prepared readings, at a fixed rate or as fast as accepted."""
 
 import json
 import select
@@ -20,13 +20,13 @@ from benchmarks.wire import (
 from benchmarks.wire import connect as open_websocket
 
 ROUNDS: Final = 20
-"""Different values of each resource, after which they come again."""
+"""Different values of each resource. Then they repeat."""
 ANNOUNCE_BATCH: Final = 200
 FINISH_LIMIT_S: Final = 0.5
-"""How long after the end of a run the rest of a chunk that has begun is still sent."""
+"""Time after the end of a run to complete a partially sent chunk."""
 ANNOUNCE_LIMIT_S: Final = 20.0
 SEND_BUFFER: Final = 128 * 1024
-"""Small, so that what the kernel has taken, the broker has nearly had."""
+"""Small, so that little is buffered in the kernel."""
 
 
 def uid(number: int) -> str:
@@ -40,22 +40,22 @@ def resource(number: int) -> str:
 
 
 def reading(node: int, number: int, turn: int, *, v2: bool, dated: bool = True) -> dict[str, Any]:
-    """A reading as the CoAP gateway would say it, with one `°`; its time, if it is `dated`."""
+    """A reading as the CoAP gateway sends it, with one `°`; with its time if `dated`."""
     value = 20 + (turn % 100) + node % 7 / 10
-    said: dict[str, Any] = {
+    message: dict[str, Any] = {
         "type": "update",
         "uid": uid(node),
         "endpoint": resource(number),
         "data": f"{value:.1f}°C",
     }
     if v2:
-        said |= {"value": round(value, 1), "unit": "Cel"}
-        return {**said, "ts": round(time.time(), 3)} if dated else said
-    return {**said, "dst": "all"}
+        message |= {"value": round(value, 1), "unit": "Cel"}
+        return {**message, "ts": round(time.time(), 3)} if dated else message
+    return {**message, "dst": "all"}
 
 
 def announcement(nodes: int, resources: int, *, v2: bool) -> Iterator[dict[str, Any]]:
-    """All nodes, each with the first value of each resource."""
+    """Messages that announce all nodes and the first value of each resource."""
     if v2:
         yield {
             "type": "hello",
@@ -74,7 +74,7 @@ def announcement(nodes: int, resources: int, *, v2: bool) -> Iterator[dict[str, 
 
 
 def encode(messages: list[dict[str, Any]], *, v2: bool) -> bytes:
-    """One frame of `pyaiot.v2`, or one legacy frame for each message."""
+    """One frame of `pyaiot.v2`, or one legacy frame per message."""
     if v2:
         return messages_frame(messages)
     texts = [
@@ -91,7 +91,7 @@ def batches(messages: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict
 
 
 class Gateway:
-    """A link to the broker, and what it carries."""
+    """A link to the broker, and the readings to send."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._v2 = bool(spec["v2"])
@@ -117,10 +117,10 @@ class Gateway:
             announcement(self._nodes, self._resources, v2=self._v2), ANNOUNCE_BATCH
         ):
             if not self._send(encode(batch, v2=self._v2), time.monotonic() + ANNOUNCE_LIMIT_S):
-                raise TimeoutError("the broker did not take the announcement")
+                raise TimeoutError("the broker did not accept the announcement")
 
     def run(self, *, rate: float, seconds: float, batch: int) -> dict[str, Any]:
-        """Send `rate` readings a second, or with 0 as many as are taken, `batch` at a time."""
+        """Send `rate` readings per second, or, if 0, as many as accepted, in batches of `batch`."""
         if batch not in self._encoded:
             self._encoded[batch] = [
                 (encode(part, v2=self._v2), len(part))
@@ -148,9 +148,9 @@ class Gateway:
         }
 
     def _send(self, chunk: bytes, end: float) -> bool:
-        """Send the chunk; false if nothing of it was taken before `end`.
+        """Send a chunk. False if nothing of it was sent before `end`.
 
-        What is left of one that was begun goes out before the next one.
+        A partially sent chunk is completed before the next one.
         """
         if not self._send_rest(end):
             return False
@@ -160,7 +160,7 @@ class Gateway:
             return False
         self._send_rest(end + FINISH_LIMIT_S)
         if self._readable.poll(0):
-            self._hear()
+            self._read()
         return True
 
     def _send_rest(self, end: float) -> bool:
@@ -176,9 +176,9 @@ class Gateway:
     def _wait(self) -> None:
         for _, events in self._poll.poll(20):
             if events & select.POLLIN:
-                self._hear()
+                self._read()
 
-    def _hear(self) -> None:
+    def _read(self) -> None:
         if not self._socket.recv(65536):
             raise ConnectionError("the broker closed the link")
 
@@ -191,7 +191,7 @@ def main() -> None:
             command = json.loads(line)
             del command["do"]
             answer(**gateway.run(**command))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         answer(error=f"{type(error).__name__}: {error}")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History: recording rate, its cost for the broker, and the latency of queries."""
+"""History: rate and cost of recording during forwarding, and speed of queries."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ OFFERED: Final = 25_000
 RESOURCES: Final = 100
 DAY_S: Final = 86_400
 BATCH: Final = 20_000
-FOR_EVER: Final = Keep(None, None, None, None)
+UNLIMITED: Final = Keep(None, None, None, None)
 BEGIN: Final = 1_700_000_000 // DAY_S * DAY_S
 
 
@@ -37,7 +37,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
 
 
 def _kept(path: Path) -> tuple[int, int]:
-    """Recorded readings, and lost messages."""
+    """Numbers of recorded readings and of lost messages."""
     db = sqlite3.connect(path)
     try:
         (readings,) = db.execute("SELECT count(*) FROM reading").fetchone()
@@ -63,15 +63,15 @@ def _subject(home: Home, size: Size, clients: int, *, history: bool) -> Iterator
         )
         with (
             gateway,
-            Worker("clients", path="/ws", count=clients, server_pid=server.pid, **spec) as people,
+            Worker("clients", path="/ws", count=clients, server_pid=server.pid, **spec) as counters,
         ):
-            subject = Subject("history" if history else "none", clients, server, gateway, people)
+            subject = Subject("history" if history else "none", clients, server, gateway, counters)
             subject.wait_quiet(size.fan_out_nodes * clients)
             yield subject
 
 
 def _measure_recording(results: Results, home: Home, size: Size) -> None:
-    """One core for the broker and its recorder; the load generators have the others."""
+    """Broker and recorder on one core; the load has the others."""
     cores = sorted(os.sched_getaffinity(0))
     with _subject(home, size, 1, history=True) as subject:
         for thread in Path(f"/proc/{subject.server.pid}/task").iterdir():
@@ -82,7 +82,7 @@ def _measure_recording(results: Results, home: Home, size: Size) -> None:
         path = history_of(home, subject.server.port)
         before, _ = _kept(path)
         cpu_before, began = subject.server.cpu_s(), time.monotonic()
-        sent = subject.gateway.ask("send", rate=OFFERED, seconds=size.history_s, batch=50)["sent"]
+        sent = subject.gateway.call("send", rate=OFFERED, seconds=size.history_s, batch=50)["sent"]
         during, _ = _kept(path)
         seconds = time.monotonic() - began
         cpu = subject.server.cpu_s() - cpu_before
@@ -92,13 +92,13 @@ def _measure_recording(results: Results, home: Home, size: Size) -> None:
     results.figures.append(
         Figure(
             "history",
-            f"readings recorded beside the road on one core, {OFFERED:,}/s offered",
+            f"readings recorded while forwarding on one core, {OFFERED:,}/s offered",
             (during - before) / seconds,
             "readings/s",
             cpu_us=cpu / max(1, sent) * 1e6,
-            per="reading, road and recorder",
+            per="reading, forwarding and recording",
             at_least=20_000,
-            note=f"{sent} sent, {kept[0] - before} kept in the end, {kept[1]} lost;"
+            note=f"{sent} sent, {kept[0] - before} recorded in the end, {kept[1]} lost;"
             f" core: {cpu / seconds:.0%}; {path.stat().st_size / max(1, kept[0]):.0f} bytes each",
         )
     )
@@ -132,7 +132,7 @@ def _measure_fan_out(results: Results, home: Home, size: Size) -> None:
                 rates[1] / rates[0] * 100,
                 "% of without",
                 cpu_us=cpus[1],
-                per="delivery, recorder too",
+                per="delivery, with recording",
                 at_least=90,
                 note=f"{number(rates[1])} and {number(rates[0])} deliveries/s; without history"
                 f" {number(cpus[0])} µs each" + (f"; {lost:,} not recorded" if lost else ""),
@@ -141,9 +141,9 @@ def _measure_fan_out(results: Results, home: Home, size: Size) -> None:
 
 
 def _fill(path: Path, rows: int) -> None:
-    """Write `rows` readings of some resources, one each second, with their minutes and hours."""
+    """Write `rows` readings of some resources, one per second each, with their aggregates."""
     chance = random.Random(1)
-    writer = SqliteWriter(path, FOR_EVER, run="benchmark")
+    writer = SqliteWriter(path, UNLIMITED, run="benchmark")
     writer._db.execute("PRAGMA synchronous = OFF")
     keys = [(f"node-{resource // 5}", f"resource-{resource % 5}") for resource in range(RESOURCES)]
     seconds = rows // RESOURCES
@@ -165,7 +165,7 @@ def _measure_queries(results: Results, home: Home, size: Size) -> None:
     seconds = size.history_rows // RESOURCES
     end = float(BEGIN + seconds)
 
-    async def ask() -> None:
+    async def run() -> None:
         history = SqliteReader(path)
         try:
             hour_ms = await _times_ms(
@@ -197,7 +197,7 @@ def _measure_queries(results: Results, home: Home, size: Size) -> None:
         finally:
             await history.close()
 
-    asyncio.run(ask())
+    asyncio.run(run())
 
 
 async def _times_ms(query: Callable[[int], Coroutine[Any, Any, Any]]) -> list[float]:
@@ -205,7 +205,7 @@ async def _times_ms(query: Callable[[int], Coroutine[Any, Any, Any]]) -> list[fl
     for turn in range(20):
         began = time.perf_counter()
         if not await query(turn):
-            raise BenchmarkError("the history answered nothing")
+            raise BenchmarkError("the history returned nothing")
         times_ms.append((time.perf_counter() - began) * 1000)
     return times_ms
 

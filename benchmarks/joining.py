@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Joining: how long until a client knows everything, and what the others notice meanwhile.
+"""Joining: time until a client has the state, and the delay of other clients meanwhile.
 
-A join is timed from the connect to the last message of the burst. One process is the joining
-clients, the watching ones and the gateway whose readings they watch for.
+A join is timed from the connect to the last message of the burst. One process runs the joining
+clients, the watching clients and the gateway whose readings they watch.
 """
 
 import json
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
+from benchmarks.event_loop import EventLoop, percentile
 from benchmarks.gateway import announcement, batches
 from benchmarks.processes import HOST, BenchmarkError, Home, Server
 from benchmarks.services import broker
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
-from benchmarks.turns import Turns, percentile
 from benchmarks.wire import (
     JOIN_V2,
     V2,
@@ -39,7 +39,7 @@ JOIN_LIMIT_S: Final = 15.0
 
 
 class Joiner:
-    """A client from its connect to `joined`. It only collects; what it got is looked at later."""
+    """A client from its connect to `joined`. It only collects bytes; `check` parses them."""
 
     def __init__(self, port: int) -> None:
         self.began_at = time.monotonic()
@@ -67,14 +67,14 @@ class Joiner:
             self.ended_at = time.monotonic()
 
     def check(self, nodes: int, values_min: int) -> None:
-        """Raises `BenchmarkError` unless it was told of every node and value."""
+        """Raises `BenchmarkError` unless all nodes and values were received."""
         head, _, frames = b"".join(self._pieces).partition(b"\r\n\r\n")
         check_handshake(head, [V2])
         messages = [one for text in FrameReader().feed(frames) for one in json.loads(text)]
         uids = {one["uid"] for one in messages if one["type"] == "new"}
         values = {(one["uid"], one["endpoint"]) for one in messages if one["type"] == "update"}
         if len(uids) != nodes or len(values) < values_min:
-            raise BenchmarkError(f"told of {len(uids)} nodes and {len(values)} values only")
+            raise BenchmarkError(f"only {len(uids)} nodes and {len(values)} values were received")
 
     @property
     def took_ms(self) -> float:
@@ -82,29 +82,29 @@ class Joiner:
 
 
 class Watch:
-    """A gateway that sends a reading every 10 ms, and clients that see how late it is."""
+    """A gateway that sends a reading every 10 ms, and clients that measure its delay."""
 
-    def __init__(self, turns: Turns, port: int, gateway: WebSocket) -> None:
-        self._turns = turns
+    def __init__(self, loop: EventLoop, port: int, gateway: WebSocket) -> None:
+        self._loop = loop
         self._gateway = gateway
         self.clients = [join(port) for _ in range(WATCHERS)]
         self.late_ms: list[float] = []
         self._sent_at: list[float] = []
         self._next_at = time.monotonic()
         for client in self.clients:
-            turns.add(client, self._receiver(client))
+            loop.add(client, self._receiver(client))
 
     def _receiver(self, client: WebSocket) -> "Receiver":
         return Receiver(self, client)
 
-    def hear(self, client: WebSocket) -> None:
+    def receive(self, client: WebSocket) -> None:
         now = time.monotonic()
         for message in client.receive():
             if message.get("endpoint") == "watched":
                 self.late_ms.append((now - self._sent_at[int(message["data"])]) * 1000)
 
     def run(self, joiners: Sequence[Joiner], seconds: float) -> list[float]:
-        """Send and watch until all have joined, or for a time. Returns how late readings were."""
+        """Send and watch until all have joined, or for `seconds`. The delays of the readings."""
         end = time.monotonic() + (JOIN_LIMIT_S if joiners else seconds)
         first = len(self._sent_at)
         self.late_ms.clear()
@@ -124,11 +124,11 @@ class Watch:
                     }
                 )
                 self._next_at = max(self._next_at + 1 / WATCH_RATE, now)
-            self._turns.turn(min(end, self._next_at))
+            self._loop.run_once(min(end, self._next_at))
         if joiners and not all(joiner.ended_at for joiner in joiners):
             raise BenchmarkError(f"a client had not joined in {JOIN_LIMIT_S:.0f} s")
         owed = (len(self._sent_at) - first) * WATCHERS
-        self._turns.run_until(lambda: len(self.late_ms) >= owed, 5.0, "a watched reading")
+        self._loop.run_until(lambda: len(self.late_ms) >= owed, 5.0, "a watched reading")
         return list(self.late_ms)
 
     def close(self) -> None:
@@ -137,14 +137,14 @@ class Watch:
 
 
 class Receiver:
-    """Bound to a client, for `Turns`."""
+    """The callback of a client for `EventLoop`."""
 
     def __init__(self, watch: Watch, client: WebSocket) -> None:
         self._watch = watch
         self._client = client
 
     def __call__(self) -> None:
-        self._watch.hear(self._client)
+        self._watch.receive(self._client)
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
@@ -155,14 +155,14 @@ def measure(results: Results, home: Home, size: Size) -> None:
             gateway.socket.sendall(messages_frame(batch))
         gateway.send({"type": "new", "uid": "watched"})
         _wait_known(server.port, size.join_nodes + 1)
-        turns = Turns()
-        watch = Watch(turns, server.port, gateway)
+        loop = EventLoop()
+        watch = Watch(loop, server.port, gateway)
         try:
-            _measure(results, server, watch, turns, size)
+            _measure(results, server, watch, loop, size)
         finally:
             watch.close()
             gateway.close()
-            turns.close()
+            loop.close()
 
 
 def _wait_known(port: int, nodes: int) -> None:
@@ -175,25 +175,25 @@ def _wait_known(port: int, nodes: int) -> None:
         if known[-1].get("nodes") == nodes or sum(m["type"] == "new" for m in known) >= nodes:
             return
         time.sleep(0.1)
-    raise BenchmarkError("the broker does not know all nodes")
+    raise BenchmarkError("the broker has not registered all nodes")
 
 
-def _measure(results: Results, server: Server, watch: Watch, turns: Turns, size: Size) -> None:
+def _measure(results: Results, server: Server, watch: Watch, loop: EventLoop, size: Size) -> None:
     undisturbed = watch.run((), size.join_pause_s * 2)
     nodes = size.join_nodes + 1
-    told = f"{size.join_nodes:,} nodes × {RESOURCES} resources"
+    state = f"{size.join_nodes:,} nodes × {RESOURCES} resources"
 
-    def round_of(many: int) -> tuple[list[float], float, list[float]]:
+    def round_of(count: int) -> tuple[list[float], float, list[float]]:
         cpu_before = server.cpu_s()
         joiners = []
-        for _ in range(many):
+        for _ in range(count):
             joiner = Joiner(server.port)
-            turns.add(joiner, joiner.receive)
+            loop.add(joiner, joiner.receive)
             joiners.append(joiner)
         late = watch.run(joiners, 0)
-        cpu = (server.cpu_s() - cpu_before) / many
+        cpu = (server.cpu_s() - cpu_before) / count
         for joiner in joiners:
-            turns.remove(joiner)
+            loop.remove(joiner)
             joiner.socket.close()
             joiner.check(nodes, size.join_nodes * RESOURCES)
         watch.run((), size.join_pause_s)
@@ -207,7 +207,7 @@ def _measure(results: Results, server: Server, watch: Watch, turns: Turns, size:
     results.figures += [
         Figure(
             "join",
-            f"join, {told}, alone",
+            f"join, {state}, alone",
             median(alone_ms),
             "ms",
             cpu_us=median(cpu for _, cpu, _ in alone) * 1e6,
@@ -217,7 +217,7 @@ def _measure(results: Results, server: Server, watch: Watch, turns: Turns, size:
         ),
         Figure(
             "join",
-            f"join, {told}, last of {TOGETHER} at once",
+            f"join, {state}, last of {TOGETHER} at once",
             median(last_ms),
             "ms",
             cpu_us=median(cpu for _, cpu, _ in together) * 1e6,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: the broker's end of a link, that counts frames and the readings in them."""
+"""Worker: the broker's end of a link. It counts frames and readings."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from benchmarks.wire import MARK, V2
 
 
 class Listener:
-    """One gateway's link. It takes every token."""
+    """The link of one gateway. It accepts any token."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -25,7 +25,7 @@ class Listener:
         async for frame in socket:
             if frame.type is WSMsgType.TEXT:
                 readings = frame.data.encode().count(MARK)
-                # Frames that announce, or tell of a command, are not counted.
+                # Frames without readings are not counted.
                 self.frames += readings > 0
                 self.readings += readings
         return socket
@@ -42,7 +42,7 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 
-    def question() -> None:
+    def on_line() -> None:
         line = sys.stdin.readline()
         if not line:
             ended.set()
@@ -50,7 +50,7 @@ async def serve() -> None:
         assert json.loads(line)["do"] == "read"
         answer(frames=listener.frames, readings=listener.readings, at=time.monotonic())
 
-    loop.add_reader(sys.stdin, question)
+    loop.add_reader(sys.stdin, on_line)
     await ended.wait()
     await runner.cleanup()
 

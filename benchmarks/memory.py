@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Resident memory that a stalled client costs: it joins, reads nothing, and stays.
+"""Resident memory of a stalled client, which joins and reads nothing.
 
-The broker knows 1,000 nodes × 5 resources, and a gateway sends readings that touch all of them: a
-second as fast as they are taken, so that the kernel's buffers are full and the rest has to stay in
-the broker, then 2,000 a second. A first client reads everything all the time, so that what is
-counted is the growth from the moment the stalled ones come, divided by their number.
+The broker has 1,000 nodes × 5 resources. A gateway sends readings of all of them: for a second as
+fast as accepted, which fills the kernel's buffers, then 2,000 per second. Another client reads
+everything, so the figure is the growth after the stalled clients connect, divided by their number.
 """
 
 import socket
@@ -29,7 +28,7 @@ TCP_ESTABLISHED: Final = 1
 
 
 def kernel_bytes(port: int, clients: list[socket.socket]) -> int:
-    """What waits in the kernel on the server's side of these connections (proc(5), tcp)."""
+    """Bytes in the kernel's send queues of these connections (proc(5), tcp)."""
     ports = {client.getsockname()[1] for client in clients}
     total = 0
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
@@ -40,7 +39,7 @@ def kernel_bytes(port: int, clients: list[socket.socket]) -> int:
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
-    # The queue of a history would be taken for what clients cost.
+    # The queue of a history would count as memory of the clients.
     with broker(home, history=False) as server:
         spec = {"port": server.port, "v2": True}
         with (
@@ -55,7 +54,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
             Worker("clients", path="/ws", count=1, server_pid=server.pid, **spec) as reader,
         ):
             warm_up_s = min(3.0, size.stalled_s / 3)
-            gateway.ask("send", rate=RATE, seconds=warm_up_s, batch=1)
+            gateway.call("send", rate=RATE, seconds=warm_up_s, batch=1)
             before = server.resident_bytes()
             stalled = []
             for _ in range(size.stalled_clients):
@@ -73,15 +72,15 @@ def measure(results: Results, home: Home, size: Size) -> None:
             sampler.start()
             cpu_before = server.cpu_s()
             flood_s = min(FLOOD_S, size.stalled_s / 3)
-            sent = gateway.ask("send", rate=0, seconds=flood_s, batch=50)["sent"]
-            sent += gateway.ask("send", rate=RATE, seconds=size.stalled_s - flood_s, batch=1)[
+            sent = gateway.call("send", rate=0, seconds=flood_s, batch=50)["sent"]
+            sent += gateway.call("send", rate=RATE, seconds=size.stalled_s - flood_s, batch=1)[
                 "sent"
             ]
             cpu = server.cpu_s() - cpu_before
             time.sleep(SAMPLE_S)
             stop.set()
             sampler.join()
-            closed = reader.ask("read")["closed"]
+            closed = reader.call("read")["closed"]
             given_up = sum(
                 connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
                 for connection in stalled

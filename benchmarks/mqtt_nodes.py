@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: many MQTT nodes in one process, whose publications were encoded beforehand.
+"""Worker: many MQTT nodes in one process with prepared publications.
 
-Nothing of `pyaiot` or of an MQTT library is used here: what loads must cost little.
+It uses neither `pyaiot` nor an MQTT library: load must be cheap.
 """
 
 import itertools
@@ -14,11 +14,11 @@ from typing import Any, Final
 from benchmarks.processes import HOST, BenchmarkError, answer
 
 ROUNDS: Final = 20
-"""Different values of each node, after which they come again."""
+"""Different values of each node. Then they repeat."""
 TOGETHER: Final = 4
-"""Publications of one node in one write: one segment of TCP, as when a network is busy."""
+"""Publications of one node per write: one TCP segment, as in a busy network."""
 CONNECTS_TOGETHER: Final = 100
-"""Connections that are opened before the answer to the first is read."""
+"""Connections opened before the first answer is read."""
 LIMIT_S: Final = 20.0
 
 _CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x82
@@ -42,7 +42,7 @@ def packet(kind: int, *parts: bytes) -> bytes:
 
 
 def publication(topic: str, payload: str, *, qos: int = 0) -> bytes:
-    """With QoS 1 each has the same packet identifier: nobody here waits for its acknowledgement."""
+    """With QoS 1 all have the same packet identifier: acknowledgements are ignored."""
     identifier = b"\x00\x07" if qos else b""
     return packet(_PUBLISH | qos << 1, text(topic), identifier, payload.encode())
 
@@ -52,14 +52,14 @@ def connect(uid: str) -> bytes:
     return packet(_CONNECT, text("MQTT"), b"\x04\x02\x00\x00", text(uid))
 
 
-def greets(connection: socket.socket) -> bool:
-    """Whether the MQTT broker there lets a node in."""
+def accepts_nodes(connection: socket.socket) -> bool:
+    """Whether the MQTT broker accepts a node."""
     connection.sendall(connect("early"))
     return connection.recv(16).startswith(_CONNACK)
 
 
 class Nodes:
-    """All of them, each with a connection of its own and one resource, as PROTOCOLS 4 has it."""
+    """All nodes. Each has a connection and one resource (legacy protocol, section 4)."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         uids = [f"mqtt-{number:05}" for number in range(spec["nodes"])]
@@ -86,8 +86,8 @@ class Nodes:
         for uid in uids:
             connection = socket.create_connection((HOST, port), timeout=LIMIT_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            hears = text(f"gateway/{uid}/#") + b"\x00"
-            connection.sendall(connect(uid) + packet(_SUBSCRIBE, b"\x00\x01", hears))
+            subscription = text(f"gateway/{uid}/#") + b"\x00"
+            connection.sendall(connect(uid) + packet(_SUBSCRIBE, b"\x00\x01", subscription))
             opened.append((connection, uid))
         for connection, uid in opened:
             answered = b""
@@ -106,7 +106,7 @@ class Nodes:
             self._sockets.append(connection)
 
     def send(self, seconds: float, rate: float) -> dict[str, Any]:
-        """Send round all nodes, `rate` publications a second over all of them."""
+        """Send in turn from all nodes, `rate` publications per second in total."""
         sent = 0
         began = time.monotonic()
         end = began + seconds
@@ -125,13 +125,13 @@ class Nodes:
 def main() -> None:
     try:
         nodes = Nodes(json.loads(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         answer(error=f"{type(error).__name__}: {error}")
         return
     answer(connected=True)
     for line in sys.stdin:
-        question = json.loads(line)
-        answer(**nodes.send(question["seconds"], question["rate"]))
+        command = json.loads(line)
+        answer(**nodes.send(command["seconds"], command["rate"]))
 
 
 if __name__ == "__main__":

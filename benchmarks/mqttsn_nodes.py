@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: many MQTT-SN clients in one process, whose datagrams are almost ready.
+"""Worker: many MQTT-SN clients in one process with prepared datagrams.
 
-Nothing of `pyaiot` is used here: what loads must cost little.
+It does not use `pyaiot`: load must be cheap.
 """
 
 import json
@@ -19,7 +19,7 @@ _CONNACK: Final = b"\x03\x05\x00"
 LIMIT_S: Final = 10.0
 TRIES: Final = 20
 IN_FLIGHT: Final = 8
-"""Publications of one client that are not acknowledged, when it sends as fast as it can."""
+"""Unacknowledged publications of one client in saturating load."""
 
 
 def datagram(kind: int, body: bytes) -> bytes:
@@ -28,7 +28,7 @@ def datagram(kind: int, body: bytes) -> bytes:
 
 
 class Nodes:
-    """All of them, each at a port of its own, with one topic that is registered."""
+    """All clients. Each has a port and one registered topic."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._sockets: list[socket.socket] = []
@@ -38,9 +38,9 @@ class Nodes:
             node = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             node.connect((HOST, spec["port"]))
             node.settimeout(LIMIT_S / TRIES)
-            _ask(node, datagram(0x04, b"\x04\x01\x01\x68" + uid.encode()), _CONNACK)
+            _exchange(node, datagram(0x04, b"\x04\x01\x01\x68" + uid.encode()), _CONNACK)
             topic = f"node/{uid}/temperature".encode()
-            regack = _ask(node, datagram(0x0A, b"\0\0\0\1" + topic), b"\x07\x0b")
+            regack = _exchange(node, datagram(0x0A, b"\0\0\0\1" + topic), b"\x07\x0b")
             node.setblocking(False)
             self._sockets.append(node)
             # PUBLISH of QoS 1; the message id and the payload follow.
@@ -52,7 +52,7 @@ class Nodes:
         self._message_ids = [1] * len(self._sockets)
 
     def send(self, seconds: float, in_flight: int) -> dict[str, Any]:
-        """Each sends the next one when one is acknowledged, and has `in_flight` on their way."""
+        """Publish from all clients with `in_flight` unacknowledged publications each."""
         began = time.monotonic()
         end = began + seconds
         acknowledged = refused = open_ = 0
@@ -73,13 +73,13 @@ class Nodes:
                 node = self._sockets[number]
                 while True:
                     try:
-                        heard = node.recv(64)
+                        received = node.recv(64)
                     except BlockingIOError:
                         break
-                    if heard[1] != 0x0D:
-                        raise BenchmarkError(f"the gateway said {heard.hex()}")
-                    acknowledged += running and heard[6] == 0
-                    refused += heard[6] != 0
+                    if received[1] != 0x0D:
+                        raise BenchmarkError(f"the gateway sent {received.hex()}")
+                    acknowledged += running and received[6] == 0
+                    refused += received[6] != 0
                     if running:
                         self._publish(number)
                     else:
@@ -96,33 +96,33 @@ class Nodes:
         self._sockets[number].send(self._heads[number] + struct.pack("!H", message_id) + PAYLOAD)
 
 
-def _ask(node: socket.socket, question: bytes, expected: bytes) -> bytes:
-    """Its answer begins as expected. Repeated until it comes."""
+def _exchange(node: socket.socket, request: bytes, expected: bytes) -> bytes:
+    """Send a request until its answer arrives, which starts with `expected`."""
     for _ in range(TRIES):
         try:
-            node.send(question)
-            heard = node.recv(64)
+            node.send(request)
+            received = node.recv(64)
         except TimeoutError:
             continue
-        except ConnectionRefusedError:  # it has not started yet
+        except ConnectionRefusedError:  # it is not ready
             time.sleep(LIMIT_S / TRIES)
             continue
-        if not heard.startswith(expected):
-            raise BenchmarkError(f"the gateway answered {heard.hex()}")
-        return heard
+        if not received.startswith(expected):
+            raise BenchmarkError(f"the gateway answered {received.hex()}")
+        return received
     raise BenchmarkError("the gateway does not answer")
 
 
 def main() -> None:
     try:
         nodes = Nodes(json.loads(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         answer(error=f"{type(error).__name__}: {error}")
         return
     answer(connected=True)
     for line in sys.stdin:
-        question = json.loads(line)
-        answer(**nodes.send(question["seconds"], question["in_flight"]))
+        command = json.loads(line)
+        answer(**nodes.send(command["seconds"], command["in_flight"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: CoAP nodes in one process whose resources are observed (RFC 7641), and notify at a pace.
+"""Worker: CoAP nodes in one process with observed resources (RFC 7641) that notify at a fixed rate.
 
-Registrations are read with care; notifications are pieces that were ready before.
+Registrations are parsed; notifications are assembled from prepared pieces.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ VALUES: Final = 100
 
 
 class Nodes:
-    """All of them, each at an address of its own."""
+    """All nodes, each with its own address."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._poll = select.epoll()
@@ -49,13 +49,13 @@ class Nodes:
         limit = time.monotonic() + ANNOUNCE_LIMIT_S
         for number, opened in self._sockets.items():
             opened.send(post("alive", f"alive:OBS{number:08}", number))
-            self._hear(0.0005)
+            self._receive(0.0005)
         while len(self._tokens) < wanted:
             if time.monotonic() > limit:
                 raise TimeoutError(f"{len(self._tokens)} of {wanted} resources are observed")
-            self._hear(0.1)
+            self._receive(0.1)
 
-    def _hear(self, wait_s: float) -> None:
+    def _receive(self, wait_s: float) -> None:
         for number, _ in self._poll.poll(wait_s):
             with contextlib.suppress(ConnectionError):
                 datagram = self._sockets[number].recv(2048)
@@ -76,7 +76,7 @@ class Nodes:
         self._sockets[number].send(answered.to_bytes())
 
     def run(self, *, seconds: float) -> dict[str, Any]:
-        """Each resource notifies once a second, all of them evenly spread."""
+        """Each resource notifies once per second, evenly spread."""
         ready = [
             (self._sockets[number], token, f"{number}{path}")
             for (number, path), token in self._tokens.items()
@@ -93,7 +93,7 @@ class Nodes:
                 break
             ahead = began + sent / rate - now
             if ahead > 0.002:
-                self._hear(ahead)
+                self._receive(ahead)
             if sent % rate == 0:
                 self._sequence += 1
             self._message_id = self._message_id + 1 & 0xFFFF
@@ -118,7 +118,7 @@ def main() -> None:
             command = json.loads(line)
             del command["do"]
             answer(**nodes.run(**command))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         answer(error=f"{type(error).__name__}: {error}")
 
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The same broker written plainly: what fan-out is compared with.
+"""A plain broker, the baseline of fan-out.
 
-It speaks PROTOCOLS 1 and 2 as a straightforward aiohttp program does: it holds the latest value of
-each resource, answers a joining client from that, passes commands on to gateways, and sends each
-message with one `send_str` to each client. It runs on the same event loop as the broker under test
-(uvloop where it is installed), so that the ratio is about the design and not about the loop.
-No checks, no limits, no authentication.
+It implements the legacy protocol, sections 1 and 2, as a straightforward aiohttp program: it keeps
+the latest value of each resource, sends them to joining clients, forwards commands to gateways, and
+sends each message with one `send_str` per client. It runs on the same event loop as the broker
+under test (uvloop if installed). It has no checks, no limits and no authentication.
 """
 
 import argparse
@@ -35,17 +34,17 @@ class PlainBroker:
             async for message in link:
                 if message.type is not WSMsgType.TEXT:
                     continue
-                said = json.loads(message.data)
-                if said["type"] == "new":
-                    await self.tell_everything(link)
+                received = json.loads(message.data)
+                if received["type"] == "new":
+                    await self.send_state(link)
                 else:
                     for gateway in list(self.gateways):
-                        await gateway.send_str(json.dumps({**said, "src": str(id(link))}))
+                        await gateway.send_str(json.dumps({**received, "src": str(id(link))}))
         finally:
             self.clients.discard(link)
         return link
 
-    async def tell_everything(self, link: web.WebSocketResponse) -> None:
+    async def send_state(self, link: web.WebSocketResponse) -> None:
         for uid, values in list(self.nodes.items()):
             await link.send_str(json.dumps({"type": "new", "uid": uid, "dst": "all"}))
             for resource, data in list(values.items()):
@@ -60,13 +59,13 @@ class PlainBroker:
         try:
             async for message in link:
                 if message.type is WSMsgType.TEXT:
-                    await self.pass_on(json.loads(message.data))
+                    await self.forward(json.loads(message.data))
         finally:
             self.gateways.discard(link)
         return link
 
-    async def pass_on(self, message: dict[str, Any]) -> None:
-        """One message of a gateway, to every client."""
+    async def forward(self, message: dict[str, Any]) -> None:
+        """Send a message of a gateway to all clients."""
         uid = message["uid"]
         if uid == "alive":
             return
@@ -99,7 +98,7 @@ def main() -> None:
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """The loop that the broker under test runs on."""
+    """The event loop of the broker under test."""
     try:
         import uvloop
     except ImportError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Processes under test and processes that load them: start, ask, measure, end. Linux only."""
+"""Processes under test, and worker processes that load them. Linux only."""
 
 import contextlib
 import json
@@ -23,12 +23,12 @@ END_LIMIT_S: Final = 5.0
 
 
 class BenchmarkError(Exception):
-    """A figure could not be measured; the text says why."""
+    """A figure could not be measured. The text is the reason."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """A home directory of this run alone, with a key file as `aiot generate-keys` writes it."""
+    """A temporary home directory with a key file of `aiot generate-keys`."""
 
     path: Path
     secret: str
@@ -39,15 +39,15 @@ class Home:
         return self.path / "keys"
 
     def token(self) -> str:
-        """A fresh token of a legacy gateway (PROTOCOLS 2)."""
-        from cryptography.fernet import Fernet  # not for workers, which start faster without it
+        """A new token of a legacy gateway (legacy protocol, section 2)."""
+        from cryptography.fernet import Fernet  # slow to import, and workers do not need it
 
         return Fernet(self.private).encrypt(self.secret.encode()).decode()
 
 
 @contextlib.contextmanager
 def temporary_home() -> Iterator[Home]:
-    """A `Home` that is gone afterwards."""
+    """A `Home` that is removed at the end of the block."""
     from cryptography.fernet import Fernet
 
     with tempfile.TemporaryDirectory(prefix="aiot-benchmark-") as folder:
@@ -60,7 +60,7 @@ def temporary_home() -> Iterator[Home]:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of loopback that nobody had a moment ago."""
+    """A free port of loopback."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -68,10 +68,10 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time that a process has used so far, all threads, user and system, in seconds.
+    """CPU time of a process in seconds: all threads, user and system.
 
-    The kernel's clock of that process, in nanoseconds: /proc/<pid>/stat counts ticks of 10 ms,
-    too coarse for a window of a second.
+    It reads the kernel's clock of the process in nanoseconds: /proc/<pid>/stat counts ticks of
+    10 ms, too coarse for a window of a second.
     """
     return time.clock_gettime((~pid << 3) | 2)  # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED)
 
@@ -85,10 +85,10 @@ def resident_bytes(pid: int) -> int:
 
 
 class Server:
-    """A process under test, started as a user starts it and ended with SIGTERM."""
+    """A process under test, started like a user starts it and ended with SIGTERM."""
 
     def __init__(self, arguments: Sequence[str], *, home: Home, port: int) -> None:
-        """`arguments` follow `python`; `port` is the one whose answer means ready."""
+        """`arguments` follow `python`. The server is ready when `port` answers."""
         self.port = port
         self._log = (home.path / f"server-{port}.log").open("w+b")
         self.started_at = time.monotonic()
@@ -126,10 +126,10 @@ class Server:
         self.end()
 
     def wait_ready(self, path: str = "/") -> float:
-        """Wait until `path` is served. Returns the seconds since the start of the process."""
+        """Wait until `path` is served. The seconds since the start of the process."""
         while time.monotonic() - self.started_at < READY_LIMIT_S:
             if self._process.poll() is not None:
-                raise BenchmarkError(f"{self.name} ended at once: {self.log()}")
+                raise BenchmarkError(f"{self.name} exited at once: {self.log()}")
             if is_served(self.port, path):
                 return time.monotonic() - self.started_at
             time.sleep(0.002)
@@ -141,7 +141,7 @@ class Server:
         return " ".join(map(str, arguments[1:4])) if isinstance(arguments, list) else "a server"
 
     def log(self) -> str:
-        """The last of what it wrote."""
+        """The end of its output."""
         self._log.flush()
         return Path(self._log.name).read_text(encoding="utf-8", errors="replace")[-2000:].strip()
 
@@ -152,16 +152,16 @@ class Server:
         return resident_bytes(self.pid)
 
     def pause(self) -> None:
-        """Stop it: a server with a backlog must not use a core while another one is measured."""
+        """Stop it, so that its backlog uses no CPU while another server is measured."""
         self._process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """End it, and nobody else. It is given some seconds to do so itself."""
+        """Terminate the process; kill it after END_LIMIT_S."""
         if self._process.poll() is None:
-            self.go_on()
+            self.resume()
             self._process.terminate()
             try:
                 self._process.wait(END_LIMIT_S)
@@ -172,7 +172,7 @@ class Server:
 
 
 def is_served(port: int, path: str) -> bool:
-    """Whether an HTTP server answers at all there, with anything but an error of its own."""
+    """Whether an HTTP server answers there with a status of 2xx or 4xx."""
     try:
         with socket.create_connection((HOST, port), timeout=READY_LIMIT_S) as connection:
             connection.sendall(
@@ -184,9 +184,9 @@ def is_served(port: int, path: str) -> bool:
 
 
 class Worker:
-    """A process of ours that loads or listens: one JSON line in is a question, one out its answer.
+    """A worker process: it reads a JSON command per line and writes a JSON answer per line.
 
-    It ends when its standard input does, so it outlives nobody.
+    It exits at the end of its standard input, so it does not outlive its parent.
     """
 
     def __init__(self, module: str, **spec: Any) -> None:
@@ -216,8 +216,8 @@ class Worker:
     ) -> None:
         self.end()
 
-    def ask(self, do: str, **details: Any) -> dict[str, Any]:
-        """Send a question and wait for its answer."""
+    def call(self, do: str, **details: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **details}).encode() + b"\n")
         self._process.stdin.flush()
@@ -230,7 +230,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise BenchmarkError(f"the process {self._name} ended before its answer")
+            raise BenchmarkError(f"the process {self._name} exited without an answer")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise BenchmarkError(f"{self._name}: {answer['error']}")
@@ -250,6 +250,6 @@ class Worker:
 
 
 def answer(**values: Any) -> None:
-    """On the worker's side: answer the question."""
+    """In the worker: answer a command."""
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()

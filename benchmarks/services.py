@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command lines of what is measured, as a user types them."""
+"""The commands under test, as a user enters them."""
 
 import socket
 from pathlib import Path
@@ -8,13 +8,13 @@ from benchmarks.processes import HOST, Home, Server, free_port
 
 
 def broker(home: Home, *, history: bool = True) -> Server:
-    """A broker alone, with a history of its own."""
+    """A broker with its own history."""
     port = free_port()
     return _broker(home, port, str(history_of(home, port)) if history else "off")
 
 
 def broker_with_history(home: Home, path: Path) -> Server:
-    """A broker alone, with a history that is there already."""
+    """A broker with an existing history."""
     return _broker(home, free_port(), str(path))
 
 
@@ -30,25 +30,25 @@ def history_of(home: Home, port: int) -> Path:
 
 
 def everything(home: Home) -> tuple[Server, int]:
-    """What `aiot run` starts, and the port of CoAP."""
+    """`aiot run`, and its CoAP port."""
     coap_port = free_port(socket.SOCK_DGRAM)
     return _everything(home, coap_port=coap_port), coap_port
 
 
 def everything_for_websockets(home: Home) -> tuple[Server, int]:
-    """The same, and the port of the WebSocket gateway."""
+    """`aiot run`, and the port of its WebSocket gateway."""
     ws_port = free_port()
     return _everything(home, ws_port=ws_port), ws_port
 
 
 def everything_for_mqtt(home: Home) -> tuple[Server, int]:
-    """The same, and the port of the embedded MQTT broker."""
+    """`aiot run`, and the port of its embedded MQTT broker."""
     mqtt_port = free_port()
     return _everything(home, mqtt_port=mqtt_port), mqtt_port
 
 
 def _everything(home: Home, **ports: int) -> Server:
-    """`aiot run` with these ports (`coap_port`); the others are any that are free."""
+    """`aiot run` with these ports (`coap_port`, …). Other ports are chosen freely."""
     port = free_port()
     arguments = ["-m", "pyaiot", "run", "--web-port", str(port)]
     for name in ("coap_port", "ws_port", "mqtt_port", "mqttsn_port"):
@@ -57,17 +57,17 @@ def _everything(home: Home, **ports: int) -> Server:
 
 
 def mqtt_gateway(home: Home, mqtt_port: int, broker_port: int) -> Server:
-    """An MQTT gateway in a process of its own. It opens no port."""
+    """An MQTT gateway in its own process. It opens no port."""
     arguments = ["-m", "pyaiot", "mqtt-gateway", "--mqtt-port", str(mqtt_port)]
     arguments += ["--broker-port", str(broker_port), "--key-file", str(home.key_file)]
     return Server(arguments, home=home, port=0)
 
 
 def mqttsn_gateway(home: Home, mqtt_port: int) -> tuple[Server, int]:
-    """An MQTT-SN gateway in a process of its own, and its UDP port."""
+    """An MQTT-SN gateway in its own process, and its UDP port."""
     port = free_port(socket.SOCK_DGRAM)
     settings = home.path / "mqttsn.toml"
-    # What one client may send is not what is measured.
+    # The limits of a client are not measured.
     settings.write_text(
         "[mqttsn]\npackets_per_s = 100000\nclients_per_host_max = 100000\n", encoding="utf-8"
     )
@@ -77,6 +77,6 @@ def mqttsn_gateway(home: Home, mqtt_port: int) -> tuple[Server, int]:
 
 
 def plain_broker(home: Home) -> Server:
-    """What fan-out is compared with."""
+    """The baseline of fan-out."""
     port = free_port()
     return Server(["-m", "benchmarks.plain_broker", "--port", str(port)], home=home, port=port)

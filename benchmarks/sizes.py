@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How long each figure is measured: in full, quickly, or just to see that it still runs."""
+"""Sizes of a run: full, quick, or tiny, which only checks that the benchmarks run."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ class Size:
 
     fan_out_clients: tuple[int, ...]
     fan_out_judged: int
-    """The number of clients that the targets are about."""
+    """The number of clients to which the targets apply."""
     fan_out_rounds: int
     fan_out_window_s: float
     fan_out_nodes: int
@@ -21,7 +21,7 @@ class Size:
     join_nodes: int
     joins_alone: int
     join_pause_s: float
-    """Between joins: readings of a quiet broker, to compare with."""
+    """Pause between joins, for readings of an undisturbed broker."""
     commands: int
     stalled_clients: int
     stalled_s: float
@@ -40,7 +40,7 @@ class Size:
     starts: int
     idle_s: float
     coap_nodes: int
-    """Nodes that post: each at most 20 times a second, after 100 at once."""
+    """Nodes that post. Each may post 20 times per second, with a burst of 100."""
     coap_s: float
     discovered: int
     idle_nodes: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Start-up until the page is served, and what `aiot run` costs when nothing happens."""
+"""Start of `aiot run` until the dashboard is served, and its cost when idle."""
 
 import time
 from statistics import median

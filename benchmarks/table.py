@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was measured, and the tables that show it."""
+"""Figures, and the tables that show them."""
 
 import json
 import os
@@ -15,14 +15,14 @@ Reached = Literal["yes", "no", "-"]
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: its value, what the server's CPU spent on one unit of work, its target."""
+    """A figure: value, target, and CPU time of the server per unit of work."""
 
     group: str
     name: str
     value: float
     unit: str
     cpu_us: float | None = None
-    """CPU time of the server process (user and system) for each unit of work, in microseconds."""
+    """CPU time of the server process (user and system) per unit of work, in microseconds."""
     per: str = ""
     """The unit of work."""
     at_most: float | None = None
@@ -57,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class FanOutRow:
-    """One load on one broker."""
+    """The result of one broker under one load."""
 
     clients: int
     load: str
@@ -69,7 +69,7 @@ class FanOutRow:
     core: float
     """Share of one core that the broker used."""
     lost: int | None
-    """Deliveries owed and never made; None where it is not counted (see `conflated`)."""
+    """Deliveries expected and not made; None if not counted (see `conflated`)."""
     conflated: float | None
     """Share of the deliveries that a later reading of the same resource replaced."""
     note: str = ""
@@ -106,7 +106,7 @@ FAN_OUT_HEAD: Final = (
 
 @dataclass
 class Results:
-    """All of one run."""
+    """The results of one run."""
 
     machine: dict[str, str]
     figures: list[Figure] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Results:
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
     others_cores: float = 0.0
-    """Cores that processes of others used meanwhile, on average. Figures want it near 0."""
+    """Cores used by other processes, on average. It should be near 0."""
 
     def as_json(self) -> str:
         figures = [{**asdict(figure), "reached": figure.reached} for figure in self.figures]
@@ -138,7 +138,7 @@ class Results:
 
 
 def busy_s() -> float:
-    """CPU time that all processes of this machine have used, in seconds (proc(5), /proc/stat)."""
+    """CPU time of all processes of this machine in seconds (proc(5), /proc/stat)."""
     user, nice, system, _idle, _iowait, irq, softirq = map(
         int, Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=8)[1:8]
     )
@@ -146,13 +146,13 @@ def busy_s() -> float:
 
 
 def own_s() -> float:
-    """CPU time of this process and of all that it started and that have ended, in seconds."""
+    """CPU time of this process and its ended children in seconds."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 def number(value: float) -> str:
-    """Three digits that matter, thousands separated."""
+    """Three significant digits, with thousands separators."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     if abs(value) >= 10:
@@ -161,7 +161,7 @@ def number(value: float) -> str:
 
 
 def duration(us: float) -> str:
-    """Microseconds, or milliseconds from one upwards."""
+    """In microseconds, or milliseconds from 1 ms."""
     return f"{number(us)} µs" if us < 1000 else f"{number(us / 1000)} ms"
 
 
@@ -180,7 +180,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def this_machine() -> dict[str, str]:
-    """What a figure depends on."""
+    """The hardware and versions that figures depend on."""
     model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: many WebSocket nodes in one process, whose updates were encoded beforehand."""
+"""Worker: many WebSocket nodes in one process with prepared updates."""
 
 import itertools
 import json
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import socket
 
 ROUNDS: Final = 20
-"""Different values of each node, after which they come again."""
+"""Different values of each node. Then they repeat."""
 TOGETHER: Final = 4
-"""Updates of one node in one write: one segment of TCP, as when a network is busy."""
+"""Updates of one node per write: one TCP segment, as in a busy network."""
 
 
 class Nodes:
-    """All of them. Each sends one value in one frame, as PROTOCOLS 6 has it."""
+    """All nodes. Each sends one value per frame (legacy protocol, section 6)."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._sockets: list[socket.socket] = []
@@ -37,7 +37,7 @@ class Nodes:
         ]
 
     def send(self, seconds: float, rate: float) -> dict[str, Any]:
-        """Send round all nodes, `rate` updates a second over all of them."""
+        """Send in turn from all nodes, `rate` updates per second in total."""
         sent = 0
         began = time.monotonic()
         end = began + seconds
@@ -56,13 +56,13 @@ class Nodes:
 def main() -> None:
     try:
         nodes = Nodes(json.loads(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         answer(error=f"{type(error).__name__}: {error}")
         return
     answer(connected=True)
     for line in sys.stdin:
-        question = json.loads(line)
-        answer(**nodes.send(question["seconds"], question["rate"]))
+        command = json.loads(line)
+        answer(**nodes.send(command["seconds"], command["rate"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""WebSocket (RFC 6455) on plain sockets, no more of it than load needs, and cheap.
+"""WebSocket (RFC 6455) on plain sockets: the small, cheap subset that load needs.
 
-Nothing of `pyaiot` is used here: what measures must not change with what is measured.
+It does not use `pyaiot`: the measurement must not change with the code under test.
 """
 
 import base64
@@ -15,10 +15,10 @@ from benchmarks.processes import HOST, BenchmarkError
 
 V2: Final = "pyaiot.v2"
 MARK: Final = b"\xb0"
-"""The second byte of `°` in UTF-8, once in each reading that we send and nowhere else.
+"""The second byte of `°` in UTF-8. It occurs once in each reading and nowhere else.
 
-Such a byte occurs neither in ASCII nor in the header of a frame shorter than 126 bytes, so that
-counting it counts readings, at the speed of `bytes.count`.
+It occurs neither in ASCII nor in the header of a frame shorter than 126 bytes, so counting it with
+`bytes.count` counts readings.
 """
 MARKED_FRAME_MAX: Final = 125
 
@@ -45,7 +45,7 @@ def request(port: int, path: str, protocols: Sequence[str]) -> bytes:
 def connect(
     port: int, path: str, protocols: Sequence[str] = (), *, receive_buffer: int | None = None
 ) -> tuple[socket.socket, bytes]:
-    """A blocking socket after the handshake, and the bytes that came right behind it."""
+    """A blocking socket after the handshake, and the bytes received after it."""
     connection = socket.socket()
     if receive_buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -65,7 +65,7 @@ def connect(
 
 
 def check_handshake(head: bytes, protocols: Sequence[str]) -> None:
-    """Raises `BenchmarkError` unless the server switched, to `pyaiot.v2` where we offered it."""
+    """Raises `BenchmarkError` unless the server switched protocols, to `pyaiot.v2` if offered."""
     if not head.startswith(b"HTTP/1.1 101"):
         raise BenchmarkError(f"the handshake was refused: {head.splitlines()[0]!r}")
     if V2 in protocols and V2.encode() not in head:
@@ -94,18 +94,18 @@ def messages_frame(messages: Iterable[Any]) -> bytes:
 
 
 PONG: Final = frame(b"", _PONG)
-"""Unasked for, it is a sign of life (RFC 6455 section 5.5.3)."""
+"""Unsolicited, it serves as a heartbeat (RFC 6455 section 5.5.3)."""
 JOIN_LEGACY: Final = frame(b'{"type":"new","data":"client"}')
 JOIN_V2: Final = frame(b'[{"type":"new","data":"client"}]')
 
 
 def gateway_protocols(token: str, *, v2: bool) -> list[str]:
-    """What a gateway offers."""
+    """The subprotocols that a gateway offers."""
     return [V2, "token", token] if v2 else ["token", token]
 
 
 class FrameReader:
-    """Bytes of a server in, texts out."""
+    """Parses server frames: bytes in, texts out."""
 
     def __init__(self) -> None:
         self._bytes = b""
@@ -113,7 +113,7 @@ class FrameReader:
         """Pings not yet answered."""
 
     def feed(self, received: bytes) -> list[bytes]:
-        """The texts that are complete. Raises `BenchmarkError` when the server closes."""
+        """The complete texts. Raises `BenchmarkError` if the server closes."""
         data = self._bytes + received
         texts = []
         at = 0
@@ -144,7 +144,7 @@ class FrameReader:
 
 
 class WebSocket:
-    """A peer of the broker that reads properly: for latencies and commands."""
+    """A peer of the broker that parses messages: for latencies and commands."""
 
     def __init__(self, port: int, path: str, protocols: Sequence[str]) -> None:
         self.socket, rest = connect(port, path, protocols)
@@ -159,22 +159,22 @@ class WebSocket:
         self.socket.sendall(messages_frame(messages))
 
     def receive(self) -> list[dict[str, Any]]:
-        """Wait for bytes; return the messages of all frames that are complete by then."""
+        """Wait for bytes. The messages of all complete frames."""
         received = self._early or self.socket.recv(1 << 18)
         if not received:
             raise BenchmarkError("the server closed the connection")
         self._early = b""
         messages: list[dict[str, Any]] = []
         for text in self._reader.feed(received):
-            said = json.loads(text)
-            messages.extend(said if isinstance(said, list) else [said])
+            decoded = json.loads(text)
+            messages.extend(decoded if isinstance(decoded, list) else [decoded])
         for _ in range(self._reader.pings):
             self.socket.sendall(PONG)
         self._reader.pings = 0
         return messages
 
     def receive_until(self, kind: str) -> list[dict[str, Any]]:
-        """Messages up to and with the first of type `kind`."""
+        """Messages up to and including the first of type `kind`."""
         messages: list[dict[str, Any]] = []
         while not any(message["type"] == kind for message in messages):
             messages += self.receive()
@@ -185,7 +185,7 @@ class WebSocket:
 
 
 def join(port: int) -> WebSocket:
-    """A client of `pyaiot.v2` that has had everything the broker knew."""
+    """A client of `pyaiot.v2` that has received the state of the broker."""
     client = WebSocket(port, "/ws", [V2])
     client.socket.sendall(JOIN_V2)
     client.receive_until("joined")

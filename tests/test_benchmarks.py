@@ -118,7 +118,7 @@ def test_a_target_is_reached_or_missed() -> None:
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
-    from benchmarks.turns import percentile
+    from benchmarks.event_loop import percentile
 
     values = [float(value) for value in range(1, 101)]
     assert percentile(values, 0.5) == 50.0

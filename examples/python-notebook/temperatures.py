@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cells of a notebook: what is there, what it said in the last hour, and an LED.
+"""Cells of a notebook: the nodes, the readings of the last hour, and an LED.
 
 Paste each cell (`# %%`) into Jupyter, or run the file: python temperatures.py
 """
 
-# %% Connect: what is there?
+# %% Connect and list the nodes.
 import sys
 
 from pyaiot.client import SyncClient
@@ -17,7 +17,7 @@ for node in client.nodes.values():
 uid = next(node.uid for node in client.nodes.values() if "temperature" in node.resources)
 print("Looking at", client.nodes[uid].name)
 
-# %% The next five readings, as they come.
+# %% The next five readings, as they arrive.
 for count, reading in enumerate(client.watch(uid, "temperature", known=False, seconds=30), 1):
     print(reading.number, reading.unit)
     if count == 5:
@@ -33,7 +33,7 @@ for step in client.history(uid, "temperature", "-1h", every_s=60, agg="mean,min,
 # %% With pandas installed, the same as a table: rows.to_pandas()["value"].plot()
 print(rows.columns().keys())
 
-# %% Switch an LED on, and off again: did the node do it?
+# %% Switch an LED on and off. The receipt has the outcome.
 lamp = next(node.uid for node in client.nodes.values() if "led" in node.resources)
 for value in (1, 0):
     receipt = client.set(lamp, "led", value)

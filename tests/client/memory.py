@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A real broker with a gateway of the test's own, and connections to it inside this process."""
+"""A real broker with a test gateway, and connections to it inside this process."""
 
 import asyncio
 import contextlib
@@ -31,81 +31,81 @@ class Connection:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._told: asyncio.Queue[Sequence[ToClient] | None] = asyncio.Queue()
+        self._received: asyncio.Queue[Sequence[ToClient] | None] = asyncio.Queue()
         self._client = broker.client_connected(self)
 
     async def send(self, message: FromClient) -> None:
         self._broker.from_client(self._client, message)
 
     async def receive(self) -> Sequence[ToClient]:
-        messages = await self._told.get()
+        messages = await self._received.get()
         if messages is None:
             raise LinkLost("cut")
         return messages
 
     def end(self) -> None:
         self._broker.client_left(self._client)
-        self._told.put_nowait(None)
+        self._received.put_nowait(None)
 
-    # What the broker needs of a socket.
+    # The socket interface that the broker uses.
 
     def write(self, data: bytes) -> None:
         for frame in frames(data):
-            self._told.put_nowait(decode_to_client(frame))
+            self._received.put_nowait(decode_to_client(frame))
 
     def buffered(self) -> int:
         return 0
 
     def close(self, code: int, reason: str) -> None:
-        raise AssertionError(f"the broker closed a good client: {code} {reason}")
+        raise AssertionError(f"the broker closed a valid client: {code} {reason}")
 
 
-class Road:
-    """A broker, a gateway, and a way to the broker that can be cut."""
+class Network:
+    """A broker, a gateway, and connections to the broker that can be cut."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=lambda: TS)
-        self.passable = True
+        self.reachable = True
         self.attempts = 0
-        self.told: list[str] = []
-        """What the client told its user of the connection."""
+        self.notices: list[str] = []
+        """Sentences that the client passed to `tell`."""
         self.commands: list[Command] = []
         self.outcome: ReceiptState | None = "confirmed"
-        """What the gateway says of each command; None: nothing."""
+        """The receipt of each command; None: no receipt."""
         self._connections: list[Connection] = []
         self._link: MemoryLink[ToGateway, FromGateway]
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Road"]:
+    async def running(self) -> AsyncIterator["Network"]:
         self._link, broker_end = MemoryLink.pair()
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self.broker.serve_gateway(broker_end, acknowledges=True))
-            hearing = tasks.create_task(self._link.run(self._heard))
-            self.say(Hello(name="test", protocol="Test"))
+            receiving = tasks.create_task(self._link.run(self._handle_messages))
+            self.send(Hello(name="test", protocol="Test"))
             yield self
             serving.cancel()
-            hearing.cancel()
+            receiving.cancel()
 
-    def say(self, *messages: FromGateway) -> None:
+    def send(self, *messages: FromGateway) -> None:
         for message in messages:
             self._link.send(message)
 
-    async def said(self, *messages: FromGateway) -> None:
-        """Say it and wait until everybody has heard it."""
-        self.say(*messages)
+    async def deliver(self, *messages: FromGateway) -> None:
+        """Send messages and wait until all clients have received them."""
+        self.send(*messages)
         await settle()
 
     def reading(self, uid: str, resource: str, data: object, ts: float = TS) -> Reading:
         return Reading.received(uid, resource, data, ts)
 
     def client(self, **more: object) -> Client:
-        return Client(connect=self.connect, tell=self.told.append, **more)  # type: ignore[arg-type]
+        return Client(connect=self.connect, tell=self.notices.append, **more)  # type: ignore[arg-type]
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
         self.attempts += 1
-        if not self.passable:
+        if not self.reachable:
             raise LinkLost("connection refused")
         connection = Connection(self.broker)
         self._connections.append(connection)
@@ -117,18 +117,18 @@ class Road:
                 connection.end()
 
     def cut(self) -> None:
-        """Every connection is lost."""
+        """Lose all connections."""
         while self._connections:
             self._connections.pop().end()
 
-    def _heard(self, messages: Sequence[ToGateway]) -> None:
+    def _handle_messages(self, messages: Sequence[ToGateway]) -> None:
         for message in messages:
             if isinstance(message, Command):
                 self.commands.append(message)
                 if self.outcome is not None:
-                    self.say(Receipt(id=message.id, state=self.outcome, detail="by the test"))
+                    self.send(Receipt(id=message.id, state=self.outcome, detail="by the test"))
 
 
 async def settle() -> None:
-    """Let everything happen that happens without waiting."""
+    """Run all tasks that are ready."""
     await asyncio.sleep(0.05)

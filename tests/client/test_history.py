@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History for programs, at the HTTP API on real sockets; and the client without async."""
+"""History queries at the HTTP API on real sockets, and the synchronous client."""
 
 import asyncio
 import csv
@@ -40,17 +40,17 @@ BASE = math.floor(time.time()) - 7200.0
 COUNT = 25
 
 
-def place(served: Served) -> BrokerAddress:
+def address_of(served: Served) -> BrokerAddress:
     host, _, port = served.url.removeprefix("http://").rstrip("/").rpartition(":")
     return BrokerAddress(host, int(port))
 
 
 def client(served: Served, **more: Any) -> Client:
-    it = place(served)
+    it = address_of(served)
     return Client(it.host, it.port, **more)
 
 
-async def told(served: Served) -> None:
+async def send_readings(served: Served) -> None:
     for second in range(COUNT):
         served.gateway.say("a/b", "t", f"{second}.5°C", ts=BASE + second)
     served.gateway.say("a/b", "t", "hot", ts=BASE + COUNT)
@@ -58,12 +58,12 @@ async def told(served: Served) -> None:
     await served.until(COUNT + 3)
 
 
-async def test_rows_are_all_there_over_pages_whatever_the_names(
+async def test_rows_are_complete_over_pages_for_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "PAGE_ROWS", 10)
     async with serving(tmp_path) as served, client(served) as it:
-        await told(served)
+        await send_readings(served)
         rows = await it.history("a/b", "t", None)
         assert [row.value for row in rows] == [*(n + 0.5 for n in range(COUNT)), None]
         assert [row.ts for row in rows] == [BASE + n for n in range(COUNT + 1)]
@@ -81,21 +81,21 @@ async def test_rows_are_all_there_over_pages_whatever_the_names(
         assert sum(step.count or 0 for step in steps) == COUNT
 
 
-async def test_more_rows_than_an_answer_may_have_are_an_error_not_a_part(
+async def test_too_many_rows_are_an_error_not_a_partial_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "PAGE_ROWS", 10)
     monkeypatch.setattr(history, "ROWS_MAX", 20)
     async with serving(tmp_path) as served, client(served, live=False) as it:
-        await told(served)
+        await send_readings(served)
         with pytest.raises(TooManyRows):
             await it.history("a/b", "t", None)
         assert len(await it.history("a/b", "t", BASE, BASE + 20)) == 20
 
 
-async def test_export_is_what_the_api_streams(tmp_path: Path) -> None:
+async def test_export_equals_the_stream_of_the_api(tmp_path: Path) -> None:
     async with serving(tmp_path) as served, client(served, live=False) as it:
-        await told(served)
+        await send_readings(served)
         text = b"".join([piece async for piece in it.export("csv")]).decode()
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
         ours = [row for row in rows if (row["uid"], row["resource"]) == ("a/b", "t")]
@@ -106,7 +106,7 @@ async def test_export_is_what_the_api_streams(tmp_path: Path) -> None:
         assert [json.loads(line)["ts"] for line in lines] == [BASE + 24, BASE + 25]
 
 
-async def test_export_that_breaks_off_is_an_error() -> None:
+async def test_interrupted_export_is_an_error() -> None:
     class Broken:
         def export(self, **_: Any) -> AsyncIterator[Chunk]:
             async def chunks() -> AsyncIterator[Chunk]:
@@ -120,11 +120,11 @@ async def test_export_that_breaks_off_is_an_error() -> None:
         serving(history=Broken()) as served,  # type: ignore[arg-type]
         client(served, live=False) as it,
     ):
-        with pytest.raises(LinkLost, match="not everything"):
+        with pytest.raises(LinkLost, match="incomplete"):
             _ = [piece async for piece in it.export()]
 
 
-async def test_export_that_nobody_wants_any_more_is_no_error() -> None:
+async def test_abandoned_export_is_no_error() -> None:
     class Endless:
         def export(self, **_: Any) -> AsyncIterator[Chunk]:
             async def chunks() -> AsyncIterator[Chunk]:
@@ -148,7 +148,7 @@ async def test_export_that_nobody_wants_any_more_is_no_error() -> None:
     assert errors == []
 
 
-async def test_what_the_broker_refuses_is_one_sentence() -> None:
+async def test_refusal_of_the_broker_is_one_sentence() -> None:
     async with serving() as served, client(served, live=False) as it:
         with pytest.raises(ApiProblem, match="keeps no history") as refused:
             await it.history("n", "t")
@@ -163,7 +163,7 @@ async def test_what_the_broker_refuses_is_one_sentence() -> None:
             await it.history("n", "t")
 
 
-async def test_login_link_opens_both_doors_and_its_cookie_opens_them_again(tmp_path: Path) -> None:
+async def test_sign_in_link_and_its_cookie_open_websocket_and_api(tmp_path: Path) -> None:
     login = SignIn(behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
         link = f"http://elsewhere:1{login.new_link()}"
@@ -177,7 +177,7 @@ async def test_login_link_opens_both_doors_and_its_cookie_opens_them_again(tmp_p
             async with client(served, login_link=login_link, cookie_file=cookies) as it:
                 assert it.connected
                 assert len(await it.history("n", "t")) == 0
-        with pytest.raises(LoginNeeded, match="does not work"):
+        with pytest.raises(LoginNeeded, match="is not valid, or was used"):
             await client(served, login_link=link).__aenter__()
         cookies.write_text("nonsense", "utf-8")
         with pytest.raises(LoginNeeded):
@@ -185,19 +185,21 @@ async def test_login_link_opens_both_doors_and_its_cookie_opens_them_again(tmp_p
 
 
 @pytest.mark.parametrize("link", ["", "x", "http://", "http://[", "ftp://a/login?token=x"])
-def test_what_is_no_login_link_is_said(link: str) -> None:
-    with pytest.raises(OperatorError, match="no login link"):
-        BrokerAddress.of_link(link)
+def test_invalid_sign_in_link_is_reported(link: str) -> None:
+    with pytest.raises(OperatorError, match="Invalid sign-in link"):
+        BrokerAddress.from_link(link)
 
 
-def test_login_link_says_where_the_broker_is() -> None:
+def test_sign_in_link_has_the_address_of_the_broker() -> None:
     assert Client(login_link="https://a.example/login?token=x").place == BrokerAddress(
         "a.example", 443, ssl=True
     )
-    assert BrokerAddress.of_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
+    assert (
+        BrokerAddress.from_link("http://[::1]:8000/login?token=x").http_url == "http://[::1]:8000"
+    )
 
 
-async def test_server_that_is_no_broker_is_told_from_one() -> None:
+async def test_server_that_is_no_broker_is_recognised() -> None:
     async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
@@ -213,10 +215,10 @@ async def test_server_that_is_no_broker_is_told_from_one() -> None:
                 await it.history("n", "t")
 
 
-async def test_client_without_async_does_the_same(tmp_path: Path) -> None:
+async def test_sync_client_does_the_same(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        await told(served)
-        it = place(served)
+        await send_readings(served)
+        it = address_of(served)
         served.gateway.otherwise = "confirmed"
 
         def notebook() -> None:
@@ -234,7 +236,7 @@ async def test_client_without_async_does_the_same(tmp_path: Path) -> None:
                 assert b"hot" in b"".join(client.export("csv", uid="a/b"))
             client.close()
             assert not client.connected
-            for asked in (
+            for call in (
                 lambda: client.set("a/b", "t", 1),
                 lambda: client.get("a/b", "t"),
                 lambda: client.nodes,
@@ -244,7 +246,7 @@ async def test_client_without_async_does_the_same(tmp_path: Path) -> None:
                 lambda: next(client.export("csv")),
             ):
                 with pytest.raises(LinkLost, match="is closed"):
-                    asked()
+                    call()
             with pytest.raises(NoBroker):
                 SyncClient("127.0.0.1", 1)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client knows, over any number of connections."""
+"""The view of a client, across reconnections."""
 
 import pytest
 from hypothesis import given
@@ -23,14 +23,14 @@ def reading(uid: str, resource: str, data: str, ts: float = 1.0) -> Reading:
     return Reading(uid=uid, resource=resource, data=data, ts=ts)
 
 
-def told(view: View, *messages: ToClient) -> list[Event]:
+def events_of(view: View, *messages: ToClient) -> list[Event]:
     return [event for message in messages for event in view.apply(message)]
 
 
 def joined(*messages: ToClient) -> View:
     view = View()
     view.begin()
-    assert told(view, *messages) == []
+    assert events_of(view, *messages) == []
     view.apply(JOINED)
     return view
 
@@ -42,26 +42,26 @@ def values(view: View) -> dict[str, dict[str, object]]:
     }
 
 
-def test_nothing_is_told_before_everything_is_known() -> None:
+def test_no_events_before_the_state_is_complete() -> None:
     view = View()
     view.begin()
     appeared, led = NodeAppeared(uid="n", ts=1.0), reading("n", "led", "0")
-    assert told(view, appeared, led) == []
+    assert events_of(view, appeared, led) == []
     assert view.nodes == {}
-    assert told(view, JOINED) == [appeared, led]
+    assert events_of(view, JOINED) == [appeared, led]
     assert values(view) == {"n": {"led": "0"}}
 
 
-def test_a_message_changes_what_is_known() -> None:
+def test_messages_change_the_view() -> None:
     view = joined(NodeAppeared(uid="n"), reading("n", "led", "0"))
-    assert told(view, reading("n", "led", "1")) == [reading("n", "led", "1")]
+    assert events_of(view, reading("n", "led", "1")) == [reading("n", "led", "1")]
     assert values(view) == {"n": {"led": "1"}}
-    assert told(view, NodeAppeared(uid="n", gateway="other")) == []
+    assert events_of(view, NodeAppeared(uid="n", gateway="other")) == []
     assert values(view) == {"n": {"led": "1"}}
     assert view.nodes["n"].gateway == "other"
-    assert told(view, NodeReset(uid="n")) == [NodeReset(uid="n")]
+    assert events_of(view, NodeReset(uid="n")) == [NodeReset(uid="n")]
     assert values(view) == {"n": {}}
-    assert told(view, NodeLeft(uid="n"), NodeLeft(uid="n")) == [NodeLeft(uid="n")]
+    assert events_of(view, NodeLeft(uid="n"), NodeLeft(uid="n")) == [NodeLeft(uid="n")]
     assert view.nodes == {}
 
 
@@ -70,13 +70,13 @@ def test_gateways_come_and_go() -> None:
     view = joined(up)
     assert view.gateways == {"g": up}
     view.begin()
-    (lost,) = told(view, JOINED)
+    (lost,) = events_of(view, JOINED)
     assert isinstance(lost, GatewayState)
     assert (lost.name, lost.state, lost.ts) == ("g", "lost", 9.0)
     assert view.gateways == {}
 
 
-def test_after_a_new_connection_only_what_changed_is_told() -> None:
+def test_reconnection_yields_only_changes() -> None:
     view = joined(
         NodeAppeared(uid="same"),
         reading("same", "led", "0"),
@@ -86,7 +86,7 @@ def test_after_a_new_connection_only_what_changed_is_told() -> None:
         reading("reset", "old", "0"),
     )
     view.begin()
-    events = told(
+    events = events_of(
         view,
         NodeAppeared(uid="same"),
         reading("same", "led", "0"),
@@ -107,7 +107,7 @@ def test_after_a_new_connection_only_what_changed_is_told() -> None:
 
 
 @pytest.mark.parametrize(("data", "name"), [("Lamp", "Lamp"), (3, "n")])
-def test_a_node_is_called_what_it_calls_itself(data: object, name: str) -> None:
+def test_name_of_a_node_is_its_resource_name(data: object, name: str) -> None:
     view = joined(NodeAppeared(uid="n", ts=4.0), Reading(uid="n", resource="name", data=data, ts=5))
     assert view.nodes["n"].name == name
     assert view.nodes["n"].heard_at == 5.0
@@ -123,13 +123,13 @@ _messages = st.one_of(
 
 
 @given(st.lists(st.lists(_messages)))
-def test_events_add_up_to_what_is_known(connections: list[list[ToClient]]) -> None:
+def test_events_add_up_to_the_view(connections: list[list[ToClient]]) -> None:
     view = View()
     follower: dict[str, dict[str, object]] = {}
     for messages in connections:
         view.begin()
         half = len(messages) // 2
-        for event in told(view, *messages[:half], JOINED, *messages[half:]):
+        for event in events_of(view, *messages[:half], JOINED, *messages[half:]):
             match event:
                 case NodeAppeared(uid=uid):
                     follower.setdefault(uid, {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Simulated firmware: what it says of its updates."""
+"""Simulated firmware and its updates."""
 
 import random
 
@@ -10,23 +10,23 @@ from pyaiot.devices.node_config import NodeConfig
 from pyaiot.devices.schedule import Schedule
 
 
-def told(count: int, seed: int = 1) -> list[dict[str, str]]:
+def texts_of(count: int, seed: int = 1) -> list[dict[str, str]]:
     firmware = Firmware("2026.07", random.Random(seed))
     return [firmware.read() for _ in range(count)]
 
 
-def test_the_first_reading_has_every_text_and_the_later_ones_what_changed() -> None:
-    first, *later = told(300)
+def test_the_first_reading_has_all_texts_and_later_ones_only_changes() -> None:
+    first, *later = texts_of(300)
     assert first == {"suit_state": "0", "dwnld": "0%", "version": "2026.07"}
     assert {} in later
-    said = first
+    reported = first
     for texts in later:
-        assert all(said[name] != text for name, text in texts.items())
-        said |= texts
+        assert all(reported[name] != text for name, text in texts.items())
+        reported |= texts
 
 
-def test_an_update_goes_through_every_step_and_ends_in_a_new_version_or_in_a_spoiled_one() -> None:
-    states = [texts["suit_state"] for texts in told(2000) if "suit_state" in texts]
+def test_an_update_passes_every_state_and_ends_in_a_new_version_or_a_failure() -> None:
+    states = [texts["suit_state"] for texts in texts_of(2000) if "suit_state" in texts]
     steps = ["0", "1", "2", "6", "9"]
     ends = set()
     for start in range(0, len(states) - 6, 6):
@@ -36,16 +36,16 @@ def test_an_update_goes_through_every_step_and_ends_in_a_new_version_or_in_a_spo
     assert ends == {SuitState.DOWNLOADED, SuitState.DIGEST_INVALID}
 
 
-def test_only_a_download_that_was_right_is_a_new_version() -> None:
+def test_only_a_successful_download_changes_the_version() -> None:
     state = ""
-    for texts in told(2000)[1:]:
+    for texts in texts_of(2000)[1:]:
         state = texts.get("suit_state", state)
         if "version" in texts:
             assert state == SuitState.DOWNLOADED
 
 
-def test_it_tells_how_much_it_has_downloaded() -> None:
-    percents = [texts["dwnld"] for texts in told(26) if "dwnld" in texts]
+def test_download_progress_is_reported() -> None:
+    percents = [texts["dwnld"] for texts in texts_of(26) if "dwnld" in texts]
     assert percents == [f"{percent}%" for percent in DOWNLOAD_PERCENT]
 
 
@@ -57,12 +57,16 @@ def test_a_later_version_counts_on(version: str, later: str) -> None:
     assert next_version(version) == later
 
 
-def test_a_node_reads_it_at_the_pace_of_its_sensors() -> None:
+def test_firmware_is_read_in_the_period_of_the_sensors() -> None:
     schedule = Schedule(NodeConfig(updates=True, period_s=10.0), random.Random(1))
     assert schedule.read_all().keys() == {"suit_state", "dwnld", "version"}
     schedule.start(now=0.0)
     read: dict[str, str] = {}
     for _ in range(12):
-        read |= schedule.read_due(now=schedule.next_due)
+        timer = schedule.get_timer()
+        assert timer is not None
+        read |= schedule.read_due(now=timer)
     assert read["suit_state"] == SuitState.TRIGGERED
-    assert 120.0 <= schedule.next_due <= 130.0
+    timer = schedule.get_timer()
+    assert timer is not None
+    assert 120.0 <= timer <= 130.0

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The simulated WebSocket node: what it says when, and that it finds its gateway again."""
+"""The simulated WebSocket node: its messages, and reconnection to its gateway."""
 
 import asyncio
 import contextlib
 import json
-import math
 import random
 import socket
 from collections.abc import AsyncIterator
@@ -14,56 +13,56 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from pyaiot.devices import websocket_node
-from pyaiot.devices.websocket_node import (
-    SimulatedWebSocketNode,
-    WebSocketNodeConfig,
-    run_websocket_node,
-)
+from pyaiot.devices import websocket_node_runner
+from pyaiot.devices.websocket_node import SimulatedWebSocketNode
+from pyaiot.devices.websocket_node_config import WebSocketNodeConfig
+from pyaiot.devices.websocket_node_runner import run_websocket_node
 from tests.programs import free_port
 
 NOW = 1000.0
 
 
 def node(**its: Any) -> SimulatedWebSocketNode:
-    """A node that is connected and has said its name."""
+    """A node that has just connected."""
     it = SimulatedWebSocketNode(WebSocketNodeConfig(uid="lamp", **its), rng=random.Random(1))
-    it.connected(now=NOW)
+    it.connection_made(now=NOW)
     return it
 
 
-def said(it: SimulatedWebSocketNode, now: float = NOW) -> list[Any]:
-    return [json.loads(message) for message in it.messages_to_send(now=now)]
+def sent(it: SimulatedWebSocketNode, now: float = NOW) -> list[Any]:
+    it.handle_timer(now=now)
+    return [json.loads(message) for message in it.messages_to_send()]
 
 
-def test_node_says_who_it_is_before_anything_else() -> None:
+def test_node_sends_its_uid_first() -> None:
     it = node(led=True, temperature=True)
-    it.receive(b'{"request":"discover"}')
-    first, second = said(it)
+    it.receive_message(b'{"request":"discover"}')
+    first, second = sent(it)
     assert first == {"type": "new", "uid": "lamp"}
     assert second["type"] == "update"
     assert {"name", "board", "os", "led", "temperature"} <= second["data"].keys()
 
 
-def test_node_without_a_name_speaks_as_old_ones_do() -> None:
+def test_nameless_node_sends_no_uid() -> None:
     it = node(led=True, nameless=True)
-    assert said(it) == []
+    assert sent(it) == []
 
 
 def test_every_sensor_is_reported_once_a_period() -> None:
     it = node(temperature=True, pressure=True, period_s=2.0)
-    said(it)
+    sent(it)
     counts = {"temperature": 0, "pressure": 0}
     now = NOW
-    while (now := it.next_wake) < NOW + 20:
-        for message in said(it, now):
+    while (timer := it.get_timer()) is not None and timer < NOW + 20:
+        now = timer
+        for message in sent(it, now):
             for resource in message["data"]:
                 counts[resource] += 1
     assert counts == {"temperature": 10, "pressure": 10}
 
 
-def test_node_without_sensors_never_wakes() -> None:
-    assert node(led=True).next_wake == math.inf
+def test_node_without_sensors_has_no_timer() -> None:
+    assert node(led=True).get_timer() is None
 
 
 @pytest.mark.parametrize(
@@ -71,9 +70,9 @@ def test_node_without_sensors_never_wakes() -> None:
 )
 def test_write_is_done_and_reported(resource: str, payload: str) -> None:
     it = node(led=True, robot=True, ribot=True, js=True)
-    said(it)
-    it.receive(json.dumps({"endpoint": resource, "payload": payload}).encode())
-    assert said(it) == [{"type": "update", "data": {resource: payload}}]
+    sent(it)
+    it.receive_message(json.dumps({"endpoint": resource, "payload": payload}).encode())
+    assert sent(it) == [{"type": "update", "data": {resource: payload}}]
     assert it.values[resource] == payload
 
 
@@ -81,7 +80,7 @@ def test_write_is_done_and_reported(resource: str, payload: str) -> None:
     "message",
     [
         b'{"endpoint":"led","payload":"2"}',
-        b'{"endpoint":"door","payload":"1"}',
+        b'{"endpoint":"valve","payload":"1"}',
         b'{"endpoint":"name","payload":"x"}',
         b'{"endpoint":"led","payload":1}',
         b'{"type":"error","detail":"too fast"}',
@@ -91,11 +90,11 @@ def test_write_is_done_and_reported(resource: str, payload: str) -> None:
         b"",
     ],
 )
-def test_what_it_cannot_do_or_understand_is_answered_with_nothing(message: bytes) -> None:
+def test_unknown_and_invalid_messages_get_no_answer(message: bytes) -> None:
     it = node(led=True)
-    said(it)
-    it.receive(message)
-    assert said(it) == []
+    sent(it)
+    it.receive_message(message)
+    assert sent(it) == []
     assert it.values["led"] == "0"
 
 
@@ -103,10 +102,10 @@ def test_what_it_cannot_do_or_understand_is_answered_with_nothing(message: bytes
 
 
 class Gateway:
-    """A server at `/node` that keeps what it hears."""
+    """A server at `/node` that records messages."""
 
     def __init__(self) -> None:
-        self.heard: asyncio.Queue[Any] = asyncio.Queue()
+        self.received: asyncio.Queue[Any] = asyncio.Queue()
         self.sockets: list[web.WebSocketResponse] = []
 
     async def node(self, request: web.Request) -> web.WebSocketResponse:
@@ -114,7 +113,7 @@ class Gateway:
         await websocket.prepare(request)
         self.sockets.append(websocket)
         async for frame in websocket:
-            self.heard.put_nowait(json.loads(frame.data))
+            self.received.put_nowait(json.loads(frame.data))
         return websocket
 
 
@@ -150,25 +149,25 @@ async def running(port: int, **its: Any) -> AsyncIterator[None]:
 @pytest.mark.sockets
 async def test_node_answers_its_gateway() -> None:
     async with gateway() as (it, port), running(port):
-        assert await it.heard.get() == {"type": "new", "uid": "lamp"}
+        assert await it.received.get() == {"type": "new", "uid": "lamp"}
         await it.sockets[0].send_str('{"request":"discover"}')
-        assert (await it.heard.get())["data"]["led"] == "0"
+        assert (await it.received.get())["data"]["led"] == "0"
         await it.sockets[0].send_str('{"endpoint":"led","payload":"1"}')
-        assert await it.heard.get() == {"type": "update", "data": {"led": "1"}}
+        assert await it.received.get() == {"type": "update", "data": {"led": "1"}}
 
 
 @pytest.mark.sockets
-async def test_node_comes_back_when_it_was_closed_and_when_its_gateway_comes_late(
+async def test_node_reconnects_after_a_close_and_to_a_late_gateway(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(websocket_node, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(websocket_node_runner, "RETRY_FIRST_S", 0.01)
     port = free_port(socket.SOCK_STREAM)
     async with running(port):
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientError):
                 await session.get(f"http://127.0.0.1:{port}/")
         async with gateway(port) as (it, _):
-            await it.heard.get()
+            await it.received.get()
             await it.sockets[0].close(code=1008, message=b"taken")
-            assert await it.heard.get() == {"type": "new", "uid": "lamp"}
+            assert await it.received.get() == {"type": "new", "uid": "lamp"}
             assert len(it.sockets) == 2

@@ -116,7 +116,7 @@ def test_set_tells_what_became_of_it(aiot: Aiot, system: tuple[Programs, str]) -
     assert json.loads(said.stdout)["state"] == "unknown"
     said = aiot("set", "board", "led", "1", "--timeout", "99", "--broker-port", port)
     assert said.returncode == 2
-    assert said.stderr == "aiot: a command has more than 0 and at most 60 s.\n"
+    assert said.stderr == "aiot: the timeout of a command is more than 0 and at most 60 s.\n"
 
 
 @pytest.mark.parametrize(("value", "hint"), [("True", "1"), ("on", "1"), ("off", "0")])
@@ -241,8 +241,8 @@ def test_no_broker_is_one_sentence_with_what_to_do(aiot: Aiot) -> None:
     said = aiot("nodes", "--broker-port", "1")
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr == (
-        "aiot: No broker answers at localhost port 1 (connection refused): start one with aiot run,"
-        " or say where it is.\n"
+        "aiot: No broker answers at localhost port 1 (connection refused). Start one with aiot run,"
+        " or set its address.\n"
     )
 
 
@@ -264,12 +264,12 @@ def test_login_link_lets_in_and_is_remembered(aiot: Aiot, tmp_path: Path) -> Non
             assert said.returncode == (0 if said.stdout else 2)
             again = aiot("nodes", *port, "--json")
             assert (again.returncode, again.stdout) == (0, "[]\n"), again.stderr
-        assert "does not work (any more)" in said.stderr
+        assert "is not valid, or was used" in said.stderr
         kept = tmp_path / ".local" / "state" / "pyaiot" / "logins.json"
         assert kept.stat().st_mode & 0o777 == 0o600
         said = aiot("nodes", *port, "--login-link", "http://x/")
         assert said.returncode == 2
-        assert "no login link" in said.stderr
+        assert "Invalid sign-in link" in said.stderr
     finally:
         programs.close()
 

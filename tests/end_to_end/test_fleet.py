@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot fleet` through our commands: a quiet run, one with parts that are killed, and mistakes."""
+"""`aiot fleet` end to end: quiet runs, bad links, killed processes, and errors."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def fleet_config(**values: Any) -> FleetConfig:
 
 
 def result(run: Program, limit_s: float) -> dict[str, Any]:
-    """What a fleet with `--json` prints, when it has ended."""
+    """The output of a fleet with `--json`, after its end."""
     code = run.exit_code(limit_s)
     report: dict[str, Any] = json.loads(run.rest())
     assert code == report["exit_code"], run.stderr
@@ -44,18 +44,18 @@ def result(run: Program, limit_s: float) -> dict[str, Any]:
     return report
 
 
-def test_quiet_run_loses_supersedes_and_repeats_nothing(programs: Programs) -> None:
-    said = programs.aiot("run", *ANY_PORTS).said()
+def test_quiet_run_has_no_lost_superseded_or_duplicate_readings(programs: Programs) -> None:
+    output = programs.aiot("run", *ANY_PORTS).said()
     run = programs.aiot(
         *("fleet", *NODES, "--rate", "10", "--seconds", "3", "--commands-per-s", "5", "--json"),
-        *fleet_flags(said),
+        *fleet_flags(output),
     )
     report = result(run, 25)
     assert set(report["protocols"]) == {"CoAP", "MQTT", "MQTT-SN", "WebSocket"}
     for account in (report["total"], *report["protocols"].values()):
         assert account["sent"] == account["acknowledged"] == account["seen"], report
         assert (account["lost"], account["superseded"], account["duplicates"]) == (0, 0, 0)
-    # A machine with other work may be slower than asked; that readings are made at all is seen.
+    # A busy machine may be slower than requested; most readings are sent nevertheless.
     assert report["total"]["sent"] > 0.3 * 10 * 3 * 35, report
     assert report["commands"]["ended"] == {"confirmed": report["commands"]["sent"]}
     assert report["exit_code"] == 0
@@ -75,7 +75,7 @@ async def over_a_bad_wire(programs: Programs, *posts: str) -> dict[str, Any]:
             *("fleet", "--coap", "20", "--mqtt", "0", "--mqttsn", "10", "--ws", "0", *posts),
             *("--rate", "2", "--seconds", "3", "--commands-per-s", "2", "--json", *flags),
             *("--grace-s", "5"),
-            # The last one of a flag counts.
+            # The last occurrence of a flag wins.
             *("--coap-port", str(coap.port), "--mqttsn-port", str(mqttsn.port)),
         )
         report = await asyncio.to_thread(result, run, 29)
@@ -83,25 +83,24 @@ async def over_a_bad_wire(programs: Programs, *posts: str) -> dict[str, Any]:
     return report
 
 
-async def test_what_was_acknowledged_survives_a_bad_wire(programs: Programs) -> None:
-    """Confirmable posts and others, side by side: both mostly wait."""
+async def test_acknowledged_readings_survive_a_bad_wire(programs: Programs) -> None:
+    """CON and NON posts run concurrently, because both mostly wait."""
     reports = await asyncio.gather(over_a_bad_wire(programs), over_a_bad_wire(programs, "--non"))
     for report in reports:
         total = report["total"]
         assert total["lost"] == total["strangers"] == 0, report
-        # Between gateway and client nothing was cut: what was acknowledged was seen, each of it.
-        # Only of what the wire lost for good, or has not repeated yet, can a later reading have
-        # been seen.
+        # Between gateway and client nothing was cut: each acknowledged reading was seen. Only
+        # readings that were lost on the wire can be superseded.
         assert total["superseded"] <= total["sent"] - total["acknowledged"], report
         assert total["acknowledged"] > 0.5 * total["sent"] > 0
         assert report["exit_code"] == 0
 
 
-async def test_what_was_acknowledged_survives_connections_that_are_cut(
+async def test_acknowledged_readings_survive_cut_connections(
     programs: Programs,
 ) -> None:
-    said = programs.aiot("run", *ANY_PORTS).said()
-    flags = fleet_flags(said)
+    output = programs.aiot("run", *ANY_PORTS).said()
+    flags = fleet_flags(output)
     ports = dict(zip(flags[::2], map(int, flags[1::2]), strict=True))
     async with (
         tcp_relay(ports["--mqtt-port"]) as mqtt,
@@ -125,13 +124,13 @@ async def test_what_was_acknowledged_survives_connections_that_are_cut(
     assert report["broker_connections"] == 2
     for protocol in ("MQTT", "WebSocket"):
         assert report["protocols"][protocol]["connections"] == 20, report
-    # Nobody was in its way but the client, which was told the latest when it joined again.
+    # Only the client was disconnected. It got the latest readings with the state of its join.
     assert report["protocols"]["CoAP"]["connections"] == 5
     assert report["exit_code"] == 0
 
 
 class Parts:
-    """Everything in processes of its own, each of which can be killed and started again."""
+    """All services in separate processes, which can be killed and restarted."""
 
     def __init__(self, programs: Programs, mqtt: Server) -> None:
         self._programs = programs
@@ -157,14 +156,14 @@ class Parts:
         self.start(*self._commands)
 
     def start(self, *names: str) -> None:
-        """All at once, and wait for their first words."""
+        """Start all at once and wait for their first lines."""
         for name in names:
             self._running[name] = self._programs.aiot(*self._commands[name])
         for name in names:
             self._running[name].line()
 
     def restart(self, *names: str) -> None:
-        """Killed, without a word, and started again."""
+        """Kill processes and start them again."""
         for name in names:
             self._running[name].kill()
         self.start(*names)
@@ -189,7 +188,7 @@ def parts(programs: Programs, folder: Path) -> Iterator[Parts]:
 @pytest.mark.parametrize(
     "restart", [Parts.restart_gateways, Parts.restart_broker, Parts.restart_mqtt_broker]
 )
-async def test_what_was_acknowledged_survives_parts_that_are_killed(
+async def test_acknowledged_readings_survive_killed_processes(
     programs: Programs, tmp_path: Path, restart: Callable[[Parts], None]
 ) -> None:
     with parts(programs, tmp_path) as those:
@@ -206,16 +205,16 @@ async def test_what_was_acknowledged_survives_parts_that_are_killed(
     assert total["acknowledged"] > 0
     for protocol, account in report["protocols"].items():
         assert account["longest_gap_s"] < RECOVERY_LIMIT_S, (protocol, report)
-        # The last reading of each node arrived, so all of them found their way back.
+        # The last reading of each node arrived: all nodes have reconnected.
         assert account["seen"] + account["superseded"] >= account["acknowledged"], report
     assert report["exit_code"] == 0
 
 
-def test_fleet_ends_early_at_a_signal_with_what_it_has(programs: Programs) -> None:
-    said = programs.aiot("run", *ANY_PORTS).said()
+def test_fleet_reports_when_a_signal_stops_it_early(programs: Programs) -> None:
+    output = programs.aiot("run", *ANY_PORTS).said()
     run = programs.aiot(
         *("fleet", "--coap", "2", "--mqtt", "0", "--mqttsn", "0", "--ws", "2", "--rate", "20"),
-        *("--seconds", "600", "--json", *fleet_flags(said)),
+        *("--seconds", "600", "--json", *fleet_flags(output)),
     )
     deadline = time.monotonic() + 20
     while not re.search(r"\d+ seen", run.stderr):
@@ -223,24 +222,24 @@ def test_fleet_ends_early_at_a_signal_with_what_it_has(programs: Programs) -> No
         time.sleep(0.05)
     run.send(signal.SIGINT)
     report = result(run, 5)
-    assert report["notes"] == ["It was ended early."]
+    assert report["notes"] == ["Stopped early."]
     assert report["total"]["sent"] == report["total"]["seen"] > 0
 
 
 @pytest.mark.parametrize(
     ("its", "words"),
     [
-        ({"coap": 1}, "No CoAP gateway lets a node in at 127.0.0.1 port {}: .*--coap-port"),
-        ({"mqttsn": 1}, "No MQTT-SN gateway lets a node in at .* port {}: .*--mqttsn 0"),
-        ({"mqtt": 1}, "No MQTT broker lets a node in at .* port {}"),
-        ({"ws": 1}, "No WebSocket gateway lets a node in at .* port {}"),
+        ({"coap": 1}, "No CoAP gateway accepts nodes at 127.0.0.1 port {}. .*--coap-port"),
+        ({"mqttsn": 1}, "No MQTT-SN gateway accepts nodes at .* port {}. .*--mqttsn 0"),
+        ({"mqtt": 1}, "No MQTT broker accepts nodes at .* port {}"),
+        ({"ws": 1}, "No WebSocket gateway accepts nodes at .* port {}"),
         ({}, "needs nodes"),
     ],
 )
-async def test_gateway_that_is_not_there_is_named_with_its_flag(
+async def test_unreachable_gateway_is_reported_with_its_flag(
     monkeypatch: pytest.MonkeyPatch, its: dict[str, int], words: str
 ) -> None:
-    monkeypatch.setattr(fleet, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(fleet, "CONNECT_LIMIT_S", 0.3)
     port = free_port(socket.SOCK_STREAM)
     async with running_everything() as running:
         values: dict[str, Any] = dict.fromkeys(("coap", "mqtt", "mqttsn", "ws"), 0) | its
@@ -252,17 +251,17 @@ async def test_gateway_that_is_not_there_is_named_with_its_flag(
     assert_sentence(raised.value, words.format(port))
 
 
-async def test_broker_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "PATIENCE_S", 0.3)
+async def test_unreachable_broker_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "CONNECT_LIMIT_S", 0.3)
     port = free_port(socket.SOCK_STREAM)
     config = fleet_config(coap=1, mqtt=0, mqttsn=0, ws=0, broker_port=port)
     with pytest.raises((OperatorError, ExceptionGroup)) as raised:
         await services.run_fleet(config, print, print)
-    assert_sentence(raised.value, f"No broker lets the fleet in at 127.0.0.1 port {port}: ")
+    assert_sentence(raised.value, f"No broker accepts the fleet at 127.0.0.1 port {port}: ")
 
 
 def assert_sentence(error: BaseException, words: str) -> None:
-    """One sentence of the operator's, however deep."""
+    """The innermost error is an `OperatorError` with these words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     assert isinstance(error, OperatorError)

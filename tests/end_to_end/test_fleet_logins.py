@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot fleet` where it must show who it is: a login link, TLS, an MQTT broker with users."""
+"""`aiot fleet` with authentication: a sign-in link, TLS, an MQTT broker with users."""
 
 import asyncio
 import shutil
@@ -32,16 +32,16 @@ def users(tmp_path: Path) -> Path:
     return path
 
 
-async def test_fleet_opens_the_login_link_and_speaks_tls_to_a_proxy(
+async def test_fleet_signs_in_with_a_link_through_a_tls_proxy(
     programs: Programs, tmp_path: Path
 ) -> None:
     made = new_authority(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(made.certificate("server"), made.key("server"))
     service = programs.aiot("run", *ANY_PORTS, "--behind-proxy")
-    said = service.said()
-    path = said.split()[7].partition("/login?")[2]
-    flags = fleet_flags(said.partition("\n")[2])
+    output = service.said()
+    path = output.split()[7].partition("/login?")[2]
+    flags = fleet_flags(output.partition("\n")[2])
     knows = {"SSL_CERT_FILE": str(made.ca)}
     async with tcp_relay(int(flags[1]), tls=tls) as proxy:
         fleet = (
@@ -49,18 +49,18 @@ async def test_fleet_opens_the_login_link_and_speaks_tls_to_a_proxy(
             *("--broker-port", str(proxy.port), "--broker-ssl"),
         )
         link = ("--login-link", f"https://127.0.0.1:{proxy.port}/login?{path}")
-        stranger = programs.aiot(*fleet, **knows)
-        assert await asyncio.to_thread(stranger.exit_code, 20) == 2
-        assert "--login-link" in stranger.stderr
+        unauthorized = programs.aiot(*fleet, **knows)
+        assert await asyncio.to_thread(unauthorized.exit_code, 20) == 2
+        assert "--login-link" in unauthorized.stderr
         report = await asyncio.to_thread(result, programs.aiot(*fleet, *link, **knows), 20)
         assert report["total"]["seen"] == report["total"]["sent"] > 0
         assert report["commands"]["ended"] == {"confirmed": report["commands"]["sent"]}
         again = programs.aiot(*fleet, *link, **knows)
         assert await asyncio.to_thread(again.exit_code, 20) == 2
-        assert "does not work (any more)" in again.stderr
+        assert "is not valid, or was used" in again.stderr
 
 
-async def test_fleet_shows_user_and_password_to_the_mqtt_broker(
+async def test_fleet_sends_user_and_password_to_the_mqtt_broker(
     programs: Programs, users: Path, tmp_path: Path
 ) -> None:
     password = tmp_path / "password"
@@ -69,14 +69,14 @@ async def test_fleet_shows_user_and_password_to_the_mqtt_broker(
     more = ("allow_anonymous false", f"password_file {users}", "user root")
     with server("mosquitto", tmp_path, *more) as locked:
         locked.start()
-        said = programs.aiot(
+        output = programs.aiot(
             *("run", *ANY_PORTS, "--mqtt-host", "127.0.0.1", "--mqtt-port", str(locked.port)),
             AIOT_MQTT_USER="us",
             AIOT_MQTT_PASSWORD_FILE=str(password),
         ).said()
         fleet = (
             *("fleet", "--coap", "0", "--mqtt", "3", "--mqttsn", "2", "--ws", "0", *SHORT),
-            *(*fleet_flags(said), "--mqtt-port", str(locked.port)),
+            *(*fleet_flags(output), "--mqtt-port", str(locked.port)),
         )
         shows = ("--mqtt-user", "us", "--mqtt-password-file", str(password))
         report = await asyncio.to_thread(result, programs.aiot(*fleet, *shows), 25)

@@ -39,8 +39,8 @@ async def test_node_appears_is_commanded_and_leaves(programs: Programs) -> None:
         assert program.stderr == ""
 
 
-async def test_node_tries_again_when_nobody_is_there(programs: Programs) -> None:
+async def test_node_retries_without_a_gateway(programs: Programs) -> None:
     program = programs.start(sys.executable, NODE, "ws://127.0.0.1:1/node", PYTHONUNBUFFERED="1")
     for _ in range(2):
-        assert program.line().endswith("trying again")
+        assert program.line().endswith("retrying")
     assert program.stderr == ""

@@ -24,7 +24,7 @@ def test_percentile_is_exact_to_a_step(durations: list[float], percent: float) -
 
 
 @given(DURATIONS, DURATIONS)
-def test_merged_is_as_if_all_had_been_added(one: list[float], other: list[float]) -> None:
+def test_merging_equals_adding_all_durations(one: list[float], other: list[float]) -> None:
     parts = [Lateness(), Lateness()]
     whole = Lateness()
     for part, durations in zip(parts, (one, other), strict=True):
@@ -38,11 +38,11 @@ def test_merged_is_as_if_all_had_been_added(one: list[float], other: list[float]
     ]
 
 
-def test_nothing_is_not_late() -> None:
+def test_percentile_without_durations_is_0() -> None:
     assert Lateness().percentile(99) == 0.0
 
 
-def test_what_takes_days_counts_into_the_last_class() -> None:
+def test_days_count_in_the_last_class() -> None:
     it = Lateness()
     it.add(1e6)
     assert it.percentile(50) >= 3600

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot.fleet import ledger
-from pyaiot.fleet.ledger import Account, Ledger, Series, summed
+from pyaiot.fleet.ledger import Ledger, Series, Tally, summed
 
 
 def series() -> Series:
-    return Series(Account("CoAP"))
+    return Series(Tally("CoAP"))
 
 
 def test_reading_that_was_acknowledged_and_seen_is_neither_lost_nor_late() -> None:
@@ -17,14 +17,14 @@ def test_reading_that_was_acknowledged_and_seen_is_neither_lost_nor_late() -> No
     number = it.send(now=1.0)
     it.acknowledge(number)
     it.see(number, now=1.25)
-    account = it.account
-    assert (account.sent, account.acknowledged, account.seen) == (1, 1, 1)
-    assert 0.25 <= account.lateness.percentile(99) <= 0.2551
+    tally = it.tally
+    assert (tally.sent, tally.acknowledged, tally.seen) == (1, 1, 1)
+    assert 0.25 <= tally.lateness.percentile(99) <= 0.2551
     assert it.verdicts() == (0, 0)
     assert it.is_settled
 
 
-def test_acknowledged_reading_that_nobody_saw_is_lost() -> None:
+def test_acknowledged_reading_that_was_not_seen_is_lost() -> None:
     it = series()
     it.acknowledge(it.send(now=1.0))
     assert it.verdicts() == (0, 1)
@@ -39,7 +39,7 @@ def test_reading_before_one_that_was_seen_is_superseded_and_not_lost() -> None:
     assert it.verdicts() == (1, 1)
 
 
-def test_reading_that_nobody_acknowledged_is_no_loss() -> None:
+def test_unacknowledged_reading_is_not_lost() -> None:
     it = series()
     it.send(now=1.0)
     assert it.verdicts() == (0, 0)
@@ -56,7 +56,7 @@ def test_reading_may_be_seen_before_its_acknowledgement() -> None:
     assert not it.is_settled
     it.acknowledge(1)
     assert it.is_settled
-    assert it.account.acknowledged == 1
+    assert it.tally.acknowledged == 1
 
 
 def test_acknowledgement_counts_once() -> None:
@@ -65,48 +65,48 @@ def test_acknowledgement_counts_once() -> None:
     it.acknowledge(1)
     it.acknowledge(1)
     it.acknowledge(2)
-    assert it.account.acknowledged == 1
+    assert it.tally.acknowledged == 1
 
 
-def test_what_is_seen_again_is_a_duplicate_unless_it_is_state_that_is_told() -> None:
+def test_reading_seen_again_is_a_duplicate_except_in_the_state_of_a_join() -> None:
     it = series()
     it.send(now=1.0)
     it.see(1, now=1.0)
     it.see(1, now=1.1, is_state=True)
-    assert it.account.duplicates == 0
+    assert it.tally.duplicates == 0
     it.see(1, now=1.2)
-    assert it.account.duplicates == 1
-    assert it.account.seen == 1
+    assert it.tally.duplicates == 1
+    assert it.tally.seen == 1
 
 
-def test_state_that_is_told_counts_as_seen() -> None:
+def test_state_of_a_join_counts_as_seen() -> None:
     it = series()
     it.send(now=1.0)
     it.see(1, now=1.1, is_state=True)
-    assert it.account.seen == 1
+    assert it.tally.seen == 1
 
 
-def test_value_that_nobody_sent_is_a_stranger() -> None:
+def test_value_that_no_node_sent_is_unexpected() -> None:
     book = Ledger()
     book.add_node("a", "CoAP").send(now=1.0)
     for data in ("2", "0", "01x", "", "-1", 1, None, "1 "):
         book.see("a", data, now=1.0)
-    assert book.accounts["CoAP"].strangers == 8
-    assert book.accounts["CoAP"].seen == 0
+    assert book.tallies["CoAP"].unexpected == 8
+    assert book.tallies["CoAP"].seen == 0
 
 
-def test_nodes_of_others_are_passed_over() -> None:
+def test_nodes_outside_the_fleet_are_ignored() -> None:
     book = Ledger()
     book.add_node("a", "CoAP")
     book.see("b", "1", now=1.0)
-    assert book.total().strangers == 0
+    assert book.total().unexpected == 0
 
 
-def test_longest_time_without_anything_is_known() -> None:
+def test_longest_gap_is_recorded() -> None:
     it = series()
     for now in (1.0, 2.0, 5.0, 5.5):
         it.see(it.send(now=now), now=now)
-    assert it.account.longest_gap_s == 3.0
+    assert it.tally.longest_gap_s == 3.0
 
 
 def test_protocols_have_accounts_and_a_sum() -> None:
@@ -119,12 +119,12 @@ def test_protocols_have_accounts_and_a_sum() -> None:
     assert book.unseen == 2
     book.close()
     book.close()  # twice changes nothing
-    assert {name: account.lost for name, account in book.accounts.items()} == {"CoAP": 1, "MQTT": 1}
+    assert {name: tally.lost for name, tally in book.tallies.items()} == {"CoAP": 1, "MQTT": 1}
     total = book.total()
     assert (total.nodes, total.sent, total.seen, total.lost) == (3, 3, 1, 2)
 
 
-def test_ledger_is_full_when_too_much_was_not_seen(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_ledger_is_full_at_the_limit_of_unseen_readings(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(ledger, "OPEN_MAX", 3)
     book = Ledger()
     one = book.add_node("a", "CoAP")
@@ -148,8 +148,8 @@ def test_sums_are_right_after_any_events(events: list[tuple[str, int]]) -> None:
     sent = 0
     acknowledged: set[int] = set()
     seen: list[int] = []
-    ignored: set[int] = set()  # whose node waits no more, and that were seen
-    strangers = 0
+    ignored: set[int] = set()  # given up by their node, and seen
+    unexpected = 0
     abandoned: set[int] = set()
     for event, number in events:
         match event:
@@ -170,18 +170,18 @@ def test_sums_are_right_after_any_events(events: list[tuple[str, int]]) -> None:
                 if number <= sent:
                     seen.append(number)
                 else:
-                    strangers += 1
+                    unexpected += 1
         ignored |= abandoned & set(seen)
-    account = it.account
+    tally = it.tally
     latest = max(seen, default=0)
     unseen = set(range(1, sent + 1)) - set(seen)
     superseded = {number for number in unseen if number < latest}
-    assert account.sent == sent
-    assert account.acknowledged == len(acknowledged)
-    assert account.seen == len(set(seen)) == account.lateness.count
-    assert account.duplicates == len(seen) - len(set(seen))
-    assert account.strangers == strangers
+    assert tally.sent == sent
+    assert tally.acknowledged == len(acknowledged)
+    assert tally.seen == len(set(seen)) == tally.lateness.count
+    assert tally.duplicates == len(seen) - len(set(seen))
+    assert tally.unexpected == unexpected
     assert it.verdicts() == (len(superseded), len((unseen - superseded) & acknowledged))
     waits = set(range(1, sent + 1)) - acknowledged - abandoned
     assert it.is_settled == (not waits and max(acknowledged, default=0) <= latest)
-    assert summed([account, account]).sent == 2 * sent
+    assert summed([tally, tally]).sent == 2 * sent

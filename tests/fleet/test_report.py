@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a fleet prints: it fits 80 columns, and says first what went wrong."""
+"""The output of a fleet: the table fits 80 columns and reports irregularities."""
 
 import io
 from collections import Counter
@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from pyaiot.fleet.lateness import Lateness
-from pyaiot.fleet.ledger import Account, Ledger
+from pyaiot.fleet.ledger import Ledger, Tally
 from pyaiot.fleet.progress import PLAIN_LINES_EVERY, Progress
 from pyaiot.fleet.report import Report, as_json, progress, table
 
 
 def ledger(count: int) -> Ledger:
-    """Of four protocols, each with so many readings, all of them seen."""
+    """A ledger of four protocols with `count` readings each, all seen."""
     book = Ledger()
     for protocol in ("CoAP", "MQTT", "MQTT-SN", "WebSocket"):
         series = book.add_node(f"node-{protocol}", protocol)
@@ -31,10 +31,10 @@ def report(book: Ledger, **its: Any) -> Report:
     lateness = Lateness()
     lateness.add(0.003)
     values: dict[str, Any] = {
-        "accounts": list(book.accounts.values()),
+        "tallies": list(book.tallies.values()),
         "total": book.total(),
         "seconds": 60.0,
-        "asked_per_s": 2000.0,
+        "requested_per_s": 2000.0,
         "commands_sent": 60,
         "commands_ended": Counter({"confirmed": 59, "timeout": 1}),
         "commands_lateness": lateness,
@@ -71,17 +71,17 @@ def test_table_of_a_quiet_run() -> None:
 
 def test_table_fits_80_columns_with_millions_of_readings() -> None:
     book = ledger(1)
-    for account in book.accounts.values():
-        account.sent = account.acknowledged = account.seen = 9_999_999
-        account.superseded = account.lost = account.duplicates = 999
-        account.nodes = 1000
+    for tally in book.tallies.values():
+        tally.sent = tally.acknowledged = tally.seen = 9_999_999
+        tally.superseded = tally.lost = tally.duplicates = 999
+        tally.nodes = 1000
     lines = table(report(book)).splitlines()
     assert all(len(line.split()) == 10 for line in lines[1:6])
     assert max(map(len, lines)) <= 80
     assert len(progress(book.total(), 86_400.0, 20_000.0)) <= 79
 
 
-def test_what_was_lost_is_said_and_is_the_exit_code() -> None:
+def test_lost_readings_are_reported_and_set_the_exit_code() -> None:
     book = ledger(1)
     series = book.add_node("another", "CoAP")
     series.acknowledge(series.send(now=0.0))
@@ -92,7 +92,7 @@ def test_what_was_lost_is_said_and_is_the_exit_code() -> None:
     assert "No acknowledged reading was lost" not in table(it)
 
 
-def test_value_that_nobody_sent_is_said_and_is_the_exit_code() -> None:
+def test_unexpected_values_are_reported_and_set_the_exit_code() -> None:
     book = ledger(1)
     book.see("node-MQTT", "77", now=0.0)
     it = report(book)
@@ -100,19 +100,19 @@ def test_value_that_nobody_sent_is_said_and_is_the_exit_code() -> None:
     assert "WRONG: 1 values" in table(it)
 
 
-def test_what_a_quiet_run_does_not_have_is_told_in_a_line() -> None:
+def test_irregularities_are_reported_in_a_line() -> None:
     book = ledger(1)
-    account = book.accounts["CoAP"]
-    account.refusals["5.03"] = 2
-    account.connections = 4
-    account.skipped = 7
-    account.longest_gap_s = 2.5
-    text = table(report(book, broker_connections=2, notes=("It was ended early.",)))
+    tally = book.tallies["CoAP"]
+    tally.refusals["5.03"] = 2
+    tally.connections = 4
+    tally.skipped = 7
+    tally.longest_gap_s = 2.5
+    text = table(report(book, broker_connections=2, notes=("Stopped early.",)))
     assert (
-        "CoAP: 2 refused with 5.03; 3 connections anew; 7 readings not made;"
-        " nothing seen for 2.5 s.\n" in text
+        "CoAP: 2 refused with 5.03; 3 reconnections; 7 readings skipped;"
+        " no reading seen for 2.5 s.\n" in text
     )
-    assert "The connection to the broker was made 2 times.\nIt was ended early.\n" in text
+    assert "Connected to the broker 2 times.\nStopped early.\n" in text
 
 
 def test_json_has_the_same_figures() -> None:
@@ -125,7 +125,7 @@ def test_json_has_the_same_figures() -> None:
     assert it["commands"]["ended"] == {"confirmed": 59, "timeout": 1}
 
 
-def test_percentiles_of_nothing_are_told_as_nothing() -> None:
+def test_percentiles_without_readings_are_empty() -> None:
     book = Ledger()
     book.add_node("a", "CoAP")
     assert table(report(book)).splitlines()[1].split()[-2:] == ["-", "-"]
@@ -137,20 +137,20 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_line_on_a_terminal_is_written_over_and_gone_at_the_end() -> None:
+def test_progress_line_on_a_terminal_is_overwritten_and_removed() -> None:
     terminal = Terminal()
     lines = Progress(terminal)
-    said: list[str] = []
+    printed: list[str] = []
     lines("first")
     lines("second")
-    lines.before(said.append)("result")
+    lines.before(printed.append)("result")
     assert "\n" not in terminal.getvalue()
     parts = terminal.getvalue().split("\r")
     assert [part.strip() for part in parts] == ["", "first", "second", "", ""]
-    assert said == ["result"]
+    assert printed == ["result"]
 
 
-def test_lines_in_a_log_are_plain_and_few() -> None:
+def test_progress_in_a_log_is_plain_and_rare() -> None:
     log = io.StringIO()
     lines = Progress(log)
     for second in range(2 * PLAIN_LINES_EVERY):
@@ -158,5 +158,5 @@ def test_lines_in_a_log_are_plain_and_few() -> None:
     assert log.getvalue().split("\n") == ["0", "10", ""]
 
 
-def test_account_without_events_has_no_exceptions() -> None:
-    assert Account("CoAP").undecided == 0
+def test_empty_tally_has_no_undecided_readings() -> None:
+    assert Tally("CoAP").undecided == 0

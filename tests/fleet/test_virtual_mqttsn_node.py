@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The virtual MQTT-SN node without its socket: readings are wishes, and done ones count."""
+"""The virtual MQTT-SN node without its socket: acknowledged publications count."""
 
 import random
 
-from pyaiot.fleet.ledger import Account, Series
+from pyaiot.fleet.ledger import Series, Tally
 from pyaiot.fleet.mqttsn import RETRY_S, VirtualMqttSnNode
 from pyaiot.fleet.node import TRIES_MAX, WAITING_MAX
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
@@ -23,8 +23,8 @@ from pyaiot.protocols.mqttsn.packets import (
 
 class Gateway:
     def __init__(self) -> None:
-        self.account = Account("MQTT-SN")
-        self.series = Series(self.account)
+        self.tally = Tally("MQTT-SN")
+        self.series = Series(self.tally)
         self.node = VirtualMqttSnNode("a", self.series, rng=random.Random(1))
         self.now = 1000.0
         self.published: list[Publish] = []
@@ -33,8 +33,9 @@ class Gateway:
         self.run()
 
     def run(self, *, answers: bool = True) -> None:
-        """Until the node says nothing more."""
-        while sent := self.node.datagrams_to_send(now=self.now):
+        """Exchange packets until the node sends none."""
+        self.node.handle_timer(now=self.now)
+        while sent := self.node.datagrams_to_send():
             for data in sent if answers else ():
                 answer = self._answer(parse_packet(data))
                 if answer is not None:
@@ -59,27 +60,27 @@ class Gateway:
 
 def test_readings_count_when_they_are_acknowledged() -> None:
     gateway = Gateway()
-    assert gateway.account.connections == 1
+    assert gateway.tally.connections == 1
     for _ in range(3):
         gateway.node.read(now=gateway.now)
-    assert gateway.account.acknowledged == 0
+    assert gateway.tally.acknowledged == 0
     gateway.run()
     assert gateway.readings() == [b'{"value":"1"}', b'{"value":"2"}', b'{"value":"3"}']
-    assert (gateway.account.sent, gateway.account.acknowledged) == (3, 3)
+    assert (gateway.tally.sent, gateway.tally.acknowledged) == (3, 3)
 
 
-def test_readings_that_wait_are_bounded_and_sent_again_after_the_connection_was_lost() -> None:
+def test_queued_readings_are_bounded_and_sent_again_after_a_reconnection() -> None:
     gateway = Gateway()
     for _ in range(2 * WAITING_MAX):
         gateway.node.read(now=gateway.now)
-    assert gateway.account.sent == WAITING_MAX
-    assert gateway.account.skipped == WAITING_MAX
+    assert gateway.tally.sent == WAITING_MAX
+    assert gateway.tally.skipped == WAITING_MAX
     gateway.node.receive_datagram(Disconnect().to_bytes(), now=gateway.now)
     assert not gateway.node.is_connected
     gateway.now += RETRY_S
     gateway.run()
-    assert gateway.account.connections == 2
-    assert gateway.account.acknowledged == WAITING_MAX
+    assert gateway.tally.connections == 2
+    assert gateway.tally.acknowledged == WAITING_MAX
 
 
 def test_reading_that_is_always_refused_is_given_up() -> None:
@@ -88,16 +89,18 @@ def test_reading_that_is_always_refused_is_given_up() -> None:
     gateway.node.read(now=gateway.now)
     gateway.run()
     assert len(gateway.readings()) == TRIES_MAX
-    assert gateway.account.refusals == {"return code 3": TRIES_MAX}
+    assert gateway.tally.refusals == {"return code 3": TRIES_MAX}
     assert gateway.series.is_settled
-    assert gateway.account.acknowledged == 0
+    assert gateway.tally.acknowledged == 0
 
 
-def test_what_is_not_answered_is_repeated_after_three_seconds() -> None:
+def test_unanswered_packet_is_retransmitted_after_three_seconds() -> None:
     gateway = Gateway()
     gateway.node.read(now=gateway.now)
     gateway.run(answers=False)
-    assert gateway.node.next_wake <= gateway.now + RETRY_S
+    timer = gateway.node.get_timer()
+    assert timer is not None
+    assert timer <= gateway.now + RETRY_S
     gateway.now += RETRY_S
     gateway.run()
-    assert gateway.account.acknowledged == 1
+    assert gateway.tally.acknowledged == 1

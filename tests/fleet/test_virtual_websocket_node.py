@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The virtual WebSocket node over a connection in memory: pings, pongs and their deadline."""
+"""The virtual WebSocket node over a connection in memory: pings, pongs and timeouts."""
 
 import asyncio
 import random
@@ -11,12 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pyaiot.fleet.ledger import Account, Series
+from pyaiot.fleet.ledger import Series, Tally
 from pyaiot.fleet.websocket import PONG_LIMIT_S, VirtualWebSocketNode
 
 
 class Socket:
-    """A gateway that answers pings as long as it is told to."""
+    """A gateway that answers pings while `answers` is set."""
 
     def __init__(self) -> None:
         self.answers = True
@@ -38,12 +38,12 @@ class Socket:
 
 
 @asynccontextmanager
-async def speaking() -> AsyncIterator[tuple[VirtualWebSocketNode, Socket, asyncio.Task[None]]]:
+async def connected() -> AsyncIterator[tuple[VirtualWebSocketNode, Socket, asyncio.Task[None]]]:
     clock = asyncio.get_running_loop().time
-    series = Series(Account("WebSocket"))
+    series = Series(Tally("WebSocket"))
     node = VirtualWebSocketNode("a", series, rng=random.Random(1), clock=clock)
     socket = Socket()
-    task = asyncio.create_task(node._speak(socket))  # type: ignore[arg-type]
+    task = asyncio.create_task(node._serve(socket))  # type: ignore[arg-type]
     try:
         await asyncio.sleep(0.01)
         assert node.is_connected
@@ -56,19 +56,19 @@ async def speaking() -> AsyncIterator[tuple[VirtualWebSocketNode, Socket, asynci
 @pytest.mark.parametrize("rate", [0.05, 0.2, 0.5, 10.0])
 async def test_a_connection_is_kept_at_any_rate_of_readings(rate: float) -> None:
     now = asyncio.get_running_loop().time
-    async with speaking() as (node, _, task):
+    async with connected() as (node, _, task):
         for _ in range(12):
             node.read(now=now())
             await asyncio.sleep(1 / rate)
         assert not task.done()
-        assert node.series.account.acknowledged == 12
-        assert node.series.account.skipped == 0
+        assert node.series.tally.acknowledged == 12
+        assert node.series.tally.skipped == 0
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 100.0])
 async def test_a_gateway_that_answers_no_ping_is_given_up_at_any_rate(rate: float) -> None:
     now = asyncio.get_running_loop().time
-    async with speaking() as (node, socket, task):
+    async with connected() as (node, socket, task):
         socket.answers = False
         began = now()
         while not task.done():

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Nodes, readings, commands and history for programs: `from pyaiot.client import Client`."""
+"""The client library: nodes, readings, commands and history of a broker.
+
+`from pyaiot.client import Client`
+"""
 
 from pyaiot.client.client import Client
 from pyaiot.client.errors import ApiProblem, Behind, LoginNeeded, NoBroker, TooManyRows

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where a broker is. Pure."""
+"""The address of a broker. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,23 +9,23 @@ from pyaiot.errors import OperatorError
 
 HOST: Final = "localhost"
 PORT: Final = 8000
-"""Where a broker is if nobody says where."""
+"""Default address of a broker."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """A broker's host and TCP port, and whether it speaks TLS there."""
+    """Host and TCP port of a broker, and whether it uses TLS."""
 
     host: str = HOST
     port: int = PORT
     ssl: bool = False
 
     @classmethod
-    def of_link(cls, link: str) -> "BrokerAddress":
-        """Where a login link leads. Raises `OperatorError` if it is none."""
+    def from_link(cls, link: str) -> "BrokerAddress":
+        """The address in a sign-in link. Raises `OperatorError` if the link is invalid."""
         parts = _parts(link)
         ssl = parts.scheme == "https"
-        assert parts.hostname is not None  # noqa: S101 - `_parts` saw to it
+        assert parts.hostname is not None  # noqa: S101 - `_parts` checked it
         return cls(parts.hostname, parts.port or (443 if ssl else 80), ssl)
 
     def __str__(self) -> str:
@@ -33,16 +33,16 @@ class BrokerAddress:
 
     @property
     def http_url(self) -> str:
-        """`http://host:port`, without a slash at its end."""
+        """`http://host:port`, without a trailing slash."""
         return f"http{'s' * self.ssl}://{self._authority}"
 
     @property
     def ws_url(self) -> str:
-        """Of the door for clients."""
+        """URL of the WebSocket for clients."""
         return f"ws{'s' * self.ssl}://{self._authority}/ws"
 
-    def login_url(self, link: str) -> str:
-        """The login link at this place, whatever host it names. Raises `OperatorError`."""
+    def sign_in_url(self, link: str) -> str:
+        """The sign-in link, with this address in place of its own. Raises `OperatorError`."""
         parts = _parts(link)
         return f"{self.http_url}{parts.path}?{parts.query}"
 
@@ -53,19 +53,19 @@ class BrokerAddress:
 
 
 def path(*names: str) -> str:
-    """A path below `/api`, with each name percent-encoded, also its slashes."""
+    """A path below `/api`. Each name is percent-encoded, including slashes."""
     return "/api/" + "/".join(quote(name, safe="") for name in names)
 
 
 def _parts(link: str) -> SplitResult:
     try:
         parts = urlsplit(link)
-        good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
     except ValueError:
-        good = False
-    if not good or parts.path != "/login" or not parts.query.startswith("token="):
+        is_valid = False
+    if not is_valid or parts.path != "/login" or not parts.query.startswith("token="):
         raise OperatorError(
-            "That is no login link: the broker prints one at its start, which has /login?token= in"
-            " it."
+            "Invalid sign-in link. The broker prints the link at its start; it contains"
+            " /login?token=."
         )
     return parts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The client that programs use: what is there, what happens, what was, and commands."""
+"""The client for programs: current state, events, history and commands."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ import aiohttp
 import msgspec
 
 from pyaiot.client.address import HOST, PORT, BrokerAddress
-from pyaiot.client.connection import Connect, connect
-from pyaiot.client.history import ExportFormat, History, Moment
-from pyaiot.client.live import Live
+from pyaiot.client.connection import OpenConnection, connect
+from pyaiot.client.history import ExportFormat, HistoryClient, Moment
+from pyaiot.client.live import LiveConnection
 from pyaiot.client.rows import Rows
 from pyaiot.client.session import no_broker, open_session
 from pyaiot.client.view import Event, Node
@@ -33,18 +33,18 @@ from pyaiot.messages import (
 )
 
 DAY_S: Final = 86_400
-"""Seconds of a day on which no clock is set: so steps of days are asked for."""
+"""Seconds of a day without a clock change: the value of `every_s` for steps of days."""
 _EVENTS: Final = Event.__args__
 
 log = logging.getLogger(__name__)
 
 
 class Client:
-    """A client of a broker, to be entered: `async with Client() as client: …`.
+    """A client of a broker: `async with Client() as client: …`.
 
-    It is there when the broker has told everything it knows. When the connection is lost it
-    connects again by itself, later each time, up to every 30 s; meanwhile `nodes` is what was
-    known, `connected` is False, and watches go on when the broker is back.
+    Entering it returns after the broker has sent its state. A lost connection is restored with
+    growing pauses of up to 30 s. Meanwhile `connected` is False, `nodes` is the last known state,
+    and watches wait.
     """
 
     def __init__(
@@ -60,25 +60,25 @@ class Client:
         patience_s: float = 0.0,
         live: bool = True,
         tell: Callable[[str], None] = log.warning,
-        connect: Connect | None = None,
+        connect: OpenConnection | None = None,
     ) -> None:
-        """The broker is at `host` and `port`, else where `login_link` leads, else at
-        `localhost:8000`.
+        """Connect to `host` and `port`, else to that of `login_link`, else to `localhost:8000`.
 
-        `login_link`: the link that the broker printed, where it asks for one; it works once.
-        `cookie_file`: keeps what the link gave, so that the next client needs none.
-        `uids`, `resources`: only of these nodes and readings the broker tells; others it does not
-        send at all.
-        `patience_s`: entering waits so long for a broker that is not there yet.
-        `live`: False for a client that only asks for history, and connects no WebSocket.
-        `tell`: is called with a sentence when the broker is gone, and when it is back.
-        `connect`: another way to the broker than a WebSocket.
+        `login_link`: the sign-in link that the broker printed, if it requires one. It works once.
+        `cookie_file`: file for the cookie of the sign-in, which later clients use.
+        `uids`, `resources`: filters. The broker sends nothing about other nodes and resources.
+        `patience_s`: how long entering retries until the broker answers.
+        `live`: False for a client that only queries the history. It opens no WebSocket.
+        `tell`: called with a sentence when the connection is lost and when it is restored.
+        `connect`: opens a connection in place of a WebSocket.
         """
-        linked = BrokerAddress.of_link(login_link) if login_link else BrokerAddress(HOST, PORT, ssl)
+        default = (
+            BrokerAddress.from_link(login_link) if login_link else BrokerAddress(HOST, PORT, ssl)
+        )
         self.place: Final = BrokerAddress(
-            linked.host if host is None else host,
-            linked.port if port is None else port,
-            ssl or linked.ssl,
+            default.host if host is None else host,
+            default.port if port is None else port,
+            ssl or default.ssl,
         )
         self._login_link = login_link
         self._cookie_file = cookie_file
@@ -90,22 +90,22 @@ class Client:
             )
         self._patience_s = patience_s
         self._with_live = live
-        self._tell = tell
+        self._notify = tell
         self._given_connect = connect
         self._stack = AsyncExitStack()
         self._closed = False
-        self._live: Live | None = None
-        self._history: History | None = None
+        self._live: LiveConnection | None = None
+        self._history: HistoryClient | None = None
 
     async def __aenter__(self) -> Self:
-        """Raises `NoBroker` if none is there, `LoginNeeded` if it lets nobody in."""
+        """Raises `NoBroker` if no broker answers, `LoginNeeded` if it requires a sign-in."""
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(
                 open_session(self.place, login_link=self._login_link, cookie_file=self._cookie_file)
             )
-            self._history = History(session, self.place)
+            self._history = HistoryClient(session, self.place)
             if self._with_live:
-                self._live = await self._connected(stack, session)
+                self._live = await self._start(stack, session)
             self._stack = stack.pop_all()
         return self
 
@@ -113,52 +113,53 @@ class Client:
         self._closed = True
         await self._stack.aclose()
 
-    async def _connected(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> Live:
-        live = Live(
+    async def _start(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> LiveConnection:
+        live = LiveConnection(
             self._given_connect or (lambda: connect(session, self.place)),
             subscription=self._subscription,
             patience_s=self._patience_s,
-            tell=self._tell,
+            notify=self._notify,
         )
         task = asyncio.create_task(live.run(), name=f"client of {self.place}")
-        stack.push_async_callback(_ended, task)
+        stack.push_async_callback(_cancel, task)
         try:
             await live.first
         except LinkLost as lost:
             raise no_broker(self.place, lost) from lost
         return live
 
-    # -- what is there --------------------------------------------------------------------------
+    # -- current state --------------------------------------------------------------------------
 
     @property
     def connected(self) -> bool:
-        """The broker is there and has told what it knows."""
-        return not self._closed and self._now.connected
+        """Whether the broker is connected and has sent its state."""
+        return not self._closed and self._live_or_raise.connected
 
     @property
     def nodes(self) -> Mapping[str, Node]:
-        """The nodes that are there, by uid. It is another object after each reconnection."""
-        return self._now.view.nodes
+        """The online nodes, by uid. Replaced by a new object after each reconnection."""
+        return self._live_or_raise.view.nodes
 
     @property
     def gateways(self) -> Mapping[str, GatewayState]:
         """The gateways that are connected to the broker, by name."""
-        return self._now.view.gateways
+        return self._live_or_raise.view.gateways
 
     def get(self, uid: str, resource: str) -> Reading | None:
-        """The latest reading of a resource; None if the node or the resource is not there."""
+        """The latest reading of a resource; None if the node or the resource is unknown."""
         node = self.nodes.get(uid)
         return None if node is None else node.resources.get(resource)
 
-    # -- what happens ---------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------
 
     def watch(
         self, uid: str | None = None, resource: str | None = None, *, known: bool = True
     ) -> Watch[Reading]:
-        """Readings, of one node or resource or of all, first the latest that are `known`.
+        """Readings of all nodes and resources, or of one.
 
-        It goes on over lost connections. A reader that is slow gets the latest of each resource
-        only; one that is slower still gets `Behind`.
+        With `known`, it starts with the latest reading of each. It continues after a reconnection.
+        A slow reader gets only the latest reading of each resource. A reader that falls further
+        behind gets `Behind`.
         """
         first = [
             reading
@@ -173,42 +174,42 @@ class Client:
                 and (resource is None or event.resource == resource)
             )
 
-        return self._begun(Watch(wanted, first, kind=Reading))
+        return self._started(Watch(wanted, first, kind=Reading))
 
     def events(self, uid: str | None = None) -> Watch[Event]:
-        """Everything that happens from now on: readings, and that nodes appear, reboot and leave.
+        """All events from now on: readings, and nodes that appear, reboot and leave.
 
-        Gateways that come and go are told if `uid` is None. After a connection was lost, what
-        changed meanwhile is told as it is then.
+        If `uid` is None, also gateways that connect and disconnect. A reconnection yields the
+        differences between the old and the new state.
         """
 
         def wanted(event: Event) -> bool:
             return uid is None or getattr(event, "uid", None) == uid
 
-        return self._begun(Watch(wanted, kind=_EVENTS))
+        return self._started(Watch(wanted, kind=_EVENTS))
 
     # -- commands -------------------------------------------------------------------------------
 
     async def set(
         self, uid: str, resource: str, value: object, *, timeout_s: float = 5.0
     ) -> Receipt:
-        """Write `value` to a resource and wait for the receipt. Text goes as it is, others as JSON.
+        """Write `value` to a resource and wait for the receipt. Values other than text are JSON.
 
-        It is carried out at most once. `receipt.state` tells what became of it: `confirmed`, or
-        why not; after a lost connection `timeout`, because nobody knows. Raises `ProtocolError` for
-        what no node could be told, such as a value above 64 kB.
+        The command is carried out at most once. `receipt.state` is its outcome: `confirmed`, or the
+        reason of the failure. After a lost connection it is `timeout`: the outcome is unknown.
+        Raises `ProtocolError` for an invalid command, such as a value above 64 kB.
         """
         if not 0 < timeout_s <= COMMAND_TIMEOUT_MAX_S:
             raise ProtocolError(
-                f"a command has more than 0 and at most {COMMAND_TIMEOUT_MAX_S:g} s"
+                f"the timeout of a command is more than 0 and at most {COMMAND_TIMEOUT_MAX_S:g} s"
             )
         check_uid(uid)
         check_name(resource, "resource")
         payload = payload_of(value)
         check_value(payload)
-        return await self._now.command(uid, resource, payload, timeout_s=timeout_s)
+        return await self._live_or_raise.command(uid, resource, payload, timeout_s=timeout_s)
 
-    # -- what was -------------------------------------------------------------------------------
+    # -- history --------------------------------------------------------------------------------
 
     async def history(
         self,
@@ -222,23 +223,25 @@ class Client:
         limit: int | None = None,
         tz: str | None = None,
     ) -> Rows:
-        """Readings of a resource from `start` up to, but without, `end`, oldest first.
+        """Readings of a resource from `start` (inclusive) to `end` (exclusive), oldest first.
 
-        None: as far as there is anything. `limit`: only the newest so many. `every_s`: numbers are
-        brought together in steps of so many seconds, by `agg`: `mean`, `min`, `max`, `last` or
-        `count`, or several with commas between. `tz`: steps are the days of this time zone, such as
-        `Europe/Paris`, also those on which clocks are set. There is all that was asked for, or an
-        error: `TooManyRows`, `ApiProblem`, `LinkLost`.
+        None: no bound. `limit`: only the newest `limit` readings. `every_s`: aggregate numbers in
+        steps of this many seconds, with `agg`: `mean`, `min`, `max`, `last`, `count`, or several
+        separated by commas. `tz`: steps are the days of this time zone, for example `Europe/Paris`,
+        including days with a change of daylight saving time. The result is complete, or an error is
+        raised: `TooManyRows`, `ApiProblem` or `LinkLost`.
         """
         if tz is not None:
             if every_s not in (None, DAY_S):
-                raise OperatorError(f"tz brings together days: leave every_s, or say {DAY_S}.")
+                raise OperatorError(f"tz makes steps of days: omit every_s, or set it to {DAY_S}.")
             every_s = DAY_S
         if every_s is not None and limit is not None:
-            raise OperatorError("Steps have no limit: choose the range and the step.")
+            raise OperatorError(
+                "limit cannot be combined with every_s: choose the range and the step."
+            )
         if agg is not None and every_s is None:
-            raise OperatorError("agg tells what becomes of steps: it wants every_s.")
-        return await self._past.rows(
+            raise OperatorError("agg requires every_s.")
+        return await self._history_or_raise.rows(
             uid, resource, start=start, end=end, every_s=every_s, agg=agg, limit=limit, tz=tz
         )
 
@@ -251,47 +254,47 @@ class Client:
         uid: str | None = None,
         resource: str | None = None,
     ) -> AsyncIterator[bytes]:
-        """Readings of all nodes, any number of them, as pieces of a file.
+        """Readings as a file, in pieces; of all nodes unless `uid` is set. There is no limit.
 
-        Raises `LinkLost` if the transfer breaks off: then what came is not everything.
+        Raises `LinkLost` if the transfer is interrupted: the data is then incomplete.
         """
-        return self._past.export(form, start=start, end=end, uid=uid, resource=resource)
+        return self._history_or_raise.export(form, start=start, end=end, uid=uid, resource=resource)
 
     @property
-    def _now(self) -> Live:
-        """Raises `LinkLost` if the client was closed."""
+    def _live_or_raise(self) -> LiveConnection:
+        """Raises `LinkLost` if the client is closed."""
         if self._closed:
             raise LinkLost("this client is closed")
         if self._live is None:
-            raise RuntimeError("enter the client first: async with Client() as client (live=True)")
+            raise RuntimeError("the client is not open: use async with Client(live=True)")
         return self._live
 
     @property
-    def _past(self) -> History:
-        """Raises `LinkLost` if the client was closed."""
+    def _history_or_raise(self) -> HistoryClient:
+        """Raises `LinkLost` if the client is closed."""
         if self._closed:
             raise LinkLost("this client is closed")
         if self._history is None:
-            raise RuntimeError("enter the client first: async with Client() as client")
+            raise RuntimeError("the client is not open: use async with Client() as client")
         return self._history
 
-    def _begun(self, watch: Watch[Any]) -> Watch[Any]:
-        self._now.add(watch)
+    def _started(self, watch: Watch[Any]) -> Watch[Any]:
+        self._live_or_raise.add(watch)
         return watch
 
 
 def payload_of(value: object) -> str:
-    """What is written for a value: text as it is, everything else as JSON (`1`, `true`)."""
+    """The payload of a value: text unchanged, everything else as JSON (`1`, `true`)."""
     if isinstance(value, str):
         return value
     try:
         return msgspec.json.encode(value).decode()
     except (TypeError, ValueError) as error:
-        raise ProtocolError(f"a value is text or JSON: {error}") from error
+        raise ProtocolError(f"the value is neither text nor JSON: {error}") from error
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
-    # What went wrong with it, its watches were told.
+    # Its watches got the error.
     with contextlib.suppress(asyncio.CancelledError, OperatorError):
         await task

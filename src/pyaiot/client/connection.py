@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One connection of a client to the broker. When it is lost, whoever made it makes another."""
+"""One connection of a client to the broker. It does not reconnect; its owner does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,39 +10,39 @@ import aiohttp
 
 from pyaiot.client.address import BrokerAddress
 from pyaiot.client.errors import NoBroker
-from pyaiot.client.session import login_needed, why_not
+from pyaiot.client.session import login_needed, reason_of_failure
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, FromClient, ToClient, decode_to_client
 from pyaiot.messages import encode as encode_message
 
 CONNECT_LIMIT_S: Final = 5.0
-"""A broker that does not shake hands within this is tried again."""
+"""Time for the handshake. Then the attempt fails."""
 SEND_LIMIT_S: Final = 30.0
-"""A broker that takes nothing for so long has lost the connection."""
+"""Time for the broker to accept a message. Then the connection is lost."""
 HEARTBEAT_S: Final = 10.0
-"""A broker that does not answer a ping within half of this is connected to anew."""
+"""Seconds between pings. The connection is lost if a ping is not answered within half of this."""
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 
 
-class Connection(Protocol):
-    """What a client needs of a connection."""
+class ClientConnection(Protocol):
+    """A connection, as the client uses it."""
 
     async def send(self, message: FromClient) -> None:
         """Raises `LinkLost`."""
         ...
 
     async def receive(self) -> Sequence[ToClient]:
-        """What the broker says next. Raises `LinkLost`."""
+        """The next messages. Raises `LinkLost`."""
         ...
 
 
-Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
-"""Raises `LinkLost`: try again later. Raises `OperatorError`: trying again is no use."""
+OpenConnection: TypeAlias = Callable[[], AbstractAsyncContextManager[ClientConnection]]
+"""Opens a connection. Raises `LinkLost` if a later attempt may succeed, else `OperatorError`."""
 
 
 class WebSocketConnection:
-    """`pyaiot.v2` over an open WebSocket."""
+    """Messages in `pyaiot.v2` over an open WebSocket."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -52,28 +52,28 @@ class WebSocketConnection:
             async with asyncio.timeout(SEND_LIMIT_S):
                 await self._socket.send_str(encode_message(message).decode())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise LinkLost(str(error) or "it takes nothing") from error
+            raise LinkLost(str(error) or "it accepts no data") from error
 
     async def receive(self) -> Sequence[ToClient]:
         frame = await self._socket.receive()
         if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             error = self._socket.exception()
-            raise LinkLost(str(error) if error else f"it closed with {self._socket.close_code}")
+            raise LinkLost(str(error) if error else f"closed with code {self._socket.close_code}")
         try:
             return decode_to_client(frame.data)
         except ProtocolError as error:
-            raise LinkLost(f"it says what cannot be read: {error}") from error
+            raise LinkLost(f"invalid message: {error}") from error
 
 
 @asynccontextmanager
 async def connect(
-    session: aiohttp.ClientSession, place: BrokerAddress
+    session: aiohttp.ClientSession, address: BrokerAddress
 ) -> AsyncIterator[WebSocketConnection]:
-    """A connection to the broker at `place`, which closes with the block. See `Connect`."""
+    """A connection to a broker for the duration of the block. See `OpenConnection`."""
     try:
         async with asyncio.timeout(CONNECT_LIMIT_S):
             socket = await session.ws_connect(
-                place.ws_url,
+                address.ws_url,
                 protocols=(SUBPROTOCOL,),
                 max_msg_size=2 * FRAME_SIZE_MAX,
                 heartbeat=HEARTBEAT_S,
@@ -84,17 +84,17 @@ async def connect(
             raise login_needed() from error
         if error.status == FORBIDDEN:
             raise OperatorError(
-                f"The broker at {place} does not go by that name: use another of its names, or add"
-                " this one to its broker.allowed_hosts."
+                f"The broker at {address} does not accept this host name. Use another name, or add"
+                " this one to broker.allowed_hosts."
             ) from error
         raise LinkLost(f"it answers {error.status}") from error
     except TimeoutError as error:
         raise LinkLost(f"no answer in {CONNECT_LIMIT_S:.0f} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise LinkLost(why_not(error)) from error
+        raise LinkLost(reason_of_failure(error)) from error
     try:
         if socket.protocol != SUBPROTOCOL:
-            raise NoBroker(f"What answers at {place} is no broker of Pyaiot.")
+            raise NoBroker(f"The server at {address} is not a broker of Pyaiot.")
         yield WebSocketConnection(socket)
     finally:
         await socket.close()

@@ -1,27 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a program is told when it cannot have what it asked for."""
+"""Errors that the client library raises."""
 
 from pyaiot.errors import OperatorError, PyaiotError
 
 
 class NoBroker(OperatorError):
-    """Nothing that answers there is a broker. Start one, or name another place."""
+    """No broker answers at the address. Start one, or set another address."""
 
 
 class LoginNeeded(OperatorError):
-    """The broker lets nobody in who has not opened its link."""
+    """The broker requires a sign-in: pass its sign-in link."""
 
 
 class Behind(PyaiotError):
-    """A watch was read too slowly. Its reader missed something: begin another one."""
+    """A watch was read too slowly and lost events. Start another one."""
 
 
 class TooManyRows(OperatorError):
-    """More rows than one answer may have. Narrow the range, widen the step, or export."""
+    """The result has too many rows. Narrow the range, increase the step, or export."""
 
 
 class ApiProblem(OperatorError):
-    """The broker refused a question. `kind` is the end of the problem's type (RFC 9457)."""
+    """The broker refused a request.
+
+    `kind` is the fragment of the problem type (RFC 9457), without `problem-`.
+    """
 
     def __init__(self, sentence: str, *, status: int, kind: str) -> None:
         super().__init__(sentence)

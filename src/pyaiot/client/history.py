@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was: questions to the HTTP API of a broker."""
+"""Queries of the history over the HTTP API of a broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -18,15 +18,15 @@ from pyaiot.client.session import login_needed, no_broker
 from pyaiot.errors import LinkLost
 
 PAGE_ROWS: Final = 5_000
-"""Rows that are asked for at once. More are asked for page by page."""
+"""Rows per request. Larger results are fetched page by page."""
 ROWS_MAX: Final = 1_000_000
-"""Rows of one answer, which are all in memory. More: `TooManyRows`."""
+"""Rows of one result, all of which are in memory. Beyond, `TooManyRows` is raised."""
 ANSWER_LIMIT_S: Final = 60.0
-"""A broker that says nothing for so long has lost the connection."""
+"""Longest pause in an answer. Then the connection is lost."""
 
 Moment: TypeAlias = float | str | datetime
-"""Unix seconds, a time (one without an offset is local), or how long ago: `-90s`, `-15m`, `-1h`,
-`-7d`."""
+"""Unix time in seconds, a date and time (local without an offset), or an age: `-90s`, `-15m`,
+`-1h`, `-7d`."""
 ExportFormat: TypeAlias = Literal["csv", "ndjson", "senml", "arrow"]
 
 
@@ -35,8 +35,8 @@ class _Page(msgspec.Struct):
     next: str | None = None
 
 
-class _Problem(msgspec.Struct):
-    """As much as is needed of a problem document (RFC 9457)."""
+class _ProblemDocument(msgspec.Struct):
+    """The used fields of a problem document (RFC 9457)."""
 
     type: str = ""
     title: str = ""
@@ -44,15 +44,15 @@ class _Problem(msgspec.Struct):
 
 
 _page: Final = msgspec.json.Decoder(_Page)
-_problem: Final = msgspec.json.Decoder(_Problem)
+_problem: Final = msgspec.json.Decoder(_ProblemDocument)
 
 
-class History:
-    """The questions. Each raises `OperatorError` if there is no broker, or it refuses."""
+class HistoryClient:
+    """Queries. Each raises `OperatorError` if the broker does not answer or refuses."""
 
-    def __init__(self, session: aiohttp.ClientSession, place: BrokerAddress) -> None:
+    def __init__(self, session: aiohttp.ClientSession, address: BrokerAddress) -> None:
         self._session = session
-        self._place = place
+        self._address = address
 
     async def rows(
         self,
@@ -67,17 +67,17 @@ class History:
         tz: str | None = None,
     ) -> Rows:
         """See `Client.history`."""
-        asked = _range(start, end)
+        query = _range(start, end)
         if every_s is not None:
-            asked |= {"every": str(every_s)} | ({} if agg is None else {"agg": agg})
-            asked |= {} if tz is None else {"tz": tz}
-            return Rows(uid, resource, (await self._page(uid, resource, asked)).readings)
+            query |= {"every": str(every_s)} | ({} if agg is None else {"agg": agg})
+            query |= {} if tz is None else {"tz": tz}
+            return Rows(uid, resource, (await self._page(uid, resource, query)).readings)
         if limit is not None:
-            asked["order"] = "newest"
+            query["order"] = "newest"
         rows: list[Row] = []
         while True:
             rest = (ROWS_MAX + 1 if limit is None else limit) - len(rows)
-            page = await self._page(uid, resource, asked | {"limit": str(min(PAGE_ROWS, rest))})
+            page = await self._page(uid, resource, query | {"limit": str(min(PAGE_ROWS, rest))})
             rows += page.readings
             if page.next is None or len(rows) == limit:
                 break
@@ -86,19 +86,19 @@ class History:
                     f"There are more than {ROWS_MAX:,} rows: narrow the range, widen the step, or"
                     " export."
                 )
-            asked["cursor"] = page.next
+            query["cursor"] = page.next
         return Rows(uid, resource, rows if limit is None else rows[::-1])
 
     async def stream(
-        self, words: tuple[str, ...], asked: Mapping[str, str]
+        self, names: tuple[str, ...], query: Mapping[str, str]
     ) -> AsyncIterator[bytes]:
-        """An answer of any length, piece by piece. Raises `LinkLost` if it breaks off."""
-        async with await self._get(path(*words), asked) as answer:
+        """The body of an answer in pieces. Raises `LinkLost` if the transfer is interrupted."""
+        async with await self._get(path(*names), query) as answer:
             try:
                 async for piece in answer.content.iter_any():
                     yield piece
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise LinkLost("the transfer broke off, what came is not everything") from error
+                raise LinkLost("the transfer was interrupted; the data is incomplete") from error
 
     def export(
         self,
@@ -110,34 +110,34 @@ class History:
         resource: str | None,
     ) -> AsyncIterator[bytes]:
         """See `Client.export`."""
-        asked = _range(start, end) | {"format": form}
+        query = _range(start, end) | {"format": form}
         if uid is not None:
-            asked["uid"] = uid
+            query["uid"] = uid
         if resource is not None:
-            asked["resource"] = resource
-        return self.stream(("export",), asked)
+            query["resource"] = resource
+        return self.stream(("export",), query)
 
-    async def _page(self, uid: str, resource: str, asked: Mapping[str, str]) -> _Page:
-        where = path("nodes", uid, "resources", resource, "history")
-        async with await self._get(where, asked) as answer:
+    async def _page(self, uid: str, resource: str, query: Mapping[str, str]) -> _Page:
+        url_path = path("nodes", uid, "resources", resource, "history")
+        async with await self._get(url_path, query) as answer:
             try:
                 body = await answer.read()
                 return await asyncio.to_thread(_page.decode, body)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise LinkLost("the answer broke off") from error
+                raise LinkLost("the answer was interrupted") from error
             except msgspec.MsgspecError as error:
-                raise no_broker(self._place, "what answers is no history") from error
+                raise no_broker(self._address, "it does not answer with history rows") from error
 
-    async def _get(self, where: str, asked: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """The good answer, which the caller closes. Raises `OperatorError`."""
+    async def _get(self, url_path: str, query: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """A successful answer, which the caller closes. Raises `OperatorError`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=ANSWER_LIMIT_S)
         try:
-            # Already encoded: the slashes of a name stay what they are.
+            # Already encoded: keeps encoded slashes in names.
             answer = await self._session.get(
-                _url(self._place, where), params=dict(asked), timeout=timeout
+                _url(self._address, url_path), params=dict(query), timeout=timeout
             )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise no_broker(self._place, error) from error
+            raise no_broker(self._address, error) from error
         if answer.status != 200:
             async with answer:
                 raise await _refusal(answer)
@@ -150,25 +150,25 @@ async def _refusal(answer: aiohttp.ClientResponse) -> Exception:
     try:
         problem = _problem.decode(await answer.read())
     except (msgspec.MsgspecError, aiohttp.ClientError, OSError, TimeoutError):
-        problem = _Problem()
+        problem = _ProblemDocument()
     if answer.status == FORBIDDEN and not problem.title:
-        problem = _Problem(title="it does not go by that name")
-    said = ": ".join(part.rstrip(".") for part in (problem.title, problem.detail) if part)
+        problem = _ProblemDocument(title="it does not accept this host name")
+    reason = ": ".join(part.rstrip(".") for part in (problem.title, problem.detail) if part)
     kind = problem.type.partition("#problem-")[2]
     return ApiProblem(
-        f"The broker refuses ({answer.status}): {said or 'it has no history to ask'}.",
+        f"The broker refuses ({answer.status}): {reason or 'it keeps no history'}.",
         status=answer.status,
         kind=kind,
     )
 
 
-def _url(place: BrokerAddress, where: str) -> URL:
-    return URL(place.http_url + where, encoded=True)
+def _url(address: BrokerAddress, url_path: str) -> URL:
+    return URL(address.http_url + url_path, encoded=True)
 
 
 def _range(start: Moment | None, end: Moment | None) -> dict[str, str]:
-    found = {"from": start, "to": end}
-    return {name: _moment(value) for name, value in found.items() if value is not None}
+    bounds = {"from": start, "to": end}
+    return {name: _moment(value) for name, value in bounds.items() if value is not None}
 
 
 def _moment(value: Moment) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Keeps a client connected: what it knows, who watches, and commands under way."""
+"""Keeps a client connected: its view of the nodes, its watches and its pending commands."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
-from pyaiot.client.connection import Connect, Connection
+from pyaiot.client.connection import ClientConnection, OpenConnection
 from pyaiot.client.view import Event, View
 from pyaiot.client.watch import Watch
 from pyaiot.errors import LinkLost, OperatorError
@@ -15,48 +15,48 @@ from pyaiot.messages import Command, Join, Joined, Problem, Receipt, Subscribe, 
 from pyaiot.transport.backoff import Backoff
 
 COMMANDS_MAX: Final = 200
-"""Commands of one client without a receipt, as many as a broker allows. One more: `forbidden`."""
+"""Pending commands of a client, the limit of the broker. More get the receipt `forbidden`."""
 RECEIPT_GRACE_S: Final = 5.0
-"""So much longer than the deadline the client waits for the broker's receipt. Then: `timeout`."""
+"""Wait for the receipt beyond the deadline of a command. Then the client returns `timeout`."""
 JOIN_LIMIT_S: Final = 60.0
-"""A broker that has not told everything it knows within this has lost the connection."""
+"""Time for the state after a join. Then the connection is lost."""
 
 log = logging.getLogger(__name__)
 
 
-class Live:
-    """Run `run` as a task; wait for `first`."""
+class LiveConnection:
+    """A connection that is kept. Run `run` as a task, then wait for `first`."""
 
     def __init__(
         self,
-        connect: Connect,
+        connect: OpenConnection,
         *,
         subscription: Subscribe | None = None,
         patience_s: float = 0.0,
         backoff: Backoff | None = None,
-        tell: Callable[[str], None] = log.warning,
+        notify: Callable[[str], None] = log.warning,
     ) -> None:
-        """`patience_s`: for so long a broker that was never there is tried again."""
+        """`patience_s`: how long to retry before the first connection."""
         self.view = View()
         self.watches: WeakSet[Watch[Event]] = WeakSet()
-        """Weak: one that nobody reads any more is forgotten."""
+        """Weak: a watch without a reader is dropped."""
         self.connected = False
-        """The broker is there, and has told what it knows."""
+        """Whether the broker is connected and has sent its state."""
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the broker has told what it knows. Raises what `run` does, or `LinkLost`."""
+        """Done when the broker has sent its state. Raises `LinkLost`, or what `run` raises."""
         self._connect = connect
         self._subscription = subscription
         self._patience_s = patience_s
         self._backoff = backoff or Backoff(steady_s=0.0)
-        self._tell = tell
-        self._connection: Connection | None = None
+        self._notify = notify
+        self._connection: ClientConnection | None = None
         self._commands: dict[str, asyncio.Future[Receipt]] = {}
         self._count = 0
         self._ended = False
         self._error: OperatorError | None = None
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled. Raises `OperatorError` if not let in."""
+        """Stay connected until cancelled. Raises `OperatorError` if the broker refuses."""
         patient_until = asyncio.get_running_loop().time() + self._patience_s
         try:
             while True:
@@ -86,20 +86,20 @@ class Live:
                     self.first.set_exception(self._error)
 
     def add(self, watch: Watch[Event]) -> None:
-        """It hears what happens from now on. It ends with us."""
+        """Add a watch. It receives all further events and ends with this object."""
         self.watches.add(watch)
         if self._ended:
             watch.end(self._error)
 
     async def command(self, uid: str, resource: str, payload: str, *, timeout_s: float) -> Receipt:
-        """Give a command; its receipt. See `Client.set`."""
+        """Send a command and wait for its receipt. See `Client.set`."""
         if len(self._commands) >= COMMANDS_MAX:
             return Receipt(
                 id="", state="forbidden", detail=f"{COMMANDS_MAX} commands have no receipt yet"
             )
         connection = self._connection
         if connection is None or not self.connected:
-            return Receipt(id="", state="unreachable", detail="the broker is not there now")
+            return Receipt(id="", state="unreachable", detail="the broker is not connected")
         self._count += 1
         command = Command(
             id=str(self._count), uid=uid, resource=resource, payload=payload, timeout_s=timeout_s
@@ -111,13 +111,13 @@ class Live:
                 await connection.send(command)
                 return await receipt
         except LinkLost as lost:
-            return _nobody_knows(command.id, f"the connection was lost: {lost}")
+            return _unknown_outcome(command.id, f"the connection was lost: {lost}")
         except TimeoutError:
-            return _nobody_knows(command.id, "the broker gave no receipt")
+            return _unknown_outcome(command.id, "the broker gave no receipt")
         finally:
             self._commands.pop(command.id, None)
 
-    async def _serve(self, connection: Connection) -> None:
+    async def _serve(self, connection: ClientConnection) -> None:
         self._connection = connection
         self.view.begin()
         try:
@@ -127,13 +127,13 @@ class Live:
                 await connection.send(Join(data="client"))
                 while True:
                     for message in await connection.receive():
-                        self._heard(message)
+                        self._handle_message(message)
                     if self.connected:
                         limit.reschedule(None)
         except TimeoutError as error:
-            raise LinkLost(f"it did not tell what it knows in {JOIN_LIMIT_S:.0f} s") from error
+            raise LinkLost(f"it did not send its state within {JOIN_LIMIT_S:.0f} s") from error
 
-    def _heard(self, message: ToClient) -> None:
+    def _handle_message(self, message: ToClient) -> None:
         match message:
             case Receipt():
                 waiting = self._commands.get(message.id)
@@ -141,7 +141,7 @@ class Live:
                     waiting.set_result(message)
                 return
             case Problem():
-                log.warning("the broker refused what this client said: %s", message.detail)
+                log.warning("the broker refused a message of this client: %s", message.detail)
                 return
         for event in self.view.apply(message):
             for watch in list(self.watches):
@@ -153,13 +153,13 @@ class Live:
         self.connected = True
         self._backoff.connected(now=asyncio.get_running_loop().time())
         if self.first.done():
-            self._tell("the broker is there again")
+            self._notify("reconnected to the broker")
         else:
             self.first.set_result(None)
 
     def _lost(self, lost: LinkLost, *, quiet: bool = False) -> None:
         if self.connected and not quiet:
-            self._tell(f"the broker is gone, trying again: {lost}")
+            self._notify(f"lost the connection to the broker, reconnecting: {lost}")
         self.connected = False
         self._connection = None
         for receipt in self._commands.values():
@@ -167,5 +167,5 @@ class Live:
                 receipt.set_exception(lost)
 
 
-def _nobody_knows(command_id: str, detail: str) -> Receipt:
+def _unknown_outcome(command_id: str, detail: str) -> Receipt:
     return Receipt(id=command_id, state="timeout", detail=detail[:256])

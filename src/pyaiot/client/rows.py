@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of history, and the same as a table of pandas or polars. Pure."""
+"""Rows of the history, also as a pandas or polars table. Pure."""
 
 import importlib
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,19 @@ from pyaiot.errors import OperatorError
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One reading that was kept, or one step of many.
+    """A reading, or an aggregate of the readings of one step.
 
-    A reading has a `value` where it stated a number, else `data`. A step begins at `ts`, and has
-    what was asked for.
+    A reading has a `value` if it was numeric, else `data`. A step starts at `ts` and has the
+    requested aggregates.
     """
 
     ts: float
     """Unix time in seconds."""
     value: float | None = None
     unit: str = ""
-    """Unit of the number, by its SenML name; empty if there is none."""
+    """Unit of the number (SenML name); empty: none."""
     data: Any = None
-    """What was sent, where it was no number."""
+    """The value, if it was not numeric."""
     min: float | None = None
     mean: float | None = None
     max: float | None = None
@@ -33,7 +33,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def time(self) -> datetime:
-        """The same as `ts`, in UTC."""
+        """`ts` as a `datetime` in UTC."""
         return datetime.fromtimestamp(self.ts, UTC)
 
 
@@ -64,8 +64,8 @@ class Rows(Sequence[Row]):
         return f"<{len(self)} rows of {self.resource!r} of {self.uid!r}>"
 
     def columns(self) -> dict[str, list[Any]]:
-        """`time`, `value` and `unit`, and those of the others that some row has."""
-        found: dict[str, list[Any]] = {
+        """Columns by name: `time`, `value`, `unit`, and each other field that any row has."""
+        columns: dict[str, list[Any]] = {
             "time": [row.time for row in self._rows],
             "value": [row.value for row in self._rows],
             "unit": [row.unit for row in self._rows],
@@ -73,11 +73,11 @@ class Rows(Sequence[Row]):
         for name in ("data", "min", "mean", "max", "last", "count"):
             values = [getattr(row, name) for row in self._rows]
             if any(value is not None for value in values):
-                found[name] = values
-        return found
+                columns[name] = values
+        return columns
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with the time, in UTC, as its index.
+        """A `pandas.DataFrame`, indexed by time in UTC.
 
         Raises `OperatorError` if pandas is not installed.
         """
@@ -87,13 +87,13 @@ class Rows(Sequence[Row]):
         return pandas.DataFrame(columns, index=index)
 
     def to_polars(self) -> Any:
-        """A `polars.DataFrame` with a column `time` in UTC. What was no number is JSON text.
+        """A `polars.DataFrame` with a column `time` in UTC. Values in `data` are JSON text.
 
         Raises `OperatorError` if polars is not installed.
         """
         polars = _installed("polars")
         columns = self.columns()
-        if "data" in columns:  # a column of polars has one type
+        if "data" in columns:  # a polars column has one type
             columns["data"] = [
                 value
                 if value is None or isinstance(value, str)
@@ -115,5 +115,5 @@ def _installed(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise OperatorError(
-            f"There is no {name} here: install it with pip install {name}."
+            f"{name} is not installed. Install it with pip install {name}."
         ) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""HTTP sessions with a broker: the login link, and the cookie that it gives."""
+"""HTTP sessions with a broker: the sign-in link and its cookie."""
 
 import contextlib
 import json
@@ -18,61 +18,66 @@ from pyaiot.errors import OperatorError
 from pyaiot.transport.resolver import open_http_session
 
 LOGIN_LIMIT_S: Final = 10.0
-"""A broker that does not answer the login link within this is none."""
+"""Time for the answer to the sign-in link. Then sign-in fails."""
 COOKIES_MAX: Final = 100
-"""Brokers whose cookie a file keeps. One more: the oldest is forgotten, and asks for its link."""
+"""Brokers in a cookie file. Beyond, the oldest is removed and requires a new sign-in."""
 
 
 @asynccontextmanager
 async def open_session(
-    place: BrokerAddress, *, login_link: str = "", cookie_file: Path | None = None
+    address: BrokerAddress, *, login_link: str = "", cookie_file: Path | None = None
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session that is let in, if a link is given or a cookie of an earlier one is kept.
+    """A session, signed in with `login_link` or a cookie from `cookie_file`.
 
-    Raises `OperatorError` if the link does not work.
+    Without either it is not signed in. Raises `OperatorError` if the link is refused.
     """
-    # Cookies of an address, too: a broker on loopback has no name.
+    # Accept cookies from IP addresses: a broker on loopback has no name.
     jar = aiohttp.CookieJar(unsafe=True)
     async with open_http_session(cookie_jar=jar) as session:
         if login_link:
-            await log_in(session, place, login_link)
+            await sign_in(session, address, login_link)
             if cookie_file is not None:
-                _keep(cookie_file, place, session)
+                _save_cookies(cookie_file, address, session)
         elif cookie_file is not None:
-            jar.update_cookies(_kept(cookie_file).get(place.http_url, {}), URL(place.http_url))
+            jar.update_cookies(
+                _load_cookies(cookie_file).get(address.http_url, {}), URL(address.http_url)
+            )
         yield session
 
 
-async def log_in(session: aiohttp.ClientSession, place: BrokerAddress, link: str) -> None:
-    """Open the link, which works once; the session has its cookie then. Raises `OperatorError`."""
-    url = place.login_url(link)
+async def sign_in(session: aiohttp.ClientSession, address: BrokerAddress, link: str) -> None:
+    """Sign in with a link, which works once. The session then has the cookie.
+
+    Raises `OperatorError`.
+    """
+    url = address.sign_in_url(link)
     timeout = aiohttp.ClientTimeout(total=LOGIN_LIMIT_S)
     try:
         async with session.post(url, allow_redirects=False, timeout=timeout) as answer:
             status = answer.status
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise no_broker(place, error) from error
+        raise no_broker(address, error) from error
     if status != 303:
         raise LoginNeeded(
-            f"The login link does not work (any more): the broker answers {status}; it prints a new"
-            " one at its start."
+            f"The sign-in link is not valid, or was used: the broker answers {status}. It prints a"
+            " new link at its start."
         )
 
 
-def no_broker(place: BrokerAddress, why: object) -> NoBroker:
-    """The sentence for who finds no broker."""
-    reason = why_not(why) if isinstance(why, Exception) else str(why)
+def no_broker(address: BrokerAddress, why: object) -> NoBroker:
+    """The error if no broker answers. `why` is an exception or a text."""
+    reason = reason_of_failure(why) if isinstance(why, Exception) else str(why)
     return NoBroker(
-        f"No broker answers at {place} ({reason.rstrip('.')}): start one with aiot run, or say"
-        " where it is."
+        f"No broker answers at {address} ({reason.rstrip('.')}). Start one with aiot run, or set"
+        " its address."
     )
 
 
-def why_not(error: Exception) -> str:
-    """Why nobody answers, in few words."""
+def reason_of_failure(error: Exception) -> str:
+    """The cause of a failed connection in a few words."""
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return "there is no such host"
+            return "unknown host"
         case aiohttp.ClientSSLError():
             return f"TLS: {error}"
         case OSError(errno=int(number)) if number > 0:
@@ -82,39 +87,39 @@ def why_not(error: Exception) -> str:
 
 
 def login_needed() -> LoginNeeded:
-    """The sentence for who is not let in."""
+    """The error if the broker requires a sign-in."""
     return LoginNeeded(
-        "The broker lets nobody in without a login: give the link that it printed at its start,"
-        " with --login-link or login_link=."
+        "The broker requires a sign-in. Pass the link that it printed at its start with"
+        " --login-link or login_link=."
     )
 
 
-def _keep(path: Path, place: BrokerAddress, session: aiohttp.ClientSession) -> None:
-    cookies = session.cookie_jar.filter_cookies(URL(place.http_url))
-    kept = _kept(path)
-    kept.pop(place.http_url, None)
-    kept[place.http_url] = {name: morsel.value for name, morsel in cookies.items()}
-    text = json.dumps(dict(_last(kept.items(), COOKIES_MAX)), indent=1)
+def _save_cookies(path: Path, address: BrokerAddress, session: aiohttp.ClientSession) -> None:
+    cookies = session.cookie_jar.filter_cookies(URL(address.http_url))
+    cookies_of = _load_cookies(path)
+    cookies_of.pop(address.http_url, None)
+    cookies_of[address.http_url] = {name: morsel.value for name, morsel in cookies.items()}
+    text = json.dumps(dict(_last(cookies_of.items(), COOKIES_MAX)), indent=1)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = path.with_name(path.name + ".new")
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
-        # Who has the cookie is let in: it is for its owner alone.
+        # The cookie grants access: only its owner may read it.
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
         beside.replace(path)
     except OSError as error:
-        raise OperatorError(f"The login cannot be kept in {path}: {error.strerror}.") from error
+        raise OperatorError(f"Cannot write the cookie file {path}: {error.strerror}.") from error
 
 
-def _kept(path: Path) -> dict[str, dict[str, str]]:
-    """Cookies by URL of the broker. A file that cannot be read keeps none: log in again."""
+def _load_cookies(path: Path) -> dict[str, dict[str, str]]:
+    """Cookies by URL of the broker; empty if the file cannot be read."""
     try:
-        kept = json.loads(path.read_text("utf-8"))
+        loaded = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return loaded if isinstance(loaded, dict) else {}
 
 
 def _last(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The same client without `async`, for notebooks and short scripts."""
+"""The client without `async`, for notebooks and short scripts."""
 
 import asyncio
 import threading
@@ -18,14 +18,15 @@ T = TypeVar("T")
 
 
 class SyncClient:
-    """A `Client` whose event loop runs on a thread of its own: `client = SyncClient()`.
+    """A synchronous `Client`: `client = SyncClient()`. Its event loop runs in a thread.
 
-    It takes the same arguments and is connected when it is made. It raises the same errors. Call
-    `close`, or use it in a `with`. In a notebook, where an event loop runs already, it works too.
+    It takes the same arguments, connects when it is created, and raises the same errors. Call
+    `close`, or use it as a context manager. It also works in a notebook, where an event loop is
+    already running.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Raises what entering a `Client` raises."""
+        """Raises the errors of `Client.__aenter__`."""
         self._loop: Final = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="pyaiot client", daemon=True
@@ -45,7 +46,7 @@ class SyncClient:
         self.close()
 
     def close(self) -> None:
-        """End the connection and the thread. Again: nothing."""
+        """Close the connection and end the thread. Idempotent."""
         if not self._closed:
             try:
                 self._do(self._client.__aexit__())
@@ -59,7 +60,7 @@ class SyncClient:
 
     @property
     def nodes(self) -> Mapping[str, Node]:
-        """The nodes that are there, by uid, as they are at this moment."""
+        """A copy of the current nodes, by uid."""
         return self._do(_copied(self._client))
 
     @property
@@ -79,7 +80,7 @@ class SyncClient:
         known: bool = True,
         seconds: float | None = None,
     ) -> Iterator[Reading]:
-        """See `Client.watch`. It ends after so many `seconds`, if they are given."""
+        """See `Client.watch`. With `seconds`, it ends after that time."""
 
         async def begin() -> AsyncIterator[Reading]:
             return self._client.watch(uid, resource, known=known)
@@ -87,7 +88,7 @@ class SyncClient:
         return self._each(self._do(begin()), seconds)
 
     def events(self, uid: str | None = None, *, seconds: float | None = None) -> Iterator[Event]:
-        """See `Client.events`. It ends after so many `seconds`, if they are given."""
+        """See `Client.events`. With `seconds`, it ends after that time."""
 
         async def begin() -> AsyncIterator[Event]:
             return self._client.events(uid)
@@ -139,7 +140,7 @@ class SyncClient:
 
         while True:
             try:
-                # A StopAsyncIteration or TimeoutError of ours: there is nothing more.
+                # StopAsyncIteration or our TimeoutError: the iteration ends.
                 item = self._do(following())
             except (StopAsyncIteration, TimeoutError):
                 return
@@ -153,7 +154,7 @@ class SyncClient:
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # Ctrl+C here ends it there
+            future.cancel()  # Ctrl+C here cancels it there
             raise
 
     def _stop(self) -> None:
@@ -168,8 +169,8 @@ async def _entered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Client:
 
 
 async def _copied(client: Client) -> dict[str, Node]:
-    # On the client's own thread, where nothing changes meanwhile.
-    found = {uid: copy(node) for uid, node in client.nodes.items()}
-    for node in found.values():
+    # Runs in the client's thread, so the nodes do not change meanwhile.
+    copies = {uid: copy(node) for uid, node in client.nodes.items()}
+    for node in copies.values():
         node.resources = dict(node.resources)
-    return found
+    return copies

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a client knows of the nodes: message in, events out. Pure."""
+"""A client's view of the nodes: messages in, events out. Pure."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -15,53 +15,53 @@ from pyaiot.messages import (
 )
 
 Event: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft | GatewayState
-"""What happens to nodes and gateways. A `Reading` is one too."""
+"""A change of a node or gateway. A `Reading` is an event too."""
 
 
 @dataclass(slots=True)
 class Node:
-    """A node that is there, with the latest reading of each of its resources."""
+    """An online node, with the latest reading of each resource."""
 
     uid: str
     gateway: str = ""
-    """Name of the gateway that has it."""
+    """Name of the gateway that owns the node."""
     ts: float = 0.0
-    """Unix time in seconds at which it was first heard; 0: unknown."""
+    """Unix time in seconds at which the node came online; 0: unknown."""
     resources: dict[str, Reading] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What it calls itself; its uid if it does not."""
+        """The resource `name` of the node; its uid if it has none."""
         reading = self.resources.get("name")
         return reading.data if reading and isinstance(reading.data, str) else self.uid
 
     @property
     def heard_at(self) -> float:
-        """Unix time in seconds of the last thing that is known of it; 0: unknown."""
+        """Unix time in seconds at which the node was last seen; 0: unknown."""
         return max((self.ts, *(reading.ts for reading in self.resources.values())))
 
 
 class View:
-    """The nodes and gateways as the broker tells them, over any number of connections."""
+    """The nodes and gateways that the broker reports, across reconnections."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.gateways: dict[str, GatewayState] = {}
-        self._told: View | None = None
-        """What a connection has told so far that has not yet told everything."""
+        self._pending: View | None = None
+        """The state received so far on a connection, until `Joined`."""
 
     def begin(self) -> None:
-        """A new connection: what it does not tell up to `Joined` is gone."""
-        self._told = View()
+        """Start a new connection. The state received up to `Joined` replaces the current one."""
+        self._pending = View()
 
     def apply(self, message: ToClient) -> list[Event]:
-        """What is new by this message. Up to `Joined`, nothing; then all that changed meanwhile."""
-        if self._told is None:
+        """The events of a message. None before `Joined`, which yields all changes."""
+        if self._pending is None:
             return self._apply(message)
         if isinstance(message, Joined):
-            told, self._told = self._told, None
-            return self._replace(told, message.ts)
-        self._told._apply(message)
+            received, self._pending = self._pending, None
+            return self._replace(received, message.ts)
+        self._pending._apply(message)
         return []
 
     def _apply(self, message: ToClient) -> list[Event]:
@@ -69,7 +69,7 @@ class View:
             case NodeAppeared(uid=uid):
                 known = self.nodes.get(uid)
                 self.nodes[uid] = Node(uid, message.gateway, message.ts)
-                if known is not None:  # said again, it changes nothing
+                if known is not None:  # announced again: no event
                     self.nodes[uid].resources = known.resources
                     return []
             case Reading(uid=uid):
@@ -89,22 +89,22 @@ class View:
                 return []
         return [message]
 
-    def _replace(self, told: "View", ts: float) -> list[Event]:
+    def _replace(self, received: "View", ts: float) -> list[Event]:
         events: list[Event] = [
-            state for name, state in told.gateways.items() if name not in self.gateways
+            state for name, state in received.gateways.items() if name not in self.gateways
         ]
         events += [
             GatewayState(name=name, protocol=state.protocol, state="lost", ts=ts)
             for name, state in self.gateways.items()
-            if name not in told.gateways
+            if name not in received.gateways
         ]
-        events += [NodeLeft(uid=uid, ts=ts) for uid in self.nodes if uid not in told.nodes]
-        for uid, node in told.nodes.items():
+        events += [NodeLeft(uid=uid, ts=ts) for uid in self.nodes if uid not in received.nodes]
+        for uid, node in received.nodes.items():
             known = self.nodes.get(uid)
             if known is None:
                 events.append(NodeAppeared(uid=uid, ts=node.ts, gateway=node.gateway))
             before = {} if known is None else known.resources
-            # What was known and is not told any more, a reboot made invalid.
+            # Resources disappear only by a reboot.
             if not before.keys() <= node.resources.keys():
                 events.append(NodeReset(uid=uid, ts=ts))
                 before = {}
@@ -113,5 +113,5 @@ class View:
                 for resource, reading in node.resources.items()
                 if before.get(resource) != reading
             ]
-        self.nodes, self.gateways = told.nodes, told.gateways
+        self.nodes, self.gateways = received.nodes, received.gateways
         return events

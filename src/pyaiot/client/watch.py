@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a program has not had yet of what it watches: a bounded queue between the two."""
+"""The bounded queue of events between a client and one of its readers."""
 
 import asyncio
 from collections import deque
@@ -11,25 +11,25 @@ from pyaiot.client.errors import Behind
 from pyaiot.client.view import Event
 
 PLAIN_MAX: Final = 10_000
-"""Events that wait in one watch as they are. Beyond, readings are conflated to the latest."""
+"""Queued events of a watch. Beyond, readings are conflated to the latest of each resource."""
 COST_MAX: Final = 16 * 1024 * 1024
-"""Bytes that wait in one watch. More: `Behind` is raised to its reader."""
+"""Queued bytes of a watch. Beyond, its reader gets `Behind`."""
 _TAKE_MAX: Final = 1000
 
 E = TypeVar("E", bound=Event)
 
 
 class Watch(Generic[E]):
-    """Iterate over it with `async for`. It ends with its client.
+    """An asynchronous iterator of events. It ends when its client is closed.
 
-    A reader that is slow gets the latest reading of each resource only; one that is slower still
-    gets `Behind`. Raises `OperatorError` if the broker lets the client in no more.
+    A slow reader gets only the latest reading of each resource. A reader that falls further behind
+    gets `Behind`. Raises `OperatorError` if the broker no longer accepts the client.
     """
 
     def __init__(
         self, wanted: Callable[[Event], bool], first: Iterable[Event] = (), *, kind: type[E] | Any
     ) -> None:
-        """`wanted` events come, beginning with those of `first`; `kind` is what they are."""
+        """Yields the events of type `kind` for which `wanted` is true, starting with `first`."""
         self._wanted = wanted
         self._kind = kind
         self._backlog: Backlog[Event] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
@@ -42,21 +42,21 @@ class Watch(Generic[E]):
 
     @property
     def conflated(self) -> int:
-        """Readings that a later one of the same resource replaced before they were read."""
+        """Number of readings replaced by a later one of the same resource before they were read."""
         return self._backlog.conflated
 
     def add(self, event: Event) -> None:
-        """An event happened. Never waits."""
+        """Queue an event. Never waits."""
         if self._ended or not isinstance(event, self._kind) or not self._wanted(event):
             return
         try:
             self._backlog.add(event)
         except BacklogFull as error:
-            self.end(Behind(f"this watch was read too slowly ({error}): begin another one"))
+            self.end(Behind(f"the watch was read too slowly ({error}); start another one"))
         self._wake.set()
 
     def end(self, error: Exception | None = None) -> None:
-        """No more events come. What waits is still read, then the error is raised, if any."""
+        """End the watch. Queued events are still read, then `error` is raised, if any."""
         if not self._ended:
             self._ended, self._error = True, error
         self._wake.set()
@@ -75,5 +75,5 @@ class Watch(Generic[E]):
                 raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()
-        event: E = self._taken.popleft()  # type: ignore[assignment]  # `add` looked at its kind
+        event: E = self._taken.popleft()  # type: ignore[assignment]  # `add` checked its type
         return event

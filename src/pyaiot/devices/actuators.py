@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Simulated actuators: what a board does with the bytes that are written to a resource."""
+"""Simulated actuators: how a board handles the bytes that are written to a resource."""
 
 import re
 from collections.abc import Callable
@@ -7,19 +7,20 @@ from typing import Final, NamedTuple
 
 
 class Actuator(NamedTuple):
-    """What it shows at start, and how it takes what is written.
+    """A writable resource of a board.
 
-    `write` returns the new text of the resource and raises `ValueError` for what the board refuses.
+    `write` returns the new text of the resource. It raises `ValueError` if the board refuses the
+    value.
     """
 
-    at_start: str
+    initial_text: str
     write: Callable[[bytes], str]
 
 
 def _one_of(*texts: bytes) -> Callable[[bytes], str]:
     def write(body: bytes) -> str:
         if body not in texts:
-            raise ValueError("no such value")
+            raise ValueError("invalid value")
         return body.decode()
 
     return write

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Addresses of gateways and of simulated nodes that speak UDP, and their sockets."""
+"""Addresses and sockets of simulated nodes over UDP."""
 
 import asyncio
 import errno
@@ -10,20 +10,20 @@ from typing import Any, NamedTuple
 from pyaiot.errors import OperatorError
 
 
-class Address(NamedTuple):
-    """As `socket` wants it."""
+class SocketAddress(NamedTuple):
+    """An address in the form that `socket` uses."""
 
     family: socket.AddressFamily
     sockaddr: tuple[Any, ...]
 
 
-async def addresses(
+async def resolve_addresses(
     gateway_host: str, gateway_port: int, host: str, port: int
-) -> tuple[Address, Address]:
-    """The gateway's address and our own.
+) -> tuple[SocketAddress, SocketAddress]:
+    """Resolve the address of the gateway and the local address.
 
-    `host` empty: loopback for a gateway on loopback, else every address of this machine. Raises
-    `OperatorError`.
+    An empty `host` is loopback if the gateway is on loopback, else all addresses of this machine.
+    Raises `OperatorError`.
     """
     if host:
         local = await resolve(host, port, socket.AF_UNSPEC)
@@ -31,17 +31,17 @@ async def addresses(
     gateway = await resolve(gateway_host, gateway_port, socket.AF_UNSPEC)
     loopback = ipaddress.ip_address(gateway.sockaddr[0].partition("%")[0]).is_loopback
     if gateway.family == socket.AF_INET:
-        host = "127.0.0.1" if loopback else "0.0.0.0"  # noqa: S104 - a gateway that is elsewhere
+        host = "127.0.0.1" if loopback else "0.0.0.0"  # noqa: S104 - the gateway is on another machine
     else:
         host = "::1" if loopback else "::"
-    return gateway, Address(gateway.family, (host, port))
+    return gateway, SocketAddress(gateway.family, (host, port))
 
 
-async def resolve(host: str, port: int, family: int) -> Address:
-    """The address of a host, IPv4 first. Raises `OperatorError`."""
+async def resolve(host: str, port: int, family: int) -> SocketAddress:
+    """Resolve a host, preferring IPv4. Raises `OperatorError`."""
     try:
         try:
-            # An address needs no thread: a fleet starts hundreds of nodes at once.
+            # Literal addresses are resolved without a thread: a fleet starts hundreds of nodes.
             found = socket.getaddrinfo(
                 host, port, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
             )
@@ -50,14 +50,14 @@ async def resolve(host: str, port: int, family: int) -> Address:
                 host, port, family=family, type=socket.SOCK_DGRAM
             )
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such name"
-        raise OperatorError(f"Cannot find the address of {host!r}: {reason}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "invalid name"
+        raise OperatorError(f"Cannot resolve host {host!r}: {reason}.") from error
     best = min(found, key=lambda candidate: candidate[0] != socket.AF_INET)
-    return Address(best[0], best[4])
+    return SocketAddress(best[0], best[4])
 
 
-def bound_socket(local: Address) -> socket.socket:
-    """Raises `OperatorError`."""
+def bind_socket(local: SocketAddress) -> socket.socket:
+    """Open a non-blocking UDP socket. Raises `OperatorError`."""
     host, port, *_ = local.sockaddr
     opened = socket.socket(local.family, socket.SOCK_DGRAM)
     try:
@@ -68,10 +68,10 @@ def bound_socket(local: Address) -> socket.socket:
     except OSError as error:
         opened.close()
         if error.errno == errno.EADDRINUSE:
-            sentence = f"UDP port {port} at {host} is taken: choose another one with --port."
+            sentence = f"UDP port {port} on {host} is in use. Choose another one with --port."
         elif error.errno == errno.EADDRNOTAVAIL:
-            sentence = f"This machine has no address {host}: choose another one with --host."
+            sentence = f"This machine has no address {host}. Choose another one with --host."
         else:
-            sentence = f"Cannot open UDP port {port} at {host}: {error.strerror}."
+            sentence = f"Cannot open UDP port {port} on {host}: {error.strerror}."
         raise OperatorError(sentence) from error
     return opened

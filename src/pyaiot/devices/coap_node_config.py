@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The settings of a simulated CoAP node. Its command line and its reference are made of them."""
+"""The settings of a simulated CoAP node. Command line and reference are generated from them."""
 
 from typing import Annotated
 
@@ -10,14 +10,14 @@ from pyaiot.protocols.coap.numbers import COAP_PORT
 
 
 class CoapNodeConfig(NodeConfig, frozen=True, kw_only=True):
-    """What a simulated CoAP node is and has, and where its gateway is."""
+    """A simulated CoAP node and the address of its gateway."""
 
     gateway_host: Annotated[
         str,
         Meta(
             min_length=1,
-            description="Gateway: IPv4 address, IPv6 address (`fe80::1%eth0` with its interface), "
-            "or host name (IPv4 first, where it has both).",
+            description="Host name, IPv4 or IPv6 address of the gateway (link-local with its "
+            "interface: `fe80::1%eth0`). IPv4 is preferred.",
         ),
     ] = "127.0.0.1"
     gateway_port: Annotated[int, Meta(ge=1, le=65535, description="UDP port of the gateway.")] = (
@@ -26,23 +26,23 @@ class CoapNodeConfig(NodeConfig, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            description="Own address to listen on; empty: loopback for a gateway on loopback, "
-            "else every address of this machine."
+            description="Local address to listen on; empty: loopback if the gateway is on "
+            "loopback, else all addresses."
         ),
     ] = ""
     port: Annotated[
-        int, Meta(ge=0, le=65535, description="Own UDP port to listen on; 0: any free port.")
+        int, Meta(ge=0, le=65535, description="Local UDP port to listen on; 0: any free port.")
     ] = 0
     separate_source_port: Annotated[
         bool,
         Meta(
-            description="Post from another, random port, as boards do. The gateway then looks for "
-            "the node at its default port: give `host` an own loopback address and `port` 5683."
+            description="Post from a second, random port, as boards do. The gateway then sends "
+            "requests to port 5683: set `port` to 5683 and `host` to a loopback address of its own."
         ),
     ] = False
     confirmable: Annotated[
-        bool, Meta(description="Post with CON, repeated until acknowledged, instead of NON.")
+        bool, Meta(description="Post with CON, retransmitted until acknowledged, instead of NON.")
     ] = False
     alive_period_s: Annotated[
-        float, Meta(ge=0.1, le=86400.0, description="Seconds between two signs of life.")
+        float, Meta(ge=0.1, le=86400.0, description="Seconds between two `alive` posts.")
     ] = 30.0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a simulated CoAP node answers requests. Pure.
+"""The server side of a simulated CoAP node. Pure.
 
-Anybody may read its resources and write its actuators, in blocks where one datagram is too small.
+Any peer may read resources and write actuators. Large bodies are transferred in blocks.
 """
 
 import zlib
@@ -21,23 +21,23 @@ from pyaiot.protocols.coap.numbers import (
     OptionNumber,
 )
 
-Peer: TypeAlias = Hashable  # the address of a peer, as the shell knows it
+PeerAddress: TypeAlias = Hashable  # as the runner passes it in
 Options: TypeAlias = tuple[tuple[int, bytes], ...]
 
-# What a board's memory allows. At each limit the oldest entry goes, except where it says otherwise.
-REQUEST_BYTES_MAX: Final = 128  # a longer datagram is answered 4.13
-REQUEST_WITH_SCRIPT_BYTES_MAX: Final = 1152  # the same, for a board that takes scripts
-SCRIPT_BYTES_MAX: Final = 65536  # more is answered 4.13
-BODY_BYTES_MAX: Final = 1024  # what else may be written in blocks; more is answered 4.13
-ANSWERS_MAX: Final = 64  # remembered for duplicates
-UPLOADS_MAX: Final = 4  # block-wise writes under way
+# Limits of a board's memory. A full table discards its oldest entry.
+REQUEST_BYTES_MAX: Final = 128  # larger datagrams are answered 4.13
+REQUEST_WITH_SCRIPT_BYTES_MAX: Final = 1152  # the same, for a board that accepts scripts
+SCRIPT_BYTES_MAX: Final = 65536  # larger scripts are answered 4.13
+BODY_BYTES_MAX: Final = 1024  # any other body; larger ones are answered 4.13
+ANSWERS_MAX: Final = 64  # kept for deduplication
+UPLOADS_MAX: Final = 4  # block-wise writes in progress
 
-LARGEST_SZX: Final = 6  # blocks of 1024 bytes, where an answer does not fit otherwise
-PREFERRED_SZX: Final = 2  # blocks of 64 bytes, the buffer of the firmware, for who asks for blocks
+LARGEST_SZX: Final = 6  # blocks of 1024 bytes, if an answer exceeds one datagram
+PREFERRED_SZX: Final = 2  # blocks of 64 bytes, the buffer of the firmware; on request
 
-_UNDERSTOOD: Final = frozenset(
+_SUPPORTED_OPTIONS: Final = frozenset(
     (
-        OptionNumber.URI_HOST,  # ignored: one host, one port
+        OptionNumber.URI_HOST,  # ignored: the node has one host and one port
         OptionNumber.URI_PORT,
         OptionNumber.URI_PATH,
         OptionNumber.URI_QUERY,  # ignored, also by /.well-known/core (RFC 6690 section 4.1)
@@ -48,18 +48,18 @@ _UNDERSTOOD: Final = frozenset(
 )
 
 
-class Reply(NamedTuple):
-    """What a request leads to."""
+class RequestResult(NamedTuple):
+    """The effects of a request."""
 
-    data: bytes  # the datagram for the peer; empty: silence
-    changed: str = ""  # the resource whose new value the gateway shall know
+    data: bytes  # datagram for the peer; empty: send nothing
+    changed: str = ""  # resource whose new value is to be posted to the gateway
 
 
 class CoapNodeServer:
-    """Each request goes in and its reply comes out. Call `boot` for a reboot.
+    """Executes requests. Call `boot` for a reboot.
 
-    `values` is the text of each resource, shared with the poster of the node: what is written is
-    found there. `now` is in seconds, on any clock that never goes back.
+    `values` is the text of each resource, shared with the poster of the node: writes change it.
+    `now` is in seconds, on any monotonic clock.
     """
 
     def __init__(
@@ -67,30 +67,32 @@ class CoapNodeServer:
     ) -> None:
         self._values = values
         self._message_ids = message_ids
-        self._takes_scripts = config.js
+        self._accepts_scripts = config.js
         self._actuators = {
             name: actuator for name, actuator in ACTUATORS.items() if getattr(config, name)
         }
-        values.update({name: actuator.at_start for name, actuator in self._actuators.items()})
-        self._answers: dict[tuple[Peer, int], _Answered] = {}
-        self._uploads: dict[tuple[Peer, str], _Upload] = {}
+        values.update({name: actuator.initial_text for name, actuator in self._actuators.items()})
+        self._answers: dict[tuple[PeerAddress, int], _Answered] = {}
+        self._uploads: dict[tuple[PeerAddress, str], _Upload] = {}
 
     def boot(self) -> None:
-        """Start again with no request in memory; the values of the resources stay."""
+        """Forget all requests; the values of the resources are kept."""
         self._answers.clear()
         self._uploads.clear()
 
-    def receive_request(self, request: CoapMessage, size: int, peer: Peer, *, now: float) -> Reply:
-        """Execute a request that was a datagram of `size` bytes, unless it is a duplicate."""
+    def receive_request(
+        self, request: CoapMessage, size: int, peer: PeerAddress, *, now: float
+    ) -> RequestResult:
+        """Execute a request that came in a datagram of `size` bytes, unless it is a duplicate."""
         if answered := self._answered(peer, request.message_id, now):
-            return Reply(answered.data)
+            return RequestResult(answered.data)
         try:
             answer = self._answer(request, size, peer, now)
         except _Refused as refused:
             answer = refused.answer
         confirmable = request.mtype == MessageType.CON
         data = b""
-        if confirmable or answer.code != Code.BAD_OPTION:  # NON: in silence, RFC 7252 section 5.4.1
+        if confirmable or answer.code != Code.BAD_OPTION:  # NON: silence, RFC 7252 section 5.4.1
             data = CoapMessage(
                 MessageType.ACK if confirmable else MessageType.NON,
                 answer.code,
@@ -103,23 +105,23 @@ class CoapNodeServer:
         self._answers[peer, request.message_id] = _Answered(
             data if confirmable else b"", now + lifetime_s
         )
-        return Reply(data, answer.changed)
+        return RequestResult(data, answer.changed)
 
-    def _answered(self, peer: Peer, message_id: int, now: float) -> "_Answered | None":
-        """RFC 7252 section 4.5: a duplicate gets the same answer and is not executed again."""
+    def _answered(self, peer: PeerAddress, message_id: int, now: float) -> "_Answered | None":
+        """Deduplication: a duplicate gets the same answer (RFC 7252 section 4.5)."""
         answered = self._answers.get((peer, message_id))
-        if answered is not None and now < answered.forget_at:
+        if answered is not None and now < answered.expires_at:
             return answered
         self._answers.pop((peer, message_id), None)
         if len(self._answers) >= ANSWERS_MAX:
             del self._answers[next(iter(self._answers))]
         return None
 
-    def _answer(self, request: CoapMessage, size: int, peer: Peer, now: float) -> "_Answer":
-        if size > (REQUEST_WITH_SCRIPT_BYTES_MAX if self._takes_scripts else REQUEST_BYTES_MAX):
-            # RFC 7959 section 2.9.3: the size of the blocks that would fit
+    def _answer(self, request: CoapMessage, size: int, peer: PeerAddress, now: float) -> "_Answer":
+        if size > (REQUEST_WITH_SCRIPT_BYTES_MAX if self._accepts_scripts else REQUEST_BYTES_MAX):
+            # RFC 7959 section 2.9.3: suggest a block size
             hint = ((OptionNumber.BLOCK1, Block(0, False, LARGEST_SZX).to_bytes()),)
-            raise _Refused(Code.REQUEST_ENTITY_TOO_LARGE, hint if self._takes_scripts else ())
+            raise _Refused(Code.REQUEST_ENTITY_TOO_LARGE, hint if self._accepts_scripts else ())
         path = _checked_path(request)
         if path == ".well-known/core":
             if request.code != Code.GET:
@@ -134,15 +136,15 @@ class CoapNodeServer:
             return self._write(path, request, peer, now)
         raise _Refused(Code.METHOD_NOT_ALLOWED)
 
-    def _write(self, path: str, request: CoapMessage, peer: Peer, now: float) -> "_Answer":
+    def _write(self, path: str, request: CoapMessage, peer: PeerAddress, now: float) -> "_Answer":
         body = request.payload
         options: Options = ()
         if block := _block(request, OptionNumber.BLOCK1):
             options = ((OptionNumber.BLOCK1, block.to_bytes()),)
-            whole = self._assemble(path, request, block, peer, now)
-            if whole is None:
+            complete = self._assemble(path, request, block, peer, now)
+            if complete is None:
                 return _Answer(Code.CONTINUE, options)
-            body = whole
+            body = complete
         try:
             self._values[path] = self._actuators[path].write(body)
         except ValueError as error:
@@ -154,9 +156,9 @@ class CoapNodeServer:
         return _Answer(Code.CHANGED, build_options(text, *options), payload, changed=path)
 
     def _assemble(
-        self, path: str, request: CoapMessage, block: Block, peer: Peer, now: float
+        self, path: str, request: CoapMessage, block: Block, peer: PeerAddress, now: float
     ) -> bytes | None:
-        """Collect the blocks of a body (RFC 7959 section 2.5); None while there are more."""
+        """Add a block to its body (RFC 7959 section 2.5). The body; None until it is complete."""
         bytes_max = SCRIPT_BYTES_MAX if path == "js" else BODY_BYTES_MAX
         key = (peer, path)
         upload = self._uploads.pop(key, None)
@@ -164,7 +166,7 @@ class CoapNodeServer:
             upload = _Upload()
             if decode_uint(request.option(OptionNumber.SIZE1) or b"") > bytes_max:
                 raise _Refused(Code.REQUEST_ENTITY_TOO_LARGE)
-        if upload is None or now >= upload.forget_at or len(upload.data) != block.offset:
+        if upload is None or now >= upload.expires_at or len(upload.data) != block.offset:
             raise _Refused(Code.REQUEST_ENTITY_INCOMPLETE)
         size = len(request.payload)
         if size > block.size or (block.more and size < block.size):
@@ -174,7 +176,7 @@ class CoapNodeServer:
         upload.data += request.payload
         if not block.more:
             return bytes(upload.data)
-        upload.forget_at = now + EXCHANGE_LIFETIME_S
+        upload.expires_at = now + EXCHANGE_LIFETIME_S
         if len(self._uploads) >= UPLOADS_MAX:
             del self._uploads[next(iter(self._uploads))]
         self._uploads[key] = upload
@@ -182,25 +184,25 @@ class CoapNodeServer:
 
 
 class _Upload:
-    """The blocks of a body that have come so far."""
+    """The blocks of a body received so far."""
 
-    __slots__ = ("data", "forget_at")
+    __slots__ = ("data", "expires_at")
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.forget_at = float("inf")
+        self.expires_at = float("inf")
 
 
 class _Answered(NamedTuple):
-    data: bytes  # empty: a duplicate is ignored
-    forget_at: float
+    data: bytes  # empty: duplicates are ignored
+    expires_at: float
 
 
 class _Answer(NamedTuple):
     code: Code
     options: Options = ()
     payload: bytes = b""
-    changed: str = ""  # the resource whose new value the gateway shall know
+    changed: str = ""  # resource whose new value is to be posted to the gateway
 
 
 class _Refused(Exception):
@@ -213,7 +215,7 @@ def _checked_path(request: CoapMessage) -> str:
         if number in (OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME):
             raise _Refused(Code.PROXYING_NOT_SUPPORTED)  # RFC 7252 section 5.10.2
         critical = number & 1  # RFC 7252 section 5.4.6
-        if critical and (number not in _UNDERSTOOD or len(value) > 255):
+        if critical and (number not in _SUPPORTED_OPTIONS or len(value) > 255):
             raise _Refused(Code.BAD_OPTION)
     try:
         return "/".join(request.uri_path)
@@ -233,15 +235,15 @@ def _block(request: CoapMessage, number: OptionNumber) -> Block | None:
 
 
 def _read(request: CoapMessage, body: bytes, content_format: ContentFormat) -> _Answer:
-    """Answer with the body, or with the block of it that was asked for (RFC 7959 section 2.4)."""
+    """Answer with the body, or with the requested block of it (RFC 7959 section 2.4)."""
     accepted = request.option(OptionNumber.ACCEPT)
     if accepted is not None and decode_uint(accepted) != content_format:
         raise _Refused(Code.NOT_ACCEPTABLE)
-    described = (OptionNumber.CONTENT_FORMAT, content_format)
+    format_option = (OptionNumber.CONTENT_FORMAT, content_format)
     block = _block(request, OptionNumber.BLOCK2)
     if block is None:
         if len(body) <= 16 << LARGEST_SZX:
-            return _Answer(Code.CONTENT, build_options(described), body)
+            return _Answer(Code.CONTENT, build_options(format_option), body)
         block = Block(0, False, LARGEST_SZX)
     elif block.num == 0:
         block = Block(0, False, min(block.szx, PREFERRED_SZX))
@@ -250,7 +252,7 @@ def _read(request: CoapMessage, body: bytes, content_format: ContentFormat) -> _
     end = block.offset + block.size
     options = build_options(
         (OptionNumber.ETAG, zlib.crc32(body).to_bytes(4, "big")),
-        described,
+        format_option,
         (OptionNumber.BLOCK2, Block(block.num, end < len(body), block.szx).to_bytes()),
     )
     return _Answer(Code.CONTENT, options, body[block.offset : end])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Posts of a node to its gateway, on their way until acknowledged or given up. Pure."""
+"""Posts of a CoAP node to its gateway, with retransmission (RFC 7252 section 4.2). Pure."""
 
-import math
 import random
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -17,16 +16,16 @@ from pyaiot.protocols.coap.numbers import (
     OptionNumber,
 )
 
-# What a board's memory allows.
-UNACKNOWLEDGED_MAX: Final = 16  # CON posts under way; beyond, a post is not made at all
-TOKENS_MAX: Final = 32  # of our last posts, to know their separate responses; the oldest goes
+# Limits of a board's memory.
+UNACKNOWLEDGED_MAX: Final = 16  # CON posts in flight; a further post is dropped
+TOKENS_MAX: Final = 32  # tokens kept to match separate responses; the oldest is discarded
 
 
 class CoapPosts:
-    """Send what `to_send` gives, and call it again at `next_due`.
+    """Call `handle_timer` when `get_timer` is due. After each call, send `datagrams_to_send`.
 
-    `now` is in seconds, on any clock that never goes back. `gave_up` is called with the message id
-    of a CON post that was repeated as often as RFC 7252 allows.
+    `now` is in seconds, on any monotonic clock. `on_failed` is called with the message id of a CON
+    post that was retransmitted MAX_RETRANSMIT times without an acknowledgement.
     """
 
     def __init__(
@@ -35,29 +34,28 @@ class CoapPosts:
         confirmable: bool,
         message_ids: Iterator[int],
         rng: random.Random,
-        gave_up: Callable[[int], None] = lambda _: None,
+        on_failed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._confirmable = confirmable
         self._message_ids = message_ids
         self._rng = rng
-        self._gave_up = gave_up
+        self._on_failed = on_failed
         self._outbox: list[bytes] = []
         self._unacknowledged: dict[int, _Unacknowledged] = {}
         self._tokens: dict[bytes, int] = {}
 
     def clear(self) -> None:
-        """A reboot: no post in memory."""
+        """Discard all pending posts, as a reboot does."""
         self._outbox.clear()
         self._unacknowledged.clear()
         self._tokens.clear()
 
-    @property
-    def next_due(self) -> float:
-        """When something is repeated, if nothing is received before."""
-        return min((post.due for post in self._unacknowledged.values()), default=math.inf)
+    def get_timer(self) -> float | None:
+        """When the next retransmission is due; None if no post waits for an acknowledgement."""
+        return min((post.due for post in self._unacknowledged.values()), default=None)
 
     def post(self, path: str, text: str, *, now: float) -> int | None:
-        """The message id; None, and nothing is posted, if too many wait already."""
+        """Queue a post. Its message id; None if it was dropped at UNACKNOWLEDGED_MAX."""
         if self._confirmable and len(self._unacknowledged) >= UNACKNOWLEDGED_MAX:
             return None
         message = CoapMessage(
@@ -81,37 +79,35 @@ class CoapPosts:
         self._outbox.append(data)
         return message.message_id
 
-    def to_send(self, *, now: float) -> list[bytes]:
-        """New posts, and those to be repeated."""
-        self._retransmit(now)
+    def datagrams_to_send(self) -> list[bytes]:
         outbox, self._outbox = self._outbox, []
         return outbox
 
     def receive_acknowledgement(self, message_id: int) -> None:
-        """An ACK or RST has come: the post with this message id, if any, is not repeated."""
+        """Handle an ACK or RST: the post with this message id, if any, is not retransmitted."""
         self._unacknowledged.pop(message_id, None)
 
     def receive_separate_response(self, token: bytes) -> int | None:
-        """The message id of the post that it answers, if it is one of the last.
+        """The message id of the post that was answered; None if it is unknown or too old.
 
-        That post has then arrived and is not repeated: the acknowledgement itself may have been
-        lost (RFC 7252 section 5.2.2).
+        The response also acknowledges the post: the ACK may have been lost (RFC 7252 section
+        5.2.2).
         """
         message_id = self._tokens.get(token)
         if message_id is not None:
             self._unacknowledged.pop(message_id, None)
         return message_id
 
-    def _retransmit(self, now: float) -> None:
-        """RFC 7252 section 4.2. Boards send several at once, whatever NSTART says (4.7)."""
+    def handle_timer(self, *, now: float) -> None:
+        """Retransmit (RFC 7252 section 4.2). Like boards, it ignores NSTART (section 4.7)."""
         for message_id, post in list(self._unacknowledged.items()):
             if now < post.due:
                 continue
-            if post.repeats_left == 0:
+            if post.retransmissions_left == 0:
                 del self._unacknowledged[message_id]
-                self._gave_up(message_id)
+                self._on_failed(message_id)
                 continue
-            post.repeats_left -= 1
+            post.retransmissions_left -= 1
             post.wait_s *= 2.0
             post.due = now + post.wait_s
             self._outbox.append(post.data)
@@ -120,10 +116,10 @@ class CoapPosts:
 class _Unacknowledged:
     """A CON post that waits for its acknowledgement."""
 
-    __slots__ = ("data", "due", "repeats_left", "wait_s")
+    __slots__ = ("data", "due", "retransmissions_left", "wait_s")
 
     def __init__(self, data: bytes, wait_s: float, now: float) -> None:
         self.data = data
         self.wait_s = wait_s
         self.due = now + wait_s
-        self.repeats_left = MAX_RETRANSMIT
+        self.retransmissions_left = MAX_RETRANSMIT

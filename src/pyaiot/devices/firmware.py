@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Simulated firmware that updates itself over and over, and says how far it is. Pure.
+"""Simulated firmware that updates itself repeatedly and reports its progress. Pure.
 
-The codes of `suit_state` are those that deployed RIOT firmware says (an update as RFC 9019 has it).
+The codes of `suit_state` are those of deployed RIOT firmware (updates according to RFC 9019).
 """
 
 import random
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class SuitState(StrEnum):
-    """What `suit_state` says."""
+    """Values of `suit_state`."""
 
     NONE = "0"
     TRIGGERED = "1"
@@ -23,52 +23,52 @@ class SuitState(StrEnum):
     DOWNLOADED = "11"
 
 
-QUIET_READINGS: Final = 12
+IDLE_READINGS: Final = 12
 """Readings between two updates."""
-SHOWN_READINGS: Final = 4
-"""Readings for which the end of an update is told, so that a person can read it."""
+RESULT_READINGS: Final = 4
+"""Readings that show the result of an update: long enough for a person to read it."""
 DOWNLOAD_PERCENT: Final = (0, 9, 21, 34, 48, 61, 77, 92, 100)
-SPOILED: Final = 0.2
-"""Share of the downloads that came out wrong."""
+FAILURE_RATE: Final = 0.2
+"""Share of the downloads whose digest is invalid."""
 
 
 class Firmware:
-    """Call `read` for each reading: the first gives every text, the later ones what changed."""
+    """Call `read` for each reading. The first returns all texts, later ones only changes."""
 
     def __init__(self, version: str, rng: random.Random) -> None:
         self._version = version
         self._rng = rng
-        self._said: dict[str, str] = {}
-        self._story = self._tell()
+        self._reported: dict[str, str] = {}
+        self._states = self._update_states()
 
     def read(self) -> dict[str, str]:
         """Texts by the name of their resource: `suit_state`, `dwnld` and `version`."""
-        state, percent = next(self._story)
+        state, percent = next(self._states)
         texts = {"suit_state": state.value, "dwnld": f"{percent}%", "version": self._version}
-        changed = {name: text for name, text in texts.items() if self._said.get(name) != text}
-        self._said = texts
+        changed = {name: text for name, text in texts.items() if self._reported.get(name) != text}
+        self._reported = texts
         return changed
 
-    def _tell(self) -> Iterator[tuple[SuitState, int]]:
+    def _update_states(self) -> Iterator[tuple[SuitState, int]]:
         percent = 0
         while True:
-            for _ in range(QUIET_READINGS):
+            for _ in range(IDLE_READINGS):
                 yield SuitState.NONE, percent
             for state in (SuitState.TRIGGERED, SuitState.VALIDATING_SIGNATURE):
                 yield state, 0
             for percent in DOWNLOAD_PERCENT:
                 yield SuitState.DOWNLOADING, percent
             yield SuitState.VALIDATING_DIGEST, percent
-            end = SuitState.DIGEST_INVALID
-            if self._rng.random() >= SPOILED:
-                end = SuitState.DOWNLOADED
+            result = SuitState.DIGEST_INVALID
+            if self._rng.random() >= FAILURE_RATE:
+                result = SuitState.DOWNLOADED
                 self._version = next_version(self._version)
-            for _ in range(SHOWN_READINGS):
-                yield end, percent
+            for _ in range(RESULT_READINGS):
+                yield result, percent
 
 
 def next_version(version: str) -> str:
-    """`2026.07` → `2026.08`; what has no number at its end gets one."""
+    """`2026.07` → `2026.08`. A version without a number at its end gets `.1`."""
     number = re.search(r"[0-9]+$", version)
     if number is None:
         return f"{version}.1".removeprefix(".")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The settings of a simulated MQTT node. Its command line and its reference are made of them."""
+"""The settings of a simulated MQTT node. Command line and reference are generated from them."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from pyaiot.devices.node_config import NodeConfig
 
 
 class MqttNodeConfig(NodeConfig, frozen=True, kw_only=True):
-    """What a simulated MQTT node is and has, and where its MQTT broker is."""
+    """A simulated MQTT node and the address of its MQTT broker."""
 
     mqtt_host: Annotated[str, Meta(min_length=1, description="Host of the MQTT broker.")] = (
         "127.0.0.1"
@@ -17,11 +17,11 @@ class MqttNodeConfig(NodeConfig, frozen=True, kw_only=True):
     mqtt_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the MQTT broker.")] = (
         1886
     )
-    user: Annotated[str, Meta(description="User name at the MQTT broker; empty: without one.")] = ""
+    user: Annotated[str, Meta(description="User name for the MQTT broker; empty: none.")] = ""
     password_file: Annotated[
         str,
         Meta(
-            description="File whose first line is the password of `user`; only its owner may read"
-            " it."
+            description="File whose first line is the password of `user`. Only its owner may have"
+            " access to it."
         ),
     ] = ""

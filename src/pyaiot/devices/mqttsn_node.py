@@ -1,113 +1,200 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a simulated MQTT-SN node: moves its bytes and wakes it."""
+"""The state machine of a simulated MQTT-SN node. Pure.
 
-import asyncio
+It behaves as RIOT's emcute: REGISTER before every PUBLISH. Datagrams and `now` go in; datagrams and
+the time of the next timer come out. `mqttsn_node_runner` runs it on a socket.
+"""
+
 import logging
+import math
 import random
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Final
 
-from pyaiot.devices.addresses import Address, addresses, bound_socket
-from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig, SimulatedMqttSnNode
+from pyaiot.devices.mqttsn_node_config import MqttSnNodeConfig
+from pyaiot.devices.topic_node import TopicNode
+from pyaiot.errors import ProtocolError
+from pyaiot.protocols.mqttsn.client import MqttSnClientProtocol
+from pyaiot.protocols.mqttsn.client_events import (
+    ClientConfig,
+    ClientState,
+    Connected,
+    Effect,
+    FellAsleep,
+    Lost,
+    Received,
+    Refused,
+    RequestDone,
+)
+from pyaiot.protocols.mqttsn.packet import Packet, parse_packet
 
-__all__ = ["MqttSnNodeConfig", "run_mqttsn_node"]
+CLIENT_ID_LENGTH_MAX: Final = 23
+RECONNECT_S: Final = 15.0
+"""Seconds between two attempts to connect. After a lost connection the first is immediate."""
+RETRIES_MAX: Final = 3
+WAITING_MAX: Final = 64
+"""Queued requests. At the limit the node reads no sensors, like a busy board."""
+STAYS_AWAKE_S: Final = 0.5
+"""A sleeping node stays awake for this long after its last activity."""
+SLEEP_MARGIN: Final = 3
+"""The sleep duration announced to the gateway, as a multiple of the real one."""
 
 log = logging.getLogger(__name__)
 
 
-async def run_mqttsn_node(
-    config: MqttSnNodeConfig,
-    *,
-    rng: random.Random | None = None,
-    opened: Callable[[], None] = lambda: None,
-) -> None:
-    """Run one node until cancelled; then it is gone without a word, as a real one.
+class SimulatedMqttSnNode:
+    """Call `boot` first. Call `handle_timer` when `get_timer` is due.
 
-    `opened` is called when its port is open. Raises `OperatorError` for a uid that cannot be, or
-    when an address cannot be found or the port cannot be opened.
+    After each call, send what `datagrams_to_send` returns. `now` is in seconds, on any monotonic
+    clock.
     """
-    if rng is None:
-        rng = random.Random()  # noqa: S311 - weather, not secrets
-    node = SimulatedMqttSnNode(config, rng=rng)
-    gateway, local = await addresses(
-        config.gateway_host, config.gateway_port, config.host, config.port
-    )
-    sock = bound_socket(local)
-    try:
-        transport, shell = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Shell(node, gateway), sock=sock
+
+    def __init__(self, config: MqttSnNodeConfig, *, rng: random.Random) -> None:
+        """Raises `OperatorError` for a uid that is not valid in a topic."""
+        self.node = TopicNode(config, rng=rng)
+        self._sleep_s = config.sleep_s
+        self.client = MqttSnClientProtocol(
+            ClientConfig(
+                client_id=self.node.uid[:CLIENT_ID_LENGTH_MAX],
+                # A sleeping node must keep its subscriptions.
+                clean_session=not config.sleep_s,
+                retry_s=config.retry_s,
+                retries_max=RETRIES_MAX,
+            )
         )
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        opened()
-        shell.boot()
-        await shell.failed
-    finally:
-        shell.close()
-        transport.abort()
+        self._outbox: list[bytes] = []
+        self._subscribing: set[int] = set()
+        self._connect_at = math.inf
+        self._sleep_at = math.inf
+        self._wake_at = math.inf
+        self._fetching = False
+        self._waking = False
 
+    @property
+    def uid(self) -> str:
+        return self.node.uid
 
-class _Shell(asyncio.DatagramProtocol):
-    """Moves bytes and keeps the one timer of a node."""
+    def boot(self, *, now: float) -> None:
+        self._connect_at = now
+        self.handle_timer(now=now)
 
-    transport: asyncio.DatagramTransport
+    def get_timer(self) -> float | None:
+        """When to call `handle_timer`; None if the node waits for nothing."""
+        timer = self.client.wake_at
+        due = math.inf if timer is None else timer
+        match self.client.state:
+            case ClientState.DISCONNECTED:
+                due = min(due, self._connect_at)
+            case ClientState.ASLEEP:
+                due = min(due, self._wake_at, self._node_due)
+            case ClientState.ACTIVE if len(self.client) < WAITING_MAX:
+                due = min(due, self._sleep_at, self._node_due)
+        return due if due < math.inf else None
 
-    def __init__(self, node: SimulatedMqttSnNode, gateway: Address) -> None:
-        self._node = node
-        self._gateway = gateway
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._unreachable = False
-        self.failed: asyncio.Future[None] = self._loop.create_future()
-        """Ends with the exception when the node has a mistake of ours in it."""
+    @property
+    def _node_due(self) -> float:
+        """When the node has something to publish."""
+        if self.node.has_publications:
+            return -math.inf
+        timer = self.node.get_timer()
+        return math.inf if timer is None else timer
 
-    def boot(self) -> None:
-        now = self._loop.time()
-        self._node.boot(now=now)
-        self._transmit(now)
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        if self._timer is None or addr[:2] != self._gateway.sockaddr[:2]:
-            return  # not booted yet, or a stranger
-        self._unreachable = False
-        now = self._loop.time()
+    def receive_datagram(self, data: bytes, *, now: float) -> list[Effect]:
+        """Handle a datagram of the gateway. The events that it caused."""
         try:
-            self._node.receive_datagram(data, now=now)
-            self._transmit(now)
-        except Exception as error:  # noqa: BLE001 - a callback has nobody above it to tell
-            self._fail(error)
+            packet = parse_packet(data)
+        except ProtocolError as error:
+            log.debug("node %s dropped a datagram: %s", self.uid, error)
+            return []
+        events = self._apply(self.client.received(packet, now=now), now)
+        self.handle_timer(now=now)
+        return events
 
-    def error_received(self, exc: Exception) -> None:
-        """ICMP errors and the like: the gateway may come later."""
-        if not self._unreachable:
-            self._unreachable = True
-            log.warning("node %s cannot reach its gateway: %s", self._node.uid, exc)
+    def handle_timer(self, *, now: float) -> None:
+        """Do what is due: connect, publish, retransmit, sleep or wake up."""
+        client = self.client
+        timer = client.wake_at
+        if timer is not None and now >= timer:
+            self._apply(client.timeout(now=now), now)
+        match client.state:
+            case ClientState.DISCONNECTED if now >= self._connect_at:
+                self._connect_at = now + RECONNECT_S
+                self._apply(client.connect(now=now), now)
+            case ClientState.ASLEEP if now >= min(self._wake_at, self._node_due):
+                # PINGREQ first: a gateway that was restarted answers that it does not know us.
+                self._fetching = True
+                self._wake_at = math.inf
+                self._apply(client.wake(now=now), now)
+            case ClientState.ACTIVE:
+                self._while_active(now)
 
-    def _wake(self, due: float) -> None:
-        try:
-            # The loop may call a hair too early; the node must not think that nothing is due.
-            self._transmit(max(self._loop.time(), due))
-        except Exception as error:  # noqa: BLE001 - a callback has nobody above it to tell
-            self._fail(error)
+    def datagrams_to_send(self) -> list[bytes]:
+        outbox, self._outbox = self._outbox, []
+        return outbox
 
-    def _transmit(self, now: float) -> None:
-        for data in self._node.datagrams_to_send(now=now):
-            self.transport.sendto(data, self._gateway.sockaddr)
-        if self._timer is not None:
-            self._timer.cancel()
-        due = max(now, self._node.next_wake)
-        self._timer = self._loop.call_at(due, self._wake, due)
+    def publish(self, topic: str, payload: bytes, *, now: float) -> int | None:
+        """Queue a publication. Its number, as in `RequestDone`; None if WAITING_MAX are queued."""
+        if len(self.client) >= WAITING_MAX:
+            return None
+        number, effects = self.client.publish(topic, payload, now=now)
+        self._apply(effects, now)
+        return number
 
-    def _fail(self, error: Exception) -> None:
-        if not self.failed.done():
-            self.failed.set_exception(error)
+    def _while_active(self, now: float) -> None:
+        if len(self.client) < WAITING_MAX:
+            self.node.handle_timer(now=now)
+            for topic, payload in self.node.publications_to_send():
+                # Like a board, it drops publications that exceed its queue.
+                self.publish(topic, payload, now=now)
+        if not self._sleep_s:
+            return
+        if len(self.client) or self._sleep_at == math.inf:
+            self._sleep_at = now + STAYS_AWAKE_S
+        elif now >= self._sleep_at:
+            self._sleep_at = math.inf
+            duration_s = math.ceil(self._sleep_s * SLEEP_MARGIN)
+            self._apply(self.client.sleep(duration_s, now=now), now)
+
+    def _apply(self, effects: "list[Effect] | list[Packet]", now: float) -> list[Effect]:
+        """Queue packets and handle events. The events."""
+        events: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Packet):
+                self._outbox.append(effect.to_bytes())
+                continue
+            events.append(effect)
+            match effect:
+                case Connected():
+                    self._on_connected(now)
+                case FellAsleep():
+                    self._on_asleep(now)
+                case Lost():
+                    self._fetching = self._waking = False
+                case Received(topic=topic, data=data):
+                    self.node.receive_publication(topic, data, now=now)
+                case RequestDone(wish=wish):
+                    self._subscribing.discard(wish)
+                case Refused(return_code=code, wish=wish):
+                    log.warning("the gateway refused node %s with code %d", self.uid, code)
+                    if wish is not None:
+                        self._subscribing.discard(wish)
+        return events
+
+    def _on_connected(self, now: float) -> None:
+        self._connect_at = now
+        if self._waking:
+            self._waking = False
+            return
+        self.node.connection_made(now=now)
+        if not self._subscribing:
+            for topic in self.node.subscriptions:
+                number, effects = self.client.subscribe(topic, now=now)
+                self._subscribing.add(number)
+                self._apply(effects, now)
+
+    def _on_asleep(self, now: float) -> None:
+        self._wake_at = now + self._sleep_s
+        if self._fetching:
+            self._fetching = False
+            if now >= self._node_due:
+                self._waking = True
+                self._apply(self.client.connect(now=now), now)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """When a simulated node reads which of its sensors. Pure: `now` is in seconds, on any clock."""
 
-import math
 import random
 from collections.abc import Callable
 from typing import Final
@@ -15,20 +14,22 @@ IMU_READINGS_PER_READING: Final = 25  # five per second at the default period of
 
 
 class Schedule:
-    """The sensors that a config names. Call `start` first, and again for a reboot."""
+    """The sensors that a config enables. Call `start` first, and again for a reboot."""
 
     def __init__(self, config: NodeConfig, rng: random.Random) -> None:
         self._rng = rng
         self._sensors = [
-            _Sensor(_alone(name, make_sensor(rng)), _period_s(config, name))
+            _ScheduledSensor(_read_one(name, make_sensor(rng)), _period_s(config, name))
             for name, make_sensor in SENSORS.items()
             if getattr(config, name)
         ]
         if config.updates:
-            self._sensors.append(_Sensor(Firmware(config.version, rng).read, config.period_s))
+            self._sensors.append(
+                _ScheduledSensor(Firmware(config.version, rng).read, config.period_s)
+            )
 
     def read_all(self) -> dict[str, str]:
-        """The text of each, by its name, whether it is due or not. For the first time only."""
+        """Texts of all sensors by resource, due or not: the initial values of a node."""
         texts: dict[str, str] = {}
         for sensor in self._sensors:
             texts |= sensor.read()
@@ -36,25 +37,24 @@ class Schedule:
 
     def start(self, *, now: float) -> None:
         for sensor in self._sensors:
-            # Nodes that start together must not all speak in the same moment for ever.
+            # Spreads the readings of nodes that start together.
             sensor.due = now + self._rng.uniform(0.0, sensor.period_s)
 
-    @property
-    def next_due(self) -> float:
-        """When `read_due` has something again; never, if there are no sensors."""
-        return min((sensor.due for sensor in self._sensors), default=math.inf)
+    def get_timer(self) -> float | None:
+        """When to call `read_due`; None if the node has no sensors."""
+        return min((sensor.due for sensor in self._sensors), default=None)
 
     def read_due(self, *, now: float) -> dict[str, str]:
-        """The text of those that are due."""
+        """Read the sensors that are due. Their texts, by resource."""
         texts: dict[str, str] = {}
         for sensor in self._sensors:
             if now >= sensor.due:
-                sensor.due = next_due(sensor.due, sensor.period_s, now)
+                sensor.due = next_occurrence(sensor.due, sensor.period_s, now)
                 texts |= sensor.read()
         return texts
 
 
-class _Sensor:
+class _ScheduledSensor:
     __slots__ = ("due", "period_s", "read")
 
     def __init__(self, read: Callable[[], dict[str, str]], period_s: float) -> None:
@@ -63,7 +63,7 @@ class _Sensor:
         self.due = 0.0
 
 
-def _alone(resource: str, sensor: Sensor) -> Callable[[], dict[str, str]]:
+def _read_one(resource: str, sensor: Sensor) -> Callable[[], dict[str, str]]:
     return lambda: {resource: sensor()}
 
 
@@ -73,6 +73,6 @@ def _period_s(config: NodeConfig, resource: str) -> float:
     return config.period_s
 
 
-def next_due(due: float, period_s: float, now: float) -> float:
-    """Keep the pace, but do not make up for what was missed while the machine slept."""
+def next_occurrence(due: float, period_s: float, now: float) -> float:
+    """When a periodic event is due next. Occurrences missed during a suspend are skipped."""
     return due + period_s if due + period_s > now else now + period_s

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Simulated sensors: each call gives the next reading, as the text that a board would send."""
+"""Simulated sensors. Each call returns the next reading, as the text that a board sends."""
 
 import random
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Sensor: TypeAlias = Callable[[], str]
 def _walk(
     rng: random.Random, *, start: float, step: float, low: float, high: float
 ) -> Callable[[], float]:
-    """A value that drifts by small steps (`step`: standard deviation) between two bounds."""
+    """A bounded random walk. `step` is the standard deviation of one step."""
     value = start
 
     def move() -> float:

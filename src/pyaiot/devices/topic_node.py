@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A simulated node on the topics of PROTOCOLS 4, whether over MQTT or MQTT-SN. Pure.
+"""The state machine of a simulated node over MQTT or MQTT-SN. Pure.
 
-Publications and `now` go in; publications and the time of the next wake-up come out.
+It uses the topics of the legacy protocol, section 4. Publications and `now` go in; publications and
+the time of the next timer come out.
 """
 
 import math
@@ -10,7 +11,7 @@ from typing import Final, NamedTuple
 
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.node_config import NodeConfig
-from pyaiot.devices.schedule import Schedule, next_due
+from pyaiot.devices.schedule import Schedule, next_occurrence
 from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.protocols.mqtt.node_topics import (
     DISCOVER_RESOURCES,
@@ -28,36 +29,41 @@ from pyaiot.protocols.mqtt.node_topics import (
 )
 
 CHECK_PERIOD_S: Final = 30.0
-"""The node says so often that it is there."""
+"""Seconds between two announcements on `node/check`."""
 VALUES_PAUSE_S: Final = 1.0
-"""After its list of resources, a node tells all values so much later, asked or not."""
+"""Delay between the list of resources and the publication of all values."""
 _FIRMWARE: Final = {"os": "micropython", "vendor": "Pyaiot"}
 
 
-class Published(NamedTuple):
-    """A topic, and what is said there."""
+class OutgoingPublication(NamedTuple):
+    """A payload and its topic."""
 
     topic: str
     payload: bytes
 
 
 class TopicNode:
-    """The node without its connection. `now` is in seconds, on any clock that never goes back.
+    """The node without its connection. `now` is in seconds, on any monotonic clock.
 
-    Call `connected` when its subscriptions hold. After each call, send what `to_send` gives, and
-    call it again at `next_wake`.
+    Subscribe to `subscriptions` and call `connection_made` for each new session. Call
+    `handle_timer` when `get_timer` is due. After each call, send what `publications_to_send`
+    returns.
     """
 
     def __init__(self, config: NodeConfig, *, rng: random.Random) -> None:
-        """Raises `OperatorError` for a uid that cannot stand in a topic."""
+        """Raises `OperatorError` for a uid that is not valid in a topic."""
         self.uid = config.uid or f"{rng.getrandbits(60):015X}"
         try:
             check_topic_name(self.uid, "uid")
         except ProtocolError as error:
             raise OperatorError(f"--uid: {error}.") from error
         self._sensors = Schedule(config, rng)
-        actuators = {name: it for name, it in ACTUATORS.items() if getattr(config, name)}
-        self._actuators = {set_topic(self.uid, name): (name, it) for name, it in actuators.items()}
+        actuators = {
+            name: actuator for name, actuator in ACTUATORS.items() if getattr(config, name)
+        }
+        self._actuators = {
+            set_topic(self.uid, name): (name, actuator) for name, actuator in actuators.items()
+        }
         self._discover = discover_topic(self.uid)
         self.values = {
             "name": config.name,
@@ -65,30 +71,37 @@ class TopicNode:
             "board": config.board,
             **_FIRMWARE,
             **self._sensors.read_all(),
-            **{name: actuator.at_start for name, actuator in actuators.items()},
+            **{name: actuator.initial_text for name, actuator in actuators.items()},
         }
         """The text of each resource, by its name."""
         self.subscriptions = (GATEWAY_CHECK, self._discover, *self._actuators)
-        self._outbox: list[Published] = []
+        self._outbox: list[OutgoingPublication] = []
         self._check_due = math.inf
         self._values_due = math.inf
 
-    def connected(self, *, now: float) -> None:
+    def connection_made(self, *, now: float) -> None:
         self._outbox.clear()
         self._check_due = now
         self._values_due = math.inf
         self._sensors.start(now=now)
 
     @property
-    def next_wake(self) -> float:
-        """When `to_send` has something again: at once, if something waits already."""
-        if self._outbox:
-            return -math.inf
-        return min(self._check_due, self._values_due, self._sensors.next_due)
+    def has_publications(self) -> bool:
+        """Whether `publications_to_send` would return any."""
+        return bool(self._outbox)
 
-    def to_send(self, *, now: float) -> list[Published]:
+    def get_timer(self) -> float | None:
+        """When to call `handle_timer`; None if nothing will be due."""
+        sensors_due = self._sensors.get_timer()
+        due = min(self._check_due, self._values_due)
+        if sensors_due is not None:
+            due = min(due, sensors_due)
+        return due if due < math.inf else None
+
+    def handle_timer(self, *, now: float) -> None:
+        """Publish what is due. Does nothing before `get_timer`."""
         if now >= self._check_due:
-            self._check_due = next_due(self._check_due, CHECK_PERIOD_S, now)
+            self._check_due = next_occurrence(self._check_due, CHECK_PERIOD_S, now)
             self._check()
         for resource, text in self._sensors.read_due(now=now).items():
             self._report(resource, text)
@@ -96,17 +109,19 @@ class TopicNode:
             self._values_due = math.inf
             for resource, text in self.values.items():
                 self._report(resource, text)
+
+    def publications_to_send(self) -> list[OutgoingPublication]:
         outbox, self._outbox = self._outbox, []
         return outbox
 
-    def receive(self, topic: str, payload: bytes, *, now: float) -> None:
-        """A publication of the gateway. What it cannot understand or do, it says nothing to."""
+    def receive_publication(self, topic: str, payload: bytes, *, now: float) -> None:
+        """Handle a publication of the gateway. Unknown and refused requests get no answer."""
         if topic == GATEWAY_CHECK:
             self._check()
         elif topic == self._discover:
             if payload == DISCOVER_RESOURCES:
-                listed = encode_resources(list(self.values))
-                self._outbox.append(Published(resources_topic(self.uid), listed))
+                resources = encode_resources(list(self.values))
+                self._outbox.append(OutgoingPublication(resources_topic(self.uid), resources))
                 self._values_due = now + VALUES_PAUSE_S
             elif payload == DISCOVER_VALUES:
                 self._values_due = now
@@ -118,8 +133,9 @@ class TopicNode:
                 return
 
     def _check(self) -> None:
-        self._outbox.append(Published(NODE_CHECK, encode_check(self.uid)))
+        self._outbox.append(OutgoingPublication(NODE_CHECK, encode_check(self.uid)))
 
     def _report(self, resource: str, text: str) -> None:
         self.values[resource] = text
-        self._outbox.append(Published(value_topic(self.uid, resource), encode_value(text)))
+        topic = value_topic(self.uid, resource)
+        self._outbox.append(OutgoingPublication(topic, encode_value(text)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A virtual CoAP node: posts readings, says that it is alive, has an LED. Pure."""
+"""A virtual CoAP node: posts readings and `alive`, and has an LED. Pure."""
 
 import heapq
 import itertools
@@ -9,11 +9,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from pyaiot.devices.addresses import Address, resolve
+from pyaiot.devices.addresses import SocketAddress, resolve
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_server import CoapNodeServer
 from pyaiot.devices.coap_posts import CoapPosts
-from pyaiot.devices.schedule import next_due
+from pyaiot.devices.schedule import next_occurrence
 from pyaiot.errors import ProtocolError
 from pyaiot.fleet.config import NODES_MAX, Port
 from pyaiot.fleet.ledger import Series
@@ -22,19 +22,20 @@ from pyaiot.protocols.coap.message import CoapMessage, decode_uint
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
 
 ALIVE_PERIOD_S: Final = 30.0
-ALIVE_AGAIN_S: Final = 1.0
-"""A node that its gateway does not know says so often who it is, until it is taken in."""
+"""Seconds between two `alive` posts of an accepted node."""
+ANNOUNCE_PERIOD_S: Final = 1.0
+"""Seconds between two `alive` posts until the gateway accepts the node."""
 RETRY_S: Final = 0.5
-"""A reading that was refused because the gateway does not know the node is sent again so soon."""
+"""Delay before a refused reading is sent again."""
 RETRY_MAX_S: Final = 5.0
-"""However long a refusal says to wait."""
+"""Longest delay, whatever Max-Age the refusal states."""
 ANSWER_LIMIT_S: Final = 5.0
-"""A NON post without an answer for so long is not acknowledged."""
+"""A NON post without an answer within this counts as not acknowledged."""
 _GATEWAY: Final = "gateway"
 
 
 class VirtualCoapNode(VirtualNode):
-    """Call `boot` first. Send what `datagrams_to_send` gives, and call it again at `next_wake`."""
+    """Call `boot` first. The methods are those of `DatagramNode`."""
 
     def __init__(self, uid: str, series: Series, *, confirmable: bool, rng: random.Random) -> None:
         super().__init__(uid, series)
@@ -44,51 +45,57 @@ class VirtualCoapNode(VirtualNode):
         self._values = {"name": uid}
         self._server = CoapNodeServer(config, values=self._values, message_ids=message_ids)
         self._posts = CoapPosts(
-            confirmable=confirmable, message_ids=message_ids, rng=rng, gave_up=self._post_lost
+            confirmable=confirmable, message_ids=message_ids, rng=rng, on_failed=self._post_failed
         )
         self._confirmable = confirmable
         self._replies: list[bytes] = []
-        self._taken_in = False
+        self._accepted = False
         self._alive_due = 0.0
         self._alive_posts: set[int] = set()
-        self._number_of: dict[int, int] = {}
-        """Message id → reading, of posts without an answer."""
+        self._reading_of: dict[int, int] = {}
+        """Reading by message id, of unanswered posts."""
         self._sent: dict[int, float] = {}
-        """Message id → when, of NON posts without an answer; the oldest first."""
-        self._again: list[tuple[float, int]] = []
-        """Readings to be sent again, as a heap."""
+        """Time sent by message id, of unanswered NON posts; oldest first."""
+        self._retries: list[tuple[float, int]] = []
+        """Heap of readings to send again, with the time."""
 
     @property
     def is_connected(self) -> bool:
-        return self._taken_in
+        return self._accepted
 
     def boot(self, *, now: float) -> None:
         self._posts.post("alive", f"reset:{self.uid}", now=now)
         self._alive_due = now
+        self.handle_timer(now=now)
 
-    @property
-    def next_wake(self) -> float:
-        due = min(self._alive_due, self._posts.next_due)
-        if self._again:
-            due = min(due, self._again[0][0])
+    def get_timer(self) -> float:
+        due = self._alive_due
+        posts_due = self._posts.get_timer()
+        if posts_due is not None:
+            due = min(due, posts_due)
+        if self._retries:
+            due = min(due, self._retries[0][0])
         if self._sent:
             due = min(due, next(iter(self._sent.values())) + ANSWER_LIMIT_S)
         return due
 
-    def datagrams_to_send(self, *, now: float) -> list[bytes]:
+    def handle_timer(self, *, now: float) -> None:
         if now >= self._alive_due:
-            self._say_alive(now)
-        while self._again and self._again[0][0] <= now:
-            _, number = heapq.heappop(self._again)
+            self._post_alive(now)
+        while self._retries and self._retries[0][0] <= now:
+            _, number = heapq.heappop(self._retries)
             if number in self.waiting and not self._send(number, now=now):
-                heapq.heappush(self._again, (now + RETRY_S, number))
+                heapq.heappush(self._retries, (now + RETRY_S, number))
         while self._sent:
             message_id, sent_at = next(iter(self._sent.items()))
             if now < sent_at + ANSWER_LIMIT_S:
                 break
-            self._post_lost(message_id)
+            self._post_failed(message_id)
+        self._posts.handle_timer(now=now)
+
+    def datagrams_to_send(self) -> list[bytes]:
         replies, self._replies = self._replies, []
-        return replies + self._posts.to_send(now=now)
+        return replies + self._posts.datagrams_to_send()
 
     def receive_datagram(self, data: bytes, *, now: float) -> None:
         try:
@@ -99,7 +106,7 @@ class VirtualCoapNode(VirtualNode):
         if message.mtype in (MessageType.ACK, MessageType.RST):
             self._posts.receive_acknowledgement(message.message_id)
             if message.code != Code.EMPTY:
-                self._answered(message.message_id, message, now)
+                self._handle_answer(message.message_id, message, now)
         elif code_class in (2, 4, 5):
             message_id = self._posts.receive_separate_response(message.token)
             if message.mtype == MessageType.CON:
@@ -107,38 +114,38 @@ class VirtualCoapNode(VirtualNode):
                 empty = CoapMessage(mtype, Code.EMPTY, message.message_id)
                 self._replies.append(empty.to_bytes())
             if message_id is not None:
-                self._answered(message_id, message, now)
+                self._handle_answer(message_id, message, now)
         elif code_class == 0 and message.code != Code.EMPTY:
-            reply = self._server.receive_request(message, len(data), _GATEWAY, now=now)
-            if reply.data:
-                self._replies.append(reply.data)
-            if reply.changed:
-                text = f"{reply.changed}:{self._values[reply.changed]}"
+            result = self._server.receive_request(message, len(data), _GATEWAY, now=now)
+            if result.data:
+                self._replies.append(result.data)
+            if result.changed:
+                text = f"{result.changed}:{self._values[result.changed]}"
                 self._posts.post("server", text, now=now)
 
     def _send(self, number: int, *, now: float) -> bool:
         message_id = self._posts.post("server", f"{RESOURCE}:{number}", now=now)
         if message_id is None:
             return False
-        self._number_of[message_id] = number
+        self._reading_of[message_id] = number
         if not self._confirmable:
             self._sent[message_id] = now
         return True
 
-    def _say_alive(self, now: float) -> None:
-        period_s = ALIVE_PERIOD_S if self._taken_in else ALIVE_AGAIN_S
-        self._alive_due = next_due(self._alive_due, period_s, now)
+    def _post_alive(self, now: float) -> None:
+        period_s = ALIVE_PERIOD_S if self._accepted else ANNOUNCE_PERIOD_S
+        self._alive_due = next_occurrence(self._alive_due, period_s, now)
         message_id = self._posts.post("alive", f"alive:{self.uid}", now=now)
         if message_id is not None:
             self._alive_posts.clear()
             self._alive_posts.add(message_id)
 
-    def _answered(self, message_id: int, answer: CoapMessage, now: float) -> None:
+    def _handle_answer(self, message_id: int, answer: CoapMessage, now: float) -> None:
         if message_id in self._alive_posts:
             self._alive_posts.clear()
-            self._alive_answered(answer, now)
+            self._handle_alive_answer(answer, now)
             return
-        number = self._number_of.pop(message_id, None)
+        number = self._reading_of.pop(message_id, None)
         self._sent.pop(message_id, None)
         if number is None:
             return
@@ -147,54 +154,55 @@ class VirtualCoapNode(VirtualNode):
             return
         wait_s = RETRY_S
         if answer.code == Code.SERVICE_UNAVAILABLE:
-            # It was started again, and does not know who we are: a node says so at once.
-            if self._taken_in:
-                self._taken_in = False
+            # The gateway was restarted and does not know the node: announce it at once.
+            if self._accepted:
+                self._accepted = False
                 self._alive_due = now
+                self._post_alive(now)
         elif answer.code == Code.TOO_MANY_REQUESTS:
             max_age = answer.option(OptionNumber.MAX_AGE)
             wait_s = decode_uint(max_age) if max_age is not None else RETRY_MAX_S
-        for_now = answer.code in (Code.SERVICE_UNAVAILABLE, Code.TOO_MANY_REQUESTS)
-        if self._refused(number, code_text(answer.code), for_now=for_now):
-            heapq.heappush(self._again, (now + min(wait_s, RETRY_MAX_S), number))
+        is_temporary = answer.code in (Code.SERVICE_UNAVAILABLE, Code.TOO_MANY_REQUESTS)
+        if self._refused(number, code_text(answer.code), is_temporary=is_temporary):
+            heapq.heappush(self._retries, (now + min(wait_s, RETRY_MAX_S), number))
 
-    def _alive_answered(self, answer: CoapMessage, now: float) -> None:
+    def _handle_alive_answer(self, answer: CoapMessage, now: float) -> None:
         if answer.code >> 5 != 2:
-            self.series.account.refusals[code_text(answer.code)] += 1
+            self.series.tally.refusals[code_text(answer.code)] += 1
             return
-        if not self._taken_in:
-            self._taken_in = True
-            self.series.account.connections += 1
+        if not self._accepted:
+            self._accepted = True
+            self.series.tally.connections += 1
             self._alive_due = now + ALIVE_PERIOD_S
 
-    def _post_lost(self, message_id: int) -> None:
-        """Nobody answered it: a board makes another reading instead."""
+    def _post_failed(self, message_id: int) -> None:
+        """Give up a post without an answer. Boards send the next reading instead."""
         self._sent.pop(message_id, None)
-        number = self._number_of.pop(message_id, None)
+        number = self._reading_of.pop(message_id, None)
         if number is not None:
             self._give_up(number)
 
 
 class CoapFleetSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a fleet that concern CoAP."""
+    """Settings of a fleet for CoAP."""
 
-    coap: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak CoAP; 0 leaves it out.")
-    ] = 10
+    coap: Annotated[int, Meta(ge=0, le=NODES_MAX, description="Number of CoAP nodes; 0: none.")] = (
+        10
+    )
     non: Annotated[
         bool,
         Meta(
-            description="CoAP nodes post with NON, as most boards do: a lost post is not repeated,"
-            " and one without an answer is not acknowledged. Else with CON."
+            description="CoAP nodes post with NON instead of CON, as most boards do: lost posts are"
+            " not retransmitted."
         ),
     ] = False
     coap_port: Annotated[Port, Meta(description="UDP port of the CoAP gateway.")] = 5683
 
 
 class CoapNodeFactory(NodeFactory):
-    """Makes virtual CoAP nodes."""
+    """Creates virtual CoAP nodes."""
 
-    def __init__(self, settings: CoapFleetSettings, run: FleetRun, gateway: Address) -> None:
+    def __init__(self, settings: CoapFleetSettings, run: FleetRun, gateway: SocketAddress) -> None:
         self._settings = settings
         self._run = run
         self._gateway = gateway

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a fleet: lets its nodes in, has them read at their pace, waits, and reports."""
+"""Runs a fleet: connects the nodes, sends readings at the requested rate, drains, and reports."""
 
 import asyncio
 import heapq
@@ -21,22 +21,22 @@ from pyaiot.fleet.datagrams import Datagrams
 from pyaiot.fleet.ledger import OPEN_MAX, Ledger
 from pyaiot.fleet.node import FleetRun, NodeFactory, NodeKind, VirtualNode
 from pyaiot.fleet.report import Report, progress
-from pyaiot.fleet.watcher import Watcher
+from pyaiot.fleet.watcher import FleetWatcher
 
 TICK_S: Final = 0.01
-"""Readings and repetitions that are due are sent so often."""
-PATIENCE_S: Final = 15.0
-"""How long the nodes of a protocol, and the broker, may take to let the first of us in."""
+"""Interval of the send loop."""
+CONNECT_LIMIT_S: Final = 15.0
+"""Time for the first node of each protocol, and for the broker. Then the run fails."""
 NODES_PER_TICK: Final = 5
-"""So many nodes come in at once, lest all of them shake hands in the same moment."""
+"""Nodes started per tick, to spread the handshakes."""
 LATE_MAX_S: Final = 1.0
-"""A fleet that is further behind than this leaves readings out, and sends fewer than asked."""
+"""A fleet that is further behind skips readings and does not reach the requested rate."""
 PROGRESS_S: Final = 1.0
-"""Between two lines that say how it goes."""
+"""Seconds between two progress lines."""
 SETTLE_S: Final = 0.5
-"""When all nodes have what they waited for, readings may still overtake each other so long."""
-FILES_BESIDES: Final = 64
-"""Files of a process besides a socket for each node."""
+"""Extra wait for reordered readings after all nodes are settled."""
+OTHER_FILES: Final = 64
+"""Open files of the process, apart from one socket per node."""
 
 
 class Fleet:
@@ -48,15 +48,15 @@ class Fleet:
         protocols: Mapping[str, NodeKind],
         show_progress: Callable[[str], None],
     ) -> None:
-        """`show_progress` gets a line about the run every second."""
+        """`show_progress` is called with a progress line every second."""
         self._config = config
         self._counts = {name: getattr(config, kind.count) for name, kind in protocols.items()}
         self._kinds = protocols
         self._factories: dict[str, NodeFactory] = {}
         self._show_progress = show_progress
         self._clock = time.monotonic
-        self._rng = random.Random()  # noqa: S311 - it names and spreads nodes
-        self._run = f"fleet{self._rng.getrandbits(20):05x}"
+        self._rng = random.Random()  # noqa: S311 - names and offsets, not secrets
+        self._name = f"fleet{self._rng.getrandbits(20):05x}"
         self._ledger = Ledger()
         self._nodes: list[VirtualNode] = []
         self._datagrams: Datagrams | None = None
@@ -64,27 +64,27 @@ class Fleet:
         self._cpu_at = 0.0
 
     async def run(self) -> Report:
-        """Raises `OperatorError`. Cancelled once, it sends no more and reports what was."""
+        """Raises `OperatorError`. A first cancellation only stops sending; it still reports."""
         config = self._config
         _allow_files(sum(self._counts.values()))
-        place = BrokerAddress(config.broker_host, config.broker_port, config.broker_ssl)
+        broker = BrokerAddress(config.broker_host, config.broker_port, config.broker_ssl)
         async with (
-            open_session(place, login_link=config.login_link) as session,
+            open_session(broker, login_link=config.login_link) as session,
             asyncio.TaskGroup() as tasks,
         ):
             self._datagrams = Datagrams(self._clock)
             try:
                 running = await self._start(session, tasks)
-                watcher = Watcher(
+                watcher = FleetWatcher(
                     self._ledger,
                     [node.uid for node in self._nodes],
-                    connect=partial(connect, session, place),
+                    connect=partial(connect, session, broker),
                     clock=self._clock,
                 )
                 running.append(tasks.create_task(watcher.run(), name="watcher"))
-                running.append(tasks.create_task(self._wake(), name="wake"))
-                await self._let_in(watcher)
-                report = await self._measured(watcher)
+                running.append(tasks.create_task(self._serve_timers(), name="timers"))
+                await self._wait_until_connected(watcher)
+                report = await self._measure(watcher)
                 for task in running:
                     task.cancel()
                 return report
@@ -96,11 +96,11 @@ class Fleet:
     async def _start(
         self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup
     ) -> list[asyncio.Task[None]]:
-        """Make the nodes and connect them, a few at a time."""
-        assert self._datagrams is not None  # noqa: S101 - made before
+        """Create and connect the nodes, a few at a time."""
+        assert self._datagrams is not None  # noqa: S101 - created by `run`
         if not any(self._counts.values()):
             flags = ", ".join(f"--{kind.count}" for kind in self._kinds.values())
-            raise OperatorError(f"A fleet needs nodes: set their number with one of {flags}.")
+            raise OperatorError(f"A fleet needs nodes. Set their number with one of {flags}.")
         running: list[asyncio.Task[None]] = []
 
         def start(work: Coroutine[Any, Any, None], name: str) -> None:
@@ -109,28 +109,29 @@ class Fleet:
         run = FleetRun(
             self._config.gateway_host, session, self._datagrams, start, self._rng, self._clock
         )
-        for count, protocol in enumerate(self._protocols(), 1):
+        for count, protocol in enumerate(self._protocol_of_each_node(), 1):
             if protocol not in self._factories:
                 kind = self._kinds[protocol]
                 settings = settings_of_kind(self._config, kind)
                 self._factories[protocol] = await kind.open(settings, run)
-            uid = f"{self._run}-{protocol.lower().replace('-', '')[:6]}-{count}"
+            uid = f"{self._name}-{protocol.lower().replace('-', '')[:6]}-{count}"
             series = self._ledger.add_node(uid, protocol)
             self._nodes.append(self._factories[protocol].add(uid, series))
             if count % NODES_PER_TICK == 0:
                 await asyncio.sleep(TICK_S)
         return running
 
-    def _protocols(self) -> Iterator[str]:
+    def _protocol_of_each_node(self) -> Iterator[str]:
         for protocol, count in self._counts.items():
             yield from (protocol for _ in range(count))
 
-    async def _let_in(self, watcher: Watcher) -> None:
-        """Wait until all nodes are in and the broker has told us what it knows.
+    async def _wait_until_connected(self, watcher: FleetWatcher) -> None:
+        """Wait until all nodes are connected and the broker has sent its state.
 
-        Raises `OperatorError` if nobody of a protocol is let in. Those who come later come later.
+        Raises `OperatorError` after CONNECT_LIMIT_S if the broker is not connected, or not one node
+        of a protocol is. The others may connect later.
         """
-        deadline = self._clock() + PATIENCE_S
+        deadline = self._clock() + CONNECT_LIMIT_S
         while self._clock() < deadline:
             if watcher.joined.is_set() and all(node.is_connected for node in self._nodes):
                 return
@@ -138,30 +139,30 @@ class Fleet:
         config = self._config
         if not watcher.joined.is_set():
             raise OperatorError(
-                f"No broker lets the fleet in at {config.broker_host} port {config.broker_port}:"
-                f" {watcher.problem or 'it says nothing'}."
+                f"No broker accepts the fleet at {config.broker_host} port {config.broker_port}:"
+                f" {watcher.problem or 'no answer'}."
             )
         for protocol, factory in self._factories.items():
-            what, host, port, flag = factory.place
-            nodes = [node for node in self._nodes if node.series.account.protocol == protocol]
+            server, host, port, flag = factory.place
+            nodes = [node for node in self._nodes if node.series.tally.protocol == protocol]
             if nodes and not any(node.is_connected for node in nodes):
                 raise OperatorError(
-                    f"No {protocol} {what} lets a node in at {host} port {port}: say where it is"
-                    f" with --{flag}-port, or --{flag} 0."
+                    f"No {protocol} {server} accepts nodes at {host} port {port}. Set its port with"
+                    f" --{flag}-port, or omit these nodes with --{flag} 0."
                 )
 
     # -- work -----------------------------------------------------------------------------------
 
-    async def _wake(self) -> None:
-        """Have those nodes speak that repeat something, or say that they are alive."""
-        assert self._datagrams is not None  # noqa: S101 - made before
+    async def _serve_timers(self) -> None:
+        """Serve the timers of the nodes: retransmissions and periodic messages."""
+        assert self._datagrams is not None  # noqa: S101 - created by `run`
         while True:
             await asyncio.sleep(10 * TICK_S)
-            self._datagrams.wake(self._clock())
+            self._datagrams.handle_timers(self._clock())
             for node in self._nodes:
-                node.wake()
+                node.flush()
 
-    async def _measured(self, watcher: Watcher) -> Report:
+    async def _measure(self, watcher: FleetWatcher) -> Report:
         self._started_at = self._clock()
         self._cpu_at = time.process_time()
         cancelled = False
@@ -173,22 +174,22 @@ class Fleet:
             if task is None or task.uncancel():
                 raise
             cancelled = True
-            notes.append("It was ended early.")
+            notes.append("Stopped early.")
         seconds = max(self._clock() - self._started_at, TICK_S)
         cpu_s = time.process_time() - self._cpu_at
         if self._ledger.is_full:
-            notes.append(f"It ended early: {OPEN_MAX:,} readings were not seen.")
+            notes.append(f"Stopped early: {OPEN_MAX:,} readings were not seen.")
         await self._drain(watcher, 1.0 if cancelled else self._config.grace_s)
         self._ledger.close()
         commands = watcher.commands
         ended = commands.ended.copy()
-        if commands.under_way:
-            ended["no receipt"] += len(commands.under_way)
+        if commands.pending:
+            ended["no receipt"] += len(commands.pending)
         return Report(
-            accounts=list(self._ledger.accounts.values()),
+            tallies=list(self._ledger.tallies.values()),
             total=self._ledger.total(),
             seconds=seconds,
-            asked_per_s=self._config.rate * len(self._nodes),
+            requested_per_s=self._config.rate * len(self._nodes),
             commands_sent=commands.sent,
             commands_ended=+ended,
             commands_lateness=commands.lateness,
@@ -197,9 +198,9 @@ class Fleet:
             notes=tuple(notes),
         )
 
-    async def _send(self, watcher: Watcher) -> None:
-        """Have each node read at its pace, and command them, for the time that was asked for."""
-        assert self._datagrams is not None  # noqa: S101 - made before
+    async def _send(self, watcher: FleetWatcher) -> None:
+        """Send readings and commands at their rates for the configured time."""
+        assert self._datagrams is not None  # noqa: S101 - created by `run`
         config, clock = self._config, self._clock
         period_s = 1 / config.rate
         start = clock()
@@ -216,7 +217,7 @@ class Fleet:
                 at, index = due[0]
                 node = self._nodes[index]
                 node.read(now=now)
-                self._datagrams.flush_node(node, now)
+                self._datagrams.flush_node(node)
                 at += period_s
                 heapq.heapreplace(due, (at if at > now - LATE_MAX_S else now, index))
             if config.commands_per_s and now >= command_due:
@@ -231,11 +232,11 @@ class Fleet:
                 sent_before = total.sent
             await asyncio.sleep(min(TICK_S, end - now))
 
-    async def _drain(self, watcher: Watcher, grace_s: float) -> None:
-        """Wait for what is under way, but not for ever."""
+    async def _drain(self, watcher: FleetWatcher, grace_s: float) -> None:
+        """Wait up to `grace_s` for outstanding readings and receipts."""
         deadline = self._clock() + grace_s
         while self._clock() < deadline:
-            if not self._ledger.unsettled and not watcher.commands.under_way:
+            if not self._ledger.unsettled and not watcher.commands.pending:
                 if not self._ledger.unseen:
                     return
                 await asyncio.sleep(SETTLE_S)
@@ -244,14 +245,14 @@ class Fleet:
 
 
 def _allow_files(nodes: int) -> None:
-    """A socket for each node. Raises `OperatorError`."""
+    """Raise the limit of open files to one socket per node. Raises `OperatorError`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = nodes + FILES_BESIDES
-    if soft == resource.RLIM_INFINITY or wanted <= soft:
+    needed = nodes + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or needed <= soft:
         return
-    if hard != resource.RLIM_INFINITY and wanted > hard:
+    if hard != resource.RLIM_INFINITY and needed > hard:
         raise OperatorError(
-            f"{nodes} nodes need {wanted} open files and this user may have {hard}: raise the limit"
-            " (ulimit -Hn), or take fewer nodes."
+            f"{nodes} nodes need {needed} open files; the hard limit is {hard}. Raise it"
+            " (ulimit -Hn), or use fewer nodes."
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What virtual nodes sent, what was acknowledged, and what a client of the broker saw. Pure.
+"""Readings of virtual nodes: sent, acknowledged, and seen by a client of the broker. Pure.
 
-Readings of a node are numbered from 1, and the number is the value. `now` is in seconds, on a clock
-that never goes back.
+Readings of a node are numbered from 1, and the number is the value. `now` is in seconds, on a
+monotonic clock.
 """
 
 from collections import Counter
@@ -12,11 +12,11 @@ from typing import Final
 from pyaiot.fleet.lateness import Lateness
 
 OPEN_MAX: Final = 1_000_000
-"""Readings of the whole fleet that were sent and not seen. With so many, it sends no more."""
+"""Readings of the fleet that were sent and not seen. At the limit the run ends."""
 
 
-class Account:
-    """The sums of some nodes. Those that end in `ed` only grow."""
+class Tally:
+    """The counters of a group of nodes."""
 
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
@@ -25,37 +25,37 @@ class Account:
         self.acknowledged = 0
         self.seen = 0
         self.duplicates = 0
-        """Seen again, without the state that a client is told when it joins."""
-        self.strangers = 0
-        """Values that came for one of our nodes and that it never sent."""
+        """Seen again, not counting the state that a client receives when it joins."""
+        self.unexpected = 0
+        """Values received for a node of the fleet that the node did not send."""
         self.skipped = 0
-        """Readings that were due and not made: no connection, or too many unacknowledged."""
+        """Readings skipped: the node was not connected, or too many were unacknowledged."""
         self.connections = 0
-        """How often nodes came in, the first time included."""
+        """Connections of all nodes, including the first of each."""
         self.refusals: Counter[str] = Counter()
-        """What the gateway answered instead of an acknowledgement."""
+        """Number of refusals by the answer of the gateway."""
         self.superseded = 0
         self.lost = 0
         self.lateness = Lateness()
         self.longest_gap_s = 0.0
-        """The longest time between two readings that were seen, of all nodes together."""
+        """Longest time between two readings seen, over all nodes."""
         self._seen_at: float | None = None
 
     def see(self, now: float) -> None:
-        """Something arrived, on time or not."""
+        """Record that a reading was seen."""
         if self._seen_at is not None:
             self.longest_gap_s = max(self.longest_gap_s, now - self._seen_at)
         self._seen_at = now
 
     @property
     def undecided(self) -> int:
-        """Neither acknowledged, nor seen, nor superseded: nobody promised anything."""
+        """Readings neither acknowledged, seen nor superseded. They are not counted as lost."""
         return self.sent - self.seen - self.superseded - self.lost
 
-    def add(self, other: "Account") -> None:
-        """Make this the sum of both, and the longest gap the longer one."""
+    def add(self, other: "Tally") -> None:
+        """Add the counters of another tally. The longest gap is the longer of both."""
         for name in (
-            *("nodes", "sent", "acknowledged", "seen", "duplicates", "strangers", "skipped"),
+            *("nodes", "sent", "acknowledged", "seen", "duplicates", "unexpected", "skipped"),
             *("connections", "superseded", "lost"),
         ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -68,77 +68,77 @@ class Series:
     """The readings of one node."""
 
     __slots__ = (
-        *("account", "_abandoned", "_latest_acknowledged", "_latest_seen", "_sent"),
+        *("tally", "_abandoned", "_latest_acknowledged", "_latest_seen", "_sent"),
         *("_unacknowledged", "_unseen"),
     )
 
-    def __init__(self, account: Account) -> None:
-        account.nodes += 1
-        self.account = account
+    def __init__(self, tally: Tally) -> None:
+        tally.nodes += 1
+        self.tally = tally
         self._sent = 0
         self._latest_acknowledged = 0
         self._latest_seen = 0
         self._unseen: dict[int, float] = {}
-        """When each reading was sent that was not seen."""
+        """Time sent, by the number of each unseen reading."""
         self._unacknowledged: set[int] = set()
         self._abandoned: set[int] = set()
-        """Those of the unacknowledged for which their node waits no more."""
+        """Unacknowledged readings that the node has given up."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether the node waits for nothing, and its latest acknowledged reading was seen."""
-        waits = len(self._unacknowledged) > len(self._abandoned)
-        return not waits and self._latest_acknowledged <= self._latest_seen
+        """Whether no acknowledgement is pending and the latest acknowledged reading was seen."""
+        pending = len(self._unacknowledged) > len(self._abandoned)
+        return not pending and self._latest_acknowledged <= self._latest_seen
 
     @property
     def unseen(self) -> int:
-        """Readings that were not seen."""
+        """Number of readings that were not seen."""
         return len(self._unseen)
 
     def send(self, *, now: float) -> int:
-        """The number of the next reading, which leaves its node now."""
+        """Record the next reading as sent. Its number."""
         self._sent += 1
         self._unseen[self._sent] = now
         self._unacknowledged.add(self._sent)
-        self.account.sent += 1
+        self.tally.sent += 1
         return self._sent
 
     def acknowledge(self, number: int) -> None:
-        """The protocol's own word that the reading was accepted. Repeated, it changes nothing."""
+        """Record the acknowledgement of the protocol. Idempotent."""
         if number in self._unacknowledged:
             self._unacknowledged.remove(number)
             self._abandoned.discard(number)
             self._latest_acknowledged = max(self._latest_acknowledged, number)
-            self.account.acknowledged += 1
+            self.tally.acknowledged += 1
 
     def abandon(self, number: int) -> None:
-        """Its node does not wait for the acknowledgement any more."""
+        """Record that the node has given up waiting for the acknowledgement."""
         if number in self._unacknowledged:
             self._abandoned.add(number)
             self._forget(number)
 
     def see(self, number: int, *, now: float, is_state: bool = False) -> None:
-        """A client got this value. `is_state`: as part of what it is told when it joins."""
+        """Record that a client received a value. `is_state`: in the state sent after its join."""
         sent_at = self._unseen.pop(number, None)
         if sent_at is not None:
-            self.account.seen += 1
-            self.account.see(now)
-            self.account.lateness.add(now - sent_at)
+            self.tally.seen += 1
+            self.tally.see(now)
+            self.tally.lateness.add(now - sent_at)
             self._latest_seen = max(self._latest_seen, number)
             self._forget(number)
         elif not 1 <= number <= self._sent:
-            self.account.strangers += 1
+            self.tally.unexpected += 1
         elif not is_state:
-            self.account.duplicates += 1
+            self.tally.duplicates += 1
 
     def _forget(self, number: int) -> None:
-        """Seen, and nobody waits for its acknowledgement: no reason to remember it."""
+        """Forget a reading that was seen and whose acknowledgement is not awaited."""
         if number in self._abandoned and number not in self._unseen:
             self._abandoned.remove(number)
             self._unacknowledged.remove(number)
 
     def verdicts(self) -> tuple[int, int]:
-        """How many are superseded, and how many are lost, if nothing more comes."""
+        """Numbers of superseded and of lost readings, if no more are received."""
         superseded = lost = 0
         for number in self._unseen:
             if number < self._latest_seen:
@@ -149,19 +149,19 @@ class Series:
 
 
 class Ledger:
-    """The series of all nodes, by uid, and an account for each protocol."""
+    """The readings of all nodes, and a tally for each protocol."""
 
     def __init__(self) -> None:
         self._series: dict[str, Series] = {}
-        self.accounts: dict[str, Account] = {}
+        self.tallies: dict[str, Tally] = {}
 
     def add_node(self, uid: str, protocol: str) -> Series:
-        account = self.accounts.setdefault(protocol, Account(protocol))
-        series = self._series[uid] = Series(account)
+        tally = self.tallies.setdefault(protocol, Tally(protocol))
+        series = self._series[uid] = Series(tally)
         return series
 
     def see(self, uid: str, data: object, *, now: float, is_state: bool = False) -> None:
-        """A client got a value of the counted resource. Other people's nodes are passed over."""
+        """Record that a client received a value. Nodes outside the fleet are ignored."""
         series = self._series.get(uid)
         if series is not None:
             number = int(data) if isinstance(data, str) and data.isdecimal() else 0
@@ -169,35 +169,35 @@ class Ledger:
 
     @property
     def is_full(self) -> bool:
-        accounts = self.accounts.values()
-        return sum(account.sent - account.seen for account in accounts) >= OPEN_MAX
+        tallies = self.tallies.values()
+        return sum(tally.sent - tally.seen for tally in tallies) >= OPEN_MAX
 
     @property
     def unsettled(self) -> int:
-        """Nodes for which something is still to be waited for."""
+        """Number of nodes that are not settled."""
         return sum(not series.is_settled for series in self._series.values())
 
     @property
     def unseen(self) -> int:
-        """Readings of all nodes that were not seen."""
+        """Number of unseen readings of all nodes."""
         return sum(series.unseen for series in self._series.values())
 
     def close(self) -> None:
-        """Count what is superseded and what is lost: nothing more is waited for."""
-        for account in self.accounts.values():
-            account.superseded = account.lost = 0
+        """Count superseded and lost readings. Call it when no more readings are awaited."""
+        for tally in self.tallies.values():
+            tally.superseded = tally.lost = 0
         for series in self._series.values():
             superseded, lost = series.verdicts()
-            series.account.superseded += superseded
-            series.account.lost += lost
+            series.tally.superseded += superseded
+            series.tally.lost += lost
 
-    def total(self) -> Account:
+    def total(self) -> Tally:
         """The sum of all protocols."""
-        return summed(self.accounts.values())
+        return summed(self.tallies.values())
 
 
-def summed(accounts: Iterable[Account]) -> Account:
-    total = Account("all")
-    for account in accounts:
-        total.add(account)
+def summed(tallies: Iterable[Tally]) -> Tally:
+    total = Tally("all")
+    for tally in tallies:
+        total.add(tally)
     return total

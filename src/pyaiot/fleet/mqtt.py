@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A virtual MQTT node: the simulated one, with readings that are counted, published with QoS 1."""
+"""A virtual MQTT node: a simulated node that publishes counted readings with QoS 1."""
 
 import asyncio
 import random
@@ -8,8 +8,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from pyaiot.devices.mqtt_node import MqttNode
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
+from pyaiot.devices.mqtt_node_runner import MqttNode
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.errors import OperatorError
 from pyaiot.fleet.config import NODES_MAX, Port
@@ -21,11 +21,11 @@ from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttPublished
 from pyaiot.protocols.mqtt.node_topics import encode_value, value_topic
 
 ATTEMPTS_MAX: Final = 32
-"""Nodes that connect to the MQTT broker at the same time. Others wait."""
+"""Nodes that connect to the MQTT broker concurrently. Others wait."""
 
 
 class VirtualMqttNode(VirtualNode):
-    """Run `link.run` as a task, and call `flush` now and then."""
+    """Run `link.run` as a task; call `flush` regularly."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class VirtualMqttNode(VirtualNode):
     ) -> None:
         super().__init__(uid, series)
         topics = TopicNode(MqttNodeConfig(uid=uid, name=uid, led=True), rng=rng)
-        node = MqttNode(topics, server, told=self._on_event, attempts=attempts)
+        node = MqttNode(topics, server, on_event=self._on_event, attempts=attempts)
         self.link = node.link
-        self.wake = node.flush  # type: ignore[method-assign]
+        self.flush = node.flush  # type: ignore[method-assign]
         self._topic = value_topic(uid, RESOURCE)
 
     @property
@@ -50,12 +50,12 @@ class VirtualMqttNode(VirtualNode):
     def _on_event(self, event: MqttEvent) -> None:
         match event:
             case MqttConnected():
-                self.series.account.connections += 1
-                # The broker may have these or not: it never said so.
+                self.series.tally.connections += 1
+                # Not acknowledged on the last connection: the broker may lack them.
                 for number in self.waiting:
                     self._publish(number)
             case MqttPublished(token=number):
-                # The numbers of readings begin with 1; other publications have the token 0.
+                # Readings are numbered from 1; other publications have the token 0.
                 self._acknowledged(number)
 
     def _send(self, number: int, *, now: float) -> bool:  # noqa: ARG002
@@ -69,29 +69,27 @@ class VirtualMqttNode(VirtualNode):
 
 
 class MqttFleetSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a fleet that concern MQTT."""
+    """Settings of a fleet for MQTT."""
 
-    mqtt: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak MQTT; 0 leaves it out.")
-    ] = 10
+    mqtt: Annotated[int, Meta(ge=0, le=NODES_MAX, description="Number of MQTT nodes; 0: none.")] = (
+        10
+    )
     mqtt_host: Annotated[str, Meta(min_length=1, description="Host of the MQTT broker.")] = (
         "127.0.0.1"
     )
     mqtt_port: Annotated[Port, Meta(description="TCP port of the MQTT broker.")] = 1886
-    mqtt_user: Annotated[
-        str, Meta(description="User name at the MQTT broker; empty: without one.")
-    ] = ""
+    mqtt_user: Annotated[str, Meta(description="User name for the MQTT broker; empty: none.")] = ""
     mqtt_password_file: Annotated[
         str,
         Meta(
-            description="File whose first line is the password of `mqtt_user`; only its owner may"
-            " read it."
+            description="File whose first line is the password of `mqtt_user`. Only its owner may"
+            " have access to it."
         ),
     ] = ""
 
 
 class MqttNodeFactory(NodeFactory):
-    """Makes virtual MQTT nodes."""
+    """Creates virtual MQTT nodes."""
 
     def __init__(self, settings: MqttFleetSettings, run: FleetRun) -> None:
         self._settings = settings
@@ -117,5 +115,5 @@ class MqttNodeFactory(NodeFactory):
 
     async def _serve(self, node: VirtualMqttNode) -> None:
         await node.link.run()
-        # It ends by itself where another attempt is useless.
+        # It returns only after a permanent refusal.
         raise OperatorError(f"The MQTT broker refuses the fleet: {node.link.problem}.")

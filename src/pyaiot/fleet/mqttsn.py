@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A virtual MQTT-SN node: the simulated one, with readings that are counted. Pure."""
+"""A virtual MQTT-SN node: a simulated node that publishes counted readings. Pure."""
 
 import random
 from typing import Annotated, Final
@@ -7,8 +7,9 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from pyaiot.devices.addresses import Address, resolve
-from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig, SimulatedMqttSnNode
+from pyaiot.devices.addresses import SocketAddress, resolve
+from pyaiot.devices.mqttsn_node import SimulatedMqttSnNode
+from pyaiot.devices.mqttsn_node_config import MqttSnNodeConfig
 from pyaiot.fleet.config import NODES_MAX, Port
 from pyaiot.fleet.ledger import Series
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
@@ -16,65 +17,65 @@ from pyaiot.protocols.mqtt.node_topics import encode_value, value_topic
 from pyaiot.protocols.mqttsn.client_events import ClientState, Connected, Refused, RequestDone
 
 RETRY_S: Final = 3.0
-"""An unanswered packet is repeated so soon, and three times, before the node connects anew."""
+"""Seconds between the retransmissions of a packet. After three the node reconnects."""
 
 
 class VirtualMqttSnNode(VirtualNode):
-    """Call `boot` first. Send what `datagrams_to_send` gives, and call it again at `next_wake`."""
+    """Call `boot` first. The methods are those of `DatagramNode`."""
 
     def __init__(self, uid: str, series: Series, *, rng: random.Random) -> None:
         super().__init__(uid, series)
         config = MqttSnNodeConfig(uid=uid, name=uid, led=True, retry_s=RETRY_S)
         self._node = SimulatedMqttSnNode(config, rng=rng)
         self._topic = value_topic(uid, RESOURCE)
-        self._number_of: dict[int, int] = {}
-        """Wish → reading."""
+        self._reading_of: dict[int, int] = {}
+        """Reading by number of the request."""
         self.boot = self._node.boot
         self.datagrams_to_send = self._node.datagrams_to_send
+        self.get_timer = self._node.get_timer
+        self.handle_timer = self._node.handle_timer
 
     @property
     def is_connected(self) -> bool:
         return self._node.client.state is ClientState.ACTIVE
 
-    @property
-    def next_wake(self) -> float:
-        return self._node.next_wake
-
     def receive_datagram(self, data: bytes, *, now: float) -> None:
         for event in self._node.receive_datagram(data, now=now):
             match event:
                 case Connected():
-                    self.series.account.connections += 1
-                case RequestDone(wish=wish) if wish in self._number_of:
-                    self._acknowledged(self._number_of.pop(wish))
-                case Refused(return_code=code, wish=wish) if wish in self._number_of:
-                    number = self._number_of.pop(wish)
-                    if self._refused(number, f"return code {code}", for_now=True):
+                    self.series.tally.connections += 1
+                case RequestDone(wish=request) if request in self._reading_of:
+                    self._acknowledged(self._reading_of.pop(request))
+                case Refused(return_code=code, wish=request) if request in self._reading_of:
+                    number = self._reading_of.pop(request)
+                    if self._refused(number, f"return code {code}", is_temporary=True):
                         self._send(number, now=now)
                 case Refused(return_code=code):
-                    self.series.account.refusals[f"return code {code}"] += 1
+                    self.series.tally.refusals[f"return code {code}"] += 1
 
     def _send(self, number: int, *, now: float) -> bool:
-        wish = self._node.publish(self._topic, encode_value(str(number)), now=now)
-        if wish is None:
+        request = self._node.publish(self._topic, encode_value(str(number)), now=now)
+        if request is None:
             return False
-        self._number_of[wish] = number
+        self._reading_of[request] = number
         return True
 
 
 class MqttSnFleetSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a fleet that concern MQTT-SN."""
+    """Settings of a fleet for MQTT-SN."""
 
     mqttsn: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak MQTT-SN; 0 leaves it out.")
+        int, Meta(ge=0, le=NODES_MAX, description="Number of MQTT-SN nodes; 0: none.")
     ] = 5
     mqttsn_port: Annotated[Port, Meta(description="UDP port of the MQTT-SN gateway.")] = 1885
 
 
 class MqttSnNodeFactory(NodeFactory):
-    """Makes virtual MQTT-SN nodes."""
+    """Creates virtual MQTT-SN nodes."""
 
-    def __init__(self, settings: MqttSnFleetSettings, run: FleetRun, gateway: Address) -> None:
+    def __init__(
+        self, settings: MqttSnFleetSettings, run: FleetRun, gateway: SocketAddress
+    ) -> None:
         self._settings = settings
         self._run = run
         self._gateway = gateway

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What virtual nodes of all protocols have in common."""
+"""The base of virtual nodes of all protocols."""
 
 import random
 from abc import ABC, abstractmethod
@@ -13,15 +13,15 @@ from pyaiot.fleet.datagrams import Datagrams
 from pyaiot.fleet.ledger import Series
 
 RESOURCE: Final = "reading"
-"""The resource whose values are counted. No node lists it, so that no discovery reads it too."""
+"""The counted resource. No node lists it, so discovery does not read it."""
 WAITING_MAX: Final = 12
-"""Readings of one node that wait for their acknowledgement. Beyond, it makes none."""
+"""Unacknowledged readings of a node. At the limit it skips readings."""
 TRIES_MAX: Final = 10
-"""How often a reading is sent that is refused for now. Then its node gives it up."""
+"""Times a reading is sent after temporary refusals. Then the node gives it up."""
 
 
 class NodeKind(Protocol):
-    """How the nodes of a protocol are made: `gateways.plugin.FleetNodes`."""
+    """How to create the nodes of a protocol. See `gateways.plugin.FleetNodes`."""
 
     @property
     def count(self) -> str: ...
@@ -32,30 +32,30 @@ class NodeKind(Protocol):
 
 
 class VirtualNode(ABC):
-    """A node of the fleet. `now` is in seconds, on a clock that never goes back."""
+    """A node of the fleet. `now` is in seconds, on a monotonic clock."""
 
     def __init__(self, uid: str, series: Series) -> None:
         self.uid = uid
         self.series = series
         self.waiting: dict[int, int] = {}
-        """Readings without an acknowledgement, and how often each was sent; the oldest first."""
+        """Unacknowledged readings, and how often each was sent; oldest first."""
 
     @property
     @abstractmethod
     def is_connected(self) -> bool:
-        """Whether its gateway took it in."""
+        """Whether the gateway has accepted the node."""
 
-    def wake(self) -> None:  # noqa: B027 - most nodes have timers
-        """Called now and then: send what is due, if the node has no timer of its own."""
+    def flush(self) -> None:  # noqa: B027 - only nodes without a timer need it
+        """Send what is due. Called regularly."""
 
     @abstractmethod
     def _send(self, number: int, *, now: float) -> bool:
-        """Send a reading. Whether it left the node."""
+        """Send a reading. Whether it was sent."""
 
     def read(self, *, now: float) -> None:
-        """A reading is due."""
+        """Take a reading and send it."""
         if not self.is_connected or len(self.waiting) >= WAITING_MAX:
-            self.series.account.skipped += 1
+            self.series.tally.skipped += 1
             return
         number = self.series.send(now=now)
         self.waiting[number] = 1
@@ -66,13 +66,13 @@ class VirtualNode(ABC):
         if self.waiting.pop(number, None) is not None:
             self.series.acknowledge(number)
 
-    def _refused(self, number: int, why: str, *, for_now: bool) -> bool:
-        """Whether the node shall send it again, later."""
-        self.series.account.refusals[why] += 1
+    def _refused(self, number: int, reason: str, *, is_temporary: bool) -> bool:
+        """Handle a refusal. Whether to send the reading again later."""
+        self.series.tally.refusals[reason] += 1
         tries = self.waiting.get(number)
         if tries is None:
             return False
-        if not for_now or tries >= TRIES_MAX:
+        if not is_temporary or tries >= TRIES_MAX:
             self._give_up(number)
             return False
         self.waiting[number] = tries + 1
@@ -85,25 +85,25 @@ class VirtualNode(ABC):
 
 @dataclass(frozen=True, slots=True)
 class FleetRun:
-    """What the nodes of a run share."""
+    """Resources that the nodes of a run share."""
 
     gateway_host: str
     session: aiohttp.ClientSession
     datagrams: Datagrams
     start: Callable[[Coroutine[Any, Any, None], str], None]
-    """Run a coroutine, under this name, until the fleet ends."""
+    """Run a coroutine as a task of this name until the fleet ends."""
     rng: random.Random
     clock: Callable[[], float]
 
 
 class NodeFactory(ABC):
-    """Makes the virtual nodes of one protocol and connects them."""
+    """Creates and connects the virtual nodes of one protocol."""
 
     @property
     @abstractmethod
     def place(self) -> tuple[str, str, int, str]:
-        """Where they connect: `gateway` or `broker`, host, port, and the flag without `--`."""
+        """The nodes' server: `gateway` or `broker`, host, port, and flag prefix without `--`."""
 
     @abstractmethod
     def add(self, uid: str, series: Series) -> VirtualNode:
-        """A further node, on its way to its gateway. Raises `OperatorError`."""
+        """Create a node and start connecting it. Raises `OperatorError`."""

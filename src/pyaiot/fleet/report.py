@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a fleet tells of itself: a line while it runs, a table or JSON at the end. Pure."""
+"""Progress line and result of a fleet, as a table or JSON. Pure."""
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pyaiot.fleet.lateness import Lateness
-from pyaiot.fleet.ledger import Account
+from pyaiot.fleet.ledger import Tally
 
 TITLES: Final = (
     *("protocol", "nodes", "sent", "acked", "seen", "superseded", "lost", "twice"),
@@ -14,44 +14,45 @@ TITLES: Final = (
 )
 WIDTHS: Final = (9, 6, 9, 9, 9, 11, 7, 6, 7, 7)
 """80 characters in all."""
-GAP_TOLD_S: Final = 1.0
-"""Silences of a whole protocol that are longer are told."""
+GAP_REPORTED_S: Final = 1.0
+"""Longer gaps of a protocol are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of a run. `accounts` were closed."""
+    """The result of a run, after `Ledger.close`."""
 
-    accounts: list[Account]
-    total: Account
+    tallies: list[Tally]
+    total: Tally
     seconds: float
-    """How long readings were sent."""
-    asked_per_s: float
+    """Duration of the run."""
+    requested_per_s: float
     commands_sent: int
     commands_ended: Counter[str]
     commands_lateness: Lateness
     broker_connections: int
     cpu_s: float
-    """Of the whole process, while readings were sent."""
+    """CPU time of the process during the run."""
     notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """1 if something acknowledged was lost, or something came that nobody sent."""
-        return 1 if self.total.lost or self.total.strangers else 0
+        """1 if an acknowledged reading was lost, or an unexpected value was received; else 0."""
+        return 1 if self.total.lost or self.total.unexpected else 0
 
 
 def table(report: Report) -> str:
-    """Lines of at most 80 characters up to some hundred million readings, for people."""
+    """The result as text. Lines have at most 80 characters up to 10^8 readings."""
     lines = [_row(TITLES)]
-    lines += [_row(_cells(account)) for account in report.accounts]
-    if len(report.accounts) > 1:
+    lines += [_row(_cells(tally)) for tally in report.tallies]
+    if len(report.tallies) > 1:
         lines.append(_row(_cells(report.total)))
     total = report.total
     lines.append("")
     lines.append(
-        f"Sent {total.sent / report.seconds:,.0f} of {report.asked_per_s:,.0f} readings a second"
-        f" for {report.seconds:,.0f} s, with {100 * report.cpu_s / report.seconds:.0f} % of a core."
+        f"Sent {total.sent / report.seconds:,.0f} of {report.requested_per_s:,.0f} readings a"
+        f" second for {report.seconds:,.0f} s,"
+        f" with {100 * report.cpu_s / report.seconds:.0f} % of a core."
     )
     if report.commands_sent:
         ended = ", ".join(f"{count:,} {state}" for state, count in report.commands_ended.items())
@@ -60,22 +61,22 @@ def table(report: Report) -> str:
         lines.append(f"Commands: {report.commands_sent:,} sent, {ended or 'none ended'}{took}.")
     lines += _exceptions(report)
     if total.lost:
-        lines.append(f"LOST: {total.lost:,} readings that were acknowledged never arrived.")
-    if total.strangers:
-        lines.append(f"WRONG: {total.strangers:,} values arrived that nobody sent.")
+        lines.append(f"LOST: {total.lost:,} readings were acknowledged and never arrived.")
+    if total.unexpected:
+        lines.append(f"WRONG: {total.unexpected:,} values arrived that no node sent.")
     if not report.exit_code:
         lines.append("No acknowledged reading was lost.")
     return "\n".join(lines)
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """For programs. Durations are in milliseconds where their name says so."""
+    """The result for programs. Durations end in `_ms` or `_s`."""
     return {
         "seconds": round(report.seconds, 3),
-        "asked_per_s": report.asked_per_s,
+        "asked_per_s": report.requested_per_s,
         "sent_per_s": round(report.total.sent / report.seconds, 1),
         "cpu_s": round(report.cpu_s, 3),
-        "protocols": {account.protocol: _figures(account) for account in report.accounts},
+        "protocols": {tally.protocol: _figures(tally) for tally in report.tallies},
         "total": _figures(report.total),
         "commands": {
             "sent": report.commands_sent,
@@ -89,8 +90,8 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def progress(total: Account, elapsed_s: float, per_s: float) -> str:
-    """One line of at most 79 characters, while readings are sent: the cursor needs one too."""
+def progress(total: Tally, elapsed_s: float, per_s: float) -> str:
+    """The progress line. At most 79 characters, so that the cursor fits in the line too."""
     refused = sum(total.refusals.values())
     return (
         f"{elapsed_s:5.0f} s {per_s:6,.0f}/s {total.sent:10,} sent {total.acknowledged:10,} acked"
@@ -98,17 +99,17 @@ def progress(total: Account, elapsed_s: float, per_s: float) -> str:
     )
 
 
-def _cells(account: Account) -> tuple[str, ...]:
+def _cells(tally: Tally) -> tuple[str, ...]:
     counts = (
-        *(account.nodes, account.sent, account.acknowledged, account.seen, account.superseded),
-        *(account.lost, account.duplicates),
+        *(tally.nodes, tally.sent, tally.acknowledged, tally.seen, tally.superseded),
+        *(tally.lost, tally.duplicates),
     )
-    late = account.lateness
-    return (account.protocol, *map(_count, counts), _ms(late, 50), _ms(late, 99))
+    late = tally.lateness
+    return (tally.protocol, *map(_count, counts), _ms(late, 50), _ms(late, 99))
 
 
 def _count(number: int) -> str:
-    """With commas as long as there is room for them."""
+    """With thousands separators, if they fit."""
     return f"{number:,}" if number < 1_000_000 else str(number)
 
 
@@ -122,37 +123,43 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def _exceptions(report: Report) -> list[str]:
-    """A line for each thing that a quiet run does not have."""
+    """A line for each irregularity of the run."""
     lines = []
-    for account in report.accounts:
-        said = [f"{count:,} refused with {why}" for why, count in account.refusals.items()]
-        if account.connections > account.nodes:
-            said.append(f"{account.connections - account.nodes:,} connections anew")
-        if account.skipped:
-            said.append(f"{account.skipped:,} readings not made")
-        if account.undecided:
-            said.append(f"{account.undecided:,} neither acknowledged nor seen")
-        if account.longest_gap_s > GAP_TOLD_S:
-            said.append(f"nothing seen for {account.longest_gap_s:.1f} s")
-        if said:
-            lines.append(f"{account.protocol}: {'; '.join(said)}.")
+    for tally in report.tallies:
+        parts = [f"{count:,} refused with {reason}" for reason, count in tally.refusals.items()]
+        if tally.connections > tally.nodes:
+            parts.append(f"{tally.connections - tally.nodes:,} reconnections")
+        if tally.skipped:
+            parts.append(f"{tally.skipped:,} readings skipped")
+        if tally.undecided:
+            parts.append(f"{tally.undecided:,} neither acknowledged nor seen")
+        if tally.longest_gap_s > GAP_REPORTED_S:
+            parts.append(f"no reading seen for {tally.longest_gap_s:.1f} s")
+        if parts:
+            lines.append(f"{tally.protocol}: {'; '.join(parts)}.")
     if report.broker_connections > 1:
-        lines.append(f"The connection to the broker was made {report.broker_connections} times.")
+        lines.append(f"Connected to the broker {report.broker_connections} times.")
     return [*lines, *report.notes]
 
 
-def _figures(account: Account) -> dict[str, Any]:
-    names = (
-        *("nodes", "sent", "acknowledged", "seen", "superseded", "lost", "undecided"),
-        *("duplicates", "strangers", "skipped", "connections"),
-    )
+def _figures(tally: Tally) -> dict[str, Any]:
     return {
-        **{name: getattr(account, name) for name in names},
-        "refusals": dict(account.refusals),
-        "p50_ms": _ms_number(account.lateness, 50),
-        "p99_ms": _ms_number(account.lateness, 99),
-        "longest_ms": round(account.lateness.longest_s * 1000, 3),
-        "longest_gap_s": round(account.longest_gap_s, 3),
+        "nodes": tally.nodes,
+        "sent": tally.sent,
+        "acknowledged": tally.acknowledged,
+        "seen": tally.seen,
+        "superseded": tally.superseded,
+        "lost": tally.lost,
+        "undecided": tally.undecided,
+        "duplicates": tally.duplicates,
+        "strangers": tally.unexpected,
+        "skipped": tally.skipped,
+        "connections": tally.connections,
+        "refusals": dict(tally.refusals),
+        "p50_ms": _ms_number(tally.lateness, 50),
+        "p99_ms": _ms_number(tally.lateness, 99),
+        "longest_ms": round(tally.lateness.longest_s * 1000, 3),
+        "longest_gap_s": round(tally.longest_gap_s, 3),
     }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The client of the broker that checks what arrived, and commands the nodes."""
+"""The fleet's client of the broker: records the readings that arrive, and sends commands."""
 
 import asyncio
 import itertools
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pyaiot.client.connection import Connect, Connection
+from pyaiot.client.connection import ClientConnection, OpenConnection
 from pyaiot.errors import LinkLost
 from pyaiot.fleet.lateness import Lateness
 from pyaiot.fleet.ledger import Ledger
@@ -16,62 +16,68 @@ from pyaiot.messages import Command, Join, Joined, Reading, Receipt, ToClient
 from pyaiot.transport.backoff import Backoff
 
 RETRY_S: Final = 0.5
-"""Between two attempts to connect to the broker."""
+"""Seconds between two attempts to connect to the broker."""
 COMMAND_TIMEOUT_S: Final = 5.0
-"""Deadline of each command."""
+"""Timeout of each command."""
 ACTUATOR: Final = "led"
 
 
-class Commands:
-    """What was commanded, and how it ended."""
+class CommandStatistics:
+    """Commands and their outcomes."""
 
     def __init__(self) -> None:
         self.sent = 0
         self.ended: Counter[str] = Counter()
-        """By the state of the receipt; `no receipt` where the connection was lost before it."""
+        """By state of the receipt; `no receipt` if the connection was lost before it."""
         self.lateness = Lateness()
-        """From a command to its receipt `confirmed`."""
-        self.under_way: dict[str, float] = {}
+        """Time from a command to its receipt `confirmed`."""
+        self.pending: dict[str, float] = {}
+        """Time sent by id, of commands without a receipt."""
 
 
-class Watcher:
-    """Run `run` as a task; wait for `joined`."""
+class FleetWatcher:
+    """Run `run` as a task, then wait for `joined`."""
 
     def __init__(
-        self, ledger: Ledger, uids: Sequence[str], *, connect: Connect, clock: Callable[[], float]
+        self,
+        ledger: Ledger,
+        uids: Sequence[str],
+        *,
+        connect: OpenConnection,
+        clock: Callable[[], float],
     ) -> None:
-        self.commands = Commands()
+        self.commands = CommandStatistics()
         self.connections = 0
         self.joined = asyncio.Event()
-        """The first time: what the broker knows was told."""
+        """Set when the state was received for the first time."""
         self.problem = ""
-        """Why there is no connection."""
+        """Why the last connection ended or failed."""
         self._ledger = ledger
         self._connect = connect
         self._clock = clock
-        self._connection: Connection | None = None
-        self._is_told_state = False
+        self._connection: ClientConnection | None = None
+        self._is_receiving_state = False
         self._turns = itertools.cycle([(uid, "1") for uid in uids] + [(uid, "0") for uid in uids])
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled. Raises `OperatorError` if not let in."""
+        """Stay connected until cancelled. Raises `OperatorError` if the broker refuses."""
         backoff = Backoff(first_s=RETRY_S, limit_s=RETRY_S, jitter=0.0)
         loop = asyncio.get_running_loop()
         while True:
             try:
                 async with self._connect() as connection:
-                    await self._listen(connection)
+                    await self._serve(connection)
             except LinkLost as lost:
                 self.problem = str(lost)
             finally:
                 self._connection = None
                 commands = self.commands
-                commands.ended["no receipt"] += len(commands.under_way)
-                commands.under_way.clear()
+                commands.ended["no receipt"] += len(commands.pending)
+                commands.pending.clear()
             await asyncio.sleep(backoff.failed(now=loop.time()))
 
     async def command(self) -> None:
-        """Command the next node, if the broker is there."""
+        """Send a command to the next node, unless the broker is disconnected."""
         connection = self._connection
         if connection is None:
             return
@@ -81,33 +87,33 @@ class Watcher:
         command = Command(
             id=command_id, uid=uid, resource=ACTUATOR, payload=payload, timeout_s=COMMAND_TIMEOUT_S
         )
-        self.commands.under_way[command_id] = self._clock()
+        self.commands.pending[command_id] = self._clock()
         try:
             await connection.send(command)
         except LinkLost:
-            return  # whoever receives hears of it too, and counts it
+            return  # `run` notices the lost connection, and counts the command
 
-    async def _listen(self, connection: Connection) -> None:
-        self._is_told_state = True
+    async def _serve(self, connection: ClientConnection) -> None:
+        self._is_receiving_state = True
         await connection.send(Join(data="client"))
         self._connection = connection
         self.connections += 1
         while True:
-            self._received(await connection.receive())
+            self._handle_messages(await connection.receive())
 
-    def _received(self, messages: Sequence[ToClient]) -> None:
+    def _handle_messages(self, messages: Sequence[ToClient]) -> None:
         now = self._clock()
         for message in messages:
             match message:
                 case Reading(uid=uid, resource=resource, data=data):
                     if resource == RESOURCE:
-                        self._ledger.see(uid, data, now=now, is_state=self._is_told_state)
+                        self._ledger.see(uid, data, now=now, is_state=self._is_receiving_state)
                 case Receipt(id=command_id, state=state):
-                    sent_at = self.commands.under_way.pop(command_id, None)
+                    sent_at = self.commands.pending.pop(command_id, None)
                     if sent_at is not None:
                         self.commands.ended[state] += 1
                         if state == "confirmed":
                             self.commands.lateness.add(now - sent_at)
                 case Joined():
-                    self._is_told_state = False
+                    self._is_receiving_state = False
                     self.joined.set()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A virtual WebSocket node: the simulated one, with readings that are counted.
+"""A virtual WebSocket node: a simulated node that sends counted readings.
 
-WebSocket acknowledges nothing. A reading counts as acknowledged when the gateway answered a ping
-that was sent after it on the same connection: then it has read it.
+The protocol has no acknowledgements. A reading counts as acknowledged when the gateway answers a
+ping that was sent after it on the same connection: then the gateway has read it.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ import aiohttp
 import msgspec
 from msgspec import Meta
 
-from pyaiot.devices.websocket_node import SimulatedWebSocketNode, WebSocketNodeConfig
+from pyaiot.devices.websocket_node import SimulatedWebSocketNode
+from pyaiot.devices.websocket_node_config import WebSocketNodeConfig
 from pyaiot.fleet.config import NODES_MAX, Port
 from pyaiot.fleet.ledger import Series
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
@@ -26,13 +27,13 @@ from pyaiot.transport.backoff import Backoff
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 1.0
-"""Between two attempts to connect, half of it at least."""
+"""Longest delay before reconnecting; the shortest is half of it."""
 CONNECT_LIMIT_S: Final = 5.0
-"""A gateway that does not shake hands within this is tried again."""
+"""Time for the handshake. Then the attempt fails."""
 CLOSE_LIMIT_S: Final = 1.0
-"""How long a gateway may take to say goodbye."""
+"""Time for the closing handshake. Then the connection is dropped."""
 PONG_LIMIT_S: Final = 5.0
-"""A gateway that does not answer a ping for so long has lost the node, which connects anew."""
+"""Time for the answer to a ping. Then the node reconnects."""
 
 
 class VirtualWebSocketNode(VirtualNode):
@@ -48,12 +49,12 @@ class VirtualWebSocketNode(VirtualNode):
         self._clock = clock
         self._connected = False
         self._outbox: deque[bytes] = deque()
-        self._wake = asyncio.Event()
-        self._last_said = 0
+        self._has_work = asyncio.Event()
+        self._last_sent = 0
         self._pinged = 0
-        """The reading after which the ping went out that is not answered yet; 0: there is none."""
+        """The last reading before the unanswered ping; 0: no ping is unanswered."""
         self._pong_due: float | None = None
-        """The loop's time at which its answer is due."""
+        """The loop time at which the answer is due."""
 
     @property
     def is_connected(self) -> bool:
@@ -61,12 +62,12 @@ class VirtualWebSocketNode(VirtualNode):
 
     def _send(self, number: int, *, now: float) -> bool:  # noqa: ARG002
         self._outbox.append(encode(Update({RESOURCE: str(number)})))
-        self._last_said = number
-        self._wake.set()
+        self._last_sent = number
+        self._has_work.set()
         return True
 
     async def run(self, session: aiohttp.ClientSession, url: str) -> None:
-        """Connect, again and again, until cancelled."""
+        """Stay connected until cancelled."""
         backoff = Backoff(first_s=RETRY_S, limit_s=RETRY_S, rng=self._rng)
         while True:
             try:
@@ -80,22 +81,22 @@ class VirtualWebSocketNode(VirtualNode):
                     ) as socket,
                 ):
                     limit.reschedule(None)
-                    await self._speak(socket)
+                    await self._serve(socket)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # Told by the number of connections, and by readings that are skipped.
+                # The report shows reconnections and skipped readings.
                 log.debug("node %s: %s", self.uid, str(error) or type(error).__name__)
             finally:
                 self._connected = False
-                # What was said on a connection that ended may have arrived, or not.
+                # Whether readings of the lost connection arrived is unknown.
                 for number in list(self.waiting):
                     self._give_up(number)
             await asyncio.sleep(backoff.failed(now=self._clock()))
 
-    async def _speak(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._outbox.clear()
         self._pinged, self._pong_due = 0, None
-        self._node.connected(now=self._clock())
-        self._wake.set()
+        self._node.connection_made(now=self._clock())
+        self._has_work.set()
         parts = {
             asyncio.ensure_future(self._receive(socket)),
             asyncio.ensure_future(self._write_frames(socket)),
@@ -113,52 +114,52 @@ class VirtualWebSocketNode(VirtualNode):
         async for frame in socket:
             match frame.type:
                 case aiohttp.WSMsgType.TEXT:
-                    self._node.receive(frame.data.encode())
-                    self._wake.set()
+                    self._node.receive_message(frame.data.encode())
+                    self._has_work.set()
                 case aiohttp.WSMsgType.PING:
                     await socket.pong(frame.data)
                 case aiohttp.WSMsgType.PONG:
-                    self._ponged(bytes(frame.data))
+                    self._handle_pong(bytes(frame.data))
 
     async def _write_frames(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         loop = asyncio.get_running_loop()
         while True:
             async with asyncio.timeout_at(self._pong_due):
-                await self._wake.wait()
-            self._wake.clear()
-            for message in self._node.messages_to_send(now=self._clock()):
+                await self._has_work.wait()
+            self._has_work.clear()
+            for message in self._node.messages_to_send():
                 await socket.send_str(message.decode())
             if not self._connected:
                 self._connected = True
-                self.series.account.connections += 1
+                self.series.tally.connections += 1
             while self._outbox:
                 await socket.send_str(self._outbox.popleft().decode())
             if self.waiting and not self._pinged:
-                self._pinged = self._last_said
+                self._pinged = self._last_sent
                 self._pong_due = loop.time() + PONG_LIMIT_S
                 await socket.ping(str(self._pinged).encode())
 
-    def _ponged(self, data: bytes) -> None:
+    def _handle_pong(self, data: bytes) -> None:
         if data != str(self._pinged).encode():
             return
         for number in [number for number in self.waiting if number <= self._pinged]:
             self._acknowledged(number)
         self._pinged, self._pong_due = 0, None
-        # Also without a further reading: the deadline that is being waited for is off.
-        self._wake.set()
+        # Wakes `_write_frames`, which waits with the old deadline.
+        self._has_work.set()
 
 
 class WebSocketFleetSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a fleet that concern WebSocket."""
+    """Settings of a fleet for WebSocket."""
 
     ws: Annotated[
-        int, Meta(ge=0, le=NODES_MAX, description="Nodes that speak WebSocket; 0 leaves it out.")
+        int, Meta(ge=0, le=NODES_MAX, description="Number of WebSocket nodes; 0: none.")
     ] = 10
     ws_port: Annotated[Port, Meta(description="TCP port of the WebSocket gateway.")] = 8001
 
 
 class WebSocketNodeFactory(NodeFactory):
-    """Makes virtual WebSocket nodes."""
+    """Creates virtual WebSocket nodes."""
 
     def __init__(self, settings: WebSocketFleetSettings, run: FleetRun) -> None:
         self._settings = settings

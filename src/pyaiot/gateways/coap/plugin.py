@@ -95,7 +95,7 @@ def _node_config() -> type[Any]:
 
 
 def _run_node(config: Any, opened: Callable[[], None]) -> Coroutine[Any, Any, None]:
-    from pyaiot.devices.coap_node import run_coap_node  # noqa: PLC0415
+    from pyaiot.devices.coap_node_runner import run_coap_node  # noqa: PLC0415
 
     return run_coap_node(config, opened=opened)
 

@@ -87,7 +87,7 @@ def _node_config() -> type[Any]:
 
 
 def _run_node(config: Any, opened: Callable[[], None]) -> Coroutine[Any, Any, None]:
-    from pyaiot.devices.mqtt_node import run_mqtt_node  # noqa: PLC0415
+    from pyaiot.devices.mqtt_node_runner import run_mqtt_node  # noqa: PLC0415
 
     return run_mqtt_node(config, opened=opened)
 

@@ -91,13 +91,13 @@ def ports(config: Config) -> Iterator[ListenerPort]:
 
 
 def _node_config() -> type[Any]:
-    from pyaiot.devices.simulated_mqttsn_node import MqttSnNodeConfig  # noqa: PLC0415
+    from pyaiot.devices.mqttsn_node_config import MqttSnNodeConfig  # noqa: PLC0415
 
     return MqttSnNodeConfig
 
 
 def _run_node(config: Any, opened: Callable[[], None]) -> Coroutine[Any, Any, None]:
-    from pyaiot.devices.mqttsn_node import run_mqttsn_node  # noqa: PLC0415
+    from pyaiot.devices.mqttsn_node_runner import run_mqttsn_node  # noqa: PLC0415
 
     return run_mqttsn_node(config, opened=opened)
 

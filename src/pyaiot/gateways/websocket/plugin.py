@@ -62,13 +62,13 @@ def ports(config: Config) -> Iterator[ListenerPort]:
 
 
 def _node_config() -> type[Any]:
-    from pyaiot.devices.websocket_node import WebSocketNodeConfig  # noqa: PLC0415
+    from pyaiot.devices.websocket_node_config import WebSocketNodeConfig  # noqa: PLC0415
 
     return WebSocketNodeConfig
 
 
 def _run_node(config: Any, opened: Callable[[], None]) -> Coroutine[Any, Any, None]:
-    from pyaiot.devices.websocket_node import run_websocket_node  # noqa: PLC0415
+    from pyaiot.devices.websocket_node_runner import run_websocket_node  # noqa: PLC0415
 
     return run_websocket_node(config, opened=opened)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Simulated MQTT and MQTT-SN nodes on real sockets: at a foreign broker, and by hand."""
+"""Simulated MQTT and MQTT-SN nodes on real sockets, with other MQTT brokers and a test gateway."""
 
 import asyncio
 import contextlib
@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from pyaiot.devices.mqtt_node import run_mqtt_node
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
-from pyaiot.devices.mqttsn_node import MqttSnNodeConfig, run_mqttsn_node
+from pyaiot.devices.mqtt_node_runner import run_mqtt_node
+from pyaiot.devices.mqttsn_node_config import MqttSnNodeConfig
+from pyaiot.devices.mqttsn_node_runner import run_mqttsn_node
 from pyaiot.errors import OperatorError
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.protocols.mqttsn.packet import parse_packet
@@ -37,7 +38,7 @@ async def running(node: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task
             await task
 
 
-async def test_mqtt_node_is_discovered_commanded_and_back_after_its_broker_was_killed(
+async def test_mqtt_node_is_discovered_and_commanded_and_survives_a_killed_broker(
     tmp_path: Path,
 ) -> None:
     with server("mosquitto", tmp_path) as mosquitto:
@@ -55,7 +56,7 @@ async def test_mqtt_node_is_discovered_commanded_and_back_after_its_broker_was_k
             await here.until(lambda: here.value("lamp", "led") == "1", 10.0)
 
 
-async def test_mqtt_node_without_a_broker_says_so_once_and_tries_again(
+async def test_mqtt_node_without_a_broker_logs_it_once_and_retries(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     with server("mosquitto", tmp_path) as mosquitto:
@@ -67,32 +68,34 @@ async def test_mqtt_node_without_a_broker_says_so_once_and_tries_again(
                 mosquitto.start()
                 async with world(MqttServer("127.0.0.1", mosquitto.port)) as here:
                     await here.until(lambda: here.value("lamp", "board") == "native", 10.0)
-        said = [record.getMessage() for record in caplog.records if "lamp" in record.getMessage()]
-        assert len(said) == 1
-        assert "no MQTT broker" in said[0]
+        warnings = [
+            record.getMessage() for record in caplog.records if "lamp" in record.getMessage()
+        ]
+        assert len(warnings) == 1
+        assert "not connected to its MQTT broker" in warnings[0]
 
 
-async def test_mqtt_node_that_is_not_let_in_ends_with_a_sentence(tmp_path: Path) -> None:
+async def test_refused_mqtt_node_ends_with_one_sentence(tmp_path: Path) -> None:
     with server("mosquitto", tmp_path, "allow_anonymous false") as mosquitto:
         mosquitto.start()
         config = MqttNodeConfig(mqtt_port=mosquitto.port)
         with pytest.raises(ExceptionGroup) as raised:
             await run_mqtt_node(config)
-    assert raised.group_contains(OperatorError, match="does not let the node in: it ")
+    assert raised.group_contains(OperatorError, match="refuses the node: ")
 
 
 class Gateway(asyncio.DatagramProtocol):
-    """Hears what a node sends, and who from."""
+    """Records packets and their senders."""
 
     def __init__(self) -> None:
-        self.heard: asyncio.Queue[tuple[Any, Any]] = asyncio.Queue()
+        self.received: asyncio.Queue[tuple[Any, Any]] = asyncio.Queue()
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self.heard.put_nowait((parse_packet(data), addr))
+        self.received.put_nowait((parse_packet(data), addr))
 
 
 @contextlib.asynccontextmanager
@@ -106,24 +109,24 @@ async def gateway() -> AsyncIterator[tuple[Gateway, int]]:
         transport.close()
 
 
-async def test_mqttsn_node_speaks_from_its_port_to_its_gateway_alone() -> None:
+async def test_mqttsn_node_uses_its_port_and_only_its_gateway() -> None:
     own = free_port(socket.SOCK_DGRAM)
-    async with gateway() as (it, port), gateway() as (stranger, _):
+    async with gateway() as (it, port), gateway() as (unknown_peer, _):
         config = MqttSnNodeConfig(uid="lamp", gateway_port=port, port=own, retry_s=0.2)
         async with running(run_mqttsn_node(config)):
             for _ in range(2):  # it was not answered
-                packet, peer = await it.heard.get()
+                packet, peer = await it.received.get()
                 assert packet == Connect("lamp", 360)
                 assert peer == ("127.0.0.1", own)
-            stranger.transport.sendto(ConnAck(0).to_bytes(), peer)
-            assert await it.heard.get() == (Connect("lamp", 360), peer)
+            unknown_peer.transport.sendto(ConnAck(0).to_bytes(), peer)
+            assert await it.received.get() == (Connect("lamp", 360), peer)
             it.transport.sendto(b"\x99", peer)
             it.transport.sendto(ConnAck(0).to_bytes(), peer)
-            packet, _ = await it.heard.get()
+            packet, _ = await it.received.get()
             assert isinstance(packet, Subscribe)
 
 
-async def test_mqttsn_node_whose_port_is_taken_says_so() -> None:
+async def test_mqttsn_node_reports_a_port_in_use() -> None:
     async with gateway() as (_, port):
         with pytest.raises(OperatorError, match=f"port {port}"):
             await run_mqttsn_node(MqttSnNodeConfig(port=port))

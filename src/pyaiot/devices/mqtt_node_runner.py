@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a simulated MQTT node: a client of an MQTT broker, which connects again by itself."""
+"""Runs a simulated MQTT node: a `TopicNode` and its connection to an MQTT broker."""
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import Callable
 from typing import Final
@@ -18,63 +17,63 @@ from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttMessage, 
 from pyaiot.protocols.mqtt.packets import Connect
 
 KEEP_ALIVE_S: Final = 10
-LOOK_S: Final = 1.0
-"""How often a node looks whether it is connected."""
+CONNECTION_CHECK_S: Final = 1.0
+"""Seconds between two checks whether the node is connected."""
 NO_TOKEN: Final = 0
-"""Of what is published without a thought for whether it arrives."""
+"""Token of publications whose delivery is not tracked."""
 
 log = logging.getLogger(__name__)
 
 
 class MqttNode:
-    """A simulated node and its connection. Run `link.run`, and call `flush` at `next_wake`."""
+    """A simulated node and its connection. Run `link.run`; call `flush` when `get_timer` is due."""
 
     def __init__(
         self,
         node: TopicNode,
         server: MqttServer,
         *,
-        told: Callable[[MqttEvent], None] = lambda _: None,
+        on_event: Callable[[MqttEvent], None] = lambda _: None,
         attempts: asyncio.Semaphore | None = None,
     ) -> None:
-        """`told` hears what happens after the node did. `attempts`: see `Reconnecting`."""
+        """`on_event` is called after the node handled an event. `attempts`: see `Reconnecting`."""
         self._node = node
-        self._told = told
+        self._report_event = on_event
         self._loop = asyncio.get_running_loop()
         self.link = Reconnecting(
             server,
             Connect(node.uid, keep_alive_s=KEEP_ALIVE_S),
-            self._on_event,
+            self._handle_event,
             attempts=attempts,
         )
         self.changed = asyncio.Event()
-        """`next_wake` may be another."""
+        """Set after each event: `get_timer` may have changed."""
 
-    @property
-    def next_wake(self) -> float:
-        """The loop's time at which the node has something to say, if it hears nothing before."""
-        return self._node.next_wake if self.link.connection is not None else math.inf
+    def get_timer(self) -> float | None:
+        """The loop time at which to call `flush`; None while the node is not connected."""
+        return self._node.get_timer() if self.link.connection is not None else None
 
     def flush(self) -> None:
-        """Publish what the node has to say; what the connection does not take is gone."""
+        """Publish what is due. Publications that the connection cannot queue are dropped."""
         connection = self.link.connection
         if connection is not None:
-            for topic, payload in self._node.to_send(now=self._loop.time()):
+            self._node.handle_timer(now=self._loop.time())
+            for topic, payload in self._node.publications_to_send():
                 connection.publish(NO_TOKEN, topic, payload, qos=1)
 
-    def _on_event(self, event: MqttEvent) -> None:
+    def _handle_event(self, event: MqttEvent) -> None:
         match event:
             case MqttConnected():
                 connection = self.link.connection
                 if connection is not None:
                     for topic in self._node.subscriptions:
                         connection.subscribe(NO_TOKEN, topic, qos=1)
-                self._node.connected(now=self._loop.time())
+                self._node.connection_made(now=self._loop.time())
             case MqttMessage(topic=topic, payload=payload):
-                self._node.receive(topic, payload, now=self._loop.time())
+                self._node.receive_publication(topic, payload, now=self._loop.time())
         self.flush()
         self.changed.set()
-        self._told(event)
+        self._report_event(event)
 
 
 async def run_mqtt_node(
@@ -85,43 +84,46 @@ async def run_mqtt_node(
 ) -> None:
     """Run one node until cancelled.
 
-    `opened` is called before the first attempt to connect: a node may be there before its broker.
-    Raises `OperatorError` for a uid or a password file, or if the MQTT broker does not let it in.
+    `opened` is called before the first attempt to connect: a node may start before its MQTT broker.
+    Raises `OperatorError` if the uid or the password file is invalid, or if the MQTT broker refuses
+    the node.
     """
     if rng is None:
-        rng = random.Random()  # noqa: S311 - weather, not secrets
+        rng = random.Random()  # noqa: S311 - sensor values, not secrets
     topics = TopicNode(config, rng=rng)
     password = password_reader(config.password_file)
     server = MqttServer(config.mqtt_host, config.mqtt_port, config.user, password)
     refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    node = MqttNode(topics, server, told=lambda event: _check(node, event, refused))
+    node = MqttNode(topics, server, on_event=lambda event: _check_refusal(node, event, refused))
     opened()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(node.link.run(), name="mqtt connection")
-        tasks.create_task(_speak(node, topics.uid), name="mqtt node")
+        tasks.create_task(_run_node(node, topics.uid), name="mqtt node")
         await refused
 
 
-def _check(node: MqttNode, event: MqttEvent, refused: asyncio.Future[None]) -> None:
+def _check_refusal(node: MqttNode, event: MqttEvent, refused: asyncio.Future[None]) -> None:
     if isinstance(event, MqttRefused) and not refused.done():
         refused.set_exception(
-            OperatorError(f"The MQTT broker does not let the node in: {node.link.problem}.")
+            OperatorError(f"The MQTT broker refuses the node: {node.link.problem}.")
         )
 
 
-async def _speak(node: MqttNode, uid: str) -> None:
+async def _run_node(node: MqttNode, uid: str) -> None:
     loop = asyncio.get_running_loop()
-    reported = ""
+    logged = ""
     while True:
         node.changed.clear()
         node.flush()
         problem = node.link.problem if node.link.connection is None else ""
-        # Said once for each reason, however often it is tried.
-        if problem and problem != reported:
-            log.warning("node %s has no MQTT broker: %s; trying again", uid, problem)
-        reported = problem or reported if node.link.connection is None else ""
+        # Each reason is logged once, not per attempt.
+        if problem and problem != logged:
+            log.warning("node %s is not connected to its MQTT broker: %s; retrying", uid, problem)
+        logged = problem or logged if node.link.connection is None else ""
         try:
-            async with asyncio.timeout_at(min(node.next_wake, loop.time() + LOOK_S)):
+            due = loop.time() + CONNECTION_CHECK_S
+            timer = node.get_timer()
+            async with asyncio.timeout_at(due if timer is None else min(timer, due)):
                 await node.changed.wait()
         except TimeoutError:
             continue

@@ -10,7 +10,7 @@ from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results
 
 RATE: Final = 30_000
-"""Offered, updates a second over all nodes: each keeps below its own limit of 20/s."""
+"""Offered updates per second of all nodes: each stays below its limit of 20/s."""
 DRAIN_LIMIT_S: Final = 10.0
 ALL_KNOWN_S: Final = 1.0
 
@@ -24,10 +24,10 @@ def measure(results: Results, home: Home, size: Size) -> None:
         Worker("websocket_nodes", port=ws_port, nodes=size.websocket_nodes) as nodes,
     ):
         time.sleep(min(ALL_KNOWN_S, size.websocket_s))
-        before = clients.ask("read")
+        before = clients.call("read")
         own_before = nodes.cpu_s()
-        sent = nodes.ask("send", seconds=size.websocket_s, rate=RATE)
-        after = clients.ask("read")
+        sent = nodes.call("send", seconds=size.websocket_s, rate=RATE)
+        after = clients.call("read")
         own_core = (nodes.cpu_s() - own_before) / sent["seconds"]
         delivered = after["marks"] - before["marks"]
         seconds = after["at"] - before["at"]
@@ -35,7 +35,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
         limit = time.monotonic() + DRAIN_LIMIT_S
         while after["marks"] - before["marks"] < sent["sent"] and time.monotonic() < limit:
             time.sleep(0.05)
-            after = clients.ask("read")
+            after = clients.call("read")
         missing = sent["sent"] - (after["marks"] - before["marks"])
     results.figures.append(
         Figure(

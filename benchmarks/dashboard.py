@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The dashboard under load: a real Chromium, a real WebSocket, many nodes.
 
-`python -m benchmarks.page` prints a table. The load is `tests/web/mock_broker.py` in a process of
-its own; browser and load share the machine.
+`python -m benchmarks.dashboard` prints a table. The load is `tests/web/mock_broker.py` in
+its own process; browser and load share the machine.
 """
 
 import argparse
@@ -37,10 +37,10 @@ FRAMES = """() => {
 class Figure:
     nodes: int
     updates_per_s: float
-    """As the page counted them."""
+    """As the dashboard counts them."""
     frames_per_s: float
     main_thread: float
-    """Share of a core, in its CPU time: others on the machine do not count."""
+    """CPU time of the thread as a share of a core."""
     heap_first_mb: float
     heap_last_mb: float
     seconds: float
@@ -48,7 +48,7 @@ class Figure:
 
 @asynccontextmanager
 async def broker(nodes: int, rate: int) -> AsyncIterator[str]:
-    """A broker on strings, with moving nodes. The address of its page is given."""
+    """A mock broker with changing nodes. The URL of its dashboard."""
     script = str(ROOT / "tests" / "web" / "mock_broker.py")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, script, "--nodes", str(nodes), "--rate", str(rate)),
@@ -64,7 +64,7 @@ async def broker(nodes: int, rate: int) -> AsyncIterator[str]:
 
 
 async def measure(page: "Page", cdp: "CDPSession", url: str, nodes: int, seconds: float) -> Figure:
-    """What the page does while it is looked at for so long."""
+    """Measure the dashboard for `seconds` while it is visible."""
     await page.goto(url)
     await page.wait_for_selector("#nodes .card:nth-child(100)")
     await page.wait_for_timeout(SETTLE_S * 1000)
@@ -98,7 +98,7 @@ async def metrics(cdp: "CDPSession") -> dict[str, float]:
 
 
 async def heap(cdp: "CDPSession") -> float:
-    """Megabytes that are in use after a collection."""
+    """Heap in use after a garbage collection, in megabytes."""
     await cdp.send("HeapProfiler.collectGarbage")
     used: dict[str, float] = await cdp.send("Runtime.getHeapUsage")
     return used["usedSize"] / 1e6

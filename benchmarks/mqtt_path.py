@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Publications of MQTT nodes to a web client and over a link; what idle nodes cost."""
+"""Publications of MQTT nodes to a web client and over a link; memory of idle nodes."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.mqtt_nodes import greets
+from benchmarks.mqtt_nodes import accepts_nodes
 from benchmarks.processes import (
     HOST,
     READY_LIMIT_S,
@@ -33,9 +33,9 @@ from benchmarks.table import Figure, Results, number
 RATE: Final = 30_000
 LINK_RATE: Final = 20_000
 ACKNOWLEDGED_RATE: Final = 8_000
-"""Offered, publications a second over all nodes."""
+"""Offered publications per second of all nodes."""
 NODE_RATE: Final = 15
-"""Of one node at most: its own limit is 20/s."""
+"""Maximum of one node: its limit is 20/s."""
 DRAIN_LIMIT_S: Final = 10.0
 ALL_KNOWN_LIMIT_S: Final = 30.0
 SETTLE_S: Final = 1.0
@@ -43,7 +43,7 @@ SETTLE_S: Final = 1.0
 
 def measure(results: Results, home: Home, size: Size) -> None:
     measure_start(results, home, size)
-    measure_road(results, home, size)
+    measure_path(results, home, size)
     measure_acknowledged(results, home, size)
     measure_link(results, home, size)
     measure_idle(results, home, size)
@@ -70,58 +70,58 @@ def measure_start(results: Results, home: Home, size: Size) -> None:
 
 
 @dataclass(frozen=True)
-class _Road:
-    """What became of publications on their way to a web client."""
+class _PathResult:
+    """The result of publications to a web client."""
 
     delivered_per_s: float
     cpu_us: float
-    """Of gateway and broker, for each that was delivered."""
+    """CPU time of gateway and broker per delivery."""
     nats_cpu_us: float
     note: str
 
 
-def measure_road(results: Results, home: Home, size: Size) -> None:
+def measure_path(results: Results, home: Home, size: Size) -> None:
     rate = min(RATE, NODE_RATE * size.mqtt_nodes)
-    road = _road(home, size, rate, qos=0)
+    result = _measure_path(home, size, rate, qos=0)
     results.figures += [
         Figure(
             "mqtt",
             f"MQTT publish → web client, {rate:,}/s offered",
-            road.delivered_per_s,
+            result.delivered_per_s,
             "readings/s",
-            cpu_us=road.cpu_us,
+            cpu_us=result.cpu_us,
             per="reading",
             at_least=20_000,
-            note=road.note,
+            note=result.note,
         ),
         Figure(
             "mqtt",
             "MQTT publish → web client, CPU of gateway and broker",
-            road.cpu_us,
+            result.cpu_us,
             "µs",
             at_most=40,
-            note=f"nats-server beside it {road.nats_cpu_us:.0f} µs",
+            note=f"nats-server beside it {result.nats_cpu_us:.0f} µs",
         ),
     ]
 
 
 def measure_acknowledged(results: Results, home: Home, size: Size) -> None:
     rate = min(ACKNOWLEDGED_RATE, NODE_RATE * size.mqtt_nodes)
-    road = _road(home, size, rate, qos=1)
+    result = _measure_path(home, size, rate, qos=1)
     results.figures.append(
         Figure(
             "mqtt",
             f"MQTT publish with QoS 1 → web client, {rate:,}/s offered",
-            road.delivered_per_s,
+            result.delivered_per_s,
             "readings/s",
-            cpu_us=road.cpu_us,
+            cpu_us=result.cpu_us,
             per="reading",
-            note=f"{road.note}; nats-server beside it {road.nats_cpu_us:.0f} µs",
+            note=f"{result.note}; nats-server beside it {result.nats_cpu_us:.0f} µs",
         )
     )
 
 
-def _road(home: Home, size: Size, rate: int, *, qos: int) -> _Road:
+def _measure_path(home: Home, size: Size, rate: int, *, qos: int) -> _PathResult:
     server, mqtt_port = everything_for_mqtt(home)
     spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
     with (
@@ -132,14 +132,14 @@ def _road(home: Home, size: Size, rate: int, *, qos: int) -> _Road:
         broker_pid = _child(server.pid)
         before = _all_known(clients, "marks", size.mqtt_nodes)
         broker_before, own_before = cpu_s(broker_pid), nodes.cpu_s()
-        sent = nodes.ask("send", seconds=size.mqtt_s, rate=rate)
-        after = clients.ask("read")
+        sent = nodes.call("send", seconds=size.mqtt_s, rate=rate)
+        after = clients.call("read")
         delivered = after["marks"] - before["marks"]
         seconds = after["at"] - before["at"]
         server_s = after["server_cpu_s"] - before["server_cpu_s"]
         broker_s, own_s = cpu_s(broker_pid) - broker_before, nodes.cpu_s() - own_before
         missing = _missing(clients, "marks", before["marks"], sent["sent"])
-    return _Road(
+    return _PathResult(
         delivered / seconds,
         server_s / max(1, delivered) * 1e6,
         broker_s / max(1, delivered) * 1e6,
@@ -158,8 +158,8 @@ def measure_link(results: Results, home: Home, size: Size) -> None:
     ):
         before = _all_known(listener, "readings", size.mqtt_nodes)
         cpu_before = server.cpu_s()
-        sent = nodes.ask("send", seconds=size.mqtt_s, rate=rate)
-        after = listener.ask("read")
+        sent = nodes.call("send", seconds=size.mqtt_s, rate=rate)
+        after = listener.call("read")
         readings = after["readings"] - before["readings"]
         cpu_us = (server.cpu_s() - cpu_before) / max(1, readings) * 1e6
         missing = _missing(listener, "readings", before["readings"], sent["sent"])
@@ -204,7 +204,7 @@ def measure_idle(results: Results, home: Home, size: Size) -> None:
 
 @contextlib.contextmanager
 def _subscribed(gateway: Server) -> Iterator[Server]:
-    """A gateway that hears nodes. It has no port to ask."""
+    """A gateway that is subscribed. It has no port that answers."""
     try:
         limit = time.monotonic() + READY_LIMIT_S
         while "connected to the MQTT broker" not in gateway.log():
@@ -218,11 +218,11 @@ def _subscribed(gateway: Server) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def nats_server(home: Home) -> Iterator[int]:
-    """One without passwords, and the port of its MQTT."""
+    """A nats-server without passwords. Its MQTT port."""
     beside = Path(sys.executable).with_name("nats-server")
     program = str(beside) if beside.exists() else shutil.which("nats-server")
     if program is None:
-        raise BenchmarkError("there is no nats-server here")
+        raise BenchmarkError("nats-server is not installed")
     port = free_port()
     settings = home.path / "nats.conf"
     settings.write_text(
@@ -242,11 +242,11 @@ def nats_server(home: Home) -> Iterator[int]:
 
 
 def _wait_for_mqtt(port: int) -> float:
-    """The time at which an MQTT broker there let a node in."""
+    """Wait for an MQTT broker that accepts a node. The time."""
     limit = time.monotonic() + READY_LIMIT_S
     while time.monotonic() < limit:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1.0) as node:
-            if greets(node):
+            if accepts_nodes(node):
                 return time.monotonic()
         time.sleep(0.002)
     raise BenchmarkError(f"no MQTT broker on port {port}")
@@ -262,7 +262,7 @@ def _all_known(counter: Worker, what: str, nodes: int) -> dict[str, Any]:
     """Wait until each node has been counted once."""
     limit = time.monotonic() + ALL_KNOWN_LIMIT_S
     while True:
-        counted = counter.ask("read")
+        counted = counter.call("read")
         if counted[what] >= nodes:
             return counted
         if time.monotonic() > limit:
@@ -271,10 +271,10 @@ def _all_known(counter: Worker, what: str, nodes: int) -> dict[str, Any]:
 
 
 def _missing(counter: Worker, what: str, before: int, sent: int) -> int:
-    """How many of those that were sent never come."""
+    """Number of sent readings that do not arrive."""
     limit = time.monotonic() + DRAIN_LIMIT_S
     while True:
-        missing: int = sent - (counter.ask("read")[what] - before)
+        missing: int = sent - (counter.call("read")[what] - before)
         if missing <= 0 or time.monotonic() > limit:
             return missing
         time.sleep(0.05)

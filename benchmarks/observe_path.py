@@ -24,10 +24,10 @@ def measure(results: Results, home: Home, size: Size) -> None:
         ) as nodes,
     ):
         time.sleep(min(SETTLE_S, size.observed_s))
-        before = clients.ask("read")
-        sent = nodes.ask("run", seconds=size.observed_s)
+        before = clients.call("read")
+        sent = nodes.call("run", seconds=size.observed_s)
         time.sleep(0.1)
-        after = clients.ask("read")
+        after = clients.call("read")
     seconds = sent["seconds"]
     delivered = after["marks"] - before["marks"]
     cpu_s = after["server_cpu_s"] - before["server_cpu_s"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The loop of a measuring process: whoever can be read is read, and time is looked at between."""
+"""The event loop of a measuring process."""
 
 import selectors
 import time
@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.processes import BenchmarkError
 
 
-class Turns:
-    """Sockets, and what to do when one can be read."""
+class EventLoop:
+    """Sockets and their callbacks."""
 
     def __init__(self) -> None:
         self._selector = selectors.EpollSelector()
@@ -22,26 +22,26 @@ class Turns:
     def remove(self, peer: Any) -> None:
         self._selector.unregister(peer)
 
-    def turn(self, until: float) -> None:
-        """Serve who can be read; wait for that no longer than to `until` on the monotonic clock."""
+    def run_once(self, until: float) -> None:
+        """Serve readable sockets; wait at most until `until` (monotonic clock)."""
         for key, _ in self._selector.select(max(0.0, until - time.monotonic())):
             key.data()
 
     def run_until(self, done: Callable[[], bool], limit_s: float, what: str = "") -> bool:
-        """Turn until `done`. With `what`, raises `BenchmarkError` at the limit, else is false."""
+        """Run until `done`. False at the limit, or `BenchmarkError` if `what` is set."""
         limit = time.monotonic() + limit_s
         while not done():
             if time.monotonic() >= limit:
                 if what:
                     raise BenchmarkError(f"{what}: not in {limit_s:.0f} s")
                 return False
-            self.turn(limit)
+            self.run_once(limit)
         return True
 
     def run_for(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self.turn(end)
+            self.run_once(end)
 
     def close(self) -> None:
         self._selector.close()

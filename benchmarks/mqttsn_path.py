@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Publications of MQTT-SN clients to an MQTT broker, with QoS 1; what idle clients cost."""
+"""Publications of MQTT-SN clients to an MQTT broker with QoS 1; memory of idle clients."""
 
 import time
 from typing import Final
 
-from benchmarks.mqtt_road import nats_server
+from benchmarks.mqtt_path import nats_server
 from benchmarks.mqttsn_nodes import IN_FLIGHT
 from benchmarks.processes import Home, Worker
 from benchmarks.services import mqttsn_gateway
@@ -18,14 +18,14 @@ def measure(results: Results, home: Home, size: Size) -> None:
     with nats_server(home) as mqtt_port:
         server, port = mqttsn_gateway(home, mqtt_port)
         try:
-            # The first one finds the gateway, which loads what it needs for a client.
+            # The first client makes the gateway load its modules.
             with Worker("mqttsn_nodes", port=port, nodes=1):
                 empty = server.resident_bytes()
             with Worker("mqttsn_nodes", port=port, nodes=size.mqttsn_nodes) as nodes:
                 time.sleep(SETTLE_S)
                 held = server.resident_bytes()
                 before, own_before = server.cpu_s(), nodes.cpu_s()
-                sent = nodes.ask("send", seconds=size.mqttsn_s, in_flight=IN_FLIGHT)
+                sent = nodes.call("send", seconds=size.mqttsn_s, in_flight=IN_FLIGHT)
                 cpu_s, own_s = server.cpu_s() - before, nodes.cpu_s() - own_before
         finally:
             server.end()

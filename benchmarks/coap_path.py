@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The whole road through `aiot run`: posts of CoAP nodes to web clients, and commands back.
+"""End to end through `aiot run`: posts of CoAP nodes to web clients, and commands back.
 
-One process is all nodes and all clients, so that one clock times both ends.
+One process runs all nodes and all clients, so that both ends use one clock.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from itertools import count, cycle
 from typing import Any, Final
 
 from benchmarks.coap import CHANGED, Node, close_all
+from benchmarks.event_loop import EventLoop, percentile
 from benchmarks.processes import BenchmarkError, Home, Server
 from benchmarks.services import everything
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
-from benchmarks.turns import Turns, percentile
 from benchmarks.wire import WebSocket, join
 
 LATENCY_RATE: Final = 50
@@ -27,36 +27,36 @@ LATENCY_NODES: Final = 10
 POSTS_IN_FLIGHT: Final = 32
 COMMAND_CLIENTS: Final = 5
 COMMAND_RATE: Final = 60
-"""Commands a second over all clients: below the limit of 20/s for each."""
+"""Commands per second of all clients: each stays below its limit of 20/s."""
 KNOWN_LIMIT_S: Final = 20.0
 
 
 @dataclass
-class Road:
-    """A running `aiot run`, nodes that it knows, and clients."""
+class System:
+    """A running `aiot run` with known nodes and clients."""
 
     server: Server
-    turns: Turns
+    loop: EventLoop
     nodes: list[Node]
     clients: list[WebSocket]
-    heard: list[list[dict[str, Any]]]
-    """Messages that arrived and were not yet looked at, by client."""
+    inboxes: list[list[dict[str, Any]]]
+    """Received messages by client, not yet examined."""
     responses: Counter[int]
     """Answers to posts, by code."""
 
     def forget(self) -> None:
-        for messages in self.heard:
+        for messages in self.inboxes:
             messages.clear()
 
 
 @contextlib.contextmanager
-def _road(home: Home, *, nodes: int, clients: int, resources: dict[str, str]) -> Iterator[Road]:
-    """All nodes have said `alive` and are known to a client when this begins."""
+def _system(home: Home, *, nodes: int, clients: int, resources: dict[str, str]) -> Iterator[System]:
+    """Start a system. All nodes are known to a client when the block starts."""
     server, coap_port = everything(home)
-    turns = Turns()
+    loop = EventLoop()
     all_nodes: list[Node] = []
     all_clients: list[WebSocket] = []
-    heard: list[list[dict[str, Any]]] = [[] for _ in range(clients)]
+    inboxes: list[list[dict[str, Any]]] = [[] for _ in range(clients)]
     responses: Counter[int] = Counter()
 
     def respond(code: int) -> None:
@@ -64,64 +64,64 @@ def _road(home: Home, *, nodes: int, clients: int, resources: dict[str, str]) ->
 
     with server:
         try:
-            for messages in heard:
+            for messages in inboxes:
                 client = join(server.port)
                 all_clients.append(client)
-                turns.add(client, _listen(client, messages))
+                loop.add(client, _listen(client, messages))
             for index in range(nodes):
                 node = Node(index, coap_port, resources, respond)
                 all_nodes.append(node)
-                turns.add(node, node.receive)
-            road = Road(server, turns, all_nodes, all_clients, heard, responses)
-            _announce(road)
-            yield road
+                loop.add(node, node.receive)
+            system = System(server, loop, all_nodes, all_clients, inboxes, responses)
+            _announce(system)
+            yield system
         finally:
             close_all(all_nodes)
             for client in all_clients:
                 client.close()
-            turns.close()
+            loop.close()
 
 
 def _listen(client: WebSocket, messages: list[dict[str, Any]]) -> Any:
     return lambda: messages.extend(client.receive())
 
 
-def _announce(road: Road) -> None:
-    """Nodes say that they are alive until each is known, with all its resources."""
-    owed = {(node.uid, name) for node in road.nodes for name in road.nodes[0].resources}
+def _announce(system: System) -> None:
+    """Post `alive` until all nodes are known, with all resources."""
+    owed = {(node.uid, name) for node in system.nodes for name in system.nodes[0].resources}
 
     def known() -> bool:
-        for message in road.heard[0]:
+        for message in system.inboxes[0]:
             owed.discard((message.get("uid", ""), message.get("endpoint", "")))
-        road.heard[0].clear()
+        system.inboxes[0].clear()
         return not owed
 
     limit = time.monotonic() + KNOWN_LIMIT_S
-    for node in road.nodes:
+    for node in system.nodes:
         node.post("alive", f"alive:{node.uid}")
-        road.turns.turn(time.monotonic())
-    while not road.turns.run_until(known, 2.0):
+        system.loop.run_once(time.monotonic())
+    while not system.loop.run_until(known, 2.0):
         if time.monotonic() > limit:
-            raise BenchmarkError(f"{len(owed)} resources of nodes are not known to a client")
+            raise BenchmarkError(f"{len(owed)} resources of nodes did not arrive at a client")
         behind = {uid for uid, _ in owed}
-        for node in road.nodes:
+        for node in system.nodes:
             if node.uid in behind:
                 node.post("alive", f"alive:{node.uid}")
-                road.turns.turn(time.monotonic())
-    road.turns.run_for(0.3)
-    road.forget()
-    road.responses.clear()
+                system.loop.run_once(time.monotonic())
+    system.loop.run_for(0.3)
+    system.forget()
+    system.responses.clear()
 
 
 def measure_latency(results: Results, home: Home, size: Size) -> None:
     resources = {"temperature": "20.0°C"}
-    with _road(home, nodes=LATENCY_NODES, clients=LATENCY_CLIENTS, resources=resources) as road:
+    with _system(home, nodes=LATENCY_NODES, clients=LATENCY_CLIENTS, resources=resources) as system:
         for spread in ("evenly", "at random"):
-            _latency(results, road, size, spread)
+            _latency(results, system, size, spread)
 
 
-def _latency(results: Results, road: Road, size: Size, spread: str) -> None:
-    """Posts at 50/s; a latency for each post and client."""
+def _latency(results: Results, system: System, size: Size, spread: str) -> None:
+    """Measure the latency of posts at 50/s, for each post and client."""
     chance = random.Random(1)
     gaps = (
         (chance.expovariate(LATENCY_RATE) for _ in count())
@@ -134,7 +134,7 @@ def _latency(results: Results, road: Road, size: Size, spread: str) -> None:
 
     def look() -> None:
         now = time.monotonic()
-        for messages in road.heard:
+        for messages in system.inboxes:
             latencies_ms.extend(
                 (now - sent_at[message["data"]]) * 1000
                 for message in messages
@@ -143,11 +143,11 @@ def _latency(results: Results, road: Road, size: Size, spread: str) -> None:
             messages.clear()
 
     posts = round(size.latency_s * LATENCY_RATE)
-    cpu_before = road.server.cpu_s()
+    cpu_before = system.server.cpu_s()
     next_at = time.monotonic()
-    for node, _ in zip(cycle(road.nodes), range(posts), strict=False):
+    for node, _ in zip(cycle(system.nodes), range(posts), strict=False):
         while time.monotonic() < next_at:
-            road.turns.turn(next_at)
+            system.loop.run_once(next_at)
             look()
         value = f"{next(values) / 100:.2f}°C"
         sent_at[value] = time.monotonic()
@@ -155,9 +155,9 @@ def _latency(results: Results, road: Road, size: Size, spread: str) -> None:
         next_at += next(gaps)
     end = time.monotonic() + 1.0
     while len(latencies_ms) < posts * LATENCY_CLIENTS and time.monotonic() < end:
-        road.turns.turn(end)
+        system.loop.run_once(end)
         look()
-    cpu_us = (road.server.cpu_s() - cpu_before) / posts * 1e6
+    cpu_us = (system.server.cpu_s() - cpu_before) / posts * 1e6
     missing = posts * LATENCY_CLIENTS - len(latencies_ms)
     targets = {"p50": 2.0, "p99": 25.0} if spread == "evenly" else {}
     for name, share in (("p50", 0.5), ("p99", 0.99)):
@@ -176,11 +176,11 @@ def _latency(results: Results, road: Road, size: Size, spread: str) -> None:
 
 
 def measure_posts(results: Results, home: Home, size: Size) -> None:
-    """Posts as fast as they are answered, a few in flight, round all nodes."""
+    """Post as fast as posts are answered, a few in flight, from all nodes in turn."""
     resources = {"temperature": "20.0°C"}
-    with _road(home, nodes=size.posts_nodes, clients=1, resources=resources) as road:
+    with _system(home, nodes=size.posts_nodes, clients=1, resources=resources) as system:
         values = count()
-        nodes = cycle(road.nodes)
+        nodes = cycle(system.nodes)
         delivered = sent = 0
 
         def send() -> None:
@@ -189,31 +189,31 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
             sent += 1
 
         def drain() -> int:
-            got = sum(1 for message in road.heard[0] if message["type"] == "update")
-            road.heard[0].clear()
+            got = sum(1 for message in system.inboxes[0] if message["type"] == "update")
+            system.inboxes[0].clear()
             return got
 
         for _ in range(POSTS_IN_FLIGHT):
             send()
-        cpu_before, own_before = road.server.cpu_s(), time.process_time()
+        cpu_before, own_before = system.server.cpu_s(), time.process_time()
         began = time.monotonic()
         end = began + size.posts_s
         while time.monotonic() < end:
-            answered = road.responses.total()
+            answered = system.responses.total()
             stuck_at = time.monotonic() + 0.5
-            road.turns.turn(min(end, stuck_at))
+            system.loop.run_once(min(end, stuck_at))
             if time.monotonic() >= stuck_at:
-                answered -= POSTS_IN_FLIGHT  # all lost: begin anew
-            for _ in range(road.responses.total() - answered):
+                answered -= POSTS_IN_FLIGHT  # all lost: start again
+            for _ in range(system.responses.total() - answered):
                 send()
             delivered += drain()
         seconds = time.monotonic() - began
-        cpu = road.server.cpu_s() - cpu_before
+        cpu = system.server.cpu_s() - cpu_before
         own_core = (time.process_time() - own_before) / seconds
         in_window = delivered
-        road.turns.run_for(0.5)
+        system.loop.run_for(0.5)
         delivered += drain()
-        refused = road.responses.total() - road.responses[CHANGED]
+        refused = system.responses.total() - system.responses[CHANGED]
         results.figures.append(
             Figure(
                 "posts",
@@ -222,38 +222,38 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
                 "posts/s",
                 cpu_us=cpu / max(1, in_window) * 1e6,
                 per="post",
-                note=f"{sent} sent, {road.responses[CHANGED]} answered 2.04, {refused} otherwise, "
-                f"{delivered} delivered; core: server {cpu / seconds:.0%}, load {own_core:.0%}",
+                note=f"{sent} sent, {system.responses[CHANGED]} answered 2.04, {refused} otherwise,"
+                f" {delivered} delivered; core: server {cpu / seconds:.0%}, load {own_core:.0%}",
             )
         )
 
 
 def measure_commands(results: Results, home: Home, size: Size) -> None:
-    """Commands one after the other, from several clients in turn."""
-    with _road(home, nodes=1, clients=COMMAND_CLIENTS, resources={"led": "0"}) as road:
-        node = road.nodes[0]
+    """Send commands one at a time, from several clients in turn."""
+    with _system(home, nodes=1, clients=COMMAND_CLIENTS, resources={"led": "0"}) as system:
+        node = system.nodes[0]
         trips_ms: list[float] = []
         states: Counter[str] = Counter()
-        cpu_before = road.server.cpu_s()
+        cpu_before = system.server.cpu_s()
         next_at = time.monotonic()
         for turn in range(size.commands):
             while time.monotonic() < next_at:
-                road.turns.turn(next_at)
-            road.forget()
+                system.loop.run_once(next_at)
+            system.forget()
             index = turn % COMMAND_CLIENTS
             command = {"type": "command", "id": f"c{turn}", "uid": node.uid, "endpoint": "led"}
             began = time.monotonic()
-            road.clients[index].send({**command, "payload": str(turn % 2)})
+            system.clients[index].send({**command, "payload": str(turn % 2)})
             receipts: list[dict[str, Any]] = []
             while not receipts:
                 if time.monotonic() > began + 10:
                     raise BenchmarkError("a command had no receipt in 10 s")
-                road.turns.turn(began + 10)
-                receipts = [m for m in road.heard[index] if m["type"] == "receipt"]
+                system.loop.run_once(began + 10)
+                receipts = [m for m in system.inboxes[index] if m["type"] == "receipt"]
             trips_ms.append((time.monotonic() - began) * 1000)
             states[receipts[0]["state"]] += 1
             next_at = max(next_at + 1 / COMMAND_RATE, time.monotonic())
-        cpu_us = (road.server.cpu_s() - cpu_before) / size.commands * 1e6
+        cpu_us = (system.server.cpu_s() - cpu_before) / size.commands * 1e6
     for name, share, target in (("p50", 0.5, 3.0), ("p99", 0.99, None)):
         results.figures.append(
             Figure(
