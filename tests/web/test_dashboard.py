@@ -186,7 +186,7 @@ def test_without_the_built_page_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pages, "load_built", lambda _static_path: {})
-    assert pages.page_of_broker(Config()) is None
+    assert pages.load_dashboard(Config()) is None
     [record] = caplog.records
     assert record.getMessage().endswith("Until then the plain page is served.")
     with pytest.raises(OperatorError, match="not built here"):

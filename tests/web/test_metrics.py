@@ -186,7 +186,7 @@ async def test_everything_that_is_declared_is_on_the_page_of_aiot_run(programs: 
 
 def described(text: str, metric: Metric) -> bool:
     name = series(metric)[0].removesuffix("_bucket")
-    return f"# HELP {name} {metric.says}" in text.replace("\\\\", "\\")
+    return f"# HELP {name} {metric.description}" in text.replace("\\\\", "\\")
 
 
 async def test_a_gateway_alone_has_a_door_of_its_own_for_metrics(programs: Programs) -> None:
@@ -210,7 +210,7 @@ async def test_a_gateway_alone_has_a_door_of_its_own_for_metrics(programs: Progr
 async def test_the_door_for_metrics_is_past_the_login(programs: Programs) -> None:
     running = programs.aiot("run", *ANY_PORTS, "--behind-proxy", "--metrics-port", "0")
     url = metrics_url(running)
-    web_url = running.said().partition("Open this link once to come in: ")[2].split("/login")[0]
+    web_url = running.said().partition("Open this link once to sign in: ")[2].split("/login")[0]
     async with aiohttp.ClientSession() as session, session.get(f"{web_url}/metrics") as answer:
         assert answer.status == 401
     samples = read(await page(url))

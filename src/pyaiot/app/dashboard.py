@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page as the settings say it: beside the broker, and alone in `aiot dashboard`."""
+"""Builds the dashboard from the settings: at the broker, and alone as `aiot dashboard`."""
 
 import asyncio
 import logging
@@ -13,13 +13,13 @@ from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
 
 log = logging.getLogger(__name__)
 
-NOT_BUILT: Final = "The dashboard is not built here: scripts/page.py builds it."
+NOT_BUILT: Final = "The dashboard is not built: build it with scripts/page.py."
 
 
-def page_of_broker(config: Config) -> Dashboard | None:
-    """The page that a broker serves. None, and a line of log: the plain one.
+def load_dashboard(config: Config) -> Dashboard | None:
+    """The dashboard that a broker serves; None, with a warning in the log, if it is not built.
 
-    Raises `OperatorError` for pictures that cannot be served.
+    Raises `OperatorError` for images that cannot be served.
     """
     built = load_built(config.dashboard.static_path)
     if not built:
@@ -28,8 +28,8 @@ def page_of_broker(config: Config) -> Dashboard | None:
     return Dashboard(_look(config), built)
 
 
-async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
-    """`aiot dashboard`: the page alone, towards any broker."""
+async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> None:
+    """`aiot dashboard`: the dashboard alone, for any broker."""
     section = config.dashboard
     built = load_built(section.static_path)
     if not built:
@@ -40,7 +40,7 @@ async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
     app = DashboardApp(
         Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
     )
-    door = await HttpServer.open(
+    server = await HttpServer.open(
         app.app,
         section.host,
         section.port,
@@ -49,12 +49,12 @@ async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
         server_log=app.server_log,
     )
     try:
-        origin = door.url_for_others.rstrip("/")
-        say(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
-        say(f"A broker of Pyaiot lets this page in with: --allowed-origin {origin}")
+        origin = server.url_for_others.rstrip("/")
+        print_line(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
+        print_line(f"A broker of Pyaiot needs the flag: --allowed-origin {origin}")
         await asyncio.Future()
     finally:
-        await door.close()
+        await server.close()
 
 
 def _look(config: Config, broker_url: str = "") -> Look:

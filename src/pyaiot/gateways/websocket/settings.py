@@ -14,23 +14,28 @@ class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
     table: ClassVar[str] = "websocket"
 
     host: Annotated[
-        str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
+        str, Meta(description="Address to listen on; `::` accepts devices from the whole network.")
     ] = "127.0.0.1"
     port: Annotated[
-        Port, Meta(description="TCP port that nodes connect to, at `/node`; 0: any free one.")
+        Port, Meta(description="TCP port that nodes connect to, at `/node`; 0: any free port.")
     ] = 8001
     nodes_max: Annotated[
-        int, Meta(ge=1, le=100_000, description="Connections at once. One more is refused.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Maximum number of connections. Further ones are refused.",
+        ),
     ] = 10_000
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Host names under which it may be reached; its addresses and localhost"
-            " always may."
+            description="Host names that are accepted in requests, besides its addresses and"
+            " localhost."
         ),
     ] = ()
     allowed_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Origins (https://name:port) of sites whose pages may be nodes."),
+        Meta(description="Origins (https://name:port) of sites whose pages may act as nodes."),
     ] = ()
     name: GatewayName = "websocket"
