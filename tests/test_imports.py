@@ -256,7 +256,7 @@ def test_a_client_command_imports_no_service() -> None:
     services = {"app.protocols", "app.services", "broker", "devices", "fleet", "gateways"}
     services |= {"history", "mqtt", "protocols", "web"}
     assert not ours & {f"pyaiot.{name}" for name in services}
-    assert not loaded & {"aiocoap", "aiohttp.web", "cryptography", "sqlite3"}
+    assert not loaded & {"aiocoap", "aiohttp.web", "cryptography", "sqlite3", "uvloop"}
     assert "pyaiot.client.client" in ours
     assert len(ours) <= CLIENT_MODULES_MAX
 

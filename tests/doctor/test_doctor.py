@@ -166,7 +166,7 @@ def test_ports_and_parts_of_a_running_pyaiot_are_ok(doctor: Doctor) -> None:
     assert found["broker: its clock"]["says"] == "equal to the clock of this machine"
     for part in ("coap-gateway", "ws-gateway", "mqtt-gateway", "mqttsn-gateway", "history"):
         assert found[f"broker: {part}"]["verdict"] == "ok"
-    assert "coap, websocket, mqtt connected" in found["broker: gateways"]["says"]
+    assert "coap, mqtt, websocket connected" in found["broker: gateways"]["says"]
 
 
 def test_a_broker_that_needs_a_sign_in_is_a_note(doctor: Doctor) -> None:

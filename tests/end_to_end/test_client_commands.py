@@ -65,8 +65,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Programs,
     """Somebody's home, and the port of a broker with the node `board`."""
     programs = Programs(tmp_path_factory.mktemp("home"))
     sentence = programs.aiot("run", *ANY_PORTS).said()
-    addresses = fleet_flags(sentence)
-    port, ws = addresses[addresses.index("--broker-port") + 1], addresses[addresses.index("--ws-port") + 1]
+    ports = fleet_flags(sentence)
+    port, ws = (
+        ports[ports.index("--broker-port") + 1],
+        ports[ports.index("--ws-port") + 1],
+    )
     node = programs.aiot(
         *("node", "ws", "--uid", "board", "--name", "My board", "--temperature", "--led"),
         *("--gateway-port", ws, "--period-s", "0.1"),

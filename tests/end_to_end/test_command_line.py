@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The output of the command line: help for each flag, settings with their origin, errors."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -237,6 +238,15 @@ def test_settings_file_is_found_where_it_belongs(
     if how != "home":
         monkeypatch.setenv(how, str(path if how == "AIOT_CONFIG" else base))
     assert shown(aiot("config", "--show"))["coap.port"] == ("5700", str(path))
+
+
+def test_a_client_command_accepts_the_settings_of_protocols() -> None:
+    """It imports no protocol unless the environment or the file may have settings of one."""
+    environment = {"PATH": "/usr/bin", "HOME": "/nowhere", "AIOT_COAP_PORT": "5701"}
+    command = (sys.executable, "-m", "pyaiot", "nodes", "--broker-port", "1")
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "AIOT_COAP_PORT" not in ended.stderr
+    assert "port 1" in ended.stderr
 
 
 @pytest.mark.parametrize(

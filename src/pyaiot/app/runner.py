@@ -20,19 +20,25 @@ Result = TypeVar("Result")
 
 
 def run_until_signal(
-    service: Coroutine[Any, Any, Result], log: LogSection, *, quiet: bool = False
+    service: Coroutine[Any, Any, Result],
+    log: LogSection,
+    *,
+    quiet: bool = False,
+    short_lived: bool = False,
 ) -> Result | None:
     """Run until `service` ends, and return its result; None after SIGINT or SIGTERM.
 
+    `quiet`: log warnings only. `short_lived`: do without uvloop, which takes time to import.
     Raises `OperatorError`.
     """
     _set_up_logging(log, quiet=quiet)
     raise_descriptor_limit()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - not on every platform
+    if not short_lived:
+        with contextlib.suppress(ImportError):
+            import uvloop  # noqa: PLC0415 - not on every platform
 
-        factory = uvloop.new_event_loop
+            factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
             return runner.run(_until_signal(service))

@@ -28,6 +28,9 @@ DONE: Final = frozenset({"confirmed", "sent"})
 """States of a receipt with which `aiot set` succeeds."""
 
 
+_SHORT_LIVED: Final = frozenset({"nodes", "get", "set"})
+"""Commands that transfer little, and for which the time to start matters."""
+
 _SWITCHES: Final = {
     **dict.fromkeys(("true", "on", "yes"), "1"),
     **dict.fromkeys(("false", "off", "no"), "0"),
@@ -339,7 +342,9 @@ def _add(
         settings, origins = load(config_file, given)
         connection = _connection(settings, origins, login_link)
         work = run(Options(connection, json, Paint(sys.stdout)), **arguments)
-        code = run_until_signal(_exit_code(work), settings.log, quiet=True)
+        code = run_until_signal(
+            _exit_code(work), settings.log, quiet=True, short_lived=name in _SHORT_LIVED
+        )
         if code is None:
             code = 0 if ends_by_signal else EXIT_NO
         if code:

@@ -75,7 +75,7 @@ async def _parts(session: aiohttp.ClientSession, address: BrokerAddress) -> Asyn
             log = f"the log of `aiot {name}`" if "gateway" in name else "the log of the broker"
             yield Finding("broker", str(name)[:32], "wrong", str(problem)[:200], f"check {log}")
     async with session.get(f"{address.http_url}/api/gateways") as answer:
-        gateways = [str(it["name"])[:32] for it in (await answer.json())["gateways"]]
+        gateways = sorted(str(it["name"])[:32] for it in (await answer.json())["gateways"])
     if gateways:
         text = f"{', '.join(gateways)} connected"
         yield Finding("broker", "gateways", "ok", text)
