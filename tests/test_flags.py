@@ -24,7 +24,7 @@ def settings_with(flags: tuple[SettingFlag, ...], name: str, value: object) -> C
 
 
 @pytest.mark.parametrize("flags", [run_flags(), doctor_flags()])
-def test_the_silence_limit_of_a_service_with_all_gateways_is_that_of_each(
+def test_max_time_of_aiot_run_is_the_offline_timeout_of_each_gateway(
     flags: tuple[SettingFlag, ...],
 ) -> None:
     settings = settings_with(flags, "--max-time", 30.0)
@@ -37,7 +37,7 @@ def timeouts(settings: Config) -> tuple[float, float]:
     return coap.silence_limit_s, mqtt.silence_limit_s
 
 
-def test_the_silence_limit_of_one_gateway_is_its_own() -> None:
+def test_max_time_of_one_gateway_leaves_the_others_unchanged() -> None:
     coap = settings_with(gateway_flags(COAP), "--max-time", 30.0)
     assert timeouts(coap) == (30, 120)
     mqtt = settings_with(gateway_flags(MQTT), "--max-time", 30.0)

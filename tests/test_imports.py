@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -225,3 +226,42 @@ def test_a_service_holds_no_package_that_only_others_need() -> None:
         "sqlite3",
         "prometheus_client",
     }
+
+
+# -- imports of a command -----------------------------------------------------------------------
+
+CLIENT_MODULES_MAX: Final = 45
+"""Modules of `pyaiot` that `aiot get` imports. Each costs every call of a script some time."""
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """The modules that a command imports in a process of its own."""
+    script = (
+        "import runpy, sys\n"
+        f"sys.argv = ['aiot', *{arguments!r}]\n"
+        "try:\n"
+        "    runpy.run_module('pyaiot', run_name='__main__')\n"
+        "finally:\n"
+        "    print(*sys.modules, file=sys.stderr)\n"
+    )
+    environment = {"PATH": "/usr/bin", "HOME": "/nowhere"}
+    ended = subprocess.run(
+        (sys.executable, "-c", script), env=environment, capture_output=True, text=True, check=False
+    )
+    return set(ended.stderr.splitlines()[-1].split())
+
+
+def test_a_client_command_imports_no_service() -> None:
+    loaded = imported_by("get", "lamp", "led", "--broker-port", "1")
+    ours = {name for name in loaded if name.split(".")[0] == "pyaiot"}
+    services = {"app.protocols", "app.services", "broker", "devices", "fleet", "gateways"}
+    services |= {"history", "mqtt", "protocols", "web"}
+    assert not ours & {f"pyaiot.{name}" for name in services}
+    assert not loaded & {"aiocoap", "aiohttp.web", "cryptography", "sqlite3", "uvloop"}
+    assert "pyaiot.client.client" in ours
+    assert len(ours) <= CLIENT_MODULES_MAX
+
+
+def test_the_version_is_printed_without_the_command_line() -> None:
+    loaded = imported_by("--version")
+    assert not loaded & {"typer", "msgspec", "asyncio", "pyaiot.cli.app"}

@@ -65,7 +65,7 @@ def page() -> str:
     parts = [_HEAD]
     for owner in MODULES.values():
         rows = [
-            (f"`{_shown(metric)}`", metric.kind, metric.says, _labels(metric))
+            (f"`{_shown(metric)}`", metric.kind, metric.description, _labels(metric))
             for its, metric in metrics()
             if its == owner
         ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pyaiot connects small things to the web."""
+"""Pyaiot connects constrained devices to the web."""
 
 __all__ = ["__version__"]
 

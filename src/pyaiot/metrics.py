@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures of a running service, for whoever looks at it: `/metrics` is made of them. Pure.
+"""Metrics of a running service, exported at `/metrics`. Pure.
 
-The road only counts; samples are made when somebody asks. A label has one of a few values that
-stand here in the code, never a word of a device: the number of series is known before anything
-runs.
+The code on the message path only counts; samples are made at each scrape. Label values are
+constants of the code, never text from a device, so that the number of series is bounded.
 """
 
 from bisect import bisect_left
@@ -14,11 +13,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 OTHER: Final = "other"
-"""The value of a label for everything that has none of its own."""
+"""The label value for everything without one of its own."""
 PROTOCOLS: Final[list[str]] = [OTHER]
-"""Values of the label `protocol`. `app/protocols.py` puts those of the list before the last."""
+"""Values of the label `protocol`. `app/protocols.py` inserts its protocols before the last one."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Bounds of the buckets of a duration."""
+"""Upper bounds of the buckets of a duration, in seconds."""
 
 
 class Histogram:
@@ -29,7 +28,7 @@ class Histogram:
     def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
         self.bounds = tuple(bounds)
         self.counts = [0] * (len(self.bounds) + 1)
-        """Of each bucket, the last one for everything above."""
+        """One count per bucket; the last one is for values above all bounds."""
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
@@ -38,7 +37,7 @@ class Histogram:
 
 
 class Sample(NamedTuple):
-    """A figure as it is now."""
+    """The current value of a metric for one set of labels."""
 
     metric: "Metric"
     value: float | Histogram
@@ -48,17 +47,17 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Something that is counted or measured. Names as Prometheus wants them: base units."""
+    """A counter, gauge or histogram, named by the conventions of Prometheus: base units."""
 
     name: str
-    """With the unit at its end; that of a counter without `_total`, which is added."""
+    """Ends with the unit. A counter's name is without `_total`, which the export adds."""
     kind: Kind
-    says: str
+    description: str
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Names, and all the values that each may have."""
+    """Label names, each with all its possible values."""
 
     def of(self, value: float | Histogram, **labels: str) -> Sample:
-        """A sample. A label value that is none of the known ones becomes `other`."""
+        """A sample of this metric. An unknown label value becomes `other`."""
         values = tuple(
             labels[name] if labels[name] in known else OTHER for name, known in self.labels.items()
         )
@@ -66,4 +65,4 @@ class Metric:
 
 
 Collector: TypeAlias = Callable[[], Iterable[Sample]]
-"""Called on the loop when somebody asks. Never waits."""
+"""Called on the event loop at each scrape. Never waits."""

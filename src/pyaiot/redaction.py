@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Masks secrets in text that people or logs may see: passwords and keys in URLs. Pure."""
+"""Masks secrets in logs and output: passwords and keys in URLs. Pure."""
 
 import re
 from typing import Final
 
 MASK: Final = "***"
-"""Stands in the place of a secret."""
+"""Replaces a secret."""
 
 _PARAMETER: Final = re.compile(
     r"(pass(?:word|wd)?|pwd|secret|token|api[_-]?key|\bkey|signature|\bsig)="
@@ -16,7 +16,7 @@ _AUTHORITY: Final = re.compile(r"[^/?#]*")
 
 
 def redact(text: str) -> str:
-    """The text with a mask for each password of a URL and each secret parameter of a query."""
+    """Mask each password in a URL and each secret query parameter of the text."""
     if "://" in text:
         text = "".join(map(_without_passwords, re.split(r'([\s"]+)', text)))
     if "=" in text:
@@ -25,10 +25,10 @@ def redact(text: str) -> str:
 
 
 def redact_value(value: object) -> object:
-    """The value of a setting, with a mask for what is secret in its texts."""
+    """Mask the secrets in the value of a setting."""
     match value:
         case str():
-            # It is one URL, also if its password has a blank.
+            # One URL, even if its password contains a space.
             return redact(_without_passwords(value))
         case tuple() | list():
             return [redact_value(item) for item in value]
@@ -48,9 +48,9 @@ def _without_passwords(word: str) -> str:
 
 
 def _without_password(scheme: str, part: str) -> str:
-    """`part` is what follows `://`. People write passwords unescaped, with `/`, `?`, `#`, `@`."""
+    """`part` follows `://`. Passwords often are unescaped, with `/`, `?`, `#` or `@`."""
     authority = _AUTHORITY.match(part)
-    assert authority is not None  # noqa: S101 - it matches nothing, too
+    assert authority is not None  # noqa: S101 - the pattern matches the empty string
     user_and_password, at, _ = authority[0].rpartition("@")
     user, colon, password = (user_and_password if at else authority[0]).partition(":")
     if at and "@" not in part[authority.end() :]:
@@ -58,7 +58,7 @@ def _without_password(scheme: str, part: str) -> str:
     elif at or not password.isdecimal() or scheme.lower().startswith("postgres"):
         end = part.rfind("@")
     else:
-        return part  # a port, and an @ in the path
+        return part  # a port, and an `@` in the path
     if not colon or end <= len(user):
         return part
     return f"{user}:{MASK}{part[end:]}"

@@ -178,7 +178,7 @@ def test_a_further_protocol_has_commands_flags_and_settings() -> None:
 def test_a_further_protocol_is_in_demo_doctor_fleet_and_metrics() -> None:
     assert demo.demo_kinds()[-1] == (PIGEON, PIGEON.demo[0])
     assert trip.lamps()["Pigeon"] == "Homing pigeon"
-    assert "Pigeon" in {finding.about for finding in doctor_ports.look(Config())}
+    assert "Pigeon" in {finding.subject for finding in doctor_ports.check(Config())}
     assert fleet_settings(protocols.fleet_protocols())(pigeons=3).pigeons == 3  # type: ignore[call-arg, attr-defined]
     assert NODES.of(1, protocol="Pigeon").labels == ("Pigeon",)
 
@@ -191,9 +191,9 @@ async def test_the_doctor_runs_the_probe_of_a_further_protocol() -> None:
         BrokerAddress("127.0.0.1", 9, False),
         settings="",
         run_demo=None,
-        told=lambda _: None,
+        finished=lambda _: None,
     )
-    assert ("pigeonry", "grain", "wrong") in {(f.area, f.about, f.verdict) for f in found}
+    assert ("pigeonry", "grain", "wrong") in {(f.area, f.subject, f.verdict) for f in found}
 
 
 @pytest.mark.sockets

@@ -22,7 +22,7 @@ def record(
 @pytest.mark.parametrize(
     "name", ["lamp", 'a"b', "two\nlines", "\x1b[31mred", "\u2028", "\ud800", "é", "{}"]
 )
-def test_an_entry_is_one_line_of_json_whatever_a_device_is_called(name: str) -> None:
+def test_an_entry_is_one_line_of_json_with_any_device_name(name: str) -> None:
     line = JsonFormatter().format(record("node %s was refused", name))
     assert len(line.splitlines()) == 1
     assert line.isprintable()
@@ -34,9 +34,9 @@ def test_an_entry_is_one_line_of_json_whatever_a_device_is_called(name: str) -> 
 def test_the_time_is_that_of_the_entry_in_utc() -> None:
     entry = record("x")
     entry.created = 1_764_000_000.1234
-    told = json.loads(JsonFormatter().format(entry))["time"]
-    assert told == "2025-11-24T16:00:00.123+00:00"
-    assert datetime.fromisoformat(told).tzinfo is UTC
+    text = json.loads(JsonFormatter().format(entry))["time"]
+    assert text == "2025-11-24T16:00:00.123+00:00"
+    assert datetime.fromisoformat(text).tzinfo is UTC
 
 
 def test_a_traceback_is_a_part_of_its_line() -> None:
@@ -49,7 +49,7 @@ def test_a_traceback_is_a_part_of_its_line() -> None:
 
 
 @pytest.mark.sockets
-def test_a_service_logs_json_and_says_the_rest_as_ever(tmp_path: Path) -> None:
+def test_a_service_logs_json_and_prints_its_url_as_text(tmp_path: Path) -> None:
     programs = Programs(tmp_path)
     try:
         running = programs.aiot("run", *ANY_PORTS, "--log-format", "json", "--debug")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot doctor` on a machine that is well, and on one where each thing is wrong for real."""
+"""`aiot doctor` on a machine without problems, and on machines with one real problem each."""
 
 import contextlib
 import json
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.sockets
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 
 
-class Typed:
-    """A home, ports that are free there, and the doctor."""
+class Doctor:
+    """`aiot doctor` with a home directory and free ports of its own."""
 
     def __init__(self, programs: Programs) -> None:
         self.programs = programs
@@ -49,22 +49,22 @@ class Typed:
     def flags(self) -> list[str]:
         return [word for name, port in self.ports.items() for word in (name, str(port))]
 
-    def doctor(self, *more: str | Path, trip: bool = False, code: int) -> dict[str, Any]:
-        """Its findings, by area and what they are about."""
+    def run(self, *more: str | Path, trip: bool = False, code: int) -> dict[str, Any]:
+        """Its findings, by area and subject."""
         words = ["doctor", "--json", *([] if trip else ["--no-trip"]), *self.flags, *more]
         ended = self.programs.run(*words)
         assert (ended.returncode, ended.stderr) == (code, ""), ended.stdout + ended.stderr
-        said = json.loads(ended.stdout)
-        assert said["wrong"] is (code == 1)
-        found = {f"{it['area']}: {it['about']}": it for it in said["findings"]}
+        printed = json.loads(ended.stdout)
+        assert printed["wrong"] is (code == 1)
+        found = {f"{it['area']}: {it['about']}": it for it in printed["findings"]}
         assert all(it["do"] for it in found.values() if it["verdict"] != "ok")
         return found
 
 
 @pytest.fixture
-def typed(tmp_path: Path) -> Iterator[Typed]:
+def doctor(tmp_path: Path) -> Iterator[Doctor]:
     programs = Programs(tmp_path)
-    yield Typed(programs)
+    yield Doctor(programs)
     programs.close()
 
 
@@ -72,39 +72,41 @@ def wrong(found: dict[str, Any]) -> list[str]:
     return [key for key, it in found.items() if it["verdict"] == "wrong"]
 
 
-def test_on_a_machine_that_is_well_a_node_of_each_protocol_makes_the_round_trip(
-    typed: Typed,
+def test_on_a_machine_without_problems_a_node_of_each_protocol_makes_the_round_trip(
+    doctor: Doctor,
 ) -> None:
-    found = typed.doctor(trip=True, code=0)
+    found = doctor.run(trip=True, code=0)
     for protocol in ("CoAP", "WebSocket", "MQTT", "MQTT-SN"):
         assert "a command confirmed in" in found[f"round trip: {protocol}"]["says"]
     assert found["broker: running"]["verdict"] == "note"
-    # What it started is gone, and it kept nothing.
-    assert not (typed.programs.home / ".local").exists()
+    # It stored nothing.
+    assert not (doctor.programs.home / ".local").exists()
 
 
-def test_on_a_terminal_it_is_told_on_80_columns_and_progress_is_wiped(typed: Typed) -> None:
-    command = [*AIOT, "doctor", "--no-trip", *typed.flags]
-    shown = on_terminal(command, typed.programs.environment(TERM="xterm"), columns=80)
-    assert "Looking ... " in shown
+def test_on_a_terminal_the_report_fits_80_columns_and_replaces_the_progress_line(
+    doctor: Doctor,
+) -> None:
+    command = [*AIOT, "doctor", "--no-trip", *doctor.flags]
+    shown = on_terminal(command, doctor.programs.environment(TERM="xterm"), columns=80)
+    assert "Checking ... " in shown
     report = shown.rpartition("\x1b[2K")[2]
     assert "\x1b[32m✓ ok   \x1b[0m" in report
     assert report.rstrip().endswith("\x1b[0m")
     plain = report.replace("\r", "")
     for code in ("0", "1", "31", "32", "33", "36"):
         plain = plain.replace(f"\x1b[{code}m", "")
-    # A path is not cut in two: somebody may want to copy it.
-    lines = [line for line in plain.splitlines() if str(typed.programs.home) not in line]
+    # A path is not wrapped, so that it can be copied.
+    lines = [line for line in plain.splitlines() if str(doctor.programs.home) not in line]
     assert max(map(len, lines)) <= 80
 
 
-def test_a_port_that_is_taken_is_named_with_its_process_and_the_flag(typed: Typed) -> None:
+def test_a_port_that_is_taken_is_named_with_its_process_and_the_flag(doctor: Doctor) -> None:
     with socket.socket(socket.AF_INET, UDP) as taken:
-        taken.bind(("127.0.0.1", typed.ports["--coap-port"]))
-        found = typed.doctor(code=1)
+        taken.bind(("127.0.0.1", doctor.ports["--coap-port"]))
+        found = doctor.run(code=1)
     assert wrong(found) == ["ports: CoAP"]
     it = found["ports: CoAP"]
-    assert "taken by python" in it["says"]
+    assert "in use by python" in it["says"]
     assert "--coap-port" in it["do"]
 
 
@@ -120,11 +122,13 @@ def test_a_port_that_is_taken_is_named_with_its_process_and_the_flag(typed: Type
     ],
 )
 @pytest.mark.parametrize("json_form", [True, False])
-def test_no_password_of_a_history_is_printed(typed: Typed, store: str, *, json_form: bool) -> None:
+def test_no_password_of_a_history_is_printed(
+    doctor: Doctor, store: str, *, json_form: bool
+) -> None:
     store = store.replace("sslmode=hidden", "sslmode=wrong")
     form = ["--json"] if json_form else []
-    words = ["doctor", "--no-trip", *form, *typed.flags, "--history", store]
-    ended = typed.programs.run(*words)
+    words = ["doctor", "--no-trip", *form, *doctor.flags, "--history", store]
+    ended = doctor.programs.run(*words)
     assert ended.returncode == 1
     assert "history" in ended.stdout
     for secret in ("hidden", "hid/den", "hid", "den@"):
@@ -140,56 +144,56 @@ def test_no_password_of_a_history_is_printed(typed: Typed, store: str, *, json_f
     ],
 )
 def test_no_password_of_a_history_is_in_the_errors_and_logs_of_a_service(
-    typed: Typed, store: str
+    doctor: Doctor, store: str
 ) -> None:
-    program = typed.programs.aiot("run", *typed.flags, "--history", store, "--debug")
+    program = doctor.programs.aiot("run", *doctor.flags, "--history", store, "--debug")
     with contextlib.suppress(subprocess.TimeoutExpired):
         program.exit_code(4.0)
     program.kill()
-    told = program.stderr + program.rest()
-    assert "history" in told.lower()
-    assert "hid" not in told
-    assert "den@" not in told
+    printed = program.stderr + program.rest()
+    assert "history" in printed.lower()
+    assert "hid" not in printed
+    assert "den@" not in printed
 
 
-def test_ports_and_parts_of_a_running_pyaiot_are_well(typed: Typed) -> None:
-    typed.programs.aiot("run", *typed.flags).said()
-    port = typed.ports["--web-port"]
-    found = typed.doctor(code=0)
-    for door in ("web", "CoAP", "WebSocket", "MQTT", "MQTT-SN"):
-        assert "one of Pyaiot" in found[f"ports: {door}"]["says"], door
+def test_ports_and_parts_of_a_running_pyaiot_are_ok(doctor: Doctor) -> None:
+    doctor.programs.aiot("run", *doctor.flags).said()
+    port = doctor.ports["--web-port"]
+    found = doctor.run(code=0)
+    for name in ("web", "CoAP", "WebSocket", "MQTT", "MQTT-SN"):
+        assert "a process of Pyaiot" in found[f"ports: {name}"]["says"], name
     assert f"http://localhost:{port}" in found["broker: running"]["says"]
-    assert found["broker: its clock"]["says"] == "the same as here"
+    assert found["broker: its clock"]["says"] == "equal to the clock of this machine"
     for part in ("coap-gateway", "ws-gateway", "mqtt-gateway", "mqttsn-gateway", "history"):
         assert found[f"broker: {part}"]["verdict"] == "ok"
-    assert "coap, websocket, mqtt connected" in found["broker: gateways"]["says"]
+    assert "coap, mqtt, websocket connected" in found["broker: gateways"]["says"]
 
 
-def test_a_broker_that_wants_a_login_is_no_riddle(typed: Typed) -> None:
-    typed.programs.aiot("run", *typed.flags, "--behind-proxy").said()
-    found = typed.doctor(code=0)
+def test_a_broker_that_needs_a_sign_in_is_a_note(doctor: Doctor) -> None:
+    doctor.programs.aiot("run", *doctor.flags, "--behind-proxy").said()
+    found = doctor.run(code=0)
     assert found["broker: parts"]["verdict"] == "note"
     assert "link" in found["broker: parts"]["do"]
 
 
-async def looked(application: web.Application) -> list[Finding]:
-    """What is found of a server that is none of ours."""
+async def findings_of(application: web.Application) -> list[Finding]:
+    """The findings about a server in the place of the broker."""
     runner = web.AppRunner(application)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
-        return [finding async for finding in running.look(BrokerAddress(host, port))]
+        return [finding async for finding in running.check(BrokerAddress(host, port))]
     finally:
         await runner.cleanup()
 
 
-async def test_another_server_in_its_place_is_said() -> None:
-    [found] = await looked(web.Application())
+async def test_another_server_in_the_place_of_the_broker_is_wrong() -> None:
+    [found] = await findings_of(web.Application())
     assert found.verdict == "wrong"
-    assert "something else answers" in found.says
-    assert "--broker-port" in found.do
+    assert "another server answers" in found.text
+    assert "--broker-port" in found.action
 
 
 def stub(*, ready: web.StreamResponse | Exception, ahead_s: float = 0.0) -> web.Application:
@@ -214,39 +218,39 @@ def stub(*, ready: web.StreamResponse | Exception, ahead_s: float = 0.0) -> web.
 
 async def test_a_clock_that_is_an_hour_ahead_is_wrong() -> None:
     ready = web.json_response({"parts": {"broker": "ok"}})
-    found = {it.about: it for it in await looked(stub(ready=ready, ahead_s=3600))}
+    found = {it.subject: it for it in await findings_of(stub(ready=ready, ahead_s=3600))}
     assert found["its clock"].verdict == "wrong"
-    assert "ahead of the one here" in found["its clock"].says
+    assert "ahead of the clock of this machine" in found["its clock"].text
     assert found["gateways"].verdict == "note"
 
 
-async def test_a_part_that_is_not_well_is_named_with_its_own_words() -> None:
+async def test_a_part_with_a_problem_is_wrong_with_that_problem() -> None:
     parts = {"broker": "ok", "mqtt-gateway": "the MQTT broker does not answer"}
     ready = web.json_response({"parts": parts}, status=503)
-    found = {it.about: it for it in await looked(stub(ready=ready))}
+    found = {it.subject: it for it in await findings_of(stub(ready=ready))}
     assert found["mqtt-gateway"].verdict == "wrong"
-    assert found["mqtt-gateway"].says == "the MQTT broker does not answer"
-    assert "aiot mqtt-gateway" in found["mqtt-gateway"].do
+    assert found["mqtt-gateway"].text == "the MQTT broker does not answer"
+    assert "aiot mqtt-gateway" in found["mqtt-gateway"].action
 
 
 async def test_a_broker_that_stops_answering_is_wrong() -> None:
-    *_, last = await looked(stub(ready=web.Response(text="<html>")))
-    assert (last.about, last.verdict) == ("parts", "wrong")
+    *_, last = await findings_of(stub(ready=web.Response(text="<html>")))
+    assert (last.subject, last.verdict) == ("parts", "wrong")
 
 
-def test_a_key_file_that_everybody_reads_is_wrong_with_the_command_that_mends_it(
-    typed: Typed,
+def test_a_key_file_that_everybody_can_read_is_wrong_with_the_command_that_fixes_it(
+    doctor: Doctor,
 ) -> None:
-    key_file = typed.programs.key_file()
-    good = typed.doctor("--key-file", key_file, code=0)
+    key_file = doctor.programs.key_file()
+    good = doctor.run("--key-file", key_file, code=0)
     assert good["settings: keys"]["verdict"] == "ok"
     key_file.chmod(0o644)
-    found = typed.doctor("--key-file", key_file, code=1)
-    assert found["settings: keys"]["do"] == f"mend it with chmod 600 {key_file}"
+    found = doctor.run("--key-file", key_file, code=1)
+    assert f"chmod 600 {key_file}" in found["settings: keys"]["do"]
     key_file.chmod(0o600)
     secret = "s3cret-" * 5
     key_file.write_text(f"[keys]\nsecret = {secret}\nprivate = short\n")
-    found = typed.doctor("--key-file", key_file, code=1)
+    found = doctor.run("--key-file", key_file, code=1)
     assert "generate-keys --force" in found["settings: keys"]["do"]
     assert secret not in json.dumps(found)
 
@@ -264,15 +268,15 @@ def history(path: Path, *, application: int = APPLICATION_ID, version: int = 1) 
 @pytest.mark.parametrize(
     ("kind", "verdict", "words"),
     [
-        ("whole", "ok", "is whole"),
-        ("torn", "wrong", "damaged"),
+        ("intact", "ok", ": OK"),
+        ("damaged", "wrong", "damaged"),
         ("garbage", "wrong", "cannot be read"),
         ("foreign", "wrong", "another program"),
         ("newer", "wrong", "newer Pyaiot"),
     ],
 )
-def test_a_history_is_read_through_and_judged(
-    typed: Typed, tmp_path: Path, kind: str, verdict: str, words: str
+def test_the_integrity_of_a_history_is_checked(
+    doctor: Doctor, tmp_path: Path, kind: str, verdict: str, words: str
 ) -> None:
     path = tmp_path / "history.db"
     history(
@@ -280,30 +284,30 @@ def test_a_history_is_read_through_and_judged(
         application=1 if kind == "foreign" else APPLICATION_ID,
         version=len(MIGRATIONS) + (kind == "newer"),
     )
-    if kind == "torn":
+    if kind == "damaged":
         data = bytearray(path.read_bytes())
         data[5 * 4096 : 9 * 4096] = b"\xff" * 4 * 4096
         path.write_bytes(data)
     elif kind == "garbage":
         path.write_bytes(b"no database at all, " * 400)
     before = path.read_bytes()
-    found = typed.doctor("--history", path, code=int(verdict == "wrong"))
+    found = doctor.run("--history", path, code=int(verdict == "wrong"))
     assert found["settings: history"]["verdict"] == verdict
     assert words in found["settings: history"]["says"]
     assert path.read_bytes() == before
 
 
-def test_a_postgresql_that_is_not_there_is_told_without_its_password(typed: Typed) -> None:
+def test_an_unreachable_postgresql_is_wrong_and_its_password_is_not_printed(doctor: Doctor) -> None:
     url = f"postgresql://who:s3cret@127.0.0.1:{free_port(TCP)}/db"
-    found = typed.doctor("--history", url, code=1)
+    found = doctor.run("--history", url, code=1)
     assert found["settings: history"]["verdict"] == "wrong"
     assert "s3cret" not in json.dumps(found)
 
 
-def test_an_mqtt_broker_is_named_with_why_it_does_not_serve(typed: Typed, tmp_path: Path) -> None:
-    port = typed.ports["--mqtt-port"]
+def test_a_named_mqtt_broker_is_checked_with_a_connection(doctor: Doctor, tmp_path: Path) -> None:
+    port = doctor.ports["--mqtt-port"]
     named = ("--mqtt-host", "127.0.0.1")
-    found = typed.doctor(*named, code=1)
+    found = doctor.run(*named, code=1)
     assert wrong(found) == ["MQTT broker: named"]
     assert "start it" in found["MQTT broker: named"]["do"]
     settings = tmp_path / "mosquitto.conf"
@@ -311,60 +315,60 @@ def test_an_mqtt_broker_is_named_with_why_it_does_not_serve(typed: Typed, tmp_pa
     server = Server([mosquitto(), "-c", str(settings)], port, tmp_path)
     server.start()
     try:
-        found = typed.doctor(*named, code=1)
+        found = doctor.run(*named, code=1)
         assert "not authorised" in found["MQTT broker: named"]["says"]
         assert "mqtt.user" in found["MQTT broker: named"]["do"]
         server.kill()
         settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
         server.start()
-        assert typed.doctor(*named, code=0)["MQTT broker: named"]["verdict"] == "ok"
+        assert doctor.run(*named, code=0)["MQTT broker: named"]["verdict"] == "ok"
     finally:
         server.kill()
 
 
-async def test_a_round_trip_that_cannot_start_says_why() -> None:
+async def test_a_round_trip_that_cannot_start_is_wrong_with_the_reason() -> None:
     async def refused(*_: object, **__: object) -> None:
         raise OperatorError("There is no nats-server here: install one.")
 
-    [found] = await trip.look(refused)
-    assert (found.verdict, found.says) == ("wrong", "There is no nats-server here: install one")
+    [found] = await trip.check(refused)
+    assert (found.verdict, found.text) == ("wrong", "There is no nats-server here: install one")
 
 
-def inside(*command: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
-def in_namespace(kind: str, script: str, typed: Typed) -> dict[str, Any]:
-    """What the doctor finds in namespaces of its own, made by `script`."""
+def in_namespace(kind: str, script: str, doctor: Doctor) -> dict[str, Any]:
+    """The findings in a namespace of its own, which `script` prepares."""
     words = f"{sys.executable} -m pyaiot doctor --no-trip --json"
     if shutil.which("unshare") is None:
         pytest.skip("no unshare: install util-linux")
     start = ("unshare", "--map-root-user", kind, "sh", "-c")
-    tried = inside(*start, script)
+    tried = run(*start, script)
     if tried.returncode:
         pytest.skip(f"this machine does not allow that in a namespace: {tried.stderr}")
-    ended = inside(*start, f"{script} && HOME={typed.programs.home} {words}; exit 0")
+    ended = run(*start, f"{script} && HOME={doctor.programs.home} {words}; exit 0")
     assert not ended.stderr
     return {f"{it['area']}: {it['about']}": it for it in json.loads(ended.stdout)["findings"]}
 
 
-def test_a_machine_without_ipv6_is_told_so(typed: Typed) -> None:
+def test_a_machine_without_ipv6_is_wrong(doctor: Doctor) -> None:
     off = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"
-    found = in_namespace("--net", off, typed)
+    found = in_namespace("--net", off, doctor)
     assert found["machine: IPv6"]["verdict"] == "wrong"
     assert "disable_ipv6=0" in found["machine: IPv6"]["do"]
 
 
-def test_a_machine_without_a_link_local_address_is_told_so(typed: Typed) -> None:
-    found = in_namespace("--net", "ip link set lo up", typed)
+def test_a_machine_without_a_link_local_address_is_a_note(doctor: Doctor) -> None:
+    found = in_namespace("--net", "ip link set lo up", doctor)
     assert found["machine: IPv6"]["verdict"] == "note"
     assert "ip link set" in found["machine: IPv6"]["do"]
 
 
-def test_a_disk_that_is_nearly_full_is_told_so(typed: Typed, tmp_path: Path) -> None:
+def test_a_nearly_full_disk_is_wrong(doctor: Doctor, tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
     mount = f"mount -t tmpfs -o size=1m none {folder} && export XDG_DATA_HOME={folder}"
-    found = in_namespace("--mount", mount, typed)
+    found = in_namespace("--mount", mount, doctor)
     assert found["settings: disk"]["verdict"] == "wrong"
-    assert "make room" in found["settings: disk"]["do"]
+    assert "free space" in found["settings: disk"]["do"]

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the doctor judges facts, and how it shows what it found."""
+"""How the doctor judges facts and prints its findings."""
 
 import asyncio
 import io
+import json
 from collections.abc import Sequence
 
 import pytest
 
 from pyaiot.cli.doctor import report
+from pyaiot.cli.formatting import as_json
 from pyaiot.cli.terminal import Paint
 from pyaiot.doctor import findings
-from pyaiot.doctor.doctor import LOOK_LIMIT_S, _limited
+from pyaiot.doctor.doctor import AREA_LIMIT_S, _limited
 from pyaiot.doctor.findings import Finding, exit_code, summary
 from pyaiot.errors import OperatorError
 
@@ -42,38 +44,48 @@ WRONG = Finding("ports", "CoAP", "wrong", "UDP port 5683 is taken", "choose anot
         (findings.disk("/data", findings.FREE_NOTE_BYTES), "ok"),
     ],
 )
-def test_facts_are_judged_and_what_is_not_ok_says_what_to_do(
+def test_facts_are_judged_and_each_finding_that_is_not_ok_has_an_action(
     finding: Finding, verdict: str
 ) -> None:
     assert finding.verdict == verdict
-    assert bool(finding.do) == (verdict != "ok")
+    assert bool(finding.action) == (verdict != "ok")
 
 
-def test_a_limit_of_open_files_is_never_advised_beyond_what_the_system_allows() -> None:
-    assert "ulimit -n 2048" in findings.open_files(1024, 2048).do
-    assert f"ulimit -n {findings.FILES_ENOUGH}" in findings.open_files(1024, -1).do
+def test_the_recommended_limit_of_open_files_is_at_most_the_hard_limit() -> None:
+    assert "ulimit -n 2048" in findings.open_files(1024, 2048).action
+    assert f"ulimit -n {findings.FILES_ENOUGH}" in findings.open_files(1024, -1).action
 
 
-def test_it_says_which_clock_is_ahead() -> None:
-    assert "3,600 s ahead of" in findings.clock_of_broker(7200.0, 3600.0).says
-    assert "3,600 s behind" in findings.clock_of_broker(3600.0, 7200.0).says
+def test_the_text_names_the_clock_that_is_ahead() -> None:
+    assert "3,600 s ahead of" in findings.clock_of_broker(7200.0, 3600.0).text
+    assert "3,600 s behind" in findings.clock_of_broker(3600.0, 7200.0).text
 
 
 @pytest.mark.parametrize(
     ("found", "code", "sentence"),
     [
-        ([OK], 0, "Nothing is wrong, no notes."),
-        ([OK, NOTE], 0, "Nothing is wrong, 1 note."),
-        ([NOTE, WRONG, WRONG, NOTE], 1, "2 things to mend, 2 notes."),
+        ([OK], 0, "No problems found, no notes."),
+        ([OK, NOTE], 0, "No problems found, 1 note."),
+        ([NOTE, WRONG, WRONG, NOTE], 1, "2 problems, 2 notes."),
     ],
 )
-def test_only_what_is_wrong_makes_the_exit_code_1(
+def test_the_exit_code_is_1_only_if_there_is_a_problem(
     found: Sequence[Finding], code: int, sentence: str
 ) -> None:
     assert (exit_code(found), summary(found)) == (code, sentence)
 
 
-def test_the_report_says_of_each_finding_how_it_is_in_a_word_and_what_to_do() -> None:
+def test_the_json_form_keeps_the_names_that_scripts_read() -> None:
+    assert json.loads(as_json(OK)) == {
+        "area": "machine",
+        "about": "IPv6",
+        "verdict": "ok",
+        "says": "works",
+    }
+    assert json.loads(as_json(NOTE))["do"] == "run an NTP client"
+
+
+def test_the_report_has_the_verdict_and_the_action_of_each_finding() -> None:
     assert report([OK, NOTE, WRONG], Paint(io.StringIO())).splitlines() == [
         "machine",
         "  ✓ ok     IPv6   works",
@@ -84,11 +96,11 @@ def test_the_report_says_of_each_finding_how_it_is_in_a_word_and_what_to_do() ->
         "  ✗ wrong  CoAP   UDP port 5683 is taken",
         "                → choose another",
         "",
-        "1 thing to mend, 1 note.",
+        "1 problem, 1 note.",
     ]
 
 
-def test_long_words_are_wrapped_under_themselves_and_no_stranger_reaches_the_terminal() -> None:
+def test_long_texts_are_wrapped_with_an_indent_and_control_characters_are_escaped() -> None:
     long = Finding("broker", "running", "wrong", "word " * 40 + "\x1b[31m", "do " * 60)
     lines = report([long], Paint(io.StringIO())).splitlines()
     assert max(map(len, lines)) <= 80
@@ -97,7 +109,7 @@ def test_long_words_are_wrapped_under_themselves_and_no_stranger_reaches_the_ter
     assert "\\x1b[31m" in "".join(lines)
 
 
-async def test_a_part_that_does_not_end_is_a_finding_and_the_others_are_told() -> None:
+async def test_a_check_that_does_not_end_is_a_finding() -> None:
     async def never() -> list[Finding]:
         await asyncio.Future()
         return []
@@ -106,13 +118,13 @@ async def test_a_part_that_does_not_end_is_a_finding_and_the_others_are_told() -
     loop = asyncio.get_running_loop()
     started = loop.time()
     [found] = await _limited("round trip", never(), ended.append)
-    assert loop.time() - started == pytest.approx(LOOK_LIMIT_S)
+    assert loop.time() - started == pytest.approx(AREA_LIMIT_S)
     assert (found.area, found.verdict, ended) == ("round trip", "wrong", ["round trip"])
 
 
-async def test_what_an_operator_has_to_mend_is_a_finding() -> None:
+async def test_an_operator_error_is_a_finding() -> None:
     async def refused() -> list[Finding]:
         raise OperatorError("The folder cannot be used: it is full.")
 
     [found] = await _limited("settings", refused(), lambda _: None)
-    assert (found.verdict, found.says) == ("wrong", "The folder cannot be used: it is full")
+    assert (found.verdict, found.text) == ("wrong", "The folder cannot be used: it is full")

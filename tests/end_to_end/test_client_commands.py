@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot nodes`, `get`, `set` and `watch`, typed by somebody at a running system."""
+"""`aiot nodes`, `get`, `set`, `watch`, `history` and `export` against a running system."""
 
 import io
 import json
@@ -28,8 +28,8 @@ ANY_PORTS = (
 )
 
 
-class Typed:
-    """What a command said, and how it ended."""
+class Result:
+    """The exit code and the output of a command."""
 
     def __init__(self, code: int, stdout: str, stderr: str) -> None:
         self.returncode = code
@@ -37,7 +37,7 @@ class Typed:
         self.stderr = stderr
 
 
-Aiot: TypeAlias = Callable[..., Typed]
+Aiot: TypeAlias = Callable[..., Result]
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ def aiot(
     for name in [name for name in os.environ if name.startswith(("AIOT_", "XDG_"))]:
         monkeypatch.delenv(name)
 
-    def call(*arguments: str) -> Typed:
+    def call(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["aiot", *arguments])
         with pytest.raises(SystemExit) as ended:
             entry.main()
         captured = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return Typed(ended.value.code, captured.out, captured.err)
+        return Result(ended.value.code, captured.out, captured.err)
 
     return call
 
@@ -65,8 +65,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Programs,
     """Somebody's home, and the port of a broker with the node `board`."""
     programs = Programs(tmp_path_factory.mktemp("home"))
     sentence = programs.aiot("run", *ANY_PORTS).said()
-    doors = fleet_flags(sentence)
-    port, ws = doors[doors.index("--broker-port") + 1], doors[doors.index("--ws-port") + 1]
+    ports = fleet_flags(sentence)
+    port, ws = (
+        ports[ports.index("--broker-port") + 1],
+        ports[ports.index("--ws-port") + 1],
+    )
     node = programs.aiot(
         *("node", "ws", "--uid", "board", "--name", "My board", "--temperature", "--led"),
         *("--gateway-port", ws, "--period-s", "0.1"),
@@ -81,10 +84,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Programs,
 
 def test_nodes_are_a_table_and_json(aiot: Aiot, system: tuple[Programs, str]) -> None:
     _, port = system
-    said = aiot("nodes", "--broker-port", port)
-    header, row = said.stdout.splitlines()
-    assert (said.returncode, said.stderr) == (0, "")
-    assert header.split() == ["UID", "NAME", "GATEWAY", "HEARD", "VALUES"]
+    result = aiot("nodes", "--broker-port", port)
+    header, row = result.stdout.splitlines()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.split(r"  +", header) == ["UID", "NAME", "GATEWAY", "LAST SEEN", "VALUES"]
     assert re.match(r"board  My board  websocket  (now|\d s)  ", row)
     assert "led 0" in row
     (node,) = json.loads(aiot("nodes", "--json", "--broker-port", port).stdout)
@@ -95,32 +98,34 @@ def test_nodes_are_a_table_and_json(aiot: Aiot, system: tuple[Programs, str]) ->
 
 def test_get_prints_one_value_alone(aiot: Aiot, system: tuple[Programs, str]) -> None:
     _, port = system
-    said = aiot("get", "board", "temperature", "--broker-port", port)
-    assert re.fullmatch(r"-?\d+\.\d°C\n", said.stdout)
-    said = aiot("get", "board", "wobble", "--broker-port", port)
-    assert (said.returncode, said.stdout) == (1, "")
-    assert re.fullmatch(r"aiot: board has no wobble; it has: .*led.*\.\n", said.stderr)
-    said = aiot("get", "nobody", "--broker-port", port)
-    assert (said.returncode, said.stdout) == (1, "")
-    assert said.stderr.startswith("aiot: there is no node nobody now")
+    result = aiot("get", "board", "temperature", "--broker-port", port)
+    assert re.fullmatch(r"-?\d+\.\d°C\n", result.stdout)
+    result = aiot("get", "board", "wobble", "--broker-port", port)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(
+        r"aiot: board has no resource wobble; its resources: .*led.*\.\n", result.stderr
+    )
+    result = aiot("get", "nobody", "--broker-port", port)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("aiot: node nobody is not online")
 
 
-def test_set_tells_what_became_of_it(aiot: Aiot, system: tuple[Programs, str]) -> None:
+def test_set_prints_the_receipt(aiot: Aiot, system: tuple[Programs, str]) -> None:
     _, port = system
-    said = aiot("set", "board", "led", "1", "--broker-port", port)
-    assert (said.returncode, said.stderr) == (0, "")
-    assert re.match(r"confirmed in \d+ ms", said.stdout)
+    result = aiot("set", "board", "led", "1", "--broker-port", port)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.match(r"confirmed in \d+ ms", result.stdout)
     assert aiot("get", "board", "led", "--broker-port", port).stdout == "1\n"
-    said = aiot("set", "nobody", "led", "1", "--json", "--broker-port", port)
-    assert said.returncode == 1
-    assert json.loads(said.stdout)["state"] == "unknown"
-    said = aiot("set", "board", "led", "1", "--timeout", "99", "--broker-port", port)
-    assert said.returncode == 2
-    assert said.stderr == "aiot: the timeout of a command is more than 0 and at most 60 s.\n"
+    result = aiot("set", "nobody", "led", "1", "--json", "--broker-port", port)
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["state"] == "unknown"
+    result = aiot("set", "board", "led", "1", "--timeout", "99", "--broker-port", port)
+    assert result.returncode == 2
+    assert result.stderr == "aiot: the timeout of a command is more than 0 and at most 60 s.\n"
 
 
 @pytest.mark.parametrize(("value", "hint"), [("True", "1"), ("on", "1"), ("off", "0")])
-def test_a_word_that_a_node_refuses_is_told_with_a_number(
+def test_a_refused_word_gets_a_hint_with_a_number(
     aiot: Aiot, monkeypatch: pytest.MonkeyPatch, value: str, hint: str
 ) -> None:
     class Refusing:
@@ -135,21 +140,21 @@ def test_a_word_that_a_node_refuses_is_told_with_a_number(
             return Receipt(id="", state="refused", detail="4.00 Bad Request")
 
     monkeypatch.setattr("pyaiot.cli.client.Client", Refusing)
-    said = aiot("set", "board", "led", value)
-    assert said.returncode == 1
-    assert f"Many nodes take 1 and 0: aiot set board led {hint}" in said.stderr
-    said = aiot("set", "board", "led", "7")
-    assert "Many nodes" not in said.stderr
+    result = aiot("set", "board", "led", value)
+    assert result.returncode == 1
+    assert f"many nodes expect 1 or 0: aiot set board led {hint}" in result.stderr
+    result = aiot("set", "board", "led", "7")
+    assert "many nodes" not in result.stderr
 
 
-def test_watch_shows_what_is_known_then_what_comes_and_ends_with_ctrl_c(
+def test_watch_shows_current_then_new_readings_and_ends_with_ctrl_c(
     aiot: Aiot, system: tuple[Programs, str]
 ) -> None:
     programs, port = system
     flags = ("--resource", "temperature", "--broker-port", port)
-    said = aiot("watch", "board", *flags, "--count", "3", "--json")
-    readings = [json.loads(line) for line in said.stdout.splitlines()]
-    assert said.returncode == 0
+    result = aiot("watch", "board", *flags, "--count", "3", "--json")
+    readings = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 0
     assert len(readings) == 3
     assert {(r["type"], r["uid"], r["unit"]) for r in readings} == {("update", "board", "Cel")}
     assert len({r["ts"] for r in readings}) == 3
@@ -163,10 +168,10 @@ def test_watch_shows_what_is_known_then_what_comes_and_ends_with_ctrl_c(
 def test_history_is_a_table_json_or_csv(aiot: Aiot, system: tuple[Programs, str]) -> None:
     _, port = system
     command = ("history", "board", "temperature", "--broker-port", port)
-    said = aiot(*command, "--limit", "2")
-    assert (said.returncode, said.stderr) == (0, "")
+    result = aiot(*command, "--limit", "2")
+    assert (result.returncode, result.stderr) == (0, "")
     assert re.fullmatch(
-        r"TIME +VALUE  UNIT\n(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +-?[\d.]+ +Cel\n){2}", said.stdout
+        r"TIME +VALUE  UNIT\n(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +-?[\d.]+ +Cel\n){2}", result.stdout
     )
     rows = json.loads(aiot(*command, "--json").stdout)["readings"]
     assert len(rows) > 2
@@ -174,28 +179,28 @@ def test_history_is_a_table_json_or_csv(aiot: Aiot, system: tuple[Programs, str]
     lines = aiot(*command, "--csv").stdout.splitlines()
     assert lines[0] == "uid,resource,ts,value,unit,data"
     assert len(lines) > 2
-    said = aiot(*command, "--every", "3600", "--agg", "min,count")
-    assert said.stdout.splitlines()[0].split() == ["TIME", "VALUE", "UNIT", "MIN", "COUNT"]
+    result = aiot(*command, "--every", "3600", "--agg", "min,count")
+    assert result.stdout.splitlines()[0].split() == ["TIME", "VALUE", "UNIT", "MIN", "COUNT"]
     for uid, resource in (("board", "wobble"), ("nobody", "temperature")):
         for more in ((), ("--csv",), ("--every", "60"), ("--limit", "3")):
-            said = aiot("history", uid, resource, "--broker-port", port, *more)
-            assert (said.returncode, said.stdout) == (1, "")
-            assert said.stderr == f"aiot: there is no history for {resource} of {uid}.\n"
-        said = aiot("history", uid, resource, "--broker-port", port, "--json")
-        assert (said.returncode, json.loads(said.stdout)["readings"]) == (1, [])
-    said = aiot(*command, "--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z")
-    assert (said.returncode, said.stdout) == (0, "")
-    assert said.stderr == "aiot: there is no history for temperature of board in this time.\n"
+            result = aiot("history", uid, resource, "--broker-port", port, *more)
+            assert (result.returncode, result.stdout) == (1, "")
+            assert result.stderr == f"aiot: there is no history for {resource} of {uid}.\n"
+        result = aiot("history", uid, resource, "--broker-port", port, "--json")
+        assert (result.returncode, json.loads(result.stdout)["readings"]) == (1, [])
+    result = aiot(*command, "--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr == "aiot: there is no history for temperature of board in this time.\n"
     for moment, hint in (("1h", "-1h"), ("yesterday", "-1d"), ("90 s", "-90s")):
-        said = aiot(*command, "--from", moment)
-        assert (said.returncode, said.stdout) == (2, "")
-        assert f"'{moment}'" in said.stderr
-        assert hint in said.stderr
-        assert "regex" not in said.stderr
+        result = aiot(*command, "--from", moment)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"'{moment}'" in result.stderr
+        assert hint in result.stderr
+        assert "regex" not in result.stderr
     for wrong in (("--from", "yesterday"), ("--csv", "--limit", "1"), ("--agg", "mean")):
-        said = aiot(*command, *wrong)
-        assert (said.returncode, said.stdout) == (2, "")
-        assert said.stderr.count("\n") == 1
+        result = aiot(*command, *wrong)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.count("\n") == 1
 
 
 def test_export_is_a_file_that_appears_when_it_is_complete(
@@ -203,23 +208,23 @@ def test_export_is_a_file_that_appears_when_it_is_complete(
 ) -> None:
     _, port = system
     output = tmp_path / "all.csv"
-    said = aiot("export", "-o", str(output), "--broker-port", port)
-    assert (said.returncode, said.stdout) == (0, "")
-    assert said.stderr == f"aiot: {output.stat().st_size:,} bytes are in {output}.\n"
+    result = aiot("export", "-o", str(output), "--broker-port", port)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr == f"aiot: wrote {output.stat().st_size:,} bytes to {output}.\n"
     assert output.read_bytes().startswith(b"uid,resource,ts,value,unit,data\r\nboard,")
     lines = aiot("export", "--json", "--resource", "led", "--broker-port", port).stdout.splitlines()
     assert json.loads(lines[0])["resource"] == "led"
     before = output.read_bytes()
     for wrong in (("--format", "xml"), ("--from", "x"), ("-o", str(tmp_path / "no" / "folder"))):
-        said = aiot("export", "-o", str(output), "--broker-port", port, *wrong)
-        assert (said.returncode, said.stdout) == (2, "")
-        assert said.stderr.count("\n") == 1
+        result = aiot("export", "-o", str(output), "--broker-port", port, *wrong)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.count("\n") == 1
     assert output.read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize("words", [("export",), ("watch",), ("history", "board", "led", "--csv")])
-def test_reader_that_wants_no_more_is_no_error_to_read(
+def test_a_closed_pipe_ends_the_command_without_an_error_message(
     system: tuple[Programs, str], words: tuple[str, ...]
 ) -> None:
     programs, port = system
@@ -237,16 +242,16 @@ def test_reader_that_wants_no_more_is_no_error_to_read(
     assert (program.returncode, stderr) == (1, "")
 
 
-def test_no_broker_is_one_sentence_with_what_to_do(aiot: Aiot) -> None:
-    said = aiot("nodes", "--broker-port", "1")
-    assert (said.returncode, said.stdout) == (2, "")
-    assert said.stderr == (
+def test_error_without_a_broker_is_one_sentence_with_a_remedy(aiot: Aiot) -> None:
+    result = aiot("nodes", "--broker-port", "1")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
         "aiot: No broker answers at localhost port 1 (connection refused). Start one with aiot run,"
         " or set its address.\n"
     )
 
 
-def test_login_link_lets_in_and_is_remembered(aiot: Aiot, tmp_path: Path) -> None:
+def test_a_sign_in_link_works_once_and_the_session_is_kept(aiot: Aiot, tmp_path: Path) -> None:
     programs = Programs(tmp_path)
     try:
         flags = ("--host", "0.0.0.0", "--insecure", "--history", "off")
@@ -256,20 +261,20 @@ def test_login_link_lets_in_and_is_remembered(aiot: Aiot, tmp_path: Path) -> Non
         url = re.search(r":(\d+)/", link[0])
         assert url is not None
         port = ("--broker-host", "127.0.0.1", "--broker-port", url[1])
-        said = aiot("nodes", *port)
-        assert (said.returncode, said.stdout) == (2, "")
-        assert "--login-link" in said.stderr
+        result = aiot("nodes", *port)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "--login-link" in result.stderr
         for _ in range(2):
-            said = aiot("nodes", *port, "--json", "--login-link", link[0])
-            assert said.returncode == (0 if said.stdout else 2)
+            result = aiot("nodes", *port, "--json", "--login-link", link[0])
+            assert result.returncode == (0 if result.stdout else 2)
             again = aiot("nodes", *port, "--json")
             assert (again.returncode, again.stdout) == (0, "[]\n"), again.stderr
-        assert "is not valid, or was used" in said.stderr
+        assert "is not valid, or was used" in result.stderr
         kept = tmp_path / ".local" / "state" / "pyaiot" / "logins.json"
         assert kept.stat().st_mode & 0o777 == 0o600
-        said = aiot("nodes", *port, "--login-link", "http://x/")
-        assert said.returncode == 2
-        assert "Invalid sign-in link" in said.stderr
+        result = aiot("nodes", *port, "--login-link", "http://x/")
+        assert result.returncode == 2
+        assert "Invalid sign-in link" in result.stderr
     finally:
         programs.close()
 
@@ -294,7 +299,7 @@ def test_a_terminal_gets_colours_in_80_columns(
         (False, {"TERM": "xterm"}, False),
     ],
 )
-def test_colours_are_for_terminals_unless_somebody_says_no(
+def test_colours_are_used_on_terminals_without_no_color(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, variables: dict[str, str], colourful: bool
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -305,7 +310,7 @@ def test_colours_are_for_terminals_unless_somebody_says_no(
     assert (Paint(stream)("red", "x") == "\x1b[31mx\x1b[0m") is colourful
 
 
-def test_text_of_a_device_is_nothing_that_a_terminal_obeys() -> None:
+def test_control_characters_in_text_of_a_device_are_escaped() -> None:
     assert plain("a\x1b[31mb\n\u202e") == r"a\x1b[31mb\n\u202e"
     assert plain("23.5°C é") == "23.5°C é"
 
@@ -318,6 +323,6 @@ def test_text_is_cut_to_the_cells_of_a_terminal(text: str, shown: str) -> None:
     assert fit(text, 5) == shown.replace("é", "e\u0301")
 
 
-def test_a_table_without_a_terminal_is_as_wide_as_it_is() -> None:
+def test_a_table_without_a_terminal_is_not_cut() -> None:
     shown = table(("A", "B"), [("x" * 100, "y")], Paint(io.StringIO()))
     assert shown.splitlines()[1] == "x" * 100 + "  y"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the command line says: help that names each flag, settings with their origin, refusals."""
+"""The output of the command line: help for each flag, settings with their origin, errors."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,11 @@ from pyaiot.broker.keys import generate_keys, load_keys, write_keys
 from pyaiot.cli import entry
 from pyaiot.cli.app import build
 
-Say = Callable[..., "Said"]
+Aiot = Callable[..., "Result"]
 
 
-class Said:
-    """What a command said, and how it ended."""
+class Result:
+    """The exit code and the output of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code = code
@@ -27,7 +28,7 @@ class Said:
         self.err = err
 
     @property
-    def complaint(self) -> str:
+    def error(self) -> str:
         """The one sentence of a command that could not start."""
         assert self.code == 2
         assert self.out == ""
@@ -40,7 +41,7 @@ class Said:
 @pytest.fixture
 def aiot(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Say:
+) -> Aiot:
     """Calls the command line as its script does, with a home of its own."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
@@ -48,13 +49,13 @@ def aiot(
     for setting in config.settings():
         monkeypatch.delenv(setting.variable, raising=False)
 
-    def call(*arguments: str, program: str = "aiot") -> Said:
+    def call(*arguments: str, program: str = "aiot") -> Result:
         monkeypatch.setattr(sys, "argv", [f"/usr/bin/{program}", *arguments])
         with pytest.raises(SystemExit) as ended:
             (entry.main if program == "aiot" else entry.historic_main)()
         captured = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, captured.out, captured.err)
+        return Result(ended.value.code, captured.out, captured.err)
 
     return call
 
@@ -88,19 +89,19 @@ def test_every_command_is_known_here() -> None:
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_help_names_every_flag_in_full_on_80_columns(aiot: Say, words: str) -> None:
-    said = aiot(*words.split(), "--help")
-    assert said.code == 0
-    assert said.err == ""
-    assert max(map(len, said.out.splitlines())) <= 80
-    shown = said.out.split()
+def test_help_names_every_flag_in_full_on_80_columns(aiot: Aiot, words: str) -> None:
+    result = aiot(*words.split(), "--help")
+    assert result.code == 0
+    assert result.err == ""
+    assert max(map(len, result.out.splitlines())) <= 80
+    shown = result.out.split()
     for parameter in COMMANDS[words].params:
         for flag in parameter.opts:
             assert any(word.strip(",│ ") == flag for word in shown), flag
 
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words not in ("", "node")])
-def test_help_says_what_each_flag_does(words: str) -> None:
+def test_help_describes_each_flag(words: str) -> None:
     command = COMMANDS[words]
     assert command.help
     for parameter in command.params:
@@ -108,9 +109,9 @@ def test_help_says_what_each_flag_does(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["", "node"])
-def test_command_without_words_shows_its_help(aiot: Say, words: str) -> None:
-    said = aiot(*words.split())
-    assert "Usage: aiot" in said.out + said.err
+def test_command_without_words_shows_its_help(aiot: Aiot, words: str) -> None:
+    result = aiot(*words.split())
+    assert "Usage: aiot" in result.out + result.err
 
 
 @pytest.mark.parametrize(
@@ -142,44 +143,44 @@ def test_command_without_words_shows_its_help(aiot: Say, words: str) -> None:
     ],
 )
 def test_historic_commands_have_their_historic_flags(
-    aiot: Say, program: str, flags: set[str]
+    aiot: Aiot, program: str, flags: set[str]
 ) -> None:
-    said = aiot("--help", program=program)
-    assert said.code == 0
-    assert flags <= set(said.out.replace(",", " ").split())
+    result = aiot("--help", program=program)
+    assert result.code == 0
+    assert flags <= set(result.out.replace(",", " ").split())
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_unknown_flag_is_refused_with_its_name(aiot: Say, words: str) -> None:
-    said = aiot(*words.split(), "--wobble")
-    assert said.code == 2
-    assert said.out == ""
-    assert "--wobble" in said.err
-    assert "Traceback" not in said.err
+def test_unknown_flag_is_refused_with_its_name(aiot: Aiot, words: str) -> None:
+    result = aiot(*words.split(), "--wobble")
+    assert result.code == 2
+    assert result.out == ""
+    assert "--wobble" in result.err
+    assert "Traceback" not in result.err
 
 
-def test_version_is_one_line(aiot: Say) -> None:
-    said = aiot("--version")
-    assert said.code == 0
-    assert said.out.startswith("pyaiot ")
-    assert said.out.count("\n") == 1
+def test_version_is_one_line(aiot: Aiot) -> None:
+    result = aiot("--version")
+    assert result.code == 0
+    assert result.out.startswith("pyaiot ")
+    assert result.out.count("\n") == 1
 
 
 # -- settings -----------------------------------------------------------------------------------
 
 
-def shown(said: Said) -> dict[str, tuple[str, str]]:
+def shown(result: Result) -> dict[str, tuple[str, str]]:
     """Value and origin of each setting."""
-    assert said.code == 0
+    assert result.code == 0
     rows = {}
-    for line in said.out.splitlines():
+    for line in result.out.splitlines():
         key, rest = line.split(maxsplit=1)
         value, origin = rest.rsplit("  ", maxsplit=1)
         rows[key] = (value.strip(), origin)
     return rows
 
 
-def test_every_setting_is_shown_with_its_default(aiot: Say) -> None:
+def test_every_setting_is_shown_with_its_default(aiot: Aiot) -> None:
     rows = shown(aiot("config", "--show"))
     assert list(rows) == [setting.key for setting in config.settings()]
     assert {origin for _, origin in rows.values()} == {"default"}
@@ -189,7 +190,7 @@ def test_every_setting_is_shown_with_its_default(aiot: Say) -> None:
 
 
 def test_secrets_in_settings_are_not_shown(
-    aiot: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    aiot: Aiot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.toml"
     url = "postgresql://me:hidden@db.example/x"
@@ -197,17 +198,17 @@ def test_secrets_in_settings_are_not_shown(
     monkeypatch.setenv("AIOT_DASHBOARD_CAMERA_URL", "http://admin:hidden@camera.example/i.jpg")
     monkeypatch.setenv("AIOT_DASHBOARD_TILE_URL", "https://t.example/{z}/{x}/{y}.png?key=hidden")
     monkeypatch.setenv("AIOT_BROKER_ALLOWED_ORIGINS", "https://me:hidden@page.example")
-    said = aiot("config", "--show", "--config", str(path))
-    rows = shown(said)
+    result = aiot("config", "--show", "--config", str(path))
+    rows = shown(result)
     assert rows["history.store"] == ('"postgresql://me:***@db.example/x"', str(path))
     assert rows["dashboard.camera_url"][0] == '"http://admin:***@camera.example/i.jpg"'
     assert rows["dashboard.tile_url"][0] == '"https://t.example/{z}/{x}/{y}.png?key=***"'
     assert rows["broker.allowed_origins"][0] == '["https://me:***@page.example"]'
-    assert "hidden" not in said.out + said.err
+    assert "hidden" not in result.out + result.err
 
 
 def test_settings_of_file_and_environment_are_shown_with_their_origin(
-    aiot: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    aiot: Aiot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('[broker]\nport = 8001\ntitle = "Lab"\n[coap]\nport = 5700\n', encoding="utf-8")
@@ -228,7 +229,7 @@ def test_settings_of_file_and_environment_are_shown_with_their_origin(
 
 @pytest.mark.parametrize("how", ["home", "XDG_CONFIG_HOME", "AIOT_CONFIG"])
 def test_settings_file_is_found_where_it_belongs(
-    aiot: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+    aiot: Aiot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
     base = tmp_path / (".config" if how == "home" else "elsewhere")
     path = base / "pyaiot" / "config.toml"
@@ -237,6 +238,15 @@ def test_settings_file_is_found_where_it_belongs(
     if how != "home":
         monkeypatch.setenv(how, str(path if how == "AIOT_CONFIG" else base))
     assert shown(aiot("config", "--show"))["coap.port"] == ("5700", str(path))
+
+
+def test_a_client_command_accepts_the_settings_of_protocols() -> None:
+    """It imports no protocol unless the environment or the file may have settings of one."""
+    environment = {"PATH": "/usr/bin", "HOME": "/nowhere", "AIOT_COAP_PORT": "5701"}
+    command = (sys.executable, "-m", "pyaiot", "nodes", "--broker-port", "1")
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "AIOT_COAP_PORT" not in ended.stderr
+    assert "port 1" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -257,12 +267,12 @@ def test_settings_file_is_found_where_it_belongs(
         (b"\xff\xfe", "cannot be read"),
     ],
 )
-def test_settings_file_that_is_wrong_is_one_sentence(
-    aiot: Say, tmp_path: Path, content: bytes, named: str
+def test_error_for_an_invalid_settings_file_is_one_sentence(
+    aiot: Aiot, tmp_path: Path, content: bytes, named: str
 ) -> None:
     path = tmp_path / "wrong.toml"
     path.write_bytes(content)
-    sentence = aiot("config", "--config", str(path)).complaint
+    sentence = aiot("config", "--config", str(path)).error
     assert str(path) in sentence
     assert named in sentence
 
@@ -278,44 +288,44 @@ def test_settings_file_that_is_wrong_is_one_sentence(
         ("[log]\ndebug = 7\n", "log.debug is 7, but it must be true or false."),
     ],
 )
-def test_wrong_setting_is_told_with_what_it_may_be(
-    aiot: Say, tmp_path: Path, content: str, sentence: str
+def test_error_for_an_invalid_setting_names_the_valid_values(
+    aiot: Aiot, tmp_path: Path, content: str, sentence: str
 ) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text(content, "utf-8")
-    said = aiot("config", "--config", str(path))
-    assert (said.code, said.err) == (2, f"aiot: {path}: {sentence}\n")
+    result = aiot("config", "--config", str(path))
+    assert (result.code, result.err) == (2, f"aiot: {path}: {sentence}\n")
 
 
-def test_unknown_variable_is_told_with_one_that_is_like_it(
-    aiot: Say, monkeypatch: pytest.MonkeyPatch
+def test_error_for_an_unknown_variable_names_a_similar_one(
+    aiot: Aiot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIOT_BROKR_PORT", "1")
-    said = aiot("config")
-    assert said.code == 2
-    assert "did you mean AIOT_BROKER_PORT?" in said.err
+    result = aiot("config")
+    assert result.code == 2
+    assert "did you mean AIOT_BROKER_PORT?" in result.err
 
 
-def test_file_that_is_not_there_is_told_without_numbers(aiot: Say, tmp_path: Path) -> None:
-    sentence = aiot("config", "--config", str(tmp_path / "none")).complaint
+def test_error_for_a_missing_file_has_no_errno(aiot: Aiot, tmp_path: Path) -> None:
+    sentence = aiot("config", "--config", str(tmp_path / "none")).error
     assert "Errno" not in sentence
     assert "No such file or directory" in sentence
     assert sentence.count(str(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("command", ["broker", "coap-gateway"])
-def test_key_file_that_is_not_there_is_told_without_numbers(
-    aiot: Say, tmp_path: Path, command: str
+def test_error_for_a_missing_key_file_has_no_errno(
+    aiot: Aiot, tmp_path: Path, command: str
 ) -> None:
     (tmp_path / "folder").mkdir(mode=0o700)
-    sentence = aiot(command, "--key-file", str(tmp_path / "folder")).complaint
+    sentence = aiot(command, "--key-file", str(tmp_path / "folder")).error
     assert "Errno" not in sentence
     assert sentence.count(str(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("command", ["run", "broker"])
-def test_a_missing_insecure_is_told_before_anything_starts(
-    aiot: Say, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_insecure_is_reported_before_anything_starts(
+    aiot: Aiot, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def started(*_: object, **__: object) -> None:
         raise AssertionError("something was started")
@@ -325,25 +335,25 @@ def test_a_missing_insecure_is_told_before_anything_starts(
     keys = tmp_path / "keys"
     write_keys(keys, generate_keys())
     monkeypatch.setenv("AIOT_BROKER_HOST", "0.0.0.0")
-    sentence = aiot(command, "--key-file", str(keys)).complaint
+    sentence = aiot(command, "--key-file", str(keys)).error
     assert "--insecure" in sentence
     assert not (tmp_path / ".local").exists()
 
 
-def test_help_shows_each_summary_as_a_whole(aiot: Say) -> None:
+def test_help_shows_each_summary_as_a_whole(aiot: Aiot) -> None:
     text = aiot("--help").out
     assert "..." not in text.partition("Commands:")[2]
-    assert "nodes post to its UDP port, the broker hears of" in " ".join(text.split())
+    assert "nodes post to its UDP port, and the broker gets" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("content", [None, "folder"])
-def test_settings_file_that_cannot_be_read_is_one_sentence(
-    aiot: Say, tmp_path: Path, content: str | None
+def test_error_for_an_unreadable_settings_file_is_one_sentence(
+    aiot: Aiot, tmp_path: Path, content: str | None
 ) -> None:
     path = tmp_path / "settings"
     if content == "folder":
         path.mkdir()
-    assert str(path) in aiot("config", "--config", str(path)).complaint
+    assert str(path) in aiot("config", "--config", str(path)).error
 
 
 @pytest.mark.parametrize(
@@ -356,12 +366,12 @@ def test_settings_file_that_cannot_be_read_is_one_sentence(
         ("AIOT_CONFIG", "nowhere.toml"),
     ],
 )
-def test_variable_that_is_wrong_is_one_sentence(
-    aiot: Say, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+def test_error_for_an_invalid_variable_is_one_sentence(
+    aiot: Aiot, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
     named = value if variable == "AIOT_CONFIG" else variable
-    assert named in aiot("config").complaint
+    assert named in aiot("config").error
 
 
 @pytest.mark.parametrize(
@@ -374,55 +384,55 @@ def test_variable_that_is_wrong_is_one_sentence(
         (("node", "coap", "--period-s", "0"), "period_s"),
     ],
 )
-def test_flag_out_of_range_is_one_sentence(
-    aiot: Say, arguments: tuple[str, ...], named: str
+def test_error_for_a_flag_out_of_range_is_one_sentence(
+    aiot: Aiot, arguments: tuple[str, ...], named: str
 ) -> None:
-    assert named in aiot(*arguments).complaint
+    assert named in aiot(*arguments).error
 
 
-def test_flag_that_is_no_number_is_refused(aiot: Say) -> None:
-    said = aiot("broker", "--port", "many")
-    assert said.code == 2
-    assert "--port" in said.err
+def test_flag_that_is_no_number_is_refused(aiot: Aiot) -> None:
+    result = aiot("broker", "--port", "many")
+    assert result.code == 2
+    assert "--port" in result.err
 
 
 # -- keys ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "run"])
-def test_key_file_that_is_not_there_is_named_with_what_makes_it(aiot: Say, command: str) -> None:
-    sentence = aiot(command, "--key-file", "nowhere/keys").complaint
+def test_error_for_a_missing_key_file_names_generate_keys(aiot: Aiot, command: str) -> None:
+    sentence = aiot(command, "--key-file", "nowhere/keys").error
     assert "nowhere/keys" in sentence
     assert "aiot generate-keys" in sentence
 
 
 @pytest.mark.parametrize("command", ["broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "run"])
-def test_key_file_that_everybody_can_read_is_named_with_what_mends_it(
-    aiot: Say, tmp_path: Path, command: str
+def test_error_for_a_key_file_that_everybody_can_read_names_chmod(
+    aiot: Aiot, tmp_path: Path, command: str
 ) -> None:
     path = tmp_path / "keys"
     write_keys(path, generate_keys())
     path.chmod(0o644)
-    assert f"chmod 600 {path}" in aiot(command, "--key-file", str(path)).complaint
+    assert f"chmod 600 {path}" in aiot(command, "--key-file", str(path)).error
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff\xfe", b"[keys]\nsecret = x\n", b"[keys]\nsecret = hush\nprivate = hush-hush\n"],
 )
-def test_key_file_that_is_none_is_named_and_not_quoted(
-    aiot: Say, tmp_path: Path, content: bytes
+def test_error_for_an_invalid_key_file_does_not_quote_it(
+    aiot: Aiot, tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "keys"
     path.write_bytes(content)
     path.chmod(0o600)
-    sentence = aiot("broker", "--key-file", str(path)).complaint
+    sentence = aiot("broker", "--key-file", str(path)).error
     assert str(path) in sentence
     assert "hush" not in sentence
 
 
 def test_generated_keys_are_for_their_owner_alone_and_never_replaced_by_mistake(
-    aiot: Say, tmp_path: Path
+    aiot: Aiot, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "keys"
     first = aiot("generate-keys", "--key-file", str(path))
@@ -434,7 +444,7 @@ def test_generated_keys_are_for_their_owner_alone_and_never_replaced_by_mistake(
     assert len(keys.secret) == 32
     assert keys.secret not in first.out + first.err
 
-    assert "--force" in aiot("generate-keys", "--key-file", str(path)).complaint
+    assert "--force" in aiot("generate-keys", "--key-file", str(path)).error
     assert load_keys(path) == keys
 
     assert aiot("generate-keys", "--key-file", str(path), "--force").code == 0

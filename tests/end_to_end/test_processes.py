@@ -244,7 +244,7 @@ async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> 
 async def test_demo_without_a_visible_node_says_nothing_but_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(demo, "DEMO_PATIENCE_S", 0.2)
+    monkeypatch.setattr(demo, "DEMO_START_LIMIT_S", 0.2)
     config = Config(
         broker=BrokerSection(port=0),
         protocols=tuple(structs.replace(plugin.section(), port=0) for plugin in plugins()),

@@ -214,7 +214,7 @@ def test_missing_build_is_one_warning_or_one_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(app_dashboard, "load_built", lambda _static_path: {})
-    app_dashboard.page_of_broker(Config())
+    app_dashboard.load_dashboard(Config())
     [record] = caplog.records
     assert record.getMessage() == app_dashboard.NOT_BUILT
     with pytest.raises(OperatorError, match=r"Build it with scripts/page\.py"):

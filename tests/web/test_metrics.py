@@ -187,7 +187,7 @@ async def test_aiot_run_reports_every_declared_metric(programs: Programs) -> Non
 
 def described(text: str, metric: Metric) -> bool:
     name = series(metric)[0].removesuffix("_bucket")
-    return f"# HELP {name} {metric.says}" in text.replace("\\\\", "\\")
+    return f"# HELP {name} {metric.description}" in text.replace("\\\\", "\\")
 
 
 async def test_gateway_process_has_a_metrics_listener(programs: Programs) -> None:
@@ -211,7 +211,7 @@ async def test_gateway_process_has_a_metrics_listener(programs: Programs) -> Non
 async def test_metrics_listener_needs_no_sign_in(programs: Programs) -> None:
     running = programs.aiot("run", *ANY_PORTS, "--behind-proxy", "--metrics-port", "0")
     url = metrics_url(running)
-    web_url = running.said().partition("Open this link once to come in: ")[2].split("/login")[0]
+    web_url = running.said().partition("Open this link once to sign in: ")[2].split("/login")[0]
     async with aiohttp.ClientSession() as session, session.get(f"{web_url}/metrics") as answer:
         assert answer.status == 401
     samples = read(await page(url))

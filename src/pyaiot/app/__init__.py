@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds the real objects from the settings and runs them as services."""
+"""Builds the objects of a service from its settings and runs them."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The web side of a broker as the settings describe it: access control and metrics."""
+"""Builds the web side of a broker from the settings: dashboard, access control, metrics."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from pyaiot.app.dashboard import page_of_broker
+from pyaiot.app.dashboard import load_dashboard
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.config import BrokerSection, Config
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PrintLine = Callable[[str], None]
-"""Tells the operator something, on standard output."""
+"""Prints a line for the operator on standard output."""
 
 
 @asynccontextmanager
@@ -36,17 +36,18 @@ async def serve_web(
     tokens: TokenCheck | None,
     checks: Mapping[str, Check],
     print_line: PrintLine,
-    keeping: "HistoryService | None",
+    history: "HistoryService | None",
     gateways: Sequence[OpenGateway],
 ) -> AsyncIterator[str]:
-    """Serve the web side; the URL of the page is given. Raises `OperatorError`.
+    """Serve the web side and yield the URL of the dashboard. Raises `OperatorError`.
 
-    `gateways` are measured beside the broker; more may come later.
+    The metrics of `gateways` are exported with those of the broker; the list may still grow.
     """
     section = config.broker
     check_web(section)
-    # A proxy on this machine speaks for the whole network, also over loopback.
-    login = _login(section) if section.behind_proxy or not is_loopback(section.host) else None
+    # A proxy on this machine forwards requests of the whole network over loopback.
+    needs_sign_in = section.behind_proxy or not is_loopback(section.host)
+    sign_in = _sign_in(section) if needs_sign_in else None
     app = WebApp(
         broker,
         tokens=tokens,
@@ -54,16 +55,16 @@ async def serve_web(
         allowed_hosts=frozenset(section.allowed_hosts),
         allowed_origins=_allowed_origins(config),
         checks=checks,
-        sign_in=login,
-        dashboard=page_of_broker(config),
-        history=keeping.history if keeping else None,
-        caught_up=keeping.caught_up if keeping else None,
+        sign_in=sign_in,
+        dashboard=load_dashboard(config),
+        history=history.history if history else None,
+        caught_up=history.caught_up if history else None,
         collectors=[
-            *([keeping.measure] if keeping else ()),
+            *([history.measure] if history else ()),
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
     )
-    door = await HttpServer.open(
+    server = await HttpServer.open(
         app.app,
         section.host,
         section.port,
@@ -73,40 +74,43 @@ async def serve_web(
     )
     try:
         async with serve_metrics(config, app.metrics, print_line):
-            if login is not None:
-                root = _root_for_others(section, door)
-                print_line(f"Open this link once to come in: {root}{login.new_link()}")
-            yield door.url
+            if sign_in is not None:
+                root = _external_root(section, server)
+                print_line(f"Open this link once to sign in: {root}{sign_in.new_link()}")
+            yield server.url
     finally:
-        door.stop_listening()
+        server.stop_listening()
         app.api.streams.close_all()
         await app.sockets.close_all()
-        await door.close()
+        await server.close()
 
 
 @asynccontextmanager
 async def serve_metrics(
     config: Config, metrics: Metrics, print_line: PrintLine
 ) -> AsyncIterator[None]:
-    """A door of its own for metrics, if there is to be one. Raises `OperatorError`."""
+    """Serve metrics on a listener of their own, if the settings have one.
+
+    Raises `OperatorError`.
+    """
     section = config.metrics
     if section.port < 0:
         yield
         return
-    door = await open_metrics_server(
+    server = await open_metrics_server(
         metrics, section.host, section.port, allowed_hosts=section.allowed_hosts
     )
     try:
         if not is_loopback(section.host):
-            log.warning("TCP port %d: everybody who reaches it may read the metrics", door.port)
-        print_line(f"Metrics: {door.url_for_others}metrics")
+            log.warning("TCP port %d: metrics are readable without sign-in", server.port)
+        print_line(f"Metrics: {server.url_for_others}metrics")
         yield
     finally:
-        await door.close()
+        await server.close()
 
 
 def _allowed_origins(config: Config) -> frozenset[str]:
-    """Those of the settings. On loopback also that of `aiot dashboard` on this machine."""
+    """The origins of the settings; on loopback also that of `aiot dashboard` on this machine."""
     section, port = config.broker, config.dashboard.port
     origins = set(section.allowed_origins)
     if is_loopback(section.host) and not section.behind_proxy and port:
@@ -114,27 +118,27 @@ def _allowed_origins(config: Config) -> frozenset[str]:
     return frozenset(origins)
 
 
-def _root_for_others(section: BrokerSection, server: HttpServer) -> str:
-    """Where browsers reach it: behind a proxy under its first name, over TLS."""
+def _external_root(section: BrokerSection, server: HttpServer) -> str:
+    """The URL at which browsers reach the server. Behind a proxy: its first allowed host, TLS."""
     if section.behind_proxy and section.allowed_hosts:
         return f"https://{section.allowed_hosts[0]}"
     return server.url_for_others.rstrip("/")
 
 
 def check_web(section: BrokerSection) -> None:
-    """Raises `OperatorError` if the web listener may not be opened, before anything starts."""
+    """Raise `OperatorError` if the web listener must not be opened, before anything starts."""
     if not is_loopback(section.host) and not section.insecure and not section.behind_proxy:
         raise OperatorError(
             f"The broker would listen on {section.host}, beyond this machine, without TLS:"
-            " set --behind-proxy if a proxy in front of it provides TLS, or --insecure for plain"
-            " HTTP."
+            " set --behind-proxy if a proxy in front of it provides TLS, or --insecure to allow"
+            " plain HTTP."
         )
 
 
-def _login(section: BrokerSection) -> SignIn:
-    """Access control for other machines."""
+def _sign_in(section: BrokerSection) -> SignIn:
+    """Access control for clients on other machines."""
     if section.anonymous == "viewer":
-        log.warning("TCP port %d: everybody who reaches it sees all nodes", section.port)
+        log.warning("TCP port %d: all nodes are visible without sign-in", section.port)
     return SignIn(
         behind_tls=section.behind_proxy,
         viewers=section.anonymous == "viewer",

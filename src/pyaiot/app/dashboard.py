@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The dashboard as configured: served by the broker, and alone by `aiot dashboard`."""
+"""Builds the dashboard from the settings: at the broker, and alone as `aiot dashboard`."""
 
 import asyncio
 import logging
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 NOT_BUILT: Final = "The dashboard is not built. Build it with scripts/page.py."
 
 
-def page_of_broker(config: Config) -> Dashboard:
+def load_dashboard(config: Config) -> Dashboard:
     """The dashboard that a broker serves. Logs a warning if it is not built.
 
-    Raises `OperatorError` for pictures that cannot be served.
+    Raises `OperatorError` for images that cannot be served.
     """
     built = load_built(config.dashboard.static_path)
     if not built:
@@ -27,8 +27,8 @@ def page_of_broker(config: Config) -> Dashboard:
     return Dashboard(_look(config), built)
 
 
-async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
-    """`aiot dashboard`: serve the dashboard without a broker. Raises `OperatorError`."""
+async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> None:
+    """`aiot dashboard`: the dashboard alone, for any broker."""
     section = config.dashboard
     built = load_built(section.static_path)
     if not built:
@@ -39,7 +39,7 @@ async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
     app = DashboardApp(
         Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
     )
-    door = await HttpServer.open(
+    server = await HttpServer.open(
         app.app,
         section.host,
         section.port,
@@ -48,12 +48,12 @@ async def run_dashboard(config: Config, say: Callable[[str], None]) -> None:
         server_log=app.server_log,
     )
     try:
-        origin = door.url_for_others.rstrip("/")
-        say(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
-        say(f"A broker of Pyaiot lets this page in with: --allowed-origin {origin}")
+        origin = server.url_for_others.rstrip("/")
+        print_line(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
+        print_line(f"A broker of Pyaiot needs the flag: --allowed-origin {origin}")
         await asyncio.Future()
     finally:
-        await door.close()
+        await server.close()
 
 
 def _look(config: Config, broker_url: str = "") -> Look:

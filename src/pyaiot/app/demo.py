@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What `aiot demo` shows: simulated nodes of each protocol, the same ones at each start."""
+"""The nodes of `aiot demo`: simulated nodes of each protocol, the same ones at each start."""
 
 import asyncio
 import random
@@ -13,11 +13,11 @@ from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.gateways.plugin import DemoNode, Plugin
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 
-DEMO_PATIENCE_S: Final = 15.0
-"""How long the demo waits for its first node. Then it says so."""
+DEMO_START_LIMIT_S: Final = 15.0
+"""How long the demo waits for its first node. Then it ends with an `OperatorError`."""
 _PERIOD_S: Final = 2.0
 _SEED: Final = 5683
-"""Uids are the same at each start."""
+"""Seed of the uids, which are the same at each start."""
 
 
 def demo_kinds() -> list[tuple[Plugin, DemoNode]]:
@@ -29,12 +29,13 @@ def demo_kinds() -> list[tuple[Plugin, DemoNode]]:
 def demo_nodes(
     count: int, ports: Mapping[str, int]
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
-    """Names of `count` nodes, and what runs each. `ports`: those of the gateways, by protocol.
+    """`count` nodes: the name of each, and the coroutine that runs it.
 
-    Beyond the kinds of `demo_kinds`, these are repeated.
+    `ports`: the ports of the gateways, by protocol. The nodes of `demo_kinds` are repeated if
+    `count` is higher.
     """
     kinds = demo_kinds()
-    rng = random.Random(_SEED)  # noqa: S311 - uids of a demo are no secret
+    rng = random.Random(_SEED)  # noqa: S311 - uids of a demo are not secret
     for index in range(count):
         plugin, kind = kinds[index % len(kinds)]
         node = plugin.node
@@ -51,10 +52,10 @@ def demo_nodes(
 
 
 async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
-    """Wait, as a page does, until the broker shows a node. Raises `OperatorError`."""
+    """Wait, as a client of the broker, until it has a node. Raises `OperatorError`, `LinkLost`."""
     try:
         async with (
-            asyncio.timeout(DEMO_PATIENCE_S),
+            asyncio.timeout(DEMO_START_LIMIT_S),
             session.ws_connect(url + "ws", protocols=(SUBPROTOCOL,)) as socket,
         ):
             await socket.send_str(encode(Join(data="client")).decode())
@@ -63,7 +64,7 @@ async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
                     return
     except TimeoutError as error:
         raise OperatorError(
-            f"No simulated node appeared in {DEMO_PATIENCE_S:.0f} s: is UDP on this machine's"
-            " loopback filtered?"
+            f"No simulated node appeared within {DEMO_START_LIMIT_S:.0f} s: check whether a"
+            " firewall filters UDP on the loopback interface."
         ) from error
-    raise LinkLost("the broker ended")
+    raise LinkLost("the broker stopped")

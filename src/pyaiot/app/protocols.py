@@ -19,12 +19,12 @@ _plugins: list[Plugin] = []
 
 
 def plugins() -> tuple[Plugin, ...]:
-    """The protocols, in their order."""
+    """The registered protocols, in the order of `PROTOCOLS`."""
     return tuple(_plugins)
 
 
 def fleet_protocols() -> dict[str, FleetNodes]:
-    """How the fleet makes the nodes of each protocol, by its name."""
+    """The nodes of each protocol in `aiot fleet`, by the name of the protocol."""
     return {plugin.protocol: plugin.fleet for plugin in _plugins if plugin.fleet is not None}
 
 
@@ -36,7 +36,7 @@ def register(plugin: Plugin) -> None:
 
 
 def unregister(plugin: Plugin) -> None:
-    """Remove a protocol again."""
+    """Remove a protocol."""
     _plugins.remove(plugin)
     config.unregister(plugin.section)
     metrics.PROTOCOLS.remove(plugin.protocol)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a service, or what ends by itself, until it ends or a signal comes."""
+"""Runs a coroutine until it ends or the process receives a signal, and sets up logging."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,25 @@ Result = TypeVar("Result")
 
 
 def run_until_signal(
-    service: Coroutine[Any, Any, Result], log: LogSection, *, quiet: bool = False
+    service: Coroutine[Any, Any, Result],
+    log: LogSection,
+    *,
+    quiet: bool = False,
+    short_lived: bool = False,
 ) -> Result | None:
-    """Run until it ends, which has a result, or a signal comes: None. Raises `OperatorError`."""
+    """Run until `service` ends, and return its result; None after SIGINT or SIGTERM.
+
+    `quiet`: log warnings only. `short_lived`: do without uvloop, which takes time to import.
+    Raises `OperatorError`.
+    """
     _set_up_logging(log, quiet=quiet)
     raise_descriptor_limit()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - not on every platform
+    if not short_lived:
+        with contextlib.suppress(ImportError):
+            import uvloop  # noqa: PLC0415 - not on every platform
 
-        factory = uvloop.new_event_loop
+            factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
             return runner.run(_until_signal(service))
@@ -56,15 +65,15 @@ def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people, without the passwords of URLs."""
+    """One line of text, with the passwords in URLs masked."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`;
-    with an exception, `exception` has its traceback.
+    """One JSON object per line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`,
+    and `exception` with the traceback, if there is one.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -77,7 +86,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = redact(self.formatException(record.exc_info))
-        # Line ends and controls are escaped: whatever a device is called, it is one line.
+        # Line ends and control characters in the names of devices are escaped: it is one line.
         return json.dumps(entry)
 
 
@@ -90,5 +99,5 @@ def _set_up_logging(log: LogSection, *, quiet: bool) -> None:
         handler.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
-    # It warns of each stranger that offers a subprotocol which is none of ours.
+    # It logs a warning for each connection that offers an unknown subprotocol.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds the real objects from a config and runs them: one function for each command."""
+"""Builds the objects from a config and runs them: one function for each command."""
 
 import asyncio
 import logging
@@ -50,14 +50,14 @@ log = logging.getLogger(__name__)
 
 
 async def run_broker(config: Config, print_line: PrintLine) -> None:
-    """`aiot broker`: the broker alone. Gateways come over WebSocket."""
+    """`aiot broker`: the broker alone. Gateways connect over WebSocket."""
     check_web(config.broker)
     tokens = _tokens(load_keys(_path(config.broker.key_file)))
-    keeping = _keeping(config.history, data_folder(os.environ))
-    broker = _broker(config.broker, keeping)
+    history = _history(config.history, data_folder(os.environ))
+    broker = _broker(config.broker, history)
     async with (
-        serve_web(config, broker, tokens, _checks((), keeping), print_line, keeping, ()) as url,
-        _running(keeping),
+        serve_web(config, broker, tokens, _checks((), history), print_line, history, ()) as url,
+        _running(history),
     ):
         print_line(f"Broker: {url}  (Ctrl+C ends it)")
         await asyncio.Future()
@@ -85,16 +85,16 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     check_web(config.broker)
     tokens = _optional_tokens(config.broker)
-    keeping = _keeping(config.history, data_folder(os.environ))
-    broker = _broker(config.broker, keeping)
+    history = _history(config.history, data_folder(os.environ))
+    broker = _broker(config.broker, history)
     async with _shared_services(config) as shared, asyncio.TaskGroup() as tasks:
         connect = _connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, shared, connect, tasks)
         async with (
             serve_web(
-                config, broker, tokens, _checks(gateways, keeping), print_line, keeping, gateways
+                config, broker, tokens, _checks(gateways, history), print_line, history, gateways
             ) as url,
-            _running(keeping),
+            _running(history),
         ):
             listeners = "".join(
                 f"  {gateway.protocol}: {gateway.listener}\n" for gateway in gateways
@@ -108,11 +108,11 @@ async def run_demo(
 ) -> None:
     """`aiot demo`: everything and some simulated nodes, each over its real sockets.
 
-    `opened` is told the URL of the page before any node is there.
+    `opened` is called with the URL of the dashboard before any node appears.
     """
     if not is_loopback(config.broker.host) or config.broker.behind_proxy:
         raise OperatorError(
-            "The demo is for this machine alone: to be seen from others, use aiot run and"
+            "The demo listens on this machine only: to serve other machines, use aiot run and"
             " aiot node."
         )
     async with _temporary_folder() as folder:
@@ -124,15 +124,15 @@ async def _run_demo(
 ) -> None:
     keys = generate_keys()
     config = _without_state_files(config)
-    keeping = _keeping(config.history, folder)
-    broker = _broker(config.broker, keeping)
+    history = _history(config.history, folder)
+    broker = _broker(config.broker, history)
     checks: dict[str, Check] = {}
     gateways: list[OpenGateway] = []
     async with (
         serve_web(
-            config, broker, TokenCheck(keys, time.time), checks, print_line, keeping, gateways
+            config, broker, TokenCheck(keys, time.time), checks, print_line, history, gateways
         ) as url,
-        _running(keeping),
+        _running(history),
         _shared_services(config, folder) as shared,
         open_http_session() as session,
         asyncio.TaskGroup() as tasks,
@@ -142,7 +142,7 @@ async def _run_demo(
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)
         gateways += await _start_gateways(config, shared, connect, tasks)
-        checks |= _checks(gateways, keeping)
+        checks |= _checks(gateways, history)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
             tasks.create_task(node, name=f"node {name}")
@@ -161,7 +161,7 @@ async def run_fleet(config: FleetConfig, print_line: PrintLine, progress: PrintL
 
     `progress` gets a line about the run every second.
     """
-    from pyaiot.fleet.fleet import Fleet  # noqa: PLC0415 - services do without it
+    from pyaiot.fleet.fleet import Fleet  # noqa: PLC0415 - not needed by services
     from pyaiot.fleet.report import as_json, table  # noqa: PLC0415
 
     report = await Fleet(config, fleet_protocols(), progress).run()
@@ -179,7 +179,7 @@ async def run_fleet(config: FleetConfig, print_line: PrintLine, progress: PrintL
 async def _shared_services(
     config: Config, folder: Path | None = None
 ) -> AsyncIterator[Mapping[SharedService, Any]]:
-    """What several protocols use in this process, open while the block runs."""
+    """The services that several protocols share in this process, open while the block runs."""
     async with AsyncExitStack() as stack:
         shared: dict[SharedService, Any] = {}
         for plugin in plugins():
@@ -195,7 +195,7 @@ async def _start_gateways(
     connect: Connect,
     tasks: asyncio.TaskGroup,
 ) -> list[OpenGateway]:
-    """All of them, as tasks. Raises `OperatorError`."""
+    """Open all gateways and run each as a task. Raises `OperatorError`."""
     gateways = []
     for plugin in plugins():
         gateway = await plugin.open(config, plugin.shared and shared[plugin.shared])
@@ -206,8 +206,8 @@ async def _start_gateways(
     return gateways
 
 
-def _checks(gateways: Iterable[OpenGateway], keeping: "HistoryService | None") -> dict[str, Check]:
-    """For `/readyz`, by command, and `history`."""
+def _checks(gateways: Iterable[OpenGateway], history: "HistoryService | None") -> dict[str, Check]:
+    """The checks of `/readyz`: one per gateway, by its command, and `history`."""
 
     def of(gateway: OpenGateway) -> Check:
         async def check() -> str:
@@ -218,31 +218,31 @@ def _checks(gateways: Iterable[OpenGateway], keeping: "HistoryService | None") -
         return check
 
     checks = {gateway.command: of(gateway) for gateway in gateways}
-    return checks if keeping is None else {**checks, "history": keeping.check}
+    return checks if history is None else {**checks, "history": history.check}
 
 
 # -- parts --------------------------------------------------------------------------------------
 
 
-def _broker(section: BrokerSection, keeping: "HistoryService | None") -> Broker:
+def _broker(section: BrokerSection, history: "HistoryService | None") -> Broker:
     return Broker(
         flush_interval_s=section.flush_interval_ms / 1000,
         timer=asyncio.get_running_loop(),
         unix_time=time.time,
-        # uvloop's own time has a resolution of a millisecond, and a receipt tells its own.
+        # The clock of uvloop has a resolution of 1 ms, too coarse for the duration in a receipt.
         clock=time.monotonic,
-        observer=keeping.recorder if keeping else None,
+        observer=history.recorder if history else None,
     )
 
 
-def _keeping(section: HistorySection, folder: Path) -> "HistoryService | None":
-    """What keeps history, in `folder` if no place is named; None if nothing does.
+def _history(section: HistorySection, folder: Path) -> "HistoryService | None":
+    """The history service; None if history is off. Its file is in `folder` unless set.
 
     Raises `OperatorError`.
     """
     if section.store == "off":
         return None
-    # Who keeps none pays nothing for it.
+    # Imported only where history is recorded.
     from pyaiot.history.service import HistoryService  # noqa: PLC0415
     from pyaiot.history.store import keep_days  # noqa: PLC0415
     from pyaiot.history.stores import store_at  # noqa: PLC0415
@@ -253,17 +253,17 @@ def _keeping(section: HistorySection, folder: Path) -> "HistoryService | None":
     return HistoryService(store_at(section.store or str(folder / "history.db"), keep))
 
 
-def _running(keeping: "HistoryService | None") -> AbstractAsyncContextManager[None]:
-    return nullcontext() if keeping is None else keeping.running()
+def _running(history: "HistoryService | None") -> AbstractAsyncContextManager[None]:
+    return nullcontext() if history is None else history.running()
 
 
 @asynccontextmanager
 async def _temporary_folder() -> AsyncIterator[Path]:
-    """Gone with the block. Raises `OperatorError`."""
+    """A folder that is deleted at the end of the block. Raises `OperatorError`."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="pyaiot-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise OperatorError(f"No temporary folder can be made: {reason_of(error)}.") from error
+        raise OperatorError(f"Cannot create a temporary folder: {reason_of(error)}.") from error
     with folder as name:
         yield Path(name)
 
@@ -275,9 +275,9 @@ def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
         try:
             tasks.create_task(served, name="link to a gateway in this process")
         except RuntimeError as error:
-            # Another part could not start, so the group takes no more tasks.
+            # Another part failed to start, so the group accepts no more tasks.
             served.close()
-            raise LinkLost("the service ends") from error
+            raise LinkLost("the service is stopping") from error
         return gateway_end
 
     return connect
@@ -286,7 +286,7 @@ def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
 def _connect_by_websocket(
     session: aiohttp.ClientSession, section: GatewaySection, keys: Callable[[], Keys]
 ) -> Connect:
-    """`keys` are asked for at each attempt: a key file that was mended counts at once."""
+    """`keys` is called at each attempt, so that a corrected key file is used at once."""
     scheme = "wss" if section.broker_ssl else "ws"
     host = f"[{section.broker_host}]" if ":" in section.broker_host else section.broker_host
     url = f"{scheme}://{host}:{section.broker_port}/gw"
@@ -302,22 +302,25 @@ def _connect_by_websocket(
 
 
 def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
-    """Without a key file nobody from outside may speak; a file that was named must be there."""
+    """None if there is no key file at the default path: gateways of other processes are refused.
+
+    Raises `OperatorError` if another key file is set and cannot be read.
+    """
     path = _path(section.key_file)
     if section.key_file == KEY_FILE and not path.exists():
-        log.info("no key file %s: gateways of other processes are not let in", path)
+        log.info("no key file %s: gateways of other processes are refused", path)
         return None
     return _tokens(load_keys(path))
 
 
 def _tokens(keys: Keys) -> TokenCheck:
-    """Remembers used tokens also for the next start of the broker."""
+    """Check tokens with the keys. Used tokens are stored, also for the next start."""
     used = UsedTokensFile.open(data_folder(os.environ) / "used-gateway-tokens", time.time())
     return TokenCheck(keys, time.time, used)
 
 
 def _without_state_files(config: Config) -> Config:
-    """The settings of a demo: its gateways remember nothing for the next one."""
+    """The settings without state files: the gateways of a demo store nothing."""
     sections = (config.of(plugin.section) for plugin in plugins())
     return config.with_sections(
         *(

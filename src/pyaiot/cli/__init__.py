@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: `aiot`, and the historic commands with their flags."""
+"""The command line: `aiot`, and the legacy commands such as `aiot-broker`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line `aiot`. A command loads only the module that it stands in."""
+"""The command line `aiot`. A command loads only the module that defines it."""
 
 import sys
 from collections.abc import Sequence
@@ -10,57 +10,54 @@ import typer
 
 from pyaiot import __version__
 from pyaiot.cli.historic import modernize
-from pyaiot.cli.terminal import EXIT_OPERATOR, say
+from pyaiot.cli.terminal import EXIT_OPERATOR, print_error, print_line
 from pyaiot.errors import OperatorError
 from pyaiot.redaction import redact
 
-# Each module has `NAMES`, its commands, and `add_to(app)`. `--help` shows them in this order.
+# Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
 MODULES: Final = ("services", "settings", "simulated", "client", "doctor")
 
 
 def build(command: str = "") -> typer.Typer:
-    """The program with one command, or with all of them if `command` is none of them."""
+    """The program with the module of one command, or with all modules for any other word."""
     app = typer.Typer(
         name="aiot",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,  # a box of 80 columns cuts long flags in two
+        rich_markup_mode=None,  # Rich breaks long flags in its boxes of 80 columns
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Connects constrained devices to the web: their values in a browser, commands back."
-        " Begin with aiot demo.",
+        help="Connects constrained devices to the web: shows their values in a browser and sends"
+        " them commands. Start with aiot demo.",
     )
     app.callback(invoke_without_command=True)(_version)
-    modules = _LIGHT.get(command)
-    for name in MODULES if modules is None else (modules,):
+    module = _MODULE_OF.get(command)
+    for name in MODULES if module is None else (module,):
         import_module(f"pyaiot.cli.{name}").add_to(app)
     return app
 
 
-_LIGHT: Final = {
+_MODULE_OF: Final = {
     **dict.fromkeys(("nodes", "watch", "get", "set", "history", "export"), "client"),
     **dict.fromkeys(("generate-keys", "config"), "settings"),
     **dict.fromkeys(("node", "fleet"), "simulated"),
     "doctor": "doctor",
 }
-"""Commands whose module alone is loaded. Those of the services come from the list of protocols."""
+"""The module of each command whose name is fixed. The names of the gateway commands are not."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run a command line. What the operator has to correct is one sentence and exit code 2."""
-    if list(arguments) == ["--version"]:
-        say(f"pyaiot {__version__}")
-        sys.exit(0)
+    """Run a command line. An `OperatorError` is printed as one sentence, with exit code 2."""
     command = arguments[0] if arguments else ""
-    if command not in _LIGHT:
+    if command not in _MODULE_OF:
         # Services are started by unit files and scripts that may be older than this version.
         arguments, notes = modernize(arguments)
         for note in notes:
-            print(f"aiot: {note}", file=sys.stderr)
+            print_error(note)
     try:
         build(command)(args=list(arguments), prog_name="aiot")
     except OperatorError as error:
-        print(f"aiot: {redact(str(error))}", file=sys.stderr)
+        print_error(redact(str(error)))
         sys.exit(EXIT_OPERATOR)
 
 
@@ -68,5 +65,5 @@ def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        say(f"pyaiot {__version__}")
+        print_line(f"pyaiot {__version__}")
         raise typer.Exit

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Commands that are clients of a broker: `aiot nodes`, `watch`, `get`, `set`, `history`, `export`.
 
-`_JSON` and where the broker is are flags of each. Every command returns its exit code.
+Each has the flag `_JSON` and the flags of the connection. Every command returns its exit code.
 """
 
 import inspect
@@ -17,138 +17,139 @@ import typer
 from pyaiot import config
 from pyaiot.app.runner import run_until_signal
 from pyaiot.cli import formatting
-from pyaiot.cli.download import save
 from pyaiot.cli.options import CONFIG_OPTION, load, option, summary, with_options
-from pyaiot.cli.terminal import EXIT_NO, EXIT_OPERATOR, Paint, complain, plain, say
-from pyaiot.client import Behind, Client, LinkLost, Node, OperatorError, Reading
+from pyaiot.cli.terminal import EXIT_NO, EXIT_OPERATOR, Paint, plain, print_error, print_line
+from pyaiot.client import Behind, Client, LinkLost, OperatorError, Reading
 from pyaiot.config import Config, SettingFlag
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid
 
 DONE: Final = frozenset({"confirmed", "sent"})
-"""Receipts after which `aiot set` succeeds."""
+"""States of a receipt with which `aiot set` succeeds."""
 
+
+_SHORT_LIVED: Final = frozenset({"nodes", "get", "set"})
+"""Commands that transfer little, and for which the time to start matters."""
 
 _SWITCHES: Final = {
     **dict.fromkeys(("true", "on", "yes"), "1"),
     **dict.fromkeys(("false", "off", "no"), "0"),
 }
-"""Words that people use where nodes have numbers."""
+"""Words for which most nodes expect a number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Where the broker is, and how to print."""
+class Options:
+    """How a command connects to the broker, and how it prints."""
 
-    place: dict[str, Any]
+    connection: dict[str, Any]
     """Arguments of a `Client`."""
     json: bool
     paint: Paint
 
     def client(self, **more: Any) -> Client:
-        return Client(**self.place, **more, tell=complain)
+        return Client(**self.connection, **more, tell=print_error)
 
 
-Work: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
+Command: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
+"""Takes `Options` and the arguments of the command, and returns the exit code."""
 
 
 # -- commands -----------------------------------------------------------------------------------
 
 
-async def _nodes(asked: Asked) -> int:
-    """Show the nodes that are there, with their latest values."""
-    async with asked.client() as client:
+async def _nodes(options: Options) -> int:
+    """Show the nodes that are online, with their latest values."""
+    async with options.client() as client:
         nodes = list(client.nodes.values())
-    if asked.json:
-        say(formatting.as_json([formatting.node(node) for node in nodes]))
+    if options.json:
+        print_line(formatting.as_json([formatting.node(node) for node in nodes]))
     elif nodes:
-        say(formatting.nodes(nodes, asked.paint))
+        print_line(formatting.nodes(nodes, options.paint))
     else:
-        complain("the broker knows no nodes. aiot demo starts simulated ones.")
+        print_error("no nodes are online. aiot demo starts simulated ones.")
     return 0
 
 
 async def _watch(
-    asked: Asked, uid: str | None, resource: str | None, count: int | None, *, known: bool
+    options: Options, uid: str | None, resource: str | None, count: int | None, *, known: bool
 ) -> int:
-    """Show readings as they arrive, and nodes that appear, reboot and leave.
+    """Show readings as they arrive, and nodes that appear, reboot or go offline.
 
-    First comes what is known. It goes on until Ctrl+C, also over a restart of the broker. With
-    --json each line is a message of pyaiot.v2.
+    It first shows the current values. It runs until Ctrl+C and reconnects if the broker restarts.
+    With --json each line is a message of pyaiot.v2.
     """
     uids = None if uid is None else [check_uid(uid)]
     resources = None if resource is None else [check_name(resource, "resource")]
-    async with asked.client(uids=uids, resources=resources) as client:
+    async with options.client(uids=uids, resources=resources) as client:
         if uid is not None and uid not in client.nodes:
-            complain(f"there is no node {plain(uid)} now: waiting for it.")
+            print_error(f"node {plain(uid)} is not online: waiting for it.")
         events = client.events(uid)
         shown = 0
         first = [r for n in client.nodes.values() for r in n.resources.values()] if known else []
         for reading in first[:count]:
-            say(formatting.event(reading, asked.paint, json=asked.json))
+            print_line(formatting.event(reading, options.paint, json=options.json))
             shown += 1
         while count is None or shown < count:
             event = await anext(events)
             if resource is None or isinstance(event, Reading):
-                say(formatting.event(event, asked.paint, json=asked.json))
+                print_line(formatting.event(event, options.paint, json=options.json))
                 shown += isinstance(event, Reading)
     return 0
 
 
-async def _get(asked: Asked, uid: str, resource: str | None) -> int:
-    """Print what a node has, or one value of it.
+async def _get(options: Options, uid: str, resource: str | None) -> int:
+    """Print the resources of a node, or one value.
 
-    The exit code is 1 if there is no such node or resource now.
+    The exit code is 1 if the node is not online or has no such resource.
     """
-    async with asked.client(uids=[check_uid(uid)]) as client:
+    async with options.client(uids=[check_uid(uid)]) as client:
         node = client.nodes.get(uid)
     if node is None:
-        complain(f"there is no node {plain(uid)} now: aiot nodes shows those that are there.")
+        print_error(f"node {plain(uid)} is not online: aiot nodes lists the nodes that are.")
         return EXIT_NO
     if resource is None:
-        say(_node_shown(node, asked))
+        if options.json:
+            print_line(formatting.as_json(formatting.node(node)))
+        else:
+            print_line(formatting.resources(node, options.paint))
         return 0
     reading = node.resources.get(resource)
     if reading is None:
-        has = ", ".join(map(plain, node.resources)) or "nothing yet"
-        complain(f"{plain(uid)} has no {plain(resource)}; it has: {has}.")
+        names = ", ".join(map(plain, node.resources)) or "none yet"
+        print_error(f"{plain(uid)} has no resource {plain(resource)}; its resources: {names}.")
         return EXIT_NO
-    if asked.json:
-        say(formatting.as_json(formatting.resource(reading)))
+    if options.json:
+        print_line(formatting.as_json(formatting.resource(reading)))
     else:
         text = formatting.data(reading.data)
-        say(plain(text) if asked.paint.is_terminal else text)
+        print_line(plain(text) if options.paint.is_terminal else text)
     return 0
 
 
-def _node_shown(node: Node, asked: Asked) -> str:
-    if asked.json:
-        return formatting.as_json(formatting.node(node))
-    return formatting.resources(node, asked.paint)
+async def _set(options: Options, uid: str, resource: str, value: str, timeout_s: float) -> int:
+    """Write to a resource, and print the receipt.
 
-
-async def _set(asked: Asked, uid: str, resource: str, value: str, timeout_s: float) -> int:
-    """Write to a resource, and tell what became of it.
-
-    The exit code is 0 if the node confirmed it, or if it went where nobody acknowledges; else 1.
+    The exit code is 0 if the node confirmed the command, or if it was sent over a protocol without
+    acknowledgements; else 1.
     """
-    async with asked.client(uids=[check_uid(uid)]) as client:
+    async with options.client(uids=[check_uid(uid)]) as client:
         receipt = await client.set(uid, resource, value, timeout_s=timeout_s)
     done = receipt.state in DONE
-    if asked.json:
-        say(formatting.as_json(formatting.receipt(uid, resource, receipt)))
+    if options.json:
+        print_line(formatting.as_json(formatting.receipt(uid, resource, receipt)))
     else:
-        line = formatting.receipt_line(receipt, asked.paint, done=done)
-        (say if done else complain)(line)
+        line = formatting.receipt_line(receipt, options.paint, done=done)
+        (print_line if done else print_error)(line)
     number = _SWITCHES.get(value.strip().lower())
     if receipt.state == "refused" and number is not None:
-        words = f"aiot set {plain(uid)} {plain(resource)} {number}"
-        complain(f"Many nodes take 1 and 0: {words}")
+        command = f"aiot set {plain(uid)} {plain(resource)} {number}"
+        print_error(f"many nodes expect 1 or 0: {command}")
     return 0 if done else EXIT_NO
 
 
 async def _history(
-    asked: Asked,
+    options: Options,
     uid: str,
     resource: str,
     start: str,
@@ -160,19 +161,17 @@ async def _history(
     *,
     csv: bool,
 ) -> int:
-    """Show what a resource said: a table, or the numbers in steps of time.
+    """Show the readings of a resource as a table, or one row per step of time.
 
-    Times are Unix seconds, 2026-11-25T10:00:00Z, or how long ago: -90s, -15m, -1h, -7d.
+    A time is Unix seconds, 2026-11-25T10:00:00Z, or relative to now: -90s, -15m, -1h, -7d.
     The exit code is 1 if there is no history for this node or resource.
     """
-    if csv and (asked.json or any(it is not None for it in (limit, every_s, tz))):
-        raise OperatorError(
-            "--csv is for readings as they are: leave --json, --limit, --every and --tz."
-        )
-    async with asked.client(live=False) as client:
+    if csv and (options.json or any(it is not None for it in (limit, every_s, tz))):
+        raise OperatorError("--csv cannot be combined with --json, --limit, --every or --tz.")
+    async with options.client(live=False) as client:
         if csv:
-            if not await _is_kept(client, uid, resource):
-                complain(f"there is no history for {plain(resource)} of {plain(uid)}.")
+            if not await _has_history(client, uid, resource):
+                print_error(f"there is no history for {plain(resource)} of {plain(uid)}.")
                 return EXIT_NO
             pieces = client.export("csv", start=start, end=end, uid=uid, resource=resource)
             await _print(pieces)
@@ -180,24 +179,24 @@ async def _history(
         rows = await client.history(
             check_uid(uid), resource, start, end, every_s=every_s, agg=agg, limit=limit, tz=tz
         )
-        known = bool(rows) or await _is_kept(client, uid, resource)
-    if asked.json:
-        say(formatting.as_json({"uid": uid, "resource": resource, "readings": list(rows)}))
+        known = bool(rows) or await _has_history(client, uid, resource)
+    if options.json:
+        print_line(formatting.as_json({"uid": uid, "resource": resource, "readings": list(rows)}))
     elif rows:
-        say(formatting.rows(rows, asked.paint))
+        print_line(formatting.rows(rows, options.paint))
     if not rows:
         when = " in this time" if known else ""
-        complain(f"there is no history for {plain(resource)} of {plain(uid)}{when}.")
+        print_error(f"there is no history for {plain(resource)} of {plain(uid)}{when}.")
     return 0 if known else EXIT_NO
 
 
-async def _is_kept(client: Client, uid: str, resource: str) -> bool:
-    """Whether there is any reading of it, at whatever time."""
+async def _has_history(client: Client, uid: str, resource: str) -> bool:
+    """Whether the history has any reading of the resource, at any time."""
     return bool(await client.history(check_uid(uid), resource, None, limit=1))
 
 
 async def _export(
-    asked: Asked,
+    options: Options,
     output: Path | None,
     start: str | None,
     end: str | None,
@@ -205,18 +204,21 @@ async def _export(
     resource: str | None,
     form: str,
 ) -> int:
-    """Write all readings that were kept, any number of them, to a file or standard output.
+    """Write all readings of the history, any number of them, to a file or standard output.
 
-    A file appears when it is complete. --json is --format ndjson: a line of JSON for each.
+    The file appears when it is complete. --json is the same as --format ndjson: one JSON object
+    per line.
     """
-    form = "ndjson" if asked.json else form
+    form = "ndjson" if options.json else form
     if form not in ("csv", "ndjson", "senml", "arrow"):
-        raise OperatorError(f"There is no format {form}: it is csv, ndjson, senml or arrow.")
+        raise OperatorError(f"There is no format {form}: use csv, ndjson, senml or arrow.")
     if form == "arrow" and output is None and sys.stdout.isatty():
-        raise OperatorError("Arrow is no text: name a file with --output.")
-    async with asked.client(live=False) as client:
+        raise OperatorError("Arrow is a binary format: name a file with --output.")
+    from pyaiot.cli.download import save  # noqa: PLC0415 - other commands do not need it
+
+    async with options.client(live=False) as client:
         pieces = client.export(
-            form,  # type: ignore[arg-type]  # it is one of them
+            form,  # type: ignore[arg-type]  # checked above
             start=start,
             end=end,
             uid=uid,
@@ -226,14 +228,14 @@ async def _export(
             await _print(pieces)
         else:
             size = await save(pieces, output)
-            complain(f"{size:,} bytes are in {output}.")
+            print_error(f"wrote {size:,} bytes to {output}.")
     return 0
 
 
 async def _print(pieces: AsyncIterator[bytes]) -> None:
     async for piece in pieces:
         sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()  # who reads nothing more ends it here
+        sys.stdout.buffer.flush()  # raises here if the reader has closed the pipe
 
 
 # -- flags --------------------------------------------------------------------------------------
@@ -270,19 +272,19 @@ def _argument(name: str, text: str, *, needed: bool = True) -> inspect.Parameter
     )
 
 
-_LOGIN: Final = _flag(
+_SIGN_IN: Final = _flag(
     "login_link",
     str,
-    "The link that the broker printed at its start, where it asks for one. It works once, and is"
-    " remembered for a week.",
+    "The sign-in link that the broker printed at its start, if the broker requires one. It works"
+    " once, and the session lasts a week.",
     default="",
 )
 _JSON: Final = _flag("json", bool, "Print JSON, for programs.", "--json", default=False)
 _UID: Final = _argument("uid", "The node.")
 _RESOURCE: Final = _argument("resource", "The resource.")
-_START: Final = _flag("start", str | None, "Begin: -1h, or a time.", "--from")
-_END: Final = _flag("end", str | None, "End, exclusive; now if it is not given.", "--to")
-_WHICH: Final = _flag("resource", str | None, "Only resources of this name.")
+_START: Final = _flag("start", str | None, "Start: -1h, or a time.", "--from")
+_END: Final = _flag("end", str | None, "End, exclusive. (default: now)", "--to")
+_RESOURCE_FILTER: Final = _flag("resource", str | None, "Only resources of this name.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -293,39 +295,41 @@ def add_to(app: typer.Typer) -> None:
         "watch",
         _watch,
         _argument("uid", "Only this node.", needed=False),
-        _WHICH,
-        _flag("count", int | None, "End after so many readings.", min=1),
-        _flag("known", bool, "Begin with what is known, or do not.", "--known/--new", default=True),
+        _RESOURCE_FILTER,
+        _flag("count", int | None, "Number of readings after which it ends.", min=1),
+        _flag(
+            "known", bool, "Whether to show current values first.", "--known/--new", default=True
+        ),
         ends_by_signal=True,
     )
-    resource = _argument("resource", "One resource of it.", needed=False)
+    resource = _argument("resource", "Only this resource.", needed=False)
     _add(app, "get", _get, _UID, resource)
-    deadline = _flag("timeout_s", float, "Seconds that the node has.", "--timeout", default=5.0)
-    _add(app, "set", _set, _UID, _RESOURCE, _argument("value", "What to write."), deadline)
+    timeout = _flag("timeout_s", float, "Timeout in seconds.", "--timeout", default=5.0)
+    _add(app, "set", _set, _UID, _RESOURCE, _argument("value", "The value to write."), timeout)
     _add(
         app,
         "history",
         _history,
         _UID,
         _RESOURCE,
-        _flag("start", str, "Begin: how long ago, or a time.", "--from", default="-1h"),
+        _flag("start", str, "Start: -1h, or a time.", "--from", default="-1h"),
         _END,
-        _flag("every_s", int | None, "Steps of so many seconds.", "--every", min=1),
-        _flag("agg", str | None, "Of a step: mean, min, max, last, count, several with commas."),
-        _flag("limit", int | None, "Only the newest so many.", min=1),
-        _flag("tz", str | None, "Steps are the days of this time zone, as Europe/Paris."),
+        _flag("every_s", int | None, "Length of a step in seconds.", "--every", min=1),
+        _flag("agg", str | None, "Per step: mean, min, max, last, count; a list with commas."),
+        _flag("limit", int | None, "The most rows, the newest ones.", min=1),
+        _flag("tz", str | None, "Steps are days of this time zone, such as Europe/Paris."),
         _flag("csv", bool, "Print CSV, of any length.", "--csv", default=False),
     )
     uid = _flag("uid", str | None, "Only this node.")
     output = _flag("output", Path | None, "The file to write.", "--output", "-o")
     form = _flag("form", str, "csv, ndjson, senml or arrow.", "--format", default="csv")
-    _add(app, "export", _export, output, _START, _END, uid, _WHICH, form)
+    _add(app, "export", _export, output, _START, _END, uid, _RESOURCE_FILTER, form)
 
 
 def _add(
     app: typer.Typer,
     name: str,
-    work: Work,
+    run: Command,
     *extra: inspect.Parameter,
     ends_by_signal: bool = False,
 ) -> None:
@@ -336,42 +340,44 @@ def _add(
     ) -> None:
         arguments = {item.name: given.pop(item.name) for item in extra}
         settings, origins = load(config_file, given)
-        asked = Asked(_place(settings, origins, login_link), json, Paint(sys.stdout))
-        code = run_until_signal(_told(work(asked, **arguments)), settings.log, quiet=True)
+        connection = _connection(settings, origins, login_link)
+        work = run(Options(connection, json, Paint(sys.stdout)), **arguments)
+        code = run_until_signal(
+            _exit_code(work), settings.log, quiet=True, short_lived=name in _SHORT_LIVED
+        )
         if code is None:
             code = 0 if ends_by_signal else EXIT_NO
         if code:
             raise typer.Exit(code)
 
     flags = [option(known[flag.key], flag.names) for flag in _BROKER]
-    options = [*extra, _JSON, *flags, _LOGIN, CONFIG_OPTION]
-    app.command(name, short_help=summary(work.__doc__))(
-        with_options(command, options, work.__doc__)
-    )
+    options = [*extra, _JSON, *flags, _SIGN_IN, CONFIG_OPTION]
+    app.command(name, short_help=summary(run.__doc__))(with_options(command, options, run.__doc__))
 
 
-def _place(settings: Config, origins: dict[str, str], login_link: str) -> dict[str, Any]:
+def _connection(settings: Config, origins: dict[str, str], login_link: str) -> dict[str, Any]:
+    """Arguments of a `Client`."""
     section = settings.client
-    is_said = {
+    is_set = {
         name: origins[f"client.{name}"] != "default" for name in ("broker_host", "broker_port")
     }
-    # A link says where it leads, if nobody says otherwise.
+    # A sign-in link has the address of the broker. Settings override it.
     return {
-        "host": section.broker_host if is_said["broker_host"] or not login_link else None,
-        "port": section.broker_port if is_said["broker_port"] or not login_link else None,
+        "host": section.broker_host if is_set["broker_host"] or not login_link else None,
+        "port": section.broker_port if is_set["broker_port"] or not login_link else None,
         "ssl": section.broker_ssl,
         "login_link": login_link,
         "cookie_file": config.state_folder(os.environ) / "logins.json",
     }
 
 
-async def _told(work: Coroutine[Any, Any, int]) -> int:
-    """The exit code, also of what went wrong on the way. Raises `OperatorError`."""
+async def _exit_code(work: Coroutine[Any, Any, int]) -> int:
+    """Run a command, and turn its errors into exit codes. Raises `OperatorError`."""
     try:
         return await work
     except ProtocolError as error:
-        complain(f"{error}.")
+        print_error(f"{error}.")
         return EXIT_OPERATOR
     except (LinkLost, Behind) as error:
-        complain(f"{error}.")
+        print_error(f"{error}.")
         return EXIT_NO

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot doctor`: what is wrong here, and what to do about it."""
+"""`aiot doctor`: finds problems of this machine and its settings, with a remedy for each."""
 
 import inspect
 import sys
@@ -16,7 +16,7 @@ from pyaiot.cli import formatting
 from pyaiot.cli.flags import doctor_flags
 from pyaiot.cli.options import CONFIG_OPTION, load, options_of, with_options
 from pyaiot.cli.options import summary as first_paragraph
-from pyaiot.cli.terminal import Paint, plain, say
+from pyaiot.cli.terminal import Paint, plain, print_line
 from pyaiot.client.address import BrokerAddress
 from pyaiot.config import Config
 from pyaiot.doctor.findings import Finding, Verdict, exit_code, summary
@@ -28,13 +28,13 @@ _WIDTH_PLAIN: Final = 80
 
 
 def _doctor(settings: Config, origins: dict[str, str], *, json: bool, trip: bool) -> None:
-    """Look for what is wrong with this machine and its settings, and say what to do.
+    """Check this machine and its settings for problems, and print a remedy for each.
 
-    It takes the flags and settings of aiot run. Nothing that runs is changed. The exit code is 1 if
-    something is wrong.
+    It has the flags and settings of aiot run. Running services are not changed. The exit code is 1
+    if there is a problem.
     """
-    from pyaiot.app import services  # noqa: PLC0415 - see below
-    from pyaiot.doctor.doctor import examine  # noqa: PLC0415 - other commands do without it
+    from pyaiot.app import services  # noqa: PLC0415 - imports every part of the system
+    from pyaiot.doctor.doctor import examine  # noqa: PLC0415 - imports the parts that it checks
 
     paint = Paint(sys.stdout)
     progress = _Progress(on=paint.is_terminal and not json)
@@ -42,10 +42,10 @@ def _doctor(settings: Config, origins: dict[str, str], *, json: bool, trip: bool
     found = run_until_signal(
         examine(
             settings,
-            _place(settings, origins),
-            settings=f"good: {', '.join(sorted(sources))}" if sources else "all defaults",
+            _broker_address(settings, origins),
+            settings=f"valid: {', '.join(sorted(sources))}" if sources else "all defaults",
             run_demo=services.run_demo if trip else None,
-            told=progress.told,
+            finished=progress.finished,
         ),
         settings.log,
         quiet=True,
@@ -54,29 +54,29 @@ def _doctor(settings: Config, origins: dict[str, str], *, json: bool, trip: bool
     if found is None:
         raise typer.Exit(1)
     if json:
-        say(formatting.as_json({"findings": found, "wrong": bool(exit_code(found))}))
+        print_line(formatting.as_json({"findings": found, "wrong": bool(exit_code(found))}))
     else:
-        say(report(found, paint))
+        print_line(report(found, paint))
     if exit_code(found):
         raise typer.Exit(exit_code(found))
 
 
 def report(found: Sequence[Finding], paint: Paint) -> str:
-    """For people: areas, findings, and under each that is not ok what to do."""
+    """The findings as text, by area. Below each that is not `ok` stands its action."""
     width = min(paint.width or _WIDTH_PLAIN, _WIDTH_MAX)
-    about = max(len(finding.about) for finding in found)
+    subject_width = max(len(finding.subject) for finding in found)
     lines = []
     for area, findings in groupby(found, key=lambda finding: finding.area):
         lines.append(paint("bold", area))
         for finding in findings:
             mark, colour = _MARKS[finding.verdict], _COLOURS[finding.verdict]
-            first = f"  {mark} {finding.verdict:<5}  {finding.about:<{about}}  "
-            body = _wrapped(finding.says, len(first), width)
-            head = f"  {paint(colour, f'{mark} {finding.verdict:<5}')}  {finding.about:<{about}}  "
-            lines.append(head + body)
-            if finding.do:
-                arrow = " " * (len(first) - 2) + "→ "
-                lines.append(paint("cyan", arrow + _wrapped(finding.do, len(arrow), width)))
+            verdict, subject = f"{mark} {finding.verdict:<5}", f"{finding.subject:<{subject_width}}"
+            indent = len(f"  {verdict}  {subject}  ")
+            text = _wrapped(finding.text, indent, width)
+            lines.append(f"  {paint(colour, verdict)}  {subject}  {text}")
+            if finding.action:
+                action = _wrapped(finding.action, indent, width)
+                lines.append(paint("cyan", " " * (indent - 2) + "→ " + action))
         lines.append("")
     colour = "red" if exit_code(found) else "green"
     return "\n".join([*lines, paint(colour, summary(found))])
@@ -90,18 +90,18 @@ def _wrapped(text: str, indent: int, width: int) -> str:
 
 
 class _Progress:
-    """One line that says which parts are still being looked at, where a terminal is there."""
+    """A line on the terminal with the areas that are checked so far."""
 
     def __init__(self, *, on: bool) -> None:
         self._on = on
-        self._ended: list[str] = []
+        self._areas: list[str] = []
         if on:
-            self._show("Looking ...")
+            self._show("Checking ...")
 
-    def told(self, area: str) -> None:
-        self._ended.append(area)
+    def finished(self, area: str) -> None:
+        self._areas.append(area)
         if self._on:
-            self._show(f"Looking ... {', '.join(self._ended)}")
+            self._show(f"Checking ... {', '.join(self._areas)}")
 
     def clear(self) -> None:
         if self._on:
@@ -112,13 +112,13 @@ class _Progress:
         sys.stdout.flush()
 
 
-def _place(settings: Config, origins: dict[str, str]) -> BrokerAddress:
-    """Where the running broker would be: where clients look, else where `aiot run` would put it."""
+def _broker_address(settings: Config, origins: dict[str, str]) -> BrokerAddress:
+    """Where a running broker is expected: the address of clients, else that of `aiot run`."""
     section = settings.client
-    said = {name for name in ("host", "port") if origins[f"client.broker_{name}"] != "default"}
+    is_set = {name for name in ("host", "port") if origins[f"client.broker_{name}"] != "default"}
     return BrokerAddress(
-        section.broker_host if "host" in said else "localhost",
-        section.broker_port if "port" in said else settings.broker.port or section.broker_port,
+        section.broker_host if "host" in is_set else "localhost",
+        section.broker_port if "port" in is_set else settings.broker.port or section.broker_port,
         section.broker_ssl,
     )
 
@@ -138,7 +138,7 @@ def add_to(app: typer.Typer) -> None:
             bool,
             typer.Option(
                 "--no-trip",
-                help="Leave out the round trip, for which everything is started on free ports.",
+                help="Skip the round trip, which starts everything on free ports.",
             ),
         ],
         default=False,

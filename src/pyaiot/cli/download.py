@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A file that appears when it is complete, and how far it is."""
+"""Saves a download to a file that appears when it is complete, and shows the progress."""
 
 import contextlib
 import sys
@@ -8,55 +8,59 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 from pyaiot.fleet.progress import Progress
 
 PROGRESS_S: Final = 0.25
-"""Between two times that a terminal is told how far it is."""
+"""The shortest time between two updates of the progress line."""
 _MEGABYTE: Final = 1_000_000
 
 
 async def save(pieces: AsyncIterator[bytes], path: Path) -> int:
-    """Write them to `path`, which is replaced when all are there; their bytes.
+    """Write `pieces` to `path` and return the size in bytes. The file is replaced at the end.
 
-    Raises `OperatorError` if it cannot be written, and what `pieces` raise. Then it is as it was.
+    Raises `OperatorError` if it cannot be written, and what `pieces` raises. An existing file
+    then stays unchanged.
     """
-    beside = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + ".part")
     size = 0
     try:
-        with beside.open("wb") as file, _progress() as tell:
+        with part.open("wb") as file, _progress() as update:
             async for piece in pieces:
                 file.write(piece)
                 size += len(piece)
-                tell(size)
-        beside.replace(path)
+                update(size)
+        part.replace(path)
     except OSError as error:
-        raise OperatorError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise OperatorError(f"{path} cannot be written: {reason_of(error)}.") from error
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
     return size
 
 
-class _Tell:
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._began = self._told = time.monotonic()
+class _SizeLine:
+    """Shows the size and the rate of the download."""
+
+    def __init__(self, line: Progress | None) -> None:
+        self._line = line
+        self._started = self._updated = time.monotonic()
 
     def __call__(self, size: int) -> None:
         now = time.monotonic()
-        if self._progress is None or now < self._told + PROGRESS_S:
+        if self._line is None or now < self._updated + PROGRESS_S:
             return
-        self._told = now
-        rate = size / (now - self._began)
-        self._progress(f"{size / _MEGABYTE:,.1f} MB, {rate / _MEGABYTE:,.1f} MB/s")
+        self._updated = now
+        rate = size / (now - self._started)
+        self._line(f"{size / _MEGABYTE:,.1f} MB, {rate / _MEGABYTE:,.1f} MB/s")
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[_Tell]:
-    progress = Progress(sys.stderr) if sys.stderr.isatty() else None
+def _progress() -> Iterator[_SizeLine]:
+    """A progress line on a terminal, which is cleared at the end of the block."""
+    line = Progress(sys.stderr) if sys.stderr.isatty() else None
     try:
-        yield _Tell(progress)
+        yield _SizeLine(line)
     finally:
-        if progress is not None:
-            progress.before(lambda _: None)("")
+        if line is not None:
+            line.before(lambda _: None)("")

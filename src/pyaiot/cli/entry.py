@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Entry points of the commands, before anything else is imported, which takes a while.
+"""Entry points of the commands. The other modules are imported inside, because that takes time.
 
 Ctrl+C during the imports ends the command with the exit code that shells use, without a traceback.
 """
@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pyaiot import __version__
+
 EXIT_INTERRUPTED: Final = 130
-"""128 and the number of SIGINT."""
+"""128 plus the number of SIGINT."""
 _PREFIX: Final = "aiot-"
 
 
@@ -19,11 +21,14 @@ def main() -> None:
 
 
 def historic_main() -> None:
-    """`aiot-broker` and the like: the historic name of `aiot broker`."""
+    """`aiot-broker` and the like: the legacy name of `aiot broker`."""
     _run([Path(sys.argv[0]).stem.removeprefix(_PREFIX), *sys.argv[1:]])
 
 
 def _run(arguments: list[str]) -> None:
+    if arguments == ["--version"]:
+        print(f"pyaiot {__version__}")
+        sys.exit(0)
     try:
         from pyaiot.cli.app import run  # noqa: PLC0415 - see above
 

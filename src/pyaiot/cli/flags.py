@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which flags each command has: names of flags, and the settings that they give a value."""
+"""The flags of each command, and the settings that they set."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,7 +8,7 @@ from pyaiot.app.protocols import plugins
 from pyaiot.config import SettingFlag
 from pyaiot.gateways.plugin import Plugin
 
-FILE_AND_LOG: Final = (
+LOG: Final = (
     SettingFlag(("--debug",), "log.debug"),
     SettingFlag(("--log-format",), "log.format"),
 )
@@ -16,7 +16,7 @@ METRICS: Final = (
     SettingFlag(("--metrics-host",), "metrics.host"),
     SettingFlag(("--metrics-port",), "metrics.port"),
 )
-PAGE: Final = (
+APPEARANCE: Final = (
     SettingFlag(("--title",), "broker.title"),
     SettingFlag(("--logo",), "dashboard.logo"),
     SettingFlag(("--favicon",), "dashboard.favicon"),
@@ -31,7 +31,7 @@ WEB: Final = (
     SettingFlag(("--key-file",), "broker.key_file"),
     SettingFlag(("--history",), "history.store"),
     SettingFlag(("--flush-interval-ms",), "broker.flush_interval_ms"),
-    *PAGE,
+    *APPEARANCE,
     SettingFlag(("--allowed-host",), "broker.allowed_hosts"),
     SettingFlag(("--allowed-origin",), "broker.allowed_origins"),
     SettingFlag(("--insecure",), "broker.insecure"),
@@ -43,7 +43,7 @@ BROKER: Final = (
     SettingFlag(("--web-port", "--broker-port", "--port"), "broker.port"),
     *WEB,
     *METRICS,
-    *FILE_AND_LOG,
+    *LOG,
 )
 TO_BROKER: Final = (
     SettingFlag(("--broker-host",), "gateway.broker_host"),
@@ -58,15 +58,15 @@ DASHBOARD: Final = (
     SettingFlag(("--broker-host",), "dashboard.broker_host"),
     SettingFlag(("--broker-port",), "dashboard.broker_port"),
     SettingFlag(("--broker-ssl",), "dashboard.broker_ssl"),
-    *PAGE,
-    *FILE_AND_LOG,
+    *APPEARANCE,
+    *LOG,
 )
 
 
 def gateway_flags(plugin: Plugin) -> tuple[SettingFlag, ...]:
     """The flags of the command that runs the gateway of a protocol alone."""
     link = TO_BROKER if plugin.has_link else ()
-    return (*plugin.flags, *link, *METRICS, *FILE_AND_LOG)
+    return (*plugin.flags, *link, *METRICS, *LOG)
 
 
 def run_flags() -> tuple[SettingFlag, ...]:
@@ -78,7 +78,7 @@ def run_flags() -> tuple[SettingFlag, ...]:
         *_offline_timeouts(),
         *WEB,
         *METRICS,
-        *FILE_AND_LOG,
+        *LOG,
     )
 
 
@@ -97,7 +97,7 @@ def _offline_timeouts() -> Iterator[SettingFlag]:
 
 
 def doctor_flags() -> tuple[SettingFlag, ...]:
-    """The flags of `aiot doctor`: those of `aiot run`, and where a broker may be running."""
+    """The flags of `aiot doctor`: those of `aiot run`, and the address of a running broker."""
     return (
         *(flag for flag in run_flags() if flag.key != "broker.port"),
         SettingFlag(("--web-port",), "broker.port"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Nodes, readings, receipts and rows as people read them, and as JSON. Pure but for the clock."""
+"""Formats nodes, readings, receipts and history rows as text and as JSON."""
 
 import time
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ from pyaiot.client import (
 )
 from pyaiot.messages import encode
 
-_ABOUT: Final = frozenset(
+_DESCRIPTIVE: Final = frozenset(
     {"name", "protocol", "ip", "id", "board", "mcu", "os", "vendor", "version"}
 )
-"""What nodes tell of themselves. `aiot get` shows it; a table of all nodes is for values."""
+"""Resources that describe a node. `aiot get` shows them; the table of all nodes omits them."""
 _AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -35,7 +35,7 @@ def as_json(value: object) -> str:
 
 
 def data(value: object) -> str:
-    """A device's text as it is, else its JSON."""
+    """Text unchanged, any other value as JSON."""
     return value if isinstance(value, str) else as_json(value)
 
 
@@ -43,7 +43,7 @@ def data(value: object) -> str:
 
 
 def node(it: Node) -> dict[str, Any]:
-    """As the HTTP API tells it."""
+    """The node in the form of the HTTP API."""
     return {
         "uid": it.uid,
         "gateway": it.gateway,
@@ -53,19 +53,19 @@ def node(it: Node) -> dict[str, Any]:
 
 
 def resource(reading: Reading) -> dict[str, Any]:
-    """As the HTTP API tells it."""
-    told: dict[str, Any] = {"name": reading.resource, "data": reading.data}
+    """The resource in the form of the HTTP API."""
+    form: dict[str, Any] = {"name": reading.resource, "data": reading.data}
     if reading.number is not None:
-        told["value"] = reading.number
+        form["value"] = reading.number
     if reading.unit:
-        told["unit"] = reading.unit
+        form["unit"] = reading.unit
     if reading.retained:
-        told["retained"] = True
-    return {**told, "ts": reading.ts}
+        form["retained"] = True
+    return {**form, "ts": reading.ts}
 
 
-def nodes(those: Sequence[Node], paint: Paint) -> str:
-    """A table, with the values in its last column."""
+def nodes(items: Sequence[Node], paint: Paint) -> str:
+    """A table of nodes, with their values in the last column."""
     rows = [
         (
             plain(it.uid),
@@ -74,25 +74,25 @@ def nodes(those: Sequence[Node], paint: Paint) -> str:
             _age(it.heard_at),
             _values(it),
         )
-        for it in those
+        for it in items
     ]
-    return table(("UID", "NAME", "GATEWAY", "HEARD", "VALUES"), rows, paint)
+    return table(("UID", "NAME", "GATEWAY", "LAST SEEN", "VALUES"), rows, paint)
 
 
 def resources(it: Node, paint: Paint) -> str:
-    """A table of what a node has."""
+    """A table of the resources of a node."""
     rows = [
         (plain(reading.resource), plain(data(reading.data)), _age(reading.ts))
         for reading in it.resources.values()
     ]
-    return table(("RESOURCE", "VALUE", "HEARD"), rows, paint)
+    return table(("RESOURCE", "VALUE", "AGE"), rows, paint)
 
 
 def _values(it: Node) -> str:
     return "  ".join(
         f"{plain(reading.resource)} {plain(data(reading.data))}"
         for reading in it.resources.values()
-        if reading.resource not in _ABOUT
+        if reading.resource not in _DESCRIPTIVE
     )
 
 
@@ -110,7 +110,7 @@ def _age(ts: float) -> str:
 
 
 def event(it: Event, paint: Paint, *, json: bool) -> str:
-    """One line."""
+    """The event as one line."""
     if json:
         return encode(it).decode()
     clock = paint("dim", _local(it.ts or time.time(), "%H:%M:%S"))
@@ -118,14 +118,14 @@ def event(it: Event, paint: Paint, *, json: bool) -> str:
         case Reading(uid=uid, resource=name):
             return f"{clock}  {paint('cyan', plain(uid))}  {plain(name)}  {plain(data(it.data))}"
         case NodeAppeared(uid=uid):
-            said = paint("green", "appeared")
+            text = paint("green", "appeared")
         case NodeReset(uid=uid):
-            said = paint("yellow", "rebooted")
+            text = paint("yellow", "rebooted")
         case NodeLeft(uid=uid):
-            said = paint("red", "left" if it.reason == "left" else f"is gone: {it.reason}")
+            text = paint("red", "left" if it.reason == "left" else f"offline: {it.reason}")
         case GatewayState(name=uid):
-            said = paint("green" if it.state == "connected" else "red", f"gateway {it.state}")
-    return f"{clock}  {paint('cyan', plain(uid))}  {said}"
+            text = paint("green" if it.state == "connected" else "red", f"gateway {it.state}")
+    return f"{clock}  {paint('cyan', plain(uid))}  {text}"
 
 
 # -- commands -----------------------------------------------------------------------------------
@@ -142,20 +142,20 @@ def receipt(uid: str, name: str, it: Receipt) -> dict[str, Any]:
 
 
 def receipt_line(it: Receipt, paint: Paint, *, done: bool) -> str:
-    said = paint("green", it.state) if done else it.state
+    state = paint("green", it.state) if done else it.state
     detail = f": {plain(it.detail)}" if it.detail else ""
-    return f"{said} in {it.elapsed_ms:.0f} ms{detail}" if it.elapsed_ms else said + detail
+    return f"{state} in {it.elapsed_ms:.0f} ms{detail}" if it.elapsed_ms else state + detail
 
 
 # -- history ------------------------------------------------------------------------------------
 
 
-def rows(those: Rows, paint: Paint) -> str:
-    """A table; columns that no row has are left out."""
-    columns = those.columns()
+def rows(items: Rows, paint: Paint) -> str:
+    """A table of readings, without the columns that are empty in every row."""
+    columns = items.columns()
     shown: dict[str, list[str]] = {
-        "TIME": [_local(row.ts, "%Y-%m-%d %H:%M:%S") for row in those],
-        "VALUE": [_text(row.value if row.value is not None else row.data) for row in those],
+        "TIME": [_local(row.ts, "%Y-%m-%d %H:%M:%S") for row in items],
+        "VALUE": [_text(row.value if row.value is not None else row.data) for row in items],
     }
     if any(columns["unit"]):
         shown["UNIT"] = [plain(unit) for unit in columns["unit"]]

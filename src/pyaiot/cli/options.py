@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Flags are declared once, as names of settings; type, default and help come from the setting."""
+"""Makes command line options of settings: type, default and help come from the setting."""
 
 import inspect
 import os
@@ -16,19 +16,19 @@ _AND: Final = "__and__"
 
 
 def parameter_name(keys: Iterable[str]) -> str:
-    """The parameter of a flag that gives these settings their value."""
+    """The name of the parameter of a flag that sets these settings."""
     return _AND.join(key.replace(".", "__") for key in keys)
 
 
 def keys_of(parameter: str) -> list[str]:
-    """The settings that a parameter of a flag stands for."""
+    """The settings that a parameter sets. The inverse of `parameter_name`."""
     return [name.replace("__", ".") for name in parameter.split(_AND)]
 
 
 def option(
     setting: Setting, names: Iterable[str], *, also: Iterable[str] = (), help_: str = ""
 ) -> inspect.Parameter:
-    """A keyword parameter that Typer turns into a flag. None: the flag was not given."""
+    """A keyword parameter that Typer turns into a flag. Its value is None if the flag is absent."""
     bare = setting.type
     while get_origin(bare) is Annotated:
         bare = get_args(bare)[0]
@@ -36,8 +36,8 @@ def option(
     type_: Any = list[str] if is_list else bare
     default = ", ".join(setting.default) if is_list else setting.default
     shown = "" if default in ("", False, None) else f" (default: {default})"
-    described = help_ or setting.description
-    option = typer.Option(*names, help=described + shown, show_default=False)
+    description = help_ or setting.description
+    option = typer.Option(*names, help=description + shown, show_default=False)
     return inspect.Parameter(
         parameter_name((setting.key, *also)),
         inspect.Parameter.KEYWORD_ONLY,
@@ -47,7 +47,7 @@ def option(
 
 
 def options_of(flags: Iterable[SettingFlag]) -> list[inspect.Parameter]:
-    """The parameters of a command's flags."""
+    """The parameters of the flags of a command."""
     known = {setting.key: setting for setting in config.settings()}
     return [option(known[flag.key], flag.names, also=flag.also, help_=flag.help) for flag in flags]
 
@@ -55,7 +55,7 @@ def options_of(flags: Iterable[SettingFlag]) -> list[inspect.Parameter]:
 def with_options(
     function: Callable[..., None], options: Iterable[inspect.Parameter], doc: str | None
 ) -> Callable[..., None]:
-    """The function, which Typer now believes to have these parameters and this help."""
+    """Give the function the parameters and the help that Typer reads, and return it."""
     parameters = list(options)
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__annotations__ = {item.name: item.annotation for item in parameters}
@@ -64,7 +64,7 @@ def with_options(
 
 
 def summary(doc: str | None) -> str:
-    """The first paragraph of a help, whole, for the list of commands."""
+    """The first paragraph of a help text, for the list of commands."""
     return " ".join(inspect.cleandoc(doc or "").partition("\n\n")[0].split())
 
 
@@ -75,7 +75,7 @@ CONFIG_OPTION: Final = inspect.Parameter(
         Path | None,
         typer.Option(
             "--config",
-            help="Settings file (TOML). (default: ~/.config/pyaiot/config.toml, if it is there)",
+            help="Settings file (TOML). (default: ~/.config/pyaiot/config.toml, if it exists)",
             show_default=False,
         ),
     ],
@@ -84,13 +84,16 @@ CONFIG_OPTION: Final = inspect.Parameter(
 
 
 def load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config, dict[str, str]]:
-    """The settings by file, environment and flags, and the origin of each. See `config.load`."""
+    """The settings from file, environment and flags, and the origin of each. See `config.load`."""
     path = config_file
     if path is None and "AIOT_CONFIG" in os.environ:
         path = Path(os.environ["AIOT_CONFIG"])
     if path is None:
         default = config.default_file(os.environ)
         path = default if default.exists() else None
+    if path is not None or any(name.startswith("AIOT_") for name in os.environ):
+        # File and environment may have settings of device protocols.
+        from pyaiot.app import protocols as _protocols  # noqa: F401, PLC0415 - registers them
     flags = {
         key: value
         for name, value in given.items()
@@ -104,7 +107,7 @@ _DEBUG: Final = Setting("log", "debug", bool, default=False, description="Log ev
 
 
 def flags_of(settings: Mapping[str, Setting]) -> list[inspect.Parameter]:
-    """Flags that are the fields of a config, and `--debug`."""
+    """One flag for each field of a settings struct, and `--debug`."""
     names = ((setting, ["--" + name.replace("_", "-")]) for name, setting in settings.items())
     return [*(option(setting, flags) for setting, flags in names), option(_DEBUG, ["--debug"])]
 
@@ -112,7 +115,7 @@ def flags_of(settings: Mapping[str, Setting]) -> list[inspect.Parameter]:
 def values_of(
     given: dict[str, Any], settings: Mapping[str, Setting]
 ) -> tuple[LogSection, dict[str, Any]]:
-    """What to log, and the values of the flags. Raises `OperatorError`."""
+    """The log settings and the values of the other flags. Raises `OperatorError`."""
     log = LogSection(debug=bool(given.pop("log__debug")))
     names = {name: name.partition("__")[2] for name in given}
     values = {

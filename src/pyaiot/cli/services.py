@@ -11,7 +11,7 @@ import typer
 from pyaiot.app.protocols import plugins
 from pyaiot.cli.flags import BROKER, DASHBOARD, gateway_flags, run_flags
 from pyaiot.cli.options import CONFIG_OPTION, load, options_of, summary, with_options
-from pyaiot.cli.terminal import say
+from pyaiot.cli.terminal import print_line
 from pyaiot.config import Config, SettingFlag
 from pyaiot.gateways.plugin import Plugin
 
@@ -24,11 +24,11 @@ def add_to(app: typer.Typer) -> None:
         "nodes",
         inspect.Parameter.KEYWORD_ONLY,
         annotation=Annotated[
-            int, typer.Option("--nodes", min=1, max=_NODES_MAX, help="How many simulated nodes.")
+            int, typer.Option("--nodes", min=1, max=_NODES_MAX, help="Number of simulated nodes.")
         ],
         default=sum(len(plugin.demo) for plugin in plugins()),
     )
-    _add(app, "run", _everything, run_flags())
+    _add(app, "run", _all, run_flags())
     _add(app, "demo", _demo, run_flags(), nodes)
     _add(app, "broker", _broker, BROKER)
     for plugin in plugins():
@@ -36,27 +36,27 @@ def add_to(app: typer.Typer) -> None:
     _add(app, "dashboard", _dashboard, DASHBOARD)
 
 
-def _everything(settings: Config) -> None:
+def _all(settings: Config) -> None:
     """Run everything in one process: broker, dashboard and gateways.
 
     It listens on this machine only. --coap-host ::, --ws-host ::, --mqtt-listen :: and
     --mqttsn-host :: open it to the devices of the network. Without --mqtt-host it starts the
     embedded MQTT broker.
     """
-    from pyaiot.app import services  # noqa: PLC0415 - loads every part of the system
+    from pyaiot.app import services  # noqa: PLC0415 - imports every part of the system
 
-    _run(services.run_all(settings, say), settings)
+    _run(services.run_all(settings, print_line), settings)
 
 
 def _demo(settings: Config, nodes: int) -> None:
     """Run everything and some simulated nodes. Open the URL that it prints.
 
-    The nodes speak real CoAP, MQTT, MQTT-SN and WebSocket over this machine's loopback. It keeps
-    nothing when it ends.
+    The nodes use real CoAP, MQTT, MQTT-SN and WebSocket over the loopback interface. Nothing is
+    stored after it ends.
     """
     from pyaiot.app import services  # noqa: PLC0415 - see above
 
-    _run(services.run_demo(settings, nodes, say), settings, quiet=True)
+    _run(services.run_demo(settings, nodes, print_line), settings, quiet=True)
 
 
 def _broker(settings: Config) -> None:
@@ -66,14 +66,14 @@ def _broker(settings: Config) -> None:
     """
     from pyaiot.app import services  # noqa: PLC0415 - see above
 
-    _run(services.run_broker(settings, say), settings)
+    _run(services.run_broker(settings, print_line), settings)
 
 
 def _gateway(plugin: Plugin) -> Callable[[Config], None]:
     def run(settings: Config) -> None:
         from pyaiot.app import services  # noqa: PLC0415 - see above
 
-        _run(services.run_gateway(plugin, settings, say), settings)
+        _run(services.run_gateway(plugin, settings, print_line), settings)
 
     run.__doc__ = plugin.help
     return run
@@ -82,11 +82,11 @@ def _gateway(plugin: Plugin) -> Callable[[Config], None]:
 def _dashboard(settings: Config) -> None:
     """Serve the dashboard alone, for a broker that runs elsewhere, also a legacy one.
 
-    A broker of Pyaiot must allow its origin: the command for that is printed.
+    A broker of Pyaiot must allow its origin: the flag for that is printed.
     """
     from pyaiot.app import dashboard  # noqa: PLC0415 - see above
 
-    _run(dashboard.run_dashboard(settings, say), settings)
+    _run(dashboard.run_dashboard(settings, print_line), settings)
 
 
 def _run(service: Coroutine[Any, Any, None], settings: Config, *, quiet: bool = False) -> None:

@@ -11,7 +11,7 @@ import typer
 from pyaiot import config
 from pyaiot.app import protocols as _protocols  # noqa: F401 - adds the settings of the protocols
 from pyaiot.cli.options import load
-from pyaiot.cli.terminal import say
+from pyaiot.cli.terminal import print_line
 from pyaiot.config import Config
 from pyaiot.redaction import redact_value
 
@@ -21,28 +21,28 @@ def add_to(app: typer.Typer) -> None:
     app.command("generate-keys")(_generate_keys)
     app.command(
         "config",
-        short_help="Check the settings of file and environment, or show each with its origin.",
+        short_help="Check the settings in file and environment, or show each with its origin.",
     )(_config)
 
 
 def _generate_keys(
     key_file: Annotated[
-        str, typer.Option("--key-file", help="Where to write them.")
+        str, typer.Option("--key-file", help="Path of the key file.")
     ] = config.KEY_FILE,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace existing keys: all gateways need the new ones.")
+        bool, typer.Option("--force", help="Replace existing keys. All gateways need the new ones.")
     ] = False,
 ) -> None:
     """Write the key file that broker and gateways share. Only its owner can read it.
 
-    Only gateways that run apart from the broker need one.
+    It is needed only for gateways in processes of their own.
     """
     from pyaiot.broker.keys import generate_keys, write_keys  # noqa: PLC0415 - cryptography
 
     path = Path(key_file).expanduser()
     write_keys(path, generate_keys(), replace=force)
-    say(f"Keys written to {path}. Copy it to the machines of your gateways.")
+    print_line(f"Keys written to {path}. Copy this file to the machines of the gateways.")
 
 
 def _config(
@@ -51,18 +51,18 @@ def _config(
     ] = None,
     *,
     show: Annotated[
-        bool, typer.Option("--show", help="Print every setting, its value and its origin.")
+        bool, typer.Option("--show", help="Print every setting with its value and origin.")
     ] = False,
 ) -> None:
-    """Check the settings of file and environment, or show each with its origin.
+    """Check the settings in file and environment, or show each with its origin.
 
-    A flag outranks the environment, which outranks the file.
+    A flag overrides the environment, and the environment overrides the file.
     """
     settings, origins = load(config_file, {})
     if show:
         _show(settings, origins)
     else:
-        say("The settings are valid. aiot config --show prints them.")
+        print_line("The settings are valid. aiot config --show prints them.")
 
 
 def _show(settings: Config, origins: Mapping[str, str]) -> None:
@@ -70,4 +70,4 @@ def _show(settings: Config, origins: Mapping[str, str]) -> None:
     width = max(map(len, values))
     for key, setting in values.items():
         shown = msgspec.json.encode(redact_value(settings.value(setting))).decode()
-        say(f"{key:<{width}}  {shown:<24}  {origins[key]}")
+        print_line(f"{key:<{width}}  {shown:<24}  {origins[key]}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What commands print: for people on a terminal, plain for other programs."""
+"""Output of commands: with colours on a terminal, plain text otherwise."""
 
 import os
 import shutil
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 EXIT_NO: Final = 1
-"""It was understood, and is not so: refused, no answer, no such node."""
+"""A negative result: refused, no answer, no such node."""
 EXIT_OPERATOR: Final = 2
-"""Somebody has to do something first."""
+"""The operator must change something first, see `OperatorError`."""
 
 _COLOURS: Final = {
     "dim": "2",
@@ -25,25 +25,25 @@ _GAP: Final = "  "
 _COLUMN_MIN: Final = 6
 
 
-def say(sentence: str) -> None:
-    """A line on standard output, at once."""
-    print(sentence, flush=True)
+def print_line(text: str) -> None:
+    """Print to standard output, and flush it."""
+    print(text, flush=True)
 
 
-def complain(sentence: str) -> None:
-    """A line on standard error."""
+def print_error(sentence: str) -> None:
+    """Print a line to standard error, with the name of the program."""
     print(f"aiot: {sentence}", file=sys.stderr, flush=True)
 
 
 def plain(text: str) -> str:
-    """Text of a stranger on one line, with nothing that a terminal would obey."""
+    """Untrusted text as one line, with control characters and line ends escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Paint:
-    """Colours, where a terminal is there and nobody said NO_COLOR."""
+    """Adds colours if the stream is a terminal and NO_COLOR is not set."""
 
     def __init__(self, stream: TextIO) -> None:
         self.is_terminal = stream.isatty()
@@ -58,17 +58,17 @@ class Paint:
 
     @property
     def width(self) -> int | None:
-        """Columns of the terminal; None: as wide as it is."""
+        """Columns of the terminal; None if there is none: lines are not cut."""
         return shutil.get_terminal_size().columns if self.is_terminal else None
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], paint: Paint) -> str:
-    """Columns side by side. On a terminal the widest are cut, so that a row is one line."""
+    """Aligned columns. On a terminal the widest are cut, so that each row is one line."""
     widths = [max(map(_cells, column)) for column in zip(header, *rows, strict=True)]
-    room = paint.width
-    if room is not None:
-        room -= len(_GAP) * (len(widths) - 1)
-        while sum(widths) > room and max(widths) > _COLUMN_MIN:
+    available = paint.width
+    if available is not None:
+        available -= len(_GAP) * (len(widths) - 1)
+        while sum(widths) > available and max(widths) > _COLUMN_MIN:
             widths[widths.index(max(widths))] -= 1
     lines = [paint("bold", _line(header, widths))]
     lines += [_line(row, widths) for row in rows]
@@ -80,7 +80,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def fit(text: str, width: int) -> str:
-    """Text in so many cells of a terminal, with an ellipsis where it is cut."""
+    """Pad or cut the text to `width` cells of a terminal. An ellipsis marks a cut."""
     if _cells(text) <= width:
         return text + " " * (width - _cells(text))
     cut = ""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every setting of every service: one value with its default, its limits and its origin.
+"""The settings of all services, each with its type, default, limits and origin.
 
-File < environment (`AIOT_<SECTION>_<NAME>`) < flag. Unknown names are refused.
+A flag overrides the environment (`AIOT_<SECTION>_<NAME>`), which overrides the file. Unknown names
+are refused.
 """
 
 import difflib
@@ -48,15 +49,15 @@ __all__ = [
 ]
 
 _PROTOCOLS: dict[str, type[ProtocolSection]] = {}
-"""The tables of the device protocols, filled by `app/protocols.py`."""
+"""The sections of the device protocols, registered by `app/protocols.py`."""
 _AFTER: Final = "broker"
-"""The section after which those of the protocols come."""
+"""The sections of the device protocols are listed after this one."""
 
 AnySection = TypeVar("AnySection", bound=ProtocolSection)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings. Sections are tables of the TOML file."""
+    """All settings. Each section is a table of the TOML file."""
 
     broker: BrokerSection = BrokerSection()
     gateway: GatewaySection = GatewaySection()
@@ -66,10 +67,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
     protocols: tuple[ProtocolSection, ...] = ()
-    """Sections of device protocols that differ from the default."""
+    """The sections of device protocols that are not at their defaults."""
 
     def with_sections(self, *sections: ProtocolSection) -> "Config":
-        """The same with these sections of device protocols."""
+        """A copy with these sections of device protocols."""
         others = tuple(it for it in self.protocols if type(it) not in map(type, sections))
         return msgspec.structs.replace(self, protocols=(*others, *sections))
 
@@ -88,12 +89,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register(section: type[ProtocolSection]) -> None:
-    """Add the table of a device protocol to the settings."""
+    """Add the section of a device protocol to the settings."""
     _PROTOCOLS[section.table] = section
 
 
 def unregister(section: type[ProtocolSection]) -> None:
-    """Remove the table of a device protocol from the settings."""
+    """Remove the section of a device protocol from the settings."""
     del _PROTOCOLS[section.table]
 
 
@@ -110,20 +111,20 @@ def sections() -> dict[str, type[Section]]:
 
 @dataclass(frozen=True, slots=True)
 class SettingFlag:
-    """A flag that gives a setting its value. `names` begin with `--`; the first is shown first."""
+    """A flag that sets a setting. The `names` begin with `--`, and help lists them in order."""
 
     names: tuple[str, ...]
     key: str
     """The setting: `section.name`."""
     also: tuple[str, ...] = ()
-    """Settings of the same type that get the value too."""
+    """Settings of the same type that get the same value."""
     help: str = ""
-    """Instead of the description of the setting."""
+    """Help text, if it differs from the description of the setting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: where it stands, its type, its default, and what it does."""
+    """One setting: its section, name, type, default and description."""
 
     section: str
     name: str
@@ -141,13 +142,13 @@ class Setting:
 
 
 def settings() -> Iterator[Setting]:
-    """Every setting there is, in the order of `sections`."""
+    """All settings, in the order of `sections`."""
     for name, section in sections().items():
         yield from settings_of(section, name)
 
 
 def settings_of(struct: type[msgspec.Struct], section: str) -> Iterator[Setting]:
-    """The settings of one class whose fields are described with `Meta`."""
+    """The settings of a struct whose fields have descriptions in `Meta`."""
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
         default: object = field.default
@@ -161,9 +162,9 @@ def settings_of(struct: type[msgspec.Struct], section: str) -> Iterator[Setting]
 def load(
     path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
 ) -> tuple[Config, dict[str, str]]:
-    """The settings, and for each key (`section.name`) where its value came from.
+    """The settings, and the origin of each value by its key (`section.name`).
 
-    `path` None: the default file, if there is one. Raises `OperatorError` for what is wrong.
+    `path` None: no file is read. Raises `OperatorError` for an invalid or unknown setting.
     """
     known = {setting.key: setting for setting in settings()}
     values: dict[str, dict[str, object]] = {}
@@ -188,7 +189,7 @@ def load(
 
 
 def convert(value: object, setting: Setting, source: str) -> object:
-    """A value of the setting's type, from text if need be. Raises `OperatorError`."""
+    """Convert a value, which may be text, to the type of the setting. Raises `OperatorError`."""
     if isinstance(value, str) and get_origin(_bare(setting.type)) in (tuple, dict):
         words = [word.strip() for word in value.split(",") if word.strip()]
         pairs = [word.partition("=") for word in words]
@@ -215,7 +216,7 @@ _RANGES: Final = {"<=": "at most", "<": "less than", ">=": "at least", ">": "mor
 
 
 def expected(error: str) -> str:
-    """What a value must be, of what msgspec says of one that is not."""
+    """The requirement on a value, from the message of a validation error of msgspec."""
     error = error.partition(" - at ")[0]
     if found := re.fullmatch(r"Expected `\w+` (of length )?([<>]=?) ([-+.\w]+)", error):
         length, relation, limit = found.groups()
@@ -227,23 +228,23 @@ def expected(error: str) -> str:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    """A name that is not known, with one that may be meant."""
+    """An unknown name, with a similar one or a hint where to find all names."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return f"{name} (did you mean {close[0]}?)." if close else f"{name} (aiot config --show)."
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
-    """The settings file that is read when none is named."""
+    """The settings file that is read if none is named."""
     return _base(environ, "XDG_CONFIG_HOME", ".config") / "pyaiot" / "config.toml"
 
 
 def data_folder(environ: Mapping[str, str]) -> Path:
-    """Where services keep what they store, each in a folder of its own."""
+    """The folder in which services store data."""
     return _base(environ, "XDG_DATA_HOME", ".local/share") / "pyaiot"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Where commands keep what they may lose: logins, and who is registered at a gateway."""
+    """The folder for state that can be lost: sign-in sessions, registrations at a gateway."""
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "pyaiot"
 
 
@@ -273,7 +274,7 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
         raise OperatorError(f"The settings file {path} is not TOML: {error}.") from error
     for section, content in table.items():
         if not isinstance(content, dict):
-            raise OperatorError(f"{path}: {section} stands outside of a [section].")
+            raise OperatorError(f"{path}: {section} is outside of a [section].")
         if not content and section not in sections():
             raise OperatorError(f"{path}: there is no section [{section}].")
         for name, value in content.items():

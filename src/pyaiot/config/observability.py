@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Settings of what operators look at: metrics and the log."""
+"""Settings of metrics and logs."""
 
 from typing import Annotated, Literal
 
@@ -9,34 +9,38 @@ from pyaiot.config.section import Section
 
 
 class MetricsSection(Section, frozen=True, kw_only=True):
-    """Where Prometheus may look, beside `/metrics` of the broker's own door."""
+    """A separate listener for metrics, next to `/metrics` at the port of the broker."""
 
     host: Annotated[
-        str, Meta(description="Address of the door for metrics; who reaches it may read them.")
+        str,
+        Meta(
+            description="Address of the metrics listener. Everyone who can reach it can read the"
+            " metrics."
+        ),
     ] = "127.0.0.1"
     port: Annotated[
         int,
         Meta(
             ge=-1,
             le=65535,
-            description="TCP port of a door of its own for metrics, with no login; -1: none, 0: any"
-            " free one.",
+            description="TCP port of a separate metrics listener without sign-in; -1: none, 0: any"
+            " free port.",
         ),
     ] = -1
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Host names under which it may be reached; its addresses and localhost"
-            " always may."
+            description="Host names that are accepted in requests, besides its addresses and"
+            " localhost."
         ),
     ] = ()
 
 
 class LogSection(Section, frozen=True, kw_only=True):
-    """What is logged, to standard error."""
+    """The log, on standard error."""
 
-    debug: Annotated[bool, Meta(description="Log every step.")] = False
+    debug: Annotated[bool, Meta(description="Log debug messages.")] = False
     format: Annotated[
         Literal["text", "json"],
-        Meta(description="`text` for people, `json`: one object a line, for programs."),
+        Meta(description="`text`: lines of text; `json`: one JSON object per line."),
     ] = "text"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all sections of the settings are, and the settings that every gateway has."""
+"""Base classes of the sections, and the types of settings that several gateways have."""
 
 from typing import Annotated, ClassVar
 
@@ -7,11 +7,16 @@ import msgspec
 from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-SilenceLimitS = Annotated[
-    float, Meta(gt=0, description="A node that was silent for so many seconds has left.")
+OfflineTimeoutS = Annotated[
+    float,
+    Meta(
+        gt=0,
+        description="Offline timeout in seconds: a node that sends nothing for this long is"
+        " offline.",
+    ),
 ]
 NodesMax = Annotated[
-    int, Meta(ge=1, le=100_000, description="Nodes held at once. One more is refused.")
+    int, Meta(ge=1, le=100_000, description="Maximum number of nodes. Further ones are refused.")
 ]
 NodesPerHostMax = Annotated[
     int,
@@ -32,7 +37,7 @@ NewNodesPerS = Annotated[
     ),
 ]
 GatewayName = Annotated[
-    str, Meta(min_length=1, max_length=64, description="Name of this gateway on the page.")
+    str, Meta(min_length=1, max_length=64, description="Name of this gateway in the dashboard.")
 ]
 
 
@@ -41,7 +46,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ProtocolSection(Section, frozen=True, kw_only=True):
-    """The table of a device protocol. Each protocol adds its own (`register`)."""
+    """The section of a device protocol. Each protocol registers its own (`register`)."""
 
     table: ClassVar[str]
-    """Name of the table, and first part of its environment variables."""
+    """Name of the TOML table and prefix of the environment variables."""

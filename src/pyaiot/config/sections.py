@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every setting of every service, in sections: its name, type, default, limits and meaning."""
+"""The sections of the broker, the history and the dashboard."""
 
 from typing import Annotated, Literal
 
@@ -15,12 +15,12 @@ class BrokerSection(Section, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            description="Address to listen on: `127.0.0.1` is loopback of IPv4 and IPv6, `::` every"
-            " address of both. Beyond loopback, it needs `insecure` or `behind_proxy`."
+            description="Address to listen on: `127.0.0.1` is loopback of IPv4 and IPv6, `::` is"
+            " every address of both. Other than loopback, it needs `insecure` or `behind_proxy`."
         ),
     ] = "127.0.0.1"
     port: Annotated[
-        Port, Meta(description="TCP port of page, clients and gateways; 0: any free one.")
+        Port, Meta(description="TCP port for dashboard, clients and gateways; 0: any free port.")
     ] = 8000
     key_file: Annotated[
         str,
@@ -31,68 +31,69 @@ class BrokerSection(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1000,
-            description="Messages for clients are gathered for so many milliseconds when it is"
-            " busy; 0 gathers those of one turn of the loop.",
+            description="Milliseconds for which a busy broker batches messages to clients; 0: only"
+            " those of one iteration of the event loop.",
         ),
     ] = 20.0
-    title: Annotated[str, Meta(max_length=64, description="Title of the page.")] = "Pyaiot"
+    title: Annotated[str, Meta(max_length=64, description="Title of the dashboard.")] = "Pyaiot"
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Host names under which it may be reached; its addresses and localhost"
-            " always may."
+            description="Host names that are accepted in requests, besides its addresses and"
+            " localhost."
         ),
     ] = ()
     allowed_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Origins (https://name:port) of other sites whose pages may use it."),
+        Meta(
+            description="Origins (https://name:port) of other sites whose pages may use the broker."
+        ),
     ] = ()
     insecure: Annotated[
         bool,
         Meta(
-            description="Allow to listen beyond loopback without TLS: what is said there can be"
-            " overheard. Who may come in opens a link that is printed at start."
+            description="Allow listening beyond loopback without TLS. The traffic can be read on"
+            " the network. Users sign in with a link that is printed at start."
         ),
     ] = False
     behind_proxy: Annotated[
         bool,
         Meta(
-            description="A proxy in front speaks TLS to browsers, so that it may listen beyond"
-            " loopback. Who may come in opens a link that is printed at start, on loopback too."
+            description="A proxy in front of the broker provides TLS, which allows listening beyond"
+            " loopback. Users sign in with a link that is printed at start, also on loopback."
         ),
     ] = False
     anonymous: Annotated[
         Literal["none", "viewer"],
         Meta(
-            description="Beyond loopback, what those who did not open the link may do: `none`"
-            " nothing, `viewer` look on without commanding."
+            description="Access without sign-in, where sign-in is required: `none`, or `viewer`,"
+            " which may see everything and send no commands."
         ),
     ] = "none"
 
 
 class HistorySection(Section, frozen=True, kw_only=True):
-    """What is kept of what nodes said."""
+    """The history of readings, events and commands."""
 
     store: Annotated[
         str,
         Meta(
-            description="Where it is kept: the path of a file, a URL `postgresql://…`, or"
-            " `off`. Empty:"
-            " `~/.local/share/pyaiot/history.db` (`$XDG_DATA_HOME` counts); in the demo, a file"
-            " that goes with it."
+            description="Where the history is stored: the path of a file, a URL `postgresql://…`,"
+            " or `off`. Empty: `$XDG_DATA_HOME/pyaiot/history.db`, by default in"
+            " `~/.local/share`; in the demo, a temporary file."
         ),
     ] = ""
     readings_days: Annotated[
         float,
-        Meta(ge=0, le=36500, description="Days for which every reading is kept; 0: for ever."),
+        Meta(ge=0, le=36500, description="Days for which every reading is kept; 0: no limit."),
     ] = 30.0
     minutes_days: Annotated[
         float,
         Meta(
             ge=0,
             le=36500,
-            description="Days for which the least, mean, greatest and last number of each minute is"
-            " kept, and for as long as readings are; 0: for ever.",
+            description="Days for which the minimum, mean, maximum and last value of each minute"
+            " are kept, at least as long as readings; 0: no limit.",
         ),
     ] = 365.0
     hours_days: Annotated[
@@ -100,8 +101,8 @@ class HistorySection(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=36500,
-            description="Days for which the same of each hour is kept, and for as long as minutes"
-            " are; 0: for ever.",
+            description="Days for which the same values of each hour are kept, at least as long as"
+            " those of minutes; 0: no limit.",
         ),
     ] = 3650.0
     events_days: Annotated[
@@ -109,58 +110,57 @@ class HistorySection(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=36500,
-            description="Days for which it is kept who came and went, and who commanded what; 0:"
-            " for ever.",
+            description="Days for which events and commands are kept; 0: no limit.",
         ),
     ] = 365.0
 
 
 class DashboardSection(Section, frozen=True, kw_only=True):
-    """The page: how it looks, and where `aiot dashboard` serves it alone."""
+    """The appearance of the dashboard, and the server of `aiot dashboard`."""
 
     host: Annotated[str, Meta(description="Address that aiot dashboard listens on.")] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="TCP port of aiot dashboard; 0: any free one.")] = 8080
+    port: Annotated[Port, Meta(description="TCP port of aiot dashboard; 0: any free port.")] = 8080
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Host names under which it may be reached; its addresses and localhost"
-            " always may."
+            description="Host names that are accepted in requests, besides its addresses and"
+            " localhost."
         ),
     ] = ()
     broker_host: Annotated[
         str,
         Meta(
             min_length=1,
-            description="Host of the broker, as browsers reach it; localhost: the host under which"
-            " they opened the page.",
+            description="Host at which browsers reach the broker; localhost: the host in the URL"
+            " of the dashboard.",
         ),
     ] = "localhost"
     broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000
-    broker_ssl: Annotated[bool, Meta(description="Speak TLS to the broker (wss://).")] = False
+    broker_ssl: Annotated[
+        bool, Meta(description="Use TLS for the connection to the broker (wss://).")
+    ] = False
     logo: Annotated[
-        str, Meta(description="Picture beside the title: a file, or an address (https://…).")
+        str, Meta(description="Image beside the title: the path of a file, or a URL (https://…).")
     ] = ""
-    favicon: Annotated[str, Meta(description="Picture of the browser's tab: file or address.")] = ""
+    favicon: Annotated[str, Meta(description="Icon of the browser tab: a path or a URL.")] = ""
     camera_url: Annotated[
-        str, Meta(description="Address of the image of a camera that looks at the nodes.")
+        str, Meta(description="URL of the image of a camera that shows the nodes.")
     ] = ""
     webcam_hosts: Annotated[
         tuple[str, ...],
-        Meta(description="Hosts (name or name:port) whose images the page may show."),
+        Meta(description="Hosts (name or name:port) whose images the dashboard may show."),
     ] = ()
     tile_url: Annotated[
         str,
         Meta(
-            description="Map tiles, as https://host/{z}/{x}/{y}.png. Empty: the outline of the land"
-            " alone, without the internet."
+            description="URL of map tiles, such as https://host/{z}/{x}/{y}.png. Empty: only"
+            " coastlines are drawn, which needs no internet access."
         ),
     ] = ""
-    floor_plan: Annotated[
-        str, Meta(description="Picture that lies on the map: file or address.")
-    ] = ""
+    floor_plan: Annotated[str, Meta(description="Image on the map: a path or a URL.")] = ""
     floor_plan_bounds: Annotated[
-        str, Meta(description="Where it lies, in degrees: south,west,north,east.")
+        str, Meta(description="Bounds of the floor plan in degrees: south,west,north,east.")
     ] = ""
     static_path: Annotated[
-        str, Meta(description="Folder of a built page to serve in place of the packaged one.")
+        str, Meta(description="Folder of a built dashboard, instead of the packaged one.")
     ] = ""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot doctor`: looks at a machine and its settings, and says of what it finds what to do."""
+"""`aiot doctor`: checks a machine and its settings, with a remedy for each problem."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All that is looked at, side by side, each with its own deadline."""
+"""Runs all checks concurrently, each with its own deadline."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,65 +13,66 @@ from pyaiot.doctor.findings import Finding, redacted
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import ProbeResult
 
-LOOK_LIMIT_S: Final = 12.0
-"""For each part. A part that did not end is a finding of its own."""
+AREA_LIMIT_S: Final = 12.0
+"""How long the checks of one area may take. Longer: the area is reported as a problem."""
 
 
 async def examine(
     config: Config,
-    place: BrokerAddress,
+    address: BrokerAddress,
     *,
     settings: str,
     run_demo: trip.RunDemo | None,
-    told: Callable[[str], None],
+    finished: Callable[[str], None],
 ) -> list[Finding]:
     """Findings, in the order of their areas. Changes nothing.
 
-    `place`: where the running broker would be. `settings`: where they came from, for people.
-    `run_demo`: what the round trip is made with; None: none is made. `told` hears which part
-    has ended.
+    `address`: where a running broker is expected. `settings`: describes where they come from.
+    `run_demo`: runs the demo of the round trip; None skips it. `finished` is called with each
+    area when it is done.
     """
-    looks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
+    checks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
         ("machine", _machine()),
         ("settings", _settings(config, settings)),
-        ("ports", asyncio.to_thread(lambda: list(ports.look(config)))),
+        ("ports", asyncio.to_thread(lambda: list(ports.check(config)))),
         *(("probe", _probe(plugin.probe, config)) for plugin in plugins() if plugin.probe),
-        ("broker", _running(place)),
+        ("broker", _running(address)),
     ]
     if run_demo is not None:
-        looks.append(("round trip", trip.look(run_demo)))
-    results = await asyncio.gather(*(_limited(area, look, told) for area, look in looks))
+        checks.append(("round trip", trip.check(run_demo)))
+    results = await asyncio.gather(*(_limited(area, check, finished) for area, check in checks))
     return [redacted(finding) for result in results for finding in result]
 
 
 async def _limited(
-    area: str, look: Coroutine[None, None, list[Finding]], told: Callable[[str], None]
+    area: str, check: Coroutine[None, None, list[Finding]], finished: Callable[[str], None]
 ) -> list[Finding]:
+    """The findings of a check, or one finding on its timeout or error."""
     try:
-        async with asyncio.timeout(LOOK_LIMIT_S):
-            found = await look
+        async with asyncio.timeout(AREA_LIMIT_S):
+            found = await check
     except TimeoutError:
-        says = f"not known: it took longer than {LOOK_LIMIT_S:.0f} s"
-        found = [Finding(area, "all", "wrong", says, "try again when the machine is less busy")]
+        text = f"unknown: the checks took longer than {AREA_LIMIT_S:.0f} s"
+        found = [Finding(area, "all", "wrong", text, "try again when the machine is less busy")]
     except OperatorError as error:
-        found = [Finding(area, "all", "wrong", str(error).rstrip("."), "mend that first")]
-    told(area)
+        found = [Finding(area, "all", "wrong", str(error).rstrip("."), "fix this first")]
+    finished(area)
     return found
 
 
 async def _machine() -> list[Finding]:
-    return list(machine.look())
+    return list(machine.check())
 
 
 async def _settings(config: Config, settings: str) -> list[Finding]:
-    found = [Finding("settings", "file", "ok", settings), storage.look_at_keys(config)]
-    found += storage.look_at_disk()
-    found.append(await storage.look_at_history(config))
+    found = [Finding("settings", "file", "ok", settings), storage.check_keys(config)]
+    found += storage.check_disk()
+    found.append(await storage.check_history(config))
     return found
 
 
-async def _running(place: BrokerAddress) -> list[Finding]:
-    return [finding async for finding in running.look(place)]
+async def _running(address: BrokerAddress) -> list[Finding]:
+    return [finding async for finding in running.check(address)]
 
 
 async def _probe(

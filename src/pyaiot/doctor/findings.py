@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the doctor finds, and its judgement of plain facts. Pure."""
+"""Findings of the doctor, and the functions that judge facts. Pure."""
 
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
@@ -9,111 +9,119 @@ import msgspec
 from pyaiot.redaction import redact
 
 Verdict: TypeAlias = Literal["ok", "note", "wrong"]
-"""`note`: it works, and somebody may want to know. `wrong`: something will not work."""
+"""`note`: it works, with a limitation. `wrong`: something does not work."""
 
 FREE_WRONG_BYTES: Final = 100 * 1024 * 1024
 FREE_NOTE_BYTES: Final = 1024 * 1024 * 1024
-"""Room on the disk: below the first nothing can be kept for long, below the second it is near."""
+"""Free disk space: below the first, history will stop soon; below the second, it is a note."""
 CLOCK_OFF_WRONG_S: Final = 60.0
 CLOCK_OFF_NOTE_S: Final = 2.0
-"""Between two clocks: readings of a day would stand in another minute; order is lost."""
+"""Differences between two clocks: readings get a wrong minute, or a wrong order."""
 FILES_FEW: Final = 4096
-"""Open files of one process: each node over WebSocket, and each client, is one."""
+"""A low limit of open files. Each WebSocket node and each client needs one."""
 FILES_ENOUGH: Final = 65_536
-"""What is advised where the system allows as much."""
+"""The limit that is recommended where the system allows it."""
 YEAR_MIN: Final = 2025
-"""A clock that shows less was never set: boards without a battery begin in 1970."""
+"""A clock before this year was never set: boards without a battery start in 1970."""
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that was looked at."""
+class Finding(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"subject": "about", "text": "says", "action": "do"},
+):
+    """The result of one check. Scripts read its JSON form, which keeps its names."""
 
     area: str
     """Findings of one area are shown together: `machine`, `settings`, `ports` …"""
-    about: str
+    subject: str
+    """What was checked."""
     verdict: Verdict
-    says: str
-    do: str = ""
-    """What a person can do about it; empty only if it is ok."""
+    text: str
+    action: str = ""
+    """How to fix it; empty only if the verdict is `ok`."""
 
 
 def redacted(finding: Finding) -> Finding:
-    """The finding as it may be shown: a setting that it quotes may have a password in it."""
-    return msgspec.structs.replace(finding, says=redact(finding.says), do=redact(finding.do))
+    """Mask the secrets in a finding. A setting that it quotes may contain a password."""
+    return msgspec.structs.replace(
+        finding, text=redact(finding.text), action=redact(finding.action)
+    )
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """0: nothing is wrong. 1: something is."""
+    """1 if there is a problem, else 0."""
     return int(any(finding.verdict == "wrong" for finding in findings))
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """One sentence on all of it."""
+    """One sentence: the number of problems and notes."""
     wrong = sum(finding.verdict == "wrong" for finding in findings)
     notes = sum(finding.verdict == "note" for finding in findings)
     if wrong:
-        return f"{_count(wrong, 'thing')} to mend, {_count(notes, 'note')}."
-    return f"Nothing is wrong, {_count(notes, 'note')}."
+        return f"{_count(wrong, 'problem')}, {_count(notes, 'note')}."
+    return f"No problems found, {_count(notes, 'note')}."
 
 
 def open_files(soft: int, hard: int) -> Finding:
-    """The limit of this process, and how far it may be raised. Negative: there is none."""
+    """`soft`, `hard`: the limits of open files of this process. Negative: no limit."""
     if soft < 0 or soft >= FILES_FEW:
-        says = "no limit" if soft < 0 else f"{soft:,} at once"
-        return Finding("machine", "open files", "ok", says)
-    says = f"{soft:,} at once: about as many nodes over WebSocket and clients"
+        text = "no limit" if soft < 0 else f"{soft:,} at once"
+        return Finding("machine", "open files", "ok", text)
+    text = f"{soft:,} at once, which limits the number of WebSocket nodes and clients"
     enough = min(hard, FILES_ENOUGH) if hard >= 0 else FILES_ENOUGH
-    do = f"for a fleet: `ulimit -n {enough}` before `aiot`, or LimitNOFILE={enough} in systemd"
-    return Finding("machine", "open files", "note", says, do)
+    action = f"for a fleet: `ulimit -n {enough}` before `aiot`, or LimitNOFILE={enough} in systemd"
+    return Finding("machine", "open files", "note", text, action)
 
 
 def receive_buffer(given: int, wanted: int) -> Finding:
-    """Bytes that the system gives a socket for datagrams that wait."""
-    says = f"{given // 1024:,} KiB for datagrams that wait"
+    """`given`, `wanted`: bytes of the receive buffer of a socket."""
+    text = f"{given // 1024:,} KiB for queued datagrams"
     if given >= wanted:
-        return Finding("machine", "UDP buffer", "ok", says)
+        return Finding("machine", "UDP buffer", "ok", text)
     return Finding(
         "machine",
         "UDP buffer",
         "note",
-        f"{says}: bursts of many boards may overflow it",
+        f"{text}: bursts of many boards may overflow it",
         f"`sysctl -w net.core.rmem_max={wanted}`",
     )
 
 
 def clock(year: int, *, synchronised: bool | None) -> Finding:
-    """`synchronised`: as the kernel says; None: it does not say."""
+    """`synchronised`: as reported by the kernel; None: unknown."""
     if year < YEAR_MIN:
         return Finding(
             "machine",
             "clock",
             "wrong",
-            f"shows the year {year}",
-            "set it, and run an NTP client (systemd-timesyncd, chrony): history is kept by it",
+            f"the year is {year}",
+            "set it, and run an NTP client (systemd-timesyncd, chrony): history depends on it",
         )
     if synchronised is False:
         return Finding(
             "machine",
             "clock",
             "note",
-            "nobody keeps it right, as far as the system knows",
-            "run an NTP client (systemd-timesyncd, chrony); in a container, its host's counts",
+            "not synchronised (no NTP client found)",
+            "run an NTP client (systemd-timesyncd, chrony); for a container, on its host",
         )
-    return Finding("machine", "clock", "ok", "kept right" if synchronised else "looks right")
+    return Finding("machine", "clock", "ok", "synchronised" if synchronised else "plausible")
 
 
 def clock_of_broker(broker: float, here: float) -> Finding:
-    """Unix times of the two, at the same moment, to a second."""
+    """`broker`, `here`: the time on both machines at the same moment, in Unix seconds."""
     off = abs(broker - here)
     if off < CLOCK_OFF_NOTE_S:
-        return Finding("broker", "its clock", "ok", "the same as here")
+        return Finding("broker", "its clock", "ok", "equal to the clock of this machine")
     which = "ahead of" if broker > here else "behind"
     return Finding(
         "broker",
         "its clock",
         "wrong" if off >= CLOCK_OFF_WRONG_S else "note",
-        f"{off:,.0f} s {which} the one here",
-        "set the wrong one, and run an NTP client on both machines",
+        f"{off:,.0f} s {which} the clock of this machine",
+        "correct the wrong clock, and run an NTP client on both machines",
     )
 
 
@@ -124,7 +132,7 @@ def ipv6(*, enabled: bool, link_local: Sequence[str]) -> Finding:
             "machine",
             "IPv6",
             "wrong",
-            "not available: listeners on UDP use IPv6 sockets, which carry IPv4 too",
+            "not available: UDP listeners use IPv6 sockets, also for IPv4",
             "`sysctl -w net.ipv6.conf.all.disable_ipv6=0`, or start the container with IPv6",
         )
     if not link_local:
@@ -133,36 +141,39 @@ def ipv6(*, enabled: bool, link_local: Sequence[str]) -> Finding:
             "IPv6",
             "note",
             "works, but no interface has a link-local address (fe80::)",
-            "boards on the same wire need one: `ip link set INTERFACE up`, or join a network",
+            "boards on the same link need one: `ip link set INTERFACE up`, or join a network",
         )
     return Finding("machine", "IPv6", "ok", f"link-local on {', '.join(link_local)}")
 
 
 def disk(folder: str, free_bytes: int) -> Finding:
-    """Where history and MQTT messages are kept."""
-    says = f"{_size(free_bytes)} free at {folder}"
+    """`folder`: where history and MQTT messages are stored."""
+    text = f"{_size(free_bytes)} free at {folder}"
     if free_bytes >= FREE_NOTE_BYTES:
-        return Finding("settings", "disk", "ok", says)
-    do = "make room, or keep less: [history] readings_days; history stops on a full disk"
+        return Finding("settings", "disk", "ok", text)
+    action = "free space, or lower [history] readings_days: history stops on a full disk"
     verdict: Verdict = "wrong" if free_bytes < FREE_WRONG_BYTES else "note"
-    return Finding("settings", "disk", verdict, says, do)
+    return Finding("settings", "disk", verdict, text, action)
 
 
-def port(door: str, where: str, *, problem: str, owner: str, ours: bool, flag: str) -> Finding:
-    """`problem`: why it cannot be had, or nothing. `owner`: the process that has it, if known."""
+def port(name: str, where: str, *, problem: str, owner: str, ours: bool, flag: str) -> Finding:
+    """`problem`: why the port cannot be bound; empty if it can. `owner`: the process that uses
+    it, if known. `ours`: whether that is a process of Pyaiot.
+    """
     if not problem:
-        return Finding("ports", door, "ok", f"{where} is free")
+        return Finding("ports", name, "ok", f"{where} is free")
     if ours:
-        return Finding("ports", door, "ok", f"{where} is held by {owner}, one of Pyaiot")
+        return Finding("ports", name, "ok", f"{where} is used by {owner}, a process of Pyaiot")
     if owner:
         return Finding(
             "ports",
-            door,
+            name,
             "wrong",
-            f"{where} is taken by {owner}",
-            f"end that, or choose another with {flag}",
+            f"{where} is in use by {owner}",
+            f"stop that process, or choose another port with {flag}",
         )
-    return Finding("ports", door, "wrong", f"{where}: {problem}", f"choose another with {flag}")
+    action = f"choose another port with {flag}"
+    return Finding("ports", name, "wrong", f"{where}: {problem}", action)
 
 
 def _count(number: int, what: str) -> str:

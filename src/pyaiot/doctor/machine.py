@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The machine itself: Python, limits, clock, IPv6."""
+"""Checks of the machine: Python, limits, clock, IPv6."""
 
 import ctypes
 import importlib.metadata
@@ -20,15 +20,15 @@ from pyaiot.transport.udp import RECEIVE_BUFFER_BYTES, enlarge
 
 _INTERFACES: Final = Path("/proc/net/if_inet6")
 _LINK_LOCAL_SCOPE: Final = "20"
-"""proc_net_if_inet6: address, index, length, scope, flags, name."""
+"""The fourth field of `/proc/net/if_inet6`: address, index, length, scope, flags, name."""
 _TIMEX_BYTES: Final = 512
-"""More than `struct timex` is anywhere."""
+"""At least the size of `struct timex` on every platform."""
 _TIME_ERROR: Final = 5
 """adjtimex(2): the clock is not synchronised."""
 
 
-def look() -> Iterator[Finding]:
-    """Everything that needs no settings. Takes milliseconds."""
+def check() -> Iterator[Finding]:
+    """All checks that need no settings. They take milliseconds."""
     yield _versions()
     yield findings.open_files(*_limits())
     yield _receive_buffer()
@@ -39,12 +39,13 @@ def look() -> Iterator[Finding]:
 def _versions() -> Finding:
     has_uvloop = importlib.util.find_spec("uvloop") is not None
     python = f"Python {platform.python_version()}"
-    says = f"Pyaiot {__version__}, {python}, {platform.system()} {platform.machine()}"
+    text = f"Pyaiot {__version__}, {python}, {platform.system()} {platform.machine()}"
     if has_uvloop:
         loop = importlib.metadata.version("uvloop")
-        return Finding("machine", "versions", "ok", f"{says}, uvloop {loop}")
-    do = "`pip install uvloop`" if sys.implementation.name == "cpython" else "CPython has it"
-    return Finding("machine", "versions", "note", f"{says}, without uvloop: it is slower", do)
+        return Finding("machine", "versions", "ok", f"{text}, uvloop {loop}")
+    is_cpython = sys.implementation.name == "cpython"
+    action = "`pip install uvloop`" if is_cpython else "run it with CPython, which has uvloop"
+    return Finding("machine", "versions", "note", f"{text}, without uvloop (slower)", action)
 
 
 def _limits() -> tuple[int, int]:
@@ -59,20 +60,20 @@ def _receive_buffer() -> Finding:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         enlarge(probe)
         given = probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    # Linux says twice what it was asked for, for its own records (socket(7)).
+    # Linux doubles the requested size for its bookkeeping, and reports that (socket(7)).
     given //= 2 if sys.platform == "linux" else 1
     return findings.receive_buffer(given, RECEIVE_BUFFER_BYTES)
 
 
 def clock_is_synchronised() -> bool | None:
-    """As the kernel knows it of an NTP client (adjtimex(2)); None where it cannot be asked."""
+    """Whether an NTP client synchronises the clock (adjtimex(2)); None if that is unknown."""
     if sys.platform != "linux":
         return None
     try:
         adjtimex = ctypes.CDLL(None).adjtimex
     except (OSError, AttributeError):
         return None
-    # All zeroes ask, and change nothing. The answer itself is the state of the clock.
+    # A struct of zeros changes nothing. The return value is the state of the clock.
     state: int = adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     return None if state < 0 else state != _TIME_ERROR
 
@@ -87,11 +88,11 @@ def _has_ipv6() -> bool:
 
 
 def link_local_interfaces() -> list[str]:
-    """Interfaces with an address fe80::, as far as the system tells (Linux)."""
+    """Interfaces with an address in fe80::/10. Empty where /proc does not list them."""
     try:
         lines = _INTERFACES.read_text(encoding="ascii").splitlines()
     except OSError:
         return []
     fields = (line.split() for line in lines)
-    here = (field for field in fields if len(field) == 6 and field[3] == _LINK_LOCAL_SCOPE)
-    return sorted({name for *_, name in here})
+    link_local = (field for field in fields if len(field) == 6 and field[3] == _LINK_LOCAL_SCOPE)
+    return sorted({name for *_, name in link_local})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The ports that `aiot run` opens: free, or taken by which process."""
+"""Checks of the ports that `aiot run` opens: free, or in use by which process."""
 
 import contextlib
 import errno
@@ -17,19 +17,19 @@ from pyaiot.gateways.plugin import ListenerPort
 _KINDS: Final = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 _PROC: Final = Path("/proc")
 _LISTENING: Final = "0A"
-"""State of a TCP socket in proc_net_tcp."""
+"""State of a TCP socket in proc_net_tcp(5)."""
 _PARENTS_MAX: Final = 8
-"""How far up a process is looked at for who started it."""
+"""How many ancestors of a process are examined. Beyond them, it is not one of Pyaiot."""
 
 
-def look(config: Config) -> Iterator[Finding]:
-    """Each port is bound and released at once."""
+def check(config: Config) -> Iterator[Finding]:
+    """Bind and release each port."""
     for listener in _listeners(config):
         if not listener.port:
             yield Finding("ports", listener.name, "ok", "any free port")
             continue
-        problem = _cannot_bind(listener)
-        owner, ours = _holder(listener) if problem else ("", False)
+        problem = _bind_problem(listener)
+        owner, ours = _owner(listener) if problem else ("", False)
         where = f"{listener.transport} port {listener.port} of {listener.host}"
         yield findings.port(
             listener.name, where, problem=problem, owner=owner, ours=ours, flag=listener.flag
@@ -42,35 +42,35 @@ def _listeners(config: Config) -> Iterator[ListenerPort]:
         yield from plugin.ports(config)
 
 
-def _cannot_bind(listener: ListenerPort) -> str:
-    """Why the port cannot be had; nothing if it can."""
+def _bind_problem(listener: ListenerPort) -> str:
+    """Why the port cannot be bound; empty if it can."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             listener.host, listener.port, type=_KINDS[listener.transport], flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind) as probe:
             if kind == socket.SOCK_STREAM:
-                # As servers do: what is left of connections that ended is not in the way.
+                # As servers do: connections in TIME-WAIT do not count.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             if kind == socket.SOCK_STREAM:
                 probe.listen()
     except socket.gaierror as error:
-        return f"{listener.host} is no address here ({error.strerror})"
+        return f"{listener.host} cannot be resolved ({error.strerror})"
     except PermissionError:
-        return "ports below 1024 are for the superuser"
+        return "permission denied: ports below 1024 need root"
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            return f"{listener.host} is no address of this machine"
+            return f"{listener.host} is not an address of this machine"
         return error.strerror or str(error)
     return ""
 
 
-def _holder(listener: ListenerPort) -> tuple[str, bool]:
-    """The process that has it, and whether it is one of Pyaiot; nothing where nobody tells."""
+def _owner(listener: ListenerPort) -> tuple[str, bool]:
+    """The process that uses the port, and whether it is one of Pyaiot. Empty if unknown."""
     inodes = _inodes(listener)
     for pid in _processes() if inodes else ():
-        with contextlib.suppress(OSError):  # it has ended, or is another user's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             for descriptor in (_PROC / str(pid) / "fd").iterdir():
                 if str(descriptor.readlink()) in inodes:
                     return f"{_name(pid)} (process {pid})", _is_ours(pid)
@@ -78,7 +78,7 @@ def _holder(listener: ListenerPort) -> tuple[str, bool]:
 
 
 def _inodes(listener: ListenerPort) -> set[str]:
-    """Of the sockets at this port, as `/proc/*/fd` names them."""
+    """The sockets at this port, named as in `/proc/*/fd`."""
     table = "tcp" if listener.transport == "TCP" else "udp"
     found = set()
     for name in (table, table + "6"):
@@ -112,7 +112,7 @@ def _name(pid: int) -> str:
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether it, or one that started it, is a command of Pyaiot."""
+    """Whether the process or one of its ancestors is a command of Pyaiot."""
     for _ in range(_PARENTS_MAX):
         words = _words(pid)[:3]
         if any(Path(word).name.startswith("aiot") or word == "pyaiot" for word in words):

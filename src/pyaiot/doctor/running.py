@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The broker that runs, if one does: whether all of it is well, and who is connected."""
+"""Checks of a running broker: its parts, its clock and its gateways."""
 
 import time
 from collections.abc import AsyncIterator
@@ -16,73 +16,69 @@ from pyaiot.doctor.findings import Finding
 from pyaiot.transport.resolver import open_http_session
 
 ANSWER_LIMIT_S: Final = 6.0
-"""`/readyz` itself waits for its parts."""
+"""How long the broker may take to answer. `/readyz` itself waits for the parts."""
 
 
-async def look(place: BrokerAddress) -> AsyncIterator[Finding]:
-    """Asks over HTTP, as a client does."""
+async def check(address: BrokerAddress) -> AsyncIterator[Finding]:
+    """Query the broker over HTTP, as a client does."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
     async with open_http_session(timeout=timeout) as session:
         try:
-            version, date = await _health(session, place)
-        except _NotOurs as error:
-            do = "end that server, or name our broker with --broker-host and --broker-port"
-            yield Finding("broker", "running", "wrong", str(error), do)
+            version, date = await _health(session, address)
+        except _OtherServer as error:
+            action = "stop that server, or set --broker-host and --broker-port"
+            yield Finding("broker", "running", "wrong", str(error), action)
             return
         except (aiohttp.ClientError, OSError, TimeoutError):
-            do = "`aiot run` starts one; one elsewhere is named with --broker-host"
-            yield Finding("broker", "running", "note", f"none at {place.http_url}", do)
+            action = "start one with `aiot run`, or set --broker-host if it runs elsewhere"
+            yield Finding("broker", "running", "note", f"no broker at {address.http_url}", action)
             return
-        yield Finding("broker", "running", "ok", f"Pyaiot {version} at {place.http_url}")
+        yield Finding("broker", "running", "ok", f"Pyaiot {version} at {address.http_url}")
         if date:
             yield findings.clock_of_broker(parsedate_to_datetime(date).timestamp(), time.time())
         try:
-            async for finding in _parts(session, place):
+            async for finding in _parts(session, address):
                 yield finding
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            says = f"stopped answering ({str(error) or type(error).__name__})"
-            yield Finding("broker", "parts", "wrong", says, "look at its log")
+            text = f"stopped answering ({str(error) or type(error).__name__})"
+            yield Finding("broker", "parts", "wrong", text, "check its log")
 
 
-class _NotOurs(Exception):
-    """Something answers there that is no broker of ours."""
+class _OtherServer(Exception):
+    """The server at the address is not a broker of Pyaiot."""
 
 
-async def _health(session: aiohttp.ClientSession, place: BrokerAddress) -> tuple[str, str]:
-    """Its version, and its Date header. Raises `_NotOurs`."""
-    async with session.get(f"{place.http_url}/healthz") as answer:
+async def _health(session: aiohttp.ClientSession, address: BrokerAddress) -> tuple[str, str]:
+    """The version of the broker and its Date header. Raises `_OtherServer`."""
+    async with session.get(f"{address.http_url}/healthz") as answer:
         date = answer.headers.get(hdrs.DATE, "")
         try:
-            said: Any = await answer.json(content_type=None)
-            return str(said["version"])[:32], date
+            health: Any = await answer.json(content_type=None)
+            return str(health["version"])[:32], date
         except (ValueError, KeyError, TypeError) as error:
             server = answer.headers.get(hdrs.SERVER, "")
             server = f" ({server[:40]})" if server.isprintable() and server else ""
-            raise _NotOurs(f"something else answers at {place.http_url}{server}") from error
+            raise _OtherServer(f"another server answers at {address.http_url}{server}") from error
 
 
-async def _parts(session: aiohttp.ClientSession, place: BrokerAddress) -> AsyncIterator[Finding]:
-    async with session.get(f"{place.http_url}/readyz") as answer:
+async def _parts(session: aiohttp.ClientSession, address: BrokerAddress) -> AsyncIterator[Finding]:
+    async with session.get(f"{address.http_url}/readyz") as answer:
         if answer.status == 401:
-            do = "open the page with the link that it printed: the lights there say the same"
-            yield Finding("broker", "parts", "note", "it lets nobody look without a login", do)
+            action = "open the dashboard with the sign-in link of the broker: it shows their state"
+            yield Finding("broker", "parts", "note", "unknown: the broker needs a sign-in", action)
             return
         parts: dict[str, str] = dict((await answer.json())["parts"])
     for name, problem in parts.items():
         if problem == "ok":
-            yield Finding("broker", str(name)[:32], "ok", "a round trip came back")
+            yield Finding("broker", str(name)[:32], "ok", "answers")
         else:
-            do = (
-                f"look at the log of `aiot {name}`"
-                if "gateway" in name
-                else "look at the broker's log"
-            )
-            yield Finding("broker", str(name)[:32], "wrong", str(problem)[:200], do)
-    async with session.get(f"{place.http_url}/api/gateways") as answer:
-        gateways = [str(it["name"])[:32] for it in (await answer.json())["gateways"]]
+            log = f"the log of `aiot {name}`" if "gateway" in name else "the log of the broker"
+            yield Finding("broker", str(name)[:32], "wrong", str(problem)[:200], f"check {log}")
+    async with session.get(f"{address.http_url}/api/gateways") as answer:
+        gateways = sorted(str(it["name"])[:32] for it in (await answer.json())["gateways"])
     if gateways:
-        says = f"{', '.join(gateways)} connected"
-        yield Finding("broker", "gateways", "ok", says)
+        text = f"{', '.join(gateways)} connected"
+        yield Finding("broker", "gateways", "ok", text)
     else:
-        do = f"start one, such as `aiot {plugins()[0].command}`: nodes connect through gateways"
-        yield Finding("broker", "gateways", "note", "none is connected", do)
+        action = f"start one, such as `aiot {plugins()[0].command}`: nodes connect through gateways"
+        yield Finding("broker", "gateways", "note", "none connected", action)

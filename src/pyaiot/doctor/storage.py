@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is on the disk: keys, room, and the history."""
+"""Checks of stored data: keys, free space, and the history."""
 
 import asyncio
 import os
@@ -20,105 +20,107 @@ from pyaiot.history.store import Keep
 from pyaiot.history.stores import store_at
 
 CHECK_LIMIT_S: Final = 4.0
-"""A history that is not read through in that time is believed to be good, and said so."""
+"""How long the integrity check may take. Longer: the history counts as good, with a remark."""
 _PROGRESS_STEPS: Final = 10_000
 POSTGRES_LIMIT_S: Final = 4.0
-"""A server that did not let us in for so long is said not to answer."""
+"""How long PostgreSQL may take to accept a connection. Longer: it counts as not answering."""
 
 
-def look_at_keys(config: Config) -> Finding:
-    """The key file that gateways in other processes need."""
+def check_keys(config: Config) -> Finding:
+    """Check the key file for gateways in other processes."""
     path = Path(config.broker.key_file).expanduser()
     if not path.exists() and config.broker.key_file == KEY_FILE:
         return Finding(
-            "settings", "keys", "ok", "no key file: gateways in other processes are not let in"
+            "settings", "keys", "ok", "no key file: gateways in other processes are refused"
         )
     try:
         load_keys(path)
     except OperatorError as error:
-        says, _, do = str(error).rstrip(".").partition(": ")
-        if not do.startswith(("make", "mend")):
-            says, do = str(error).rstrip("."), "`aiot generate-keys --force` makes new ones"
-        return Finding("settings", "keys", "wrong", says, do)
-    return Finding("settings", "keys", "ok", f"{path} is good, and only its owner reads it")
+        text, _, action = str(error).rstrip(".").partition(": ")
+        if "generate-keys" not in action and "chmod" not in action:
+            text, action = str(error).rstrip("."), "`aiot generate-keys --force` makes new keys"
+        return Finding("settings", "keys", "wrong", text, action)
+    return Finding("settings", "keys", "ok", f"{path} is valid, and only its owner can read it")
 
 
-def look_at_disk() -> Iterator[Finding]:
-    """Whether there is a folder to keep things in, and room."""
+def check_disk() -> Iterator[Finding]:
+    """Check that the data folder can be written to, and its free space."""
     folder = data_folder(os.environ)
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not os.access(there, os.W_OK | os.X_OK):
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not os.access(existing, os.W_OK | os.X_OK):
         yield Finding(
             "settings",
             "disk",
             "wrong",
-            f"{there} cannot be written to",
-            "`chown` it to who runs Pyaiot, or set XDG_DATA_HOME to another folder",
+            f"{existing} is not writable",
+            "`chown` it to the user of Pyaiot, or set XDG_DATA_HOME to another folder",
         )
         return
-    yield findings.disk(str(folder), shutil.disk_usage(there).free)
+    yield findings.disk(str(folder), shutil.disk_usage(existing).free)
 
 
-async def look_at_history(config: Config) -> Finding:
-    """Whether what is kept can be read."""
+async def check_history(config: Config) -> Finding:
+    """Check that the history can be read."""
     store = config.history.store
     if store == "off":
-        return Finding("settings", "history", "ok", "off: nothing is kept")
+        return Finding("settings", "history", "ok", "off: nothing is recorded")
     if store.startswith(("postgresql://", "postgres://")):
-        return await _look_at_postgres(store)
+        return await _check_postgres(store)
     try:
         if store:
             store_at(store, Keep())
     except OperatorError as error:
-        says, _, do = str(error).rstrip(".").partition(": ")
-        return Finding("settings", "history", "wrong", says, do)
-    return await asyncio.to_thread(_look_at_file, store)
+        text, _, action = str(error).rstrip(".").partition(": ")
+        return Finding("settings", "history", "wrong", text, action)
+    return await asyncio.to_thread(_check_file, store)
 
 
-def _look_at_file(store: str) -> Finding:
+def _check_file(store: str) -> Finding:
     path = Path(store).expanduser() if store else data_folder(os.environ) / "history.db"
     if not path.exists():
-        return Finding("settings", "history", "ok", f"none yet; it will be {path}")
+        return Finding("settings", "history", "ok", f"does not exist yet; it will be {path}")
     from pyaiot.history.sqlite.schema import APPLICATION_ID, MIGRATIONS  # noqa: PLC0415
 
-    move = f"keep it apart: `mv {path} {path}.broken`; a new one is begun at the next start"
+    move = f"move it away: `mv {path} {path}.broken`; the next start creates a new one"
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             (application,) = db.execute("PRAGMA application_id").fetchone()
             if application != APPLICATION_ID:
-                do = "name another file with --history"
-                return Finding("settings", "history", "wrong", f"{path} is of another program", do)
+                text = f"{path} belongs to another program"
+                action = "name another file with --history"
+                return Finding("settings", "history", "wrong", text, action)
             if version > len(MIGRATIONS):
-                do = "run the newer Pyaiot, or name another file with --history"
-                return Finding("settings", "history", "wrong", f"{path} is of a newer Pyaiot", do)
-            whole, problem = _quick_check(db)
+                text = f"{path} belongs to a newer Pyaiot"
+                action = "run the newer Pyaiot, or name another file with --history"
+                return Finding("settings", "history", "wrong", text, action)
+            complete, problem = _quick_check(db)
     except sqlite3.Error as error:
         return Finding("settings", "history", "wrong", f"{path} cannot be read: {error}", move)
     if problem:
         return Finding("settings", "history", "wrong", f"{path} is damaged: {problem}", move)
     size = f"{path.stat().st_size / 1e6:,.1f} MB"
-    how = "is whole" if whole else f"is too large to be read through in {CHECK_LIMIT_S:.0f} s"
-    return Finding("settings", "history", "ok", f"{path} ({size}) {how}")
+    state = "OK" if complete else f"too large to check in {CHECK_LIMIT_S:.0f} s"
+    return Finding("settings", "history", "ok", f"{path} ({size}): {state}")
 
 
 def _quick_check(db: sqlite3.Connection) -> tuple[bool, str]:
-    """Whether it was read to its end, and what is wrong."""
+    """Whether the check completed, and the problem that it found, if any."""
     until = time.monotonic() + CHECK_LIMIT_S
     db.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_STEPS)
     try:
-        (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        (result,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
         if "interrupted" in str(error):
             return False, ""
         raise
-    return True, "" if said == "ok" else str(said).splitlines()[-1][:120]
+    return True, "" if result == "ok" else str(result).splitlines()[-1][:120]
 
 
-async def _look_at_postgres(url: str) -> Finding:
-    import asyncpg  # noqa: PLC0415 - most have none
+async def _check_postgres(url: str) -> Finding:
+    import asyncpg  # noqa: PLC0415 - needed only for PostgreSQL
 
     from pyaiot.history.postgres.server import without_password  # noqa: PLC0415
 
@@ -134,5 +136,5 @@ async def _look_at_postgres(url: str) -> Finding:
         reason = str(error).splitlines()[0]
     else:
         return Finding("settings", "history", "ok", f"{name}, PostgreSQL {version.major}")
-    do = "start it, or mend user, password and database of --history"
-    return Finding("settings", "history", "wrong", f"{name}: {reason}", do)
+    action = "start it, or correct the user, password and database in --history"
+    return Finding("settings", "history", "wrong", f"{name}: {reason}", action)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A round trip: does Pyaiot work on this machine?
+"""A round trip through the whole system on this machine.
 
-Everything is started as `aiot demo` does, on free ports and in a folder that goes with it. A node
-of each protocol must appear, say a value, and do what it is told. What runs already is not touched.
+It starts everything as `aiot demo` does, on free ports and in a temporary folder. A node of each
+protocol must appear, send a reading and confirm a command. Running services are not touched.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from pyaiot.doctor.findings import Finding
 from pyaiot.errors import LinkLost, OperatorError
 
 TRIP_LIMIT_S: Final = 10.0
-"""For all of it: on a small machine it takes two seconds."""
+"""How long the round trip may take. It takes 2 s on a small machine; longer is a problem."""
 
 
 def lamps() -> dict[str, str]:
-    """For each protocol, the first node of the demo that has a sensor and can be commanded."""
+    """For each protocol, the name of the first demo node with an LED and a sensor."""
     return {
         plugin.protocol: node.name
         for plugin, node in reversed(demo_kinds())
@@ -34,13 +34,13 @@ def lamps() -> dict[str, str]:
 
 
 def nodes_needed() -> int:
-    """How many nodes of the demo must be started, so that all of `lamps` are among them."""
+    """The number of demo nodes to start, so that all of `lamps` are among them."""
     names = set(lamps().values())
     return 1 + max(n for n, (_, node) in enumerate(demo_kinds()) if node.name in names)
 
 
 class RunDemo(Protocol):
-    """What `aiot demo` does, until it is cancelled. `opened` is told the URL of its page."""
+    """Runs the demo until cancelled. `opened` is called with the URL of the dashboard."""
 
     def __call__(
         self,
@@ -52,8 +52,8 @@ class RunDemo(Protocol):
     ) -> Coroutine[Any, Any, None]: ...
 
 
-async def look(run_demo: RunDemo) -> list[Finding]:
-    """A finding for each protocol, or one on why nothing could be started."""
+async def check(run_demo: RunDemo) -> list[Finding]:
+    """A finding for each protocol, or one on why the demo could not start."""
     seen: dict[str, float] = {}
     found: dict[str, Finding] = {}
     try:
@@ -81,7 +81,7 @@ async def _trip(run_demo: RunDemo, seen: dict[str, float], found: dict[str, Find
         async with Client(host.strip("[]"), int(port), tell=lambda _: None) as client:
             await _visit(client, seen, found)
     finally:
-        # The services end with it, whatever became of them.
+        # This ends the services, also after an error.
         running.cancel()
         await asyncio.wait({running})
         with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -101,18 +101,18 @@ async def _visit(client: Client, seen: dict[str, float], found: dict[str, Findin
         await anext(events)
     for protocol, name in lamps().items():
         lamp = _lamp(client, name)
-        assert lamp is not None  # noqa: S101 - it was seen
+        assert lamp is not None  # noqa: S101 - `seen` has it
         receipt = await client.set(lamp.uid, "led", "1", timeout_s=TRIP_LIMIT_S / 2)
         if receipt.state == "confirmed":
-            says = f"a reading seen, a command confirmed in {receipt.elapsed_ms:.1f} ms"
-            found[protocol] = Finding("round trip", protocol, "ok", says)
+            text = f"a reading received, a command confirmed in {receipt.elapsed_ms:.1f} ms"
+            found[protocol] = Finding("round trip", protocol, "ok", text)
         else:
-            says = f"a reading was seen, but a command ended in {receipt.state}"
-            found[protocol] = Finding("round trip", protocol, "wrong", says, _DO)
+            text = f"a reading received, but a command ended with the receipt {receipt.state}"
+            found[protocol] = Finding("round trip", protocol, "wrong", text, _ACTION)
 
 
 def _lamp(client: Client, name: str) -> Node | None:
-    """The node of this name, when it has said a number and how its LED is."""
+    """The node of this name, if it has sent a number and the state of its LED."""
     for node in client.nodes.values():
         resources = node.resources
         if not {"name", "led"} <= resources.keys() or resources["name"].data != name:
@@ -122,18 +122,18 @@ def _lamp(client: Client, name: str) -> Node | None:
     return None
 
 
-_DO: Final = "`aiot demo --debug` does the same, and says each step"
+_ACTION: Final = "`aiot demo --debug` does the same and logs each step"
 
 
 def _missing(protocol: str, seen: dict[str, float]) -> Finding:
-    what = "no receipt of a command" if protocol in seen else "no node appeared"
-    do = "is loopback filtered (firewall, container)? " + _DO
-    return Finding("round trip", protocol, "wrong", f"{what} in {TRIP_LIMIT_S:.0f} s", do)
+    missing = "no receipt for a command" if protocol in seen else "no node appeared"
+    action = f"check whether a firewall or container filters loopback; {_ACTION}"
+    return Finding("round trip", protocol, "wrong", f"{missing} in {TRIP_LIMIT_S:.0f} s", action)
 
 
 def _failed(error: BaseException) -> Finding:
-    says = str(error).rstrip(".") or type(error).__name__
-    return Finding("round trip", "start", "wrong", says, f"mend that; {_DO}")
+    text = str(error).rstrip(".") or type(error).__name__
+    return Finding("round trip", "start", "wrong", text, f"fix this; {_ACTION}")
 
 
 def _first(error: BaseException) -> BaseException:
@@ -143,7 +143,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _config() -> Config:
-    """Any free ports, nothing kept, nothing of the settings."""
+    """Free ports, no history, defaults otherwise."""
     return Config(
         broker=BrokerSection(port=0),
         history=HistorySection(store="off"),

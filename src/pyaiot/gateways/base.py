@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every plugin needs to open its gateway."""
+"""Helpers with which plugins open their gateways."""
 
 import asyncio
 import logging
@@ -39,16 +39,16 @@ def new_gateway(
 
 
 def warn_if_open(log: logging.Logger, host: str, listener: str, ability: str) -> None:
-    """Log who can now send to a listener beyond loopback. `ability` completes "every device"."""
+    """Log a warning for a listener beyond loopback. `ability` completes "every device …"."""
     if not is_loopback(host):
-        log.warning("%s is open to the network: every device that reaches it %s", listener, ability)
+        log.warning("%s is open to the network: every device on it %s", listener, ability)
 
 
 def state_store(setting: str, name: str, port: int) -> Kept:
-    """The state file of a gateway. Without a fixed port there is none: no node finds it again."""
+    """The state file of a gateway. None is kept for port 0: nodes cannot find the next port."""
     if setting == "off" or (not setting and not port):
         return Kept()
     if setting:
         return Kept(Path(setting).expanduser())
-    safe = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
     return Kept(state_folder(os.environ) / f"{safe}-{port}.db")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What there is to measure of gateways. Those of each protocol have some of these."""
+"""Metrics of all gateways."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,7 +10,7 @@ from pyaiot.metrics import PROTOCOLS, Metric, Sample
 _BY_PROTOCOL: Final = {"protocol": PROTOCOLS}
 
 NODES: Final = Metric(
-    "pyaiot_gateway_nodes", "gauge", "Nodes that the gateway holds.", _BY_PROTOCOL
+    "pyaiot_gateway_nodes", "gauge", "Nodes of the gateway that are online.", _BY_PROTOCOL
 )
 NEW_NODES_REFUSED: Final = Metric(
     "pyaiot_gateway_new_nodes_refused",
@@ -25,60 +25,60 @@ EVICTED: Final = Metric(
     _BY_PROTOCOL,
 )
 LINKED: Final = Metric(
-    "pyaiot_gateway_linked", "gauge", "1: linked to the broker. 0: it tries.", _BY_PROTOCOL
+    "pyaiot_gateway_linked", "gauge", "1: linked to the broker. 0: reconnecting.", _BY_PROTOCOL
 )
 LINKS: Final = Metric(
-    "pyaiot_gateway_links_made", "counter", "Links to the broker, ever.", _BY_PROTOCOL
+    "pyaiot_gateway_links_made", "counter", "Links to the broker that were made.", _BY_PROTOCOL
 )
 LINK_FAILURES: Final = Metric(
     "pyaiot_gateway_link_failures",
     "counter",
-    "Links to the broker that were lost, or could not be had.",
+    "Links to the broker that failed or were lost.",
     _BY_PROTOCOL,
 )
 LINK_QUEUE: Final = Metric(
     "pyaiot_gateway_link_queue_messages",
     "gauge",
-    "Messages that wait for the link to the broker.",
+    "Messages queued for the link to the broker.",
     _BY_PROTOCOL,
 )
 LINK_CONFLATED: Final = Metric(
     "pyaiot_gateway_link_readings_conflated",
     "counter",
-    "Readings that the broker did not get, because a later one of the resource came before.",
+    "Readings that were replaced in the queue by a later one of the same resource.",
     _BY_PROTOCOL,
 )
 READINGS_DROPPED: Final = Metric(
     "pyaiot_gateway_readings_dropped",
     "counter",
-    "Readings that the gateway had no room to keep until the broker confirmed them.",
+    "Unconfirmed readings that were dropped because the buffer of the gateway was full.",
     _BY_PROTOCOL,
 )
 COMMANDS: Final = Metric(
-    "pyaiot_gateway_commands_waiting", "gauge", "Commands that wait for nodes.", _BY_PROTOCOL
+    "pyaiot_gateway_commands_waiting", "gauge", "Commands that wait for a node.", _BY_PROTOCOL
 )
 COMMANDS_LIMIT: Final = Metric(
     "pyaiot_gateway_commands_waiting_limit",
     "gauge",
-    "Commands that may wait. One more is answered `unreachable`.",
+    "Maximum number of waiting commands. Further ones are answered `unreachable`.",
     _BY_PROTOCOL,
 )
 DEVICE_REFUSED: Final = Metric(
     "pyaiot_device_messages_refused",
     "counter",
-    "What devices sent and the gateway did not take: wrong, too much, or not theirs to say.",
+    "Messages of devices that the gateway refused: invalid, too many, or about another node.",
     _BY_PROTOCOL,
 )
 BROKER_REFUSED: Final = Metric(
     "pyaiot_gateway_messages_refused",
     "counter",
-    "What the gateway said and the broker did not take, such as nodes of another gateway.",
+    "Messages of the gateway that the broker refused, such as nodes of another gateway.",
     _BY_PROTOCOL,
 )
 
 
 def measure(gateway: Gateway, *, refused: int) -> Iterable[Sample]:
-    """What all have. `refused`: what devices sent and was not taken."""
+    """The samples of one gateway. `refused`: the number of refused messages of its devices."""
     protocol = gateway.protocol
     yield NODES.of(len(gateway.nodes), protocol=protocol)
     yield NEW_NODES_REFUSED.of(gateway.nodes.newcomers_refused, protocol=protocol)

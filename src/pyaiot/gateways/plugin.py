@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a device protocol tells the rest of Pyaiot about itself.
+"""The interface between a device protocol and the rest of Pyaiot.
 
 Each protocol has a module `plugin.py` with one value, `PLUGIN`. Commands, flags, settings, the
 demo, the fleet, the doctor, metrics and the generated documentation are made of these values. The
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyaiot.metrics import Collector
 
 Check: TypeAlias = Callable[[], Awaitable[str]]
-"""A round trip through a part of the system: what is wrong, or an empty text."""
+"""A round trip through a part of the system. Returns its problem, or an empty text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +30,16 @@ class OpenGateway:
     command: str
     """The command that runs it alone: `coap-gateway`."""
     protocol: str
-    """What its nodes speak: `CoAP`."""
+    """The protocol of its nodes: `CoAP`."""
     listener: str
-    """Where they speak it, for people: `UDP port 5683`."""
+    """The port in words: `UDP port 5683`."""
     port: int
     check: Check
     """A round trip through its listener."""
     collect: "Collector"
     """Its metrics."""
     gateway: "Gateway | None"
-    """None: it has no link to the broker, because its nodes are those of another gateway."""
+    """None: it has no link to the broker, because its nodes belong to another gateway."""
     run: "Callable[[Connect], Coroutine[Any, Any, None]]"
     """Serves until cancelled, and closes the listener then."""
     ready: Callable[[], Awaitable[object]] | None = None
@@ -48,7 +48,7 @@ class OpenGateway:
 
 @dataclass(frozen=True, slots=True)
 class ListenerPort:
-    """A port that `aiot run` opens for a protocol, as the settings have it."""
+    """A port that `aiot run` opens for a protocol, from the settings."""
 
     name: str
     transport: Literal["TCP", "UDP"]
@@ -60,14 +60,14 @@ class ListenerPort:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What a protocol found when it checked what it depends on."""
+    """The result of a check of something that a protocol depends on."""
 
     area: str
     name: str
     ok: bool
     text: str
     action: str = ""
-    """What the operator can do about it."""
+    """How to fix it, if not `ok`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class SimulatedNode:
     port_setting: str
     """The setting that names the port of the gateway or MQTT broker."""
     peer: Callable[[Any], str]
-    """Where it sends, for people, from the settings: `CoAP to localhost port 5683`."""
+    """Where it sends to, in words, from the settings: `CoAP to localhost port 5683`."""
     demo_settings: Callable[[], dict[str, object]] = dict
     """Settings that its nodes need in the demo."""
 
@@ -97,7 +97,7 @@ class DemoNode:
     """Nodes are started in this order."""
     name: str
     resources: tuple[str, ...]
-    """Settings of the simulated node that are switched on."""
+    """Flags of the simulated node that are set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +105,22 @@ class FleetNodes:
     """The nodes of a protocol in `aiot fleet`."""
 
     count: str
-    """The setting that has their number."""
+    """The setting with their number."""
     settings: Callable[[], type[Any]]
-    """A struct of the settings that the fleet has for this protocol, `count` first."""
+    """The struct of the fleet settings of this protocol, `count` first."""
     open: Callable[[Any, Any], Awaitable[Any]]
     """Takes these settings and a `fleet.node.FleetRun`; returns a `fleet.node.NodeFactory`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedService:
-    """Something that several protocols use in one process, such as an MQTT broker."""
+    """A service that several protocols use in one process, such as an MQTT broker."""
 
     open: Callable[[Config, Path | None], AbstractAsyncContextManager[Any]]
-    """In `aiot run` and `aiot demo`. The folder is where it keeps its files, instead of that in
-    the settings."""
+    """Opens it in `aiot run` and `aiot demo`. The folder, if given, replaces that of the
+    settings."""
     for_one_gateway: Callable[[Config], Any]
-    """For a gateway in a process of its own."""
+    """Returns it for a gateway in a process of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ class Plugin:
     """A device protocol."""
 
     protocol: str
-    """Its name on the wire, in metrics and on screens: `CoAP`."""
+    """Its name in messages, metrics and the dashboard: `CoAP`."""
     command: str
     """The command that runs its gateway alone."""
     help: str
@@ -139,7 +139,7 @@ class Plugin:
     run_flags: Sequence[SettingFlag]
     """Its flags of `aiot run`, `aiot demo` and `aiot doctor`."""
     open: Callable[[Config, Any], Awaitable[OpenGateway]]
-    """Open the listener. The second argument is what `shared` gave, or None. Raises
+    """Opens the listener. The second argument is the value of `shared`, or None. Raises
     `OperatorError`."""
     ports: Callable[[Config], Iterator[ListenerPort]]
     offline_timeout: str = ""
@@ -148,9 +148,9 @@ class Plugin:
     """Whether its gateway has a link to the broker of Pyaiot."""
     shared: SharedService | None = None
     probe: Callable[[Config], AsyncIterator[ProbeResult]] | None = None
-    """Checks for `aiot doctor`, beside its ports."""
+    """Checks for `aiot doctor`, in addition to its ports."""
     metrics: str = ""
-    """The module that has its metrics; empty: it has only those of all gateways."""
+    """The module of its metrics; empty: it has only the metrics of all gateways."""
     node: SimulatedNode | None = None
     demo: Sequence[DemoNode] = ()
     fleet: FleetNodes | None = None

@@ -114,7 +114,9 @@ def families(samples: Iterable[Sample]) -> "list[Family]":
         family = found.get(metric.name)
         if family is None:
             names = list(metric.labels)
-            family = found[metric.name] = kinds[metric.kind](metric.name, metric.says, labels=names)
+            family = found[metric.name] = kinds[metric.kind](
+                metric.name, metric.description, labels=names
+            )
         if isinstance(value, Histogram):
             family.add_metric(labels, buckets=_buckets(value), sum_value=value.total)
         else:

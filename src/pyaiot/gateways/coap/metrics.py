@@ -8,8 +8,8 @@ from pyaiot.metrics import Metric
 HELD_BACK: Final = Metric(
     "pyaiot_coap_datagrams_held_back",
     "counter",
-    "Answers that were not sent, because the address had not proved itself.",
+    "Datagrams that were not sent because of the anti-amplification limit of an unverified peer.",
 )
 STRANGERS_REFUSED: Final = Metric(
-    "pyaiot_coap_requests_over_rate", "counter", "Requests over the rate of their host."
+    "pyaiot_coap_requests_over_rate", "counter", "Requests above the rate limit of their host."
 )

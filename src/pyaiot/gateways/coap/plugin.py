@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""CoAP as a protocol of Pyaiot."""
+"""The plugin of CoAP."""
 
 import logging
 import time

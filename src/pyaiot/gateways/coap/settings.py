@@ -10,9 +10,9 @@ from pyaiot.config.section import (
     NewNodesPerS,
     NodesMax,
     NodesPerHostMax,
+    OfflineTimeoutS,
     Port,
     ProtocolSection,
-    SilenceLimitS,
 )
 
 
@@ -22,48 +22,48 @@ class CoapSection(ProtocolSection, frozen=True, kw_only=True):
     table: ClassVar[str] = "coap"
 
     host: Annotated[
-        str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
+        str, Meta(description="Address to listen on; `::` accepts devices from the whole network.")
     ] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="UDP port that nodes post to; 0: any free one.")] = 5683
+    port: Annotated[Port, Meta(description="UDP port that nodes post to; 0: any free port.")] = 5683
     interface: Annotated[
-        str, Meta(description="Listen on this network interface only, say `tap0`.")
+        str, Meta(description="The only network interface to listen on, such as `tap0`.")
     ] = ""
     poll_s: Annotated[
         float,
         Meta(
             ge=0,
             le=86_400,
-            description="Resources that a node does not notify of by itself are read again every"
-            " so many seconds, somewhat spread; 0: only when the node appears.",
+            description="Interval in seconds, with jitter, at which resources that cannot be"
+            " observed are read; 0: only when the node appears.",
         ),
     ] = 0.0
     sleepy: Annotated[
         tuple[str, ...],
         Meta(
-            description="Nodes that sleep (uids, or `*` for every one): a command waits, as long"
-            " as its deadline is, until the node speaks next."
+            description="Uids of nodes that sleep, or `*` for all: a command waits for the next"
+            " message of the node, at most until its deadline."
         ),
     ] = ()
     trace: Annotated[
         str,
         Meta(
-            description="Write what is on the wire to this file (pcapng, for Wireshark), with"
-            " names of nodes and what became of each request; empty: nothing."
+            description="File for a trace of all datagrams (pcapng, for Wireshark), with the names"
+            " of nodes and the outcome of each request; empty: no trace."
         ),
     ] = ""
     trace_nodes: Annotated[
-        tuple[str, ...], Meta(description="Write only what these nodes (uids) say and hear.")
+        tuple[str, ...], Meta(description="Trace only the datagrams of these nodes (uids).")
     ] = ()
     trace_size_mb: Annotated[
         float,
         Meta(
             gt=0,
             le=10_000,
-            description="Megabytes of one trace file. Then the next one is begun; the last three"
+            description="Size in megabytes at which a new trace file is started. The last three"
             " are kept as FILE.1 to FILE.3.",
         ),
     ] = 10.0
-    silence_limit_s: SilenceLimitS = 120.0
+    silence_limit_s: OfflineTimeoutS = 120.0
     nodes_max: NodesMax = 100_000
     nodes_per_host_max: NodesPerHostMax = 2000
     new_nodes_per_s: NewNodesPerS = 200.0
@@ -71,8 +71,8 @@ class CoapSection(ProtocolSection, frozen=True, kw_only=True):
     state_file: Annotated[
         str,
         Meta(
-            description="File that remembers registrations of the resource directory over a"
-            " restart; empty: `$XDG_STATE_HOME/pyaiot/NAME-PORT.db`, and none for port 0; `off`:"
-            " none."
+            description="File that keeps the registrations of the resource directory over a"
+            " restart; empty: `$XDG_STATE_HOME/pyaiot/NAME-PORT.db`, or none if the port is 0;"
+            " `off`: none."
         ),
     ] = ""

@@ -6,23 +6,23 @@ from typing import Final
 from pyaiot.metrics import Metric
 
 MQTT_CONNECTED: Final = Metric(
-    "pyaiot_mqtt_connected", "gauge", "1: the MQTT broker has let the gateway in. 0: it tries."
+    "pyaiot_mqtt_connected", "gauge", "1: connected to the MQTT broker. 0: reconnecting."
 )
 MQTT_CONNECTS: Final = Metric(
-    "pyaiot_mqtt_connects", "counter", "Times that the MQTT broker let the gateway in."
+    "pyaiot_mqtt_connects", "counter", "Connections of the gateway that the MQTT broker accepted."
 )
 MQTT_BROKER_STARTS: Final = Metric(
     "pyaiot_mqtt_broker_starts",
     "counter",
-    "Times that the MQTT broker that is brought along was started. More than one: it ended.",
+    "Starts of the embedded MQTT broker. More than one: it ended and was restarted.",
 )
 MQTT_IGNORED: Final = Metric(
     "pyaiot_mqtt_messages_ignored",
     "counter",
-    "Messages that were published under topics of no node, as far as the gateway sees them.",
+    "Messages on topics that belong to no node, as far as the gateway receives them.",
 )
 MQTT_RETAINED_DROPPED: Final = Metric(
     "pyaiot_mqtt_retained_dropped",
     "counter",
-    "Retained values of silent nodes that were dropped, because many were held.",
+    "Retained values of offline nodes that were dropped at the limit of the gateway.",
 )

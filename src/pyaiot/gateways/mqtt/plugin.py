@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""MQTT as a protocol of Pyaiot."""
+"""The plugin of MQTT."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
@@ -53,17 +53,17 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         if broker.starts is not None:
             yield MQTT_BROKER_STARTS.of(broker.starts())
 
-    place = "TCP" if broker.embedded else f"MQTT broker {server.host}"
+    listener = "TCP" if broker.embedded else f"MQTT broker {server.host}"
     return OpenGateway(
         command="mqtt-gateway",
         protocol="MQTT",
-        listener=f"{place} port {server.port}",
+        listener=f"{listener} port {server.port}",
         port=server.port,
         check=check,
         collect=collect,
         gateway=gateway,
         run=mqtt.run,
-        # What devices publish before it has subscribed would be acknowledged and lost.
+        # Messages that devices publish before it subscribes would be acknowledged and lost.
         ready=check if broker.embedded else None,
     )
 

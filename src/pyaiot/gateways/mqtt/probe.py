@@ -21,13 +21,13 @@ _AREA: Final = "MQTT broker"
 
 
 async def probe(config: Config) -> AsyncIterator[ProbeResult]:
-    """Connects once under a client id of its own and disconnects, or looks for the program."""
+    """Connect once with a random client id and disconnect, or look for the program."""
     section = config.of(MqttSection)
     yield await (_named(section) if section.host else _embedded())
 
 
 async def _named(section: MqttSection) -> ProbeResult:
-    place = f"{section.host} port {section.port}"
+    address = f"{section.host} port {section.port}"
     try:
         connection = MqttConnection(
             named_mqtt_broker(section).server,
@@ -38,17 +38,17 @@ async def _named(section: MqttSection) -> ProbeResult:
         await connection.open(limit_s=ANSWER_LIMIT_S)
     except ConnectionRefused as error:
         action = "correct mqtt.user and mqtt.password_file, or the permissions at the MQTT broker"
-        return ProbeResult(_AREA, "named", ok=False, text=f"{place}: {error}", action=action)
+        return ProbeResult(_AREA, "named", ok=False, text=f"{address}: {error}", action=action)
     except LinkLost as error:
         action = "start it, or correct --mqtt-host and --mqtt-port"
         if str(error).startswith("TLS") or "certificate" in str(error).lower():
             action = "correct mqtt.ca_file, or the certificate of the MQTT broker"
-        return ProbeResult(_AREA, "named", ok=False, text=f"{place}: {error}", action=action)
+        return ProbeResult(_AREA, "named", ok=False, text=f"{address}: {error}", action=action)
     except OperatorError as error:
         text = str(error).rstrip(".")
         return ProbeResult(_AREA, "named", ok=False, text=text, action="correct that setting")
     connection.close()
-    return ProbeResult(_AREA, "named", ok=True, text=f"{place} accepts connections")
+    return ProbeResult(_AREA, "named", ok=True, text=f"{address} accepts connections")
 
 
 async def _embedded() -> ProbeResult:

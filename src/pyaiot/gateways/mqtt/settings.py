@@ -9,86 +9,87 @@ from pyaiot.config.section import (
     GatewayName,
     NewNodesPerS,
     NodesMax,
+    OfflineTimeoutS,
     Port,
     ProtocolSection,
-    SilenceLimitS,
 )
 
 
 class MqttSection(ProtocolSection, frozen=True, kw_only=True):
-    """The MQTT gateway, a client of an MQTT broker: of one that is named, or of one of ours."""
+    """The MQTT gateway, a client of an MQTT broker: a named one, or the embedded one."""
 
     table: ClassVar[str] = "mqtt"
 
     host: Annotated[
         str,
         Meta(
-            description="Host of the MQTT broker; empty: `aiot run` and `aiot demo` start one of"
-            " their own, gateways by themselves look on this machine."
+            description="Host of the MQTT broker; empty: `aiot run` and `aiot demo` start the"
+            " embedded one, `aiot mqtt-gateway` uses localhost."
         ),
     ] = ""
     port: Annotated[
-        Port, Meta(description="TCP port of the MQTT broker; 0: any free one, for one of our own.")
+        Port, Meta(description="TCP port of the MQTT broker; 0: any free port, if embedded.")
     ] = 1886
     listen: Annotated[
         str,
         Meta(
-            description="Address that our own MQTT broker listens on; `::` lets in every device"
-            " that reaches it."
+            description="Address that the embedded MQTT broker listens on; `::` accepts devices"
+            " from the whole network."
         ),
     ] = "127.0.0.1"
     folder: Annotated[
         str,
         Meta(
-            description="Where our own MQTT broker keeps what it has acknowledged; empty:"
-            " `$XDG_DATA_HOME/pyaiot/mqtt`. The demo keeps nothing."
+            description="Folder in which the embedded MQTT broker stores acknowledged messages;"
+            " empty: `$XDG_DATA_HOME/pyaiot/mqtt`. The demo uses a temporary folder."
         ),
     ] = ""
     sync_always: Annotated[
         bool,
         Meta(
-            description="Our own MQTT broker writes to the disk before it acknowledges: a tenth"
-            " as fast, and proof against power cuts."
+            description="The embedded MQTT broker writes to the disk before it acknowledges. No"
+            " message is lost in a power failure, at a tenth of the speed."
         ),
     ] = False
-    user: Annotated[
-        str, Meta(description="User name at the MQTT broker that is named; empty: without one.")
-    ] = ""
+    user: Annotated[str, Meta(description="User name at the named MQTT broker; empty: none.")] = ""
     password_file: Annotated[
         str,
         Meta(
-            description="File whose first line is the password of `user`. Read again at each"
-            " attempt to connect; only its owner may read it."
+            description="File whose first line is the password of `user`. It is read at each"
+            " connection attempt, and must be readable only by its owner."
         ),
     ] = ""
     client_id: Annotated[
         str,
         Meta(
             max_length=23,
-            description="Client id at the MQTT broker that is named, of this gateway alone: what"
-            " nodes publish with QoS 1 while it is away is kept for it there; empty: any, and"
-            " nothing is kept.",
+            description="Client id at the named MQTT broker, unique to this gateway. The MQTT"
+            " broker then queues messages with QoS 1 while the gateway is not connected; empty:"
+            " a random one, and nothing is queued.",
         ),
     ] = ""
-    tls: Annotated[bool, Meta(description="Speak TLS to the MQTT broker that is named.")] = False
+    tls: Annotated[
+        bool, Meta(description="Use TLS for the connection to the named MQTT broker.")
+    ] = False
     ca_file: Annotated[
-        str, Meta(description="Authorities of the MQTT broker (PEM); empty: those of the system.")
+        str,
+        Meta(description="CA certificates for the MQTT broker (PEM); empty: those of the system."),
     ] = ""
     certificate_file: Annotated[
-        str, Meta(description="Certificate that the gateway shows the MQTT broker (PEM).")
+        str, Meta(description="Client certificate for the MQTT broker (PEM).")
     ] = ""
     certificate_key_file: Annotated[
-        str, Meta(description="Its key (PEM); empty: in the file of the certificate.")
+        str, Meta(description="Private key of the certificate (PEM); empty: in the same file.")
     ] = ""
     count_ignored: Annotated[
         bool,
         Meta(
-            description="Count what is published under topics of no node, and show the last one. At"
-            " an MQTT broker that is named this takes a second connection, which reads every topic"
-            " with QoS 0 for as long as little is published."
+            description="Count messages on topics that belong to no node, and show the last topic."
+            " At a named MQTT broker this needs a second connection, which subscribes to all topics"
+            " with QoS 0 while the message rate is low."
         ),
     ] = True
-    silence_limit_s: SilenceLimitS = 120.0
+    silence_limit_s: OfflineTimeoutS = 120.0
     nodes_max: NodesMax = 100_000
     new_nodes_per_s: NewNodesPerS = 500.0
     name: GatewayName = "mqtt"

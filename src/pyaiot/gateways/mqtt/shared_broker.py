@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The MQTT broker that gateways are clients of: a named one, or the embedded one."""
+"""The MQTT broker that the gateways connect to: a named one, or the embedded one."""
 
 import logging
 import os
@@ -26,26 +26,27 @@ _ONLY_NAMED: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")
 
 @dataclass(frozen=True, slots=True)
 class SharedMqttBroker:
-    """An MQTT broker that gateways are clients of."""
+    """The MQTT broker that the gateways of a process connect to."""
 
     server: "MqttServer"
-    """How the MQTT gateway reaches it: with access to the topics of every node."""
+    """Address and credentials of the MQTT gateway, which may use the topics of every node."""
     embedded: bool
-    """Started by us on this machine; devices need no user name there."""
+    """Whether it is the embedded MQTT broker, which needs no user name."""
     starts: Callable[[], int] | None = None
-    """How often the embedded one was started."""
+    """The number of starts of the embedded MQTT broker."""
     problem: Callable[[], str] = lambda: ""
-    """Why the embedded one does not carry QoS 1; empty if it does."""
+    """Why the embedded MQTT broker does not deliver QoS 1; empty if it does."""
     secret_prefix: str = ""
-    """Of the client ids of MQTT-SN clients at the embedded one, where devices choose theirs."""
+    """Prefix of the client ids of MQTT-SN clients at the embedded MQTT broker. Devices there
+    choose their client ids, and cannot take over those of MQTT-SN clients."""
     deadlines: CommandDeadlines = field(default_factory=CommandDeadlines)
-    """Of the commands that the MQTT gateway of this process publishes there."""
+    """Deadlines of the commands that the MQTT gateway of this process publishes."""
     report_ignored: Callable[[Callable[[str], None]], None] | None = None
-    """Registers a function that gets each topic outside `node/` on which a device publishes."""
+    """Registers a function that is called with each topic outside `node/` that is published to."""
 
     @property
     def for_devices(self) -> "MqttServer":
-        """How connections that act for one device reach it."""
+        """Address and credentials for connections on behalf of one device."""
         return (
             replace(self.server, user="", password=None, client_id="", echo_topic="")
             if self.embedded
@@ -55,10 +56,9 @@ class SharedMqttBroker:
 
 @asynccontextmanager
 async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator[SharedMqttBroker]:
-    """The named MQTT broker, or the embedded one while the block runs if `mqtt.host` is empty.
+    """The named MQTT broker, or, if `mqtt.host` is empty, the embedded one while the block runs.
 
-    `folder`: where the embedded one keeps its files, instead of the setting. Raises
-    `OperatorError`.
+    `folder`: the folder of the embedded one, instead of the setting. Raises `OperatorError`.
     """
     section = config.of(MqttSection)
     if section.host:
@@ -70,8 +70,8 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
     misplaced = [name for name in _ONLY_NAMED if getattr(section, name)]
     if misplaced:
         raise OperatorError(
-            f"mqtt.{misplaced[0]} needs a named MQTT broker: name it with --mqtt-host (localhost,"
-            " if it is on this machine)."
+            f"mqtt.{misplaced[0]} needs a named MQTT broker: set --mqtt-host (localhost, if it"
+            " runs on this machine)."
         )
     embedded = EmbeddedConfig(
         folder or _folder(section),
@@ -105,16 +105,16 @@ def _folder(section: MqttSection) -> Path:
 
 
 def named_mqtt_broker(section: MqttSection) -> SharedMqttBroker:
-    """The named MQTT broker; on this machine if no name is set.
+    """The MQTT broker at `mqtt.host`, or at localhost if that is empty.
 
-    Raises `OperatorError` for settings that cannot be used.
+    Raises `OperatorError` for invalid settings.
     """
     from pyaiot.mqtt.client import MqttServer  # noqa: PLC0415
     from pyaiot.mqtt.credentials import read_password, tls_context  # noqa: PLC0415
 
     if not section.port:
         raise OperatorError(
-            "mqtt.port 0 is for the embedded MQTT broker: name a port with --mqtt-port."
+            "mqtt.port 0 is only for the embedded MQTT broker: set a port with --mqtt-port."
         )
     password = None
     if section.password_file:

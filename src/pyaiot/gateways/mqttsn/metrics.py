@@ -9,7 +9,7 @@ MQTTSN_CLIENTS: Final = Metric(
     "pyaiot_mqttsn_clients", "gauge", "Clients that are connected, connecting or asleep."
 )
 MQTTSN_DATAGRAMS: Final = Metric(
-    "pyaiot_mqttsn_datagrams", "counter", "Datagrams that came, heard or not."
+    "pyaiot_mqttsn_datagrams", "counter", "Datagrams received, including dropped ones."
 )
 MQTTSN_REASONS: Final = (
     *("no packet", "over the rate of its client", "a CONNECT over the rate of its host"),
@@ -19,22 +19,22 @@ MQTTSN_REASONS: Final = (
 MQTTSN_DROPPED: Final = Metric(
     "pyaiot_mqttsn_dropped",
     "counter",
-    "Datagrams that were not heard or not sent, by reason.",
+    "Datagrams that were dropped or not sent, by reason.",
     {"reason": MQTTSN_REASONS},
 )
 MQTTSN_MESSAGES_DROPPED: Final = Metric(
     "pyaiot_mqttsn_messages_dropped",
     "counter",
-    "Messages for and of clients that were dropped: too many for one, or no MQTT broker.",
+    "Messages to or from clients that were dropped: a full queue, or no MQTT broker.",
 )
 MQTTSN_CONNECTS: Final = Metric(
-    "pyaiot_mqttsn_connects", "counter", "Times that the MQTT broker let a client in."
+    "pyaiot_mqttsn_connects", "counter", "Connections of clients that the MQTT broker accepted."
 )
 MQTTSN_CONNECT_FAILURES: Final = Metric(
     "pyaiot_mqttsn_connect_failures",
     "counter",
-    "Connections of clients to the MQTT broker that were lost, or could not be had.",
+    "Connections of clients to the MQTT broker that failed or were lost.",
 )
 MQTTSN_UNSENT: Final = Metric(
-    "pyaiot_mqttsn_datagrams_unsent", "counter", "Datagrams that the system did not take."
+    "pyaiot_mqttsn_datagrams_unsent", "counter", "Datagrams that the operating system refused."
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""MQTT-SN as a protocol of Pyaiot."""
+"""The plugin of MQTT-SN."""
 
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -76,7 +76,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
 
 
 def _topics(predefined: Mapping[int, str]) -> Mapping[int, str]:
-    """Raises `OperatorError` for an invalid topic."""
+    """The predefined topics. Raises `OperatorError` for an invalid one."""
     from pyaiot.protocols.mqttsn.topics import is_topic  # noqa: PLC0415
 
     for number, topic in predefined.items():

@@ -10,25 +10,25 @@ from pyaiot.config.section import Port, ProtocolSection
 
 
 class MqttsnSection(ProtocolSection, frozen=True, kw_only=True):
-    """The MQTT-SN gateway, whose clients each get a connection to the MQTT broker of `[mqtt]`."""
+    """The MQTT-SN gateway. It opens a connection to the MQTT broker of `[mqtt]` per client."""
 
     table: ClassVar[str] = "mqttsn"
 
     host: Annotated[
-        str, Meta(description="Address to listen on; `::` lets in every device that reaches it.")
+        str, Meta(description="Address to listen on; `::` accepts devices from the whole network.")
     ] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="UDP port that clients speak to; 0: any free one.")] = (
+    port: Annotated[Port, Meta(description="UDP port that clients send to; 0: any free port.")] = (
         1885
     )
     gateway_id: Annotated[
-        int, Meta(ge=0, le=255, description="What it is called in ADVERTISE and GWINFO.")
+        int, Meta(ge=0, le=255, description="Gateway id in ADVERTISE and GWINFO.")
     ] = 1
     clients_max: Annotated[
         int,
         Meta(
             ge=1,
             le=100_000,
-            description="Clients that are connected or asleep. One more is refused.",
+            description="Maximum number of clients, connected or asleep. Further ones are refused.",
         ),
     ] = 10_000
     clients_per_host_max: Annotated[
@@ -36,8 +36,8 @@ class MqttsnSection(ProtocolSection, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000,
-            description="The same of one host, which may be a router with many clients behind it."
-            " One more is refused.",
+            description="Maximum number of clients of one host, which may be a router. Further"
+            " ones are refused.",
         ),
     ] = 1_000
     topic_bytes_max: Annotated[
@@ -45,28 +45,33 @@ class MqttsnSection(ProtocolSection, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_048_576,
-            description="Bytes of the registered topics of one client, and as many of its topic"
-            " filters. More are refused.",
+            description="Maximum total size in bytes of the registered topics of one client, and"
+            " of its topic filters. Further ones are refused.",
         ),
     ] = 16_384
     state_file: Annotated[
         str,
         Meta(
-            description="File that remembers the clients and their topics over a restart; empty:"
-            " `$XDG_STATE_HOME/pyaiot/mqttsn-PORT.db`, and none for port 0; `off`: none."
+            description="File that keeps the clients and their topics over a restart; empty:"
+            " `$XDG_STATE_HOME/pyaiot/mqttsn-PORT.db`, or none if the port is 0; `off`: none."
         ),
     ] = ""
     topics_max: Annotated[
         int,
-        Meta(ge=1, le=65_534, description="Registered topics of one client. One more is refused."),
+        Meta(
+            ge=1,
+            le=65_534,
+            description="Maximum number of registered topics of one client. Further ones are"
+            " refused.",
+        ),
     ] = 256
     messages_max: Annotated[
         int,
         Meta(
             ge=1,
             le=10_000,
-            description="Messages kept for one client, as while it sleeps. Beyond, the oldest"
-            " goes, one of QoS 0 if there is one.",
+            description="Maximum number of messages queued for one client, for example while it"
+            " sleeps. Above it, the oldest is dropped, those with QoS 0 first.",
         ),
     ] = 64
     packets_per_s: Annotated[
@@ -74,8 +79,8 @@ class MqttsnSection(ProtocolSection, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000,
-            description="Packets of one client that are read in a second, sustained; twice as"
-            " many at once. What is over is dropped.",
+            description="Rate limit of one client in packets per second; the burst is twice that."
+            " Packets above it are dropped.",
         ),
     ] = 200.0
     client_prefix: Annotated[
@@ -83,8 +88,8 @@ class MqttsnSection(ProtocolSection, frozen=True, kw_only=True):
         Meta(
             max_length=32,
             pattern=r"^[^/+#\x00-\x1f]*$",
-            description="Stands before the client id at the MQTT broker, so that no client of"
-            " MQTT-SN takes the place of one of MQTT.",
+            description="Prefix of the client ids at the MQTT broker. It keeps MQTT-SN clients"
+            " from taking over the session of an MQTT client.",
         ),
     ] = "sn-"
     predefined: Annotated[
@@ -94,17 +99,17 @@ class MqttsnSection(ProtocolSection, frozen=True, kw_only=True):
     publish_without_connection: Annotated[
         bool,
         Meta(
-            description="Serve QoS -1: anybody may publish to short and predefined topics, and"
-            " nobody says who it was."
+            description="Accept QoS -1: every device may publish to short and predefined topics"
+            " without a connection or a client id."
         ),
     ] = False
     advertise_address: Annotated[
         str,
         Meta(
-            description="Broadcast or multicast address at which it tells of itself, say"
-            " `255.255.255.255` or `ff02::1%eth0`; empty: it does not."
+            description="Broadcast or multicast address for ADVERTISE, such as `255.255.255.255`"
+            " or `ff02::1%eth0`; empty: none is sent."
         ),
     ] = ""
     advertise_interval_s: Annotated[
-        int, Meta(ge=1, le=65_535, description="Between two ADVERTISE.")
+        int, Meta(ge=1, le=65_535, description="Seconds between two ADVERTISE.")
     ] = 900

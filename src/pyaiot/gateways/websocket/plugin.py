@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The protocol plugin of WebSocket nodes."""
+"""The plugin of WebSocket."""
 
 import logging
 from collections.abc import Callable, Coroutine, Iterator

@@ -14,21 +14,29 @@ class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
     table: ClassVar[str] = "websocket"
 
     host: Annotated[
-        str, Meta(description="Address to listen on; `::` accepts devices from every network.")
+        str, Meta(description="Address to listen on; `::` accepts devices from the whole network.")
     ] = "127.0.0.1"
     port: Annotated[
         Port, Meta(description="TCP port that nodes connect to, at `/node`; 0: any free port.")
     ] = 8001
     nodes_max: Annotated[
-        int, Meta(ge=1, le=100_000, description="Simultaneous connections. Another one is refused.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Maximum number of connections. Further ones are refused.",
+        ),
     ] = 10_000
     nodes_per_host_max: NodesPerHostMax = 2000
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Meta(description="Host names that requests may use, besides its addresses and localhost."),
+        Meta(
+            description="Host names that are accepted in requests, besides its addresses and"
+            " localhost."
+        ),
     ] = ()
     allowed_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Origins (https://name:port) of pages that may connect as nodes."),
+        Meta(description="Origins (https://name:port) of sites whose pages may act as nodes."),
     ] = ()
     name: GatewayName = "websocket"
