@@ -39,7 +39,7 @@ def page() -> str:
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
             parts.append("\n".join(_operation(path, method, operation)))
-    rows = [(f"`{kind}`", says) for kind, says in KINDS.items()]
+    rows = [(f"`{kind}`", meaning) for kind, meaning in KINDS.items()]
     parts.append("## Problems\n\n" + table(("end of `type`", "meaning"), rows))
     parts.append("## Types\n")
     for name, schema in api["components"]["schemas"].items():

@@ -34,8 +34,8 @@ _HEAD: Final = """# Metrics
 <!-- Written by scripts/generate-docs from the modules `metrics`. -->
 
 The metrics at `/metrics`. See [Monitor with Prometheus and Grafana](../how-to/monitor.md). Labels
-have only the values listed below: text from a device is never a label, so the number of series does not
-grow with the number of nodes.
+have only the values listed below: text from a device is never a label, so the number of series
+does not grow with the number of nodes.
 
 A histogram has `_bucket`, `_sum` and `_count`. On Linux, prometheus-client adds the process metrics
 `process_…`.

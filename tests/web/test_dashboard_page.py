@@ -131,7 +131,7 @@ async def test_empty_page_says_what_is_missing_and_how_to_begin(browser: Browser
         await see(card(page, "a"), "20.0")
 
 
-async def test_states_of_a_node_are_said_in_words(browser: Browser) -> None:
+async def test_states_of_a_node_are_shown_in_words(browser: Browser) -> None:
     async with running() as broker:
         for uid in ("a", "b", "quiet", "busy"):
             broker.add_node(uid, temperature="23.5°C", led="0")
@@ -152,7 +152,7 @@ async def test_states_of_a_node_are_said_in_words(browser: Browser) -> None:
             await page.clock.fast_forward(12_000)
             await gone(card(page, "a"))
             await page.locator("#search").fill("state:left")
-            await see(card(page, "a"), "silent")
+            await see(card(page, "a"), "offline · ")
             assert "q=state" in page.url
 
 
