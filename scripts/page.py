@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Build the page of `dashboard/` into the package, where its sources are other than last time.
+"""Build the dashboard of `dashboard/` into the package, if its sources have changed.
 
 Usage: page.py                  build it
-       page.py --if-possible    the same; where that fails, one line says so
+       page.py --if-possible    the same; a failure is one line, and no error
        page.py --check          types and style of the sources
        page.py --test           their tests
 
-A record beside the page says from which sources it was made. Standard library only: this runs
+A record beside the result has a fingerprint of its sources. Standard library only: this runs
 before anything is installed, and inside the build of the wheel.
 """
 
@@ -27,22 +27,22 @@ from scripts import javascript  # noqa: E402 - found by the line above
 
 RECORD = ".made-from"
 RETRY_S = 86_400
-"""A page that could not be built from these sources is tried again after so long."""
+"""After a failed build of these sources, the next attempt is made after this time."""
 VITE = "node_modules/vite/bin/vite.js"
 NOT_SOURCES = {"node_modules", "dist", "tests"}
 
 
 class CannotBuild(Exception):
-    """The page cannot be made here; one sentence says why."""
+    """The dashboard cannot be built here; the text is the reason in one sentence."""
 
 
-def say(text: str) -> None:
-    """Tell the person about progress; standard output belongs to the command."""
+def progress(text: str) -> None:
+    """Print progress to standard error; standard output belongs to the command."""
     print(text, file=sys.stderr, flush=True)
 
 
 def fingerprint(root: Path = ROOT) -> str:
-    """Changes with every file that the page is made from."""
+    """A hash of every source file of the dashboard."""
     digest = hashlib.sha256()
     for path in sorted(_sources(root / "dashboard")):
         digest.update(os.fsencode(path.relative_to(root)) + b"\0" + path.read_bytes() + b"\0")
@@ -80,7 +80,7 @@ def is_built(root: Path = ROOT) -> bool:
 
 
 def build(root: Path = ROOT, *, install: bool = True) -> None:
-    """Build it. Raises `CannotBuild`. What was there before stays until the new one is whole.
+    """Build it. Raises `CannotBuild`. The previous build stays until the new one is complete.
 
     `install`: Node.js may be brought from the package index where it is missing.
     """
@@ -88,7 +88,7 @@ def build(root: Path = ROOT, *, install: bool = True) -> None:
     made_from = fingerprint(root)
     npm = _npm(install=install)
     started = time.monotonic()
-    say("Building the dashboard ...")
+    progress("Building the dashboard ...")
     if not _modules_are_there(sources):
         # What only its tests need is left out.
         _run([*npm, *javascript.NPM_CI, "--omit=dev"], sources)
@@ -99,7 +99,7 @@ def build(root: Path = ROOT, *, install: bool = True) -> None:
     (new / RECORD).write_text(made_from)
     shutil.rmtree(built_folder(root), ignore_errors=True)
     new.rename(built_folder(root))
-    say(f"The dashboard is built after {time.monotonic() - started:.0f} s.")
+    progress(f"The dashboard is built after {time.monotonic() - started:.0f} s.")
 
 
 def _npm(*, install: bool = True) -> list[str]:
@@ -108,7 +108,7 @@ def _npm(*, install: bool = True) -> list[str]:
         return found
     if not install:
         raise CannotBuild("Node.js is not here")
-    say("Getting Node.js from the package index, for the dashboard ...")
+    progress("Getting Node.js from the package index, for the dashboard ...")
     try:
         return javascript.wanted("npm")
     except javascript.Missing as error:
@@ -139,7 +139,7 @@ def install_for_tests(root: Path = ROOT) -> None:
     sources = root / "dashboard"
     record = sources / "node_modules" / RECORD
     if not _modules_are_there(sources) or "dev" not in record.read_text():
-        say("Installing the locked packages of dashboard/package-lock.json ...")
+        progress("Installing the locked packages of dashboard/package-lock.json ...")
         _run([*npm, *javascript.NPM_CI], sources)
         _note_modules(sources, "dev")
 
@@ -156,7 +156,7 @@ def _run(command: list[str], folder: Path, **settings: object) -> None:
         check=False,
     )
     if result.returncode != 0:
-        say(result.stdout.decode(errors="replace").rstrip()[-4000:])
+        progress(result.stdout.decode(errors="replace").rstrip()[-4000:])
         raise CannotBuild(f"{' '.join(map(os.path.basename, command[:3]))} failed: see above")
 
 
@@ -174,11 +174,11 @@ def build_if_possible(root: Path = ROOT) -> None:
         build(root)
         failed.unlink(missing_ok=True)
     except (CannotBuild, OSError) as error:
-        say(f"The dashboard cannot be built: {error}. The plain page is served.")
+        progress(f"The dashboard cannot be built: {error}. The plain page is served.")
         try:
             failed.write_text(made_from)
         except OSError as problem:
-            say(f"That cannot be remembered: {problem}.")
+            progress(f"That cannot be remembered: {problem}.")
 
 
 CHECKS = {
@@ -219,7 +219,7 @@ def main(arguments: list[str]) -> int:
             return check(arguments[0])
         build()
     except CannotBuild as error:
-        say(f"The dashboard cannot be {'checked' if arguments else 'built'}: {error}.")
+        progress(f"The dashboard cannot be {'checked' if arguments else 'built'}: {error}.")
         return 2
     return 0
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Says when a temperature is above a limit, and when it is below again: python alert.py 30
+"""Report when a temperature exceeds a limit, and when it is below again: python alert.py 30
 
-It runs for months: when the broker is gone it waits until it is back. Put your mail, chat or siren
-into `tell`.
+It runs for months and reconnects to the broker. Put your mail, chat or siren
+into `report`.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from pyaiot.client import Behind, Client, NodeLeft, Reading
 
 RESOURCE = "temperature"
 MARGIN = 0.5
-"""It must be so much below the limit to be good again, or it would flutter."""
+"""Hysteresis: below the limit by this much, the temperature is normal again."""
 
 
-def tell(sentence: str) -> None:
+def report(sentence: str) -> None:
     print(sentence, flush=True)
 
 
 async def main(limit: float, host: str | None, port: int | None) -> None:
     hot: set[str] = set()
     async with Client(host, port, resources=[RESOURCE], patience_s=float("inf")) as client:
-        tell(f"Watching {RESOURCE} above {limit:g}")
+        report(f"Watching {RESOURCE} above {limit:g}")
         while True:
             try:
                 events = client.events()
@@ -34,9 +34,9 @@ async def main(limit: float, host: str | None, port: int | None) -> None:
                         look(event, limit, hot)
                     elif isinstance(event, NodeLeft) and event.uid in hot:
                         hot.discard(event.uid)
-                        tell(f"{event.uid} is gone, and was too hot")
+                        report(f"{event.uid} is offline, and was too hot")
             except Behind:
-                tell("This program was too slow, and looks again")
+                report("This program was too slow, and starts again")
 
 
 def look(reading: Reading, limit: float, hot: set[str]) -> None:
@@ -44,10 +44,10 @@ def look(reading: Reading, limit: float, hot: set[str]) -> None:
         return
     if reading.number > limit and reading.uid not in hot:
         hot.add(reading.uid)
-        tell(f"{reading.uid} is too hot: {reading.data}")
+        report(f"{reading.uid} is too hot: {reading.data}")
     elif reading.number < limit - MARGIN and reading.uid in hot:
         hot.discard(reading.uid)
-        tell(f"{reading.uid} is good again: {reading.data}")
+        report(f"{reading.uid} is normal again: {reading.data}")
 
 
 if __name__ == "__main__":
@@ -55,4 +55,4 @@ if __name__ == "__main__":
     try:
         asyncio.run(main(float(words[0] or 30), words[1] or None, int(words[2] or 0) or None))
     except KeyboardInterrupt:
-        tell("Ended")
+        report("Ended")

@@ -16,25 +16,25 @@ REPORT_S = 5.0
 RETRY_S = 2.0
 
 
-async def be_a_node(socket: ClientWebSocketResponse) -> None:
-    """Until the connection ends, which raises WSMessageTypeError."""
+async def serve(socket: ClientWebSocketResponse) -> None:
+    """Serve until the connection ends, which raises WSMessageTypeError."""
     led = "0"
 
-    async def tell(**values: str) -> None:
+    async def report(**values: str) -> None:
         await socket.send_json({"type": "update", "data": values})
 
     while True:
         load = f"{os.getloadavg()[0]:.2f}"
         try:
             message = await socket.receive_json(timeout=REPORT_S)
-        except TimeoutError:  # nothing to hear, so there is time to tell something
-            await tell(load=load)
+        except TimeoutError:  # nothing received: report the load
+            await report(load=load)
             continue
         match message:
             case {"request": "discover"}:
-                await tell(name=UID, os="linux", led=led, load=load)
+                await report(name=UID, os="linux", led=led, load=load)
             case {"endpoint": "led", "payload": "0" | "1" as led}:
-                await tell(led=led)  # here a real LED would be switched
+                await report(led=led)  # here a real LED would be switched
             case {"type": "error", "detail": detail}:
                 print(detail)
 
@@ -44,7 +44,7 @@ async def main(url: str) -> None:
         while True:
             try:
                 async with session.ws_connect(f"{url}?uid={UID}", heartbeat=30) as socket:
-                    await be_a_node(socket)
+                    await serve(socket)
             except (ClientError, OSError, WSMessageTypeError) as error:
                 print(f"Not connected: {error}; trying again")
             await asyncio.sleep(RETRY_S)

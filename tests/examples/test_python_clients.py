@@ -50,7 +50,7 @@ async def test_notebook_runs_from_its_first_cell_to_its_last(
         assert [command.payload for command in served.gateway.commands] == ["1", "0"]
 
 
-async def test_alert_is_told_once_when_it_is_hot_and_when_it_is_good_again(
+async def test_alert_reports_once_when_it_is_hot_and_when_it_is_normal_again(
     programs: Programs,
 ) -> None:
     async with serving() as served:
@@ -66,5 +66,5 @@ async def test_alert_is_told_once_when_it_is_hot_and_when_it_is_good_again(
         assert await line() == "n is too hot: 31.0°C"
         for value in ("32.0°C", "29.8°C", "31.0°C", "broken", "29.4°C"):
             served.gateway.say("n", "temperature", value)
-        assert await line() == "n is good again: 29.4°C"
+        assert await line() == "n is normal again: 29.4°C"
         assert program.stderr == ""
