@@ -277,7 +277,7 @@ async def test_page_lives_with_a_broker_of_the_old_kind(browser: Browser) -> Non
             await page.get_by_role("switch").click()
             await see(row(page, "a", "led"), "confirmed")
             assert broker.commands == [{"uid": "a", "endpoint": "/led", "payload": "1"}]
-            await see(page.locator("footer"), "old protocol")
+            await see(page.locator("footer"), "legacy protocol")
 
 
 async def test_paused_page_stands_still_and_catches_up(browser: Browser) -> None:
@@ -351,7 +351,7 @@ async def test_script_is_edited_as_a_draft_and_sent(browser: Browser) -> None:
             await editor.click()
             await page.keyboard.press("Control+End")
             await page.keyboard.type("\nprint(a);")
-            await see(dialog, "A draft.")
+            await see(dialog, "Draft.")
             await page.keyboard.press("Control+Enter")
             await see(dialog, "The node's answer: refused by the node · 4.00 Bad Request")
             await page.reload()
