@@ -269,7 +269,7 @@ async def test_broker_that_was_never_reached_is_named_with_the_command(browser: 
         await see(page.locator("main"), "/ws")
 
 
-async def test_page_lives_with_a_broker_of_the_old_kind(browser: Browser) -> None:
+async def test_page_works_with_a_legacy_broker(browser: Browser) -> None:
     async with running(legacy=True) as broker:
         broker.add_node("a", {"/led": "0"}, temperature="23.5°C", version="1.5")
         async with showing(browser, broker) as page:
@@ -380,7 +380,7 @@ async def test_table_sorts_and_map_shows_who_has_a_position(browser: Browser) ->
             await see(page.locator(".leaflet-tooltip"), "Rover")
 
 
-async def test_firmware_update_is_told_step_by_step(browser: Browser) -> None:
+async def test_firmware_update_is_shown_step_by_step(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("f", suit_state="6", dwnld="42", version="1.0", name="Updater")
         async with showing(browser, broker, "updates") as page:
@@ -388,7 +388,7 @@ async def test_firmware_update_is_told_step_by_step(browser: Browser) -> None:
             await see(update, "Download 42 %")
             await broker.change("f", "suit_state", "10")
             await see(update, "The image does not match the manifest.")
-            await see(update, "the old firmware keeps running")
+            await see(update, "The old firmware keeps running")
             await broker.change("f", "suit_state", "11")
             await broker.change("f", "version", "1.1")
             await see(update, "1.0 → 1.1")
