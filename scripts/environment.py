@@ -35,7 +35,7 @@ class OperatorError(Exception):
     """The person at the keyboard has to do something: one sentence says what."""
 
 
-def say(text: str) -> None:
+def progress(text: str) -> None:
     """Tell the person about progress; standard output belongs to the command."""
     print(text, file=sys.stderr, flush=True)
 
@@ -80,16 +80,16 @@ def make(folder: Path, kind: str) -> None:
     started = time.monotonic()
     # What `dev` has more comes on top of an up-to-date `run`; anything else is made from scratch.
     if not is_ready(folder, "run"):
-        say(f"Making the environment in {folder} (Python {platform.python_version()}) ...")
+        progress(f"Making the environment in {folder} (Python {platform.python_version()}) ...")
         make_empty(folder)
-    say(f"Installing the locked packages of requirements/{kind}.txt ...")
+    progress(f"Installing the locked packages of requirements/{kind}.txt ...")
     pip(folder, "--only-binary=:all:", "--require-hashes", f"-r{ROOT}/requirements/{kind}.txt")
     pip(folder, "--no-index", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     # The dev lock is a superset of the run lock, with the same versions.
     lines = [f"python {platform.python_version()}"]
     lines += [fingerprint(known) for known in KINDS[: KINDS.index(kind) + 1]]
     (folder / RECORD).write_text("\n".join(lines) + "\n")
-    say(f"The environment is ready after {time.monotonic() - started:.0f} s.")
+    progress(f"The environment is ready after {time.monotonic() - started:.0f} s.")
 
 
 def make_empty(folder: Path) -> None:
@@ -115,7 +115,7 @@ def install_venv() -> None:
         raise OperatorError(f"{lack}: name another Python with PYTHON=/path/to/python3.")
     if os.geteuid() != 0:
         raise OperatorError(f"{lack}: run `sudo apt install {package}`, then start again.")
-    say(f"Installing {package} with apt-get ...")
+    progress(f"Installing {package} with apt-get ...")
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     for arguments in (["update"], ["install", "--yes", "--no-install-recommends", package]):
         run(["apt-get", "-qq", *arguments], failure=f"{lack}, and {package} cannot be installed")
@@ -142,7 +142,7 @@ def run(command: list[str], *, failure: str) -> None:
         command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     if result.returncode != 0:
-        say(result.stdout.decode(errors="replace").rstrip())
+        progress(result.stdout.decode(errors="replace").rstrip())
         raise OperatorError(f"{failure}: see above.")
 
 
@@ -190,8 +190,8 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:
-        say("Interrupted; the next start makes the environment anew.")
+        progress("Interrupted; the next start makes the environment anew.")
         sys.exit(130)
     except (OperatorError, OSError) as error:
-        say(str(error))
+        progress(str(error))
         sys.exit(2)

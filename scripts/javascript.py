@@ -50,8 +50,8 @@ def _in_wheel() -> Path | None:
 
 
 def _version(node: str) -> tuple[int, ...]:
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    parts = said.strip().removeprefix("v").split(".")
+    output = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    parts = output.strip().removeprefix("v").split(".")
     return tuple(int(part) for part in parts[:2] if part.isdecimal())
 
 

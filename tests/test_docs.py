@@ -216,7 +216,7 @@ def test_every_receipt_and_reason_is_understood() -> None:
         assert f"`{reason}`" in failures
 
 
-async def test_every_path_of_the_web_door_is_told() -> None:
+async def test_every_path_of_the_web_listener_is_documented() -> None:
     class _Timer:
         def time(self) -> float:
             return 0.0
@@ -228,7 +228,7 @@ async def test_every_path_of_the_web_door_is_told() -> None:
     page = Dashboard(Look(), {"index.html": b"", "assets/a.js": b"", "favicon.svg": b""})
     app = WebApp(broker, tokens=None, title="", sign_in=login, dashboard=page).app
     served = {resource.canonical for resource in app.router.resources()}
-    rows = table_rows((FOLDER / "listeners.md").read_text("utf-8"), "## Paths of the web door")
+    rows = table_rows((FOLDER / "listeners.md").read_text("utf-8"), "## Paths of the web listener")
     written = {row[0].strip("`") for row in rows}
     files = ("/static/", "/assets/", "/favicon")
     assert {path for path in served if not path.startswith(files)} == written

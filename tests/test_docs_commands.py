@@ -448,8 +448,8 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     'aiocoap-client -m POST --payload "temperature:21.5°C" coap://localhost/server': Finish(
         shows("my-board", temperature="21.5°C")
     ),
-    'aiocoap-client -m POST --payload "alive:door-test" coap://localhost/alive': Finish(
-        shows("door-test")
+    'aiocoap-client -m POST --payload "alive:port-test" coap://localhost/alive': Finish(
+        shows("port-test")
     ),
     "aiocoap-client coap://127.0.0.1:5700/.well-known/core": Finish(says("</led>")),
     "aiocoap-client coap://127.0.0.1:5700/temperature": Finish(says(r"^-?\d+\.\d°C")),

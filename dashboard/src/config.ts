@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What the one who serves the page says about it: `dashboard.json`. */
+/** Configuration from the server that serves the dashboard: `dashboard.json`. */
 
 export interface Config {
   title: string;
   version: string;
   logo: string;
-  /** `ws://host:port/ws`; empty: where the page came from. `localhost` is the host of the page. */
+  /** `ws://host:port/ws`; empty: the origin of the page. `localhost` stands for the host of the page. */
   broker: string;
   camera: string;
-  /** Hosts whose images may be shown; the policy of the page allows no others. */
+  /** Hosts whose images may be shown; the content security policy allows no others. */
   imageHosts: string[];
   tiles: string;
   floorPlan: string;
   /** South, west, north, east of the picture. */
   floorPlanBounds: number[];
-  /** There is an HTTP API beside the page. */
+  /** The server of the page has the HTTP API. */
   api: boolean;
 }
 
@@ -36,11 +36,11 @@ export async function loadConfig(): Promise<void> {
     const answer = await fetch("dashboard.json");
     if (answer.ok) config = { ...config, ...((await answer.json()) as Partial<Config>) };
   } catch {
-    // The page is complete without.
+    // The defaults apply.
   }
 }
 
-/** Where the broker is, for a WebSocket. */
+/** URL of the WebSocket of the broker. */
 export function brokerUrl(): string {
   const url = new URL(config.broker || "ws", document.baseURI);
   if (!config.broker) url.protocol = url.protocol.replace("http", "ws");
@@ -48,10 +48,10 @@ export function brokerUrl(): string {
   return url.href;
 }
 
-/** Whether there may be an API to ask: beside the page, or at the broker that it was told. */
+/** Whether there may be an HTTP API: at the origin of the page, or at the configured broker. */
 export const mayHaveApi = (): boolean => config.api || config.broker !== "";
 
-/** Where the HTTP API of the broker is, with a slash at its end. An old broker has none. */
+/** URL of the HTTP API of the broker, with a trailing slash. A legacy broker has none. */
 export function apiUrl(): string {
   if (config.api) return new URL("api/", document.baseURI).href;
   const url = new URL("../api/", brokerUrl().replace(/ws$/, "ws/"));
@@ -59,10 +59,10 @@ export function apiUrl(): string {
   return url.href;
 }
 
-/** Whether an image of this address can be shown here. */
+/** Whether an image from this URL may be shown. */
 export function imageIsAllowed(address: string): boolean {
   try {
-    const url = new URL(address); // what is no whole address is none of an image
+    const url = new URL(address); // throws for a relative URL
     return url.origin === location.origin || (/^https?:$/.test(url.protocol) && config.imageHosts.includes(url.host));
   } catch {
     return false;

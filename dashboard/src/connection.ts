@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The way to the broker: opens it, keeps it honest, and opens it again, for ever. */
+/** The connection to the broker: opens it, checks that it is alive, and reconnects for ever. */
 import { decode, SUBPROTOCOL, type FromClient, type ToClient } from "./messages";
 
-const RETRY_FIRST_S = 1; // doubled each time, then between half and all of it
+const RETRY_FIRST_S = 1; // doubled after each failure; the pause is random, 50 to 100 % of it
 const RETRY_MAX_S = 10;
-const OPEN_S = 8; // to wait for a handshake
-const SILENCE_S = 45; // then we ask, because a dead way looks like a quiet one
-const PROBE_S = 8; // to wait for the answer to that
-const LEGACY_BURST_S = 0.6; // an old broker does not say when it has told all
+const OPEN_S = 8; // limit of the handshake
+const SILENCE_S = 45; // then a probe is sent, because a dead connection looks like a quiet one
+const PROBE_S = 8; // limit of the answer to the probe
+const LEGACY_BURST_S = 0.6; // a legacy broker does not mark the end of the state
 
 export type Phase = "connecting" | "joining" | "live" | "waiting";
-/** Why there is no connection: a key of the translations (`why.…`), and what the broker said. */
+/** Why there is no connection: a key of the translations (`why.…`), and the reason that the broker sent. */
 export interface Reason {
   why: "unreachable" | "no_answer" | "silent" | "broken" | `code_${number}`;
-  said: string;
+  text: string;
   seconds: number;
 }
 
@@ -23,21 +23,21 @@ export interface Listener {
   opened(legacy: boolean): void;
   messages(list: ToClient[]): void;
   lost(reason: Reason): void;
-  /** The phase is another. */
+  /** The phase changed. */
   changed(): void;
 }
 
 export class Connection {
   phase: Phase = "connecting";
   reason: Reason | null = null;
-  /** Of `performance.now()`. */
+  /** Time of `performance.now()`, in ms. */
   retryAt = 0;
   legacy = false;
   private socket: WebSocket | null = null;
-  private known = false; // this broker speaks pyaiot.v2
+  private speaksV2 = false; // this broker has selected pyaiot.v2
   private attempt = 0;
   private timers: number[] = [];
-  private heardAt = 0;
+  private receivedAt = 0;
   private probedAt = 0;
 
   constructor(
@@ -52,47 +52,47 @@ export class Connection {
     setInterval(() => this.watch(), 5000);
   }
 
-  /** Connect. A server that does not select our subprotocol is asked again without it. */
+  /** Connect. If the server does not select our subprotocol, try again without it. */
   open(legacy = false): void {
     this.quit();
     this.enter("connecting", this.reason);
     const socket = new WebSocket(this.url, legacy ? [] : [SUBPROTOCOL]);
     this.socket = socket;
-    this.after(OPEN_S, () => this.lose({ why: "no_answer", said: "", seconds: OPEN_S }));
+    this.after(OPEN_S, () => this.lose({ why: "no_answer", text: "", seconds: OPEN_S }));
     socket.onopen = () => {
       this.clear();
       this.legacy = !socket.protocol;
-      this.known ||= !this.legacy;
-      this.heard();
+      this.speaksV2 ||= !this.legacy;
+      this.markReceived();
       this.enter("joining", this.reason);
       this.on.opened(this.legacy);
       this.send({ type: "new", data: "client" });
       if (this.legacy) this.after(LEGACY_BURST_S, () => this.deliver([{ type: "joined" }]));
     };
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
-      this.heard();
+      this.markReceived();
       try {
         const { messages, wrong } = decode(String(data));
-        if (wrong) console.warn(`${wrong} messages of the broker cannot be used`);
+        if (wrong) console.warn(`${wrong} messages of the broker were ignored`);
         this.deliver(messages);
       } catch (error) {
-        console.warn("A frame that cannot be used:", error);
+        console.warn("An invalid frame:", error);
       }
     };
     socket.onclose = ({ code, reason }) => {
-      if (this.phase === "connecting" && !legacy && !this.known) this.open(true);
-      else this.lose({ why: this.phase === "connecting" ? "unreachable" : named(code), said: reason, seconds: 0 });
+      if (this.phase === "connecting" && !legacy && !this.speaksV2) this.open(true);
+      else this.lose({ why: this.phase === "connecting" ? "unreachable" : named(code), text: reason, seconds: 0 });
     };
   }
 
-  /** Say it if the way is open; whether it was. */
+  /** Send if the connection is open. Returns whether it was. */
   send(message: FromClient): boolean {
     if (this.socket?.readyState !== WebSocket.OPEN) return false;
     this.socket.send(JSON.stringify(message));
     return true;
   }
 
-  /** Now, not when the countdown ends. */
+  /** Reconnect now instead of at the end of the countdown. */
   retry(): void {
     if (this.phase === "waiting") this.open();
   }
@@ -126,18 +126,18 @@ export class Connection {
     const socket = this.socket;
     this.socket = null;
     if (!socket) return;
-    // A dead way may take minutes to close; we do not wait, and hear nothing of it any more.
+    // Closing a dead connection may take minutes: do not wait, and ignore its events.
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
   }
 
-  private heard(): void {
-    this.heardAt = performance.now();
+  private markReceived(): void {
+    this.receivedAt = performance.now();
     this.probedAt = 0;
   }
 
   private probe(): void {
-    // Any broker answers a repeated `new`; an old one without nodes answers nothing.
+    // A broker answers a repeated `new`. A legacy broker without nodes does not.
     if (this.phase !== "live" || this.legacy || this.probedAt) return;
     this.probedAt = performance.now();
     this.send({ type: "new", data: "client" });
@@ -145,9 +145,9 @@ export class Connection {
 
   private watch(): void {
     const now = performance.now();
-    if (now - this.heardAt > SILENCE_S * 1000) this.probe();
+    if (now - this.receivedAt > SILENCE_S * 1000) this.probe();
     if (this.probedAt && now - this.probedAt > PROBE_S * 1000)
-      this.lose({ why: "silent", said: "", seconds: Math.round((now - this.heardAt) / 1000) });
+      this.lose({ why: "silent", text: "", seconds: Math.round((now - this.receivedAt) / 1000) });
   }
 
   private after(seconds: number, action: () => void): void {

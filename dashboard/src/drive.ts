@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * Hold to drive: what moves stops when nobody holds it any more. Release, blur, a hidden page and
- * a lost link all mean stop; after a lost link it is said as soon as there is a link again.
+ * Hold to drive: a vehicle stops when its control is released. Release, blur, a hidden page and a lost
+ * connection all mean stop; after a lost connection, stop is sent when the connection is back.
  */
 import type { Resource } from "./model/state";
-import { ask, isLive } from "./store";
+import { sendCommand, isLive } from "./store";
 
 export interface Drive {
   /** Payloads that stop it, in order. */
   stop: readonly string[];
-  /** Called when it was stopped, by whatever. */
+  /** Called when it was stopped, for any reason. */
   stopped: () => void;
 }
 
 let held: { resource: Resource; drive: Drive } | null = null;
-/** Not told to stop yet, because there was no link. */
-const owed = new Map<Resource, readonly string[]>();
+/** Stops to send when the connection is back. */
+const pendingStops = new Map<Resource, readonly string[]>();
 
-/** Move, from now until `release`. Whether that could be said. */
+/** Drive until `release`. Returns whether the command was sent. */
 export function hold(resource: Resource, payload: string, drive: Drive): boolean {
   if (held && held.resource !== resource) release();
-  if (!ask(resource, payload)) return false;
+  if (!sendCommand(resource, payload)) return false;
   held = { resource, drive };
   return true;
 }
@@ -33,9 +33,9 @@ export function release(): void {
   drive.stopped();
 }
 
-/** Say stop, or owe it. */
+/** Send stop, now or when the connection is back. */
 export function stop(resource: Resource, payloads: readonly string[]): void {
-  if (!payloads.every((payload) => ask(resource, payload))) owed.set(resource, payloads);
+  if (!payloads.every((payload) => sendCommand(resource, payload))) pendingStops.set(resource, payloads);
 }
 
 addEventListener("blur", release);
@@ -45,8 +45,8 @@ document.addEventListener("visibilitychange", () => {
 });
 isLive.subscribe((live) => {
   if (!live) return release();
-  for (const [resource, payloads] of owed) {
-    owed.delete(resource);
+  for (const [resource, payloads] of pendingStops) {
+    pendingStops.delete(resource);
     stop(resource, payloads);
   }
 });

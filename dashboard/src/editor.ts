@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * The editor of a script, in a shadow root: its style sheets are objects there, which the policy of
- * the page allows. What differs from the script on the node is marked. Tab leaves it.
+ * The editor of a script, in a shadow root: its style sheets are objects there, which the content
+ * security policy allows. Differences from the script on the node are marked. Tab leaves the editor.
  */
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { javascript } from "@codemirror/lang-javascript";
@@ -13,7 +13,7 @@ import { tags } from "@lezer/highlight";
 
 export interface EditorOptions {
   text: string;
-  /** What is on the node. */
+  /** The script on the node. */
   original: string;
   label: string;
   changed: (text: string) => void;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Readings of a time gone by: stored ones if the broker offers them, else what this page has seen. */
+/** Stored readings, if the broker has a history. */
 import { apiUrl, mayHaveApi } from "./config";
 import type { Series } from "./series";
 import type { Resource } from "./model/state";
@@ -9,9 +9,9 @@ const POINTS_MAX = 1000;
 
 let offered: Promise<boolean> | null = null;
 
-/** Whether readings are stored: `/api/info` says so. */
+/** Whether the broker has a history, according to `/api/info`. */
 export function historyIsOffered(): Promise<boolean> {
-  // An old broker has none, and would only fill the console of the browser.
+  // A legacy broker has no API; requests would only fill the console.
   if (link.peek().legacy || !mayHaveApi()) return Promise.resolve(false);
   offered ??= fetch(`${apiUrl()}info`)
     .then(async (answer) => answer.ok && Boolean(((await answer.json()) as { history?: unknown }).history))
@@ -22,7 +22,7 @@ export function historyIsOffered(): Promise<boolean> {
 const historyOf = ({ node, name }: Resource, search: Record<string, string>): string =>
   `${apiUrl()}nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}/history?${new URLSearchParams(search)}`;
 
-/** The last `count` stored numbers of a resource in a time, oldest first. Throws with the reason. */
+/** The last `count` stored numbers of a resource in a time span, oldest first. Throws with the reason. */
 export async function readLatest(resource: Resource, from: number, to: number, count: number): Promise<[time: number, value: number][]> {
   const url = historyOf(resource, { from: String(from), to: String(to), order: "newest", limit: String(count) });
   const answer = await fetch(url, { headers: { Accept: "application/json" } });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The page: a connection feeds the state, and what is shown is a function of the state. */
+/** The page: a connection feeds the state, and the view is a function of the state. */
 import { render } from "preact";
 import { brokerUrl, config, loadConfig } from "./config";
 import "./style.css";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * What the broker says and what the page says, in the JSON form `pyaiot.v2`
- * (docs/reference/messages.md). The legacy form has the same words, fewer of them, and one object
- * per frame; so one reader serves both. Outside bytes become these types here and nowhere else.
+ * Messages between broker and page, in the JSON form `pyaiot.v2` (docs/reference/messages.md). The
+ * legacy form is a subset with one object per frame, so one decoder serves both. Outside bytes become
+ * these types here and nowhere else.
  */
 
 export interface Hello {
@@ -38,7 +38,7 @@ export interface Reading {
   endpoint: string;
   data: unknown;
   ts?: number;
-  /** Kept by an MQTT broker: nobody knows since when. */
+  /** Retained by an MQTT broker: its age is unknown. */
   retained?: boolean;
   value?: number;
   unit?: string;
@@ -105,15 +105,15 @@ export type FromClient = Join | Command | LegacyCommand;
 
 export const SUBPROTOCOL = "pyaiot.v2";
 
-/** The messages of one frame that can be used, and how many cannot. Throws for what is no JSON. */
+/** The valid messages of a frame, and the number of invalid ones. Throws if the frame is not JSON. */
 export function decode(frame: string): { messages: ToClient[]; wrong: number } {
-  const said: unknown = JSON.parse(frame);
-  const all: unknown[] = Array.isArray(said) ? said : [said];
+  const value: unknown = JSON.parse(frame);
+  const all: unknown[] = Array.isArray(value) ? value : [value];
   const messages = all.filter(isMessage);
   return { messages, wrong: all.length - messages.length };
 }
 
-/** Whether a value is a message with the fields that it cannot do without. */
+/** Whether a value is a message with its required fields. */
 export function isMessage(value: unknown): value is ToClient {
   if (typeof value !== "object" || value === null) return false;
   const it = value as Record<string, unknown>;

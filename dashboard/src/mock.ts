@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * `npm run mock`: a WebSocket that plays recorded messages again and again, so that the page can be
- * developed without broker and hardware. Commands are confirmed, those of `refuses` are refused.
+ * `npm run mock`: a WebSocket that replays recorded messages, to develop the page without a broker
+ * or hardware. Commands are confirmed, except those of `refuses`.
  */
 import recorded from "../mock/recorded.json";
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Where one is: `#/table?q=temp>25`, `#/node/4A3A70052154CC1`. The address says all of it. */
+/** The current view, as in the URL: `#/table?q=temp>25`, `#/node/4A3A70052154CC1`. */
 import { computed, signal } from "@preact/signals";
 
 export type Screen = "nodes" | "table" | "map" | "updates" | "settings";
 const SCREENS: readonly Screen[] = ["nodes", "table", "map", "updates", "settings"];
 
-export interface Place {
+export interface Route {
   screen: Screen;
   /** The node whose details are open, over the screen. */
   node: string;
   query: string;
 }
 
-export function readPlace(hash: string, before: Screen = "nodes"): Place {
+export function parseRoute(hash: string, before: Screen = "nodes"): Route {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const query = new URLSearchParams(search).get("q") ?? "";
   const [first, ...rest] = path.split("/");
@@ -20,7 +20,7 @@ export function readPlace(hash: string, before: Screen = "nodes"): Place {
   return { screen: SCREENS.find((screen) => screen === first) ?? "nodes", node: "", query };
 }
 
-export function writePlace({ screen, node, query }: Place): string {
+export function formatRoute({ screen, node, query }: Route): string {
   const search = query ? `?q=${encodeURIComponent(query)}` : "";
   return node ? `#/node/${encodeURIComponent(node)}${search}` : `#/${screen}${search}`;
 }
@@ -33,24 +33,24 @@ function decode(text: string): string {
   }
 }
 
-export const place = signal<Place>(readPlace(location.hash));
-export const screen = computed(() => place.value.screen);
-export const openNode = computed(() => place.value.node);
-export const query = computed(() => place.value.query);
+export const route = signal<Route>(parseRoute(location.hash));
+export const screen = computed(() => route.value.screen);
+export const openNode = computed(() => route.value.node);
+export const query = computed(() => route.value.query);
 
 addEventListener("hashchange", () => {
-  place.value = readPlace(location.hash, place.value.screen);
+  route.value = parseRoute(location.hash, route.value.screen);
 });
 
-/** Go there; with `replace`, Back does not come here again. */
-export function go(change: Partial<Place>, replace = false): void {
-  place.value = { ...place.value, ...change };
-  const hash = writePlace(place.value);
+/** Change the view; with `replace`, without a new history entry. */
+export function navigate(change: Partial<Route>, replace = false): void {
+  route.value = { ...route.value, ...change };
+  const hash = formatRoute(route.value);
   if (hash === location.hash) return;
   if (replace) history.replaceState(history.state, "", hash);
   else history.pushState(history.state, "", hash);
 }
 
 addEventListener("popstate", () => {
-  place.value = readPlace(location.hash, place.value.screen);
+  route.value = parseRoute(location.hash, route.value.screen);
 });

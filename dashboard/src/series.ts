@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Series of readings, joined and written down. */
+/** Series of readings: joining, gaps and CSV. */
 import type { Resource } from "./model/state";
 
 export interface Series {
@@ -8,13 +8,13 @@ export interface Series {
   values: (number | null)[];
 }
 
-/** What this page has seen of it between two times. */
-export function seen({ ring }: Resource, from: number, to: number): Series {
+/** The readings that this page received between two times. */
+export function liveSeries({ ring }: Resource, from: number, to: number): Series {
   const series: Series = { times: [], values: [] };
   let before = -Infinity;
   for (let index = 0; ring && index < ring.length; index += 1) {
     const time = ring.time(index);
-    if (time < from || time > to || time <= before) continue; // a chart wants times that grow
+    if (time < from || time > to || time <= before) continue; // a chart needs increasing times
     before = time;
     const value = ring.value(index);
     series.times.push(time);
@@ -23,7 +23,7 @@ export function seen({ ring }: Resource, from: number, to: number): Series {
   return series;
 }
 
-/** Stored ones up to the first that was seen, then those. */
+/** Stored readings up to the first live one, then the live ones. */
 export function joinSeries(stored: Series | undefined, live: Series): Series {
   if (!stored?.times.length) return live;
   const first = live.times[0] ?? Infinity;
@@ -35,7 +35,7 @@ export function joinSeries(stored: Series | undefined, live: Series): Series {
   };
 }
 
-/** Silence longer than so many usual intervals, and longer than `GAP_S`, is a gap. */
+/** Silence longer than this many usual intervals, and longer than `GAP_S`, is a gap. */
 const GAP_INTERVALS = 5;
 const GAP_S = 60;
 
@@ -49,7 +49,7 @@ export function withGaps(samples: readonly [time: number, value: number][]): [ti
   );
 }
 
-/** A table for other programs. */
+/** The series as CSV. */
 export function toCsv(uid: string, rows: { name: string; unit: string; series: Series }[]): string {
   const lines = ["time,uid,resource,value,unit"];
   for (const { name, unit, series } of rows)
@@ -61,7 +61,7 @@ export function toCsv(uid: string, rows: { name: string; unit: string; series: S
   return `${lines.join("\r\n")}\r\n`;
 }
 
-/** A spreadsheet must not take a name of a device for a formula. */
+/** A spreadsheet must not treat a name of a device as a formula. */
 function quoted(text: string): string {
   const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What this person likes, kept in this browser. */
+/** Preferences of the user, stored in the browser. */
 import { effect, signal, type Signal } from "@preact/signals";
 
 const PREFIX = "pyaiot.";
@@ -15,7 +15,7 @@ function kept<T>(name: string, start: T, good: (value: unknown) => boolean): Sig
     const read: unknown = text === null ? start : JSON.parse(text);
     if (good(read)) value = read as T;
   } catch {
-    // Kept by something else, or nothing can be kept here: the page works without.
+    // Written by something else, or storage is disabled: use the default.
   }
   const it = signal(value);
   let first = true;
@@ -28,7 +28,7 @@ function kept<T>(name: string, start: T, good: (value: unknown) => boolean): Sig
     try {
       localStorage.setItem(PREFIX + name, text);
     } catch {
-      // A private window: it counts until the page is closed.
+      // Storage is disabled, as in a private window: it applies until the page is closed.
     }
   });
   return it;
@@ -53,7 +53,7 @@ export const settings = {
   hiddenResources: kept<string[]>("hiddenResources", [], isTexts),
 };
 
-/** A text of a node's editor that was not sent yet. */
+/** An unsent text of the script editor of a node. */
 export const draft = {
   read(uid: string): string | null {
     try {
@@ -67,7 +67,7 @@ export const draft = {
       if (text === null) localStorage.removeItem(`${PREFIX}draft.${uid}`);
       else localStorage.setItem(`${PREFIX}draft.${uid}`, text);
     } catch {
-      // It is lost with the page then.
+      // It is lost when the page closes.
     }
   },
 };

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * State → signals. Messages are taken in as they come; what they changed is told once per frame,
- * and only to what somebody can see.
+ * State → signals. Messages are applied as they arrive; signals change once per frame, and only for
+ * what is visible.
  */
 import { computed, signal, type Signal } from "@preact/signals";
 import { Connection, type Phase, type Reason } from "./connection";
 import type { ToClient } from "./messages";
 import { matches, parseQuery } from "./model/query";
-import { newState, reduce, tick, type Node, type Own, type Resource, type State } from "./model/state";
+import { newState, reduce, tick, type Node, type LocalEvent, type Resource, type State } from "./model/state";
 import { query } from "./route";
 import { settings } from "./settings";
 
@@ -28,20 +28,20 @@ export interface Link {
 
 export const link = signal<Link>({ phase: "connecting", reason: null, retryAt: 0, legacy: false });
 export const isLive = computed(() => link.value.phase === "live");
-/** Seconds that were missed; 0 when that was said long enough. */
+/** Seconds that were missed; 0 when the message has been shown long enough. */
 export const missed = signal(0);
-/** Counts seconds: for what shows ages. */
+/** Counts seconds, for ages. */
 export const second = signal(0);
 export const rate = signal(0);
 export const paused = signal(false);
-/** Messages that came while paused. */
+/** Messages received while paused. */
 export const waiting = signal(0);
 export const membership = signal(0);
-export const happenings = signal(0);
+export const activityCount = signal(0);
 export const joined = signal(false);
 /** Nodes to show, in the order of their appearance. */
 export const shown = signal<Node[]>([]);
-/** Nodes that are there, matched or not. */
+/** Number of nodes that are online, matched or not. */
 export const present = signal(0);
 /** The node that the pointer is over, on its card or on a map. */
 export const hovered = signal<Node | null>(null);
@@ -62,15 +62,15 @@ let drawnLive = false;
 
 export function connect(url: string): void {
   connection = new Connection(url, {
-    opened: (legacy) => take([{ type: "opened", legacy }]),
+    opened: (legacy) => receive([{ type: "opened", legacy }]),
     messages(list) {
       counts[0] += list.length;
       if (paused.value) waited += list.length;
-      take(list);
+      receive(list);
     },
     lost: (reason) => {
       if (state.live) lostAt = clock();
-      take([{ type: "lost", reason: reason.said }]);
+      receive([{ type: "lost", reason: reason.text }]);
     },
     changed: linkChanged,
   });
@@ -92,13 +92,13 @@ function linkChanged(): void {
   schedule();
 }
 
-export function take(list: (ToClient | Own)[]): void {
+export function receive(list: (ToClient | LocalEvent)[]): void {
   const now = clock();
   for (const message of list) {
     try {
       reduce(state, message, now);
     } catch (error) {
-      console.warn("A message that cannot be used:", message, error);
+      console.warn("An invalid message:", message, error);
     }
   }
   schedule();
@@ -108,11 +108,11 @@ function schedule(): void {
   frame ||= requestAnimationFrame(publish);
 }
 
-const ring = (bell: { value: number } | null): void => {
-  if (bell) bell.value += 1;
+const ring = (trigger: { value: number } | null): void => {
+  if (trigger) trigger.value += 1;
 };
 
-/** Tell what changed since the last frame. */
+/** Update the signals of what changed since the last frame. */
 function publish(time: number): void {
   frame = 0;
   const { changed } = state;
@@ -121,23 +121,23 @@ function publish(time: number): void {
     resource.noted = false;
     const { node } = resource;
     if (paused.value && resource.command === null) node.behind = true;
-    else if (node.seen) {
-      ring(resource.bell);
+    else if (node.visible) {
+      ring(resource.trigger);
       if (drawers.has(resource)) due.add(resource);
     } else node.behind = true;
   }
-  for (const node of state.reshaped) ring(node.bell);
+  for (const node of state.reshaped) ring(node.trigger);
   state.reshaped.clear();
   if (drawnLive !== state.live) {
     drawnLive = state.live;
-    redraw(); // what stands still looks so
+    redraw(); // a frozen picture is drawn differently
   }
   if (joined.value !== state.joined) joined.value = state.joined;
   if (state.membership !== membership.value) {
     membership.value = state.membership;
     choose();
   }
-  if (state.happenings !== happenings.value) happenings.value = state.happenings;
+  if (state.activityCount !== activityCount.value) activityCount.value = state.activityCount;
   if (due.size && time - drawnAt >= SPARK_MS) {
     drawnAt = time;
     for (const resource of due) drawers.get(resource)?.forEach((draw) => draw());
@@ -160,18 +160,18 @@ function everySecond(): void {
   schedule();
 }
 
-/** Which nodes are to be shown. The list is told only if it is another. */
+/** Select the nodes to show. The signal changes only if the list does. */
 export function choose(): void {
   const now = clock();
-  const asked = parsedQuery.peek();
+  const parsed = parsedQuery.peek();
   const hidden = new Set(settings.hiddenNodes.peek());
   const list: Node[] = [];
   let there = 0;
   for (const node of state.nodes.values()) {
     if (!node.left) there += 1;
-    if (node.left?.filed && !asked.wantsLeft) continue;
+    if (node.left?.filed && !parsed.includesOffline) continue;
     if (hidden.has(node.uid)) continue;
-    if (!asked.terms.length || matches(asked, node, state, now)) list.push(node);
+    if (!parsed.terms.length || matches(parsed, node, state, now)) list.push(node);
   }
   present.value = there;
   const before = shown.peek();
@@ -191,20 +191,20 @@ export function pause(on: boolean): void {
 function catchUp(node: Node): void {
   node.behind = false;
   for (const resource of node.resources.values()) {
-    ring(resource.bell);
+    ring(resource.trigger);
     if (drawers.has(resource)) due.add(resource);
   }
   schedule();
 }
 
-/** Somebody can see the node now, or no more. Counted, because two screens may show it. */
+/** The node became visible or hidden. Counted, because two elements may show it. */
 const viewers = new Map<Node, number>();
-export function see(node: Node, seen: boolean): void {
-  const count = Math.max(0, (viewers.get(node) ?? 0) + (seen ? 1 : -1));
+export function setVisible(node: Node, becomesVisible: boolean): void {
+  const count = Math.max(0, (viewers.get(node) ?? 0) + (becomesVisible ? 1 : -1));
   if (count) viewers.set(node, count);
   else viewers.delete(node);
-  node.seen = count > 0;
-  if (!node.seen) {
+  node.visible = count > 0;
+  if (!node.visible) {
     visible.delete(node);
     return;
   }
@@ -213,7 +213,7 @@ export function see(node: Node, seen: boolean): void {
   if (node.behind && !paused.value) catchUp(node);
 }
 
-/** Draw a picture of the resource when it changed, four times a second at most. */
+/** Call `draw` when the resource changed, at most four times a second. */
 export function onSample(resource: Resource, draw: () => void): () => void {
   const all = drawers.get(resource) ?? new Set();
   drawers.set(resource, all.add(draw));
@@ -224,25 +224,25 @@ export function onSample(resource: Resource, draw: () => void): () => void {
   };
 }
 
-/** Draw all pictures again: another theme, another size. */
+/** Draw all canvases again, after a change of theme or size. */
 export function redraw(): void {
   for (const all of drawers.values()) for (const draw of all) draw();
 }
 
-export const bellOf = (it: Resource | Node): Signal<number> => (it.bell ??= signal(0)) as Signal<number>;
+export const triggerOf = (it: Resource | Node): Signal<number> => (it.trigger ??= signal(0)) as Signal<number>;
 export const clockOf = (node: Node): Signal<number> => (node.clock ??= signal(0)) as Signal<number>;
 
-let asked = 0;
-/** Write to a resource. Its receipt, or that there is none, will be shown. Whether it was sent. */
-export function ask(resource: Resource, payload: string, timeout = 5): boolean {
+let commandCount = 0;
+/** Write to a resource; its receipt or its timeout will be shown. Returns whether it was sent. */
+export function sendCommand(resource: Resource, payload: string, timeout = 5): boolean {
   if (!connection || link.peek().phase !== "live" || resource.node.left) return false;
-  const id = `page-${(asked += 1)}`;
+  const id = `page-${(commandCount += 1)}`;
   const { endpoint, node } = resource;
   const sent = connection.send(
     connection.legacy
       ? { type: "update", data: { uid: node.uid, endpoint, payload } }
       : { type: "command", id, uid: node.uid, endpoint, payload, timeout },
   );
-  if (sent) take([{ type: "asked", id, resource, payload }]);
+  if (sent) receive([{ type: "command_sent", id, resource, payload }]);
   return sent;
 }

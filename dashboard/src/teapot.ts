@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * A teapot that shows which way up a node is. One WebGL context draws all of them, because a
- * browser gives a page only a few; without WebGL a box of style sheets turns instead.
+ * A teapot that shows the orientation of a node. One WebGL context draws all of them, because a
+ * browser gives a page only a few; without WebGL, a CSS box turns instead.
  */
 import type { Orientation } from "./model/orientation";
 
@@ -10,10 +10,10 @@ const SIZE = 132; // CSS pixels
 type Point = [number, number, number];
 type Draw = (orientation: Orientation) => void;
 
-/** Put a teapot into `place`; returns what turns it. */
-export function makeTeapot(place: HTMLElement): Draw {
+/** Put a teapot into `container`; returns the function that turns it. */
+export function makeTeapot(container: HTMLElement): Draw {
   painter ??= makePainter();
-  return painter ? canvasIn(place, painter) : boxIn(place);
+  return painter ? canvasIn(container, painter) : boxIn(container);
 }
 
 interface Painter {
@@ -22,25 +22,25 @@ interface Painter {
 }
 let painter: Painter | null | undefined;
 
-function canvasIn(place: HTMLElement, { canvas, paint }: Painter): Draw {
+function canvasIn(container: HTMLElement, { canvas, paint }: Painter): Draw {
   const own = document.createElement("canvas");
   const pixels = Math.round(SIZE * Math.min(devicePixelRatio, 2));
   own.width = own.height = pixels;
-  place.replaceChildren(own);
+  container.replaceChildren(own);
   const context = own.getContext("2d");
   return (orientation) => {
-    paint(orientation, pixels, colourOf(place));
+    paint(orientation, pixels, colourOf(container));
     context?.clearRect(0, 0, pixels, pixels);
     context?.drawImage(canvas, 0, canvas.height - pixels, pixels, pixels, 0, 0, pixels, pixels);
   };
 }
 
-function colourOf(place: HTMLElement): Point {
-  const [red = 13, green = 133, blue = 125] = (getComputedStyle(place).color.match(/\d+/g) ?? []).map(Number);
+function colourOf(container: HTMLElement): Point {
+  const [red = 13, green = 133, blue = 125] = (getComputedStyle(container).color.match(/\d+/g) ?? []).map(Number);
   return [red / 255, green / 255, blue / 255];
 }
 
-function boxIn(place: HTMLElement): Draw {
+function boxIn(container: HTMLElement): Draw {
   const box = document.createElement("div");
   box.className = "box";
   for (const side of ["front", "back", "left", "right", "top", "bottom"]) {
@@ -48,7 +48,7 @@ function boxIn(place: HTMLElement): Draw {
     face.className = side;
     box.append(face);
   }
-  place.replaceChildren(box);
+  container.replaceChildren(box);
   return ({ roll, pitch, yaw }) => {
     box.style.transform = `rotateX(-24deg) rotateY(${-yaw}rad) rotateX(${-pitch}rad) rotateZ(${roll}rad)`;
   };
@@ -85,7 +85,7 @@ function tube(path: [number, number, number][], steps: number, push: (points: Po
     for (let j = 0; j < steps; j += 1) push([rings[i][j], rings[i][j + 1], rings[i + 1][j + 1], rings[i + 1][j]]);
 }
 
-/** A smooth way through points, `between` of them added in each gap. */
+/** A smooth curve through points, `between` of them added in each gap. */
 function smooth<T extends number[]>(points: T[], between: number): T[] {
   const all: T[] = [];
   for (let i = 0; i + 1 < points.length; i += 1)
@@ -149,9 +149,9 @@ function makePainter(): Painter | null {
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
   gl.bufferData(gl.ARRAY_BUFFER, mesh, gl.STATIC_DRAW);
   for (const [name, offset] of [["p", 0], ["n", 12]] as const) {
-    const place = gl.getAttribLocation(program, name);
-    gl.enableVertexAttribArray(place);
-    gl.vertexAttribPointer(place, 3, gl.FLOAT, false, 24, offset);
+    const container = gl.getAttribLocation(program, name);
+    gl.enableVertexAttribArray(container);
+    gl.vertexAttribPointer(container, 3, gl.FLOAT, false, 24, offset);
   }
   gl.enable(gl.DEPTH_TEST);
   const turn = gl.getUniformLocation(program, "turn");

@@ -18,25 +18,25 @@ describe("frames", () => {
     expect(decode('{"type":"out","uid":"a"}').messages).toHaveLength(1);
   });
 
-  it("what cannot be used is counted, and takes nothing with it", () => {
+  it("invalid messages are counted, and the others are kept", () => {
     const { messages, wrong } = decode('[{"type":"update"},null,7,{"type":"new"},{"type":"later","uid":"a"},{"type":"new","uid":"a"}]');
     expect([messages.length, wrong]).toEqual([1, 5]);
   });
 
-  it("what is no JSON is refused", () => {
+  it("a frame that is not JSON is refused", () => {
     expect(() => decode("{")).toThrow();
   });
 });
 
 describe("rings", () => {
-  it("keeps the last samples in order", () => {
+  it("keeps the latest samples in order", () => {
     const ring = new Ring(4);
     for (let n = 0; n < 6; n += 1) ring.push(n, n * 10);
     expect([0, 1, 2, 3].map((n) => [ring.time(n), ring.value(n)])).toEqual([[2, 20], [3, 30], [4, 40], [5, 50]]);
     expect(ring.range()).toEqual([20, 50]);
   });
 
-  it("a gap is noted once, and never first", () => {
+  it("a gap is recorded once, and never first", () => {
     const ring = new Ring(4);
     ring.gap(0);
     ring.push(1, 5);
@@ -46,7 +46,7 @@ describe("rings", () => {
     expect(ring.range()).toEqual([5, 5]);
   });
 
-  it("grows with what is in it", () => {
+  it("grows with its contents", () => {
     const ring = new Ring(3);
     for (let n = 0; n < 5; n += 1) ring.push(n, n);
     ring.grow(6);
@@ -55,10 +55,10 @@ describe("rings", () => {
   });
 });
 
-describe("lines that begin in the past", () => {
+describe("sparklines with stored samples", () => {
   const all = (ring: Ring) => Array.from({ length: ring.length }, (_, n) => [ring.time(n), ring.value(n)]);
 
-  it("older samples come before those that are there, the latest of them if there is no room", () => {
+  it("older samples are prepended; without room, only the latest of them", () => {
     const ring = new Ring(4);
     ring.push(8, 80);
     ring.push(9, 90);
@@ -67,14 +67,14 @@ describe("lines that begin in the past", () => {
     expect(all(ring)).toEqual([[7, 70], [8, 80], [9, 90], [10, 100]]);
   });
 
-  it("a full line stays as it is", () => {
+  it("a full ring does not change", () => {
     const ring = new Ring(2);
     for (const n of [1, 2, 3]) ring.push(n, n);
     ring.precede([[0, 0]]);
     expect(all(ring)).toEqual([[2, 2], [3, 3]]);
   });
 
-  it("a long silence is a gap, a slow node is none", () => {
+  it("a long silence is a gap, a slow node is not", () => {
     const slow: [number, number][] = [[0, 1], [600, 2], [1200, 3]];
     expect(withGaps(slow)).toEqual(slow);
     expect(withGaps([[0, 1], [10, 2], [20, 3], [300, 4], [310, 5]])).toEqual([[0, 1], [10, 2], [20, 3], [20, NaN], [300, 4], [310, 5]]);
@@ -88,11 +88,11 @@ describe("readings", () => {
     expect(readQuantity("pressure", { data: "no text", value: 1.23456789, unit: "Cel" }, false)).toEqual({ value: 1.23456789, digits: "1.23457", unit: "°C" });
   });
 
-  it.each(["--327.-6°C", "42949672.-1hPa", "12:30", "1.2.3", ""])("%s is no number, not even of a legacy broker", (data) => {
+  it.each(["--327.-6°C", "42949672.-1hPa", "12:30", "1.2.3", ""])("%s is not a number, even with a legacy broker", (data) => {
     expect(readQuantity("x", { data }, true)).toBeNull();
   });
 
-  it.each(["[", "{}", '{"lat":"1","lng":2}', '{"lat":91,"lng":2}', "null"])("%s is no position", (data) => {
+  it.each(["[", "{}", '{"lat":"1","lng":2}', '{"lat":91,"lng":2}', "null"])("%s is not a position", (data) => {
     expect(readPosition(data)).toBeNull();
   });
 
@@ -147,13 +147,13 @@ describe("search", () => {
     expect(found.join(" ")).toBe(uids);
   });
 
-  it("says whether it depends on time and asks for who left", () => {
-    expect(parseQuery("temp>25")).toMatchObject({ moving: true, wantsLeft: false });
-    expect(parseQuery("state:left")).toMatchObject({ moving: true, wantsLeft: true });
+  it("knows whether it depends on time and whether it includes offline nodes", () => {
+    expect(parseQuery("temp>25")).toMatchObject({ moving: true, includesOffline: false });
+    expect(parseQuery("state:left")).toMatchObject({ moving: true, includesOffline: true });
     expect(parseQuery("kitchen")).toMatchObject({ moving: false });
   });
 
-  it("a filter is a term in the text, once", () => {
+  it("a filter is one term in the query text", () => {
     expect(withTerm("roof state:live", "state", "stale")).toBe("roof state:stale");
     expect(withTerm("roof state:live", "state", "")).toBe("roof");
     expect(withTerm("", "gateway", "my gateway")).toBe('gateway:"my gateway"');
@@ -184,7 +184,7 @@ describe("firmware", () => {
     expect(at(code)).toMatchObject(expected);
   });
 
-  it("the download says how far it is, within bounds", () => {
+  it("the progress of a download stays within bounds", () => {
     expect(at("6", "42")?.percent).toBe(42);
     expect(at("6", "420")?.percent).toBe(100);
     expect(at("6", "x")?.percent).toBe(0);
@@ -192,23 +192,23 @@ describe("firmware", () => {
 });
 
 describe("orientation", () => {
-  it("gravity says roll and pitch", () => {
+  it("gravity gives roll and pitch", () => {
     const it = new Orientation();
-    it.take([0, 0, 1000], undefined, 0);
+    it.update([0, 0, 1000], undefined, 0);
     expect([it.roll, it.pitch]).toEqual([0, -0]);
-    it.take([0, 1000, 0], undefined, 1);
+    it.update([0, 1000, 0], undefined, 1);
     expect(it.roll).toBeCloseTo(Math.PI / 2);
-    it.take([1000, 0, 0], undefined, 2);
+    it.update([1000, 0, 0], undefined, 2);
     expect(it.pitch).toBeCloseTo(-Math.PI / 2);
   });
 
-  it("turning adds up to yaw; noise and gaps do not; reset ends it", () => {
+  it("rotation adds up to yaw; noise and gaps do not; reset clears it", () => {
     const it = new Orientation();
-    it.take(undefined, [0, 0, 90], 0);
-    it.take(undefined, [0, 0, 90], 1);
+    it.update(undefined, [0, 0, 90], 0);
+    it.update(undefined, [0, 0, 90], 1);
     expect(it.yaw).toBeCloseTo(Math.PI / 2);
-    it.take(undefined, [0, 0, 1], 2);
-    it.take(undefined, [0, 0, 90], 60);
+    it.update(undefined, [0, 0, 1], 2);
+    it.update(undefined, [0, 0, 90], 60);
     expect(it.yaw).toBeCloseTo(Math.PI / 2);
     it.reset();
     expect(it.yaw).toBe(0);
@@ -216,20 +216,20 @@ describe("orientation", () => {
 });
 
 describe("history", () => {
-  it("stored readings end where those begin that were seen", () => {
+  it("stored readings end where live ones begin", () => {
     const joined = joinSeries({ times: [1, 2, 3], values: [1, 2, 3] }, { times: [3, 4], values: [30, 40] });
     expect(joined).toEqual({ times: [1, 2, 3, 4], values: [1, 2, 30, 40] });
     expect(joinSeries(undefined, { times: [1], values: [1] }).times).toEqual([1]);
   });
 
-  it("a table is quoted, and no name becomes a formula", () => {
+  it("CSV is quoted, and no name becomes a formula", () => {
     const csv = toCsv('=A"1', [{ name: "t,1", unit: "°C", series: { times: [0, 1], values: [1.5, null] } }]);
     expect(csv).toBe('time,uid,resource,value,unit\r\n1970-01-01T00:00:00.000Z,"\'=A""1","t,1",1.5,°C\r\n');
   });
 });
 
-describe("words", () => {
-  it.each([["fr", fr], ["de", de]])("%s has every key, and every place in it", (_code, words) => {
+describe("translations", () => {
+  it.each([["fr", fr], ["de", de]])("%s has every key, with every placeholder", (_code, words) => {
     const places = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort().join();
     for (const [key, text] of Object.entries(en)) expect(`${key} ${places(words[key as keyof typeof en])}`).toBe(`${key} ${places(text)}`);
   });

@@ -12,7 +12,7 @@ import {
   reduce,
   tick,
   type Node,
-  type Own,
+  type LocalEvent,
   type Resource,
   type State,
 } from "../src/model/state";
@@ -22,11 +22,11 @@ const OFFSET = 1_000_000;
 /** A page that is live, at its own time 0. */
 function live(legacy = false): State {
   const state = newState(OFFSET);
-  say(state, 0, { type: "opened", legacy }, { type: "joined", nodes: 0, ts: OFFSET });
+  apply(state, 0, { type: "opened", legacy }, { type: "joined", nodes: 0, ts: OFFSET });
   return state;
 }
 
-function say(state: State, now: number, ...messages: (ToClient | Own)[]): void {
+function apply(state: State, now: number, ...messages: (ToClient | LocalEvent)[]): void {
   for (const message of messages) reduce(state, message, now);
 }
 
@@ -45,23 +45,23 @@ function resourceOf(state: State, uid: string, name: string): Resource {
   return resource;
 }
 
-describe("what an MQTT broker kept, and what nobody reads", () => {
+describe("retained values and ignored topics", () => {
   it("a retained value has no age, no sample, and is no sign of life", () => {
     const state = live();
-    say(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 });
-    say(state, 50, update("a", "temperature", "20.0°C", { retained: true, value: 20, unit: "Cel" }));
+    apply(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 });
+    apply(state, 50, update("a", "temperature", "20.0°C", { retained: true, value: 20, unit: "Cel" }));
     const it = resourceOf(state, "a", "temperature");
-    expect([it.digits, it.ts, it.ring, nodeOf(state, "a").heard]).toEqual(["20.0", 0, null, OFFSET + 1]);
-    say(state, 60, update("a", "temperature", "21.0°C", { ts: OFFSET + 60, value: 21, unit: "Cel" }));
-    expect([it.digits, it.ts, it.ring?.length, nodeOf(state, "a").heard]).toEqual(["21.0", OFFSET + 60, 1, OFFSET + 60]);
+    expect([it.digits, it.ts, it.ring, nodeOf(state, "a").lastSeen]).toEqual(["20.0", 0, null, OFFSET + 1]);
+    apply(state, 60, update("a", "temperature", "21.0°C", { ts: OFFSET + 60, value: 21, unit: "Cel" }));
+    expect([it.digits, it.ts, it.ring?.length, nodeOf(state, "a").lastSeen]).toEqual(["21.0", OFFSET + 60, 1, OFFSET + 60]);
   });
 
-  it("ignored messages stand with their gateway until it is lost", () => {
+  it("ignored messages belong to their gateway until it is lost", () => {
     const state = live();
     const gateway = { type: "gateway", name: "mqtt", protocol: "MQTT", state: "connected" } as const;
-    say(state, 1, gateway, { type: "ignored", gateway: "mqtt", count: 12, topic: "home/x" }, gateway);
+    apply(state, 1, gateway, { type: "ignored", gateway: "mqtt", count: 12, topic: "home/x" }, gateway);
     expect(state.gateways.get("mqtt")?.ignored).toEqual({ count: 12, topic: "home/x" });
-    say(state, 2, { ...gateway, state: "lost" }, { type: "ignored", gateway: "other", count: 1, topic: "x" });
+    apply(state, 2, { ...gateway, state: "lost" }, { type: "ignored", gateway: "other", count: 1, topic: "x" });
     expect(state.gateways.get("mqtt")?.ignored).toBe(null);
   });
 });
@@ -69,74 +69,74 @@ describe("what an MQTT broker kept, and what nobody reads", () => {
 describe("readings", () => {
   it("a reading makes node, resource, number and sample", () => {
     const state = live();
-    say(state, 1, update("a", "temperature", "23.50°C", { ts: OFFSET + 1, value: 23.5, unit: "Cel" }));
+    apply(state, 1, update("a", "temperature", "23.50°C", { ts: OFFSET + 1, value: 23.5, unit: "Cel" }));
     const it = resourceOf(state, "a", "temperature");
     expect([it.kind, it.digits, it.unit, it.value, it.ring?.length]).toEqual(["number", "23.50", "°C", 23.5, 1]);
   });
 
-  it("the same reading told again after a reconnect is no new sample", () => {
+  it("a reading repeated after a reconnect adds no sample", () => {
     const state = live();
     const message = update("a", "temperature", "23.5°C", { ts: OFFSET + 1, value: 23.5, unit: "Cel" });
-    say(state, 1, message, message);
+    apply(state, 1, message, message);
     expect(resourceOf(state, "a", "temperature").ring?.length).toBe(1);
   });
 
   it("an unchanged value counts as received again", () => {
     const state = live();
-    say(state, 1, update("a", "led", "1", { ts: OFFSET + 1 }));
-    say(state, 30, update("a", "led", "1", { ts: OFFSET + 30 }));
+    apply(state, 1, update("a", "led", "1", { ts: OFFSET + 1 }));
+    apply(state, 30, update("a", "led", "1", { ts: OFFSET + 30 }));
     expect(resourceOf(state, "a", "led").ts).toBe(OFFSET + 30);
   });
 
-  it("what is no number keeps the last good one and says so", () => {
+  it("text in place of a number keeps the last number and marks it", () => {
     const state = live();
-    say(state, 1, update("a", "temperature", "23.5°C", { value: 23.5, unit: "Cel" }), update("a", "temperature", "--327.-6°C"));
+    apply(state, 1, update("a", "temperature", "23.5°C", { value: 23.5, unit: "Cel" }), update("a", "temperature", "--327.-6°C"));
     const it = resourceOf(state, "a", "temperature");
     expect([it.digits, it.unread]).toEqual(["23.5", "--327.-6°C"]);
     expect(it.ring?.value(1)).toBeNaN();
   });
 
-  it("a legacy broker leaves the reading of numbers to the page", () => {
+  it("with a legacy broker the page parses numbers", () => {
     const state = live(true);
-    say(state, 1, update("a", "/temperature", "23.5°C"), update("a", "version", "2026.07"));
+    apply(state, 1, update("a", "/temperature", "23.5°C"), update("a", "version", "2026.07"));
     expect(resourceOf(state, "a", "temperature")).toMatchObject({ kind: "number", value: 23.5, endpoint: "/temperature" });
     expect(resourceOf(state, "a", "version").kind).toBe("text");
   });
 
-  it("names of objects are names of nodes and resources like others", () => {
+  it("object property names are valid node and resource names", () => {
     const state = live();
-    for (const name of ["__proto__", "constructor", "toString"]) say(state, 1, update(name, name, name));
+    for (const name of ["__proto__", "constructor", "toString"]) apply(state, 1, update(name, name, name));
     expect([...state.nodes.keys()]).toEqual(["__proto__", "constructor", "toString"]);
     expect(resourceOf(state, "__proto__", "__proto__").text).toBe("__proto__");
   });
 
-  it("vectors of an inertial unit may come one by one", () => {
+  it("vectors of an inertial sensor may arrive separately", () => {
     const state = live();
-    say(state, 1, update("a", "imu", '[{"type":"acc","values":[304,488,448]}]'), update("a", "imu", '[{"type":"gyro","values":[1,0,0]}]'));
+    apply(state, 1, update("a", "imu", '[{"type":"acc","values":[304,488,448]}]'), update("a", "imu", '[{"type":"gyro","values":[1,0,0]}]'));
     const { vectors } = resourceOf(state, "a", "imu");
     expect(vectors?.get("acc")?.values).toEqual([304, 488, 448]);
     expect(vectors?.get("gyro")?.values).toEqual([1, 0, 0]);
   });
 
-  it("a position that is none stays text", () => {
+  it("an invalid position stays text", () => {
     const state = live();
-    say(state, 1, update("a", "position", '{"lat":48.7,"lng":2.2}'), update("b", "position", '{"lat":480,"lng":2}'), update("c", "position", "["));
+    apply(state, 1, update("a", "position", '{"lat":48.7,"lng":2.2}'), update("b", "position", '{"lat":480,"lng":2}'), update("c", "position", "["));
     expect(nodeOf(state, "a").position).toEqual({ lat: 48.7, lng: 2.2 });
     expect(nodeOf(state, "b").position).toBeNull();
     expect(nodeOf(state, "c").position).toBeNull();
   });
 
-  it("only what changed is noted, once", () => {
+  it("each change is collected once", () => {
     const state = live();
-    say(state, 1, update("a", "x", "1"), update("a", "x", "2"), update("a", "y", "1"));
+    apply(state, 1, update("a", "x", "1"), update("a", "x", "2"), update("a", "y", "1"));
     expect(state.changed.map(({ name }) => name)).toEqual(["x", "y"]);
   });
 });
 
-describe("how a node is", () => {
-  it("it is asked for its resources, and after 15 s there is no answer yet", () => {
+describe("state of a node", () => {
+  it("it is discovering for 15 s, then silent", () => {
     const state = live();
-    say(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 }, update("a", "protocol", "CoAP", { ts: OFFSET + 1 }));
+    apply(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 }, update("a", "protocol", "CoAP", { ts: OFFSET + 1 }));
     const node = nodeOf(state, "a");
     expect(nodeState(state, node, 2)).toBe("discovering");
     expect(nodeState(state, node, 17)).toBe("silent");
@@ -144,32 +144,32 @@ describe("how a node is", () => {
 
   it("it is live, quiet, then stale", () => {
     const state = live();
-    say(state, 1, update("a", "x", "1", { ts: OFFSET + 1 }));
+    apply(state, 1, update("a", "x", "1", { ts: OFFSET + 1 }));
     const node = nodeOf(state, "a");
     expect([2, 60, 122].map((now) => nodeState(state, node, now))).toEqual(["live", "quiet", "stale"]);
   });
 
-  it("it left with a reason, or nobody can tell", () => {
+  it("it left with a reason, or is lost with its gateway", () => {
     const state = live();
-    say(state, 1, update("a", "x", "1"), update("b", "x", "1"));
-    say(state, 2, { type: "out", uid: "a", reason: "silent" }, { type: "out", uid: "b", reason: "gateway lost" });
+    apply(state, 1, update("a", "x", "1"), update("b", "x", "1"));
+    apply(state, 2, { type: "out", uid: "a", reason: "silent" }, { type: "out", uid: "b", reason: "gateway lost" });
     expect(nodeState(state, nodeOf(state, "a"), 3)).toBe("left");
     expect(nodeState(state, nodeOf(state, "b"), 3)).toBe("lost");
     expect(nodeOf(state, "a").left?.reason).toBe("silent");
   });
 
-  it("nodes that left are remembered up to a limit, the first is forgotten first", () => {
+  it("offline nodes are kept up to a limit, and the oldest is dropped first", () => {
     const state = live();
-    for (let n = 0; n <= LEFT_MAX; n += 1) say(state, n, update(`n${n}`, "x", "1"), { type: "out", uid: `n${n}` });
+    for (let n = 0; n <= LEFT_MAX; n += 1) apply(state, n, update(`n${n}`, "x", "1"), { type: "out", uid: `n${n}` });
     expect(state.nodes.size).toBe(LEFT_MAX);
     expect(state.nodes.has("n0")).toBe(false);
   });
 
-  it("after a reboot its values count no more, and those that do not come again go", () => {
+  it("after a reboot its values are outdated, and those that are not sent again are removed", () => {
     const state = live();
-    say(state, 1, update("a", "x", "1"), update("a", "y", "1"));
-    say(state, 2, { type: "reset", uid: "a" });
-    say(state, 3, update("a", "x", "2"));
+    apply(state, 1, update("a", "x", "1"), update("a", "y", "1"));
+    apply(state, 2, { type: "reset", uid: "a" });
+    apply(state, 3, update("a", "x", "2"));
     tick(state, 3 + FORGOTTEN_S);
     expect([...nodeOf(state, "a").resources.keys()]).toEqual(["x"]);
   });
@@ -178,30 +178,30 @@ describe("how a node is", () => {
 describe("commands", () => {
   const ask = (state: State, now: number, payload = "1", id = "page-1"): Resource => {
     const resource = resourceOf(state, "a", "led");
-    say(state, now, { type: "asked", id, resource, payload });
+    apply(state, now, { type: "command_sent", id, resource, payload });
     return resource;
   };
 
-  it("the value stays what the node said until it says else", () => {
+  it("the value changes only when the node reports another", () => {
     const state = live();
-    say(state, 1, update("a", "led", "0"));
+    apply(state, 1, update("a", "led", "0"));
     const led = ask(state, 2);
     expect([led.text, led.command?.state]).toEqual(["0", "pending"]);
-    say(state, 3, { type: "receipt", id: "page-1", state: "refused", detail: "4.00" });
+    apply(state, 3, { type: "receipt", id: "page-1", state: "refused", detail: "4.00" });
     expect([led.text, led.command?.state, led.command?.detail]).toEqual(["0", "refused", "4.00"]);
   });
 
-  it("a confirmation counts where the node did not say its value itself", () => {
+  it("a confirmation sets the value if the node did not report it", () => {
     const state = live();
-    say(state, 1, update("a", "led", "0"));
+    apply(state, 1, update("a", "led", "0"));
     const led = ask(state, 2);
-    say(state, 2.1, { type: "receipt", id: "page-1", state: "confirmed", elapsed_ms: 12 });
+    apply(state, 2.1, { type: "receipt", id: "page-1", state: "confirmed", elapsed_ms: 12 });
     expect([led.text, led.command?.elapsed_ms]).toEqual(["1", 12]);
   });
 
-  it("no receipt within the deadline is no answer", () => {
+  it("without a receipt before the deadline the command times out", () => {
     const state = live();
-    say(state, 1, update("a", "led", "0"));
+    apply(state, 1, update("a", "led", "0"));
     const led = ask(state, 2);
     tick(state, 8);
     expect(led.command?.state).toBe("pending");
@@ -210,28 +210,28 @@ describe("commands", () => {
     expect(led.text).toBe("0");
   });
 
-  it("a legacy broker confirms by the value that comes back", () => {
+  it("with a legacy broker the reported value confirms", () => {
     const state = live(true);
-    say(state, 1, update("a", "/led", "0"));
+    apply(state, 1, update("a", "/led", "0"));
     const led = ask(state, 2);
-    say(state, 2.5, update("a", "/led", "1"));
+    apply(state, 2.5, update("a", "/led", "1"));
     expect(led.command?.state).toBe("confirmed");
   });
 
-  it("a lost broker ends what waits, outcome unknown", () => {
+  it("a lost broker ends pending commands with an unknown outcome", () => {
     const state = live();
-    say(state, 1, update("a", "led", "0"));
+    apply(state, 1, update("a", "led", "0"));
     const led = ask(state, 2);
-    say(state, 3, { type: "lost", reason: "" });
+    apply(state, 3, { type: "lost", reason: "" });
     expect([led.command?.state, state.commands.size, nodeState(state, nodeOf(state, "a"), 3)]).toEqual(["lost", 0, "frozen"]);
   });
 
-  it("what is remembered is bounded", () => {
+  it("the lists of commands are bounded", () => {
     const state = live();
-    say(state, 1, update("a", "led", "0"));
+    apply(state, 1, update("a", "led", "0"));
     for (let n = 0; n < 400; n += 1) {
       ask(state, n, "1", `page-${n}`);
-      say(state, n, { type: "receipt", id: `page-${n}`, state: "confirmed" }, update("a", "led", "1"));
+      apply(state, n, { type: "receipt", id: `page-${n}`, state: "confirmed" }, update("a", "led", "1"));
     }
     const node = nodeOf(state, "a");
     expect([node.log.length, node.raw.length, state.activity.length]).toEqual([COMMANDS_MAX, RAW_MAX, ACTIVITY_MAX]);
@@ -239,27 +239,27 @@ describe("commands", () => {
 });
 
 describe("the link", () => {
-  it("a node that did not come back left meanwhile; charts have a gap", () => {
+  it("a node that does not return has left meanwhile; charts have a gap", () => {
     const state = live();
     const reading = (ts: number) => update("a", "t", "1°C", { ts, value: 1, unit: "Cel" });
-    say(state, 1, reading(OFFSET + 1), update("b", "x", "1"));
-    say(state, 5, { type: "lost", reason: "" }, { type: "opened", legacy: false });
-    say(state, 43, reading(OFFSET + 43), { type: "joined", nodes: 1, ts: OFFSET + 43 });
+    apply(state, 1, reading(OFFSET + 1), update("b", "x", "1"));
+    apply(state, 5, { type: "lost", reason: "" }, { type: "opened", legacy: false });
+    apply(state, 43, reading(OFFSET + 43), { type: "joined", nodes: 1, ts: OFFSET + 43 });
     expect(nodeOf(state, "b").left?.reason).toBe("left while the broker was lost");
     const { ring } = resourceOf(state, "a", "t");
     expect([ring?.value(0), ring?.value(1), ring?.value(2)]).toEqual([1, NaN, 1]);
   });
 
-  it("gateways that did not come back are forgotten", () => {
+  it("gateways that do not return are removed", () => {
     const state = live();
-    say(state, 1, { type: "gateway", name: "coap", state: "connected" });
-    say(state, 2, { type: "lost", reason: "" }, { type: "opened", legacy: false }, { type: "joined", ts: OFFSET + 2 });
+    apply(state, 1, { type: "gateway", name: "coap", state: "connected" });
+    apply(state, 2, { type: "lost", reason: "" }, { type: "opened", legacy: false }, { type: "joined", ts: OFFSET + 2 });
     expect(state.gateways.size).toBe(0);
   });
 
-  it("the broker's clock is taken from what it says", () => {
+  it("the broker's clock is taken from its messages", () => {
     const state = live();
-    say(state, 10, { type: "joined", ts: 5000 });
+    apply(state, 10, { type: "joined", ts: 5000 });
     expect(state.offset).toBe(4990);
   });
 });

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A node of Pyaiot over CoAP: it tells its temperature, and its LED can be switched. */
+/* A node of Pyaiot over CoAP: it sends its temperature, and its LED can be switched. */
 
 #include <stdio.h>
 #include <string.h>
@@ -81,7 +81,7 @@ static gcoap_listener_t _listener = {
     .tl_type = GCOAP_SOCKET_TYPE_UDP,
 };
 
-/* ---- what the node says by itself ---- */
+/* ---- messages that the node sends ---- */
 
 static void _post(const char *path, const char *what, const char *value)
 {

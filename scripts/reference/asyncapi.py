@@ -14,11 +14,11 @@ from scripts.reference.messages import DIRECTIONS, doc, example_of, structs
 SCHEMAS: Final = "#/components/schemas/{name}"
 
 FRAMES: Final = {
-    # Name of the frame → who to whom, channel, what the broker does with it, its first line.
-    "clientFrame": ("client → broker", "client", "receive", "What a client says."),
-    "toClientFrame": ("broker → client", "client", "send", "What a client hears."),
-    "gatewayFrame": ("gateway → broker", "gateway", "receive", "What a gateway says."),
-    "toGatewayFrame": ("broker → gateway", "gateway", "send", "What a gateway hears."),
+    # Name of the frame → direction, channel, action of the broker, summary.
+    "clientFrame": ("client → broker", "client", "receive", "Messages from a client."),
+    "toClientFrame": ("broker → client", "client", "send", "Messages to a client."),
+    "gatewayFrame": ("gateway → broker", "gateway", "receive", "Messages from a gateway."),
+    "toGatewayFrame": ("broker → gateway", "gateway", "send", "Messages to a gateway."),
 }
 
 
@@ -32,8 +32,8 @@ def document() -> str:
             "version": __version__,
             "description": "Constrained devices on the web: the WebSocket subprotocol"
             f" {messages.SUBPROTOCOL}, seen from the broker. Every frame is a JSON array of"
-            " messages; a client may send a single one without the array. `type` tells them"
-            " apart.",
+            " messages; a client may send a single one without the array. `type` is the"
+            " type of a message.",
             "license": {"name": "BSD-3-Clause"},
         },
         "defaultContentType": "application/json",
@@ -48,14 +48,14 @@ def document() -> str:
             "client": _channel("/ws", "Clients.", messages.SUBPROTOCOL),
             "gateway": _channel(
                 "/gw",
-                "Gateways. The token is made afresh for each connection, with the key file.",
+                "Gateways. The token is made with the key file, anew for each connection.",
                 f"{messages.SUBPROTOCOL}, token, <token>",
             ),
             "events": {
                 "address": "/api/events",
-                "description": "The same for who reads server-sent events over HTTP: one message"
-                " as the data of each event, which has its `type`. How to come back is told in"
-                " openapi.json.",
+                "description": "The same messages as server-sent events over HTTP: one message is"
+                " the data of each event, which has its `type`. openapi.json describes how to"
+                " resume.",
                 "messages": {"event": {"$ref": "#/components/messages/event"}},
                 "bindings": {"http": {"bindingVersion": "0.3.0"}},
             },

@@ -21,12 +21,12 @@ INTRODUCTION: Final = """\
 
 <!-- Written by scripts/generate-docs from src/pyaiot/cli. -->
 
-What `--help` of each command says. Flags of services are [settings](settings.md): what they are not
-given comes from the environment, the file or the default.
+The commands and their flags, as in `--help`. Flags of services are [settings](settings.md): a flag
+that is not given takes its value from the environment, the file or the default.
 
-SIGINT (Ctrl+C) and SIGTERM end every service within two seconds, with exit code 0. Where a person
-has to do something first (a port that is taken, a wrong setting, no key file), a command prints one
-sentence that says what, and ends with exit code 2. Logs go to standard error.
+SIGINT (Ctrl+C) and SIGTERM stop every service within two seconds, with exit code 0. If the
+operator has to act first (a port in use, an invalid setting, no key file), a command prints one
+sentence that says what to do, and exits with code 2. Logs go to standard error.
 """
 
 

@@ -27,7 +27,9 @@ class Field:
 
 
 def fields(struct: type[msgspec.Struct]) -> list[Field]:
-    """The fields of a struct in their order. Raises `LookupError` for one that says nothing."""
+    """The fields of a struct in their order. Raises `LookupError` for a field without a
+    docstring.
+    """
     hints = get_type_hints(struct, include_extras=True)
     docs = docstrings(struct)
     found = []

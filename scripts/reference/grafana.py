@@ -36,7 +36,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
         ("Clients", "short", 4, ((now("pyaiot_clients"), "clients"),)),
         ("Messages per second", "mps", 4, ((rate("pyaiot_messages_total"), "messages"),)),
         (
-            "History well",
+            "History works",
             "bool_yes_no",
             4,
             ((f"min(pyaiot_history_well{{{_AT}}})", "well"),),
@@ -49,9 +49,9 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ((f"sum(increase(pyaiot_history_dropped_total{{{_AT}}}[1h]))", "dropped"),),
         ),
     ),
-    "The road": (
+    "The path of a message": (
         (
-            "Messages to everybody",
+            "Messages to all clients",
             "mps",
             12,
             (
@@ -60,7 +60,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ),
         ),
         (
-            "Wait before a flush",
+            "Delay before a flush",
             "s",
             12,
             (
@@ -69,7 +69,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ),
         ),
         ("Nodes by protocol", "short", 12, ((now("pyaiot_nodes", "protocol"), "{{protocol}}"),)),
-        ("Clients by form", "short", 12, ((now("pyaiot_clients", "form"), "{{form}}"),)),
+        ("Clients by encoding", "short", 12, ((now("pyaiot_clients", "form"), "{{form}}"),)),
     ),
     "Commands": (
         (
@@ -79,7 +79,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ((rate("pyaiot_commands_total", "receipt"), "{{receipt}}"),),
         ),
         (
-            "Time to a confirmation",
+            "Time to confirmation",
             "s",
             12,
             (
@@ -90,7 +90,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
     ),
     "Drops, refusals and reconnects": (
         (
-            "What devices sent and was refused",
+            "Refused messages from devices",
             "cps",
             8,
             ((rate("pyaiot_device_messages_refused_total", "protocol"), "{{protocol}}"),),
@@ -108,7 +108,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ),
         ),
         (
-            "Slow readers",
+            "Slow clients",
             "cps",
             8,
             (
@@ -117,12 +117,17 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ),
         ),
         (
-            "Links of gateways lost or not had",
+            "Failed links of gateways",
             "cps",
             8,
             ((rate("pyaiot_gateway_link_failures_total", "protocol"), "{{protocol}}"),),
         ),
-        ("MQTT broker: let in", "cps", 8, ((rate("pyaiot_mqtt_connects_total"), "connects"),)),
+        (
+            "MQTT connections accepted",
+            "cps",
+            8,
+            ((rate("pyaiot_mqtt_connects_total"), "connects"),),
+        ),
         (
             "MQTT-SN datagrams dropped",
             "cps",
@@ -150,7 +155,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ),
         ),
         (
-            "Commands that wait",
+            "Queued commands",
             "short",
             8,
             (
@@ -162,7 +167,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
     "History and HTTP": (
         ("Recorded", "wps", 8, ((rate("pyaiot_history_recorded_total"), "messages"),)),
         (
-            "Time of a commit",
+            "Commit time",
             "s",
             8,
             (
@@ -179,7 +184,7 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
     ),
     "The process": (
         (
-            "Processor",
+            "CPU",
             "percentunit",
             8,
             ((f"rate(process_cpu_seconds_total{{{_AT}}}[$__rate_interval])", "{{instance}}"),),

@@ -14,16 +14,16 @@ INTRODUCTION: Final = """\
 
 <!-- Written by scripts/generate-docs from src/pyaiot/web/api. -->
 
-What is below `/api` of a broker. The same is on every broker, without the internet: for people at
-`/api/docs`, for programs at `/api/openapi.json` ([OpenAPI 3.1](openapi.json)). [Get the
-data](../how-to/get-the-data.md) shows it in use.
+The HTTP API below `/api` of a broker. Every broker also serves this reference, without internet
+access: as a page at `/api/docs`, and as [OpenAPI 3.1](openapi.json) at `/api/openapi.json`. [Get
+the data](../how-to/get-the-data.md) has examples.
 
 * Names in a path are percent-encoded: the node `a/b` is `/api/nodes/a%2Fb`.
-* Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), also those of
-  paths that do not exist. Their kinds are [below](#problems). A browser that opens a page gets the
-  sentence alone.
-* [Listeners](listeners.md) lists who may do what: viewers read, `PUT` needs a sign-in.
-* Answers have an `ETag` where it saves work; give it back in `If-None-Match`.
+* Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), including
+  those of unknown paths. Their types are [below](#problems). A browser that opens a page gets only
+  the sentence.
+* [Listeners](listeners.md#access) describes access: viewers may read, `PUT` needs a session.
+* Some responses have an `ETag`, for use in `If-None-Match`.
 """
 
 
@@ -39,7 +39,7 @@ def page() -> str:
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
             parts.append("\n".join(_operation(path, method, operation)))
-    rows = [(f"`{kind}`", says) for kind, says in KINDS.items()]
+    rows = [(f"`{kind}`", meaning) for kind, meaning in KINDS.items()]
     parts.append("## Problems\n\n" + table(("end of `type`", "meaning"), rows))
     parts.append("## Types\n")
     for name, schema in api["components"]["schemas"].items():

@@ -58,9 +58,9 @@ INTRODUCTION: Final = """\
 
 <!-- Written by scripts/generate-docs from the constants below src/pyaiot. -->
 
-Every number at which something happens, with its name in the code. Those that an operator may
-change are [settings](settings.md). The simulated board has the small memory of a real one; its
-limits stand in its module. What a standard fixes stands in the modules of its protocol.
+Every limit, with its name in the code and its consequence. Limits that an operator may change are
+[settings](settings.md). The simulated board has the small memory of a real one; its limits are in
+its module. Limits that a standard defines are in the modules of its protocol.
 """
 
 

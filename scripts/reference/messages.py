@@ -35,7 +35,7 @@ DIRECTIONS: Final = {
     "gateway → broker": messages.FromGateway,
     "broker → gateway": messages.ToGateway,
 }
-"""Who says which messages to whom."""
+"""The messages of each direction."""
 
 UID: Final = "4A3A70052154CC1"
 TS: Final = 1782135120.25
@@ -63,23 +63,24 @@ INTRODUCTION: Final = f"""\
 
 <!-- Written by scripts/generate-docs from src/pyaiot/messages.py. -->
 
-What gateways, broker and clients say to each other, in the JSON form `{messages.SUBPROTOCOL}`. The
-same as a file for programs: [asyncapi.json](asyncapi.json) (AsyncAPI 3).
+The messages between gateways, broker and clients, in the JSON form `{messages.SUBPROTOCOL}`. They
+are also available as AsyncAPI 3: [asyncapi.json](asyncapi.json).
 
 * A client opens a WebSocket at `/ws`, a gateway at `/gw` ([listeners](listeners.md)), with the
   subprotocol `{messages.SUBPROTOCOL}`. Without it, it gets the [legacy form](#the-legacy-form).
 * Every frame is a JSON array of messages. A client may also send a single message without the
   array. A frame has at most {messages.FRAME_SIZE_MAX // 1024} kB.
-* `type` says which message it is. A field that has its default may be left out, and Pyaiot leaves
-  it out. Fields that are not known are ignored.
+* `type` is the type of the message. Fields with their default value may be omitted, and Pyaiot
+  omits them. Unknown fields are ignored.
 * Names (uids, resources, gateways, protocols) have 1 to {messages.NAME_LENGTH_MAX} printable
-  characters, and no node is called {" or ".join(f"`{uid}`" for uid in sorted(RESERVED_UIDS))}.
-* A value has at most {messages.VALUE_SIZE_MAX // 1024} kB; arrays and objects in it are nested at
-  most {messages.JSON_DEPTH_MAX} deep.
-* A client that says something else is closed with code 1003 and the reason. What a gateway says
-  wrong is left out and logged; what it may not say is answered with an `error`. It stays connected.
+  characters. A uid is never {" or ".join(f"`{uid}`" for uid in sorted(RESERVED_UIDS))}.
+* A value has at most {messages.VALUE_SIZE_MAX // 1024} kB; arrays and objects in it have at most
+  {messages.JSON_DEPTH_MAX} levels.
+* A client that sends an invalid message is closed with code 1003 and a reason. An invalid message
+  of a gateway is ignored and logged; a message that is not allowed is answered with an `error`. The
+  gateway stays connected.
 
-A talk of a client with its broker, `→` from the client:
+An exchange between client and broker, `→` from the client:
 
 ```
 ← [{{"type":"hello",…}}]
@@ -93,14 +94,13 @@ A talk of a client with its broker, `→` from the client:
 LEGACY: Final = """\
 ## The legacy form
 
-Deployed pages and gateways know no subprotocol. They get one JSON object per frame, with fewer
-words. It is spoken side by side with `{subprotocol}`, by the same broker
-([how-to](../how-to/legacy.md)).
+Deployed pages and gateways use no subprotocol. They get one JSON object per frame, with fewer
+message types. The same broker serves them beside `{subprotocol}` ([how-to](../how-to/legacy.md)).
 
 {table}
-`dst` is `all`, or the receiver's own id in what answers its `new`. A gateway offers the
-subprotocols `token, <token>`; every 30 s it says `{{"type":"update","uid":"alive"}}`. There are no
-receipts, times, units, reasons or subscriptions, and nothing is told of gateways.
+`dst` is `all`, or the id of the receiver in the answer to its `new`. A gateway offers the
+subprotocols `token, <token>`, and sends `{{"type":"update","uid":"alive"}}` every 30 s. There are
+no receipts, times, units, reasons, subscriptions or gateway states.
 """
 
 
@@ -130,7 +130,7 @@ def title(struct: Struct) -> str:
 
 
 def directions(struct: Struct) -> list[str]:
-    """Who says it to whom."""
+    """The directions in which it is sent."""
     return [name for name, union in DIRECTIONS.items() if struct in get_args(union)]
 
 
@@ -151,13 +151,13 @@ def _overview() -> str:
         anchor = f"#{wire_type(struct)}--{struct.__name__.lower()}"
         rows.append((f"[{title(struct)}]({anchor})", ", ".join(directions(struct)), doc(struct)))
     assert {type(example) for example in EXAMPLES} == set(structs())  # noqa: S101 - one of each
-    return table(("message", "who to whom", "what it says"), rows)
+    return table(("message", "direction", "meaning"), rows)
 
 
 def _section(example: messages.Message) -> str:
     struct = type(example)
     rows: list[tuple[str, ...]] = [
-        ("`type`", f"`{wire_type(struct)}`", "required", "", "Which message it is.")
+        ("`type`", f"`{wire_type(struct)}`", "required", "", "The type of the message.")
     ]
     rows += [
         (f"`{field.wire}`", field.type, field.default, field.limit, field.meaning)
@@ -201,5 +201,5 @@ def _legacy() -> str:
     ]
     return LEGACY.format(
         subprotocol=messages.SUBPROTOCOL,
-        table=table(("who to whom", "frame", "message"), rows),
+        table=table(("direction", "frame", "message"), rows),
     )

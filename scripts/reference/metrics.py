@@ -31,14 +31,14 @@ PROCESS: Final = (
 
 _HEAD: Final = """# Metrics
 
-<!-- Written by scripts/generate-docs from the modules `measures`. -->
+<!-- Written by scripts/generate-docs from the modules `metrics`. -->
 
-What `/metrics` says. [Watch it with Prometheus and Grafana](../how-to/monitor.md) shows it in use.
-A label has one of the values below and no other: nothing that a device says is ever a label, so the
-number of series does not grow with the number of nodes.
+The metrics at `/metrics`. See [Monitor with Prometheus and Grafana](../how-to/monitor.md). Labels
+have only the values listed below: text from a device is never a label, so the number of series
+does not grow with the number of nodes.
 
-A histogram has `_bucket`, `_sum` and `_count`. The process tells of itself with `process_…`, as
-prometheus-client does on Linux.
+A histogram has `_bucket`, `_sum` and `_count`. On Linux, prometheus-client adds the process metrics
+`process_…`.
 """
 
 

@@ -14,15 +14,13 @@ INTRODUCTION: Final = """\
 
 <!-- Written by scripts/generate-docs from src/pyaiot/config. -->
 
-Every setting has a default that works. Where several places set one, a flag outranks the
-environment, the environment outranks the file, and the file outranks the default. Names that are
-not known are refused, with the place where they stand. `aiot config --show` prints every value and
-its origin.
+Every setting has a working default. A flag overrides the environment, the environment overrides the
+file, and the file overrides the default. Unknown names are refused with an error that names their
+place. `aiot config --show` prints every value and its origin.
 
-The file is TOML; each section below is a table in it. It is the one that `--config` names, else
-`AIOT_CONFIG`, else `~/.config/pyaiot/config.toml` if that is there (`$XDG_CONFIG_HOME` counts). In
-the environment and in flags, the items of a list are separated by commas; those of a table are
-written `key=value`.
+The file is TOML; each section below is a table. Its path is `--config`, else `AIOT_CONFIG`, else
+`~/.config/pyaiot/config.toml` if it exists (`$XDG_CONFIG_HOME` is respected). In the environment
+and in flags, the items of a list are separated by commas; those of a table are written `key=value`.
 """
 
 

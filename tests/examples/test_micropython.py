@@ -98,7 +98,7 @@ async def test_board_comes_back_after_its_broker_its_wifi_and_itself(
             assert (await here.command(UID, "led", "1")).state == "confirmed"
 
             (tmp_path / "board" / "no-wifi").touch()
-            says(program, "the network is gone")
+            says(program, "the network is lost")
             (tmp_path / "board" / "no-wifi").unlink()
             says(program, "joins test")
             says(program, "connecting to 127.0.0.1")

@@ -137,13 +137,13 @@ async def test_states_of_a_node_are_shown_as_text(browser: Browser) -> None:
             broker.add_node(uid, temperature="23.5°C", led="0")
         broker.add_node("bare", protocol="CoAP")
         async with showing(browser, broker, clock=True) as page:
-            await see(card(page, "bare"), "Asking for its resources")
+            await see(card(page, "bare"), "Discovering resources")
             await broker.leave("a", "silent")
             await broker.leave("b", "gateway lost")
-            await see(card(page, "a"), "silent, so taken for gone")
+            await see(card(page, "a"), "offline · ")
             await see(card(page, "b"), "unknown: gateway lost")
             await page.clock.fast_forward(30_000)
-            await see(card(page, "bare"), "No answer yet")
+            await see(card(page, "bare"), "No answer to discovery yet")
             # The dashboard probes a silent broker after 45 s, and learns the time from its answer.
             await broker.change("busy", "temperature", "24.0°C")
             await see(row(page, "busy", "temperature"), "24.0")
@@ -152,7 +152,7 @@ async def test_states_of_a_node_are_shown_as_text(browser: Browser) -> None:
             await page.clock.fast_forward(12_000)
             await is_absent(card(page, "a"))
             await page.locator("#search").fill("state:left")
-            await see(card(page, "a"), "silent")
+            await see(card(page, "a"), "offline · ")
             assert "q=state" in page.url
 
 
@@ -166,7 +166,7 @@ async def test_switch_moves_only_after_the_node_has_confirmed(browser: Browser) 
         async with showing(browser, broker) as page:
             led = page.get_by_role("switch", name="LED of Weather on the roof")
             await led.click()
-            await see(row(page, "5A0B38D71C9E2F4", "led"), "asking for on")
+            await see(row(page, "5A0B38D71C9E2F4", "led"), "setting on")
             await has(led, "aria-checked", "false")
             [command] = broker.held
             await broker.broadcast({"type": "receipt", "id": command["id"], "state": "confirmed"})
@@ -247,7 +247,7 @@ async def test_lost_broker_freezes_the_dashboard_until_it_is_back(browser: Brows
             await broker.stop()
             await see(page.locator(".banner"), "It was shut down.")
             await see(page.locator(".banner"), f"ws://127.0.0.1:{broker.port}/ws")
-            await see(page.locator(".banner"), re.compile("Next try in|Trying now"))
+            await see(page.locator(".banner"), re.compile("Next attempt in|Connecting"))
             await see(card(page, "a"), "frozen")
             await see(row(page, "a", "temperature").locator(".note"), "at ")
             await has(page.get_by_role("switch"), "aria-disabled", "true")
@@ -255,8 +255,8 @@ async def test_lost_broker_freezes_the_dashboard_until_it_is_back(browser: Brows
             await broker.start()
             # The page may have tried by itself just now; then there is no button any more.
             await page.evaluate("[...document.querySelectorAll('.banner button')].at(-1)?.click()")
-            await see(page.locator(".banner"), re.compile("Back. Missed [0-9]+ s."))
-            await see(card(page, "b"), "left while the broker was lost")
+            await see(page.locator(".banner"), re.compile("Reconnected. [0-9]+ s were missed."))
+            await see(card(page, "b"), "went offline while the broker was lost")
             await has(page.get_by_role("switch"), "aria-disabled", "false")
 
 
@@ -264,7 +264,7 @@ async def test_unreachable_broker_is_shown_with_its_command(browser: Browser) ->
     async with running() as broker, browser.page() as page:
         await page.route_web_socket(re.compile("/ws$"), lambda socket: socket.close(code=1011))
         await page.goto(broker.url)
-        await see(page.locator("main"), "The broker is not reached")
+        await see(page.locator("main"), "The broker is unreachable")
         await see(page.locator("main"), "aiot run")
         await see(page.locator("main"), "/ws")
 
@@ -277,7 +277,7 @@ async def test_dashboard_works_with_a_legacy_broker(browser: Browser) -> None:
             await page.get_by_role("switch").click()
             await see(row(page, "a", "led"), "confirmed")
             assert broker.commands == [{"uid": "a", "endpoint": "/led", "payload": "1"}]
-            await see(page.locator("footer"), "old protocol")
+            await see(page.locator("footer"), "legacy protocol")
 
 
 async def test_paused_dashboard_stands_still_and_catches_up(browser: Browser) -> None:
@@ -351,14 +351,14 @@ async def test_script_is_edited_as_a_draft_and_sent(browser: Browser) -> None:
             await editor.click()
             await page.keyboard.press("Control+End")
             await page.keyboard.type("\nprint(a);")
-            await see(dialog, "A draft.")
+            await see(dialog, "Draft.")
             await page.keyboard.press("Control+Enter")
             await see(dialog, "The node's answer: refused by the node · 4.00 Bad Request")
             await page.reload()
             await see(dialog.locator(".cm-content"), "print(a);")  # the draft is kept
             broker.answers["s", "js"] = "confirmed"
             await dialog.get_by_role("button", name="Send").click()
-            await see(dialog, "As it is on the node.")
+            await see(dialog, "Identical to the script on the node.")
             assert broker.commands[-1]["payload"] == "let a = 1;\nprint(a);"
             await dialog.locator(".cm-content").click()
             await page.keyboard.press("Escape")
@@ -387,8 +387,8 @@ async def test_firmware_update_is_shown_step_by_step(browser: Browser) -> None:
             update = page.locator(".updates li.card")
             await see(update, "Download 42 %")
             await broker.change("f", "suit_state", "10")
-            await see(update, "The image is not what the manifest says.")
-            await see(update, "the old firmware keeps running")
+            await see(update, "The image does not match the manifest.")
+            await see(update, "The old firmware keeps running")
             await broker.change("f", "suit_state", "11")
             await broker.change("f", "version", "1.1")
             await see(update, "1.0 → 1.1")
@@ -468,7 +468,7 @@ async def test_dashboard_has_no_accessibility_violations(browser: Browser, schem
             broker.add_node("r", robot="s", ribot="0:0:0\n", js="let a;", suit_state="3")
             for uid in list(broker.nodes):
                 await broker.broadcast(*[broker._appeared(uid), *broker.nodes[uid].values()])
-            await see(card(page, "r"), "The signature is wrong.")
+            await see(card(page, "r"), "The signature is invalid.")
             await page.get_by_role("switch", name="LED of Says no").click()
             await see(row(page, "refuses", "led"), "refused")
             assert await violations(page) == []

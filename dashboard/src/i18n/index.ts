@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Words in the language of the person; the keys are typed by the English ones. */
+/** Texts in the language of the user; the English texts define the keys. */
 import { computed, effect, signal } from "@preact/signals";
 import { settings } from "../settings";
 import { en } from "./en";
@@ -32,21 +32,21 @@ effect(() => {
   });
 });
 
-/** The words for `key`, with `{name}` replaced by what is given. */
-export function t(key: Key, given: Record<string, string | number> = {}): string {
+/** The text for `key`, with `{name}` replaced by `values.name`. */
+export function t(key: Key, values: Record<string, string | number> = {}): string {
   return words.value[key].replace(/\{(\w+)\}/g, (whole, name: string) =>
-    name in given ? String(given[name]) : whole,
+    name in values ? String(values[name]) : whole,
   );
 }
 
-/** As `t`, for a key of which one does not know whether it is one: else the text itself. */
-export function said(key: string, given?: Record<string, string | number>): string {
-  return Object.hasOwn(en, key) ? t(key as Key, given) : key;
+/** As `t`, for keys built at run time. An unknown key is returned unchanged. */
+export function translate(key: string, values?: Record<string, string | number>): string {
+  return Object.hasOwn(en, key) ? t(key as Key, values) : key;
 }
 
 const plurals = computed(() => new Intl.PluralRules(language.value));
-/** `key.one` or `key.other`, by the rules of the language. */
-export function count(key: "nodes" | "gateways" | "messages" | "hidden", n: number): string {
+/** `key.one` or `key.other`, by the plural rules of the language. */
+export function count(key: "nodes" | "gateways" | "messages" | "hidden" | "unmatched", n: number): string {
   const form = plurals.value.select(n) === "one" ? "one" : "other";
   return t(`${key}.${form}`, { n: formatNumber(n) });
 }
@@ -57,13 +57,16 @@ export const formatNumber = (n: number): string => numbers.value.format(n);
 const comma = computed(
   () => numbers.value.formatToParts(1.5).find((part) => part.type === "decimal")?.value ?? ".",
 );
-/** Digits as a device wrote them, with the decimal sign of the language. */
+/** Digits as a device wrote them, with the decimal separator of the language. */
 export const localDigits = (digits: string): string => digits.replace(".", comma.value);
 
 const relative = computed(
-  () => new Intl.RelativeTimeFormat(language.value, { style: "narrow", numeric: "auto" }),
+  () => new Intl.RelativeTimeFormat(language.value, {
+      style: language.value === "en" ? "narrow" : "short", // narrow French is "-16 min"
+      numeric: "auto",
+    }),
 );
-/** "now", "5s ago", "3min ago". */
+/** "now", "5s ago", "il y a 16 min". */
 export function ago(seconds: number): string {
   if (seconds < 1.5) return relative.value.format(0, "second");
   if (seconds < 60) return relative.value.format(-Math.round(seconds), "second");
@@ -78,9 +81,12 @@ const times = computed(
 const dates = computed(
   () => new Intl.DateTimeFormat(language.value, { dateStyle: "short", timeStyle: "medium" }),
 );
-/** Time of day of a Unix time; with the date if that is another day. */
+/** Time of day of a Unix time; with the date unless it is today. */
 export function timeOf(ts: number): string {
   const date = new Date(ts * 1000);
   const today = new Date().toDateString() === date.toDateString();
   return (today ? times : dates).value.format(date);
 }
+
+/** "at 14:03:22": for an age that is not updated while it is shown. */
+export const timeText = (ts: number): string => t("value.at", { time: timeOf(ts) });

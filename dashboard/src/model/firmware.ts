@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** A node's firmware update, from its `suit_state` and `dwnld` (PROTOCOLS section 7). */
+/** A node's firmware update, from its `suit_state` and `dwnld` (legacy protocol, section 7). */
 import { fact, type Node } from "./state";
 
 export type StepName = "triggered" | "signature" | "download" | "digest" | "done";
@@ -7,15 +7,15 @@ export const STEPS: readonly StepName[] = ["triggered", "signature", "download",
 
 export interface Firmware {
   version: string;
-  /** Index of the step that it is at; -1: no update runs. */
+  /** Index of the current step; -1: no update. */
   step: number;
-  /** Key of what went wrong, and of what to do now; or nothing. */
+  /** Translation key of the error, if any. */
   failed: "" | "signature_invalid" | "sequence" | "download_failed" | "digest_invalid";
-  /** 0 to 100, while it downloads. */
+  /** Percent, during the download. */
   percent: number;
 }
 
-// Code → step, and what went wrong.
+// Code → step and error.
 const CODES: Record<string, [number, Firmware["failed"]]> = {
   "0": [-1, ""],
   "1": [0, ""],
@@ -29,7 +29,7 @@ const CODES: Record<string, [number, Firmware["failed"]]> = {
   "11": [4, ""],
 };
 
-/** null: the node says nothing of updates. */
+/** null: the node does not report updates. */
 export function firmware(node: Node): Firmware | null {
   const state = node.resources.get("suit_state");
   if (!state) return null;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Which way up a node is: gravity says roll and pitch, the turning rate adds up to yaw. */
+/** Orientation of a node: roll and pitch from gravity, yaw by integrating the rotation rate. */
 
-/** Turning rates below this, in degrees per second, are noise. */
+/** Rotation rates below this, in degrees per second, are noise. */
 const STILL = 3;
 const GAP_S = 2;
 
@@ -13,7 +13,7 @@ export class Orientation {
   private at = NaN;
 
   /** `acc` in any unit; `gyro` in degrees per second; `time` in seconds. */
-  take(acc: number[] | undefined, gyro: number[] | undefined, time: number): void {
+  update(acc: number[] | undefined, gyro: number[] | undefined, time: number): void {
     if (acc && acc.length >= 3 && acc.some((value) => value !== 0)) {
       const [x, y, z] = acc;
       this.roll = Math.atan2(y, z);
@@ -25,7 +25,7 @@ export class Orientation {
       this.yaw = (this.yaw + (gyro[2] * step * Math.PI) / 180) % (2 * Math.PI);
   }
 
-  /** The way it lies now is straight ahead. */
+  /** Make the current orientation the reference. */
   reset(): void {
     this.yaw = 0;
   }

@@ -2,9 +2,9 @@
 /**
  * The search language: `temp>25 board:samr21 state:stale -kitchen has:led`.
  *
- * Terms are joined by "and". `word` is looked for in name, uid and facts; `key:text` in one fact,
- * or in `state`, `gateway`, `protocol`, `has`; `resource>number` compares, where the beginning of a
- * resource's name is enough; `-` in front of a term is "not"; quotes keep spaces.
+ * Terms are joined by "and". `word` is searched in name, uid and facts; `key:text` in one fact, or in
+ * `state`, `gateway`, `protocol`, `has`; `resource>number` compares, where a prefix of the name of the
+ * resource is enough; `-` before a term negates it; quotes keep spaces.
  */
 import { FACTS } from "./readings";
 import { nodeState, type Node, type State } from "./state";
@@ -13,10 +13,10 @@ export type Term = (node: Node, state: State, now: number) => boolean;
 
 export interface Query {
   terms: Term[];
-  /** It depends on values or on time: ask again now and then. */
+  /** It depends on values or on time: evaluate it again from time to time. */
   moving: boolean;
-  /** It asks for nodes that left, which are else out of sight after a minute. */
-  wantsLeft: boolean;
+  /** It includes offline nodes, which are otherwise hidden after a minute. */
+  includesOffline: boolean;
 }
 
 const TERM = /(-?)(?:([^\s:<>=!"]+)(>=|<=|!=|[:<>=])("[^"]*"|\S*)|("[^"]*"|\S+))/g;
@@ -30,7 +30,7 @@ const COMPARE: Record<string, (a: number, b: number) => boolean> = {
 };
 
 export function parseQuery(text: string): Query {
-  const query: Query = { terms: [], moving: false, wantsLeft: false };
+  const query: Query = { terms: [], moving: false, includesOffline: false };
   for (const [, minus, key, operator, argument, word] of text.matchAll(TERM)) {
     const term = word !== undefined ? byWord(bare(word)) : byKey(query, key, operator, bare(argument));
     if (term) query.terms.push(minus ? (...its) => !term(...its) : term);
@@ -55,7 +55,7 @@ function byWord(word: string): Term | null {
 }
 
 function byKey(query: Query, key: string, operator: string, argument: string): Term | null {
-  if (!argument) return null; // still being typed
+  if (!argument) return null; // incomplete
   const name = key.toLowerCase();
   if (operator !== ":") {
     const wanted = Number(argument);
@@ -74,7 +74,7 @@ function byKey(query: Query, key: string, operator: string, argument: string): T
   switch (name) {
     case "state":
       query.moving = true;
-      if (argument === "left" || argument === "lost") query.wantsLeft = true;
+      if (argument === "left" || argument === "lost") query.includesOffline = true;
       return (node, state, now) => nodeState(state, node, now) === argument;
     case "gateway":
       return (node) => node.gateway.toLowerCase() === argument;
@@ -85,16 +85,16 @@ function byKey(query: Query, key: string, operator: string, argument: string): T
     default:
       return (node) => {
         for (const resource of node.resources.values())
-          if (resource.name.toLowerCase().startsWith(name) && said(resource).includes(argument)) return true;
+          if (resource.name.toLowerCase().startsWith(name) && searchText(resource).includes(argument)) return true;
         return false;
       };
   }
 }
 
-const said = (resource: { kind: string; text: string; digits: string; unit: string }): string =>
+const searchText = (resource: { kind: string; text: string; digits: string; unit: string }): string =>
   (resource.kind === "number" ? resource.digits + resource.unit : resource.text).toLowerCase();
 
-/** The text with the term `key:value` in it once, instead of what it said about `key`. */
+/** The query text with `key:value` as its only term for `key`. */
 export function withTerm(text: string, key: string, value: string): string {
   const others = [...text.matchAll(TERM)]
     .filter(([, , name, operator]) => !(name === key && operator === ":"))
@@ -103,7 +103,7 @@ export function withTerm(text: string, key: string, value: string): string {
   return [...others, term].filter(Boolean).join(" ");
 }
 
-/** What the text says about `key`. */
+/** The value of the term `key` in the query text. */
 export function termOf(text: string, key: string): string {
   for (const [, minus, name, operator, argument] of text.matchAll(TERM))
     if (!minus && name === key && operator === ":") return argument.replaceAll('"', "");

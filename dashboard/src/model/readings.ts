@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What the text of a device says: number and unit, a position, vectors of an inertial unit. */
+/** Parses the text of a device: number and unit, a position, vectors of an inertial sensor. */
 
-/** What describes a node, and does not move. */
+/** Resources that describe a node and rarely change. */
 export const FACTS: ReadonlySet<string> = new Set(
   "name os board mcu vendor version ip protocol id".split(" "),
 );
@@ -20,8 +20,8 @@ export interface Quantity {
 }
 
 /**
- * The number as the device wrote it. The broker says whether the text is one (`value`); a legacy
- * broker leaves the reading of it to us.
+ * The number as the device wrote it. If the text is a number, the broker sends `value`; with a legacy
+ * broker the text is parsed here.
  */
 export function readQuantity(
   name: string,
@@ -41,7 +41,7 @@ export function readQuantity(
 
 const SPELLED: Record<string, string> = { Cel: "°C", "%RH": "%", "%EL": "%", "/100": "%", "/1000": "‰" };
 
-/** The least span of an axis: noise is not to look like an event. */
+/** The smallest span of an axis, so that noise does not look like an event. */
 export function sensibleSpan(unit: string): number {
   switch (unit) {
     case "°C":
@@ -64,7 +64,7 @@ export function sensibleSpan(unit: string): number {
   }
 }
 
-/** Both ends of an axis that shows `low` to `high`, at least the sensible span. */
+/** Both ends of an axis that shows `low` to `high`, with at least the sensible span. */
 export function axisRange(low: number, high: number, unit: string): [number, number] {
   const least = sensibleSpan(unit) || Math.max(Math.abs(low), Math.abs(high)) * 0.01 || 1;
   const missing = Math.max(0, least - (high - low)) / 2;
@@ -88,7 +88,7 @@ export interface Vector {
   values: number[];
 }
 
-/** `[{"type":"acc","values":[x,y,z]},…]`; acceleration and rotation may come one by one. */
+/** `[{"type":"acc","values":[x,y,z]},…]`; acceleration and rotation may arrive separately. */
 export function readVectors(data: unknown): Vector[] | null {
   const it = parsed(data);
   if (!Array.isArray(it) || !it.length || it.length > VECTORS_MAX) return null;
@@ -109,7 +109,7 @@ function parsed(data: unknown): unknown {
   try {
     return JSON.parse(data);
   } catch {
-    return null; // not what it looked like
+    return null; // not vectors after all
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The last samples of one number, each with its time. What is older is forgotten. */
+/** The latest samples of one number, with their times. Older ones are overwritten. */
 
 export const SAMPLES = 120;
-/** Samples of a node that somebody looks at in detail. */
+/** Samples of a node whose details are open. */
 export const SAMPLES_WATCHED = 3600;
 
 export class Ring {
@@ -21,12 +21,12 @@ export class Ring {
     if (this.length < this.capacity) this.length += 1;
   }
 
-  /** From here on nothing is known: the line breaks, once. */
+  /** Mark a gap, once. */
   gap(time: number): void {
     if (this.length && !Number.isNaN(this.value(this.length - 1))) this.push(time, NaN);
   }
 
-  /** Samples from before the first one here, oldest first; those that have no room are left out. */
+  /** Prepend older samples, oldest first; those that do not fit are dropped. */
   precede(samples: readonly (readonly [time: number, value: number])[]): void {
     const here = Array.from({ length: this.length }, (_, index) => [this.time(index), this.value(index)] as const);
     const before = samples.slice(Math.max(0, samples.length - (this.capacity - this.length)));
@@ -43,7 +43,7 @@ export class Ring {
     return this.data[this.place(index) * 2];
   }
 
-  /** Least and greatest value; both NaN if there is none. */
+  /** Minimum and maximum; both NaN without samples. */
   range(): [number, number] {
     let low = NaN;
     let high = NaN;
@@ -55,7 +55,7 @@ export class Ring {
     return [low, high];
   }
 
-  /** Room for more samples; those that are there stay. */
+  /** Increase the capacity; the samples are kept. */
   grow(capacity: number): void {
     if (capacity <= this.capacity) return;
     const data = new Float64Array(capacity * 2);

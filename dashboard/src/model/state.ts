@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * What the page knows, and what each message changes in it. No socket, no clock, no document.
+ * The state of the page, and how each message changes it. No socket, no clock, no document.
  *
- * `now` is the page's own clock, `ts` the broker's, both in seconds. All that a node can name is a
- * key of a Map, never of a plain object: a node may be called `__proto__`. What changed is noted in
- * `changed` and `reshaped`; whoever draws empties them, once per frame.
+ * `now` is the page's own clock, `ts` the broker's, both in seconds. Names from nodes are
+ * keys of a Map, never of a plain object: a node may be called `__proto__`. Changes are collected in
+ * `changed` and `reshaped`, which the store empties once per frame.
  */
 import type { ToClient } from "../messages";
 import { FACTS, readPosition, readQuantity, readVectors, textOf } from "./readings";
@@ -26,20 +26,20 @@ import {
   type CommandState,
   type Resource,
   type Node,
-  type Happening,
+  type ActivityEvent,
   type State,
-} from "./world";
+} from "./types";
 
-export * from "./world";
+export * from "./types";
 
-/** What the page says to itself. */
-export type Own =
+/** Events of the page itself. */
+export type LocalEvent =
   | { type: "opened"; legacy: boolean }
   | { type: "lost"; reason: string }
-  | { type: "asked"; id: string; resource: Resource; payload: string };
+  | { type: "command_sent"; id: string; resource: Resource; payload: string };
 
-/** Take in one message of the broker, or one of our own. */
-export function reduce(state: State, message: ToClient | Own, now: number): void {
+/** Apply a message of the broker or an event of the page. */
+export function reduce(state: State, message: ToClient | LocalEvent, now: number): void {
   switch (message.type) {
     case "new":
       appear(state, message.uid, stamp(state, message.ts, now), message.gateway);
@@ -85,7 +85,7 @@ export function reduce(state: State, message: ToClient | Own, now: number): void
     case "lost":
       lost(state, message.reason, now);
       break;
-    case "asked":
+    case "command_sent":
       ask(state, message.id, message.resource, message.payload, now);
   }
 }
@@ -93,7 +93,7 @@ export function reduce(state: State, message: ToClient | Own, now: number): void
 const stamp = (state: State, ts: number | undefined, now: number): number =>
   ts ? ts : now + state.offset;
 
-/** What time alone changes. Call it about once a second. */
+/** Apply what depends on time only. Call it about once a second. */
 export function tick(state: State, now: number): void {
   for (const [id, { command }] of state.commands)
     if (command && now - command.at > ANSWER_S + (state.legacy ? 0 : GRACE_S))
@@ -120,13 +120,13 @@ const shownFor = ({ state }: CommandState): number =>
 
 export type NodeState = "live" | "quiet" | "stale" | "discovering" | "silent" | "left" | "lost" | "frozen";
 
-/** How a node is now. `lost`: its gateway is gone, so nobody can tell. */
+/** The current state of a node. `lost`: its gateway is lost, so the state is unknown. */
 export function nodeState(state: State, node: Node, now: number): NodeState {
   if (node.left) return node.left.reason === "gateway lost" ? "lost" : "left";
   if (!state.live) return "frozen";
   if (!hasResources(node))
     return now + state.offset - node.since > DISCOVERY_S ? "silent" : "discovering";
-  const age = now + state.offset - node.heard;
+  const age = now + state.offset - node.lastSeen;
   return age > STALE_S ? "stale" : age > QUIET_S ? "quiet" : "live";
 }
 
@@ -155,7 +155,7 @@ function appear(state: State, uid: string, ts: number, gatewayName?: string): No
       name: "",
       gateway: gatewayName ?? "",
       since: ts,
-      heard: ts,
+      lastSeen: ts,
       fresh: state.joined,
       era: state.era,
       left: null,
@@ -164,9 +164,9 @@ function appear(state: State, uid: string, ts: number, gatewayName?: string): No
       log: [],
       raw: [],
       watched: false,
-      bell: null,
+      trigger: null,
       clock: null,
-      seen: false,
+      visible: false,
       behind: false,
     };
     state.nodes.set(uid, node);
@@ -190,7 +190,7 @@ function appear(state: State, uid: string, ts: number, gatewayName?: string): No
 
 function reset(state: State, uid: string, ts: number, now: number): void {
   const node = appear(state, uid, ts);
-  node.heard = Math.max(node.heard, ts);
+  node.lastSeen = Math.max(node.lastSeen, ts);
   node.since = ts;
   for (const resource of node.resources.values()) {
     resource.forgotten = now;
@@ -218,18 +218,18 @@ function leave(state: State, node: Node | undefined, reason: string, now: number
 
 function update(state: State, message: ToClient & { type: "update" }, ts: number, now: number): void {
   const node = appear(state, message.uid, ts);
-  const name = message.endpoint.replace(/^\//, ""); // legacy nodes may say "/led"
+  const name = message.endpoint.replace(/^\//, ""); // legacy nodes may send "/led"
   let resource = node.resources.get(name);
   if (!resource) {
     resource = newResource(node, name, message.endpoint);
     node.resources.set(name, resource);
     state.reshaped.add(node);
   }
-  if (message.retained) ts = 0; // a value, but none of now
+  if (message.retained) ts = 0; // a value without a time
   const news = resource.ts !== ts || resource.forgotten !== undefined;
   resource.ts = ts;
   resource.forgotten = undefined;
-  if (ts > node.heard) node.heard = ts;
+  if (ts > node.lastSeen) node.lastSeen = ts;
   const quantity = readQuantity(name, message, state.legacy);
   if (quantity) {
     if (resource.kind !== "number") state.reshaped.add(node);
@@ -240,14 +240,14 @@ function update(state: State, message: ToClient & { type: "update" }, ts: number
     resource.unread = "";
     if (ts && (news || !resource.ring)) sample(resource, ts, quantity.value);
   } else if (resource.kind === "number") {
-    resource.unread = textOf(message.data); // the last good value stays, and says so
+    resource.unread = textOf(message.data); // the last valid value stays, and is marked
     gap(resource, ts);
   } else {
     takeText(state, resource, message.data, ts);
   }
   const { command } = resource;
   if (command) {
-    command.heard = true;
+    command.reported = true;
     if (state.legacy && command.state === "pending" && command.payload === resource.text)
       finish(state, command.id, "confirmed", "", now);
   }
@@ -270,7 +270,7 @@ function newResource(node: Node, name: string, endpoint: string): Resource {
     ring: null,
     vectors: null,
     command: null,
-    bell: null,
+    trigger: null,
     noted: false,
   };
 }
@@ -376,7 +376,7 @@ function ask(state: State, id: string, resource: Resource, payload: string, now:
     elapsed_ms: 0,
     at: now,
     ts: now + state.offset,
-    heard: false,
+    reported: false,
   };
   resource.command = command;
   resource.node.log.unshift(command);
@@ -402,8 +402,8 @@ function finish(
   command.state = outcome;
   command.detail = detail;
   command.at = now;
-  // The node says what it is now; if it did not, its confirmation does.
-  if (outcome === "confirmed" && !command.heard && resource.kind === "text" && resource.name === "led")
+  // The node reported the value; if it did not, the confirmation implies it.
+  if (outcome === "confirmed" && !command.reported && resource.kind === "text" && resource.name === "led")
     resource.text = command.payload;
   happen(state, now, {
     kind: "command",
@@ -415,10 +415,10 @@ function finish(
   touch(state, resource);
 }
 
-function happen(state: State, now: number, what: Omit<Happening, "ts">): void {
+function happen(state: State, now: number, what: Omit<ActivityEvent, "ts">): void {
   state.activity.unshift({ ...what, ts: now + state.offset });
   state.activity.length = Math.min(state.activity.length, ACTIVITY_MAX);
-  state.happenings += 1;
+  state.activityCount += 1;
 }
 
 function remember(state: State, message: ToClient & { uid: string }): void {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The whole page: header, what is wrong with the link, the screen, and what lies over it. */
+/** The page: header, banner of the connection, screen, and overlays. */
 import { useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
@@ -11,7 +11,7 @@ import { Header, Tabs } from "./Header";
 import { lazy } from "./lazy";
 import { Nodes } from "./Nodes";
 import { listenToKeys, overlay } from "./keys";
-import { count, t } from "./words";
+import { count, t } from "../i18n";
 
 const Table = lazy(() => import("./Table").then((it) => it.Table));
 const MapScreen = lazy(() => import("./MapScreen").then((it) => it.MapScreen));
@@ -66,12 +66,12 @@ function skip(event: Event): void {
   document.getElementById("main")?.focus();
 }
 
-/** What is connected, in one line. */
+/** Connected gateways, in one line. */
 function Gateways() {
   void membership.value;
   const known = [...state.gateways.values()];
   if (screen.value === "settings") return null;
-  // Its place is kept, so that nothing jumps when it comes.
+  // Its space is reserved, so that nothing jumps when it appears.
   if (!known.length) return <div class="gateways" />;
   return (
     <ul class="gateways" aria-label={t("gateways")}>
@@ -89,7 +89,7 @@ function Gateways() {
   );
 }
 
-/** The state of the link for those who hear the page. */
+/** The state of the connection, for screen readers. */
 function Announcer() {
   void second.value;
   const { phase } = link.value;

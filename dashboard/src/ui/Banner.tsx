@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What is said while the broker is away, and when it is back. */
+/** The banner shown while the broker is lost, and when it is back. */
 import { useComputed } from "@preact/signals";
 import { brokerUrl, config } from "../config";
 import { joined, link, missed, retry, second } from "../store";
 import { Copy } from "./Copy";
-import { said, t } from "./words";
+import { translate, t } from "../i18n";
 
 export function Banner() {
   const { phase } = link.value;
-  if (!joined.value) return null; // the empty page says it, at length
+  if (!joined.value) return null; // the empty page explains it
   if (phase === "live" && missed.value)
     return (
       <section class="banner back" aria-label={t("banner.link")}>
@@ -34,11 +34,11 @@ export function Banner() {
 export function useReason(): string {
   const { reason } = link.value;
   if (!reason) return "";
-  const words = said(`why.${reason.why}`, { n: reason.seconds });
-  return reason.said ? `${words} ${t("why.said", { text: reason.said })}` : words;
+  const words = translate(`why.${reason.why}`, { n: reason.seconds });
+  return reason.text ? `${words} ${t("why.reason", { text: reason.text })}` : words;
 }
 
-/** When the next try is, and a button for now. */
+/** The time of the next attempt, and a button to connect now. */
 export function Countdown() {
   const text = useComputed(() => {
     void second.value;
@@ -56,12 +56,12 @@ export function Countdown() {
   );
 }
 
-/** The command that starts what cannot be reached. */
+/** The command that starts the broker. */
 export function StartCommand() {
   const foreign = config.broker !== "" && new URL(brokerUrl()).host !== location.host;
   return (
     <>
-      <p>{t(foreign ? "unreached.start_foreign" : "unreached.start")}</p>
+      <p>{t(foreign ? "unreachable.start_foreign" : "unreachable.start")}</p>
       <Copy text={foreign ? `aiot run --allowed-origin ${location.origin}` : "aiot run"} />
     </>
   );

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The camera of the place, where it is switched on in the settings. */
+/** The camera card, if the settings enable it. */
 import { config } from "../config";
 import { settings } from "../settings";
 import { Picture } from "./controls/Webcam";
-import { t } from "./words";
+import { t } from "../i18n";
 
 export function CameraCard() {
   const address = settings.cameraUrl.value || config.camera;

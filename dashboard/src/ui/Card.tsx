@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** One node: who it is, how it is, and a row for each resource. */
+/** The card of a node: name, state, and a row for each resource. */
 import { useComputed } from "@preact/signals";
 import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
 import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
-import { go } from "../route";
+import { navigate } from "../route";
 import { settings } from "../settings";
-import { bellOf, clock, clockOf, hovered, link, state } from "../store";
+import { triggerOf, clock, clockOf, hovered, link, state } from "../store";
 import { Icon } from "./icons";
 import { renderers } from "./registry";
 import { useMasonry } from "./masonry";
-import { useSeen } from "./seen";
+import { useVisibility } from "./visibility";
 import { NumberRow, TextRow } from "./rows";
-import { ago, said, t, timeOf } from "./words";
+import { ago, translate, t, timeOf } from "../i18n";
 
-/** How the node is, told again when that may have changed. */
+/** The state of the node, as a signal. */
 export function useNodeState(node: Node) {
   return useComputed<NodeState>(() => {
     void clockOf(node).value;
-    void bellOf(node).value;
+    void triggerOf(node).value;
     void link.value;
     return nodeState(state, node, clock());
   });
 }
 
-/** Text for the chip. Empty while it is live: that needs no words. */
+/** Text of the state. Empty while the node is live. */
 export function useStateText(node: Node) {
   const how = useNodeState(node);
   return useComputed(() => {
@@ -37,26 +37,26 @@ export function useStateText(node: Node) {
       case "silent":
         return "";
       case "left":
-        return t("state.left", { reason: said(`reason.${node.left?.reason}`), age: ago(now - (node.left?.at ?? now)) });
+        return t("state.left", { reason: translate(`reason.${node.left?.reason}`), age: ago(now - (node.left?.at ?? now)) });
       case "lost":
         return t("state.lost");
       case "frozen":
         return t("state.frozen");
       case "stale":
-        return t("state.stale", { age: ago(now + state.offset - node.heard) });
+        return t("state.stale", { age: ago(now + state.offset - node.lastSeen) });
       case "quiet":
-        return t("state.quiet", { age: ago(now + state.offset - node.heard) });
+        return t("state.quiet", { age: ago(now + state.offset - node.lastSeen) });
     }
   });
 }
 
-/** What a card shows of a node, in a steady order: controls of the same kind stay in place. */
+/** The resources that a card shows, in a stable order. */
 export function shownResources(node: Node): Resource[] {
   const hidden = settings.hiddenResources.value;
   return allResources(node).filter(({ name }) => !hidden.includes(name));
 }
 
-/** The same of all resources that move. */
+/** All resources except facts, in the same order. */
 export function allResources(node: Node): Resource[] {
   return [...node.resources.values()]
     .filter(({ name }) => !FACTS.has(name) && name !== "dwnld")
@@ -71,9 +71,9 @@ const rank = ({ name }: Resource): number => {
 };
 
 export const Card = memo(function Card({ node }: { node: Node }) {
-  void bellOf(node).value;
+  void triggerOf(node).value;
   const ref = useRef<HTMLLIElement>(null);
-  useSeen(ref, node);
+  useVisibility(ref, node);
   useMasonry(ref);
   const how = useNodeState(node);
   const over = useComputed(() => hovered.value === node);
@@ -107,7 +107,7 @@ function Head({ node }: { node: Node }) {
   const about = [fact(node, "os"), fact(node, "board"), fact(node, "protocol")].filter(Boolean).join(" · ");
   const open = (event: Event) => {
     event.preventDefault();
-    go({ node: node.uid });
+    navigate({ node: node.uid });
   };
   return (
     <div class="head">
@@ -132,7 +132,7 @@ function hide(node: Node): void {
   settings.hiddenNodes.value = [...settings.hiddenNodes.peek(), node.uid];
 }
 
-/** What is said where a node has nothing to show yet. */
+/** Shown while a node has no resources yet. */
 function Discovery({ node }: { node: Node }) {
   const how = useNodeState(node);
   const text = useComputed(() => {
@@ -148,7 +148,7 @@ function Discovery({ node }: { node: Node }) {
   );
 }
 
-/** The renderer of the resource: by its name if it is a known one, else by its type. */
+/** The renderer of the resource: by its name if it is known, else by its type. */
 export function Row({ resource }: { resource: Resource }) {
   const special = renderers[resource.name];
   if (special?.fits(resource)) return <special.Row resource={resource} />;

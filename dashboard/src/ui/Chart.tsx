@@ -4,22 +4,22 @@ import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { joinSeries, seen, type Series } from "../series";
+import { joinSeries, liveSeries, type Series } from "../series";
 import { language } from "../i18n";
 import { axisRange } from "../model/readings";
 import type { Resource } from "../model/state";
 import { clock, onSample, state } from "../store";
 import { colours } from "./canvas";
 import { titleOf } from "./rows";
-import { localDigits, timeOf } from "./words";
+import { localDigits, timeOf } from "../i18n";
 
 const HEIGHT = 132;
-/** With fewer samples in sight, each is marked. */
+/** With fewer visible samples, each is marked. */
 const POINTS_SHOWN = 40;
 
 export interface Span {
   from: number;
-  /** null: now, whenever that is. */
+  /** null: now. */
   to: number | null;
 }
 
@@ -31,7 +31,7 @@ export function Chart({ resource, span, stored }: { resource: Resource; span: Sp
   given.current = { span, stored };
   const data = (): [number[], (number | null)[]] => {
     const { span: its, stored: old } = given.current;
-    const series = joinSeries(old, seen(resource, its.from, its.to ?? Infinity));
+    const series = joinSeries(old, liveSeries(resource, its.from, its.to ?? Infinity));
     return [series.times, series.values];
   };
   const fill = () => {

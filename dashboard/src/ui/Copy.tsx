@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** A command and a button that copies it. */
 import { useSignal } from "@preact/signals";
-import { t } from "./words";
+import { t } from "../i18n";
 
 export function Copy({ text, label }: { text: string; label?: string }) {
   return (
@@ -19,7 +19,7 @@ export function CopyButton({ text, label }: { text: string | (() => string); lab
       await navigator.clipboard.writeText(typeof text === "string" ? text : text());
       done.value = "copied";
     } catch {
-      done.value = "failed"; // not over plain HTTP of another machine
+      done.value = "failed"; // the clipboard needs HTTPS or localhost
     }
     setTimeout(() => (done.value = ""), 2000);
   };

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** All of one node, at an address of its own. */
+/** The details of a node, with a URL of their own. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { apiUrl, mayHaveApi } from "../config";
 import { historyIsOffered, readHistory } from "../history";
-import { joinSeries, seen, toCsv, type Series } from "../series";
+import { joinSeries, liveSeries, toCsv, type Series } from "../series";
 import { FACTS } from "../model/readings";
 import { fact, watch, type Node, type Resource } from "../model/state";
-import { go, openNode } from "../route";
+import { navigate, openNode } from "../route";
 import { settings } from "../settings";
-import { bellOf, clock, clockOf, link, membership, state } from "../store";
+import { triggerOf, clock, clockOf, link, membership, state } from "../store";
 import { allResources, Row, useStateText } from "./Card";
 import { Chart, type Span } from "./Chart";
 import { Copy, CopyButton } from "./Copy";
@@ -17,11 +17,11 @@ import { Drawer } from "./Drawer";
 import { Icon } from "./icons";
 import { titleOf } from "./rows";
 import { ScriptEditor } from "./ScriptEditor";
-import { useSeen } from "./seen";
-import { ago, said, t, timeOf } from "./words";
+import { useVisibility } from "./visibility";
+import { ago, translate, t, timeOf } from "../i18n";
 import "../more.css";
 
-const close = () => go({ node: "" });
+const close = () => navigate({ node: "" });
 
 export function Details() {
   void membership.value;
@@ -31,8 +31,8 @@ export function Details() {
     return (
       <Drawer title={uid} kind="details small" close={close}>
         <div class="empty">
-          <h3>{t("details.gone")}</h3>
-          <p>{t("details.gone_more", { uid })}</p>
+          <h3>{t("details.unknown")}</h3>
+          <p>{t("details.unknown_more", { uid })}</p>
         </div>
       </Drawer>
     );
@@ -44,7 +44,7 @@ export function Details() {
 }
 
 function Head({ node }: { node: Node }) {
-  void bellOf(node).value;
+  void triggerOf(node).value;
   const chip = useStateText(node);
   return (
     <div class="details-title">
@@ -59,9 +59,9 @@ function Head({ node }: { node: Node }) {
 }
 
 function Body({ node }: { node: Node }) {
-  void bellOf(node).value;
+  void triggerOf(node).value;
   const ref = useRef<HTMLDivElement>(null);
-  useSeen(ref, node);
+  useVisibility(ref, node);
   useEffect(() => watch(node), [node]);
   const resources = allResources(node);
   const numbers = resources.filter(({ kind }) => kind === "number");
@@ -101,7 +101,7 @@ function Charts({ node, numbers }: { node: Node; numbers: Resource[] }) {
   const range = useSignal(3600);
   const own = useSignal<{ from: string; to: string }>({ from: "", to: "" });
   const stored = useSignal<Map<Resource, Series>>(new Map());
-  const status = useSignal<"seen" | "loading" | "stored" | "failed">("seen");
+  const status = useSignal<"live" | "loading" | "stored" | "failed">("live");
   const problem = useSignal("");
   const now = clock() + state.offset;
   const span: Span = range.value ? { from: Math.floor(now / 10) * 10 - range.value, to: null } : ownSpan(own.value, now);
@@ -136,11 +136,11 @@ function Charts({ node, numbers }: { node: Node; numbers: Resource[] }) {
     const rows = numbers.map((resource) => ({
       name: resource.name,
       unit: resource.unit,
-      series: joinSeries(stored.value.get(resource), seen(resource, span.from, span.to ?? Infinity)),
+      series: joinSeries(stored.value.get(resource), liveSeries(resource, span.from, span.to ?? Infinity)),
     }));
     save(`${node.uid.replace(/[^\w-]/g, "_")}.csv`, toCsv(node.uid, rows));
   };
-  const note = status.value === "seen" ? t("details.seen") : status.value === "failed" ? t("details.failed", { reason: problem.value }) : status.value === "loading" ? t("details.loading") : t("details.stored");
+  const note = status.value === "live" ? t("details.not_stored") : status.value === "failed" ? t("details.failed", { reason: problem.value }) : status.value === "loading" ? t("details.loading") : t("details.stored");
   return (
     <section>
       <div class="charts-head">
@@ -210,8 +210,8 @@ function Info({ node }: { node: Node }) {
           <Fact key={name} name={name} value={value} />
         ))}
         {node.gateway && <Fact name={t("filter.gateway")} value={node.gateway} />}
-        <Fact name={t("details.since")} value={timeOf(node.since)} />
-        <Fact name={t("details.heard")} value={ago(clock() + state.offset - node.heard)} />
+        <Fact name={t("details.online_since")} value={timeOf(node.since)} />
+        <Fact name={t("details.last_seen")} value={ago(clock() + state.offset - node.lastSeen)} />
       </dl>
       <div class="buttons left">
         <CopyButton text={location.href} label={t("details.link")} />
@@ -231,7 +231,7 @@ const Fact = ({ name, value }: { name: string; value: string }) => (
   </div>
 );
 
-/** A command that reads or switches this node, for a terminal. */
+/** A shell command that reads or switches this node. */
 function programFor(node: Node): string {
   const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
   const name = ["led", ...node.resources.keys()].find((its) => node.resources.has(its) && !FACTS.has(its));
@@ -254,7 +254,7 @@ function Commands({ node }: { node: Node }) {
               {titleOf(command.name)} = <code>{command.payload.trim().slice(0, 60)}</code>
             </span>
             <span class="outcome">
-              {said(`outcome.${command.state}`)}
+              {translate(`outcome.${command.state}`)}
               {command.state === "confirmed" && ` · ${Math.max(1, Math.round(command.elapsed_ms))} ms`}
               {command.detail && ` · ${command.detail}`}
             </span>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Something that lies over the page; Esc and a press beside it close it. */
+/** An overlay; Esc and a press outside close it. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "./icons";
-import { t } from "./words";
+import { t } from "../i18n";
 import "../more.css";
 
 export function Drawer({ title, kind, close, children, head }: { title: string; kind: string; close: () => void; children: ComponentChildren; head?: ComponentChildren }) {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Filters are terms of the search, chosen instead of typed; below them, what is hidden. */
+/** Filters: search terms that are selected instead of typed; below them, hidden resources and nodes. */
 import { useEffect, useRef } from "preact/hooks";
 import { termOf, withTerm } from "../model/query";
 import { FACTS } from "../model/readings";
 import { fact } from "../model/state";
-import { go, query } from "../route";
+import { navigate, query } from "../route";
 import { settings } from "../settings";
 import { membership, state } from "../store";
 import { filtersOpen } from "./Header";
 import { titleOf } from "./rows";
-import { said, t } from "./words";
+import { translate, t } from "../i18n";
 
 const STATES = ["live", "quiet", "stale", "discovering", "silent", "left", "lost"];
 
@@ -44,7 +44,7 @@ export function Filters() {
       }}
     >
       <div class="filter-grid">
-        <Choice name="state" label={t("filter.state")} values={STATES} word={(value) => said(`filter.state.${value}`)} />
+        <Choice name="state" label={t("filter.state")} values={STATES} word={(value) => translate(`filter.state.${value}`)} />
         <Choice name="protocol" label={t("filter.protocol")} values={distinct(nodes.map((node) => fact(node, "protocol").toLowerCase()))} />
         <Choice name="gateway" label={t("filter.gateway")} values={distinct(nodes.map(({ gateway }) => gateway))} />
         <Choice name="has" label={t("filter.has")} values={resources} word={titleOf} />
@@ -60,7 +60,7 @@ function Choice({ name, label, values, word = (value) => value }: { name: string
   return (
     <label>
       <span>{label}</span>
-      <select value={chosen} onChange={(event) => go({ query: withTerm(query.peek(), name, event.currentTarget.value) }, true)}>
+      <select value={chosen} onChange={(event) => navigate({ query: withTerm(query.peek(), name, event.currentTarget.value) }, true)}>
         <option value="">{t("filter.any")}</option>
         {values.map((value) => (
           <option key={value} value={value} selected={value === chosen}>
@@ -72,7 +72,7 @@ function Choice({ name, label, values, word = (value) => value }: { name: string
   );
 }
 
-/** Resources to show, and nodes that were hidden. */
+/** Resources to show, and hidden nodes. */
 function Hidden({ resources }: { resources: string[] }) {
   const { hiddenNodes, hiddenResources } = settings;
   const toggle = (name: string, show: boolean) => {

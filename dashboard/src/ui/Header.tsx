@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Title, screens, search and filters, and the pill that says how the link is. */
+/** Title, screens, search, filters, and the badge of the connection state. */
 import { signal, useComputed } from "@preact/signals";
 import { config } from "../config";
-import { go, query, screen, type Screen } from "../route";
+import { navigate, query, screen, type Screen } from "../route";
 import { settings } from "../settings";
 import { isLive, link, pause, paused, present, rate, retry, second, waiting } from "../store";
 import { lazy } from "./lazy";
 import { Icon } from "./icons";
 import { overlay } from "./keys";
-import { count, formatNumber, t } from "./words";
+import { count, formatNumber, t } from "../i18n";
 
 /** Whether the filters are open. */
 export const filtersOpen = signal(false);
@@ -19,7 +19,7 @@ const TABS: readonly Exclude<Screen, "settings">[] = ["nodes", "table", "map", "
 export function Header() {
   return (
     <header>
-      <a class="brand" href="#/nodes" onClick={(event) => (event.preventDefault(), go({ screen: "nodes", node: "" }))}>
+      <a class="brand" href="#/nodes" onClick={(event) => (event.preventDefault(), navigate({ screen: "nodes", node: "" }))}>
         <img src={config.logo || "favicon.svg"} alt="" width={30} height={30} />
         <h1>{config.title}</h1>
       </a>
@@ -29,7 +29,7 @@ export function Header() {
       <div class="tools">
         <Tool name="activity" label={t("tab.activity")} on={overlay.value === "activity"} press={() => (overlay.value = overlay.peek() === "activity" ? "" : "activity")} />
         <Tool name="theme" label={t("theme.next", { theme: t(`settings.theme.${settings.theme.value}`) })} on={false} press={nextTheme} />
-        <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => go({ screen: "settings", node: "" })} />
+        <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => navigate({ screen: "settings", node: "" })} />
         <Tool name="help" label={t("tab.help")} on={overlay.value === "help"} press={() => (overlay.value = "help")} />
       </div>
     </header>
@@ -59,7 +59,7 @@ export function Tabs({ place }: { place: "top" | "bottom" }) {
           key={name}
           href={`#/${name}`}
           aria-current={screen.value === name ? "page" : undefined}
-          onClick={(event) => (event.preventDefault(), go({ screen: name, node: "" }))}
+          onClick={(event) => (event.preventDefault(), navigate({ screen: name, node: "" }))}
         >
           <Icon name={name} />
           <span>{t(`tab.${name}`)}</span>
@@ -81,10 +81,10 @@ function Search() {
         value={query.value}
         placeholder={t("search.hint")}
         aria-label={t("search")}
-        onInput={(event) => go({ query: event.currentTarget.value }, true)}
+        onInput={(event) => navigate({ query: event.currentTarget.value }, true)}
         onKeyDown={(event) => {
           if (event.key !== "Escape") return;
-          if (query.peek()) go({ query: "" }, true);
+          if (query.peek()) navigate({ query: "" }, true);
           else event.currentTarget.blur();
           event.preventDefault();
         }}
@@ -98,7 +98,7 @@ function Search() {
   );
 }
 
-/** `Live · 24 nodes · 480 msg/s`, or what is wrong. Pressed, it pauses. */
+/** `Live · 24 nodes · 480 msg/s`, or the problem. A press pauses. */
 function Pill() {
   const text = useComputed(() => {
     const { phase, retryAt } = link.value;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Keys, and the language of the search. */
+/** Keyboard shortcuts and search syntax. */
 import { Drawer } from "./Drawer";
 import { KEYS, overlay } from "./keys";
 import { t, type Key } from "../i18n";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Messages that a gateway counts and nobody reads: the way to a wrong topic in a firmware. */
+/** Messages on unknown topics, to find a wrong topic in firmware. */
 import { membership, state } from "../store";
-import { count, t } from "./words";
+import { count, t } from "../i18n";
 
 export function IgnoredTopics() {
   void membership.value;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Where the nodes are. Land outline and floor plan need no internet; tiles only if configured. */
+/** The map. Coastlines and floor plan need no internet; tiles only if configured. */
 import { useComputed, useSignal } from "@preact/signals";
 import * as L from "leaflet";
 import "leaflet/dist/leaflet.css";
 import { useEffect, useRef } from "preact/hooks";
 import { config } from "../config";
-import { landPolygons } from "../land";
+import { landPolygons } from "../coastlines";
 import { nodeState, type Node } from "../model/state";
-import { go } from "../route";
+import { navigate } from "../route";
 import { clock, hovered, membership, second, shown, state } from "../store";
 import { colours } from "./canvas";
-import { formatNumber, localDigits, said, t } from "./words";
+import { formatNumber, localDigits, translate, t } from "../i18n";
 import "../more.css";
 
-/** More names than that would cover the map; then each is told where the pointer is. */
+/** With more nodes, names would cover the map; then only the name under the pointer is shown. */
 const NAMES_MAX = 30;
-/** Lines of the grid are at least so far apart. */
+/** Lines of the grid are at least this many pixels apart. */
 const GRID_PX = 90;
 /** Degrees between two of them. */
 const GRID_STEPS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30];
@@ -33,7 +33,7 @@ class NodeMap {
     place: HTMLElement,
     private readonly hover: (node: Node | null) => void,
   ) {
-    // Leaflet's own controls are made of markup, which the policy refuses.
+    // Leaflet's own controls are made of markup, which the content security policy refuses.
     this.map = L.map(place, { zoomControl: false, attributionControl: false, preferCanvas: true, minZoom: 1, maxZoom: 20, worldCopyJump: true }).setView([30, 5], 2);
     this.land = L.geoJSON(landPolygons(), { style: LAND }).addTo(this.map);
     this.grid = L.layerGroup().addTo(this.map);
@@ -49,7 +49,7 @@ class NodeMap {
     this.drawGrid();
   }
 
-  /** Round degrees. Close by, the outline alone would show nothing that moves with the map. */
+  /** A grid at round degrees. Zoomed in, coastlines alone would show nothing that moves. */
   drawGrid(): void {
     this.grid.clearLayers();
     const { x: width } = this.map.getSize();
@@ -81,7 +81,7 @@ class NodeMap {
       if (!marker) {
         marker = L.circleMarker(node.position, { radius: 8, weight: 2 }).addTo(this.map);
         this.name(marker, named);
-        marker.on("click", () => go({ node: node.uid }));
+        marker.on("click", () => navigate({ node: node.uid }));
         marker.on("mouseover", () => this.hover(node));
         marker.on("mouseout", () => this.hover(null));
         this.markers.set(node, marker);
@@ -89,7 +89,7 @@ class NodeMap {
       const { lat, lng } = marker.getLatLng();
       if (lat !== node.position.lat || lng !== node.position.lng) marker.setLatLng(node.position);
       const label = document.createElement("span");
-      label.textContent = node.name || node.uid; // text of a device is text
+      label.textContent = node.name || node.uid; // text of a device is never markup
       marker.setTooltipContent(label);
     }
     if (!this.fitted && this.markers.size) this.fit();
@@ -116,7 +116,7 @@ class NodeMap {
   fit(): void {
     this.fitted = true;
     const places = [...this.markers.values()].map((marker) => marker.getLatLng());
-    // With nothing but the outline, one node alone is shown with the land around it.
+    // Without tiles or floor plan, a single node is shown with its surroundings.
     const maxZoom = config.tiles || config.floorPlan ? 18 : places.length > 1 ? 17 : 5;
     if (places.length) this.map.fitBounds(L.latLngBounds(places).pad(0.25), { maxZoom, animate: false });
   }
@@ -164,7 +164,7 @@ function Place({ node }: { node: Node }) {
     void second.value;
     const at = node.position;
     const how = nodeState(state, node, clock());
-    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? said(`reason.${node.left?.reason}`) : said(`state.${how}`, { age: "" })}`;
+    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? translate(`reason.${node.left?.reason}`) : translate(`state.${how}`, { age: "" })}`;
     return at ? `${localDigits(at.lat.toFixed(5))}  ${localDigits(at.lng.toFixed(5))}${words}` : "";
   });
   return (
@@ -177,7 +177,7 @@ function Place({ node }: { node: Node }) {
         onMouseLeave={() => (hovered.value = null)}
         onFocus={() => (hovered.value = node)}
         onBlur={() => (hovered.value = null)}
-        onClick={() => go({ node: node.uid })}
+        onClick={() => navigate({ node: node.uid })}
       >
         <span>{node.name || node.uid}</span>
         <span class="soft">{text}</span>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The cards, or why there are none. */
+/** The cards, or the reason why there are none. */
 import { useRef } from "preact/hooks";
 import { brokerUrl } from "../config";
-import { go, query } from "../route";
+import { navigate, query } from "../route";
 import { settings } from "../settings";
 import { joined, link, membership, shown, state } from "../store";
 import { Countdown, StartCommand, useReason } from "./Banner";
@@ -12,7 +12,7 @@ import { CameraCard } from "./CameraCard";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
 import { MASONRY_MAX, useFirstFit } from "./masonry";
-import { count, t } from "./words";
+import { count, t } from "../i18n";
 
 const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
 
@@ -53,12 +53,12 @@ function Skeletons() {
   );
 }
 
-/** The broker was never reached. */
+/** Shown if the broker was never reached. */
 function Unreached() {
   return (
     <div class="empty">
       <Sign shape="broken" />
-      <h2>{t("unreached")}</h2>
+      <h2>{t("unreachable")}</h2>
       <p>{useReason()}</p>
       <p>
         <code>{brokerUrl()}</code>
@@ -69,7 +69,7 @@ function Unreached() {
   );
 }
 
-/** Why no node is shown: none is there, or none is meant. */
+/** The reason why no node is shown: there are none, or none matches. */
 export function Empty() {
   void membership.value;
   const there = [...state.nodes.values()].filter((node) => !node.left).length;
@@ -78,10 +78,10 @@ export function Empty() {
       <div class="empty">
         <Sign shape="filter" />
         <h2>{t("empty.filtered")}</h2>
-        <p>{t("empty.filtered_more", { nodes: count("nodes", there) })}</p>
+        <p>{count("unmatched", there)}</p>
         <div class="buttons">
           {query.value && (
-            <button type="button" class="button primary" onClick={() => go({ query: "" }, true)}>
+            <button type="button" class="button primary" onClick={() => navigate({ query: "" }, true)}>
               {t("empty.clear")}
             </button>
           )}

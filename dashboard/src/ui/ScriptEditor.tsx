@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** A script: what is on the node, a draft of another, and what the node answered. */
+/** The script editor: the script on the node, a draft, and the answer of the node. */
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Editor } from "../editor";
 import type { Resource } from "../model/state";
 import { draft } from "../settings";
-import { ask, bellOf, isLive } from "../store";
+import { sendCommand, triggerOf, isLive } from "../store";
 import { NoteLine } from "./rows";
-import { said, t } from "./words";
+import { translate, t } from "../i18n";
 
 export function ScriptEditor({ resource }: { resource: Resource }) {
   const { node } = resource;
@@ -15,17 +15,17 @@ export function ScriptEditor({ resource }: { resource: Resource }) {
   const sendButton = useRef<HTMLButtonElement>(null);
   const editor = useRef<Editor | null>(null);
   const text = useSignal(draft.read(node.uid) ?? resource.text);
-  const onNode = useComputed(() => (void bellOf(resource).value, resource.text));
+  const onNode = useComputed(() => (void triggerOf(resource).value, resource.text));
   const differs = useComputed(() => text.value !== onNode.value);
-  const off = useComputed(() => (void bellOf(node).value, !isLive.value || node.left !== null));
-  const busy = useComputed(() => (void bellOf(resource).value, resource.command?.state === "pending"));
+  const off = useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
+  const busy = useComputed(() => (void triggerOf(resource).value, resource.command?.state === "pending"));
   const last = useComputed(() => {
-    void bellOf(resource).value;
+    void triggerOf(resource).value;
     const command = node.log.find((entry) => entry.name === resource.name && entry.state !== "pending");
-    return command ? `${said(`outcome.${command.state}`)}${command.detail ? ` · ${command.detail}` : ""}` : "";
+    return command ? `${translate(`outcome.${command.state}`)}${command.detail ? ` · ${command.detail}` : ""}` : "";
   });
   const send = () => {
-    if (!off.peek() && !busy.peek()) ask(resource, text.peek(), 10);
+    if (!off.peek() && !busy.peek()) sendCommand(resource, text.peek(), 10);
   };
   const show = (start: string) => {
     void import("../editor").then(({ makeEditor }) => {
@@ -44,7 +44,7 @@ export function ScriptEditor({ resource }: { resource: Resource }) {
       });
     });
   };
-  // What is on the node is another: the difference is too. A draft stays a draft.
+  // The script on the node changed, so the differences did. The draft is kept.
   useEffect(() => {
     const draftThere = draft.read(node.uid) !== null && draft.read(node.uid) !== onNode.value;
     if (!draftThere) {

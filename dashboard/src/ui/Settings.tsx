@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What this person likes. */
+/** The preferences. */
 import { config, imageIsAllowed } from "../config";
 import { settings } from "../settings";
 import { state } from "../store";

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** All nodes, dense: a row each, a column for each number that many have. */
+/** All nodes as a table: a row per node, a column per common number. */
 import { useComputed, useSignal } from "@preact/signals";
 import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
 import { FACTS } from "../model/readings";
 import { fact, type Node, type Resource } from "../model/state";
-import { go } from "../route";
+import { navigate } from "../route";
 import { settings } from "../settings";
-import { bellOf, clock, clockOf, joined, membership, second, shown, state } from "../store";
+import { triggerOf, clock, clockOf, joined, membership, second, shown, state } from "../store";
 import { useNodeState, useStateText } from "./Card";
 import { Empty } from "./Nodes";
 import { isStale, titleOf } from "./rows";
-import { useSeen } from "./seen";
-import { ago, localDigits, said, t } from "./words";
+import { useVisibility } from "./visibility";
+import { ago, localDigits, translate, t } from "../i18n";
 import "../more.css";
 
 const COLUMNS_MAX = 12;
 const SORT_AGAIN_S = 3;
 
-type Column = string; // `node`, `board`, `state`, `heard`, or a resource's name behind a dot
+type Column = string; // `node`, `board`, `state`, `last_seen`, or a resource's name behind a dot
 
 export function Table() {
   const order = useSignal<{ column: Column; down: boolean }>({ column: "node", down: false });
   void membership.value;
-  // Values move: a table that is sorted by them is sorted again now and then, not all the time.
-  if (order.value.column.startsWith(".") || order.value.column === "heard") void Math.floor(second.value / SORT_AGAIN_S);
+  // Values change: a table sorted by them is sorted again periodically, not constantly.
+  if (order.value.column.startsWith(".") || order.value.column === "last_seen") void Math.floor(second.value / SORT_AGAIN_S);
   const nodes = shown.value;
   if (!joined.value) return <p class="wait">{t("pill.joining")}</p>;
   if (!nodes.length) return <Empty />;
@@ -34,7 +34,7 @@ export function Table() {
     ["node", t("table.node")],
     ["board", t("resource.board")],
     ["state", t("table.state")],
-    ["heard", t("table.heard")],
+    ["last_seen", t("table.last_seen")],
     ...numbers.map((name): [Column, string] => [`.${name}`, titleOf(name)]),
   ];
   const sort = (column: Column) => {
@@ -80,7 +80,7 @@ function sorted(nodes: Node[], column: Column, down: boolean): Node[] {
   const key = (node: Node): string | number => {
     if (column === "node") return (node.name || node.uid).toLowerCase();
     if (column === "board") return fact(node, "board").toLowerCase();
-    if (column === "heard") return node.heard;
+    if (column === "last_seen") return node.lastSeen;
     if (column === "state") return node.left ? 1 : 0;
     const resource = node.resources.get(column.slice(1));
     return resource?.kind === "number" ? resource.value : Number(resource?.text ?? -Infinity);
@@ -93,13 +93,13 @@ function sorted(nodes: Node[], column: Column, down: boolean): Node[] {
 }
 
 const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string[] }) {
-  void bellOf(node).value;
+  void triggerOf(node).value;
   const ref = useRef<HTMLTableRowElement>(null);
-  useSeen(ref, node);
+  useVisibility(ref, node);
   const how = useNodeState(node);
   const chip = useStateText(node);
-  const state_ = useComputed(() => chip.value || said(`state.${how.value}`));
-  const heard = useComputed(() => (void clockOf(node).value, ago(clock() + state.offset - node.heard)));
+  const state_ = useComputed(() => chip.value || translate(`state.${how.value}`));
+  const lastSeen = useComputed(() => (void clockOf(node).value, ago(clock() + state.offset - node.lastSeen)));
   return (
     <tr ref={ref} data-state={how} class="line">
       <th scope="row">
@@ -107,7 +107,7 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
           href={`#/node/${encodeURIComponent(node.uid)}`}
           onClick={(event) => {
             event.preventDefault();
-            go({ node: node.uid });
+            navigate({ node: node.uid });
           }}
         >
           {node.name || node.uid}
@@ -118,7 +118,7 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
       <td>
         <span class="state-word">{state_}</span>
       </td>
-      <td class="soft">{heard}</td>
+      <td class="soft">{lastSeen}</td>
       {numbers.map((name) => {
         const resource = node.resources.get(name);
         return (
@@ -133,11 +133,11 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
 
 function Cell({ resource }: { resource: Resource }) {
   const text = useComputed(() => {
-    void bellOf(resource).value;
+    void triggerOf(resource).value;
     if (resource.name === "led") return resource.text === "1" ? t("led.on") : resource.text === "0" ? t("led.off") : resource.text;
     return localDigits(resource.digits) || resource.text;
   });
-  const unit = useComputed(() => (void bellOf(resource).value, resource.unit));
+  const unit = useComputed(() => (void triggerOf(resource).value, resource.unit));
   const stale = useComputed(() => (void clockOf(resource.node).value, isStale(resource)));
   return (
     <span class="value" data-stale={stale}>

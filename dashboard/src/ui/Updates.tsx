@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Firmware: which node is at which step, from which version to which. */
+/** Firmware updates: the step of each node, and its versions. */
 import { firmware } from "../model/firmware";
 import { fact, type Node } from "../model/state";
-import { bellOf, membership, state } from "../store";
+import { triggerOf, membership, state } from "../store";
 import { Stepper } from "./controls/Firmware";
 import { NoteLine } from "./rows";
 import { useRef } from "preact/hooks";
-import { useSeen } from "./seen";
-import { go } from "../route";
-import { t } from "./words";
+import { useVisibility } from "./visibility";
+import { navigate } from "../route";
+import { t } from "../i18n";
 import "../more.css";
 
 const before = new Map<string, string>();
 
 export function Updates() {
   void membership.value;
-  const nodes = [...state.nodes.values()].filter((node) => (void bellOf(node).value, node.resources.has("suit_state")));
+  const nodes = [...state.nodes.values()].filter((node) => (void triggerOf(node).value, node.resources.has("suit_state")));
   return (
     <section class="sheet">
       <h2>{t("tab.updates")}</h2>
@@ -40,16 +40,16 @@ export function Updates() {
 
 function Update({ node }: { node: Node }) {
   const ref = useRef<HTMLLIElement>(null);
-  useSeen(ref, node);
-  void bellOf(node).value;
+  useVisibility(ref, node);
+  void triggerOf(node).value;
   const resource = node.resources.get("suit_state");
   for (const name of ["suit_state", "dwnld", "version"]) {
     const its = node.resources.get(name);
-    if (its) void bellOf(its).value;
+    if (its) void triggerOf(its).value;
   }
   const it = firmware(node);
   if (!resource || !it) return null;
-  // The version that it had when the update began stays in sight until it is another.
+  // The version at the start of the update is shown until it changes.
   if (it.step < 0 || !before.has(node.uid)) if (it.step < 4) before.set(node.uid, it.version);
   const old = before.get(node.uid) ?? "";
   return (
@@ -60,7 +60,7 @@ function Update({ node }: { node: Node }) {
             href={`#/node/${encodeURIComponent(node.uid)}`}
             onClick={(event) => {
               event.preventDefault();
-              go({ node: node.uid });
+              navigate({ node: node.uid });
             }}
           >
             {node.name || node.uid}

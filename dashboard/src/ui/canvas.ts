@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Small lines of numbers, drawn on a canvas of their own. */
+/** Sparklines, each on a canvas of its own. */
 import { effect, signal } from "@preact/signals";
 import { axisRange } from "../model/readings";
 import { SAMPLES, type Ring } from "../model/ring";
 import { redraw } from "../store";
 import { settings } from "../settings";
 
-/** Colours of the theme, for what is not drawn by style sheets. */
+/** Colours of the theme, for canvases. */
 export const colours = signal({ line: "#0d857d", soft: "#56616d", edge: "#dfe4e8", axes: ["#0d857d", "#8a5300", "#7048c6"] });
 
-/** So many samples fill the width, until there are more. */
+/** This many samples fill the width, until there are more. */
 const SAMPLES_WIDE = 24;
 
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
@@ -48,7 +48,7 @@ function fit(canvas: HTMLCanvasElement): { context: CanvasRenderingContext2D; wi
   return { context, width, height };
 }
 
-/** Lines over the order of the samples, in one range. A gap is drawn as a gap. */
+/** Lines over the index of the samples, in one range. Gaps stay empty. */
 export function drawLines(canvas: HTMLCanvasElement, rings: Ring[], unit: string, faded: boolean): void {
   const it = fit(canvas);
   if (!it) return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Pictures of a line, 20 by 20. They never stand alone: a label is beside them or in the control. */
+/** Icons, 20 by 20. Each has a label beside it or in its control. */
 
 const PATHS = {
   nodes: "M3 3h6v6H3zM11 3h6v6h-6zM3 11h6v6H3zM11 11h6v6h-6z",

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What keys do, everywhere on the page. `?` shows them. */
+/** Keyboard shortcuts of the page. `?` shows them. */
 import { signal } from "@preact/signals";
-import { go, type Screen } from "../route";
+import { navigate, type Screen } from "../route";
 import { pause, paused } from "../store";
 import type { Key } from "../i18n";
 
-/** What lies over the page beside the details of a node. */
+/** The open overlay, besides the details of a node. */
 export const overlay = signal<"" | "activity" | "help">("");
 
 const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", ",": "settings" };
@@ -31,7 +31,7 @@ export function listenToKeys(): () => void {
     else if (key === "a") overlay.value = overlay.peek() === "activity" ? "" : "activity";
     else if (key === "p") pause(!paused.peek());
     else if (key === "Escape" && overlay.peek()) overlay.value = "";
-    else if (key in SCREEN_KEYS && !document.querySelector("dialog[open]")) go({ screen: SCREEN_KEYS[key], node: "" });
+    else if (key in SCREEN_KEYS && !document.querySelector("dialog[open]")) navigate({ screen: SCREEN_KEYS[key], node: "" });
     else return;
     event.preventDefault();
   };
@@ -39,7 +39,7 @@ export function listenToKeys(): () => void {
   return () => removeEventListener("keydown", listen);
 }
 
-/** Keys belong to what one types into; an editor is in a shadow root. */
+/** Text fields keep their keys; an editor is in a shadow root. */
 function isText(event: KeyboardEvent): boolean {
   const target = event.composedPath()[0];
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** A part of the page that is loaded when it is first shown. */
+/** A component that is loaded when it is first shown. */
 import { useSignal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
-import { t } from "./words";
+import { t } from "../i18n";
 
 export function lazy(load: () => Promise<ComponentType>): ComponentType {
   let found: ComponentType | null = null;
@@ -12,18 +12,18 @@ export function lazy(load: () => Promise<ComponentType>): ComponentType {
     const failed = useSignal(false);
     useEffect(() => {
       if (found) return;
-      let gone = false;
+      let unmounted = false;
       load().then(
         (component) => {
           found = component;
-          if (!gone) ready.value = true;
+          if (!unmounted) ready.value = true;
         },
         () => {
-          if (!gone) failed.value = true;
+          if (!unmounted) failed.value = true;
         },
       );
       return () => {
-        gone = true;
+        unmounted = true;
       };
     }, []);
     if (failed.value) return <p class="wait">{t("part.failed")}</p>;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Cards of different heights without holes between them. */
+/** Cards of different heights without gaps between them. */
 import { useEffect, useLayoutEffect } from "preact/hooks";
 
-/** With more cards than this the grid is plain: their heights are not known before they are seen. */
+/** Beyond this number of cards the grid is plain: heights are unknown before cards are visible. */
 export const MASONRY_MAX = 80;
 const ROW_PX = 4;
 
@@ -10,7 +10,7 @@ type Place = { current: HTMLElement | null };
 
 const observer = new ResizeObserver((entries) => fit(entries.map(({ target }) => target as HTMLElement)));
 
-/** Heights are read before the first of them is written: the browser lays out once. */
+/** Read all heights before writing the first, so that the browser lays out once. */
 function fit(elements: HTMLElement[]): void {
   const grid = elements[0]?.parentElement;
   if (!grid?.classList.contains("masonry")) return;
@@ -31,7 +31,7 @@ export function useMasonry(ref: Place): void {
   }, []);
 }
 
-/** All cards of a grid, before they are seen for the first time. */
+/** Fit all cards of a grid before the first paint. */
 export function useFirstFit(ref: Place, cards: number): void {
   useLayoutEffect(() => {
     if (ref.current) fit([...ref.current.children] as HTMLElement[]);

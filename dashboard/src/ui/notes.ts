@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What is said under a value: its age, or what became of a command. */
-import { ago, said, t, textAge } from "./words";
+/** The note below a value: its age, or the state of a command. */
+import { ago, translate, t, timeText } from "../i18n";
 import type { Resource } from "../model/state";
 import { STALE_S } from "../model/state";
 import { clock, state } from "../store";
@@ -17,7 +17,7 @@ export function noteOf(resource: Resource): Note {
     if (command.state === "pending")
       return { kind: "pending", text: t("command.pending", { value: payloadText(resource, command.payload) }) };
     const good = command.state === "confirmed" || command.state === "sent";
-    const text = said(`outcome.${command.state}`);
+    const text = translate(`outcome.${command.state}`);
     const more =
       command.state === "confirmed"
         ? `${Math.max(1, Math.round(command.elapsed_ms))} ms`
@@ -30,8 +30,8 @@ export function noteOf(resource: Resource): Note {
   if (forgotten !== undefined) return { kind: "stale", text: t("value.before_reset") };
   if (!resource.ts) return { kind: "stale", text: t("value.retained") };
   const age = clock() + state.offset - resource.ts;
-  if (!state.live) return { kind: "age", text: textAge(resource.ts) };
-  // A switch or a script is not said again and again; it is as it was said last.
+  if (!state.live) return { kind: "age", text: timeText(resource.ts) };
+  // Switches and scripts are not sent periodically, so an old value is still valid.
   if (age > STALE_S && resource.kind === "number") return { kind: "stale", text: t("value.stale", { age: ago(age) }) };
   return { kind: "age", text: ago(age) };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** How a known resource is drawn. One entry for each; every other one is drawn by its type. */
+/** Renderers of known resources, one entry each; others are drawn by their type. */
 import type { ComponentType } from "preact";
 import type { Resource } from "../model/state";
 import { FirmwareRow } from "./controls/Firmware";
@@ -15,7 +15,7 @@ export interface Renderer {
   Row: ComponentType<{ resource: Resource }>;
   /** Numbers are 0 and texts 1; controls come after them. */
   order: number;
-  /** Whether this value is what the renderer draws; else it is drawn by its type. */
+  /** Whether the renderer can draw this value; else it is drawn by its type. */
   fits: (resource: Resource) => boolean;
 }
 

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The rows of values that nobody knows more of than their type: a number, a text. */
+/** Rows for resources without a renderer of their own: a number or a text. */
 import { useComputed } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Resource } from "../model/state";
 import { STALE_S } from "../model/state";
-import { bellOf, clock, clockOf, onSample, state } from "../store";
+import { triggerOf, clock, clockOf, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
 import { drawLines } from "./canvas";
 import { noteOf } from "./notes";
-import { localDigits, said, timeOf } from "./words";
+import { localDigits, translate, timeOf } from "../i18n";
 
-/** The name for people: known resources have one in each language. */
+/** The display name: known resources have one in each language. */
 export const titleOf = (name: string): string => {
   const key = `resource.${name}`;
-  const text = said(key);
+  const text = translate(key);
   return text === key ? name : text;
 };
 
-/** The line under a name: age of the value, or what became of a command. */
+/** The line under a name: age of the value, or state of a command. */
 export function NoteLine({ resource }: { resource: Resource }) {
   const note = useComputed(() => {
     void clockOf(resource.node).value;
-    void bellOf(resource).value;
-    void bellOf(resource.node).value;
+    void triggerOf(resource).value;
+    void triggerOf(resource.node).value;
     return noteOf(resource);
   });
   const text = useComputed(() => note.value.text);
   const kind = useComputed(() => note.value.kind);
-  const title = useComputed(() => (void bellOf(resource).value, resource.ts ? timeOf(resource.ts) : ""));
+  const title = useComputed(() => (void triggerOf(resource).value, resource.ts ? timeOf(resource.ts) : ""));
   return (
     <span class="note" data-note={kind} title={title}>
       {text}
@@ -60,9 +60,9 @@ export const isStale = (resource: Resource): boolean =>
   !resource.ts || (resource.kind === "number" && clock() + state.offset - resource.ts > STALE_S) || resource.forgotten !== undefined;
 
 export function NumberRow({ resource }: { resource: Resource }) {
-  const digits = useComputed(() => (void bellOf(resource).value, localDigits(resource.digits)));
-  const unit = useComputed(() => (void bellOf(resource).value, resource.unit));
-  const stale = useComputed(() => (void clockOf(resource.node).value, void bellOf(resource).value, isStale(resource)));
+  const digits = useComputed(() => (void triggerOf(resource).value, localDigits(resource.digits)));
+  const unit = useComputed(() => (void triggerOf(resource).value, resource.unit));
+  const stale = useComputed(() => (void clockOf(resource.node).value, void triggerOf(resource).value, isStale(resource)));
   return (
     <RowFrame resource={resource} kind="number">
       <Spark resource={resource} />
@@ -83,10 +83,10 @@ function Spark({ resource }: { resource: Resource }) {
     const draw = () => {
       if (!resource.ring) return;
       drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);
-      if (recalled || !resource.node.seen) return;
+      if (recalled || !resource.node.visible) return;
       recalled = true;
-      // Where the broker was lost just now, the line grows from now on.
-      import("../past").then(({ recall }) => recall(resource, draw)).catch(() => undefined);
+      // After a lost connection, the sparkline starts again.
+      import("../sparklineHistory").then(({ prependHistory }) => prependHistory(resource, draw)).catch(() => undefined);
     };
     return onSample(resource, draw);
   }, [resource]);
@@ -96,7 +96,7 @@ function Spark({ resource }: { resource: Resource }) {
 const LONG = 22;
 
 export function TextRow({ resource }: { resource: Resource }) {
-  const text = useComputed(() => (void bellOf(resource).value, resource.text));
+  const text = useComputed(() => (void triggerOf(resource).value, resource.text));
   const kind = useComputed(() => (text.value.length > LONG ? "text long" : "text"));
   return (
     <RowFrame resource={resource} kind={kind.value}>

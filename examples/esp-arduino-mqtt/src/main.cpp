@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A node of Pyaiot over MQTT: it tells how well it hears the Wi-Fi, and its LED can be switched.
+// A node of Pyaiot over MQTT: it reports its Wi-Fi signal, and its LED can be switched.
 
 #include <Arduino.h>
 #ifdef ESP8266
@@ -11,7 +11,7 @@
 
 #include "settings.h"
 
-const unsigned long CHECK_MS = 30000;  // the node says so often that it is there
+const unsigned long CHECK_MS = 30000;  // interval of the sign of life
 const unsigned long REPORT_MS = 5000;
 const unsigned long RETRY_MS = 2000;
 const uint16_t PACKET_MAX = 512;  // bytes; PubSubClient drops what is longer
@@ -24,28 +24,28 @@ unsigned long checkedAt = 0;
 unsigned long reportedAt = 0;
 unsigned long triedAt = 0;
 
-void say(const String &topic, const String &json) {
+void publish(const String &topic, const String &json) {
   mqtt.publish(("node/" + topic).c_str(), json.c_str());
 }
 
-void tell(const String &resource, const String &text) {
-  say(uid + "/" + resource, "{\"value\":\"" + text + "\"}");
+void report(const String &resource, const String &text) {
+  publish(uid + "/" + resource, "{\"value\":\"" + text + "\"}");
 }
 
-void tellLed() { tell("led", led ? "1" : "0"); }
+void reportLed() { report("led", led ? "1" : "0"); }
 
-void tellSignal() { tell("signal", String(WiFi.RSSI()) + "dBm"); }
+void reportSignal() { report("signal", String(WiFi.RSSI()) + "dBm"); }
 
-void tellEverything() {
-  tell("name", NODE_NAME);
-  tell("os", "arduino");
-  tellLed();
-  tellSignal();
+void reportAll() {
+  report("name", NODE_NAME);
+  report("os", "arduino");
+  reportLed();
+  reportSignal();
 }
 
-void check() { say("check", "{\"id\":\"" + uid + "\"}"); }
+void check() { publish("check", "{\"id\":\"" + uid + "\"}"); }
 
-void listResources() { say(uid + "/resources", "[\"name\",\"os\",\"led\",\"signal\"]"); }
+void listResources() { publish(uid + "/resources", "[\"name\",\"os\",\"led\",\"signal\"]"); }
 
 void setLed(bool on) {
   led = on;
@@ -65,11 +65,11 @@ void received(char *topicBytes, uint8_t *payload, unsigned int length) {
     if (text == "resources") {
       listResources();
     } else {
-      tellEverything();
+      reportAll();
     }
   } else if (topic == own + "/led/set" && (text == "0" || text == "1")) {
     setLed(text == "1");
-    tellLed();
+    reportLed();
   }
 }
 
@@ -118,6 +118,6 @@ void loop() {
   }
   if (now - reportedAt >= REPORT_MS) {
     reportedAt = now;
-    tellSignal();
+    reportSignal();
   }
 }

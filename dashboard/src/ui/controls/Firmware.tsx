@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The steps of a firmware update, in plain words, and what to do when one fails. */
+/** The steps of a firmware update, and what to do when one fails. */
 import { firmware, STEPS, type Firmware } from "../../model/firmware";
 import type { Resource } from "../../model/state";
-import { bellOf } from "../../store";
+import { triggerOf } from "../../store";
 import { RowFrame } from "../rows";
-import { formatNumber, t } from "../words";
+import { formatNumber, t } from "../../i18n";
 
 export function FirmwareRow({ resource }: { resource: Resource }) {
   const { node } = resource;
-  void bellOf(resource).value;
+  void triggerOf(resource).value;
   const download = node.resources.get("dwnld");
-  if (download) void bellOf(download).value;
+  if (download) void triggerOf(download).value;
   const it = firmware(node);
   return (
     <RowFrame resource={resource} kind="firmware">

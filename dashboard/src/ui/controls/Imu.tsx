@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** An inertial unit: its axes as lines, and a teapot that lies as the node does. */
+/** An inertial sensor: its axes as lines, and a teapot with the orientation of the node. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Orientation } from "../../model/orientation";
@@ -7,11 +7,11 @@ import type { Node, Resource } from "../../model/state";
 import { onSample, state } from "../../store";
 import { drawLines } from "../canvas";
 import { RowFrame } from "../rows";
-import { said, t } from "../words";
+import { translate, t } from "../../i18n";
 
 const orientations = new WeakMap<Node, Orientation>();
 
-/** One for each node, wherever it is shown. */
+/** One per node, shared by all views. */
 function orientationOf(node: Node): Orientation {
   let it = orientations.get(node);
   if (!it) {
@@ -52,14 +52,14 @@ function Axes({ resource, type }: { resource: Resource; type: string }) {
   );
   return (
     <div class="axes">
-      <span class="axes-name">{said(`imu.${type}`).replace("imu.", "")}</span>
+      <span class="axes-name">{translate(`imu.${type}`).replace("imu.", "")}</span>
       <span class="axes-values" ref={values} />
       <canvas ref={canvas} class="lines" data-width="140" data-height="40" aria-hidden="true" />
     </div>
   );
 }
 
-/** When the page has nothing more urgent to do. */
+/** Run when the page is idle. */
 const idle = () =>
   new Promise<void>((done) => {
     if ("requestIdleCallback" in window) requestIdleCallback(() => done(), { timeout: 3000 });
@@ -72,14 +72,14 @@ function Teapot({ resource }: { resource: Resource }) {
   const orientation = useMemo(() => orientationOf(resource.node), [resource.node]);
   useEffect(() => {
     let end = () => {};
-    let gone = false;
+    let unmounted = false;
     void idle().then(() => import("../../teapot")).then(({ makeTeapot }) => {
-      if (gone || !place.current) return;
+      if (unmounted || !place.current) return;
       const draw = makeTeapot(place.current);
       loaded.value = true;
       const stop = onSample(resource, () => {
         const { vectors, ts } = resource;
-        orientation.take(vectors?.get("acc")?.values, vectors?.get("gyro")?.values, ts);
+        orientation.update(vectors?.get("acc")?.values, vectors?.get("gyro")?.values, ts);
         draw(orientation);
       });
       end = () => {
@@ -88,7 +88,7 @@ function Teapot({ resource }: { resource: Resource }) {
       };
     });
     return () => {
-      gone = true;
+      unmounted = true;
       end();
     };
   }, [resource]);

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** A switch. It moves when the node says so, not when it is pressed. */
+/** A switch. It changes when the node confirms, not when it is pressed. */
 import { useComputed } from "@preact/signals";
 import type { Resource } from "../../model/state";
-import { ask, bellOf, isLive } from "../../store";
+import { sendCommand, triggerOf, isLive } from "../../store";
 import { RowFrame, titleOf } from "../rows";
-import { t } from "../words";
+import { t } from "../../i18n";
 
 export function LedRow({ resource }: { resource: Resource }) {
   const { node } = resource;
-  const on = useComputed(() => (void bellOf(resource).value, resource.text === "1"));
-  const busy = useComputed(() => (void bellOf(resource).value, resource.command?.state === "pending"));
-  const off = useComputed(() => (void bellOf(node).value, !isLive.value || node.left !== null));
-  const known = useComputed(() => (void bellOf(resource).value, resource.text === "0" || resource.text === "1"));
+  const on = useComputed(() => (void triggerOf(resource).value, resource.text === "1"));
+  const busy = useComputed(() => (void triggerOf(resource).value, resource.command?.state === "pending"));
+  const off = useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
+  const known = useComputed(() => (void triggerOf(resource).value, resource.text === "0" || resource.text === "1"));
   const text = useComputed(() =>
-    known.value ? t(on.value ? "led.on" : "led.off") : (void bellOf(resource).value, resource.text),
+    known.value ? t(on.value ? "led.on" : "led.off") : (void triggerOf(resource).value, resource.text),
   );
   const toggle = () => {
-    if (!off.peek() && !busy.peek()) ask(resource, on.peek() ? "0" : "1");
+    if (!off.peek() && !busy.peek()) sendCommand(resource, on.peek() ? "0" : "1");
   };
   return (
     <RowFrame resource={resource} kind="switch">

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Where a node is, in degrees, and the way to the map. */
+/** The position of a node in degrees, and a link to the map. */
 import { useComputed } from "@preact/signals";
 import type { Resource } from "../../model/state";
-import { go } from "../../route";
-import { bellOf, hovered } from "../../store";
+import { navigate } from "../../route";
+import { triggerOf, hovered } from "../../store";
 import { RowFrame } from "../rows";
-import { localDigits, t } from "../words";
+import { localDigits, t } from "../../i18n";
 
 export function PositionRow({ resource }: { resource: Resource }) {
   const text = useComputed(() => {
-    void bellOf(resource).value;
+    void triggerOf(resource).value;
     const at = resource.node.position;
     return at ? `${localDigits(at.lat.toFixed(5))}  ${localDigits(at.lng.toFixed(5))}` : resource.text;
   });
@@ -20,8 +20,8 @@ export function PositionRow({ resource }: { resource: Resource }) {
         class="value link"
         title={`${t("map.show")}: ${resource.node.name || resource.node.uid}`}
         onClick={() => {
-          go({ screen: "map", node: "" });
-          hovered.value = resource.node; // it is marked there
+          navigate({ screen: "map", node: "" });
+          hovered.value = resource.node; // it is highlighted there
         }}
       >
         {text}

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** A joystick: the further from the middle, the faster; letting go stops. */
+/** A joystick: the further from the centre, the faster; release stops. */
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { hold, release, type Drive } from "../../drive";
 import type { Resource } from "../../model/state";
-import { bellOf, isLive } from "../../store";
+import { triggerOf, isLive } from "../../store";
 import { RowFrame } from "../rows";
-import { t } from "../words";
+import { t } from "../../i18n";
 
 const SPEED_MAX = 255;
 const AGAIN_MS = 1000; // repeated while held, as the firmware expects
-const MOVE_MS = 150; // a moving thumb is told so often
+const MOVE_MS = 150; // interval of commands while it moves
 const KEY_SPEED = 160;
 
 /** `dx:dy:sum`, each -255 to 255. */
@@ -30,24 +30,24 @@ const KEYS: Record<string, [number, number]> = {
 export function RibotRow({ resource }: { resource: Resource }) {
   const { node } = resource;
   const at = useSignal<[number, number]>([0, 0]);
-  const off = useComputed(() => (void bellOf(node).value, !isLive.value || node.left !== null));
+  const off = useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
   const timer = useRef(0);
-  const toldAt = useRef(0);
+  const sentAt = useRef(0);
   const stopped = () => {
     clearInterval(timer.current);
     timer.current = 0;
     at.value = [0, 0];
   };
-  const tell = () => {
-    toldAt.current = performance.now();
+  const send = () => {
+    sentAt.current = performance.now();
     return hold(resource, speeds(...at.peek()), { stop: STOP, stopped });
   };
   const move = (dx: number, dy: number) => {
     if (off.peek()) return;
     at.value = [dx, dy];
     if (!timer.current) {
-      if (tell()) timer.current = window.setInterval(tell, AGAIN_MS);
-    } else if (performance.now() - toldAt.current > MOVE_MS) tell();
+      if (send()) timer.current = window.setInterval(send, AGAIN_MS);
+    } else if (performance.now() - sentAt.current > MOVE_MS) send();
   };
   useEffect(() => () => void (timer.current && release()), []);
   const point = (event: PointerEvent) => {

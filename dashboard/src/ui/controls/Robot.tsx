@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** A pad: hold to drive. Arrows drive and Space stops while it has the focus. */
+/** A direction pad: hold to drive. Arrows drive and Space stops while it has the focus. */
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { hold, release, stop, type Drive } from "../../drive";
 import type { Resource } from "../../model/state";
-import { bellOf, isLive } from "../../store";
+import { triggerOf, isLive } from "../../store";
 import { Icon, type IconName } from "../icons";
 import { RowFrame } from "../rows";
-import { t, type MoveKey } from "./moves";
+import { t } from "../../i18n";
 
+type MoveKey = "robot.left" | "robot.forward" | "robot.right";
 const MOVES: readonly [payload: string, icon: IconName, key: MoveKey][] = [
   ["l", "left", "robot.left"],
   ["u", "up", "robot.forward"],
@@ -19,7 +20,7 @@ const BY_KEY: Record<string, string> = { ArrowLeft: "l", ArrowUp: "u", ArrowRigh
 export function RobotRow({ resource }: { resource: Resource }) {
   const { node } = resource;
   const moving = useSignal("");
-  const off = useComputed(() => (void bellOf(node).value, !isLive.value || node.left !== null));
+  const off = useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
   const drive: Drive = { stop: ["s"], stopped: () => (moving.value = "") };
   const start = (payload: string) => {
     if (!off.peek() && moving.peek() !== payload && hold(resource, payload, drive)) moving.value = payload;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The script on a node: its first line here, the editor in the details. */
+/** The script on a node: its first line here, its editor in the details. */
 import { useComputed } from "@preact/signals";
 import type { Resource } from "../../model/state";
-import { go } from "../../route";
-import { bellOf } from "../../store";
+import { navigate } from "../../route";
+import { triggerOf } from "../../store";
 import { RowFrame } from "../rows";
-import { t } from "../words";
+import { t } from "../../i18n";
 
 export function ScriptRow({ resource }: { resource: Resource }) {
   const { node } = resource;
   const first = useComputed(() => {
-    void bellOf(resource).value;
+    void triggerOf(resource).value;
     const line = resource.text.trim().split("\n", 1)[0];
     return line.length > 40 ? `${line.slice(0, 40)}…` : line || t("script.empty");
   });
@@ -22,7 +22,7 @@ export function ScriptRow({ resource }: { resource: Resource }) {
           type="button"
           class="button"
           aria-label={t("script.edit_of", { name: node.name || node.uid })}
-          onClick={() => go({ node: node.uid })}
+          onClick={() => navigate({ node: node.uid })}
         >
           {t("script.edit")}
         </button>

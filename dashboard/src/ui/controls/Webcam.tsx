@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** An image that a node names; only from hosts that the configuration allows. */
+/** An image from a URL of the node; only from hosts that the configuration allows. */
 import { useComputed, useSignal } from "@preact/signals";
 import { imageIsAllowed } from "../../config";
 import type { Resource } from "../../model/state";
-import { bellOf } from "../../store";
+import { triggerOf } from "../../store";
 import { RowFrame } from "../rows";
-import { t } from "../words";
+import { t } from "../../i18n";
 
 export function WebcamRow({ resource }: { resource: Resource }) {
-  const address = useComputed(() => (void bellOf(resource).value, resource.text.trim()));
+  const address = useComputed(() => (void triggerOf(resource).value, resource.text.trim()));
   return (
     <RowFrame resource={resource} kind="picture">
       <Picture address={address.value} title={t("webcam.of", { name: resource.node.name || resource.node.uid })} flag="--webcam-host" />
@@ -16,7 +16,7 @@ export function WebcamRow({ resource }: { resource: Resource }) {
   );
 }
 
-/** The image, or in words why there is none. */
+/** The image, or the reason why there is none. */
 export function Picture({ address, title, flag }: { address: string; title: string; flag: string }) {
   const failed = useSignal("");
   if (!address) return <p class="picture-note">{t("webcam.none")}</p>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The outline of the land, without the internet: TopoJSON → GeoJSON. */
+/** Coastlines that need no internet: TopoJSON → GeoJSON. */
 import topology from "world-atlas/land-110m.json";
 
 interface Topology {
@@ -20,7 +20,7 @@ export function landPolygons(): { type: "MultiPolygon"; coordinates: [number, nu
       return [x * scaleX + moveX, y * scaleY + moveY];
     });
   });
-  // A negative index is the arc of its complement, backwards.
+  // A negative index is the reversed arc of its complement.
   const line = (index: number) => (index < 0 ? [...lines[~index]].reverse() : lines[index]);
   const coordinates = objects.land.geometries.flatMap(({ arcs: polygons }) =>
     polygons.map((rings) => rings.map((ring) => ring.flatMap(line))),

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What the page can know, as types, and the limits of it. `state.ts` changes it. */
+/** Types of the state of the page, and their limits. `state.ts` changes the state. */
 import type { Outcome, ToClient } from "../messages";
 import type { Position } from "./readings";
 import type { Ring } from "./ring";
 
 /** A value older than this is stale. */
 export const STALE_S = 120;
-/** A node that said nothing for so long is quiet. */
+/** A node is quiet after this time without a message. */
 export const QUIET_S = 45;
-/** A node that left stays among the others for so long; then it is found by `state:left`. */
+/** Offline nodes stay visible for this time; then only `state:left` finds them. */
 export const LEFT_S = 60;
-/** Nodes that left and are remembered. One more: the one that left first is forgotten. */
+/** Offline nodes that are kept. Beyond, the one that left first is dropped. */
 export const LEFT_MAX = 500;
-/** A value from before a reboot is waited for so long. */
+/** A value from before a reboot is removed after this time. */
 export const FORGOTTEN_S = 30;
-/** A node that names no resource for so long gave no answer. */
+/** A node without resources for this time has not answered discovery. */
 export const DISCOVERY_S = 15;
-/** A command's deadline. */
+/** Timeout of a command. */
 export const ANSWER_S = 5;
-/** The broker says itself that nobody answered; after this we do. */
+/** The broker sends the receipt `timeout`; after this additional time the page assumes it. */
 export const GRACE_S = 2;
 export const CONFIRMED_S = 4;
 export const FAILED_S = 30;
-/** What happened, as far as it is remembered. */
+/** Activity events that are kept. */
 export const ACTIVITY_MAX = 300;
-/** Commands of one node that are remembered. */
+/** Commands of one node that are kept. */
 export const COMMANDS_MAX = 50;
-/** Raw messages of one node that are remembered. */
+/** Raw messages of one node that are kept. */
 export const RAW_MAX = 30;
 
-/** Rung when something is to be drawn again; made by whoever draws it. */
-export interface Bell {
+/** Incremented to draw again; created by the component that draws. */
+export interface Trigger {
   value: number;
 }
 
@@ -42,12 +42,12 @@ export interface CommandState {
   state: "pending" | "lost" | Outcome;
   detail: string;
   elapsed_ms: number;
-  /** Page's clock: when it was asked, then when it ended. */
+  /** Page's clock: the time of the command, then of its end. */
   at: number;
-  /** Broker's clock: when it was asked. */
+  /** Broker's clock: the time of the command. */
   ts: number;
-  /** The node spoke of the resource meanwhile. */
-  heard: boolean;
+  /** The node reported the resource meanwhile. */
+  reported: boolean;
 }
 
 export interface Resource {
@@ -62,15 +62,15 @@ export interface Resource {
   unit: string;
   /** Broker's clock: when it was last received, also unchanged. */
   ts: number;
-  /** The text that is no number, of a resource that was one. */
+  /** Text that is not a number, of a resource that was a number before. */
   unread: string;
-  /** Page's clock at a reboot: the value counts no more. */
+  /** Page's clock at a reboot: the value is outdated. */
   forgotten: number | undefined;
   ring: Ring | null;
   vectors: Map<string, { values: number[]; rings: Ring[] }> | null;
   command: CommandState | null;
-  bell: Bell | null;
-  /** Stands in `changed`. */
+  trigger: Trigger | null;
+  /** Is in `changed`. */
   noted: boolean;
 }
 
@@ -80,22 +80,22 @@ export interface Node {
   gateway: string;
   since: number;
   /** Broker's clock: its last sign of life. */
-  heard: number;
-  /** It came while somebody looked. */
+  lastSeen: number;
+  /** It appeared while the page was open. */
   fresh: boolean;
   era: number;
-  /** `filed`: it is out of sight, and found by `state:left`. */
+  /** `filed`: it is hidden, and only found by `state:left`. */
   left: { reason: string; at: number; ts: number; filed: boolean } | null;
   resources: Map<string, Resource>;
   position: Position | null;
   log: CommandState[];
   raw: ToClient[];
   watched: boolean;
-  bell: Bell | null;
-  /** Rung each second while it is seen. */
-  clock: Bell | null;
-  /** Somebody can see it; others are drawn when that changes. */
-  seen: boolean;
+  trigger: Trigger | null;
+  /** Incremented each second while it is visible. */
+  clock: Trigger | null;
+  /** It is visible on screen; hidden nodes are drawn when they become visible. */
+  visible: boolean;
   behind: boolean;
 }
 
@@ -105,15 +105,15 @@ export interface Gateway {
   version: string;
   state: "connected" | "lost";
   era: number;
-  /** What devices published under topics of no node, and the last of these topics. */
+  /** Publications on unknown topics, and the last of these topics. */
   ignored: { count: number; topic: string } | null;
 }
 
 export type EventKind = "joined" | "left" | "reset" | "command" | "gateway" | "link" | "error";
 
-export interface Happening {
+export interface ActivityEvent {
   kind: EventKind;
-  /** A key of the translations, `event.…`, or text of a broker as it is. */
+  /** A key of the translations, `event.…`, or text of a broker. */
   what: string;
   ts: number;
   uid: string;
@@ -122,13 +122,13 @@ export interface Happening {
 }
 
 export interface State {
-  /** The burst that answers our `new` is complete. */
+  /** The answer to `new` is complete. */
   joined: boolean;
-  /** The broker gives no receipts, units or times. */
+  /** The broker sends no receipts, units or times. */
   legacy: boolean;
   /** The broker's clock minus ours. */
   offset: number;
-  /** Counts connections, to find out who did not come back. */
+  /** Counts connections, to find the nodes that did not return. */
   era: number;
   live: boolean;
   brokerVersion: string;
@@ -136,12 +136,12 @@ export interface State {
   gateways: Map<string, Gateway>;
   /** id → the resource that waits for the receipt. */
   commands: Map<string, Resource>;
-  activity: Happening[];
+  activity: ActivityEvent[];
   changed: Resource[];
   reshaped: Set<Node>;
-  /** Counts what changes the list of nodes or gateways. */
+  /** Counts changes of the lists of nodes and gateways. */
   membership: number;
-  happenings: number;
+  activityCount: number;
 }
 
 export const newState = (offset: number): State => ({
@@ -158,5 +158,5 @@ export const newState = (offset: number): State => ({
   changed: [],
   reshaped: new Set(),
   membership: 0,
-  happenings: 0,
+  activityCount: 0,
 });
