@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pyaiot.gateways.coap.aiocoap_adapter import remembered_requests
 from pyaiot.gateways.coap.endpoint import (
     HOST_REQUESTS_BURST,
     HOST_REQUESTS_PER_S,
-    STRANGERS_REQUESTS_BURST,
-    STRANGERS_REQUESTS_PER_S,
+    UNVERIFIED_REQUESTS_BURST,
+    UNVERIFIED_REQUESTS_PER_S,
 )
 from pyaiot.gateways.coap.notifications import HOST_POSTS_BURST
 from pyaiot.gateways.coap.peers import HELD_ADDRESSES_MAX
@@ -126,8 +127,7 @@ async def flood(system: System, hosts: list[Stranger], kinds: list[str], count: 
 
 
 def remembered_by_aiocoap(system: System) -> int:
-    manager = system.coap._context.request_interfaces[0].token_interface
-    return len(manager._recent_messages)
+    return remembered_requests(system.coap._endpoint.context)
 
 
 async def test_flood_of_all_kinds_from_many_hosts_delays_no_known_node() -> None:
@@ -140,7 +140,7 @@ async def test_flood_of_all_kinds_from_many_hosts_delays_no_known_node() -> None
             for host in hosts:
                 host.hear()
                 assert host.received <= 3 * host.sent
-            most = STRANGERS_REQUESTS_BURST + STRANGERS_REQUESTS_PER_S * (elapsed_s + 1)
+            most = UNVERIFIED_REQUESTS_BURST + UNVERIFIED_REQUESTS_PER_S * (elapsed_s + 1)
             # And what the honest node sent.
             assert remembered_by_aiocoap(system) <= most + 100
             assert system.coap.refused > DATAGRAMS / 10

@@ -7,11 +7,11 @@ aiocoap would put any number of bodies together, of any size, and answer anybody
 import hashlib
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiocoap
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.coap.aiocoap_adapter import request_bytes
 from pyaiot.gateways.coap.peers import Address
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.blocks import SZX_MAX, Assemblies
@@ -67,7 +67,7 @@ class Bodies:
         """2.05 with the part of the body that is asked for, in blocks that may be sent there."""
         szx = SZX_MAX
         if not self._is_node(request.remote.address):
-            room = AMPLIFICATION_MAX * _asked_bytes(request) - _OVERHEAD_BYTES
+            room = AMPLIFICATION_MAX * request_bytes(request) - _OVERHEAD_BYTES
             while szx and 16 << szx > room:
                 szx -= 1
         said = request.opt.block2
@@ -85,12 +85,6 @@ class Bodies:
             # Section 2.4: so that parts of two versions are not put together.
             answer.opt.etag = hashlib.blake2b(body, digest_size=4).digest()
         return answer
-
-
-def _asked_bytes(request: aiocoap.Message) -> int:
-    """Bytes of the datagram of a request without payload; its path was cut off by aiocoap."""
-    path = urlsplit(request._original_request_uri).path
-    return 4 + len(request.token) + len(path) + len(request.opt.encode())
 
 
 def acknowledged(request: aiocoap.Message, answer: aiocoap.Message) -> aiocoap.Message:

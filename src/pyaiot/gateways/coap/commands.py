@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.aiocoap_adapter import Peer
 from pyaiot.gateways.coap.notifications import Notifications
 from pyaiot.gateways.coap.observer import Watching
 from pyaiot.gateways.coap.peers import NodeAddress, Peers

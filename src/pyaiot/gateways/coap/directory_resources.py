@@ -9,15 +9,19 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import aiocoap
 from aiocoap.resource import PathCapable, Resource, Site
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused
+from pyaiot.gateways.coap.aiocoap_adapter import Peer
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.notifications import ACCEPTED, Notifications, as_message
+from pyaiot.gateways.coap.peers import Claim, Peers
 from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX, Directory, Registration, uid_of
+from pyaiot.gateways.gateway import Gateway
+from pyaiot.messages import check_uid
 from pyaiot.protocols.coap.numbers import ContentFormat
 from pyaiot.protocols.coap.resource_directory import (
     Parameters,
@@ -46,31 +50,73 @@ log = logging.getLogger(__name__)
 Render: TypeAlias = Callable[[aiocoap.Message], Awaitable[aiocoap.Message] | aiocoap.Message]
 
 
-class Nodes(Protocol):
-    """What the gateway does for the directory."""
+class RegisteredNodes:
+    """Registered endpoints as nodes of the gateway."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        peers: Peers[Peer],
+        notifications: Notifications,
+        *,
+        discover: Callable[[str], None],
+        forget: Callable[[str], None],
+        time: Callable[[], float],
+    ) -> None:
+        self._gateway = gateway
+        self._peers = peers
+        self._notifications = notifications
+        self._discover = discover
+        self._forget = forget
+        self._time = time
 
     def claim(self, uid: str, peer: Peer) -> aiocoap.Message | None:
-        """An address says that it is this node. None: it is; else what to answer.
+        """Admit the address that registers a uid. None: admitted; else the answer.
 
         Raises `ProtocolError`, `Refused`.
         """
-        ...
+        check_uid(uid)
+        reply = self._notifications.claim(uid, peer.address, peer, rebooted=False)
+        return None if reply is ACCEPTED else as_message(reply)
 
     def registered(self, registration: Registration, peer: Peer, *, anew: bool) -> None:
-        """Its resources can be read at this peer. `anew`: they may be other ones."""
-        ...
+        """The resources of the node can be read at `peer`. `anew`: they may have changed."""
+        uid = registration.uid
+        # The lifetime replaces the offline timeout.
+        self._gateway.nodes.keep_until(uid, registration.expires_at)
+        if self._peers.get(uid) is not None:
+            self._peers.answers(uid, peer, peer.address)
+        if anew:
+            self._discover(uid)
 
     def restore(self, registration: Registration, sender: Peer) -> bool:
-        """It was registered before a restart, from this address. Whether it is a node again."""
-        ...
+        """Restore a registration from before a restart. False: the node was not admitted."""
+        uid = registration.uid
+        try:
+            check_uid(uid)
+            claim = self._peers.claim(uid, sender.address, sender, now=self._time())
+            if claim is not Claim.ACCEPTED:
+                return False
+            self._notifications.appeared(uid, sender.address, rebooted=False, known_before=True)
+        except (ProtocolError, Refused):
+            return False
+        self.registered(registration, sender.at_port(registration.port), anew=True)
+        return True
 
     def ended(self, registration: Registration, *, removed: bool) -> None:
-        """The node took its registration back, or let it expire."""
-        ...
+        """The node removed its registration, or let it expire."""
+        uid = registration.uid
+        if removed:
+            self._gateway.left(uid, "left")
+        elif self._gateway.is_silent(uid):
+            self._gateway.left(uid, "silent")
+        else:
+            return  # still online without a registration
+        self._forget(uid)
 
     def refused(self, peer: Peer, problem: PyaiotError) -> aiocoap.Message:
-        """Count it. Returns what to answer."""
-        ...
+        """Count a refusal. Returns the answer."""
+        return as_message(self._notifications.refusal(problem, peer.address))
 
 
 class Registrar:
@@ -80,7 +126,7 @@ class Registrar:
         self,
         site: Site,
         bodies: Bodies,
-        nodes: Nodes,
+        nodes: RegisteredNodes,
         time: Callable[[], float],
         *,
         changed: Callable[[str], None] = lambda _uid: None,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.aiocoap_adapter import Peer
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
 from pyaiot.protocols.coap.message import CoapMessage

@@ -12,29 +12,20 @@ from aiocoap.resource import Resource, Site
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways import metrics
+from pyaiot.gateways.coap.aiocoap_adapter import Peer, StrictSite
 from pyaiot.gateways.coap.bodies import Bodies, acknowledged
 from pyaiot.gateways.coap.candidates import LOCAL_ANSWER_S, candidate_ports
 from pyaiot.gateways.coap.commands import Commands
-from pyaiot.gateways.coap.directory_resources import Registrar
+from pyaiot.gateways.coap.directory_resources import RegisteredNodes, Registrar
 from pyaiot.gateways.coap.discoveries import Discoveries
 from pyaiot.gateways.coap.discovery import FIRST_ANSWER_S, Candidate, Discovery, Read
-from pyaiot.gateways.coap.endpoint import (
-    Peer,
-    local_address,
-    open_context,
-    open_lane,
-    peer_at,
-    watched_socket,
-)
+from pyaiot.gateways.coap.endpoint import CoapEndpoint
 from pyaiot.gateways.coap.metrics import HELD_BACK, STRANGERS_REFUSED
 from pyaiot.gateways.coap.notifications import Notifications, as_message
 from pyaiot.gateways.coap.observer import Watching
 from pyaiot.gateways.coap.peers import SILENCE_OF_OWNER_S, Address, NodeAddress, Peers
-from pyaiot.gateways.coap.ping import answers_ping
 from pyaiot.gateways.coap.records import Record, record_of
-from pyaiot.gateways.coap.registered import RegisteredNodes
 from pyaiot.gateways.coap.requests import Requests
-from pyaiot.gateways.coap.site import StrictSite
 from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.unanswered import UnansweredQuestions
@@ -59,7 +50,7 @@ class CoapGateway:
     def __init__(
         self,
         gateway: Gateway,
-        context: aiocoap.Context,
+        endpoint: CoapEndpoint,
         site: Site,
         *,
         poll_s: float = 0.0,
@@ -68,11 +59,10 @@ class CoapGateway:
     ) -> None:
         self.gateway = gateway
         self._kept = kept or Kept()
-        self._context = context
-        self._loop = context.loop
+        self._endpoint = endpoint
+        self._loop = endpoint.loop
         self._peers: Peers[Peer] = Peers()
-        socket = watched_socket(context)
-        self._requests = socket.client = Requests(socket, context.loop)
+        self._requests = endpoint.requests = Requests(endpoint, self._loop)
         self._discovery = Discovery(self._requests, self._loop)
         self._unanswered = UnansweredQuestions()
         self._sleepers = SleepingNodes(sleepy, self._loop)
@@ -82,15 +72,15 @@ class CoapGateway:
         self._notifications = Notifications(
             gateway,
             self._peers,
-            context,
+            endpoint,
             spoke=self._spoke,
             alive=self._alive,
             check_claim=self._claimed,
         )
         self._watching = Watching(
-            socket, self._requests, self._loop, self._notifications.answered, poll_s=poll_s
+            endpoint, self._requests, self._loop, self._notifications.answered, poll_s=poll_s
         )
-        socket.watcher = self._watching
+        endpoint.observer = self._watching
         self._commands = Commands(
             self._requests,
             self._peers,
@@ -143,14 +133,14 @@ class CoapGateway:
         `lane` False: everything goes through aiocoap, as benchmarks want it to compare.
         """
         site = StrictSite()
-        context = await open_context(host, port, site, interface=interface)
-        opened = cls(gateway, context, site, poll_s=poll_s, sleepy=sleepy, kept=kept)
+        endpoint = await CoapEndpoint.open(host, port, site, interface=interface)
+        opened = cls(gateway, endpoint, site, poll_s=poll_s, sleepy=sleepy, kept=kept)
         opened._trace = trace
         if trace is not None:
             trace.begin(opened.port, opened._peers.known_at)
-            watched_socket(context).trace = trace.datagram
+            endpoint.trace_to(trace.datagram)
         if lane:
-            open_lane(context, opened._notifications)
+            endpoint.handle_posts(opened._notifications)
         opened._restore()
         return opened
 
@@ -162,17 +152,17 @@ class CoapGateway:
     def measure(self) -> Iterable[Sample]:
         """What there is to measure here."""
         yield from metrics.measure(self.gateway, refused=self.refused)
-        held_back, over_rate = watched_socket(self._context).refusals()
+        held_back, over_rate = self._endpoint.refusals()
         yield HELD_BACK.of(held_back)
         yield STRANGERS_REFUSED.of(over_rate + self._notifications.strangers.refused)
 
     @property
     def port(self) -> int:
-        return local_address(self._context)[1]
+        return self._endpoint.local_address[1]
 
     async def answers(self) -> bool:
         """A round trip over our own socket: whether nodes would be heard."""
-        return await answers_ping(*local_address(self._context), PING_LIMIT_S)
+        return await self._endpoint.answers(PING_LIMIT_S)
 
     async def run(self, connect: Connect) -> None:
         """Serve until cancelled."""
@@ -192,7 +182,7 @@ class CoapGateway:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.gateway.end_commands()
-            await self._context.shutdown()
+            await self._endpoint.close()
 
     # -- registrations of before a restart ------------------------------------------------------
 
@@ -208,9 +198,9 @@ class CoapGateway:
             except (msgspec.DecodeError, ProtocolError, OSError, ValueError) as error:
                 log.debug("a registration was not restored: %s", error)
                 continue
-            peer = peer_at(self._context, sockaddr, None)
+            peer = self._endpoint.peer_at(sockaddr, None)
             if record.proved:
-                watched_socket(self._context).proved(peer)
+                self._endpoint.verify(peer)
             restored += self._registrar.restore(registration, peer)
         if restored:
             log.info("%d registrations of before the restart go on", restored)
@@ -226,7 +216,7 @@ class CoapGateway:
         record = record_of(
             registration,
             sender,
-            proved=watched_socket(self._context).is_proved(node.peer),
+            proved=self._endpoint.is_verified(node.peer),
             now=self._loop.time(),
             unix_time=self.gateway.unix_time(),
         )

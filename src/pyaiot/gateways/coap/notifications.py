@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 import aiocoap
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
-from pyaiot.gateways.coap.endpoint import Peer, next_message_id, peer_at, plain_host
+from pyaiot.gateways.coap.aiocoap_adapter import Peer, plain_host
+from pyaiot.gateways.coap.endpoint import CoapEndpoint
 from pyaiot.gateways.coap.peers import Address, Claim, Held, Peers
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.messages import check_uid
@@ -89,7 +90,7 @@ class Notifications:
         self,
         gateway: Gateway,
         peers: Peers[Peer],
-        context: aiocoap.Context,
+        endpoint: CoapEndpoint,
         *,
         spoke: Callable[[str], None],
         alive: Callable[[str, bool], None],
@@ -110,8 +111,8 @@ class Notifications:
         )
         self._gateway = gateway
         self._peers = peers
-        self._context = context
-        self._loop = context.loop
+        self._endpoint = endpoint
+        self._loop = endpoint.loop
         self._spoke = spoke
         self._told_alive = alive
         self._check_claim = check_claim
@@ -121,11 +122,8 @@ class Notifications:
         self._non_confirmable = Repetitions(NON_WINDOW_S)
         self._resets = Repetitions(RESET_WINDOW_S)
 
-    def receive(
-        self,
-        datagram: bytes,
-        sockaddr: Any,
-        pktinfo: bytes | None,
+    def receive_datagram(
+        self, datagram: bytes, sockaddr: Any, pktinfo: bytes | None
     ) -> bytes | None:
         """The answer to a datagram (b"": none), or None: it is no post for the lane.
 
@@ -139,11 +137,11 @@ class Notifications:
         if post.route.path is SERVER:
             reply = self._value_once(post, address)
         else:
-            peer = peer_at(self._context, sockaddr, pktinfo)
+            peer = self._endpoint.peer_at(sockaddr, pktinfo)
             reply = self._alive_once(post, address, peer)
         if reply is None or reply is SILENCE:
             return b""
-        message_id = 0 if post.confirmable else next_message_id(self._context)
+        message_id = 0 if post.confirmable else self._endpoint.next_message_id()
         return write_answer(
             post, reply.code, message_id, words=reply.words, max_age_s=reply.max_age_s
         )
@@ -173,12 +171,12 @@ class Notifications:
         self.refused += 1
         self._refusals.warning(text, *details, now=self._loop.time())
 
-    def post_refused(self, host: str, problem: object) -> None:
+    def count_refusal(self, host: str, problem: object) -> None:
         self.refuse("a post of %s was refused: %s", host, problem)
 
     def refusal(self, problem: PyaiotError, address: Address) -> Reply:
         """What is wrong with a post is said shortly, and counted."""
-        self.post_refused(address.host, problem)
+        self.count_refusal(address.host, problem)
         match problem:
             case TooFast():
                 return too_many(problem.retry_after_s)

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Final, Protocol, TypeAlias
 
 from pyaiot.errors import ProtocolError, TooFast
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.aiocoap_adapter import Peer
 from pyaiot.gateways.coap.observations import Heard, Watch, Watches
 from pyaiot.gateways.coap.requests import NOT_ACCEPTED, Requests
 from pyaiot.protocols.coap.message import Block, CoapMessage, rejection
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class WatchedSocket(Protocol):
     """The socket, for messages that aiocoap does not see."""
 
-    def proved(self, peer: Peer) -> None:
+    def verify(self, peer: Peer) -> None:
         """The peer answered with a token that only who got our request can know."""
         ...
 
@@ -143,7 +143,7 @@ class Watching:
 
     # -- what comes -----------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+    def receive_datagram(self, datagram: bytes, sockaddr: Any) -> bytes | None:
         """The answer to a datagram (b"": none), or None: it is not about a watch."""
         if len(datagram) < 4:
             return None
@@ -165,7 +165,7 @@ class Watching:
             if message.mtype is MessageType.ACK:
                 return b""
             return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
-        self._socket.proved(watch.peer)
+        self._socket.verify(watch.peer)
         if not self._heard(watch, message, unasked=True):
             return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
         if message.mtype is MessageType.CON:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways.coap.endpoint import ANSWER_MESSAGE_IDS, Peer
+from pyaiot.gateways.coap.aiocoap_adapter import ANSWER_MESSAGE_IDS, Peer
 from pyaiot.protocols.coap.blocks import Download, Upload
 from pyaiot.protocols.coap.exchange import (
     Exchange,
@@ -68,7 +68,7 @@ class RequestSocket(Protocol):
 
     def send_to(self, datagram: bytes, peer: Peer) -> None: ...
 
-    def proved(self, peer: Peer) -> None:
+    def verify(self, peer: Peer) -> None:
         """The peer answered with a token that only the receiver of our request can know."""
         ...
 
@@ -316,7 +316,7 @@ class Requests:
 
     # -- what comes -----------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+    def receive_datagram(self, datagram: bytes, sockaddr: Any) -> bytes | None:
         """The answer to a datagram (b"": none), or None: it belongs to no request.
 
         None also for what is no message: the socket rejects it, and counts it.
@@ -338,7 +338,7 @@ class Requests:
         if waiting is None:
             reply = acknowledgement(message)
         else:
-            self._socket.proved(waiting.peer)
+            self._socket.verify(waiting.peer)
             reply = waiting.exchange.receive_message(message)
             waiting.end()
         return b"" if reply is None else reply.to_bytes()
@@ -357,7 +357,7 @@ class Requests:
             waiting.end()
         return b""
 
-    def failed(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
+    def receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
         """The network said that there is no way to a peer: by ICMP, or (`quoted` None) at once.
 
         Anybody can write an ICMP error. It counts if it quotes header and token of the request,

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final
 
 from pyaiot import __version__
 from pyaiot.errors import OperatorError, ProtocolError
-from pyaiot.gateways.coap.endpoint import plain_host
+from pyaiot.gateways.coap.aiocoap_adapter import plain_host
 from pyaiot.gateways.coap.peers import Address
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
