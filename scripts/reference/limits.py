@@ -39,8 +39,8 @@ TEXTS: Final = {
     "broker.keys.TOKEN_AGE_MAX_S": "Age of a gateway's token. An older one is answered 401.",
     "gateways.coap.gateway.PING_LIMIT_S": "How long the gateway may take to answer its own ping."
     " Then `/readyz` says so.",
-    "gateways.coap.commands.READ_BACK_S": "How long a node may take to report a value after a write."
-    " Then the known value stays.",
+    "gateways.coap.commands.READ_BACK_S": "How long a node may take to report a value after"
+    " a write. Then the known value stays.",
     "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
     "mqtt.embedded.broker.END_LIMIT_S": "How long the embedded MQTT broker may take to end. Then"
     " it is killed.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pyaiot.gateways.coap.address_table import HELD_ADDRESSES_MAX
 from pyaiot.gateways.coap.aiocoap_adapter import remembered_requests
 from pyaiot.gateways.coap.endpoint import (
     HOST_REQUESTS_BURST,
@@ -17,8 +18,7 @@ from pyaiot.gateways.coap.endpoint import (
     UNVERIFIED_REQUESTS_BURST,
     UNVERIFIED_REQUESTS_PER_S,
 )
-from pyaiot.gateways.coap.notifications import HOST_POSTS_BURST
-from pyaiot.gateways.coap.peers import HELD_ADDRESSES_MAX
+from pyaiot.gateways.coap.post_intake import HOST_POSTS_BURST
 from pyaiot.gateways.live_nodes import NEW_NODES_BURST_S, NEW_NODES_PER_S
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
@@ -144,7 +144,7 @@ async def test_flood_of_all_kinds_from_many_hosts_delays_no_known_node() -> None
             # And what the honest node sent.
             assert remembered_by_aiocoap(system) <= most + 100
             assert system.coap.refused > DATAGRAMS / 10
-            assert len(system.coap._peers._held) <= HELD_ADDRESSES_MAX
+            assert len(system.coap._table._held) <= HELD_ADDRESSES_MAX
         await system.serves()
 
 

@@ -12,9 +12,9 @@ from aiocoap.resource import Site
 from aiocoap.transports.udp6 import UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
-from pyaiot.gateways.coap.aiocoap_adapter import Peer, plain_host
+from pyaiot.gateways.coap.address_table import PeerAddress
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer, plain_host
 from pyaiot.gateways.coap.endpoint import CoapEndpoint, answers_ping
-from pyaiot.gateways.coap.peers import Address
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.transport.udp import udp_socket
@@ -36,15 +36,15 @@ INTERFACE = Interface()
 
 
 def test_one_link_local_address_on_two_interfaces_is_two_peers() -> None:
-    one = Peer(("fe80::1", 5683, 0, 2), INTERFACE)
-    other = Peer(("fe80::1", 5683, 0, 3), INTERFACE)
+    one = CoapPeer(("fe80::1", 5683, 0, 2), INTERFACE)
+    other = CoapPeer(("fe80::1", 5683, 0, 3), INTERFACE)
     assert one != other
-    assert one.address == Address("fe80::1", 5683, 2)
+    assert one.address == PeerAddress("fe80::1", 5683, 2)
 
 
 def test_peer_is_found_by_the_address_that_aiocoap_makes_of_an_icmp_error() -> None:
     sockaddr = ("::ffff:127.0.0.1", 9, 0, 0)
-    waiting = {Peer(sockaddr, INTERFACE): "request"}
+    waiting = {CoapPeer(sockaddr, INTERFACE): "request"}
     assert waiting.pop(UDP6EndpointAddress(sockaddr, INTERFACE)) == "request"
 
 

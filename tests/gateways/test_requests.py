@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pyaiot.gateways.coap import requests as requests_module
-from pyaiot.gateways.coap.aiocoap_adapter import Peer
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
 from pyaiot.gateways.coap.requests import (
     ANSWERED_S,
     READ_YIELDS_AFTER_S,
@@ -41,13 +41,13 @@ class Wire:
         self.loop = asyncio.get_running_loop()
         self.answer = answer
         self.requests = Requests(self, self.loop)
-        self.sent: list[tuple[float, CoapMessage, Peer]] = []
+        self.sent: list[tuple[float, CoapMessage, CoapPeer]] = []
         self.replies: list[bytes | None] = []
-        self.proofs: list[Peer] = []
+        self.proofs: list[CoapPeer] = []
         self._loss = loss
         self._random = random.Random(20)
 
-    def send_to(self, datagram: bytes, peer: Peer) -> None:
+    def send_to(self, datagram: bytes, peer: CoapPeer) -> None:
         message = CoapMessage.from_bytes(datagram)
         self.sent.append((self.loop.time(), message, peer))
         if not self._is_lost():
@@ -55,23 +55,23 @@ class Wire:
                 if not self._is_lost():
                     self.loop.call_later(LATENCY_S, self.hear, answer, peer)
 
-    def verify(self, peer: Peer) -> None:
+    def verify(self, peer: CoapPeer) -> None:
         self.proofs.append(peer)
 
-    def hear(self, message: CoapMessage, peer: Peer) -> None:
+    def hear(self, message: CoapMessage, peer: CoapPeer) -> None:
         self.replies.append(self.requests.receive_datagram(message.to_bytes(), peer.sockaddr))
 
     def _is_lost(self) -> bool:
         return self._random.random() < self._loss
 
-    async def put(self, peer: Peer, *, timeout_s: float = 5.0) -> CoapMessage:
+    async def put(self, peer: CoapPeer, *, timeout_s: float = 5.0) -> CoapMessage:
         return await self.requests.put(peer, "/led", b"1", self.loop.time() + timeout_s)
 
 
-def node(number: int = 1, port: int = 5683) -> Peer:
+def node(number: int = 1, port: int = 5683) -> CoapPeer:
     host = f"fd00::{number:x}"
     interface: Any = Wire
-    return Peer((host, port, 0, 0), interface)
+    return CoapPeer((host, port, 0, 0), interface)
 
 
 async def test_at_most_one_command_of_twenty_times_out_where_every_fifth_datagram_is_lost() -> None:

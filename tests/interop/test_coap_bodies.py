@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pyaiot.gateways.coap.bodies import STRANGERS_ASSEMBLIES_MAX
+from pyaiot.gateways.coap.bodies import UNKNOWN_ASSEMBLIES_MAX
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
@@ -99,7 +99,7 @@ async def test_strangers_that_begin_bodies_take_no_room_of_nodes() -> None:
         await it.device.post("alive", "alive:A")
         body = b"text:" + b"x" * 1500
         assert (await post_block(it.device, body, 0)).code == Code.CONTINUE
-        for _ in range(STRANGERS_ASSEMBLIES_MAX + 8):
+        for _ in range(UNKNOWN_ASSEMBLIES_MAX + 8):
             assert (await post_block(stranger, b"x" * 5000, 0)).code == Code.CONTINUE
         assert (await post_block(it.device, body, 1)).code == Code.CHANGED
         await it.client.shows("A", text="x" * 1500)

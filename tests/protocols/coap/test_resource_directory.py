@@ -9,7 +9,7 @@ from pyaiot.protocols.coap.resource_directory import (
     COUNT_MAX,
     NAME_BYTES_MAX,
     Lookup,
-    Parameters,
+    RegistrationParameters,
     absolute,
     matches,
     read_lookup,
@@ -21,10 +21,10 @@ from pyaiot.protocols.link_format import CoreLink, format_links
 
 def test_registration_is_read() -> None:
     arguments = ("ep=node1", "lt=60", "d=floor-3", "base=coap://[2001:db8::1]:61616", "et=oic.d.s")
-    assert read_parameters(arguments) == Parameters(
+    assert read_parameters(arguments) == RegistrationParameters(
         "node1", "floor-3", 60, ("2001:db8::1", 61616), (("et", "oic.d.s"),)
     )
-    assert read_parameters(()) == Parameters()
+    assert read_parameters(()) == RegistrationParameters()
     assert read_parameters(("base=coap://10.0.0.1/",)).base == ("10.0.0.1", 5683)
 
 

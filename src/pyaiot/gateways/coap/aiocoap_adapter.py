@@ -19,7 +19,7 @@ from aiocoap.numbers.constants import TransportTuning
 from aiocoap.resource import Site
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
-from pyaiot.gateways.coap.peers import Address
+from pyaiot.gateways.coap.address_table import PeerAddress
 from pyaiot.protocols.coap.numbers import OptionNumber
 
 REMEMBERED_S: Final = 60.0
@@ -35,7 +35,7 @@ deadline. An answer or error that arrives in between has no receiver and is drop
 log = logging.getLogger(__name__)
 
 
-class Peer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
+class CoapPeer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
     """The address of a peer, with its scope: fe80::1 on two interfaces is two peers.
 
     aiocoap does not compare scopes, so that an answer from one interface would complete a request
@@ -49,19 +49,19 @@ class Peer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
         return isinstance(other, UDP6EndpointAddress) and self.sockaddr == other.sockaddr
 
     @property
-    def address(self) -> Address:
+    def address(self) -> PeerAddress:
         host, port, _, scope_id = self.sockaddr
-        return Address(plain_host(host), port, scope_id)
+        return PeerAddress(plain_host(host), port, scope_id)
 
     @property
     def is_this_machine(self) -> bool:
         """Whether the datagram was sent to its own source address."""
         return self.pktinfo is not None and self._plainaddress_local() == self.address.host
 
-    def at_port(self, port: int) -> "Peer":
+    def at_port(self, port: int) -> "CoapPeer":
         """The same host and local address, at another port."""
         host, _, flow_info, scope_id = self.sockaddr
-        return Peer((host, port, flow_info, scope_id), self.interface, pktinfo=self.pktinfo)
+        return CoapPeer((host, port, flow_info, scope_id), self.interface, pktinfo=self.pktinfo)
 
 
 class _Remembering(TransportTuning):  # type: ignore[misc]  # aiocoap has no types
@@ -90,7 +90,7 @@ class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap h
         self.sender.stop()
         await super().shutdown()
 
-    def receive_datagram(self, datagram: bytes, peer: Peer) -> None:
+    def receive_datagram(self, datagram: bytes, peer: CoapPeer) -> None:
         """Let aiocoap handle a datagram. What it cannot decode is ignored."""
         try:
             message = aiocoap.Message.decode(datagram, peer)
@@ -103,17 +103,17 @@ class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap h
         with contextlib.suppress(_CANCELLED):
             self._ctx.dispatch_message(message)
 
-    def receive_error(self, error: OSError, peer: Peer) -> None:
+    def receive_error(self, error: OSError, peer: CoapPeer) -> None:
         """A datagram of aiocoap could not be delivered to this peer."""
         if self._shutting_down is None:
             with contextlib.suppress(_CANCELLED):
                 self._ctx.dispatch_error(error, peer)
 
-    def has_exchange(self, peer: Peer, message_id: int) -> bool:
+    def has_exchange(self, peer: CoapPeer, message_id: int) -> bool:
         """Whether aiocoap waits for an acknowledgement of this message."""
         return (peer, message_id) in self._ctx._active_exchanges
 
-    def has_request(self, peer: Peer, token: bytes) -> bool:
+    def has_request(self, peer: CoapPeer, token: bytes) -> bool:
         """Whether aiocoap is answering a request with this token."""
         return (token, peer) in self._ctx.token_manager.incoming_requests
 

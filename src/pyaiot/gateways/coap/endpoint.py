@@ -9,7 +9,12 @@ import aiocoap
 from aiocoap.resource import Site
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.aiocoap_adapter import AiocoapTransport, Peer, is_unwanted, open_aiocoap
+from pyaiot.gateways.coap.aiocoap_adapter import (
+    AiocoapTransport,
+    CoapPeer,
+    is_unwanted,
+    open_aiocoap,
+)
 from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import PAYLOAD_BYTES_MAX, write_too_many
@@ -65,7 +70,7 @@ class ResponseHandler(Protocol):
 class RequestHandler(ResponseHandler, Protocol):
     """Handles responses and errors of requests to nodes."""
 
-    def receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
+    def receive_error(self, error: OSError, peer: CoapPeer, quoted: bytes | None) -> None:
         """A peer cannot be reached. `quoted`: the datagram in the ICMP error; None: not sent."""
 
 
@@ -147,11 +152,11 @@ class CoapEndpoint:
 
     # -- sending --------------------------------------------------------------------------------
 
-    def peer_at(self, sockaddr: Any, pktinfo: bytes | None) -> Peer:
+    def peer_at(self, sockaddr: Any, pktinfo: bytes | None) -> CoapPeer:
         """The peer that a datagram came from."""
-        return Peer(sockaddr, self._transport, pktinfo=pktinfo)
+        return CoapPeer(sockaddr, self._transport, pktinfo=pktinfo)
 
-    def send_to(self, datagram: bytes, peer: Peer) -> None:
+    def send_to(self, datagram: bytes, peer: CoapPeer) -> None:
         self._datagrams.send(datagram, peer.sockaddr, peer.pktinfo)
 
     def send_message(self, message: aiocoap.Message) -> None:
@@ -174,12 +179,12 @@ class CoapEndpoint:
         """A message ID for an answer."""
         return self._transport.next_message_id()
 
-    def verify(self, peer: Peer) -> None:
+    def verify(self, peer: CoapPeer) -> None:
         """The peer answered with a token that only the receiver of our request can know."""
         if self._datagrams.limit is not None:
             self._datagrams.limit.verify(peer.sockaddr[0])
 
-    def is_verified(self, peer: Peer) -> bool:
+    def is_verified(self, peer: CoapPeer) -> bool:
         limit = self._datagrams.limit
         return limit is None or limit.credit(peer.sockaddr[0]) is None
 
@@ -201,7 +206,7 @@ class CoapEndpoint:
                 return
         self._receive_other(datagram, self.peer_at(sockaddr, pktinfo))
 
-    def _receive_other(self, datagram: bytes, peer: Peer) -> None:
+    def _receive_other(self, datagram: bytes, peer: CoapPeer) -> None:
         """Check a datagram that no handler took, then give it to aiocoap."""
         try:
             message = read_datagram(datagram)
@@ -214,7 +219,7 @@ class CoapEndpoint:
             return
         self._transport.receive_datagram(datagram, peer)
 
-    def _is_in_order(self, request: CoapMessage, peer: Peer) -> bool:
+    def _is_in_order(self, request: CoapMessage, peer: CoapPeer) -> bool:
         """Whether the options and size of a request are acceptable. If not, it is answered here."""
         problem = option_problem(request)
         if problem:
@@ -232,13 +237,13 @@ class CoapEndpoint:
             return True
         return False
 
-    def _refuse(self, peer: Peer, answer: bytes, problem: object) -> None:
+    def _refuse(self, peer: CoapPeer, answer: bytes, problem: object) -> None:
         if answer:
             self.send_to(answer, peer)
         if self._posts is not None:
             self._posts.count_refusal(peer.address.host, problem)
 
-    def _is_admitted(self, posts: PostHandler, datagram: bytes, peer: Peer) -> bool:
+    def _is_admitted(self, posts: PostHandler, datagram: bytes, peer: CoapPeer) -> bool:
         """Whether aiocoap gets a datagram. It remembers each request, whoever sent it."""
         code = datagram[1]
         if code == 0:
@@ -264,7 +269,7 @@ class CoapEndpoint:
         posts.count_refusal(host, "too many requests")
         return False
 
-    def _reject(self, peer: Peer, datagram: bytes) -> None:
+    def _reject(self, peer: CoapPeer, datagram: bytes) -> None:
         """Reject a Confirmable response that matches no request (RFC 7252 section 4.2)."""
         answer = rejection(datagram)
         if answer is not None:

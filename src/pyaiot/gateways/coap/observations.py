@@ -14,11 +14,11 @@ from random import Random
 from typing import Final, Generic, TypeVar
 
 from pyaiot.protocols.coap.numbers import Code
-from pyaiot.protocols.coap.observe import Sequence
+from pyaiot.protocols.coap.observe import NotificationNumber
 
-WATCHES_PER_NODE_MAX: Final = 64
+OBSERVATIONS_PER_NODE_MAX: Final = 64
 """Resources of one node that are watched. Further ones are read once, when it is discovered."""
-WATCHES_MAX: Final = 200_000
+OBSERVATIONS_MAX: Final = 200_000
 """The same of all nodes."""
 MAX_AGE_LIMIT_S: Final = 86_400.0
 """A notification that says to be fresh for longer: the node is asked again after this."""
@@ -35,7 +35,7 @@ P = TypeVar("P")
 
 
 @dataclass(slots=True, eq=False)
-class Watch(Generic[P]):
+class Observation(Generic[P]):
     """A resource of a node. `path` is percent-encoded, with `/` first and its query."""
 
     uid: str
@@ -48,7 +48,7 @@ class Watch(Generic[P]):
     due_at: float
     accept: int | None = None
     """The Content-Format that it is asked for."""
-    known: Sequence | None = None
+    known: NotificationNumber | None = None
     """The last notification; None: the node is not known to notify."""
     failures: int = 0
     too_fast: int = 0
@@ -57,7 +57,7 @@ class Watch(Generic[P]):
     """Nobody watches any more: what still comes counts no more."""
 
 
-class Heard(Enum):
+class ResponseKind(Enum):
     """What an answer or a notification is."""
 
     FRESH = "fresh"
@@ -66,7 +66,7 @@ class Heard(Enum):
     ERROR = "error"
 
 
-class Watches(Generic[P]):
+class Observations(Generic[P]):
     """All that is watched."""
 
     def __init__(self, *, poll_s: float, random: Random, next_token: Callable[[], bytes]) -> None:
@@ -74,9 +74,9 @@ class Watches(Generic[P]):
         self._poll_s = poll_s
         self._random = random
         self._next_token = next_token
-        self._of_node: dict[str, dict[str, Watch[P]]] = {}
-        self._by_token: dict[bytes, Watch[P]] = {}
-        self._due: list[tuple[float, int, Watch[P]]] = []
+        self._of_node: dict[str, dict[str, Observation[P]]] = {}
+        self._by_token: dict[bytes, Observation[P]] = {}
+        self._due: list[tuple[float, int, Observation[P]]] = []
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
@@ -92,8 +92,8 @@ class Watches(Generic[P]):
         observable: bool,
         now: float,
         accept: int | None = None,
-    ) -> Watch[P] | None:
-        """Watch a resource that is about to be read for the first time.
+    ) -> Observation[P] | None:
+        """Observation a resource that is about to be read for the first time.
 
         None: it is not watched, because it need not be, or because there are too many.
         """
@@ -101,110 +101,120 @@ class Watches(Generic[P]):
         if not observable and not self._poll_s:
             return None
         of_node = self._of_node.get(uid, {})
-        if len(of_node) >= WATCHES_PER_NODE_MAX or len(self._by_token) >= WATCHES_MAX:
+        if len(of_node) >= OBSERVATIONS_PER_NODE_MAX or len(self._by_token) >= OBSERVATIONS_MAX:
             return None
         token = self._next_token()
-        watch = Watch(uid, resource, path, peer, token, observable, now + AGAIN_MIN_S, accept)
-        self._of_node.setdefault(uid, of_node)[path] = watch
-        self._by_token[token] = watch
-        self._queue(watch)
-        return watch
+        observation = Observation(
+            uid, resource, path, peer, token, observable, now + AGAIN_MIN_S, accept
+        )
+        self._of_node.setdefault(uid, of_node)[path] = observation
+        self._by_token[token] = observation
+        self._queue(observation)
+        return observation
 
-    def by_token(self, token: bytes) -> Watch[P] | None:
+    def by_token(self, token: bytes) -> Observation[P] | None:
         return self._by_token.get(token)
 
-    def of_node(self, uid: str) -> list[Watch[P]]:
+    def of_node(self, uid: str) -> list[Observation[P]]:
         return list(self._of_node.get(uid, {}).values())
 
-    def heard(
-        self, watch: Watch[P], code: int, number: int | None, max_age_s: float, *, now: float
-    ) -> Heard:
+    def receive_response(
+        self,
+        observation: Observation[P],
+        code: int,
+        number: int | None,
+        max_age_s: float,
+        *,
+        now: float,
+    ) -> ResponseKind:
         """An answer or a notification came."""
         if number is not None and code < Code.BAD_REQUEST:
-            sequence = Sequence(number, now)
-            if watch.known is not None and not watch.known.is_followed_by(sequence):
-                return Heard.STALE
-            watch.known = sequence
-            watch.failures = 0
-            watch.due_at = now + min(max_age_s, MAX_AGE_LIMIT_S) + self._random.uniform(*_EXTRA_S)
-            self._queue(watch)
-            return Heard.FRESH
+            sequence = NotificationNumber(number, now)
+            if observation.known is not None and not observation.known.is_followed_by(sequence):
+                return ResponseKind.STALE
+            observation.known = sequence
+            observation.failures = 0
+            observation.due_at = (
+                now + min(max_age_s, MAX_AGE_LIMIT_S) + self._random.uniform(*_EXTRA_S)
+            )
+            self._queue(observation)
+            return ResponseKind.FRESH
         # Section 4.2: after an error, or without the option, the node does not notify any more.
-        watch.known = None
+        observation.known = None
         if code != Code.CONTENT:
-            self._later(watch, now)
-            return Heard.ERROR
-        if watch.observes:
-            self._later(watch, now)
+            self._retry_later(observation, now)
+            return ResponseKind.ERROR
+        if observation.observes:
+            self._retry_later(observation, now)
         else:
-            watch.failures = 0
-            self._poll_later(watch, now)
-        return Heard.FRESH
+            observation.failures = 0
+            self._poll_later(observation, now)
+        return ResponseKind.FRESH
 
-    def unanswered(self, watch: Watch[P], *, now: float) -> None:
+    def handle_failure(self, observation: Observation[P], *, now: float) -> None:
         """The node did not answer, or reset it."""
-        watch.known = None
-        self._later(watch, now)
+        observation.known = None
+        self._retry_later(observation, now)
 
-    def too_fast(self, watch: Watch[P], *, now: float) -> bool:
+    def too_fast(self, observation: Observation[P], *, now: float) -> bool:
         """A notification was refused. Returns whether the node is to be told that it is enough."""
-        watch.too_fast += 1
-        if watch.too_fast < FLOOD_MAX:
+        observation.too_fast += 1
+        if observation.too_fast < FLOOD_MAX:
             return False
-        watch.too_fast = 0
-        self.unanswered(watch, now=now)
+        observation.too_fast = 0
+        self.handle_failure(observation, now=now)
         return True
 
-    def due(self, *, now: float) -> list[Watch[P]]:
+    def handle_timer(self, *, now: float) -> list[Observation[P]]:
         """What is to be read now. Each waits for `heard` or `unanswered`."""
         found = []
         while self._due and self._due[0][0] <= now:
-            queued_at, _, watch = heapq.heappop(self._due)
-            if watch.ended or watch.queued_at != queued_at:
+            queued_at, _, observation = heapq.heappop(self._due)
+            if observation.ended or observation.queued_at != queued_at:
                 continue
-            watch.queued_at = 0.0
-            if watch.due_at > now:
-                self._queue(watch)  # it was heard of meanwhile
+            observation.queued_at = 0.0
+            if observation.due_at > now:
+                self._queue(observation)  # it was heard of meanwhile
                 continue
-            watch.due_at = now + AGAIN_MAX_S
-            self._queue(watch)
-            found.append(watch)
+            observation.due_at = now + AGAIN_MAX_S
+            self._queue(observation)
+            found.append(observation)
         return found
 
-    def next_due(self) -> float | None:
+    def get_timer(self) -> float | None:
         """The loop's time at which to call `due`."""
         return self._due[0][0] if self._due else None
 
     def forget(self, uid: str) -> None:
         """The node left, or booted: what it still sends is not known any more."""
-        for watch in self._of_node.pop(uid, {}).values():
-            self._end(watch)
+        for observation in self._of_node.pop(uid, {}).values():
+            self._end(observation)
 
     def _remove(self, uid: str, path: str) -> None:
-        watch = self._of_node.get(uid, {}).pop(path, None)
-        if watch is not None:
-            self._end(watch)
+        observation = self._of_node.get(uid, {}).pop(path, None)
+        if observation is not None:
+            self._end(observation)
 
-    def _end(self, watch: Watch[P]) -> None:
-        watch.ended = True
-        del self._by_token[watch.token]
+    def _end(self, observation: Observation[P]) -> None:
+        observation.ended = True
+        del self._by_token[observation.token]
 
-    def _later(self, watch: Watch[P], now: float) -> None:
-        wait_s = min(AGAIN_MIN_S * 2**watch.failures, AGAIN_MAX_S)
-        watch.failures = min(watch.failures + 1, 16)
+    def _retry_later(self, observation: Observation[P], now: float) -> None:
+        wait_s = min(AGAIN_MIN_S * 2**observation.failures, AGAIN_MAX_S)
+        observation.failures = min(observation.failures + 1, 16)
         if self._poll_s:
             wait_s = min(wait_s, max(self._poll_s, AGAIN_MIN_S))
-        watch.due_at = now + wait_s * self._random.uniform(0.8, 1.2)
-        self._queue(watch)
+        observation.due_at = now + wait_s * self._random.uniform(0.8, 1.2)
+        self._queue(observation)
 
-    def _poll_later(self, watch: Watch[P], now: float) -> None:
+    def _poll_later(self, observation: Observation[P], now: float) -> None:
         # Spread, so that a network that came up at once is not asked at once for ever.
-        watch.due_at = now + self._poll_s * self._random.uniform(0.8, 1.2)
-        self._queue(watch)
+        observation.due_at = now + self._poll_s * self._random.uniform(0.8, 1.2)
+        self._queue(observation)
 
-    def _queue(self, watch: Watch[P]) -> None:
+    def _queue(self, observation: Observation[P]) -> None:
         """At most one entry is good for each: one that is due later is found when this is due."""
-        if watch.queued_at and watch.queued_at <= watch.due_at:
+        if observation.queued_at and observation.queued_at <= observation.due_at:
             return
-        watch.queued_at = watch.due_at
-        heapq.heappush(self._due, (watch.due_at, next(self._numbers), watch))
+        observation.queued_at = observation.due_at
+        heapq.heappush(self._due, (observation.due_at, next(self._numbers), observation))

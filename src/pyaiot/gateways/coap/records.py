@@ -12,7 +12,7 @@ import msgspec
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Registration, uid_of
 from pyaiot.gateways.saved_address import SavedAddress
-from pyaiot.protocols.coap.resource_directory import Parameters
+from pyaiot.protocols.coap.resource_directory import RegistrationParameters
 from pyaiot.protocols.link_format import format_links, parse_links
 
 GRACE_S: Final = 3600.0
@@ -51,7 +51,7 @@ class Record(msgspec.Struct, frozen=True):
         left_s = max(self.expires_at - unix_time, min(GRACE_S, lifetime_s))
         return Registration(
             self.location,
-            uid_of(Parameters(self.endpoint or None, self.sector)),
+            uid_of(RegistrationParameters(self.endpoint or None, self.sector)),
             self.endpoint,
             self.sector,
             self.host,

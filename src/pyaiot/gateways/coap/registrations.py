@@ -14,7 +14,7 @@ from pyaiot.errors import ProtocolError, Refused
 from pyaiot.protocols.coap.resource_directory import (
     LIFETIME_DEFAULT_S,
     Lookup,
-    Parameters,
+    RegistrationParameters,
     absolute,
     matches,
     uri,
@@ -64,7 +64,7 @@ class Registration:
         return CoreLink(f"{path}/{self.location}", (*own, ("rt", "core.rd-ep"), *others))
 
 
-def uid_of(parameters: Parameters) -> str:
+def uid_of(parameters: RegistrationParameters) -> str:
     """The uid of an endpoint: its name, and with a sector `<name>.<sector>`, as hosts are called.
 
     Raises `ProtocolError` where there is no name.
@@ -100,7 +100,7 @@ class Directory:
 
     def register(
         self,
-        said: Parameters,
+        parameters: RegistrationParameters,
         links: Sequence[CoreLink],
         host: str,
         port: int,
@@ -111,8 +111,8 @@ class Directory:
 
         Raises `ProtocolError` where it has no name, `Refused` when there is no room.
         """
-        uid = uid_of(said)
-        size = len(format_links(links)) + sum(len(value) for _, value in said.attributes)
+        uid = uid_of(parameters)
+        size = len(format_links(links)) + sum(len(value) for _, value in parameters.attributes)
         known = self._of.get(uid)
         if known is None and len(self._at) >= REGISTRATIONS_MAX:
             raise Refused(f"this directory holds at most {REGISTRATIONS_MAX} registrations")
@@ -123,16 +123,16 @@ class Directory:
         location = str(self._location) if known is None else known.location
         if known is not None:
             self.remove(known)
-        lifetime_s = LIFETIME_DEFAULT_S if said.lifetime_s is None else said.lifetime_s
+        lifetime_s = LIFETIME_DEFAULT_S if parameters.lifetime_s is None else parameters.lifetime_s
         registration = Registration(
             location,
             uid,
-            said.endpoint or "",
-            said.sector,
+            parameters.endpoint or "",
+            parameters.sector,
             host,
             port,
             lifetime_s,
-            said.attributes,
+            parameters.attributes,
             tuple(links),
             size,
             now + min(lifetime_s, LIFETIME_MAX_S),
@@ -160,15 +160,21 @@ class Directory:
         self._changed(registration.uid)
 
     def update(
-        self, registration: Registration, said: Parameters, host: str, port: int, *, now: float
+        self,
+        registration: Registration,
+        parameters: RegistrationParameters,
+        host: str,
+        port: int,
+        *,
+        now: float,
     ) -> None:
         """The endpoint is still there (section 5.3.1), with what it says anew."""
-        if said.lifetime_s is not None:
-            registration.lifetime_s = said.lifetime_s
-        if said.attributes:
-            said_anew = {name for name, _ in said.attributes}
-            kept = (pair for pair in registration.attributes if pair[0] not in said_anew)
-            registration.attributes = (*kept, *said.attributes)[:_ATTRIBUTES_KEPT]
+        if parameters.lifetime_s is not None:
+            registration.lifetime_s = parameters.lifetime_s
+        if parameters.attributes:
+            updated = {name for name, _ in parameters.attributes}
+            kept = (pair for pair in registration.attributes if pair[0] not in updated)
+            registration.attributes = (*kept, *parameters.attributes)[:_ATTRIBUTES_KEPT]
         registration.host, registration.port = host, port
         registration.expires_at = now + min(registration.lifetime_s, LIFETIME_MAX_S)
         self._queue(registration)

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways.coap.aiocoap_adapter import ANSWER_MESSAGE_IDS, Peer
+from pyaiot.gateways.coap.aiocoap_adapter import ANSWER_MESSAGE_IDS, CoapPeer
 from pyaiot.protocols.coap.blocks import Download, Upload
 from pyaiot.protocols.coap.exchange import (
     Exchange,
@@ -66,19 +66,19 @@ class ResetReceived(ProtocolError):
 class RequestSocket(Protocol):
     """The socket that requests leave through."""
 
-    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
+    def send_to(self, datagram: bytes, peer: CoapPeer) -> None: ...
 
-    def verify(self, peer: Peer) -> None:
+    def verify(self, peer: CoapPeer) -> None:
         """The peer answered with a token that only the receiver of our request can know."""
         ...
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _PendingRequest:
     """A request that waits for its answer."""
 
     exchange: Exchange
-    peer: Peer
+    peer: CoapPeer
     datagram_start: bytes
     """Header and token: what an ICMP error must quote to be about this request."""
     is_read: bool
@@ -100,19 +100,19 @@ class Requests:
         self._socket = socket
         self._loop = loop
         self._random = random.SystemRandom()
-        self._locks: dict[Peer, asyncio.Lock] = {}
-        self._users: Counter[Peer] = Counter()
-        self._current: dict[Peer, _Waiting] = {}
+        self._locks: dict[CoapPeer, asyncio.Lock] = {}
+        self._users: Counter[CoapPeer] = Counter()
+        self._current: dict[CoapPeer, _PendingRequest] = {}
         """The request that has its turn at a peer."""
-        self._by_token: dict[tuple[bytes, Any], _Waiting] = {}
-        self._by_message: dict[tuple[int, Any], _Waiting] = {}
+        self._by_token: dict[tuple[bytes, Any], _PendingRequest] = {}
+        self._by_message: dict[tuple[int, Any], _PendingRequest] = {}
         self._answered: OrderedDict[tuple[bytes, Any], float] = OrderedDict()
         """Tokens and addresses of answers, and until when their copies are known."""
         self._message_ids: OrderedDict[Any, int] = OrderedDict()
 
     async def get(
         self,
-        peer: Peer,
+        peer: CoapPeer,
         uri: str,
         deadline: float,
         *,
@@ -152,7 +152,7 @@ class Requests:
                     return msgspec.structs.replace(answer, payload=download.body)
 
     async def observe(
-        self, peer: Peer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
+        self, peer: CoapPeer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
     ) -> CoapMessage:
         """GET with Observe 0 (RFC 7641 section 3.1). See `get`; blocks are not put together, and
         a node that cannot give the format is not asked again here."""
@@ -163,7 +163,7 @@ class Requests:
                 peer, Code.GET, target, deadline, read_spacing, options, token=token
             )
 
-    async def put(self, peer: Peer, uri: str, payload: bytes, deadline: float) -> CoapMessage:
+    async def put(self, peer: CoapPeer, uri: str, payload: bytes, deadline: float) -> CoapMessage:
         """PUT text, in blocks where it is large, or too large for the node. See `get`.
 
         Raises `Refused` where the node takes only blocks so small that they are too many.
@@ -190,7 +190,7 @@ class Requests:
                 answer = await self._request(
                     peer, Code.PUT, target, deadline, command_spacing, options, payload=piece
                 )
-                if not upload.answered(answer.code, answer.option(OptionNumber.BLOCK1)):
+                if not upload.receive_answer(answer.code, answer.option(OptionNumber.BLOCK1)):
                     if refusal is not None and answer.code == Code.BAD_OPTION:
                         return refusal  # it knows no blocks: its first answer is the reason
                     return answer
@@ -199,7 +199,7 @@ class Requests:
 
     @contextlib.asynccontextmanager
     async def _turn(
-        self, peer: Peer, deadline: float, *, is_command: bool = False
+        self, peer: CoapPeer, deadline: float, *, is_command: bool = False
     ) -> AsyncIterator[None]:
         """RFC 7252 section 4.7, NSTART = 1: one exchange at a time with an endpoint.
 
@@ -222,7 +222,7 @@ class Requests:
                     del self._users[peer], self._locks[peer]
 
     @contextlib.contextmanager
-    def _reads_yield(self, peer: Peer) -> Iterator[None]:
+    def _reads_yield(self, peer: CoapPeer) -> Iterator[None]:
         """While a command waits, reads that nobody answers do not take its time."""
         timers: list[asyncio.TimerHandle] = []
 
@@ -240,7 +240,7 @@ class Requests:
 
     async def _request(
         self,
-        peer: Peer,
+        peer: CoapPeer,
         code: Code,
         target: Target,
         deadline: float,
@@ -264,7 +264,7 @@ class Requests:
             ),
             payload,
         )
-        waiting = _Waiting(
+        pending = _PendingRequest(
             Exchange(
                 message, spacing(deadline - now), deadline=deadline, now=now, random=self._random
             ),
@@ -274,26 +274,26 @@ class Requests:
             self._loop.create_future(),
         )
         by_token, by_message = (message.token, peer.sockaddr), (message.message_id, peer.sockaddr)
-        self._by_token[by_token] = self._by_message[by_message] = waiting
-        self._current[peer] = waiting
+        self._by_token[by_token] = self._by_message[by_message] = pending
+        self._current[peer] = pending
         try:
-            await self._until_ended(waiting)
+            await self._until_ended(pending)
         finally:
             del self._by_token[by_token], self._by_message[by_message]
             del self._current[peer]
-        if waiting.exchange.answer is None:
+        if pending.exchange.answer is None:
             raise ResetReceived("the node reset the request")
         if not token:
             self._remember(by_token)
-        return waiting.exchange.answer
+        return pending.exchange.answer
 
-    async def _until_ended(self, waiting: _Waiting) -> None:
+    async def _until_ended(self, pending: _PendingRequest) -> None:
         """Raise `TimeoutError` at the deadline, and what ended the request otherwise."""
-        exchange, ended = waiting.exchange, waiting.ended
+        exchange, ended = pending.exchange, pending.ended
         while not ended.done():
             now = self._loop.time()
             for datagram in exchange.datagrams_to_send(now=now):
-                self._socket.send_to(datagram, waiting.peer)
+                self._socket.send_to(datagram, pending.peer)
             timer = exchange.get_timer()
             if timer <= now:
                 raise TimeoutError
@@ -328,44 +328,44 @@ class Requests:
         if datagram[1] >> 5 not in _RESPONSE_CLASSES:
             return None
         key = datagram[4 : 4 + (datagram[0] & 0x0F)], sockaddr
-        waiting = self._by_token.get(key)
-        if waiting is None and self._answered.get(key, 0.0) <= self._loop.time():
+        pending = self._by_token.get(key)
+        if pending is None and self._answered.get(key, 0.0) <= self._loop.time():
             return None
         try:
             message = CoapMessage.from_bytes(datagram)
         except ProtocolError:
             return None
-        if waiting is None:
+        if pending is None:
             reply = acknowledgement(message)
         else:
-            self._socket.verify(waiting.peer)
-            reply = waiting.exchange.receive_message(message)
-            waiting.end()
+            self._socket.verify(pending.peer)
+            reply = pending.exchange.receive_message(message)
+            pending.end()
         return b"" if reply is None else reply.to_bytes()
 
     def _receive_empty(self, datagram: bytes, sockaddr: Any) -> bytes | None:
         """An acknowledgement or a reset; it is no proof of who sent it."""
         mtype = datagram[0] >> 4 & 3
-        waiting = self._by_message.get((datagram[2] << 8 | datagram[3], sockaddr))
-        if waiting is None or mtype not in (MessageType.ACK, MessageType.RST):
+        pending = self._by_message.get((datagram[2] << 8 | datagram[3], sockaddr))
+        if pending is None or mtype not in (MessageType.ACK, MessageType.RST):
             return None
         try:
-            waiting.exchange.receive_message(CoapMessage.from_bytes(datagram))
+            pending.exchange.receive_message(CoapMessage.from_bytes(datagram))
         except ProtocolError:
             return None
-        if waiting.exchange.is_reset:
-            waiting.end()
+        if pending.exchange.is_reset:
+            pending.end()
         return b""
 
-    def receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
+    def receive_error(self, error: OSError, peer: CoapPeer, quoted: bytes | None) -> None:
         """The network said that there is no way to a peer: by ICMP, or (`quoted` None) at once.
 
         Anybody can write an ICMP error. It counts if it quotes header and token of the request,
         which only those on its way have seen; Linux quotes them.
         """
-        waiting = self._current.get(peer)
-        if waiting is not None and (quoted is None or quoted.startswith(waiting.datagram_start)):
-            waiting.end(error)
+        pending = self._current.get(peer)
+        if pending is not None and (quoted is None or quoted.startswith(pending.datagram_start)):
+            pending.end(error)
 
     def _remember(self, key: tuple[bytes, Any]) -> None:
         """RFC 7252 section 4.2: each copy of a Confirmable answer is acknowledged."""

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Final
 
 from pyaiot import __version__
 from pyaiot.errors import OperatorError, ProtocolError
+from pyaiot.gateways.coap.address_table import PeerAddress
 from pyaiot.gateways.coap.aiocoap_adapter import plain_host
-from pyaiot.gateways.coap.peers import Address
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
 from pyaiot.protocols.coap.post_payload import parse_alive
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Datagram:
     at: float
-    peer: Address
+    peer: PeerAddress
     local: str
     data: bytes
     inbound: bool
@@ -69,10 +69,10 @@ class Trace:
         Raises `OperatorError` if the file cannot be written.
         """
         self._nodes = frozenset(nodes)
-        self._uid_at: Callable[[Address], str | None] = lambda _address: None
+        self._uid_at: Callable[[PeerAddress], str | None] = lambda _address: None
         self._unix_time = unix_time
         self._waiting: list[_Datagram] = []
-        self._open: OrderedDict[tuple[Address, bytes, bool], _Datagram] = OrderedDict()
+        self._open: OrderedDict[tuple[PeerAddress, bytes, bool], _Datagram] = OrderedDict()
         self._left_out = 0
         self._local_port = 0
         try:
@@ -80,7 +80,7 @@ class Trace:
         except OSError as error:
             raise OperatorError(f"The trace {path} cannot be written: {error.strerror}.") from error
 
-    def begin(self, port: int, uid_at: Callable[[Address], str | None]) -> None:
+    def begin(self, port: int, uid_at: Callable[[PeerAddress], str | None]) -> None:
         """The gateway has this UDP port, and knows who is at an address."""
         self._local_port = port
         self._uid_at = uid_at
@@ -88,7 +88,7 @@ class Trace:
     def datagram(self, data: bytes, sockaddr: Any, pktinfo: bytes | None, inbound: bool) -> None:
         """A datagram came from, or goes to, this address; both as the socket says them."""
         host, port, _, scope_id = sockaddr
-        address = Address(plain_host(host), port, scope_id)
+        address = PeerAddress(plain_host(host), port, scope_id)
         uid = self._uid(data, address, inbound=inbound)
         if self._nodes and uid not in self._nodes:
             return
@@ -126,13 +126,13 @@ class Trace:
         ready, self._waiting = self._waiting[:count], self._waiting[count:]
         return ready
 
-    def _uid(self, data: bytes, address: Address, *, inbound: bool) -> str | None:
+    def _uid(self, data: bytes, address: PeerAddress, *, inbound: bool) -> str | None:
         """Whose datagram it is. Who says that it is alive is whom it says, for the first time."""
         if inbound and data[1:2] == b"\x02" and b"\xb5alive" in data:
             with contextlib.suppress(ProtocolError):
-                said = parse_alive(CoapMessage.from_bytes(data).payload).uid
-                if said is not None:
-                    return said
+                uid = parse_alive(CoapMessage.from_bytes(data).payload).uid
+                if uid is not None:
+                    return uid
         return self._uid_at(address)
 
     def _match(self, item: _Datagram) -> None:
@@ -146,25 +146,25 @@ class Trace:
                 self._open.popitem(last=False)
             self._open[item.peer, token, item.inbound] = item
         elif data[1] >= Code.CREATED:
-            asked = self._open.pop((item.peer, token, not item.inbound), None)
-            if asked is not None:
-                asked.words = _what_became(item)
+            request = self._open.pop((item.peer, token, not item.inbound), None)
+            if request is not None:
+                request.words = _outcome(item)
                 if item.inbound is False and not item.uid:
-                    item.uid = asked.uid
+                    item.uid = request.uid
 
 
-def _what_became(answer: _Datagram) -> str:
+def _outcome(answer: _Datagram) -> str:
     code = answer.data[1]
-    said = code_text(code)
+    answer_code = code_text(code)
     if answer.inbound:
-        return f"answered {said}"
+        return f"answered {answer_code}"
     if code < Code.BAD_REQUEST:
-        return f"accepted: {said}"
+        return f"accepted: {answer_code}"
     try:
         reason = CoapMessage.from_bytes(answer.data).payload.decode(errors="replace")
     except ProtocolError:
         reason = ""
-    return f"refused: {said}" + (f", {reason}" if reason else "")
+    return f"refused: {answer_code}" + (f", {reason}" if reason else "")
 
 
 def _comment(item: _Datagram) -> str:

@@ -10,10 +10,10 @@ from typing import Final
 
 from pyaiot.protocols.link_format import CoreLink
 
-ASK_AGAIN_MIN_S: Final = 2.0
+RETRY_MIN_S: Final = 2.0
 """After a node left something unanswered, readings before this do not make it be asked again;
 twice as long after each further time. An `alive` does at once."""
-ASK_AGAIN_MAX_S: Final = 30.0
+RETRY_MAX_S: Final = 30.0
 """The longest such time."""
 
 
@@ -27,7 +27,7 @@ class Unanswered:
     again_at: float
 
 
-class UnansweredQuestions:
+class UnansweredRequests:
     """The nodes that have left something unanswered."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class UnansweredQuestions:
     ) -> None:
         """The node left this unanswered. `before`: what `take` returned for this attempt."""
         times = 0 if before is None else before.times
-        wait_s = min(ASK_AGAIN_MIN_S * 2**times, ASK_AGAIN_MAX_S)
+        wait_s = min(RETRY_MIN_S * 2**times, RETRY_MAX_S)
         kept = None if links is None else tuple(links)
         self._of_node[uid] = Unanswered(kept, min(times + 1, 16), now + wait_s)
 

@@ -83,7 +83,7 @@ class Upload:
         block = Block(self._at >> self._szx + 4, end < len(self._body), self._szx)
         return block, self._body[self._at : end]
 
-    def answered(self, code: int, option: bytes | None) -> bool:
+    def receive_answer(self, code: int, option: bytes | None) -> bool:
         """Take the answer to the block. Returns whether there is another one to send.
 
         Raises `ProtocolError` for a 2.31 that says nothing of the block that was sent, `Refused`
@@ -114,7 +114,7 @@ class Upload:
             raise Refused(f"the node takes {size} bytes at once: {blocks:,} blocks are too many")
 
 
-class Taken(NamedTuple):
+class BlockResult(NamedTuple):
     """What became of a block: 2.31, an error, or, with the body, nothing yet to be said."""
 
     code: Code
@@ -124,7 +124,7 @@ class Taken(NamedTuple):
 @dataclass(slots=True)
 class _Assembly:
     peer: Hashable
-    heard_at: float
+    updated_at: float
     body: bytearray = field(default_factory=bytearray)
 
 
@@ -140,7 +140,7 @@ class Assemblies:
     def __len__(self) -> int:
         return len(self._assemblies)
 
-    def take(
+    def receive_block(
         self,
         peer: Hashable,
         request: Hashable,
@@ -149,7 +149,7 @@ class Assemblies:
         *,
         size1: int | None = None,
         now: float,
-    ) -> Taken:
+    ) -> BlockResult:
         """Take a block. `request` tells bodies of one peer apart: method, path, Request-Tag.
 
         Raises `ProtocolError` for an option that cannot be.
@@ -160,10 +160,10 @@ class Assemblies:
         end = block.offset + len(payload)
         if max(end, size1 or 0) > BODY_BYTES_MAX:
             self._forget(key)
-            return Taken(Code.REQUEST_ENTITY_TOO_LARGE)
+            return BlockResult(Code.REQUEST_ENTITY_TOO_LARGE)
         if block.more and len(payload) != block.size:
             self._forget(key)
-            return Taken(Code.BAD_REQUEST)
+            return BlockResult(Code.BAD_REQUEST)
         if block.num == 0:
             self._forget(key)
             self._begin(key, peer, now)
@@ -171,15 +171,15 @@ class Assemblies:
         # Section 2.9.2, also for who was forgotten. What comes again is a repetition.
         if assembly is None or len(assembly.body) not in (block.offset, end):
             self._forget(key)
-            return Taken(Code.REQUEST_ENTITY_INCOMPLETE)
-        assembly.heard_at = now
+            return BlockResult(Code.REQUEST_ENTITY_INCOMPLETE)
+        assembly.updated_at = now
         self._assemblies.move_to_end(key)
         if len(assembly.body) == block.offset:
             assembly.body += payload
         if block.more:
-            return Taken(Code.CONTINUE)
+            return BlockResult(Code.CONTINUE)
         self._forget(key)
-        return Taken(Code.CHANGED, bytes(assembly.body))
+        return BlockResult(Code.CHANGED, bytes(assembly.body))
 
     def _begin(self, key: Hashable, peer: Hashable, now: float) -> None:
         if self._of_peer[peer] >= ASSEMBLIES_PER_PEER_MAX:
@@ -192,7 +192,7 @@ class Assemblies:
     def _expire(self, now: float) -> None:
         while self._assemblies:
             key, oldest = next(iter(self._assemblies.items()))
-            if now - oldest.heard_at < ASSEMBLY_LIFE_S:
+            if now - oldest.updated_at < ASSEMBLY_LIFE_S:
                 return
             self._forget(key)
 

@@ -26,7 +26,7 @@ _FORGET_MAX: Final = 4
 """Old posts that are forgotten with each new one: more than come, and few at a time."""
 
 
-class Repetitions:
+class DuplicateFilter:
     """Posts of one kind that counted within the last `window_s`."""
 
     def __init__(self, window_s: float, *, posts_max: int = POSTS_MAX) -> None:

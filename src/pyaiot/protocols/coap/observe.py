@@ -14,7 +14,7 @@ MAX_AGE_DEFAULT_S: Final = 60.0
 _HALF: Final = 1 << 23
 
 
-class Sequence(NamedTuple):
+class NotificationNumber(NamedTuple):
     """The number of a notification, and the loop's time at which it came."""
 
     number: int

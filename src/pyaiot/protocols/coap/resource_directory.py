@@ -23,8 +23,8 @@ COUNT_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
-    """The query of a registration or an update. None: it is not said."""
+class RegistrationParameters:
+    """The query of a registration or an update. None: it is not found."""
 
     endpoint: str | None = None
     sector: str = ""
@@ -49,19 +49,19 @@ class Lookup:
         return links[self.page * self.count : (self.page + 1) * self.count]
 
 
-def read_parameters(arguments: Iterable[str]) -> Parameters:
+def read_parameters(arguments: Iterable[str]) -> RegistrationParameters:
     """The arguments of a registration (section 5) or an update (section 5.3.1).
 
     Raises `ProtocolError`.
     """
-    said: dict[str, str] = {}
+    found: dict[str, str] = {}
     attributes: list[tuple[str, str]] = []
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name in _KNOWN:
-            if name in said:
+            if name in found:
                 raise ProtocolError(f"{name} stands twice")
-            said[name] = value
+            found[name] = value
         else:
             attributes.append((name, value))
     if len(attributes) > ATTRIBUTES_MAX:
@@ -69,11 +69,11 @@ def read_parameters(arguments: Iterable[str]) -> Parameters:
     for name, value in attributes:
         if not _is_token(name) or not value.isprintable():
             raise ProtocolError("an attribute has a name of letters and a printable value")
-    return Parameters(
-        _name(said["ep"], "ep") if "ep" in said else None,
-        _name(said["d"], "d") if said.get("d") else "",
-        _number(said["lt"], "lt", 1, LIFETIME_LIMIT_S) if "lt" in said else None,
-        _base(said["base"]) if "base" in said else None,
+    return RegistrationParameters(
+        _name(found["ep"], "ep") if "ep" in found else None,
+        _name(found["d"], "d") if found.get("d") else "",
+        _number(found["lt"], "lt", 1, LIFETIME_LIMIT_S) if "lt" in found else None,
+        _base(found["base"]) if "base" in found else None,
         tuple(attributes),
     )
 

@@ -23,7 +23,7 @@ CLAIM_REFUSED_S: Final = 60.0
 """After a claim was checked and found wrong, further claims are refused unchecked for so long."""
 CLAIM_INTERVAL_S: Final = 5.0
 """After a claim was checked in vain, the owner is not asked again for so long, whoever claims."""
-SILENCE_OF_OWNER_S: Final = 45.0
+OWNER_TIMEOUT_S: Final = 45.0
 """A node that answers no requests, or sleeps, keeps its uid if it was heard within this: it says
 that it is alive every 30 s."""
 REFUSED_CLAIMANTS_MAX: Final = 16
@@ -32,7 +32,7 @@ REFUSED_CLAIMANTS_MAX: Final = 16
 P = TypeVar("P")
 
 
-class Address(NamedTuple):
+class PeerAddress(NamedTuple):
     """Where a datagram came from. `host` is for people: IPv4 as such, and without a zone."""
 
     host: str
@@ -52,10 +52,10 @@ class Claim(Enum):
 
 
 @dataclass(slots=True)
-class NodeAddress(Generic[P]):
+class NodeEntry(Generic[P]):
     """Where a node speaks from (`peer`), and where it answers requests (None: not known yet)."""
 
-    address: Address
+    address: PeerAddress
     peer: P
     answers_at: P | None = None
     source_is_silent: bool = False
@@ -68,11 +68,11 @@ class NodeAddress(Generic[P]):
     """Whether something without its uid came from `address`."""
     checking: bool = False
     check_again_at: float = float("-inf")
-    refused_until: dict[Address, float] = field(default_factory=dict)
+    refused_until: dict[PeerAddress, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldReading:
     """A reading from an address that has no uid yet."""
 
     resource: str
@@ -85,34 +85,34 @@ class Held:
 
 
 @dataclass(slots=True)
-class _HeldAt:
+class _HeldReadings:
     since: float
-    readings: dict[str, Held] = field(default_factory=dict)
+    readings: dict[str, HeldReading] = field(default_factory=dict)
 
 
-class Peers(Generic[P]):
+class AddressTable(Generic[P]):
     """uids ↔ addresses. `P` is whatever the caller needs to send a request there."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, NodeAddress[P]] = {}
-        self._uid_at: dict[Address, str] = {}
+        self._nodes: dict[str, NodeEntry[P]] = {}
+        self._uid_at: dict[PeerAddress, str] = {}
         self._uids_on: dict[tuple[str, int], dict[str, None]] = {}
-        self._held: OrderedDict[Address, _HeldAt] = OrderedDict()
+        self._held: OrderedDict[PeerAddress, _HeldReadings] = OrderedDict()
         self._held_on: Counter[tuple[str, int]] = Counter()
         """How many addresses of a machine have readings held."""
-        self._answering: dict[Address, str] = {}
+        self._answering: dict[PeerAddress, str] = {}
         """Which node answers requests at an address, and where a node does."""
-        self._answers_of: dict[str, Address] = {}
+        self._answers_of: dict[str, PeerAddress] = {}
         self._boots = itertools.count(1)
 
-    def get(self, uid: str) -> NodeAddress[P] | None:
+    def get(self, uid: str) -> NodeEntry[P] | None:
         return self._nodes.get(uid)
 
-    def claim(self, uid: str, address: Address, peer: P, *, now: float) -> Claim:
+    def claim(self, uid: str, address: PeerAddress, peer: P, *, now: float) -> Claim:
         """An address says that it is `uid`."""
         node = self._nodes.get(uid)
         if node is None:
-            self._nodes[uid] = NodeAddress(address, peer)
+            self._nodes[uid] = NodeEntry(address, peer)
             self._point(uid, address)
             return Claim.ACCEPTED
         if node.address == address:
@@ -130,15 +130,15 @@ class Peers(Generic[P]):
         node.checking = True
         return Claim.CHECK
 
-    def move(self, uid: str, address: Address, peer: P) -> None:
+    def move(self, uid: str, address: PeerAddress, peer: P) -> None:
         """The node is at this address now."""
         node = self._nodes[uid]
         self.does_not_answer(uid)
         self._unpoint(uid, node.address)
-        self._nodes[uid] = NodeAddress(address, peer)
+        self._nodes[uid] = NodeEntry(address, peer)
         self._point(uid, address)
 
-    def keep(self, uid: str, claimant: Address, *, now: float) -> None:
+    def keep(self, uid: str, claimant: PeerAddress, *, now: float) -> None:
         """The old address answered: the claim was wrong."""
         node = self._nodes[uid]
         node.checking = False
@@ -170,7 +170,7 @@ class Peers(Generic[P]):
         if node is not None:
             self._unpoint(uid, node.address)
 
-    def uid_at(self, address: Address) -> str | None:
+    def uid_at(self, address: PeerAddress) -> str | None:
         """Whose readings come from here; the port may be one not seen before.
 
         That is so of the only node of a machine, unless it posts from the port that it said to be
@@ -188,12 +188,12 @@ class Peers(Generic[P]):
         (uid,) = uids
         return None if self._nodes[uid].posts_from_here else uid
 
-    def known_at(self, address: Address) -> str | None:
+    def known_at(self, address: PeerAddress) -> str | None:
         """Who is known at this address, else the only node of that machine. Changes nothing."""
         uids = self._uids_on.get(_machine(address), {})
         return self._uid_at.get(address) or (next(iter(uids)) if len(uids) == 1 else None)
 
-    def answers(self, uid: str, at: P, address: Address) -> None:
+    def answers(self, uid: str, at: P, address: PeerAddress) -> None:
         """The node answers requests at this peer, which has this address."""
         self.does_not_answer(uid)
         self._nodes[uid].answers_at = at
@@ -209,24 +209,24 @@ class Peers(Generic[P]):
         if address is not None and self._answering.get(address) == uid:
             del self._answering[address]
 
-    def answering_at(self, address: Address) -> str | None:
+    def answering_at(self, address: PeerAddress) -> str | None:
         """The node that answers requests there."""
         return self._answering.get(address)
 
-    def is_of_another(self, address: Address, uid: str) -> bool:
+    def is_of_another(self, address: PeerAddress, uid: str) -> bool:
         """Whether another node than this one posts from there, or answers requests there."""
         return not {None, uid}.issuperset((self._uid_at.get(address), self.answering_at(address)))
 
-    def is_shared(self, address: Address, uid: str) -> bool:
+    def is_shared(self, address: PeerAddress, uid: str) -> bool:
         """Whether another node than this one is on the machine, whatever its port."""
         uids = self._uids_on.get(_machine(address), {})
         return len(uids) > (uid in uids)
 
-    def has_node_on(self, address: Address) -> bool:
+    def has_node_on(self, address: PeerAddress) -> bool:
         """Whether a node is at this address, whatever its port."""
         return _machine(address) in self._uids_on
 
-    def hold(self, address: Address, reading: Held, *, now: float) -> None:
+    def hold(self, address: PeerAddress, reading: HeldReading, *, now: float) -> None:
         """Keep a reading until the address says who it is, or `HELD_LIMIT_S` is over."""
         while self._held:
             oldest, held = next(iter(self._held.items()))
@@ -240,12 +240,12 @@ class Peers(Generic[P]):
             if self._held_on[machine] >= HELD_PER_HOST_MAX:
                 self._let_go(next(other for other in self._held if _machine(other) == machine))
             self._held_on[machine] += 1
-        held_at = self._held.setdefault(address, _HeldAt(now))
+        held_at = self._held.setdefault(address, _HeldReadings(now))
         readings = held_at.readings
         if reading.resource in readings or len(readings) < HELD_RESOURCES_MAX:
             readings[reading.resource] = reading
 
-    def release(self, address: Address, *, now: float) -> list[Held]:
+    def release(self, address: PeerAddress, *, now: float) -> list[HeldReading]:
         """The readings that were held for this address."""
         held = self._let_go(address)
         if held is None:
@@ -254,7 +254,7 @@ class Peers(Generic[P]):
             self._nodes[uid].posts_from_here = True
         return list(held.readings.values()) if now - held.since < HELD_LIMIT_S else []
 
-    def _let_go(self, address: Address) -> _HeldAt | None:
+    def _let_go(self, address: PeerAddress) -> _HeldReadings | None:
         held = self._held.pop(address, None)
         if held is not None:
             machine = _machine(address)
@@ -263,11 +263,11 @@ class Peers(Generic[P]):
                 del self._held_on[machine]
         return held
 
-    def _point(self, uid: str, address: Address) -> None:
+    def _point(self, uid: str, address: PeerAddress) -> None:
         self._uid_at[address] = uid
         self._uids_on.setdefault(_machine(address), {})[uid] = None
 
-    def _unpoint(self, uid: str, address: Address) -> None:
+    def _unpoint(self, uid: str, address: PeerAddress) -> None:
         if self._uid_at.get(address) == uid:
             del self._uid_at[address]
         uids = self._uids_on.get(_machine(address), {})
@@ -281,5 +281,5 @@ class Peers(Generic[P]):
                 self._uid_at.setdefault(address, other)
 
 
-def _machine(address: Address) -> tuple[str, int]:
+def _machine(address: PeerAddress) -> tuple[str, int]:
     return address.host, address.scope_id

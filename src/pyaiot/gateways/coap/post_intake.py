@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes post: who says so, whether it counts, and what is answered.
+"""The posts of nodes: identifies the sender, accepts or refuses the post, and answers it.
 
-`POST /alive` and `POST /server` come through the lane, datagram by datagram, without a message
-object of aiocoap; in blocks, they come through aiocoap. Both ask `posted`.
+`POST /alive` and `POST /server` are handled datagram by datagram (the fast path); in blocks or
+other formats they arrive through aiocoap, in `receive_post`.
 """
 
 import logging
@@ -12,16 +12,16 @@ from typing import Any, Final, NamedTuple
 import aiocoap
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
-from pyaiot.gateways.coap.aiocoap_adapter import Peer, plain_host
+from pyaiot.gateways.coap.address_table import AddressTable, Claim, HeldReading, PeerAddress
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer, plain_host
 from pyaiot.gateways.coap.endpoint import CoapEndpoint
-from pyaiot.gateways.coap.peers import Address, Claim, Held, Peers
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.messages import check_uid
 from pyaiot.protocols.coap.deduplication import (
     CON_WINDOW_S,
     NON_WINDOW_S,
     RESET_WINDOW_S,
-    Repetitions,
+    DuplicateFilter,
 )
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.protocols.coap.post import SERVER, Post, read_post, write_answer
@@ -31,26 +31,25 @@ from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 UNKNOWN_MAX_AGE_S: Final = 30
-"""Told to a node that sends readings before it said who it is: it says so every 30 s."""
+"""Max-Age of the answer to readings of an unknown peer. Nodes send `alive` every 30 s."""
 CLAIM_MAX_AGE_S: Final = 5
-"""Told to an address that claims a uid while the old address is asked."""
+"""Max-Age of the answer to a claim while the old address of the uid is checked."""
 HOST_POSTS_PER_S: Final = 100.0
 HOST_POSTS_BURST: Final = 2000.0
-"""Posts of a host from addresses of no known node, sustained and at once. Above: 4.29, with the
-time to wait."""
-STRANGERS_POSTS_PER_S: Final = 5000.0
-STRANGERS_POSTS_BURST: Final = 10_000.0
-"""The same of all such hosts together. Above: not answered, and counted."""
+"""Posts of a host from unknown addresses, sustained and at once. Above: 4.29, with the time to
+wait."""
+UNKNOWN_POSTS_PER_S: Final = 5000.0
+UNKNOWN_POSTS_BURST: Final = 10_000.0
+"""The same for all such hosts together. Above: not answered, and counted."""
 HOST_CHECKS_PER_S: Final = 10.0
 HOST_CHECKS_BURST: Final = 200.0
-"""Claims of a host that are checked, sustained and at once. Above: 5.03, and the owner is not
-asked."""
+"""Claims of a host that are checked, sustained and at once. Above: 5.03, and the old address is not
+checked."""
 CHECKS_PER_S: Final = 50.0
 CHECKS_BURST: Final = 500.0
-"""The same of all hosts together."""
+"""The same for all hosts together."""
 ADDRESSES_MAX: Final = 32_768
-"""Addresses that are remembered in the form in which the socket tells them. Beyond, all are read
-anew."""
+"""Parsed socket addresses that are cached. Beyond, the cache is cleared."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ _CHANGED: Final = int(Code.CHANGED)
 
 
 class Reply(NamedTuple):
-    """What is answered to a post."""
+    """The answer to a post."""
 
     code: int
     words: str = ""
@@ -66,94 +65,96 @@ class Reply(NamedTuple):
 
 
 ACCEPTED: Final = Reply(_CHANGED)
-SILENCE: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
-"""For the lane: no answer. It is as little as can be sent when strangers come in crowds."""
+NO_ANSWER: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
+"""Not answered: unknown peers send too much together."""
 
 
 def too_many(wait_s: float) -> Reply:
-    """RFC 8516: 4.29 says with Max-Age when to come back."""
+    """RFC 8516: Max-Age of 4.29 is the time to wait."""
     return Reply(Code.TOO_MANY_REQUESTS, max_age_s=int(wait_s) + 1)
 
 
 def as_message(reply: Reply) -> aiocoap.Message:
-    """The same for aiocoap."""
+    """A reply as a message of aiocoap."""
     answer = aiocoap.Message(code=aiocoap.Code(reply.code), payload=reply.words.encode()[:64])
     if reply.max_age_s is not None:
         answer.opt.max_age = reply.max_age_s
     return answer
 
 
-class Notifications:
-    """The posts of nodes. `refused` counts those that were answered with an error, ever."""
+class PostIntake:
+    """Handles the posts of nodes. `refused` counts those that were answered with an error."""
 
     def __init__(
         self,
         gateway: Gateway,
-        peers: Peers[Peer],
+        table: AddressTable[CoapPeer],
         endpoint: CoapEndpoint,
         *,
-        spoke: Callable[[str], None],
-        alive: Callable[[str, bool], None],
-        check_claim: Callable[[str, Peer], None],
+        on_reading: Callable[[str], None],
+        on_alive: Callable[[str, bool], None],
+        check_claim: Callable[[str, CoapPeer], None],
     ) -> None:
-        """`spoke` is told the uid of each reading, `alive` that of each other sign of life, and
-        whether the node may have booted.
+        """`on_reading` is called with the uid of each reading, `on_alive` with the uid of each
+        other sign of life, and whether the node may have rebooted.
 
-        `check_claim` is to ask the address that a uid is known at, when another one claims it.
+        `check_claim` checks the known address of a uid when another address claims it.
         """
         self.refused = 0
-        self.strangers = HostRateLimit(
+        self.unknown_rate = HostRateLimit(
             Rate(HOST_POSTS_PER_S, HOST_POSTS_BURST),
-            Rate(STRANGERS_POSTS_PER_S, STRANGERS_POSTS_BURST),
+            Rate(UNKNOWN_POSTS_PER_S, UNKNOWN_POSTS_BURST),
         )
-        self._checks = HostRateLimit(
+        self._claim_rate = HostRateLimit(
             Rate(HOST_CHECKS_PER_S, HOST_CHECKS_BURST), Rate(CHECKS_PER_S, CHECKS_BURST)
         )
         self._gateway = gateway
-        self._peers = peers
+        self._table = table
         self._endpoint = endpoint
         self._loop = endpoint.loop
-        self._spoke = spoke
-        self._told_alive = alive
+        self._on_reading = on_reading
+        self._on_alive = on_alive
         self._check_claim = check_claim
         self._refusals = RateLimitedLog(log)
-        self._addresses: dict[Any, Address] = {}
-        self._confirmable = Repetitions(CON_WINDOW_S)
-        self._non_confirmable = Repetitions(NON_WINDOW_S)
-        self._resets = Repetitions(RESET_WINDOW_S)
+        self._address_cache: dict[Any, PeerAddress] = {}
+        self._confirmable = DuplicateFilter(CON_WINDOW_S)
+        self._non_confirmable = DuplicateFilter(NON_WINDOW_S)
+        self._resets = DuplicateFilter(RESET_WINDOW_S)
 
     def receive_datagram(
         self, datagram: bytes, sockaddr: Any, pktinfo: bytes | None
     ) -> bytes | None:
-        """The answer to a datagram (b"": none), or None: it is no post for the lane.
+        """The answer to a datagram (b"": none), or None: it is not a post for the fast path.
 
-        `sockaddr` and `pktinfo` are where it came from and to, as the socket says.
+        `sockaddr` is its source and `pktinfo` its destination, as the socket reports them.
         """
         post = read_post(datagram)
         if post is None:
             return None
-        address = self._addresses.get(sockaddr) or self._address(sockaddr)
+        address = self._address_cache.get(sockaddr) or self._address(sockaddr)
         reply: Reply | None
         if post.route.path is SERVER:
             reply = self._value_once(post, address)
         else:
             peer = self._endpoint.peer_at(sockaddr, pktinfo)
             reply = self._alive_once(post, address, peer)
-        if reply is None or reply is SILENCE:
+        if reply is None or reply is NO_ANSWER:
             return b""
         message_id = 0 if post.confirmable else self._endpoint.next_message_id()
         return write_answer(
             post, reply.code, message_id, words=reply.words, max_age_s=reply.max_age_s
         )
 
-    def posted(self, path: str, peer: Peer, payload: bytes, format_: int | None = None) -> Reply:
-        """The answer to a post that came through aiocoap, which knows its repetitions."""
+    def receive_post(
+        self, path: str, peer: CoapPeer, payload: bytes, format_: int | None = None
+    ) -> Reply:
+        """The answer to a post that arrived through aiocoap, which has removed duplicates."""
         address = peer.address
         try:
             if path is SERVER:
                 if format_ in FORMATS:
-                    return self._posted_values(address, payload, format_)
-                uid = self._peers.uid_at(address)
+                    return self._receive_values(address, payload, format_)
+                uid = self._table.uid_at(address)
                 if uid is None:
                     return self._hold(address, payload)
                 self._value(uid, payload)
@@ -162,20 +163,20 @@ class Notifications:
         except _PROBLEMS as problem:
             return self.refusal(problem, address)
 
-    def is_node(self, address: Address) -> bool:
-        """Whether a node that we know is there, at whatever port."""
-        return self._peers.has_node_on(address)
+    def is_node(self, address: PeerAddress) -> bool:
+        """Whether a known node uses this host, at any port."""
+        return self._table.has_node_on(address)
 
     def refuse(self, text: str, *details: object) -> None:
-        """Count what was refused, and log it, if not too often."""
+        """Count a refusal, and log it at a limited rate."""
         self.refused += 1
         self._refusals.warning(text, *details, now=self._loop.time())
 
     def count_refusal(self, host: str, problem: object) -> None:
-        self.refuse("a post of %s was refused: %s", host, problem)
+        self.refuse("post from %s refused: %s", host, problem)
 
-    def refusal(self, problem: PyaiotError, address: Address) -> Reply:
-        """What is wrong with a post is said shortly, and counted."""
+    def refusal(self, problem: PyaiotError, address: PeerAddress) -> Reply:
+        """Count a refusal. Returns the answer, with a short reason."""
         self.count_refusal(address.host, problem)
         match problem:
             case TooFast():
@@ -187,18 +188,18 @@ class Notifications:
 
     # -- readings -------------------------------------------------------------------------------
 
-    def _value_once(self, post: Post, address: Address) -> Reply | None:
-        """None: a repetition that is not answered."""
-        peers = self._peers
-        uid = peers.uid_at(address)
+    def _value_once(self, post: Post, address: PeerAddress) -> Reply | None:
+        """None: a duplicate that is not answered."""
+        table = self._table
+        uid = table.uid_at(address)
         if uid is None:
             return self._hold(address, post.payload, post.datagram)
         now = self._loop.time()
         counted = self._confirmable if post.confirmable else self._non_confirmable
-        key = (address, peers.boots(uid), post.datagram)
+        key = (address, table.boots(uid), post.datagram)
         if counted.has(key, now=now):
-            # RFC 7252 section 4.5: each copy of a Confirmable message is acknowledged, those of
-            # another are ignored.
+            # RFC 7252 section 4.5: each copy of a Confirmable message is acknowledged, copies of
+            # a Non-confirmable one are ignored.
             return ACCEPTED if post.confirmable else None
         try:
             self._value(uid, post.payload)
@@ -211,59 +212,59 @@ class Notifications:
         value = parse_value(payload)
         self._gateway.take_turn(uid)
         self._gateway.reading(uid, value.resource, value.data)
-        self._spoke(uid)
+        self._on_reading(uid)
 
-    def _hold(self, address: Address, payload: bytes, datagram: bytes = b"") -> Reply:
-        """A reading of nobody yet. Not accepted, and not thrown away: it counts when the node says
-        who it is."""
-        too_much = self._too_much_of_strangers(address)
-        if too_much is not None:
-            return too_much
+    def _hold(self, address: PeerAddress, payload: bytes, datagram: bytes = b"") -> Reply:
+        """Hold a reading of an unknown peer. It is not accepted until the node announces its
+        uid."""
+        refusal = self._check_unknown_rate(address)
+        if refusal is not None:
+            return refusal
         try:
             value = parse_value(payload)
         except ProtocolError as problem:
             return self.refusal(problem, address)
-        held = Held(value.resource, value.data, self._gateway.unix_time(), datagram)
-        self._peers.hold(address, held, now=self._loop.time())
+        held = HeldReading(value.resource, value.data, self._gateway.unix_time(), datagram)
+        self._table.hold(address, held, now=self._loop.time())
         return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
 
-    def _posted_values(self, address: Address, payload: bytes, format_: int) -> Reply:
-        """Values that are no plain text, of a node or of nobody yet."""
-        uid = self._peers.uid_at(address)
-        too_much = self._too_much_of_strangers(address) if uid is None else None
-        if too_much is not None:
-            return too_much
+    def _receive_values(self, address: PeerAddress, payload: bytes, format_: int) -> Reply:
+        """Values in another format than text, of a node or an unknown peer."""
+        uid = self._table.uid_at(address)
+        refusal = self._check_unknown_rate(address) if uid is None else None
+        if refusal is not None:
+            return refusal
         values = read_post_values(payload, format_)
         received_at = self._gateway.unix_time()
         if uid is None:
             for value in values:
                 ts = value.measured_at(received_at)
-                held = Held(value.resource, value.data, ts, unit=value.unit)
-                self._peers.hold(address, held, now=self._loop.time())
+                held = HeldReading(value.resource, value.data, ts, unit=value.unit)
+                self._table.hold(address, held, now=self._loop.time())
             return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
         self._gateway.take_turn(uid, readings=len(values))
         for value in values:
             ts = value.measured_at(received_at)
             self._gateway.reading(uid, value.resource, value.data, ts=ts, unit=value.unit)
-        self._spoke(uid)
+        self._on_reading(uid)
         return ACCEPTED
 
     # -- signs of life --------------------------------------------------------------------------
 
-    def _alive_once(self, post: Post, address: Address, peer: Peer) -> Reply | None:
-        """None: a repetition that is not answered. `alive` may be repeated, `reset` may not."""
+    def _alive_once(self, post: Post, address: PeerAddress, peer: CoapPeer) -> Reply | None:
+        """None: a duplicate that is not answered. Each `alive` counts; a `reset` counts once."""
         now = self._loop.time()
         key = (address, post.datagram)
         counted = self._confirmable if post.confirmable else self._resets
         if counted.has(key, now=now):
             if not post.confirmable:
                 return None
-            # An acknowledgement that was lost, or a board that boots again and counts its
-            # messages as before. Its values stay; what it posts from now on repeats nothing.
-            uid = self._peers.uid_at(address)
+            # A lost acknowledgement, or a board that rebooted and starts with the same message
+            # IDs. Its values stay; its next posts are not duplicates of those before.
+            uid = self._table.uid_at(address)
             if uid is not None:
-                self._peers.booted(uid)
-                self._told_alive(uid, True)
+                self._table.booted(uid)
+                self._on_alive(uid, True)
             return ACCEPTED
         try:
             reply = self._alive(address, peer, post.payload)
@@ -273,53 +274,53 @@ class Notifications:
             counted.add(key, now=now)
         return reply
 
-    def _alive(self, address: Address, peer: Peer, payload: bytes) -> Reply:
+    def _alive(self, address: PeerAddress, peer: CoapPeer, payload: bytes) -> Reply:
         alive = parse_alive(payload)
         if alive.uid is None:
-            # Firmware of old: the node that is known there, else one that is named by its address.
-            uid = self._peers.uid_at(address) or address.host
+            # Old firmware sends no uid: the node known at this address, or else one named after it.
+            uid = self._table.uid_at(address) or address.host
             return self.claim(uid, address, peer, rebooted=alive.rebooted)
         check_uid(alive.uid)
         reply = self.claim(alive.uid, address, peer, rebooted=alive.rebooted)
         if reply is ACCEPTED and alive.uid != address.host:
-            self._forget_nameless(address)
+            self._forget_unnamed(address)
         return reply
 
-    def _forget_nameless(self, address: Address) -> None:
-        """A node named by its address has said its uid: it is not two nodes."""
-        node = self._peers.get(address.host)
+    def _forget_unnamed(self, address: PeerAddress) -> None:
+        """A node named after its address has sent its uid: remove the old name."""
+        node = self._table.get(address.host)
         if node is not None and node.address == address:
             self._gateway.evict(address.host)
 
-    def claim(self, uid: str, address: Address, peer: Peer, *, rebooted: bool) -> Reply:
-        """What is answered to an address that says that it is this node.
+    def claim(self, uid: str, address: PeerAddress, peer: CoapPeer, *, rebooted: bool) -> Reply:
+        """The answer to an address that claims this uid.
 
         Raises `TooFast`, `Refused`.
         """
         now = self._loop.time()
-        node = self._peers.get(uid)
+        node = self._table.get(uid)
         if node is not None and node.address == address:
             self._gateway.take_turn(uid)
         else:
-            too_much = self._too_much_of_strangers(address)
-            if too_much is not None:
-                return too_much
-        match self._peers.claim(uid, address, peer, now=now):
+            refusal = self._check_unknown_rate(address)
+            if refusal is not None:
+                return refusal
+        match self._table.claim(uid, address, peer, now=now):
             case Claim.ACCEPTED:
                 self.appeared(uid, address, rebooted=rebooted)
                 return ACCEPTED
             case Claim.REFUSED:
-                raise Refused("this uid is another's")
-            case Claim.CHECK if self._checks.take(address.host, now=now) != 0:
-                self._peers.postpone(uid, now=now)
+                raise Refused("this uid belongs to another node")
+            case Claim.CHECK if self._claim_rate.take(address.host, now=now) != 0:
+                self._table.postpone(uid, now=now)
             case Claim.CHECK:
                 self._check_claim(uid, peer)
         return Reply(Code.SERVICE_UNAVAILABLE, max_age_s=CLAIM_MAX_AGE_S)
 
     def appeared(
-        self, uid: str, address: Address, *, rebooted: bool, known_before: bool = False
+        self, uid: str, address: PeerAddress, *, rebooted: bool, known_before: bool = False
     ) -> None:
-        """A node that has this address says that it is alive. See `Nodes.heard`."""
+        """The node at this address is alive. See `LiveNodes.heard`."""
         gateway = self._gateway
         was_known = uid in gateway.nodes
         try:
@@ -330,42 +331,43 @@ class Notifications:
                 known_before=known_before,
             )
         except Refused:
-            self._peers.forget(uid)
+            self._table.forget(uid)
             raise
         if rebooted and was_known:
             gateway.reset(uid)
-            self._peers.booted(uid)
+            self._table.booted(uid)
         now = self._loop.time()
-        for held in self._peers.release(address, now=now):
+        for held in self._table.release(address, now=now):
             self.keep(uid, held.resource, held.data, ts=held.ts, unit=held.unit)
-            self._held_counts(uid, address, held.datagram, now)
-        self._told_alive(uid, rebooted or not was_known)
+            self._remember_held(uid, address, held.datagram, now)
+        self._on_alive(uid, rebooted or not was_known)
 
-    def _held_counts(self, uid: str, address: Address, datagram: bytes, now: float) -> None:
-        """What was held has counted now: the same datagram again is a repetition."""
+    def _remember_held(self, uid: str, address: PeerAddress, datagram: bytes, now: float) -> None:
+        """A held reading has counted: the same datagram again is a duplicate."""
         post = read_post(datagram)
         if post is not None:
             counted = self._confirmable if post.confirmable else self._non_confirmable
-            counted.add((address, self._peers.boots(uid), datagram), now=now)
+            counted.add((address, self._table.boots(uid), datagram), now=now)
 
-    def answered(
-        self, uid: str, resource: str, payload: bytes, format_: int | None, unasked: bool
+    def receive_values(
+        self, uid: str, resource: str, payload: bytes, format_: int | None, notified: bool
     ) -> None:
-        """What a node answered to a GET, or notified (`unasked`), by its Content-Format.
+        """The payload of an answer to a GET, or of a notification (`notified`).
 
-        Raises `TooFast` for notifications above the rate. What is not what it says is left out.
+        Raises `TooFast` for notifications above the rate limit. Malformed payloads are counted and
+        ignored.
         """
         try:
             values = read_values(payload, format_, resource)
-            if unasked:
+            if notified:
                 self._gateway.take_turn(uid, readings=len(values))
         except ProtocolError as error:
-            self.refuse("the value of %s of %s was left out: %s", resource, uid, error)
+            self.refuse("malformed value of %s of %s ignored: %s", resource, uid, error)
             return
         except KeyError:
-            return  # it left while it answered
-        if unasked:
-            self._spoke(uid)
+            return  # the node left meanwhile
+        if notified:
+            self._on_reading(uid)
         received_at = self._gateway.unix_time()
         for value in values:
             ts = value.measured_at(received_at)
@@ -379,28 +381,28 @@ class Notifications:
         ts: float | None = None,
         unit: str | None = None,
     ) -> None:
-        """A reading that nobody waits an answer for: what cannot be kept is counted."""
+        """Record a reading that is not answered. One that is refused is counted."""
         try:
             self._gateway.reading(uid, resource, data, ts=ts, unit=unit)
         except (ProtocolError, Refused, KeyError) as error:
             self.refused += 1
-            log.debug("%s: %s was not kept: %s", uid, resource, error)
+            log.debug("%s: reading of %s refused: %s", uid, resource, error)
 
-    # -- strangers ------------------------------------------------------------------------------
+    # -- unknown peers --------------------------------------------------------------------------
 
-    def _too_much_of_strangers(self, address: Address) -> Reply | None:
-        wait_s = self.strangers.take(address.host, now=self._loop.time())
+    def _check_unknown_rate(self, address: PeerAddress) -> Reply | None:
+        wait_s = self.unknown_rate.take(address.host, now=self._loop.time())
         if wait_s == 0:
             return None
         self.refused += 1
-        return SILENCE if wait_s is None else too_many(wait_s)
+        return NO_ANSWER if wait_s is None else too_many(wait_s)
 
-    def _address(self, sockaddr: Any) -> Address:
+    def _address(self, sockaddr: Any) -> PeerAddress:
         host, port, _, scope_id = sockaddr
-        address = Address(plain_host(host), port, scope_id)
-        if len(self._addresses) >= ADDRESSES_MAX:
-            self._addresses.clear()
-        self._addresses[sockaddr] = address
+        address = PeerAddress(plain_host(host), port, scope_id)
+        if len(self._address_cache) >= ADDRESSES_MAX:
+            self._address_cache.clear()
+        self._address_cache[sockaddr] = address
         return address
 
 
