@@ -52,7 +52,7 @@ async def test_claim_of_the_honest_uid_is_refused_counted_and_logged(log: Log) -
         await system.serves()
         assert system.client.nodes[HONEST]["ip"] == system.node.host
         assert all(message.get("data") != "stolen" for message in system.client.heard)
-    assert any(f"says that it is {HONEST}" in line for line in log.lines)
+    assert any(f"claims the uid {HONEST}" in line for line in log.lines)
 
 
 async def test_claims_from_many_addresses_do_not_make_us_ask_the_owner_each_time() -> None:
@@ -94,7 +94,7 @@ async def claimed(thief: CoapDevice, uid: str) -> Code:
 
 
 @pytest.mark.usefixtures("soon")
-async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_heard() -> None:
+async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_seen() -> None:
     async with (
         running_system() as system,
         coap_device(system.coap.port) as mute,
@@ -112,7 +112,7 @@ async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_heard() ->
 
 
 @pytest.mark.usefixtures("soon")
-async def test_node_that_answers_no_request_and_is_not_heard_has_moved(
+async def test_node_that_answers_no_request_and_is_not_seen_has_moved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(coap_gateway, "OWNER_TIMEOUT_S", 0.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which node speaks from which address."""
+"""The addresses of nodes."""
 
 from pyaiot.gateways.coap.address_table import (
     CLAIM_INTERVAL_S,
@@ -40,7 +40,7 @@ def test_readings_from_another_port_belong_to_the_only_node_of_the_machine() -> 
     assert it.uid_at(PeerAddress(HERE.host, 1)) == "A"
 
 
-def test_readings_from_another_port_than_the_one_a_node_posts_from_belong_to_nobody() -> None:
+def test_readings_from_another_port_than_that_of_the_node_have_no_uid() -> None:
     # A gateway that was started again, behind a router with many nodes: one has spoken so far.
     it = table()
     claim(it, "A", HERE)
@@ -60,7 +60,7 @@ def test_looking_who_is_known_somewhere_changes_nothing() -> None:
     assert it.known_at(PeerAddress(HERE.host, 1)) is None
 
 
-def test_readings_of_a_port_whose_neighbours_wait_for_a_name_belong_to_nobody() -> None:
+def test_readings_have_no_uid_while_another_unknown_port_of_the_host_is_held() -> None:
     # A gateway that was started again beside many nodes of one machine: most have not said alive.
     it = table()
     strange, other = PeerAddress(HERE.host, 1), PeerAddress(HERE.host, 2)
@@ -89,7 +89,7 @@ def test_addresses_that_are_forgotten_are_no_neighbours() -> None:
     assert it.uid_at(PeerAddress(HERE.host, 2)) == "A"
 
 
-def test_readings_from_another_port_of_a_machine_with_two_nodes_belong_to_nobody() -> None:
+def test_readings_from_another_port_of_a_host_with_two_nodes_have_no_uid() -> None:
     it = table()
     claim(it, "A", HERE)
     claim(it, "B", PeerAddress(HERE.host, 2))
@@ -157,7 +157,7 @@ def test_claim_that_nothing_proved_is_checked_anew_a_little_later() -> None:
     assert claim(it, "A", THERE, now=CLAIM_INTERVAL_S) is Claim.CHECK
 
 
-def test_posts_before_a_boot_are_told_from_those_after_it() -> None:
+def test_posts_before_and_after_a_reboot_are_distinguished() -> None:
     it = table()
     claim(it, "A", HERE)
     claim(it, "B", THERE)

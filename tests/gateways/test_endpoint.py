@@ -108,7 +108,7 @@ async def test_endpoint_answers_a_ping_until_it_ends() -> None:
     assert not await answers_ping(*address, 0.2)
 
 
-async def test_request_to_a_port_where_nobody_listens_fails_at_once_and_again() -> None:
+async def test_request_to_a_closed_port_fails_at_once_and_again() -> None:
     endpoint = await CoapEndpoint.open("127.0.0.1", 0, Site())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))

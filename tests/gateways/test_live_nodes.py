@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes of a gateway: who appears, who falls silent, what is refused."""
+"""The nodes of a gateway: which appear, go offline, or are refused."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from pyaiot.gateways.live_nodes import (
     NEW_NODES_BURST_S,
     READINGS_BURST,
     RESOURCES_MAX,
-    UNPROVED_GRACE_S,
+    UNVERIFIED_GRACE_S,
     LiveNodes,
 )
 from pyaiot.messages import NodeAppeared, NodeEvent, NodeLeft, NodeReset, Reading
@@ -24,7 +24,7 @@ def nodes(*, nodes_max: int = 10) -> LiveNodes:
 
 
 def hear(it: LiveNodes, uid: str = "A", now: float = 0.0) -> list[NodeEvent]:
-    return it.heard(uid, COAP, now=now, ts=TS)
+    return it.node_seen(uid, COAP, now=now, ts=TS)
 
 
 def read(it: LiveNodes, resource: str, data: object, uid: str = "A", now: float = 0.0) -> Reading:
@@ -47,10 +47,10 @@ def test_node_that_is_known_says_nothing_new_by_being_alive() -> None:
     assert hear(it, now=30.0) == []
 
 
-def test_change_of_address_is_told() -> None:
+def test_change_of_address_is_reported() -> None:
     it = nodes()
     hear(it)
-    assert it.heard("A", {"protocol": "CoAP", "ip": "10.0.0.2"}, now=1.0, ts=TS) == [
+    assert it.node_seen("A", {"protocol": "CoAP", "ip": "10.0.0.2"}, now=1.0, ts=TS) == [
         Reading(uid="A", resource="ip", data="10.0.0.2", ts=TS)
     ]
 
@@ -74,18 +74,18 @@ def test_silent_node_is_lost_after_two_minutes() -> None:
     it = nodes()
     hear(it, "A", now=0.0)
     hear(it, "B", now=60.0)
-    assert it.next_silence() == 120.0
-    assert it.silent(now=119.9, ts=TS) == []
-    assert it.silent(now=120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
-    assert it.next_silence() == 180.0
+    assert it.get_timer() == 120.0
+    assert it.handle_timer(now=119.9, ts=TS) == []
+    assert it.handle_timer(now=120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
+    assert it.get_timer() == 180.0
 
 
 def test_reading_is_a_sign_of_life() -> None:
     it = nodes()
     hear(it, now=0.0)
     read(it, "t", "1", now=100.0)
-    assert it.silent(now=150.0, ts=TS) == []
-    assert it.next_silence() == 220.0
+    assert it.handle_timer(now=150.0, ts=TS) == []
+    assert it.get_timer() == 220.0
 
 
 def test_reset_forgets_the_readings_and_tells_the_bookkeeping_anew() -> None:
@@ -159,7 +159,7 @@ def test_value_of_more_than_64_kb_is_refused() -> None:
         read(it, "t", "x" * 65537)
 
 
-def test_node_that_sends_too_fast_is_told_when_to_come_back() -> None:
+def test_node_above_the_rate_limit_gets_the_time_to_wait() -> None:
     it = nodes()
     hear(it)
     for _ in range(int(READINGS_BURST)):
@@ -183,20 +183,18 @@ def test_node_that_may_be_silent_is_no_more_when_its_time_is_over() -> None:
     hear(it)
     hear(it, "B")
     it.keep_until("A", 1000.0)
-    assert it.silent(now=120.0, ts=TS) == [NodeLeft(uid="B", ts=TS, reason="silent")]
-    assert it.next_silence() == 240.0
-    assert it.silent(now=999.0, ts=TS) == []
-    assert it.silent(now=999.0 + 120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
+    assert it.handle_timer(now=120.0, ts=TS) == [NodeLeft(uid="B", ts=TS, reason="silent")]
+    assert it.get_timer() == 240.0
+    assert it.handle_timer(now=999.0, ts=TS) == []
+    assert it.handle_timer(now=999.0 + 120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
 
 
 @pytest.mark.parametrize(("heard_at", "silent"), [(0.0, True), (879.0, True), (881.0, False)])
-def test_node_whose_time_is_over_is_silent_unless_it_was_heard(
-    heard_at: float, *, silent: bool
-) -> None:
+def test_node_past_its_time_is_offline_unless_it_was_seen(heard_at: float, *, silent: bool) -> None:
     it = nodes()
     hear(it)
     it.keep_until("A", 1000.0)
-    it.silent(now=500.0, ts=TS)
+    it.handle_timer(now=500.0, ts=TS)
     hear(it, now=heard_at)
     assert it.is_silent("A", now=1000.0) is silent
     assert not it.is_silent("B", now=1000.0)
@@ -217,7 +215,7 @@ def test_unit_that_the_protocol_says_is_kept() -> None:
 
 
 def appear(it: LiveNodes, uid: str, host: str = "", now: float = 0.0) -> list[NodeEvent]:
-    return it.heard(uid, {}, now=now, ts=TS, host=host)
+    return it.node_seen(uid, {}, now=now, ts=TS, host=host)
 
 
 def accepted(it: LiveNodes, count: int, now: float = 0.0, host: str = "", start: int = 0) -> int:
@@ -255,7 +253,7 @@ def test_host_has_a_share_of_the_nodes_that_is_free_again_when_one_leaves() -> N
     assert accepted(it, 2, host="other") == 2
     it.left("greedy 0", "left", ts=TS)
     appear(it, "one more", "greedy")
-    it.silent(now=120.0, ts=TS)
+    it.handle_timer(now=120.0, ts=TS)
     assert accepted(it, 10, now=120.0, host="greedy") == 3
 
 
@@ -264,10 +262,10 @@ def test_nodes_of_before_a_restart_have_no_rate_but_the_share_of_their_host() ->
         silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=50, new_nodes_per_s=1.0
     )
     for number in range(50):
-        it.heard(f"{number}", {}, now=0.0, ts=TS, host="here", known_before=True)
+        it.node_seen(f"{number}", {}, now=0.0, ts=TS, host="here", known_before=True)
     assert len(it) == 50
     with pytest.raises(Refused, match="a host has at most 50 nodes"):
-        it.heard("one more", {}, now=0.0, ts=TS, host="here", known_before=True)
+        it.node_seen("one more", {}, now=0.0, ts=TS, host="here", known_before=True)
     assert accepted(it, 100, host="there") == NEW_NODES_BURST_S / 2
 
 
@@ -285,10 +283,10 @@ def test_full_gateway_lets_a_new_node_replace_the_unproved_one_that_was_silent_l
     for now, uid in enumerate(("proved", "invented", "posting")):
         appear(it, uid, now=float(now))
     it.prove("proved")
-    read(it, "t", "1", uid="posting", now=UNPROVED_GRACE_S)
+    read(it, "t", "1", uid="posting", now=UNVERIFIED_GRACE_S)
     with pytest.raises(Refused, match="at most 3 nodes"):
-        appear(it, "new", now=UNPROVED_GRACE_S)
-    events = appear(it, "new", now=UNPROVED_GRACE_S + 1.0)
+        appear(it, "new", now=UNVERIFIED_GRACE_S)
+    events = appear(it, "new", now=UNVERIFIED_GRACE_S + 1.0)
     assert events == [
         NodeLeft(uid="invented", ts=TS, reason="left"),
         NodeAppeared(uid="new", ts=TS),

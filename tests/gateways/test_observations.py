@@ -140,7 +140,7 @@ def test_error_or_answer_without_observe_ends_the_observation(
     assert watches.receive_response(observation, CONTENT, 2, 60.0, now=50.0) is ResponseKind.FRESH
 
 
-def test_node_that_floods_is_told_that_it_is_enough() -> None:
+def test_observation_of_a_node_that_floods_is_ended() -> None:
     watches = make()
     observation = observed(watches)
     told = [watches.too_fast(observation, now=1.0) for _ in range(FLOOD_MAX)]

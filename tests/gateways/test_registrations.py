@@ -122,7 +122,7 @@ def test_each_filter_must_match() -> None:
     assert found(directory, "ep=B", "rt=x") == ([], [])
 
 
-def test_endpoint_is_told_with_what_it_said() -> None:
+def test_endpoint_lookup_has_the_registered_parameters() -> None:
     directory = Directory()
     register(directory, "ep=A", "d=x", "lt=60", "Et=y", host="2001:db8::1")
     assert format_links(directory.endpoints(Lookup(), "/rd")) == (

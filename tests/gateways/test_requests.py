@@ -107,7 +107,7 @@ async def test_command_that_waits_behind_another_past_its_deadline_is_never_sent
     assert {message.uri_path for _, message, _ in wire.sent} == {("led",)}
 
 
-async def test_command_does_not_wait_for_a_read_that_nobody_answers() -> None:
+async def test_command_does_not_wait_for_an_unanswered_read() -> None:
     def writes_only(request: CoapMessage) -> list[CoapMessage]:
         return piggybacked(request) if request.code == Code.PUT else []
 

@@ -158,7 +158,7 @@ async def test_a_folder_that_cannot_be_made_costs_no_more_than_the_memory(
 
 @pytest.mark.sockets
 @pytest.mark.usefixtures("soon")
-async def test_a_write_that_fails_is_said_once_and_tried_again(
+async def test_failed_write_is_logged_once_and_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "coap.db"

@@ -66,14 +66,14 @@ class Side:
         )
         self.heard: list[Any] = []
         self.connections = Connections(self.gateway, loop)
-        tell = self.gateway._tell
+        tell = self.gateway._report
 
         def telling(events: Any) -> None:
             events = list(events)
             self.heard.extend(events)
             tell(events)
 
-        self.gateway._tell = telling  # type: ignore[method-assign]
+        self.gateway._report = telling  # type: ignore[method-assign]
 
     async def node(self, uid: str | None = None) -> tuple[Connection, Wire]:
         wire = Wire()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much is sent to who has not proved his address."""
+"""The bytes that may be sent to unverified hosts."""
 
 from pyaiot.transport.anti_amplification import AmplificationLimit
 
 
-def test_host_that_proved_nothing_gets_three_times_what_came_from_there() -> None:
+def test_unverified_host_gets_three_times_the_bytes_it_sent() -> None:
     it = AmplificationLimit()
     assert not it.take("a", 1)
     it.received("a", 10)
@@ -16,7 +16,7 @@ def test_host_that_proved_nothing_gets_three_times_what_came_from_there() -> Non
     assert it.held_back == 3
 
 
-def test_host_that_answered_a_request_gets_everything() -> None:
+def test_verified_host_has_no_limit() -> None:
     it = AmplificationLimit()
     it.received("a", 1)
     it.verify("a")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Addresses to listen on, and addresses under which others reach this machine."""
+"""Addresses to listen on, and the addresses at which other machines reach this one."""
 
 import contextlib
 import errno
@@ -10,13 +10,13 @@ import struct
 from pathlib import Path
 from typing import Final
 
-ANY: Final = ("::", "0.0.0.0")  # noqa: S104 - compared, or bound because an operator says so
-"""Every address of IPv6, and of IPv4. The former stands for both."""
+ANY: Final = ("::", "0.0.0.0")  # noqa: S104 - compared, or bound because it is configured
+"""All addresses of IPv6, and of IPv4. The former means both."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
 _ATTEMPTS: Final = 20
-"""How often any free port is looked for that is free in both families."""
+"""Attempts to find a port that is free in both families."""
 _MISSING: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
-"""Of a machine without a family, or without its loopback address."""
+"""Errors on a machine without an address family, or without its loopback address."""
 _SIOCGIFADDR: Final = 0x8915
 _INTERFACES_OF_IPV6: Final = Path("/proc/net/if_inet6")
 _GLOBAL_SCOPE: Final = "00"
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address that a service listens on."""
+    """Whether a service that listens on this address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -35,15 +35,15 @@ def is_loopback(host: str) -> bool:
 
 
 def is_both_loopbacks(host: str) -> bool:
-    """Whether it stands for the loopback addresses of both families."""
+    """Whether this host means the loopback addresses of both families."""
     return host == "localhost" or host in LOOPBACK
 
 
 def listening_sockets(host: str, port: int) -> list[socket.socket]:
-    """TCP sockets that are bound, not listening yet, all to the same port. Raises `OSError`.
+    """TCP sockets bound to the same port, not listening yet. Raises `OSError`.
 
-    `::` and the empty host are every address, of IPv6 and IPv4. A loopback address, and localhost,
-    are both loopback addresses. A family that this machine does not have is left out.
+    `::` and the empty host mean all addresses, of IPv6 and IPv4. A loopback address, and
+    localhost, mean both loopback addresses. A family that this machine lacks is skipped.
     """
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
@@ -73,7 +73,7 @@ def _sockets(host: str, port: int) -> list[socket.socket]:
 
 
 def _both(hosts: tuple[str, ...], port: int, *, second_may_be_taken: bool) -> list[socket.socket]:
-    """The first of the hosts matters; the second one is there if the machine has it."""
+    """Bind the first host, and the second one if the machine has it."""
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     try:
@@ -84,7 +84,7 @@ def _both(hosts: tuple[str, ...], port: int, *, second_may_be_taken: bool) -> li
             except OSError as error:
                 taken = error.errno == errno.EADDRINUSE
                 if taken and port and sockets and second_may_be_taken:
-                    log.warning("TCP port %d of %s is taken: it is not served there", port, host)
+                    log.warning("TCP port %d of %s is taken: not listening there", port, host)
                 elif error.errno in _MISSING:
                     missing = error
                 else:
@@ -101,10 +101,10 @@ def _bound(family: int, host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setblocking(False)
-        # What is left of connections that ended is not in the way.
+        # Connections in TIME_WAIT must not block the port.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # IPv4 has a socket of its own, so that its peers have IPv4 addresses.
+            # IPv4 has its own socket, so that its peers have IPv4 addresses.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((host, port))
     except BaseException:
@@ -123,9 +123,9 @@ def _close(sockets: list[socket.socket]) -> None:
 
 
 def confine_to_loopback(sock: socket.socket) -> bool:
-    """Whether a UDP socket, not bound yet, hears this machine only from now on (Linux 5.7).
+    """Restrict an unbound UDP socket to the loopback interface (Linux 5.7). Whether that worked.
 
-    Bound to `::` it is at both loopback addresses then.
+    Bound to `::`, it then has both loopback addresses.
     """
     option = getattr(socket, "SO_BINDTODEVICE", None)
     if option is None:
@@ -133,36 +133,36 @@ def confine_to_loopback(sock: socket.socket) -> bool:
     try:
         sock.setsockopt(socket.SOL_SOCKET, option, b"lo")
     except OSError as error:
-        log.debug("loopback of IPv6 is not served: %s", error)
+        log.debug("not listening on the IPv6 loopback address: %s", error)
         return False
     return True
 
 
 def own_address() -> str:
-    """The address of this machine towards other networks; empty if it has none. Sends nothing."""
+    """The address of this machine towards other networks; "" if it has none. Sends nothing."""
     for family, elsewhere in (
-        (socket.AF_INET, "192.0.2.1"),  # RFC 5737: nobody is there
+        (socket.AF_INET, "192.0.2.1"),  # RFC 5737: a documentation address
         (socket.AF_INET6, "2001:db8::1"),
     ):
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((elsewhere, 9))
             address: str = probe.getsockname()[0]
-            # Without a route there may be one to loopback.
+            # Without a default route, the loopback address may be chosen.
             if not is_loopback(address):
                 return address
     return ""
 
 
 def interface_addresses() -> list[str]:
-    """Addresses of the network interfaces, without loopback and link-local ones (Linux)."""
+    """Addresses of the network interfaces, without loopback and link-local addresses (Linux)."""
     found = []
-    # Optional on other systems, which then have none here.
+    # Linux only. Elsewhere the list is empty.
     with contextlib.suppress(ImportError, OSError):
         import fcntl  # noqa: PLC0415
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             for _, name in socket.if_nameindex():
-                with contextlib.suppress(OSError):  # it has no address
+                with contextlib.suppress(OSError):  # without an address
                     request = struct.pack("256s", name.encode()[:15])
                     answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
                     found.append(socket.inet_ntoa(answer[20:24]))

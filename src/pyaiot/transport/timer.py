@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One timer for a machine that says "wake me at"."""
+"""One timer for a pure machine with `get_timer` and `handle_timer`."""
 
 import asyncio
 import math
@@ -7,27 +7,28 @@ from collections.abc import Callable
 
 
 class Timer:
-    """Rings at the earliest time that it was set to, once; then it must be set again.
+    """Calls a function once, at the earliest time that it was set to; then it must be set again.
 
-    It may ring early: whoever is called looks at the time.
+    It may fire early: the function must check the time.
     """
 
-    __slots__ = ("_at", "_handle", "_loop", "_rings")
+    __slots__ = ("_at", "_callback", "_handle", "_loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, rings: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._loop = loop
-        self._rings = rings
+        self._callback = callback
         self._handle: asyncio.Handle | None = None
-        # Not asked of the handle: that of uvloop knows no time if it was the past.
+        # Kept here: a uvloop handle has no time if it was set to the past.
         self._at = math.inf
 
     def set(self, at: float | None) -> None:
-        """Ring at `at`, the loop's time, unless it rings before that anyway. None asks nothing."""
+        """Fire at `at`, the loop's time, or earlier if it is already set to. None changes
+        nothing."""
         if at is None or at >= self._at:
             return
         self.cancel()
         self._at = at
-        self._handle = self._loop.call_at(at, self._ring)
+        self._handle = self._loop.call_at(at, self._fire)
 
     def cancel(self) -> None:
         if self._handle is not None:
@@ -35,7 +36,7 @@ class Timer:
         self._handle = None
         self._at = math.inf
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         self._handle = None
         self._at = math.inf
-        self._rings()
+        self._callback()

@@ -41,8 +41,8 @@ def test_download_in_any_size_is_whole(szx: int, length: int) -> None:
     wanted: Block | None = Block(0, False, szx)
     while wanted is not None:
         assert not wanted.more
-        said, part = piece(body, wanted.num, wanted.szx)
-        wanted = download.add(said, b"v", part)
+        block1, part = piece(body, wanted.num, wanted.szx)
+        wanted = download.add(block1, b"v", part)
     assert download.body == body
 
 
@@ -117,9 +117,9 @@ def test_upload_begins_again_in_the_smaller_blocks_of_a_413() -> None:
 
 
 def test_continue_for_another_block_is_wrong() -> None:
-    for said in (None, option(1, True, 6)):
+    for block1 in (None, option(1, True, 6)):
         with pytest.raises(ProtocolError):
-            Upload(BODY, 6).receive_answer(Code.CONTINUE, said)
+            Upload(BODY, 6).receive_answer(Code.CONTINUE, block1)
     with pytest.raises(ProtocolError):
         Upload(b"short", 6).receive_answer(Code.CONTINUE, option(0, False, 6))
 
@@ -131,8 +131,8 @@ def send(
     assemblies: Assemblies, num: int, szx: int = 6, *, peer: str = "A", path: str = "p",
     body: bytes = BODY, now: float = 0.0,
 ) -> BlockResult:  # fmt: skip
-    said, part = piece(body, num, szx)
-    return assemblies.receive_block(peer, path, said, part, now=now)
+    block1, part = piece(body, num, szx)
+    return assemblies.receive_block(peer, path, block1, part, now=now)
 
 
 @given(st.integers(0, 6), st.integers(1, 3000))

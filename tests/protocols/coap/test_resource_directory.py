@@ -94,15 +94,15 @@ def test_base_is_a_uri(host: str, port: int, written: str) -> None:
     assert uri(host, port) == written
 
 
-def test_links_are_told_with_their_host_and_an_anchor() -> None:
+def test_links_in_a_lookup_are_absolute_and_have_an_anchor() -> None:
     base = "coap://[2001:db8::1]"
-    told = [
+    links = [
         absolute(CoreLink("/temp", (("rt", "t"),)), base),
         absolute(CoreLink("light"), base),
         absolute(CoreLink("http://x/t", (("anchor", "/temp"), ("rel", "about"))), base),
         absolute(CoreLink("/t", (("anchor", "coap://other/t"),)), base),
     ]
-    assert format_links(told) == (
+    assert format_links(links) == (
         b'<coap://[2001:db8::1]/temp>;rt="t";anchor="coap://[2001:db8::1]",'
         b'<coap://[2001:db8::1]/light>;anchor="coap://[2001:db8::1]",'
         b'<http://x/t>;rel="about";anchor="coap://[2001:db8::1]/temp",'

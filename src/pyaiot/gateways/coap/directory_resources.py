@@ -131,7 +131,8 @@ class DirectoryServer:
         *,
         changed: Callable[[str], None] = lambda _uid: None,
     ) -> None:
-        """`changed` is called with the uid of each registration that is added, changed or removed."""
+        """`changed` is called with the uid of each registration that is added, changed or
+        removed."""
         self.directory = Directory(changed=changed)
         self._bodies = bodies
         self._nodes = nodes

@@ -84,8 +84,8 @@ class Discovery:
             refused: list[Candidate] = []
             for candidate in candidates:
                 peer = candidate.peer
-                # Unverified peers get at most three times the bytes they sent: a retransmission here
-                # would leave one less for the candidate whose port was closed.
+                # A retransmission here would use up bytes of the anti-amplification limit that the
+                # candidate with the closed port needs.
                 once = bool(refused) or candidate.limit_s < FIRST_ANSWER_S
                 limit_s = min(candidate.limit_s, REFUSED_AGAIN_S) if refused else candidate.limit_s
                 try:

@@ -244,7 +244,7 @@ class CoapEndpoint:
             self._posts.count_refusal(peer.address.host, problem)
 
     def _is_admitted(self, posts: PostHandler, datagram: bytes, peer: CoapPeer) -> bool:
-        """Whether aiocoap gets a datagram. It remembers each request, whoever sent it."""
+        """Whether aiocoap gets a datagram. It remembers each request, from any peer."""
         code = datagram[1]
         if code == 0:
             # A ping is answered without any state. Other empty messages end an exchange, or none.

@@ -187,7 +187,8 @@ class CoapGateway:
     # -- registrations from before a restart ----------------------------------------------------
 
     def _restore(self) -> None:
-        """Restore registrations: not every node registers again when its update is answered 4.04."""
+        """Restore registrations: not every node registers again when its update is answered
+        4.04."""
         restored = 0
         now, unix_time = self._loop.time(), self.gateway.unix_time()
         for text in self._kept.take_records():
@@ -251,7 +252,8 @@ class CoapGateway:
             self._discovery_queue.add(uid)
 
     def _recheck_neighbours(self, uid: str, address: PeerAddress) -> None:
-        """Several nodes share an address now: find out again which of them answers at which port."""
+        """Several nodes share an address now: find out again which of them answers at which
+        port."""
         for port in (COAP_PORT, address.port):
             other_uid = self._table.answering_at(address._replace(port=port))
             other = None if other_uid in (None, uid) else self._table.get(other_uid)
@@ -290,7 +292,7 @@ class CoapGateway:
                 self._table.keep(uid, claimant.address, now=now())
             return
         may_be_silent = node.answers_at is None or uid in self._sleeping
-        last_seen = self.gateway.nodes.heard_at(uid)
+        last_seen = self.gateway.nodes.last_seen(uid)
         if may_be_silent and last_seen is not None and now() - last_seen < OWNER_TIMEOUT_S:
             answers_at = None
         else:

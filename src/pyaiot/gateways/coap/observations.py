@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Resources of nodes that are watched: observed (RFC 7641), or asked again and again. Pure.
+"""Resources of nodes that are observed (RFC 7641) or polled. Pure.
 
-`now` is the loop's time in seconds. What is due is read by the caller, which then says what came
-of it: `heard`, or `unanswered`.
+`now` is the loop's time in seconds. The caller reads what `handle_timer` returns, and reports the
+outcome: `receive_response` or `handle_failure`.
 """
 
 import heapq
@@ -17,19 +17,20 @@ from pyaiot.protocols.coap.numbers import Code
 from pyaiot.protocols.coap.observe import NotificationNumber
 
 OBSERVATIONS_PER_NODE_MAX: Final = 64
-"""Resources of one node that are watched. Further ones are read once, when it is discovered."""
+"""Resources of one node that are observed or polled. Further ones are read once, at discovery."""
 OBSERVATIONS_MAX: Final = 200_000
-"""The same of all nodes."""
+"""The same for all nodes together."""
 MAX_AGE_LIMIT_S: Final = 86_400.0
-"""A notification that says to be fresh for longer: the node is asked again after this."""
+"""The longest Max-Age of a notification that is honoured. After it the node is asked again."""
 AGAIN_MIN_S: Final = 30.0
-"""After an observation failed, the next attempt; twice as long after each further one."""
+"""After a failure, the time until the next attempt. It doubles with each further failure."""
 AGAIN_MAX_S: Final = 3600.0
 """The longest time between two attempts."""
 FLOOD_MAX: Final = 100
-"""Notifications above the rate of a node, one after another, that end an observation."""
+"""Notifications above the rate limit of a node, in a row, that end an observation."""
 _EXTRA_S: Final = (5.0, 15.0)
-"""RFC 7641 section 3.3.1: so long after Max-Age a client that heard nothing registers again."""
+"""RFC 7641 section 3.3.1: a client registers again this long after Max-Age has passed without a
+notification."""
 
 P = TypeVar("P")
 
@@ -47,30 +48,30 @@ class Observation(Generic[P]):
     """Whether the node is asked to notify."""
     due_at: float
     accept: int | None = None
-    """The Content-Format that it is asked for."""
+    """The Content-Format to request."""
     known: NotificationNumber | None = None
-    """The last notification; None: the node is not known to notify."""
+    """The last notification; None: no observation is established."""
     failures: int = 0
     too_fast: int = 0
     queued_at: float = 0.0
     ended: bool = False
-    """Nobody watches any more: what still comes counts no more."""
+    """The observation was cancelled: later notifications are ignored."""
 
 
 class ResponseKind(Enum):
-    """What an answer or a notification is."""
+    """How a response relates to the ones before."""
 
     FRESH = "fresh"
     STALE = "stale"
-    """One that came later is known already."""
+    """A later notification was received before it."""
     ERROR = "error"
 
 
 class Observations(Generic[P]):
-    """All that is watched."""
+    """All resources that are observed or polled."""
 
     def __init__(self, *, poll_s: float, random: Random, next_token: Callable[[], bytes]) -> None:
-        """`poll_s` 0: what cannot be observed is not asked again."""
+        """`poll_s` 0: resources that are not observable are read once."""
         self._poll_s = poll_s
         self._random = random
         self._next_token = next_token
@@ -93,9 +94,9 @@ class Observations(Generic[P]):
         now: float,
         accept: int | None = None,
     ) -> Observation[P] | None:
-        """Observation a resource that is about to be read for the first time.
+        """Observe or poll a resource, which the caller reads now.
 
-        None: it is not watched, because it need not be, or because there are too many.
+        None: it is not observed, because it is not observable or a limit is reached.
         """
         self._remove(uid, path)
         if not observable and not self._poll_s:
@@ -127,7 +128,7 @@ class Observations(Generic[P]):
         *,
         now: float,
     ) -> ResponseKind:
-        """An answer or a notification came."""
+        """Take an answer or a notification."""
         if number is not None and code < Code.BAD_REQUEST:
             sequence = NotificationNumber(number, now)
             if observation.known is not None and not observation.known.is_followed_by(sequence):
@@ -139,7 +140,7 @@ class Observations(Generic[P]):
             )
             self._queue(observation)
             return ResponseKind.FRESH
-        # Section 4.2: after an error, or without the option, the node does not notify any more.
+        # Section 4.2: after an error, or without the option, the observation has ended.
         observation.known = None
         if code != Code.CONTENT:
             self._retry_later(observation, now)
@@ -157,7 +158,7 @@ class Observations(Generic[P]):
         self._retry_later(observation, now)
 
     def too_fast(self, observation: Observation[P], *, now: float) -> bool:
-        """A notification was refused. Returns whether the node is to be told that it is enough."""
+        """A notification was refused. Returns whether to end the observation with a reset."""
         observation.too_fast += 1
         if observation.too_fast < FLOOD_MAX:
             return False
@@ -166,7 +167,7 @@ class Observations(Generic[P]):
         return True
 
     def handle_timer(self, *, now: float) -> list[Observation[P]]:
-        """What is to be read now. Each waits for `heard` or `unanswered`."""
+        """The resources to read now. Report each with `receive_response` or `handle_failure`."""
         found = []
         while self._due and self._due[0][0] <= now:
             queued_at, _, observation = heapq.heappop(self._due)
@@ -174,7 +175,7 @@ class Observations(Generic[P]):
                 continue
             observation.queued_at = 0.0
             if observation.due_at > now:
-                self._queue(observation)  # it was heard of meanwhile
+                self._queue(observation)  # a notification arrived meanwhile
                 continue
             observation.due_at = now + AGAIN_MAX_S
             self._queue(observation)
@@ -182,11 +183,11 @@ class Observations(Generic[P]):
         return found
 
     def get_timer(self) -> float | None:
-        """The loop's time at which to call `due`."""
+        """The loop's time at which to call `handle_timer`."""
         return self._due[0][0] if self._due else None
 
     def forget(self, uid: str) -> None:
-        """The node left, or booted: what it still sends is not known any more."""
+        """The node left, or rebooted: its observations have ended."""
         for observation in self._of_node.pop(uid, {}).values():
             self._end(observation)
 
@@ -208,12 +209,13 @@ class Observations(Generic[P]):
         self._queue(observation)
 
     def _poll_later(self, observation: Observation[P], now: float) -> None:
-        # Spread, so that a network that came up at once is not asked at once for ever.
+        # Spread, so that nodes that appeared together are not polled together for ever.
         observation.due_at = now + self._poll_s * self._random.uniform(0.8, 1.2)
         self._queue(observation)
 
     def _queue(self, observation: Observation[P]) -> None:
-        """At most one entry is good for each: one that is due later is found when this is due."""
+        """At most one entry per observation is current. A later due time is found when it is
+        due."""
         if observation.queued_at and observation.queued_at <= observation.due_at:
             return
         observation.queued_at = observation.due_at

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reads what is watched, when it is due, and hears the notifications of nodes.
+"""Observes and polls resources of nodes, and receives their notifications.
 
-Notifications do not go through aiocoap: what it keeps for each of them costs more than the rest
-of their road. Their tokens are random, so that nobody off the path can make one up.
+Notifications do not go through aiocoap: its state for each of them would cost more than the rest of
+their processing. Their tokens are random, so that an off-path attacker cannot forge one.
 """
 
 import asyncio
@@ -24,32 +24,32 @@ from pyaiot.protocols.coap.request import read_datagram
 from pyaiot.protocols.coap.values import content_format
 
 READS_MAX: Final = 64
-"""Resources that are read at the same time because they are due. Others wait."""
+"""Due resources that are read at the same time. Others wait."""
 READ_LIMIT_S: Final = 5.0
-"""How long a node may take for one of them."""
+"""How long a node may take to answer one of these reads. Then it counts as failed."""
 _MARK: Final = 0xA7
-"""The first byte of our tokens: aiocoap counts its own from a small number on."""
+"""The first byte of tokens of observations. aiocoap counts its own tokens from a small number."""
 
 log = logging.getLogger(__name__)
 
 
 class VerifyingSocket(Protocol):
-    """The socket, for messages that aiocoap does not see."""
+    """The endpoint, as far as the observer uses it."""
 
     def verify(self, peer: CoapPeer) -> None:
-        """The peer answered with a token that only who got our request can know."""
+        """The peer answered with a token that only the receiver of our request can know."""
         ...
 
 
 OnValues: TypeAlias = Callable[[str, str, bytes, int | None, bool], None]
-"""Is given uid, resource, payload, Content-Format, and whether the node sent it notified.
+"""Takes uid, resource, payload, Content-Format, and whether it is a notification.
 
 Raises `TooFast`.
 """
 
 
 class Observer:
-    """The watched resources of all nodes."""
+    """The observations of all nodes."""
 
     def __init__(
         self,
@@ -77,12 +77,12 @@ class Observer:
         return len(self._observations)
 
     async def run(self) -> None:
-        """Read what is due, until cancelled."""
+        """Read due resources, until cancelled."""
         try:
             while True:
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
-                    # Until then, or until something is due earlier.
+                    # Until the next due time, or until an earlier one is set.
                     async with asyncio.timeout_at(self._observations.get_timer()):
                         await self._wake.wait()
                 for observation in self._observations.handle_timer(now=self._loop.time()):
@@ -104,9 +104,9 @@ class Observer:
         observable: bool,
         accept: int | None = None,
     ) -> bool:
-        """Read a resource that was discovered, and observation it from now on. Whether it answered.
+        """Read a discovered resource, and observe or poll it from now on. Whether it answered.
 
-        `accept` is the Content-Format that it is asked for.
+        `accept` is the Content-Format to request.
         """
         now = self._loop.time()
         observation = self._observations.add(
@@ -127,7 +127,7 @@ class Observer:
         *,
         accept: int | None = None,
     ) -> bool:
-        """Read a resource without watching it. Whether it answered."""
+        """Read a resource once. Whether it answered."""
         try:
             answer = await self._requests.get(peer, path, deadline, accept=accept)
         except _FAILURES as error:
@@ -138,13 +138,13 @@ class Observer:
         return True
 
     def forget(self, uid: str) -> None:
-        """The node left or booted. What it still sends is answered with a reset."""
+        """The node left or rebooted. Its further notifications are answered with a reset."""
         self._observations.forget(uid)
 
-    # -- what comes -----------------------------------------------------------------------------
+    # -- receiving ------------------------------------------------------------------------------
 
     def receive_datagram(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """The answer to a datagram (b"": none), or None: it is not about a observation."""
+        """The answer to a datagram (b"": none), or None: it belongs to no observation."""
         if len(datagram) < 4:
             return None
         code = datagram[1]
@@ -161,7 +161,7 @@ class Observer:
     def _response(self, message: CoapMessage, sockaddr: Any) -> bytes:
         observation = self._observations.by_token(message.token)
         if observation is None or observation.peer.sockaddr != sockaddr:
-            # RFC 7641 section 3.6: a notification that nobody wants is rejected, and is the last.
+            # RFC 7641 section 3.6: a reset of an unwanted notification ends the observation.
             if message.mtype is MessageType.ACK:
                 return b""
             return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
@@ -175,7 +175,7 @@ class Observer:
     def _receive_response(
         self, observation: Observation[CoapPeer], message: CoapMessage, *, notified: bool
     ) -> bool:
-        """OnValues an answer or a notification. False: it was one too many."""
+        """Take an answer or a notification. False: the observation ends."""
         if message.code in NOT_ACCEPTED:
             observation.accept = None
         now = self._loop.time()
@@ -195,7 +195,7 @@ class Observer:
     ) -> None:
         block = message.option(OptionNumber.BLOCK2)
         if block is not None and Block.from_bytes(block).more:
-            # RFC 7959 section 2.6: a notification has the first block, the rest is asked for.
+            # RFC 7959 section 2.6: a notification has the first block, the rest is requested.
             if observation not in self._fetching:
                 self._fetching.add(observation)
                 self._start(self._fetch(observation))
@@ -203,7 +203,7 @@ class Observer:
         format_ = content_format(message.option(OptionNumber.CONTENT_FORMAT))
         self._on_values(observation.uid, observation.resource, message.payload, format_, notified)
 
-    # -- what is asked --------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------
 
     async def _read_in_turn(self, observation: Observation[CoapPeer]) -> None:
         try:
