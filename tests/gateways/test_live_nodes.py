@@ -248,7 +248,7 @@ def test_host_that_brings_many_new_nodes_leaves_half_of_the_rate_to_others() -> 
 def test_host_has_a_share_of_the_nodes_that_is_free_again_when_one_leaves() -> None:
     it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=3)
     assert accepted(it, 10, host="greedy") == 3
-    with pytest.raises(Refused, match="a host has at most 3 nodes"):
+    with pytest.raises(Refused, match="a host may have at most 3 nodes"):
         appear(it, "one more", "greedy")
     assert accepted(it, 2, host="other") == 2
     it.left("greedy 0", "left", ts=TS)
@@ -264,7 +264,7 @@ def test_nodes_of_before_a_restart_have_no_rate_but_the_share_of_their_host() ->
     for number in range(50):
         it.node_seen(f"{number}", {}, now=0.0, ts=TS, host="here", known_before=True)
     assert len(it) == 50
-    with pytest.raises(Refused, match="a host has at most 50 nodes"):
+    with pytest.raises(Refused, match="a host may have at most 50 nodes"):
         it.node_seen("one more", {}, now=0.0, ts=TS, host="here", known_before=True)
     assert accepted(it, 100, host="there") == NEW_NODES_BURST_S / 2
 

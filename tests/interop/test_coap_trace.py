@@ -180,7 +180,7 @@ async def test_too_many_datagrams_are_left_out_and_counted(tmp_path: Path) -> No
     it.datagram(CHANGED, SOCKADDR, None, False)
     await written(it)
     ((comment, _),) = packets(path)
-    assert "(5 datagrams before it were left out)" in comment
+    assert "(5 datagrams before it were dropped)" in comment
 
 
 async def test_request_that_waits_too_long_is_written_without_what_became_of_it(
@@ -228,7 +228,7 @@ async def test_disk_that_is_full_ends_the_trace_and_nothing_else(
     it.datagram(POST, SOCKADDR, None, True)
     monkeypatch.setattr(os, "open", full)
     await written(it)
-    assert f"The trace {path} ends: No space left on device" in caplog.text
+    assert f"Trace {path} stopped: No space left on device" in caplog.text
     assert len(caplog.records) == 1
 
 

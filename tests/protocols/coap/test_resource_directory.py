@@ -43,7 +43,7 @@ def test_wrong_argument_is_refused(argument: str) -> None:
 
 
 def test_argument_that_stands_twice_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="twice"):
+    with pytest.raises(ProtocolError, match="is repeated"):
         read_parameters(("ep=a", "ep=b"))
 
 
