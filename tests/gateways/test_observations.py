@@ -120,7 +120,7 @@ def test_observation_that_fails_is_tried_less_and_less_often() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "number", "heard"),
+    ("code", "number", "kind"),
     [
         (Code.NOT_FOUND, None, ResponseKind.ERROR),
         (Code.NOT_FOUND, 3, ResponseKind.ERROR),
@@ -129,12 +129,12 @@ def test_observation_that_fails_is_tried_less_and_less_often() -> None:
     ],
 )
 def test_error_or_answer_without_observe_ends_the_observation(
-    code: int, number: int | None, heard: ResponseKind
+    code: int, number: int | None, kind: ResponseKind
 ) -> None:
     watches = make()
     observation = observed(watches)
     watches.receive_response(observation, CONTENT, 9, 60.0, now=0.0)
-    assert watches.receive_response(observation, code, number, 60.0, now=1.0) is heard
+    assert watches.receive_response(observation, code, number, 60.0, now=1.0) is kind
     # It is registered anew soon, and then whatever number comes is the first.
     assert watches.handle_timer(now=1.0 + AGAIN_MIN_S * 1.2) == [observation]
     assert watches.receive_response(observation, CONTENT, 2, 60.0, now=50.0) is ResponseKind.FRESH

@@ -43,7 +43,7 @@ def test_there_is_no_checkpoint_where_there_is_nothing_new() -> None:
 def test_after_a_new_link_everything_is_covered_by_a_new_checkpoint() -> None:
     events = filled(2)
     events.checkpoint()
-    events.linked_anew()
+    events.reset_checkpoint()
     checkpoint = events.checkpoint()
     assert checkpoint is not None
     events.confirm(checkpoint)
@@ -89,7 +89,7 @@ def test_what_was_dropped_and_then_confirmed_is_no_gap() -> None:
 def test_gap_is_reported_until_it_is_confirmed() -> None:
     events = filled(10, events_max=4)
     assert events.gap() == events.gap()
-    events.linked_anew()
+    events.reset_checkpoint()
     checkpoint = events.checkpoint()
     assert checkpoint is not None
     events.confirm(checkpoint)

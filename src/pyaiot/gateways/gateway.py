@@ -238,9 +238,9 @@ class Gateway:
         self.left(uid, "left")
         self.evicted(uid)
 
-    def is_silent(self, uid: str) -> bool:
-        """See `LiveNodes.is_silent`."""
-        return self.nodes.is_silent(uid, now=self._now())
+    def is_offline(self, uid: str) -> bool:
+        """See `LiveNodes.is_offline`."""
+        return self.nodes.is_offline(uid, now=self._now())
 
     # -- tasks of a running gateway -------------------------------------------------------------
 
@@ -336,7 +336,7 @@ class Gateway:
                 link.send(event)
         for event in self._unconfirmed:
             link.send(event)
-        self._unconfirmed.linked_anew()
+        self._unconfirmed.reset_checkpoint()
         if self._ignored is not None:
             link.send(self._ignored)
         checkpoint = self._unconfirmed.checkpoint()

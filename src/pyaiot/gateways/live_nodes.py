@@ -283,7 +283,7 @@ class LiveNodes:
         if node is not None:
             node.kept_until = at
 
-    def is_silent(self, uid: str, *, now: float) -> bool:
+    def is_offline(self, uid: str, *, now: float) -> bool:
         """Whether the offline timeout of the node is over. Ends the effect of `keep_until`."""
         node = self._by_uid.get(uid)
         if node is None or self._silence_limit_s is None:

@@ -65,7 +65,7 @@ class Unconfirmed:
         if self._gap_at <= checkpoint.number:
             self._gap = None
 
-    def linked_anew(self) -> None:
+    def reset_checkpoint(self) -> None:
         """A new link: checkpoints of the one before are not answered any more."""
         self._checkpoint_sent = -1 if self._events or self._gap else self._added
 

@@ -59,7 +59,7 @@ class NodeEntry(Generic[P]):
     address: PeerAddress
     peer: P
     answers_at: P | None = None
-    source_is_silent: bool = False
+    source_unanswered: bool = False
     """The port that it posts from was tried first, and did not answer."""
     accepts: dict[str, int] = field(default_factory=dict)
     """The Content-Format to request for each resource whose link states one."""

@@ -49,7 +49,7 @@ class BlockwiseBodies:
             if option.number in (OptionNumber.REQUEST_TAG, OptionNumber.URI_QUERY)
         )
         try:
-            taken = assemblies.receive_block(
+            result = assemblies.receive_block(
                 address,
                 (int(request.code), tuple(request.opt.uri_path), tags),
                 encode_uint(block.block_number << 4 | block.more << 3 | block.size_exponent),
@@ -59,9 +59,9 @@ class BlockwiseBodies:
             )
         except ProtocolError as error:
             return aiocoap.Message(code=aiocoap.BAD_REQUEST, payload=str(error).encode())
-        if taken.body is not None:
-            return taken.body
-        answer = aiocoap.Message(code=aiocoap.Code(int(taken.code)))
+        if result.body is not None:
+            return result.body
+        answer = aiocoap.Message(code=aiocoap.Code(int(result.code)))
         return acknowledged(request, answer)
 
     def answer(self, request: aiocoap.Message, body: bytes, content_format: int) -> aiocoap.Message:

@@ -79,14 +79,14 @@ class RegisteredNodes:
         reply = self._posts.claim(uid, peer.address, peer, rebooted=False)
         return None if reply is ACCEPTED else as_message(reply)
 
-    def registered(self, registration: Registration, peer: CoapPeer, *, anew: bool) -> None:
-        """The resources of the node can be read at `peer`. `anew`: they may have changed."""
+    def registered(self, registration: Registration, peer: CoapPeer, *, changed: bool) -> None:
+        """The resources of the node can be read at `peer`. `changed`: they may have changed."""
         uid = registration.uid
         # The lifetime replaces the offline timeout.
         self._gateway.nodes.keep_until(uid, registration.expires_at)
         if self._table.get(uid) is not None:
             self._table.answers(uid, peer, peer.address)
-        if anew:
+        if changed:
             self._discover(uid)
 
     def restore(self, registration: Registration, sender: CoapPeer) -> bool:
@@ -100,7 +100,7 @@ class RegisteredNodes:
             self._posts.appeared(uid, sender.address, rebooted=False, known_before=True)
         except (ProtocolError, Refused):
             return False
-        self.registered(registration, sender.at_port(registration.port), anew=True)
+        self.registered(registration, sender.at_port(registration.port), changed=True)
         return True
 
     def ended(self, registration: Registration, *, removed: bool) -> None:
@@ -108,7 +108,7 @@ class RegisteredNodes:
         uid = registration.uid
         if removed:
             self._gateway.left(uid, "left")
-        elif self._gateway.is_silent(uid):
+        elif self._gateway.is_offline(uid):
             self._gateway.left(uid, "silent")
         else:
             return  # still online without a registration
@@ -223,7 +223,7 @@ class DirectoryServer:
             parameters, links, address.host, address.port, now=self._time()
         )
         self._changed.set()
-        self._nodes.registered(registration, peer, anew=True)
+        self._nodes.registered(registration, peer, changed=True)
         return None, registration.location
 
     def _update(self, request: aiocoap.Message, location: str) -> aiocoap.Message:
@@ -246,7 +246,7 @@ class DirectoryServer:
                 registration, parameters, address.host, address.port, now=self._time()
             )
             self._changed.set()
-            self._nodes.registered(registration, peer, anew=moved)
+            self._nodes.registered(registration, peer, changed=moved)
             return aiocoap.Message(code=aiocoap.CHANGED)
 
         return self._or_refusal(request, take)

@@ -262,7 +262,7 @@ class CoapGateway:
             if self._directory.directory.of(other_uid) is not None:
                 continue  # its registration states its address
             # The answers so far may have come from the node that has just appeared.
-            if port == address.port or not other.source_is_silent:
+            if port == address.port or not other.source_unanswered:
                 self._table.does_not_answer(other_uid)
                 self._unanswered.forget(other_uid)
                 self._discovery_queue.add(other_uid)
@@ -332,12 +332,12 @@ class CoapGateway:
             self._kept.changed(uid)  # it may be verified now
         else:
             self._observer.forget(uid)
-            unread = await self._discover_anew(uid, node, read)
+            unread = await self._discover_address(uid, node, read)
         # Else it left, or moved and is discovered again.
         if (unread is None or unread) and self._table.get(uid) is node:
             self._unanswered.add(uid, unread, before, now=self._loop.time())
 
-    async def _discover_anew(
+    async def _discover_address(
         self, uid: str, node: NodeEntry[CoapPeer], read: Read
     ) -> list[CoreLink] | None:
         """Find out where the node answers, and its resources. Returns the unanswered ones."""
@@ -349,7 +349,7 @@ class CoapGateway:
                 return False  # taken by another node meanwhile, or this one left
             self._table.answers(uid, peer, peer.address)
             self.gateway.nodes.prove(uid)
-            node.source_is_silent = source_first and peer != node.peer
+            node.source_unanswered = source_first and peer != node.peer
             return True
 
         found = await self._discovery.discover(candidates, answers_at, read)

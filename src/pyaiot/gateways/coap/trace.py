@@ -168,12 +168,12 @@ def _outcome(answer: _Datagram) -> str:
 
 
 def _comment(item: _Datagram) -> str:
-    who = f"node {item.uid}" if item.uid else "no known node"
+    node = f"node {item.uid}" if item.uid else "no known node"
     words = item.words
     if not words and len(item.data) >= 4:
         words = _words(item)
     left_out = f" ({item.left_out} datagrams before it were dropped)" if item.left_out else ""
-    return f"{who}: {words}{left_out}"
+    return f"{node}: {words}{left_out}"
 
 
 def _words(item: _Datagram) -> str:
