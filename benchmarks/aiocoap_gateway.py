@@ -26,7 +26,7 @@ async def serve(host: str, port: int, broker_port: int, key_file: Path) -> None:
         loop=asyncio.get_running_loop(),
         unix_time=time.time,
     )
-    coap = await CoapGateway.open(gateway, host, port, lane=False)
+    coap = await CoapGateway.open(gateway, host, port, fast_path=False)
     async with aiohttp.ClientSession() as session:
 
         async def connect() -> GatewayLink:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A CoAP device made of datagrams: it posts what a test says, and answers as the test says."""
+"""A CoAP device made of datagrams: the test controls its posts and answers."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,13 @@ from pyaiot.protocols.coap.numbers import (
 ANSWER_LIMIT_S: Final = 15.0
 WELL_KNOWN_CORE: Final = ".well-known/core"
 _addresses: Final = itertools.count(os.getpid() * 256)
-"""None is given twice, nor to two runs of the tests at the same time."""
+"""Unique, also between two test runs at the same time."""
 _TEXT: Final = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a device says to a request."""
+    """The answer of a device to a request."""
 
     code: Code = Code.CONTENT
     payload: bytes = b""
@@ -39,20 +39,20 @@ class Reply:
     bare: MessageType | None = None
     """As a message of this type of its own, without an empty acknowledgement before it."""
     acknowledged_after_s: float | None = None
-    """So long after a bare answer comes the empty acknowledgement; None: it never comes."""
+    """Seconds from a bare answer to the empty acknowledgement; None: none is sent."""
     copies: int = 1
-    """How often the answer is sent."""
+    """Copies of the answer that are sent."""
     options: tuple[tuple[int, bytes | str | int], ...] = ()
     """Further options, such as a Content-Format."""
     observe: int | None = None
-    """The number of the answer to who wants to observe; None: it is not observed."""
+    """The number of the answer to a request with Observe; None: not observable."""
     takes_szx: int | None = None
-    """Takes a payload in blocks of at most so many bytes, `16 << takes_szx` (RFC 7959)."""
+    """Accepts a payload in blocks of at most `16 << takes_szx` bytes (RFC 7959)."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a gateway asked for, and the address that it asked from."""
+    """A request of a gateway, and its source address."""
 
     code: Code
     path: str
@@ -99,7 +99,7 @@ class CoapDevice:
         """By method and path without the first slash; None: no answer at all."""
         self.observers: dict[str, list[tuple[bytes, Any]]] = {}
         """By path: token and address of each that asked to observe, the last one last."""
-        self.told: list[tuple[MessageType, int]] = []
+        self.empty_messages: list[tuple[MessageType, int]] = []
         """Type and message id of each empty message that came."""
         self.datagrams: list[tuple[float, CoapMessage]] = []
         """Everything that came, with the time of the loop, also what is then lost."""
@@ -194,7 +194,7 @@ class CoapDevice:
                 awaited.set_result(message)
             return
         if message.code == Code.EMPTY:
-            self.told.append((message.mtype, message.message_id))
+            self.empty_messages.append((message.mtype, message.message_id))
             self._progress.set()
             return
         key = (origin, message.message_id)
@@ -232,7 +232,7 @@ class CoapDevice:
         code: Code = Code.CONTENT,
         mtype: MessageType = MessageType.NON,
     ) -> int:
-        """Send a notification to who observes, and return its message id."""
+        """Send a notification to the observer, and return its message ID."""
         token, origin = self.observers[path][-1]
         observe = () if number is None else ((OptionNumber.OBSERVE, number),)
         message = CoapMessage(
@@ -246,11 +246,11 @@ class CoapDevice:
         self.server.transport.sendto(message.to_bytes(), origin)
         return message.message_id
 
-    async def told_of(self, message_id: int) -> MessageType:
+    async def reply_to(self, message_id: int) -> MessageType:
         """Wait for an empty message about that one, and return its type."""
         async with asyncio.timeout(ANSWER_LIMIT_S):
             while True:
-                for mtype, number in self.told:
+                for mtype, number in self.empty_messages:
                     if number == message_id:
                         return mtype
                 self._progress.clear()
@@ -264,7 +264,7 @@ class CoapDevice:
             self._answer(*request)
 
     async def asked(self, code: Code, path: str, *, times: int = 1) -> list[Request]:
-        """Wait until it was asked that so often, and return these requests."""
+        """Wait for this number of such requests, and return them."""
         async with asyncio.timeout(ANSWER_LIMIT_S):
             while True:
                 found = [item for item in self.requests if (item.code, item.path) == (code, path)]
@@ -313,9 +313,9 @@ class CoapDevice:
         if request.option(OptionNumber.OBSERVE) == b"" and reply.observe is not None:
             self.observers.setdefault(path, []).append((request.token, origin))
             options += build_options((OptionNumber.OBSERVE, reply.observe))
-        said = request.option(OptionNumber.BLOCK1)
-        if said is not None and reply.takes_szx is not None:
-            block = Block.from_bytes(said)
+        block1 = request.option(OptionNumber.BLOCK1)
+        if block1 is not None and reply.takes_szx is not None:
+            block = Block.from_bytes(block1)
             taken = Block(block.num, block.more, min(block.szx, reply.takes_szx))
             if block.num == 0 and block.szx > reply.takes_szx:
                 code, payload = Code.REQUEST_ENTITY_TOO_LARGE, b""

@@ -39,12 +39,12 @@ def fuzz_one(data: bytes) -> None:
         if option is not None:
             with contextlib.suppress(ProtocolError):
                 peer = len(payload) % 3
-                taken = assemblies.take(peer, index % 2, option, payload, now=float(index))
+                taken = assemblies.receive_block(peer, index % 2, option, payload, now=float(index))
                 assert taken.body is None or len(taken.body) <= BODY_BYTES_MAX
             assert len(assemblies) <= min(3, 3 * ASSEMBLIES_PER_PEER_MAX)
         with contextlib.suppress(ProtocolError, Refused):
             download.add(option, None, payload)
         with contextlib.suppress(ProtocolError):
-            upload.answered(0x5F if len(payload) % 2 else 0x8D, option)
+            upload.receive_answer(0x5F if len(payload) % 2 else 0x8D, option)
         block, piece = upload.block()
         assert len(piece) <= block.size

@@ -5,7 +5,7 @@ import contextlib
 
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.coap.message import CoapMessage
-from pyaiot.protocols.coap.observe import Sequence, max_age_s, observe_number
+from pyaiot.protocols.coap.observe import NotificationNumber, max_age_s, observe_number
 
 CORPUS: list[bytes] = [
     bytes.fromhex("514500010a610560813cff") + b"23.5",
@@ -22,4 +22,6 @@ def fuzz_one(data: bytes) -> None:
         number = observe_number(message)
         if number is not None:
             assert 0 <= number < 2**24
-            assert not Sequence(number, 0.0).is_followed_by(Sequence(number, 1.0))
+            assert not NotificationNumber(number, 0.0).is_followed_by(
+                NotificationNumber(number, 1.0)
+            )

@@ -30,14 +30,18 @@ def fuzz_one(data: bytes) -> None:
     arguments = data.decode("utf-8", "replace").split("\n")
     link = CoreLink("/a", (("rt", "core.s x"), ("obs", None)))
     try:
-        said = read_parameters(arguments)
+        parameters = read_parameters(arguments)
     except ProtocolError:
         pass
     else:
-        assert said.endpoint is None or 0 < len(said.endpoint.encode()) <= NAME_BYTES_MAX
-        assert said.lifetime_s is None or 0 < said.lifetime_s <= LIFETIME_LIMIT_S
-        assert len(said.attributes) <= ATTRIBUTES_MAX
-        written = CoreLink("/rd/1", tuple((name.lower(), value) for name, value in said.attributes))
+        assert (
+            parameters.endpoint is None or 0 < len(parameters.endpoint.encode()) <= NAME_BYTES_MAX
+        )
+        assert parameters.lifetime_s is None or 0 < parameters.lifetime_s <= LIFETIME_LIMIT_S
+        assert len(parameters.attributes) <= ATTRIBUTES_MAX
+        written = CoreLink(
+            "/rd/1", tuple((name.lower(), value) for name, value in parameters.attributes)
+        )
         assert parse_links(format_links([written, absolute(link, "coap://[::1]")]))
     try:
         lookup = read_lookup(arguments)

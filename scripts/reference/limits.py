@@ -22,7 +22,7 @@ NOT_LIMITS: Final = {
     "client.connection.FORBIDDEN": "a status of HTTP",
     "client.connection.UNAUTHORIZED": "a status of HTTP",
     "client.address.PORT": "a port",
-    "gateways.coap.endpoint.ANSWER_MESSAGE_IDS": "a share of the message IDs",
+    "gateways.coap.aiocoap_adapter.ANSWER_MESSAGE_IDS": "a share of the message IDs",
     "history.postgres.schema.WEEK": "a unit",
     "history.postgres.schema.WRITER_LOCK": "a name, as a number",
     "history.rows.CLOCK_SET_S": "the year 2020",
@@ -37,11 +37,10 @@ OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\.(.*numbers|mqtt\.packets
 TEXTS: Final = {
     "broker.keys.SECRET_LENGTH": "Characters of the secret in a new key file.",
     "broker.keys.TOKEN_AGE_MAX_S": "Age of a gateway's token. An older one is answered 401.",
-    "gateways.coap.endpoint.DATAGRAM_BYTES_MAX": "One datagram. UDP has no larger ones.",
     "gateways.coap.gateway.PING_LIMIT_S": "How long the gateway may take to answer its own ping."
     " Then `/readyz` says so.",
-    "gateways.coap.commands.READ_BACK_S": "How long a node may take to tell a value after a write."
-    " Then it stays as it was.",
+    "gateways.coap.commands.READ_BACK_S": "How long a node may take to report a value after"
+    " a write. Then the known value stays.",
     "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
     "transport.rate_limit.RateLimitedLog.DETAIL_LENGTH_MAX": "Characters of a peer's text in a"
     " log line.",

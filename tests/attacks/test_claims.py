@@ -7,7 +7,7 @@ import pytest
 
 from pyaiot.gateways.coap import discovery
 from pyaiot.gateways.coap import gateway as coap_gateway
-from pyaiot.gateways.coap.notifications import UNKNOWN_MAX_AGE_S
+from pyaiot.gateways.coap.post_intake import UNKNOWN_MAX_AGE_S
 from pyaiot.protocols.coap.numbers import Code, OptionNumber
 from tests.attacks.running import HONEST, PROMPT_S, Log, running_system
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, coap_device
@@ -52,7 +52,7 @@ async def test_claim_of_the_honest_uid_is_refused_counted_and_logged(log: Log) -
         await system.serves()
         assert system.client.nodes[HONEST]["ip"] == system.node.host
         assert all(message.get("data") != "stolen" for message in system.client.heard)
-    assert any(f"says that it is {HONEST}" in line for line in log.lines)
+    assert any(f"claims the uid {HONEST}" in line for line in log.lines)
 
 
 async def test_claims_from_many_addresses_do_not_make_us_ask_the_owner_each_time() -> None:
@@ -94,7 +94,7 @@ async def claimed(thief: CoapDevice, uid: str) -> Code:
 
 
 @pytest.mark.usefixtures("soon")
-async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_heard() -> None:
+async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_seen() -> None:
     async with (
         running_system() as system,
         coap_device(system.coap.port) as mute,
@@ -112,10 +112,10 @@ async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_heard() ->
 
 
 @pytest.mark.usefixtures("soon")
-async def test_node_that_answers_no_request_and_is_not_heard_has_moved(
+async def test_node_that_answers_no_request_and_is_not_seen_has_moved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coap_gateway, "SILENCE_OF_OWNER_S", 0.0)
+    monkeypatch.setattr(coap_gateway, "OWNER_TIMEOUT_S", 0.0)
     async with (
         running_system() as system,
         coap_device(system.coap.port) as before,

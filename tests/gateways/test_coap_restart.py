@@ -61,7 +61,7 @@ def test_a_wrong_clock_neither_ends_registrations_nor_makes_them_immortal(
     assert after.expires_at == pytest.approx(left_s)
 
 
-def test_locations_are_given_to_nobody_else_after_a_restart() -> None:
+def test_locations_are_not_reused_after_a_restart() -> None:
     directory = Directory()
     restored = kept(registered("ep=A")).registration(now=0.0, unix_time=1e9)
     restored.location = "7"

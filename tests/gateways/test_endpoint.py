@@ -6,22 +6,15 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable
 
-import aiocoap
 import pytest
 import uvloop
 from aiocoap.resource import Site
 from aiocoap.transports.udp6 import UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
-from pyaiot.gateways.coap.endpoint import (
-    Peer,
-    local_address,
-    open_context,
-    plain_host,
-    watched_socket,
-)
-from pyaiot.gateways.coap.peers import Address
-from pyaiot.gateways.coap.ping import answers_ping
+from pyaiot.gateways.coap.address_table import PeerAddress
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer, plain_host
+from pyaiot.gateways.coap.endpoint import CoapEndpoint, answers_ping
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.transport.udp import udp_socket
@@ -30,10 +23,8 @@ from tests.coap_device import coap_device
 pytestmark = pytest.mark.sockets
 
 
-def requests_of(context: aiocoap.Context) -> Requests:
-    interface = watched_socket(context)
-    requests = Requests(interface, context.loop)
-    interface.client = requests
+def requests_of(endpoint: CoapEndpoint) -> Requests:
+    requests = endpoint.requests = Requests(endpoint, endpoint.loop)
     return requests
 
 
@@ -45,15 +36,15 @@ INTERFACE = Interface()
 
 
 def test_one_link_local_address_on_two_interfaces_is_two_peers() -> None:
-    one = Peer(("fe80::1", 5683, 0, 2), INTERFACE)
-    other = Peer(("fe80::1", 5683, 0, 3), INTERFACE)
+    one = CoapPeer(("fe80::1", 5683, 0, 2), INTERFACE)
+    other = CoapPeer(("fe80::1", 5683, 0, 3), INTERFACE)
     assert one != other
-    assert one.address == Address("fe80::1", 5683, 2)
+    assert one.address == PeerAddress("fe80::1", 5683, 2)
 
 
 def test_peer_is_found_by_the_address_that_aiocoap_makes_of_an_icmp_error() -> None:
     sockaddr = ("::ffff:127.0.0.1", 9, 0, 0)
-    waiting = {Peer(sockaddr, INTERFACE): "request"}
+    waiting = {CoapPeer(sockaddr, INTERFACE): "request"}
     assert waiting.pop(UDP6EndpointAddress(sockaddr, INTERFACE)) == "request"
 
 
@@ -67,16 +58,16 @@ def test_address_is_written_as_people_write_it(host: str, plain: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 async def test_loopback_is_both_loopback_addresses_and_the_port_of_both(host: str) -> None:
-    context = await open_context(host, 0, Site())
+    endpoint = await CoapEndpoint.open(host, 0, Site())
     try:
-        port = local_address(context)[1]
+        port = endpoint.local_address[1]
         assert await answers_ping("127.0.0.1", port, 2.0)
         assert await answers_ping("::1", port, 2.0)
         for other in ("127.0.0.1", "::1"):
             with pytest.raises(OperatorError, match="is taken"):
-                await open_context(other, port, Site())
+                await CoapEndpoint.open(other, port, Site())
     finally:
-        await context.shutdown()
+        await endpoint.close()
 
 
 def test_a_kernel_without_ipv6_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,44 +85,43 @@ async def test_port_that_is_taken_is_one_sentence_with_the_flag() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(OperatorError, match=f"UDP port {port} is taken.*--coap-port"):
-            await open_context("127.0.0.1", port, Site())
+            await CoapEndpoint.open("127.0.0.1", port, Site())
 
 
 async def test_two_gateways_never_share_a_port() -> None:
-    first = await open_context("127.0.0.1", 0, Site())
+    first = await CoapEndpoint.open("127.0.0.1", 0, Site())
     with pytest.raises(OperatorError, match="is taken"):
-        await open_context("127.0.0.1", local_address(first)[1], Site())
-    await first.shutdown()
+        await CoapEndpoint.open("127.0.0.1", first.local_address[1], Site())
+    await first.close()
 
 
 async def test_interface_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(OperatorError, match="interface 'none0'"):
-        await open_context("127.0.0.1", 0, Site(), interface="none0")
+        await CoapEndpoint.open("127.0.0.1", 0, Site(), interface="none0")
 
 
 async def test_endpoint_answers_a_ping_until_it_ends() -> None:
-    context = await open_context("127.0.0.1", 0, Site())
-    address = local_address(context)
+    endpoint = await CoapEndpoint.open("127.0.0.1", 0, Site())
+    address = endpoint.local_address
     assert await answers_ping(*address, 2.0)
-    await context.shutdown()
+    await endpoint.close()
     assert not await answers_ping(*address, 0.2)
 
 
-async def test_request_to_a_port_where_nobody_listens_fails_at_once_and_again() -> None:
-    context = await open_context("127.0.0.1", 0, Site())
+async def test_request_to_a_closed_port_fails_at_once_and_again() -> None:
+    endpoint = await CoapEndpoint.open("127.0.0.1", 0, Site())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-    interface = context.request_interfaces[0].token_interface.message_interface
-    peer = Peer(("::ffff:127.0.0.1", port, 0, 0), interface)
-    requests = requests_of(context)
+    peer = endpoint.peer_at(("::ffff:127.0.0.1", port, 0, 0), None)
+    requests = requests_of(endpoint)
     loop = asyncio.get_running_loop()
     started_at = loop.time()
     for _ in range(3):
         with pytest.raises(OSError, match="refused"):
             await requests.get(peer, "/led", loop.time() + 5.0)
     assert loop.time() - started_at < 5.0  # less than one of them may take
-    await context.shutdown()
+    await endpoint.close()
 
 
 async def fails(request: Awaitable[CoapMessage]) -> Exception:
@@ -146,24 +136,23 @@ def test_icmp_error_of_one_node_neither_deafens_the_gateway_nor_hits_another_nod
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     async def scenario() -> None:
-        context = await open_context("127.0.0.1", 0, Site())
-        interface = context.request_interfaces[0].token_interface.message_interface
-        requests = requests_of(context)
+        endpoint = await CoapEndpoint.open("127.0.0.1", 0, Site())
+        requests = requests_of(endpoint)
         deadline = asyncio.get_running_loop().time() + 5.0
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
             nobody.bind(("127.0.0.1", 0))
             closed_port = nobody.getsockname()[1]
-        async with coap_device(local_address(context)[1]) as device:
+        async with coap_device(endpoint.local_address[1]) as device:
             device.has({"led": "0"})
-            gone = Peer(("::ffff:127.0.0.1", closed_port, 0, 0), interface)
-            there = Peer((f"::ffff:{device.host}", 5683, 0, 0), interface)
+            gone = endpoint.peer_at(("::ffff:127.0.0.1", closed_port, 0, 0), None)
+            there = endpoint.peer_at((f"::ffff:{device.host}", 5683, 0, 0), None)
             for _ in range(3):
                 async with asyncio.TaskGroup() as tasks:
                     failing = tasks.create_task(fails(requests.get(gone, "/led", deadline)))
                     answering = tasks.create_task(requests.get(there, "/led", deadline))
                 assert not isinstance(failing.result(), TimeoutError)
                 assert answering.result().payload == b"0"
-        await context.shutdown()
+        await endpoint.close()
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(asyncio.wait_for(scenario(), 10.0))

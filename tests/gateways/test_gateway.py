@@ -136,7 +136,7 @@ async def test_silent_node_is_lost_after_two_minutes_and_the_broker_knows() -> N
     await road.end()
 
 
-async def test_nodes_heard_while_there_is_no_broker_are_announced_when_there_is_one() -> None:
+async def test_nodes_seen_without_a_broker_are_announced_when_it_is_linked() -> None:
     road = Road()
     road.broker_is_up = False
     await asyncio.sleep(0.1)
@@ -197,7 +197,7 @@ async def test_link_that_held_makes_the_next_attempt_soon() -> None:
     await road.end()
 
 
-async def test_silent_node_delays_nobody_and_ends_in_a_timeout() -> None:
+async def test_silent_node_delays_no_other_and_ends_in_a_timeout() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.listen_for_receipts()
@@ -278,7 +278,7 @@ async def test_silent_node_does_not_take_the_room_of_the_commands_of_others() ->
     await road.end()
 
 
-async def test_node_said_to_have_left_is_told_with_the_reason() -> None:
+async def test_node_that_left_is_reported_with_the_reason() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.gateway.heard("A", COAP)
@@ -328,13 +328,13 @@ async def test_report_may_come_before_the_write_has_returned() -> None:
     await road.end()
 
 
-async def test_command_that_nobody_acknowledges_or_reports_ends_in_sent_at_its_deadline() -> None:
+async def test_command_without_acknowledgement_or_report_ends_in_sent_at_its_deadline() -> None:
     road = await road_without_acknowledgements()
     await asyncio.sleep(3.9)
     assert road.receipts == []
     await asyncio.sleep(0.2)
     assert [item.state for item in road.receipts] == ["sent"]
-    assert len(road.gateway._echoes) == 0
+    assert len(road.gateway._pending_reports) == 0
     await road.end()
 
 

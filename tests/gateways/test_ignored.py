@@ -15,37 +15,39 @@ class Nobody:
         raise AssertionError((uid, resource, payload, deadline))
 
 
-async def test_many_ignored_messages_are_told_now_and_then_and_to_each_broker() -> None:
+async def test_ignored_messages_are_reported_at_intervals_and_to_each_broker() -> None:
     loop = asyncio.get_running_loop()
     nodes = LiveNodes(silence_limit_s=None, nodes_max=1)
     gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 1.8e9)
     gateway.ignore("before/link")
-    heard: list[Any] = []
+    received: list[Any] = []
     ends: list[Any] = []
 
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
-        ends.append((broker_end, asyncio.ensure_future(broker_end.run(heard.extend))))
+        ends.append((broker_end, asyncio.ensure_future(broker_end.run(received.extend))))
         return gateway_end
 
     running = asyncio.ensure_future(gateway.keep_linked(connect, Nobody()))
     await asyncio.sleep(IGNORED_INTERVAL_S + 1)
 
-    def told() -> list[tuple[int, str]]:
-        return [(said.count, said.topic) for said in heard if isinstance(said, Ignored)]
+    def reports() -> list[tuple[int, str]]:
+        return [
+            (message.count, message.topic) for message in received if isinstance(message, Ignored)
+        ]
 
-    assert told() == [(1, "before/link")]
+    assert reports() == [(1, "before/link")]
     for number in range(1000):
         gateway.ignore(f"home/{number}")
         await asyncio.sleep(0.01)
     await asyncio.sleep(IGNORED_INTERVAL_S)
-    assert told()[1] == (2, "home/0")
-    assert told()[-1] == (1001, "home/999")
-    assert len(told()) <= 5
+    assert reports()[1] == (2, "home/0")
+    assert reports()[-1] == (1001, "home/999")
+    assert len(reports()) <= 5
     gateway.ignore("x\u202e\n" + "y" * 500)
     await asyncio.sleep(IGNORED_INTERVAL_S)
-    assert told()[-1][1].startswith("x\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}y")
-    assert len(told()[-1][1]) == TOPIC_LENGTH_MAX
+    assert reports()[-1][1].startswith("x\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}y")
+    assert len(reports()[-1][1]) == TOPIC_LENGTH_MAX
     running.cancel()
     for _, task in ends:
         task.cancel()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes of a gateway: who appears, who falls silent, what is refused."""
+"""The nodes of a gateway: which appear, go offline, or are refused."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from pyaiot.gateways.live_nodes import (
     NEW_NODES_BURST_S,
     READINGS_BURST,
     RESOURCES_MAX,
-    UNPROVED_GRACE_S,
+    UNVERIFIED_GRACE_S,
     LiveNodes,
 )
 from pyaiot.messages import NodeAppeared, NodeEvent, NodeLeft, NodeReset, Reading
@@ -23,8 +23,8 @@ def nodes(*, nodes_max: int = 10) -> LiveNodes:
     return LiveNodes(silence_limit_s=120.0, nodes_max=nodes_max)
 
 
-def hear(it: LiveNodes, uid: str = "A", now: float = 0.0) -> list[NodeEvent]:
-    return it.heard(uid, COAP, now=now, ts=TS)
+def see(it: LiveNodes, uid: str = "A", now: float = 0.0) -> list[NodeEvent]:
+    return it.node_seen(uid, COAP, now=now, ts=TS)
 
 
 def read(it: LiveNodes, resource: str, data: object, uid: str = "A", now: float = 0.0) -> Reading:
@@ -34,7 +34,7 @@ def read(it: LiveNodes, resource: str, data: object, uid: str = "A", now: float 
 
 
 def test_node_appears_with_its_bookkeeping() -> None:
-    assert hear(nodes()) == [
+    assert see(nodes()) == [
         NodeAppeared(uid="A", ts=TS),
         Reading(uid="A", resource="protocol", data="CoAP", ts=TS),
         Reading(uid="A", resource="ip", data="10.0.0.1", ts=TS),
@@ -43,21 +43,21 @@ def test_node_appears_with_its_bookkeeping() -> None:
 
 def test_node_that_is_known_says_nothing_new_by_being_alive() -> None:
     it = nodes()
-    hear(it)
-    assert hear(it, now=30.0) == []
+    see(it)
+    assert see(it, now=30.0) == []
 
 
-def test_change_of_address_is_told() -> None:
+def test_change_of_address_is_reported() -> None:
     it = nodes()
-    hear(it)
-    assert it.heard("A", {"protocol": "CoAP", "ip": "10.0.0.2"}, now=1.0, ts=TS) == [
+    see(it)
+    assert it.node_seen("A", {"protocol": "CoAP", "ip": "10.0.0.2"}, now=1.0, ts=TS) == [
         Reading(uid="A", resource="ip", data="10.0.0.2", ts=TS)
     ]
 
 
 def test_reading_carries_number_and_unit() -> None:
     it = nodes()
-    hear(it)
+    see(it)
     reading = read(it, "temperature", "23.5°C")
     assert (reading.data, reading.number, reading.unit) == ("23.5°C", 23.5, "Cel")
 
@@ -65,32 +65,32 @@ def test_reading_carries_number_and_unit() -> None:
 @pytest.mark.parametrize("text", ["--327.-6°C", '{"lat":48.7,"lng":2.2}', "", "42949672.-1hPa"])
 def test_text_that_is_no_number_stays_as_it_is(text: str) -> None:
     it = nodes()
-    hear(it)
+    see(it)
     reading = read(it, "temperature", text)
     assert (reading.data, reading.number) == (text, None)
 
 
 def test_silent_node_is_lost_after_two_minutes() -> None:
     it = nodes()
-    hear(it, "A", now=0.0)
-    hear(it, "B", now=60.0)
-    assert it.next_silence() == 120.0
-    assert it.silent(now=119.9, ts=TS) == []
-    assert it.silent(now=120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
-    assert it.next_silence() == 180.0
+    see(it, "A", now=0.0)
+    see(it, "B", now=60.0)
+    assert it.get_timer() == 120.0
+    assert it.handle_timer(now=119.9, ts=TS) == []
+    assert it.handle_timer(now=120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
+    assert it.get_timer() == 180.0
 
 
 def test_reading_is_a_sign_of_life() -> None:
     it = nodes()
-    hear(it, now=0.0)
+    see(it, now=0.0)
     read(it, "t", "1", now=100.0)
-    assert it.silent(now=150.0, ts=TS) == []
-    assert it.next_silence() == 220.0
+    assert it.handle_timer(now=150.0, ts=TS) == []
+    assert it.get_timer() == 220.0
 
 
 def test_reset_forgets_the_readings_and_tells_the_bookkeeping_anew() -> None:
     it = nodes()
-    hear(it)
+    see(it)
     read(it, "t", "1")
     assert it.reset("A", ts=TS) == [
         NodeReset(uid="A", ts=TS),
@@ -102,7 +102,7 @@ def test_reset_forgets_the_readings_and_tells_the_bookkeeping_anew() -> None:
 
 def test_everything_is_what_a_broker_that_knows_nothing_must_hear() -> None:
     it = nodes()
-    hear(it)
+    see(it)
     read(it, "t", "1")
     last = read(it, "t", "2")
     assert list(it.everything())[-1] == last
@@ -112,7 +112,7 @@ def test_everything_is_what_a_broker_that_knows_nothing_must_hear() -> None:
 @pytest.mark.parametrize("name", ["ip", "id", "protocol"])
 def test_device_cannot_write_what_the_gateway_keeps(name: str) -> None:
     it = nodes()
-    hear(it)
+    see(it)
     with pytest.raises(Refused, match="gateway's own"):
         read(it, name, "6.6.6.6")
 
@@ -121,29 +121,29 @@ def test_device_cannot_write_what_the_gateway_keeps(name: str) -> None:
 def test_uid_that_cannot_be_is_refused(uid: str) -> None:
     it = nodes()
     with pytest.raises(ProtocolError):
-        hear(it, uid)
+        see(it, uid)
     assert len(it) == 0
 
 
 @pytest.mark.parametrize("uid", ["*", "#", "+", "../x", "__proto__", "<img src=x>", "ü"])
 def test_uid_that_is_odd_is_only_text(uid: str) -> None:
     it = nodes()
-    hear(it, uid)
+    see(it, uid)
     assert uid in it
 
 
 def test_one_node_too_many_is_refused_and_the_others_stay() -> None:
     it = nodes(nodes_max=1)
-    hear(it, "A")
+    see(it, "A")
     with pytest.raises(Refused, match="at most 1 nodes"):
-        hear(it, "B")
-    hear(it, "A")
+        see(it, "B")
+    see(it, "A")
     assert len(it) == 1
 
 
 def test_one_resource_too_many_is_refused_and_the_others_stay() -> None:
     it = nodes()
-    hear(it)
+    see(it)
     for index in range(RESOURCES_MAX):
         read(it, f"r{index}", "1")
     with pytest.raises(Refused):
@@ -153,15 +153,15 @@ def test_one_resource_too_many_is_refused_and_the_others_stay() -> None:
 
 def test_value_of_more_than_64_kb_is_refused() -> None:
     it = nodes()
-    hear(it)
+    see(it)
     read(it, "t", "x" * 65536)
     with pytest.raises(ProtocolError):
         read(it, "t", "x" * 65537)
 
 
-def test_node_that_sends_too_fast_is_told_when_to_come_back() -> None:
+def test_node_above_the_rate_limit_gets_the_time_to_wait() -> None:
     it = nodes()
-    hear(it)
+    see(it)
     for _ in range(int(READINGS_BURST)):
         it.take_turn("A", now=0.0)
     with pytest.raises(TooFast) as caught:
@@ -180,31 +180,31 @@ def test_reading_of_an_unknown_node_is_an_error_of_the_caller() -> None:
 
 def test_node_that_may_be_silent_is_no_more_when_its_time_is_over() -> None:
     it = nodes()
-    hear(it)
-    hear(it, "B")
+    see(it)
+    see(it, "B")
     it.keep_until("A", 1000.0)
-    assert it.silent(now=120.0, ts=TS) == [NodeLeft(uid="B", ts=TS, reason="silent")]
-    assert it.next_silence() == 240.0
-    assert it.silent(now=999.0, ts=TS) == []
-    assert it.silent(now=999.0 + 120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
+    assert it.handle_timer(now=120.0, ts=TS) == [NodeLeft(uid="B", ts=TS, reason="silent")]
+    assert it.get_timer() == 240.0
+    assert it.handle_timer(now=999.0, ts=TS) == []
+    assert it.handle_timer(now=999.0 + 120.0, ts=TS) == [NodeLeft(uid="A", ts=TS, reason="silent")]
 
 
-@pytest.mark.parametrize(("heard_at", "silent"), [(0.0, True), (879.0, True), (881.0, False)])
-def test_node_whose_time_is_over_is_silent_unless_it_was_heard(
-    heard_at: float, *, silent: bool
+@pytest.mark.parametrize(("last_seen", "silent"), [(0.0, True), (879.0, True), (881.0, False)])
+def test_node_past_its_time_is_offline_unless_it_was_seen(
+    last_seen: float, *, silent: bool
 ) -> None:
     it = nodes()
-    hear(it)
+    see(it)
     it.keep_until("A", 1000.0)
-    it.silent(now=500.0, ts=TS)
-    hear(it, now=heard_at)
-    assert it.is_silent("A", now=1000.0) is silent
-    assert not it.is_silent("B", now=1000.0)
+    it.handle_timer(now=500.0, ts=TS)
+    see(it, now=last_seen)
+    assert it.is_offline("A", now=1000.0) is silent
+    assert not it.is_offline("B", now=1000.0)
 
 
 def test_unit_that_the_protocol_says_is_kept() -> None:
     it = nodes()
-    hear(it)
+    see(it)
     (event,) = it.reading("A", "humidity", 40.8, now=0.0, ts=TS, unit="%RH")
     assert event == Reading(uid="A", resource="humidity", data=40.8, ts=TS, number=40.8, unit="%RH")
     (event,) = it.reading("A", "label", "21", now=0.0, ts=TS, unit="")
@@ -217,7 +217,7 @@ def test_unit_that_the_protocol_says_is_kept() -> None:
 
 
 def appear(it: LiveNodes, uid: str, host: str = "", now: float = 0.0) -> list[NodeEvent]:
-    return it.heard(uid, {}, now=now, ts=TS, host=host)
+    return it.node_seen(uid, {}, now=now, ts=TS, host=host)
 
 
 def accepted(it: LiveNodes, count: int, now: float = 0.0, host: str = "", start: int = 0) -> int:
@@ -250,12 +250,12 @@ def test_host_that_brings_many_new_nodes_leaves_half_of_the_rate_to_others() -> 
 def test_host_has_a_share_of_the_nodes_that_is_free_again_when_one_leaves() -> None:
     it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=3)
     assert accepted(it, 10, host="greedy") == 3
-    with pytest.raises(Refused, match="a host has at most 3 nodes"):
+    with pytest.raises(Refused, match="a host may have at most 3 nodes"):
         appear(it, "one more", "greedy")
     assert accepted(it, 2, host="other") == 2
     it.left("greedy 0", "left", ts=TS)
     appear(it, "one more", "greedy")
-    it.silent(now=120.0, ts=TS)
+    it.handle_timer(now=120.0, ts=TS)
     assert accepted(it, 10, now=120.0, host="greedy") == 3
 
 
@@ -264,10 +264,10 @@ def test_nodes_of_before_a_restart_have_no_rate_but_the_share_of_their_host() ->
         silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=50, new_nodes_per_s=1.0
     )
     for number in range(50):
-        it.heard(f"{number}", {}, now=0.0, ts=TS, host="here", known_before=True)
+        it.node_seen(f"{number}", {}, now=0.0, ts=TS, host="here", known_before=True)
     assert len(it) == 50
-    with pytest.raises(Refused, match="a host has at most 50 nodes"):
-        it.heard("one more", {}, now=0.0, ts=TS, host="here", known_before=True)
+    with pytest.raises(Refused, match="a host may have at most 50 nodes"):
+        it.node_seen("one more", {}, now=0.0, ts=TS, host="here", known_before=True)
     assert accepted(it, 100, host="there") == NEW_NODES_BURST_S / 2
 
 
@@ -285,10 +285,10 @@ def test_full_gateway_lets_a_new_node_replace_the_unproved_one_that_was_silent_l
     for now, uid in enumerate(("proved", "invented", "posting")):
         appear(it, uid, now=float(now))
     it.prove("proved")
-    read(it, "t", "1", uid="posting", now=UNPROVED_GRACE_S)
+    read(it, "t", "1", uid="posting", now=UNVERIFIED_GRACE_S)
     with pytest.raises(Refused, match="at most 3 nodes"):
-        appear(it, "new", now=UNPROVED_GRACE_S)
-    events = appear(it, "new", now=UNPROVED_GRACE_S + 1.0)
+        appear(it, "new", now=UNVERIFIED_GRACE_S)
+    events = appear(it, "new", now=UNVERIFIED_GRACE_S + 1.0)
     assert events == [
         NodeLeft(uid="invented", ts=TS, reason="left"),
         NodeAppeared(uid="new", ts=TS),

@@ -158,12 +158,12 @@ async def test_a_retained_value_does_not_keep_a_silent_node_and_confirms_no_comm
         live, retained = mqtt_client.Freshness.LIVE, mqtt_client.Freshness.RETAINED
         here.mqtt._on_message(*check("b"), live)
         echoed: list[bool] = []
-        here.mqtt.gateway._echoes.expect("b", "led", "1", echoed.append)
-        heard_at = here.mqtt.gateway.nodes.heard_at("b")
+        here.mqtt.gateway._pending_reports.expect("b", "led", "1", echoed.append)
+        heard_at = here.mqtt.gateway.nodes.last_seen("b")
         await asyncio.sleep(0.1)
         here.mqtt._on_message("node/b/led", value("1"), retained)
         assert here.value("b", "led") == "1" or here.mqtt.gateway.nodes.get("b")
-        assert here.mqtt.gateway.nodes.heard_at("b") == heard_at
+        assert here.mqtt.gateway.nodes.last_seen("b") == heard_at
         assert echoed == []
         await here.until(lambda: left(here) == ["b"])
 

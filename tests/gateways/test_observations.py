@@ -14,28 +14,28 @@ from pyaiot.gateways.coap.observations import (
     AGAIN_MIN_S,
     FLOOD_MAX,
     MAX_AGE_LIMIT_S,
-    WATCHES_PER_NODE_MAX,
-    Heard,
-    Watch,
-    Watches,
+    OBSERVATIONS_PER_NODE_MAX,
+    Observation,
+    Observations,
+    ResponseKind,
 )
 from pyaiot.protocols.coap.numbers import Code
-from pyaiot.protocols.coap.observe import Sequence
+from pyaiot.protocols.coap.observe import NotificationNumber
 
 CONTENT = Code.CONTENT
 
 
-def make(poll_s: float = 0.0) -> Watches[str]:
+def make(poll_s: float = 0.0) -> Observations[str]:
     tokens = itertools.count()
-    return Watches(
+    return Observations(
         poll_s=poll_s, random=Random(1), next_token=lambda: b"%d" % next(tokens)
     )  # fmt: skip
 
 
-def observed(watches: Watches[str], uid: str = "A", path: str = "/t") -> Watch[str]:
-    watch = watches.add(uid, path[1:], path, "peer", observable=True, now=0.0)
-    assert watch is not None
-    return watch
+def observed(watches: Observations[str], uid: str = "A", path: str = "/t") -> Observation[str]:
+    observation = watches.add(uid, path[1:], path, "peer", observable=True, now=0.0)
+    assert observation is not None
+    return observation
 
 
 # -- the order of notifications (RFC 7641 section 3.4) ---------------------------------------------
@@ -53,18 +53,19 @@ def observed(watches: Watches[str], uid: str = "A", path: str = "/t") -> Watch[s
 def test_notification_is_newer_by_its_number_or_after_128_s(
     first: int, second: int, seconds: float, *, newer: bool
 ) -> None:
-    known = Sequence(first, 1000.0)
-    assert known.is_followed_by(Sequence(second, 1000.0 + seconds)) is newer
+    known = NotificationNumber(first, 1000.0)
+    assert known.is_followed_by(NotificationNumber(second, 1000.0 + seconds)) is newer
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=40))
 def test_the_last_of_notifications_in_any_order_is_the_newest(numbers: list[int]) -> None:
     watches = make()
-    watch = observed(watches)
+    observation = observed(watches)
     fresh = [
         number
         for number in numbers
-        if watches.heard(watch, CONTENT, number, 60.0, now=1.0) is Heard.FRESH
+        if watches.receive_response(observation, CONTENT, number, 60.0, now=1.0)
+        is ResponseKind.FRESH
     ]
     assert fresh == sorted(set(fresh))
     assert fresh[-1] == max(numbers)
@@ -79,72 +80,72 @@ def test_observation_is_registered_again_after_max_age_and_5_to_15_s(
 ) -> None:
     assert MAX_AGE_LIMIT_S == 86_400.0
     watches = make()
-    watch = observed(watches)
-    watches.heard(watch, CONTENT, 1, max_age_s, now=100.0)
-    assert watches.due(now=100.0 + waits_s + 4.9) == []
-    assert watches.due(now=100.0 + waits_s + 15.1) == [watch]
-    assert watches.due(now=100.0 + waits_s + 15.2) == []
+    observation = observed(watches)
+    watches.receive_response(observation, CONTENT, 1, max_age_s, now=100.0)
+    assert watches.handle_timer(now=100.0 + waits_s + 4.9) == []
+    assert watches.handle_timer(now=100.0 + waits_s + 15.1) == [observation]
+    assert watches.handle_timer(now=100.0 + waits_s + 15.2) == []
 
 
 def test_notification_puts_the_next_registration_off() -> None:
     watches = make()
-    watch = observed(watches)
+    observation = observed(watches)
     for second in range(0, 3600, 30):
-        watches.heard(watch, CONTENT, second + 1, 60.0, now=float(second))
-        assert watches.due(now=float(second)) == []
-    assert watches.due(now=3570.0 + 75.1) == [watch]
+        watches.receive_response(observation, CONTENT, second + 1, 60.0, now=float(second))
+        assert watches.handle_timer(now=float(second)) == []
+    assert watches.handle_timer(now=3570.0 + 75.1) == [observation]
 
 
 def test_first_answer_that_never_comes_makes_it_due_again() -> None:
     watches = make()
-    watch = observed(watches)
-    assert watches.due(now=AGAIN_MIN_S + 0.1) == [watch]
+    observation = observed(watches)
+    assert watches.handle_timer(now=AGAIN_MIN_S + 0.1) == [observation]
 
 
 def test_observation_that_fails_is_tried_less_and_less_often() -> None:
     watches = make()
-    watch = observed(watches)
+    observation = observed(watches)
     now, waits = 0.0, []
     for _ in range(12):
-        watches.unanswered(watch, now=now)
-        due_at = watch.due_at
+        watches.handle_failure(observation, now=now)
+        due_at = observation.due_at
         waits.append(due_at - now)
-        assert watches.due(now=due_at) == [watch]
+        assert watches.handle_timer(now=due_at) == [observation]
         now = due_at
     assert AGAIN_MIN_S * 0.8 <= waits[0] <= AGAIN_MIN_S * 1.2
     assert all(AGAIN_MAX_S * 0.8 <= wait <= AGAIN_MAX_S * 1.2 for wait in waits[8:])
-    watches.heard(watch, CONTENT, 1, 60.0, now=now)
-    watches.unanswered(watch, now=now)
-    assert watch.due_at - now <= AGAIN_MIN_S * 1.2
+    watches.receive_response(observation, CONTENT, 1, 60.0, now=now)
+    watches.handle_failure(observation, now=now)
+    assert observation.due_at - now <= AGAIN_MIN_S * 1.2
 
 
 @pytest.mark.parametrize(
-    ("code", "number", "heard"),
+    ("code", "number", "kind"),
     [
-        (Code.NOT_FOUND, None, Heard.ERROR),
-        (Code.NOT_FOUND, 3, Heard.ERROR),
-        (Code.CHANGED, None, Heard.ERROR),
-        (CONTENT, None, Heard.FRESH),
+        (Code.NOT_FOUND, None, ResponseKind.ERROR),
+        (Code.NOT_FOUND, 3, ResponseKind.ERROR),
+        (Code.CHANGED, None, ResponseKind.ERROR),
+        (CONTENT, None, ResponseKind.FRESH),
     ],
 )
 def test_error_or_answer_without_observe_ends_the_observation(
-    code: int, number: int | None, heard: Heard
+    code: int, number: int | None, kind: ResponseKind
 ) -> None:
     watches = make()
-    watch = observed(watches)
-    watches.heard(watch, CONTENT, 9, 60.0, now=0.0)
-    assert watches.heard(watch, code, number, 60.0, now=1.0) is heard
+    observation = observed(watches)
+    watches.receive_response(observation, CONTENT, 9, 60.0, now=0.0)
+    assert watches.receive_response(observation, code, number, 60.0, now=1.0) is kind
     # It is registered anew soon, and then whatever number comes is the first.
-    assert watches.due(now=1.0 + AGAIN_MIN_S * 1.2) == [watch]
-    assert watches.heard(watch, CONTENT, 2, 60.0, now=50.0) is Heard.FRESH
+    assert watches.handle_timer(now=1.0 + AGAIN_MIN_S * 1.2) == [observation]
+    assert watches.receive_response(observation, CONTENT, 2, 60.0, now=50.0) is ResponseKind.FRESH
 
 
-def test_node_that_floods_is_told_that_it_is_enough() -> None:
+def test_observation_of_a_node_that_floods_is_ended() -> None:
     watches = make()
-    watch = observed(watches)
-    told = [watches.too_fast(watch, now=1.0) for _ in range(FLOOD_MAX)]
+    observation = observed(watches)
+    told = [watches.too_fast(observation, now=1.0) for _ in range(FLOOD_MAX)]
     assert told == [False] * (FLOOD_MAX - 1) + [True]
-    assert not watches.too_fast(watch, now=1.0)
+    assert not watches.too_fast(observation, now=1.0)
 
 
 # -- polling ---------------------------------------------------------------------------------------
@@ -154,27 +155,29 @@ def test_what_cannot_be_observed_is_not_watched_without_polling() -> None:
     watches = make()
     assert watches.add("A", "t", "/t", "peer", observable=False, now=0.0) is None
     assert len(watches) == 0
-    assert watches.next_due() is None
+    assert watches.get_timer() is None
 
 
 def test_what_cannot_be_observed_is_asked_again_and_spread() -> None:
     watches = make(poll_s=300.0)
     for number in range(50):
-        watch = watches.add(f"N{number}", "t", "/t", "peer", observable=False, now=0.0)
-        assert watch is not None
-        assert watches.heard(watch, CONTENT, None, 0.0, now=0.0) is Heard.FRESH
-    assert watches.due(now=239.9) == []
-    assert 5 < len(watches.due(now=300.0)) < 45
-    watches.due(now=360.1)
-    assert len({watch.due_at for watch in watches.of_node("N1")}) == 1
+        observation = watches.add(f"N{number}", "t", "/t", "peer", observable=False, now=0.0)
+        assert observation is not None
+        assert (
+            watches.receive_response(observation, CONTENT, None, 0.0, now=0.0) is ResponseKind.FRESH
+        )
+    assert watches.handle_timer(now=239.9) == []
+    assert 5 < len(watches.handle_timer(now=300.0)) < 45
+    watches.handle_timer(now=360.1)
+    assert len({observation.due_at for observation in watches.of_node("N1")}) == 1
 
 
 def test_observation_that_fails_is_polled_where_that_is_configured() -> None:
     watches = make(poll_s=60.0)
-    watch = observed(watches)
+    observation = observed(watches)
     for _ in range(10):
-        watches.unanswered(watch, now=0.0)
-        assert watch.due_at <= 72.0
+        watches.handle_failure(observation, now=0.0)
+        assert observation.due_at <= 72.0
 
 
 # -- limits ----------------------------------------------------------------------------------------
@@ -182,11 +185,11 @@ def test_observation_that_fails_is_polled_where_that_is_configured() -> None:
 
 def test_watches_of_a_node_are_limited_and_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     watches = make()
-    for number in range(WATCHES_PER_NODE_MAX):
+    for number in range(OBSERVATIONS_PER_NODE_MAX):
         observed(watches, path=f"/{number}")
     assert watches.add("A", "x", "/x", "peer", observable=True, now=0.0) is None
     assert watches.add("A", "1", "/1", "peer", observable=True, now=0.0) is not None
-    monkeypatch.setattr(module, "WATCHES_MAX", WATCHES_PER_NODE_MAX + 1)
+    monkeypatch.setattr(module, "OBSERVATIONS_MAX", OBSERVATIONS_PER_NODE_MAX + 1)
     assert watches.add("B", "x", "/x", "peer", observable=True, now=0.0) is not None
     assert watches.add("B", "y", "/y", "peer", observable=True, now=0.0) is None
 
@@ -198,7 +201,7 @@ def test_watches_of_a_node_that_left_are_forgotten() -> None:
     assert watches.by_token(gone.token) is None
     assert gone.ended
     assert watches.by_token(stays.token) is stays
-    assert watches.due(now=1000.0) == [stays]
+    assert watches.handle_timer(now=1000.0) == [stays]
     assert len(watches) == 1
 
 
@@ -208,5 +211,5 @@ def test_watch_of_a_resource_that_is_discovered_again_replaces_the_old_one() -> 
     assert old.ended
     assert watches.of_node("A") == [new]
     assert watches.by_token(old.token) is None
-    watches.heard(new, CONTENT, 1, 60.0, now=0.0)
-    assert watches.due(now=1000.0) == [new]
+    watches.receive_response(new, CONTENT, 1, 60.0, now=0.0)
+    assert watches.handle_timer(now=1000.0) == [new]

@@ -12,10 +12,10 @@ class Waiting:
     """Expectations of a test, and how they ended."""
 
     def __init__(self) -> None:
-        self.echoes = PendingReports()
+        self.reports = PendingReports()
         self.ended: list[tuple[str, bool]] = []
         self.expected = {
-            name: self.echoes.expect(uid, resource, payload, functools.partial(self._end, name))
+            name: self.reports.expect(uid, resource, payload, functools.partial(self._end, name))
             for name, uid, resource, payload in (
                 ("led on", "A", "led", "1"),
                 ("led on again", "A", "led", "1"),
@@ -30,9 +30,9 @@ class Waiting:
 
 def test_report_of_the_value_ends_each_wait_for_it_and_no_other() -> None:
     waiting = Waiting()
-    waiting.echoes.heard("A", "led", "1")
+    waiting.reports.receive_report("A", "led", "1")
     assert waiting.ended == [("led on", True), ("led on again", True)]
-    assert len(waiting.echoes) == 2
+    assert len(waiting.reports) == 2
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_report_of_the_value_ends_each_wait_for_it_and_no_other() -> None:
 )
 def test_another_report_ends_nothing(uid: str, resource: str, data: object) -> None:
     waiting = Waiting()
-    waiting.echoes.heard(uid, resource, data)
+    waiting.reports.receive_report(uid, resource, data)
     assert waiting.ended == []
-    assert len(waiting.echoes) == 4
+    assert len(waiting.reports) == 4
 
 
 @pytest.mark.parametrize(
@@ -59,28 +59,28 @@ def test_another_report_ends_nothing(uid: str, resource: str, data: object) -> N
     ],
 )
 def test_report_may_be_json_of_another_type(payload: str, data: object) -> None:
-    echoes = PendingReports()
+    reports = PendingReports()
     ended: list[bool] = []
-    echoes.expect("A", "r", payload, ended.append)
-    echoes.heard("A", "r", data)
+    reports.expect("A", "r", payload, ended.append)
+    reports.receive_report("A", "r", data)
     assert ended == [True]
 
 
 def test_node_that_leaves_ends_its_waits_without_a_report() -> None:
     waiting = Waiting()
-    waiting.echoes.left("A")
+    waiting.reports.left("A")
     assert waiting.ended == [("led on", False), ("led on again", False), ("led off", False)]
-    waiting.echoes.left("A")
-    assert len(waiting.echoes) == 1
+    waiting.reports.left("A")
+    assert len(waiting.reports) == 1
 
 
-def test_what_is_forgotten_is_not_told_and_takes_no_memory() -> None:
+def test_forgotten_wait_is_not_ended_and_takes_no_memory() -> None:
     waiting = Waiting()
     for echo in waiting.expected.values():
-        waiting.echoes.forget(echo)
-        waiting.echoes.forget(echo)
-    waiting.echoes.heard("A", "led", "1")
-    waiting.echoes.left("B")
+        waiting.reports.forget(echo)
+        waiting.reports.forget(echo)
+    waiting.reports.receive_report("A", "led", "1")
+    waiting.reports.left("B")
     assert waiting.ended == []
-    assert len(waiting.echoes) == 0
-    assert waiting.echoes._by_uid == {}
+    assert len(waiting.reports) == 0
+    assert waiting.reports._by_uid == {}

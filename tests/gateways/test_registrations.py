@@ -8,7 +8,7 @@ from pyaiot.gateways.coap import registrations as module
 from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Directory, Registration, uid_of
 from pyaiot.protocols.coap.resource_directory import (
     Lookup,
-    Parameters,
+    RegistrationParameters,
     read_lookup,
     read_parameters,
 )
@@ -24,10 +24,10 @@ def register(
 
 
 def test_endpoint_and_sector_are_the_uid() -> None:
-    assert uid_of(Parameters("node1")) == "node1"
-    assert uid_of(Parameters("node1", "floor-3")) == "node1.floor-3"
+    assert uid_of(RegistrationParameters("node1")) == "node1"
+    assert uid_of(RegistrationParameters("node1", "floor-3")) == "node1.floor-3"
     with pytest.raises(ProtocolError):
-        uid_of(Parameters())
+        uid_of(RegistrationParameters())
 
 
 def test_registration_ends_when_its_lifetime_is_over() -> None:
@@ -44,7 +44,7 @@ def test_registration_ends_when_its_lifetime_is_over() -> None:
 def test_update_begins_the_lifetime_anew_or_another_one() -> None:
     directory = Directory()
     registration = register(directory, "ep=A", "lt=60")
-    directory.update(registration, Parameters(), "10.0.0.1", 5683, now=50.0)
+    directory.update(registration, RegistrationParameters(), "10.0.0.1", 5683, now=50.0)
     assert directory.expired(now=60.0) == []
     directory.update(registration, read_parameters(("lt=300", "et=x")), "10.0.0.2", 1, now=100.0)
     assert directory.expired(now=399.0) == []
@@ -75,7 +75,9 @@ def test_many_updates_leave_no_pile_of_old_times() -> None:
     directory = Directory()
     registration = register(directory, "ep=A")
     for second in range(10_000):
-        directory.update(registration, Parameters(), "10.0.0.1", 5683, now=float(second))
+        directory.update(
+            registration, RegistrationParameters(), "10.0.0.1", 5683, now=float(second)
+        )
     assert len(directory._expiry) < 100
     assert directory.expired(now=99_998.0) == []
     assert directory.expired(now=99_999.0) == [registration]
@@ -120,7 +122,7 @@ def test_each_filter_must_match() -> None:
     assert found(directory, "ep=B", "rt=x") == ([], [])
 
 
-def test_endpoint_is_told_with_what_it_said() -> None:
+def test_endpoint_lookup_has_the_registered_parameters() -> None:
     directory = Directory()
     register(directory, "ep=A", "d=x", "lt=60", "Et=y", host="2001:db8::1")
     assert format_links(directory.endpoints(Lookup(), "/rd")) == (
@@ -149,7 +151,7 @@ def test_links_of_all_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="full"):
         register(directory, "ep=C")
     register(directory, "ep=B")
-    simple = directory.register(Parameters("C"), (), "10.0.0.1", 5683, now=0.0)
+    simple = directory.register(RegistrationParameters("C"), (), "10.0.0.1", 5683, now=0.0)
     directory.fill(simple, LINKS)
     assert simple.links == ()
     directory.remove(first)
@@ -161,6 +163,6 @@ def test_links_of_all_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_many_links_of_one_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LINK_BYTES_MAX", 10)
     directory = Directory()
-    simple = directory.register(Parameters("C"), (), "10.0.0.1", 5683, now=0.0)
+    simple = directory.register(RegistrationParameters("C"), (), "10.0.0.1", 5683, now=0.0)
     directory.fill(simple, [CoreLink("/123456"), CoreLink("/7")])
     assert simple.links == ()

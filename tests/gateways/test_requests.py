@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pyaiot.gateways.coap import requests as requests_module
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
 from pyaiot.gateways.coap.requests import (
     ANSWERED_S,
     READ_YIELDS_AFTER_S,
@@ -41,13 +41,13 @@ class Wire:
         self.loop = asyncio.get_running_loop()
         self.answer = answer
         self.requests = Requests(self, self.loop)
-        self.sent: list[tuple[float, CoapMessage, Peer]] = []
+        self.sent: list[tuple[float, CoapMessage, CoapPeer]] = []
         self.replies: list[bytes | None] = []
-        self.proofs: list[Peer] = []
+        self.proofs: list[CoapPeer] = []
         self._loss = loss
         self._random = random.Random(20)
 
-    def send_to(self, datagram: bytes, peer: Peer) -> None:
+    def send_to(self, datagram: bytes, peer: CoapPeer) -> None:
         message = CoapMessage.from_bytes(datagram)
         self.sent.append((self.loop.time(), message, peer))
         if not self._is_lost():
@@ -55,23 +55,23 @@ class Wire:
                 if not self._is_lost():
                     self.loop.call_later(LATENCY_S, self.hear, answer, peer)
 
-    def proved(self, peer: Peer) -> None:
+    def verify(self, peer: CoapPeer) -> None:
         self.proofs.append(peer)
 
-    def hear(self, message: CoapMessage, peer: Peer) -> None:
-        self.replies.append(self.requests.receive(message.to_bytes(), peer.sockaddr))
+    def hear(self, message: CoapMessage, peer: CoapPeer) -> None:
+        self.replies.append(self.requests.receive_datagram(message.to_bytes(), peer.sockaddr))
 
     def _is_lost(self) -> bool:
         return self._random.random() < self._loss
 
-    async def put(self, peer: Peer, *, timeout_s: float = 5.0) -> CoapMessage:
+    async def put(self, peer: CoapPeer, *, timeout_s: float = 5.0) -> CoapMessage:
         return await self.requests.put(peer, "/led", b"1", self.loop.time() + timeout_s)
 
 
-def node(number: int = 1, port: int = 5683) -> Peer:
+def node(number: int = 1, port: int = 5683) -> CoapPeer:
     host = f"fd00::{number:x}"
     interface: Any = Wire
-    return Peer((host, port, 0, 0), interface)
+    return CoapPeer((host, port, 0, 0), interface)
 
 
 async def test_at_most_one_command_of_twenty_times_out_where_every_fifth_datagram_is_lost() -> None:
@@ -107,7 +107,7 @@ async def test_command_that_waits_behind_another_past_its_deadline_is_never_sent
     assert {message.uri_path for _, message, _ in wire.sent} == {("led",)}
 
 
-async def test_command_does_not_wait_for_a_read_that_nobody_answers() -> None:
+async def test_command_does_not_wait_for_an_unanswered_read() -> None:
     def writes_only(request: CoapMessage) -> list[CoapMessage]:
         return piggybacked(request) if request.code == Code.PUT else []
 
@@ -186,7 +186,7 @@ async def test_what_another_address_sends_ends_nothing() -> None:
             *piggybacked(request),
             CoapMessage(MessageType.RST, Code.EMPTY, request.message_id),
         ):
-            assert wire.requests.receive(answer.to_bytes(), other.sockaddr) is None
+            assert wire.requests.receive_datagram(answer.to_bytes(), other.sockaddr) is None
     with pytest.raises(TimeoutError):
         await command
 
@@ -204,11 +204,11 @@ async def test_icmp_error_ends_only_the_request_that_it_quotes() -> None:
     datagram = wire.sent[0][1].to_bytes()
     refused = ConnectionRefusedError(111, "Connection refused")
     for forged in (b"", datagram[:4], b"\x44\x03\0\0abcd", datagram[:4] + b"????"):
-        wire.requests.failed(refused, node(), forged)
+        wire.requests.receive_error(refused, node(), forged)
     await asyncio.sleep(0.1)
     assert not command.done()
-    wire.requests.failed(refused, node(2), datagram)
-    wire.requests.failed(refused, node(), datagram)
+    wire.requests.receive_error(refused, node(2), datagram)
+    wire.requests.receive_error(refused, node(), datagram)
     with pytest.raises(ConnectionRefusedError):
         await command
 
@@ -219,11 +219,11 @@ async def test_copy_of_a_confirmable_answer_is_acknowledged_for_a_minute() -> No
     await wire.put(node())
     assert wire.replies == [b"\x60\0\0\x07"]
     copy = CoapMessage(MessageType.CON, Code.CHANGED, 7, wire.sent[0][1].token).to_bytes()
-    assert wire.requests.receive(copy, node().sockaddr) == b"\x60\0\0\x07"
-    assert wire.requests.receive(copy, node(2).sockaddr) is None
-    assert wire.requests.receive(answer.to_bytes(), node().sockaddr) is None
+    assert wire.requests.receive_datagram(copy, node().sockaddr) == b"\x60\0\0\x07"
+    assert wire.requests.receive_datagram(copy, node(2).sockaddr) is None
+    assert wire.requests.receive_datagram(answer.to_bytes(), node().sockaddr) is None
     await asyncio.sleep(ANSWERED_S)
-    assert wire.requests.receive(copy, node().sockaddr) is None
+    assert wire.requests.receive_datagram(copy, node().sockaddr) is None
 
 
 async def test_answers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

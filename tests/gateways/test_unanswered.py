@@ -2,24 +2,24 @@
 """What nodes left unanswered."""
 
 from pyaiot.gateways.coap.unanswered import (
-    ASK_AGAIN_MAX_S,
-    ASK_AGAIN_MIN_S,
-    UnansweredQuestions,
+    RETRY_MAX_S,
+    RETRY_MIN_S,
+    UnansweredRequests,
 )
 from pyaiot.protocols.link_format import CoreLink
 
 
 def test_node_that_left_something_unanswered_is_due_after_a_pause() -> None:
-    it = UnansweredQuestions()
+    it = UnansweredRequests()
     assert not it.is_due("A", now=0.0)
     it.add("A", [CoreLink("/name")], None, now=0.0)
-    assert not it.is_due("A", now=ASK_AGAIN_MIN_S - 0.1)
-    assert it.is_due("A", now=ASK_AGAIN_MIN_S)
-    assert not it.is_due("B", now=ASK_AGAIN_MIN_S)
+    assert not it.is_due("A", now=RETRY_MIN_S - 0.1)
+    assert it.is_due("A", now=RETRY_MIN_S)
+    assert not it.is_due("B", now=RETRY_MIN_S)
 
 
 def test_node_that_is_being_asked_is_not_due() -> None:
-    it = UnansweredQuestions()
+    it = UnansweredRequests()
     it.add("A", [CoreLink("/name")], None, now=0.0)
     taken = it.take("A")
     assert taken is not None
@@ -29,7 +29,7 @@ def test_node_that_is_being_asked_is_not_due() -> None:
 
 
 def test_pause_grows_to_half_a_minute() -> None:
-    it = UnansweredQuestions()
+    it = UnansweredRequests()
     before, pauses = None, []
     for _ in range(20):
         it.add("A", None, before, now=0.0)
@@ -37,11 +37,11 @@ def test_pause_grows_to_half_a_minute() -> None:
         assert before is not None
         pauses.append(before.again_at)
     assert pauses[:4] == [2.0, 4.0, 8.0, 16.0]
-    assert set(pauses[4:]) == {ASK_AGAIN_MAX_S}
+    assert set(pauses[4:]) == {RETRY_MAX_S}
 
 
 def test_node_that_left_is_forgotten() -> None:
-    it = UnansweredQuestions()
+    it = UnansweredRequests()
     it.add("A", None, None, now=0.0)
     it.forget("A")
     it.forget("B")

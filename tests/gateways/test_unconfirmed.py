@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Events that the broker may not have: kept in order, bounded, and what is dropped is told."""
+"""Unconfirmed events: kept in order, bounded, and dropped ones are reported."""
 
 from pyaiot.gateways.unconfirmed import Unconfirmed
 from pyaiot.messages import Checkpoint, NodeAppeared, NodeEvent, NodeLeft, Reading, ReadingsDropped
@@ -43,21 +43,21 @@ def test_there_is_no_checkpoint_where_there_is_nothing_new() -> None:
 def test_after_a_new_link_everything_is_covered_by_a_new_checkpoint() -> None:
     events = filled(2)
     events.checkpoint()
-    events.linked_anew()
+    events.reset_checkpoint()
     checkpoint = events.checkpoint()
     assert checkpoint is not None
     events.confirm(checkpoint)
     assert kept(events) == []
 
 
-def test_a_confirmation_of_what_was_never_said_confirms_nothing_more() -> None:
+def test_confirmation_of_an_unknown_checkpoint_confirms_nothing() -> None:
     events = filled(3)
     for number in (-1, 0, 10**18):
         events.confirm(Checkpoint(number=number))
     assert kept(events) == ["0", "1", "2"]
 
 
-def test_beyond_the_limit_the_oldest_is_dropped_and_the_gap_is_told() -> None:
+def test_beyond_the_limit_the_oldest_is_dropped_and_the_gap_is_reported() -> None:
     events = filled(10, events_max=4)
     assert kept(events) == ["6", "7", "8", "9"]
     assert events.gap() == ReadingsDropped(ts=TS, until=TS + 5, lost=6)
@@ -86,10 +86,10 @@ def test_what_was_dropped_and_then_confirmed_is_no_gap() -> None:
     assert kept(events) == []
 
 
-def test_a_gap_is_told_until_it_is_confirmed() -> None:
+def test_gap_is_reported_until_it_is_confirmed() -> None:
     events = filled(10, events_max=4)
     assert events.gap() == events.gap()
-    events.linked_anew()
+    events.reset_checkpoint()
     checkpoint = events.checkpoint()
     assert checkpoint is not None
     events.confirm(checkpoint)

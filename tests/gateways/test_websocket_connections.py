@@ -67,14 +67,14 @@ class Side:
         )
         self.events: list[Any] = []
         self.connections = NodeConnections(self.gateway, loop)
-        send = self.gateway._tell
+        send = self.gateway._report
 
         def record(events: Any) -> None:
             events = list(events)
             self.events.extend(events)
             send(events)
 
-        self.gateway._tell = record  # type: ignore[method-assign]
+        self.gateway._report = record  # type: ignore[method-assign]
 
     async def node(self, uid: str | None = None) -> tuple[NodeConnection, Wire]:
         wire = Wire()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pyaiot.gateways.coap.bodies import STRANGERS_ASSEMBLIES_MAX
+from pyaiot.gateways.coap.bodies import UNKNOWN_ASSEMBLIES_MAX
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
@@ -94,13 +94,13 @@ async def test_bodies_of_different_tags_are_put_together_apart() -> None:
         await it.client.shows("A", x="x" * 1500, y="y" * 1500)
 
 
-async def test_strangers_that_begin_bodies_take_no_room_of_nodes() -> None:
-    async with scene() as it, coap_device(it.running.coap_port) as stranger:
+async def test_unknown_peers_that_begin_bodies_take_no_room_of_nodes() -> None:
+    async with scene() as it, coap_device(it.running.coap_port) as unknown_peer:
         await it.device.post("alive", "alive:A")
         body = b"text:" + b"x" * 1500
         assert (await post_block(it.device, body, 0)).code == Code.CONTINUE
-        for _ in range(STRANGERS_ASSEMBLIES_MAX + 8):
-            assert (await post_block(stranger, b"x" * 5000, 0)).code == Code.CONTINUE
+        for _ in range(UNKNOWN_ASSEMBLIES_MAX + 8):
+            assert (await post_block(unknown_peer, b"x" * 5000, 0)).code == Code.CONTINUE
         assert (await post_block(it.device, body, 1)).code == Code.CHANGED
         await it.client.shows("A", text="x" * 1500)
 
@@ -149,7 +149,7 @@ async def test_post_that_is_not_in_its_format_is_refused(format_: int, payload: 
         assert answer.code == Code.BAD_REQUEST
 
 
-async def test_senml_of_nobody_yet_is_held_with_its_unit() -> None:
+async def test_senml_of_an_unknown_peer_is_held_with_its_unit() -> None:
     async with scene() as it:
         pack = b'[{"n":"temp","u":"Cel","v":23.1}]'
         option = (OptionNumber.CONTENT_FORMAT, ContentFormat.SENML_JSON)

@@ -185,12 +185,12 @@ async def test_registration_from_another_address_is_a_claim_like_any_other() -> 
         assert (await say(it.device, request(Code.POST, place))).code == Code.CHANGED
 
 
-async def test_stranger_gets_no_more_than_three_times_what_it_sent() -> None:
-    async with scene() as it, coap_device(it.running.coap_port) as stranger:
+async def test_unknown_peer_gets_no_more_than_three_times_what_it_sent() -> None:
+    async with scene() as it, coap_device(it.running.coap_port) as unknown_peer:
         await registered(it, "et=" + "x" * 100)
         for path in ("/rd-lookup/ep", "/rd-lookup/res", "/.well-known/core"):
             asked = request(Code.GET, path)
-            answer = await say(stranger, asked)
+            answer = await say(unknown_peer, asked)
             assert len(answer.to_bytes()) <= 3 * len(asked.to_bytes())
             assert answer.option(OptionNumber.BLOCK2) is not None
         whole = await say(it.device, request(Code.GET, "/rd-lookup/ep"))
@@ -271,11 +271,11 @@ async def test_client_of_libcoap_registers_and_looks_up(coap_client: Tool) -> No
         host = own_address()
         rd = f"coap://127.0.0.1:{it.running.coap_port}"
         links = "</light>;rt=light,</door>;obs"
-        said = await coap_client(
+        shown = await coap_client(
             *("-a", host, "-m", "post", "-t", "40", "-e", links), f"{rd}/rd?ep=LIBCOAP&lt=300"
         )
-        assert "c:2.01" in said
-        assert "Location-Path:rd" in said
+        assert "c:2.01" in shown
+        assert "Location-Path:rd" in shown
         await it.client.until(type="new", uid="LIBCOAP")
         # A known address gets it whole, another one in small blocks; both get the same.
         for source in (host, own_address()):

@@ -23,7 +23,7 @@ async def known(it: Scene, device: CoapDevice | None = None, uid: str = "A") -> 
 
 
 def answer_copies(device: CoapDevice) -> list[int]:
-    return [message_id for mtype, message_id in device.told if mtype is MessageType.ACK]
+    return [message_id for mtype, message_id in device.empty_messages if mtype is MessageType.ACK]
 
 
 @pytest.mark.parametrize("mtype", [MessageType.CON, MessageType.NON])
@@ -75,7 +75,7 @@ async def test_command_whose_deadline_passed_behind_a_late_acknowledgement_is_ne
         assert receipt["state"] == "confirmed"
 
 
-async def test_nothing_is_sent_after_the_deadline_of_a_command_that_nobody_answers() -> None:
+async def test_nothing_is_sent_after_the_deadline_of_an_unanswered_command() -> None:
     async with scene() as it:
         await known(it)
         it.device.replies[Code.PUT, "led"] = None
@@ -91,7 +91,7 @@ async def test_nothing_is_sent_after_the_deadline_of_a_command_that_nobody_answe
         assert max(sent) - began_at < 0.5
 
 
-async def test_reset_of_a_command_is_a_timeout_because_nobody_knows_who_sent_it() -> None:
+async def test_reset_of_a_command_is_a_timeout_because_it_may_be_forged() -> None:
     async with scene() as it:
         await known(it)
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, LED_ON)
@@ -129,10 +129,10 @@ async def test_every_copy_of_a_confirmable_answer_is_acknowledged() -> None:
         assert (await it.client.write("A", "led", "1"))["state"] == "confirmed"
         await it.device.post("alive", "alive:A")  # a round trip
         assert len(answer_copies(it.device)) == 3
-        assert [item for item in it.device.told if item[0] is MessageType.RST] == []
+        assert [item for item in it.device.empty_messages if item[0] is MessageType.RST] == []
 
 
-async def test_answer_with_the_token_of_nobody_ends_nothing() -> None:
+async def test_answer_with_an_unknown_token_ends_no_request() -> None:
     async with scene() as it:
         await known(it)
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, LED_ON)

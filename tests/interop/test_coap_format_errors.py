@@ -37,7 +37,7 @@ FORMAT_ERRORS = {
 
 
 @contextlib.contextmanager
-def stranger(port: int) -> Iterator[socket.socket]:
+def unknown_peer(port: int) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
         opened.setblocking(False)
         opened.connect(("127.0.0.1", port))
@@ -47,7 +47,7 @@ def stranger(port: int) -> Iterator[socket.socket]:
 async def answers(it: Scene, *datagrams: bytes) -> list[bytes]:
     """All that comes back for these, in order; a ping that is answered ends them."""
     loop = asyncio.get_running_loop()
-    with stranger(it.running.coap_port) as opened:
+    with unknown_peer(it.running.coap_port) as opened:
         for datagram in (*datagrams, bytes.fromhex("4000ffff")):
             opened.send(datagram)
         found = []
@@ -147,7 +147,7 @@ async def test_copy_of_a_separate_answer_is_acknowledged_again_and_another_is_re
         await device.post("alive", "alive:A")
         await it.client.shows("A", led="0")
         (asked,) = await device.asked(Code.GET, "led")
-        first = [number for mtype, number in device.told if mtype is ACK]
+        first = [number for mtype, number in device.empty_messages if mtype is ACK]
         assert len(first) == 1
         copy = next(
             answer
@@ -155,13 +155,13 @@ async def test_copy_of_a_separate_answer_is_acknowledged_again_and_another_is_re
             if origin == asked.origin and answer and CoapMessage.from_bytes(answer).payload == b"0"
         )
         device.server.transport.sendto(copy, asked.origin)
-        await until(lambda: len(device.told) == 2)
-        assert device.told[-1] == (ACK, first[0])
+        await until(lambda: len(device.empty_messages) == 2)
+        assert device.empty_messages[-1] == (ACK, first[0])
         other = bytearray(copy)
         other[4] ^= 0xFF
         device.server.transport.sendto(bytes(other), asked.origin)
-        await until(lambda: len(device.told) == 3)
-        assert device.told[-1] == (RST, first[0])
+        await until(lambda: len(device.empty_messages) == 3)
+        assert device.empty_messages[-1] == (RST, first[0])
 
 
 @pytest.mark.parametrize("copies_token", [True, False])
@@ -182,6 +182,6 @@ async def test_malformed_answer_leaves_the_request_waiting(*, copies_token: bool
             # An empty acknowledgement with a payload, then a ping, which is answered after it.
             at.transport.sendto(b"\x60\0" + message_id + b"\xffx", gateway)
             at.transport.sendto(b"\x40\0" + message_id, gateway)
-        assert await device.told_of(request.message_id) is RST
+        assert await device.reply_to(request.message_id) is RST
         device.release()
         await it.client.shows("A", led="0")

@@ -48,7 +48,7 @@ async def node_at(host: str) -> AsyncIterator[asyncio.subprocess.Process]:
 async def test_client_posts_as_a_node_does() -> None:
     client = words("coap_client.cjs")
     async with scene() as it:
-        said = await output(
+        output_text = await output(
             *client,
             str(it.running.coap_port),
             *("POST", "/alive", "alive:NPM"),
@@ -57,7 +57,7 @@ async def test_client_posts_as_a_node_does() -> None:
             *("POST", "/server", "text:" + "x" * 3000),  # in blocks
             *("GET", "/rd-lookup/ep", ""),
         )
-        codes = [line[:4] for line in said.splitlines()]
+        codes = [line[:4] for line in output_text.splitlines()]
         assert codes == ["2.04", "2.04", "4.03", "2.04", "2.05"]
         await it.client.shows("NPM", ip="127.0.0.1", temperature="23.5°C", text="x" * 3000)
 

@@ -220,7 +220,7 @@ async def test_reading_that_cannot_be_is_refused_and_the_next_one_counts(
         assert client.nodes["A"]["ip"] == device.host
 
 
-async def test_board_that_posts_too_fast_is_told_when_to_come_back() -> None:
+async def test_board_that_posts_too_fast_gets_the_time_to_wait() -> None:
     async with scene() as it:
         device, client = it.device, it.client
         await device.post("alive", "alive:A")

@@ -41,7 +41,7 @@ async def test_notification_is_a_reading(mtype: MessageType) -> None:
         message_id = it.device.notify("t", "21°C", 11, mtype=mtype)
         await it.client.shows("A", t="21°C")
         if mtype is CON:
-            assert await it.device.told_of(message_id) is ACK
+            assert await it.device.reply_to(message_id) is ACK
         # The answer to the registration was its value: it was asked once.
         assert len([item for item in it.device.requests if item.path == "t"]) == 1
 
@@ -53,8 +53,8 @@ async def test_notification_that_is_overtaken_counts_no_more_and_is_acknowledged
         await it.client.shows("A", t="22°C")
         late = it.device.notify("t", "21°C", 11, mtype=CON)
         again = it.device.notify("t", "22.5°C", 12, mtype=CON)
-        assert await it.device.told_of(late) is ACK
-        assert await it.device.told_of(again) is ACK
+        assert await it.device.reply_to(late) is ACK
+        assert await it.device.reply_to(again) is ACK
         it.device.notify("t", "23°C", 13)
         await it.client.shows("A", t="23°C")
         shown = [item["data"] for item in it.client.heard if item.get("endpoint") == "t"]
@@ -91,16 +91,16 @@ async def test_node_that_does_not_want_to_be_observed_is_read() -> None:
         await it.client.shows("A", t="20", led="0")
 
 
-async def test_notification_that_nobody_wants_is_reset() -> None:
+async def test_unwanted_notification_is_reset() -> None:
     async with scene() as it, coap_device(it.running.coap_port) as other:
         await observed(it)
         token, origin = it.device.observers["t"][-1]
         # Another node that knows the token, and the node itself with another token.
         other.observers["t"] = [(token, origin)]
-        assert await other.told_of(other.notify("t", "99", 99)) is RST
+        assert await other.reply_to(other.notify("t", "99", 99)) is RST
         it.device.observers["t"].append((token[:7] + bytes((token[7] ^ 1,)), origin))
         for mtype in (NON, CON):
-            assert await it.device.told_of(it.device.notify("t", "98", 98, mtype=mtype)) is RST
+            assert await it.device.reply_to(it.device.notify("t", "98", 98, mtype=mtype)) is RST
         it.device.observers["t"].pop()
         it.device.notify("t", "21°C", 11)
         await it.client.shows("A", t="21°C")
@@ -117,14 +117,14 @@ async def test_node_that_booted_is_observed_anew_and_its_old_notifications_are_r
         await it.client.shows("A", t="6")
         assert len(it.device.observers["t"]) == 2
         it.device.observers["t"].append(before)
-        assert await it.device.told_of(it.device.notify("t", "21°C", 11)) is RST
+        assert await it.device.reply_to(it.device.notify("t", "21°C", 11)) is RST
 
 
 async def test_error_notification_ends_the_observation_and_the_value_stays() -> None:
     async with scene() as it:
         await observed(it)
         gone = it.device.notify("t", "gone", None, code=Code.NOT_FOUND, mtype=CON)
-        assert await it.device.told_of(gone) is ACK
+        assert await it.device.reply_to(gone) is ACK
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
         await it.client.write("A", "led", "1")
         assert it.client.nodes["A"]["t"] == "20°C"
@@ -144,7 +144,7 @@ async def test_wrong_options_of_a_notification_are_left_alone() -> None:
     async with scene() as it:
         await observed(it)
         wrong = it.device.notify("t", "21", None, (OptionNumber.OBSERVE, b"\0\0\0\0"), mtype=CON)
-        assert await it.device.told_of(wrong) is RST
+        assert await it.device.reply_to(wrong) is RST
         it.device.notify(
             "t", "22", None, (OptionNumber.OBSERVE, 11), (OptionNumber.MAX_AGE, b"12345")
         )
@@ -164,7 +164,7 @@ async def test_node_that_floods_is_reset_and_others_are_heard() -> None:
         await it.client.shows("B", t="2")
         async with coap_device(it.running.coap_port) as third:
             await third.post("alive", "alive:C")
-        assert RST in {mtype for mtype, number in it.device.told if number in sent}
+        assert RST in {mtype for mtype, number in it.device.empty_messages if number in sent}
         shown = [item for item in it.client.heard if item.get("endpoint") == "t"]
         assert len([item for item in shown if item["uid"] == "A"]) < 130
 

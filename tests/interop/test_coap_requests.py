@@ -229,7 +229,7 @@ async def test_write_that_is_lost_on_the_way_is_sent_again_and_done_once() -> No
         assert len(await it.device.asked(Code.PUT, "led")) == 1
 
 
-async def test_write_that_was_told_as_timed_out_is_not_done_later() -> None:
+async def test_write_that_timed_out_is_not_carried_out_later() -> None:
     async with scene() as it:
         it.device.has({"led": "0"})
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")

@@ -82,16 +82,16 @@ async def test_exchanges_are_written_with_node_and_what_became_of_them(tmp_path:
         await it.device.post("server", "ip:1.2.3.4")
         it.device.notify("t", "21", 11)
         await it.client.shows("A", t="21")
-        async with coap_device(it.running.coap_port) as stranger:
-            await stranger.post("server", "x:1")
+        async with coap_device(it.running.coap_port) as unknown_peer:
+            await unknown_peer.post("server", "x:1")
     found = packets(path)
     assert names(path) == [(it.device.host, "A")]
-    said = [comment for comment, _ in found]
-    assert said[0] == "node A: accepted: 2.04 Changed"
-    assert "node A: refused: 4.03 Forbidden, the resource ip is the gateway's own" in said
-    assert said.count("node A: answered 2.05 Content") == 2
-    assert "node A: notification" in said
-    assert "no known node: refused: 5.03 Service Unavailable" in said
+    comments = [comment for comment, _ in found]
+    assert comments[0] == "node A: accepted: 2.04 Changed"
+    assert "node A: refused: 4.03 Forbidden, the resource ip is the gateway's own" in comments
+    assert comments.count("node A: answered 2.05 Content") == 2
+    assert "node A: notification" in comments
+    assert "no known node: refused: 5.03 Service Unavailable" in comments
     # Whole, and both directions of each exchange.
     codes = [CoapMessage.from_bytes(data).code for _, data in found]
     assert codes.count(Code.POST) == 3
@@ -120,7 +120,7 @@ async def test_wireshark_reads_it(tmp_path: Path) -> None:
         await it.device.post("alive", "alive:A")
         await it.client.shows("A", led="0")
         port = it.running.coap_port
-    said = await output(
+    comments = await output(
         *(
             "tshark",
             "-r",
@@ -132,7 +132,7 @@ async def test_wireshark_reads_it(tmp_path: Path) -> None:
         ),
         *("-T", "fields", "-e", "frame.comment", "-e", "coap.code", "-e", "udp.checksum.status"),
     )
-    lines = [line.split("\t") for line in said.splitlines() if "\t" in line]
+    lines = [line.split("\t") for line in comments.splitlines() if "\t" in line]
     assert lines[0] == ["node A: accepted: 2.04 Changed", "2", "1"]
     assert len(lines) >= 6
     assert {status for _, _, status in lines} == {"1"}
@@ -180,7 +180,7 @@ async def test_too_many_datagrams_are_left_out_and_counted(tmp_path: Path) -> No
     it.datagram(CHANGED, SOCKADDR, None, False)
     await written(it)
     ((comment, _),) = packets(path)
-    assert "(5 datagrams before it were left out)" in comment
+    assert "(5 datagrams before it were dropped)" in comment
 
 
 async def test_request_that_waits_too_long_is_written_without_what_became_of_it(
@@ -228,12 +228,12 @@ async def test_disk_that_is_full_ends_the_trace_and_nothing_else(
     it.datagram(POST, SOCKADDR, None, True)
     monkeypatch.setattr(os, "open", full)
     await written(it)
-    assert f"The trace {path} ends: No space left on device" in caplog.text
+    assert f"Trace {path} stopped: No space left on device" in caplog.text
     assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("place", ["missing/t.pcapng", "."])
-def test_file_that_cannot_be_written_is_said_in_one_sentence(
+def test_unwritable_trace_file_is_reported_in_one_sentence(
     programs: Programs, tmp_path: Path, place: str
 ) -> None:
     done = programs.run(

@@ -58,16 +58,16 @@ async def test_client_posts_a_long_reading_in_blocks(coap_client: Tool) -> None:
         uri = f"coap://127.0.0.1:{running.coap_port}"
         source = ("-a", own_address(), "-m", "post")
         await coap_client(*source, "-e", "alive:A", f"{uri}/alive")
-        said = await coap_client(*source, "-b", "64", "-e", f"text:{text}", f"{uri}/server")
-        assert "c:2.04" in said
+        shown = await coap_client(*source, "-b", "64", "-e", f"text:{text}", f"{uri}/server")
+        assert "c:2.04" in shown
         await client.shows("A", text=text)
 
 
 async def test_client_finds_what_the_gateway_offers_over_ipv6(coap_client: Tool) -> None:
     async with running_coap(coap_host="::1") as running:
-        said = await coap_client(f"coap://[::1]:{running.coap_port}/.well-known/core")
-        assert "</alive>" in said
-        assert "</server>" in said
+        shown = await coap_client(f"coap://[::1]:{running.coap_port}/.well-known/core")
+        assert "</alive>" in shown
+        assert "</server>" in shown
 
 
 async def test_server_is_a_node_that_is_read_and_written(
@@ -134,6 +134,6 @@ async def test_client_is_told_that_there_is_no_fetch_and_nothing_where_it_wants_
         assert "c:4.05" in await coap_client(*source, "-m", "fetch", "-e", "x", f"{uri}/server")
         # No-Response (RFC 7967): 2 is "no answer of class 2", 8 and 16 those of errors.
         quiet = (*source, "-N", "-B", "1", "-m", "post")
-        said = await coap_client(*quiet, "-O", "258,0x1a", "-e", "alive:QUIET", f"{uri}/alive")
+        shown = await coap_client(*quiet, "-O", "258,0x1a", "-e", "alive:QUIET", f"{uri}/alive")
         await client.until(type="new", uid="QUIET")
-        assert "c:2.04" not in said
+        assert "c:2.04" not in shown

@@ -78,7 +78,7 @@ async def test_commands_that_wait_are_done_one_after_the_other_in_their_order() 
         assert payloads == [b"1", b"0", b"1"]
 
 
-async def test_node_that_does_not_sleep_is_told_at_once() -> None:
+async def test_node_that_does_not_sleep_gets_commands_at_once() -> None:
     async with sleeping("B") as it:
         await known(it)
         assert (await it.client.write("A", "led", "1"))["state"] == "confirmed"

@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much is sent to who has not proved his address."""
+"""The bytes that may be sent to unverified hosts."""
 
 from pyaiot.transport.anti_amplification import AmplificationLimit
 
 
-def test_host_that_proved_nothing_gets_three_times_what_came_from_there() -> None:
+def test_unverified_host_gets_three_times_the_bytes_it_sent() -> None:
     it = AmplificationLimit()
-    assert not it.may_send("a", 1)
+    assert not it.take("a", 1)
     it.received("a", 10)
-    assert it.may_send("a", 20)
+    assert it.take("a", 20)
     assert it.credit("a") == 10
-    assert not it.may_send("a", 11)
-    assert it.may_send("a", 10)
-    assert not it.may_send("b", 1)
+    assert not it.take("a", 11)
+    assert it.take("a", 10)
+    assert not it.take("b", 1)
     assert it.held_back == 3
 
 
-def test_host_that_answered_a_request_gets_everything() -> None:
+def test_verified_host_has_no_limit() -> None:
     it = AmplificationLimit()
     it.received("a", 1)
-    it.proved("a")
-    assert it.may_send("a", 10**6)
+    it.verify("a")
+    assert it.take("a", 10**6)
     assert it.credit("a") is None
 
 
 def test_hosts_are_bounded_and_the_oldest_is_forgotten() -> None:
-    it = AmplificationLimit(unproved_max=10, proved_max=10)
+    it = AmplificationLimit(unverified_max=10, verified_max=10)
     for number in range(100):
         it.received(f"unproved {number}", 10)
-        it.proved(f"proved {number}")
+        it.verify(f"proved {number}")
     assert len(it) == 10
-    assert not it.may_send("unproved 89", 1)
-    assert it.may_send("unproved 99", 1)
-    assert not it.may_send("proved 89", 1)
-    assert it.may_send("proved 99", 10**6)
+    assert not it.take("unproved 89", 1)
+    assert it.take("unproved 99", 1)
+    assert not it.take("proved 89", 1)
+    assert it.take("proved 99", 10**6)

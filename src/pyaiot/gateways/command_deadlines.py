@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Until when a command may be delivered that went out over an MQTT broker. Pure.
+"""The deadlines of commands that are published to an MQTT broker. Pure.
 
-MQTT 3.1.1 has no word for it on the wire. The MQTT gateway writes down what it publishes, the
-MQTT-SN gateway of the same process, which may keep it for a client that sleeps, looks it up.
-`now` is the loop's time in seconds.
+MQTT 3.1.1 cannot transmit a deadline. The MQTT gateway records it here, and the MQTT-SN gateway of
+the same process, which may keep the command for a sleeping client, looks it up. `now` is the loop's
+time in seconds.
 """
 
 from collections import OrderedDict
@@ -12,12 +12,13 @@ from typing import Final
 from pyaiot.messages import COMMAND_TIMEOUT_MAX_S
 
 COMMAND_S_MAX: Final = COMMAND_TIMEOUT_MAX_S
-"""How long a command (QoS 0) is kept for a client of MQTT-SN that sleeps, where its deadline is not
-known: the gateways are processes of their own, and no deadline is longer."""
+"""How long a command (QoS 0) is kept for a sleeping MQTT-SN client if its deadline is unknown,
+because the gateways run in separate processes. No deadline is longer."""
 COMMANDS_MAX: Final = 4096
-"""Commands whose deadlines are remembered. Beyond, the oldest is forgotten, and may be late."""
+"""Commands whose deadlines are remembered. Beyond, the oldest is forgotten and may be delivered
+late."""
 REMEMBERED_S: Final = 60.0
-"""How long a deadline is remembered after it is over: so late a command may come to the gateway."""
+"""How long a deadline is remembered after it has passed, for commands that arrive late."""
 
 
 class CommandDeadlines:
@@ -30,7 +31,7 @@ class CommandDeadlines:
         return len(self._deadlines)
 
     def add(self, topic: str, payload: bytes, deadline: float, *, now: float) -> None:
-        """It is about to be published."""
+        """A command is about to be published."""
         self._deadlines[topic, payload] = deadline
         self._deadlines.move_to_end((topic, payload))
         while self._deadlines:
@@ -40,5 +41,5 @@ class CommandDeadlines:
             self._deadlines.popitem(last=False)
 
     def find(self, topic: str, payload: bytes) -> float | None:
-        """When it is too late for a command that comes now; None: it is none of ours."""
+        """The deadline of a command that has arrived; None: it is not from this process."""
         return self._deadlines.get((topic, payload))

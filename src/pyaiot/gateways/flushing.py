@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands over a stream: what waits in a buffer of ours may be sent after its deadline."""
+"""Waits until a stream is flushed: buffered bytes could be sent after the deadline of a command."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Final
 
 FLUSH_POLL_S: Final = 0.01
-"""While bytes wait for the system to take them, it is looked after them so often."""
+"""The interval of checks while bytes are buffered."""
 
 
 async def until_flushed(buffered: Callable[[], int]) -> None:
-    """Return when nothing waits any more. The caller has a deadline."""
-    # The event loop hands over at the end of its turn what was written in it.
+    """Return when `buffered` is 0. The caller limits the wait."""
+    # The event loop passes bytes to the system at the end of its turn.
     delay_s = 0.0
     while buffered():
         await asyncio.sleep(delay_s)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all gateways share: the nodes, the link to the broker, and commands with a deadline.
+"""The part that all gateways share: nodes, the link to the broker, and commands with a deadline.
 
-A gateway of a protocol gives a `Device side` (below) and calls `heard`, `reading`, `reset`,
-`left`; the rest is here.
+The gateway of a protocol implements `DeviceSide` and calls `heard`, `reading`, `reset` and `left`.
 """
 
 import asyncio
@@ -38,16 +37,16 @@ from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 COMMANDS_MAX: Final = 1000
-"""Commands that wait for nodes at once. One more is answered `unreachable`."""
+"""Commands of all nodes that wait at the same time. One more ends as `unreachable`."""
 COMMANDS_PER_NODE_MAX: Final = 20
-"""Commands that wait for one node: a silent one does not take the room of others."""
+"""Commands that wait for one node. One more ends as `unreachable`."""
 DETAIL_LENGTH_MAX: Final = 256
 IGNORED_INTERVAL_S: Final = 5.0
-"""The broker is told of ignored messages at most so often."""
-_SILENCE_STEP_S: Final = 0.01
-"""Silence is looked for at most so often, however many nodes fall silent one by one."""
+"""The shortest interval between two reports of ignored messages to the broker."""
+_OFFLINE_CHECK_STEP_S: Final = 0.01
+"""The shortest interval between two checks for offline nodes."""
 CHECKPOINT_INTERVAL_S: Final = 0.5
-"""How soon after an event the broker is asked to confirm it."""
+"""How long after an event the broker is asked to confirm it."""
 
 log = logging.getLogger(__name__)
 
@@ -57,20 +56,20 @@ Connect: TypeAlias = Callable[[], Awaitable[GatewayLink]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the device side says of a write."""
+    """The outcome of a write, as the device side reports it."""
 
     state: ReceiptState
     detail: str = ""
 
 
 class DeviceSide(Protocol):
-    """The protocol of the devices."""
+    """Writes to the devices of one protocol."""
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
-        """Write to a node that is known; `deadline` is the loop's time.
+        """Write to a known node; `deadline` is the loop's time.
 
-        May be cancelled at the deadline, and must then send nothing more. Where the protocol has
-        no acknowledgement, return `sent` when it is: the gateway waits for the node's report.
+        It may be cancelled at the deadline, and must then send nothing more. If the protocol has no
+        acknowledgement, return `sent` after sending: the gateway waits for a reading.
         """
         ...
 
@@ -80,7 +79,7 @@ def _ignore(_uid: str) -> None:
 
 
 class Gateway:
-    """The nodes of one protocol, told to one broker."""
+    """Reports the nodes of one protocol to one broker, and executes its commands."""
 
     def __init__(
         self,
@@ -100,28 +99,28 @@ class Gateway:
         self.unix_time = unix_time
         self._backoff = backoff or Backoff()
         self.links_made = 0
-        """Links to the broker, ever."""
+        """Links to the broker, since the start."""
         self.link_failures = 0
-        """Links that were lost or could not be had, ever."""
+        """Links that were lost or could not be made, since the start."""
         self.refused = 0
-        """What we said and the broker did not take, ever."""
+        """Messages that the broker refused, since the start."""
         self.ignored = 0
-        """Messages that devices published under topics of no node, ever."""
+        """Messages that devices published under topics of no node, since the start."""
         self._ignored: Ignored | None = None
         self._ignored_report: asyncio.TimerHandle | None = None
         self._conflated = 0
-        """Readings that later ones replaced, on links that are lost."""
+        """Readings that were conflated on links that are lost."""
         self._unconfirmed = Unconfirmed()
         self._checkpoint_due = False
         self.evicted: Callable[[str], None] = _ignore
-        """Is told of each node that had to make room for another one."""
+        """Called with the uid of each node that was evicted to make room for another one."""
         self._link: GatewayLink | None = None
         self.was_linked = asyncio.Event()
-        """Set for good with the first link."""
+        """Set with the first link, and never cleared."""
         self._commands: set[asyncio.Task[None]] = set()
         self._commands_of: Counter[str] = Counter()
-        self._echoes = PendingReports()
-        self._silence_check = asyncio.Event()
+        self._pending_reports = PendingReports()
+        self._first_node = asyncio.Event()
         self._refusals = RateLimitedLog(log)
 
     @property
@@ -130,25 +129,25 @@ class Gateway:
 
     @property
     def protocol(self) -> str:
-        """What its nodes speak."""
+        """The protocol of its nodes."""
         return self._hello.protocol
 
     @property
     def readings_dropped(self) -> int:
-        """Readings that it had no room for until the broker confirms them, ever."""
+        """Readings that were dropped before the broker confirmed them, since the start."""
         return self._unconfirmed.dropped
 
     @property
     def commands_waiting(self) -> int:
-        """Commands that have no outcome yet."""
+        """Commands without an outcome so far."""
         return len(self._commands)
 
     def link_queue(self) -> tuple[int, int]:
-        """Messages that wait for the broker, and readings that later ones replaced, ever."""
+        """Messages queued for the broker, and readings conflated since the start."""
         waiting, conflated = (0, 0) if self._link is None else self._link.queue
         return waiting, self._conflated + conflated
 
-    # -- what the device side reports ---------------------------------------------------------
+    # -- reports of the device side -----------------------------------------------------------
 
     def heard(
         self,
@@ -158,19 +157,19 @@ class Gateway:
         host: str = "",
         known_before: bool = False,
     ) -> None:
-        """See `LiveNodes.heard`."""
+        """See `LiveNodes.node_seen`."""
         first = not self.nodes
         now, ts = self._now(), self.unix_time()
-        events = self.nodes.heard(
+        events = self.nodes.node_seen(
             uid, bookkeeping, now=now, ts=ts, host=host, known_before=known_before
         )
-        self._tell(events)
+        self._report(events)
         for event in events:
             if isinstance(event, NodeLeft):
-                self._echoes.left(event.uid)
+                self._pending_reports.left(event.uid)
                 self.evicted(event.uid)
         if first:
-            self._silence_check.set()
+            self._first_node.set()
 
     def reading(
         self,
@@ -183,18 +182,18 @@ class Gateway:
         live: bool = True,
         retained: bool = False,
     ) -> None:
-        """See `LiveNodes.reading`. `ts` if it was received earlier than now.
+        """See `LiveNodes.reading`. `ts`: the time of an earlier reading; None: now.
 
         Only a live reading confirms a command.
         """
         now, ts = self._now(), self.unix_time() if ts is None else ts
-        self._tell(
+        self._report(
             self.nodes.reading(
                 uid, resource, data, now=now, ts=ts, unit=unit, live=live, retained=retained
             )
         )
         if live and not retained:
-            self._echoes.heard(uid, resource, data)
+            self._pending_reports.receive_report(uid, resource, data)
 
     def take_turn(self, uid: str, *, readings: int = 1) -> None:
         """See `LiveNodes.take_turn`."""
@@ -202,65 +201,65 @@ class Gateway:
 
     def reset(self, uid: str) -> None:
         """See `LiveNodes.reset`."""
-        self._tell(self.nodes.reset(uid, ts=self.unix_time()))
+        self._report(self.nodes.reset(uid, ts=self.unix_time()))
 
     def left(self, uid: str, reason: LeftReason) -> None:
         """See `LiveNodes.left`."""
-        self._tell(self.nodes.left(uid, reason, ts=self.unix_time()))
-        self._echoes.left(uid)
+        self._report(self.nodes.left(uid, reason, ts=self.unix_time()))
+        self._pending_reports.left(uid)
 
     def ignore(self, topic: str) -> None:
-        """A device published something under a topic that no node has."""
+        """A device published a message under a topic of no node."""
         self.ignored += 1
         self._ignored = Ignored(
             count=self.ignored, topic=printable(topic)[:TOPIC_LENGTH_MAX], ts=self.unix_time()
         )
         if self._ignored_report is None:
-            self._tell_ignored()
+            self._send_ignored()
             self._ignored_report = self._loop.call_later(
                 IGNORED_INTERVAL_S, self._report_ignored, self.ignored
             )
 
-    def _report_ignored(self, told: int) -> None:
+    def _report_ignored(self, reported_count: int) -> None:
         self._ignored_report = None
-        if self.ignored > told:
-            self._tell_ignored()
+        if self.ignored > reported_count:
+            self._send_ignored()
             self._ignored_report = self._loop.call_later(
                 IGNORED_INTERVAL_S, self._report_ignored, self.ignored
             )
 
-    def _tell_ignored(self) -> None:
+    def _send_ignored(self) -> None:
         if self._link is not None and self._ignored is not None:
             self._link.send(self._ignored)
 
     def evict(self, uid: str) -> None:
-        """The node is no more, and the device side is told to forget it."""
+        """Remove a node, and let the device side forget it."""
         self.left(uid, "left")
         self.evicted(uid)
 
-    def is_silent(self, uid: str) -> bool:
-        """See `LiveNodes.is_silent`."""
-        return self.nodes.is_silent(uid, now=self._now())
+    def is_offline(self, uid: str) -> bool:
+        """See `LiveNodes.is_offline`."""
+        return self.nodes.is_offline(uid, now=self._now())
 
     # -- tasks of a running gateway -------------------------------------------------------------
 
     async def expire_silent_nodes(self, lost: Callable[[str], None]) -> None:
-        """Runs until cancelled. `lost` is told of each node that fell silent."""
+        """Run until cancelled. `lost` is called with the uid of each node that goes offline."""
         while True:
-            self._silence_check.clear()
-            due = self.nodes.next_silence()
+            self._first_node.clear()
+            due = self.nodes.get_timer()
             if due is None:
-                await self._silence_check.wait()
+                await self._first_node.wait()
                 continue
-            await asyncio.sleep(max(_SILENCE_STEP_S, due - self._now()))
-            events = self.nodes.silent(now=self._now(), ts=self.unix_time())
-            self._tell(events)
+            await asyncio.sleep(max(_OFFLINE_CHECK_STEP_S, due - self._now()))
+            events = self.nodes.handle_timer(now=self._now(), ts=self.unix_time())
+            self._report(events)
             for event in events:
-                self._echoes.left(event.uid)
+                self._pending_reports.left(event.uid)
                 lost(event.uid)
 
     async def keep_linked(self, connect: Connect, device_side: DeviceSide) -> None:
-        """Runs until cancelled: connects to the broker, again and again, and serves the link."""
+        """Run until cancelled: connect to the broker, serve the link, and reconnect."""
         reported = ""
         while True:
             try:
@@ -272,7 +271,7 @@ class Gateway:
                 await self._serve(link, device_side)
             except LinkLost as lost:
                 self.link_failures += 1
-                # Said once for each reason, however often it is tried.
+                # Logged once for each reason, not for each attempt.
                 if str(lost) != reported:
                     reported = str(lost)
                     log.warning("%s: no broker: %s; trying again", self._hello.name, lost)
@@ -303,7 +302,7 @@ class Gateway:
             self._conflated += link.queue[1]
             self._link = None
 
-    def _tell(self, events: Iterable[NodeEvent]) -> None:
+    def _report(self, events: Iterable[NodeEvent]) -> None:
         link = self._link
         for event in events:
             self._unconfirmed.add(event)
@@ -320,20 +319,21 @@ class Gateway:
             self._link.send(checkpoint)
 
     def _announce(self, link: GatewayLink) -> None:
-        """Tell a broker that knows nothing: the nodes, and what it may not have got, in order."""
+        """Send the nodes and the unconfirmed events to a broker, which may have no state, in
+        order."""
         link.send(self._hello)
         gap = self._unconfirmed.gap()
         if gap is not None:
             link.send(gap)
             log.warning("%s: %d readings were dropped", self._hello.name, gap.lost)
-        # The same objects: values that come below with those that were there before them.
+        # By identity: these are sent below, in order, with the events before them.
         unconfirmed = set(map(id, self._unconfirmed))
         for event in self.nodes.everything():
             if id(event) not in unconfirmed:
                 link.send(event)
         for event in self._unconfirmed:
             link.send(event)
-        self._unconfirmed.linked_anew()
+        self._unconfirmed.reset_checkpoint()
         if self._ignored is not None:
             link.send(self._ignored)
         checkpoint = self._unconfirmed.checkpoint()
@@ -346,7 +346,7 @@ class Gateway:
         uid = command.uid
         detail = ""
         if len(self._commands) >= COMMANDS_MAX:
-            detail = f"{COMMANDS_MAX} commands are waiting here already"
+            detail = f"{COMMANDS_MAX} commands are waiting in this gateway already"
         elif self._commands_of[uid] >= COMMANDS_PER_NODE_MAX:
             detail = f"{COMMANDS_PER_NODE_MAX} commands are waiting for this node already"
         if detail:
@@ -379,11 +379,13 @@ class Gateway:
         outcome = None
         reported: asyncio.Future[bool] = self._loop.create_future()
 
-        def ended(good: bool) -> None:
+        def ended(is_reported: bool) -> None:
             if not reported.done():
-                reported.set_result(good)
+                reported.set_result(is_reported)
 
-        echo = self._echoes.expect(command.uid, command.resource, command.payload, ended)
+        pending = self._pending_reports.expect(
+            command.uid, command.resource, command.payload, ended
+        )
         try:
             async with asyncio.timeout_at(deadline):
                 outcome = await device_side.write(
@@ -396,7 +398,7 @@ class Gateway:
         except TimeoutError:
             pass
         finally:
-            self._echoes.forget(echo)
+            self._pending_reports.forget(pending)
         return outcome or Outcome("timeout", f"no answer in {self._now() - started_at:.3g} s")
 
     def _answer(self, command: Command, outcome: Outcome, started_at: float) -> None:
@@ -411,7 +413,7 @@ class Gateway:
             )
 
     async def end_commands(self) -> None:
-        """Cancel the commands that still wait, when the gateway ends."""
+        """Cancel the waiting commands when the gateway ends."""
         if self._ignored_report is not None:
             self._ignored_report.cancel()
         tasks = list(self._commands)
@@ -424,7 +426,7 @@ class Gateway:
 
 
 def printable(text: str) -> str:
-    """Text of a peer, in one line and without characters that change how others are shown."""
+    """Text of a peer on one line, without characters that affect the display of other text."""
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands of protocols without acknowledgement: the word is the node's report of the value. Pure.
+"""Commands over protocols without acknowledgement: a reading with the value confirms them. Pure.
 
-What waits is bounded by who waits: `COMMANDS_MAX` and `COMMANDS_PER_NODE_MAX` of the gateway.
+Their number is limited by `COMMANDS_MAX` and `COMMANDS_PER_NODE_MAX` of the gateway.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from pyaiot.messages import echoes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingReport:
-    """A node was told `payload`, and may say so."""
+    """A command that a reading with the value `payload` confirms."""
 
     uid: str
     resource: str
@@ -21,7 +21,7 @@ class PendingReport:
 
 
 class PendingReports:
-    """The reports that are waited for."""
+    """The commands that wait for a reading."""
 
     def __init__(self) -> None:
         self._by_uid: dict[str, list[PendingReport]] = {}
@@ -32,30 +32,30 @@ class PendingReports:
     def expect(
         self, uid: str, resource: str, payload: str, ended: Callable[[bool], None]
     ) -> PendingReport:
-        """Wait from now on. Call it before the node is told: it may be quick.
+        """Wait for a reading. Call it before the command is sent: the reading may arrive at once.
 
-        `ended` is called at most once: True, the node reports the value; False, the node left.
+        `ended` is called at most once: True, the node reported the value; False, the node left.
         """
-        echo = PendingReport(uid, resource, payload, ended)
-        self._by_uid.setdefault(uid, []).append(echo)
-        return echo
+        pending = PendingReport(uid, resource, payload, ended)
+        self._by_uid.setdefault(uid, []).append(pending)
+        return pending
 
-    def forget(self, echo: PendingReport) -> None:
-        """Nobody waits any more. Nothing happens if it has ended."""
-        waiting = self._by_uid.get(echo.uid, [])
-        if echo in waiting:
-            waiting.remove(echo)
+    def forget(self, pending: PendingReport) -> None:
+        """Stop waiting. Does nothing if it has ended."""
+        waiting = self._by_uid.get(pending.uid, [])
+        if pending in waiting:
+            waiting.remove(pending)
             if not waiting:
-                del self._by_uid[echo.uid]
+                del self._by_uid[pending.uid]
 
-    def heard(self, uid: str, resource: str, data: object) -> None:
-        """A node reports a value. It ends every wait for this value."""
-        for echo in self._by_uid.get(uid, [])[:]:
-            if echo.resource == resource and echoes(echo.payload, data):
-                self.forget(echo)
-                echo.ended(True)
+    def receive_report(self, uid: str, resource: str, data: object) -> None:
+        """A node reported a value. This ends all waits for the value."""
+        for pending in self._by_uid.get(uid, [])[:]:
+            if pending.resource == resource and echoes(pending.payload, data):
+                self.forget(pending)
+                pending.ended(True)
 
     def left(self, uid: str) -> None:
-        """The node will report nothing more."""
-        for echo in self._by_uid.pop(uid, []):
-            echo.ended(False)
+        """The node left: its waits end."""
+        for pending in self._by_uid.pop(uid, []):
+            pending.ended(False)

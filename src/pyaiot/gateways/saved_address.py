@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Addresses as they stand in a state file: network interfaces by name.
+"""Addresses in a state file: network interfaces are stored by name.
 
-The number of an interface may be another one after a reboot, as that of a border router's tunnel.
+The index of an interface may change with a reboot, for example that of a border router's tunnel.
 """
 
 import socket
@@ -10,11 +10,11 @@ import sys
 import msgspec
 
 _PKTINFO_IPV6_BYTES = 20
-"""struct in6_pktinfo: our address, and the number of the interface."""
+"""struct in6_pktinfo: the local address, and the index of the interface."""
 
 
 class SavedAddress(msgspec.Struct, frozen=True, array_like=True):
-    """Where datagrams come from (`host`, `port`), and which of our addresses they come to."""
+    """The source of datagrams (`host`, `port`), and the local address that they are sent to."""
 
     host: str
     port: int
@@ -23,14 +23,15 @@ class SavedAddress(msgspec.Struct, frozen=True, array_like=True):
     scope: str = ""
     """The interface of a link-local address."""
     local: bytes = b""
-    """The packet info without the number of its interface; empty: not known."""
+    """The packet info without the index of its interface; empty: unknown."""
     local_interface: str = ""
 
 
 def save_address(
     sockaddr: tuple[str, int] | tuple[str, int, int, int], local: bytes = b""
 ) -> SavedAddress | None:
-    """As the socket says it, with the packet info. None: its interface is gone."""
+    """An address in the form of the socket, with its packet info. None: its interface is
+    missing."""
     host, port = sockaddr[:2]
     scope = local_interface = ""
     flow_info = 0
@@ -48,7 +49,7 @@ def save_address(
 
 
 def load_address(saved: SavedAddress) -> tuple[tuple[str, int] | tuple[str, int, int, int], bytes]:
-    """What `save_address` was given. Raises `OSError` where the interface is gone."""
+    """The arguments of `save_address`. Raises `OSError` if the interface is missing."""
     local = saved.local
     if len(local) == 16:
         number = socket.if_nametoindex(saved.local_interface) if saved.local_interface else 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The SQLite database of a state file. Apart from `kept`: who keeps nothing loads no SQLite."""
+"""The SQLite database of a state file. A module of its own, so that SQLite is loaded when
+needed."""
 
 import contextlib
 import os
@@ -8,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 VERSION: Final = 1
-"""Of what is in the file. One of another version is moved away."""
+"""Version of the content. A file of another version is moved away."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """An open database that nobody else writes. Raises `sqlite3.Error`, `OSError`."""
+    """Open a database for exclusive use. Raises `sqlite3.Error`, `OSError`."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    # One thread at a time uses it: the loop's awaits the other one.
+    # Used by one thread at a time: the event loop awaits the writing thread.
     database = sqlite3.connect(path, timeout=0.0, check_same_thread=False)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -23,7 +24,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = NORMAL")
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
-            raise sqlite3.DatabaseError(f"it is of version {version}")
+            raise sqlite3.DatabaseError(f"unsupported version {version}")
         with database:
             database.execute("BEGIN EXCLUSIVE")
             database.execute(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The state file of a gateway: records that survive its restart, by key.
+"""The state file of a gateway: records by key, which survive a restart.
 
-Devices that are told once that they are registered or connected rely on it, and some never ask
-again. What changed is written a moment later (`WRITE_INTERVAL_S`), in a thread. A file that cannot
-be used costs what it held and no more: the gateway serves without it, and says so once.
+A device that has registered or connected relies on it, and may never do so again. Changes are
+written after `WRITE_INTERVAL_S`, in a thread. If the file cannot be used, the gateway runs without
+it and logs one warning.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     import sqlite3
 
 WRITE_INTERVAL_S: Final = 1.0
-"""Between two writes of what changed. So much is lost when the gateway is killed."""
+"""The interval between two writes. Changes since the last one are lost if the gateway is killed."""
 WRITE_AGAIN_S: Final = 10.0
-"""Until a write that failed is tried again, as on a full disk."""
+"""How long after a failed write it is tried again, for example on a full disk."""
 RECORDS_MAX: Final = 200_000
-"""Records that are read at the start. Others are left out."""
+"""Records that are read at the start. Further ones are ignored."""
 RECORD_BYTES_MAX: Final = 256 * 1024
-"""Bytes of one record. A larger one is not kept."""
+"""Bytes of one record. A larger one is not stored."""
 
 log = logging.getLogger(__name__)
 
 
 class Kept:
-    """One file, of one process."""
+    """A state file, used by one process."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Open the file, or make it; None: nothing is kept."""
+        """Open or create the file; None: nothing is stored."""
         self._path = path
         self._database: sqlite3.Connection | None = None
         self._at_start: dict[str, bytes] = {}
@@ -40,7 +40,7 @@ class Kept:
         self._change = asyncio.Event()
         self._failed = False
         self._inode = 0
-        """Of the open file, to see that it is still there; 0: nothing is kept."""
+        """Inode of the open file, to detect that it was removed; 0: nothing is stored."""
         if path is not None:
             self._open(path)
 
@@ -49,18 +49,20 @@ class Kept:
         return self._database is not None
 
     def take_records(self) -> Iterator[bytes]:
-        """What was kept before the start, once."""
+        """The records from before the start. A second call returns nothing."""
         records, self._at_start = self._at_start, {}
         yield from records.values()
 
     def changed(self, key: str) -> None:
-        """What `record_of` tells of this key is another record now, or none."""
+        """The result of `record_of` for this key has changed."""
         if self._inode:
             self._changed.add(key)
             self._change.set()
 
     async def run(self, record_of: Callable[[str], bytes | None]) -> None:
-        """Write what changes, until cancelled, and the rest then."""
+        """Write changes until cancelled, and the last ones then.
+
+        `record_of` returns the record of a key; None: there is none."""
         writing: asyncio.Task[None] | None = None
         try:
             while True:
@@ -75,11 +77,11 @@ class Kept:
             self._close(record_of)
 
     async def _write_in_thread(self, record_of: Callable[[str], bytes | None]) -> None:
-        import sqlite3  # noqa: PLC0415 - who keeps nothing does not pay for it
+        import sqlite3  # noqa: PLC0415 - not loaded where nothing is stored
 
         if not self._is_in_place():
-            # Somebody deleted or replaced it: all of it is written to a new one.
-            log.warning("The state file %s was removed; it is made anew", self._path)
+            # Deleted or replaced by another program: write all records to a new file.
+            log.warning("The state file %s was removed; creating a new one", self._path)
             self._changed |= self._written
             self._written.clear()
             if not self._reopen():
@@ -99,7 +101,7 @@ class Kept:
             return False
 
     def _reopen(self) -> bool:
-        """Whether it could be opened. If not, it is tried again later."""
+        """Whether the file could be created. If not, it is tried again later."""
         import sqlite3  # noqa: PLC0415
 
         from pyaiot.gateways.state_file import open_database  # noqa: PLC0415
@@ -145,7 +147,7 @@ class Kept:
     def _done(self, records: dict[str, bytes | None]) -> None:
         if self._failed:
             self._failed = False
-            log.warning("The state file %s is written again", self._path)
+            log.warning("The state file %s can be written again", self._path)
         for key, record in records.items():
             if record is None:
                 self._written.discard(key)
@@ -156,8 +158,8 @@ class Kept:
         if not self._failed:
             self._failed = True
             log.warning(
-                "The state file %s cannot be written: %s. What registers or connects now is not"
-                " remembered over a restart; trying again",
+                "The state file %s cannot be written: %s. New registrations and connections are not"
+                " remembered across a restart; trying again",
                 self._path,
                 error,
             )
@@ -165,7 +167,7 @@ class Kept:
         self._change.set()
 
     def _close(self, record_of: Callable[[str], bytes | None]) -> None:
-        """With a last write, which is short."""
+        """Close the file after a last write, which is short."""
         if self._database is None:
             return
         import sqlite3  # noqa: PLC0415
@@ -178,7 +180,7 @@ class Kept:
         self.close()
 
     def close(self) -> None:
-        """Give the file back, without a last write."""
+        """Close the file without a last write."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -198,7 +200,7 @@ class Kept:
                 self._inode = path.stat().st_ino
                 self._read()
             except sqlite3.OperationalError:
-                raise  # it is locked, or cannot be opened; its content is not to blame
+                raise  # locked, or cannot be opened: its content is not damaged
             except sqlite3.DatabaseError as error:
                 self.close()
                 damaged = path.with_name(path.name + ".damaged")
@@ -209,8 +211,8 @@ class Kept:
         except (OSError, sqlite3.Error) as error:
             self.close()
             log.warning(
-                "The state file %s cannot be used: %s. What registers or connects is not remembered"
-                " over a restart",
+                "The state file %s cannot be used: %s. Registrations and connections are not"
+                " remembered across a restart",
                 path,
                 error,
             )
@@ -226,6 +228,6 @@ class Kept:
             if isinstance(key, str) and isinstance(record, bytes)
         }
         self._written = set(self._at_start)
-        # What of it is not taken at the start is deleted with the first write.
+        # Records that are not restored are deleted with the first write.
         for key in self._at_start:
             self.changed(key)

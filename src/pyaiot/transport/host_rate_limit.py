@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much of strangers is looked at: a rate for each host, and one for all together. Pure.
+"""A rate limit for each host, and one for all hosts together. Pure.
 
-A source address costs nothing to forge, so that the rate of each host is fairness, and the rate of
-all is what protects. `now` is the loop's time in seconds.
+Source addresses are easily forged, so that the limit of each host gives fairness, and the limit of
+all hosts gives protection. `now` is the loop's time in seconds.
 """
 
 from collections import OrderedDict
@@ -11,18 +11,18 @@ from typing import Final, NamedTuple
 from pyaiot.transport.rate_limit import RateLimit
 
 HOSTS_MAX: Final = 4096
-"""Hosts whose rates are remembered. Beyond, the oldest is forgotten and begins anew."""
+"""Hosts whose rates are remembered. Beyond, the oldest starts with a full burst again."""
 
 
 class Rate(NamedTuple):
-    """Sustained, and at once."""
+    """A sustained rate, and a burst."""
 
     per_s: float
     burst: float
 
 
 class HostRateLimit:
-    """Hosts that share a limit, each with one of its own."""
+    """A limit for each host, within a limit for all."""
 
     def __init__(self, each: Rate, together: Rate, *, hosts_max: int = HOSTS_MAX) -> None:
         self._each = each
@@ -30,15 +30,15 @@ class HostRateLimit:
         self._hosts: OrderedDict[str, RateLimit] = OrderedDict()
         self._hosts_max = hosts_max
         self.refused = 0
-        """What was too much, ever."""
+        """Refused operations, since the start."""
 
     def __len__(self) -> int:
         return len(self._hosts)
 
     def take(self, host: str, *, now: float) -> float | None:
-        """0: it may pass. Else the seconds to wait, or None: it is too much from all together.
+        """0: admitted. Else the seconds to wait, or None: the limit of all hosts is exceeded.
 
-        `host` "": the protocol hides it, and only the rate of all counts.
+        `host` "": the protocol hides it, and only the limit of all hosts applies.
         """
         if not host:
             return self._take_together(now)

@@ -8,21 +8,21 @@ from typing import Final
 class RateLimit:
     """A token bucket: `burst` at once, `per_s` sustained."""
 
-    __slots__ = ("_burst", "_level", "_per_s", "_then")
+    __slots__ = ("_burst", "_level", "_per_s", "_updated_at")
 
     def __init__(self, *, per_s: float, burst: float, now: float) -> None:
         self._per_s = per_s
         self._burst = burst
         self._level = burst
-        self._then = now
+        self._updated_at = now
 
     def take(self, now: float, count: float = 1.0) -> float:
         """Take `count` tokens and return 0, or take none and return the seconds to wait.
 
         `count` must not exceed the burst.
         """
-        level = min(self._burst, self._level + (now - self._then) * self._per_s)
-        self._then = now
+        level = min(self._burst, self._level + (now - self._updated_at) * self._per_s)
+        self._updated_at = now
         if level < count:
             self._level = level
             return (count - level) / self._per_s

@@ -1,40 +1,61 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The UDP port of the gateway, or one sentence about why it cannot be had."""
+"""UDP sockets: opening one, or one sentence why not; reading it and sending through it."""
 
+import asyncio
 import contextlib
 import errno
+import logging
+import os
+import select
 import socket
-from typing import Final
+import struct
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 from pyaiot.errors import OperatorError
-from pyaiot.transport.addresses import confine_to_loopback, is_both_loopbacks
+from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
+from pyaiot.transport.anti_amplification import AmplificationLimit
 
+DATAGRAM_BYTES_MAX: Final = 65536
+"""Bytes of one datagram. UDP has no larger ones."""
+DATAGRAMS_PER_TURN: Final = 64
+"""Datagrams that are read in one turn of the event loop. Further ones wait for the next turn."""
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
-"""Asked of the system for datagrams that wait. It may give less; what does not fit is lost."""
+"""Receive buffer that is requested from the system, which may grant less. Datagrams that do not
+fit are lost."""
+# Linux; Python 3.11 has no names for these. socket(7), recvmsg(2), ipv6(7), ip(7).
 _SO_RCVBUFFORCE: Final = 33
-"""Of Linux, which Python has no name for; socket(7)."""
+_MSG_ERRQUEUE: Final = 0x2000
+_IPV6_RECVERR: Final = 25
+_IP_RECVERR: Final = 11
+_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
+_MULTICAST: Final = 0xFF
+_MULTICAST_IPV4: Final = 0xE
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
+log = logging.getLogger(__name__)
 
 
 def udp_socket(host: str, port: int, interface: str, *, protocol: str, flag: str) -> socket.socket:
-    """A socket for IPv6 and IPv4 that is not shared. Raises `OperatorError`.
+    """A bound dual-stack socket with an exclusive port. Raises `OperatorError`.
 
-    `protocol` and the `flag` of its port stand in the sentences of errors.
+    `protocol` and `flag`, which sets the port, are used in error messages.
 
-    A loopback address stands for both: where the system allows it, the socket is at every address
-    of the loopback interface, and hears this machine only.
+    A loopback address means both: where the system allows it, the socket is bound to all addresses
+    of the loopback interface, and receives from this machine only.
     """
     try:
         sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     except OSError as error:
         raise OperatorError(
             f"{protocol} needs IPv6 in the kernel, also for nodes over IPv4 ({error.strerror}):"
-            " boot without ipv6.disable=1. To switch addresses of IPv6 off, use"
+            " boot without ipv6.disable=1. To disable only IPv6 addresses, use"
             " net.ipv6.conf.all.disable_ipv6=1."
         ) from error
     try:
         sock.setblocking(False)
         enlarge(sock)
-        # IPv4 arrives here too, as mapped addresses.
+        # IPv4 peers appear as mapped addresses.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if interface:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
@@ -44,29 +65,245 @@ def udp_socket(host: str, port: int, interface: str, *, protocol: str, flag: str
         found = socket.getaddrinfo(
             host or "::", port, socket.AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_V4MAPPED
         )
-        sock.bind(found[0][4])
     except OSError as error:
         sock.close()
         if isinstance(error, socket.gaierror):
             raise OperatorError(
                 f"{protocol} cannot listen on {host!r}: {error.strerror}."
             ) from error
-        if error.errno == errno.EADDRINUSE:
-            raise OperatorError(
-                f"UDP port {port} is taken: end the other {protocol} server, or choose another port"
-                f" with {flag}."
-            ) from error
         if error.errno in (errno.ENODEV, errno.EPERM) and interface:
             raise OperatorError(
                 f"{protocol} cannot use the network interface {interface!r}: {error.strerror}."
             ) from error
         raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error
+    bind(sock, found[0][4], host, server=f"{protocol} server", flag=flag)
     return sock
 
 
+def bind(sock: socket.socket, address: Any, host: str, *, server: str, flag: str) -> None:
+    """Bind a socket, or close it and raise `OperatorError` with a sentence for the operator."""
+    port = address[1]
+    protocol = server.split(maxsplit=1)[0]
+    try:
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise OperatorError(
+                f"UDP port {port} is taken: end the other {server}, or choose another port"
+                f" with {flag}."
+            ) from error
+        raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error
+
+
 def enlarge(sock: socket.socket) -> None:
-    """More room for bursts, as far as the system gives it; root may have all of it."""
+    """Ask for a larger receive buffer. Root may exceed the system's limit."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if hasattr(socket, "AF_PACKET"):  # Linux
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+
+
+Receive: TypeAlias = Callable[[bytes, Any, bytes | None], None]
+"""Takes a datagram, the address of the peer, and the local address that it was sent to. Both
+addresses are opaque: they are passed back to `send`."""
+Fail: TypeAlias = Callable[[OSError, Any, bytes | None], None]
+"""Takes an error, the peer that caused it, and the datagram that the ICMP error quotes. None: the
+datagram could not be sent."""
+Trace: TypeAlias = Callable[[bytes, Any, bytes | None, bool], None]
+"""Takes each datagram, the address of the peer, the local address, and whether it is inbound."""
+
+
+class DatagramEndpoint:
+    """One UDP socket: reads it, and answers from the address that the peer sent to."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        protocol: str,
+        local_addresses: bool = True,
+        limit: AmplificationLimit | None = None,
+    ) -> None:
+        """`sock` is bound. Without `local_addresses`, the local address is always None.
+
+        `limit`: what may be sent to unverified hosts; None: anything.
+        """
+        self.limit = limit
+        self.trace: Trace | None = None
+        self.unsent = 0
+        """Datagrams that the system did not accept."""
+        self.host: str
+        self.port: int
+        self.host, self.port = sock.getsockname()[:2]
+        self.is_wildcard = self.host in ANY
+        self._socket = sock
+        self._loop = loop
+        self._protocol = protocol
+        self._is_ipv6 = sock.family is socket.AF_INET6
+        self._receive: Receive | None = None
+        self._fail: Fail | None = None
+        self._epoll: select.epoll | None = None
+        if local_addresses and self._is_ipv6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        elif local_addresses and _IP_PKTINFO:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+    def listen(self, receive: Receive, fail: Fail | None = None) -> None:
+        """Call `receive` with each datagram until `stop`. It must not raise.
+
+        With `fail`, ICMP errors are delivered to the peer that caused them (Linux, IPv6 sockets).
+
+        Where the system has epoll, the socket is read through an epoll of its own: libuv stops
+        watching a socket for good after an ICMP error (`uv__poll_io`), so that one node that is
+        switched off would make the gateway deaf. An epoll never reports an error itself.
+        """
+        self._receive, self._fail = receive, fail
+        if hasattr(select, "epoll"):
+            if fail is not None:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+                self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+            self._epoll = select.epoll()
+            self._epoll.register(self._socket, select.EPOLLIN)
+            self._loop.add_reader(self._epoll, self._read)
+        else:
+            self._loop.add_reader(self._socket, self._read)
+
+    def stop(self) -> None:
+        """Stop reading. Datagrams may still be sent; errors are no longer reported."""
+        if self._epoll is not None:
+            self._loop.remove_reader(self._epoll)
+            self._epoll.close()
+            self._epoll = None
+        elif self._receive is not None:
+            self._loop.remove_reader(self._socket)
+        self._receive = None
+
+    def close(self) -> None:
+        self.stop()
+        self._socket.close()
+
+    def send(self, datagram: bytes, remote: Any, local: bytes | None) -> None:
+        """Send a datagram, unless the anti-amplification limit forbids it.
+
+        `local` is the address to send from; None: the system chooses.
+        """
+        limit = self.limit
+        if limit is not None and not limit.take(remote[0], len(datagram)):
+            log.debug("%s: anti-amplification limit of %s reached", self._protocol, remote)
+            return
+        if self.trace is not None:
+            self.trace(datagram, remote, local, False)
+        try:
+            try:
+                self._send_once(datagram, remote, local)
+            except BlockingIOError:
+                raise
+            except OSError:
+                # Linux reports the ICMP error of an earlier datagram to the next send, whatever
+                # its destination, and then clears it.
+                self._send_once(datagram, remote, local)
+        except BlockingIOError:
+            self.unsent += 1
+            log.debug("%s: send buffer full, datagram to %s dropped", self._protocol, remote)
+        except OSError as error:
+            self.unsent += 1
+            log.debug("%s: datagram to %s not sent: %s", self._protocol, remote, error)
+            # Not at once: the caller may be in the middle of its bookkeeping of this datagram.
+            self._loop.call_soon(self._report, error.errno or 0, remote, None)
+
+    def _send_once(self, datagram: bytes, remote: Any, local: bytes | None) -> None:
+        if local is None or not self.is_wildcard:
+            self._socket.sendto(datagram, remote)
+        elif self._is_ipv6:
+            control = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local)]
+            self._socket.sendmsg((datagram,), control, 0, remote)
+        else:
+            control = [(socket.IPPROTO_IP, _IP_PKTINFO, local)]
+            self._socket.sendmsg((datagram,), control, 0, remote)
+
+    def _read(self) -> None:
+        limit = self.limit
+        # A bounded number: a flood must not starve the event loop.
+        for _ in range(DATAGRAMS_PER_TURN):
+            receive = self._receive
+            if receive is None:
+                return
+            try:
+                data, control, _flags, remote = self._socket.recvmsg(DATAGRAM_BYTES_MAX, 256)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                # The error queue has the same error together with the peer that caused it.
+                log.debug("%s socket: %s", self._protocol, error)
+                continue
+            if limit is not None:
+                limit.received(remote[0], len(data))
+            local = self._local(control)
+            if self.trace is not None:
+                self.trace(data, remote, local, True)
+            receive(data, remote, local)
+        if self._fail is not None and self._epoll is not None:
+            with contextlib.suppress(BlockingIOError):
+                self._read_error()
+
+    def _read_error(self) -> None:
+        quoted, control, _flags, remote = self._socket.recvmsg(
+            DATAGRAM_BYTES_MAX, 1024, _MSG_ERRQUEUE
+        )
+        for level, kind, data in control:
+            if level == socket.IPPROTO_IPV6 and kind == _IPV6_RECVERR:
+                # struct sock_extended_err begins with the error number.
+                self._report(struct.unpack_from("=I", data)[0], remote, quoted)
+                return
+
+    def _report(self, number: int, remote: Any, quoted: bytes | None) -> None:
+        if self._receive is not None and self._fail is not None:
+            self._fail(OSError(number, os.strerror(number)), remote, quoted)
+
+    def _local(self, control: list[tuple[int, int, bytes]]) -> bytes | None:
+        for level, kind, data in control:
+            if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+                # Nothing can be sent from a multicast address: the interface is enough.
+                if data[0] == _MULTICAST or (
+                    data[12] >> 4 == _MULTICAST_IPV4 and data.startswith(_MAPPED)
+                ):
+                    return bytes(16) + data[16:]
+                return data
+            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+                # struct in_pktinfo: interface, local address, destination in the header.
+                return bytes(4) + data[4:8] + bytes(4)
+        return None
+
+
+async def answers_probe(
+    host: str, port: int, probe: bytes, is_answer: Callable[[bytes], bool], limit_s: float
+) -> bool:
+    """Whether a UDP server of this machine answers `probe` within `limit_s` as `is_answer` says."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+
+    class _Probe(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, _address: Any) -> None:
+            if not answer.done():
+                answer.set_result(data)
+
+        def error_received(self, exc: Exception) -> None:
+            if not answer.done():
+                answer.set_exception(exc)
+
+    # A dual-stack socket receives IPv4 too, and the IPv6 loopback may be disabled.
+    host = "127.0.0.1" if host in ANY else host
+    try:
+        transport, _ = await loop.create_datagram_endpoint(_Probe, remote_addr=(host, port))
+    except OSError:
+        return False  # for example no free file descriptor
+    try:
+        transport.sendto(probe)
+        async with asyncio.timeout(limit_s):
+            return is_answer(await answer)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        transport.close()

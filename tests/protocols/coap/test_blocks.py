@@ -11,8 +11,8 @@ from pyaiot.protocols.coap.blocks import (
     ASSEMBLY_LIFE_S,
     BODY_BYTES_MAX,
     Assemblies,
+    BlockResult,
     Download,
-    Taken,
     Upload,
 )
 from pyaiot.protocols.coap.message import Block
@@ -41,8 +41,8 @@ def test_download_in_any_size_is_whole(szx: int, length: int) -> None:
     wanted: Block | None = Block(0, False, szx)
     while wanted is not None:
         assert not wanted.more
-        said, part = piece(body, wanted.num, wanted.szx)
-        wanted = download.add(said, b"v", part)
+        block1, part = piece(body, wanted.num, wanted.szx)
+        wanted = download.add(block1, b"v", part)
     assert download.body == body
 
 
@@ -97,31 +97,31 @@ def test_upload_in_any_size_is_whole(szx: int, length: int) -> None:
         assert block.offset == len(got)
         got += part
         code = Code.CONTINUE if block.more else Code.CHANGED
-        more = upload.answered(code, block.to_bytes())
+        more = upload.receive_answer(code, block.to_bytes())
     assert got == BODY[:length]
 
 
 def test_upload_goes_on_in_the_smaller_blocks_that_the_node_names() -> None:
     upload = Upload(BODY, 6)
     assert upload.block()[0] == Block(0, True, 6)
-    assert upload.answered(Code.CONTINUE, option(0, True, 2))
+    assert upload.receive_answer(Code.CONTINUE, option(0, True, 2))
     assert upload.block() == (Block(16, True, 2), BODY[1024:1088])
 
 
 def test_upload_begins_again_in_the_smaller_blocks_of_a_413() -> None:
     upload = Upload(BODY, 6)
-    assert upload.answered(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
+    assert upload.receive_answer(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
     assert upload.block() == (Block(0, True, 2), BODY[:64])
-    assert not upload.answered(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
-    assert not Upload(BODY, 6).answered(Code.REQUEST_ENTITY_TOO_LARGE, None)
+    assert not upload.receive_answer(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
+    assert not Upload(BODY, 6).receive_answer(Code.REQUEST_ENTITY_TOO_LARGE, None)
 
 
 def test_continue_for_another_block_is_wrong() -> None:
-    for said in (None, option(1, True, 6)):
+    for block1 in (None, option(1, True, 6)):
         with pytest.raises(ProtocolError):
-            Upload(BODY, 6).answered(Code.CONTINUE, said)
+            Upload(BODY, 6).receive_answer(Code.CONTINUE, block1)
     with pytest.raises(ProtocolError):
-        Upload(b"short", 6).answered(Code.CONTINUE, option(0, False, 6))
+        Upload(b"short", 6).receive_answer(Code.CONTINUE, option(0, False, 6))
 
 
 # -- assemblies ------------------------------------------------------------------------------------
@@ -130,9 +130,9 @@ def test_continue_for_another_block_is_wrong() -> None:
 def send(
     assemblies: Assemblies, num: int, szx: int = 6, *, peer: str = "A", path: str = "p",
     body: bytes = BODY, now: float = 0.0,
-) -> Taken:  # fmt: skip
-    said, part = piece(body, num, szx)
-    return assemblies.take(peer, path, said, part, now=now)
+) -> BlockResult:  # fmt: skip
+    block1, part = piece(body, num, szx)
+    return assemblies.receive_block(peer, path, block1, part, now=now)
 
 
 @given(st.integers(0, 6), st.integers(1, 3000))
@@ -147,35 +147,40 @@ def test_body_in_any_size_is_assembled(szx: int, length: int) -> None:
 def test_block_that_comes_again_is_answered_again() -> None:
     assemblies = Assemblies(2)
     for num in (0, 0, 1, 1, 2):
-        assert send(assemblies, num) == Taken(Code.CONTINUE)
-    assert send(assemblies, 3) == Taken(Code.CHANGED, BODY)
+        assert send(assemblies, num) == BlockResult(Code.CONTINUE)
+    assert send(assemblies, 3) == BlockResult(Code.CHANGED, BODY)
 
 
 def test_block_that_is_missing_makes_it_incomplete() -> None:
     assemblies = Assemblies(2)
-    assert send(assemblies, 1) == Taken(Code.REQUEST_ENTITY_INCOMPLETE)
+    assert send(assemblies, 1) == BlockResult(Code.REQUEST_ENTITY_INCOMPLETE)
     send(assemblies, 0)
-    assert send(assemblies, 2) == Taken(Code.REQUEST_ENTITY_INCOMPLETE)
+    assert send(assemblies, 2) == BlockResult(Code.REQUEST_ENTITY_INCOMPLETE)
     assert len(assemblies) == 0
 
 
 def test_body_over_64_kib_is_too_large_as_soon_as_that_is_known() -> None:
     assemblies = Assemblies(2)
-    too_large = Taken(Code.REQUEST_ENTITY_TOO_LARGE)
+    too_large = BlockResult(Code.REQUEST_ENTITY_TOO_LARGE)
     first = option(0, True, 6), b"x" * 1024
-    assert assemblies.take("A", "p", *first, size1=BODY_BYTES_MAX + 1, now=0.0) == too_large
+    assert (
+        assemblies.receive_block("A", "p", *first, size1=BODY_BYTES_MAX + 1, now=0.0) == too_large
+    )
     for num in range(64):
-        taken = assemblies.take("A", "p", option(num, True, 6), b"x" * 1024, now=0.0)
-        assert taken == Taken(Code.CONTINUE)
-    assert assemblies.take("A", "p", option(64, False, 6), b"x", now=0.0) == too_large
+        taken = assemblies.receive_block("A", "p", option(num, True, 6), b"x" * 1024, now=0.0)
+        assert taken == BlockResult(Code.CONTINUE)
+    assert assemblies.receive_block("A", "p", option(64, False, 6), b"x", now=0.0) == too_large
     assert len(assemblies) == 0
 
 
 def test_block_that_is_not_full_is_a_bad_request() -> None:
     assemblies = Assemblies(2)
-    assert assemblies.take("A", "p", option(0, True, 6), b"x", now=0.0).code == Code.BAD_REQUEST
+    assert (
+        assemblies.receive_block("A", "p", option(0, True, 6), b"x", now=0.0).code
+        == Code.BAD_REQUEST
+    )
     with pytest.raises(ProtocolError):
-        assemblies.take("A", "p", b"\x0f", b"x" * 1024, now=0.0)
+        assemblies.receive_block("A", "p", b"\x0f", b"x" * 1024, now=0.0)
 
 
 def test_peer_that_begins_too_many_loses_its_own_oldest() -> None:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which datagram is a repetition, and for how long."""
 
-from pyaiot.protocols.coap.deduplication import Repetitions
+from pyaiot.protocols.coap.deduplication import DuplicateFilter
 
 WINDOW_S = 60.0
 
 
 def test_post_is_a_repetition_within_the_window_and_new_after_it() -> None:
-    it = Repetitions(WINDOW_S)
+    it = DuplicateFilter(WINDOW_S)
     assert not it.has("a", now=0.0)
     it.add("a", now=0.0)
     assert it.has("a", now=WINDOW_S - 0.1)
@@ -16,7 +16,7 @@ def test_post_is_a_repetition_within_the_window_and_new_after_it() -> None:
 
 
 def test_post_that_counts_again_is_known_for_a_whole_window_again() -> None:
-    it = Repetitions(WINDOW_S)
+    it = DuplicateFilter(WINDOW_S)
     it.add("a", now=0.0)
     it.add("a", now=WINDOW_S)
     for second in range(10):
@@ -25,14 +25,14 @@ def test_post_that_counts_again_is_known_for_a_whole_window_again() -> None:
 
 
 def test_old_posts_are_forgotten_and_take_no_room() -> None:
-    it = Repetitions(WINDOW_S)
+    it = DuplicateFilter(WINDOW_S)
     for number in range(1000):
         it.add(number, now=float(number))
     assert len(it) <= WINDOW_S + 1
 
 
 def test_posts_are_bounded_and_the_oldest_is_forgotten() -> None:
-    it = Repetitions(WINDOW_S, posts_max=100)
+    it = DuplicateFilter(WINDOW_S, posts_max=100)
     for number in range(1000):
         it.add(number, now=0.0)
     assert len(it) == 100

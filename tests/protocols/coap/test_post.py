@@ -38,8 +38,8 @@ def post(datagram: bytes) -> Post:
     return read
 
 
-def answer(datagram: bytes, code: int = Code.CHANGED, **said: object) -> CoapMessage:
-    return CoapMessage.from_bytes(write_answer(post(datagram), code, 7, **said))  # type: ignore[arg-type]
+def answer(datagram: bytes, code: int = Code.CHANGED, **arguments: object) -> CoapMessage:
+    return CoapMessage.from_bytes(write_answer(post(datagram), code, 7, **arguments))  # type: ignore[arg-type]
 
 
 def test_post_as_riot_sends_it_is_taken() -> None:
@@ -106,21 +106,21 @@ def test_no_truncation_of_a_post_is_another_post() -> None:
 
 
 def test_non_post_is_answered_non_with_its_token_and_our_message_id() -> None:
-    said = answer(RIOT)
-    assert (said.mtype, said.code, said.message_id) == (MessageType.NON, Code.CHANGED, 7)
-    assert said.token == b"\xab\xce"
-    assert len(said.to_bytes()) == 6
+    reply = answer(RIOT)
+    assert (reply.mtype, reply.code, reply.message_id) == (MessageType.NON, Code.CHANGED, 7)
+    assert reply.token == b"\xab\xce"
+    assert len(reply.to_bytes()) == 6
 
 
 def test_confirmable_post_is_answered_in_its_acknowledgement() -> None:
-    said = answer(message((OptionNumber.URI_PATH, "server"), mtype=MessageType.CON))
-    assert (said.mtype, said.code, said.message_id) == (MessageType.ACK, Code.CHANGED, 0x1235)
+    reply = answer(message((OptionNumber.URI_PATH, "server"), mtype=MessageType.CON))
+    assert (reply.mtype, reply.code, reply.message_id) == (MessageType.ACK, Code.CHANGED, 0x1235)
 
 
 def test_answer_tells_when_to_come_back_and_why() -> None:
-    said = answer(RIOT, Code.SERVICE_UNAVAILABLE, max_age_s=300, words="later")
-    assert decode_uint(said.option(OptionNumber.MAX_AGE) or b"") == 300
-    assert said.payload == b"later"
+    reply = answer(RIOT, Code.SERVICE_UNAVAILABLE, max_age_s=300, words="later")
+    assert decode_uint(reply.option(OptionNumber.MAX_AGE) or b"") == 300
+    assert reply.payload == b"later"
 
 
 @given(st.text(max_size=200), st.binary(min_size=1, max_size=20))
@@ -152,20 +152,20 @@ def test_answers_that_are_not_wanted_are_not_sent(no_response: int, unwanted: li
         written = write_answer(post(message(*options)), code, 7)
         assert (written == b"") == (code in unwanted)
         acknowledged = write_answer(post(message(*options, mtype=MessageType.CON)), code, 7)
-        said = CoapMessage.from_bytes(acknowledged)
-        assert (said.mtype, said.message_id) == (MessageType.ACK, 0x1235)
-        assert said.code == (Code.EMPTY if code in unwanted else code)
+        reply = CoapMessage.from_bytes(acknowledged)
+        assert (reply.mtype, reply.message_id) == (MessageType.ACK, 0x1235)
+        assert reply.code == (Code.EMPTY if code in unwanted else code)
 
 
 def test_request_too_many_is_refused_only_where_it_must_be_answered() -> None:
     asked = message((OptionNumber.URI_PATH, "x"), mtype=MessageType.CON, code=Code.GET)
-    said = CoapMessage.from_bytes(write_too_many(asked, 3))
-    assert (said.mtype, said.code, said.token) == (
+    reply = CoapMessage.from_bytes(write_too_many(asked, 3))
+    assert (reply.mtype, reply.code, reply.token) == (
         MessageType.ACK,
         Code.TOO_MANY_REQUESTS,
         b"\xab\xce",
     )
-    assert said.option(OptionNumber.MAX_AGE) == b"\x03"
+    assert reply.option(OptionNumber.MAX_AGE) == b"\x03"
     assert write_too_many(RIOT, 3) == b""
     assert write_too_many(b"\x40\x00\x00\x01", 3) == b""
     assert write_too_many(b"", 3) == b""

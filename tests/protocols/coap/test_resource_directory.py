@@ -9,7 +9,7 @@ from pyaiot.protocols.coap.resource_directory import (
     COUNT_MAX,
     NAME_BYTES_MAX,
     Lookup,
-    Parameters,
+    RegistrationParameters,
     absolute,
     matches,
     read_lookup,
@@ -21,10 +21,10 @@ from pyaiot.protocols.link_format import CoreLink, format_links
 
 def test_registration_is_read() -> None:
     arguments = ("ep=node1", "lt=60", "d=floor-3", "base=coap://[2001:db8::1]:61616", "et=oic.d.s")
-    assert read_parameters(arguments) == Parameters(
+    assert read_parameters(arguments) == RegistrationParameters(
         "node1", "floor-3", 60, ("2001:db8::1", 61616), (("et", "oic.d.s"),)
     )
-    assert read_parameters(()) == Parameters()
+    assert read_parameters(()) == RegistrationParameters()
     assert read_parameters(("base=coap://10.0.0.1/",)).base == ("10.0.0.1", 5683)
 
 
@@ -43,7 +43,7 @@ def test_wrong_argument_is_refused(argument: str) -> None:
 
 
 def test_argument_that_stands_twice_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="twice"):
+    with pytest.raises(ProtocolError, match="is repeated"):
         read_parameters(("ep=a", "ep=b"))
 
 
@@ -94,15 +94,15 @@ def test_base_is_a_uri(host: str, port: int, written: str) -> None:
     assert uri(host, port) == written
 
 
-def test_links_are_told_with_their_host_and_an_anchor() -> None:
+def test_links_in_a_lookup_are_absolute_and_have_an_anchor() -> None:
     base = "coap://[2001:db8::1]"
-    told = [
+    links = [
         absolute(CoreLink("/temp", (("rt", "t"),)), base),
         absolute(CoreLink("light"), base),
         absolute(CoreLink("http://x/t", (("anchor", "/temp"), ("rel", "about"))), base),
         absolute(CoreLink("/t", (("anchor", "coap://other/t"),)), base),
     ]
-    assert format_links(told) == (
+    assert format_links(links) == (
         b'<coap://[2001:db8::1]/temp>;rt="t";anchor="coap://[2001:db8::1]",'
         b'<coap://[2001:db8::1]/light>;anchor="coap://[2001:db8::1]",'
         b'<http://x/t>;rel="about";anchor="coap://[2001:db8::1]/temp",'

@@ -91,7 +91,7 @@ def test_records_of_several_names_are_below_the_resource() -> None:
     ]
 
 
-def test_units_of_one_name_are_told_apart() -> None:
+def test_units_of_one_name_are_distinguished() -> None:
     pack = b'[{"bn":"x","bu":"%RH","v":20},{"u":"lon","v":24.5},{"v":21,"t":1}]'
     assert read_values(pack, SENML_JSON, "air") == [
         ResourceValue("air", 20, "%RH"),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The gateway of CoAP nodes (PROTOCOLS 3)."""
+"""The gateway of CoAP nodes (legacy protocol, section 3)."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""At which ports a node is asked, and in which order. Pure."""
+"""The ports at which a node may answer requests, in order of preference. Pure."""
 
 from collections.abc import Collection
 from typing import Final
@@ -7,8 +7,8 @@ from typing import Final
 from pyaiot.protocols.coap.numbers import COAP_PORT
 
 LOCAL_ANSWER_S: Final = 1.0
-"""How long a node of this machine may take to answer at the port that it posts from, where nothing
-is lost. Then its CoAP port is asked."""
+"""How long a node on this machine may take to answer at the port that it posts from. Nothing is
+lost there. Then the CoAP port is tried."""
 
 
 def candidate_ports(
@@ -18,14 +18,14 @@ def candidate_ports(
     source_first: bool = False,
     taken: Collection[int] = (),
 ) -> list[int]:
-    """The ports to ask, the likeliest first.
+    """The ports to try, the most likely first.
 
-    `source` is the port that the node posts from, and always its own. `answered` is where it
-    answered before. `source_first`: the CoAP port of that address may well be another's, because
-    several nodes or services share the address. `taken` are the ports of other nodes there, and of
-    ourselves: what answers there is not this node.
+    `source` is the port that the node posts from, and is never taken. `answered` is the port at
+    which it answered before. `source_first`: several nodes or services share the address, so that
+    the CoAP port may belong to another one. `taken` are the ports of other nodes at the address,
+    and of this gateway.
     """
-    # RFC 7252 section 12.6: a node listens at the CoAP port, wherever it posts from.
+    # RFC 7252 section 12.6: a node listens on the CoAP port, whatever port it posts from.
     ports = [source, COAP_PORT] if source_first else [COAP_PORT, source]
     if answered is not None:
         ports.insert(0, answered)

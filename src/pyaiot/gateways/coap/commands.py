@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands to CoAP nodes: a PUT to where the node answers, then its value as it is now."""
+"""Commands to CoAP nodes: a PUT, then the new value is read back."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways.coap.endpoint import Peer
-from pyaiot.gateways.coap.notifications import Notifications
-from pyaiot.gateways.coap.observer import Watching
-from pyaiot.gateways.coap.peers import NodeAddress, Peers
+from pyaiot.gateways.coap.address_table import AddressTable, NodeEntry
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
+from pyaiot.gateways.coap.observer import Observer
+from pyaiot.gateways.coap.post_intake import PostIntake
 from pyaiot.gateways.coap.requests import Requests, ResetReceived
 from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.gateway import Outcome
@@ -18,35 +18,38 @@ from pyaiot.protocols.link_format import resource_name, resource_uri
 READ_BACK_S: Final = 5.0
 
 
-class Commands:
+class CommandWriter:
     """Writes resources of nodes."""
 
     def __init__(
         self,
         requests: Requests,
-        peers: Peers[Peer],
-        notifications: Notifications,
-        watching: Watching,
-        sleepers: SleepingNodes,
+        table: AddressTable[CoapPeer],
+        posts: PostIntake,
+        observer: Observer,
+        sleeping: SleepingNodes,
         time: Callable[[], float],
         *,
-        candidates: Callable[[str, NodeAddress[Peer]], list[Peer]],
+        candidates: Callable[[str, NodeEntry[CoapPeer]], list[CoapPeer]],
         start: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
-        """`candidates`: where a node may answer that did not answer yet. `start` runs a task."""
+        """`candidates`: the addresses to try while it is not known where a node answers.
+
+        `start` runs a coroutine as a task with a name.
+        """
         self._requests = requests
-        self._peers = peers
-        self._notifications = notifications
-        self._watching = watching
-        self._sleepers = sleepers
+        self._table = table
+        self._posts = posts
+        self._observer = observer
+        self._sleeping = sleeping
         self._time = time
         self._candidates = candidates
         self._start = start
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         """See `DeviceSide.write`."""
-        await self._sleepers.until_awake(uid)
-        node = self._peers.get(uid)
+        await self._sleeping.until_awake(uid)
+        node = self._table.get(uid)
         if node is None:
             return Outcome("unreachable", "no address is known")
         peer, *others = self._addressees(uid, node)
@@ -57,7 +60,7 @@ class Commands:
             except TimeoutError:
                 raise  # it is an OSError too
             except OSError:
-                # Nobody listens there, so nobody did it: it may be said elsewhere.
+                # Nothing listens there, so the command was not carried out: try the next address.
                 if not others:
                     raise
                 peer = others[0]
@@ -67,31 +70,31 @@ class Commands:
         except OSError as error:
             return Outcome("unreachable", error.strerror or str(error))
         except ResetReceived as error:
-            # Anybody may have sent it, and the command may have been carried out before.
+            # A reset is easily forged, and the command may have been carried out before it.
             return Outcome("timeout", str(error))
         except (ProtocolError, Refused, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
-        said = code_text(answer.code)
+        code = code_text(answer.code)
         if answer.code >= Code.BAD_REQUEST:
             words = answer.payload[:100].decode(errors="replace")
-            return Outcome("refused", f"{said} {words}".strip())
+            return Outcome("refused", f"{code} {words}".strip())
         reported, colon, value = answer.payload.decode(errors="replace").partition(":")
         if colon and reported == resource:
-            # Real firmware answers `led:1`: what it is now.
-            self._notifications.keep(uid, resource, value)
+            # Deployed firmware answers with the new value: `led:1`.
+            self._posts.keep(uid, resource, value)
         else:
             self._start(self._read_back(uid, peer, uri), f"read back of {uid}")
-        return Outcome("confirmed", said)
+        return Outcome("confirmed", code)
 
-    def _addressees(self, uid: str, node: NodeAddress[Peer]) -> list[Peer]:
-        """Where a command goes; where nobody listens there, to the next one."""
+    def _addressees(self, uid: str, node: NodeEntry[CoapPeer]) -> list[CoapPeer]:
+        """The addresses to send a command to, each if nothing listens at the one before."""
         if node.answers_at is not None:
             return [node.answers_at]
         return self._candidates(uid, node)
 
-    async def _read_back(self, uid: str, peer: Peer, uri: str) -> None:
+    async def _read_back(self, uid: str, peer: CoapPeer, uri: str) -> None:
         deadline = self._time() + READ_BACK_S
         name = resource_name(uri)
-        node = self._peers.get(uid)
+        node = self._table.get(uid)
         accept = None if node is None else node.accepts.get(name)
-        await self._watching.read_once(uid, name, uri, peer, deadline, accept=accept)
+        await self._observer.read_once(uid, name, uri, peer, deadline, accept=accept)

@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The doors of the resource directory (RFC 9176): any standard node appears by registering.
+"""The resources of the resource directory (RFC 9176). Any standard node can register.
 
-`/rd` takes registrations, `/rd-lookup/ep` and `/rd-lookup/res` tell of them, and
-`POST /.well-known/rd` asks us to come and read the links ourselves.
+`/rd` accepts registrations, `/rd-lookup/ep` and `/rd-lookup/res` list them, and `POST
+/.well-known/rd` (simple registration) makes the gateway read the links from the node.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import aiocoap
 from aiocoap.resource import PathCapable, Resource, Site
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused
-from pyaiot.gateways.coap.bodies import Bodies, acknowledged
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.address_table import AddressTable, Claim
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
+from pyaiot.gateways.coap.bodies import BlockwiseBodies, acknowledged
+from pyaiot.gateways.coap.post_intake import ACCEPTED, PostIntake, as_message
 from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX, Directory, Registration, uid_of
+from pyaiot.gateways.gateway import Gateway
+from pyaiot.messages import check_uid
 from pyaiot.protocols.coap.numbers import ContentFormat
 from pyaiot.protocols.coap.resource_directory import (
-    Parameters,
+    RegistrationParameters,
     matches,
     read_lookup,
     read_parameters,
@@ -39,85 +43,128 @@ OFFERED: Final = (
     CoreLink(f"/{LOOKUP}/ep", (("rt", "core.rd-lookup-ep"), _CT)),
     CoreLink(f"/{LOOKUP}/res", (("rt", "core.rd-lookup-res"), _CT)),
 )
-"""What `GET /.well-known/core` tells (RFC 9176 section 4)."""
+"""The answer to `GET /.well-known/core` (RFC 9176 section 4)."""
 
 log = logging.getLogger(__name__)
 
 Render: TypeAlias = Callable[[aiocoap.Message], Awaitable[aiocoap.Message] | aiocoap.Message]
 
 
-class Nodes(Protocol):
-    """What the gateway does for the directory."""
+class RegisteredNodes:
+    """Registered endpoints as nodes of the gateway."""
 
-    def claim(self, uid: str, peer: Peer) -> aiocoap.Message | None:
-        """An address says that it is this node. None: it is; else what to answer.
+    def __init__(
+        self,
+        gateway: Gateway,
+        table: AddressTable[CoapPeer],
+        posts: PostIntake,
+        *,
+        discover: Callable[[str], None],
+        forget: Callable[[str], None],
+        time: Callable[[], float],
+    ) -> None:
+        self._gateway = gateway
+        self._table = table
+        self._posts = posts
+        self._discover = discover
+        self._forget = forget
+        self._time = time
+
+    def claim(self, uid: str, peer: CoapPeer) -> aiocoap.Message | None:
+        """Admit the address that registers a uid. None: admitted; else the answer.
 
         Raises `ProtocolError`, `Refused`.
         """
-        ...
+        check_uid(uid)
+        reply = self._posts.claim(uid, peer.address, peer, rebooted=False)
+        return None if reply is ACCEPTED else as_message(reply)
 
-    def registered(self, registration: Registration, peer: Peer, *, anew: bool) -> None:
-        """Its resources can be read at this peer. `anew`: they may be other ones."""
-        ...
+    def registered(self, registration: Registration, peer: CoapPeer, *, changed: bool) -> None:
+        """The resources of the node can be read at `peer`. `changed`: they may have changed."""
+        uid = registration.uid
+        # The lifetime replaces the offline timeout.
+        self._gateway.nodes.keep_until(uid, registration.expires_at)
+        if self._table.get(uid) is not None:
+            self._table.answers(uid, peer, peer.address)
+        if changed:
+            self._discover(uid)
 
-    def restore(self, registration: Registration, sender: Peer) -> bool:
-        """It was registered before a restart, from this address. Whether it is a node again."""
-        ...
+    def restore(self, registration: Registration, sender: CoapPeer) -> bool:
+        """Restore a registration from before a restart. False: the node was not admitted."""
+        uid = registration.uid
+        try:
+            check_uid(uid)
+            claim = self._table.claim(uid, sender.address, sender, now=self._time())
+            if claim is not Claim.ACCEPTED:
+                return False
+            self._posts.appeared(uid, sender.address, rebooted=False, known_before=True)
+        except (ProtocolError, Refused):
+            return False
+        self.registered(registration, sender.at_port(registration.port), changed=True)
+        return True
 
     def ended(self, registration: Registration, *, removed: bool) -> None:
-        """The node took its registration back, or let it expire."""
-        ...
+        """The node removed its registration, or let it expire."""
+        uid = registration.uid
+        if removed:
+            self._gateway.left(uid, "left")
+        elif self._gateway.is_offline(uid):
+            self._gateway.left(uid, "silent")
+        else:
+            return  # still online without a registration
+        self._forget(uid)
 
-    def refused(self, peer: Peer, problem: PyaiotError) -> aiocoap.Message:
-        """Count it. Returns what to answer."""
-        ...
+    def refused(self, peer: CoapPeer, problem: PyaiotError) -> aiocoap.Message:
+        """Count a refusal. Returns the answer."""
+        return as_message(self._posts.refusal(problem, peer.address))
 
 
-class Registrar:
-    """The directory and its doors."""
+class DirectoryServer:
+    """The directory and its CoAP resources."""
 
     def __init__(
         self,
         site: Site,
-        bodies: Bodies,
-        nodes: Nodes,
+        bodies: BlockwiseBodies,
+        nodes: RegisteredNodes,
         time: Callable[[], float],
         *,
         changed: Callable[[str], None] = lambda _uid: None,
     ) -> None:
-        """`changed` is told the uid of each registration that is new, other or gone."""
+        """`changed` is called with the uid of each registration that is added, changed or
+        removed."""
         self.directory = Directory(changed=changed)
         self._bodies = bodies
         self._nodes = nodes
         self._time = time
         self._changed = asyncio.Event()
-        site.add_resource([RD], _Door(post=self._register))
+        site.add_resource([RD], _Handlers(post=self._register))
         site.add_resource([RD], _Locations(self._register, self._update, self._remove))
-        site.add_resource([LOOKUP, "ep"], _Door(get=self._endpoints))
-        site.add_resource([LOOKUP, "res"], _Door(get=self._resources))
-        site.add_resource([".well-known", "core"], _Door(get=self._offered))
-        site.add_resource([".well-known", RD], _Door(post=self._register_simply))
+        site.add_resource([LOOKUP, "ep"], _Handlers(get=self._endpoints))
+        site.add_resource([LOOKUP, "res"], _Handlers(get=self._resources))
+        site.add_resource([".well-known", "core"], _Handlers(get=self._offered))
+        site.add_resource([".well-known", RD], _Handlers(post=self._register_simply))
 
     async def run(self) -> None:
-        """End registrations whose lifetime is over, until cancelled."""
+        """Remove expired registrations, until cancelled."""
         while True:
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                # Until then, or until one expires earlier.
+                # Until the next expiry, or until a registration changes it.
                 async with asyncio.timeout_at(self.directory.next_expiry()):
                     await self._changed.wait()
             for registration in self.directory.expired(now=self._time()):
-                log.info("%s: its registration expired", registration.uid)
+                log.info("%s: registration expired", registration.uid)
                 self._nodes.ended(registration, removed=False)
 
     def forget(self, uid: str) -> None:
-        """The node is gone by other means."""
+        """The node left in another way: remove its registration."""
         registration = self.directory.of(uid)
         if registration is not None:
             self.directory.remove(registration)
 
-    def restore(self, registration: Registration, sender: Peer) -> bool:
-        """Go on with a registration of before a restart. False: it could not be."""
+    def restore(self, registration: Registration, sender: CoapPeer) -> bool:
+        """Restore a registration from before a restart. False: it was refused."""
         if not self.directory.restore(registration):
             return False
         if not self._nodes.restore(registration, sender):
@@ -130,10 +177,10 @@ class Registrar:
 
     def _register(self, request: aiocoap.Message) -> aiocoap.Message:
         """Section 5."""
-        body = self._bodies.whole(request)
+        body = self._bodies.complete_body(request)
         if isinstance(body, aiocoap.Message):
             return body
-        return acknowledged(request, self._guarded(request, lambda: self._take(request, body)))
+        return acknowledged(request, self._or_refusal(request, lambda: self._take(request, body)))
 
     def _take(self, request: aiocoap.Message, body: bytes) -> aiocoap.Message:
         format_ = request.opt.content_format
@@ -141,39 +188,42 @@ class Registrar:
             return aiocoap.Message(code=aiocoap.UNSUPPORTED_CONTENT_FORMAT)
         if len(body) > LINK_BYTES_MAX:
             return aiocoap.Message(code=aiocoap.REQUEST_ENTITY_TOO_LARGE, size1=LINK_BYTES_MAX)
-        said = read_parameters(request.opt.uri_query)
-        answer, location = self._accept(request, said, parse_links(body).links)
+        parameters = read_parameters(request.opt.uri_query)
+        answer, location = self._accept(request, parameters, parse_links(body).links)
         if answer is None:
             answer = aiocoap.Message(code=aiocoap.CREATED)
             answer.opt.location_path = (RD, location)
         return answer
 
     def _register_simply(self, request: aiocoap.Message) -> aiocoap.Message:
-        """Section 5.1: without links; we come and read them."""
+        """Section 5.1: without links. The gateway reads them from the node."""
 
         def take() -> aiocoap.Message:
-            said = read_parameters(request.opt.uri_query)
-            if said.base is not None:
-                raise ProtocolError("a simple registration has no base")
-            answer, _ = self._accept(request, said, ())
+            parameters = read_parameters(request.opt.uri_query)
+            if parameters.base is not None:
+                raise ProtocolError("a simple registration must not have base")
+            answer, _ = self._accept(request, parameters, ())
             return answer or aiocoap.Message(code=aiocoap.CHANGED)
 
-        return self._guarded(request, take)
+        return self._or_refusal(request, take)
 
     def _accept(
-        self, request: aiocoap.Message, said: Parameters, links: Sequence[CoreLink]
+        self,
+        request: aiocoap.Message,
+        parameters: RegistrationParameters,
+        links: Sequence[CoreLink],
     ) -> tuple[aiocoap.Message | None, str]:
-        peer = _based(request.remote, said)
-        uid = uid_of(said)
+        peer = _target_peer(request.remote, parameters)
+        uid = uid_of(parameters)
         refusal = self._nodes.claim(uid, request.remote)
         if refusal is not None:
             return refusal, ""
         address = peer.address
         registration = self.directory.register(
-            said, links, address.host, address.port, now=self._time()
+            parameters, links, address.host, address.port, now=self._time()
         )
         self._changed.set()
-        self._nodes.registered(registration, peer, anew=True)
+        self._nodes.registered(registration, peer, changed=True)
         return None, registration.location
 
     def _update(self, request: aiocoap.Message, location: str) -> aiocoap.Message:
@@ -182,35 +232,37 @@ class Registrar:
         def take() -> aiocoap.Message:
             registration = self._at(location)
             if request.payload:
-                raise ProtocolError("an update has no payload")
-            said = read_parameters(request.opt.uri_query)
-            if said.endpoint is not None or said.sector:
-                raise ProtocolError("an update does not name the endpoint")
-            peer = _based(request.remote, said)
+                raise ProtocolError("an update must not have a payload")
+            parameters = read_parameters(request.opt.uri_query)
+            if parameters.endpoint is not None or parameters.sector:
+                raise ProtocolError("an update must not name the endpoint")
+            peer = _target_peer(request.remote, parameters)
             refusal = self._nodes.claim(registration.uid, request.remote)
             if refusal is not None:
                 return refusal
             address = peer.address
             moved = (registration.host, registration.port) != (address.host, address.port)
-            self.directory.update(registration, said, address.host, address.port, now=self._time())
+            self.directory.update(
+                registration, parameters, address.host, address.port, now=self._time()
+            )
             self._changed.set()
-            self._nodes.registered(registration, peer, anew=moved)
+            self._nodes.registered(registration, peer, changed=moved)
             return aiocoap.Message(code=aiocoap.CHANGED)
 
-        return self._guarded(request, take)
+        return self._or_refusal(request, take)
 
     def _remove(self, request: aiocoap.Message, location: str) -> aiocoap.Message:
-        """Section 5.3.2. Only from where it was registered: anybody could guess the location."""
+        """Section 5.3.2. Only from the registering host, because locations are easily guessed."""
 
         def take() -> aiocoap.Message:
             registration = self._at(location)
             if request.remote.address.host != registration.host:
-                raise Refused("it was registered from another address")
+                raise Refused("registered from another address")
             self.directory.remove(registration)
             self._nodes.ended(registration, removed=True)
             return aiocoap.Message(code=aiocoap.DELETED)
 
-        return self._guarded(request, take)
+        return self._or_refusal(request, take)
 
     def _at(self, location: str) -> Registration:
         registration = self.directory.at(location)
@@ -218,7 +270,7 @@ class Registrar:
             raise aiocoap.error.NotFound
         return registration
 
-    def _guarded(
+    def _or_refusal(
         self, request: aiocoap.Message, take: Callable[[], aiocoap.Message]
     ) -> aiocoap.Message:
         try:
@@ -241,12 +293,12 @@ class Registrar:
             links = find(read_lookup(request.opt.uri_query), _PATH)
         except ProtocolError as problem:
             return self._nodes.refused(request.remote, problem)
-        return self._told(request, links)
+        return self._content(request, links)
 
     def _offered(self, request: aiocoap.Message) -> aiocoap.Message:
         """RFC 6690 section 4.1: each filter must match."""
         filters = [argument.partition("=") for argument in request.opt.uri_query]
-        return self._told(
+        return self._content(
             request,
             (
                 link
@@ -255,28 +307,28 @@ class Registrar:
             ),
         )
 
-    def _told(self, request: aiocoap.Message, links: Iterable[CoreLink]) -> aiocoap.Message:
+    def _content(self, request: aiocoap.Message, links: Iterable[CoreLink]) -> aiocoap.Message:
         accept = request.opt.accept
         if accept is not None and int(accept) != ContentFormat.LINK_FORMAT:
             return aiocoap.Message(code=aiocoap.NOT_ACCEPTABLE)
         return self._bodies.answer(request, format_links(links), ContentFormat.LINK_FORMAT)
 
 
-def _based(peer: Peer, said: Parameters) -> Peer:
-    """Where requests go: `base`, or else where the registration came from (section 5).
+def _target_peer(peer: CoapPeer, parameters: RegistrationParameters) -> CoapPeer:
+    """The peer to send requests to: `base`, or the sender of the registration (section 5).
 
-    Only the sender's own address: or anybody could have us talk to somebody else.
+    `base` must name the host of the sender: else the gateway could be aimed at any other host.
     """
-    if said.base is None:
+    if parameters.base is None:
         return peer
-    host, port = said.base
+    host, port = parameters.base
     if host != peer.address.host:
-        raise Refused("base is another host than the sender")
+        raise Refused("base is not the host of the sender")
     return peer.at_port(port)
 
 
-class _Door(Resource):  # type: ignore[misc]  # aiocoap has no types
-    """A resource with one method."""
+class _Handlers(Resource):  # type: ignore[misc]  # aiocoap has no types
+    """A resource that is rendered by functions."""
 
     def __init__(
         self,
@@ -298,7 +350,7 @@ class _Door(Resource):  # type: ignore[misc]  # aiocoap has no types
 
 
 class _Locations(Resource, PathCapable):  # type: ignore[misc]  # aiocoap has no types
-    """What is below `/rd`: `/rd/` itself, and a path for each registration."""
+    """The paths below `/rd`: `/rd/` itself, and one for each registration."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a node offers: its links, then the value of each."""
+"""Discovery of the resources of a node: its links, then the value of each."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.endpoint import Peer
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
 from pyaiot.protocols.coap.message import CoapMessage
@@ -15,51 +15,51 @@ from pyaiot.protocols.coap.numbers import COAP_PORT, Code
 from pyaiot.protocols.link_format import CoreLink, parse_links, read_links, resource_name
 
 LINKS_MAX: Final = 256
-"""Links of a node that are followed; further ones are left alone."""
+"""Links of a node that are read. Further ones are ignored."""
 FIRST_ANSWER_S: Final = 4.0
-"""How long a node may take to answer at one address before another is tried."""
+"""How long a node may take to answer at one address. Then the next one is tried."""
 VALUE_LIMIT_S: Final = 5.0
-"""How long a node may take for one value."""
+"""How long a node may take to answer with one value. Then it counts as unanswered."""
 DISCOVERY_LIMIT_S: Final = 120.0
-"""How long one discovery may take in all. What is known by then counts."""
+"""How long one discovery may take in all. Resources that are not read by then are read later."""
 DISCOVERIES_MAX: Final = 64
-"""Nodes that are asked for values at the same time; others wait for their turn."""
+"""Nodes whose values are read at the same time. Others wait for their turn."""
 UNANSWERED_MAX: Final = 2
-"""Values in a row that a node may leave unanswered; then it is left alone until its next sign of
-life, which it is asked for the missing ones at."""
+"""Values in a row that a node may leave unanswered. The missing ones are read at its next sign of
+life."""
 REFUSED_AGAIN_S: Final = 1.5
-"""A node where nobody listens (ICMP) is asked again after this: its server may start just now."""
+"""A node whose port is closed (ICMP) is tried again after this: its server may be starting."""
 REFUSED_AGAIN_MAX: Final = 2
-"""How often that is done. Then it is asked at its next sign of life."""
+"""How often that is repeated. Then the node is tried at its next sign of life."""
 WELL_KNOWN_CORE: Final = "/.well-known/core"
 
 log = logging.getLogger(__name__)
 
-Read: TypeAlias = Callable[[Peer, CoreLink, float], Awaitable[bool]]
-"""Reads the resource of a link at a peer until a time of the loop. Whether there was an answer."""
+Read: TypeAlias = Callable[[CoapPeer, CoreLink, float], Awaitable[bool]]
+"""Reads the resource of a link from a peer, with a deadline. Returns whether it answered."""
 
 
 class Candidate(NamedTuple):
-    """Where a node may answer requests."""
+    """An address at which a node may answer requests."""
 
-    peer: Peer
+    peer: CoapPeer
     limit_s: float = FIRST_ANSWER_S
-    """How long it may take."""
+    """How long it may take to answer."""
     offers: bool = False
-    """An error counts as its answer only if no other candidate answers: the program that posted
-    may be another one than the server."""
+    """An error counts as its answer only if no other candidate answers: posts and server may be
+    different programs."""
 
 
 class Found(NamedTuple):
-    """What a node offers."""
+    """The resources of a node."""
 
     links: list[CoreLink]
     unread: list[CoreLink]
-    """Those of them whose values it did not tell."""
+    """Those whose values could not be read."""
 
 
 class Discovery:
-    """Asks nodes for their resources."""
+    """Reads the resources of nodes."""
 
     def __init__(self, requests: Requests, loop: asyncio.AbstractEventLoop) -> None:
         self._requests = requests
@@ -69,23 +69,23 @@ class Discovery:
     async def discover(
         self,
         candidates: Sequence[Candidate],
-        answers_at: Callable[[Peer], bool],
+        answers_at: Callable[[CoapPeer], bool],
         read: Read,
     ) -> Found | None:
-        """Ask the first candidate that answers. None: none answered.
+        """Discover the node at the first candidate that answers. None: none answered.
 
-        `answers_at` is told of each that does, at once, and returns whether it is the node;
-        `read` reads each resource there. Candidates whose system says that nobody listens are asked
-        again a little later: the node may have said that it is alive before its server ran.
+        `answers_at` is called at once for each candidate that answers, and returns whether it is
+        the node; `read` reads each resource there. Candidates with a closed port are tried again a
+        little later: the node may announce itself before its server is running.
         """
-        erring: tuple[Peer, CoapMessage] | None = None
+        erring: tuple[CoapPeer, CoapMessage] | None = None
         for attempt in range(REFUSED_AGAIN_MAX + 1):
             again_at = self._loop.time() + REFUSED_AGAIN_S
             refused: list[Candidate] = []
             for candidate in candidates:
                 peer = candidate.peer
-                # One more transmission would be one less for the candidate that refused: who has
-                # not answered gets three times the bytes that came from there.
+                # A retransmission here would use up bytes of the anti-amplification limit that the
+                # candidate with the closed port needs.
                 once = bool(refused) or candidate.limit_s < FIRST_ANSWER_S
                 limit_s = min(candidate.limit_s, REFUSED_AGAIN_S) if refused else candidate.limit_s
                 try:
@@ -105,16 +105,16 @@ class Discovery:
             if not refused or attempt == REFUSED_AGAIN_MAX:
                 break
             await asyncio.sleep(max(0.0, again_at - self._loop.time()))
-            # The port that a node posts from is closed for good more often than its CoAP port.
+            # Of the two, the port that a node posts from is more often closed for good.
             candidates = sorted(refused, key=lambda it: it.peer.address.port != COAP_PORT)
         return None
 
-    async def _follow_all(self, peer: Peer, core: CoapMessage, read: Read) -> Found:
+    async def _follow_all(self, peer: CoapPeer, core: CoapMessage, read: Read) -> Found:
         links = _links(peer, core)
         return Found(links, await self.follow(peer, links, read))
 
-    async def answers(self, peer: Peer) -> bool:
-        """Whether a node is there: any answer counts, an error too."""
+    async def answers(self, peer: CoapPeer) -> bool:
+        """Whether a node answers at this peer. Any answer counts, also an error."""
         try:
             limit = self._loop.time() + FIRST_ANSWER_S
             await self._requests.get(peer, WELL_KNOWN_CORE, limit)
@@ -123,15 +123,15 @@ class Discovery:
             return False
         return True
 
-    async def first_that_answers(self, candidates: Iterable[Candidate]) -> Peer | None:
-        """The first of these peers of one node that answers at all."""
+    async def first_that_answers(self, candidates: Iterable[Candidate]) -> CoapPeer | None:
+        """The first of these candidates that answers."""
         for candidate in candidates:
             if await self.answers(candidate.peer):
                 return candidate.peer
         return None
 
-    async def follow(self, peer: Peer, links: Iterable[CoreLink], read: Read) -> list[CoreLink]:
-        """Read each of these resources of a node. Returns those that it did not answer for."""
+    async def follow(self, peer: CoapPeer, links: Iterable[CoreLink], read: Read) -> list[CoreLink]:
+        """Read these resources of a node. Returns those that it did not answer."""
         unread: list[CoreLink] = []
         async with self._turns:
             deadline = self._loop.time() + DISCOVERY_LIMIT_S
@@ -154,7 +154,7 @@ class Discovery:
         return unread
 
 
-def _links(peer: Peer, core: CoapMessage) -> list[CoreLink]:
+def _links(peer: CoapPeer, core: CoapMessage) -> list[CoreLink]:
     if core.code != Code.CONTENT:
         return []
     try:
@@ -162,13 +162,16 @@ def _links(peer: Peer, core: CoapMessage) -> list[CoreLink]:
     except ProtocolError as error:
         links = read_links(core.payload, links_max=LINKS_MAX).links
         log.debug(
-            "%s: its list of resources is wrong, %d are read: %s", peer.hostinfo, len(links), error
+            "%s: malformed list of resources, %d links are used: %s",
+            peer.hostinfo,
+            len(links),
+            error,
         )
         return links
 
 
 def _name(link: CoreLink) -> str:
-    """The name of a resource; "" if the link is none."""
+    """The name of a resource; "" if the link has no valid one."""
     try:
         return resource_name(link.uri or "")
     except ProtocolError:

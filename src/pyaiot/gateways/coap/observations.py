@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Resources of nodes that are watched: observed (RFC 7641), or asked again and again. Pure.
+"""Resources of nodes that are observed (RFC 7641) or polled. Pure.
 
-`now` is the loop's time in seconds. What is due is read by the caller, which then says what came
-of it: `heard`, or `unanswered`.
+`now` is the loop's time in seconds. The caller reads what `handle_timer` returns, and reports the
+outcome: `receive_response` or `handle_failure`.
 """
 
 import heapq
@@ -14,28 +14,29 @@ from random import Random
 from typing import Final, Generic, TypeVar
 
 from pyaiot.protocols.coap.numbers import Code
-from pyaiot.protocols.coap.observe import Sequence
+from pyaiot.protocols.coap.observe import NotificationNumber
 
-WATCHES_PER_NODE_MAX: Final = 64
-"""Resources of one node that are watched. Further ones are read once, when it is discovered."""
-WATCHES_MAX: Final = 200_000
-"""The same of all nodes."""
+OBSERVATIONS_PER_NODE_MAX: Final = 64
+"""Resources of one node that are observed or polled. Further ones are read once, at discovery."""
+OBSERVATIONS_MAX: Final = 200_000
+"""The same for all nodes together."""
 MAX_AGE_LIMIT_S: Final = 86_400.0
-"""A notification that says to be fresh for longer: the node is asked again after this."""
+"""The longest Max-Age of a notification that is honoured. After it the node is asked again."""
 AGAIN_MIN_S: Final = 30.0
-"""After an observation failed, the next attempt; twice as long after each further one."""
+"""After a failure, the time until the next attempt. It doubles with each further failure."""
 AGAIN_MAX_S: Final = 3600.0
 """The longest time between two attempts."""
 FLOOD_MAX: Final = 100
-"""Notifications above the rate of a node, one after another, that end an observation."""
+"""Notifications above the rate limit of a node, in a row, that end an observation."""
 _EXTRA_S: Final = (5.0, 15.0)
-"""RFC 7641 section 3.3.1: so long after Max-Age a client that heard nothing registers again."""
+"""RFC 7641 section 3.3.1: a client registers again this long after Max-Age has passed without a
+notification."""
 
 P = TypeVar("P")
 
 
 @dataclass(slots=True, eq=False)
-class Watch(Generic[P]):
+class Observation(Generic[P]):
     """A resource of a node. `path` is percent-encoded, with `/` first and its query."""
 
     uid: str
@@ -47,36 +48,36 @@ class Watch(Generic[P]):
     """Whether the node is asked to notify."""
     due_at: float
     accept: int | None = None
-    """The Content-Format that it is asked for."""
-    known: Sequence | None = None
-    """The last notification; None: the node is not known to notify."""
+    """The Content-Format to request."""
+    known: NotificationNumber | None = None
+    """The last notification; None: no observation is established."""
     failures: int = 0
     too_fast: int = 0
     queued_at: float = 0.0
     ended: bool = False
-    """Nobody watches any more: what still comes counts no more."""
+    """The observation was cancelled: later notifications are ignored."""
 
 
-class Heard(Enum):
-    """What an answer or a notification is."""
+class ResponseKind(Enum):
+    """How a response relates to the ones before."""
 
     FRESH = "fresh"
     STALE = "stale"
-    """One that came later is known already."""
+    """A later notification was received before it."""
     ERROR = "error"
 
 
-class Watches(Generic[P]):
-    """All that is watched."""
+class Observations(Generic[P]):
+    """All resources that are observed or polled."""
 
     def __init__(self, *, poll_s: float, random: Random, next_token: Callable[[], bytes]) -> None:
-        """`poll_s` 0: what cannot be observed is not asked again."""
+        """`poll_s` 0: resources that are not observable are read once."""
         self._poll_s = poll_s
         self._random = random
         self._next_token = next_token
-        self._of_node: dict[str, dict[str, Watch[P]]] = {}
-        self._by_token: dict[bytes, Watch[P]] = {}
-        self._due: list[tuple[float, int, Watch[P]]] = []
+        self._of_node: dict[str, dict[str, Observation[P]]] = {}
+        self._by_token: dict[bytes, Observation[P]] = {}
+        self._due: list[tuple[float, int, Observation[P]]] = []
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
@@ -92,119 +93,130 @@ class Watches(Generic[P]):
         observable: bool,
         now: float,
         accept: int | None = None,
-    ) -> Watch[P] | None:
-        """Watch a resource that is about to be read for the first time.
+    ) -> Observation[P] | None:
+        """Observe or poll a resource, which the caller reads now.
 
-        None: it is not watched, because it need not be, or because there are too many.
+        None: it is not observed, because it is not observable or a limit is reached.
         """
         self._remove(uid, path)
         if not observable and not self._poll_s:
             return None
         of_node = self._of_node.get(uid, {})
-        if len(of_node) >= WATCHES_PER_NODE_MAX or len(self._by_token) >= WATCHES_MAX:
+        if len(of_node) >= OBSERVATIONS_PER_NODE_MAX or len(self._by_token) >= OBSERVATIONS_MAX:
             return None
         token = self._next_token()
-        watch = Watch(uid, resource, path, peer, token, observable, now + AGAIN_MIN_S, accept)
-        self._of_node.setdefault(uid, of_node)[path] = watch
-        self._by_token[token] = watch
-        self._queue(watch)
-        return watch
+        observation = Observation(
+            uid, resource, path, peer, token, observable, now + AGAIN_MIN_S, accept
+        )
+        self._of_node.setdefault(uid, of_node)[path] = observation
+        self._by_token[token] = observation
+        self._queue(observation)
+        return observation
 
-    def by_token(self, token: bytes) -> Watch[P] | None:
+    def by_token(self, token: bytes) -> Observation[P] | None:
         return self._by_token.get(token)
 
-    def of_node(self, uid: str) -> list[Watch[P]]:
+    def of_node(self, uid: str) -> list[Observation[P]]:
         return list(self._of_node.get(uid, {}).values())
 
-    def heard(
-        self, watch: Watch[P], code: int, number: int | None, max_age_s: float, *, now: float
-    ) -> Heard:
-        """An answer or a notification came."""
+    def receive_response(
+        self,
+        observation: Observation[P],
+        code: int,
+        number: int | None,
+        max_age_s: float,
+        *,
+        now: float,
+    ) -> ResponseKind:
+        """Take an answer or a notification."""
         if number is not None and code < Code.BAD_REQUEST:
-            sequence = Sequence(number, now)
-            if watch.known is not None and not watch.known.is_followed_by(sequence):
-                return Heard.STALE
-            watch.known = sequence
-            watch.failures = 0
-            watch.due_at = now + min(max_age_s, MAX_AGE_LIMIT_S) + self._random.uniform(*_EXTRA_S)
-            self._queue(watch)
-            return Heard.FRESH
-        # Section 4.2: after an error, or without the option, the node does not notify any more.
-        watch.known = None
+            sequence = NotificationNumber(number, now)
+            if observation.known is not None and not observation.known.is_followed_by(sequence):
+                return ResponseKind.STALE
+            observation.known = sequence
+            observation.failures = 0
+            observation.due_at = (
+                now + min(max_age_s, MAX_AGE_LIMIT_S) + self._random.uniform(*_EXTRA_S)
+            )
+            self._queue(observation)
+            return ResponseKind.FRESH
+        # Section 4.2: after an error, or without the option, the observation has ended.
+        observation.known = None
         if code != Code.CONTENT:
-            self._later(watch, now)
-            return Heard.ERROR
-        if watch.observes:
-            self._later(watch, now)
+            self._retry_later(observation, now)
+            return ResponseKind.ERROR
+        if observation.observes:
+            self._retry_later(observation, now)
         else:
-            watch.failures = 0
-            self._poll_later(watch, now)
-        return Heard.FRESH
+            observation.failures = 0
+            self._poll_later(observation, now)
+        return ResponseKind.FRESH
 
-    def unanswered(self, watch: Watch[P], *, now: float) -> None:
+    def handle_failure(self, observation: Observation[P], *, now: float) -> None:
         """The node did not answer, or reset it."""
-        watch.known = None
-        self._later(watch, now)
+        observation.known = None
+        self._retry_later(observation, now)
 
-    def too_fast(self, watch: Watch[P], *, now: float) -> bool:
-        """A notification was refused. Returns whether the node is to be told that it is enough."""
-        watch.too_fast += 1
-        if watch.too_fast < FLOOD_MAX:
+    def too_fast(self, observation: Observation[P], *, now: float) -> bool:
+        """A notification was refused. Returns whether to end the observation with a reset."""
+        observation.too_fast += 1
+        if observation.too_fast < FLOOD_MAX:
             return False
-        watch.too_fast = 0
-        self.unanswered(watch, now=now)
+        observation.too_fast = 0
+        self.handle_failure(observation, now=now)
         return True
 
-    def due(self, *, now: float) -> list[Watch[P]]:
-        """What is to be read now. Each waits for `heard` or `unanswered`."""
+    def handle_timer(self, *, now: float) -> list[Observation[P]]:
+        """The resources to read now. Report each with `receive_response` or `handle_failure`."""
         found = []
         while self._due and self._due[0][0] <= now:
-            queued_at, _, watch = heapq.heappop(self._due)
-            if watch.ended or watch.queued_at != queued_at:
+            queued_at, _, observation = heapq.heappop(self._due)
+            if observation.ended or observation.queued_at != queued_at:
                 continue
-            watch.queued_at = 0.0
-            if watch.due_at > now:
-                self._queue(watch)  # it was heard of meanwhile
+            observation.queued_at = 0.0
+            if observation.due_at > now:
+                self._queue(observation)  # a notification arrived meanwhile
                 continue
-            watch.due_at = now + AGAIN_MAX_S
-            self._queue(watch)
-            found.append(watch)
+            observation.due_at = now + AGAIN_MAX_S
+            self._queue(observation)
+            found.append(observation)
         return found
 
-    def next_due(self) -> float | None:
-        """The loop's time at which to call `due`."""
+    def get_timer(self) -> float | None:
+        """The loop's time at which to call `handle_timer`."""
         return self._due[0][0] if self._due else None
 
     def forget(self, uid: str) -> None:
-        """The node left, or booted: what it still sends is not known any more."""
-        for watch in self._of_node.pop(uid, {}).values():
-            self._end(watch)
+        """The node left, or rebooted: its observations have ended."""
+        for observation in self._of_node.pop(uid, {}).values():
+            self._end(observation)
 
     def _remove(self, uid: str, path: str) -> None:
-        watch = self._of_node.get(uid, {}).pop(path, None)
-        if watch is not None:
-            self._end(watch)
+        observation = self._of_node.get(uid, {}).pop(path, None)
+        if observation is not None:
+            self._end(observation)
 
-    def _end(self, watch: Watch[P]) -> None:
-        watch.ended = True
-        del self._by_token[watch.token]
+    def _end(self, observation: Observation[P]) -> None:
+        observation.ended = True
+        del self._by_token[observation.token]
 
-    def _later(self, watch: Watch[P], now: float) -> None:
-        wait_s = min(AGAIN_MIN_S * 2**watch.failures, AGAIN_MAX_S)
-        watch.failures = min(watch.failures + 1, 16)
+    def _retry_later(self, observation: Observation[P], now: float) -> None:
+        wait_s = min(AGAIN_MIN_S * 2**observation.failures, AGAIN_MAX_S)
+        observation.failures = min(observation.failures + 1, 16)
         if self._poll_s:
             wait_s = min(wait_s, max(self._poll_s, AGAIN_MIN_S))
-        watch.due_at = now + wait_s * self._random.uniform(0.8, 1.2)
-        self._queue(watch)
+        observation.due_at = now + wait_s * self._random.uniform(0.8, 1.2)
+        self._queue(observation)
 
-    def _poll_later(self, watch: Watch[P], now: float) -> None:
-        # Spread, so that a network that came up at once is not asked at once for ever.
-        watch.due_at = now + self._poll_s * self._random.uniform(0.8, 1.2)
-        self._queue(watch)
+    def _poll_later(self, observation: Observation[P], now: float) -> None:
+        # Spread, so that nodes that appeared together are not polled together for ever.
+        observation.due_at = now + self._poll_s * self._random.uniform(0.8, 1.2)
+        self._queue(observation)
 
-    def _queue(self, watch: Watch[P]) -> None:
-        """At most one entry is good for each: one that is due later is found when this is due."""
-        if watch.queued_at and watch.queued_at <= watch.due_at:
+    def _queue(self, observation: Observation[P]) -> None:
+        """At most one entry per observation is current. A later due time is found when it is
+        due."""
+        if observation.queued_at and observation.queued_at <= observation.due_at:
             return
-        watch.queued_at = watch.due_at
-        heapq.heappush(self._due, (watch.due_at, next(self._numbers), watch))
+        observation.queued_at = observation.due_at
+        heapq.heappush(self._due, (observation.due_at, next(self._numbers), observation))

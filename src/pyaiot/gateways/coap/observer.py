@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reads what is watched, when it is due, and hears the notifications of nodes.
+"""Observes and polls resources of nodes, and receives their notifications.
 
-Notifications do not go through aiocoap: what it keeps for each of them costs more than the rest
-of their road. Their tokens are random, so that nobody off the path can make one up.
+Notifications do not go through aiocoap: its state for each of them would cost more than the rest of
+their processing. Their tokens are random, so that an off-path attacker cannot forge one.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from random import Random
 from typing import Any, Final, Protocol, TypeAlias
 
 from pyaiot.errors import ProtocolError, TooFast
-from pyaiot.gateways.coap.endpoint import Peer
-from pyaiot.gateways.coap.observations import Heard, Watch, Watches
+from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
+from pyaiot.gateways.coap.observations import Observation, Observations, ResponseKind
 from pyaiot.gateways.coap.requests import NOT_ACCEPTED, Requests
 from pyaiot.protocols.coap.message import Block, CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import TOKEN_BYTES_MAX, Code, MessageType, OptionNumber
@@ -24,70 +24,70 @@ from pyaiot.protocols.coap.request import read_datagram
 from pyaiot.protocols.coap.values import content_format
 
 READS_MAX: Final = 64
-"""Resources that are read at the same time because they are due. Others wait."""
+"""Due resources that are read at the same time. Others wait."""
 READ_LIMIT_S: Final = 5.0
-"""How long a node may take for one of them."""
+"""How long a node may take to answer one of these reads. Then it counts as failed."""
 _MARK: Final = 0xA7
-"""The first byte of our tokens: aiocoap counts its own from a small number on."""
+"""The first byte of tokens of observations. aiocoap counts its own tokens from a small number."""
 
 log = logging.getLogger(__name__)
 
 
-class WatchedSocket(Protocol):
-    """The socket, for messages that aiocoap does not see."""
+class VerifyingSocket(Protocol):
+    """The endpoint, as far as the observer uses it."""
 
-    def proved(self, peer: Peer) -> None:
-        """The peer answered with a token that only who got our request can know."""
+    def verify(self, peer: CoapPeer) -> None:
+        """The peer answered with a token that only the receiver of our request can know."""
         ...
 
 
-Take: TypeAlias = Callable[[str, str, bytes, int | None, bool], None]
-"""Is given uid, resource, payload, Content-Format, and whether the node sent it unasked.
+OnValues: TypeAlias = Callable[[str, str, bytes, int | None, bool], None]
+"""Takes uid, resource, payload, Content-Format, and whether it is a notification.
 
 Raises `TooFast`.
 """
 
 
-class Watching:
-    """The watched resources of all nodes."""
+class Observer:
+    """The observations of all nodes."""
 
     def __init__(
         self,
-        socket: WatchedSocket,
+        socket: VerifyingSocket,
         requests: Requests,
         loop: asyncio.AbstractEventLoop,
-        take: Take,
+        on_values: OnValues,
         *,
         poll_s: float,
     ) -> None:
         self._random = Random()  # noqa: S311 - it spreads load
-        self._watches: Watches[Peer] = Watches(
+        self._observations: Observations[CoapPeer] = Observations(
             poll_s=poll_s, random=self._random, next_token=_next_token
         )
         self._socket = socket
         self._requests = requests
         self._loop = loop
-        self._take = take
-        self._fetching: set[Watch[Peer]] = set()
+        self._on_values = on_values
+        self._fetching: set[Observation[CoapPeer]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(READS_MAX)
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._watches)
+        return len(self._observations)
 
     async def run(self) -> None:
-        """Read what is due, until cancelled."""
+        """Read due resources, until cancelled."""
         try:
             while True:
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
-                    # Until then, or until something is due earlier.
-                    async with asyncio.timeout_at(self._watches.next_due()):
+                    # Until the next due time, or until an earlier one is set.
+                    async with asyncio.timeout_at(self._observations.get_timer()):
                         await self._wake.wait()
-                for watch in self._watches.due(now=self._loop.time()):
+                for observation in self._observations.handle_timer(now=self._loop.time()):
                     await self._turns.acquire()
-                    self._start(self._read_in_turn(watch))
+                    self._start(self._read_in_turn(observation))
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -98,23 +98,23 @@ class Watching:
         uid: str,
         resource: str,
         path: str,
-        peer: Peer,
+        peer: CoapPeer,
         deadline: float,
         *,
         observable: bool,
         accept: int | None = None,
     ) -> bool:
-        """Read a resource that was discovered, and watch it from now on. Whether it answered.
+        """Read a discovered resource, and observe or poll it from now on. Whether it answered.
 
-        `accept` is the Content-Format that it is asked for.
+        `accept` is the Content-Format to request.
         """
         now = self._loop.time()
-        watch = self._watches.add(
+        observation = self._observations.add(
             uid, resource, path, peer, observable=observable, now=now, accept=accept
         )
-        if watch is not None:
+        if observation is not None:
             self._wake.set()
-            return await self._read(watch, deadline)
+            return await self._read(observation, deadline)
         return await self.read_once(uid, resource, path, peer, deadline, accept=accept)
 
     async def read_once(
@@ -122,29 +122,29 @@ class Watching:
         uid: str,
         resource: str,
         path: str,
-        peer: Peer,
+        peer: CoapPeer,
         deadline: float,
         *,
         accept: int | None = None,
     ) -> bool:
-        """Read a resource without watching it. Whether it answered."""
+        """Read a resource once. Whether it answered."""
         try:
             answer = await self._requests.get(peer, path, deadline, accept=accept)
         except _FAILURES as error:
             log.debug("%s: GET %s: %r", uid, path, error)
             return False
         if answer.code == Code.CONTENT:
-            self._take(uid, resource, answer.payload, _format(answer), False)
+            self._on_values(uid, resource, answer.payload, _format(answer), False)
         return True
 
     def forget(self, uid: str) -> None:
-        """The node left or booted. What it still sends is answered with a reset."""
-        self._watches.forget(uid)
+        """The node left or rebooted. Its further notifications are answered with a reset."""
+        self._observations.forget(uid)
 
-    # -- what comes -----------------------------------------------------------------------------
+    # -- receiving ------------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """The answer to a datagram (b"": none), or None: it is not about a watch."""
+    def receive_datagram(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+        """The answer to a datagram (b"": none), or None: it belongs to no observation."""
         if len(datagram) < 4:
             return None
         code = datagram[1]
@@ -159,102 +159,120 @@ class Watching:
             return rejection(datagram) or b""
 
     def _response(self, message: CoapMessage, sockaddr: Any) -> bytes:
-        watch = self._watches.by_token(message.token)
-        if watch is None or watch.peer.sockaddr != sockaddr:
-            # RFC 7641 section 3.6: a notification that nobody wants is rejected, and is the last.
+        observation = self._observations.by_token(message.token)
+        if observation is None or observation.peer.sockaddr != sockaddr:
+            # RFC 7641 section 3.6: a reset of an unwanted notification ends the observation.
             if message.mtype is MessageType.ACK:
                 return b""
             return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
-        self._socket.proved(watch.peer)
-        if not self._heard(watch, message, unasked=True):
+        self._socket.verify(observation.peer)
+        if not self._receive_response(observation, message, notified=True):
             return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
         if message.mtype is MessageType.CON:
             return CoapMessage(MessageType.ACK, 0, message.message_id).to_bytes()
         return b""
 
-    def _heard(self, watch: Watch[Peer], message: CoapMessage, *, unasked: bool) -> bool:
-        """Take an answer or a notification. False: it was one too many."""
+    def _receive_response(
+        self, observation: Observation[CoapPeer], message: CoapMessage, *, notified: bool
+    ) -> bool:
+        """Take an answer or a notification. False: the observation ends."""
         if message.code in NOT_ACCEPTED:
-            watch.accept = None
+            observation.accept = None
         now = self._loop.time()
-        heard = self._watches.heard(
-            watch, message.code, observe_number(message), max_age_s(message), now=now
+        kind = self._observations.receive_response(
+            observation, message.code, observe_number(message), max_age_s(message), now=now
         )
-        if heard is Heard.FRESH:
+        if kind is ResponseKind.FRESH:
             try:
-                self._value(watch, message, unasked=unasked)
-                watch.too_fast = 0
+                self._value(observation, message, notified=notified)
+                observation.too_fast = 0
             except TooFast:
-                return not self._watches.too_fast(watch, now=now)
+                return not self._observations.too_fast(observation, now=now)
         return True
 
-    def _value(self, watch: Watch[Peer], message: CoapMessage, *, unasked: bool) -> None:
+    def _value(
+        self, observation: Observation[CoapPeer], message: CoapMessage, *, notified: bool
+    ) -> None:
         block = message.option(OptionNumber.BLOCK2)
         if block is not None and Block.from_bytes(block).more:
-            # RFC 7959 section 2.6: a notification has the first block, the rest is asked for.
-            if watch not in self._fetching:
-                self._fetching.add(watch)
-                self._start(self._fetch(watch))
+            # RFC 7959 section 2.6: a notification has the first block, the rest is requested.
+            if observation not in self._fetching:
+                self._fetching.add(observation)
+                self._start(self._fetch(observation))
             return
         format_ = content_format(message.option(OptionNumber.CONTENT_FORMAT))
-        self._take(watch.uid, watch.resource, message.payload, format_, unasked)
+        self._on_values(observation.uid, observation.resource, message.payload, format_, notified)
 
-    # -- what is asked --------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------
 
-    async def _read_in_turn(self, watch: Watch[Peer]) -> None:
+    async def _read_in_turn(self, observation: Observation[CoapPeer]) -> None:
         try:
-            if not watch.ended:
-                await self._read(watch, self._loop.time() + READ_LIMIT_S)
+            if not observation.ended:
+                await self._read(observation, self._loop.time() + READ_LIMIT_S)
         finally:
             self._turns.release()
 
-    async def _read(self, watch: Watch[Peer], deadline: float) -> bool:
+    async def _read(self, observation: Observation[CoapPeer], deadline: float) -> bool:
         try:
-            if watch.observes:
-                accept = watch.accept
-                answered = await self._register(watch, deadline)
-                if watch.accept != accept and not watch.ended:
-                    answered = await self._register(watch, deadline)
+            if observation.observes:
+                accept = observation.accept
+                answered = await self._register(observation, deadline)
+                if observation.accept != accept and not observation.ended:
+                    answered = await self._register(observation, deadline)
             else:
-                answered = await self._poll(watch, deadline)
+                answered = await self._poll(observation, deadline)
         except _FAILURES as error:
-            log.debug("%s: GET %s: %r", watch.uid, watch.path, error)
+            log.debug("%s: GET %s: %r", observation.uid, observation.path, error)
             answered = False
-        if not answered and not watch.ended:
-            self._watches.unanswered(watch, now=self._loop.time())
+        if not answered and not observation.ended:
+            self._observations.handle_failure(observation, now=self._loop.time())
         self._wake.set()
         return answered
 
-    async def _poll(self, watch: Watch[Peer], deadline: float) -> bool:
-        answer = await self._requests.get(watch.peer, watch.path, deadline, accept=watch.accept)
-        heard = self._watches.heard(watch, answer.code, None, 0.0, now=self._loop.time())
-        if heard is Heard.FRESH and not watch.ended:
-            self._take(watch.uid, watch.resource, answer.payload, _format(answer), False)
+    async def _poll(self, observation: Observation[CoapPeer], deadline: float) -> bool:
+        answer = await self._requests.get(
+            observation.peer, observation.path, deadline, accept=observation.accept
+        )
+        kind = self._observations.receive_response(
+            observation, answer.code, None, 0.0, now=self._loop.time()
+        )
+        if kind is ResponseKind.FRESH and not observation.ended:
+            self._on_values(
+                observation.uid, observation.resource, answer.payload, _format(answer), False
+            )
         return True
 
-    async def _fetch(self, watch: Watch[Peer]) -> None:
+    async def _fetch(self, observation: Observation[CoapPeer]) -> None:
         try:
             deadline = self._loop.time() + READ_LIMIT_S
-            answer = await self._requests.get(watch.peer, watch.path, deadline, accept=watch.accept)
+            answer = await self._requests.get(
+                observation.peer, observation.path, deadline, accept=observation.accept
+            )
         except _FAILURES as error:
-            log.debug("%s: GET %s: %r", watch.uid, watch.path, error)
+            log.debug("%s: GET %s: %r", observation.uid, observation.path, error)
         else:
-            if answer.code == Code.CONTENT and not watch.ended:
-                self._take(watch.uid, watch.resource, answer.payload, _format(answer), False)
+            if answer.code == Code.CONTENT and not observation.ended:
+                self._on_values(
+                    observation.uid, observation.resource, answer.payload, _format(answer), False
+                )
         finally:
-            self._fetching.discard(watch)
+            self._fetching.discard(observation)
 
-    async def _register(self, watch: Watch[Peer], deadline: float) -> bool:
+    async def _register(self, observation: Observation[CoapPeer], deadline: float) -> bool:
         """GET with Observe 0 (RFC 7641 section 3.1)."""
         answer = await self._requests.observe(
-            watch.peer, watch.path, watch.token, deadline, accept=watch.accept
+            observation.peer,
+            observation.path,
+            observation.token,
+            deadline,
+            accept=observation.accept,
         )
-        if not watch.ended:
-            self._heard(watch, answer, unasked=False)
+        if not observation.ended:
+            self._receive_response(observation, answer, notified=False)
         return True
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work, name="coap watch")
+        task = self._loop.create_task(work, name="coap observation")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

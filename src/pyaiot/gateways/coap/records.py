@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A registration of the resource directory as it stands in the state file. Pure.
+"""The record of a registration in the state file. Pure.
 
-A file holds Unix time, and the clock of a machine may be wrong, above all at its start. So what
-remains of a lifetime is at most the lifetime, and at least `GRACE_S` of it.
+The file contains Unix time, and the clock may be wrong, especially after a boot. The remaining
+lifetime is therefore at least `GRACE_S` and at most the whole lifetime.
 """
 
 from typing import Final
@@ -12,11 +12,11 @@ import msgspec
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Registration, uid_of
 from pyaiot.gateways.saved_address import SavedAddress
-from pyaiot.protocols.coap.resource_directory import Parameters
+from pyaiot.protocols.coap.resource_directory import RegistrationParameters
 from pyaiot.protocols.link_format import format_links, parse_links
 
 GRACE_S: Final = 3600.0
-"""What remains of a lifetime after a restart, at least: this, or the lifetime if that is less."""
+"""The least remaining lifetime after a restart, unless the lifetime itself is shorter."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -31,9 +31,9 @@ class Record(msgspec.Struct, frozen=True):
     expires_at: float
     """Unix time."""
     sender: SavedAddress
-    """Where the node speaks from."""
+    """The source address of the node."""
     proved: bool
-    """Whether it has answered a request there."""
+    """Whether the node is verified at that address."""
 
     @classmethod
     def from_bytes(cls, record: bytes) -> "Record":
@@ -44,14 +44,14 @@ class Record(msgspec.Struct, frozen=True):
         return msgspec.msgpack.encode(self)
 
     def registration(self, *, now: float, unix_time: float) -> Registration:
-        """As it goes on now. Raises `ProtocolError`."""
+        """The registration with its remaining lifetime. Raises `ProtocolError`."""
         lifetime_s = min(self.lifetime_s, LIFETIME_MAX_S)
         if lifetime_s <= 0:
-            raise ProtocolError("a lifetime is more than 0")
+            raise ProtocolError("lifetime must be more than 0")
         left_s = max(self.expires_at - unix_time, min(GRACE_S, lifetime_s))
         return Registration(
             self.location,
-            uid_of(Parameters(self.endpoint or None, self.sector)),
+            uid_of(RegistrationParameters(self.endpoint or None, self.sector)),
             self.endpoint,
             self.sector,
             self.host,
@@ -72,7 +72,7 @@ def record_of(
     now: float,
     unix_time: float,
 ) -> Record:
-    """What there is to keep."""
+    """The record to store for a registration."""
     return Record(
         location=registration.location,
         endpoint=registration.endpoint,

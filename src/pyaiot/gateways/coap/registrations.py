@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table of a resource directory (RFC 9176): who registered what, and for how long. Pure.
+"""The registrations of a resource directory (RFC 9176). Pure.
 
 `now` is the loop's time in seconds.
 """
@@ -14,7 +14,7 @@ from pyaiot.errors import ProtocolError, Refused
 from pyaiot.protocols.coap.resource_directory import (
     LIFETIME_DEFAULT_S,
     Lookup,
-    Parameters,
+    RegistrationParameters,
     absolute,
     matches,
     uri,
@@ -23,18 +23,18 @@ from pyaiot.protocols.coap.resource_directory import (
 from pyaiot.protocols.link_format import CoreLink, format_links
 
 REGISTRATIONS_MAX: Final = 20_000
-"""Registrations at once. One more: 4.03."""
+"""Registrations at the same time. Beyond: 4.03."""
 LINK_BYTES_MAX: Final = 16_384
-"""Links of one registration, in link format. More: 4.13."""
+"""Bytes of the links of one registration, in link format. More: 4.13."""
 LINK_BYTES_TOTAL_MAX: Final = 32 * 1024 * 1024
-"""The same of all registrations. More: 4.03."""
+"""The same for all registrations together. More: 4.03."""
 LIFETIME_MAX_S: Final = 30 * 86_400.0
-"""A registration that asks for more lives so long. A node that updates it later registers anew."""
+"""The longest lifetime that is granted. A node that updates its registration later gets 4.04."""
 
 
 @dataclass(slots=True, eq=False)
 class Registration:
-    """What an endpoint registered. Requests go to `host` and `port`."""
+    """The registration of an endpoint. Requests are sent to `host` and `port`."""
 
     location: str
     """The last segment of its path: `/rd/<location>`."""
@@ -56,7 +56,7 @@ class Registration:
         return uri(self.host, self.port)
 
     def as_link(self, path: str) -> CoreLink:
-        """How a lookup of endpoints tells it (section 6.4)."""
+        """The link of this endpoint in an endpoint lookup (section 6.4)."""
         own = [("ep", self.endpoint), ("base", self.base), ("lt", str(self.lifetime_s))]
         if self.sector:
             own.append(("d", self.sector))
@@ -64,10 +64,10 @@ class Registration:
         return CoreLink(f"{path}/{self.location}", (*own, ("rt", "core.rd-ep"), *others))
 
 
-def uid_of(parameters: Parameters) -> str:
-    """The uid of an endpoint: its name, and with a sector `<name>.<sector>`, as hosts are called.
+def uid_of(parameters: RegistrationParameters) -> str:
+    """The uid of an endpoint: its name, or `<name>.<sector>` if it has a sector.
 
-    Raises `ProtocolError` where there is no name.
+    Raises `ProtocolError` if there is no name.
     """
     if parameters.endpoint is None:
         raise ProtocolError("ep is missing")
@@ -80,7 +80,8 @@ class Directory:
     """All registrations."""
 
     def __init__(self, *, changed: Callable[[str], None] = lambda _uid: None) -> None:
-        """`changed` is told the uid of each registration that is new, other or gone."""
+        """`changed` is called with the uid of each registration that is added, changed or
+        removed."""
         self._changed = changed
         self._at: dict[str, Registration] = {}
         self._of: dict[str, Registration] = {}
@@ -100,39 +101,39 @@ class Directory:
 
     def register(
         self,
-        said: Parameters,
+        parameters: RegistrationParameters,
         links: Sequence[CoreLink],
         host: str,
         port: int,
         *,
         now: float,
     ) -> Registration:
-        """Register an endpoint; once more, it keeps its location (section 5).
+        """Register an endpoint. A repeated registration keeps its location (section 5).
 
-        Raises `ProtocolError` where it has no name, `Refused` when there is no room.
+        Raises `ProtocolError` if it has no name, `Refused` if a limit is reached.
         """
-        uid = uid_of(said)
-        size = len(format_links(links)) + sum(len(value) for _, value in said.attributes)
+        uid = uid_of(parameters)
+        size = len(format_links(links)) + sum(len(value) for _, value in parameters.attributes)
         known = self._of.get(uid)
         if known is None and len(self._at) >= REGISTRATIONS_MAX:
-            raise Refused(f"this directory holds at most {REGISTRATIONS_MAX} registrations")
+            raise Refused(f"the directory holds at most {REGISTRATIONS_MAX} registrations")
         if self._size - (known.size if known else 0) + size > LINK_BYTES_TOTAL_MAX:
-            raise Refused("this directory is full")
+            raise Refused("the directory is full")
         if known is None:
             self._location += 1
         location = str(self._location) if known is None else known.location
         if known is not None:
             self.remove(known)
-        lifetime_s = LIFETIME_DEFAULT_S if said.lifetime_s is None else said.lifetime_s
+        lifetime_s = LIFETIME_DEFAULT_S if parameters.lifetime_s is None else parameters.lifetime_s
         registration = Registration(
             location,
             uid,
-            said.endpoint or "",
-            said.sector,
+            parameters.endpoint or "",
+            parameters.sector,
             host,
             port,
             lifetime_s,
-            said.attributes,
+            parameters.attributes,
             tuple(links),
             size,
             now + min(lifetime_s, LIFETIME_MAX_S),
@@ -141,7 +142,7 @@ class Directory:
         return registration
 
     def restore(self, registration: Registration) -> bool:
-        """Go on with a registration of before a restart. False: there is no room, or no place."""
+        """Restore a registration from before a restart. False: location taken or limit reached."""
         location, uid = registration.location, registration.uid
         if not location.isascii() or not location.isdigit() or len(location) > _LOCATION_DIGITS:
             return False
@@ -160,22 +161,28 @@ class Directory:
         self._changed(registration.uid)
 
     def update(
-        self, registration: Registration, said: Parameters, host: str, port: int, *, now: float
+        self,
+        registration: Registration,
+        parameters: RegistrationParameters,
+        host: str,
+        port: int,
+        *,
+        now: float,
     ) -> None:
-        """The endpoint is still there (section 5.3.1), with what it says anew."""
-        if said.lifetime_s is not None:
-            registration.lifetime_s = said.lifetime_s
-        if said.attributes:
-            said_anew = {name for name, _ in said.attributes}
-            kept = (pair for pair in registration.attributes if pair[0] not in said_anew)
-            registration.attributes = (*kept, *said.attributes)[:_ATTRIBUTES_KEPT]
+        """Renew a registration (section 5.3.1), with the parameters of the update."""
+        if parameters.lifetime_s is not None:
+            registration.lifetime_s = parameters.lifetime_s
+        if parameters.attributes:
+            updated = {name for name, _ in parameters.attributes}
+            kept = (pair for pair in registration.attributes if pair[0] not in updated)
+            registration.attributes = (*kept, *parameters.attributes)[:_ATTRIBUTES_KEPT]
         registration.host, registration.port = host, port
         registration.expires_at = now + min(registration.lifetime_s, LIFETIME_MAX_S)
         self._queue(registration)
         self._changed(registration.uid)
 
     def fill(self, registration: Registration, links: Sequence[CoreLink]) -> None:
-        """The links that were fetched after a simple registration, if there is room for them."""
+        """Store the links that were read after a simple registration, within the limits."""
         size = len(format_links(links))
         more = size - registration.size
         if registration.ended or size > LINK_BYTES_MAX or self._size + more > LINK_BYTES_TOTAL_MAX:
@@ -192,7 +199,7 @@ class Directory:
             self._changed(registration.uid)
 
     def expired(self, *, now: float) -> list[Registration]:
-        """Those whose lifetime is over. They are removed."""
+        """Remove the registrations whose lifetime is over, and return them."""
         found = []
         while self._expiry and self._expiry[0][0] <= now:
             _, _, registration = heapq.heappop(self._expiry)
@@ -206,7 +213,7 @@ class Directory:
         return self._expiry[0][0] if self._expiry else None
 
     def endpoints(self, lookup: Lookup, path: str) -> Sequence[CoreLink]:
-        """The endpoints that match (section 6.4): by their own attributes or those of a link."""
+        """The matching endpoints (section 6.4), by their attributes or those of a link."""
         found = [
             item.as_link(path)
             for item in self._at.values()
@@ -215,7 +222,7 @@ class Directory:
         return lookup.part(found)
 
     def resources(self, lookup: Lookup, path: str) -> Sequence[CoreLink]:
-        """The resources that match (section 6.3): by their own attributes or the endpoint's."""
+        """The matching resources (section 6.3), by their attributes or those of the endpoint."""
         return lookup.part(list(self._resources(lookup, path)))
 
     def _resources(self, lookup: Lookup, path: str) -> Iterator[CoreLink]:
@@ -237,7 +244,7 @@ class Directory:
                     yield whole
 
     def _queue(self, registration: Registration) -> None:
-        # One that was updated is found when its old time comes, and is left alone then.
+        # The old entry of an updated registration is skipped when its time comes.
         heapq.heappush(self._expiry, (registration.expires_at, next(self._order), registration))
         if len(self._expiry) > 4 * len(self._at) + _STALE_MAX:
             self._expiry = [

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests to nodes: one at a time for each, each with a deadline, none on the wire after it.
+"""Requests to nodes: one at a time per node, each with a deadline, after which nothing is sent.
 
-They do not go through aiocoap, which sends what waits in its queues whenever their turn comes.
+They do not go through aiocoap, which sends queued requests without regard to a deadline.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways.coap.endpoint import ANSWER_MESSAGE_IDS, Peer
+from pyaiot.gateways.coap.aiocoap_adapter import ANSWER_MESSAGE_IDS, CoapPeer
 from pyaiot.protocols.coap.blocks import Download, Upload
 from pyaiot.protocols.coap.exchange import (
     Exchange,
@@ -31,23 +31,23 @@ from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, Opti
 from pyaiot.protocols.link_format import Target, read_target
 
 NOT_ACCEPTED: Final = frozenset({Code.BAD_OPTION, Code.NOT_ACCEPTABLE})
-"""Answers of a node that does not know Accept, or not that format (RFC 7252 section 5.10.4)."""
+"""Answers of a node that does not support Accept, or the format (RFC 7252 section 5.10.4)."""
 TOKEN_BYTES: Final = 4
-"""The token of each request, random: RFC 7252 section 5.3.1 asks for 32 bits at least."""
+"""Length of the random token of each request: RFC 7252 section 5.3.1 wants at least 32 bits."""
 WHOLE_BYTES_MAX: Final = 1024
-"""A payload that is sent in one piece. Larger: in blocks (RFC 7959)."""
+"""The largest payload that is sent in one message. Larger ones are sent in blocks (RFC 7959)."""
 SZX_AFTER_413: Final = 2
-"""What a node says to be too large is sent again in blocks of 64 bytes: boards of old drop requests
-above 128."""
+"""After 4.13 a payload is sent again in blocks of 64 bytes: old boards drop requests above 128
+bytes."""
 READ_YIELDS_AFTER_S: Final = 1.0
-"""A read that is not answered gives way to a command that waits for so long; it is made again."""
+"""How long a command waits for an unanswered read. Then the read is interrupted and made again."""
 MESSAGE_IDS_MAX: Final = 65_536
-"""Endpoints whose last message ID is remembered. Beyond, the oldest begins at random again."""
+"""Peers whose last message ID is remembered. Beyond, the oldest gets a random one again."""
 ANSWERED_MAX: Final = 4096
 """Answered requests that are remembered. Beyond, a copy of the oldest answer is rejected."""
 ANSWERED_S: Final = 60.0
-"""How long a copy of a Confirmable answer is acknowledged. Then it is rejected. RFC 7252 section
-4.8.2: it is sent for 45 s (MAX_TRANSMIT_SPAN)."""
+"""How long copies of a Confirmable answer are acknowledged. Then they are rejected. RFC 7252
+section 4.8.2: they are sent for 45 s (MAX_TRANSMIT_SPAN)."""
 _MESSAGE_IDS: Final = 0x10000 - ANSWER_MESSAGE_IDS
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 
@@ -56,31 +56,31 @@ log = logging.getLogger(__name__)
 Option: TypeAlias = tuple[int, bytes | str | int]
 
 _TEXT: Final[Option] = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
-"""Of what is written: some nodes answer 4.06 to a PUT without Content-Format."""
+"""For commands: some nodes answer 4.06 to a PUT without Content-Format."""
 
 
 class ResetReceived(ProtocolError):
-    """The peer rejected the request with a reset. Whether it was carried out, nobody knows."""
+    """The peer rejected the request with a reset. It may have carried it out before."""
 
 
 class RequestSocket(Protocol):
-    """The socket that requests leave through."""
+    """The endpoint that sends the requests."""
 
-    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
+    def send_to(self, datagram: bytes, peer: CoapPeer) -> None: ...
 
-    def proved(self, peer: Peer) -> None:
+    def verify(self, peer: CoapPeer) -> None:
         """The peer answered with a token that only the receiver of our request can know."""
         ...
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _PendingRequest:
     """A request that waits for its answer."""
 
     exchange: Exchange
-    peer: Peer
+    peer: CoapPeer
     datagram_start: bytes
-    """Header and token: what an ICMP error must quote to be about this request."""
+    """Header and token, which an ICMP error for this request must quote."""
     is_read: bool
     ended: "asyncio.Future[None]"
 
@@ -100,34 +100,33 @@ class Requests:
         self._socket = socket
         self._loop = loop
         self._random = random.SystemRandom()
-        self._locks: dict[Peer, asyncio.Lock] = {}
-        self._users: Counter[Peer] = Counter()
-        self._current: dict[Peer, _Waiting] = {}
-        """The request that has its turn at a peer."""
-        self._by_token: dict[tuple[bytes, Any], _Waiting] = {}
-        self._by_message: dict[tuple[int, Any], _Waiting] = {}
+        self._locks: dict[CoapPeer, asyncio.Lock] = {}
+        self._users: Counter[CoapPeer] = Counter()
+        self._current: dict[CoapPeer, _PendingRequest] = {}
+        """The running request of each peer."""
+        self._by_token: dict[tuple[bytes, Any], _PendingRequest] = {}
+        self._by_message: dict[tuple[int, Any], _PendingRequest] = {}
         self._answered: OrderedDict[tuple[bytes, Any], float] = OrderedDict()
-        """Tokens and addresses of answers, and until when their copies are known."""
+        """Tokens and addresses of answers, and until when copies are acknowledged."""
         self._message_ids: OrderedDict[Any, int] = OrderedDict()
 
     async def get(
         self,
-        peer: Peer,
+        peer: CoapPeer,
         uri: str,
         deadline: float,
         *,
         accept: int | None = None,
         once: bool = False,
     ) -> CoapMessage:
-        """GET a percent-encoded path with query, and return the answer whatever its code.
+        """GET a percent-encoded path with query. Returns the answer, whatever its code.
 
-        `accept` is the Content-Format that is asked for; a node that cannot is asked without.
+        `accept` is the Content-Format to request; if the node does not support it, the request is
+        repeated without. `once`: no retransmission. A body in blocks is read completely (RFC 7959
+        section 2.4). `deadline` is the loop's time.
 
-        `once`: the request is not sent again. A body in blocks is read whole (RFC 7959 section
-        2.4). `deadline` is the loop's time.
-        Raises `TimeoutError` when it is over, another `OSError` when the network says no,
-        `ResetReceived` for a reset, `ProtocolError` for a path that cannot be, and for blocks that
-        make no body.
+        Raises `TimeoutError` at the deadline, another `OSError` for a network error,
+        `ResetReceived` for a reset, `ProtocolError` for an invalid path or inconsistent blocks.
         """
         target = read_target(uri)
         spacing = _once if once else read_spacing
@@ -152,10 +151,10 @@ class Requests:
                     return msgspec.structs.replace(answer, payload=download.body)
 
     async def observe(
-        self, peer: Peer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
+        self, peer: CoapPeer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
     ) -> CoapMessage:
-        """GET with Observe 0 (RFC 7641 section 3.1). See `get`; blocks are not put together, and
-        a node that cannot give the format is not asked again here."""
+        """GET with Observe 0 (RFC 7641 section 3.1). See `get`, but blocks are not assembled, and
+        the request is not repeated without `accept`."""
         target = read_target(uri)
         async with self._turn(peer, deadline):
             options = [(OptionNumber.OBSERVE, 0), *_accept_options(accept)]
@@ -163,10 +162,10 @@ class Requests:
                 peer, Code.GET, target, deadline, read_spacing, options, token=token
             )
 
-    async def put(self, peer: Peer, uri: str, payload: bytes, deadline: float) -> CoapMessage:
-        """PUT text, in blocks where it is large, or too large for the node. See `get`.
+    async def put(self, peer: CoapPeer, uri: str, payload: bytes, deadline: float) -> CoapMessage:
+        """PUT text, in blocks if it is large, or too large for the node. See `get`.
 
-        Raises `Refused` where the node takes only blocks so small that they are too many.
+        Raises `Refused` if the node accepts only blocks so small that there would be too many.
         """
         target = read_target(uri)
         refusal = None
@@ -190,21 +189,20 @@ class Requests:
                 answer = await self._request(
                     peer, Code.PUT, target, deadline, command_spacing, options, payload=piece
                 )
-                if not upload.answered(answer.code, answer.option(OptionNumber.BLOCK1)):
+                if not upload.receive_answer(answer.code, answer.option(OptionNumber.BLOCK1)):
                     if refusal is not None and answer.code == Code.BAD_OPTION:
-                        return refusal  # it knows no blocks: its first answer is the reason
+                        return refusal  # no support for blocks: its first answer is the reason
                     return answer
 
     # -- turns ----------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def _turn(
-        self, peer: Peer, deadline: float, *, is_command: bool = False
+        self, peer: CoapPeer, deadline: float, *, is_command: bool = False
     ) -> AsyncIterator[None]:
         """RFC 7252 section 4.7, NSTART = 1: one exchange at a time with an endpoint.
 
-        What waits here past its deadline is never sent; then, and when the deadline comes
-        inside, raises `TimeoutError`.
+        Raises `TimeoutError` at the deadline, while waiting (then nothing is sent) or inside.
         """
         async with asyncio.timeout_at(deadline):
             self._users[peer] += 1
@@ -222,15 +220,15 @@ class Requests:
                     del self._users[peer], self._locks[peer]
 
     @contextlib.contextmanager
-    def _reads_yield(self, peer: Peer) -> Iterator[None]:
-        """While a command waits, reads that nobody answers do not take its time."""
+    def _reads_yield(self, peer: CoapPeer) -> Iterator[None]:
+        """While a command waits, interrupt unanswered reads after `READ_YIELDS_AFTER_S`."""
         timers: list[asyncio.TimerHandle] = []
 
         def end_read() -> None:
             timers[:] = [self._loop.call_later(READ_YIELDS_AFTER_S, end_read)]
             current = self._current.get(peer)
             if current is not None and current.is_read:
-                current.end(TimeoutError("a command waits"))
+                current.end(TimeoutError("interrupted by a command"))
 
         timers.append(self._loop.call_later(READ_YIELDS_AFTER_S, end_read))
         try:
@@ -240,7 +238,7 @@ class Requests:
 
     async def _request(
         self,
-        peer: Peer,
+        peer: CoapPeer,
         code: Code,
         target: Target,
         deadline: float,
@@ -250,7 +248,7 @@ class Requests:
         payload: bytes = b"",
         token: bytes = b"",
     ) -> CoapMessage:
-        """One exchange. `token`: of an observation; its further answers are another's affair."""
+        """One exchange. `token`: of an observation, whose notifications are handled elsewhere."""
         now = self._loop.time()
         message = CoapMessage(
             MessageType.CON,
@@ -264,7 +262,7 @@ class Requests:
             ),
             payload,
         )
-        waiting = _Waiting(
+        pending = _PendingRequest(
             Exchange(
                 message, spacing(deadline - now), deadline=deadline, now=now, random=self._random
             ),
@@ -274,26 +272,26 @@ class Requests:
             self._loop.create_future(),
         )
         by_token, by_message = (message.token, peer.sockaddr), (message.message_id, peer.sockaddr)
-        self._by_token[by_token] = self._by_message[by_message] = waiting
-        self._current[peer] = waiting
+        self._by_token[by_token] = self._by_message[by_message] = pending
+        self._current[peer] = pending
         try:
-            await self._until_ended(waiting)
+            await self._until_ended(pending)
         finally:
             del self._by_token[by_token], self._by_message[by_message]
             del self._current[peer]
-        if waiting.exchange.answer is None:
-            raise ResetReceived("the node reset the request")
+        if pending.exchange.answer is None:
+            raise ResetReceived("the node rejected the request with a reset")
         if not token:
             self._remember(by_token)
-        return waiting.exchange.answer
+        return pending.exchange.answer
 
-    async def _until_ended(self, waiting: _Waiting) -> None:
-        """Raise `TimeoutError` at the deadline, and what ended the request otherwise."""
-        exchange, ended = waiting.exchange, waiting.ended
+    async def _until_ended(self, pending: _PendingRequest) -> None:
+        """Send until the answer. Raises `TimeoutError` at the deadline, or the error received."""
+        exchange, ended = pending.exchange, pending.ended
         while not ended.done():
             now = self._loop.time()
             for datagram in exchange.datagrams_to_send(now=now):
-                self._socket.send_to(datagram, waiting.peer)
+                self._socket.send_to(datagram, pending.peer)
             timer = exchange.get_timer()
             if timer <= now:
                 raise TimeoutError
@@ -301,9 +299,9 @@ class Requests:
         ended.result()
 
     def _next_message_id(self, sockaddr: Any) -> int:
-        """RFC 7252 section 4.4: from a random start, another one for each endpoint.
+        """RFC 7252 section 4.4: consecutive, from a random start for each peer.
 
-        So nobody learns from his own requests which reset would end those of others.
+        A peer cannot derive the message IDs of others from its own, and so cannot forge resets.
         """
         known = self._message_ids.pop(sockaddr, None)
         if known is None:
@@ -314,12 +312,12 @@ class Requests:
         self._message_ids[sockaddr] = number
         return ANSWER_MESSAGE_IDS + number
 
-    # -- what comes -----------------------------------------------------------------------------
+    # -- receiving ------------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, sockaddr: Any) -> bytes | None:
+    def receive_datagram(self, datagram: bytes, sockaddr: Any) -> bytes | None:
         """The answer to a datagram (b"": none), or None: it belongs to no request.
 
-        None also for what is no message: the socket rejects it, and counts it.
+        None also for a malformed message: the endpoint rejects and counts it.
         """
         if len(datagram) < 4:
             return None
@@ -328,44 +326,44 @@ class Requests:
         if datagram[1] >> 5 not in _RESPONSE_CLASSES:
             return None
         key = datagram[4 : 4 + (datagram[0] & 0x0F)], sockaddr
-        waiting = self._by_token.get(key)
-        if waiting is None and self._answered.get(key, 0.0) <= self._loop.time():
+        pending = self._by_token.get(key)
+        if pending is None and self._answered.get(key, 0.0) <= self._loop.time():
             return None
         try:
             message = CoapMessage.from_bytes(datagram)
         except ProtocolError:
             return None
-        if waiting is None:
+        if pending is None:
             reply = acknowledgement(message)
         else:
-            self._socket.proved(waiting.peer)
-            reply = waiting.exchange.receive_message(message)
-            waiting.end()
+            self._socket.verify(pending.peer)
+            reply = pending.exchange.receive_message(message)
+            pending.end()
         return b"" if reply is None else reply.to_bytes()
 
     def _receive_empty(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """An acknowledgement or a reset; it is no proof of who sent it."""
+        """Take an acknowledgement or a reset. It does not verify the peer."""
         mtype = datagram[0] >> 4 & 3
-        waiting = self._by_message.get((datagram[2] << 8 | datagram[3], sockaddr))
-        if waiting is None or mtype not in (MessageType.ACK, MessageType.RST):
+        pending = self._by_message.get((datagram[2] << 8 | datagram[3], sockaddr))
+        if pending is None or mtype not in (MessageType.ACK, MessageType.RST):
             return None
         try:
-            waiting.exchange.receive_message(CoapMessage.from_bytes(datagram))
+            pending.exchange.receive_message(CoapMessage.from_bytes(datagram))
         except ProtocolError:
             return None
-        if waiting.exchange.is_reset:
-            waiting.end()
+        if pending.exchange.is_reset:
+            pending.end()
         return b""
 
-    def failed(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
-        """The network said that there is no way to a peer: by ICMP, or (`quoted` None) at once.
+    def receive_error(self, error: OSError, peer: CoapPeer, quoted: bytes | None) -> None:
+        """A peer cannot be reached: by an ICMP error, or (`quoted` None) because sending failed.
 
-        Anybody can write an ICMP error. It counts if it quotes header and token of the request,
-        which only those on its way have seen; Linux quotes them.
+        ICMP errors are easily forged. One counts if it quotes header and token of the request,
+        which only hosts on the path know. Linux quotes them.
         """
-        waiting = self._current.get(peer)
-        if waiting is not None and (quoted is None or quoted.startswith(waiting.datagram_start)):
-            waiting.end(error)
+        pending = self._current.get(peer)
+        if pending is not None and (quoted is None or quoted.startswith(pending.datagram_start)):
+            pending.end(error)
 
     def _remember(self, key: tuple[bytes, Any]) -> None:
         """RFC 7252 section 4.2: each copy of a Confirmable answer is acknowledged."""
@@ -388,5 +386,5 @@ def _once(limit_s: float) -> Spacing:
 
 
 def _smaller(hint: bytes | None) -> int:
-    """The size exponent for what was too large: as the node says, or small."""
+    """The block size exponent after 4.13: the hint of the node, but at most `SZX_AFTER_413`."""
     return SZX_AFTER_413 if hint is None else min(Block.from_bytes(hint).szx, SZX_AFTER_413)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was on the wire, as a pcapng file: each exchange of chosen nodes, and what became of it.
+"""Records the datagrams of chosen nodes in a pcapng file, with the outcome of each exchange.
 
-The road only appends to a list. A task of its own turns it into bytes, in a thread, a second later,
-when answers have said what became of their requests.
+The endpoint only appends to a list. A task writes it in a thread, a second later, when the outcome
+of requests is known from their answers.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ from typing import Any, BinaryIO, Final
 
 from pyaiot import __version__
 from pyaiot.errors import OperatorError, ProtocolError
-from pyaiot.gateways.coap.endpoint import plain_host
-from pyaiot.gateways.coap.peers import Address
+from pyaiot.gateways.coap.address_table import PeerAddress
+from pyaiot.gateways.coap.aiocoap_adapter import plain_host
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
 from pyaiot.protocols.coap.post_payload import parse_alive
 from pyaiot.protocols.pcapng import PacketEndpoint, file_header, name, packet
 
 WAITING_MAX: Final = 20_000
-"""Datagrams that wait to be written. Further ones are left out; the next one that is written says
-how many."""
+"""Datagrams that wait to be written. Further ones are dropped; the next comment has their
+number."""
 OPEN_MAX: Final = 4096
-"""Requests that wait for what became of them. Beyond, the oldest is written without it."""
+"""Requests whose outcome is awaited. Beyond, the oldest is written without."""
 HOLD_S: Final = 1.0
-"""How long a datagram waits in memory for what became of it."""
+"""How long a datagram waits in memory for its outcome."""
 FILES: Final = 4
-"""Files that are kept: FILE, FILE.1 … FILE.3. The oldest is removed."""
+"""Files that are kept: FILE, FILE.1 … FILE.3. Beyond, the oldest is removed."""
 NAMES_MAX: Final = 10_000
-"""Names of one file. Further addresses have none there."""
+"""Name records in one file. Further addresses get none."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Datagram:
     at: float
-    peer: Address
+    peer: PeerAddress
     local: str
     data: bytes
     inbound: bool
@@ -54,7 +54,7 @@ class _Datagram:
 
 
 class Trace:
-    """A file that is being written."""
+    """Writes a trace."""
 
     def __init__(
         self,
@@ -64,15 +64,15 @@ class Trace:
         nodes: Collection[str],
         unix_time: Callable[[], float],
     ) -> None:
-        """`size_max` bytes make a file; then the next one is begun. `nodes` empty: all.
+        """A file has `size_max` bytes; then the next one is begun. `nodes` empty: all.
 
         Raises `OperatorError` if the file cannot be written.
         """
         self._nodes = frozenset(nodes)
-        self._uid_at: Callable[[Address], str | None] = lambda _address: None
+        self._uid_at: Callable[[PeerAddress], str | None] = lambda _address: None
         self._unix_time = unix_time
         self._waiting: list[_Datagram] = []
-        self._open: OrderedDict[tuple[Address, bytes, bool], _Datagram] = OrderedDict()
+        self._open: OrderedDict[tuple[PeerAddress, bytes, bool], _Datagram] = OrderedDict()
         self._left_out = 0
         self._local_port = 0
         try:
@@ -80,15 +80,15 @@ class Trace:
         except OSError as error:
             raise OperatorError(f"The trace {path} cannot be written: {error.strerror}.") from error
 
-    def begin(self, port: int, uid_at: Callable[[Address], str | None]) -> None:
-        """The gateway has this UDP port, and knows who is at an address."""
+    def begin(self, port: int, uid_at: Callable[[PeerAddress], str | None]) -> None:
+        """Set the UDP port of the gateway, and the function that names the node at an address."""
         self._local_port = port
         self._uid_at = uid_at
 
     def datagram(self, data: bytes, sockaddr: Any, pktinfo: bytes | None, inbound: bool) -> None:
-        """A datagram came from, or goes to, this address; both as the socket says them."""
+        """Record a datagram. Both addresses are in the form of the socket."""
         host, port, _, scope_id = sockaddr
-        address = Address(plain_host(host), port, scope_id)
+        address = PeerAddress(plain_host(host), port, scope_id)
         uid = self._uid(data, address, inbound=inbound)
         if self._nodes and uid not in self._nodes:
             return
@@ -101,7 +101,7 @@ class Trace:
         self._match(item)
 
     def close(self) -> None:
-        """Nothing is written any more."""
+        """Close the file."""
         self._file.close()
 
     async def run(self) -> None:
@@ -119,24 +119,24 @@ class Trace:
     def _ready(self, before: float) -> list[_Datagram]:
         count = 0
         for item in self._waiting:
-            # Calendar time may step back: then it is written early, and in order.
+            # Unix time may step back: then it is written early, and in order.
             if item.at > before:
                 break
             count += 1
         ready, self._waiting = self._waiting[:count], self._waiting[count:]
         return ready
 
-    def _uid(self, data: bytes, address: Address, *, inbound: bool) -> str | None:
-        """Whose datagram it is. Who says that it is alive is whom it says, for the first time."""
+    def _uid(self, data: bytes, address: PeerAddress, *, inbound: bool) -> str | None:
+        """The node of a datagram. Its first `alive` contains the uid."""
         if inbound and data[1:2] == b"\x02" and b"\xb5alive" in data:
             with contextlib.suppress(ProtocolError):
-                said = parse_alive(CoapMessage.from_bytes(data).payload).uid
-                if said is not None:
-                    return said
+                uid = parse_alive(CoapMessage.from_bytes(data).payload).uid
+                if uid is not None:
+                    return uid
         return self._uid_at(address)
 
     def _match(self, item: _Datagram) -> None:
-        """An answer says what became of its request."""
+        """Find the request of an answer, and note its outcome."""
         data = item.data
         if len(data) < 4:
             return
@@ -146,34 +146,34 @@ class Trace:
                 self._open.popitem(last=False)
             self._open[item.peer, token, item.inbound] = item
         elif data[1] >= Code.CREATED:
-            asked = self._open.pop((item.peer, token, not item.inbound), None)
-            if asked is not None:
-                asked.words = _what_became(item)
+            request = self._open.pop((item.peer, token, not item.inbound), None)
+            if request is not None:
+                request.words = _outcome(item)
                 if item.inbound is False and not item.uid:
-                    item.uid = asked.uid
+                    item.uid = request.uid
 
 
-def _what_became(answer: _Datagram) -> str:
+def _outcome(answer: _Datagram) -> str:
     code = answer.data[1]
-    said = code_text(code)
+    answer_code = code_text(code)
     if answer.inbound:
-        return f"answered {said}"
+        return f"answered {answer_code}"
     if code < Code.BAD_REQUEST:
-        return f"accepted: {said}"
+        return f"accepted: {answer_code}"
     try:
         reason = CoapMessage.from_bytes(answer.data).payload.decode(errors="replace")
     except ProtocolError:
         reason = ""
-    return f"refused: {said}" + (f", {reason}" if reason else "")
+    return f"refused: {answer_code}" + (f", {reason}" if reason else "")
 
 
 def _comment(item: _Datagram) -> str:
-    who = f"node {item.uid}" if item.uid else "no known node"
+    node = f"node {item.uid}" if item.uid else "no known node"
     words = item.words
     if not words and len(item.data) >= 4:
         words = _words(item)
-    left_out = f" ({item.left_out} datagrams before it were left out)" if item.left_out else ""
-    return f"{who}: {words}{left_out}"
+    left_out = f" ({item.left_out} datagrams before it were dropped)" if item.left_out else ""
+    return f"{node}: {words}{left_out}"
 
 
 def _words(item: _Datagram) -> str:
@@ -193,13 +193,13 @@ def _words(item: _Datagram) -> str:
 
 
 def _local_host(pktinfo: bytes | None) -> str:
-    """The address of ours that a datagram went to: struct in6_pktinfo."""
+    """The local address of a datagram, from struct in6_pktinfo."""
     host = "::" if pktinfo is None else socket.inet_ntop(socket.AF_INET6, pktinfo[:16])
     return host.removeprefix("::ffff:") if "." in host else host
 
 
 class _Files:
-    """FILE, and those before it. Used by one thread at a time."""
+    """FILE and its predecessors. Used by one thread at a time."""
 
     def __init__(self, path: Path, size_max: int) -> None:
         self._path = path
@@ -215,8 +215,8 @@ class _Files:
             try:
                 self._write(self._file, item, local_port)
             except OSError as error:
-                # A full disk ends the trace and nothing else.
-                log.error("The trace %s ends: %s", self._path, error.strerror)  # noqa: TRY400
+                # A full disk ends the trace only.
+                log.error("Trace %s stopped: %s", self._path, error.strerror)  # noqa: TRY400
                 self.close()
                 return
         if self._file is not None:
@@ -257,13 +257,13 @@ class _Files:
     def _begin(self) -> BinaryIO:
         if self._path.exists() and not self._path.is_file():
             # A folder or a device is not ours to rename.
-            raise FileExistsError(errno.EEXIST, "It is no file")
+            raise FileExistsError(errno.EEXIST, "Not a regular file")
         for number in range(FILES - 1, 0, -1):
             older = self._numbered(number)
             newer = self._numbered(number - 1) if number > 1 else self._path
             with contextlib.suppress(FileNotFoundError):
                 newer.replace(older)
-        # What nodes say may be private.
+        # Readings may be private.
         opened = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         file = os.fdopen(opened, "wb")
         header = file_header(f"Pyaiot {__version__}", "coap")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes left unanswered, to be asked again at a sign of life. Pure.
+"""Requests that nodes left unanswered, to be repeated at a sign of life. Pure.
 
 `now` is the loop's time in seconds.
 """
@@ -10,25 +10,25 @@ from typing import Final
 
 from pyaiot.protocols.link_format import CoreLink
 
-ASK_AGAIN_MIN_S: Final = 2.0
-"""After a node left something unanswered, readings before this do not make it be asked again;
-twice as long after each further time. An `alive` does at once."""
-ASK_AGAIN_MAX_S: Final = 30.0
-"""The longest such time."""
+RETRY_MIN_S: Final = 2.0
+"""After an unanswered request, readings of the node trigger a retry no earlier than this; twice as
+late after each further failure. An `alive` triggers it at once."""
+RETRY_MAX_S: Final = 30.0
+"""The longest time until readings trigger a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """What one node left unanswered."""
+    """The unanswered requests of one node."""
 
     links: tuple[CoreLink, ...] | None
-    """The resources; None: its list of resources."""
+    """The resources; None: the list of resources itself."""
     times: int
     again_at: float
 
 
-class UnansweredQuestions:
-    """The nodes that have left something unanswered."""
+class UnansweredRequests:
+    """The nodes with unanswered requests."""
 
     def __init__(self) -> None:
         self._of_node: dict[str, Unanswered] = {}
@@ -40,23 +40,23 @@ class UnansweredQuestions:
         return uid in self._of_node
 
     def is_due(self, uid: str, *, now: float) -> bool:
-        """Whether a node that posts a reading now is to be asked again."""
+        """Whether a reading of the node triggers a retry now."""
         found = self._of_node.get(uid)
         return found is not None and now >= found.again_at
 
     def take(self, uid: str) -> Unanswered | None:
-        """What to ask of this node; it is being asked from now on."""
+        """Remove and return what to request from this node again."""
         return self._of_node.pop(uid, None)
 
     def add(
         self, uid: str, links: Sequence[CoreLink] | None, before: Unanswered | None, *, now: float
     ) -> None:
-        """The node left this unanswered. `before`: what `take` returned for this attempt."""
+        """The node left these links unanswered. `before`: the result of `take` for this attempt."""
         times = 0 if before is None else before.times
-        wait_s = min(ASK_AGAIN_MIN_S * 2**times, ASK_AGAIN_MAX_S)
+        wait_s = min(RETRY_MIN_S * 2**times, RETRY_MAX_S)
         kept = None if links is None else tuple(links)
         self._of_node[uid] = Unanswered(kept, min(times + 1, 16), now + wait_s)
 
     def forget(self, uid: str) -> None:
-        """The node left, or begins anew."""
+        """The node left, or rebooted."""
         self._of_node.pop(uid, None)

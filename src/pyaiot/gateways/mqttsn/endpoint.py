@@ -2,25 +2,17 @@
 """The UDP socket of the MQTT-SN gateway."""
 
 import asyncio
-import errno
 import ipaddress
-import logging
-import select
 import socket
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from pyaiot.errors import OperatorError
-from pyaiot.transport.addresses import confine_to_loopback, is_both_loopbacks
+from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
+from pyaiot.transport.udp import DatagramEndpoint, answers_probe, bind
 
-DATAGRAM_BYTES_MAX: Final = 65536
-"""The largest datagram that UDP can carry."""
-TURN_DATAGRAMS_MAX: Final = 64
-"""Datagrams that are read in a row. Then the MQTT connections are served."""
 RECEIVE_BUFFER: Final = 1024 * 1024
 """Size in bytes of the kernel's receive buffer. Beyond it, datagrams are lost."""
-
-log = logging.getLogger(__name__)
 
 
 class Address(NamedTuple):
@@ -40,116 +32,48 @@ class Address(NamedTuple):
 
 
 class Endpoint:
-    """One UDP port."""
+    """The UDP port of the gateway. `received` is called with each datagram until `close`."""
 
     def __init__(self, host: str, port: int, advertise_address: str = "") -> None:
         """Raises `OperatorError` if the port or the advertise address cannot be used."""
         self._socket = _bind(host, port, confined=not advertise_address)
-        self._loop = asyncio.get_running_loop()
-        self._watch: select.epoll | None = None
-        self._on_datagram: Callable[[bytes, Address], None] | None = None
-        self.host: str
-        self.port: int
-        self.host, self.port = self._socket.getsockname()[:2]
-        self._wildcard = self.host in ("::", "0.0.0.0")  # noqa: S104 - compared, not bound
-        self.unsent = 0
-        """Datagrams that the system did not accept."""
+        self.host: str = self._socket.getsockname()[0]
         self._advertise_to: tuple[Any, ...] | None = None
         try:
-            if self._wildcard:
-                self._enable_packet_info()
+            self._datagrams = DatagramEndpoint(
+                self._socket,
+                asyncio.get_running_loop(),
+                protocol="MQTT-SN",
+                local_addresses=self.host in ANY,
+            )
+            self.port = self._datagrams.port
             if advertise_address:
                 self._advertise_to = self._prepare_advertising(advertise_address)
         except BaseException:
             self._socket.close()
             raise
 
-    def listen(self, on_datagram: Callable[[bytes, Address], None]) -> None:
-        """Pass each datagram to `on_datagram`, which must not raise.
+    @property
+    def unsent(self) -> int:
+        """Datagrams that the system did not accept."""
+        return self._datagrams.unsent
 
-        Where epoll exists, the socket is watched through an epoll of its own: libuv stops watching
-        a socket for good after an ICMP error, and an epoll itself never has errors.
-        """
-        self._on_datagram = on_datagram
-        if hasattr(select, "epoll"):
-            self._watch = select.epoll()
-            self._watch.register(self._socket, select.EPOLLIN)
-            self._loop.add_reader(self._watch, self._read)
-        else:
-            self._loop.add_reader(self._socket, self._read)
+    def listen(self, received: Callable[[bytes, Address], None]) -> None:
+        """`received` must not raise."""
+        self._datagrams.listen(
+            lambda datagram, remote, local: received(datagram, Address(remote, local or b""))
+        )
 
     def send(self, datagram: bytes, address: Address) -> None:
-        """Send the datagram, or count it as unsent: the protocol retransmits what matters."""
-        self._send(datagram, address.remote, address.local)
+        """Send, or count it as not sent: the protocol repeats what matters."""
+        self._datagrams.send(datagram, address.remote, address.local or None)
 
     def advertise(self, datagram: bytes) -> None:
         if self._advertise_to is not None:
-            self._send(datagram, self._advertise_to, b"")
+            self._datagrams.send(datagram, self._advertise_to, None)
 
     def close(self) -> None:
-        if self._watch is not None:
-            self._loop.remove_reader(self._watch)
-            self._watch.close()
-            self._watch = None
-        elif self._on_datagram is not None:
-            self._loop.remove_reader(self._socket)
-        self._on_datagram = None
-        self._socket.close()
-
-    def _read(self) -> None:
-        for _ in range(TURN_DATAGRAMS_MAX):
-            if self._on_datagram is None:
-                return
-            try:
-                datagram, address = self._receive()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                # An ICMP error for a datagram that was sent earlier: its receiver is unreachable.
-                log.debug("MQTT-SN socket: %s", error)
-                continue
-            self._on_datagram(datagram, address)
-
-    def _receive(self) -> tuple[bytes, Address]:
-        if not self._wildcard:
-            datagram, remote = self._socket.recvfrom(DATAGRAM_BYTES_MAX)
-            return datagram, Address(remote)
-        datagram, control, _, remote = self._socket.recvmsg(DATAGRAM_BYTES_MAX, 128)
-        return datagram, Address(remote, self._local(control))
-
-    def _local(self, control: list[tuple[int, int, bytes]]) -> bytes:
-        for _, kind, data in control:
-            if kind == socket.IPV6_PKTINFO and self._socket.family is socket.AF_INET6:
-                # A group is no source address: the interface suffices.
-                group = ipaddress.IPv6Address(data[:16])
-                if (group.ipv4_mapped or group).is_multicast:
-                    return bytes(16) + data[16:]
-                return data
-            if kind == _IP_PKTINFO and self._socket.family is socket.AF_INET:
-                # struct in_pktinfo: interface, our address, the address in the header
-                return bytes(4) + data[4:8] + bytes(4)
-        return b""
-
-    def _send(self, datagram: bytes, remote: tuple[Any, ...], local: bytes) -> None:
-        control = []
-        if local and self._socket.family is socket.AF_INET6:
-            control.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local))
-        elif local:
-            control.append((socket.IPPROTO_IP, _IP_PKTINFO, local))
-        try:
-            if control:
-                self._socket.sendmsg((datagram,), control, 0, remote)
-            else:
-                self._socket.sendto(datagram, remote)
-        except OSError as error:
-            self.unsent += 1
-            log.debug("MQTT-SN: a datagram to %s was not sent: %s", remote, error)
-
-    def _enable_packet_info(self) -> None:
-        if self._socket.family is socket.AF_INET6:
-            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        elif _IP_PKTINFO:
-            self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        self._datagrams.close()
 
     def _prepare_advertising(self, text: str) -> tuple[Any, ...]:
         """The target of ADVERTISE. A group is joined, so that SEARCHGW sent to it is received."""
@@ -183,7 +107,6 @@ class Endpoint:
         return found
 
 
-_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)  # Linux; Python 3.11 has no name for it
 _LITTLE: Final = socket.htons(1) != 1
 
 
@@ -196,18 +119,9 @@ def _bind(host: str, port: int, *, confined: bool) -> socket.socket:
         sock, address = _new_socket(host, port, confined=confined)
     except OSError as error:
         raise OperatorError(f"MQTT-SN cannot listen on {host!r}: {error.strerror}.") from error
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        sock.bind(address)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OperatorError(
-                f"UDP port {port} is in use: stop the other MQTT-SN gateway, or choose another port"
-                " with --mqttsn-port."
-            ) from error
-        raise OperatorError(f"MQTT-SN cannot listen on {host} port {port}: {error}.") from error
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    bind(sock, address, host, server="MQTT-SN gateway", flag="--mqttsn-port")
     return sock
 
 
@@ -235,30 +149,7 @@ def _new_socket(host: str, port: int, *, confined: bool) -> tuple[socket.socket,
 
 
 async def finds_gateway(host: str, port: int, limit_s: float) -> bool:
-    """Whether a gateway on this machine answers SEARCHGW (6.1) in time."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-
-    class _Search(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, _address: Any) -> None:
-            if not answer.done():
-                answer.set_result(data)
-
-        def error_received(self, exc: Exception) -> None:
-            if not answer.done():
-                answer.set_exception(exc)
-
-    # The same socket receives IPv4, and loopback of IPv6 may be disabled.
-    host = {"::": "127.0.0.1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared
-    try:
-        transport, _ = await loop.create_datagram_endpoint(_Search, remote_addr=(host, port))
-    except OSError:
-        return False  # for example, no free file descriptor
-    try:
-        transport.sendto(b"\x03\x01\x00")
-        async with asyncio.timeout(limit_s):
-            return (await answer)[1:2] == b"\x02"  # GWINFO
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        transport.close()
+    """Whether a gateway on this machine answers SEARCHGW (6.1)."""
+    return await answers_probe(
+        host, port, b"\x03\x01\x00", lambda answer: answer[1:2] == b"\x02", limit_s
+    )

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""CoAP (RFC 7252 and its extensions), pure: messages, blocks, posts of nodes."""
+"""CoAP (RFC 7252 and extensions), pure: messages, exchanges, blocks, posts of nodes."""

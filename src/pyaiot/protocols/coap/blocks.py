@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bodies that are larger than a datagram, block by block (RFC 7959), both ways. Pure.
+"""Block-wise transfer (RFC 7959) in both directions. Pure.
 
 `now` is the loop's time in seconds.
 """
@@ -14,22 +14,22 @@ from pyaiot.protocols.coap.message import Block
 from pyaiot.protocols.coap.numbers import Code
 
 BODY_BYTES_MAX: Final = 64 * 1024
-"""A body in blocks, either way. Larger: 4.13, or the answer is not read."""
+"""Bytes of a body in blocks, in either direction. Larger: 4.13, or the answer is discarded."""
 DOWNLOAD_BLOCKS_MAX: Final = 256
-"""Blocks of one answer, each of which costs a request. More: the answer is not read."""
+"""Blocks of one answer, each of which costs a request. More: the answer is discarded."""
 UPLOAD_BLOCKS_MAX: Final = 1024
-"""Blocks of one payload: all of it in blocks of 64 bytes. A node that takes only smaller ones and
-so more of them is not written to."""
+"""Blocks of one payload: 64 KiB in blocks of 64 bytes. A command that would need more is
+refused."""
 ASSEMBLIES_PER_PEER_MAX: Final = 2
-"""Bodies that one address sends at the same time. One more: its oldest is forgotten (4.08)."""
+"""Bodies that one address sends at the same time. Beyond, its oldest is dropped (4.08)."""
 ASSEMBLY_LIFE_S: Final = 60.0
-"""How long the next block of a body is waited for. Then it is forgotten (4.08)."""
+"""How long the next block of a body may take. Then the body is dropped (4.08)."""
 SZX_MAX: Final = 6
-"""Blocks of 1,024 bytes, the largest of RFC 7959."""
+"""Size exponent of blocks of 1,024 bytes, the largest of RFC 7959."""
 
 
 class Download:
-    """The body of an answer that comes in Block2 blocks (RFC 7959 section 2.4)."""
+    """The body of an answer in Block2 blocks (RFC 7959 section 2.4)."""
 
     def __init__(self) -> None:
         self._body = bytearray()
@@ -41,31 +41,30 @@ class Download:
         return bytes(self._body)
 
     def add(self, option: bytes | None, etag: bytes | None, payload: bytes) -> Block | None:
-        """Take an answer. Returns the block to ask for next; None: it is complete.
+        """Take an answer. Returns the block to request next; None: the body is complete.
 
-        Raises `ProtocolError` for a block that was not asked for, and for another version of the
-        resource than the one that was begun, `Refused` for a body that is too large, and for one
-        in too many blocks.
+        Raises `ProtocolError` for a block that was not requested, and if the resource has changed
+        since the first block, `Refused` for a body that is too large or has too many blocks.
         """
         if option is None:
             if self._body:
-                raise ProtocolError("the rest of the body came without a block option")
+                raise ProtocolError("a later block has no Block2 option")
             self._body += payload
             return None
         block = Block.from_bytes(option)
         if block.offset != len(self._body):
-            raise ProtocolError(f"block {block} came, byte {len(self._body)} is next")
+            raise ProtocolError(f"unexpected block {block}: the next byte is {len(self._body)}")
         if self._body and etag != self._etag:
-            raise ProtocolError("the resource changed while it was read")
+            raise ProtocolError("the resource changed during the transfer")
         if block.more and len(payload) != block.size:
             raise NotEnoughBytes(f"block {block} has {len(payload)} bytes")
         self._etag = etag
         self._body += payload
         if len(self._body) > BODY_BYTES_MAX:
-            raise Refused(f"it has more than {BODY_BYTES_MAX} bytes")
+            raise Refused(f"the body has more than {BODY_BYTES_MAX} bytes")
         self._blocks += 1
         if block.more and self._blocks >= DOWNLOAD_BLOCKS_MAX:
-            raise Refused(f"it has more than {DOWNLOAD_BLOCKS_MAX} blocks")
+            raise Refused(f"the body has more than {DOWNLOAD_BLOCKS_MAX} blocks")
         return Block(block.num + 1, False, block.szx) if block.more else None
 
 
@@ -78,20 +77,20 @@ class Upload:
         self._szx = szx
 
     def block(self) -> tuple[Block, bytes]:
-        """What to send next."""
+        """The next block to send, and its bytes."""
         end = self._at + (16 << self._szx)
         block = Block(self._at >> self._szx + 4, end < len(self._body), self._szx)
         return block, self._body[self._at : end]
 
-    def answered(self, code: int, option: bytes | None) -> bool:
-        """Take the answer to the block. Returns whether there is another one to send.
+    def receive_answer(self, code: int, option: bytes | None) -> bool:
+        """Take the answer to the block. Returns whether to send another one.
 
-        Raises `ProtocolError` for a 2.31 that says nothing of the block that was sent, `Refused`
-        where the size that it names would make too many blocks of what is left.
+        Raises `ProtocolError` for a 2.31 that does not acknowledge the block that was sent,
+        `Refused` if its block size would require too many further blocks.
         """
         sent, piece = self.block()
         if code == Code.REQUEST_ENTITY_TOO_LARGE and self._at == 0:
-            # Section 2.9.3: with a smaller size in the answer, the same again in smaller blocks.
+            # Section 2.9.3: if the answer has a smaller block size, start again with it.
             smaller = None if option is None else Block.from_bytes(option).szx
             if smaller is not None and smaller < self._szx:
                 self._szx = smaller
@@ -102,7 +101,7 @@ class Upload:
         if option is None or Block.from_bytes(option).num != sent.num or not sent.more:
             raise ProtocolError("2.31 for a block that was not sent")
         self._at += len(piece)
-        # Section 2.3: from the next block on in the size that the answer names, if it is smaller.
+        # Section 2.3: a smaller block size in the answer applies from the next block on.
         self._szx = min(self._szx, Block.from_bytes(option).szx)
         self._check_blocks_left()
         return True
@@ -111,11 +110,13 @@ class Upload:
         size = 16 << self._szx
         blocks = -(-(len(self._body) - self._at) // size)
         if blocks > UPLOAD_BLOCKS_MAX:
-            raise Refused(f"the node takes {size} bytes at once: {blocks:,} blocks are too many")
+            raise Refused(
+                f"the node accepts blocks of {size} bytes: {blocks:,} blocks are too many"
+            )
 
 
-class Taken(NamedTuple):
-    """What became of a block: 2.31, an error, or, with the body, nothing yet to be said."""
+class BlockResult(NamedTuple):
+    """The result of a block: a code to answer (2.31 or an error), or the complete body."""
 
     code: Code
     body: bytes | None = None
@@ -124,15 +125,15 @@ class Taken(NamedTuple):
 @dataclass(slots=True)
 class _Assembly:
     peer: Hashable
-    heard_at: float
+    updated_at: float
     body: bytearray = field(default_factory=bytearray)
 
 
 class Assemblies:
-    """Bodies that peers send in Block1 blocks (section 2.5), bounded for each peer and in all."""
+    """Bodies that peers send in Block1 blocks (section 2.5), limited per peer and in total."""
 
     def __init__(self, assemblies_max: int) -> None:
-        """Of `assemblies_max` bodies in all, one more makes the oldest forgotten."""
+        """Beyond `assemblies_max` bodies in total, the oldest is dropped."""
         self._max = assemblies_max
         self._assemblies: OrderedDict[Hashable, _Assembly] = OrderedDict()
         self._of_peer: Counter[Hashable] = Counter()
@@ -140,7 +141,7 @@ class Assemblies:
     def __len__(self) -> int:
         return len(self._assemblies)
 
-    def take(
+    def receive_block(
         self,
         peer: Hashable,
         request: Hashable,
@@ -149,10 +150,10 @@ class Assemblies:
         *,
         size1: int | None = None,
         now: float,
-    ) -> Taken:
-        """Take a block. `request` tells bodies of one peer apart: method, path, Request-Tag.
+    ) -> BlockResult:
+        """Take a block. `request` distinguishes bodies of one peer: method, path, Request-Tag.
 
-        Raises `ProtocolError` for an option that cannot be.
+        Raises `ProtocolError` for a malformed option.
         """
         block = Block.from_bytes(option)
         key = peer, request
@@ -160,26 +161,26 @@ class Assemblies:
         end = block.offset + len(payload)
         if max(end, size1 or 0) > BODY_BYTES_MAX:
             self._forget(key)
-            return Taken(Code.REQUEST_ENTITY_TOO_LARGE)
+            return BlockResult(Code.REQUEST_ENTITY_TOO_LARGE)
         if block.more and len(payload) != block.size:
             self._forget(key)
-            return Taken(Code.BAD_REQUEST)
+            return BlockResult(Code.BAD_REQUEST)
         if block.num == 0:
             self._forget(key)
             self._begin(key, peer, now)
         assembly = self._assemblies.get(key)
-        # Section 2.9.2, also for who was forgotten. What comes again is a repetition.
+        # Section 2.9.2, also for a body that was dropped. A repeated block is a duplicate.
         if assembly is None or len(assembly.body) not in (block.offset, end):
             self._forget(key)
-            return Taken(Code.REQUEST_ENTITY_INCOMPLETE)
-        assembly.heard_at = now
+            return BlockResult(Code.REQUEST_ENTITY_INCOMPLETE)
+        assembly.updated_at = now
         self._assemblies.move_to_end(key)
         if len(assembly.body) == block.offset:
             assembly.body += payload
         if block.more:
-            return Taken(Code.CONTINUE)
+            return BlockResult(Code.CONTINUE)
         self._forget(key)
-        return Taken(Code.CHANGED, bytes(assembly.body))
+        return BlockResult(Code.CHANGED, bytes(assembly.body))
 
     def _begin(self, key: Hashable, peer: Hashable, now: float) -> None:
         if self._of_peer[peer] >= ASSEMBLIES_PER_PEER_MAX:
@@ -192,7 +193,7 @@ class Assemblies:
     def _expire(self, now: float) -> None:
         while self._assemblies:
             key, oldest = next(iter(self._assemblies.items()))
-            if now - oldest.heard_at < ASSEMBLY_LIFE_S:
+            if now - oldest.updated_at < ASSEMBLY_LIFE_S:
                 return
             self._forget(key)
 

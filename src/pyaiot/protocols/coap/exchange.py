@@ -17,20 +17,21 @@ from pyaiot.protocols.coap.numbers import (
 )
 
 READ_ACK_TIMEOUT_MIN_S: Final = 1.0
-"""The shortest ACK_TIMEOUT of a read. RFC 7252 section 4.8.1 warns below that: a slow network
-would get copies of what is still under way."""
+"""The shortest ACK_TIMEOUT of a read. RFC 7252 section 4.8.1 warns against less: a slow network
+would carry copies of messages that are still in transit."""
 COMMAND_ACK_TIMEOUT_MIN_S: Final = 0.4
 """The shortest ACK_TIMEOUT of a command, whose user waits. It is below 1 s only if fewer than
 `COMMAND_TRANSMISSIONS` would fit before the deadline otherwise."""
 COMMAND_TRANSMISSIONS: Final = 4
-"""Transmissions of a command that are aimed at: with 20 % loss in both directions 4 of them fail
-in 1.7 % of all cases, 3 in 4.7 %."""
+"""Transmissions that a command should have: with 20 % loss in both directions, all 4 fail in 1.7 %
+of cases, all 3 in 4.7 %."""
 LAST_ANSWER_S: Final = 0.5
-"""Left for the answer to the last transmission, or a tenth of the time, if that is less."""
+"""Time reserved for the answer to the last transmission, or a tenth of the limit if that is
+less."""
 
 
 class Spacing(NamedTuple):
-    """When a request is sent again, in the terms of RFC 7252 section 4.8."""
+    """The retransmission parameters of a request (RFC 7252 section 4.8)."""
 
     ack_timeout_s: float
     retransmissions: int
@@ -42,7 +43,8 @@ def read_spacing(limit_s: float) -> Spacing:
 
 
 def command_spacing(limit_s: float) -> Spacing:
-    """The same; if these are fewer than `COMMAND_TRANSMISSIONS`, closer to each other."""
+    """As `read_spacing`, but with a shorter ACK_TIMEOUT if fewer than `COMMAND_TRANSMISSIONS`
+    fit."""
     spacing = read_spacing(limit_s)
     enough = COMMAND_TRANSMISSIONS - 1
     if spacing.retransmissions >= enough:
@@ -51,7 +53,8 @@ def command_spacing(limit_s: float) -> Spacing:
 
 
 def _spacing(limit_s: float, ack_timeout_min_s: float, retransmissions: int) -> Spacing:
-    """The last transmission, not the wait after it, fits into `limit_s`; one more in any case.
+    """The last transmission, not the wait after it, fits into `limit_s`. At least one
+    retransmission.
 
     Transmission n + 1 leaves after ACK_TIMEOUT * (2 ** n - 1) * ACK_RANDOM_FACTOR at the latest.
     """
@@ -66,8 +69,8 @@ def _spacing(limit_s: float, ack_timeout_min_s: float, retransmissions: int) -> 
 class Exchange:
     """A request until its answer, a reset, or its deadline.
 
-    Call `datagrams_to_send` at once and whenever `get_timer` is over, and `receive_message` with
-    each message that has its token, or is empty and has its message ID.
+    Call `datagrams_to_send` at once and at the time of `get_timer`, and `receive_message` with each
+    message that has its token, or is empty and has its message ID.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Exchange:
     ) -> None:
         self.answer: CoapMessage | None = None
         self.is_reset = False
-        """The peer rejected the request. Whether it was carried out before, nobody knows."""
+        """The peer rejected the request. It may have carried it out before."""
         self.transmissions = 0
         self._datagram = request.to_bytes()
         self._deadline = deadline
@@ -90,7 +93,7 @@ class Exchange:
         self._due_at: float | None = now
 
     def datagrams_to_send(self, *, now: float) -> list[bytes]:
-        """What is due; nothing at the deadline and after it."""
+        """The datagrams that are due; none from the deadline on."""
         if self._due_at is None or now < self._due_at:
             return []
         if now >= self._deadline:
@@ -103,17 +106,17 @@ class Exchange:
         return [self._datagram]
 
     def get_timer(self) -> float:
-        """When to call `datagrams_to_send` next. At the deadline the exchange is over."""
+        """When to call `datagrams_to_send` next. The exchange ends at the deadline."""
         return self._deadline if self._due_at is None else min(self._due_at, self._deadline)
 
     def receive_message(self, message: CoapMessage) -> CoapMessage | None:
-        """Take a message of the peer. Returns the empty one to send back, if there is one."""
+        """Take a message of the peer. Returns the acknowledgement to send, if any."""
         if message.code == Code.EMPTY:
-            # RFC 7252 section 4.2: an acknowledgement and a reset end the retransmission.
+            # RFC 7252 section 4.2: an acknowledgement or a reset ends retransmission.
             self._due_at = None
             self.is_reset = self.is_reset or message.mtype is MessageType.RST
             return None
-        # Section 5.2.2: an answer counts as the acknowledgement, in whatever message it comes.
+        # Section 5.2.2: an answer implies the acknowledgement, whatever its message type.
         self._due_at = None
         if self.answer is None:
             self.answer = message
@@ -121,7 +124,7 @@ class Exchange:
 
 
 def acknowledgement(message: CoapMessage) -> CoapMessage | None:
-    """What a Confirmable message is answered with."""
+    """The acknowledgement of a Confirmable message; None for another one."""
     if message.mtype is not MessageType.CON:
         return None
     return CoapMessage(MessageType.ACK, Code.EMPTY, message.message_id)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The CoAP message of RFC 7252 section 3: bytes to a value, and a value to bytes.
 
-Pure: no socket, clock or event loop. What a message means is the business of its reader.
+Pure: no socket, clock or event loop. The meaning of a message is left to its reader.
 """
 
 from typing import Final, Self
@@ -31,10 +31,10 @@ _UINT_OPTIONS: Final = frozenset((6, 7, 12, 14, 17, 28, 60))
 
 
 class CoapMessage(msgspec.Struct, frozen=True, gc=False):
-    """One message as it stands in one datagram.
+    """The message in one datagram.
 
-    `code` may be any of 0–255 and options any of 0–65535, known to us or not; `options` are in
-    ascending order of their numbers (`build_options` makes such a tuple).
+    `code` is any number of 0–255, an option number any of 0–65535, known here or not; `options` are
+    in ascending order of their numbers (`build_options` makes such a tuple).
     """
 
     mtype: MessageType
@@ -49,11 +49,11 @@ class CoapMessage(msgspec.Struct, frozen=True, gc=False):
         """Read the message that fills the datagram.
 
         Raises `NotEnoughBytes` when the datagram ends inside a field, else `ProtocolError`, for
-        every "message format error" of RFC 7252. `rejection` says what to answer then.
+        every "message format error" of RFC 7252. `rejection` returns the answer.
         """
         end = len(datagram)
         if end < 4:
-            raise NotEnoughBytes(f"a header has 4 bytes, here are {end}")
+            raise NotEnoughBytes(f"the header has 4 bytes, the datagram {end}")
         first = datagram[0]
         if first >> 6 != VERSION:
             raise ProtocolError(f"version is {first >> 6}, not {VERSION}")
@@ -64,14 +64,15 @@ class CoapMessage(msgspec.Struct, frozen=True, gc=False):
         if code == 0 and (end > 4 or index > 4):  # RFC 7252 section 4.1
             raise ProtocolError("an empty message has more than a header")
         if index > end:
-            raise NotEnoughBytes(f"the token has {index - 4} bytes, here are {end - 4}")
+            raise NotEnoughBytes(f"the token has {index - 4} bytes, only {end - 4} follow")
         token = datagram[4:index]
         options, payload = _options_and_payload(datagram, index)
         message_id = datagram[2] << 8 | datagram[3]
         return cls(_MESSAGE_TYPES[first >> 4 & 0x03], code, message_id, token, options, payload)
 
     def to_bytes(self) -> bytes:
-        """Raise `ValueError` for a message that has no form on the wire: that is our mistake."""
+        """Raises `ValueError` for a message that cannot be encoded, which is a programming
+        error."""
         token_length = len(self.token)
         if token_length > TOKEN_BYTES_MAX:
             raise ValueError(f"a token of {token_length} bytes")
@@ -155,7 +156,7 @@ class Block(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Self:
-        """Raise `ProtocolError` for more than 3 bytes or the reserved size 7."""
+        """Raises `ProtocolError` for more than 3 bytes or the reserved size exponent 7."""
         if len(value) > 3:
             raise ProtocolError(f"a block option has at most 3 bytes, not {len(value)}")
         number = decode_uint(value)
@@ -183,7 +184,7 @@ class Block(msgspec.Struct, frozen=True, gc=False):
 
 
 def build_options(*options: tuple[int, bytes | str | int]) -> tuple[tuple[int, bytes], ...]:
-    """Sort options as a message needs them; text becomes UTF-8, a number the shortest uint.
+    """Options in the order of a message. Text becomes UTF-8, a number the shortest uint.
 
     Options of one number (the segments of a path) keep their order.
     """
@@ -208,9 +209,9 @@ def decode_uint(value: bytes) -> int:
 
 
 def rejection(datagram: bytes) -> bytes | None:
-    """The RST for a Confirmable datagram that is no message (RFC 7252 section 4.2), or None.
+    """The RST for a malformed Confirmable message (RFC 7252 section 4.2), or None.
 
-    Other versions and other types are ignored in silence (sections 3 and 4.3).
+    Other versions and message types are silently ignored (sections 3 and 4.3).
     """
     if len(datagram) < 4 or datagram[0] >> 4 != VERSION << 2 | MessageType.CON:
         return None
@@ -242,7 +243,7 @@ def _options_and_payload(
             raise ProtocolError(f"option number {number} is over {OPTION_NUMBER_MAX}")
         stop = index + length
         if stop > end:
-            raise NotEnoughBytes(f"option {number} has {length} bytes, here are {end - index}")
+            raise NotEnoughBytes(f"option {number} has {length} bytes, only {end - index} follow")
         options.append((number, datagram[index:stop]))
         index = stop
     return tuple(options), b""
@@ -254,14 +255,14 @@ def _extended(datagram: bytes, index: int, nibble: int) -> tuple[int, int]:
         raise ProtocolError("option nibble 15 is reserved")
     stop = index + nibble - 12
     if stop > len(datagram):
-        raise NotEnoughBytes("the head of an option is cut off")
+        raise NotEnoughBytes("the header of an option is truncated")
     extra = int.from_bytes(datagram[index:stop], "big")
     return extra + (13 if nibble == 13 else 269), stop
 
 
 def _option_head(number: int, delta: int, length: int) -> bytes:
     if delta < 0:
-        raise ValueError(f"option {number} stands after a higher one")
+        raise ValueError(f"option {number} after a higher one")
     if number > OPTION_NUMBER_MAX:
         raise ValueError(f"option number {number} is over {OPTION_NUMBER_MAX}")
     delta_nibble, delta_bytes = _nibble(delta)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The numbers of CoAP, with the names that the standards gave them."""
+"""The numbers of CoAP, under their names in the standards."""
 
 import enum
 from typing import Final
@@ -28,7 +28,7 @@ class MessageType(enum.IntEnum):
 
 
 class Code(enum.IntEnum):
-    """Methods and response codes, `class << 5 | detail`. A message may carry others too."""
+    """Methods and response codes, `class << 5 | detail`. A message may have others."""
 
     EMPTY = 0x00  # RFC 7252 section 4.1
     # RFC 7252 section 12.1.1
@@ -70,7 +70,7 @@ class Code(enum.IntEnum):
 
 
 class OptionNumber(enum.IntEnum):
-    """RFC 7252 section 12.2, unless said otherwise. An odd number is critical (5.4.6)."""
+    """RFC 7252 section 12.2, unless noted. An odd number is critical (5.4.6)."""
 
     IF_MATCH = 1
     URI_HOST = 3
@@ -115,7 +115,7 @@ _OPTION_NAMES: Final = {int(number): number.name for number in OptionNumber}
 
 
 def code_text(code: int) -> str:
-    """`GET` for a method, `2.05 Content` for a response, `7.03` for what has no name."""
+    """`GET` for a method, `2.05 Content` for a response, `7.03` for an unknown code."""
     number = f"{code >> 5}.{code & 0x1F:02d}"
     name = _CODE_NAMES.get(code)
     if name is None:
@@ -124,6 +124,6 @@ def code_text(code: int) -> str:
 
 
 def option_text(number: int) -> str:
-    """`Content-Format`, or the number where it has no name."""
+    """`Content-Format`, or the number of an unknown option."""
     name = _OPTION_NAMES.get(number)
     return name.replace("_", "-").title() if name else str(number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The order of notifications (RFC 7641), and how long what they say is fresh. Pure."""
+"""The order of notifications (RFC 7641), and their freshness. Pure."""
 
 from typing import Final, NamedTuple, Self
 
@@ -8,20 +8,21 @@ from pyaiot.protocols.coap.message import CoapMessage, decode_uint
 from pyaiot.protocols.coap.numbers import OptionNumber
 
 SEQUENCE_LIFE_S: Final = 128.0
-"""RFC 7641 section 3.4: whatever comes so much later is newer, whatever its number is."""
+"""RFC 7641 section 3.4: a notification that arrives this much later is newer, whatever its
+number."""
 MAX_AGE_DEFAULT_S: Final = 60.0
-"""RFC 7252 section 5.10.5: so long an answer is fresh that does not say."""
+"""RFC 7252 section 5.10.5: the freshness of an answer without Max-Age."""
 _HALF: Final = 1 << 23
 
 
-class Sequence(NamedTuple):
-    """The number of a notification, and the loop's time at which it came."""
+class NotificationNumber(NamedTuple):
+    """The number of a notification, and the loop's time at which it was received."""
 
     number: int
     at: float
 
     def is_followed_by(self, other: Self) -> bool:
-        """Whether `other`, which came later, is newer: RFC 7641 section 3.4."""
+        """Whether `other`, which was received later, is newer: RFC 7641 section 3.4."""
         first, second = self.number, other.number
         return (
             (first < second and second - first < _HALF)
@@ -31,7 +32,7 @@ class Sequence(NamedTuple):
 
 
 def observe_number(message: CoapMessage) -> int | None:
-    """The number of a notification; None: it is no notification. Raises `ProtocolError`."""
+    """The number of a notification; None: not a notification. Raises `ProtocolError`."""
     option = message.option(OptionNumber.OBSERVE)
     if option is None:
         return None
@@ -41,7 +42,7 @@ def observe_number(message: CoapMessage) -> int | None:
 
 
 def max_age_s(message: CoapMessage) -> float:
-    """For how many seconds the answer is fresh. Raises `ProtocolError`."""
+    """The freshness of an answer in seconds. Raises `ProtocolError`."""
     option = message.option(OptionNumber.MAX_AGE)
     if option is None:
         return MAX_AGE_DEFAULT_S

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two posts that most datagrams of nodes are, read and answered as bytes (RFC 7252). Pure.
+"""The two most frequent requests of nodes, decoded and answered as bytes (RFC 7252). Pure.
 
-`POST /alive` and `POST /server` in one datagram, with text. Everything else is for a whole CoAP
-stack: `read_post` says None to it.
+They are `POST /alive` and `POST /server` in one datagram, with text. Everything else needs a
+complete CoAP stack: `read_post` returns None for it.
 """
 
 from typing import Final
@@ -31,11 +31,11 @@ from pyaiot.protocols.coap.request import (
 ALIVE: Final = "alive"
 SERVER: Final = "server"
 PAYLOAD_BYTES_MAX: Final = 1024
-"""Payload of one request. More is answered 4.13, and may come in blocks (RFC 7959)."""
+"""Payload bytes of one request. More: 4.13; a larger body must be sent in blocks (RFC 7959)."""
 _OPTIONS_BYTES_MAX: Final = 64
-"""Options that take more are not for here."""
+"""Bytes of the options. Requests with more are not decoded here."""
 _ROUTES_MAX: Final = 256
-"""Forms of options that are remembered. Further ones are read each time."""
+"""Encoded options whose meaning is cached. Further ones are decoded each time."""
 
 _CHANGED: Final = int(Code.CHANGED)
 _MARKER: Final = bytes((PAYLOAD_MARKER,))
@@ -46,16 +46,16 @@ _TOKEN_LENGTH: Final = 0x0F
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """What the options of a post say."""
+    """The meaning of the options of a post."""
 
     path: str
     """`ALIVE` or `SERVER`."""
     suppressed: int = 0
-    """RFC 7967 section 2.1: the classes of answers that the client does not want, as bits."""
+    """RFC 7967 section 2.1: the classes of unwanted answers, as bits."""
 
 
 class Post(msgspec.Struct, frozen=True, gc=False):
-    """A post as it stands in one datagram."""
+    """A post in one datagram."""
 
     datagram: bytes
     token_end: int
@@ -69,7 +69,7 @@ class Post(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_post(datagram: bytes) -> Post | None:
-    """The post, or None for what is no such post, whatever it may be. Never raises."""
+    """The post, or None for any other datagram. Never raises."""
     if len(datagram) < 12 or datagram[1] != Code.POST:
         return None
     first = datagram[0]
@@ -78,8 +78,8 @@ def read_post(datagram: bytes) -> Post | None:
     start = 4 + (first & _TOKEN_LENGTH)
     if start > 4 + TOKEN_BYTES_MAX:
         return None
-    # The first 0xFF after the token ends the options, or stands in one of them: then what is
-    # before it are no whole options, and `_read_route` says so.
+    # The first 0xFF after the token ends the options, or is part of one: then the bytes before
+    # it are incomplete options, which `_read_route` refuses.
     end = datagram.find(_MARKER, start)
     if end < 0:
         return None
@@ -100,10 +100,11 @@ def read_post(datagram: bytes) -> Post | None:
 def write_answer(
     post: Post, code: int, message_id: int, *, words: str = "", max_age_s: int | None = None
 ) -> bytes:
-    """The datagram that answers a post, or b"" where nothing is to be sent.
+    """The datagram that answers a post, or b"" if nothing is to be sent.
 
-    `message_id` is that of a Non-confirmable answer; a confirmable post is answered in its
-    acknowledgement (RFC 7252 section 5.2.1). `words` are for people, and cut to what may be sent.
+    `message_id` is for a Non-confirmable answer; a Confirmable post is answered in its
+    acknowledgement (RFC 7252 section 5.2.1). `words` is the diagnostic payload, cut to the
+    anti-amplification limit.
     """
     datagram = post.datagram
     confirmable = post.confirmable
@@ -122,7 +123,7 @@ def write_answer(
         return head
     if max_age_s is not None:
         value = encode_uint(max_age_s)
-        # Max-Age is 14, one more than a nibble has.
+        # The delta to Max-Age (14) needs the extended form.
         head += bytes((13 << 4 | len(value), OptionNumber.MAX_AGE - 13)) + value
     room = AMPLIFICATION_MAX * len(datagram) - len(head) - 1
     text = words.encode()[: max(0, room)].decode(errors="ignore").encode()
@@ -130,7 +131,8 @@ def write_answer(
 
 
 def write_too_many(datagram: bytes, max_age_s: int) -> bytes:
-    """The acknowledgement 4.29 (RFC 8516) of a Confirmable request, or b"" for another datagram."""
+    """The acknowledgement with 4.29 (RFC 8516) of a Confirmable request; b"" for another
+    datagram."""
     try:
         request = read_datagram(datagram)
     except ProtocolError:
@@ -141,11 +143,11 @@ def write_too_many(datagram: bytes, max_age_s: int) -> bytes:
 
 
 def _read_route(options: bytes) -> Route | None:
-    """Options as they stand between token and payload marker, if they are those of such a post."""
+    """Decode the options between token and payload marker, if they are those of such a post."""
     if len(options) > _OPTIONS_BYTES_MAX:
         return None
     try:
-        # A message of no token with these options: one reader of options is enough.
+        # A message without token, to use the same decoder of options.
         message = CoapMessage.from_bytes(b"\x50\x02\x00\x00" + options)
     except ProtocolError:
         return None
@@ -160,7 +162,7 @@ def _read_route(options: bytes) -> Route | None:
             case OptionNumber.CONTENT_FORMAT if decode_uint(value) == ContentFormat.TEXT:
                 pass
             case OptionNumber.URI_HOST | OptionNumber.URI_PORT:
-                pass  # there is one host here, whatever it was called
+                pass  # this endpoint has one virtual host
             case OptionNumber.NO_RESPONSE if len(value) <= 1:
                 suppressed = decode_uint(value)
             case _ if number & 1 or number in _HEEDED:
@@ -178,5 +180,5 @@ _HEEDED: Final = frozenset(
         OptionNumber.ECHO,
     }
 )
-"""Elective options that are not left out as others may be (RFC 7252 section 5.4.1)."""
+"""Elective options that must not be ignored as others may be (RFC 7252 section 5.4.1)."""
 _routes: Final[dict[bytes, Route]] = {}

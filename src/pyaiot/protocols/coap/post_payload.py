@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes post to their gateway: `alive:<uid>`, `reset:<uid>`, `<resource>:<value>`. Pure."""
+"""The payloads of posts: `alive:<uid>`, `reset:<uid>`, `<resource>:<value>`. Pure."""
 
 import msgspec
 
@@ -7,23 +7,23 @@ from pyaiot.errors import ProtocolError
 
 
 class Alive(msgspec.Struct, frozen=True, gc=False):
-    """A sign of life. `uid` None: firmware of old that says `alive` or `reset` and no more."""
+    """A sign of life. `uid` None: old firmware, which sends only `alive` or `reset`."""
 
     uid: str | None
     rebooted: bool
 
 
 class Value(msgspec.Struct, frozen=True, gc=False):
-    """A value of a resource, as the node printed it."""
+    """A value of a resource, as text of the node."""
 
     resource: str
     data: str
 
 
 def parse_alive(payload: bytes) -> Alive:
-    """The payload of `POST /alive`. What counts is the text after the last colon, if there is one.
+    """The payload of `POST /alive`. The uid is the text after the last colon.
 
-    Raises `ProtocolError`. The uid is not checked: that is for whoever takes it.
+    Raises `ProtocolError`. The caller checks the uid.
     """
     kind, colon, uid = _text(payload).rpartition(":")
     uid = uid.strip()
@@ -46,7 +46,7 @@ def parse_value(payload: bytes) -> Value:
 
 def _text(payload: bytes) -> str:
     try:
-        # Some firmware counts the end of the string into its length.
+        # Some firmware includes the terminating zero of the string.
         return payload.decode().rstrip("\0")
     except UnicodeDecodeError as error:
         raise ProtocolError("not UTF-8") from error

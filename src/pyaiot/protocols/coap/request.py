@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is checked of a CoAP request before anybody handles it, and the answer if it fails. Pure."""
+"""Checks of a CoAP request before it is handled, and error answers. Pure."""
 
 from typing import Final, NamedTuple
 
@@ -9,18 +9,18 @@ from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 
 _RESERVED_CLASSES: Final = frozenset({1, 6, 7})
 _REQUEST_CODES_END: Final = 0x20
-"""Codes of requests are below (RFC 7252 section 12.1)."""
+"""Codes of requests are below this (RFC 7252 section 12.1)."""
 
 
 class _Form(NamedTuple):
-    """Shortest and longest value of an option, and whether it may stand more than once."""
+    """Shortest and longest value of an option in bytes, and whether it is repeatable."""
 
     shortest: int
     longest: int
     repeatable: bool = False
 
 
-# RFC 7252 section 5.10, table 4; RFC 7959 section 2.1. The others have no meaning to us.
+# RFC 7252 section 5.10, table 4; RFC 7959 section 2.1. Others are not supported.
 _CRITICAL: Final = {
     int(OptionNumber.URI_HOST): _Form(1, 255),
     int(OptionNumber.URI_PORT): _Form(0, 2),
@@ -29,17 +29,17 @@ _CRITICAL: Final = {
     int(OptionNumber.ACCEPT): _Form(0, 2),
     int(OptionNumber.BLOCK2): _Form(0, 3),
     int(OptionNumber.BLOCK1): _Form(0, 3),
-    # Answered 5.05 (section 5.10.2), which says more than 4.02.
+    # Answered 5.05 (section 5.10.2), which is more specific than 4.02.
     int(OptionNumber.PROXY_URI): _Form(1, 1034),
     int(OptionNumber.PROXY_SCHEME): _Form(1, 255),
 }
 
 
 def read_datagram(datagram: bytes) -> CoapMessage:
-    """The message that fills a datagram that was received.
+    """The message in a received datagram.
 
     Raises `ProtocolError` for every message format error, also for a code of a reserved class (RFC
-    7252 section 3). `coap_message.rejection` says what to answer then.
+    7252 section 3). `message.rejection` returns the answer.
     """
     message = CoapMessage.from_bytes(datagram)
     if message.code >> 5 in _RESERVED_CLASSES:
@@ -52,21 +52,21 @@ def is_request(message: CoapMessage) -> bool:
 
 
 def option_problem(request: CoapMessage) -> str:
-    """What is wrong with the critical options of a request, or "".
+    """The problem with the critical options of a request, or "".
 
-    That are options that nobody knows here, of a wrong length, or repeated (RFC 7252 sections
-    5.4.1, 5.4.3 and 5.4.5). A Confirmable request is answered 4.02, another is ignored.
+    Options may be unknown, of a wrong length, or repeated (RFC 7252 sections 5.4.1, 5.4.3 and
+    5.4.5). A Confirmable request is answered 4.02, another is ignored.
     """
     before = -1
     for number, value in request.options:
         if number & 1:
             form = _CRITICAL.get(number)
             if form is None:
-                return f"option {number} is unknown"
+                return f"unknown critical option {number}"
             if not form.shortest <= len(value) <= form.longest:
-                return f"option {number} has a wrong length"
+                return f"option {number} has an invalid length"
             if number == before and not form.repeatable:
-                return f"option {number} stands twice"
+                return f"option {number} is repeated"
         before = number
     return ""
 
@@ -74,16 +74,16 @@ def option_problem(request: CoapMessage) -> str:
 def suppresses(request: CoapMessage, code: int) -> bool:
     """Whether the client does not want an answer of this class (RFC 7967 section 2.1)."""
     value = request.option(OptionNumber.NO_RESPONSE)
-    # Of another length, an elective option counts as unknown (RFC 7252 section 5.4.3).
+    # With another length, an elective option is treated as unknown (RFC 7252 section 5.4.3).
     return value is not None and len(value) <= 1 and bool(decode_uint(value) >> (code >> 5) - 1 & 1)
 
 
 def write_error(
     request: CoapMessage, code: int, message_id: int, *options: tuple[int, int]
 ) -> bytes:
-    """The datagram that answers a request, without words; b"" where nothing is to be sent.
+    """The datagram that answers a request, without payload; b"" if nothing is to be sent.
 
-    `message_id` is that of the answer to a Non-confirmable request.
+    `message_id` is for the answer to a Non-confirmable request.
     """
     confirmable = request.mtype is MessageType.CON
     if suppresses(request, code):

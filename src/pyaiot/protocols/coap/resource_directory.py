@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What endpoints say to a resource directory (RFC 9176), and what it answers. Pure."""
+"""Requests to a resource directory (RFC 9176), and its answers. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from pyaiot.protocols.coap.numbers import COAP_PORT
 from pyaiot.protocols.link_format import CoreLink
 
 NAME_BYTES_MAX: Final = 63
-"""Bytes of an endpoint's or a sector's name (RFC 9176 section 5). Longer: 4.00."""
+"""Bytes of the name of an endpoint or a sector (RFC 9176 section 5). Longer: 4.00."""
 LIFETIME_DEFAULT_S: Final = 90_000
-"""RFC 9176 section 5: so long a registration lives that does not say."""
+"""RFC 9176 section 5: the lifetime of a registration without `lt`."""
 LIFETIME_LIMIT_S: Final = 4_294_967_295
-"""Section 5: the longest lifetime that may be asked for. Longer: 4.00."""
+"""Section 5: the longest lifetime that may be requested. Longer: 4.00."""
 ATTRIBUTES_MAX: Final = 16
 """Further attributes of a registration, such as `et`. More: 4.00."""
 COUNT_MAX: Final = 10_000
@@ -23,8 +23,8 @@ COUNT_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
-    """The query of a registration or an update. None: it is not said."""
+class RegistrationParameters:
+    """The query of a registration or an update. None: absent."""
 
     endpoint: str | None = None
     sector: str = ""
@@ -36,44 +36,44 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The query of a lookup: what must match, and which part of it is wanted."""
+    """The query of a lookup: filters, and the page of the result."""
 
     filters: tuple[tuple[str, str], ...] = ()
     page: int = 0
     count: int | None = None
 
     def part(self, links: Sequence[CoreLink]) -> Sequence[CoreLink]:
-        """Section 6.2."""
+        """The requested page (section 6.2)."""
         if self.count is None:
             return links
         return links[self.page * self.count : (self.page + 1) * self.count]
 
 
-def read_parameters(arguments: Iterable[str]) -> Parameters:
+def read_parameters(arguments: Iterable[str]) -> RegistrationParameters:
     """The arguments of a registration (section 5) or an update (section 5.3.1).
 
     Raises `ProtocolError`.
     """
-    said: dict[str, str] = {}
+    found: dict[str, str] = {}
     attributes: list[tuple[str, str]] = []
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name in _KNOWN:
-            if name in said:
-                raise ProtocolError(f"{name} stands twice")
-            said[name] = value
+            if name in found:
+                raise ProtocolError(f"{name} is repeated")
+            found[name] = value
         else:
             attributes.append((name, value))
     if len(attributes) > ATTRIBUTES_MAX:
         raise ProtocolError(f"more than {ATTRIBUTES_MAX} attributes")
     for name, value in attributes:
         if not _is_token(name) or not value.isprintable():
-            raise ProtocolError("an attribute has a name of letters and a printable value")
-    return Parameters(
-        _name(said["ep"], "ep") if "ep" in said else None,
-        _name(said["d"], "d") if said.get("d") else "",
-        _number(said["lt"], "lt", 1, LIFETIME_LIMIT_S) if "lt" in said else None,
-        _base(said["base"]) if "base" in said else None,
+            raise ProtocolError("an attribute needs a name of letters and a printable value")
+    return RegistrationParameters(
+        _name(found["ep"], "ep") if "ep" in found else None,
+        _name(found["d"], "d") if found.get("d") else "",
+        _number(found["lt"], "lt", 1, LIFETIME_LIMIT_S) if "lt" in found else None,
+        _base(found["base"]) if "base" in found else None,
         tuple(attributes),
     )
 
@@ -94,19 +94,20 @@ def read_lookup(arguments: Iterable[str]) -> Lookup:
     if len(filters) > ATTRIBUTES_MAX:
         raise ProtocolError(f"more than {ATTRIBUTES_MAX} filters")
     if "page" in numbers and "count" not in numbers:
-        raise ProtocolError("page needs count")
+        raise ProtocolError("page requires count")
     return Lookup(tuple(filters), numbers.get("page", 0), numbers.get("count"))
 
 
 def matches(wanted: str, values: Iterable[str]) -> bool:
-    """Whether one of the values is the wanted one, or begins as `wanted*` does (RFC 6690, 4.1)."""
+    """Whether one of the values equals `wanted`, or begins with it if it ends in `*` (RFC 6690,
+    4.1)."""
     if wanted.endswith("*"):
         return any(value.startswith(wanted[:-1]) for value in values)
     return wanted in values
 
 
 def values_of(link: CoreLink, name: str) -> list[str]:
-    """What a filter for `name` is compared with: words, of attributes that are lists of words."""
+    """The values that a filter for `name` is compared with. Lists of words are split."""
     if name == "href":
         return [link.target]
     if name in _WORDS:
@@ -115,13 +116,13 @@ def values_of(link: CoreLink, name: str) -> list[str]:
 
 
 def uri(host: str, port: int) -> str:
-    """`coap://host`, with the port where it is not the default one (RFC 7252 section 6.1)."""
+    """`coap://host`, with the port if it is not the default one (RFC 7252 section 6.1)."""
     name = f"[{host}]" if ":" in host else host
     return f"coap://{name}" if port == COAP_PORT else f"coap://{name}:{port}"
 
 
 def absolute(link: CoreLink, base: str) -> CoreLink:
-    """The link as a lookup of resources tells it (section 6.1): with its host, and an anchor."""
+    """The link in a resource lookup (section 6.1): absolute, and with an anchor."""
     target = _resolved(link.target, base)
     anchor = next((value or "" for name, value in link.attributes if name == "anchor"), "")
     others = tuple(pair for pair in link.attributes if pair[0] != "anchor")
@@ -130,13 +131,13 @@ def absolute(link: CoreLink, base: str) -> CoreLink:
 
 def _resolved(target: str, base: str) -> str:
     if CoreLink(target).path is None:
-        return target  # it names its own host
+        return target  # it is absolute already
     return base + (target if target.startswith("/") else f"/{target}")
 
 
 def _name(value: str, what: str) -> str:
     if not value or len(value.encode()) > NAME_BYTES_MAX or not value.isprintable():
-        raise ProtocolError(f"{what} has 1 to {NAME_BYTES_MAX} bytes of printable text")
+        raise ProtocolError(f"{what} must have 1 to {NAME_BYTES_MAX} bytes of printable text")
     return value
 
 
@@ -145,7 +146,7 @@ def _number(value: str, what: str, lowest: int, highest: int) -> int:
         number = int(value)
         if lowest <= number <= highest:
             return number
-    raise ProtocolError(f"{what} is a number from {lowest} to {highest}")
+    raise ProtocolError(f"{what} must be a number from {lowest} to {highest}")
 
 
 def _base(value: str) -> tuple[str, int]:
@@ -153,9 +154,9 @@ def _base(value: str) -> tuple[str, int]:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ProtocolError("base is no URI") from error
+        raise ProtocolError("base is not a URI") from error
     if parts.scheme != "coap" or not host or parts.path.strip("/") or parts.username is not None:
-        raise ProtocolError("base is coap://host or coap://host:port")
+        raise ProtocolError("base must be coap://host or coap://host:port")
     return host, COAP_PORT if port is None else port
 
 

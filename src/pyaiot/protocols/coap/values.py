@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a payload says, by its Content-Format: text, JSON, CBOR, or a SenML pack. Pure."""
+"""Decodes payloads by Content-Format: text, JSON, CBOR, or a SenML pack. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ from pyaiot.protocols.coap.message import decode_uint
 from pyaiot.protocols.coap.numbers import ContentFormat
 
 AGE_MAX_S: Final = 86_400.0
-"""A SenML record that says to be older, or from the future, counts as measured when received."""
+"""The greatest age of a SenML record. Older ones, and those from the future, get the time of
+receipt."""
 SENML: Final = frozenset({ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR})
 FORMATS: Final = SENML | {ContentFormat.JSON, ContentFormat.CBOR}
-"""What is more than text."""
+"""The supported formats other than text."""
 _READABLE: Final = frozenset(str(int(known)) for known in {ContentFormat.TEXT, *FORMATS})
 
 
@@ -26,8 +27,8 @@ _READABLE: Final = frozenset(str(int(known)) for known in {ContentFormat.TEXT, *
 class ResourceValue:
     """A value of a resource.
 
-    `data` is a JSON value. `unit` None: what the text of `data` states, if it states one.
-    `time` is the one of a SenML record: below 2**28 relative to the time of receipt.
+    `data` is a JSON value. `unit` None: the unit in the text of `data`, if there is one. `time` is
+    that of a SenML record: below 2**28 relative to the time of receipt.
     """
 
     resource: str
@@ -36,13 +37,13 @@ class ResourceValue:
     time: float = 0.0
 
     def measured_at(self, received_at: float) -> float:
-        """Unix time in seconds of the measurement, where it can be believed."""
+        """Unix time of the measurement in seconds, or of its receipt if it is implausible."""
         at = self.time if self.time >= senml.RELATIVE_BELOW else received_at + self.time
         return at if received_at - AGE_MAX_S <= at <= received_at else received_at
 
 
 def readable_format(stated: Iterable[str]) -> int | None:
-    """The first Content-Format that can be read here, of those that a link states with `ct`."""
+    """The first supported Content-Format of those that a link states with `ct`."""
     for word in stated:
         if word in _READABLE:
             return int(word)
@@ -50,7 +51,7 @@ def readable_format(stated: Iterable[str]) -> int | None:
 
 
 def content_format(option: bytes | None) -> int | None:
-    """The number in a Content-Format option; of no length it is 0, text. Raises `ProtocolError`."""
+    """The number in a Content-Format option; an empty one is 0, text. Raises `ProtocolError`."""
     if option is None:
         return None
     if len(option) > 2:  # RFC 7252 section 5.10, table 4
@@ -59,7 +60,7 @@ def content_format(option: bytes | None) -> int | None:
 
 
 def read_values(payload: bytes, format_: int | None, resource: str) -> list[ResourceValue]:
-    """What the answer to a GET of `resource` says. Raises `ProtocolError`.
+    """The values in the answer to a GET of `resource`. Raises `ProtocolError`.
 
     One value of that resource, unless it is a SenML pack of several names. There a record of no
     name of its own, or of the name of the resource, is the resource; any other is
@@ -75,9 +76,9 @@ def read_values(payload: bytes, format_: int | None, resource: str) -> list[Reso
 
 
 def read_post_values(payload: bytes, format_: int) -> list[ResourceValue]:
-    """What a node posts to `/server` in one of `FORMATS`. Raises `ProtocolError`.
+    """The values in a post to `/server` in one of `FORMATS`. Raises `ProtocolError`.
 
-    JSON and CBOR stand behind the name of the resource and a colon, as text does.
+    JSON and CBOR follow the name of the resource and a colon, as text does.
     """
     if format_ in SENML:
         return read_pack(payload, format_)
@@ -92,18 +93,18 @@ def read_post_values(payload: bytes, format_: int) -> list[ResourceValue]:
 
 
 def read_pack(payload: bytes, format_: int) -> list[ResourceValue]:
-    """A SenML pack that a node posts: the names after the base name are the resources.
+    """The values in a posted SenML pack: the names after the base name are the resources.
 
-    Without one, it is what stands last in the base name. A name that is a path (`/3/0/9`) is the
-    resource as a whole. Raises `ProtocolError`.
+    Without such a name, it is the last part of the base name. A name that is a path (`/3/0/9`) is
+    the resource as a whole. Raises `ProtocolError`.
     """
     return list(_of_pack(_records(payload, format_), None))
 
 
 def read_value(payload: bytes, format_: int | None) -> object:
-    """One value that is no SenML. Raises `ProtocolError`.
+    """One value in a format other than SenML. Raises `ProtocolError`.
 
-    A format that is unknown here counts as text if its bytes are text.
+    An unknown format is treated as text if it is UTF-8.
     """
     match format_:
         case ContentFormat.JSON:
@@ -114,10 +115,12 @@ def read_value(payload: bytes, format_: int | None) -> object:
         case ContentFormat.CBOR:
             return json_value(decode_cbor(payload))
     try:
-        # Some firmware counts the end of the string into its length.
+        # Some firmware includes the terminating zero of the string.
         return payload.decode().rstrip("\0")
     except UnicodeDecodeError as error:
-        raise ProtocolError(f"bytes of content format {format_} that are no text") from error
+        raise ProtocolError(
+            f"content format {format_} is not supported, and its bytes are not text"
+        ) from error
 
 
 def _records(payload: bytes, format_: int | None) -> list[senml.Record]:
@@ -129,7 +132,7 @@ def _records(payload: bytes, format_: int | None) -> list[senml.Record]:
 def _of_pack(records: list[senml.Record], resource: str | None) -> Iterator[ResourceValue]:
     several = len({record.name for record in records}) > 1
     units: dict[str, str] = {}
-    # Section 4.6 wants them in the order of time; a node that does not care is put right.
+    # Section 4.6 requires the order of time, which not every node observes.
     for record in sorted(records, key=lambda record: record.unix_time(0.0)):
         name = _resource(record, resource, several=several)
         if units.setdefault(name, record.unit) != record.unit:
@@ -144,7 +147,7 @@ def _of_pack(records: list[senml.Record], resource: str | None) -> Iterator[Reso
 
 def _resource(record: senml.Record, resource: str | None, *, several: bool) -> str:
     if record.name.startswith("/") and (several or resource is None):
-        # A path on the node, as LwM2M clients write it.
+        # A path on the node, as LwM2M clients send it.
         return record.name[1:]
     own_name = record.own_name.removeprefix("/")
     if resource is None:
@@ -154,11 +157,11 @@ def _resource(record: senml.Record, resource: str | None, *, several: bool) -> s
 
 
 def _plain(value: senml.Value) -> senml.Value:
-    """20 as 20, not as 20.0: JSON and CBOR do not tell them apart."""
+    """20.0 as 20: JSON and CBOR do not distinguish them."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return value
 
 
-# RFC 8428 section 4.2: the sum is of the unit multiplied by seconds. Most have no name.
+# RFC 8428 section 4.2: the unit of the sum is the unit multiplied by seconds. Few have a name.
 _SUM_UNITS: Final = {"W": "J", "A": "C"}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Attack 11: 20,000 datagrams of strangers. Memory is bounded, known nodes are served, and nobody
-gets more than three times the bytes that came in his name."""
+"""Attack 11: 20,000 datagrams of unknown peers. Memory is bounded, known nodes are served, and no
+unverified peer gets more than three times the bytes that it sent."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pyaiot.gateways.coap.address_table import HELD_ADDRESSES_MAX
+from pyaiot.gateways.coap.aiocoap_adapter import remembered_requests
 from pyaiot.gateways.coap.endpoint import (
     HOST_REQUESTS_BURST,
     HOST_REQUESTS_PER_S,
-    STRANGERS_REQUESTS_BURST,
-    STRANGERS_REQUESTS_PER_S,
+    UNVERIFIED_REQUESTS_BURST,
+    UNVERIFIED_REQUESTS_PER_S,
 )
-from pyaiot.gateways.coap.notifications import HOST_POSTS_BURST
-from pyaiot.gateways.coap.peers import HELD_ADDRESSES_MAX
+from pyaiot.gateways.coap.post_intake import HOST_POSTS_BURST
 from pyaiot.gateways.live_nodes import NEW_NODES_BURST_S, NEW_NODES_PER_S
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
@@ -31,7 +32,7 @@ CON, NON, ACK, RST = MessageType
 _hosts = itertools.count(1)
 
 
-class Stranger:
+class UnknownPeer:
     """A socket that counts what it sends and what comes back; it answers nothing."""
 
     def __init__(self, gateway_port: int) -> None:
@@ -67,13 +68,13 @@ class Stranger:
 
 
 @contextlib.contextmanager
-def strangers(system: System, count: int) -> Iterator[list[Stranger]]:
-    made = [Stranger(system.coap.port) for _ in range(count)]
+def unknown_peers(system: System, count: int) -> Iterator[list[UnknownPeer]]:
+    made = [UnknownPeer(system.coap.port) for _ in range(count)]
     try:
         yield made
     finally:
-        for stranger in made:
-            stranger.close()
+        for unknown_peer in made:
+            unknown_peer.close()
 
 
 def request(
@@ -95,7 +96,7 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "requests": lambda n: request(n, Code.GET, ".well-known/core"),
     "short requests": lambda n: bytes((0x40, Code.GET, n >> 8 & 0xFF, n & 0xFF)),
     "requests without an answer": lambda n: request(n, Code.GET, "alive", mtype=NON),
-    "options that nobody knows": lambda n: request(n, Code.POST, "alive")[:-1] + b"\xe1\x03\xe8x",
+    "unknown options": lambda n: request(n, Code.POST, "alive")[:-1] + b"\xe1\x03\xe8x",
     "blocks": lambda n: CoapMessage(
         CON,
         Code.POST,
@@ -104,7 +105,7 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
         build_options((OptionNumber.URI_PATH, "server"), (OptionNumber.BLOCK1, 8)),
         b"x" * 16,
     ).to_bytes(),
-    "answers that nobody asked for": lambda n: request(n, Code.CONTENT, "", b"x", CON),
+    "unsolicited responses": lambda n: request(n, Code.CONTENT, "", b"x", CON),
     "acknowledgements of nothing": lambda n: request(n, Code.CONTENT, "", b"x", ACK),
     "resets of nothing": lambda n: bytes((0x70, 0, n >> 8 & 0xFF, n & 0xFF)),
     "pings": lambda n: bytes((0x40, 0, n >> 8 & 0xFF, n & 0xFF)),
@@ -112,7 +113,7 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
 }
 
 
-async def flood(system: System, hosts: list[Stranger], kinds: list[str], count: int) -> None:
+async def flood(system: System, hosts: list[UnknownPeer], kinds: list[str], count: int) -> None:
     """Send so many datagrams, from all hosts in turn, and serve the honest meanwhile."""
     turns = itertools.cycle(hosts)
     for number in range(count):
@@ -126,13 +127,12 @@ async def flood(system: System, hosts: list[Stranger], kinds: list[str], count: 
 
 
 def remembered_by_aiocoap(system: System) -> int:
-    manager = system.coap._context.request_interfaces[0].token_interface
-    return len(manager._recent_messages)
+    return remembered_requests(system.coap._endpoint.context)
 
 
 async def test_flood_of_all_kinds_from_many_hosts_delays_no_known_node() -> None:
     async with running_system() as system:
-        with strangers(system, 100) as hosts:
+        with unknown_peers(system, 100) as hosts:
             began_at = asyncio.get_running_loop().time()
             await flood(system, hosts, list(FLOODS), DATAGRAMS)
             await system.serves()
@@ -140,17 +140,17 @@ async def test_flood_of_all_kinds_from_many_hosts_delays_no_known_node() -> None
             for host in hosts:
                 host.hear()
                 assert host.received <= 3 * host.sent
-            most = STRANGERS_REQUESTS_BURST + STRANGERS_REQUESTS_PER_S * (elapsed_s + 1)
+            most = UNVERIFIED_REQUESTS_BURST + UNVERIFIED_REQUESTS_PER_S * (elapsed_s + 1)
             # And what the honest node sent.
             assert remembered_by_aiocoap(system) <= most + 100
             assert system.coap.refused > DATAGRAMS / 10
-            assert len(system.coap._peers._held) <= HELD_ADDRESSES_MAX
+            assert len(system.coap._table._held) <= HELD_ADDRESSES_MAX
         await system.serves()
 
 
 async def test_host_gets_at_most_three_times_the_bytes_that_came_in_its_name() -> None:
     async with running_system() as system:
-        with strangers(system, 3 * len(FLOODS)) as hosts:
+        with unknown_peers(system, 3 * len(FLOODS)) as hosts:
             for kind, (first, second, third) in zip(
                 FLOODS, zip(*[iter(hosts)] * 3, strict=True), strict=True
             ):
@@ -173,9 +173,9 @@ async def test_host_gets_at_most_three_times_the_bytes_that_came_in_its_name() -
         await system.serves()
 
 
-async def test_host_that_asks_too_much_is_told_when_to_come_back() -> None:
+async def test_host_above_its_request_rate_gets_the_time_to_wait() -> None:
     async with running_system() as system:
-        with strangers(system, 1) as (host,):
+        with unknown_peers(system, 1) as (host,):
             began_at = asyncio.get_running_loop().time()
             count = round(HOST_REQUESTS_BURST) + 100
             for number in range(count):
@@ -194,9 +194,9 @@ async def test_host_that_asks_too_much_is_told_when_to_come_back() -> None:
             assert all(item.mtype == ACK for item in refused)
 
 
-async def test_host_that_posts_too_much_is_told_when_to_come_back() -> None:
+async def test_host_above_its_post_rate_gets_the_time_to_wait() -> None:
     async with running_system() as system:
-        with strangers(system, 1) as (host,):
+        with unknown_peers(system, 1) as (host,):
             for number in range(round(HOST_POSTS_BURST) + 1000):
                 host.send(request(number, Code.POST, "server", b"t:1", NON))
                 if number % 50 == 0:
@@ -213,7 +213,9 @@ async def test_host_that_posts_too_much_is_told_when_to_come_back() -> None:
 # -- invented nodes -------------------------------------------------------------------------------
 
 
-async def invent_nodes(system: System, hosts: list[Stranger], *, per_s: int, seconds: float) -> int:
+async def invent_nodes(
+    system: System, hosts: list[UnknownPeer], *, per_s: int, seconds: float
+) -> int:
     """Send `alive` of a new uid each time, at a pace; the honest are served meanwhile."""
     loop = asyncio.get_running_loop()
     turns = itertools.cycle(hosts)
@@ -235,7 +237,7 @@ async def invent_nodes(system: System, hosts: list[Stranger], *, per_s: int, sec
 
 async def test_three_thousand_invented_uids_a_second_delay_no_known_node() -> None:
     async with running_system() as system:
-        with strangers(system, 30) as hosts:
+        with unknown_peers(system, 30) as hosts:
             sent = await invent_nodes(system, hosts, per_s=3000, seconds=4.0)
             await system.serves()
             assert sent > 6000
@@ -249,7 +251,7 @@ async def test_three_thousand_invented_uids_a_second_delay_no_known_node() -> No
 async def test_host_that_invents_nodes_gets_its_share_and_others_still_appear() -> None:
     async with running_system() as system:
         system.coap.gateway.nodes.nodes_per_host_max = 50
-        with strangers(system, 2) as (greedy, modest):
+        with unknown_peers(system, 2) as (greedy, modest):
             for number in range(200):
                 greedy.send(request(number, Code.POST, "alive", b"alive:g-%d" % number))
                 if number % 50 == 49:
@@ -264,9 +266,9 @@ async def test_host_that_invents_nodes_gets_its_share_and_others_still_appear() 
             assert len(system.coap.gateway.nodes) == 52  # with the honest one
 
 
-async def test_stranger_who_answers_nothing_writes_few_lines_to_the_log(log: Log) -> None:
+async def test_unknown_peer_that_answers_nothing_causes_few_lines_to_the_log(log: Log) -> None:
     async with running_system() as system:
-        with strangers(system, 40) as hosts:
+        with unknown_peers(system, 40) as hosts:
             for host in hosts:
                 for number in range(5):
                     name = f"alive:{host.socket.getsockname()[0]}-{number}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which node speaks from which address."""
+"""The addresses of nodes."""
 
-from pyaiot.gateways.coap.peers import (
+from pyaiot.gateways.coap.address_table import (
     CLAIM_INTERVAL_S,
     CLAIM_REFUSED_S,
     HELD_ADDRESSES_MAX,
@@ -9,62 +9,62 @@ from pyaiot.gateways.coap.peers import (
     HELD_PER_HOST_MAX,
     HELD_RESOURCES_MAX,
     REFUSED_CLAIMANTS_MAX,
-    Address,
+    AddressTable,
     Claim,
-    Held,
-    Peers,
+    HeldReading,
+    PeerAddress,
 )
 
-HERE = Address("10.0.0.1", 49152)
-THERE = Address("10.0.0.2", 49152)
+HERE = PeerAddress("10.0.0.1", 49152)
+THERE = PeerAddress("10.0.0.2", 49152)
 
 
-def peers() -> Peers[str]:
-    return Peers()
+def table() -> AddressTable[str]:
+    return AddressTable()
 
 
-def claim(it: Peers[str], uid: str, address: Address, now: float = 0.0) -> Claim:
+def claim(it: AddressTable[str], uid: str, address: PeerAddress, now: float = 0.0) -> Claim:
     return it.claim(uid, address, f"peer at {address.host}:{address.port}", now=now)
 
 
 def test_readings_belong_to_the_uid_that_was_alive_at_the_address() -> None:
-    it = peers()
+    it = table()
     assert claim(it, "A", HERE) is Claim.ACCEPTED
     assert it.uid_at(HERE) == "A"
     assert it.uid_at(THERE) is None
 
 
 def test_readings_from_another_port_belong_to_the_only_node_of_the_machine() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
-    assert it.uid_at(Address(HERE.host, 1)) == "A"
+    assert it.uid_at(PeerAddress(HERE.host, 1)) == "A"
 
 
-def test_readings_from_another_port_than_the_one_a_node_posts_from_belong_to_nobody() -> None:
+def test_readings_from_another_port_than_that_of_the_node_have_no_uid() -> None:
     # A gateway that was started again, behind a router with many nodes: one has spoken so far.
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     assert it.uid_at(HERE) == "A"
-    assert it.uid_at(Address(HERE.host, 1)) is None
+    assert it.uid_at(PeerAddress(HERE.host, 1)) is None
     # It rebooted, and has another port: what it posts from may be yet another one.
-    claim(it, "A", Address(HERE.host, 2))
-    assert it.uid_at(Address(HERE.host, 3)) == "A"
+    claim(it, "A", PeerAddress(HERE.host, 2))
+    assert it.uid_at(PeerAddress(HERE.host, 3)) == "A"
 
 
 def test_looking_who_is_known_somewhere_changes_nothing() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
-    assert it.known_at(HERE) == it.known_at(Address(HERE.host, 1)) == "A"
-    assert it.uid_at(Address(HERE.host, 1)) == "A"
-    claim(it, "B", Address(HERE.host, 2))
-    assert it.known_at(Address(HERE.host, 1)) is None
+    assert it.known_at(HERE) == it.known_at(PeerAddress(HERE.host, 1)) == "A"
+    assert it.uid_at(PeerAddress(HERE.host, 1)) == "A"
+    claim(it, "B", PeerAddress(HERE.host, 2))
+    assert it.known_at(PeerAddress(HERE.host, 1)) is None
 
 
-def test_readings_of_a_port_whose_neighbours_wait_for_a_name_belong_to_nobody() -> None:
+def test_readings_have_no_uid_while_another_unknown_port_of_the_host_is_held() -> None:
     # A gateway that was started again beside many nodes of one machine: most have not said alive.
-    it = peers()
-    strange, other = Address(HERE.host, 1), Address(HERE.host, 2)
-    it.hold(strange, Held("t", "1", 0.0), now=0.0)
+    it = table()
+    strange, other = PeerAddress(HERE.host, 1), PeerAddress(HERE.host, 2)
+    it.hold(strange, HeldReading("t", "1", 0.0), now=0.0)
     claim(it, "A", HERE)
     assert it.uid_at(other) is None
     # What waits of this very port says nothing about neighbours.
@@ -74,32 +74,32 @@ def test_readings_of_a_port_whose_neighbours_wait_for_a_name_belong_to_nobody() 
 
 
 def test_node_whose_reading_came_before_its_name_posts_from_that_port() -> None:
-    it = peers()
-    it.hold(HERE, Held("t", "1", 0.0), now=0.0)
+    it = table()
+    it.hold(HERE, HeldReading("t", "1", 0.0), now=0.0)
     claim(it, "A", HERE)
     assert it.release(HERE, now=1.0)
-    assert it.uid_at(Address(HERE.host, 1)) is None
+    assert it.uid_at(PeerAddress(HERE.host, 1)) is None
 
 
 def test_addresses_that_are_forgotten_are_no_neighbours() -> None:
-    it = peers()
-    it.hold(Address(HERE.host, 1), Held("t", "1", 0.0), now=0.0)
-    it.hold(Address("elsewhere", 1), Held("t", "1", 0.0), now=HELD_LIMIT_S)
+    it = table()
+    it.hold(PeerAddress(HERE.host, 1), HeldReading("t", "1", 0.0), now=0.0)
+    it.hold(PeerAddress("elsewhere", 1), HeldReading("t", "1", 0.0), now=HELD_LIMIT_S)
     claim(it, "A", HERE)
-    assert it.uid_at(Address(HERE.host, 2)) == "A"
+    assert it.uid_at(PeerAddress(HERE.host, 2)) == "A"
 
 
-def test_readings_from_another_port_of_a_machine_with_two_nodes_belong_to_nobody() -> None:
-    it = peers()
+def test_readings_from_another_port_of_a_host_with_two_nodes_have_no_uid() -> None:
+    it = table()
     claim(it, "A", HERE)
-    claim(it, "B", Address(HERE.host, 2))
-    assert it.uid_at(Address(HERE.host, 1)) is None
+    claim(it, "B", PeerAddress(HERE.host, 2))
+    assert it.uid_at(PeerAddress(HERE.host, 1)) is None
     assert it.uid_at(HERE) == "A"
-    assert it.uid_at(Address(HERE.host, 2)) == "B"
+    assert it.uid_at(PeerAddress(HERE.host, 2)) == "B"
 
 
 def test_of_two_uids_at_one_address_the_last_that_was_alive_gets_the_readings() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     claim(it, "B", HERE)
     assert it.uid_at(HERE) == "B"
@@ -110,9 +110,9 @@ def test_of_two_uids_at_one_address_the_last_that_was_alive_gets_the_readings() 
 
 
 def test_reboot_that_changes_the_port_moves_the_node() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
-    after = Address(HERE.host, 50000)
+    after = PeerAddress(HERE.host, 50000)
     assert claim(it, "A", after) is Claim.ACCEPTED
     assert it.uid_at(after) == "A"
     node = it.get("A")
@@ -122,15 +122,15 @@ def test_reboot_that_changes_the_port_moves_the_node() -> None:
 
 
 def test_same_link_local_address_on_two_interfaces_is_two_machines() -> None:
-    it = peers()
-    claim(it, "A", Address("fe80::1", 5683, 2))
-    claim(it, "B", Address("fe80::1", 5683, 3))
-    assert it.uid_at(Address("fe80::1", 5683, 2)) == "A"
-    assert it.uid_at(Address("fe80::1", 5683, 3)) == "B"
+    it = table()
+    claim(it, "A", PeerAddress("fe80::1", 5683, 2))
+    claim(it, "B", PeerAddress("fe80::1", 5683, 3))
+    assert it.uid_at(PeerAddress("fe80::1", 5683, 2)) == "A"
+    assert it.uid_at(PeerAddress("fe80::1", 5683, 3)) == "B"
 
 
 def test_claim_from_another_machine_is_checked_once_at_a_time() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     assert claim(it, "A", THERE) is Claim.CHECK
     assert claim(it, "A", THERE) is Claim.CHECKING
@@ -139,7 +139,7 @@ def test_claim_from_another_machine_is_checked_once_at_a_time() -> None:
 
 
 def test_wrong_claim_is_refused_for_a_minute_and_then_checked_anew() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     claim(it, "A", THERE)
     it.keep("A", THERE, now=0.0)
@@ -149,7 +149,7 @@ def test_wrong_claim_is_refused_for_a_minute_and_then_checked_anew() -> None:
 
 
 def test_claim_that_nothing_proved_is_checked_anew_a_little_later() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     claim(it, "A", THERE)
     it.postpone("A", now=0.0)
@@ -157,8 +157,8 @@ def test_claim_that_nothing_proved_is_checked_anew_a_little_later() -> None:
     assert claim(it, "A", THERE, now=CLAIM_INTERVAL_S) is Claim.CHECK
 
 
-def test_posts_before_a_boot_are_told_from_those_after_it() -> None:
-    it = peers()
+def test_posts_before_and_after_a_reboot_are_distinguished() -> None:
+    it = table()
     claim(it, "A", HERE)
     claim(it, "B", THERE)
     before = it.boots("A")
@@ -168,7 +168,7 @@ def test_posts_before_a_boot_are_told_from_those_after_it() -> None:
 
 
 def test_true_claim_moves_the_node() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     claim(it, "A", THERE)
     it.move("A", THERE, "peer")
@@ -178,43 +178,43 @@ def test_true_claim_moves_the_node() -> None:
 
 
 def test_wrong_claimants_remembered_are_bounded() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     for index in range(3 * REFUSED_CLAIMANTS_MAX):
-        it.keep("A", Address("10.1.0.1", index), now=0.0)
+        it.keep("A", PeerAddress("10.1.0.1", index), now=0.0)
     node = it.get("A")
     assert node is not None
     assert len(node.refused_until) == REFUSED_CLAIMANTS_MAX
 
 
 def test_readings_before_the_uid_are_held_and_given_out_once() -> None:
-    it = peers()
-    it.hold(HERE, Held("t", "1", 5.0), now=0.0)
-    it.hold(HERE, Held("t", "2", 6.0), now=1.0)
-    it.hold(HERE, Held("h", "3", 7.0), now=2.0)
-    assert it.release(HERE, now=30.0) == [Held("t", "2", 6.0), Held("h", "3", 7.0)]
+    it = table()
+    it.hold(HERE, HeldReading("t", "1", 5.0), now=0.0)
+    it.hold(HERE, HeldReading("t", "2", 6.0), now=1.0)
+    it.hold(HERE, HeldReading("h", "3", 7.0), now=2.0)
+    assert it.release(HERE, now=30.0) == [HeldReading("t", "2", 6.0), HeldReading("h", "3", 7.0)]
     assert it.release(HERE, now=30.0) == []
 
 
 def test_readings_are_held_for_a_minute() -> None:
-    it = peers()
-    it.hold(HERE, Held("t", "1", 5.0), now=0.0)
+    it = table()
+    it.hold(HERE, HeldReading("t", "1", 5.0), now=0.0)
     assert it.release(HERE, now=HELD_LIMIT_S) == []
 
 
 def test_addresses_and_resources_that_are_held_are_bounded() -> None:
-    it = peers()
+    it = table()
     for index in range(HELD_ADDRESSES_MAX + 10):
-        it.hold(Address("10.0.0.9", index), Held("t", "1", 0.0), now=1.0)
-    assert it.release(Address("10.0.0.9", 9), now=1.0) == []
-    assert it.release(Address("10.0.0.9", HELD_ADDRESSES_MAX + 9), now=1.0)
+        it.hold(PeerAddress("10.0.0.9", index), HeldReading("t", "1", 0.0), now=1.0)
+    assert it.release(PeerAddress("10.0.0.9", 9), now=1.0) == []
+    assert it.release(PeerAddress("10.0.0.9", HELD_ADDRESSES_MAX + 9), now=1.0)
     for index in range(HELD_RESOURCES_MAX + 10):
-        it.hold(HERE, Held(f"r{index}", "1", 0.0), now=1.0)
+        it.hold(HERE, HeldReading(f"r{index}", "1", 0.0), now=1.0)
     assert len(it.release(HERE, now=1.0)) == HELD_RESOURCES_MAX
 
 
 def test_node_that_is_forgotten_may_appear_anywhere() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     it.forget("A")
     assert it.uid_at(HERE) is None
@@ -222,10 +222,10 @@ def test_node_that_is_forgotten_may_appear_anywhere() -> None:
 
 
 def test_port_where_a_node_answers_or_posts_from_is_of_another_for_the_others() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
-    claim(it, "B", Address(HERE.host, 1))
-    coap = Address(HERE.host, 5683)
+    claim(it, "B", PeerAddress(HERE.host, 1))
+    coap = PeerAddress(HERE.host, 5683)
     assert not it.is_of_another(coap, "B")
     it.answers("A", "peer", coap)
     assert it.is_of_another(coap, "B")
@@ -238,8 +238,8 @@ def test_port_where_a_node_answers_or_posts_from_is_of_another_for_the_others() 
 
 
 def test_port_of_a_node_that_moved_or_left_is_free() -> None:
-    it = peers()
-    coap = Address(HERE.host, 5683)
+    it = table()
+    coap = PeerAddress(HERE.host, 5683)
     for moves in (True, False):
         claim(it, "A", HERE)
         it.answers("A", "peer", coap)
@@ -253,23 +253,23 @@ def test_port_of_a_node_that_moved_or_left_is_free() -> None:
 
 
 def test_machine_is_shared_if_another_node_is_there() -> None:
-    it = peers()
+    it = table()
     claim(it, "A", HERE)
     assert not it.is_shared(HERE, "A")
     assert it.is_shared(HERE, "B")
-    claim(it, "B", Address(HERE.host, 1))
+    claim(it, "B", PeerAddress(HERE.host, 1))
     assert it.is_shared(HERE, "A")
     assert not it.is_shared(THERE, "A")
 
 
 def test_host_whose_readings_are_held_takes_no_room_of_others() -> None:
-    it = peers()
-    modest = Address("10.0.0.8", 1)
-    it.hold(modest, Held("t", "1", 0.0), now=0.0)
+    it = table()
+    modest = PeerAddress("10.0.0.8", 1)
+    it.hold(modest, HeldReading("t", "1", 0.0), now=0.0)
     for port in range(HELD_ADDRESSES_MAX + 10):
-        it.hold(Address("10.0.0.9", port), Held("t", "1", 0.0), now=0.0)
+        it.hold(PeerAddress("10.0.0.9", port), HeldReading("t", "1", 0.0), now=0.0)
     assert it.release(modest, now=1.0)
     newest = HELD_ADDRESSES_MAX + 9
-    assert it.release(Address("10.0.0.9", newest), now=1.0)
-    assert it.release(Address("10.0.0.9", newest - HELD_PER_HOST_MAX + 1), now=1.0)
-    assert not it.release(Address("10.0.0.9", newest - HELD_PER_HOST_MAX), now=1.0)
+    assert it.release(PeerAddress("10.0.0.9", newest), now=1.0)
+    assert it.release(PeerAddress("10.0.0.9", newest - HELD_PER_HOST_MAX + 1), now=1.0)
+    assert not it.release(PeerAddress("10.0.0.9", newest - HELD_PER_HOST_MAX), now=1.0)

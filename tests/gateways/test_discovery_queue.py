@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from pyaiot.gateways.coap import discoveries
-from pyaiot.gateways.coap.discoveries import Discoveries
+from pyaiot.gateways.coap import discovery_queue
+from pyaiot.gateways.coap.discovery_queue import DiscoveryQueue
 
 
 class Asking:
     """Nodes that answer when a test says so."""
 
     def __init__(self) -> None:
-        self.discoveries = Discoveries(self._discover, self._start)
+        self.discoveries = DiscoveryQueue(self._discover, self._start)
         self.asked: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._answers: dict[str, asyncio.Future[None]] = {}
@@ -60,7 +60,7 @@ async def test_node_that_appears_again_while_it_is_asked_is_asked_once_more() ->
 async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_asked_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(discoveries, "ASKED_MAX", 2)
+    monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 2)
     asking = Asking()
     for uid in "ABCDE":
         asking.discoveries.add(uid)
@@ -77,7 +77,7 @@ async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_asked_next(
 async def test_what_waits_is_not_asked_when_the_gateway_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(discoveries, "ASKED_MAX", 1)
+    monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 1)
     asking = Asking()
     asking.discoveries.add("A")
     asking.discoveries.add("B")

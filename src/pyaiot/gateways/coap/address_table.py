@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which node speaks from which address. Pure; `now` is the loop's time in seconds.
+"""The addresses of nodes. Pure; `now` is the loop's time in seconds.
 
-A node is its uid, never its address. `POST /alive` names the uid, `POST /server` does not: its
-readings belong to the uid that last said it was alive at that address.
+A node is identified by its uid, never by its address. `POST /alive` contains the uid, `POST
+/server` does not: its readings belong to the uid that was last alive at that address.
 """
 
 import itertools
@@ -12,28 +12,29 @@ from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
 
 HELD_ADDRESSES_MAX: Final = 256
-"""Addresses without a known uid whose readings are held. Beyond, the oldest is forgotten."""
+"""Unknown addresses whose readings are held. Beyond, the oldest is forgotten."""
 HELD_PER_HOST_MAX: Final = 64
-"""The same of one host. Beyond, its own oldest is forgotten."""
+"""The same for one host. Beyond, its own oldest is forgotten."""
 HELD_RESOURCES_MAX: Final = 32
-"""Resources held of one such address, the latest reading of each. Others are not held."""
+"""Resources of one such address, with the latest reading of each. Further ones are not held."""
 HELD_LIMIT_S: Final = 60.0
-"""How long readings are held for a uid to come: a node says that it is alive every 30 s."""
+"""How long readings are held until the uid is known. A node sends `alive` every 30 s."""
 CLAIM_REFUSED_S: Final = 60.0
-"""After a claim was checked and found wrong, further claims are refused unchecked for so long."""
+"""How long further claims of an address are refused unchecked after a false one."""
 CLAIM_INTERVAL_S: Final = 5.0
-"""After a claim was checked in vain, the owner is not asked again for so long, whoever claims."""
-SILENCE_OF_OWNER_S: Final = 45.0
-"""A node that answers no requests, or sleeps, keeps its uid if it was heard within this: it says
-that it is alive every 30 s."""
+"""How long no claim of a uid is checked after a check without a result."""
+OWNER_TIMEOUT_S: Final = 45.0
+"""A node that answers no requests, or sleeps, keeps its uid if it was last seen within this. It
+sends `alive` every 30 s."""
 REFUSED_CLAIMANTS_MAX: Final = 16
-"""Wrong claimants of one uid that are remembered. Beyond, the oldest is checked anew."""
+"""False claimants of one uid that are remembered. Beyond, the oldest is checked again."""
 
 P = TypeVar("P")
 
 
-class Address(NamedTuple):
-    """Where a datagram came from. `host` is for people: IPv4 as such, and without a zone."""
+class PeerAddress(NamedTuple):
+    """The source of a datagram. `host` is in its usual form: IPv4 not mapped, and without a
+    zone."""
 
     host: str
     port: int
@@ -41,86 +42,86 @@ class Address(NamedTuple):
 
 
 class Claim(Enum):
-    """What to do when an address says that it is a uid."""
+    """What to do when an address claims a uid."""
 
     ACCEPTED = "accepted"
     CHECK = "check"
-    """Another address is that uid: ask it, then call `move`, `keep` or `postpone`."""
+    """The uid has another address: check that one, then call `move`, `keep` or `postpone`."""
     CHECKING = "checking"
-    """It is being asked already, or was a moment ago."""
+    """A check is running, or has just ended without a result."""
     REFUSED = "refused"
 
 
 @dataclass(slots=True)
-class NodeAddress(Generic[P]):
-    """Where a node speaks from (`peer`), and where it answers requests (None: not known yet)."""
+class NodeEntry(Generic[P]):
+    """The source address of a node (`peer`), and where it answers requests (None: unknown)."""
 
-    address: Address
+    address: PeerAddress
     peer: P
     answers_at: P | None = None
-    source_is_silent: bool = False
-    """It was asked at the port that it posts from, first, and did not answer there."""
+    source_unanswered: bool = False
+    """The port that it posts from was tried first, and did not answer."""
     accepts: dict[str, int] = field(default_factory=dict)
-    """The Content-Format that each resource is asked for, where its link stated one."""
+    """The Content-Format to request for each resource whose link states one."""
     boots: int = 0
-    """Another number after each boot: what was posted before repeats nothing of what is after."""
+    """Changes with each reboot, so that later posts are not duplicates of earlier ones."""
     posts_from_here: bool = False
-    """Whether something without its uid came from `address`."""
+    """Whether a post without the uid arrived from `address`."""
     checking: bool = False
     check_again_at: float = float("-inf")
-    refused_until: dict[Address, float] = field(default_factory=dict)
+    refused_until: dict[PeerAddress, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A reading from an address that has no uid yet."""
+class HeldReading:
+    """A reading from an unknown address."""
 
     resource: str
     data: object
     ts: float
     datagram: bytes = b""
-    """The whole post, by which its repetitions are known."""
+    """The whole post, to recognise its duplicates."""
     unit: str | None = None
-    """None: the one that its text states."""
+    """None: the unit in its text."""
 
 
 @dataclass(slots=True)
-class _HeldAt:
+class _HeldReadings:
     since: float
-    readings: dict[str, Held] = field(default_factory=dict)
+    readings: dict[str, HeldReading] = field(default_factory=dict)
 
 
-class Peers(Generic[P]):
-    """uids ↔ addresses. `P` is whatever the caller needs to send a request there."""
+class AddressTable(Generic[P]):
+    """Maps uids to addresses and back. `P` is what the caller needs to send a request there."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, NodeAddress[P]] = {}
-        self._uid_at: dict[Address, str] = {}
+        self._nodes: dict[str, NodeEntry[P]] = {}
+        self._uid_at: dict[PeerAddress, str] = {}
         self._uids_on: dict[tuple[str, int], dict[str, None]] = {}
-        self._held: OrderedDict[Address, _HeldAt] = OrderedDict()
+        self._held: OrderedDict[PeerAddress, _HeldReadings] = OrderedDict()
         self._held_on: Counter[tuple[str, int]] = Counter()
-        """How many addresses of a machine have readings held."""
-        self._answering: dict[Address, str] = {}
-        """Which node answers requests at an address, and where a node does."""
-        self._answers_of: dict[str, Address] = {}
+        """Addresses per host whose readings are held."""
+        self._answering: dict[PeerAddress, str] = {}
+        """The node that answers requests at each address; `_answers_of` is the inverse."""
+        self._answers_of: dict[str, PeerAddress] = {}
         self._boots = itertools.count(1)
 
-    def get(self, uid: str) -> NodeAddress[P] | None:
+    def get(self, uid: str) -> NodeEntry[P] | None:
         return self._nodes.get(uid)
 
-    def claim(self, uid: str, address: Address, peer: P, *, now: float) -> Claim:
-        """An address says that it is `uid`."""
+    def claim(self, uid: str, address: PeerAddress, peer: P, *, now: float) -> Claim:
+        """An address claims `uid`."""
         node = self._nodes.get(uid)
         if node is None:
-            self._nodes[uid] = NodeAddress(address, peer)
+            self._nodes[uid] = NodeEntry(address, peer)
             self._point(uid, address)
             return Claim.ACCEPTED
         if node.address == address:
-            # Of several uids at one address, the one that spoke last gets its readings.
+            # Of several uids at one address, readings belong to the one that was last alive.
             self._uid_at[address] = uid
             return Claim.ACCEPTED
         if _machine(node.address) == _machine(address):
-            # Another port of the same machine: what a reboot looks like.
+            # Another port of the same host: the node has rebooted.
             self.move(uid, address, peer)
             return Claim.ACCEPTED
         if node.refused_until.get(address, now) > now:
@@ -130,16 +131,16 @@ class Peers(Generic[P]):
         node.checking = True
         return Claim.CHECK
 
-    def move(self, uid: str, address: Address, peer: P) -> None:
-        """The node is at this address now."""
+    def move(self, uid: str, address: PeerAddress, peer: P) -> None:
+        """The node has this address now."""
         node = self._nodes[uid]
         self.does_not_answer(uid)
         self._unpoint(uid, node.address)
-        self._nodes[uid] = NodeAddress(address, peer)
+        self._nodes[uid] = NodeEntry(address, peer)
         self._point(uid, address)
 
-    def keep(self, uid: str, claimant: Address, *, now: float) -> None:
-        """The old address answered: the claim was wrong."""
+    def keep(self, uid: str, claimant: PeerAddress, *, now: float) -> None:
+        """The old address answered: the claim was false."""
         node = self._nodes[uid]
         node.checking = False
         node.check_again_at = now + CLAIM_INTERVAL_S
@@ -151,15 +152,15 @@ class Peers(Generic[P]):
         node.refused_until[claimant] = now + CLAIM_REFUSED_S
 
     def booted(self, uid: str) -> None:
-        """The node began anew, maybe with the message IDs that it had before."""
+        """The node rebooted, and may reuse message IDs."""
         self._nodes[uid].boots = next(self._boots)
 
     def boots(self, uid: str) -> int:
-        """What tells the posts of different boots of a node apart."""
+        """A number that distinguishes the posts of different boots of a node."""
         return self._nodes[uid].boots
 
     def postpone(self, uid: str, *, now: float) -> None:
-        """Nothing is proved so far: the next claim is checked anew, some time later."""
+        """The check had no result: the next claim is checked after `CLAIM_INTERVAL_S`."""
         node = self._nodes[uid]
         node.checking = False
         node.check_again_at = now + CLAIM_INTERVAL_S
@@ -170,12 +171,12 @@ class Peers(Generic[P]):
         if node is not None:
             self._unpoint(uid, node.address)
 
-    def uid_at(self, address: Address) -> str | None:
-        """Whose readings come from here; the port may be one not seen before.
+    def uid_at(self, address: PeerAddress) -> str | None:
+        """The node whose readings come from this address.
 
-        That is so of the only node of a machine, unless it posts from the port that it said to be
-        alive from, or readings of yet another port there are held: then another port is another
-        node, of which we do not know yet.
+        A port that was not seen before belongs to the only node of the host, unless that node posts
+        from its known port, or readings of a further port are held: then it is another node, which
+        is still unknown.
         """
         uid = self._uid_at.get(address)
         if uid is not None:
@@ -188,20 +189,20 @@ class Peers(Generic[P]):
         (uid,) = uids
         return None if self._nodes[uid].posts_from_here else uid
 
-    def known_at(self, address: Address) -> str | None:
-        """Who is known at this address, else the only node of that machine. Changes nothing."""
+    def known_at(self, address: PeerAddress) -> str | None:
+        """The node known at this address, else the only node of its host. Changes nothing."""
         uids = self._uids_on.get(_machine(address), {})
         return self._uid_at.get(address) or (next(iter(uids)) if len(uids) == 1 else None)
 
-    def answers(self, uid: str, at: P, address: Address) -> None:
-        """The node answers requests at this peer, which has this address."""
+    def answers(self, uid: str, at: P, address: PeerAddress) -> None:
+        """The node answers requests at this peer, whose address is `address`."""
         self.does_not_answer(uid)
         self._nodes[uid].answers_at = at
         self._answers_of[uid] = address
         self._answering[address] = uid
 
     def does_not_answer(self, uid: str) -> None:
-        """Where the node answers is not known any more."""
+        """It is no longer known where the node answers."""
         node = self._nodes.get(uid)
         if node is not None:
             node.answers_at = None
@@ -209,25 +210,25 @@ class Peers(Generic[P]):
         if address is not None and self._answering.get(address) == uid:
             del self._answering[address]
 
-    def answering_at(self, address: Address) -> str | None:
-        """The node that answers requests there."""
+    def answering_at(self, address: PeerAddress) -> str | None:
+        """The node that answers requests at this address."""
         return self._answering.get(address)
 
-    def is_of_another(self, address: Address, uid: str) -> bool:
-        """Whether another node than this one posts from there, or answers requests there."""
+    def is_of_another(self, address: PeerAddress, uid: str) -> bool:
+        """Whether another node posts from this address, or answers requests at it."""
         return not {None, uid}.issuperset((self._uid_at.get(address), self.answering_at(address)))
 
-    def is_shared(self, address: Address, uid: str) -> bool:
-        """Whether another node than this one is on the machine, whatever its port."""
+    def is_shared(self, address: PeerAddress, uid: str) -> bool:
+        """Whether another node is on this host, at any port."""
         uids = self._uids_on.get(_machine(address), {})
         return len(uids) > (uid in uids)
 
-    def has_node_on(self, address: Address) -> bool:
-        """Whether a node is at this address, whatever its port."""
+    def has_node_on(self, address: PeerAddress) -> bool:
+        """Whether a node is on this host, at any port."""
         return _machine(address) in self._uids_on
 
-    def hold(self, address: Address, reading: Held, *, now: float) -> None:
-        """Keep a reading until the address says who it is, or `HELD_LIMIT_S` is over."""
+    def hold(self, address: PeerAddress, reading: HeldReading, *, now: float) -> None:
+        """Hold a reading until the uid of its address is known, for at most `HELD_LIMIT_S`."""
         while self._held:
             oldest, held = next(iter(self._held.items()))
             if now - held.since < HELD_LIMIT_S and len(self._held) < HELD_ADDRESSES_MAX:
@@ -240,13 +241,13 @@ class Peers(Generic[P]):
             if self._held_on[machine] >= HELD_PER_HOST_MAX:
                 self._let_go(next(other for other in self._held if _machine(other) == machine))
             self._held_on[machine] += 1
-        held_at = self._held.setdefault(address, _HeldAt(now))
+        held_at = self._held.setdefault(address, _HeldReadings(now))
         readings = held_at.readings
         if reading.resource in readings or len(readings) < HELD_RESOURCES_MAX:
             readings[reading.resource] = reading
 
-    def release(self, address: Address, *, now: float) -> list[Held]:
-        """The readings that were held for this address."""
+    def release(self, address: PeerAddress, *, now: float) -> list[HeldReading]:
+        """Return the held readings of this address, and stop holding them."""
         held = self._let_go(address)
         if held is None:
             return []
@@ -254,7 +255,7 @@ class Peers(Generic[P]):
             self._nodes[uid].posts_from_here = True
         return list(held.readings.values()) if now - held.since < HELD_LIMIT_S else []
 
-    def _let_go(self, address: Address) -> _HeldAt | None:
+    def _let_go(self, address: PeerAddress) -> _HeldReadings | None:
         held = self._held.pop(address, None)
         if held is not None:
             machine = _machine(address)
@@ -263,11 +264,11 @@ class Peers(Generic[P]):
                 del self._held_on[machine]
         return held
 
-    def _point(self, uid: str, address: Address) -> None:
+    def _point(self, uid: str, address: PeerAddress) -> None:
         self._uid_at[address] = uid
         self._uids_on.setdefault(_machine(address), {})[uid] = None
 
-    def _unpoint(self, uid: str, address: Address) -> None:
+    def _unpoint(self, uid: str, address: PeerAddress) -> None:
         if self._uid_at.get(address) == uid:
             del self._uid_at[address]
         uids = self._uids_on.get(_machine(address), {})
@@ -276,10 +277,10 @@ class Peers(Generic[P]):
             self._uids_on.pop(_machine(address), None)
             return
         for other in uids:
-            # Another uid at the same address gets its readings from now on.
+            # Readings belong to another uid at the same address from now on.
             if self._nodes[other].address == address:
                 self._uid_at.setdefault(address, other)
 
 
-def _machine(address: Address) -> tuple[str, int]:
+def _machine(address: PeerAddress) -> tuple[str, int]:
     return address.host, address.scope_id

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""aiocoap on our socket. Private names of aiocoap are used in this file and nowhere else.
+
+aiocoap's own server context would share a port that is taken (SO_REUSEPORT) and open TCP, TLS and
+WebSocket listeners beside it. This one uses the socket that it is given.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import aiocoap
+from aiocoap.numbers.constants import TransportTuning
+from aiocoap.resource import Site
+from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
+
+from pyaiot.gateways.coap.address_table import PeerAddress
+from pyaiot.protocols.coap.numbers import OptionNumber
+
+REMEMBERED_S: Final = 60.0
+"""How long aiocoap remembers a request for deduplication: as long as posts are remembered, for the
+same reason. aiocoap's default is 247 s, at 3.4 kB each."""
+ANSWER_MESSAGE_IDS: Final = 0x8000
+"""Answers use message IDs below this, requests to nodes the others."""
+_PROXY_OPTIONS: Final = frozenset({OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME})
+_CANCELLED: Final = asyncio.InvalidStateError
+"""aiocoap learns one turn of the event loop later that a request was cancelled, for example at its
+deadline. An answer or error that arrives in between has no receiver and is dropped."""
+
+log = logging.getLogger(__name__)
+
+
+class CoapPeer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
+    """The address of a peer, with its scope: fe80::1 on two interfaces is two peers.
+
+    aiocoap does not compare scopes, so that an answer from one interface would complete a request
+    to the other.
+    """
+
+    # aiocoap makes addresses of its own class from ICMP errors, and uses them to look up ours.
+    __hash__ = UDP6EndpointAddress.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UDP6EndpointAddress) and self.sockaddr == other.sockaddr
+
+    @property
+    def address(self) -> PeerAddress:
+        host, port, _, scope_id = self.sockaddr
+        return PeerAddress(plain_host(host), port, scope_id)
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the datagram was sent to its own source address."""
+        return self.pktinfo is not None and self._plainaddress_local() == self.address.host
+
+    def at_port(self, port: int) -> "CoapPeer":
+        """The same host and local address, at another port."""
+        host, _, flow_info, scope_id = self.sockaddr
+        return CoapPeer((host, port, flow_info, scope_id), self.interface, pktinfo=self.pktinfo)
+
+
+class _Remembering(TransportTuning):  # type: ignore[misc]  # aiocoap has no types
+    EXCHANGE_LIFETIME = REMEMBERED_S
+
+
+class MessageSender(Protocol):
+    """Sends the messages of aiocoap."""
+
+    def send_message(self, message: aiocoap.Message) -> None: ...
+
+    def stop(self) -> None:
+        """aiocoap is about to close the socket."""
+        ...
+
+
+class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
+    """aiocoap's transport, without its reading and sending. Set `sender` at once."""
+
+    sender: MessageSender
+
+    def send(self, message: aiocoap.Message) -> None:
+        self.sender.send_message(message)
+
+    async def shutdown(self) -> None:
+        self.sender.stop()
+        await super().shutdown()
+
+    def receive_datagram(self, datagram: bytes, peer: CoapPeer) -> None:
+        """Let aiocoap handle a datagram. What it cannot decode is ignored."""
+        try:
+            message = aiocoap.Message.decode(datagram, peer)
+        except (aiocoap.error.UnparsableMessage, ValueError):
+            log.debug("%s: aiocoap cannot decode the datagram", peer.sockaddr)
+            return
+        message.direction = aiocoap.message.Direction.INCOMING
+        if message.code.is_request():
+            message.transport_tuning = _Remembering()
+        with contextlib.suppress(_CANCELLED):
+            self._ctx.dispatch_message(message)
+
+    def receive_error(self, error: OSError, peer: CoapPeer) -> None:
+        """A datagram of aiocoap could not be delivered to this peer."""
+        if self._shutting_down is None:
+            with contextlib.suppress(_CANCELLED):
+                self._ctx.dispatch_error(error, peer)
+
+    def has_exchange(self, peer: CoapPeer, message_id: int) -> bool:
+        """Whether aiocoap waits for an acknowledgement of this message."""
+        return (peer, message_id) in self._ctx._active_exchanges
+
+    def has_request(self, peer: CoapPeer, token: bytes) -> bool:
+        """Whether aiocoap is answering a request with this token."""
+        return (token, peer) in self._ctx.token_manager.incoming_requests
+
+    def next_message_id(self) -> int:
+        """A message ID for an answer. It is not reused towards a peer for long enough."""
+        message_id: int = self._ctx._next_message_id()
+        return message_id
+
+
+async def open_aiocoap(
+    sock: socket.socket, site: Site, loop: asyncio.AbstractEventLoop
+) -> tuple[aiocoap.Context, AiocoapTransport]:
+    """A context on this socket, which aiocoap does not read. The context closes the socket."""
+    # Malformed datagrams of unknown peers do not belong in the operator's log.
+    logging.getLogger("coap-gateway").setLevel(logging.ERROR)
+    context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
+    transports: list[AiocoapTransport] = []
+
+    async def open_transport(manager: Any) -> AiocoapTransport:
+        transport: AiocoapTransport = await AiocoapTransport._create_transport_endpoint(
+            sock, manager, log=context.log, loop=loop
+        )
+        loop.remove_reader(sock)
+        transports.append(transport)
+        return transport
+
+    # aiocoap's own constructors add a transport in this way; no public one takes a socket.
+    await context._append_tokenmanaged_messagemanaged_transport(open_transport)
+    messages = context.request_interfaces[0].token_interface
+    messages._retransmit = _unless_cancelled(messages._retransmit)
+    any_message_id = messages._next_message_id
+    messages._next_message_id = lambda: any_message_id() % ANSWER_MESSAGE_IDS
+    return context, transports[0]
+
+
+def remembered_requests(context: aiocoap.Context) -> int:
+    """Requests that aiocoap remembers for deduplication."""
+    return len(context.request_interfaces[0].token_interface._recent_messages)
+
+
+def request_bytes(request: aiocoap.Message) -> int:
+    """Bytes of the datagram of a request without payload. aiocoap removes the path from it."""
+    path = urlsplit(request._original_request_uri).path
+    return 4 + len(request.token) + len(path) + len(request.opt.encode())
+
+
+def _unless_cancelled(retransmit: Callable[..., None]) -> Callable[..., None]:
+    """The last timeout of a request may end in the turn in which its deadline cancels it."""
+
+    def retransmit_or_not(*exchange: Any) -> None:
+        with contextlib.suppress(_CANCELLED):
+            retransmit(*exchange)
+
+    return retransmit_or_not
+
+
+class _ProxyingNotSupported(aiocoap.error.ConstructionRenderableError):  # type: ignore[misc]
+    code = aiocoap.PROXYING_NOT_SUPPORTED
+
+
+class StrictSite(Site):  # type: ignore[misc]  # aiocoap has no types
+    """The resources of the gateway. It is not a proxy, and honours No-Response (RFC 7967)."""
+
+    async def render_to_pipe(self, request: Any) -> None:
+        suppressed = request.request.opt.no_response
+        if suppressed:
+            _suppress(request, suppressed)
+        for option in request.request.opt.option_list():
+            if option.number in _PROXY_OPTIONS:  # RFC 7252 section 5.10.2
+                raise _ProxyingNotSupported
+        await super().render_to_pipe(request)
+
+
+def _suppress(pipe: Any, classes: int) -> None:
+    """RFC 7967: mark answers of these classes (bits) as unwanted; see `is_unwanted`.
+
+    aiocoap's own support does not cover errors, and builds messages in a way that it warns of.
+    """
+    add_response = pipe.add_response
+
+    def add(response: aiocoap.Message, *args: Any, **named: Any) -> None:
+        response.opt.no_response = None
+        response.is_unwanted = bool(classes >> response.code.class_ - 1 & 1)
+        add_response(response, *args, **named)
+
+    pipe.add_response = add
+
+
+def is_unwanted(answer: aiocoap.Message) -> bool:
+    """Whether the client asked for no answer of this class (RFC 7967 section 2.1)."""
+    return getattr(answer, "is_unwanted", False)
+
+
+def plain_host(host: str) -> str:
+    """An address in its usual form: without a zone, IPv4 not mapped into IPv6."""
+    if host.startswith("::ffff:") and "." in host:
+        return host[7:]
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    return str(address.ipv4_mapped or address)
