@@ -22,7 +22,7 @@ from benchmarks.table import Figure, Results, number
 from benchmarks.wire import WebSocket, gateway_protocols, messages_frame
 from pyaiot.history.rows import batch_of
 from pyaiot.history.sqlite.writer import SqliteWriter
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 from pyaiot.messages import Reading
 
 CONNECTIONS: Final = 16
@@ -182,7 +182,7 @@ def _fill(path: Path, rows: int) -> None:
     now = time.time()
     step_s = 10 * 86_400.0 / rows
     chance = random.Random(1)
-    writer = SqliteWriter(path, Keep(), run="benchmark")
+    writer = SqliteWriter(path, RetentionPolicy(), run="benchmark")
     try:
         for first in range(0, rows, BATCH):
             readings = [

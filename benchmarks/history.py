@@ -20,13 +20,13 @@ from benchmarks.table import Figure, Results, number
 from pyaiot.history.rows import MICROSECONDS, WriteBatch
 from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 
 OFFERED: Final = 25_000
 RESOURCES: Final = 100
 DAY_S: Final = 86_400
 BATCH: Final = 20_000
-UNLIMITED: Final = Keep(None, None, None, None)
+UNLIMITED: Final = RetentionPolicy(None, None, None, None)
 BEGIN: Final = 1_700_000_000 // DAY_S * DAY_S
 
 

@@ -185,7 +185,7 @@ class System(ABC):
         """Return when what the gateway sent before has arrived at the client."""
         self.settled += 1
         uid = f"SETTLED {self.settled}"
-        self.gateway.heard(uid, {})
+        self.gateway.node_seen(uid, {})
         self.gateway.left(uid, "left")
         left = NodeLeft(uid=uid, ts=TS)
         await self.watcher.until(lambda: left in self.watcher.received)

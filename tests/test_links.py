@@ -78,7 +78,7 @@ async def test_messages_of_a_gateway_reach_a_client_in_order(opened: Open) -> No
     async with opened() as system:
         await system.start()
         gateway = system.gateway
-        gateway.heard("A", COAP)
+        gateway.node_seen("A", COAP)
         gateway.reading("A", "led", "0")
         gateway.reading("A", "temperature", "23.5°C")
         gateway.reset("A")
@@ -97,9 +97,9 @@ async def test_messages_of_a_gateway_reach_a_client_in_order(opened: Open) -> No
 
 async def test_nodes_from_before_the_link_are_announced(opened: Open) -> None:
     async with opened() as system:
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         system.gateway.reading("A", "led", "0")
-        system.gateway.heard("B", COAP)
+        system.gateway.node_seen("B", COAP)
         await system.start()
         await system.settle()
         assert system.watcher.nodes == {"A": {**COAP, "led": "0"}, "B": COAP}
@@ -108,7 +108,7 @@ async def test_nodes_from_before_the_link_are_announced(opened: Open) -> None:
 async def test_thousands_of_readings_arrive_in_order(opened: Open) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", {})
+        system.gateway.node_seen("A", {})
         for number in range(5000):
             system.gateway.reading("A", "count", str(number))
         await system.settle()
@@ -119,7 +119,7 @@ async def test_thousands_of_readings_arrive_in_order(opened: Open) -> None:
 async def test_values_of_the_largest_size_arrive_complete(opened: Open) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", {})
+        system.gateway.node_seen("A", {})
         values = {f"r{number}": chr(0x30 + number) * 60_000 for number in range(20)}
         for resource, value in values.items():
             system.gateway.reading("A", resource, value)
@@ -139,7 +139,7 @@ async def test_values_of_the_largest_size_arrive_complete(opened: Open) -> None:
 async def test_answer_of_the_device_is_the_receipt(opened: Open, outcome: Outcome) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         await system.settle()
         system.devices.outcomes["A"] = outcome
         system.watcher.command("A", "Grüße")
@@ -151,8 +151,8 @@ async def test_answer_of_the_device_is_the_receipt(opened: Open, outcome: Outcom
 async def test_device_that_does_not_answer_is_a_timeout_and_delays_nobody(opened: Open) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("SLOW", COAP)
-        system.gateway.heard("QUICK", COAP)
+        system.gateway.node_seen("SLOW", COAP)
+        system.gateway.node_seen("QUICK", COAP)
         await system.settle()
         system.devices.delays_s["SLOW"] = 3600.0
         system.watcher.command("SLOW", number="slow", timeout_s=10 * system.second_s)
@@ -166,7 +166,7 @@ async def test_device_that_does_not_answer_is_a_timeout_and_delays_nobody(opened
 async def test_node_that_left_on_the_way_is_unknown(opened: Open) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         await system.settle()
         # Sent at the same time: the one is still in flight when the other begins.
         system.watcher.command("A")
@@ -178,7 +178,7 @@ async def test_node_that_left_on_the_way_is_unknown(opened: Open) -> None:
 async def test_gateway_whose_link_is_lost_comes_back_with_all_values(opened: Open) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         system.gateway.reading("A", "led", "0")
         await system.settle()
         assert system.link is not None
@@ -189,8 +189,8 @@ async def test_gateway_whose_link_is_lost_comes_back_with_all_values(opened: Ope
         assert left.reason == "gateway lost"
         # What happens meanwhile is not lost, and what left meanwhile does not come back.
         system.gateway.reading("A", "led", "1")
-        system.gateway.heard("B", COAP)
-        system.gateway.heard("C", COAP)
+        system.gateway.node_seen("B", COAP)
+        system.gateway.node_seen("C", COAP)
         system.gateway.left("C", "left")
         system.broker_is_up.set()
         await system.watcher.until(lambda: "B" in system.watcher.nodes)
@@ -212,7 +212,7 @@ async def test_readings_from_an_outage_of_the_broker_arrive_in_order_afterwards(
 ) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         system.gateway.reading("A", "led", "0")
         await system.settle()
         assert system.link is not None
@@ -233,7 +233,7 @@ async def test_readings_from_an_outage_of_the_broker_arrive_in_order_afterwards(
 async def test_unconfirmed_readings_are_sent_once_more_on_the_next_link() -> None:
     async with MemorySystem() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         system.gateway.reading("A", "count", "0")
         await asyncio.sleep(2.0)
         system.gateway.reading("A", "count", "1")
@@ -257,7 +257,7 @@ async def test_unconfirmed_readings_are_sent_once_more_on_the_next_link() -> Non
 async def test_a_busy_gateway_has_its_readings_confirmed_all_the_time() -> None:
     async with MemorySystem() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         for number in range(600):
             system.gateway.reading("A", "count", str(number))
             await asyncio.sleep(0.05)
@@ -279,7 +279,7 @@ async def test_readings_beyond_the_queue_of_a_gateway_are_reported_as_a_gap(
     async with MemorySystem() as system:
         monkeypatch.setattr(system.gateway, "_unconfirmed", Unconfirmed(events_max=10))
         monkeypatch.setattr(system.broker, "_report_gap", lambda *gap: gaps.append(gap))
-        system.gateway.heard("A", {})
+        system.gateway.node_seen("A", {})
         for number in range(30):
             system.gateway.reading("A", "count", str(number))
         await system.start()
@@ -320,7 +320,7 @@ async def test_command_of_a_lost_gateway_is_unreachable_and_gets_no_second_recei
 ) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         await system.settle()
         system.devices.delays_s["A"] = 2 * system.second_s
         system.watcher.command("A", timeout_s=20 * system.second_s)
@@ -343,13 +343,13 @@ async def test_node_of_another_gateway_is_refused_and_stays_where_it_is(
 ) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         system.gateway.reading("A", "led", "0")
         await system.settle()
         rival = system.new_gateway("rival")
-        rival.heard("A", {})
+        rival.node_seen("A", {})
         rival.reading("A", "led", "666")
-        rival.heard("B", {})
+        rival.node_seen("B", {})
         system.spawn(rival.keep_linked(system.connect, Devices()))
         await system.watcher.until(lambda: "B" in system.watcher.nodes)
         rival.left("A", "left")
@@ -365,27 +365,27 @@ async def test_node_of_another_gateway_is_refused_and_stays_where_it_is(
 async def test_node_that_roams_belongs_to_the_next_gateway_when_the_first_releases_it() -> None:
     async with MemorySystem() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         system.gateway.reading("A", "led", "0")
         await system.settle()
         roamed_to = system.new_gateway("next")
-        roamed_to.heard("A", {**COAP, "ip": "10.0.0.2"})
+        roamed_to.node_seen("A", {**COAP, "ip": "10.0.0.2"})
         roamed_to.reading("A", "led", "1")
         system.spawn(roamed_to.keep_linked(system.connect, Devices()))
         for _ in range(4):
             await asyncio.sleep(30.0)
-            roamed_to.heard("A", {})
+            roamed_to.node_seen("A", {})
         assert system.watcher.nodes["A"] == {**COAP, "led": "0"}
 
         system.gateway.left("A", "silent")
         await asyncio.sleep(30.0)
-        roamed_to.heard("A", {})
+        roamed_to.node_seen("A", {})
         await system.settle()
         assert system.watcher.nodes == {"A": {**COAP, "ip": "10.0.0.2", "led": "1"}}
         # From now on only changes are sent.
         count = len(system.watcher.received)
         await asyncio.sleep(30.0)
-        roamed_to.heard("A", {})
+        roamed_to.node_seen("A", {})
         roamed_to.reading("A", "led", "0")
         await system.watcher.until(lambda: system.watcher.nodes["A"]["led"] == "0")
         assert len(system.watcher.received) == count + 1
@@ -394,7 +394,7 @@ async def test_node_that_roams_belongs_to_the_next_gateway_when_the_first_releas
 async def test_gateway_that_connects_anew_replaces_its_old_link(opened: Open) -> None:
     async with opened() as system:
         await system.start()
-        system.gateway.heard("A", COAP)
+        system.gateway.node_seen("A", COAP)
         await system.settle()
         # The old link is dead, and the broker has not noticed.
         old = system.link
@@ -433,7 +433,7 @@ class Life:
             action()
 
     def alive(self) -> None:
-        self.system.gateway.heard(self.rng.choice(UIDS), COAP)
+        self.system.gateway.node_seen(self.rng.choice(UIDS), COAP)
 
     def read(self) -> None:
         uid = self.rng.choice(UIDS)
@@ -473,7 +473,7 @@ async def test_after_link_failures_all_states_agree_and_every_command_has_one_re
 ) -> None:
     async with UnreliableSystem(random.Random(seed)) as system:
         system.gateway = system.new_gateway("test", silence_limit_s=silence_limit_s)
-        system.spawn(system.gateway.expire_silent_nodes(lambda _uid: None))
+        system.spawn(system.gateway.expire_offline_nodes(lambda _uid: None))
         await system.start()
         life = Life(system)
         await life.minutes(1.5)
@@ -483,7 +483,7 @@ async def test_after_link_failures_all_states_agree_and_every_command_has_one_re
         system.is_reliable = True
         # The longest backoff and the longest time until an end of a link notices, and some more.
         await asyncio.sleep(70.0)
-        system.gateway.heard("N0", COAP)
+        system.gateway.node_seen("N0", COAP)
         await system.settle()
         known = values_of(system.gateway)
         assert known
@@ -515,7 +515,7 @@ async def test_commands_beyond_all_limits_are_answered() -> None:
         await system.start()
         uids = [f"N{number}" for number in range(80)]
         for uid in uids:
-            system.gateway.heard(uid, COAP)
+            system.gateway.node_seen(uid, COAP)
             system.devices.delays_s[uid] = 3600.0
         await system.settle()
         watchers = [system.watcher, *(Watcher(system.broker) for _ in range(9))]

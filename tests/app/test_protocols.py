@@ -26,7 +26,7 @@ from pyaiot.doctor import trip
 from pyaiot.doctor.doctor import examine
 from pyaiot.errors import LinkLost
 from pyaiot.fleet.config import fleet_settings
-from pyaiot.fleet.ledger import Series
+from pyaiot.fleet.ledger import ReadingSeries
 from pyaiot.fleet.node import FleetRun, NodeFactory, VirtualNode
 from pyaiot.gateways.base import new_gateway
 from pyaiot.gateways.gateway import Connect, Outcome
@@ -68,7 +68,7 @@ class PigeonFactory(NodeFactory):
     def place(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, 1149, "pigeon"
 
-    def add(self, uid: str, series: Series) -> VirtualNode:
+    def add(self, uid: str, series: ReadingSeries) -> VirtualNode:
         raise NotImplementedError  # no test runs a fleet of pigeons
 
 

@@ -54,9 +54,9 @@ async def test_silence_is_measured_by_another_clock(jump_s: float) -> None:
 
     tasks = [
         loop.create_task(gateway.keep_linked(connect, Devices())),
-        loop.create_task(gateway.expire_silent_nodes(lambda _: None)),
+        loop.create_task(gateway.expire_offline_nodes(lambda _: None)),
     ]
-    gateway.heard("N", {"protocol": "CoAP"})
+    gateway.node_seen("N", {"protocol": "CoAP"})
     await asyncio.sleep(60)
     calendar.now += jump_s
     await asyncio.sleep(59)

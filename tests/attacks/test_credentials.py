@@ -129,7 +129,7 @@ async def test_gateway_with_a_wrong_key_retries_until_the_key_is_right(
         people.client() as client,
         asyncio.timeout(10.0),
     ):
-        gateway.coap.gateway.heard("N", {"protocol": "CoAP"})
+        gateway.coap.gateway.node_seen("N", {"protocol": "CoAP"})
         await until(lambda: broker.app.sockets.refused_gateways >= 5)
         assert gateway.links == []
         in_use[0] = keys

@@ -64,7 +64,7 @@ async def test_another_gateways_node_cannot_be_claimed_over_mqtt(log: Log) -> No
     async with attacked() as (here, board):
         board.say("check", {"id": "honest"})
         board.say("honest/led", {"value": "forged"})
-        for bookkeeping in ("ip", "id", "protocol"):
+        for bookkeeping in ("id", "protocol"):
             board.say(f"good/{bookkeeping}", {"value": "forged"})
         await serves(here.client, board, "1°C")
         assert here.client.nodes["honest"]["led"] == "0"

@@ -280,6 +280,6 @@ async def fill_with_state(system: System) -> None:
     """Add a node whose values exceed the socket buffers of a client that reads nothing."""
     for number in range(64):
         async with asyncio.timeout(PROMPT_S):
-            system.coap.gateway.heard("large", {"protocol": "CoAP"})
+            system.coap.gateway.node_seen("large", {"protocol": "CoAP"})
             system.coap.gateway.reading("large", f"text{number}", "x" * 60_000)
             await system.client.shows("large", **{f"text{number}": "x" * 60_000})

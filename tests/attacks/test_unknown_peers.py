@@ -244,7 +244,7 @@ async def test_three_thousand_invented_uids_a_second_delay_no_known_node() -> No
             nodes = system.coap.gateway.nodes
             allowed = NEW_NODES_PER_S * (NEW_NODES_BURST_S + 20.0)
             assert len(nodes) < min(allowed, sent / 2)
-            assert nodes.newcomers_refused > sent / 4
+            assert nodes.new_nodes_refused > sent / 4
         await system.serves()
 
 

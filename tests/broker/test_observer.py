@@ -40,17 +40,17 @@ class RecordingObserver:
     ended: list[tuple[Command, Receipt]] = field(default_factory=list)
     gaps: list[tuple[str, ReadingsDropped]] = field(default_factory=list)
 
-    def heard(self, message: ToClient) -> None:
+    def message_published(self, message: ToClient) -> None:
         self.messages.append(message)
 
-    def command_given(self, command: Command, ts: float) -> None:
+    def command_sent(self, command: Command, ts: float) -> None:
         self.given.append((command, ts))
 
     def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
         assert ts == TS
         self.ended.append((command, receipt))
 
-    def gap_told(self, gateway: str, gap: ReadingsDropped) -> None:
+    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
         self.gaps.append((gateway, gap))
 
 

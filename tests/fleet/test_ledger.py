@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot.fleet import ledger
-from pyaiot.fleet.ledger import Ledger, Series, Tally, summed
+from pyaiot.fleet.ledger import Ledger, ReadingSeries, Tally, summed
 
 
-def series() -> Series:
-    return Series(Tally("CoAP"))
+def series() -> ReadingSeries:
+    return ReadingSeries(Tally("CoAP"))
 
 
 def test_reading_that_was_acknowledged_and_seen_is_neither_lost_nor_late() -> None:

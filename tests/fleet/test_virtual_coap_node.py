@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pyaiot.fleet.coap import ANNOUNCE_PERIOD_S, ANSWER_LIMIT_S, VirtualCoapNode
-from pyaiot.fleet.ledger import Series, Tally
+from pyaiot.fleet.ledger import ReadingSeries, Tally
 from pyaiot.fleet.node import TRIES_MAX, WAITING_MAX
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
@@ -18,7 +18,7 @@ class Gateway:
 
     def __init__(self, *, confirmable: bool = True) -> None:
         self.tally = Tally("CoAP")
-        self.series = Series(self.tally)
+        self.series = ReadingSeries(self.tally)
         self.node = VirtualCoapNode("a", self.series, confirmable=confirmable, rng=random.Random(1))
         self.now = 1000.0
         self.node.boot(now=self.now)

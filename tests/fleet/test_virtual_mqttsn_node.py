@@ -3,7 +3,7 @@
 
 import random
 
-from pyaiot.fleet.ledger import Series, Tally
+from pyaiot.fleet.ledger import ReadingSeries, Tally
 from pyaiot.fleet.mqttsn import RETRY_S, VirtualMqttSnNode
 from pyaiot.fleet.node import TRIES_MAX, WAITING_MAX
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
@@ -24,7 +24,7 @@ from pyaiot.protocols.mqttsn.packets import (
 class Gateway:
     def __init__(self) -> None:
         self.tally = Tally("MQTT-SN")
-        self.series = Series(self.tally)
+        self.series = ReadingSeries(self.tally)
         self.node = VirtualMqttSnNode("a", self.series, rng=random.Random(1))
         self.now = 1000.0
         self.published: list[Publish] = []

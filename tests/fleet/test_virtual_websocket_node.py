@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pyaiot.fleet.ledger import Series, Tally
+from pyaiot.fleet.ledger import ReadingSeries, Tally
 from pyaiot.fleet.websocket import PONG_LIMIT_S, VirtualWebSocketNode
 
 
@@ -40,7 +40,7 @@ class Socket:
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[VirtualWebSocketNode, Socket, asyncio.Task[None]]]:
     clock = asyncio.get_running_loop().time
-    series = Series(Tally("WebSocket"))
+    series = ReadingSeries(Tally("WebSocket"))
     node = VirtualWebSocketNode("a", series, rng=random.Random(1), clock=clock)
     socket = Socket()
     task = asyncio.create_task(node._serve(socket))  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ class Road:
         self._serving: list[asyncio.Task[None]] = []
         self._tasks = [
             loop.create_task(self.gateway.keep_linked(self.connect, self.devices)),
-            loop.create_task(self.gateway.expire_silent_nodes(self.lost.append)),
+            loop.create_task(self.gateway.expire_offline_nodes(self.lost.append)),
         ]
 
     async def connect(self) -> GatewayLink:
@@ -115,7 +115,7 @@ class Road:
 async def test_what_a_node_says_is_what_the_broker_knows() -> None:
     road = Road()
     await asyncio.sleep(0.1)
-    road.gateway.heard("A", COAP)
+    road.gateway.node_seen("A", COAP)
     road.gateway.reading("A", "t", "1")
     await asyncio.sleep(0.1)
     assert road.shown() == {"A": {"protocol": "CoAP", "t": "1"}}
@@ -125,9 +125,9 @@ async def test_what_a_node_says_is_what_the_broker_knows() -> None:
 async def test_silent_node_is_lost_after_two_minutes_and_the_broker_knows() -> None:
     road = Road()
     await asyncio.sleep(0.1)
-    road.gateway.heard("A", COAP)
+    road.gateway.node_seen("A", COAP)
     await asyncio.sleep(60)
-    road.gateway.heard("B", COAP)
+    road.gateway.node_seen("B", COAP)
     await asyncio.sleep(61)
     assert road.shown() == {"B": {"protocol": "CoAP"}}
     await asyncio.sleep(60)
@@ -140,7 +140,7 @@ async def test_nodes_seen_without_a_broker_are_announced_when_it_is_linked() -> 
     road = Road()
     road.broker_is_up = False
     await asyncio.sleep(0.1)
-    road.gateway.heard("A", COAP)
+    road.gateway.node_seen("A", COAP)
     road.gateway.reading("A", "t", "1")
     await asyncio.sleep(60)
     road.gateway.reading("A", "t", "2")
@@ -153,7 +153,7 @@ async def test_nodes_seen_without_a_broker_are_announced_when_it_is_linked() -> 
 async def test_everything_is_announced_again_after_the_link_was_lost() -> None:
     road = Road()
     await asyncio.sleep(0.1)
-    road.gateway.heard("A", COAP)
+    road.gateway.node_seen("A", COAP)
     road.gateway.reading("A", "t", "1")
     await asyncio.sleep(0.1)
     assert road.link is not None
@@ -201,8 +201,8 @@ async def test_silent_node_delays_no_other_and_ends_in_a_timeout() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.listen_for_receipts()
-    road.gateway.heard("silent", COAP)
-    road.gateway.heard("quick", COAP)
+    road.gateway.node_seen("silent", COAP)
+    road.gateway.node_seen("quick", COAP)
     road.devices.answer_after_s["silent"] = 1e6
     await road.command("silent", number="1")
     await road.command("quick", number="2")
@@ -218,7 +218,7 @@ async def test_timeout_tells_the_seconds_that_were_really_waited() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.listen_for_receipts()
-    road.gateway.heard("silent", COAP)
+    road.gateway.node_seen("silent", COAP)
     road.devices.answer_after_s["silent"] = 1e6
     await road.command("silent", timeout_s=2.0, number="1")
     await asyncio.sleep(3)
@@ -248,7 +248,7 @@ async def test_commands_that_wait_are_bounded() -> None:
     road.listen_for_receipts()
     for number in range(COMMANDS_MAX + 1):
         uid = f"silent {number // COMMANDS_PER_NODE_MAX}"
-        road.gateway.heard(uid, COAP)
+        road.gateway.node_seen(uid, COAP)
         road.devices.answer_after_s[uid] = 1e6
         await road.command(uid, timeout_s=60.0, number=str(number))
     await asyncio.sleep(1)
@@ -260,8 +260,8 @@ async def test_silent_node_does_not_take_the_room_of_the_commands_of_others() ->
     road = Road()
     await asyncio.sleep(0.1)
     road.listen_for_receipts()
-    road.gateway.heard("silent", COAP)
-    road.gateway.heard("quick", COAP)
+    road.gateway.node_seen("silent", COAP)
+    road.gateway.node_seen("quick", COAP)
     road.devices.answer_after_s["silent"] = 1e6
     for number in range(COMMANDS_PER_NODE_MAX + 1):
         await road.command("silent", timeout_s=60.0, number=str(number))
@@ -281,7 +281,7 @@ async def test_silent_node_does_not_take_the_room_of_the_commands_of_others() ->
 async def test_node_that_left_is_reported_with_the_reason() -> None:
     road = Road()
     await asyncio.sleep(0.1)
-    road.gateway.heard("A", COAP)
+    road.gateway.node_seen("A", COAP)
     assert road.gateway.nodes.left("A", "left", ts=TS) == [NodeLeft(uid="A", ts=TS, reason="left")]
     assert road.gateway.nodes.left("A", "left", ts=TS) == []
     await road.end()
@@ -293,7 +293,7 @@ async def road_without_acknowledgements() -> Road:
     await asyncio.sleep(0.1)
     road.listen_for_receipts()
     road.devices.acknowledge = False
-    road.gateway.heard("A", COAP)
+    road.gateway.node_seen("A", COAP)
     await road.command("A", timeout_s=5.0)
     await asyncio.sleep(1)
     assert road.devices.written == [("A", "led", "1")]
@@ -319,7 +319,7 @@ async def test_report_may_come_before_the_write_has_returned() -> None:
     road.listen_for_receipts()
     road.devices.acknowledge = False
     road.devices.answer_after_s["A"] = 1.0
-    road.gateway.heard("A", COAP)
+    road.gateway.node_seen("A", COAP)
     await road.command("A")
     await asyncio.sleep(0.5)
     road.gateway.reading("A", "led", "1")

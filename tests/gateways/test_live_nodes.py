@@ -235,7 +235,7 @@ def test_new_nodes_have_a_rate_and_known_ones_do_not_count() -> None:
     for _ in range(100):
         assert appear(it, " 0") == []
     assert accepted(it, 100, now=1.0, start=100) == 4
-    assert it.newcomers_refused == 60 + 96
+    assert it.new_nodes_refused == 60 + 96
     with pytest.raises(TooFast) as caught:
         appear(it, "another", now=1.0)
     assert caught.value.retry_after_s > 0
@@ -284,7 +284,7 @@ def test_full_gateway_lets_a_new_node_replace_the_unproved_one_that_was_silent_l
     it = nodes(nodes_max=3)
     for now, uid in enumerate(("proved", "invented", "posting")):
         appear(it, uid, now=float(now))
-    it.prove("proved")
+    it.verify("proved")
     read(it, "t", "1", uid="posting", now=UNVERIFIED_GRACE_S)
     with pytest.raises(Refused, match="at most 3 nodes"):
         appear(it, "new", now=UNVERIFIED_GRACE_S)
@@ -294,8 +294,8 @@ def test_full_gateway_lets_a_new_node_replace_the_unproved_one_that_was_silent_l
         NodeAppeared(uid="new", ts=TS),
     ]
     assert it.evicted == 1
-    it.prove("posting")
-    it.prove("new")
+    it.verify("posting")
+    it.verify("new")
     with pytest.raises(Refused):
         appear(it, "another", now=1000.0)
 
@@ -303,7 +303,7 @@ def test_full_gateway_lets_a_new_node_replace_the_unproved_one_that_was_silent_l
 def test_flood_of_invented_nodes_never_replaces_one_that_proved_itself() -> None:
     it = LiveNodes(silence_limit_s=None, nodes_max=100)
     appear(it, "real")
-    it.prove("real")
+    it.verify("real")
     for second in range(100):
         accepted(it, 300, now=float(second), host=f"host {second}")
     assert "real" in it

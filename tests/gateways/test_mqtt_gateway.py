@@ -455,7 +455,7 @@ async def test_new_nodes_of_one_connection_have_a_rate_and_known_ones_are_served
         board.tell("led")
         await here.until(lambda: here.value("a", "led") == "after")
         assert 200 <= len(here.mqtt.gateway.nodes) < 400
-        assert here.mqtt.gateway.nodes.newcomers_refused > 1500
+        assert here.mqtt.gateway.nodes.new_nodes_refused > 1500
         assert here.mqtt.refused > 1500
 
 
@@ -633,7 +633,7 @@ async def test_no_topic_contains_a_random_client_id(tmp_path: Path) -> None:
 async def test_values_in_one_object_and_plain_text_are_readings(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "live") as board:
         board.client.publish(
-            "node/b/sensor", b'{"temperature":21.5,"ip":"forged","humidity":"40%"}'
+            "node/b/sensor", b'{"temperature":21.5,"ip":"10.0.0.1","id":"forged","humidity":"40%"}'
         )
         board.client.publish("node/b/state", b"on\0")
         board.client.publish("node/b/serial", b"9007199254740993")
@@ -643,5 +643,6 @@ async def test_values_in_one_object_and_plain_text_are_readings(mqtt_server: Ser
         assert here.value("b", "state") == "on"
         assert here.value("b", "serial") == "9007199254740993"
         assert here.value("b", "sensor") is None
-        assert here.value("b", "ip") is None
+        assert here.value("b", "ip") == "10.0.0.1"
+        assert here.value("b", "id") is None
         assert here.mqtt.refused == 1

@@ -14,9 +14,9 @@ import uvloop
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.mqttsn.endpoint import Endpoint
-from pyaiot.gateways.state_store import Kept
+from pyaiot.gateways.state_store import StateStore
 from pyaiot.mqtt.client import MqttServer
-from pyaiot.mqtt.connection import MqttConnection, Reconnecting
+from pyaiot.mqtt.connection import MqttConnection, ReconnectingMqttClient
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
 from tests.gateways.mqtt_servers import Server, server
@@ -166,7 +166,7 @@ async def test_clients_notice_nothing_of_a_restart_of_the_gateway(
     state = tmp_path / "state" / "mqttsn.db"
     async with watcher(broker.port, "node/#", "last/#") as seen:
         with Device(port) as board, Device(port) as sleeper:
-            async with mqttsn_gateway(broker.port, port=port, kept=Kept(state)):
+            async with mqttsn_gateway(broker.port, port=port, kept=StateStore(state)):
                 assert await board.asks("LL 04 0c 01 0168", b"board") == "0206"
                 assert await board.asks("LL 07 20", b"last/board") == "0208"
                 assert await board.asks("LL 09", b"gone") == "030500"
@@ -179,7 +179,7 @@ async def test_clients_notice_nothing_of_a_restart_of_the_gateway(
                 assert await sleeper.asks("04 18 003c") == "0218"
             await seen.sees("last/board", b"gone")
             seen.messages.clear()
-            async with mqttsn_gateway(broker.port, port=port, kept=Kept(state)) as running:
+            async with mqttsn_gateway(broker.port, port=port, kept=StateStore(state)) as running:
                 await eventually(lambda: running.gateway.clients == 2)
                 await eventually(lambda: running.gateway._connections.connects == 2)
                 # The ids of its topics are what they were, and its filters are in force.
@@ -201,7 +201,7 @@ async def test_clients_notice_nothing_of_a_restart_of_the_gateway(
                 assert (await sleeper.hears()).hex() == "0217"
                 assert await sleeper.asks("02 18") == "0218"
             await seen.sees("last/board", b"gone")
-        async with mqttsn_gateway(broker.port, port=port, kept=Kept(state)) as running:
+        async with mqttsn_gateway(broker.port, port=port, kept=StateStore(state)) as running:
             await eventually(lambda: running.gateway.clients == 1)
 
 
@@ -211,10 +211,10 @@ async def test_a_client_that_left_is_not_there_after_a_restart(
     port = free_port(socket.SOCK_DGRAM)
     state = tmp_path / "mqttsn.db"
     with Device(port) as board:
-        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)):
+        async with mqttsn_gateway(nats.port, port=port, kept=StateStore(state)):
             await board.connects(b"board")
             assert await board.asks("02 18") == "0218"
-        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)) as running:
+        async with mqttsn_gateway(nats.port, port=port, kept=StateStore(state)) as running:
             assert running.gateway.clients == 0
             assert await board.asks("02 16") == "0218"
 
@@ -227,10 +227,10 @@ async def test_clients_are_known_again_at_every_kind_of_address(
     state = tmp_path / "mqttsn.db"
     own = {"::": ["127.0.0.1", "::1"], "::1": ["::1"]}.get(host, ["127.0.0.1"])
     boards = [Device(port, host=address) for address in own]
-    async with mqttsn_gateway(nats.port, host=host, port=port, kept=Kept(state)):
+    async with mqttsn_gateway(nats.port, host=host, port=port, kept=StateStore(state)):
         for number, board in enumerate(boards):
             await board.connects(b"board%d" % number)
-    async with mqttsn_gateway(nats.port, host=host, port=port, kept=Kept(state)):
+    async with mqttsn_gateway(nats.port, host=host, port=port, kept=StateStore(state)):
         for board in boards:
             assert await board.asks("02 16") == "0217"
             board.close()
@@ -240,12 +240,12 @@ async def test_a_damaged_record_costs_its_client_alone(nats: Server, tmp_path: P
     port = free_port(socket.SOCK_DGRAM)
     state = tmp_path / "mqttsn.db"
     with Device(port) as board, Device(port) as other:
-        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)):
+        async with mqttsn_gateway(nats.port, port=port, kept=StateStore(state)):
             await board.connects(b"board")
             await other.connects(b"other")
         with contextlib.closing(sqlite3.connect(state)) as database, database:
             database.execute("UPDATE records SET record = x'c1' WHERE key = 'other'")
-        async with mqttsn_gateway(nats.port, port=port, kept=Kept(state)):
+        async with mqttsn_gateway(nats.port, port=port, kept=StateStore(state)):
             assert await board.asks("02 16") == "0217"
             assert await other.asks("02 16") == "0218"
 
@@ -330,7 +330,7 @@ async def test_a_command_is_not_sent_to_a_sleeping_client_after_its_deadline(
 
 async def test_nothing_acknowledged_is_lost_when_the_broker_is_killed(nats: Server) -> None:
     seen = Watcher()
-    kept = Reconnecting(
+    kept = ReconnectingMqttClient(
         MqttServer("127.0.0.1", nats.port),
         Connect("ledger", clean_session=False, keep_alive_s=60),
         seen.told,
@@ -555,7 +555,7 @@ async def test_all_ends_with_the_gateway(mosquitto: Server) -> None:
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks and open_files() <= files)
 
 
-async def _connection(kept: Reconnecting) -> MqttConnection:
+async def _connection(kept: ReconnectingMqttClient) -> MqttConnection:
     await eventually(lambda: kept.connection is not None)
     assert kept.connection is not None
     return kept.connection

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from pyaiot.gateways import state_store as module
-from pyaiot.gateways.state_store import RECORD_BYTES_MAX, Kept
+from pyaiot.gateways.state_store import RECORD_BYTES_MAX, StateStore
 
 
 @contextlib.asynccontextmanager
-async def running(path: Path | None, records: dict[str, bytes]) -> AsyncIterator[Kept]:
-    kept = Kept(path)
+async def running(path: Path | None, records: dict[str, bytes]) -> AsyncIterator[StateStore]:
+    kept = StateStore(path)
     task = asyncio.create_task(kept.run(records.get))
     await asyncio.sleep(0)
     try:
@@ -27,7 +27,7 @@ async def running(path: Path | None, records: dict[str, bytes]) -> AsyncIterator
 
 
 async def stored(path: Path) -> list[bytes]:
-    kept = Kept(path)
+    kept = StateStore(path)
     records = sorted(kept.take_records())
     kept.close()
     return records
@@ -163,14 +163,14 @@ async def test_failed_write_is_logged_once_and_repeated(
 ) -> None:
     path = tmp_path / "coap.db"
     records = {"a": b"1"}
-    write = Kept._write
+    write = StateStore._write
     full = sqlite3.OperationalError("database or disk is full")
 
-    def fail(_self: Kept, _records: object) -> None:
+    def fail(_self: StateStore, _records: object) -> None:
         raise full
 
     async with running(path, records) as kept:
-        monkeypatch.setattr(Kept, "_write", fail)
+        monkeypatch.setattr(StateStore, "_write", fail)
         for number in range(100):  # they come and go
             kept.changed(f"x{number}")
         kept.changed("a")
@@ -178,7 +178,7 @@ async def test_failed_write_is_logged_once_and_repeated(
         # Of those that are gone nothing stays.
         assert kept._changed <= {"a"}
         assert caplog.text.count("cannot be written") == 1
-        monkeypatch.setattr(Kept, "_write", write)
+        monkeypatch.setattr(StateStore, "_write", write)
         await until_written(path, records)
         assert caplog.text.count("can be written again") == 1
 

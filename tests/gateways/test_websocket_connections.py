@@ -36,12 +36,14 @@ class Wire:
         self.waiting = 0
         self.was_aborted = False
         self.sent: list[Any] = []
+        self.frames: list[bytes] = []
         self.pings = 0
 
     def write(self, data: bytes) -> None:
         if data == PING:
             self.pings += 1
         else:
+            self.frames += frames(data)
             self.sent += map(json.loads, frames(data))
 
     def buffered(self) -> int:
@@ -340,7 +342,7 @@ async def test_invalid_message_is_a_protocol_error(message: bytes) -> None:
     assert side.values("n") == {}
 
 
-@pytest.mark.parametrize("name", ["ip", "id", "protocol"])
+@pytest.mark.parametrize("name", ["id", "protocol"])
 async def test_reserved_resource_is_refused_and_others_are_accepted(name: str) -> None:
     side = Side()
     connection, wire = await side.node("n")
@@ -349,6 +351,24 @@ async def test_reserved_resource_is_refused_and_others_are_accepted(name: str) -
     assert side.gateway.nodes.get("n").bookkeeping["protocol"].data == "WebSocket"  # type: ignore[union-attr]
     assert [message["type"] for message in wire.sent[1:]] == ["error"]
     assert name in wire.sent[1]["detail"]
+    assert side.connections.refused == 1
+
+
+async def test_node_may_send_its_ip_which_the_gateway_does_not_report() -> None:
+    side = Side()
+    connection, _ = await side.node("n")
+    await side.update(connection, ip="10.0.0.1")
+    assert side.values("n") == {"ip": "10.0.0.1"}
+
+
+async def test_legacy_node_gets_the_request_byte_for_byte_and_no_frame_that_it_does_not_know() -> (
+    None
+):
+    side = Side()
+    connection, wire = await side.node(None)
+    await side.update(connection, id="forged", t="1")
+    # It compares this text, and fails on a frame without `endpoint` and `payload`.
+    assert wire.frames == [b'{"request": "discover"}']
     assert side.connections.refused == 1
 
 
@@ -397,7 +417,7 @@ async def test_node_that_reads_nothing_gets_no_error_messages() -> None:
     side = Side()
     connection, wire = await side.node("n")
     wire.waiting = BUFFER_MAX + 1
-    await side.update(connection, ip="1")
+    await side.update(connection, id="1")
     assert len(wire.sent) == 1
     assert side.connections.refused == 1
 

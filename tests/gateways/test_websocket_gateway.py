@@ -297,12 +297,12 @@ async def test_invalid_uid_is_closed_with_1003() -> None:
 async def test_refused_value_is_reported_to_the_node() -> None:
     async with road() as it, it.device("?uid=n") as device:
         await discovered(device)
-        await update(device, ip="10.0.0.1", t="1")
+        await update(device, id="forged", t="1")
         answer = await device.receive_json()
         assert answer["type"] == "error"
-        assert "ip" in answer["detail"]
+        assert "id" in answer["detail"]
         await it.shows("n", t="1")
-        assert "ip" not in it.watcher.nodes["n"]
+        assert "id" not in it.watcher.nodes["n"]
 
 
 async def test_flooding_node_is_rate_limited_and_others_are_served(

@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 from pyaiot.history.rows import Item, batch_of
 from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter
-from pyaiot.history.store import Chunk, History, Keep
+from pyaiot.history.store import Chunk, HistoryReader, RetentionPolicy
 from pyaiot.messages import Reading
 
 HOUR: Final = 1_800_000_000.0 // 3600 * 3600
 """The begin of an hour, in Unix time."""
-FOR_EVER: Final = Keep(None, None, None, None)
+FOR_EVER: Final = RetentionPolicy(None, None, None, None)
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class File:
     """A history file and its writer; `now` is the time that the writer gets."""
 
-    def __init__(self, path: Path, keep: Keep = FOR_EVER) -> None:
+    def __init__(self, path: Path, keep: RetentionPolicy = FOR_EVER) -> None:
         self.path = path
         self.writer = SqliteWriter(path, keep, run="test")
         self.now = HOUR
@@ -52,7 +52,7 @@ class File:
 
 
 @contextlib.contextmanager
-def history_file(folder: Path, keep: Keep = FOR_EVER) -> Iterator[File]:
+def history_file(folder: Path, keep: RetentionPolicy = FOR_EVER) -> Iterator[File]:
     file = File(folder / "history.db", keep)
     try:
         yield file
@@ -85,5 +85,5 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return runner.run(coroutine)
 
 
-async def exported(history: History, **what: Any) -> list[Chunk]:
+async def exported(history: HistoryReader, **what: Any) -> list[Chunk]:
     return [chunk async for chunk in history.export(**what)]

@@ -14,14 +14,14 @@ from typing import Final
 from pyaiot.history import recorder
 from pyaiot.history.recorder import Recorder
 from pyaiot.history.sqlite.file import SqliteFile
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 from pyaiot.messages import Reading
 
 RESOURCES: Final = 10
 
 
 def main(path: Path, first: int) -> None:
-    store = SqliteFile(path, Keep(None, None, None, None))
+    store = SqliteFile(path, RetentionPolicy(None, None, None, None))
     store.claim()
 
     def committed(count: int) -> None:
@@ -36,7 +36,7 @@ def main(path: Path, first: int) -> None:
         resource = f"r{number % RESOURCES}"
         ts = 1_700_000_000 + number / 1000  # in the past: every number has its time
         reading = Reading(uid="n", resource=resource, data=str(number), ts=ts, number=float(number))
-        recording.heard(reading)
+        recording.message_published(reading)
         number += 1
         if number % 50 == 0:
             time.sleep(0.0005)

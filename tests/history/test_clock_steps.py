@@ -12,7 +12,7 @@ import pytest
 
 from pyaiot.history import recorder as recorder_module
 from pyaiot.history.recorder import Recorder
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.messages import Command, NodeAppeared, Reading, Receipt
 from tests.history.files import exported, run
@@ -20,7 +20,7 @@ from tests.history.postgres_server import Server, running_server
 
 DAY: Final = 86_400.0
 NOW: Final = 1_900_000_000.0
-KEEP: Final = Keep(30.0, 30.0, 30.0, 30.0)
+KEEP: Final = RetentionPolicy(30.0, 30.0, 30.0, 30.0)
 LIMIT_S: Final = 20.0
 STEPS: Final = {
     "400 days ahead": 400 * DAY,
@@ -78,7 +78,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def recording(place: str, clocks: Clocks, keep: Keep = KEEP) -> Iterator[Recorder]:
+def recording(place: str, clocks: Clocks, keep: RetentionPolicy = KEEP) -> Iterator[Recorder]:
     store = store_at(place, keep)
     store.claim()
     recorder = Recorder(store, unix_time=clocks.wall, steady_time=clocks.steady)
@@ -116,7 +116,7 @@ def numbers(place: str, uid: str = "n") -> list[float]:
 
 def send_readings(recorder: Recorder, ts: float, *values: int, uid: str = "n") -> None:
     for value in values:
-        recorder.heard(Reading.received(uid, "r", value, ts))
+        recorder.message_published(Reading.received(uid, "r", value, ts))
 
 
 def retention_runs(recorder: Recorder, times: int = 3) -> None:
@@ -130,16 +130,16 @@ def test_a_clock_that_is_wrong_for_a_while_deletes_nothing(place: str, step: str
     clocks = Clocks()
     with recording(place, clocks) as recorder:
         send_readings(recorder, NOW - 20 * DAY, 1)
-        recorder.heard(NodeAppeared(uid="n", ts=NOW - 20 * DAY))
+        recorder.message_published(NodeAppeared(uid="n", ts=NOW - 20 * DAY))
         for number in range(2, 30):
             send_readings(recorder, clocks.wall(), number)
         until(lambda: recorder.recorded == 30)
         clocks.step = STEPS[step]
         for number in range(30, 60):
             send_readings(recorder, clocks.wall(), number)
-        recorder.heard(NodeAppeared(uid="m", ts=clocks.wall()))
+        recorder.message_published(NodeAppeared(uid="m", ts=clocks.wall()))
         command = Command(id="1", uid="n", resource="led", payload="1", client="c")
-        recorder.command_given(command, clocks.wall())
+        recorder.command_sent(command, clocks.wall())
         recorder.command_ended(command, Receipt(id="x", state="sent"), clocks.wall())
         until(lambda: recorder.recorded == 63)
         retention_runs(recorder)
@@ -183,10 +183,10 @@ def test_queued_messages_are_recorded_when_the_clock_is_set_back(
 
 def test_retention_continues_after_the_clock_was_corrected(place: str) -> None:
     clocks = Clocks()
-    with recording(place, clocks, Keep(1.0, 1.0, 1.0, 1.0)) as recorder:
+    with recording(place, clocks, RetentionPolicy(1.0, 1.0, 1.0, 1.0)) as recorder:
         send_readings(recorder, NOW - 20 * 3600, 1)
         # A database drops whole weeks of readings, so that the event is checked.
-        recorder.heard(NodeAppeared(uid="old", ts=NOW - 20 * 3600))
+        recorder.message_published(NodeAppeared(uid="old", ts=NOW - 20 * 3600))
         send_readings(recorder, clocks.wall(), 2)
         until(lambda: recorder.recorded == 3)
         clocks.step = 400 * DAY
@@ -240,11 +240,11 @@ def test_a_clock_that_was_never_set_at_the_start_loses_nothing(place: str) -> No
 
 def test_a_pause_of_a_month_is_accepted_after_a_day(place: str) -> None:
     clocks = Clocks()
-    with recording(place, clocks, Keep(None, None, None, 10.0)) as recorder:
-        recorder.heard(NodeAppeared(uid="old", ts=clocks.wall()))
+    with recording(place, clocks, RetentionPolicy(None, None, None, 10.0)) as recorder:
+        recorder.message_published(NodeAppeared(uid="old", ts=clocks.wall()))
         until(lambda: recorder.recorded == 1)
     clocks.passed += 30 * DAY
-    with recording(place, clocks, Keep(None, None, None, 10.0)) as recorder:
+    with recording(place, clocks, RetentionPolicy(None, None, None, 10.0)) as recorder:
         send_readings(recorder, clocks.wall(), 1)
         retention_runs(recorder)
         assert any(e.uid for e in query_store(place, lambda h: h.events()).whole())

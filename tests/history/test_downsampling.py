@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pyaiot.history.sqlite import retention
-from pyaiot.history.store import BadQuery, BucketRow, Keep
+from pyaiot.history.store import BadQuery, BucketRow, RetentionPolicy
 from pyaiot.messages import NodeReset, Reading
 from tests.history.files import HOUR, File, history_file, query_store
 
@@ -173,7 +173,7 @@ def test_a_step_is_at_least_a_second(tmp_path: Path, step_s: int) -> None:
 
 
 def test_old_readings_are_deleted_and_their_minutes_stay(tmp_path: Path) -> None:
-    with history_file(tmp_path, Keep(1.0, 3.0, 5.0, 2.0)) as file:
+    with history_file(tmp_path, RetentionPolicy(1.0, 3.0, 5.0, 2.0)) as file:
         for day in range(7):
             file.now = HOUR + day * DAY
             file.write(NodeReset(uid="n", ts=file.now))
@@ -189,7 +189,7 @@ def test_old_readings_are_deleted_and_their_minutes_stay(tmp_path: Path) -> None
 
 
 def test_minutes_are_kept_at_least_as_long_as_readings(tmp_path: Path) -> None:
-    with history_file(tmp_path, Keep(None, 1.0, 1.0, None)) as file:
+    with history_file(tmp_path, RetentionPolicy(None, 1.0, 1.0, None)) as file:
         file.readings("t", [(0, 1)])
         file.now = HOUR + 100 * DAY
         file.run_retention()
@@ -197,7 +197,7 @@ def test_minutes_are_kept_at_least_as_long_as_readings(tmp_path: Path) -> None:
 
 
 def test_deletion_works_in_short_steps_and_removes_empty_series(tmp_path: Path) -> None:
-    with history_file(tmp_path, Keep(1.0, 1.0, 1.0, 1.0)) as file:
+    with history_file(tmp_path, RetentionPolicy(1.0, 1.0, 1.0, 1.0)) as file:
         count = retention.ROWS_PER_STEP * 2 + 10
         file.readings("t", [(at / 1000, at) for at in range(count)])
         for number in range(retention.SERIES_PER_STEP + 5):

@@ -54,7 +54,7 @@ def until(true: Callable[[], object]) -> None:
 def send_readings(recorder: Recorder, *values: int) -> None:
     before = recorder.recorded
     for value in values:
-        recorder.heard(Reading.received("n", "r", value, time.time()))
+        recorder.message_published(Reading.received("n", "r", value, time.time()))
     until(lambda: recorder.recorded >= before + len(values))
 
 

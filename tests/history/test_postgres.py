@@ -28,9 +28,9 @@ from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.store import (
     BadQuery,
     BucketRow,
-    History,
-    Keep,
+    HistoryReader,
     ReadingRow,
+    RetentionPolicy,
     RowsRefused,
     StoreError,
     TooManyRows,
@@ -64,7 +64,7 @@ def url(server: Server) -> str:
     return server.url
 
 
-def open_writer(url: str, keep: Keep = FOR_EVER) -> PostgresWriter:
+def open_writer(url: str, keep: RetentionPolicy = FOR_EVER) -> PostgresWriter:
     return PostgresWriter(url, "postgresql://test", keep, run="test")
 
 
@@ -82,7 +82,7 @@ def query_store(url: str, query: Callable[[PostgresReader], Any]) -> Any:
 class Both:
     """A file and a database with the same rows."""
 
-    def __init__(self, folder: Path, url: str, keep: Keep) -> None:
+    def __init__(self, folder: Path, url: str, keep: RetentionPolicy) -> None:
         self._file = File(folder / "history.db", keep)
         self._writer = open_writer(url, keep)
         self._url = url
@@ -98,7 +98,7 @@ class Both:
                 if not writer.run_retention(self.now):
                     break
 
-    def same(self, query: Callable[[History], Any]) -> Any:
+    def same(self, query: Callable[[HistoryReader], Any]) -> Any:
         """Query both stores, which must return the same. Returns that."""
 
         async def run_query() -> Any:
@@ -132,7 +132,7 @@ def rounded(answer: Any) -> Any:
 
 @pytest.fixture
 def both(tmp_path: Path, url: str) -> Iterator[Both]:
-    it = Both(tmp_path, url, Keep(2.0, 4.0, 6.0, 3.0))
+    it = Both(tmp_path, url, RetentionPolicy(2.0, 4.0, 6.0, 3.0))
     yield it
     it.close()
 
@@ -152,8 +152,8 @@ def some_messages(chance: random.Random, start: float, count: int) -> list[Item]
     return messages
 
 
-def queries(start: float, end: float) -> list[Callable[[History], Any]]:
-    async def pages(history: History, *, newest_first: bool) -> list[ReadingRow]:
+def queries(start: float, end: float) -> list[Callable[[HistoryReader], Any]]:
+    async def pages(history: HistoryReader, *, newest_first: bool) -> list[ReadingRow]:
         found: list[ReadingRow] = []
         cursor = None
         while True:
@@ -243,7 +243,7 @@ def test_the_largest_numbers_can_be_aggregated(both: Both) -> None:
     )
     for _ in range(2):
 
-        async def run_query(history: History) -> Any:
+        async def run_query(history: HistoryReader) -> Any:
             (row,) = await history.buckets("n", "t", start=HOUR, end=HOUR + 60, step_s=3600)
             return row.min, row.max, row.count, row.last, row.min <= row.mean <= row.max
 
@@ -253,7 +253,7 @@ def test_the_largest_numbers_can_be_aggregated(both: Both) -> None:
 
 
 def test_readings_are_partitioned_by_week_and_dropped_by_partition(url: str) -> None:
-    writer = open_writer(url, Keep(10.0, 10.0, 10.0, 10.0))
+    writer = open_writer(url, RetentionPolicy(10.0, 10.0, 10.0, 10.0))
     try:
         for week in range(5):
             now = HOUR + week * 7 * DAY
@@ -339,7 +339,7 @@ def test_invalid_queries_are_refused_by_both_stores(both: Both, cursor: str) -> 
         lambda h: h.readings("\ud800", "t"),
     ):
 
-        async def refused(history: History, ask_it: Any = ask_it) -> bool:
+        async def refused(history: HistoryReader, ask_it: Any = ask_it) -> bool:
             with pytest.raises(BadQuery):
                 await ask_it(history)
             return True
@@ -420,7 +420,7 @@ def test_the_recorder_continues_while_the_server_is_down(
 
     def send_readings(numbers: range) -> None:
         for number in numbers:
-            recorder.heard(Reading.received("n", "t", number, HOUR - 9e7 + number))
+            recorder.message_published(Reading.received("n", "t", number, HOUR - 9e7 + number))
 
     try:
         send_readings(range(10))

@@ -55,7 +55,7 @@ def until(true: Callable[[], object]) -> None:
 def send_readings(recorder: Recorder, count: int, size: int = 1) -> None:
     for number in range(count):
         ts = 1_700_000_000.0 + number
-        recorder.heard(Reading(uid="n", resource="r", data=f"{number:x>{size}}", ts=ts))
+        recorder.message_published(Reading(uid="n", resource="r", data=f"{number:x>{size}}", ts=ts))
 
 
 def events(path: Path) -> list[EventRow]:
@@ -76,7 +76,7 @@ def test_messages_are_committed_and_commits_are_reported(tmp_path: Path) -> None
     recorder.start()
     send_readings(recorder, 3000)
     command = Command(id="1", uid="n", resource="led", payload="1", client="c")
-    recorder.command_given(command, 1_700_000_000.0)
+    recorder.command_sent(command, 1_700_000_000.0)
     recorder.command_ended(command, Receipt(id="x", state="sent"), 1_700_000_001.0)
     until(lambda: recorder.recorded == 3002)
     assert recorder.problem() == ""
@@ -191,7 +191,7 @@ def test_damage_during_writes_is_reported(tmp_path: Path) -> None:
             for page in range(1, path.stat().st_size // 4096):
                 file.seek(page * 4096)
                 file.write(b"\xff" * 4096)
-        recorder.heard(NodeAppeared(uid="other"))
+        recorder.message_published(NodeAppeared(uid="other"))
         send_readings(recorder, 5000)
         until(lambda: "damaged" in recorder.problem())
 
@@ -297,7 +297,9 @@ def test_rows_that_a_store_refuses_are_left_out_and_recorded_as_a_gap(
     with recording(path) as recorder:
         until(lambda: not recorder.problem())
         # Gateways refuse such a name. If one did not, it would block everything else.
-        recorder.heard(Reading(uid="\ud800", resource="r", data="x", ts=1_700_000_000.0))
+        recorder.message_published(
+            Reading(uid="\ud800", resource="r", data="x", ts=1_700_000_000.0)
+        )
         send_readings(recorder, 3)
         until(lambda: recorder.recorded == 3)
         assert recorder.dropped == 1

@@ -17,9 +17,9 @@ from pyaiot.history.sqlite.writer import SqliteWriter
 from pyaiot.history.store import (
     ROWS_MAX,
     BadQuery,
-    Keep,
     Page,
     ReadingRow,
+    RetentionPolicy,
     StoreError,
     TooManyRows,
     TooSlow,
@@ -365,7 +365,7 @@ def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
 
 
 def test_readings_beyond_retention_are_not_written(tmp_path: Path) -> None:
-    with history_file(tmp_path, Keep(1.0, 1.0, 1.0, 1.0)) as file:
+    with history_file(tmp_path, RetentionPolicy(1.0, 1.0, 1.0, 1.0)) as file:
         file.readings("t", [(-90_000, 1), (-80_000, 2)])
         assert file.count("reading") == 1
 

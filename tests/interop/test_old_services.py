@@ -277,7 +277,7 @@ async def test_our_gateway_comes_back_to_an_old_broker_and_announces_its_nodes()
         OldBroker(keys, first_frame=False).running() as broker,
         running_gateway(broker.url, lambda: mint_token(keys)) as gateway,
     ):
-        gateway.coap.gateway.heard("U", {"protocol": "CoAP"})
+        gateway.coap.gateway.node_seen("U", {"protocol": "CoAP"})
         gateway.coap.gateway.reading("U", "led", "0")
         await broker.until(lambda heard: len(heard) >= 3)
         await broker.sockets[0].close()

@@ -12,7 +12,7 @@ import uvloop
 from pyaiot.errors import LinkLost
 from pyaiot.mqtt import connection as mqtt_connection
 from pyaiot.mqtt.client import MqttServer
-from pyaiot.mqtt.connection import WRITE_BUFFER_MAX, MqttConnection, Reconnecting
+from pyaiot.mqtt.connection import WRITE_BUFFER_MAX, MqttConnection, ReconnectingMqttClient
 from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.events import (
     MqttConnected,
@@ -132,7 +132,7 @@ async def test_the_will_is_published_unless_we_say_goodbye(broker: Server, with_
 
 async def test_a_broker_that_is_killed_is_found_again(broker: Server) -> None:
     recorder = EventRecorder()
-    kept = Reconnecting(at(broker.port), Connect("back", keep_alive_s=60), recorder)
+    kept = ReconnectingMqttClient(at(broker.port), Connect("back", keep_alive_s=60), recorder)
     running = asyncio.create_task(kept.run())
     await recorder.has(MqttConnected())
     broker.kill()
@@ -159,7 +159,7 @@ async def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConnectionRefused):
             await MqttConnection(wrong, MqttClientProtocol(), Connect("x"), recorder).open()
         assert not recorder.events
-        await Reconnecting(wrong, Connect("x"), recorder).run()
+        await ReconnectingMqttClient(wrong, Connect("x"), recorder).run()
         assert recorder.events == [MqttRefused()]
         right = at(running.port, user="a", password=lambda: "right")
         connection = MqttConnection(right, MqttClientProtocol(), Connect("x"), recorder)
@@ -182,7 +182,7 @@ async def test_pauses_grow_at_a_broker_that_accepts_and_closes(
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     recorder = EventRecorder()
-    kept = Reconnecting(at(port), Connect("x"), recorder, on_status=reports.append)
+    kept = ReconnectingMqttClient(at(port), Connect("x"), recorder, on_status=reports.append)
     running = asyncio.create_task(kept.run())
     await asyncio.sleep(1.0)
     running.cancel()

@@ -13,7 +13,7 @@ import aiohttp
 
 from pyaiot.broker.broker import Broker
 from pyaiot.history.service import HistoryService
-from pyaiot.history.store import History, Keep
+from pyaiot.history.store import HistoryReader, RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, Hello, Reading, Receipt, ToGateway
@@ -105,14 +105,14 @@ async def serving(
     folder: Path | None = None,
     *,
     login: SignIn | None = None,
-    history: History | None = None,
-    keep: Keep | None = None,
+    history: HistoryReader | None = None,
+    keep: RetentionPolicy | None = None,
     allowed_origins: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Served]:
     """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention."""
     keeping = None
     if folder is not None:
-        keeping = HistoryService(store_at(str(folder / "history.db"), keep or Keep()))
+        keeping = HistoryService(store_at(str(folder / "history.db"), keep or RetentionPolicy()))
     loop = asyncio.get_running_loop()
     broker = Broker(
         flush_interval_s=0.0,

@@ -60,7 +60,7 @@ async def serve_web(
         history=history.history if history else None,
         caught_up=history.caught_up if history else None,
         collectors=[
-            *([history.measure] if history else ()),
+            *([history.collect] if history else ()),
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
     )

@@ -244,10 +244,10 @@ def _history(section: HistorySection, folder: Path) -> "HistoryService | None":
         return None
     # Imported only where history is recorded.
     from pyaiot.history.service import HistoryService  # noqa: PLC0415
-    from pyaiot.history.store import keep_days  # noqa: PLC0415
+    from pyaiot.history.store import retention_policy  # noqa: PLC0415
     from pyaiot.history.stores import store_at  # noqa: PLC0415
 
-    keep = keep_days(
+    keep = retention_policy(
         section.readings_days, section.minutes_days, section.hours_days, section.events_days
     )
     return HistoryService(store_at(section.store or str(folder / "history.db"), keep))

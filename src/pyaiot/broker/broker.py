@@ -54,11 +54,11 @@ log = logging.getLogger(__name__)
 class Observer(Protocol):
     """Receives in this process what the broker does. Called on its loop: it must never wait."""
 
-    def heard(self, message: ToClient) -> None:
+    def message_published(self, message: ToClient) -> None:
         """This message goes to all clients."""
         ...
 
-    def command_given(self, command: Command, ts: float) -> None:
+    def command_sent(self, command: Command, ts: float) -> None:
         """This command is sent to a gateway at the Unix time `ts`; `client` issued it."""
         ...
 
@@ -66,7 +66,7 @@ class Observer(Protocol):
         """A command has this receipt. The id of a command that was not sent is empty."""
         ...
 
-    def gap_told(self, gateway: str, gap: ReadingsDropped) -> None:
+    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
         """The gateway of this name has lost readings."""
         ...
 
@@ -162,7 +162,7 @@ class Broker:
     def _report_gap(self, name: str, gap: ReadingsDropped) -> None:
         log.warning("gateway %s dropped %d readings: its queue was full", name, gap.lost)
         if self._observer is not None:
-            self._observer.gap_told(name, gap)
+            self._observer.gap_reported(name, gap)
 
     def client_connected(
         self, sink: Sink, encoder: Encoder = ARRAYS, *, may_command: bool = True
@@ -227,20 +227,20 @@ class Broker:
         self.fanout.remove(client)
         self.router.client_left(client.id)
 
-    def asker_connected(self, receive: Callable[[ToClient], None]) -> str:
-        """Add an issuer of commands in this process. Returns its name; end it with `asker_left`.
+    def issuer_connected(self, receive: Callable[[ToClient], None]) -> str:
+        """Add an issuer of commands in this process. Returns its name; end it with `issuer_left`.
 
-        `receive` gets its receipts, possibly before `from_asker` returns.
+        `receive` gets its receipts, possibly before `from_issuer` returns.
         """
         issuer = secrets.token_hex(8)
         self._issuers[issuer] = receive
         return issuer
 
-    def from_asker(self, issuer: str, command: Command) -> None:
+    def from_issuer(self, issuer: str, command: Command) -> None:
         """Handle a command that is already checked. It ends in exactly one receipt."""
         self._deliver(self.router.from_client(issuer, command, now=self._clock()))
 
-    def asker_left(self, issuer: str) -> None:
+    def issuer_left(self, issuer: str) -> None:
         del self._issuers[issuer]
         self.router.client_left(issuer)
 
@@ -254,7 +254,7 @@ class Broker:
                         )
                     self.fanout.publish(delivery)
                     if self._observer is not None:
-                        self._observer.heard(message)
+                        self._observer.message_published(message)
                 case ToOneClient(message=message, client=client, command=command):
                     if client in self._issuers:
                         self._issuers[client](message)
@@ -279,7 +279,7 @@ class Broker:
 
     def _report_command(self, message: ToGateway) -> None:
         if self._observer is not None and isinstance(message, Command):
-            self._observer.command_given(message, self._unix_time())
+            self._observer.command_sent(message, self._unix_time())
 
     def _report_receipt(self, command: Command | None, message: ToClient) -> None:
         if not isinstance(message, Receipt):

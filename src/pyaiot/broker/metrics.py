@@ -88,7 +88,7 @@ COMMAND_TIME: Final = Metric(
 )
 
 
-def measure(broker: Broker) -> Iterable[Sample]:
+def collect(broker: Broker) -> Iterable[Sample]:
     """The current samples of all metrics above."""
     fanout, router = broker.fanout, broker.router
     clients = list(fanout.clients.values())

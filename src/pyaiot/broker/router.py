@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from pyaiot.broker.commands import CommandTable, ReceiptFor
-from pyaiot.broker.state import Node, NodeTable
+from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.errors import Refused
 from pyaiot.messages import (
     Checkpoint,
@@ -260,13 +260,13 @@ class Router:
         sender.ignored = message
         return (ToAll(message),)
 
-    def _owned(self, gateway: int, uid: str) -> Node | None:
+    def _owned(self, gateway: int, uid: str) -> KnownNode | None:
         node = self.nodes.get(uid)
         if node is not None and node.gateway != gateway:
             raise self._foreign(node)
         return node
 
-    def _foreign(self, node: Node) -> Refused:
+    def _foreign(self, node: KnownNode) -> Refused:
         owner = self._gateways[node.gateway].name
         return _Foreign(node.uid, owner)
 

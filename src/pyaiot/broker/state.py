@@ -16,7 +16,7 @@ NODES_PER_GATEWAY_MAX: Final = 100_000
 """Nodes of one gateway. One more is refused, so that no gateway fills the table alone."""
 
 
-class Node:
+class KnownNode:
     """A node, the gateway connection that owns it, and its latest readings."""
 
     __slots__ = ("appeared", "gateway", "is_removed", "readings", "sequence", "uid")
@@ -35,7 +35,7 @@ class NodeTable:
     """Nodes in the order in which they appeared; each belongs to one gateway connection."""
 
     def __init__(self) -> None:
-        self._by_uid: dict[str, Node] = {}
+        self._by_uid: dict[str, KnownNode] = {}
         self._by_gateway: dict[int, dict[str, None]] = {}
         self.sequence = 0
         """Of the node that appeared last."""
@@ -43,25 +43,25 @@ class NodeTable:
     def __len__(self) -> int:
         return len(self._by_uid)
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> Iterator[KnownNode]:
         return iter(self._by_uid.values())
 
-    def get(self, uid: str) -> Node | None:
+    def get(self, uid: str) -> KnownNode | None:
         return self._by_uid.get(uid)
 
-    def add(self, appeared: NodeAppeared, gateway: int) -> Node:
+    def add(self, appeared: NodeAppeared, gateway: int) -> KnownNode:
         """Add a node that is not in the table. Raises `Refused` at a limit."""
         if len(self._by_uid) >= NODES_MAX:
             raise Refused(f"this broker holds at most {NODES_MAX} nodes")
         if len(self._by_gateway.get(gateway, ())) >= NODES_PER_GATEWAY_MAX:
             raise Refused(f"a gateway has at most {NODES_PER_GATEWAY_MAX} nodes")
         self.sequence += 1
-        node = Node(appeared, gateway, self.sequence)
+        node = KnownNode(appeared, gateway, self.sequence)
         self._by_uid[appeared.uid] = node
         self._by_gateway.setdefault(gateway, {})[appeared.uid] = None
         return node
 
-    def keep(self, node: Node, reading: Reading) -> None:
+    def keep(self, node: KnownNode, reading: Reading) -> None:
         """Store the latest reading. Raises `Refused` at the limit of resources."""
         readings = node.readings
         if reading.resource not in readings and len(readings) >= RESOURCES_MAX:

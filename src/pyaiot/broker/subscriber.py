@@ -12,7 +12,7 @@ from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull, cost
 from pyaiot.broker.encoders import Encoder, Position, encode_gap
 from pyaiot.broker.router import ToAll
-from pyaiot.broker.state import Node, NodeTable
+from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.messages import Joined, NodeAppeared, Reading, Receipt, Subscribe, ToClient
 from pyaiot.transport.rate_limit import RateLimit
 
@@ -83,7 +83,7 @@ class _Snapshot:
 
     def __init__(self, nodes: NodeTable, uids: frozenset[str] | None) -> None:
         """`uids` None: all nodes. Else only these are looked at: there may be 100,000 others."""
-        self.nodes: list[Node] = list(nodes) if uids is None else _select(nodes, uids)
+        self.nodes: list[KnownNode] = list(nodes) if uids is None else _select(nodes, uids)
         self.count = len(nodes)
         self.index = 0
         """Of the next node."""
@@ -203,17 +203,17 @@ class Subscriber:
         self._snapshot = _Snapshot(nodes, self._uids)
 
     def hold(self) -> None:
-        """Send nothing until `told_before` or `tell_gap`: what is published meanwhile waits."""
+        """Send nothing until `resume_with` or `send_gap`: what is published meanwhile waits."""
         self._replay = _Replay()
 
-    def told_before(self, messages: Iterable[ToClient]) -> None:
+    def resume_with(self, messages: Iterable[ToClient]) -> None:
         """Resume: send these before everything that waits. Call `drain` afterwards."""
         replay = _Replay()
         replay.load(filter(self._wants_message, messages))
         self._replay = replay if replay.messages else None
         self._is_complete = True
 
-    def tell_gap(self, detail: str) -> None:
+    def send_gap(self, detail: str) -> None:
         """Send that events are missing and cannot be recovered. Call `join` afterwards."""
         self._replay = None
         self.sink.write(encode_gap(detail))
@@ -358,6 +358,6 @@ class Subscriber:
             self.sink.write(data)
 
 
-def _select(nodes: NodeTable, uids: frozenset[str]) -> list[Node]:
+def _select(nodes: NodeTable, uids: frozenset[str]) -> list[KnownNode]:
     found = (nodes.get(uid) for uid in uids)
     return sorted((node for node in found if node is not None), key=lambda node: node.sequence)

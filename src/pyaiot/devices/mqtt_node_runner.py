@@ -11,7 +11,7 @@ from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.errors import OperatorError
 from pyaiot.mqtt.client import MqttServer
-from pyaiot.mqtt.connection import Reconnecting
+from pyaiot.mqtt.connection import ReconnectingMqttClient
 from pyaiot.mqtt.credentials import password_reader
 from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttMessage, MqttRefused
 from pyaiot.protocols.mqtt.packets import Connect
@@ -36,11 +36,14 @@ class MqttNode:
         on_event: Callable[[MqttEvent], None] = lambda _: None,
         attempts: asyncio.Semaphore | None = None,
     ) -> None:
-        """`on_event` is called after the node handled an event. `attempts`: see `Reconnecting`."""
+        """`on_event` is called after the node handled an event.
+
+        `attempts`: see `ReconnectingMqttClient`.
+        """
         self._node = node
         self._report_event = on_event
         self._loop = asyncio.get_running_loop()
-        self.link = Reconnecting(
+        self.link = ReconnectingMqttClient(
             server,
             Connect(node.uid, keep_alive_s=KEEP_ALIVE_S),
             self._handle_event,

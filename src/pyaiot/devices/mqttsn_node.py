@@ -17,13 +17,13 @@ from pyaiot.protocols.mqttsn.client import MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
-    Connected,
-    Effect,
-    FellAsleep,
-    Lost,
-    Received,
-    Refused,
-    RequestDone,
+    MqttSnAsleep,
+    MqttSnClientEffect,
+    MqttSnConnected,
+    MqttSnLost,
+    MqttSnMessage,
+    MqttSnRefused,
+    MqttSnRequestDone,
 )
 from pyaiot.protocols.mqttsn.packet import Packet, parse_packet
 
@@ -79,7 +79,7 @@ class SimulatedMqttSnNode:
 
     def get_timer(self) -> float | None:
         """When to call `handle_timer`; None if the node waits for nothing."""
-        timer = self.client.wake_at
+        timer = self.client.get_timer()
         due = math.inf if timer is None else timer
         match self.client.state:
             case ClientState.DISCONNECTED:
@@ -98,23 +98,23 @@ class SimulatedMqttSnNode:
         timer = self.node.get_timer()
         return math.inf if timer is None else timer
 
-    def receive_datagram(self, data: bytes, *, now: float) -> list[Effect]:
+    def receive_datagram(self, data: bytes, *, now: float) -> list[MqttSnClientEffect]:
         """Handle a datagram of the gateway. The events that it caused."""
         try:
             packet = parse_packet(data)
         except ProtocolError as error:
             log.debug("node %s dropped a datagram: %s", self.uid, error)
             return []
-        events = self._apply(self.client.received(packet, now=now), now)
+        events = self._apply(self.client.receive_packet(packet, now=now), now)
         self.handle_timer(now=now)
         return events
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due: connect, publish, retransmit, sleep or wake up."""
         client = self.client
-        timer = client.wake_at
+        timer = client.get_timer()
         if timer is not None and now >= timer:
-            self._apply(client.timeout(now=now), now)
+            self._apply(client.handle_timer(now=now), now)
         match client.state:
             case ClientState.DISCONNECTED if now >= self._connect_at:
                 self._connect_at = now + RECONNECT_S
@@ -132,7 +132,10 @@ class SimulatedMqttSnNode:
         return outbox
 
     def publish(self, topic: str, payload: bytes, *, now: float) -> int | None:
-        """Queue a publication. Its number, as in `RequestDone`; None if WAITING_MAX are queued."""
+        """Queue a publication; None if WAITING_MAX are queued.
+
+        Returns its number, as in `MqttSnRequestDone`.
+        """
         if len(self.client) >= WAITING_MAX:
             return None
         number, effects = self.client.publish(topic, payload, now=now)
@@ -154,29 +157,31 @@ class SimulatedMqttSnNode:
             duration_s = math.ceil(self._sleep_s * SLEEP_MARGIN)
             self._apply(self.client.sleep(duration_s, now=now), now)
 
-    def _apply(self, effects: "list[Effect] | list[Packet]", now: float) -> list[Effect]:
+    def _apply(
+        self, effects: "list[MqttSnClientEffect] | list[Packet]", now: float
+    ) -> list[MqttSnClientEffect]:
         """Queue packets and handle events. The events."""
-        events: list[Effect] = []
+        events: list[MqttSnClientEffect] = []
         for effect in effects:
             if isinstance(effect, Packet):
                 self._outbox.append(effect.to_bytes())
                 continue
             events.append(effect)
             match effect:
-                case Connected():
+                case MqttSnConnected():
                     self._on_connected(now)
-                case FellAsleep():
+                case MqttSnAsleep():
                     self._on_asleep(now)
-                case Lost():
+                case MqttSnLost():
                     self._fetching = self._waking = False
-                case Received(topic=topic, data=data):
+                case MqttSnMessage(topic=topic, data=data):
                     self.node.receive_publication(topic, data, now=now)
-                case RequestDone(wish=wish):
-                    self._subscribing.discard(wish)
-                case Refused(return_code=code, wish=wish):
+                case MqttSnRequestDone(request=request):
+                    self._subscribing.discard(request)
+                case MqttSnRefused(return_code=code, request=request):
                     log.warning("the gateway refused node %s with code %d", self.uid, code)
-                    if wish is not None:
-                        self._subscribing.discard(wish)
+                    if request is not None:
+                        self._subscribing.discard(request)
         return events
 
     def _on_connected(self, now: float) -> None:

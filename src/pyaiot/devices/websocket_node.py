@@ -16,7 +16,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.protocols.websocket_node import (
     Discover,
     Named,
-    Problem,
+    NodeProblem,
     Update,
     Write,
     decode_to_node,
@@ -83,7 +83,7 @@ class SimulatedWebSocketNode:
                 self._report(self.values)
             case Write(resource=resource, payload=payload):
                 self._write(resource, payload)
-            case Problem(detail=detail):
+            case NodeProblem(detail=detail):
                 log.warning("the gateway refused node %s: %s", self.uid, detail)
 
     def _write(self, resource: str, payload: str) -> None:

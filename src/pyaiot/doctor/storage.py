@@ -16,7 +16,7 @@ from pyaiot.config import KEY_FILE, Config, data_folder
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
 from pyaiot.errors import OperatorError
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 
 CHECK_LIMIT_S: Final = 4.0
@@ -70,7 +70,7 @@ async def check_history(config: Config) -> Finding:
         return await _check_postgres(store)
     try:
         if store:
-            store_at(store, Keep())
+            store_at(store, RetentionPolicy())
     except OperatorError as error:
         text, _, action = str(error).rstrip(".").partition(": ")
         return Finding("settings", "history", "wrong", text, action)

@@ -16,7 +16,7 @@ from pyaiot.devices.coap_posts import CoapPosts
 from pyaiot.devices.schedule import next_occurrence
 from pyaiot.errors import ProtocolError
 from pyaiot.fleet.config import NODES_MAX, Port
-from pyaiot.fleet.ledger import Series
+from pyaiot.fleet.ledger import ReadingSeries
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.protocols.coap.message import CoapMessage, decode_uint
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
@@ -37,7 +37,9 @@ _GATEWAY: Final = "gateway"
 class VirtualCoapNode(VirtualNode):
     """Call `boot` first. The methods are those of `DatagramNode`."""
 
-    def __init__(self, uid: str, series: Series, *, confirmable: bool, rng: random.Random) -> None:
+    def __init__(
+        self, uid: str, series: ReadingSeries, *, confirmable: bool, rng: random.Random
+    ) -> None:
         super().__init__(uid, series)
         config = CoapNodeConfig(uid=uid, led=True, confirmable=confirmable)
         first = rng.getrandbits(16) + 1
@@ -215,7 +217,7 @@ class CoapNodeFactory(NodeFactory):
     def place(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, self._settings.coap_port, "coap"
 
-    def add(self, uid: str, series: Series) -> VirtualNode:
+    def add(self, uid: str, series: ReadingSeries) -> VirtualNode:
         node = VirtualCoapNode(uid, series, confirmable=not self._settings.non, rng=self._run.rng)
         self._run.datagrams.add_node(node, self._gateway)
         return node

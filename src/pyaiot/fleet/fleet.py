@@ -84,7 +84,7 @@ class Fleet:
                 running.append(tasks.create_task(watcher.run(), name="watcher"))
                 running.append(tasks.create_task(self._serve_timers(), name="timers"))
                 await self._wait_until_connected(watcher)
-                report = await self._measure(watcher)
+                report = await self._collect(watcher)
                 for task in running:
                     task.cancel()
                 return report
@@ -162,7 +162,7 @@ class Fleet:
             for node in self._nodes:
                 node.flush()
 
-    async def _measure(self, watcher: FleetWatcher) -> Report:
+    async def _collect(self, watcher: FleetWatcher) -> Report:
         self._started_at = self._clock()
         self._cpu_at = time.process_time()
         cancelled = False

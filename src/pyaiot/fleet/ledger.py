@@ -64,7 +64,7 @@ class Tally:
         self.longest_gap_s = max(self.longest_gap_s, other.longest_gap_s)
 
 
-class Series:
+class ReadingSeries:
     """The readings of one node."""
 
     __slots__ = (
@@ -152,12 +152,12 @@ class Ledger:
     """The readings of all nodes, and a tally for each protocol."""
 
     def __init__(self) -> None:
-        self._series: dict[str, Series] = {}
+        self._series: dict[str, ReadingSeries] = {}
         self.tallies: dict[str, Tally] = {}
 
-    def add_node(self, uid: str, protocol: str) -> Series:
+    def add_node(self, uid: str, protocol: str) -> ReadingSeries:
         tally = self.tallies.setdefault(protocol, Tally(protocol))
-        series = self._series[uid] = Series(tally)
+        series = self._series[uid] = ReadingSeries(tally)
         return series
 
     def see(self, uid: str, data: object, *, now: float, is_state: bool = False) -> None:

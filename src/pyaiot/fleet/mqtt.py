@@ -13,7 +13,7 @@ from pyaiot.devices.mqtt_node_runner import MqttNode
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.errors import OperatorError
 from pyaiot.fleet.config import NODES_MAX, Port
-from pyaiot.fleet.ledger import Series
+from pyaiot.fleet.ledger import ReadingSeries
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.credentials import password_reader
@@ -30,7 +30,7 @@ class VirtualMqttNode(VirtualNode):
     def __init__(
         self,
         uid: str,
-        series: Series,
+        series: ReadingSeries,
         *,
         server: MqttServer,
         attempts: asyncio.Semaphore,
@@ -106,7 +106,7 @@ class MqttNodeFactory(NodeFactory):
     def place(self) -> tuple[str, str, int, str]:
         return "broker", self._settings.mqtt_host, self._settings.mqtt_port, "mqtt"
 
-    def add(self, uid: str, series: Series) -> VirtualNode:
+    def add(self, uid: str, series: ReadingSeries) -> VirtualNode:
         node = VirtualMqttNode(
             uid, series, server=self._server, attempts=self._attempts, rng=self._run.rng
         )

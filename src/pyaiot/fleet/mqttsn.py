@@ -11,10 +11,15 @@ from pyaiot.devices.addresses import SocketAddress, resolve
 from pyaiot.devices.mqttsn_node import SimulatedMqttSnNode
 from pyaiot.devices.mqttsn_node_config import MqttSnNodeConfig
 from pyaiot.fleet.config import NODES_MAX, Port
-from pyaiot.fleet.ledger import Series
+from pyaiot.fleet.ledger import ReadingSeries
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.protocols.mqtt.node_topics import encode_value, value_topic
-from pyaiot.protocols.mqttsn.client_events import ClientState, Connected, Refused, RequestDone
+from pyaiot.protocols.mqttsn.client_events import (
+    ClientState,
+    MqttSnConnected,
+    MqttSnRefused,
+    MqttSnRequestDone,
+)
 
 RETRY_S: Final = 3.0
 """Seconds between the retransmissions of a packet. After three the node reconnects."""
@@ -23,7 +28,7 @@ RETRY_S: Final = 3.0
 class VirtualMqttSnNode(VirtualNode):
     """Call `boot` first. The methods are those of `DatagramNode`."""
 
-    def __init__(self, uid: str, series: Series, *, rng: random.Random) -> None:
+    def __init__(self, uid: str, series: ReadingSeries, *, rng: random.Random) -> None:
         super().__init__(uid, series)
         config = MqttSnNodeConfig(uid=uid, name=uid, led=True, retry_s=RETRY_S)
         self._node = SimulatedMqttSnNode(config, rng=rng)
@@ -42,15 +47,17 @@ class VirtualMqttSnNode(VirtualNode):
     def receive_datagram(self, data: bytes, *, now: float) -> None:
         for event in self._node.receive_datagram(data, now=now):
             match event:
-                case Connected():
+                case MqttSnConnected():
                     self.series.tally.connections += 1
-                case RequestDone(wish=request) if request in self._reading_of:
+                case MqttSnRequestDone(request=request) if request in self._reading_of:
                     self._acknowledged(self._reading_of.pop(request))
-                case Refused(return_code=code, wish=request) if request in self._reading_of:
+                case MqttSnRefused(return_code=code, request=request) if (
+                    request in self._reading_of
+                ):
                     number = self._reading_of.pop(request)
                     if self._refused(number, f"return code {code}", is_temporary=True):
                         self._send(number, now=now)
-                case Refused(return_code=code):
+                case MqttSnRefused(return_code=code):
                     self.series.tally.refusals[f"return code {code}"] += 1
 
     def _send(self, number: int, *, now: float) -> bool:
@@ -88,7 +95,7 @@ class MqttSnNodeFactory(NodeFactory):
     def place(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, self._settings.mqttsn_port, "mqttsn"
 
-    def add(self, uid: str, series: Series) -> VirtualNode:
+    def add(self, uid: str, series: ReadingSeries) -> VirtualNode:
         node = VirtualMqttSnNode(uid, series, rng=self._run.rng)
         self._run.datagrams.add_node(node, self._gateway)
         return node

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import aiohttp
 
 from pyaiot.fleet.datagrams import Datagrams
-from pyaiot.fleet.ledger import Series
+from pyaiot.fleet.ledger import ReadingSeries
 
 RESOURCE: Final = "reading"
 """The counted resource. No node lists it, so discovery does not read it."""
@@ -34,7 +34,7 @@ class NodeKind(Protocol):
 class VirtualNode(ABC):
     """A node of the fleet. `now` is in seconds, on a monotonic clock."""
 
-    def __init__(self, uid: str, series: Series) -> None:
+    def __init__(self, uid: str, series: ReadingSeries) -> None:
         self.uid = uid
         self.series = series
         self.waiting: dict[int, int] = {}
@@ -105,5 +105,5 @@ class NodeFactory(ABC):
         """The nodes' server: `gateway` or `broker`, host, port, and flag prefix without `--`."""
 
     @abstractmethod
-    def add(self, uid: str, series: Series) -> VirtualNode:
+    def add(self, uid: str, series: ReadingSeries) -> VirtualNode:
         """Create a node and start connecting it. Raises `OperatorError`."""

@@ -19,7 +19,7 @@ from msgspec import Meta
 from pyaiot.devices.websocket_node import SimulatedWebSocketNode
 from pyaiot.devices.websocket_node_config import WebSocketNodeConfig
 from pyaiot.fleet.config import NODES_MAX, Port
-from pyaiot.fleet.ledger import Series
+from pyaiot.fleet.ledger import ReadingSeries
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX, Update, encode
 from pyaiot.transport.backoff import Backoff
@@ -40,7 +40,7 @@ class VirtualWebSocketNode(VirtualNode):
     """Run `run` as a task."""
 
     def __init__(
-        self, uid: str, series: Series, *, rng: random.Random, clock: Callable[[], float]
+        self, uid: str, series: ReadingSeries, *, rng: random.Random, clock: Callable[[], float]
     ) -> None:
         super().__init__(uid, series)
         config = WebSocketNodeConfig(uid=uid, name=uid, led=True)
@@ -171,7 +171,7 @@ class WebSocketNodeFactory(NodeFactory):
     def place(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, self._settings.ws_port, "ws"
 
-    def add(self, uid: str, series: Series) -> VirtualNode:
+    def add(self, uid: str, series: ReadingSeries) -> VirtualNode:
         node = VirtualWebSocketNode(uid, series, rng=self._run.rng, clock=self._run.clock)
         self._run.start(node.run(self._run.session, self._url), uid)
         return node

@@ -10,7 +10,7 @@ from pathlib import Path
 from pyaiot.config import state_folder
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.live_nodes import NEW_NODES_PER_S, NODES_PER_HOST_MAX, LiveNodes
-from pyaiot.gateways.state_store import Kept
+from pyaiot.gateways.state_store import StateStore
 from pyaiot.transport.addresses import is_loopback
 
 
@@ -44,11 +44,11 @@ def warn_if_open(log: logging.Logger, host: str, listener: str, ability: str) ->
         log.warning("%s is open to the network: every device on it %s", listener, ability)
 
 
-def state_store(setting: str, name: str, port: int) -> Kept:
+def state_store(setting: str, name: str, port: int) -> StateStore:
     """The state file of a gateway. None is kept for port 0: nodes cannot find the next port."""
     if setting == "off" or (not setting and not port):
-        return Kept()
+        return StateStore()
     if setting:
-        return Kept(Path(setting).expanduser())
+        return StateStore(Path(setting).expanduser())
     safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-    return Kept(state_folder(os.environ) / f"{safe}-{port}.db")
+    return StateStore(state_folder(os.environ) / f"{safe}-{port}.db")

@@ -9,7 +9,7 @@ FLUSH_POLL_S: Final = 0.01
 """The interval of checks while bytes are buffered."""
 
 
-async def until_flushed(buffered: Callable[[], int]) -> None:
+async def wait_until_flushed(buffered: Callable[[], int]) -> None:
     """Return when `buffered` is 0. The caller limits the wait."""
     # The event loop passes bytes to the system at the end of its turn.
     delay_s = 0.0

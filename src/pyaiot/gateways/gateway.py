@@ -149,7 +149,7 @@ class Gateway:
 
     # -- reports of the device side -----------------------------------------------------------
 
-    def heard(
+    def node_seen(
         self,
         uid: str,
         bookkeeping: Mapping[str, str],
@@ -243,7 +243,7 @@ class Gateway:
 
     # -- tasks of a running gateway -------------------------------------------------------------
 
-    async def expire_silent_nodes(self, lost: Callable[[str], None]) -> None:
+    async def expire_offline_nodes(self, lost: Callable[[str], None]) -> None:
         """Run until cancelled. `lost` is called with the uid of each node that goes offline."""
         while True:
             self._first_node.clear()

@@ -47,7 +47,9 @@ UNVERIFIED_GRACE_S: Final = 10.0
 """A full gateway evicts an unverified node (one that answered no request) for a new one, if nothing
 was received from it for this long. Else the new one is refused."""
 BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
-"""Resources that the gateway itself reports for a node. Devices may not use these names."""
+"""Resources that the gateway itself reports for a node. Devices may not use these names, except
+`ip` where the gateway reports none: MQTT and WebSocket nodes may send it (legacy protocol, section
+1)."""
 
 
 class LiveNode:
@@ -132,7 +134,7 @@ class LiveNodes:
         return self._by_uid.get(uid)
 
     @property
-    def newcomers_refused(self) -> int:
+    def new_nodes_refused(self) -> int:
         """New nodes that were refused, because of the limit of nodes or the rate limit."""
         return self._refused + self._new_node_rate.refused
 
@@ -219,7 +221,7 @@ class LiveNodes:
         check_value(data)
         if resource not in node.readings:
             check_name(resource, "resource")
-            if resource in BOOKKEEPING:
+            if resource in BOOKKEEPING and (resource != "ip" or "ip" in node.bookkeeping):
                 raise Refused(f"the resource {resource} is the gateway's own")
             if len(node.readings) >= RESOURCES_MAX:
                 raise Refused(f"a node may have at most {RESOURCES_MAX} resources")
@@ -255,7 +257,7 @@ class LiveNodes:
         self._release_quota(node.host)
         return [NodeLeft(uid=uid, ts=ts, reason=reason)]
 
-    def prove(self, uid: str) -> None:
+    def verify(self, uid: str) -> None:
         """The node answered a request: it is not evicted any more."""
         node = self._by_uid.get(uid)
         if node is not None and not node.verified:

@@ -77,11 +77,11 @@ BROKER_REFUSED: Final = Metric(
 )
 
 
-def measure(gateway: Gateway, *, refused: int) -> Iterable[Sample]:
+def collect(gateway: Gateway, *, refused: int) -> Iterable[Sample]:
     """The samples of one gateway. `refused`: the number of refused messages of its devices."""
     protocol = gateway.protocol
     yield NODES.of(len(gateway.nodes), protocol=protocol)
-    yield NEW_NODES_REFUSED.of(gateway.nodes.newcomers_refused, protocol=protocol)
+    yield NEW_NODES_REFUSED.of(gateway.nodes.new_nodes_refused, protocol=protocol)
     yield EVICTED.of(gateway.nodes.evicted, protocol=protocol)
     yield LINKED.of(gateway.linked, protocol=protocol)
     yield LINKS.of(gateway.links_made, protocol=protocol)

@@ -27,7 +27,7 @@ RECORD_BYTES_MAX: Final = 256 * 1024
 log = logging.getLogger(__name__)
 
 
-class Kept:
+class StateStore:
     """A state file, used by one process."""
 
     def __init__(self, path: Path | None = None) -> None:

@@ -39,7 +39,7 @@ COMMIT_TIME: Final = Metric(
 )
 
 
-def measure(recorder: Recorder) -> Iterable[Sample]:
+def collect(recorder: Recorder) -> Iterable[Sample]:
     """Samples of all these metrics. The recorder runs on a thread: they may be one commit apart."""
     yield RECORDED.of(recorder.recorded)
     yield DROPPED.of(recorder.overflowed, reason="queue full")

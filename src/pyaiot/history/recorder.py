@@ -129,7 +129,7 @@ class Recorder:
 
     # -- on the loop ------------------------------------------------------------------------
 
-    def heard(self, message: ToClient) -> None:
+    def message_published(self, message: ToClient) -> None:
         """The broker publishes a message."""
         # The hot path: `_add` is written out rather than called.
         if type(message) is Reading:
@@ -146,7 +146,7 @@ class Recorder:
             self._asleep = False
             self._wake.set()
 
-    def command_given(self, command: Command, ts: float) -> None:
+    def command_sent(self, command: Command, ts: float) -> None:
         """The broker sends a command to its gateway."""
         self._add(CommandIssued(command, ts))
 
@@ -154,7 +154,7 @@ class Recorder:
         """A command has its receipt. Its id is empty if it was not sent."""
         self._add(CommandEnded(command, receipt, ts))
 
-    def gap_told(self, gateway: str, gap: ReadingsDropped) -> None:
+    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
         """A gateway reports that it dropped readings."""
         self._add(GatewayGap(gateway, gap))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pyaiot.history.rows import MICROSECONDS
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 
 DELETION_INTERVAL_S: Final = 600.0
 """Between two searches for rows that are too old."""
@@ -41,7 +41,7 @@ class Cutoffs:
     events: int
 
     @classmethod
-    def at(cls, now: float, keep: Keep) -> "Cutoffs":
+    def at(cls, now: float, keep: RetentionPolicy) -> "Cutoffs":
         oldest = keep.oldest(now)
         return cls(
             readings=(int(oldest.readings) // 3600 - 1) * 3600 * MICROSECONDS,

@@ -8,7 +8,7 @@ from typing import Final
 
 from pyaiot.history import metrics
 from pyaiot.history.recorder import COMMIT_INTERVAL_S, Recorder
-from pyaiot.history.store import History, Store
+from pyaiot.history.store import HistoryReader, Store
 from pyaiot.metrics import Sample
 
 CATCH_UP_LIMIT_S: Final = 2.0
@@ -22,7 +22,7 @@ class HistoryService:
         """Call it on the running loop."""
         self.recorder = Recorder(store)
         """Records what the broker publishes."""
-        self.history: History = store.history()
+        self.history: HistoryReader = store.history()
         """Answers queries."""
         self._store = store
 
@@ -45,9 +45,9 @@ class HistoryService:
         """Why it is not recording; empty if it is. For `/readyz`."""
         return self.recorder.problem()
 
-    def measure(self) -> Iterable[Sample]:
+    def collect(self) -> Iterable[Sample]:
         """The samples for `/metrics`."""
-        return metrics.measure(self.recorder)
+        return metrics.collect(self.recorder)
 
     async def caught_up(self, messages: int, since: float | None = None) -> bool:
         """Wait until `messages` publications and all commands so far are recorded or lost.

@@ -53,7 +53,7 @@ class BadQuery(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class RetentionPolicy:
     """The retention of each kind of row in days; None: for ever.
 
     Minutes are kept at least as long as readings, and hours at least as long as minutes, because
@@ -84,9 +84,11 @@ class Oldest:
     events: float
 
 
-def keep_days(readings: float, minutes: float, hours: float, events: float) -> Keep:
+def retention_policy(
+    readings: float, minutes: float, hours: float, events: float
+) -> RetentionPolicy:
     """From days as in the settings, where 0 means for ever."""
-    return Keep(*(days or None for days in (readings, minutes, hours, events)))
+    return RetentionPolicy(*(days or None for days in (readings, minutes, hours, events)))
 
 
 def _before(now: float, days: float | None) -> float:
@@ -194,7 +196,7 @@ class Chunk:
     rows: list[ReadingRow]
 
 
-class History(Protocol):
+class HistoryReader(Protocol):
     """Queries of a store. Belongs to one event loop, which it never blocks.
 
     Every method may raise `StoreError`, `TooSlow`, `BadQuery` and, for a `limit` above
@@ -355,6 +357,6 @@ class Store(Protocol):
         """
         ...
 
-    def history(self) -> History:
+    def history(self) -> HistoryReader:
         """A reader for the running loop."""
         ...

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 from pyaiot.errors import OperatorError
-from pyaiot.history.store import Keep, Store
+from pyaiot.history.store import RetentionPolicy, Store
 from pyaiot.redaction import redact
 
 
-def store_at(location: str, keep: Keep) -> Store:
+def store_at(location: str, keep: RetentionPolicy) -> Store:
     """The store at a path or a URL `postgresql://…`. Nothing is opened yet.
 
     Raises `OperatorError` for another URL.

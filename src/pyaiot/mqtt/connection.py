@@ -222,7 +222,7 @@ class MqttConnection(asyncio.Protocol):
             self._ready.set_exception(error)
 
 
-class Reconnecting:
+class ReconnectingMqttClient:
     """A client that reconnects after each lost connection."""
 
     def __init__(

@@ -37,14 +37,14 @@ class Write(msgspec.Struct, frozen=True):
     payload: str
 
 
-class Problem(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
+class NodeProblem(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
     """The gateway refused something that the node sent."""
 
     detail: str
 
 
 FromNode: TypeAlias = Named | Update
-ToNode: TypeAlias = Discover | Write | Problem
+ToNode: TypeAlias = Discover | Write | NodeProblem
 _M = TypeVar("_M")
 
 
@@ -60,8 +60,8 @@ class _ToNode(msgspec.Struct):
 _from_node: msgspec.json.Decoder[FromNode] = msgspec.json.Decoder(FromNode)
 _to_node = msgspec.json.Decoder(_ToNode)
 encode: Final = msgspec.json.Encoder().encode
-"""`Named`, `Update`, `Write` or `Problem` → JSON."""
-DISCOVER: Final = b'{"request":"discover"}'
+"""`Named`, `Update`, `Write` or `NodeProblem` → JSON."""
+DISCOVER: Final = b'{"request": "discover"}'
 """`Discover` as JSON."""
 
 
@@ -78,7 +78,7 @@ def decode_to_node(data: bytes) -> ToNode:
     if message.resource is not None:
         return Write(message.resource, message.payload)
     if message.detail is not None:
-        return Problem(message.detail)
+        return NodeProblem(message.detail)
     raise ProtocolError("not a request, a write or an error")
 
 

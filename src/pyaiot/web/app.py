@@ -12,7 +12,7 @@ from pyaiot import __version__
 from pyaiot.broker import metrics as broker_metrics
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
-from pyaiot.history.store import History
+from pyaiot.history.store import HistoryReader
 from pyaiot.metrics import Collector, Sample
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import add_cors_headers, check_origin
@@ -45,7 +45,7 @@ class WebApp:
         checks: Mapping[str, Check] | None = None,
         sign_in: SignIn | None = None,
         dashboard: Dashboard | None = None,
-        history: History | None = None,
+        history: HistoryReader | None = None,
         caught_up: CaughtUp | None = None,
         collectors: Iterable[Collector] = (),
     ) -> None:
@@ -68,7 +68,7 @@ class WebApp:
         self._sign_in = sign_in
         answered = web_metrics.AnsweredRequests()
         self.metrics = Metrics(
-            [lambda: broker_metrics.measure(broker), answered.collect, self._collect, *collectors]
+            [lambda: broker_metrics.collect(broker), answered.collect, self._collect, *collectors]
         )
         middlewares = [
             answered.middleware(),

@@ -46,7 +46,7 @@ _PAGE_HEADERS: Final = {
 }
 
 MAY_COMMAND: Final = web.RequestKey("may_command", bool)
-PROGRAM: Final = web.RequestKey("program", str)
+SESSION_ID: Final = web.RequestKey("program", str)
 """Identifies the session of a request."""
 
 
@@ -126,7 +126,7 @@ class SignIn:
             signed_in = self.has_session(request)
             request[MAY_COMMAND] = signed_in
             if signed_in:
-                request[PROGRAM] = _hash(request.cookies[self._cookie]).hex()
+                request[SESSION_ID] = _hash(request.cookies[self._cookie]).hex()
             role = role_for(request.method, request.path)
             if signed_in or role in {"anybody", "gateway"} or (self._viewers and role == "viewer"):
                 return await handler(request)

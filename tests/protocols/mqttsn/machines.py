@@ -10,10 +10,10 @@ from typing import Any
 
 from pyaiot.protocols.mqttsn.client import MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import (
-    ClientEvent,
     ClientState,
-    Lost,
-    Refused,
+    MqttSnEvent,
+    MqttSnLost,
+    MqttSnRefused,
 )
 from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol
 from pyaiot.protocols.mqttsn.gateway_events import Send, ToMqtt
@@ -122,7 +122,7 @@ class World:
         self.config = config
         self.table: MqttSnGatewayProtocol[str] = MqttSnGatewayProtocol(config, now=self.now)
         self.clients: dict[str, MqttSnClientProtocol] = {}
-        self.events: dict[str, list[ClientEvent]] = {}
+        self.events: dict[str, list[MqttSnEvent]] = {}
         self.datagrams = 0
         self.reconnects = 0
         self.reconnect = True
@@ -145,7 +145,9 @@ class World:
                 self._transmit(effect.to_bytes(), name, self._to_gateway)
                 continue
             self.events[name].append(effect)
-            failed = isinstance(effect, Lost) or (isinstance(effect, Refused) and not effect.wish)
+            failed = isinstance(effect, MqttSnLost) or (
+                isinstance(effect, MqttSnRefused) and not effect.request
+            )
             if failed and self.reconnect:
                 self.reconnects += 1
                 self.at(self.now + 5.0, partial(self._connect_again, client))

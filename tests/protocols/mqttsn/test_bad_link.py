@@ -9,9 +9,9 @@ from pyaiot.protocols.mqttsn.client import MqttSnClientProtocol
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
-    FellAsleep,
-    Received,
-    RequestDone,
+    MqttSnAsleep,
+    MqttSnMessage,
+    MqttSnRequestDone,
 )
 from pyaiot.protocols.mqttsn.mqtt import MqttPublish
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
@@ -37,10 +37,10 @@ def publish_all(here: World, name: str, qos: int) -> dict[int, bytes]:
     wishes = {}
     for number in range(MESSAGES):
         payload = f"{name} {number}".encode()
-        wish, effects = here.clients[name].publish(
+        request, effects = here.clients[name].publish(
             f"node/{name}/{number % 3}", payload, qos=qos, now=here.now
         )
-        wishes[wish] = payload
+        wishes[request] = payload
         here.do(name, effects)
     return wishes
 
@@ -50,7 +50,7 @@ def payloads(here: World) -> Counter[bytes]:
 
 
 def received(here: World, name: str) -> list[bytes]:
-    return [event.data for event in here.events[name] if isinstance(event, Received)]
+    return [event.data for event in here.events[name] if isinstance(event, MqttSnMessage)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -61,7 +61,7 @@ def test_no_acknowledged_publication_is_lost(seed: int, clean_session: bool) -> 
     here.do("a", [*here.clients["a"].connect(now=here.now)])
     wishes = publish_all(here, "a", qos=1)
     here.run(3600)
-    done = {event.wish for event in here.events["a"] if isinstance(event, RequestDone)}
+    done = {event.request for event in here.events["a"] if isinstance(event, MqttSnRequestDone)}
     assert done == set(wishes)
     assert set(payloads(here)) == set(wishes.values())
 
@@ -73,9 +73,9 @@ def test_qos_2_to_the_broker_is_exactly_once(seed: int) -> None:
     here.do("a", [*here.clients["a"].connect(now=here.now)])
     wishes = publish_all(here, "a", qos=2)
     here.run(3600)
-    assert {event.wish for event in here.events["a"] if isinstance(event, RequestDone)} == set(
-        wishes
-    )
+    assert {
+        event.request for event in here.events["a"] if isinstance(event, MqttSnRequestDone)
+    } == set(wishes)
     assert payloads(here) == Counter(wishes.values())
 
 
@@ -127,7 +127,7 @@ def test_a_sleeping_client_gets_everything_that_was_kept(seed: int) -> None:
         here.do("s", [*sleeper.wake(now=here.now)])
         here.run(600)
     assert received(here, "s") == sent
-    assert isinstance(here.events["s"][-1], FellAsleep)
+    assert isinstance(here.events["s"][-1], MqttSnAsleep)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -140,9 +140,9 @@ def test_a_gateway_that_forgot_everything_loses_nothing_that_it_acknowledged(see
         here.run(70)
         here.restart_gateway()
     here.run(3600)
-    assert {event.wish for event in here.events["a"] if isinstance(event, RequestDone)} == set(
-        wishes
-    )
+    assert {
+        event.request for event in here.events["a"] if isinstance(event, MqttSnRequestDone)
+    } == set(wishes)
     assert set(payloads(here)) == set(wishes.values())
     assert here.reconnects >= 1
 

@@ -12,14 +12,14 @@ from pyaiot.protocols.mqttsn.client import (
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
-    Connected,
-    Effect,
-    FellAsleep,
-    Left,
-    Lost,
-    Received,
-    Refused,
-    RequestDone,
+    MqttSnAsleep,
+    MqttSnClientEffect,
+    MqttSnConnected,
+    MqttSnDisconnected,
+    MqttSnLost,
+    MqttSnMessage,
+    MqttSnRefused,
+    MqttSnRequestDone,
 )
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.numbers import ReturnCode, TopicIdType
@@ -61,10 +61,10 @@ class Board:
         self.now = 1000.0
         self.client = MqttSnClientProtocol(ClientConfig(client_id="node", **config))  # type: ignore[arg-type]
 
-    def receive(self, *packets: Packet) -> list[Effect]:
+    def receive(self, *packets: Packet) -> list[MqttSnClientEffect]:
         return [e for packet in packets for e in self.client.receive_packet(packet, now=self.now)]
 
-    def wait(self) -> list[Effect]:
+    def wait(self) -> list[MqttSnClientEffect]:
         timer_at = self.client.get_timer()
         assert timer_at is not None
         self.now = timer_at
@@ -72,17 +72,17 @@ class Board:
 
     def connected(self) -> "Board":
         self.client.connect(now=self.now)
-        assert self.receive(ConnAck())[0] == Connected()
+        assert self.receive(ConnAck())[0] == MqttSnConnected()
         return self
 
-    def publish(self, topic: str | int, qos: int = 1) -> list[Effect]:
+    def publish(self, topic: str | int, qos: int = 1) -> list[MqttSnClientEffect]:
         return self.client.publish(topic, b"x", qos=qos, now=self.now)[1]
 
 
 def test_it_connects_as_emcute_does() -> None:
     board = Board()
     assert board.client.connect(now=1000) == [Connect("node", 360, clean_session=True)]
-    assert board.receive(ConnAck()) == [Connected()]
+    assert board.receive(ConnAck()) == [MqttSnConnected()]
 
 
 def test_it_sends_its_will_on_request() -> None:
@@ -90,13 +90,13 @@ def test_it_sends_its_will_on_request() -> None:
     assert board.client.connect(now=1000) == [Connect("node", 360, will=True)]
     assert board.receive(WillTopicReq()) == [WillTopic("last", 1, retain=True)]
     assert board.receive(WillMsgReq()) == [WillMsg(b"gone")]
-    assert board.receive(ConnAck()) == [Connected()]
+    assert board.receive(ConnAck()) == [MqttSnConnected()]
 
 
 def test_a_refused_connect_is_an_event() -> None:
     board = Board()
     board.client.connect(now=1000)
-    assert board.receive(ConnAck(CONGESTION)) == [Refused(CONGESTION)]
+    assert board.receive(ConnAck(CONGESTION)) == [MqttSnRefused(CONGESTION)]
     assert board.client.state is ClientState.DISCONNECTED
 
 
@@ -106,7 +106,7 @@ def test_every_publish_has_its_register() -> None:
         assert board.publish("node/a") == [Register("node/a", 2 * number - 1)]
         publish = Publish(5, b"x", 1, 2 * number)
         assert board.receive(RegAck(5, 2 * number - 1)) == [publish]
-        assert board.receive(PubAck(5, 2 * number)) == [RequestDone(number)]
+        assert board.receive(PubAck(5, 2 * number)) == [MqttSnRequestDone(number)]
 
 
 def test_a_client_that_remembers_registers_once() -> None:
@@ -121,11 +121,11 @@ def test_predefined_and_short_topics_are_not_registered() -> None:
     board = Board().connected()
     assert board.publish(7, 0) == [
         Publish(7, b"x", topic_id_type=TopicIdType.PREDEFINED),
-        RequestDone(1),
+        MqttSnRequestDone(1),
     ]
     assert board.publish("ab", 0) == [
         Publish(0x6162, b"x", topic_id_type=TopicIdType.SHORT),
-        RequestDone(2),
+        MqttSnRequestDone(2),
     ]
 
 
@@ -133,7 +133,7 @@ def test_qos_2_takes_four_packets() -> None:
     board = Board().connected()
     board.publish(7, 2)
     assert board.receive(PubRec(1)) == [PubRel(1)]
-    assert board.receive(PubComp(1)) == [RequestDone(1)]
+    assert board.receive(PubComp(1)) == [MqttSnRequestDone(1)]
 
 
 def test_wishes_wait_for_each_other_and_for_the_connection() -> None:
@@ -141,11 +141,11 @@ def test_wishes_wait_for_each_other_and_for_the_connection() -> None:
     assert board.publish(7) == []
     board.client.connect(now=board.now)
     connected, first = board.receive(ConnAck())
-    assert connected == Connected()
+    assert connected == MqttSnConnected()
     assert isinstance(first, Publish)
     assert board.publish(8) == []
     done, second = board.receive(PubAck(7, first.message_id))
-    assert done == RequestDone(1)
+    assert done == MqttSnRequestDone(1)
     assert isinstance(second, Publish)
 
 
@@ -161,11 +161,11 @@ def test_what_is_not_answered_is_repeated_then_the_gateway_is_lost() -> None:
     board = Board(retry_s=15.0, retries_max=3).connected()
     board.publish(7)
     again = Publish(7, b"x", 1, 1, TopicIdType.PREDEFINED, dup=True)
-    assert [board.wait() for _ in range(4)] == [[again]] * 3 + [[Lost()]]
+    assert [board.wait() for _ in range(4)] == [[again]] * 3 + [[MqttSnLost()]]
     assert board.now == 1060
     board.client.connect(now=board.now)
     assert board.receive(ConnAck()) == [
-        Connected(),
+        MqttSnConnected(),
         Publish(7, b"x", 1, 1, TopicIdType.PREDEFINED),
     ]
 
@@ -174,17 +174,17 @@ def test_after_pubrec_a_message_is_never_sent_again() -> None:
     board = Board(retries_max=0).connected()
     board.publish(7, 2)
     board.receive(PubRec(1))
-    assert board.wait() == [Lost()]
+    assert board.wait() == [MqttSnLost()]
     board.client.connect(now=board.now)
-    assert board.receive(ConnAck()) == [Connected(), PubRel(1)]
+    assert board.receive(ConnAck()) == [MqttSnConnected(), PubRel(1)]
 
 
 def test_a_gateway_that_does_not_know_us_is_lost() -> None:
     board = Board().connected()
     board.publish("a")
-    assert board.receive(Disconnect()) == [Lost()]
+    assert board.receive(Disconnect()) == [MqttSnLost()]
     board.client.connect(now=board.now)
-    assert board.receive(ConnAck()) == [Connected(), Register("a", 2)]
+    assert board.receive(ConnAck()) == [MqttSnConnected(), Register("a", 2)]
 
 
 def test_congestion_is_waited_for() -> None:
@@ -200,8 +200,8 @@ def test_a_refused_request_is_an_event_and_the_next_one_follows() -> None:
     board.client.subscribe("a/#/b", now=board.now)
     board.publish(7, 0)
     effects = board.receive(SubAck(0, 1, INVALID_TOPIC_ID))
-    assert effects[0] == Refused(INVALID_TOPIC_ID, 1)
-    assert effects[-1] == RequestDone(2)
+    assert effects[0] == MqttSnRefused(INVALID_TOPIC_ID, 1)
+    assert effects[-1] == MqttSnRequestDone(2)
 
 
 def test_it_pings_after_half_of_the_keep_alive() -> None:
@@ -220,9 +220,9 @@ def test_it_answers_the_ping_of_a_gateway() -> None:
 def test_it_receives_what_it_subscribed_to_by_name() -> None:
     board = Board().connected()
     board.client.subscribe("news", qos=1, now=board.now)
-    assert board.receive(SubAck(3, 1, qos=1)) == [RequestDone(1)]
-    assert board.receive(Publish(3, b"hi", 1, 9)) == [PubAck(3, 9), Received("news", b"hi", 1)]
-    assert board.receive(Publish(3, b"hi")) == [Received("news", b"hi")]
+    assert board.receive(SubAck(3, 1, qos=1)) == [MqttSnRequestDone(1)]
+    assert board.receive(Publish(3, b"hi", 1, 9)) == [PubAck(3, 9), MqttSnMessage("news", b"hi", 1)]
+    assert board.receive(Publish(3, b"hi")) == [MqttSnMessage("news", b"hi")]
 
 
 def test_it_receives_what_the_gateway_registered() -> None:
@@ -232,7 +232,7 @@ def test_it_receives_what_the_gateway_registered() -> None:
     publish = Publish(3, b"hi", 2, 9)
     assert board.receive(publish) == [PubAck(3, 9, INVALID_TOPIC_ID)]
     assert board.receive(Register("news/x", 8, 3)) == [RegAck(3, 8)]
-    assert board.receive(publish) == [PubRec(9), Received("news/x", b"hi", 2)]
+    assert board.receive(publish) == [PubRec(9), MqttSnMessage("news/x", b"hi", 2)]
     assert board.receive(publish) == [PubRec(9)]
     assert board.receive(PubRel(9), PubRel(9)) == [PubComp(9)] * 2
     assert board.receive(publish) == [PubRec(9)]
@@ -243,14 +243,14 @@ def test_it_receives_predefined_and_short_topics() -> None:
     (subscribe,) = board.client.subscribe(7, now=board.now)[1]
     assert subscribe == Subscribe(7, 1, 1, TopicIdType.PREDEFINED)
     predefined, short = Publish(7, b"", 0, 0, TopicIdType.PREDEFINED), TopicIdType.SHORT
-    assert board.receive(predefined) == [Received("alarm", b"")]
-    assert board.receive(Publish(0x6162, b"", topic_id_type=short)) == [Received("ab", b"")]
+    assert board.receive(predefined) == [MqttSnMessage("alarm", b"")]
+    assert board.receive(Publish(0x6162, b"", topic_id_type=short)) == [MqttSnMessage("ab", b"")]
 
 
 def test_it_unsubscribes() -> None:
     board = Board().connected()
     assert board.client.unsubscribe("news", now=board.now) == (1, [Unsubscribe("news", 1)])
-    assert board.receive(UnsubAck(1)) == [RequestDone(1)]
+    assert board.receive(UnsubAck(1)) == [MqttSnRequestDone(1)]
 
 
 def test_it_changes_its_will_topic_first() -> None:
@@ -258,30 +258,30 @@ def test_it_changes_its_will_topic_first() -> None:
     will = Will("last", b"gone")
     assert board.client.change_will(will, now=board.now) == (2, [WillTopicUpd("last")])
     assert board.receive(WillMsgResp()) == []
-    assert board.receive(WillTopicResp()) == [RequestDone(1), WillMsgUpd(b"gone")]
-    assert board.receive(WillMsgResp()) == [RequestDone(2)]
+    assert board.receive(WillTopicResp()) == [MqttSnRequestDone(1), WillMsgUpd(b"gone")]
+    assert board.receive(WillMsgResp()) == [MqttSnRequestDone(2)]
     assert board.client.change_will(None, now=board.now) == (3, [WillTopicUpd()])
-    assert board.receive(WillTopicResp(NOT_SUPPORTED)) == [Refused(NOT_SUPPORTED, 3)]
+    assert board.receive(WillTopicResp(NOT_SUPPORTED)) == [MqttSnRefused(NOT_SUPPORTED, 3)]
 
 
 def test_it_leaves() -> None:
     board = Board().connected()
     assert board.client.disconnect(now=board.now) == [Disconnect()]
-    assert board.receive(Disconnect()) == [Left()]
+    assert board.receive(Disconnect()) == [MqttSnDisconnected()]
     assert board.client.get_timer() is None
 
 
 def test_it_sleeps_wakes_and_becomes_active_again() -> None:
     board = Board().connected()
     assert board.client.sleep(60, now=board.now) == [Disconnect(60)]
-    assert board.receive(Disconnect()) == [FellAsleep()]
+    assert board.receive(Disconnect()) == [MqttSnAsleep()]
     assert board.client.get_timer() is None
     assert board.publish(7, 0) == []
     assert board.client.wake(now=board.now) == [PingReq("node")]
     assert board.receive(Publish(0x6162, b"", 1, 1, TopicIdType.SHORT))
-    assert board.receive(PingResp()) == [FellAsleep()]
+    assert board.receive(PingResp()) == [MqttSnAsleep()]
     board.client.connect(now=board.now)
-    assert board.receive(ConnAck())[0] == Connected()
+    assert board.receive(ConnAck())[0] == MqttSnConnected()
 
 
 def test_a_gateway_that_forgot_a_sleeping_client_is_lost_at_waking() -> None:
@@ -290,13 +290,13 @@ def test_a_gateway_that_forgot_a_sleeping_client_is_lost_at_waking() -> None:
     board.receive(Disconnect())
     assert board.receive(Disconnect()) == []
     board.client.wake(now=board.now)
-    assert board.receive(Disconnect()) == [Lost()]
+    assert board.receive(Disconnect()) == [MqttSnLost()]
 
 
 def test_a_clean_session_takes_an_id_of_the_one_before_as_new() -> None:
     board = Board(predefined={7: "alarm"}).connected()
     publish = Publish(7, b"", 2, 9, TopicIdType.PREDEFINED)
-    assert board.receive(publish, publish) == [PubRec(9), Received("alarm", b"", 2), PubRec(9)]
+    assert board.receive(publish, publish) == [PubRec(9), MqttSnMessage("alarm", b"", 2), PubRec(9)]
     board.receive(Disconnect())
     board.connected()
-    assert board.receive(publish) == [PubRec(9), Received("alarm", b"", 2)]
+    assert board.receive(publish) == [PubRec(9), MqttSnMessage("alarm", b"", 2)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot.errors import ProtocolError
-from pyaiot.history.store import BucketRow, Keep
+from pyaiot.history.store import BucketRow, RetentionPolicy
 from pyaiot.web.api.local_days import days_of, part_step_s, time_zone
 from tests.web.serving import serving
 
@@ -80,7 +80,7 @@ def test_an_unknown_zone_is_refused(name: str) -> None:
 async def test_history_is_aggregated_by_local_days(
     tmp_path: Path, day: datetime, length: int
 ) -> None:
-    async with serving(tmp_path, keep=Keep(readings_days=None)) as served:
+    async with serving(tmp_path, keep=RetentionPolicy(readings_days=None)) as served:
         begin = day.timestamp()
         for hour in range(length + 1):
             served.gateway.say("n", "temperature", f"{hour}°C", begin + hour * 3600)

@@ -21,7 +21,7 @@ from pyaiot.gateways.coap.directory_resources import DirectoryServer, Registered
 from pyaiot.gateways.coap.discovery import FIRST_ANSWER_S, Candidate, Discovery, Read
 from pyaiot.gateways.coap.discovery_queue import DiscoveryQueue
 from pyaiot.gateways.coap.endpoint import CoapEndpoint
-from pyaiot.gateways.coap.metrics import HELD_BACK, STRANGERS_REFUSED
+from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, REQUESTS_OVER_RATE
 from pyaiot.gateways.coap.observer import Observer
 from pyaiot.gateways.coap.post_intake import PostIntake, as_message
 from pyaiot.gateways.coap.records import Record, record_of
@@ -31,7 +31,7 @@ from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.unanswered import UnansweredRequests
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.gateways.saved_address import load_address, save_address
-from pyaiot.gateways.state_store import Kept
+from pyaiot.gateways.state_store import StateStore
 from pyaiot.metrics import Sample
 from pyaiot.protocols.coap.numbers import COAP_PORT
 from pyaiot.protocols.coap.post import ALIVE, SERVER
@@ -55,10 +55,10 @@ class CoapGateway:
         *,
         poll_s: float = 0.0,
         sleepy: Iterable[str] = (),
-        kept: Kept | None = None,
+        kept: StateStore | None = None,
     ) -> None:
         self.gateway = gateway
-        self._kept = kept or Kept()
+        self._kept = kept or StateStore()
         self._endpoint = endpoint
         self._loop = endpoint.loop
         self._table: AddressTable[CoapPeer] = AddressTable()
@@ -122,7 +122,7 @@ class CoapGateway:
         sleepy: Iterable[str] = (),
         trace: Trace | None = None,
         fast_path: bool = True,
-        kept: Kept | None = None,
+        kept: StateStore | None = None,
     ) -> "CoapGateway":
         """Listen. Raises `OperatorError` if the port cannot be used.
 
@@ -149,12 +149,12 @@ class CoapGateway:
         """Posts that were answered with an error, since the start."""
         return self._posts.refused
 
-    def measure(self) -> Iterable[Sample]:
+    def collect(self) -> Iterable[Sample]:
         """The metrics of this gateway."""
-        yield from metrics.measure(self.gateway, refused=self.refused)
+        yield from metrics.collect(self.gateway, refused=self.refused)
         held_back, over_rate = self._endpoint.refusals()
-        yield HELD_BACK.of(held_back)
-        yield STRANGERS_REFUSED.of(over_rate + self._posts.unknown_rate.refused)
+        yield DATAGRAMS_HELD_BACK.of(held_back)
+        yield REQUESTS_OVER_RATE.of(over_rate + self._posts.unknown_rate.refused)
 
     @property
     def port(self) -> int:
@@ -170,7 +170,7 @@ class CoapGateway:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="coap link")
                 tasks.create_task(
-                    self.gateway.expire_silent_nodes(self._forget), name="coap offline timeout"
+                    self.gateway.expire_offline_nodes(self._forget), name="coap offline timeout"
                 )
                 tasks.create_task(self._observer.run(), name="coap observations")
                 tasks.create_task(self._directory.run(), name="coap registrations")
@@ -317,7 +317,7 @@ class CoapGateway:
         async def read(peer: CoapPeer, link: CoreLink, limit: float) -> bool:
             answered = await self._read(uid, peer, link, limit)
             if answered:
-                self.gateway.nodes.prove(uid)
+                self.gateway.nodes.verify(uid)
             return answered
 
         registration = self._directory.directory.of(uid)
@@ -348,7 +348,7 @@ class CoapGateway:
             if self._table.get(uid) is not node or self._is_taken(uid, node.peer, peer):
                 return False  # taken by another node meanwhile, or this one left
             self._table.answers(uid, peer, peer.address)
-            self.gateway.nodes.prove(uid)
+            self.gateway.nodes.verify(uid)
             node.source_unanswered = source_first and peer != node.peer
             return True
 

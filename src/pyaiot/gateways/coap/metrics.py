@@ -5,11 +5,11 @@ from typing import Final
 
 from pyaiot.metrics import Metric
 
-HELD_BACK: Final = Metric(
+DATAGRAMS_HELD_BACK: Final = Metric(
     "pyaiot_coap_datagrams_held_back",
     "counter",
     "Datagrams that were not sent because of the anti-amplification limit of an unverified peer.",
 )
-STRANGERS_REFUSED: Final = Metric(
+REQUESTS_OVER_RATE: Final = Metric(
     "pyaiot_coap_requests_over_rate", "counter", "Requests above the rate limit of their host."
 )

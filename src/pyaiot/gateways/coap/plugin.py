@@ -64,7 +64,7 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         listener=f"UDP port {coap.port}",
         port=coap.port,
         check=check,
-        collect=coap.measure,
+        collect=coap.collect,
         gateway=gateway,
         run=coap.run,
     )

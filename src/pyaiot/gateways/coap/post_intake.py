@@ -324,7 +324,7 @@ class PostIntake:
         gateway = self._gateway
         was_known = uid in gateway.nodes
         try:
-            gateway.heard(
+            gateway.node_seen(
                 uid,
                 {"protocol": "CoAP", "ip": address.host},
                 host=address.host,

@@ -13,7 +13,7 @@ from typing import Final
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import metrics
 from pyaiot.gateways.command_deadlines import CommandDeadlines
-from pyaiot.gateways.flushing import until_flushed
+from pyaiot.gateways.flushing import wait_until_flushed
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
 from pyaiot.gateways.mqtt.metrics import (
     MQTT_CONNECTED,
@@ -113,9 +113,9 @@ class MqttGateway:
         """Whether the MQTT broker accepted the connection and all subscriptions."""
         return self._client.connected
 
-    def measure(self) -> Iterable[Sample]:
+    def collect(self) -> Iterable[Sample]:
         """The metrics of this gateway."""
-        yield from metrics.measure(self.gateway, refused=self.refused)
+        yield from metrics.collect(self.gateway, refused=self.refused)
         yield MQTT_CONNECTED.of(self.connected)
         yield MQTT_CONNECTS.of(self._client.connects)
         yield MQTT_IGNORED.of(self.gateway.ignored)
@@ -135,7 +135,7 @@ class MqttGateway:
                     tasks.create_task(self._observe(self._observer), name="mqtt observer")
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="mqtt link")
                 tasks.create_task(
-                    self.gateway.expire_silent_nodes(self._forget), name="mqtt silence"
+                    self.gateway.expire_offline_nodes(self._forget), name="mqtt silence"
                 )
         finally:
             if self._confirmation is not None:
@@ -247,7 +247,7 @@ class MqttGateway:
                 if self._awaited[uid] is None:
                     self._discover(uid, DISCOVER_RESOURCES)
             case NodeResources(resources=resources):
-                self.gateway.nodes.prove(uid)
+                self.gateway.nodes.verify(uid)
                 self._awaited[uid] = frozenset(resources)
                 self._discover(uid, DISCOVER_VALUES)
             case NodeValue() | NodeValues():
@@ -265,7 +265,7 @@ class MqttGateway:
         if not values:
             return
         if uid not in self._awaited:
-            self.gateway.heard(uid, {"protocol": "MQTT", "id": uid})
+            self.gateway.node_seen(uid, {"protocol": "MQTT", "id": uid})
             self._awaited[uid] = None
             self._unconfirmed.add(uid)
         for each in values:
@@ -301,7 +301,7 @@ class MqttGateway:
 
     def _mark_online(self, uid: str) -> bool:
         """The node is online. Returns whether it was not before. Raises as `Gateway.heard` does."""
-        self.gateway.heard(uid, {"protocol": "MQTT", "id": uid})
+        self.gateway.node_seen(uid, {"protocol": "MQTT", "id": uid})
         if uid in self._unconfirmed:
             self._unconfirmed.discard(uid)
             return True
@@ -352,7 +352,7 @@ class MqttGateway:
             return Outcome("refused", str(error))
         async with self._writing:
             # Behind other bytes in the buffer, it could be sent after its deadline.
-            await until_flushed(lambda: self._client.waiting_bytes)
+            await wait_until_flushed(lambda: self._client.waiting_bytes)
             # MQTT 5 section 3.3.2.3.3: in whole seconds.
             expires_after_s = max(1, int(deadline - self._loop.time()))
             # The MQTT-SN gateway needs the deadline before the command arrives there.

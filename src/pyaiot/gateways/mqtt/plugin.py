@@ -49,7 +49,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         return "" if answers else "the MQTT broker does not answer"
 
     def collect() -> Iterator[Sample]:
-        yield from mqtt.measure()
+        yield from mqtt.collect()
         if broker.starts is not None:
             yield MQTT_BROKER_STARTS.of(broker.starts())
 

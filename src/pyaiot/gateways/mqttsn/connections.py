@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from pyaiot.mqtt.client import MqttServer
-from pyaiot.mqtt.connection import Reconnecting
+from pyaiot.mqtt.connection import ReconnectingMqttClient
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.mqtt import (
     MqttAction,
@@ -133,7 +133,7 @@ class _Connection:
     ) -> None:
         """`pause_s`: seconds before the first attempt to connect; negative: none."""
         self._on_event: Callable[[MqttEvent], None] | None = on_event
-        self._client = Reconnecting(
+        self._client = ReconnectingMqttClient(
             server, connect, self.on_event, attempts=attempts, on_status=on_status
         )
         self._task = asyncio.get_running_loop().create_task(

@@ -21,10 +21,10 @@ from pyaiot.gateways.mqttsn.admission import Admission, AdmissionControl
 from pyaiot.gateways.mqttsn.connections import MqttConnections
 from pyaiot.gateways.mqttsn.endpoint import Address, Endpoint, finds_gateway
 from pyaiot.gateways.mqttsn.records import read_record, write_record
-from pyaiot.gateways.state_store import Kept
+from pyaiot.gateways.state_store import StateStore
 from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import MqttServer
-from pyaiot.mqtt.connection import Reconnecting
+from pyaiot.mqtt.connection import ReconnectingMqttClient
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.gateway import MqttSnGatewayProtocol
 from pyaiot.protocols.mqttsn.gateway_events import (
@@ -64,7 +64,7 @@ class MqttSnGateway:
         *,
         packets_per_s: float = 200.0,
         client_prefix: str = "sn-",
-        kept: Kept | None = None,
+        kept: StateStore | None = None,
         deadlines: CommandDeadlines | None = None,
     ) -> None:
         """`endpoint` is open already.
@@ -74,7 +74,7 @@ class MqttSnGateway:
         """
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
-        self._kept = kept or Kept()
+        self._kept = kept or StateStore()
         self._protocol: MqttSnGatewayProtocol[Address] = MqttSnGatewayProtocol(
             config,
             now=self._loop.time(),
@@ -88,11 +88,11 @@ class MqttSnGateway:
         self._unconnected_rate = RateLimit(
             per_s=UNCONNECTED_PER_S, burst=UNCONNECTED_BURST, now=0.0
         )
-        self._unconnected: Reconnecting | None = None
+        self._unconnected: ReconnectingMqttClient | None = None
         if config.publish_without_connection:
             # Every broker accepts up to 23 letters and digits (MQTT 3.1.1 section 3.1.3.1).
             connect = Connect(f"pyaiotsn{secrets.token_hex(7)}", keep_alive_s=KEEP_ALIVE_S)
-            self._unconnected = Reconnecting(server, connect, lambda _event: None)
+            self._unconnected = ReconnectingMqttClient(server, connect, lambda _event: None)
         self.counts: Counter[str] = Counter()
         """Datagrams that were received, and those that were dropped, by reason."""
         self._log = RateLimitedLog(log)
@@ -106,7 +106,7 @@ class MqttSnGateway:
         """Clients that are connected, connecting or asleep."""
         return len(self._protocol)
 
-    def measure(self) -> Iterable[Sample]:
+    def collect(self) -> Iterable[Sample]:
         """The metrics of this gateway."""
         yield metrics.MQTTSN_CLIENTS.of(self.clients)
         yield metrics.MQTTSN_DATAGRAMS.of(self.counts["received"])

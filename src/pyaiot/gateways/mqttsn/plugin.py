@@ -69,7 +69,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         listener=listener,
         port=mqttsn.port,
         check=check,
-        collect=mqttsn.measure,
+        collect=mqttsn.collect,
         gateway=None,
         run=run,
     )

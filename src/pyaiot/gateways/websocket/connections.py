@@ -10,13 +10,13 @@ import secrets
 from typing import Final, Protocol
 
 from pyaiot.errors import Refused
-from pyaiot.gateways.flushing import until_flushed
+from pyaiot.gateways.flushing import wait_until_flushed
 from pyaiot.gateways.gateway import Gateway, Outcome
 from pyaiot.messages import LeftReason, check_uid
 from pyaiot.protocols.websocket_node import (
     DISCOVER,
     Named,
-    Problem,
+    NodeProblem,
     Update,
     Write,
     decode_from_node,
@@ -58,7 +58,9 @@ class NodeSocket(Protocol):
 class NodeConnection:
     """One connection, and the uid of its node once it is known."""
 
-    __slots__ = ("naming", "pinged", "problems", "received", "socket", "turn", "uid")
+    __slots__ = (
+        *("knows_errors", "naming", "pinged", "problems", "received", "socket", "turn", "uid"),
+    )
 
     def __init__(self, socket: NodeSocket, now: float) -> None:
         self.socket = socket
@@ -70,6 +72,9 @@ class NodeConnection:
         self.naming: asyncio.TimerHandle | None = None
         self.turn = asyncio.Lock()
         """Held while a command is written: commands are sent in order."""
+        self.knows_errors = False
+        """The node sent its own uid, so it is newer than the legacy protocol. Legacy nodes read
+        every frame as a command and fail on a missing key (legacy protocol, section 6)."""
         self.problems = RateLimit(per_s=PROBLEMS_PER_S, burst=PROBLEMS_BURST, now=now)
 
 
@@ -93,6 +98,7 @@ class NodeConnections:
         if uid is None:
             connection.naming = self._loop.call_later(NAMING_LIMIT_S, self._assign_uid, connection)
         else:
+            connection.knows_errors = True
             await self._claim(connection, uid)
         socket.write(text_frame(DISCOVER))
         return connection
@@ -106,6 +112,7 @@ class NodeConnections:
         connection.received.set()
         match decode_from_node(data):
             case Named(uid=uid):
+                connection.knows_errors = True
                 await self._claim(connection, uid)
             case Update(data=values):
                 if connection.uid is None:
@@ -166,9 +173,9 @@ class NodeConnections:
 
     def _enter(self, connection: NodeConnection, uid: str) -> None:
         self._stop_naming(connection)
-        self.gateway.heard(uid, {"protocol": "WebSocket"})
+        self.gateway.node_seen(uid, {"protocol": "WebSocket"})
         # Its connection is one of a limited number, of which each host has a share.
-        self.gateway.nodes.prove(uid)
+        self.gateway.nodes.verify(uid)
         if uid in self._by_uid:
             # The same node on a new connection: it has rebooted or changed networks.
             self.gateway.reset(uid)
@@ -200,8 +207,10 @@ class NodeConnections:
     def _report(self, connection: NodeConnection, problem: Refused) -> None:
         self.refuse(connection.uid, problem)
         socket = connection.socket
+        if not connection.knows_errors:
+            return
         if not connection.problems.take(self._loop.time()) and socket.buffered() <= BUFFER_MAX:
-            socket.write(text_frame(encode(Problem(str(problem)))))
+            socket.write(text_frame(encode(NodeProblem(str(problem)))))
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -215,12 +224,12 @@ class NodeConnections:
             return Outcome("unreachable", "the node does not read its messages")
         async with connection.turn:
             # Behind other bytes in the buffer, it could be sent after its deadline.
-            await until_flushed(connection.socket.buffered)
+            await wait_until_flushed(connection.socket.buffered)
             if self._by_uid.get(uid) is not connection:
                 return Outcome("unreachable", "the node has disconnected")
             connection.socket.write(text_frame(encode(Write(resource, payload))))
             try:
-                await until_flushed(connection.socket.buffered)
+                await wait_until_flushed(connection.socket.buffered)
             except asyncio.CancelledError:
                 # At the deadline: the rest must not be sent later, and half a frame is useless.
                 log.info("%s did not read a command before its deadline; disconnected", uid)

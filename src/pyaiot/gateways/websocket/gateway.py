@@ -30,7 +30,7 @@ NEW_NODES_PER_S: Final = 1000.0
 """New nodes, sustained, and ten times as many at once: more than connections can be opened. Above:
 closed with 1013."""
 UNPROVED_GRACE_S: Final = 10.0
-"""When all places are taken, a connection that has said nothing for so long makes room."""
+"""When all places are taken, a connection that sent nothing for this long makes room."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """Time for the gateway to answer its own request. Then `/readyz` reports a problem."""
 CONNECTIONS_SPARE: Final = 1000
@@ -67,7 +67,7 @@ class WebSocketGateway:
         self._count = 0
         self._on_host: Counter[str] = Counter()
         self._unproved: dict[_NodeSocket, float] = {}
-        """Connections that have said nothing, and since when, the oldest first."""
+        """Connections that sent nothing, and since when, the oldest first."""
         self._open: set[NonBlockingWebSocket] = set()
         self._server: HttpServer
         self._server_log = ServerLog(self._not_http)
@@ -98,7 +98,7 @@ class WebSocketGateway:
 
     def collect(self) -> Iterable[Sample]:
         """The metrics of the gateway."""
-        return metrics.measure(
+        return metrics.collect(
             self.gateway, refused=self.nodes.refused + self._server_log.refused_connections
         )
 

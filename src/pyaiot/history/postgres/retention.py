@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pyaiot.history.postgres.schema import WEEK
 from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, RetentionStep
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 
 MARKS_PER_STEP: Final = 500
 """Minutes or hours that are computed in one step."""
@@ -52,7 +52,7 @@ _DELETE_OLD: Final = (
 class PostgresRetention:
     """Remembers which step is next. Uses the writer's connection, between its transactions."""
 
-    def __init__(self, db: Any, keep: Keep) -> None:
+    def __init__(self, db: Any, keep: RetentionPolicy) -> None:
         self._db = db
         self._keep = keep
         self._deleted_at = -math.inf

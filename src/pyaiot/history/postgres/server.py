@@ -7,13 +7,13 @@ from urllib.parse import urlsplit, urlunsplit
 from pyaiot.errors import OperatorError
 from pyaiot.history.postgres.reader import PostgresReader
 from pyaiot.history.postgres.writer import PostgresWriter
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 
 
 class PostgresServer:
     """A `Store` in the schema `pyaiot` of a database. The server refuses a second writer."""
 
-    def __init__(self, url: str, keep: Keep) -> None:
+    def __init__(self, url: str, keep: RetentionPolicy) -> None:
         self.name = without_password(url)
         self._url = url
         self._keep = keep

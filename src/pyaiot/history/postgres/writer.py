@@ -12,7 +12,7 @@ from pyaiot.history.postgres.retention import PostgresRetention, partition, part
 from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
 from pyaiot.history.rows import MICROSECONDS, NewReading, Value, WriteBatch
 from pyaiot.history.series_index import SeriesIndex, candidate_times
-from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
+from pyaiot.history.store import RetentionPolicy, RowsRefused, StoreError, StoreReplaced
 
 CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to accept a connection."""
@@ -28,7 +28,7 @@ class PostgresWriter:
     It has its own event loop, which runs only during a call.
     """
 
-    def __init__(self, url: str, name: str, keep: Keep, *, run: str) -> None:
+    def __init__(self, url: str, name: str, keep: RetentionPolicy, *, run: str) -> None:
         """Connect, and create or migrate the tables. Raises `StoreError`.
 
         `name` is the URL without its password; `run` identifies the commands of this process.

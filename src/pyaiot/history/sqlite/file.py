@@ -10,13 +10,13 @@ from pathlib import Path
 from pyaiot.errors import OperatorError
 from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter, file_identity
-from pyaiot.history.store import Keep, StoreError
+from pyaiot.history.store import RetentionPolicy, StoreError
 
 
 class SqliteFile:
     """A `Store` in one file. A second process that wants to write it is refused."""
 
-    def __init__(self, path: Path, keep: Keep) -> None:
+    def __init__(self, path: Path, keep: RetentionPolicy) -> None:
         self.name = str(path)
         self._path = path
         self._lock_path = path.with_name(path.name + ".lock")

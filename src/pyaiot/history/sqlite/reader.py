@@ -42,14 +42,15 @@ class _Job:
             if self._cancelled:
                 raise TooSlow("the query was cancelled")
             self._db = db
-        if self._limit_s is not None:
-            until = time.monotonic() + self._limit_s
+        until = None if self._limit_s is None else time.monotonic() + self._limit_s
 
-            def check_time() -> bool:
+        def must_stop() -> bool:
+            # `interrupt` has no effect before the statement has started.
+            if until is not None:
                 self.timed_out = time.monotonic() > until
-                return self.timed_out
+            return self.timed_out or self._cancelled
 
-            db.set_progress_handler(check_time, _CHECK_STEPS)
+        db.set_progress_handler(must_stop, _CHECK_STEPS)
 
     def end(self) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Final
 
 from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, RetentionStep
-from pyaiot.history.store import Keep
+from pyaiot.history.store import RetentionPolicy
 
 MARKS_PER_STEP: Final = 200
 """Minutes or hours that are computed in one step."""
@@ -66,7 +66,7 @@ _DELETE_SERIES: Final = """
 class SqliteRetention:
     """Remembers which step is next. Uses the writer's connection, between its transactions."""
 
-    def __init__(self, db: sqlite3.Connection, keep: Keep) -> None:
+    def __init__(self, db: sqlite3.Connection, keep: RetentionPolicy) -> None:
         self._db = db
         self._keep = keep
         self._position = 0

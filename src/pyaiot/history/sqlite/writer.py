@@ -12,7 +12,7 @@ from pyaiot.history.rows import MICROSECONDS, NewReading, WriteBatch
 from pyaiot.history.series_index import LateRow, SeriesIndex, candidate_times
 from pyaiot.history.sqlite.retention import SqliteRetention
 from pyaiot.history.sqlite.schema import migrate
-from pyaiot.history.store import Keep, RowsRefused, StoreError, StoreReplaced
+from pyaiot.history.store import RetentionPolicy, RowsRefused, StoreError, StoreReplaced
 
 BUSY_LIMIT_S: Final = 2.0
 """How long to wait while another program has locked the file."""
@@ -40,7 +40,7 @@ _FIND_EVENT: Final = "SELECT 1 FROM event WHERE at = ? AND kind = ?"
 class SqliteWriter:
     """Writes batches, each in one transaction that is on disk when `write` returns."""
 
-    def __init__(self, path: Path, keep: Keep, *, run: str) -> None:
+    def __init__(self, path: Path, keep: RetentionPolicy, *, run: str) -> None:
         """Open or create the file. `run` identifies the commands of this process.
 
         Raises `StoreError`.

@@ -6,7 +6,7 @@ import secrets
 from typing import Final
 
 from pyaiot.mqtt.client import MqttServer
-from pyaiot.mqtt.connection import Reconnecting
+from pyaiot.mqtt.connection import ReconnectingMqttClient
 from pyaiot.protocols.mqtt.events import (
     MqttConnected,
     MqttEvent,
@@ -29,7 +29,7 @@ class HealthProbe:
         # The session is kept: a new one would need space in a store that may be full.
         connect = Connect(client_id, clean_session=False, keep_alive_s=KEEP_ALIVE_S)
         self._topic = topic
-        self._client = Reconnecting(server, connect, self._on_event)
+        self._client = ReconnectingMqttClient(server, connect, self._on_event)
         self._subscribed = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._arrived = asyncio.Event()

@@ -4,7 +4,8 @@
 Pure: requests and packets from the gateway go in; packets, events and the time of the next timer
 come out. `now` is the loop's time in seconds. One request is in flight at a time (6.6); the others
 wait in order, also while the client is not connected. A request without an answer is sent again
-after the next CONNECT. The caller decides whether to connect again after `Refused` or `Lost`.
+after the next CONNECT. The caller decides whether to connect again after `MqttSnRefused` or
+`MqttSnLost`.
 """
 
 from collections import deque
@@ -16,14 +17,14 @@ from pyaiot import errors
 from pyaiot.protocols.mqttsn.client_events import (
     ClientConfig,
     ClientState,
-    Connected,
-    Effect,
-    FellAsleep,
-    Left,
-    Lost,
-    Received,
-    Refused,
-    RequestDone,
+    MqttSnAsleep,
+    MqttSnClientEffect,
+    MqttSnConnected,
+    MqttSnDisconnected,
+    MqttSnLost,
+    MqttSnMessage,
+    MqttSnRefused,
+    MqttSnRequestDone,
 )
 from pyaiot.protocols.mqttsn.deduplication import Qos2Receiver, without_dup
 from pyaiot.protocols.mqttsn.mqtt import Will
@@ -120,7 +121,7 @@ class MqttSnClientProtocol:
 
     def publish(
         self, topic: str | int, data: bytes, *, qos: int = 1, retain: bool = False, now: float
-    ) -> tuple[int, list[Effect]]:
+    ) -> tuple[int, list[MqttSnClientEffect]]:
         """Returns the number of the request, and what to send. A number as topic is a predefined
         id.
 
@@ -128,15 +129,17 @@ class MqttSnClientProtocol:
         """
         return self._add(PendingRequest(0, topic=topic, data=data, qos=qos, retain=retain), now)
 
-    def subscribe(self, topic: str | int, *, qos: int = 1, now: float) -> tuple[int, list[Effect]]:
+    def subscribe(
+        self, topic: str | int, *, qos: int = 1, now: float
+    ) -> tuple[int, list[MqttSnClientEffect]]:
         kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
         return self._add(PendingRequest(0, request=Subscribe(topic, 0, qos, kind)), now)
 
-    def unsubscribe(self, topic: str | int, *, now: float) -> tuple[int, list[Effect]]:
+    def unsubscribe(self, topic: str | int, *, now: float) -> tuple[int, list[MqttSnClientEffect]]:
         kind = TopicIdType.PREDEFINED if isinstance(topic, int) else TopicIdType.NORMAL
         return self._add(PendingRequest(0, request=Unsubscribe(topic, 0, 0, kind)), now)
 
-    def change_will(self, will: Will | None, *, now: float) -> tuple[int, list[Effect]]:
+    def change_will(self, will: Will | None, *, now: float) -> tuple[int, list[MqttSnClientEffect]]:
         """Change the will (6.4). With a message there are two requests; the second number
         counts."""
         if will is None:
@@ -167,7 +170,7 @@ class MqttSnClientProtocol:
         self.state = ClientState.AWAKE
         return self._send_request(PingReq(self.config.client_id), now)
 
-    def handle_timer(self, *, now: float) -> list[Effect]:
+    def handle_timer(self, *, now: float) -> list[MqttSnClientEffect]:
         """Call it at the time of `get_timer`; earlier calls do nothing."""
         timer_at = self.get_timer()
         if timer_at is None or now < timer_at:
@@ -185,7 +188,7 @@ class MqttSnClientProtocol:
             self._request = msgspec.structs.replace(self._request, dup=True)
         return [self._request]
 
-    def receive_packet(self, packet: Packet, *, now: float) -> list[Effect]:
+    def receive_packet(self, packet: Packet, *, now: float) -> list[MqttSnClientEffect]:
         """Process a packet from the gateway."""
         if self.state is ClientState.AWAKE and self._request is not None:
             # Kept messages precede PINGRESP; each one shows that the gateway is alive.
@@ -214,14 +217,9 @@ class MqttSnClientProtocol:
                 return self._on_answer(packet, now)
         return []
 
-    # The names that callers outside of this package use.
-    received = receive_packet
-    timeout = handle_timer
-    wake_at = property(get_timer)
-
     def _while_connecting(
         self, packet: WillTopicReq | WillMsgReq | ConnAck, now: float
-    ) -> list[Effect]:
+    ) -> list[MqttSnClientEffect]:
         if self.state is not ClientState.CONNECTING:
             return []
         will = self.config.will
@@ -234,34 +232,34 @@ class MqttSnClientProtocol:
         self._request = None
         if packet.return_code != ReturnCode.ACCEPTED:
             self.state = ClientState.DISCONNECTED
-            return [Refused(packet.return_code)]
+            return [MqttSnRefused(packet.return_code)]
         self.state = ClientState.ACTIVE
-        return [Connected(), *self._next(now)]
+        return [MqttSnConnected(), *self._next(now)]
 
-    def _on_disconnect(self) -> list[Effect]:
+    def _on_disconnect(self) -> list[MqttSnClientEffect]:
         requested = isinstance(self._request, Disconnect)
         if self.state is ClientState.LEAVING:
             self._request = None
             self.state = ClientState.DISCONNECTED
-            return [Left()]
+            return [MqttSnDisconnected()]
         if self.state is ClientState.FALLING_ASLEEP and requested:
             self._request = None
             self.state = ClientState.ASLEEP
-            return [FellAsleep()]
+            return [MqttSnAsleep()]
         if self.state in (ClientState.DISCONNECTED, ClientState.CONNECTING, ClientState.ASLEEP):
             return []  # a late answer
         return self._lose()
 
-    def _on_pingresp(self, now: float) -> list[Effect]:
+    def _on_pingresp(self, now: float) -> list[MqttSnClientEffect]:
         if not isinstance(self._request, PingReq):
             return []
         self._request = None
         if self.state is ClientState.AWAKE:
             self.state = ClientState.ASLEEP
-            return [FellAsleep()]
+            return [MqttSnAsleep()]
         return self._next(now)
 
-    def _on_publish(self, packet: Publish, now: float) -> list[Effect]:
+    def _on_publish(self, packet: Publish, now: float) -> list[MqttSnClientEffect]:
         publish = without_dup(packet)
         if publish.qos == 2 and self._qos2.has(publish, now=now):
             return [PubRec(publish.message_id)]
@@ -276,7 +274,7 @@ class MqttSnClientProtocol:
         if topic is None:
             code = ReturnCode.INVALID_TOPIC_ID
             return [PubAck(publish.topic_id, publish.message_id, code)]
-        event = Received(topic, publish.data, publish.qos, publish.retain)
+        event = MqttSnMessage(topic, publish.data, publish.qos, publish.retain)
         if publish.qos == 2:
             self._qos2.add(publish)
             return [PubRec(publish.message_id), event]
@@ -286,7 +284,7 @@ class MqttSnClientProtocol:
 
     def _on_answer(
         self, packet: RegAck | SubAck | UnsubAck | PubAck | PubRec | PubComp, now: float
-    ) -> list[Effect]:
+    ) -> list[MqttSnClientEffect]:
         request = self._request
         if getattr(request, "message_id", None) != packet.message_id:
             return []
@@ -318,7 +316,9 @@ class MqttSnClientProtocol:
                 return self._finish(now)
         return []
 
-    def _on_will_answer(self, packet: WillTopicResp | WillMsgResp, now: float) -> list[Effect]:
+    def _on_will_answer(
+        self, packet: WillTopicResp | WillMsgResp, now: float
+    ) -> list[MqttSnClientEffect]:
         expected = WillTopicUpd if isinstance(packet, WillTopicResp) else WillMsgUpd
         if not isinstance(self._request, expected):
             return []
@@ -327,7 +327,7 @@ class MqttSnClientProtocol:
             return self._on_refusal(packet.return_code, now)
         return self._finish(now)
 
-    def _on_refusal(self, code: int, now: float) -> list[Effect]:
+    def _on_refusal(self, code: int, now: float) -> list[MqttSnClientEffect]:
         pending = self._pending[0]
         if code == ReturnCode.CONGESTION:
             self._registered = None
@@ -339,15 +339,15 @@ class MqttSnClientProtocol:
             )  # 6.6: the gateway forgot the id; register again
             self._registered = None
             return self._next(now)
-        return [Refused(code, pending.number), *self._finish(now)[1:]]
+        return [MqttSnRefused(code, pending.number), *self._finish(now)[1:]]
 
-    def _finish(self, now: float) -> list[Effect]:
+    def _finish(self, now: float) -> list[MqttSnClientEffect]:
         """Complete the first request, and start the next one."""
         pending = self._pending.popleft()
         self._registered = None
-        return [RequestDone(pending.number), *self._next(now)]
+        return [MqttSnRequestDone(pending.number), *self._next(now)]
 
-    def _add(self, pending: PendingRequest, now: float) -> tuple[int, list[Effect]]:
+    def _add(self, pending: PendingRequest, now: float) -> tuple[int, list[MqttSnClientEffect]]:
         if len(self._pending) >= PENDING_REQUESTS_MAX:
             raise errors.Refused(f"{PENDING_REQUESTS_MAX} requests are pending already")
         self._number += 1
@@ -355,9 +355,9 @@ class MqttSnClientProtocol:
         self._pending.append(pending)
         return pending.number, self._next(now)
 
-    def _next(self, now: float) -> list[Effect]:
+    def _next(self, now: float) -> list[MqttSnClientEffect]:
         """Send packets of the pending requests, in order, until one needs an answer."""
-        effects: list[Effect] = []
+        effects: list[MqttSnClientEffect] = []
         while self.state is ClientState.ACTIVE and self._request is None and self._pending:
             if self._held_until is not None:
                 if now < self._held_until:
@@ -374,7 +374,7 @@ class MqttSnClientProtocol:
             packet = self._publish(pending)
             if isinstance(packet, Publish) and pending.qos == 0:
                 effects.append(packet)
-                effects.append(RequestDone(pending.number))
+                effects.append(MqttSnRequestDone(pending.number))
                 self._sent_at = now
                 self._pending.popleft()
                 self._registered = None
@@ -417,11 +417,11 @@ class MqttSnClientProtocol:
         self._sent_at = now
         return [packet]
 
-    def _lose(self) -> list[Effect]:
+    def _lose(self) -> list[MqttSnClientEffect]:
         self._request = None
         self._registered = None
         self.state = ClientState.DISCONNECTED
-        return [Lost()]
+        return [MqttSnLost()]
 
     def _forget(self) -> None:
         """Discard the state of the session, except pending requests."""

@@ -39,28 +39,28 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     retries_max: int = N_RETRY
 
 
-class Connected(msgspec.Struct, frozen=True, gc=False):
+class MqttSnConnected(msgspec.Struct, frozen=True, gc=False):
     """The gateway accepted CONNECT. If it had no session, it has no subscriptions either."""
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The gateway refused CONNECT (`wish` is None), or the request `wish`, which is not retried."""
+class MqttSnRefused(msgspec.Struct, frozen=True, gc=False):
+    """The gateway refused CONNECT (`request` is None) or a request, which is not retried."""
 
     return_code: int
-    wish: int | None = None
+    request: int | None = None
 
 
-class Lost(msgspec.Struct, frozen=True, gc=False):
+class MqttSnLost(msgspec.Struct, frozen=True, gc=False):
     """The gateway does not answer, or has no session of this client. Connect again."""
 
 
-class RequestDone(msgspec.Struct, frozen=True, gc=False):
-    """The request `wish` was acknowledged; a publication with QoS 0 was sent."""
+class MqttSnRequestDone(msgspec.Struct, frozen=True, gc=False):
+    """The request `request` was acknowledged; a publication with QoS 0 was sent."""
 
-    wish: int
+    request: int
 
 
-class Received(msgspec.Struct, frozen=True, gc=False):
+class MqttSnMessage(msgspec.Struct, frozen=True, gc=False):
     """A message that the client received."""
 
     topic: str
@@ -69,13 +69,21 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     retain: bool = False
 
 
-class FellAsleep(msgspec.Struct, frozen=True, gc=False):
+class MqttSnAsleep(msgspec.Struct, frozen=True, gc=False):
     """The client sleeps, and the gateway keeps its messages; after `wake`: all were received."""
 
 
-class Left(msgspec.Struct, frozen=True, gc=False):
+class MqttSnDisconnected(msgspec.Struct, frozen=True, gc=False):
     """The gateway acknowledged DISCONNECT."""
 
 
-ClientEvent = Connected | Refused | Lost | RequestDone | Received | FellAsleep | Left
-Effect = Packet | ClientEvent
+MqttSnEvent = (
+    MqttSnConnected
+    | MqttSnRefused
+    | MqttSnLost
+    | MqttSnRequestDone
+    | MqttSnMessage
+    | MqttSnAsleep
+    | MqttSnDisconnected
+)
+MqttSnClientEffect = Packet | MqttSnEvent

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
 from pyaiot.broker.broker import Broker
-from pyaiot.history.store import History
+from pyaiot.history.store import HistoryReader
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
@@ -32,7 +32,7 @@ class Api:
         broker: Broker,
         *,
         title: str,
-        history: History | None,
+        history: HistoryReader | None,
         caught_up: CaughtUp | None,
         unix_time: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,

@@ -11,7 +11,7 @@ from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, CommandTable, HttpCommand
 from pyaiot.web.api.parameters import Query, WriteQuery
 from pyaiot.web.api.responses import json_response, while_connected
 from pyaiot.web.problems import ProblemError
-from pyaiot.web.sign_in import PROGRAM
+from pyaiot.web.sign_in import SESSION_ID
 
 _STATUS: Final = {"confirmed": 200, "sent": 202, "pending": 202}
 _PROBLEMS: Final = {
@@ -42,7 +42,7 @@ class CommandsApi:
                 400, "bad-request", f"an Idempotency-Key has at most {KEY_LENGTH_MAX} characters"
             )
         # A client without a session is identified by its address.
-        program = request.get(PROGRAM) or f"at {request.remote}"
+        program = request.get(SESSION_ID) or f"at {request.remote}"
         payload = await _payload(request)
         command = self._commands.issue(program, uid, resource, payload, query.timeout, key)
         if command.receipt is None and not _prefers_async(request):

@@ -22,7 +22,7 @@ from pyaiot.history.store import (
     BadQuery,
     BucketRow,
     Chunk,
-    History,
+    HistoryReader,
     Page,
     StoreError,
     TooManyRows,
@@ -67,7 +67,7 @@ log = logging.getLogger(__name__)
 class HistoryApi:
     """The handlers of the history."""
 
-    def __init__(self, history: History | None, unix_time: Callable[[], float]) -> None:
+    def __init__(self, history: HistoryReader | None, unix_time: Callable[[], float]) -> None:
         """`history` None: there is none, and all requests get the problem `no-history`."""
         self._reader = history
         self._unix_time = unix_time
@@ -174,7 +174,7 @@ class HistoryApi:
         return json_response(await _encode(StoredCommands(commands=commands, next=page.cursor)))
 
     @property
-    def _history(self) -> History:
+    def _history(self) -> HistoryReader:
         if self._reader is None:
             raise ProblemError(404, "no-history", "the broker runs with --history off")
         return self._reader

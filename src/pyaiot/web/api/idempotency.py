@@ -164,7 +164,7 @@ class CommandTable:
             self._keys[scoped_key] = command
             self._keys_of[program] += 1
             self._keyed[command.command_id] = command
-        self._broker.from_asker(
+        self._broker.from_issuer(
             sender.client,
             Command(
                 id=command.command_id,
@@ -248,7 +248,7 @@ class CommandTable:
         if program is None:
             if len(self._programs) >= PROGRAMS_MAX:
                 self._forget_idle()
-            program = _Program(self._broker.asker_connected(self._receive))
+            program = _Program(self._broker.issuer_connected(self._receive))
             self._programs[name] = program
         self._programs.move_to_end(name)
         return program
@@ -256,7 +256,7 @@ class CommandTable:
     def _forget_idle(self) -> None:
         for name, program in self._programs.items():
             if not program.pending:
-                self._broker.asker_left(program.client)
+                self._broker.issuer_left(program.client)
                 del self._programs[name]
                 return
         raise ProblemError(

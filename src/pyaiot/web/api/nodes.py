@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pyaiot import __version__
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.state import Node
+from pyaiot.broker.state import KnownNode
 from pyaiot.messages import Ignored, Reading
 from pyaiot.web.api.parameters import NodesQuery, Query
 from pyaiot.web.api.responses import encode, json_response, matches_etag, not_modified
@@ -108,7 +108,7 @@ class NodesApi:
             )
         return _tagged(request, encode(_latest(reading)))
 
-    def _find(self, request: web.Request) -> Node:
+    def _find(self, request: web.Request) -> KnownNode:
         uid = request.match_info["uid"]
         node = self._broker.router.nodes.get(uid)
         if node is None:
@@ -126,7 +126,7 @@ def _tagged(request: web.Request, body: bytes) -> web.Response:
     return response
 
 
-def _node(node: Node) -> NodeState:
+def _node(node: KnownNode) -> NodeState:
     return NodeState(
         uid=node.uid,
         gateway=node.appeared.gateway,

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pyaiot.history.store import QUERY_LIMIT_S
 from pyaiot.web.problems import ProblemError
-from pyaiot.web.sign_in import PROGRAM
+from pyaiot.web.sign_in import SESSION_ID
 
 SHORT_QUERIES_PER_CLIENT: Final = 32
 """Short queries of one client that are open at once. One more: 503."""
@@ -82,7 +82,7 @@ class QueryQuota:
 
 def client_of(request: web.Request) -> str:
     """The client to which a request is counted."""
-    return request.get(PROGRAM) or f"at {request.remote}"
+    return request.get(SESSION_ID) or f"at {request.remote}"
 
 
 def _busy(open_queries: int, kind: str) -> ProblemError:

@@ -6,7 +6,7 @@ from typing import Final, get_args
 from pyaiot.errors import PyaiotError
 from pyaiot.history.store import (
     EventRow,
-    History,
+    HistoryReader,
     ReadingRow,
     StoreError,
     TooManyRows,
@@ -34,7 +34,7 @@ class CannotReplay(PyaiotError):
 
 
 async def messages_since(
-    history: History, ts: float, delay_s: float, query: StreamQuery
+    history: HistoryReader, ts: float, delay_s: float, query: StreamQuery
 ) -> list[ToClient]:
     """Messages after the Unix time `ts`, and perhaps a little before, ordered by time.
 

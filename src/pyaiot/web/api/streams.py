@@ -11,7 +11,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.encoders import EVENTS, HEARTBEAT_COMMENT, Position
 from pyaiot.broker.subscriber import Subscriber
-from pyaiot.history.store import History
+from pyaiot.history.store import HistoryReader
 from pyaiot.messages import Join, Subscribe, ToClient
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.websocket import CLOSE_LIMIT_S
@@ -62,7 +62,7 @@ class Streams:
     def __init__(
         self,
         broker: Broker,
-        history: History | None,
+        history: HistoryReader | None,
         caught_up: CaughtUp | None,
     ) -> None:
         self._broker = broker
@@ -121,9 +121,9 @@ class Streams:
             self._join(client)
             return
         try:
-            client.told_before(await self._missed(client, last_id, query))
+            client.resume_with(await self._missed(client, last_id, query))
         except CannotReplay as error:
-            client.tell_gap(str(error))
+            client.send_gap(str(error))
             self._join(client)
         else:
             self._broker.fanout.drain(client)
