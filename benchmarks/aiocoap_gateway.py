@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the lane is compared with: the same gateway, with every datagram through aiocoap."""
+"""The reference for the fast path: the same gateway, with every datagram through aiocoap."""
 
 import argparse
 import asyncio

@@ -24,10 +24,10 @@ COMMAND_CLIENTS: Final = 5
 COMMAND_LIMIT_S: Final = 5.0
 
 
-def gateway(home: Home, broker: Server, *, lane: bool) -> tuple[Server, int]:
+def gateway(home: Home, broker: Server, *, fast_path: bool) -> tuple[Server, int]:
     """A CoAP gateway in a process of its own, and its port."""
     port = free_port(socket.SOCK_DGRAM)
-    if lane:
+    if fast_path:
         arguments = ["-m", "pyaiot", "coap-gateway", "--coap-port", str(port)]
     else:
         arguments = ["-m", "benchmarks.aiocoap_gateway", "--port", str(port)]
@@ -40,11 +40,11 @@ def _client(server: Server) -> Worker:
 
 
 def measure_posts(results: Results, home: Home, size: Size) -> None:
-    """As many posts as are answered, with the lane and without, in front of the same broker."""
+    """Posts that are answered, with the fast path and without, in front of the same broker."""
     rates: dict[bool, float] = {}
     with broker(home) as server, _client(server) as client:
-        for lane in (False, True):
-            coap, port = gateway(home, server, lane=lane)
+        for fast_path in (False, True):
+            coap, port = gateway(home, server, fast_path=fast_path)
             with coap, Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes:
                 nodes.ask("announce")
                 before, cpu_before = client.ask("read"), coap.cpu_s()
@@ -52,23 +52,23 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
                 cpu_s = coap.cpu_s() - cpu_before
                 time.sleep(0.1)  # what the broker gathers
                 delivered = client.ask("read")["marks"] - before["marks"]
-            rates[lane] = said["accepted"] / said["seconds"]
+            rates[fast_path] = said["accepted"] / said["seconds"]
             cpu_us = cpu_s / max(1, said["accepted"]) * 1e6
             note = (
                 f"{said['sent']} sent, {said['accepted']} answered 2.04, {said['refused']}"
                 f" otherwise, {delivered} delivered; core: gateway"
                 f" {cpu_s / said['seconds']:.0%}, load {said['own_cpu_s'] / said['seconds']:.0%}"
             )
-            name = "CoAP posts, gateway alone" + ("" if lane else ", all through aiocoap")
+            name = "CoAP posts, gateway alone" + ("" if fast_path else ", all through aiocoap")
             results.figures.append(
                 Figure(
                     "coap-posts",
                     name,
-                    rates[lane],
+                    rates[fast_path],
                     "posts/s",
                     cpu_us=cpu_us,
                     per="post",
-                    at_least=15_000 if lane else None,
+                    at_least=15_000 if fast_path else None,
                     note=note,
                 )
             )
