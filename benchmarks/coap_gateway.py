@@ -24,10 +24,10 @@ COMMAND_CLIENTS: Final = 5
 COMMAND_LIMIT_S: Final = 5.0
 
 
-def gateway(home: Home, broker: Server, *, lane: bool) -> tuple[Server, int]:
+def gateway(home: Home, broker: Server, *, fast_path: bool) -> tuple[Server, int]:
     """A CoAP gateway in a process of its own, and its port."""
     port = free_port(socket.SOCK_DGRAM)
-    if lane:
+    if fast_path:
         arguments = ["-m", "pyaiot", "coap-gateway", "--coap-port", str(port)]
     else:
         arguments = ["-m", "benchmarks.aiocoap_gateway", "--port", str(port)]
@@ -43,8 +43,8 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
     """Throughput of posts with and without the fast path, before the same broker."""
     rates: dict[bool, float] = {}
     with broker(home) as server, _client(server) as client:
-        for lane in (False, True):
-            coap, port = gateway(home, server, lane=lane)
+        for fast_path in (False, True):
+            coap, port = gateway(home, server, fast_path=fast_path)
             with coap, Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes:
                 nodes.call("announce")
                 before, cpu_before = client.call("read"), coap.cpu_s()
@@ -52,7 +52,7 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
                 cpu_s = coap.cpu_s() - cpu_before
                 time.sleep(0.1)  # the broker batches
                 delivered = client.call("read")["marks"] - before["marks"]
-            rates[lane] = posted["accepted"] / posted["seconds"]
+            rates[fast_path] = posted["accepted"] / posted["seconds"]
             cpu_us = cpu_s / max(1, posted["accepted"]) * 1e6
             note = (
                 f"{posted['sent']} sent, {posted['accepted']} answered 2.04, {posted['refused']}"
@@ -60,16 +60,16 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
                 f" {cpu_s / posted['seconds']:.0%},"
                 f" load {posted['own_cpu_s'] / posted['seconds']:.0%}"
             )
-            name = "CoAP posts, gateway alone" + ("" if lane else ", all through aiocoap")
+            name = "CoAP posts, gateway alone" + ("" if fast_path else ", all through aiocoap")
             results.figures.append(
                 Figure(
                     "coap-posts",
                     name,
-                    rates[lane],
+                    rates[fast_path],
                     "posts/s",
                     cpu_us=cpu_us,
                     per="post",
-                    at_least=15_000 if lane else None,
+                    at_least=15_000 if fast_path else None,
                     note=note,
                 )
             )
