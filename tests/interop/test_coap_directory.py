@@ -160,7 +160,7 @@ async def test_sector_is_part_of_the_uid() -> None:
         (request(Code.POST, "/.well-known/rd", "ep=A", "base=coap://x"), Code.BAD_REQUEST),
         (request(Code.POST, "/.well-known/rd"), Code.BAD_REQUEST),
     ],
-    ids=repr,
+    ids=lambda value: value.name if isinstance(value, Code) else "request",
 )
 async def test_what_is_no_registration_is_refused(message: CoapMessage, code: Code) -> None:
     async with scene() as it:
