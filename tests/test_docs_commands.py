@@ -346,7 +346,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
         "tests/history/test_sqlite.py does, without the program sqlite3"
     ),
     'aiot node coap --uid my-board --name "My board" --temperature --led --port 5700': Serve(
-        "speaks CoAP", board_is_kept, beside=True
+        "(Ctrl+C ends it)", board_is_kept, beside=True
     ),
     **{
         f"curl {arguments}".replace("API", "http://localhost:8000/api"): Finish(look)
@@ -414,7 +414,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run --config greenhouse.toml": Serve("Pyaiot: http://", title_is_from_the_file),
     "AIOT_CONFIG=greenhouse.toml aiot run": Serve("Pyaiot: http://", title_is_from_the_file),
     'aiot node coap --name "My first node" --temperature --led --port 5700': Serve(
-        "speaks CoAP", led_is_switched_and_confirms, beside=True
+        "(Ctrl+C ends it)", led_is_switched_and_confirms, beside=True
     ),
     "aiot generate-keys": Finish(key_file_is_closed),
     "aiot broker": Serve("Broker: http://", page_is_there),

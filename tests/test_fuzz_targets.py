@@ -22,7 +22,6 @@ PARSERS_ELSEWHERE = {"api_queries", "keys", "legacy", "messages", "readings"}
 NO_PARSERS = {
     "amplification": "a limit",
     "pcapng": "only writes",
-    "amplification": "a constant",
     "coap_numbers": "names of numbers",
     "coap_deduplication": "a table",
     "mqttsn_numbers": "names of numbers",

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -274,3 +275,14 @@ main()
     program = programs.start(sys.executable, "-c", code)
     assert program.exit_code(5.0) == 130
     assert program.stderr == ""
+
+
+@pytest.mark.parametrize(("command", "explains"), [("aiot-broker", True), ("aiot broker", False)])
+def test_historic_command_explains_that_it_listens_on_this_machine_only(
+    programs: Programs, command: str, explains: bool
+) -> None:
+    binary = Path(sys.executable).with_name(command.partition(" ")[0])
+    words = [str(binary), *command.split()[1:]]
+    program = programs.start(*words, "--port", "0", "--key-file", programs.key_file(), "--debug=0")
+    assert program.line().startswith("Broker: http://127.0.0.1:")
+    assert ("--host :: opens the port" in program.stderr) is explains

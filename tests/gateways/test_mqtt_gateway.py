@@ -644,5 +644,5 @@ async def test_values_in_one_object_and_plain_text_are_readings(mqtt_server: Ser
         assert here.value("b", "serial") == "9007199254740993"
         assert here.value("b", "sensor") is None
         assert here.value("b", "ip") == "10.0.0.1"
-        assert here.value("b", "id") is None
+        assert here.value("b", "id") == "b"  # the name, not the value sent
         assert here.mqtt.refused == 1

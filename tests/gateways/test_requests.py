@@ -2,6 +2,7 @@
 """Requests to nodes over a wire in memory, on a clock that jumps."""
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable
 from itertools import pairwise
@@ -211,6 +212,23 @@ async def test_icmp_error_ends_only_the_request_that_it_quotes() -> None:
     wire.requests.receive_error(refused, node(), datagram)
     with pytest.raises(ConnectionRefusedError):
         await command
+
+
+async def test_icmp_error_for_a_request_that_is_cancelled_just_then_is_not_logged() -> None:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    wire = Wire(silent)
+    command = asyncio.create_task(wire.put(node()))
+    await asyncio.sleep(0.1)
+    command.cancel()
+    refused = ConnectionRefusedError(111, "Connection refused")
+    wire.requests.receive_error(refused, node(), wire.sent[0][1].to_bytes())
+    with pytest.raises(asyncio.CancelledError):
+        await command
+    del command, wire
+    gc.collect()
+    await asyncio.sleep(0)
+    assert problems == []
 
 
 async def test_copy_of_a_confirmable_answer_is_acknowledged_for_a_minute() -> None:

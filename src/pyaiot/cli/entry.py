@@ -25,6 +25,11 @@ def historic_main() -> None:
     _run([Path(sys.argv[0]).stem.removeprefix(_PREFIX), *sys.argv[1:]])
 
 
+def is_historic() -> bool:
+    """Whether this process was started by a historic name such as `aiot-broker`."""
+    return Path(sys.argv[0]).stem.startswith(_PREFIX)
+
+
 def _run(arguments: list[str]) -> None:
     if arguments == ["--version"]:
         print(f"pyaiot {__version__}")

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from pyaiot.app.protocols import plugins
+from pyaiot.cli.entry import is_historic
 from pyaiot.cli.flags import BROKER, DASHBOARD, gateway_flags, run_flags
 from pyaiot.cli.options import CONFIG_OPTION, load, options_of, summary, with_options
-from pyaiot.cli.terminal import print_line
+from pyaiot.cli.terminal import print_error, print_line
 from pyaiot.config import Config, SettingFlag
 from pyaiot.gateways.plugin import Plugin
 
@@ -66,6 +67,7 @@ def _broker(settings: Config) -> None:
     """
     from pyaiot.app import services  # noqa: PLC0415 - see above
 
+    _explain_loopback(settings.broker.host)
     _run(services.run_broker(settings, print_line), settings)
 
 
@@ -73,6 +75,8 @@ def _gateway(plugin: Plugin) -> Callable[[Config], None]:
     def run(settings: Config) -> None:
         from pyaiot.app import services  # noqa: PLC0415 - see above
 
+        if any(flag.names[0] == "--host" for flag in plugin.flags):
+            _explain_loopback(getattr(settings.of(plugin.section), "host", ""))
         _run(services.run_gateway(plugin, settings, print_line), settings)
 
     run.__doc__ = plugin.help
@@ -86,7 +90,16 @@ def _dashboard(settings: Config) -> None:
     """
     from pyaiot.app import dashboard  # noqa: PLC0415 - see above
 
+    _explain_loopback(settings.dashboard.host)
     _run(dashboard.run_dashboard(settings, print_line), settings)
+
+
+def _explain_loopback(host: str) -> None:
+    """Tell users of the historic names what changed: those commands listened on all addresses."""
+    from pyaiot.transport.addresses import is_loopback  # noqa: PLC0415 - see above
+
+    if is_historic() and is_loopback(host):
+        print_error("only this machine can connect; --host :: opens the port to the network.")
 
 
 def _run(service: Coroutine[Any, Any, None], settings: Config, *, quiet: bool = False) -> None:

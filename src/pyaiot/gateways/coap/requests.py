@@ -82,15 +82,13 @@ class _PendingRequest:
     datagram_start: bytes
     """Header and token, which an ICMP error for this request must quote."""
     is_read: bool
-    ended: "asyncio.Future[None]"
+    ended: "asyncio.Future[Exception | None]"
+    """The error that ended it, None if it was answered. A result, not an exception: if the waiting
+    task is cancelled just then, nobody retrieves an exception, and asyncio logs it."""
 
     def end(self, error: Exception | None = None) -> None:
-        if self.ended.done():
-            return
-        if error is None:
-            self.ended.set_result(None)
-        else:
-            self.ended.set_exception(error)
+        if not self.ended.done():
+            self.ended.set_result(error)
 
 
 class Requests:
@@ -296,7 +294,8 @@ class Requests:
             if timer <= now:
                 raise TimeoutError
             await asyncio.wait((ended,), timeout=timer - now)
-        ended.result()
+        if error := ended.result():
+            raise error
 
     def _next_message_id(self, sockaddr: Any) -> int:
         """RFC 7252 section 4.4: consecutive, from a random start for each peer.
