@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import random
 import re
 import select
 import signal
@@ -194,11 +195,16 @@ def fleet_flags(sentence: str) -> list[str]:
 
 
 def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
-    """A port that nobody had a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody had a moment ago.
+
+    It is below the range that Linux gives to outgoing connections, so that none takes it before
+    the program under test opens it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
 
 
 def _processes() -> Iterator[tuple[int, int, int]]:

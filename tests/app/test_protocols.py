@@ -241,6 +241,7 @@ NAMED = re.compile(r"(?i)coap|mqtt")
 PLACES = re.compile(
     r"gateways/(coap|mqtt|mqttsn|websocket)/|protocols/(coap|mqtt|mqttsn)/|mqtt/"
     r"|(devices|fleet)/\w*(coap|mqtt|mqttsn|websocket|topic)\w*\.py|app/protocols\.py"
+    r"|config/python_file\.py"  # settings that the older system had, whatever we support
 )
 
 

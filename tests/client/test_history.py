@@ -150,7 +150,7 @@ async def test_abandoned_export_is_no_error() -> None:
 
 async def test_refusal_of_the_broker_is_one_sentence() -> None:
     async with serving() as served, client(served, live=False) as it:
-        with pytest.raises(ApiProblem, match="keeps no history") as refused:
+        with pytest.raises(ApiProblem, match="records no history") as refused:
             await it.history("n", "t")
         assert (refused.value.status, refused.value.kind) == (404, "no-history")
         with pytest.raises(ApiProblem, match=r"^The broker refuses \(400\): .*\.$") as refused:

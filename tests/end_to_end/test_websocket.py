@@ -25,7 +25,7 @@ async def test_node_is_seen_and_commanded_and_comes_back_after_its_gateway_was_k
     gateway = programs.aiot(*words)
     assert re.match(rf"WebSocket gateway: TCP port {door} ", gateway.line())
     node = programs.aiot("node", "ws", "--gateway-port", door, "--uid", "lamp", "--led")
-    assert "speaks WebSocket" in node.line()
+    assert "sends WebSocket" in node.line()
     async with (
         asyncio.timeout(25),
         Broker(f"http://127.0.0.1:{port}/") as broker,

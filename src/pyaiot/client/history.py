@@ -156,7 +156,7 @@ async def _refusal(answer: aiohttp.ClientResponse) -> Exception:
     reason = ": ".join(part.rstrip(".") for part in (problem.title, problem.detail) if part)
     kind = problem.type.partition("#problem-")[2]
     return ApiProblem(
-        f"The broker refuses ({answer.status}): {reason or 'it keeps no history'}.",
+        f"The broker refuses ({answer.status}): {reason or 'it records no history'}.",
         status=answer.status,
         kind=kind,
     )

@@ -82,7 +82,7 @@ class LatestReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
     unit: Unit = ""
     retained: Annotated[
         bool,
-        Meta(description="An MQTT broker had retained it; its age is unknown and `ts` is 0."),
+        Meta(description="A stored value: its age is unknown, and `ts` is 0."),
     ] = False
     ts: Ts
 
