@@ -62,7 +62,7 @@ MAY_IMPORT = {
     },
     "cli": {
         *("app", "broker", "client", "config", "devices", "doctor", "errors", "fleet", "gateways"),
-        *("messages", "redaction"),
+        *("messages", "redaction", "transport"),
     },
     "__main__": {"cli"},
     "__init__": set(),

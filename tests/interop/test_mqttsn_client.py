@@ -29,8 +29,9 @@ async def foreign(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`mqtt_sn_pub` or `mqtt_sn_sub`."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"mqttsn12.mqtt_sn_{tool}", "-h", "127.0.0.1", "-p", str(port)),
-        *arguments,
+        # -u: otherwise Python gathers the output to a pipe until the process ends.
+        *(sys.executable, "-u", "-m", f"mqttsn12.mqtt_sn_{tool}", "-h", "127.0.0.1"),
+        *("-p", str(port), *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,11 +54,18 @@ def scores(url: str, report: Path, *, fast: bool) -> tuple[dict[str, int], float
         "--no-enable-error-reporting",
         f"--throttling.cpuSlowdownMultiplier={SLOWDOWN[fast]}",
     ]
-    # Temporary files of Chromium are deleted with the folders of the tests.
-    environment = {**os.environ, "CHROME_PATH": chromium(), "TMPDIR": str(report.parent)}
-    ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
-    )
+    # Chromium has a socket among its temporary files, and the path of a socket has at most 107
+    # bytes: more than the folder of a test leaves.
+    with tempfile.TemporaryDirectory(prefix="pyaiot-") as folder:
+        environment = {**os.environ, "CHROME_PATH": chromium(), "TMPDIR": folder}
+        ended = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_LIMIT_S,
+            check=False,
+        )
     assert ended.returncode == 0, ended.stderr
     result = json.loads(report.read_text("utf-8"))
     found = {name: round(it["score"] * 100) for name, it in result["categories"].items()}
