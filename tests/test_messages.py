@@ -20,7 +20,7 @@ from pyaiot.messages import (
     NodeLeft,
     Reading,
     Receipt,
-    Subscribe,
+    Subscription,
     decode_from_client,
     decode_from_gateway,
     decode_to_client,
@@ -80,7 +80,7 @@ def test_client_may_send_an_array_or_a_single_message() -> None:
     assert decode_from_client(join) == [Join(data="client")]
     assert decode_from_client(b" [" + join + b"," + join + b"]") == [Join(data="client")] * 2
     assert decode_from_client('{"type":"subscribe","endpoints":["led"]}') == [
-        Subscribe(uids=None, resources=("led",))
+        Subscription(uids=None, resources=("led",))
     ]
 
 

@@ -5,7 +5,7 @@ import contextlib
 import math
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.senml import RECORDS_MAX, UNIT_LENGTH_MAX, Record, parse_cbor, parse_json
+from pyaiot.protocols.senml import RECORDS_MAX, UNIT_LENGTH_MAX, SenmlRecord, parse_cbor, parse_json
 
 CORPUS: list[bytes] = [
     b'[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]',
@@ -30,7 +30,7 @@ def fuzz_one(data: bytes) -> None:
                 _check(record)
 
 
-def _check(record: Record) -> None:
+def _check(record: SenmlRecord) -> None:
     assert record.value is not None or record.sum is not None
     for number in (record.value, record.sum, record.time):
         assert not isinstance(number, float) or math.isfinite(number)

@@ -23,7 +23,7 @@ from pyaiot.messages import (
     Reading,
     ReadingsDropped,
     Receipt,
-    Subscribe,
+    Subscription,
 )
 from scripts.reference.describe import fields, table
 
@@ -42,7 +42,7 @@ TS: Final = 1782135120.25
 EXAMPLES: Final[tuple[messages.Message, ...]] = (
     Hello(name="coap", protocol="CoAP", version="0.1.0", instance="9f86d081884c7d65"),
     Join(data="client"),
-    Subscribe(uids=(UID,), resources=("temperature", "led")),
+    Subscription(uids=(UID,), resources=("temperature", "led")),
     GatewayState(name="coap", protocol="CoAP", version="0.1.0", state="connected", ts=TS),
     Ignored(gateway="mqtt", count=12, topic="home/kitchen/temperature", ts=TS),
     NodeAppeared(uid=UID, ts=TS, gateway="coap"),

@@ -63,7 +63,7 @@ class Join(_Message, frozen=True, kw_only=True, tag="new"):
     """Historic. It distinguishes this message from the `new` of a node."""
 
 
-class Subscribe(_Message, frozen=True, kw_only=True, tag="subscribe"):
+class Subscription(_Message, frozen=True, kw_only=True, tag="subscribe"):
     """A client filters what it gets from now on. An absent list means all."""
 
     uids: Annotated[tuple[Name, ...], Meta(max_length=10_000)] | None = None
@@ -249,7 +249,7 @@ class ReadingsDropped(_Message, frozen=True, kw_only=True, tag="dropped"):
     """Readings that the broker may not have received. It has the latest values."""
 
 
-FromClient: TypeAlias = Join | Subscribe | Command
+FromClient: TypeAlias = Join | Subscription | Command
 ToClient: TypeAlias = (
     Hello
     | GatewayState

@@ -19,7 +19,7 @@ from pyaiot.messages import (
     NodeAppeared,
     NodeLeft,
     Reading,
-    Subscribe,
+    Subscription,
 )
 
 FLUSH_INTERVAL_S = 0.020
@@ -286,7 +286,7 @@ async def test_subscription_filters_the_state_and_later_messages() -> None:
         *(Reading(uid=uid, resource=name, data="1") for uid in "AB" for name in ("t", "led"))
     )
     client, socket = system.client()
-    system.broker.from_client(client, Subscribe(uids=("A",), resources=("led",)))
+    system.broker.from_client(client, Subscription(uids=("A",), resources=("led",)))
     system.broker.from_client(client, Join(data="client"))
     await system.send(
         *(Reading(uid=uid, resource=name, data="2") for uid in "AB" for name in ("t", "led"))
@@ -351,7 +351,7 @@ async def test_events_are_encoded_once_for_all_readers_and_end_with_an_id() -> N
     system = System()
     sockets = [FakeSocket(), FakeSocket()]
     for socket in sockets:
-        reader = system.broker.reader_connected(socket, EVENTS, Subscribe())
+        reader = system.broker.reader_connected(socket, EVENTS, Subscription())
         system.broker.from_client(reader, Join(data="client"))
     await system.send(NodeAppeared(uid="A", ts=1.0))
     first, second = (socket.writes[-1] for socket in sockets)

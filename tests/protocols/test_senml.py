@@ -11,8 +11,8 @@ from pyaiot.errors import ProtocolError
 from pyaiot.protocols.senml import (
     RECORDS_MAX,
     UNIT_LENGTH_MAX,
-    Record,
-    Value,
+    SenmlRecord,
+    SenmlValue,
     parse_cbor,
     parse_json,
 )
@@ -20,7 +20,7 @@ from pyaiot.protocols.senml import (
 OW = "urn:dev:ow:10e2073a01080063"
 
 
-def compact(records: list[Record]) -> list[tuple[str, str, float, Value | None]]:
+def compact(records: list[SenmlRecord]) -> list[tuple[str, str, float, SenmlValue | None]]:
     return [(item.name, item.unit, item.time, item.value) for item in records]
 
 
@@ -29,7 +29,7 @@ def compact(records: list[Record]) -> list[tuple[str, str, float, Value | None]]
 
 def test_single_data_point() -> None:  # 5.1.1
     (record,) = parse_json(b'[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]')
-    assert record == Record(OW, OW, "Cel", 0.0, 23.1)
+    assert record == SenmlRecord(OW, OW, "Cel", 0.0, 23.1)
     assert record.unix_time(1.7e9) == 1.7e9
 
 
@@ -237,7 +237,7 @@ def test_every_label_of_cbor_is_the_one_of_json() -> None:
         {"n": "b", "u": "V", "v": 2, "s": 3, "t": -7, "ut": 60},
     ]
     numbered = [{labels[key]: value for key, value in item.items()} for item in pack]
-    expected = [Record("a/b", "b", "V", -2.0, 3.5, 5.5, 60.0)]
+    expected = [SenmlRecord("a/b", "b", "V", -2.0, 3.5, 5.5, 60.0)]
     assert parse_cbor(cbor(numbered)) == parse_json(json.dumps(pack).encode()) == expected
     values = parse_cbor(cbor([{0: "a", 3: "x"}, {4: True}, {8: b"hi \n"}, {"vs": "y"}]))
     assert [item.value for item in values] == ["x", True, "aGkgCg", "y"]
@@ -268,8 +268,10 @@ def test_times_below_2_to_28_are_relative(time: int, unix_time: float) -> None: 
 
 
 def test_unknown_fields_are_ignored_unless_they_must_be_understood() -> None:  # 4.4
-    assert parse_json(b'[{"n":"a","v":1,"new":[{}],"2":3}]') == [Record("a", "a", value=1.0)]
-    assert parse_cbor(cbor([{0: "a", 2: 1, 99: "x", -9: "y"}])) == [Record("a", "a", value=1.0)]
+    assert parse_json(b'[{"n":"a","v":1,"new":[{}],"2":3}]') == [SenmlRecord("a", "a", value=1.0)]
+    assert parse_cbor(cbor([{0: "a", 2: 1, 99: "x", -9: "y"}])) == [
+        SenmlRecord("a", "a", value=1.0)
+    ]
     for pack in (b'[{"n":"a","v":1},{"must_":0}]', b'[{"_":1}]'):
         with pytest.raises(ProtocolError, match="must be understood"):
             parse_json(pack)

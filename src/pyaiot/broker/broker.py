@@ -35,7 +35,7 @@ from pyaiot.messages import (
     Problem,
     ReadingsDropped,
     Receipt,
-    Subscribe,
+    Subscription,
     ToClient,
     ToGateway,
 )
@@ -51,7 +51,7 @@ _EXPIRY_INTERVAL_S: Final = 0.1
 log = logging.getLogger(__name__)
 
 
-class Observer(Protocol):
+class BrokerObserver(Protocol):
     """Receives in this process what the broker does. Called on its loop: it must never wait."""
 
     def message_published(self, message: ToClient) -> None:
@@ -81,7 +81,7 @@ class Broker:
         timer: Scheduler,
         unix_time: Callable[[], float],
         clock: Callable[[], float] | None = None,
-        observer: Observer | None = None,
+        observer: BrokerObserver | None = None,
     ) -> None:
         """`clock` measures durations; by default it is the clock of `timer`.
 
@@ -174,7 +174,7 @@ class Broker:
             client.send(Hello(name="broker", protocol=SUBPROTOCOL, version=__version__))
         return client
 
-    def reader_connected(self, sink: Sink, encoder: Encoder, request: Subscribe) -> Subscriber:
+    def reader_connected(self, sink: Sink, encoder: Encoder, request: Subscription) -> Subscriber:
         """Add a client that only reads and may resume by id. Nothing was sent to it before.
 
         End it with `client_left`.
@@ -211,7 +211,7 @@ class Broker:
                     client.send(ignored)
                 client.join(self.router.nodes)
                 self.fanout.drain(client)
-            case Subscribe():
+            case Subscription():
                 client.subscribe(message)
             case Command() if not client.may_command:
                 self.router.refused += 1
@@ -319,7 +319,7 @@ async def round_trip(broker: Broker, timeout_s: float = 2.0) -> str:
     probe = broker.client_connected(_Probe())
     try:
         # The probe needs the answer, not the nodes.
-        broker.from_client(probe, Subscribe(uids=()))
+        broker.from_client(probe, Subscription(uids=()))
         broker.from_client(probe, Join(data="client"))
         async with asyncio.timeout(timeout_s):
             await answered.wait()

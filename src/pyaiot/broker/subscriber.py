@@ -13,7 +13,7 @@ from pyaiot.backlog import Backlog, BacklogFull, cost
 from pyaiot.broker.encoders import Encoder, Position, encode_gap
 from pyaiot.broker.router import ToAll
 from pyaiot.broker.state import KnownNode, NodeTable
-from pyaiot.messages import Joined, NodeAppeared, Reading, Receipt, Subscribe, ToClient
+from pyaiot.messages import Joined, NodeAppeared, Reading, Receipt, Subscription, ToClient
 from pyaiot.transport.rate_limit import RateLimit
 
 BUFFER_HIGH: Final = 256 * 1024
@@ -187,7 +187,7 @@ class Subscriber:
             held += self._replay.cost
         return held
 
-    def subscribe(self, request: Subscribe) -> None:
+    def subscribe(self, request: Subscription) -> None:
         """Filter what follows. Replaces the filter before."""
         self._uids = None if request.uids is None else frozenset(request.uids)
         self._resources = None if request.resources is None else frozenset(request.resources)

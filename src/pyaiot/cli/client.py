@@ -51,7 +51,7 @@ class Options:
         return Client(**self.connection, **more, tell=print_error)
 
 
-Command: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
+CommandFunction: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
 """Takes `Options` and the arguments of the command, and returns the exit code."""
 
 
@@ -329,7 +329,7 @@ def add_to(app: typer.Typer) -> None:
 def _add(
     app: typer.Typer,
     name: str,
-    run: Command,
+    run: CommandFunction,
     *extra: inspect.Parameter,
     ends_by_signal: bool = False,
 ) -> None:

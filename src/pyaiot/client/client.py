@@ -26,7 +26,7 @@ from pyaiot.messages import (
     GatewayState,
     Reading,
     Receipt,
-    Subscribe,
+    Subscription,
     check_name,
     check_uid,
     check_value,
@@ -84,7 +84,7 @@ class Client:
         self._cookie_file = cookie_file
         self._subscription = None
         if uids is not None or resources is not None:
-            self._subscription = Subscribe(
+            self._subscription = Subscription(
                 uids=None if uids is None else tuple(uids),
                 resources=None if resources is None else tuple(resources),
             )

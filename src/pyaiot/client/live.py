@@ -11,7 +11,7 @@ from pyaiot.client.connection import ClientConnection, OpenConnection
 from pyaiot.client.view import Event, View
 from pyaiot.client.watch import Watch
 from pyaiot.errors import LinkLost, OperatorError
-from pyaiot.messages import Command, Join, Joined, Problem, Receipt, Subscribe, ToClient
+from pyaiot.messages import Command, Join, Joined, Problem, Receipt, Subscription, ToClient
 from pyaiot.transport.backoff import Backoff
 
 COMMANDS_MAX: Final = 200
@@ -31,7 +31,7 @@ class LiveConnection:
         self,
         connect: OpenConnection,
         *,
-        subscription: Subscribe | None = None,
+        subscription: Subscription | None = None,
         patience_s: float = 0.0,
         backoff: Backoff | None = None,
         notify: Callable[[str], None] = log.warning,

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_poster import CoapNodePoster
-from pyaiot.devices.coap_node_server import CoapNodeServer, PeerAddress
+from pyaiot.devices.coap_node_server import CoapNodeServer, RemoteAddress
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import Code, MessageType
@@ -26,7 +26,7 @@ class Datagram(NamedTuple):
     """Bytes to send to a peer; None is the CoAP port of the gateway."""
 
     data: bytes
-    peer: PeerAddress | None
+    peer: RemoteAddress | None
 
 
 class SimulatedCoapNode:
@@ -75,7 +75,7 @@ class SimulatedCoapNode:
         replies, self._replies = self._replies, []
         return replies + [Datagram(data, None) for data in self._poster.datagrams_to_send()]
 
-    def receive_datagram(self, data: bytes, peer: PeerAddress, *, now: float) -> None:
+    def receive_datagram(self, data: bytes, peer: RemoteAddress, *, now: float) -> None:
         try:
             message = CoapMessage.from_bytes(data)
         except ProtocolError as error:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from pyaiot.devices.addresses import SocketAddress, bind_socket, resolve_addresses
 from pyaiot.devices.coap_node import SimulatedCoapNode
 from pyaiot.devices.coap_node_config import CoapNodeConfig
-from pyaiot.devices.coap_node_server import PeerAddress
+from pyaiot.devices.coap_node_server import RemoteAddress
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class _Runner:
         for opened in self._sockets:
             await opened.closed
 
-    def receive_datagram(self, origin: "_Socket", data: bytes, peer: PeerAddress) -> None:
+    def receive_datagram(self, origin: "_Socket", data: bytes, peer: RemoteAddress) -> None:
         if self._timer is None:
             return  # not booted yet
         if self._unreachable:

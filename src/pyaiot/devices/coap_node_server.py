@@ -21,8 +21,8 @@ from pyaiot.protocols.coap.numbers import (
     OptionNumber,
 )
 
-PeerAddress: TypeAlias = Hashable  # as the runner passes it in
-Options: TypeAlias = tuple[tuple[int, bytes], ...]
+RemoteAddress: TypeAlias = Hashable  # as the runner passes it in
+CoapOptions: TypeAlias = tuple[tuple[int, bytes], ...]
 
 # Limits of a board's memory. A full table discards its oldest entry.
 REQUEST_BYTES_MAX: Final = 128  # larger datagrams are answered 4.13
@@ -72,8 +72,8 @@ class CoapNodeServer:
             name: actuator for name, actuator in ACTUATORS.items() if getattr(config, name)
         }
         values.update({name: actuator.initial_text for name, actuator in self._actuators.items()})
-        self._answers: dict[tuple[PeerAddress, int], _Answered] = {}
-        self._uploads: dict[tuple[PeerAddress, str], _Upload] = {}
+        self._answers: dict[tuple[RemoteAddress, int], _Answered] = {}
+        self._uploads: dict[tuple[RemoteAddress, str], _Upload] = {}
 
     def boot(self) -> None:
         """Forget all requests; the values of the resources are kept."""
@@ -81,7 +81,7 @@ class CoapNodeServer:
         self._uploads.clear()
 
     def receive_request(
-        self, request: CoapMessage, size: int, peer: PeerAddress, *, now: float
+        self, request: CoapMessage, size: int, peer: RemoteAddress, *, now: float
     ) -> RequestResult:
         """Execute a request that came in a datagram of `size` bytes, unless it is a duplicate."""
         if answered := self._answered(peer, request.message_id, now):
@@ -107,7 +107,7 @@ class CoapNodeServer:
         )
         return RequestResult(data, answer.changed)
 
-    def _answered(self, peer: PeerAddress, message_id: int, now: float) -> "_Answered | None":
+    def _answered(self, peer: RemoteAddress, message_id: int, now: float) -> "_Answered | None":
         """Deduplication: a duplicate gets the same answer (RFC 7252 section 4.5)."""
         answered = self._answers.get((peer, message_id))
         if answered is not None and now < answered.expires_at:
@@ -117,7 +117,9 @@ class CoapNodeServer:
             del self._answers[next(iter(self._answers))]
         return None
 
-    def _answer(self, request: CoapMessage, size: int, peer: PeerAddress, now: float) -> "_Answer":
+    def _answer(
+        self, request: CoapMessage, size: int, peer: RemoteAddress, now: float
+    ) -> "_Answer":
         if size > (REQUEST_WITH_SCRIPT_BYTES_MAX if self._accepts_scripts else REQUEST_BYTES_MAX):
             # RFC 7959 section 2.9.3: suggest a block size
             hint = ((OptionNumber.BLOCK1, Block(0, False, LARGEST_SZX).to_bytes()),)
@@ -136,9 +138,9 @@ class CoapNodeServer:
             return self._write(path, request, peer, now)
         raise _Refused(Code.METHOD_NOT_ALLOWED)
 
-    def _write(self, path: str, request: CoapMessage, peer: PeerAddress, now: float) -> "_Answer":
+    def _write(self, path: str, request: CoapMessage, peer: RemoteAddress, now: float) -> "_Answer":
         body = request.payload
-        options: Options = ()
+        options: CoapOptions = ()
         if block := _block(request, OptionNumber.BLOCK1):
             options = ((OptionNumber.BLOCK1, block.to_bytes()),)
             complete = self._assemble(path, request, block, peer, now)
@@ -156,7 +158,7 @@ class CoapNodeServer:
         return _Answer(Code.CHANGED, build_options(text, *options), payload, changed=path)
 
     def _assemble(
-        self, path: str, request: CoapMessage, block: Block, peer: PeerAddress, now: float
+        self, path: str, request: CoapMessage, block: Block, peer: RemoteAddress, now: float
     ) -> bytes | None:
         """Add a block to its body (RFC 7959 section 2.5). The body; None until it is complete."""
         bytes_max = SCRIPT_BYTES_MAX if path == "js" else BODY_BYTES_MAX
@@ -200,13 +202,13 @@ class _Answered(NamedTuple):
 
 class _Answer(NamedTuple):
     code: Code
-    options: Options = ()
+    options: CoapOptions = ()
     payload: bytes = b""
     changed: str = ""  # resource whose new value is to be posted to the gateway
 
 
 class _Refused(Exception):
-    def __init__(self, code: Code, options: Options = ()) -> None:
+    def __init__(self, code: Code, options: CoapOptions = ()) -> None:
         self.answer = _Answer(code, options)
 
 

@@ -22,12 +22,12 @@ UNIT_LENGTH_MAX: Final = 32
 RELATIVE_BELOW: Final = 2.0**28
 """RFC 8428 section 4.5.3: a time below this is relative to now, else it is Unix time."""
 
-Value: TypeAlias = float | str | bool
+SenmlValue: TypeAlias = float | str | bool
 """A number, text (`vd` as base64url), or a boolean."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SenmlRecord:
     """A resolved record, with its base values applied (RFC 8428 section 4.6).
 
     `name` is the whole name, `own_name` the part of the record without the base name. `value` is
@@ -39,7 +39,7 @@ class Record:
     own_name: str = ""
     unit: str = ""
     time: float = 0.0
-    value: Value | None = None
+    value: SenmlValue | None = None
     sum: float | None = None
     update_time: float | None = None
 
@@ -48,7 +48,7 @@ class Record:
         return self.time if self.time >= RELATIVE_BELOW else now + self.time
 
 
-def parse_json(payload: bytes) -> list[Record]:
+def parse_json(payload: bytes) -> list[SenmlRecord]:
     """The records of `application/senml+json` (section 5). Raises `ProtocolError`."""
     try:
         return _records(msgspec.json.decode(payload))
@@ -56,12 +56,12 @@ def parse_json(payload: bytes) -> list[Record]:
         raise ProtocolError("SenML: not JSON") from error
 
 
-def parse_cbor(payload: bytes) -> list[Record]:
+def parse_cbor(payload: bytes) -> list[SenmlRecord]:
     """The records of `application/senml+cbor` (section 6). Raises `ProtocolError`."""
     return _records(decode_cbor(payload))
 
 
-def _records(pack: object) -> list[Record]:
+def _records(pack: object) -> list[SenmlRecord]:
     if not isinstance(pack, list):
         raise ProtocolError("SenML: a pack must be an array")
     if len(pack) > RECORDS_MAX:
@@ -69,7 +69,7 @@ def _records(pack: object) -> list[Record]:
     return list(_resolved(pack))
 
 
-def _resolved(pack: list[object]) -> Iterator[Record]:
+def _resolved(pack: list[object]) -> Iterator[SenmlRecord]:
     base: dict[str, Any] = {}
     for item in pack:
         if not isinstance(item, dict):
@@ -118,11 +118,11 @@ def _checked(label: str, kind: type, value: object) -> Any:
     raise ProtocolError(f"SenML: {label} has the wrong type")
 
 
-def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Record | None:
+def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> SenmlRecord | None:
     values = [label for label in ("v", "vs", "vb", "vd") if label in fields]
     if len(values) > 1:  # section 4.2
         raise ProtocolError("SenML: a record has more than one value")
-    value: Value | None = None
+    value: SenmlValue | None = None
     if values == ["v"] or (not values and "bv" in base and not _REGULAR.isdisjoint(fields)):
         value = base.get("bv", 0.0) + fields.get("v", 0.0)
     elif values:
@@ -144,7 +144,7 @@ def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Record | None
     unit = fields.get("u", base.get("bu", ""))
     if len(unit) > UNIT_LENGTH_MAX or not unit.isprintable():
         raise ProtocolError("SenML: invalid unit")
-    return Record(
+    return SenmlRecord(
         name,
         own_name,
         unit,

@@ -40,7 +40,7 @@ KINDS: Final = {
 """Problem types by the end of their `type`. Other problems have the type `about:blank`."""
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem document (RFC 9457)."""
 
     type: Annotated[str, Meta(description="Identifies the problem type.")] = "about:blank"
@@ -67,7 +67,7 @@ class ProblemError(PyaiotError):
     ) -> None:
         """`kind` is one of `KINDS`."""
         super().__init__(detail)
-        self.problem = Problem(
+        self.problem = ProblemDetails(
             type=TYPE_PREFIX + kind,
             title=KINDS[kind].partition(".")[0],
             status=status,
@@ -104,7 +104,9 @@ async def problem_documents(request: web.Request, handler: Handler) -> web.Strea
     except Exception:
         log.exception("a request failed: %s", request.method)
         title = HTTPStatus.INTERNAL_SERVER_ERROR.phrase
-        return _document(Problem(title=title, status=500, detail="The log has the reason."), {})
+        return _document(
+            ProblemDetails(title=title, status=500, detail="The log has the reason."), {}
+        )
 
 
 def _framework_response(error: web.HTTPException) -> web.Response:
@@ -117,10 +119,10 @@ def _framework_response(error: web.HTTPException) -> web.Response:
         for name, value in error.headers.items()
         if name not in (hdrs.CONTENT_TYPE, hdrs.CONTENT_LENGTH)
     }
-    return _document(Problem(title=title, status=error.status, detail=detail), kept)
+    return _document(ProblemDetails(title=title, status=error.status, detail=detail), kept)
 
 
-def _document(problem: Problem, headers: dict[str, str]) -> web.Response:
+def _document(problem: ProblemDetails, headers: dict[str, str]) -> web.Response:
     return web.Response(
         body=_encode(problem),
         status=problem.status,

@@ -4,7 +4,7 @@
 import pytest
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap.post_payload import Alive, Value, parse_alive, parse_value
+from pyaiot.protocols.coap.post_payload import Alive, PostedValue, parse_alive, parse_value
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def test_what_is_no_sign_of_life_is_refused(payload: bytes) -> None:
 @pytest.mark.parametrize(
     ("payload", "value"),
     [
-        ("temperature:23.5°C".encode(), Value("temperature", "23.5°C")),
-        (b"pressure:1007.7hPa", Value("pressure", "1007.7hPa")),
-        (b'position:{"lat":48.7,"lng":2.2}', Value("position", '{"lat":48.7,"lng":2.2}')),
-        (b"led:1\0", Value("led", "1")),
-        (b"empty:", Value("empty", "")),
-        (b"spaced: 1 ", Value("spaced", " 1 ")),
+        ("temperature:23.5°C".encode(), PostedValue("temperature", "23.5°C")),
+        (b"pressure:1007.7hPa", PostedValue("pressure", "1007.7hPa")),
+        (b'position:{"lat":48.7,"lng":2.2}', PostedValue("position", '{"lat":48.7,"lng":2.2}')),
+        (b"led:1\0", PostedValue("led", "1")),
+        (b"empty:", PostedValue("empty", "")),
+        (b"spaced: 1 ", PostedValue("spaced", " 1 ")),
     ],
 )
-def test_value_is_everything_after_the_first_colon(payload: bytes, value: Value) -> None:
+def test_value_is_everything_after_the_first_colon(payload: bytes, value: PostedValue) -> None:
     assert parse_value(payload) == value
 
 

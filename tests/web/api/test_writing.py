@@ -230,7 +230,7 @@ class Table:
         self.silent = False
         loop = asyncio.get_running_loop()
         self.broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=lambda: 0.0)
-        self.table = idempotency.CommandTable(self.broker, lambda: 0.0, self.clock)
+        self.table = idempotency.HttpCommandTable(self.broker, lambda: 0.0, self.clock)
         router = self.broker.router
         self.broker._links[1] = self  # type: ignore[assignment]
         router.gateway_connected(1, acknowledges=True, ts=0.0)

@@ -13,7 +13,7 @@ class Alive(msgspec.Struct, frozen=True, gc=False):
     rebooted: bool
 
 
-class Value(msgspec.Struct, frozen=True, gc=False):
+class PostedValue(msgspec.Struct, frozen=True, gc=False):
     """A value of a resource, as text of the node."""
 
     resource: str
@@ -35,13 +35,13 @@ def parse_alive(payload: bytes) -> Alive:
     return Alive(uid, rebooted=kind.strip().lower() == "reset")
 
 
-def parse_value(payload: bytes) -> Value:
+def parse_value(payload: bytes) -> PostedValue:
     """The payload of `POST /server`, split at the first colon. Raises `ProtocolError`."""
     resource, colon, data = _text(payload).partition(":")
     resource = resource.strip()
     if not colon or not resource:
         raise ProtocolError("<resource>:<value>")
-    return Value(resource, data)
+    return PostedValue(resource, data)
 
 
 def _text(payload: bytes) -> str:

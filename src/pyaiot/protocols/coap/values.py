@@ -123,13 +123,13 @@ def read_value(payload: bytes, format_: int | None) -> object:
         ) from error
 
 
-def _records(payload: bytes, format_: int | None) -> list[senml.Record]:
+def _records(payload: bytes, format_: int | None) -> list[senml.SenmlRecord]:
     if format_ == ContentFormat.SENML_JSON:
         return senml.parse_json(payload)
     return senml.parse_cbor(payload)
 
 
-def _of_pack(records: list[senml.Record], resource: str | None) -> Iterator[ResourceValue]:
+def _of_pack(records: list[senml.SenmlRecord], resource: str | None) -> Iterator[ResourceValue]:
     several = len({record.name for record in records}) > 1
     units: dict[str, str] = {}
     # Section 4.6 requires the order of time, which not every node observes.
@@ -145,7 +145,7 @@ def _of_pack(records: list[senml.Record], resource: str | None) -> Iterator[Reso
             yield ResourceValue(name, _plain(record.sum), unit, record.time)
 
 
-def _resource(record: senml.Record, resource: str | None, *, several: bool) -> str:
+def _resource(record: senml.SenmlRecord, resource: str | None, *, several: bool) -> str:
     if record.name.startswith("/") and (several or resource is None):
         # A path on the node, as LwM2M clients send it.
         return record.name[1:]
@@ -156,7 +156,7 @@ def _resource(record: senml.Record, resource: str | None, *, several: bool) -> s
     return resource if is_itself or not several else f"{resource}/{own_name}"
 
 
-def _plain(value: senml.Value) -> senml.Value:
+def _plain(value: senml.SenmlValue) -> senml.SenmlValue:
     """20.0 as 20: JSON and CBOR do not distinguish them."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)

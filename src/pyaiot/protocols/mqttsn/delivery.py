@@ -72,7 +72,7 @@ class _InFlight:
         self.retry_at = 0.0
 
 
-class Delivery:
+class DeliveryQueue:
     """The queue of messages for one client. Nothing is sent before `resume`."""
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.protocols.mqttsn.delivery import Delivery
+from pyaiot.protocols.mqttsn.delivery import DeliveryQueue
 from pyaiot.protocols.mqttsn.mqtt import Will
 from pyaiot.protocols.mqttsn.publications import Publications
 from pyaiot.protocols.mqttsn.settings import SessionConfig
@@ -71,7 +71,7 @@ class SessionData:
         self.subscriptions = Subscriptions(
             self._topics, next_token, bytes_max=config.topic_bytes_max, account=topics
         )
-        self.delivery = Delivery(
+        self.delivery = DeliveryQueue(
             self._topics,
             messages_max=config.messages_max,
             packet_bytes_max=config.packet_bytes_max,

@@ -13,7 +13,7 @@ from pyaiot.history.store import HistoryReader
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
-from pyaiot.web.api.idempotency import CommandTable
+from pyaiot.web.api.idempotency import HttpCommandTable
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operations import OPERATIONS, Operation
 from pyaiot.web.api.parameters import read_query
@@ -40,7 +40,7 @@ class Api:
         self.streams = Streams(broker, history, caught_up)
         self._documents = DocumentsApi()
         nodes = NodesApi(broker, title=title, has_history=history is not None)
-        commands = CommandsApi(CommandTable(broker, unix_time, clock))
+        commands = CommandsApi(HttpCommandTable(broker, unix_time, clock))
         recorded = HistoryApi(history, unix_time)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,

@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid, check_value
-from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, CommandTable, HttpCommand
+from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, HttpCommand, HttpCommandTable
 from pyaiot.web.api.parameters import Query, WriteQuery
 from pyaiot.web.api.responses import json_response, while_connected
 from pyaiot.web.problems import ProblemError
@@ -26,7 +26,7 @@ _PROBLEMS: Final = {
 class CommandsApi:
     """The handlers of commands."""
 
-    def __init__(self, commands: CommandTable) -> None:
+    def __init__(self, commands: HttpCommandTable) -> None:
         self._commands = commands
 
     async def write(self, request: web.Request, query: WriteQuery) -> web.StreamResponse:

@@ -35,11 +35,11 @@ from pyaiot.web.api.parameters import CommandsQuery, EventsQuery, ExportQuery, H
 from pyaiot.web.api.query_quota import QueryQuota, client_of
 from pyaiot.web.api.responses import HEADERS, encode, json_response, while_connected
 from pyaiot.web.api.schemas import (
-    Event,
     Events,
     Readings,
     StoredCommand,
     StoredCommands,
+    StoredEvent,
     StoredReading,
 )
 from pyaiot.web.problems import ProblemError
@@ -128,7 +128,7 @@ class HistoryApi:
             ),
         )
         events = [
-            Event(
+            StoredEvent(
                 ts=row.ts,
                 kind=row.kind,
                 uid=row.uid,

@@ -99,7 +99,7 @@ class _Program:
         self.pending = 0
 
 
-class CommandTable:
+class HttpCommandTable:
     """Commands that are pending or remembered. Belongs to the broker's loop."""
 
     def __init__(

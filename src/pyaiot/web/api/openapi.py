@@ -10,7 +10,7 @@ import msgspec
 from pyaiot import __version__
 from pyaiot.web.api import schemas
 from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS, Operation, ResponseSpec
-from pyaiot.web.problems import KINDS, PROBLEM_TYPE, TYPE_PREFIX, Problem
+from pyaiot.web.problems import KINDS, PROBLEM_TYPE, TYPE_PREFIX, ProblemDetails
 
 REF: Final = "#/components/schemas/{name}"
 
@@ -167,14 +167,14 @@ def _response(operation: Operation, response: ResponseSpec) -> dict[str, Any]:
 def _problem(description: str) -> dict[str, Any]:
     return {
         "description": description,
-        "content": {PROBLEM_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}},
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": REF.format(name="ProblemDetails")}}},
     }
 
 
 def _schemas() -> dict[str, Any]:
     types = [
         schemas.ExportedReading,
-        Problem,
+        ProblemDetails,
         *(
             response.body
             for operation in OPERATIONS
@@ -183,7 +183,7 @@ def _schemas() -> dict[str, Any]:
         ),
     ]
     components: dict[str, Any] = msgspec.json.schema_components(types, ref_template=REF)[1]
-    problem = components["Problem"]["properties"]
+    problem = components["ProblemDetails"]["properties"]
     problem["type"]["examples"] = [TYPE_PREFIX + kind for kind in KINDS]
     problem["command"] = {"$ref": REF.format(name="Command")}
     return dict(sorted(components.items()))

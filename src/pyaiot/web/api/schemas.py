@@ -161,7 +161,7 @@ class ExportedReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
     data: Annotated[Any, Meta(description="The value, if it is not a number.")] = UNSET
 
 
-class Event(_Response, frozen=True, kw_only=True):
+class StoredEvent(_Response, frozen=True, kw_only=True):
     """An event of a node, a gateway or the history itself."""
 
     ts: Ts
@@ -176,7 +176,7 @@ class Event(_Response, frozen=True, kw_only=True):
 class Events(_Response, frozen=True, kw_only=True):
     """Events, by time."""
 
-    events: list[Event]
+    events: list[StoredEvent]
     next: Next
 
 

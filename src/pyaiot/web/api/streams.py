@@ -12,7 +12,7 @@ from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.encoders import EVENTS, HEARTBEAT_COMMENT, Position
 from pyaiot.broker.subscriber import Subscriber
 from pyaiot.history.store import HistoryReader
-from pyaiot.messages import Join, Subscribe, ToClient
+from pyaiot.messages import Join, Subscription, ToClient
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.websocket import CLOSE_LIMIT_S
 from pyaiot.web.api.parameters import StreamQuery
@@ -94,7 +94,7 @@ class Streams:
         if request.method == hdrs.METH_HEAD or transport is None or transport.is_closing():
             return response
         sink = EventSink(transport, chunked=chunked)
-        subscription = Subscribe(uids=query.uid, resources=query.resource)
+        subscription = Subscription(uids=query.uid, resources=query.resource)
         client = self._broker.reader_connected(sink, EVENTS, subscription)
         self._open.add(sink)
         try:
