@@ -98,9 +98,10 @@ Deployed pages and gateways use no subprotocol. They get one JSON object per fra
 message types. The same broker serves them beside `{subprotocol}` ([how-to](../how-to/legacy.md)).
 
 {table}
-`dst` is `all`, or the id of the receiver in the answer to its `new`. A gateway offers the
-subprotocols `token, <token>`, and sends `{{"type":"update","uid":"alive"}}` every 30 s. There are
-no receipts, times, units, reasons, subscriptions or gateway states.
+`dst` is `all`, or the id of the receiver in the answer to its `new`. Before that, a page gets only
+nodes that appear after it connected: nothing about a node precedes the `new` of that node. A
+gateway offers the subprotocols `token, <token>`, and sends `{{"type":"update","uid":"alive"}}`
+every 30 s. There are no receipts, times, units, reasons, subscriptions or gateway states.
 """
 
 

@@ -18,6 +18,7 @@ from pyaiot.messages import (
     Join,
     NodeAppeared,
     NodeLeft,
+    NodeReset,
     Reading,
     Subscription,
 )
@@ -161,6 +162,42 @@ async def test_joining_client_gets_the_state_in_one_burst_addressed_to_it() -> N
     assert [item["uid"] for item in socket.messages if item["type"] == "new"] == ["N0", "N1", "N2"]
     assert [item["data"] for item in socket.messages if item["type"] == "update"] == ["2", "1", "1"]
     assert {item["dst"] for item in socket.messages} == {client.id}
+    await system.end()
+
+
+async def test_legacy_client_gets_the_new_of_a_node_before_anything_else_of_it() -> None:
+    system = System()
+    await system.send(
+        Reading(uid="A", resource="t", data="1"), Reading(uid="B", resource="t", data="1")
+    )
+    client, socket = system.client(LEGACY)
+    # Its `new` is on the way meanwhile.
+    await system.send(
+        Reading(uid="A", resource="t", data="2"),
+        NodeReset(uid="A"),
+        Reading(uid="A", resource="t", data="3"),
+        Reading(uid="C", resource="t", data="1"),
+        NodeLeft(uid="B"),
+        Reading(uid="B", resource="t", data="2"),
+    )
+    assert uids(socket) == ["C", "B"]
+    assert uids(socket, "update") == ["C", "B"]
+    assert not uids(socket, "reset") + uids(socket, "out")
+
+    system.broker.from_client(client, Join(data="client"))
+    await system.send(Reading(uid="A", resource="t", data="4"))
+    of_a = [item for item in socket.messages if item["uid"] == "A"]
+    assert [item["type"] for item in of_a] == ["new", "update", "update"]
+    assert [item["data"] for item in of_a[1:]] == ["3", "4"]
+    await system.end()
+
+
+async def test_client_of_v2_that_never_joins_gets_readings_of_known_nodes() -> None:
+    system = System()
+    await system.send(Reading(uid="A", resource="t", data="1"))
+    _, socket = system.client()
+    await system.send(Reading(uid="A", resource="t", data="2"))
+    assert uids(socket, "update") == ["A"]
     await system.end()
 
 

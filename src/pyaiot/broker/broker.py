@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from pyaiot import __version__
-from pyaiot.broker.encoders import ARRAYS, Encoder
+from pyaiot.broker.encoders import ARRAYS, LEGACY, Encoder
 from pyaiot.broker.fanout import Fanout, Scheduler
 from pyaiot.broker.router import (
     CloseGateway,
@@ -167,8 +167,13 @@ class Broker:
     def client_connected(
         self, sink: Sink, encoder: Encoder = ARRAYS, *, may_command: bool = True
     ) -> Subscriber:
-        """Add a client that gets all messages from now on. End it with `client_left`."""
-        client = self._subscriber(sink, encoder, may_command=may_command)
+        """Add a client that gets all messages from now on. End it with `client_left`.
+
+        A legacy client gets a node's `new` before anything else of it: until it joins, it gets
+        only nodes that appear from now on.
+        """
+        known = self.router.nodes.sequence if encoder is LEGACY else 0
+        client = self._subscriber(sink, encoder, may_command=may_command, withheld_until_join=known)
         self.fanout.add(client)
         if encoder is ARRAYS:
             client.send(Hello(name="broker", protocol=SUBPROTOCOL, version=__version__))
@@ -187,7 +192,9 @@ class Broker:
         self.fanout.add(client)
         return client
 
-    def _subscriber(self, sink: Sink, encoder: Encoder, *, may_command: bool) -> Subscriber:
+    def _subscriber(
+        self, sink: Sink, encoder: Encoder, *, may_command: bool, withheld_until_join: int = 0
+    ) -> Subscriber:
         return Subscriber(
             secrets.token_hex(8),
             sink,
@@ -195,6 +202,7 @@ class Broker:
             position=self.fanout.position,
             now=self._timer.time(),
             may_command=may_command,
+            withheld_until_join=withheld_until_join,
         )
 
     def from_client(self, client: Subscriber, message: FromClient) -> None:

@@ -140,8 +140,12 @@ class Subscriber:
         position: Position,
         now: float,
         may_command: bool = True,
+        withheld_until_join: int = 0,
     ) -> None:
-        """`position` of the last message that was published."""
+        """`position` of the last message that was published.
+
+        Messages about nodes up to the sequence `withheld_until_join` are not sent before `join`.
+        """
         self.id = client_id
         self.sink = sink
         self.encoder = encoder
@@ -149,6 +153,7 @@ class Subscriber:
         self.closed = False
         self.close_code = 0
         """The code of RFC 6455 with which the broker closed it; 0 if it did not."""
+        self._withheld_until_join = withheld_until_join
         self._uids: frozenset[str] | None = None
         self._resources: frozenset[str] | None = None
         self._backlog: Backlog[ToClient] = Backlog(
@@ -200,6 +205,7 @@ class Subscriber:
 
     def join(self, nodes: NodeTable) -> None:
         """Begin to send the current state. A second call begins anew."""
+        self._withheld_until_join = 0
         self._snapshot = _Snapshot(nodes, self._uids)
 
     def hold(self) -> None:
@@ -233,12 +239,13 @@ class Subscriber:
 
     def write_shared(self, batch: EncodedBatch) -> bool:
         """Write the bytes that are made once for all. False, and nothing written, for a subscriber
-        that filters or is behind.
+        that filters, is behind, or has not joined.
         """
         if (
             self.closed
             or self._uids is not None
             or self._resources is not None
+            or self._withheld_until_join
             or self.waiting
             or not self._is_complete
             or self.sink.buffered() > BUFFER_HIGH
@@ -307,6 +314,8 @@ class Subscriber:
     def _wants(self, delivery: ToAll) -> bool:
         snapshot = self._snapshot
         if snapshot is not None and snapshot.still_covers(delivery.sequence):
+            return False
+        if 0 < delivery.sequence <= self._withheld_until_join:
             return False
         return self._wants_message(delivery.message)
 
