@@ -21,7 +21,9 @@ BESIDE_POSTS_PER_S: Final = 5000
 COMMANDS_PER_S: Final = 50
 COMMAND_CLIENTS: Final = 5
 """Each stays below its limit of 20 commands per second."""
-COMMAND_LIMIT_S: Final = 5.0
+COMMAND_LIMIT_S: Final = 20.0
+ALL_VALUES_LIMIT_S: Final = 10.0
+KNOWN_LIMIT_S: Final = 20.0
 
 
 def gateway(home: Home, broker: Server, *, fast_path: bool) -> tuple[Server, int]:
@@ -46,7 +48,7 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
         for fast_path in (False, True):
             coap, port = gateway(home, server, fast_path=fast_path)
             with coap, Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes:
-                nodes.call("announce")
+                nodes.call("announce", quiet_s=size.coap_quiet_s)
                 before, cpu_before = client.call("read"), coap.cpu_s()
                 posted = nodes.call("post", seconds=size.coap_s, in_flight=IN_FLIGHT)
                 cpu_s = coap.cpu_s() - cpu_before
@@ -97,12 +99,10 @@ def measure_discovery(results: Results, home: Home, size: Size) -> None:
         Worker("coap_posts", port=port, nodes=size.discovered, resources=RESOURCES) as nodes,
     ):
         cpu_before = server.cpu_s()
-        began = nodes.call("announce")["began"]
-        read = client.call("read")
+        began = nodes.call("announce", quiet_s=size.coap_quiet_s)["began"]
+        values = size.discovered * RESOURCES
+        read = _all_values(client, values)
         cpu_s = server.cpu_s() - cpu_before
-    values = size.discovered * RESOURCES
-    if read["marks"] < values:
-        raise BenchmarkError(f"{read['marks']} of {values} values arrived")
     results.figures.append(
         Figure(
             "coap-discovery",
@@ -116,13 +116,23 @@ def measure_discovery(results: Results, home: Home, size: Size) -> None:
     )
 
 
+def _all_values(client: Worker, values: int) -> dict[str, Any]:
+    """Wait until the client has received so many values."""
+    limit = time.monotonic() + ALL_VALUES_LIMIT_S
+    while (read := client.call("read"))["marks"] < values:
+        if time.monotonic() > limit:
+            raise BenchmarkError(f"{read['marks']} of {values} values arrived")
+        time.sleep(0.02)
+    return read
+
+
 def measure_idle(results: Results, home: Home, size: Size) -> None:
     """Memory of known nodes that send nothing."""
     server, port = everything(home)
     with server:
         before = server.resident_bytes()
         with Worker("coap_posts", port=port, nodes=size.idle_nodes, resources=1) as nodes:
-            nodes.call("announce")
+            nodes.call("announce", quiet_s=size.coap_quiet_s)
             resident = server.resident_bytes()
     results.figures.append(
         Figure(
@@ -144,7 +154,7 @@ def measure_commands(results: Results, home: Home, size: Size) -> None:
         server,
         Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes,
     ):
-        nodes.call("announce")
+        nodes.call("announce", quiet_s=size.coap_quiet_s)
         posted: dict[str, Any] = {}
 
         def post() -> None:
@@ -162,12 +172,13 @@ def measure_commands(results: Results, home: Home, size: Size) -> None:
             for client in clients:
                 # Filters the posts of other nodes, whose cost is not measured here.
                 client.send({"type": "subscribe", "uids": [node.uid]})
-            node.post("alive", f"alive:{node.uid}")
-            loop.run_for(1.0)
+            _make_known(loop, node, clients)
             posting.start()
-            _command(loop, node, clients, size.commands, trips_ms, states)
+            try:
+                _command(loop, node, clients, size.commands, trips_ms, states)
+            finally:
+                posting.join()
         finally:
-            posting.join()
             loop.close()
             node.close()
             for client in clients:
@@ -185,6 +196,22 @@ def measure_commands(results: Results, home: Home, size: Size) -> None:
                 note=f"{note}, max {number(max(trips_ms))} ms",
             )
         )
+
+
+def _make_known(loop: EventLoop, node: Node, clients: list[WebSocket]) -> None:
+    """Post `alive` and wait until each client has received all values of the node."""
+    missing = {(client, name) for client in clients for name in node.resources}
+
+    def listen(client: WebSocket) -> None:
+        for message in client.receive():
+            missing.discard((client, message.get("endpoint", "")))
+
+    for client in clients:
+        loop.add(client, lambda client=client: listen(client))  # type: ignore[misc]
+    node.post("alive", f"alive:{node.uid}")
+    loop.run_until(lambda: not missing, KNOWN_LIMIT_S, "the values of the node")
+    for client in clients:
+        loop.remove(client)
 
 
 def _command(

@@ -24,9 +24,6 @@ LOST_AFTER_S: Final = 0.2
 """Without an answer for this long, the posts in flight are lost and replaced."""
 VALUES: Final = 100
 COAP_PORT: Final = 5683
-QUIET_S: Final = 3.5
-"""Without a request for this long, discovery is complete. A lost request is retransmitted after at
-most 3 s (RFC 7252 section 4.2)."""
 
 
 def message_ids() -> Iterator[bytes]:
@@ -60,15 +57,18 @@ class Nodes:
         self._links = ",".join(f"</{name}>" for name in self._resources).encode()
         self.accepted = self.refused = 0
         self._accepted_nodes: set[int] = set()
+        self._requested: set[tuple[int, str]] = set()
 
-    def announce(self, *, seconds: float = 0.0) -> dict[str, Any]:
+    def announce(self, *, quiet_s: float) -> dict[str, Any]:
         """Post `alive` for each node until it is answered, and answer requests.
 
-        Runs for `seconds`, or, if 0, until no more requests arrive.
+        Runs until every resource was requested and no request arrives for `quiet_s`.
         """
         began = time.monotonic()
-        end = began + (seconds or ANNOUNCE_LIMIT_S)
+        end = began + ANNOUNCE_LIMIT_S
+        requests = len(self._sockets) * (1 + len(self._resources))
         self._accepted_nodes.clear()
+        self._requested.clear()
         while len(self._accepted_nodes) < len(self._sockets):
             if time.monotonic() > end:
                 missing = len(self._sockets) - len(self._accepted_nodes)
@@ -80,7 +80,7 @@ class Nodes:
                     self._receive_all(0)
             self._receive_all(0.2)
         while time.monotonic() < end:
-            if not self._receive_all(QUIET_S) and not seconds:
+            if not self._receive_all(quiet_s) and len(self._requested) >= requests:
                 break
         return {"began": began}
 
@@ -103,11 +103,12 @@ class Nodes:
         elif code >= 64:
             self.refused += 1
         elif code:
-            at.send(self._answer(datagram))
+            at.send(self._answer(number, datagram))
 
-    def _answer(self, datagram: bytes) -> bytes:
+    def _answer(self, number: int, datagram: bytes) -> bytes:
         token = datagram[4 : 4 + (datagram[0] & 15)]
         path, _ = uri_path(datagram[4 + len(token) :])
+        self._requested.add((number, path))
         value = self._resources.get(path)
         text = self._links if value is None else value.encode()
         message_id = int.from_bytes(datagram[2:4], "big")

@@ -28,7 +28,13 @@ SATURATING: Final = 0
 SATURATING_BATCH: Final = 50
 """Readings per frame of the gateway, or frames per send, in saturating load."""
 QUIET_S: Final = 0.5
+"""Deliveries that were conflated never come: after this long without any, the rest is not waited
+for."""
+PACED_QUIET_S: Final = 2.0
+"""The same at a fixed rate, where what does not come counts as lost."""
 DRAIN_LIMIT_S: Final = 4.0
+FIRST_LIMIT_S: Final = 20.0
+"""A saturating window without any delivery is extended until the first, at most by this."""
 WARM_UP_S_MAX: Final = 0.3
 KEPT_UP: Final = 0.9
 """A broker that delivered less than this share of a rate was overloaded."""
@@ -72,7 +78,7 @@ class Subject:
         """Load at a fixed rate, then wait until all deliveries have arrived."""
         before = self.clients.call("read")
         sent = self.gateway.call("send", rate=rate, seconds=seconds, batch=1)
-        after, drained = self.wait_quiet(before["marks"] + sent["sent"] * self.count)
+        after, drained = self.wait_quiet(before["marks"] + sent["sent"] * self.count, PACED_QUIET_S)
         self.behind = not drained
         ended_at = after["last_read_at"] if drained else after["at"]
         took_s = max(seconds, ended_at - before["at"])
@@ -82,7 +88,7 @@ class Subject:
         """Load as fast as the broker accepts it; count deliveries in the window."""
         before = self.clients.call("read")
         sent = self.gateway.call("send", rate=0, seconds=seconds, batch=SATURATING_BATCH)
-        after = self.clients.call("read")
+        after = self._wait_first(before["marks"])
         window = self._window(before, after, sent, after["at"] - before["at"], drained=False)
         if not drain:
             self.behind = True
@@ -94,14 +100,25 @@ class Subject:
             return window
         return replace(window, owed=owed, made=last["marks"] - before["marks"])
 
-    def wait_quiet(self, marks: int) -> tuple[dict[str, Any], bool]:
-        """Wait until `marks` have arrived, deliveries cease, or the limit. Whether it drained."""
-        limit = time.monotonic() + DRAIN_LIMIT_S
+    def _wait_first(self, marks: int) -> dict[str, Any]:
+        """Wait until more than `marks` have arrived."""
+        limit = time.monotonic() + FIRST_LIMIT_S
+        while (read := self.clients.call("read"))["marks"] <= marks:
+            if time.monotonic() > limit:
+                raise BenchmarkError(f"{self.name}: nothing was delivered in {FIRST_LIMIT_S:.0f} s")
+            time.sleep(0.01)
+        return read
+
+    def wait_quiet(self, marks: int, quiet_s: float = QUIET_S) -> tuple[dict[str, Any], bool]:
+        """Wait until `marks` have arrived, none for `quiet_s`, or the limit. Whether it drained."""
+        began = time.monotonic()
+        limit = began + DRAIN_LIMIT_S
         while True:
             read = self.clients.call("read")
             if read["marks"] >= marks:
                 return read, True
-            if time.monotonic() - read["last_read_at"] > QUIET_S:
+            # A broker that has not had its turn yet has not ceased.
+            if time.monotonic() - max(began, read["last_read_at"]) > quiet_s:
                 return read, True
             if time.monotonic() > limit:
                 return read, False

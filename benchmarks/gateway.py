@@ -120,7 +120,10 @@ class Gateway:
                 raise TimeoutError("the broker did not accept the announcement")
 
     def run(self, *, rate: float, seconds: float, batch: int) -> dict[str, Any]:
-        """Send `rate` readings per second, or, if 0, as many as accepted, in batches of `batch`."""
+        """Send `rate` readings per second, or, if 0, as many as accepted, in batches of `batch`.
+
+        At least one batch is sent, however late this process gets its turn.
+        """
         if batch not in self._encoded:
             self._encoded[batch] = [
                 (encode(part, v2=self._v2), len(part))
@@ -131,7 +134,7 @@ class Gateway:
         began = time.monotonic()
         end = began + seconds
         cpu_began = time.process_time()
-        while (now := time.monotonic()) < end:
+        while (now := time.monotonic()) < end or not sent:
             if rate:
                 due_at = began + sent / rate
                 if due_at > now:

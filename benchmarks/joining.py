@@ -104,12 +104,15 @@ class Watch:
                 self.late_ms.append((now - self._sent_at[int(message["data"])]) * 1000)
 
     def run(self, joiners: Sequence[Joiner], seconds: float) -> list[float]:
-        """Send and watch until all have joined, or for `seconds`. The delays of the readings."""
+        """Send and watch until all have joined, or for `seconds`. The delays of the readings.
+
+        At least one reading is sent and watched.
+        """
         end = time.monotonic() + (JOIN_LIMIT_S if joiners else seconds)
         first = len(self._sent_at)
         self.late_ms.clear()
-        while time.monotonic() < end and not (
-            joiners and all(joiner.ended_at for joiner in joiners)
+        while len(self._sent_at) == first or (
+            time.monotonic() < end and not (joiners and all(joiner.ended_at for joiner in joiners))
         ):
             now = time.monotonic()
             if now >= self._next_at:
@@ -128,7 +131,7 @@ class Watch:
         if joiners and not all(joiner.ended_at for joiner in joiners):
             raise BenchmarkError(f"a client had not joined in {JOIN_LIMIT_S:.0f} s")
         owed = (len(self._sent_at) - first) * WATCHERS
-        self._loop.run_until(lambda: len(self.late_ms) >= owed, 5.0, "a watched reading")
+        self._loop.run_until(lambda: len(self.late_ms) >= owed, JOIN_LIMIT_S, "a watched reading")
         return list(self.late_ms)
 
     def close(self) -> None:

@@ -52,8 +52,11 @@ class Nodes:
         self._message_ids = [1] * len(self._sockets)
 
     def send(self, seconds: float, in_flight: int) -> dict[str, Any]:
-        """Publish from all clients with `in_flight` unacknowledged publications each."""
-        began = time.monotonic()
+        """Publish from all clients with `in_flight` unacknowledged publications each.
+
+        It ends after `seconds`, but not before the first acknowledgement.
+        """
+        began = stopped = time.monotonic()
         end = began + seconds
         acknowledged = refused = open_ = 0
         for number in range(len(self._sockets)):
@@ -65,7 +68,7 @@ class Nodes:
             ready = self._poll.poll(LIMIT_S)
             if not ready:
                 break
-            running = running and time.monotonic() < end
+            running = running and (time.monotonic() < end or not acknowledged)
             if running:
                 stopped = time.monotonic()
             for descriptor, _ in ready:

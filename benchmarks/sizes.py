@@ -42,6 +42,9 @@ class Size:
     coap_nodes: int
     """Nodes that post. Each may post 20 times per second, with a burst of 100."""
     coap_s: float
+    coap_quiet_s: float
+    """Without a request for this long, discovery is complete. A lost request is retransmitted after
+    at most 3 s (RFC 7252 section 4.2)."""
     discovered: int
     idle_nodes: int
     api_s: float
@@ -79,6 +82,7 @@ FULL: Final = Size(
     idle_s=20.0,
     coap_nodes=1000,
     coap_s=4.0,
+    coap_quiet_s=3.5,
     discovered=1000,
     idle_nodes=10_000,
     api_s=4.0,
@@ -115,6 +119,7 @@ QUICK: Final = Size(
     idle_s=10.0,
     coap_nodes=1000,
     coap_s=2.0,
+    coap_quiet_s=3.5,
     discovered=1000,
     idle_nodes=10_000,
     api_s=2.0,
@@ -151,6 +156,7 @@ TINY: Final = Size(
     idle_s=0.2,
     coap_nodes=10,
     coap_s=0.2,
+    coap_quiet_s=0.1,
     discovered=10,
     idle_nodes=10,
     api_s=0.2,

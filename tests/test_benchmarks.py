@@ -57,9 +57,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for run, file in runs:
         try:
             output, _ = run.communicate(timeout=RUN_LIMIT_S)
-        finally:
+        except subprocess.TimeoutExpired:
             run.kill()
-            run.wait()
+            output, _ = run.communicate()
+            output += f"\nnot done after {RUN_LIMIT_S:.0f} s"
         together["output"] += output
         if file.exists():
             measured = json.loads(file.read_text(encoding="utf-8"))
@@ -72,7 +73,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_figure_is_measured(results: dict[str, Any], group: str) -> None:
     values = [figure["value"] for figure in results["figures"] if figure["group"] == group]
     assert values, results["output"]
-    assert not results["failures"]
+    assert not [text for text in results["failures"] if text.startswith(f"{group}: ")]
 
 
 def test_fan_out_loses_nothing_at_a_pace(results: dict[str, Any]) -> None:
