@@ -76,7 +76,9 @@ class Nodes:
             for number, opened in self._sockets.items():
                 if number not in self._accepted_nodes:
                     with contextlib.suppress(ConnectionError):  # the gateway is not ready
-                        opened.send(post("alive", f"alive:BENCH{number:010}", number))
+                        # A new message each time: a copy of a Non-confirmable one may be ignored.
+                        message_id = int.from_bytes(next(self._ids)[:2], "big")
+                        opened.send(post("alive", f"alive:BENCH{number:010}", message_id))
                     self._receive_all(0)
             self._receive_all(0.2)
         while time.monotonic() < end:

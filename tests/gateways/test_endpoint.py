@@ -5,18 +5,22 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import uvloop
-from aiocoap.resource import Site
+from aiocoap import Message
+from aiocoap.resource import Resource, Site
 from aiocoap.transports.udp6 import UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.coap import endpoint as endpoint_module
 from pyaiot.gateways.coap.address_table import PeerAddress
 from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer, plain_host
 from pyaiot.gateways.coap.endpoint import CoapEndpoint, answers_ping
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.udp import udp_socket
 from tests.coap_device import coap_device
 
@@ -86,6 +90,43 @@ async def test_port_that_is_taken_is_one_sentence_with_the_flag() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OperatorError, match=f"UDP port {port} is taken.*--coap-port"):
             await CoapEndpoint.open("127.0.0.1", port, Site())
+
+
+class SourceResource(Resource):  # type: ignore[misc]  # aiocoap has no types
+    """Answers with the host of the client."""
+
+    async def render_get(self, request: Message) -> Message:
+        return Message(payload=request.remote.address.host.encode())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_request_that_arrives_while_the_gateway_starts_is_answered(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiocoap read it before the gateway did, answered 5.00, and then ignored its copies."""
+    request = b"\x50\x01\x00\x01\xb4host"
+    site = Site()
+    site.add_resource(["host"], SourceResource())
+
+    async def scenario(node: socket.socket) -> None:
+        def bound_and_asked(*args: Any, **named: Any) -> socket.socket:
+            sock = udp_socket(*args, **named)
+            node.connect(("127.0.0.1", sock.getsockname()[1]))
+            node.send(request)
+            return sock
+
+        monkeypatch.setattr(endpoint_module, "udp_socket", bound_and_asked)
+        endpoint = await CoapEndpoint.open("127.0.0.1", 0, site)
+        answer = CoapMessage.from_bytes(await endpoint.loop.sock_recv(node, 100))
+        assert (answer.code, answer.payload) == (Code.CONTENT, b"127.0.0.1")
+        await endpoint.close()
+
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as node,
+        asyncio.Runner(loop_factory=new_loop) as runner,
+    ):
+        node.setblocking(False)
+        runner.run(asyncio.wait_for(scenario(node), 5.0))
 
 
 async def test_two_gateways_never_share_a_port() -> None:

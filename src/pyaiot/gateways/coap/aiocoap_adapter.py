@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""aiocoap on our socket. Private names of aiocoap are used in this file and nowhere else.
+"""aiocoap without a socket. Private names of aiocoap are used in this file and nowhere else.
 
 aiocoap's own server context would share a port that is taken (SO_REUSEPORT) and open TCP, TLS and
-WebSocket listeners beside it. This one uses the socket that it is given.
+WebSocket listeners beside it. This one is given its datagrams, and sends through `MessageSender`.
 """
 
 import asyncio
 import contextlib
 import ipaddress
 import logging
-import socket
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -73,22 +72,26 @@ class MessageSender(Protocol):
 
     def send_message(self, message: aiocoap.Message) -> None: ...
 
-    def stop(self) -> None:
-        """aiocoap is about to close the socket."""
-        ...
-
 
 class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no types
-    """aiocoap's transport, without its reading and sending. Set `sender` at once."""
+    """aiocoap's transport, without its socket. Set `sender` before the first datagram."""
 
     sender: MessageSender
+    is_open = True
+
+    def __init__(self, manager: Any, log: Any, loop: asyncio.AbstractEventLoop, port: int) -> None:
+        """`port` is the local port."""
+        super().__init__(manager, log, loop)
+        self.port = port
+
+    def _local_port(self) -> int:
+        return self.port
 
     def send(self, message: aiocoap.Message) -> None:
         self.sender.send_message(message)
 
     async def shutdown(self) -> None:
-        self.sender.stop()
-        await super().shutdown()
+        self.is_open = False
 
     def receive_datagram(self, datagram: bytes, peer: CoapPeer) -> None:
         """Let aiocoap handle a datagram. What it cannot decode is ignored."""
@@ -105,7 +108,7 @@ class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap h
 
     def receive_error(self, error: OSError, peer: CoapPeer) -> None:
         """A datagram of aiocoap could not be delivered to this peer."""
-        if self._shutting_down is None:
+        if self.is_open:
             with contextlib.suppress(_CANCELLED):
                 self._ctx.dispatch_error(error, peer)
 
@@ -124,23 +127,19 @@ class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap h
 
 
 async def open_aiocoap(
-    sock: socket.socket, site: Site, loop: asyncio.AbstractEventLoop
+    site: Site, loop: asyncio.AbstractEventLoop, port: int
 ) -> tuple[aiocoap.Context, AiocoapTransport]:
-    """A context on this socket, which aiocoap does not read. The context closes the socket."""
+    """A context that reads no socket, and its transport. `port` is the local port."""
     # Malformed datagrams of unknown peers do not belong in the operator's log.
     logging.getLogger("coap-gateway").setLevel(logging.ERROR)
     context = aiocoap.Context(loop=loop, serversite=site, loggername="coap-gateway")
     transports: list[AiocoapTransport] = []
 
     async def open_transport(manager: Any) -> AiocoapTransport:
-        transport: AiocoapTransport = await AiocoapTransport._create_transport_endpoint(
-            sock, manager, log=context.log, loop=loop
-        )
-        loop.remove_reader(sock)
-        transports.append(transport)
-        return transport
+        transports.append(AiocoapTransport(manager, context.log, loop, port))
+        return transports[0]
 
-    # aiocoap's own constructors add a transport in this way; no public one takes a socket.
+    # aiocoap's own constructors add a transport in this way; no public one goes without a socket.
     await context._append_tokenmanaged_messagemanaged_transport(open_transport)
     messages = context.request_interfaces[0].token_interface
     messages._retransmit = _unless_cancelled(messages._retransmit)

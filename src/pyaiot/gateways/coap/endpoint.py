@@ -107,12 +107,12 @@ class CoapEndpoint:
         """
         loop = asyncio.get_running_loop()
         sock = udp_socket(host, port, interface, protocol="CoAP", flag="--coap-port")
-        try:
-            context, transport = await open_aiocoap(sock, site, loop)
-        except BaseException:
-            sock.close()
-            raise
         datagrams = DatagramEndpoint(sock, loop, protocol="CoAP")
+        try:
+            context, transport = await open_aiocoap(site, loop, datagrams.port)
+        except BaseException:
+            datagrams.close()
+            raise
         endpoint = transport.sender = cls(context, transport, datagrams)
         datagrams.listen(endpoint._receive, endpoint._receive_error)
         return endpoint
@@ -135,10 +135,9 @@ class CoapEndpoint:
         self._datagrams.trace = trace
 
     async def close(self) -> None:
-        await self._context.shutdown()
-
-    def stop(self) -> None:
         self._datagrams.stop()
+        await self._context.shutdown()
+        self._datagrams.close()
 
     def refusals(self) -> tuple[int, int]:
         """Datagrams held back by the anti-amplification limit, and requests over a rate limit."""
