@@ -78,10 +78,13 @@ class Running:
             *flags,
         )
         self.said = self.program.said()
+        listener = re.search(r"MQTT: TCP port (\d+)", self.said)
+        assert listener is not None
+        self.mqtt = int(listener[1])
 
     @property
     def tcp_ports(self) -> tuple[int, ...]:
-        return (self.web, self.ws, self.metrics)
+        return (self.web, self.ws, self.metrics, self.mqtt)
 
     def lists_nodes(self) -> str:
         """What `aiot nodes` prints, with its own idea of where the broker is."""

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,24 @@ async def test_what_it_acknowledged_survives_when_it_is_killed(
             os.kill(broker.pid, signal.SIGKILL)
         async with world(broker.server) as here:
             await here.until(lambda: here.value("a", "count") == 7)
+
+
+def has_value(here: Any, uid: str, value: int) -> bool:
+    return bool(here.value(uid, "count") == value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+async def test_loopback_is_both_loopback_addresses(tmp_path: Path, host: str) -> None:
+    # On many systems `localhost` is ::1 first, and nats-server listens on one address.
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, host=host, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        for number, address in enumerate(("127.0.0.1", "::1")):
+            async with mqtt_client(broker.port, f"at-{number}", host=address) as client:
+                sent = client.publish(f"node/n{number}/count", f'{{"value":{number}}}', qos=1)
+                await until(sent.is_published)
+            await here.until(partial(has_value, here, f"n{number}", number))
 
 
 async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
@@ -286,12 +305,14 @@ async def test_no_topic_for_devices_contains_a_secret_client_id(tmp_path: Path) 
 
 
 @contextlib.asynccontextmanager
-async def mqtt_client(port: int, client_id: str, **options: Any) -> AsyncIterator[paho.Client]:
+async def mqtt_client(
+    port: int, client_id: str, *, host: str = "127.0.0.1", **options: Any
+) -> AsyncIterator[paho.Client]:
     """A client of paho that is let in. Its thread is paho's own."""
     client = paho.Client(
         CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311, **options
     )
-    client.connect("127.0.0.1", port)
+    client.connect(host, port)
     client.loop_start()
     try:
         await until(client.is_connected)

@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from typing import Final
 
 from pyaiot.errors import OperatorError
 from pyaiot.mqtt.embedded import die_with_parent
+from pyaiot.mqtt.embedded.addresses import listening_addresses
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
 from pyaiot.mqtt.embedded.health import HealthProbe
 from pyaiot.mqtt.embedded.log import explain, is_about_memory, reason_of_crash, topic_of_subject
@@ -29,8 +29,10 @@ from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.nats_settings import EmbeddedConfig, settings_text
 from pyaiot.mqtt.embedded.store_keeper import Access, StoreKeeper
 from pyaiot.mqtt.server import MqttServer
+from pyaiot.transport.addresses import ANY, LOOPBACK
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
+from pyaiot.transport.tcp_relay import TcpRelay
 
 READY_LIMIT_S: Final = 10.0
 """How long the embedded MQTT broker may take to start. Then the start fails. It needs a fraction of
@@ -62,8 +64,12 @@ log = logging.getLogger(__name__)
 class EmbeddedBroker:
     """The child process. Its passwords are random for each start and known to this object only."""
 
-    def __init__(self, config: EmbeddedConfig, program: Path, port: int, ids: ClientIds) -> None:
+    def __init__(
+        self, config: EmbeddedConfig, program: Path, host: str, port: int, ids: ClientIds
+    ) -> None:
+        """`host`, `port`: where the child listens."""
         self.port = port
+        self._host = host
         self._ids = ids
         self._config = config
         self._program = program
@@ -91,12 +97,9 @@ class EmbeddedBroker:
     @property
     def server(self) -> MqttServer:
         """The address and credentials for the gateway of this process."""
-        # nats-server listens on both families at `::`, and loopback of IPv6 may be disabled.
-        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(  # noqa: S104 - compared, not bound
-            self._config.host, self._config.host
-        )
         return MqttServer(
-            host,
+            # nats-server listens on both families at `::`, and loopback of IPv6 may be disabled.
+            LOOPBACK[0] if self._host in ANY else self._host,
             self.port,
             user="gateway",
             password=lambda: self._password,
@@ -121,8 +124,16 @@ class EmbeddedBroker:
         program = await find_program()
         with _locked(config.folder):
             ids = client_ids(config.folder / "client-ids")
-            broker = cls(config, program, _free_port(config.host, config.port), ids)
-            broker._write_settings()
+            host, port, second = listening_addresses(config.host, config.port)
+            broker = cls(config, program, host, port, ids)
+            relay = TcpRelay(host, port)
+            if second is not None:
+                await relay.listen(second)
+            try:
+                broker._write_settings()
+            except BaseException:
+                await relay.close()
+                raise
             watching = asyncio.get_running_loop().create_task(broker._watch(), name="nats-server")
             ready = asyncio.ensure_future(broker._ready.wait())
             try:
@@ -135,6 +146,7 @@ class EmbeddedBroker:
                     raise OperatorError(f"nats-server is not ready after {READY_LIMIT_S:.0f} s.")
                 yield broker
             finally:
+                await relay.close()
                 ready.cancel()
                 watching.cancel()
                 await asyncio.gather(watching, ready, return_exceptions=True)
@@ -150,6 +162,7 @@ class EmbeddedBroker:
                 file.write(
                     settings_text(
                         self._config,
+                        mqtt_host=self._host,
                         mqtt_port=self.port,
                         gateway_password=self._password,
                         keeper_password=self._keeper_password,
@@ -366,24 +379,6 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
-
-
-def _free_port(host: str, port: int) -> int:
-    """Check that the port is free; 0 returns any free one. Raises `OperatorError`."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            free: int = probe.getsockname()[1]
-            return free
-    except OSError as error:
-        raise OperatorError(
-            f"Cannot listen on TCP port {port} of {host} for MQTT ({error.strerror}): choose"
-            " another port with --mqtt-port, or use an existing MQTT broker with --mqtt-host."
-        ) from error
 
 
 @contextlib.contextmanager

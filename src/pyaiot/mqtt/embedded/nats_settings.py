@@ -36,6 +36,7 @@ class EmbeddedConfig:
 def settings_text(
     config: EmbeddedConfig,
     *,
+    mqtt_host: str,
     mqtt_port: int,
     gateway_password: str,
     keeper_password: str,
@@ -62,7 +63,7 @@ jetstream {{
   {sync}
 }}
 mqtt {{
-  host: {json.dumps(config.host)}
+  host: {json.dumps(mqtt_host)}
   port: {mqtt_port}
   no_auth_user: "device"
   consumer_inactive_threshold: "{KEEP_IDLE_S}s"
