@@ -87,6 +87,9 @@ class Command(_Message, frozen=True, kw_only=True, tag="command"):
         name="timeout", default=5.0
     )
     """Seconds within which the node must answer. Nothing is sent to the node after that."""
+    not_after: float | None = None
+    """To a gateway that sends its `clock`: when the command expires, in seconds of that clock. A
+    command that arrives later is not sent to the node. The broker sets it."""
     client: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = msgspec.field(name="src", default="")
     """The client that issued the command. The broker sets it, whatever the client sent."""
 
@@ -119,6 +122,8 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
     """Version of the sending program."""
     instance: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Of a gateway: random for each process. A new link of the same instance replaces the old."""
+    clock: float | None = None
+    """Of a gateway: its monotonic clock in seconds, for the field `not_after` of commands."""
 
 
 class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
@@ -238,6 +243,8 @@ class Checkpoint(_Message, frozen=True, kw_only=True, tag="checkpoint"):
 
     number: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     """Chosen by the gateway. Only the latest one is returned."""
+    clock: float | None = None
+    """As in `hello`. A gateway sends a checkpoint with its clock at least every ten seconds."""
 
 
 class ReadingsDropped(_Message, frozen=True, kw_only=True, tag="dropped"):

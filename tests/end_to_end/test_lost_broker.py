@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gateway and broker in processes of their own: what was acknowledged survives a killed broker."""
+"""Gateway and broker in processes of their own: what was acknowledged survives a killed broker, and
+a command that was delayed between them is not sent after its deadline."""
 
 import asyncio
 import re
+import signal
 import socket
 import sqlite3
 
@@ -10,7 +12,7 @@ import aiohttp
 import pytest
 
 from pyaiot.protocols.coap.numbers import Code
-from tests.coap_device import CoapDevice, coap_device
+from tests.coap_device import CoapDevice, Reply, coap_device
 from tests.programs import Program, Programs, free_port
 
 pytestmark = pytest.mark.sockets
@@ -27,10 +29,10 @@ class Separate:
         self._port = str(free_port(socket.SOCK_STREAM))
         self.url = f"http://127.0.0.1:{self._port}/"
         self.broker = self.start_broker()
-        gateway = programs.aiot(
+        self.gateway = programs.aiot(
             *("coap-gateway", "--coap-port", "0", "--broker-port", self._port, *self._keys)
         )
-        found = re.search(r"UDP port (\d+)", gateway.said())
+        found = re.search(r"UDP port (\d+)", self.gateway.said())
         assert found is not None
         self.coap_port = int(found[1])
         self.history = programs.home / ".local" / "share" / "pyaiot" / "history.db"
@@ -102,3 +104,28 @@ async def test_readings_acknowledged_in_the_moment_of_the_kill_are_in_the_histor
         await separate.shows(str(POSTS))
         await asyncio.sleep(0.2)
         assert separate.kept() == list(range(POSTS + 1))
+
+
+async def write(separate: Separate, payload: str, timeout_s: float) -> int:
+    """Write the LED over HTTP. Returns the status."""
+    url = f"{separate.url}api/nodes/A/resources/led?timeout={timeout_s}"
+    async with aiohttp.ClientSession() as web, web.put(url, data=payload) as answer:
+        return answer.status
+
+
+async def test_command_that_reaches_the_gateway_after_its_deadline_is_not_sent(
+    programs: Programs,
+) -> None:
+    separate = await asyncio.to_thread(Separate, programs)
+    async with coap_device(separate.coap_port) as device:
+        device.has({"led": "0"})
+        device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
+        await device.post("alive", "alive:A")
+        await post(device, 0)
+        await separate.shows("0")
+        separate.gateway.send(signal.SIGSTOP)
+        assert await write(separate, "late", timeout_s=1) == 504
+        separate.gateway.send(signal.SIGCONT)
+        assert await write(separate, "in time", timeout_s=5) == 200
+        written = [item.payload for item in device.requests if item.code == Code.PUT]
+        assert written == [b"in time"]

@@ -8,6 +8,8 @@ import random
 import pytest
 
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.gateway_clock import WINDOW_S
+from pyaiot.broker.router import ToOneGateway
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.gateway import (
     COMMANDS_MAX,
@@ -211,6 +213,37 @@ async def test_silent_node_delays_no_other_and_ends_in_a_timeout() -> None:
     await asyncio.sleep(5)
     assert [(item.id, item.state) for item in road.receipts[1:]] == [("1", "timeout")]
     assert road.devices.written == [("quick", "led", "1")]
+    await road.end()
+
+
+async def test_command_that_arrives_after_its_deadline_is_not_written() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    road.listen_for_receipts()
+    road.gateway.node_seen("quick", COAP)
+    await asyncio.sleep(0.1)
+    (delivery,) = road.broker.router.from_client(
+        "c", Command(uid="quick", resource="led", payload="1", timeout_s=2.0), now=road.loop.time()
+    )
+    assert isinstance(delivery, ToOneGateway)
+    assert isinstance(delivery.message, Command)
+    link = next(iter(road.broker._links.values()))
+    await asyncio.sleep(2.5)  # on the way
+    link.send(delivery.message)
+    await asyncio.sleep(0.1)
+    assert [(item.state, item.detail) for item in road.receipts] == [
+        ("timeout", "it arrived after its deadline and was not sent")
+    ]
+    assert road.devices.written == []
+    await road.end()
+
+
+async def test_gateway_without_events_sends_its_clock() -> None:
+    road = Road()
+    await asyncio.sleep(3600)
+    (clock,) = [gateway.clock for gateway in road.broker.router._gateways.values()]
+    assert clock._began_at > road.loop.time() - 2 * WINDOW_S
+    assert clock.time_at(0.0) == pytest.approx(0.0)
     await road.end()
 
 

@@ -129,6 +129,7 @@ class Broker:
             for message in messages:
                 match message:
                     case Checkpoint():
+                        router.from_gateway(gateway, message, now=now, ts=ts)
                         self._confirm_later(gateway, message)
                     case ReadingsDropped():
                         self._report_gap(router.name_of(gateway), message)

@@ -54,9 +54,19 @@ class CommandTable:
         return len(self._in_flight)
 
     def start(
-        self, command: Command, *, client: str, gateway: int, acknowledged: bool, now: float
+        self,
+        command: Command,
+        *,
+        client: str,
+        gateway: int,
+        acknowledged: bool,
+        now: float,
+        not_after: float | None = None,
     ) -> Command:
-        """The command to send to the gateway, with a new id. Raises `Refused` at a limit."""
+        """The command to send to the gateway, with a new id. Raises `Refused` at a limit.
+
+        `not_after`: its deadline on the clock of the gateway.
+        """
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             raise Refused(f"{IN_FLIGHT_MAX} commands are already in flight")
         if self._of_client[client] >= IN_FLIGHT_PER_CLIENT_MAX:
@@ -71,6 +81,7 @@ class CommandTable:
             resource=command.resource,
             payload=command.payload,
             timeout_s=command.timeout_s,
+            not_after=not_after,
             client=client,
         )
         grace_s = GATEWAY_GRACE_S if acknowledged else 0.0

@@ -6,12 +6,13 @@ Unix time in seconds (for people).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import msgspec
 
 from pyaiot.broker.commands import CommandTable, ReceiptFor
+from pyaiot.broker.gateway_clock import GatewayClock
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.errors import Refused
 from pyaiot.messages import (
@@ -90,6 +91,7 @@ class _Gateway:
     hello: Hello | None = None
     ignored: Ignored | None = None
     """Its latest report of messages that no node sent."""
+    clock: GatewayClock = field(default_factory=GatewayClock)
 
     @property
     def name(self) -> str:
@@ -194,8 +196,11 @@ class Router:
                     return self._hello(gateway, message, now, ts)
                 case Ignored():
                     return self._ignored(gateway, message, ts)
-                case Checkpoint() | ReadingsDropped():
-                    return ()  # the broker handles these itself
+                case Checkpoint(clock=clock):
+                    self._gateways[gateway].clock.stamp(clock, now)
+                    return ()  # the broker confirms it itself
+                case ReadingsDropped():
+                    return ()  # the broker reports it itself
         except Refused as refusal:
             self.refused += 1
             uid = getattr(message, "uid", "")
@@ -251,6 +256,7 @@ class Router:
                 deliveries += self.gateway_lost(other, now=now, ts=ts)
                 deliveries.append(CloseGateway(other, "replaced by a newer connection"))
         self._gateways[gateway].hello = hello
+        self._gateways[gateway].clock.stamp(hello.clock, now)
         deliveries.append(ToAll(self._gateways[gateway].state(ts, connected=True)))
         return deliveries
 
@@ -291,13 +297,15 @@ class Router:
         node = self.nodes.get(command.uid)
         if node is None:
             return _answer(client, command, "unknown", f"no node {command.uid}")
+        gateway = self._gateways[node.gateway]
         try:
             sent = self.commands.start(
                 command,
                 client=client,
                 gateway=node.gateway,
-                acknowledged=self._gateways[node.gateway].acknowledges,
+                acknowledged=gateway.acknowledges,
                 now=now,
+                not_after=gateway.clock.time_at(now + command.timeout_s),
             )
         except Refused as refusal:
             self.refused += 1

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+import msgspec
+
 from pyaiot import __version__
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.live_nodes import LiveNodes
@@ -47,6 +49,8 @@ _OFFLINE_CHECK_STEP_S: Final = 0.01
 """The shortest interval between two checks for offline nodes."""
 CHECKPOINT_INTERVAL_S: Final = 0.5
 """How long after an event the broker is asked to confirm it."""
+CLOCK_INTERVAL_S: Final = 10.0
+"""Interval at which a gateway sends its clock to the broker, for the deadlines of commands."""
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +116,7 @@ class Gateway:
         """Readings that were conflated on links that are lost."""
         self._unconfirmed = Unconfirmed()
         self._checkpoint_due = False
+        self._clock_timer: asyncio.TimerHandle | None = None
         self.evicted: Callable[[str], None] = _ignore
         """Called with the uid of each node that was evicted to make room for another one."""
         self._link: GatewayLink | None = None
@@ -296,9 +301,12 @@ class Gateway:
         self._announce(link)
         self._link = link
         self.was_linked.set()
+        self._clock_timer = self._loop.call_later(CLOCK_INTERVAL_S, self._send_clock)
         try:
             await link.run(received)
         finally:
+            if self._clock_timer is not None:
+                self._clock_timer.cancel()
             self._conflated += link.queue[1]
             self._link = None
 
@@ -316,12 +324,22 @@ class Gateway:
         self._checkpoint_due = False
         checkpoint = self._unconfirmed.checkpoint() if self._link is not None else None
         if self._link is not None and checkpoint is not None:
-            self._link.send(checkpoint)
+            self._link.send(self._with_clock(checkpoint))
+
+    def _send_clock(self) -> None:
+        """Repeat the latest checkpoint, with the clock of now."""
+        if self._link is not None:
+            checkpoint = Checkpoint(number=self._unconfirmed.checkpoint_sent)
+            self._link.send(self._with_clock(checkpoint))
+            self._clock_timer = self._loop.call_later(CLOCK_INTERVAL_S, self._send_clock)
+
+    def _with_clock(self, checkpoint: Checkpoint) -> Checkpoint:
+        return msgspec.structs.replace(checkpoint, clock=self._now())
 
     def _announce(self, link: GatewayLink) -> None:
         """Send the nodes and the unconfirmed events to a broker, which may have no state, in
         order."""
-        link.send(self._hello)
+        link.send(msgspec.structs.replace(self._hello, clock=self._now()))
         gap = self._unconfirmed.gap()
         if gap is not None:
             link.send(gap)
@@ -368,7 +386,11 @@ class Gateway:
     async def _execute(self, command: Command, device_side: DeviceSide) -> None:
         started_at = self._now()
         deadline = started_at + command.timeout_s
-        if command.uid not in self.nodes:
+        if command.not_after is not None:
+            deadline = min(deadline, command.not_after)
+        if deadline <= started_at:
+            outcome = Outcome("timeout", "it arrived after its deadline and was not sent")
+        elif command.uid not in self.nodes:
             outcome = Outcome("unknown", "the gateway does not know this node")
         else:
             outcome = await self._write(command, device_side, deadline)

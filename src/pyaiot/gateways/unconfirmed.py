@@ -56,6 +56,11 @@ class Unconfirmed:
         self._checkpoint_sent = self._added
         return Checkpoint(number=self._checkpoint_sent)
 
+    @property
+    def checkpoint_sent(self) -> int:
+        """The number of the latest checkpoint."""
+        return max(0, self._checkpoint_sent)
+
     def confirm(self, checkpoint: Checkpoint) -> None:
         """The broker has the events before this checkpoint."""
         if checkpoint.number > self._checkpoint_sent:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The monotonic clock of a gateway, as seen from the broker. Pure.
+
+A gateway stamps messages with its clock, and the broker sends it the deadline of a command on that
+clock. A command that was delayed on the way, for example by a network that was down, is then not
+carried out after its deadline, although the two machines share no clock.
+"""
+
+from typing import Final
+
+WINDOW_S: Final = 60.0
+"""The estimate uses the stamps of the last one to two of these durations. Two quartz clocks differ
+by less than 0.1 s after this time."""
+
+
+class GatewayClock:
+    """Estimates the clock of a gateway. `now` is the broker's clock, in seconds."""
+
+    def __init__(self) -> None:
+        self._began_at = 0.0
+        self._latest: float | None = None
+        """The greatest offset since `_began_at`, of the gateway's clock to the broker's."""
+        self._before: float | None = None
+        """The greatest offset in the window before."""
+
+    def stamp(self, clock: float | None, now: float) -> None:
+        """A message with this stamp arrived now; None: it has none.
+
+        It was stamped before: the offset is too small by the time that it was on the way. The
+        greatest offset is therefore the best, and a deadline made with it is never too late.
+        """
+        if clock is None:
+            return
+        offset = clock - now
+        if self._latest is None or now - self._began_at >= WINDOW_S:
+            self._before, self._latest = self._latest, offset
+            self._began_at = now
+        elif offset > self._latest:
+            self._latest = offset
+
+    def time_at(self, at: float) -> float | None:
+        """The gateway's clock at the broker's time `at`; None if the gateway sends no stamps."""
+        if self._latest is None:
+            return None
+        return at + (self._latest if self._before is None else max(self._latest, self._before))
