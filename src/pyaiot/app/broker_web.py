@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyaiot.app.dashboard import load_dashboard
@@ -15,6 +16,7 @@ from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.http_server import HttpServer
+from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.app import WebApp
 from pyaiot.web.metrics_endpoint import Metrics, open_metrics_server
 from pyaiot.web.readiness import Check
@@ -38,8 +40,12 @@ async def serve_web(
     print_line: PrintLine,
     history: "HistoryService | None",
     gateways: Sequence[OpenGateway],
+    *,
+    keys: Path | None = None,
 ) -> AsyncIterator[str]:
     """Serve the web side and yield the URL of the dashboard. Raises `OperatorError`.
+
+    `keys`: the file in which `Idempotency-Key`s survive a restart; None: they do not.
 
     The metrics of `gateways` are exported with those of the broker; the list may still grow.
     """
@@ -63,6 +69,7 @@ async def serve_web(
             *([history.collect] if history else ()),
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
+        keys=IdempotencyFile(keys),
     )
     server = await HttpServer.open(
         app.app,

@@ -56,7 +56,10 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     history = _history(config.history, data_folder(os.environ))
     broker = _broker(config.broker, history)
     async with (
-        serve_web(config, broker, tokens, _checks((), history), print_line, history, ()) as url,
+        serve_web(
+            *(config, broker, tokens, _checks((), history), print_line, history, ()),
+            keys=_key_store(config.broker),
+        ) as url,
         _running(history),
     ):
         print_line(f"Broker: {url}  (Ctrl+C ends it)")
@@ -92,7 +95,9 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
         gateways = await _start_gateways(config, shared, connect, tasks)
         async with (
             serve_web(
-                config, broker, tokens, _checks(gateways, history), print_line, history, gateways
+                *(config, broker, tokens, _checks(gateways, history), print_line, history),
+                gateways,
+                keys=_key_store(config.broker),
             ) as url,
             _running(history),
         ):
@@ -233,6 +238,13 @@ def _broker(section: BrokerSection, history: "HistoryService | None") -> Broker:
         clock=time.monotonic,
         observer=history.recorder if history else None,
     )
+
+
+def _key_store(section: BrokerSection) -> Path | None:
+    """The file of `Idempotency-Key`s; None without a fixed port: programs do not find it again."""
+    if not section.port:
+        return None
+    return data_folder(os.environ) / f"idempotency-keys-{section.port}"
 
 
 def _history(section: HistorySection, folder: Path) -> "HistoryService | None":

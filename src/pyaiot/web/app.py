@@ -19,6 +19,7 @@ from pyaiot.transport.origin_check import add_cors_headers, check_origin
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.web import metrics as web_metrics
 from pyaiot.web.api.api import Api
+from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.streams import CaughtUp
 from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.metrics_endpoint import PATH as METRICS_PATH
@@ -48,18 +49,20 @@ class WebApp:
         history: HistoryReader | None = None,
         caught_up: CaughtUp | None = None,
         collectors: Iterable[Collector] = (),
+        keys: IdempotencyFile | None = None,
     ) -> None:
         """`checks`: what `/readyz` checks besides the broker; entries may be added later.
         `collectors`: what `/metrics` reports besides the broker and its web application.
         `sign_in` None: every client may see and command all nodes. `dashboard` None: it is not
-        built. `history` None: nothing is recorded.
+        built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
+        restart; None: they do not.
         """
         self._broker = broker
         self._readiness = Readiness(
             {"broker": lambda: round_trip(broker)}, {} if checks is None else checks
         )
         self.sockets = Sockets(broker, tokens)
-        self.api = Api(broker, title=title, history=history, caught_up=caught_up)
+        self.api = Api(broker, title=title, history=history, caught_up=caught_up, keys=keys)
         self.refused_requests = 0
         """Requests from other origins or for other host names, and requests that were not HTTP."""
         self.server_log = ServerLog(self._not_http)

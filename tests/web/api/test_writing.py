@@ -3,6 +3,8 @@
 
 import asyncio
 import io
+import stat
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,7 +15,8 @@ from pyaiot.broker.commands import IN_FLIGHT_PER_CLIENT_MAX
 from pyaiot.broker.router import COMMANDS_BURST
 from pyaiot.messages import VALUE_SIZE_MAX, Command, NodeAppeared, Receipt
 from pyaiot.protocols.coap.numbers import Code
-from pyaiot.web.api import idempotency
+from pyaiot.web.api import idempotency, idempotency_file
+from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.problems import ProblemError
 from tests.coap_device import Reply
 from tests.running import scene
@@ -224,13 +227,15 @@ class Clock:
 class Table:
     """A command table at a broker with one node, whose gateway confirms everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None, *, unix_time: float = 0.0) -> None:
         self.clock = Clock()
         self.carried_out = 0
         self.silent = False
         loop = asyncio.get_running_loop()
         self.broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=lambda: 0.0)
-        self.table = idempotency.HttpCommandTable(self.broker, lambda: 0.0, self.clock)
+        self.table = idempotency.HttpCommandTable(
+            self.broker, lambda: unix_time, self.clock, IdempotencyFile(path)
+        )
         router = self.broker.router
         self.broker._links[1] = self  # type: ignore[assignment]
         router.gateway_connected(1, acknowledges=True, ts=0.0)
@@ -309,6 +314,107 @@ async def test_a_key_that_waits_for_its_receipt_is_remembered_too() -> None:
     first = await it.issue("k")
     assert await it.issue("k") is first
     assert it.carried_out == 1
+
+
+async def test_a_key_survives_a_restart_of_the_broker(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "keys"
+    first = await Table(path).issue("k")
+    again = Table(path)
+    known = await again.issue("k")
+    assert again.carried_out == 0
+    assert known.status() == first.status()
+    assert again.table.find(first.command_id) is known
+    with pytest.raises(ProblemError) as refused:
+        again.table.issue("p", "n", "led", "0", 5.0, "k")
+    assert refused.value.problem.status == 409
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_command_without_a_receipt_before_the_restart_is_not_sent_again(
+    tmp_path: Path,
+) -> None:
+    before = Table(tmp_path / "keys")
+    before.silent = True
+    await before.issue("k")
+    again = Table(tmp_path / "keys")
+    status = (await again.issue("k")).status()
+    assert again.carried_out == 0
+    assert (status.state, status.detail) == (
+        "timeout",
+        "the broker was restarted before the node answered",
+    )
+
+
+async def test_the_key_of_a_command_that_was_not_sent_is_free_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    await Table(tmp_path / "keys").issue("k", uid="nobody")
+    again = Table(tmp_path / "keys")
+    await again.issue("k")
+    assert again.carried_out == 1
+
+
+@pytest.mark.parametrize("passed_s", [22 * 3600.0, -400 * 86_400.0, 400 * 86_400.0])
+async def test_a_wrong_clock_after_a_restart_does_not_free_a_key(
+    tmp_path: Path, passed_s: float
+) -> None:
+    now = 1_700_000_000.0
+    await Table(tmp_path / "keys", unix_time=now).issue("k")
+    again = Table(tmp_path / "keys", unix_time=now + passed_s)
+    await again.issue("k")
+    assert again.carried_out == 0
+    again.clock.now = idempotency.KEY_LIFE_S
+    await again.issue("k")
+    assert again.carried_out == 1
+
+
+async def test_a_damaged_file_of_keys_costs_its_damaged_lines_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys"
+    await Table(path).issue("k")
+    with path.open("ab") as file:
+        file.write(b'{"id":"x","prog\xff')
+    again = Table(path)
+    await again.issue("k")
+    await again.issue("k2")
+    assert again.carried_out == 1
+    third = Table(path)
+    await third.issue("k2")
+    assert third.carried_out == 0
+    path.write_text("another file")
+    await Table(path).issue("k")
+    assert "a restart forgets them" in caplog.text
+    assert path.read_text() == "another file"
+
+
+async def test_the_file_of_keys_does_not_grow_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency_file, "LINES_SPARE", 10)
+    path = tmp_path / "keys"
+    it = Table(path)
+    for day in range(20):
+        it.clock.now = day * idempotency.KEY_LIFE_S
+        for number in range(3):
+            await it.issue(f"{day}.{number}")
+    assert len(path.read_bytes().splitlines()) < 30
+    again = Table(path)
+    await again.issue("19.0")
+    assert again.carried_out == 0
+
+
+async def test_keys_are_remembered_in_memory_while_the_file_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys"
+    it = Table(path)
+    path.unlink()
+    path.mkdir()
+    first = await it.issue("k")
+    assert await it.issue("k") is first
+    assert it.carried_out == 1
+    assert caplog.text.count("cannot be written") == 1
 
 
 async def test_one_program_does_not_displace_commands_of_others(

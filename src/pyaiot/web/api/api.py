@@ -14,6 +14,7 @@ from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
 from pyaiot.web.api.idempotency import HttpCommandTable
+from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operations import OPERATIONS, Operation
 from pyaiot.web.api.parameters import read_query
@@ -34,13 +35,14 @@ class Api:
         title: str,
         history: HistoryReader | None,
         caught_up: CaughtUp | None,
+        keys: IdempotencyFile | None = None,
         unix_time: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.streams = Streams(broker, history, caught_up)
         self._documents = DocumentsApi()
         nodes = NodesApi(broker, title=title, has_history=history is not None)
-        commands = CommandsApi(HttpCommandTable(broker, unix_time, clock))
+        commands = CommandsApi(HttpCommandTable(broker, unix_time, clock, keys))
         recorded = HistoryApi(history, unix_time)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,

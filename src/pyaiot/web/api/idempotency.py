@@ -15,6 +15,7 @@ from typing import Final
 
 from pyaiot.broker.broker import Broker
 from pyaiot.messages import Command, Receipt, ToClient
+from pyaiot.web.api.idempotency_file import IdempotencyFile, StoredCommand
 from pyaiot.web.api.schemas import CommandState, CommandStatus
 from pyaiot.web.problems import ProblemError
 
@@ -25,6 +26,8 @@ ENDED_PER_PROGRAM_MAX: Final = 1000
 """The same for one program. Beyond: its oldest is forgotten."""
 KEY_LIFE_S: Final = 24 * 3600.0
 """How long an `Idempotency-Key` and its command are remembered. After that it is a new key."""
+KEY_GRACE_S: Final = 3600.0
+"""The least remaining life of a key after a restart of the broker: the clock may be wrong then."""
 KEYS_MAX: Final = 50_000
 """Keys that are remembered. A command with one more is refused with 503 and not carried out."""
 KEYS_PER_PROGRAM_MAX: Final = 10_000
@@ -33,6 +36,7 @@ PROGRAMS_MAX: Final = 1000
 """Programs with a command that waits for its receipt. One more program: 503."""
 KEY_LENGTH_MAX: Final = 255
 """Characters of an `Idempotency-Key`. Longer: 400."""
+_RESTART: Final = "the broker was restarted before the node answered"
 
 
 class HttpCommand:
@@ -103,9 +107,16 @@ class HttpCommandTable:
     """Commands that are pending or remembered. Belongs to the broker's loop."""
 
     def __init__(
-        self, broker: Broker, unix_time: Callable[[], float], clock: Callable[[], float]
+        self,
+        broker: Broker,
+        unix_time: Callable[[], float],
+        clock: Callable[[], float],
+        file: IdempotencyFile | None = None,
     ) -> None:
-        """`clock` is monotonic and measures the lifetime of keys."""
+        """`clock` is monotonic and measures the lifetime of keys.
+
+        `file`: where keys survive a restart; None: they do not.
+        """
         self._broker = broker
         self._unix_time = unix_time
         self._clock = clock
@@ -121,6 +132,8 @@ class HttpCommandTable:
         """Number of keys by program."""
         self._keyed: dict[str, HttpCommand] = {}
         """Commands with a key by their id."""
+        self._file = file or IdempotencyFile(None)
+        self._restore()
 
     def find(self, command_id: str) -> HttpCommand | None:
         """The command with this id, unless it was forgotten."""
@@ -164,6 +177,7 @@ class HttpCommandTable:
             self._keys[scoped_key] = command
             self._keys_of[program] += 1
             self._keyed[command.command_id] = command
+            self._file.add(_stored(command))
         self._broker.from_issuer(
             sender.client,
             Command(
@@ -177,6 +191,8 @@ class HttpCommandTable:
         if command.receipt is not None:
             # Answered at once: it was not sent, so that a retry with the same key must be sent.
             self._forget(command)
+            if scoped_key:
+                self._file.end(command.command_id, None)
         return command
 
     def remembers(self, command: HttpCommand) -> bool:
@@ -190,6 +206,7 @@ class HttpCommandTable:
         sender.pending -= 1
         command.end(message)
         if command.key:
+            self._file.end(command.command_id, message)
             return
         own = self._ended_of.setdefault(command.program, OrderedDict())
         own[command.command_id] = None
@@ -221,6 +238,32 @@ class HttpCommandTable:
             if oldest.issued_at > until:
                 return
             self._forget(oldest)
+            self._file.compact(map(_stored, self._keys.values()), len(self._keys))
+
+    def _restore(self) -> None:
+        """Remember the keys of before the restart, for the rest of their life."""
+        now, ts = self._clock(), self._unix_time()
+        restored = []
+        for stored in self._file.read():
+            left_s = min(KEY_LIFE_S, max(KEY_GRACE_S, stored.ts + KEY_LIFE_S - ts))
+            command = HttpCommand(
+                stored.program,
+                stored.uid,
+                stored.resource,
+                ts=stored.ts,
+                issued_at=now + left_s - KEY_LIFE_S,
+                key=stored.key,
+                fingerprint=stored.fingerprint,
+            )
+            command.command_id = stored.id
+            command.end(stored.receipt or Receipt(id=stored.id, state="timeout", detail=_RESTART))
+            restored.append(command)
+        restored.sort(key=lambda command: command.issued_at)
+        for command in restored[-KEYS_MAX:]:
+            self._keys[command.key] = command
+            self._keys_of[command.program] += 1
+            self._keyed[command.command_id] = command
+        self._file.compact(map(_stored, self._keys.values()), len(self._keys))
 
     def _check_room_for_key(self, program: str) -> None:
         if self._keys_of[program] >= KEYS_PER_PROGRAM_MAX:
@@ -262,6 +305,19 @@ class HttpCommandTable:
         raise ProblemError(
             503, "busy", f"{PROGRAMS_MAX} clients are waiting for nodes", retry_after_s=1
         )
+
+
+def _stored(command: HttpCommand) -> StoredCommand:
+    return StoredCommand(
+        id=command.command_id,
+        program=command.program,
+        uid=command.uid,
+        resource=command.resource,
+        ts=command.ts,
+        key=command.key,
+        fingerprint=command.fingerprint,
+        receipt=command.receipt,
+    )
 
 
 def _hash(*parts: str) -> bytes:

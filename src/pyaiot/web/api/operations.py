@@ -162,8 +162,8 @@ OPERATIONS: Final = (
                 " not carried out again, and the response is that of the first one. A different"
                 " command with it is refused with 409. Commands that were not sent, such as those"
                 " above the rate limit, are not remembered. At most 10,000 keys of one client are"
-                " remembered; a command with one more is refused with 429 and not carried out. A"
-                " restart of the broker forgets all keys.",
+                " remembered; a command with one more is refused with 429 and not carried out."
+                " Keys survive a restart of the broker.",
                 length_max=255,
                 example="8e03978e-40d5-43dd-bc93-6894a57f9324",
             ),
@@ -188,7 +188,7 @@ OPERATIONS: Final = (
         "The state of a command",
         {200: ResponseSpec("The command and its receipt.", schemas.CommandStatus)},
         description="Commands with an `Idempotency-Key` are remembered for 24 hours; of the others,"
-        " the last 1,000 of each client and 10,000 in total. A restart of the broker forgets all.",
+        " the last 1,000 of each client and 10,000 in total, until the broker restarts.",
         problems={404: ("unknown-command",)},
     ),
     Operation(
