@@ -2,6 +2,7 @@
 """The architecture as a table: who may import whom, and which thoughts stay free of doing."""
 
 import ast
+import pkgutil
 import re
 import subprocess
 import sys
@@ -36,7 +37,7 @@ MAY_IMPORT = {
         "transport",
     },
     # The modules `gateways/*/plugin.py`, which also name the simulated and virtual nodes.
-    "plugin": {"config", "devices", "errors", "fleet", "gateways", "metrics", "protocols"},
+    "plugin": {"config", "devices", "fleet", "gateways", "metrics"},
     "broker": {"backlog", "errors", "legacy", "links", "messages", "metrics", "transport"},
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
     "history": {"backlog", "errors", "messages", "metrics", "redaction"},
@@ -117,6 +118,10 @@ def imports_of(path: Path, text: str | None = None) -> Iterator[tuple[int, str]]
                 origin = ".".join((*base, *([module] if module else [])))
                 for name in names:
                     yield node.lineno, f"{origin}.{name.name}"
+            case ast.Call(
+                func=ast.Name(id="type_at" | "function_at"), args=[ast.Constant(value=str(name))]
+            ):
+                yield node.lineno, name.replace(":", ".")
 
 
 def forbidden(path: Path, text: str | None = None) -> list[str]:
@@ -179,6 +184,29 @@ def test_an_import_against_the_table_is_found(place: str, text: str) -> None:
 )
 def test_an_import_by_the_table_is_allowed(place: str, text: str) -> None:
     assert forbidden(SOURCE / place, text) == []
+
+
+def test_a_dotted_name_counts_as_an_import() -> None:
+    place = SOURCE / "gateways/coap/plugin.py"
+    assert len(forbidden(place, 'open = function_at("pyaiot.web.app:open")')) == 1
+    assert (
+        forbidden(place, 'open = type_at("pyaiot.devices.coap_node_config:CoapNodeConfig")') == []
+    )
+
+
+def test_every_dotted_name_of_a_plugin_exists() -> None:
+    names = [
+        node.args[0].value
+        for path in SOURCE.glob("gateways/*/plugin.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"type_at", "function_at"}
+        and isinstance(node.args[0], ast.Constant)
+    ]
+    assert len(names) > 4 * 4
+    for name in names:
+        assert callable(pkgutil.resolve_name(str(name)))
 
 
 def test_only_commands_import_what_builds_the_services() -> None:

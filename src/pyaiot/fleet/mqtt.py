@@ -102,6 +102,10 @@ class MqttNodeFactory(NodeFactory):
         )
         self._attempts = asyncio.Semaphore(ATTEMPTS_MAX)
 
+    @classmethod
+    async def open(cls, settings: MqttFleetSettings, run: FleetRun) -> "MqttNodeFactory":
+        return cls(settings, run)
+
     @property
     def place(self) -> tuple[str, str, int, str]:
         return "broker", self._settings.mqtt_host, self._settings.mqtt_port, "mqtt"

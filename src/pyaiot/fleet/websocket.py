@@ -167,6 +167,10 @@ class WebSocketNodeFactory(NodeFactory):
         host = f"[{run.gateway_host}]" if ":" in run.gateway_host else run.gateway_host
         self._url = f"ws://{host}:{settings.ws_port}/node"
 
+    @classmethod
+    async def open(cls, settings: WebSocketFleetSettings, run: FleetRun) -> "WebSocketNodeFactory":
+        return cls(settings, run)
+
     @property
     def place(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, self._settings.ws_port, "ws"

@@ -3,14 +3,16 @@
 
 Each protocol has a module `plugin.py` with one value, `PLUGIN`. Commands, flags, settings, the
 demo, the fleet, the doctor, metrics and the generated documentation are made of these values. The
-functions of a plugin import what they need when they are called, so that a command loads the code
-of a protocol only where it runs it.
+classes and functions of a plugin are dotted names that are imported when they are used, so that a
+command loads the code of a protocol only where it runs it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pyaiot.config import Config, ProtocolSection, SettingFlag
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
 
 Check: TypeAlias = Callable[[], Awaitable[str]]
 """A round trip through a part of the system. Returns its problem, or an empty text."""
+
+
+def type_at(name: str) -> Callable[[], type[Any]]:
+    """Returns a function that imports the class `module:name`."""
+    return partial(resolve_name, name)
+
+
+def function_at(name: str) -> Callable[..., Any]:
+    """Returns a function that imports the function `module:name` and calls it."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return resolve_name(name)(*args, **kwargs)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

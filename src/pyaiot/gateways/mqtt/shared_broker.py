@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from pyaiot.config import Config, SettingFlag, data_folder
+from pyaiot.config import Config, data_folder
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.base import warn_if_open
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.mqtt.settings import MqttSection
-from pyaiot.gateways.plugin import SharedService
-
-if TYPE_CHECKING:
-    from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.credentials import read_password, tls_context
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _ONLY_NAMED: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")
 class SharedMqttBroker:
     """The MQTT broker that the gateways of a process connect to."""
 
-    server: "MqttServer"
+    server: MqttServer
     """Address and credentials of the MQTT gateway, which may use the topics of every node."""
     embedded: bool
     """Whether it is the embedded MQTT broker, which needs no user name."""
@@ -45,7 +45,7 @@ class SharedMqttBroker:
     """Registers a function that is called with each topic outside `node/` that is published to."""
 
     @property
-    def for_devices(self) -> "MqttServer":
+    def for_devices(self) -> MqttServer:
         """Address and credentials for connections on behalf of one device."""
         return (
             replace(self.server, user="", password=None, client_id="", echo_topic="")
@@ -64,9 +64,6 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
     if section.host:
         yield named_mqtt_broker(section)
         return
-    from pyaiot.gateways.base import warn_if_open  # noqa: PLC0415 - see plugin.py
-    from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig  # noqa: PLC0415
-
     misplaced = [name for name in _ONLY_NAMED if getattr(section, name)]
     if misplaced:
         raise OperatorError(
@@ -109,9 +106,6 @@ def named_mqtt_broker(section: MqttSection) -> SharedMqttBroker:
 
     Raises `OperatorError` for invalid settings.
     """
-    from pyaiot.mqtt.client import MqttServer  # noqa: PLC0415
-    from pyaiot.mqtt.credentials import read_password, tls_context  # noqa: PLC0415
-
     if not section.port:
         raise OperatorError(
             "mqtt.port 0 is only for the embedded MQTT broker: set a port with --mqtt-port."
@@ -138,10 +132,6 @@ def named_mqtt_broker(section: MqttSection) -> SharedMqttBroker:
     return SharedMqttBroker(server, embedded=False)
 
 
-MQTT_BROKER: Final = SharedService(
-    open_mqtt_broker, lambda config: named_mqtt_broker(config.of(MqttSection))
-)
-BROKER_FLAGS: Final = (
-    SettingFlag(("--mqtt-host",), "mqtt.host"),
-    SettingFlag(("--mqtt-port",), "mqtt.port"),
-)
+def broker_of_one_gateway(config: Config) -> SharedMqttBroker:
+    """The named MQTT broker, for a gateway in a process of its own. Raises `OperatorError`."""
+    return named_mqtt_broker(config.of(MqttSection))

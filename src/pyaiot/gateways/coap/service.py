@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Opens the CoAP gateway, from its settings."""
+
+import logging
+import time
+from pathlib import Path
+
+from pyaiot.config import Config
+from pyaiot.gateways.base import new_gateway, state_store, warn_if_open
+from pyaiot.gateways.coap.gateway import CoapGateway
+from pyaiot.gateways.coap.settings import CoapSection
+from pyaiot.gateways.coap.trace import Trace
+from pyaiot.gateways.plugin import OpenGateway
+
+log = logging.getLogger(__name__)
+
+
+async def open_gateway(config: Config, _shared: object) -> OpenGateway:
+    section = config.of(CoapSection)
+    gateway = new_gateway(
+        section.name,
+        "CoAP",
+        section.silence_limit_s,
+        section.nodes_max,
+        nodes_per_host_max=section.nodes_per_host_max,
+        new_nodes_per_s=section.new_nodes_per_s,
+    )
+    trace = _open_trace(section)
+    try:
+        coap = await CoapGateway.open(
+            gateway,
+            section.host,
+            section.port,
+            interface=section.interface,
+            poll_s=section.poll_s,
+            sleepy=section.sleepy,
+            trace=trace,
+            kept=state_store(section.state_file, section.name, section.port),
+        )
+    except BaseException:
+        if trace is not None:
+            trace.close()
+        raise
+    warn_if_open(log, section.host, f"UDP port {coap.port}", "can announce nodes and post readings")
+
+    async def check() -> str:
+        return "" if await coap.answers() else "does not answer on its UDP port"
+
+    return OpenGateway(
+        command="coap-gateway",
+        protocol="CoAP",
+        listener=f"UDP port {coap.port}",
+        port=coap.port,
+        check=check,
+        collect=coap.collect,
+        gateway=gateway,
+        run=coap.run,
+    )
+
+
+def _open_trace(section: CoapSection) -> Trace | None:
+    if not section.trace:
+        return None
+    return Trace(
+        Path(section.trace).expanduser(),
+        size_max=round(section.trace_size_mb * 1e6),
+        nodes=section.trace_nodes,
+        unix_time=time.time,
+    )

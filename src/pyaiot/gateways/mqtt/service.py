@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Opens the MQTT gateway, from its settings."""
+
+from collections.abc import Iterator
+
+from pyaiot.config import Config
+from pyaiot.gateways.base import new_gateway
+from pyaiot.gateways.mqtt.gateway import MqttGateway
+from pyaiot.gateways.mqtt.metrics import MQTT_BROKER_STARTS
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqtt.shared_broker import SharedMqttBroker
+from pyaiot.gateways.plugin import OpenGateway
+from pyaiot.metrics import Sample
+
+
+async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
+    section, server = config.of(MqttSection), broker.server
+    gateway = new_gateway(
+        section.name,
+        "MQTT",
+        section.silence_limit_s,
+        section.nodes_max,
+        new_nodes_per_s=section.new_nodes_per_s,
+    )
+    mqtt = MqttGateway(
+        gateway,
+        server,
+        name=section.name,
+        deadlines=broker.deadlines,
+        observes=section.count_ignored and not broker.embedded,
+    )
+    if section.count_ignored and broker.report_ignored is not None:
+        broker.report_ignored(gateway.ignore)
+
+    async def check() -> str:
+        answers = await mqtt.answers()
+        problem = broker.problem()
+        if problem:
+            return f"the MQTT broker does not work: {problem}"
+        return "" if answers else "the MQTT broker does not answer"
+
+    def collect() -> Iterator[Sample]:
+        yield from mqtt.collect()
+        if broker.starts is not None:
+            yield MQTT_BROKER_STARTS.of(broker.starts())
+
+    listener = "TCP" if broker.embedded else f"MQTT broker {server.host}"
+    return OpenGateway(
+        command="mqtt-gateway",
+        protocol="MQTT",
+        listener=f"{listener} port {server.port}",
+        port=server.port,
+        check=check,
+        collect=collect,
+        gateway=gateway,
+        run=mqtt.run,
+        # Messages that devices publish before it subscribes would be acknowledged and lost.
+        ready=check if broker.embedded else None,
+    )

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Opens the WebSocket gateway, from its settings."""
+
+import logging
+
+from pyaiot.config import Config
+from pyaiot.gateways.base import new_gateway, warn_if_open
+from pyaiot.gateways.plugin import OpenGateway
+from pyaiot.gateways.websocket.gateway import (
+    NEW_NODES_PER_S,
+    WebSocketGateway,
+)
+from pyaiot.gateways.websocket.settings import WebsocketSection
+
+log = logging.getLogger(__name__)
+
+
+async def open_gateway(config: Config, _shared: object) -> OpenGateway:
+    section = config.of(WebsocketSection)
+    gateway = new_gateway(
+        section.name, "WebSocket", None, section.nodes_max, new_nodes_per_s=NEW_NODES_PER_S
+    )
+    websocket = WebSocketGateway(
+        gateway,
+        connections_max=section.nodes_max,
+        connections_per_host_max=section.nodes_per_host_max,
+        allowed_hosts=section.allowed_hosts,
+        allowed_origins=section.allowed_origins,
+    )
+    await websocket.open(section.host, section.port)
+    listener = f"TCP port {websocket.port}"
+    warn_if_open(log, section.host, listener, "can announce a node and send its readings")
+
+    async def check() -> str:
+        return "" if await websocket.answers() else "does not answer on its TCP port"
+
+    return OpenGateway(
+        command="ws-gateway",
+        protocol="WebSocket",
+        listener=listener,
+        port=websocket.port,
+        check=check,
+        collect=websocket.collect,
+        gateway=gateway,
+        run=websocket.run,
+    )
