@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pyaiot.gateways.coap.discovery import DISCOVERIES_MAX
-from pyaiot.gateways.gateway import COMMANDS_PER_NODE_MAX
+from pyaiot.gateways.command_runner import COMMANDS_PER_NODE_MAX
 from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.running import PROMPT_S, System, running_system
 from tests.coap_device import CoapDevice, coap_device

@@ -11,9 +11,8 @@ from pyaiot.broker.broker import Broker
 from pyaiot.broker.gateway_clock import WINDOW_S
 from pyaiot.broker.router import ToOneGateway
 from pyaiot.errors import LinkLost
+from pyaiot.gateways.command_runner import COMMANDS_MAX, COMMANDS_PER_NODE_MAX
 from pyaiot.gateways.gateway import (
-    COMMANDS_MAX,
-    COMMANDS_PER_NODE_MAX,
     Gateway,
     GatewayLink,
     Outcome,

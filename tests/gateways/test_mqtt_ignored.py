@@ -113,7 +113,7 @@ async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> No
     nats_server()
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path / "mqtt", port=0)) as broker:
         topics: list[str] = []
-        broker.report_ignored = topics.append
+        broker.on_ignored(topics.append)
         publish(broker.port, ("home/kitchen.old/temperature", b"1"), ("single", b"1"))
         async with asyncio.timeout(5):
             while len(topics) < 2:  # noqa: ASYNC110 - the log of another process

@@ -7,10 +7,11 @@ from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from pyaiot.history.reader import HistoryReader
 from pyaiot.history.rows import Item, batch_of
 from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.sqlite.writer import SqliteWriter
-from pyaiot.history.store import Chunk, HistoryReader, RetentionPolicy
+from pyaiot.history.store import Chunk, RetentionPolicy
 from pyaiot.messages import Reading
 
 HOUR: Final = 1_800_000_000.0 // 3600 * 3600

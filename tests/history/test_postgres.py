@@ -22,13 +22,13 @@ from pyaiot.history.postgres.retention import partitions
 from pyaiot.history.postgres.schema import MIGRATIONS, WEEK
 from pyaiot.history.postgres.server import PostgresServer, without_password
 from pyaiot.history.postgres.writer import PostgresWriter
+from pyaiot.history.reader import HistoryReader
 from pyaiot.history.recorder import Recorder
 from pyaiot.history.rows import CommandEnded, CommandIssued, Item, batch_of
 from pyaiot.history.sqlite.reader import SqliteReader
 from pyaiot.history.store import (
     BadQuery,
     BucketRow,
-    HistoryReader,
     ReadingRow,
     RetentionPolicy,
     RowsRefused,

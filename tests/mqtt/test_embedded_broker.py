@@ -181,8 +181,8 @@ async def test_a_device_is_no_gateway(tmp_path: Path) -> None:
 async def test_its_log_is_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
-        broker._on_log_line("[12] [ERR] something")
-        broker._on_log_line("[12] [FTL] the end")
+        broker._log.on_line("[12] [ERR] something")
+        broker._log.on_line("[12] [FTL] the end")
     assert ("WARNING", "nats-server: something") in levels(caplog)
     assert ("ERROR", "nats-server: the end") in levels(caplog)
     assert ("DEBUG", "nats-server: Server is ready") in levels(caplog)

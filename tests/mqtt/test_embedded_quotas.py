@@ -66,7 +66,7 @@ async def others_go_on(broker: EmbeddedBroker, here: Any, value: int) -> None:
 
 async def state_of(broker: EmbeddedBroker, stream: str) -> dict[str, Any]:
     async with NatsConnection.open(
-        broker._nats_port, "keeper", broker._keeper_password
+        broker._log.port, "keeper", broker._keeper_password
     ) as connection:
         info = await connection.request(f"$JS.API.STREAM.INFO.{stream}")
     state: dict[str, Any] = info["state"]

@@ -12,8 +12,9 @@ from typing import Any, Final
 import aiohttp
 
 from pyaiot.broker.broker import Broker
+from pyaiot.history.reader import HistoryReader
 from pyaiot.history.service import HistoryService
-from pyaiot.history.store import HistoryReader, RetentionPolicy
+from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, Hello, Reading, Receipt, ToGateway

@@ -8,6 +8,7 @@ from typing import Final
 
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
+from pyaiot.transport.addresses import authority
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
 
@@ -33,9 +34,8 @@ async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> No
     built = load_built(section.static_path)
     if not built:
         raise OperatorError(NOT_BUILT)
-    host = f"[{section.broker_host}]" if ":" in section.broker_host else section.broker_host
     scheme = "wss" if section.broker_ssl else "ws"
-    broker_url = f"{scheme}://{host}:{section.broker_port}/ws"
+    broker_url = f"{scheme}://{authority(section.broker_host, section.broker_port)}/ws"
     app = DashboardApp(
         Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
     )

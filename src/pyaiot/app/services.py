@@ -39,7 +39,7 @@ from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
 from pyaiot.links import MemoryLink, connect_gateway
-from pyaiot.transport.addresses import is_loopback
+from pyaiot.transport.addresses import authority, is_loopback
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.web.metrics_endpoint import Metrics
 
@@ -300,8 +300,7 @@ def _connect_by_websocket(
 ) -> Connect:
     """`keys` is called at each attempt, so that a corrected key file is used at once."""
     scheme = "wss" if section.broker_ssl else "ws"
-    host = f"[{section.broker_host}]" if ":" in section.broker_host else section.broker_host
-    url = f"{scheme}://{host}:{section.broker_port}/gw"
+    url = f"{scheme}://{authority(section.broker_host, section.broker_port)}/gw"
 
     async def connect() -> GatewayLink:
         try:

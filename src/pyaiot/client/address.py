@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pyaiot.errors import OperatorError
+from pyaiot.transport.addresses import authority
 
 HOST: Final = "localhost"
 PORT: Final = 8000
@@ -34,22 +35,17 @@ class BrokerAddress:
     @property
     def http_url(self) -> str:
         """`http://host:port`, without a trailing slash."""
-        return f"http{'s' * self.ssl}://{self._authority}"
+        return f"http{'s' * self.ssl}://{authority(self.host, self.port)}"
 
     @property
     def ws_url(self) -> str:
         """URL of the WebSocket for clients."""
-        return f"ws{'s' * self.ssl}://{self._authority}/ws"
+        return f"ws{'s' * self.ssl}://{authority(self.host, self.port)}/ws"
 
     def sign_in_url(self, link: str) -> str:
         """The sign-in link, with this address in place of its own. Raises `OperatorError`."""
         parts = _parts(link)
         return f"{self.http_url}{parts.path}?{parts.query}"
-
-    @property
-    def _authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 def path(*names: str) -> str:

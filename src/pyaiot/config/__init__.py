@@ -17,11 +17,18 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
-from pyaiot.config.brokers import KEY_FILE, ClientSection, GatewaySection
-from pyaiot.config.observability import LogSection, MetricsSection
 from pyaiot.config.python_file import is_python_file
 from pyaiot.config.section import ProtocolSection, Section
-from pyaiot.config.sections import BrokerSection, DashboardSection, HistorySection
+from pyaiot.config.sections import (
+    KEY_FILE,
+    BrokerSection,
+    ClientSection,
+    DashboardSection,
+    GatewaySection,
+    HistorySection,
+    LogSection,
+    MetricsSection,
+)
 from pyaiot.errors import OperatorError, reason_of
 
 __all__ = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Base classes of the sections, and the types of settings that several gateways have."""
+"""Base classes of the sections, and the types of settings that several sections have."""
 
 from typing import Annotated, ClassVar
 
@@ -7,6 +7,12 @@ import msgspec
 from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
+AllowedHosts = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Host names that are accepted in requests, besides its addresses and localhost."
+    ),
+]
 OfflineTimeoutS = Annotated[
     float,
     Meta(

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sections of the broker, the history and the dashboard."""
+"""The sections of all settings but those of device protocols."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from pyaiot.config.brokers import KEY_FILE
-from pyaiot.config.section import Port, Section
+from pyaiot.config.section import AllowedHosts, Port, Section
+
+KEY_FILE: Final = "~/.pyaiot/keys"
 
 
 class BrokerSection(Section, frozen=True, kw_only=True):
@@ -36,13 +37,7 @@ class BrokerSection(Section, frozen=True, kw_only=True):
         ),
     ] = 20.0
     title: Annotated[str, Meta(max_length=64, description="Title of the dashboard.")] = "Pyaiot"
-    allowed_hosts: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Host names that are accepted in requests, besides its addresses and"
-            " localhost."
-        ),
-    ] = ()
+    allowed_hosts: AllowedHosts = ()
     allowed_origins: Annotated[
         tuple[str, ...],
         Meta(
@@ -120,13 +115,7 @@ class DashboardSection(Section, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(description="Address that aiot dashboard listens on.")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="TCP port of aiot dashboard; 0: any free port.")] = 8080
-    allowed_hosts: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Host names that are accepted in requests, besides its addresses and"
-            " localhost."
-        ),
-    ] = ()
+    allowed_hosts: AllowedHosts = ()
     broker_host: Annotated[
         str,
         Meta(
@@ -164,3 +153,58 @@ class DashboardSection(Section, frozen=True, kw_only=True):
     static_path: Annotated[
         str, Meta(description="Folder of a built dashboard, instead of the packaged one.")
     ] = ""
+
+
+class GatewaySection(Section, frozen=True, kw_only=True):
+    """The connection of a gateway in a process of its own to the broker."""
+
+    broker_host: Annotated[str, Meta(description="Host of the broker.")] = "localhost"
+    broker_port: Annotated[Port, Meta(description="TCP port of the broker.")] = 8000
+    broker_ssl: Annotated[
+        bool, Meta(description="Use TLS for the connection to the broker (wss://).")
+    ] = False
+    key_file: Annotated[
+        str, Meta(description="Key file that the gateway shares with the broker.")
+    ] = KEY_FILE
+
+
+class ClientSection(Section, frozen=True, kw_only=True):
+    """The connection of `aiot nodes`, `aiot get` and the like to the broker."""
+
+    broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "localhost"
+    broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000
+    broker_ssl: Annotated[bool, Meta(description="Use TLS for the connection to the broker.")] = (
+        False
+    )
+
+
+class MetricsSection(Section, frozen=True, kw_only=True):
+    """A separate listener for metrics, next to `/metrics` at the port of the broker."""
+
+    host: Annotated[
+        str,
+        Meta(
+            description="Address of the metrics listener. Everyone who can reach it can read the"
+            " metrics."
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Meta(
+            ge=-1,
+            le=65535,
+            description="TCP port of a separate metrics listener without sign-in; -1: none, 0: any"
+            " free port.",
+        ),
+    ] = -1
+    allowed_hosts: AllowedHosts = ()
+
+
+class LogSection(Section, frozen=True, kw_only=True):
+    """The log, on standard error."""
+
+    debug: Annotated[bool, Meta(description="Log debug messages.")] = False
+    format: Annotated[
+        Literal["text", "json"],
+        Meta(description="`text`: lines of text; `json`: one JSON object per line."),
+    ] = "text"

@@ -15,6 +15,7 @@ import aiohttp
 from pyaiot.devices.websocket_node import SimulatedWebSocketNode
 from pyaiot.devices.websocket_node_config import WebSocketNodeConfig
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
+from pyaiot.transport.addresses import authority
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.resolver import open_http_session
 
@@ -40,8 +41,7 @@ async def run_websocket_node(
     if rng is None:
         rng = random.Random()  # noqa: S311 - sensor values, not secrets
     node = SimulatedWebSocketNode(config, rng=rng)
-    host = f"[{config.gateway_host}]" if ":" in config.gateway_host else config.gateway_host
-    url = f"ws://{host}:{config.gateway_port}/node"
+    url = f"ws://{authority(config.gateway_host, config.gateway_port)}/node"
     loop = asyncio.get_running_loop()
     opened()
     backoff = Backoff(first_s=RETRY_FIRST_S, limit_s=RETRY_LIMIT_S, rng=rng)

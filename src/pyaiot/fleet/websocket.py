@@ -22,6 +22,7 @@ from pyaiot.fleet.config import NODES_MAX, Port
 from pyaiot.fleet.ledger import ReadingSeries
 from pyaiot.fleet.node import RESOURCE, FleetRun, NodeFactory, VirtualNode
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX, Update, encode
+from pyaiot.transport.addresses import authority
 from pyaiot.transport.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -164,8 +165,7 @@ class WebSocketNodeFactory(NodeFactory):
     def __init__(self, settings: WebSocketFleetSettings, run: FleetRun) -> None:
         self._settings = settings
         self._run = run
-        host = f"[{run.gateway_host}]" if ":" in run.gateway_host else run.gateway_host
-        self._url = f"ws://{host}:{settings.ws_port}/node"
+        self._url = f"ws://{authority(run.gateway_host, settings.ws_port)}/node"
 
     @classmethod
     async def open(cls, settings: WebSocketFleetSettings, run: FleetRun) -> "WebSocketNodeFactory":

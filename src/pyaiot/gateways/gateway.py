@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The part that all gateways share: nodes, the link to the broker, and commands with a deadline.
+"""The part that all gateways share: nodes, and the link to the broker.
 
-The gateway of a protocol implements `DeviceSide` and calls `heard`, `reading`, `reset` and `left`.
+The gateway of a protocol implements `DeviceSide` and calls `node_seen`, `reading`, `reset` and
+`left`.
 """
 
 import asyncio
 import logging
 import secrets
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from pyaiot import __version__
 from pyaiot.errors import LinkLost
+from pyaiot.gateways.command_runner import CommandRunner, DeviceSide, Outcome
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.pending_reports import PendingReports
 from pyaiot.gateways.unconfirmed import Unconfirmed
@@ -32,17 +32,11 @@ from pyaiot.messages import (
     NodeLeft,
     Problem,
     Receipt,
-    ReceiptState,
     ToGateway,
 )
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
 
-COMMANDS_MAX: Final = 1000
-"""Commands of all nodes that wait at the same time. One more ends as `unreachable`."""
-COMMANDS_PER_NODE_MAX: Final = 20
-"""Commands that wait for one node. One more ends as `unreachable`."""
-DETAIL_LENGTH_MAX: Final = 256
 IGNORED_INTERVAL_S: Final = 5.0
 """The shortest interval between two reports of ignored messages to the broker."""
 _OFFLINE_CHECK_STEP_S: Final = 0.01
@@ -52,30 +46,12 @@ CHECKPOINT_INTERVAL_S: Final = 0.5
 CLOCK_INTERVAL_S: Final = 10.0
 """Interval at which a gateway sends its clock to the broker, for the deadlines of commands."""
 
+__all__ = ["Connect", "DeviceSide", "Gateway", "GatewayLink", "Outcome", "printable"]
+
 log = logging.getLogger(__name__)
 
 GatewayLink: TypeAlias = Link[ToGateway, FromGateway]
 Connect: TypeAlias = Callable[[], Awaitable[GatewayLink]]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of a write, as the device side reports it."""
-
-    state: ReceiptState
-    detail: str = ""
-
-
-class DeviceSide(Protocol):
-    """Writes to the devices of one protocol."""
-
-    async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
-        """Write to a known node; `deadline` is the loop's time.
-
-        It may be cancelled at the deadline, and must then send nothing more. If the protocol has no
-        acknowledgement, return `sent` after sending: the gateway waits for a reading.
-        """
-        ...
 
 
 def _ignore(_uid: str) -> None:
@@ -122,9 +98,8 @@ class Gateway:
         self._link: GatewayLink | None = None
         self.was_linked = asyncio.Event()
         """Set with the first link, and never cleared."""
-        self._commands: set[asyncio.Task[None]] = set()
-        self._commands_of: Counter[str] = Counter()
         self._pending_reports = PendingReports()
+        self._commands = CommandRunner(nodes, self._pending_reports, loop, self._send_receipt)
         self._first_node = asyncio.Event()
         self._refusals = RateLimitedLog(log)
 
@@ -287,7 +262,7 @@ class Gateway:
             for message in messages:
                 match message:
                     case Command():
-                        self._start(message, device_side)
+                        self._commands.start(message, device_side)
                     case Problem(detail=detail, uid=uid, owner=owner):
                         self.refused += 1
                         self._refusals.warning(
@@ -358,90 +333,15 @@ class Gateway:
         if checkpoint is not None:
             link.send(checkpoint)
 
-    # -- commands -------------------------------------------------------------------------------
-
-    def _start(self, command: Command, device_side: DeviceSide) -> None:
-        uid = command.uid
-        detail = ""
-        if len(self._commands) >= COMMANDS_MAX:
-            detail = f"{COMMANDS_MAX} commands are waiting in this gateway already"
-        elif self._commands_of[uid] >= COMMANDS_PER_NODE_MAX:
-            detail = f"{COMMANDS_PER_NODE_MAX} commands are waiting for this node already"
-        if detail:
-            self._answer(command, Outcome("unreachable", detail), self._now())
-            return
-        self._commands_of[uid] += 1
-        task = self._loop.create_task(
-            self._execute(command, device_side), name=f"command {command.id}"
-        )
-        self._commands.add(task)
-        task.add_done_callback(lambda done: self._ended(done, uid))
-
-    def _ended(self, task: asyncio.Task[None], uid: str) -> None:
-        self._commands.discard(task)
-        self._commands_of[uid] -= 1
-        if not self._commands_of[uid]:
-            del self._commands_of[uid]
-
-    async def _execute(self, command: Command, device_side: DeviceSide) -> None:
-        started_at = self._now()
-        deadline = started_at + command.timeout_s
-        if command.not_after is not None:
-            deadline = min(deadline, command.not_after)
-        if deadline <= started_at:
-            outcome = Outcome("timeout", "it arrived after its deadline and was not sent")
-        elif command.uid not in self.nodes:
-            outcome = Outcome("unknown", "the gateway does not know this node")
-        else:
-            outcome = await self._write(command, device_side, deadline)
-        self._answer(command, outcome, started_at)
-
-    async def _write(self, command: Command, device_side: DeviceSide, deadline: float) -> Outcome:
-        started_at = self._now()
-        outcome = None
-        reported: asyncio.Future[bool] = self._loop.create_future()
-
-        def ended(is_reported: bool) -> None:
-            if not reported.done():
-                reported.set_result(is_reported)
-
-        pending = self._pending_reports.expect(
-            command.uid, command.resource, command.payload, ended
-        )
-        try:
-            async with asyncio.timeout_at(deadline):
-                outcome = await device_side.write(
-                    command.uid, command.resource, command.payload, deadline
-                )
-                if outcome.state == "sent":
-                    if await reported:
-                        return Outcome("confirmed", "the node reports the value")
-                    return Outcome("unreachable", "the node left before it reported the value")
-        except TimeoutError:
-            pass
-        finally:
-            self._pending_reports.forget(pending)
-        return outcome or Outcome("timeout", f"no answer in {self._now() - started_at:.3g} s")
-
-    def _answer(self, command: Command, outcome: Outcome, started_at: float) -> None:
+    def _send_receipt(self, receipt: Receipt) -> None:
         if self._link is not None:
-            self._link.send(
-                Receipt(
-                    id=command.id,
-                    state=outcome.state,
-                    detail=outcome.detail[:DETAIL_LENGTH_MAX],
-                    elapsed_ms=round((self._now() - started_at) * 1000, 3),
-                )
-            )
+            self._link.send(receipt)
 
     async def end_commands(self) -> None:
         """Cancel the waiting commands when the gateway ends."""
         if self._ignored_report is not None:
             self._ignored_report.cancel()
-        tasks = list(self._commands)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._commands.cancel()
 
     def _now(self) -> float:
         return self._loop.time()

@@ -4,7 +4,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from pyaiot.gateways.gateway import COMMANDS_MAX, Gateway
+from pyaiot.gateways.command_runner import COMMANDS_MAX
+from pyaiot.gateways.gateway import Gateway
 from pyaiot.metrics import PROTOCOLS, Metric, Sample
 
 _BY_PROTOCOL: Final = {"protocol": PROTOCOLS}

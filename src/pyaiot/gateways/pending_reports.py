@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Commands over protocols without acknowledgement: a reading with the value confirms them. Pure.
 
-Their number is limited by `COMMANDS_MAX` and `COMMANDS_PER_NODE_MAX` of the gateway.
+Their number is limited by `COMMANDS_MAX` and `COMMANDS_PER_NODE_MAX` of `command_runner`.
 """
 
 from collections.abc import Callable

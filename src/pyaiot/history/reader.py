@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The part of a `History` that all stores share: arguments, limits and two classes of queries."""
+"""Queries of a history: the interface, limits and two classes of queries, for all stores."""
 
 import asyncio
 import contextlib
@@ -31,8 +31,13 @@ class NotShort(Exception):
     """A query took longer than `SHORT_LIMIT_S`: run it again as a wide one."""
 
 
-class StoreReader(ABC):
-    """`History` of a store. A subclass runs queries on its connections."""
+class HistoryReader(ABC):
+    """Queries of a store. A subclass runs them on its connections.
+
+    It belongs to one event loop, which it never blocks.
+    Every method may raise `StoreError`, `TooSlow`, `BadQuery` and, for a `limit` above
+    `ROWS_MAX`, `TooManyRows`. Cancelling the task of a query also cancels it in the store.
+    """
 
     def __init__(self, queries: ModuleType) -> None:
         """`queries` has one function for each query; the first argument is a connection."""
@@ -43,6 +48,7 @@ class StoreReader(ABC):
     async def last(
         self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
     ) -> Page[LastRow]:
+        """The latest recorded reading of each resource, of one node or all, by uid and resource."""
         page: Page[LastRow] = await self._query(
             lambda db: self._queries.last(db, uid, limit, cursor),
             wide=uid is None and limit > SHORT_ROWS_MAX,
@@ -60,6 +66,7 @@ class StoreReader(ABC):
         limit: int = ROWS_MAX,
         cursor: str | None = None,
     ) -> Page[ReadingRow]:
+        """Readings of one resource by time."""
         span = Span.of(start, end, limit, newest_first=newest_first)
         page: Page[ReadingRow] = await self._query(
             lambda db: self._queries.readings(db, uid, resource, span, cursor), wide=span.is_wide
@@ -76,6 +83,13 @@ class StoreReader(ABC):
         step_s: int,
         limit: int = ROWS_MAX,
     ) -> list[BucketRow]:
+        """The numbers of one resource for each step that has any.
+
+        Steps are counted from the epoch in UTC and are whole: the first contains `start`, the last
+        what is just before `end`. They are computed from the coarsest table that fits: steps of
+        whole hours or minutes reach back as far as the retention of those, others as far as
+        readings. Raises `TooManyRows`.
+        """
         rows: list[BucketRow] = await self._query(
             lambda db: self._queries.buckets(db, uid, resource, start, end, step_s, limit),
             wide=Steps.of(start, end, step_s).is_wide,
@@ -90,6 +104,10 @@ class StoreReader(ABC):
         start: float | None = None,
         end: float | None = None,
     ) -> AsyncIterator[Chunk]:
+        """All readings in the range, by uid, resource and time, in constant memory.
+
+        Readings that are recorded meanwhile may be included. Close it if you stop early.
+        """
         # Each part is a query of its own: no lock and no snapshot of the store is held while the
         # receiver of the export is slow.
         span = Span.of(start, end, ROWS_MAX)
@@ -115,6 +133,7 @@ class StoreReader(ABC):
         limit: int = ROWS_MAX,
         cursor: str | None = None,
     ) -> Page[EventRow]:
+        """Events by time. No `kinds`: all of them."""
         span = Span.of(start, end, limit, newest_first=newest_first)
         page: Page[EventRow] = await self._query(
             lambda db: self._queries.events(db, uid, kinds, span, cursor),
@@ -132,6 +151,7 @@ class StoreReader(ABC):
         limit: int = ROWS_MAX,
         cursor: str | None = None,
     ) -> Page[CommandRow]:
+        """Commands and their receipts, by the time at which they were issued."""
         span = Span.of(start, end, limit, newest_first=newest_first)
         page: Page[CommandRow] = await self._query(
             lambda db: self._queries.commands(db, uid, span, cursor),
@@ -141,7 +161,7 @@ class StoreReader(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """End the running queries and close the connections."""
+        """Cancel running queries and close the connections."""
 
     @abstractmethod
     async def _run(self, query: Callable[[Any], Any], *, wide: bool) -> Any:

@@ -4,12 +4,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyaiot.history import metrics
 from pyaiot.history.recorder import COMMIT_INTERVAL_S, Recorder
-from pyaiot.history.store import HistoryReader, Store
+from pyaiot.history.store import Store
 from pyaiot.metrics import Sample
+
+if TYPE_CHECKING:
+    from pyaiot.history.reader import HistoryReader
 
 CATCH_UP_LIMIT_S: Final = 2.0
 """How long `caught_up` waits for the recorder."""

@@ -6,9 +6,8 @@ Times of rows and queries are Unix time in seconds; stores keep whole microsecon
 a range without notice. A result that does not fit is an error, never cut off silently.
 """
 
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +15,9 @@ from pyaiot.errors import PyaiotError, Refused
 from pyaiot.history.clock import ClockState
 from pyaiot.history.rows import WriteBatch
 from pyaiot.messages import ReceiptState
+
+if TYPE_CHECKING:
+    from pyaiot.history.reader import HistoryReader
 
 ROWS_MAX: Final = 100_000
 """Rows of one result. A query for more is refused; pages and exports are not limited."""
@@ -196,98 +198,6 @@ class Chunk:
     rows: list[ReadingRow]
 
 
-class HistoryReader(Protocol):
-    """Queries of a store. Belongs to one event loop, which it never blocks.
-
-    Every method may raise `StoreError`, `TooSlow`, `BadQuery` and, for a `limit` above
-    `ROWS_MAX`, `TooManyRows`. Cancelling the task of a query also cancels it in the store.
-    """
-
-    async def last(
-        self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
-    ) -> Page[LastRow]:
-        """The latest recorded reading of each resource, of one node or all, by uid and resource."""
-        ...
-
-    async def readings(
-        self,
-        uid: str,
-        resource: str,
-        *,
-        start: float | None = None,
-        end: float | None = None,
-        newest_first: bool = False,
-        limit: int = ROWS_MAX,
-        cursor: str | None = None,
-    ) -> Page[ReadingRow]:
-        """Readings of one resource by time."""
-        ...
-
-    async def buckets(
-        self,
-        uid: str,
-        resource: str,
-        *,
-        start: float,
-        end: float,
-        step_s: int,
-        limit: int = ROWS_MAX,
-    ) -> list[BucketRow]:
-        """The numbers of one resource for each step that has any.
-
-        Steps are counted from the epoch in UTC and are whole: the first contains `start`, the last
-        what is just before `end`. They are computed from the coarsest table that fits: steps of
-        whole hours or minutes reach back as far as the retention of those, others as far as
-        readings. Raises `TooManyRows`.
-        """
-        ...
-
-    def export(
-        self,
-        *,
-        uid: str | None = None,
-        resource: str | None = None,
-        start: float | None = None,
-        end: float | None = None,
-    ) -> AsyncIterator[Chunk]:
-        """All readings in the range, by uid, resource and time, in constant memory.
-
-        Readings that are recorded meanwhile may be included. Close it if you stop early.
-        """
-        ...
-
-    async def events(
-        self,
-        *,
-        uid: str | None = None,
-        kinds: Sequence[EventKind] = (),
-        start: float | None = None,
-        end: float | None = None,
-        newest_first: bool = False,
-        limit: int = ROWS_MAX,
-        cursor: str | None = None,
-    ) -> Page[EventRow]:
-        """Events by time. No `kinds`: all of them."""
-        ...
-
-    async def commands(
-        self,
-        *,
-        uid: str | None = None,
-        start: float | None = None,
-        end: float | None = None,
-        newest_first: bool = False,
-        limit: int = ROWS_MAX,
-        cursor: str | None = None,
-    ) -> Page[CommandRow]:
-        """Commands and their receipts, by the time at which they were issued."""
-        ...
-
-    async def close(self) -> None:
-        """Cancel running queries and close the connections."""
-        ...
-
-
 class Writer(Protocol):
     """The only writer of a store, used by one thread. After a `StoreError`, open another one."""
 
@@ -357,6 +267,6 @@ class Store(Protocol):
         """
         ...
 
-    def history(self) -> HistoryReader:
+    def history(self) -> "HistoryReader":
         """A reader for the running loop."""
         ...

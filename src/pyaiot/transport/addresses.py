@@ -24,6 +24,11 @@ _GLOBAL_SCOPE: Final = "00"
 log = logging.getLogger(__name__)
 
 
+def authority(host: str, port: int) -> str:
+    """Host and port as a URL has them, an IPv6 address in brackets (RFC 3986 section 3.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a service that listens on `host`."""
     if host == "localhost":

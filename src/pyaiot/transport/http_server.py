@@ -15,6 +15,7 @@ from pyaiot.errors import OperatorError
 from pyaiot.transport.addresses import (
     ANY,
     LOOPBACK,
+    authority,
     interface_addresses,
     listening_sockets,
     own_address,
@@ -109,7 +110,7 @@ class HttpServer:
         return self.url
 
     def _url(self, host: str) -> str:
-        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+        return f"http://{authority(host, self.port)}/"
 
     def stop_listening(self) -> None:
         """Accept no more connections. Open connections continue."""

@@ -12,7 +12,7 @@ from pyaiot import __version__
 from pyaiot.broker import metrics as broker_metrics
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
-from pyaiot.history.store import HistoryReader
+from pyaiot.history.reader import HistoryReader
 from pyaiot.metrics import Collector, Sample
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import add_cors_headers, check_origin

@@ -23,6 +23,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
 from pyaiot.errors import OperatorError, reason_of
+from pyaiot.transport.addresses import authority
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import check_origin
 
@@ -311,6 +312,6 @@ def _origin_of_broker(url: str, request: aiohttp.web.Request) -> str:
     host = parts.hostname or ""
     if host in {"localhost", "127.0.0.1", "::1"}:
         host = urlsplit(f"//{request.host}").hostname or host
-    shown = f"[{host}]" if ":" in host else host
-    http = "https" if parts.scheme == "wss" else "http"
-    return f"{parts.scheme}://{shown}:{parts.port} {http}://{shown}:{parts.port}"
+    http, default = ("https", 443) if parts.scheme == "wss" else ("http", 80)
+    shown = authority(host, parts.port or default)
+    return f"{parts.scheme}://{shown} {http}://{shown}"

@@ -84,16 +84,13 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
             "can announce nodes over MQTT and publish their readings",
         )
 
-        def report_ignored(report: Callable[[str], None]) -> None:
-            broker.report_ignored = report
-
         yield SharedMqttBroker(
             broker.server,
             embedded=True,
             starts=lambda: broker.starts,
             problem=lambda: broker.problem,
             secret_prefix=broker.mqttsn_prefix,
-            report_ignored=report_ignored,
+            report_ignored=broker.on_ignored,
         )
 
 

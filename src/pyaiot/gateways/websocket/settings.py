@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from pyaiot.config.section import GatewayName, NodesPerHostMax, Port, ProtocolSection
+from pyaiot.config.section import AllowedHosts, GatewayName, NodesPerHostMax, Port, ProtocolSection
 
 
 class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
@@ -28,13 +28,7 @@ class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
         ),
     ] = 10_000
     nodes_per_host_max: NodesPerHostMax = 2000
-    allowed_hosts: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Host names that are accepted in requests, besides its addresses and"
-            " localhost."
-        ),
-    ] = ()
+    allowed_hosts: AllowedHosts = ()
     allowed_origins: Annotated[
         tuple[str, ...],
         Meta(description="Origins (https://name:port) of sites whose pages may act as nodes."),

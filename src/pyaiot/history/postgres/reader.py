@@ -14,7 +14,7 @@ import asyncpg
 
 from pyaiot.history.postgres import queries
 from pyaiot.history.postgres.writer import connect, describe
-from pyaiot.history.reader import INVALID_ARGUMENT, NotShort, StoreReader
+from pyaiot.history.reader import INVALID_ARGUMENT, HistoryReader, NotShort
 from pyaiot.history.store import SHORT_LIMIT_S, BadQuery, StoreError
 
 CONNECTIONS_MAX: Final = 4
@@ -28,7 +28,7 @@ CLOSE_LIMIT_S: Final = 2.0
 T = TypeVar("T")
 
 
-class PostgresReader(StoreReader):
+class PostgresReader(HistoryReader):
     """`History` of a database. Connections are opened when they are needed, and reused."""
 
     def __init__(self, url: str, name: str) -> None:

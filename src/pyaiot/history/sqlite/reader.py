@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pyaiot.history.reader import INVALID_ARGUMENT, NotShort, StoreReader
+from pyaiot.history.reader import INVALID_ARGUMENT, HistoryReader, NotShort
 from pyaiot.history.sqlite import queries
 from pyaiot.history.sqlite.writer import describe, file_identity, open_reader
 from pyaiot.history.store import SHORT_LIMIT_S, BadQuery, StoreError, TooSlow
@@ -66,7 +66,7 @@ class _Job:
                 self._db.interrupt()
 
 
-class SqliteReader(StoreReader):
+class SqliteReader(HistoryReader):
     """`History` of a file. Connections are opened when they are needed, and reused."""
 
     def __init__(self, path: Path) -> None:

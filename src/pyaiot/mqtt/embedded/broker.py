@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -24,14 +23,13 @@ from pyaiot.mqtt.embedded import die_with_parent
 from pyaiot.mqtt.embedded.addresses import listening_addresses
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
 from pyaiot.mqtt.embedded.health import HealthProbe
-from pyaiot.mqtt.embedded.log import explain, is_about_memory, reason_of_crash, topic_of_subject
+from pyaiot.mqtt.embedded.log import LINE_MAX, NatsLog, is_about_memory
 from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.nats_settings import EmbeddedConfig, settings_text
 from pyaiot.mqtt.embedded.store_keeper import Access, StoreKeeper
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.transport.addresses import ANY, LOOPBACK
 from pyaiot.transport.backoff import Backoff
-from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.tcp_relay import TcpRelay
 
 READY_LIMIT_S: Final = 10.0
@@ -52,9 +50,7 @@ that did not help, twice as many may fail, up to 64 times as many."""
 DISK_FREE_MIN: Final = 1024 * 1024
 """Free bytes on the disk without which the embedded MQTT broker is not restarted: a restart would
 not help."""
-_LINE_MAX: Final = 8192
 _MQTT_3_1_1: Final = 4
-_PUBLISH_VIOLATION: Final = re.compile(r'Publish Violation - (?:User "[^"]*", )?Subject "(.*)"')
 
 __all__ = ["EmbeddedBroker", "EmbeddedConfig"]
 
@@ -76,19 +72,12 @@ class EmbeddedBroker:
         self._password = secrets.token_urlsafe(24)
         self._ready = asyncio.Event()
         self._backoff = Backoff(first_s=0.2, limit_s=5.0)
-        self._log = RateLimitedLog(log)
-        self._last_line = ""
-        self._crash = ""
+        self._log = NatsLog()
         self._system_password = secrets.token_urlsafe(24)
         self._keeper_password = secrets.token_urlsafe(24)
-        self._nats_port = 0
-        self._serving = asyncio.Event()
-        """The child has logged that it is ready."""
         self._failed_restarts = 0
         self.problem = ""
         """Why it does not work, for people; "" if round trips with QoS 1 succeed."""
-        self.report_ignored: Callable[[str], None] | None = None
-        """Called with each topic that a device published to and that is not of a node."""
         self.starts = 0
         """Starts of the child, in total."""
         self.pid = 0
@@ -113,6 +102,10 @@ class EmbeddedBroker:
     def mqttsn_prefix(self) -> str:
         """Prefix of the client ids of MQTT-SN clients, so that no MQTT client can use one."""
         return self._ids.mqttsn_prefix
+
+    def on_ignored(self, report: Callable[[str], None]) -> None:
+        """Call `report` with each topic that a device published to and that is not of a node."""
+        self._log.report_ignored = report
 
     @classmethod
     @asynccontextmanager
@@ -184,8 +177,7 @@ class EmbeddedBroker:
         while True:
             self._backoff.connected(now=loop.time())
             self.starts += 1
-            self._serving.clear()
-            self._crash = ""
+            self._log.begin()
             code = await self._run_once()
             if not self._ready.is_set():
                 raise OperatorError(self._start_failure(code))
@@ -194,19 +186,20 @@ class EmbeddedBroker:
             log.error(
                 "nats-server ended with code %s%s; restarting it in %.1f s",
                 code,
-                f" ({self._crash})" if self._crash else "",
+                f" ({self._log.crash})" if self._log.crash else "",
                 pause_s,
             )
             await asyncio.sleep(pause_s)
 
     def _start_failure(self, code: int) -> str:
-        if is_about_memory(self._crash):
+        crash = self._log.crash
+        if is_about_memory(crash):
             return (
-                f"nats-server cannot allocate memory ({self._crash}): raise the limit of virtual"
+                f"nats-server cannot allocate memory ({crash}): raise the limit of virtual"
                 " memory (ulimit -v unlimited, or LimitAS= of the unit), or name another MQTT"
                 " broker with --mqtt-host."
             )
-        reason = self._crash or self._last_line or f"exit code {code}"
+        reason = crash or self._log.last_line or f"exit code {code}"
         return f"nats-server does not start: {reason}."
 
     async def _run_once(self) -> int:
@@ -226,13 +219,13 @@ class EmbeddedBroker:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
-                limit=_LINE_MAX,
+                limit=LINE_MAX,
                 env={**os.environ, "GOMEMLIMIT": str(_go_memory())},
                 # Ctrl+C reaches only this process, which ends the child last.
                 start_new_session=True,
             )
         except OSError as error:
-            self._last_line = str(error)
+            self._log.last_line = str(error)
             return -1
         self.pid = child.pid
         supervision = asyncio.get_running_loop().create_task(
@@ -242,7 +235,7 @@ class EmbeddedBroker:
         supervision.add_done_callback(lambda task: None if task.cancelled() else _kill(child))
         try:
             assert child.stderr is not None  # noqa: S101 - stderr is a pipe
-            await self._forward_log(child.stderr)
+            await self._log.forward(child.stderr)
             return await child.wait()
         finally:
             self.pid = 0
@@ -254,8 +247,8 @@ class EmbeddedBroker:
 
     async def _supervise(self, child: asyncio.subprocess.Process) -> None:
         """Enforce the quotas, and kill the child if it runs but does not work."""
-        await self._serving.wait()
-        access = Access(self._nats_port, self._keeper_password, self._system_password)
+        await self._log.ready.wait()
+        access = Access(self._log.port, self._keeper_password, self._system_password)
         keeper = StoreKeeper(access, self._ids)
         probe = HealthProbe(self.server, self._ids.health, "pyaiot/health")
         async with asyncio.TaskGroup() as tasks:
@@ -302,48 +295,6 @@ class EmbeddedBroker:
             return shutil.disk_usage(self._config.folder).free < DISK_FREE_MIN
         except OSError:
             return False
-
-    async def _forward_log(self, lines: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                line = await lines.readline()
-            except ValueError:
-                continue  # longer than any line of nats-server itself
-            if not line:
-                return
-            self._on_log_line(line.decode(errors="replace").rstrip())
-
-    def _on_log_line(self, line: str) -> None:
-        level, _, text = line.partition("] ")[2].partition("] ")
-        match level.removeprefix("["):
-            case "WRN" if "Plaintext passwords" not in text:
-                self._log.warning("nats-server: %s", text, now=self._now())
-            case "ERR":
-                found = _PUBLISH_VIOLATION.search(text)
-                if found is not None and self.report_ignored is not None:
-                    self.report_ignored(topic_of_subject(found[1]))
-                # Most errors are caused by clients.
-                explained = explain(text)
-                if explained is not None:
-                    self._log.warning("%s", explained, now=self._now())
-            case "FTL":
-                self._last_line = text
-                log.error("nats-server: %s", text)
-            case "INF" | "WRN" | "DBG" | "TRC":
-                log.debug("nats-server: %s", text)
-                if text.startswith("Listening for client connections on "):
-                    self._nats_port = int(text.rpartition(":")[2])
-                elif text == "Server is ready":
-                    self._serving.set()
-            case _:
-                # Lines have no level before the settings are read, and in a crash: then the
-                # first line is the reason, and a stack trace follows.
-                self._crash = self._crash or reason_of_crash(line)
-                self._last_line = line
-                log.debug("nats-server: %s", line)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _go_memory() -> int:

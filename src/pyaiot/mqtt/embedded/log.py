@@ -1,8 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rewrites log lines of nats-server for operators of devices. Pure."""
+"""The log of nats-server: its state, and lines about devices in words for their operators."""
 
+import asyncio
+import logging
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from pyaiot.transport.rate_limit import RateLimitedLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LINE_MAX: Final = 8192
+"""Bytes of a line of nats-server. A longer line is skipped."""
+_PUBLISH_VIOLATION: Final = re.compile(r'Publish Violation - (?:User "[^"]*", )?Subject "(.*)"')
+
+log = logging.getLogger(__name__)
+
 
 _OF_CLIENT: Final = re.compile(
     r'(?P<address>\S+):\d+ - \w+:\d+ - "(?P<client_id>[^"]*)" - (?P<text>.*)', re.DOTALL
@@ -66,6 +80,71 @@ _REPEATED: Final = re.compile(r"unable to connect: authentication error")
 _FATAL: Final = re.compile(
     r"fatal error: .*|panic: .*|runtime: (?:out of memory|cannot allocate).*"
 )
+
+
+class NatsLog:
+    """Forwards the log, and takes from it what the child is doing."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        """The child has logged that it is ready."""
+        self.port = 0
+        """The port for clients of NATS, once it was logged."""
+        self.last_line = ""
+        """The last line without a level, or the last fatal error."""
+        self.crash = ""
+        """The first line of a crash; empty if there was none."""
+        self.report_ignored: Callable[[str], None] | None = None
+        """Called with each topic that a device published to and that is not of a node."""
+        self._log = RateLimitedLog(log)
+
+    def begin(self) -> None:
+        """The child starts again."""
+        self.ready.clear()
+        self.crash = ""
+
+    async def forward(self, lines: asyncio.StreamReader) -> None:
+        """Read the lines of the child until it closes its log."""
+        while True:
+            try:
+                line = await lines.readline()
+            except ValueError:
+                continue  # longer than any line of nats-server itself
+            if not line:
+                return
+            self.on_line(line.decode(errors="replace").rstrip())
+
+    def on_line(self, line: str) -> None:
+        level, _, text = line.partition("] ")[2].partition("] ")
+        match level.removeprefix("["):
+            case "WRN" if "Plaintext passwords" not in text:
+                self._log.warning("nats-server: %s", text, now=self._now())
+            case "ERR":
+                found = _PUBLISH_VIOLATION.search(text)
+                if found is not None and self.report_ignored is not None:
+                    self.report_ignored(topic_of_subject(found[1]))
+                # Most errors are caused by clients.
+                explained = explain(text)
+                if explained is not None:
+                    self._log.warning("%s", explained, now=self._now())
+            case "FTL":
+                self.last_line = text
+                log.error("nats-server: %s", text)
+            case "INF" | "WRN" | "DBG" | "TRC":
+                log.debug("nats-server: %s", text)
+                if text.startswith("Listening for client connections on "):
+                    self.port = int(text.rpartition(":")[2])
+                elif text == "Server is ready":
+                    self.ready.set()
+            case _:
+                # Lines have no level before the settings are read, and in a crash: then the
+                # first line is the reason, and a stack trace follows.
+                self.crash = self.crash or reason_of_crash(line)
+                self.last_line = line
+                log.debug("nats-server: %s", line)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
 
 def explain(text: str) -> str | None:

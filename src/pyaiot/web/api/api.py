@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
 from pyaiot.broker.broker import Broker
-from pyaiot.history.store import HistoryReader
+from pyaiot.history.reader import HistoryReader
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi

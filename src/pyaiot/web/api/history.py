@@ -17,12 +17,12 @@ from aiohttp import hdrs, web
 
 from pyaiot.errors import ProtocolError
 from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
+from pyaiot.history.reader import HistoryReader
 from pyaiot.history.store import (
     ROWS_MAX,
     BadQuery,
     BucketRow,
     Chunk,
-    HistoryReader,
     Page,
     StoreError,
     TooManyRows,

@@ -4,9 +4,9 @@
 from typing import Final, get_args
 
 from pyaiot.errors import PyaiotError
+from pyaiot.history.reader import HistoryReader
 from pyaiot.history.store import (
     EventRow,
-    HistoryReader,
     ReadingRow,
     StoreError,
     TooManyRows,

@@ -11,7 +11,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.encoders import EVENTS, HEARTBEAT_COMMENT, Position
 from pyaiot.broker.subscriber import Subscriber
-from pyaiot.history.store import HistoryReader
+from pyaiot.history.reader import HistoryReader
 from pyaiot.messages import Join, Subscription, ToClient
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.websocket import CLOSE_LIMIT_S
