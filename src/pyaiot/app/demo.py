@@ -48,7 +48,7 @@ def demo_nodes(
             node.port_setting: ports[plugin.protocol],
             **node.demo_settings(),
         }
-        yield kind.name, node.run(node.config()(**settings), lambda: None)
+        yield kind.name, node.run(node.config()(**settings), opened=lambda: None)
 
 
 async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:

@@ -158,7 +158,7 @@ async def _run_demo(
 async def run_node(node: SimulatedNode, settings: NodeConfig, print_line: PrintLine) -> None:
     """`aiot node …`: one simulated node."""
     sentence = f"Node {settings.name or settings.uid} sends {node.peer(settings)}  (Ctrl+C ends it)"
-    await node.run(settings, lambda: print_line(sentence))
+    await node.run(settings, opened=lambda: print_line(sentence))
 
 
 async def run_fleet(config: FleetConfig, print_line: PrintLine, progress: PrintLine) -> int:

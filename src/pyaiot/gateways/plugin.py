@@ -95,8 +95,8 @@ class SimulatedNode:
     """Help of the command."""
     config: Callable[[], type[Any]]
     """The type of its settings, a subclass of `devices.node_config.NodeConfig`."""
-    run: Callable[[Any, Callable[[], None]], Coroutine[Any, Any, None]]
-    """Takes the settings and a function that is called when its port is open."""
+    run: Callable[..., Coroutine[Any, Any, None]]
+    """Takes the settings, and as `opened` a function that is called when its port is open."""
     port_setting: str
     """The setting that names the port of the gateway or MQTT broker."""
     peer: Callable[[Any], str]
