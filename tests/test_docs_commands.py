@@ -324,6 +324,7 @@ class Elsewhere:
 RUN = Serve("Pyaiot: http://", everything_is_ready)
 DEMO = f"Pyaiot shows {len(demo_kinds())} simulated nodes"
 MACHINE = Elsewhere("it needs a second machine")
+ROOT_ONLY = Elsewhere("it needs an interface that only root can create")
 BOARD = Elsewhere("it needs a board; tests/examples runs what is copied onto it")
 PROGRAM = Elsewhere("tests/examples/test_python_clients.py does")
 INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
@@ -483,6 +484,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "pio run -e esp32dev -t upload": BOARD,
     "pio device monitor": BOARD,
     "make RIOTBASE=~/RIOT BOARD=samr21-xpro GATEWAY=fe80::1 flash term": BOARD,
+    'sudo ip tuntap add dev tap0 mode tap user "$USER"': ROOT_ONLY,
+    "sudo ip link set tap0 up": ROOT_ONLY,
+    "sudo ip address add fe80::1/64 dev tap0 nodad": ROOT_ONLY,
     "make RIOTBASE=~/RIOT BOARD=native64 GATEWAY=fe80::1 all term": Elsewhere(
         "it needs a checkout of RIOT"
     ),

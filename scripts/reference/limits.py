@@ -41,7 +41,7 @@ TEXTS: Final = {
     " Then `/readyz` says so.",
     "gateways.coap.commands.READ_BACK_S": "How long a node may take to report a value after"
     " a write. Then the known value stays.",
-    "gateways.gateway.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
+    "gateways.command_runner.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
     "transport.rate_limit.RateLimitedLog.DETAIL_LENGTH_MAX": "Characters of a peer's text in a"
     " log line.",
     "transport.rate_limit.RateLimitedLog.LINES_BURST": "Log lines that peers cause at once.",
@@ -60,6 +60,20 @@ INTRODUCTION: Final = """\
 Every limit, with its name in the code and its consequence. Limits that an operator may change are
 [settings](settings.md). The simulated board has the small memory of a real one; its limits are in
 its module. Limits that a standard defines are in the modules of its protocol.
+
+By topic:
+
+* Rate limits: [commands of clients](#brokerrouter), [posts and new nodes](#gatewayslive_nodes),
+  [datagrams per host](#transporthost_rate_limit), [MQTT-SN](#gatewaysmqttsnadmission),
+  [subscribers](#brokersubscriber), [sign-in](#websign_in), [log lines](#transportrate_limit).
+* Anti-amplification limit: [unverified peers](#protocolsamplification),
+  [bookkeeping](#transportanti_amplification).
+* Deduplication: [CoAP](#protocolscoapdeduplication), [MQTT-SN](#protocolsmqttsndeduplication),
+  [HTTP commands](#webapiidempotency).
+* Embedded MQTT broker: [its process](#mqttembeddedbroker), [quotas of a
+  device](#mqttembeddedquotas).
+* History: [recorder and queue](#historyrecorder), [queries](#historystore),
+  [retention](#historyretention).
 """
 
 
