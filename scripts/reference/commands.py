@@ -66,26 +66,27 @@ def page() -> str:
 
 def commands() -> Iterator[Command]:
     """Every command, also those of groups."""
-    yield from _commands("aiot", typer.main.get_command(build()))
+    settings = frozenset(setting.key for setting in config.settings())
+    yield from _commands("aiot", typer.main.get_command(build()), settings)
 
 
-def _commands(name: str, command: Any) -> Iterator[Command]:
+def _commands(name: str, command: Any, settings: frozenset[str]) -> Iterator[Command]:
     # Typer brings a Click of its own, or uses the one that is installed: no type names both.
     from_settings = any(parameter.name == "config_file" for parameter in command.params)
-    options = tuple(_option(parameter, from_settings) for parameter in command.params)
+    known = settings if from_settings else frozenset()
+    options = tuple(_option(parameter, known) for parameter in command.params)
     group = getattr(command, "commands", {})
     if options or not group:
         yield Command(name, command.help, options)
     for child, inner in group.items():
-        yield from _commands(f"{name} {child}", inner)
+        yield from _commands(f"{name} {child}", inner, settings)
 
 
-def _option(parameter: Any, from_settings: bool) -> Option:
+def _option(parameter: Any, known: frozenset[str]) -> Option:
     keys = keys_of(parameter.name)
-    is_setting = from_settings and keys[0] in {setting.key for setting in config.settings()}
     # Settings and nodes tell their default in the help already.
     default = "" if parameter.default in (None, False) else str(parameter.default)
-    settings = tuple(keys) if is_setting else ()
+    settings = tuple(keys) if keys[0] in known else ()
     return Option(tuple(parameter.opts), parameter.help, default, settings)
 
 
