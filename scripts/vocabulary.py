@@ -69,6 +69,15 @@ ONE_METAPHOR: Final = "Pyaiot is one road"
 """The sentence of ARCHITECTURE.md that may keep the picture that the project began with."""
 
 
+_NAME: Final = re.compile(
+    "|".join(
+        rf"(?<![A-Za-z]){name}(?![a-z])|{name.title()}(?![a-z])|{name.upper()}(?![a-z])"
+        for name in sorted(NAMES)
+    )
+)
+"""In every text that has one of `NAMES` as a part of an identifier, and in some others."""
+
+
 def parts(name: str) -> list[str]:
     """`_toldAt_S` becomes told, at, s."""
     return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
@@ -88,10 +97,14 @@ def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def python_findings(path: Path) -> Iterator[tuple[int, str, str]]:
     text = path.read_text("utf-8")
-    for line, name in identifiers(ast.parse(text)):
-        for part in parts(name):
-            if part in NAMES:
-                yield line, part, name
+    # Most files have none of the words: to parse them takes long.
+    if _NAME.search(text):
+        for line, name in identifiers(ast.parse(text)):
+            for part in parts(name):
+                if part in NAMES:
+                    yield line, part, name
+    if not PHRASES.search(text) and not PHRASES.search(ALLOWED.sub(" ", text)):
+        return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING):
             yield from text_findings(token.string, token.start[0])
