@@ -49,9 +49,14 @@ def _in_wheel() -> Path | None:
     return None if wheel is None or wheel.origin is None else Path(wheel.origin).parent
 
 
+def version(node: list[str]) -> str:
+    """What `node --version` prints."""
+    result = subprocess.run([*node, "--version"], capture_output=True, text=True, check=False)
+    return result.stdout.strip()
+
+
 def _version(node: str) -> tuple[int, ...]:
-    output = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    parts = output.strip().removeprefix("v").split(".")
+    parts = version([node]).removeprefix("v").split(".")
     return tuple(int(part) for part in parts[:2] if part.isdecimal())
 
 

@@ -107,11 +107,27 @@ SLOW: tuple[str, ...] = (
         "web/test_dashboard.py",
         "web/test_teapot.py",
     ),
-    *("web/test_dashboard_page.py", "web/test_dashboard_path.py", "web/test_lighthouse.py"),
+    *("web/test_dashboard_page.py", "web/test_dashboard_end_to_end.py", "web/test_lighthouse.py"),
     *("doctor/test_doctor.py", "history/test_postgres.py", "test_benchmarks.py", "test_package.py"),
     *("test_docs_commands.py", "test_scripts.py", "test_page_script.py", "test_fuzz_targets.py"),
 )
 """Folders and files of tests that start programs, browsers or servers, or run for long."""
+
+
+LONGEST: tuple[str, ...] = (
+    *("end_to_end/test_fleet.py", "interop/test_coap_discovery.py", "test_docs_commands.py"),
+    *("end_to_end/test_embedded_mqtt.py", "web/test_dashboard_page.py", "test_benchmarks.py"),
+    *("end_to_end/test_processes.py", "doctor/test_doctor.py", "mqtt/test_embedded_broker.py"),
+    *("gateways/test_mqtt_old_messages.py", "web/test_lighthouse.py", "web/test_teapot.py"),
+    *("interop/test_address_families.py", "gateways/test_mqtt_gateway.py", "test_package.py"),
+    *("web/test_dashboard_end_to_end.py", "end_to_end/test_path.py", "test_fuzz_targets.py"),
+    *("attacks/test_stalled_clients.py", "attacks/test_leavers.py", "test_scripts.py"),
+    *("mqtt/test_embedded_quotas.py", "history/test_clock_steps.py", "history/test_postgres.py"),
+    *("interop/test_old_services.py", "attacks/test_claims.py", "app/test_protocols.py"),
+    *("interop/test_coap_format_errors.py", "attacks/test_unknown_peers.py"),
+    *("examples/test_micropython.py", "web/test_metrics.py", "history/test_downsampling.py"),
+)
+"""Files that take longest begin first, so that all workers of `scripts/test` end together."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -129,6 +145,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
     if config.getoption("--fast"):
         slow = [item for item in items if item.get_closest_marker("sockets") is not None]
         config.hook.pytest_deselected(items=slow)

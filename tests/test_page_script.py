@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The script that builds the dashboard: when it builds, and its messages where it cannot."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -89,6 +90,44 @@ def test_building_by_hand_fails_with_a_sentence(checkout: Path) -> None:
     result = run(checkout)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("The dashboard cannot be built: Node.js")
+
+
+def test_unchanged_sources_are_checked_once(checkout: Path) -> None:
+    # A Node.js that only notes what it was to run, and whose checks fail while there is a file.
+    log, fails = checkout / "log", checkout / "fails"
+    for name in ("node", "npm"):
+        (checkout / name).write_text(
+            "#!/bin/sh\n"
+            'if [ "$1" = --version ]; then echo v22.0.0; exit; fi\n'
+            f'echo "$1" >> "{log}"\n[ ! -e "{fails}" ]\n'
+        )
+        (checkout / name).chmod(0o755)
+    modules = checkout / "dashboard" / "node_modules"
+    modules.mkdir()
+    lock = (checkout / "dashboard" / "package-lock.json").read_bytes()
+    (modules / page.RECORD).write_text(f"{hashlib.sha256(lock).hexdigest()} dev\n")
+
+    def checks() -> set[str]:
+        """The names of the programs that ran since."""
+        names = (
+            {Path(line).stem for line in log.read_text().splitlines()} if log.exists() else set()
+        )
+        log.unlink(missing_ok=True)
+        return names
+
+    fails.touch()
+    assert run(checkout, "--check").returncode == 1
+    assert checks() == {"tsc", "eslint"}
+    fails.unlink()
+    assert run(checkout, "--check").returncode == 0
+    assert checks() == {"tsc", "eslint"}
+    again = run(checkout, "--check")
+    assert (again.returncode, checks()) == (0, set())
+    assert "unchanged" in again.stderr
+    (checkout / "dashboard" / "tests").mkdir()
+    (checkout / "dashboard" / "tests" / "a.test.ts").write_text("a test is checked too")
+    assert run(checkout, "--check").returncode == 0
+    assert checks() == {"tsc", "eslint"}
 
 
 def test_invalid_usage_prints_the_usage(checkout: Path) -> None:

@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.conftest import LONGEST, SLOW
+
 ROOT = Path(__file__).parents[1]
 SPDX = "# SPDX-License-Identifier: BSD-3-Clause"
 SOURCES = (
@@ -187,3 +189,8 @@ def test_locks_hold_what_the_project_asks_for() -> None:
             locked = versions.get(canonicalize_name(requirement.name), set())
             assert locked, f"run scripts/lock: {requirement} is not in {lock}.txt"
             assert all(requirement.specifier.contains(version) for version in locked), requirement
+
+
+def test_files_that_begin_first_exist() -> None:
+    tests = ROOT / "tests"
+    assert [name for name in (*LONGEST, *SLOW) if not (tests / name).exists()] == []
