@@ -73,9 +73,11 @@ MAY_IMPORT = {
 PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
     *("redaction", "transport/anti_amplification", "transport/backoff"),
-    "transport/connection_table",
-    *("transport/host_rate_limit", "transport/rate_limit", "transport/unread_responses"),
+    *("transport/connection_table", "transport/host_limits", "transport/host_rate_limit"),
+    *("transport/peers", "transport/rate_limit", "transport/unread_responses"),
     "transport/websocket_frames",
+    *("gateways/live_nodes", "gateways/coap/address_table", "gateways/coap/intake"),
+    *("gateways/coap/intake_events", "gateways/coap/posts", "gateways/mqttsn/admission"),
 }
 """Bytes and `now` go in, values come out."""
 

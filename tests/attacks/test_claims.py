@@ -5,9 +5,8 @@ import asyncio
 
 import pytest
 
-from pyaiot.gateways.coap import discovery
-from pyaiot.gateways.coap import gateway as coap_gateway
-from pyaiot.gateways.coap.post_intake import UNKNOWN_MAX_AGE_S
+from pyaiot.gateways.coap import claims, discovery
+from pyaiot.gateways.coap.intake_events import UNKNOWN_MAX_AGE_S
 from pyaiot.protocols.coap.numbers import Code, OptionNumber
 from tests.attacks.running import HONEST, PROMPT_S, Log, running_system
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, coap_device
@@ -115,7 +114,7 @@ async def test_node_that_answers_no_request_keeps_its_uid_while_it_is_seen() -> 
 async def test_node_that_answers_no_request_and_is_not_seen_has_moved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coap_gateway, "OWNER_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(claims, "OWNER_TIMEOUT_S", 0.0)
     async with (
         running_system() as system,
         coap_device(system.coap.port) as before,

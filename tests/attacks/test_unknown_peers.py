@@ -18,7 +18,7 @@ from pyaiot.gateways.coap.endpoint import (
     UNVERIFIED_REQUESTS_BURST,
     UNVERIFIED_REQUESTS_PER_S,
 )
-from pyaiot.gateways.coap.post_intake import HOST_POSTS_BURST
+from pyaiot.gateways.coap.posts import HOST_POSTS_BURST
 from pyaiot.gateways.live_nodes import NEW_NODES_BURST_S, NEW_NODES_PER_S
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber

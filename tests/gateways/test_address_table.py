@@ -12,8 +12,8 @@ from pyaiot.gateways.coap.address_table import (
     AddressTable,
     Claim,
     HeldReading,
-    PeerAddress,
 )
+from pyaiot.transport.peers import PeerAddress
 
 HERE = PeerAddress("10.0.0.1", 49152)
 THERE = PeerAddress("10.0.0.2", 49152)
@@ -161,10 +161,13 @@ def test_posts_before_and_after_a_reboot_are_distinguished() -> None:
     it = table()
     claim(it, "A", HERE)
     claim(it, "B", THERE)
-    before = it.boots("A")
+    nodes = it.entry_at(HERE), it.entry_at(THERE)
+    assert nodes[0] is not None
+    assert nodes[1] is not None
+    before = nodes[0].boots
     it.booted("A")
     it.booted("B")
-    assert len({before, it.boots("A"), it.boots("B")}) == 3
+    assert len({before, nodes[0].boots, nodes[1].boots}) == 3
 
 
 def test_true_claim_moves_the_node() -> None:

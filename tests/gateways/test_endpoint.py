@@ -4,6 +4,7 @@
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,20 +16,31 @@ from aiocoap.transports.udp6 import UDP6EndpointAddress
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap import endpoint as endpoint_module
-from pyaiot.gateways.coap.address_table import PeerAddress
-from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer, plain_host
+from pyaiot.gateways.coap.address_table import AddressTable
+from pyaiot.gateways.coap.aiocoap_adapter import AiocoapPeer
 from pyaiot.gateways.coap.endpoint import CoapEndpoint, answers_ping
+from pyaiot.gateways.coap.intake import CoapIntake
 from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code
+from pyaiot.transport.peers import Peer, PeerAddress, plain_host
 from pyaiot.transport.udp import udp_socket
 from tests.coap_device import coap_device
 
 pytestmark = pytest.mark.sockets
 
 
+def serve(endpoint: CoapEndpoint) -> None:
+    """Read datagrams, without nodes and without limits."""
+    nodes = LiveNodes(silence_limit_s=None, nodes_max=1)
+    intake = CoapIntake(nodes, AddressTable(), limits=None, has_request=endpoint.has_request)
+    endpoint.serve(intake, lambda _change: None, time.time)
+
+
 def requests_of(endpoint: CoapEndpoint) -> Requests:
     requests = endpoint.requests = Requests(endpoint, endpoint.loop)
+    serve(endpoint)
     return requests
 
 
@@ -40,15 +52,15 @@ INTERFACE = Interface()
 
 
 def test_one_link_local_address_on_two_interfaces_is_two_peers() -> None:
-    one = CoapPeer(("fe80::1", 5683, 0, 2), INTERFACE)
-    other = CoapPeer(("fe80::1", 5683, 0, 3), INTERFACE)
+    one, other = Peer(("fe80::1", 5683, 0, 2)), Peer(("fe80::1", 5683, 0, 3))
     assert one != other
+    assert AiocoapPeer(one, INTERFACE) != AiocoapPeer(other, INTERFACE)
     assert one.address == PeerAddress("fe80::1", 5683, 2)
 
 
 def test_peer_is_found_by_the_address_that_aiocoap_makes_of_an_icmp_error() -> None:
     sockaddr = ("::ffff:127.0.0.1", 9, 0, 0)
-    waiting = {CoapPeer(sockaddr, INTERFACE): "request"}
+    waiting = {AiocoapPeer(Peer(sockaddr), INTERFACE): "request"}
     assert waiting.pop(UDP6EndpointAddress(sockaddr, INTERFACE)) == "request"
 
 
@@ -63,6 +75,7 @@ def test_address_is_written_as_people_write_it(host: str, plain: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 async def test_loopback_is_both_loopback_addresses_and_the_port_of_both(host: str) -> None:
     endpoint = await CoapEndpoint.open(host, 0, Site())
+    serve(endpoint)
     try:
         port = endpoint.local_address[1]
         assert await answers_ping("127.0.0.1", port, 2.0)
@@ -96,7 +109,7 @@ class SourceResource(Resource):  # type: ignore[misc]  # aiocoap has no types
     """Answers with the host of the client."""
 
     async def render_get(self, request: Message) -> Message:
-        return Message(payload=request.remote.address.host.encode())
+        return Message(payload=request.remote.peer.address.host.encode())
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -117,6 +130,7 @@ def test_request_that_arrives_while_the_gateway_starts_is_answered(
 
         monkeypatch.setattr(endpoint_module, "udp_socket", bound_and_asked)
         endpoint = await CoapEndpoint.open("127.0.0.1", 0, site)
+        serve(endpoint)
         answer = CoapMessage.from_bytes(await endpoint.loop.sock_recv(node, 100))
         assert (answer.code, answer.payload) == (Code.CONTENT, b"127.0.0.1")
         await endpoint.close()
@@ -143,6 +157,7 @@ async def test_interface_that_is_not_there_is_one_sentence() -> None:
 
 async def test_endpoint_answers_a_ping_until_it_ends() -> None:
     endpoint = await CoapEndpoint.open("127.0.0.1", 0, Site())
+    serve(endpoint)
     address = endpoint.local_address
     assert await answers_ping(*address, 2.0)
     await endpoint.close()
@@ -154,7 +169,7 @@ async def test_request_to_a_closed_port_fails_at_once_and_again() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-    peer = endpoint.peer_at(("::ffff:127.0.0.1", port, 0, 0), None)
+    peer = Peer(("::ffff:127.0.0.1", port, 0, 0))
     requests = requests_of(endpoint)
     loop = asyncio.get_running_loop()
     started_at = loop.time()
@@ -185,8 +200,8 @@ def test_icmp_error_of_one_node_neither_deafens_the_gateway_nor_hits_another_nod
             closed_port = nobody.getsockname()[1]
         async with coap_device(endpoint.local_address[1]) as device:
             device.has({"led": "0"})
-            gone = endpoint.peer_at(("::ffff:127.0.0.1", closed_port, 0, 0), None)
-            there = endpoint.peer_at((f"::ffff:{device.host}", 5683, 0, 0), None)
+            gone = Peer(("::ffff:127.0.0.1", closed_port, 0, 0))
+            there = Peer((f"::ffff:{device.host}", 5683, 0, 0))
             for _ in range(3):
                 async with asyncio.TaskGroup() as tasks:
                     failing = tasks.create_task(fails(requests.get(gone, "/led", deadline)))

@@ -20,12 +20,13 @@ from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.coap.trace import FILES, WAITING_MAX, Trace
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code
+from pyaiot.transport.peers import Peer
 from tests.coap_device import Reply, coap_device
 from tests.interop.conftest import output
 from tests.programs import Programs
 from tests.running import Scene, scene
 
-SOCKADDR = ("::ffff:10.0.0.7", 49152, 0, 0)
+PEER = Peer(("::ffff:10.0.0.7", 49152, 0, 0))
 POST = bytes.fromhex("52020001abcd") + b"\xb6server\xfft:1"
 CHANGED = bytes.fromhex("52440001abcd")
 
@@ -145,7 +146,7 @@ async def test_files_follow_each_other_and_the_oldest_goes(tmp_path: Path) -> No
     path = tmp_path / "t.pcapng"
     it = opened(path, size_max=2000)
     for number in range(200):
-        it.datagram(POST[:4] + b"%02d" % (number % 100) + POST[6:], SOCKADDR, None, True)
+        it.datagram(POST[:4] + b"%02d" % (number % 100) + POST[6:], PEER, True)
     await written(it)
     files = [path, *(tmp_path / f"t.pcapng.{number}" for number in range(1, FILES))]
     assert set(os.listdir(tmp_path)) == {item.name for item in files}  # noqa: PTH208
@@ -175,9 +176,9 @@ async def test_too_many_datagrams_are_left_out_and_counted(tmp_path: Path) -> No
     path = tmp_path / "t.pcapng"
     it = opened(path, size_max=10**8)
     for _ in range(WAITING_MAX + 5):
-        it.datagram(POST, SOCKADDR, None, True)
+        it.datagram(POST, PEER, True)
     it._waiting.clear()
-    it.datagram(CHANGED, SOCKADDR, None, False)
+    it.datagram(CHANGED, PEER, False)
     await written(it)
     ((comment, _),) = packets(path)
     assert "(5 datagrams before it were dropped)" in comment
@@ -189,9 +190,9 @@ async def test_request_that_waits_too_long_is_written_without_what_became_of_it(
     monkeypatch.setattr(module, "OPEN_MAX", 1)
     path = tmp_path / "t.pcapng"
     it = opened(path)
-    it.datagram(POST, SOCKADDR, None, True)
-    it.datagram(POST[:4] + b"xy" + POST[6:], SOCKADDR, None, True)
-    it.datagram(CHANGED, SOCKADDR, None, False)
+    it.datagram(POST, PEER, True)
+    it.datagram(POST[:4] + b"xy" + POST[6:], PEER, True)
+    it.datagram(CHANGED, PEER, False)
     await written(it)
     assert packets(path)[0][0] == "node A: not answered within a second"
 
@@ -201,7 +202,7 @@ async def test_names_of_a_file_are_limited(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "t.pcapng"
     it = opened(path)
     for number in range(4):
-        it.datagram(POST, (f"::ffff:10.0.0.{number}", 49152, 0, 0), None, True)
+        it.datagram(POST, Peer((f"::ffff:10.0.0.{number}", 49152, 0, 0)), True)
     await written(it)
     assert len(packets(path)) == 4
     assert [host for host, _ in names(path)] == ["10.0.0.0", "10.0.0.1"]
@@ -211,7 +212,7 @@ async def test_names_of_a_file_are_limited(tmp_path: Path, monkeypatch: pytest.M
 async def test_what_is_no_coap_is_written_too(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "t.pcapng"
     it = opened(path)
-    it.datagram(data, SOCKADDR, None, True)
+    it.datagram(data, PEER, True)
     await written(it)
     assert [item for _, item in packets(path)] == [data]
 
@@ -225,7 +226,7 @@ async def test_disk_that_is_full_ends_the_trace_and_nothing_else(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    it.datagram(POST, SOCKADDR, None, True)
+    it.datagram(POST, PEER, True)
     monkeypatch.setattr(os, "open", full)
     await written(it)
     assert f"Trace {path} stopped: No space left on device" in caplog.text

@@ -138,18 +138,29 @@ class Gateway:
         known_before: bool = False,
     ) -> None:
         """See `LiveNodes.node_seen`."""
-        first = not self.nodes
         now, ts = self._now(), self.unix_time()
-        events = self.nodes.node_seen(
-            uid, bookkeeping, now=now, ts=ts, host=host, known_before=known_before
+        self.report_nodes(
+            self.nodes.node_seen(
+                uid, bookkeeping, now=now, ts=ts, host=host, known_before=known_before
+            )
         )
+
+    def report_nodes(self, events: Sequence[NodeEvent]) -> None:
+        """Report what `nodes` returned for a sign of life. A node that was evicted is
+        forgotten."""
         self._report(events)
         for event in events:
             if isinstance(event, NodeLeft):
                 self._pending_reports.left(event.uid)
                 self.evicted(event.uid)
-        if first:
-            self._first_node.set()
+        self._first_node.set()
+
+    def report_reading(
+        self, uid: str, resource: str, data: object, events: Sequence[NodeEvent]
+    ) -> None:
+        """Report what `nodes` returned for a live reading, which may confirm a command."""
+        self._report(events)
+        self._pending_reports.receive_report(uid, resource, data)
 
     def reading(
         self,

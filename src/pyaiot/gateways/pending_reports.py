@@ -50,7 +50,10 @@ class PendingReports:
 
     def receive_report(self, uid: str, resource: str, data: object) -> None:
         """A node reported a value. This ends all waits for the value."""
-        for pending in self._by_uid.get(uid, [])[:]:
+        waiting = self._by_uid.get(uid)
+        if waiting is None:
+            return
+        for pending in waiting[:]:
             if pending.resource == resource and echoes(pending.payload, data):
                 self.forget(pending)
                 pending.ended(True)

@@ -9,17 +9,20 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from pyaiot.errors import OperatorError
 from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
-from pyaiot.transport.anti_amplification import AmplificationLimit
+from pyaiot.transport.host_limits import HostLimits
+from pyaiot.transport.peers import Peer
 
 DATAGRAM_BYTES_MAX: Final = 65536
 """Bytes of one datagram. UDP has no larger ones."""
 DATAGRAMS_PER_TURN: Final = 64
 """Datagrams that are read in one turn of the event loop. Further ones wait for the next turn."""
+PEERS_MAX: Final = 32_768
+"""Peers whose addresses are kept in their parsed form. Beyond, all are parsed again."""
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 """Receive buffer that is requested from the system, which may grant less. Datagrams that do not
 fit are lost."""
@@ -104,14 +107,15 @@ def enlarge(sock: socket.socket) -> None:
             sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
 
 
-Receive: TypeAlias = Callable[[bytes, Any, bytes | None], None]
-"""Takes a datagram, the address of the peer, and the local address that it was sent to. Both
-addresses are opaque: they are passed back to `send`."""
-Fail: TypeAlias = Callable[[OSError, Any, bytes | None], None]
+_Control: TypeAlias = list[tuple[int, int, bytes]]
+"""The control messages of a datagram, as recvmsg(2) returns them."""
+Receive: TypeAlias = Callable[[Sequence[tuple[bytes, Peer]]], None]
+"""Takes the datagrams of one turn of the event loop, each with its peer."""
+Fail: TypeAlias = Callable[[OSError, Peer, bytes | None], None]
 """Takes an error, the peer that caused it, and the datagram that the ICMP error quotes. None: the
 datagram could not be sent."""
-Trace: TypeAlias = Callable[[bytes, Any, bytes | None, bool], None]
-"""Takes each datagram, the address of the peer, the local address, and whether it is inbound."""
+Trace: TypeAlias = Callable[[bytes, Peer, bool], None]
+"""Takes each datagram, its peer, and whether it is inbound."""
 
 
 class DatagramEndpoint:
@@ -124,13 +128,13 @@ class DatagramEndpoint:
         *,
         protocol: str,
         local_addresses: bool = True,
-        limit: AmplificationLimit | None = None,
+        limits: HostLimits | None = None,
     ) -> None:
-        """`sock` is bound. Without `local_addresses`, the local address is always None.
+        """`sock` is bound. Without `local_addresses`, the system chooses the address to send from.
 
-        `limit`: what may be sent to unverified hosts; None: anything.
+        `limits`: those of hosts; None: there are none.
         """
-        self.limit = limit
+        self.limits = limits
         self.trace: Trace | None = None
         self.unsent = 0
         """Datagrams that the system did not accept."""
@@ -142,6 +146,7 @@ class DatagramEndpoint:
         self._loop = loop
         self._protocol = protocol
         self._is_ipv6 = sock.family is socket.AF_INET6
+        self._peers: dict[Any, tuple[_Control, Peer]] = {}
         self._receive: Receive | None = None
         self._fail: Fail | None = None
         self._epoll: select.epoll | None = None
@@ -151,7 +156,7 @@ class DatagramEndpoint:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
     def listen(self, receive: Receive, fail: Fail | None = None) -> None:
-        """Call `receive` with each datagram until `stop`. It must not raise.
+        """Call `receive` with the datagrams of each turn until `stop`. It must not raise.
 
         With `fail`, ICMP errors are delivered to the peer that caused them (Linux, IPv6 sockets).
 
@@ -184,69 +189,97 @@ class DatagramEndpoint:
         self.stop()
         self._socket.close()
 
-    def send(self, datagram: bytes, remote: Any, local: bytes | None) -> None:
-        """Send a datagram, unless the anti-amplification limit forbids it.
+    def send(self, datagram: bytes, peer: Peer) -> None:
+        """Send a datagram, unless the anti-amplification limit forbids it."""
+        self.send_all(((datagram, peer),))
 
-        `local` is the address to send from; None: the system chooses.
-        """
-        limit = self.limit
-        if limit is not None and not limit.take(remote[0], len(datagram)):
-            log.debug("%s: anti-amplification limit of %s reached", self._protocol, remote)
-            return
-        if self.trace is not None:
-            self.trace(datagram, remote, local, False)
-        try:
+    def send_all(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+        """Send each datagram that the anti-amplification limit allows."""
+        limits, trace, send_once = self.limits, self.trace, self._send_once
+        for datagram, peer in datagrams:
+            if limits is not None and not limits.amplification.take(peer.host, len(datagram)):
+                log.debug("%s: anti-amplification limit of %s reached", self._protocol, peer)
+                continue
+            if trace is not None:
+                trace(datagram, peer, False)
             try:
-                self._send_once(datagram, remote, local)
-            except BlockingIOError:
-                raise
-            except OSError:
-                # Linux reports the ICMP error of an earlier datagram to the next send, whatever
-                # its destination, and then clears it.
-                self._send_once(datagram, remote, local)
-        except BlockingIOError:
-            self.unsent += 1
-            log.debug("%s: send buffer full, datagram to %s dropped", self._protocol, remote)
-        except OSError as error:
-            self.unsent += 1
-            log.debug("%s: datagram to %s not sent: %s", self._protocol, remote, error)
-            # Not at once: the caller may be in the middle of its bookkeeping of this datagram.
-            self._loop.call_soon(self._report, error.errno or 0, remote, None)
+                send_once(datagram, peer)
+            except OSError as error:
+                self._send_again(datagram, peer, error)
 
-    def _send_once(self, datagram: bytes, remote: Any, local: bytes | None) -> None:
+    def send_unlimited(self, datagram: bytes, peer: Peer) -> None:
+        """Send a datagram to a peer that cannot be forged, such as one of the settings."""
+        if self.trace is not None:
+            self.trace(datagram, peer, False)
+        try:
+            self._send_once(datagram, peer)
+        except OSError as error:
+            self._send_again(datagram, peer, error)
+
+    def _send_again(self, datagram: bytes, peer: Peer, error: OSError) -> None:
+        """Sending failed. Linux reports the ICMP error of an earlier datagram to the next send,
+        whatever its destination, and then clears it."""
+        try:
+            if not isinstance(error, BlockingIOError):
+                self._send_once(datagram, peer)
+                return
+        except OSError as again:
+            error = again
+        self.unsent += 1
+        if isinstance(error, BlockingIOError):
+            log.debug("%s: send buffer full, datagram to %s dropped", self._protocol, peer)
+            return
+        log.debug("%s: datagram to %s not sent: %s", self._protocol, peer, error)
+        # Not at once: the caller may be in the middle of its bookkeeping of this datagram.
+        self._loop.call_soon(self._report, error.errno or 0, peer, None)
+
+    def _send_once(self, datagram: bytes, peer: Peer) -> None:
+        local = peer.local
         if local is None or not self.is_wildcard:
-            self._socket.sendto(datagram, remote)
+            self._socket.sendto(datagram, peer.remote)
         elif self._is_ipv6:
-            control = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local)]
-            self._socket.sendmsg((datagram,), control, 0, remote)
+            control = ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local),)
+            self._socket.sendmsg((datagram,), control, 0, peer.remote)
         else:
-            control = [(socket.IPPROTO_IP, _IP_PKTINFO, local)]
-            self._socket.sendmsg((datagram,), control, 0, remote)
+            control = ((socket.IPPROTO_IP, _IP_PKTINFO, local),)
+            self._socket.sendmsg((datagram,), control, 0, peer.remote)
 
     def _read(self) -> None:
-        limit = self.limit
+        received: list[tuple[bytes, Peer]] = []
+        amplification = None if self.limits is None else self.limits.amplification
+        peers, recvmsg = self._peers, self._socket.recvmsg
         # A bounded number: a flood must not starve the event loop.
         for _ in range(DATAGRAMS_PER_TURN):
-            receive = self._receive
-            if receive is None:
-                return
             try:
-                data, control, _flags, remote = self._socket.recvmsg(DATAGRAM_BYTES_MAX, 256)
+                data, control, _flags, remote = recvmsg(DATAGRAM_BYTES_MAX, 256)
             except BlockingIOError:
                 break
             except OSError as error:
                 # The error queue has the same error together with the peer that caused it.
                 log.debug("%s socket: %s", self._protocol, error)
                 continue
-            if limit is not None:
-                limit.received(remote[0], len(data))
-            local = self._local(control)
+            known = peers.get(remote)
+            if known is not None and known[0] == control:
+                peer = known[1]
+            else:
+                peer = self._new_peer(remote, control)
+            if amplification is not None:
+                amplification.received(peer.host, len(data))
             if self.trace is not None:
-                self.trace(data, remote, local, True)
-            receive(data, remote, local)
+                self.trace(data, peer, True)
+            received.append((data, peer))
+        if received and self._receive is not None:
+            self._receive(received)
         if self._fail is not None and self._epoll is not None:
             with contextlib.suppress(BlockingIOError):
                 self._read_error()
+
+    def _new_peer(self, remote: Any, control: _Control) -> Peer:
+        if len(self._peers) >= PEERS_MAX:
+            self._peers.clear()
+        peer = Peer(remote, _local_address(control))
+        self._peers[remote] = control, peer
+        return peer
 
     def _read_error(self) -> None:
         quoted, control, _flags, remote = self._socket.recvmsg(
@@ -255,26 +288,28 @@ class DatagramEndpoint:
         for level, kind, data in control:
             if level == socket.IPPROTO_IPV6 and kind == _IPV6_RECVERR:
                 # struct sock_extended_err begins with the error number.
-                self._report(struct.unpack_from("=I", data)[0], remote, quoted)
+                self._report(struct.unpack_from("=I", data)[0], Peer(remote), quoted)
                 return
 
-    def _report(self, number: int, remote: Any, quoted: bytes | None) -> None:
+    def _report(self, number: int, peer: Peer, quoted: bytes | None) -> None:
         if self._receive is not None and self._fail is not None:
-            self._fail(OSError(number, os.strerror(number)), remote, quoted)
+            self._fail(OSError(number, os.strerror(number)), peer, quoted)
 
-    def _local(self, control: list[tuple[int, int, bytes]]) -> bytes | None:
-        for level, kind, data in control:
-            if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-                # Nothing can be sent from a multicast address: the interface is enough.
-                if data[0] == _MULTICAST or (
-                    data[12] >> 4 == _MULTICAST_IPV4 and data.startswith(_MAPPED)
-                ):
-                    return bytes(16) + data[16:]
-                return data
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-                # struct in_pktinfo: interface, local address, destination in the header.
-                return bytes(4) + data[4:8] + bytes(4)
-        return None
+
+def _local_address(control: _Control) -> bytes | None:
+    """The address that a datagram was sent to, in the form of the packet info."""
+    for level, kind, data in control:
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            # Nothing can be sent from a multicast address: the interface is enough.
+            if data[0] == _MULTICAST or (
+                data[12] >> 4 == _MULTICAST_IPV4 and data.startswith(_MAPPED)
+            ):
+                return bytes(16) + data[16:]
+            return data
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            # struct in_pktinfo: interface, local address, destination in the header.
+            return bytes(4) + data[4:8] + bytes(4)
+    return None
 
 
 async def answers_probe(

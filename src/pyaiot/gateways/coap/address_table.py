@@ -9,7 +9,9 @@ import itertools
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
+
+from pyaiot.transport.peers import PeerAddress
 
 HELD_ADDRESSES_MAX: Final = 256
 """Unknown addresses whose readings are held. Beyond, the oldest is forgotten."""
@@ -32,15 +34,6 @@ REFUSED_CLAIMANTS_MAX: Final = 16
 P = TypeVar("P")
 
 
-class PeerAddress(NamedTuple):
-    """The source of a datagram. `host` is in its usual form: IPv4 not mapped, and without a
-    zone."""
-
-    host: str
-    port: int
-    scope_id: int = 0
-
-
 class Claim(Enum):
     """What to do when an address claims a uid."""
 
@@ -56,6 +49,7 @@ class Claim(Enum):
 class NodeEntry(Generic[P]):
     """The source address of a node (`peer`), and where it answers requests (None: unknown)."""
 
+    uid: str
     address: PeerAddress
     peer: P
     answers_at: P | None = None
@@ -113,7 +107,7 @@ class AddressTable(Generic[P]):
         """An address claims `uid`."""
         node = self._nodes.get(uid)
         if node is None:
-            self._nodes[uid] = NodeEntry(address, peer)
+            self._nodes[uid] = NodeEntry(uid, address, peer)
             self._point(uid, address)
             return Claim.ACCEPTED
         if node.address == address:
@@ -136,7 +130,7 @@ class AddressTable(Generic[P]):
         node = self._nodes[uid]
         self.does_not_answer(uid)
         self._unpoint(uid, node.address)
-        self._nodes[uid] = NodeEntry(address, peer)
+        self._nodes[uid] = NodeEntry(uid, address, peer)
         self._point(uid, address)
 
     def keep(self, uid: str, claimant: PeerAddress, *, now: float) -> None:
@@ -155,10 +149,6 @@ class AddressTable(Generic[P]):
         """The node rebooted, and may reuse message IDs."""
         self._nodes[uid].boots = next(self._boots)
 
-    def boots(self, uid: str) -> int:
-        """A number that distinguishes the posts of different boots of a node."""
-        return self._nodes[uid].boots
-
     def postpone(self, uid: str, *, now: float) -> None:
         """The check had no result: the next claim is checked after `CLAIM_INTERVAL_S`."""
         node = self._nodes[uid]
@@ -172,6 +162,11 @@ class AddressTable(Generic[P]):
             self._unpoint(uid, node.address)
 
     def uid_at(self, address: PeerAddress) -> str | None:
+        """The uid of `entry_at`."""
+        node = self.entry_at(address)
+        return None if node is None else node.uid
+
+    def entry_at(self, address: PeerAddress) -> NodeEntry[P] | None:
         """The node whose readings come from this address.
 
         A port that was not seen before belongs to the only node of the host, unless that node posts
@@ -180,14 +175,16 @@ class AddressTable(Generic[P]):
         """
         uid = self._uid_at.get(address)
         if uid is not None:
-            self._nodes[uid].posts_from_here = True
-            return uid
+            node = self._nodes[uid]
+            node.posts_from_here = True
+            return node
         machine = _machine(address)
         uids = self._uids_on.get(machine, {})
         if len(uids) != 1 or self._held_on[machine] > (address in self._held):
             return None
         (uid,) = uids
-        return None if self._nodes[uid].posts_from_here else uid
+        node = self._nodes[uid]
+        return None if node.posts_from_here else node
 
     def known_at(self, address: PeerAddress) -> str | None:
         """The node known at this address, else the only node of its host. Changes nothing."""

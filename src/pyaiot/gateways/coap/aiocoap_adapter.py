@@ -7,7 +7,6 @@ WebSocket listeners beside it. This one is given its datagrams, and sends throug
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -18,14 +17,14 @@ from aiocoap.numbers.constants import TransportTuning
 from aiocoap.resource import Site
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
-from pyaiot.gateways.coap.address_table import PeerAddress
 from pyaiot.protocols.coap.numbers import OptionNumber
+from pyaiot.transport.peers import Peer
 
 REMEMBERED_S: Final = 60.0
 """How long aiocoap remembers a request for deduplication: as long as posts are remembered, for the
 same reason. aiocoap's default is 247 s, at 3.4 kB each."""
-ANSWER_MESSAGE_IDS: Final = 0x8000
-"""Answers use message IDs below this, requests to nodes the others."""
+ANSWER_MESSAGE_IDS: Final = 0x4000
+"""Answers of aiocoap use message IDs below this. See `intake.POST_ANSWER_IDS`."""
 _PROXY_OPTIONS: Final = frozenset({OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME})
 _CANCELLED: Final = asyncio.InvalidStateError
 """aiocoap learns one turn of the event loop later that a request was cancelled, for example at its
@@ -34,33 +33,25 @@ deadline. An answer or error that arrives in between has no receiver and is drop
 log = logging.getLogger(__name__)
 
 
-class CoapPeer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
-    """The address of a peer, with its scope: fe80::1 on two interfaces is two peers.
+class AiocoapPeer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
+    """A peer in the form of aiocoap, with its scope: fe80::1 on two interfaces is two peers.
 
     aiocoap does not compare scopes, so that an answer from one interface would complete a request
     to the other.
     """
 
-    # aiocoap makes addresses of its own class from ICMP errors, and uses them to look up ours.
+    def __init__(self, peer: Peer, interface: Any) -> None:
+        super().__init__(peer.remote, interface, pktinfo=peer.local)
+        self.peer = peer
+
     __hash__ = UDP6EndpointAddress.__hash__
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UDP6EndpointAddress) and self.sockaddr == other.sockaddr
 
-    @property
-    def address(self) -> PeerAddress:
-        host, port, _, scope_id = self.sockaddr
-        return PeerAddress(plain_host(host), port, scope_id)
-
-    @property
-    def is_this_machine(self) -> bool:
-        """Whether the datagram was sent to its own source address."""
-        return self.pktinfo is not None and self._plainaddress_local() == self.address.host
-
-    def at_port(self, port: int) -> "CoapPeer":
-        """The same host and local address, at another port."""
-        host, _, flow_info, scope_id = self.sockaddr
-        return CoapPeer((host, port, flow_info, scope_id), self.interface, pktinfo=self.pktinfo)
+    def as_response_address(self) -> "AiocoapPeer":
+        # The endpoint never reports a multicast address as the local one.
+        return self
 
 
 class _Remembering(TransportTuning):  # type: ignore[misc]  # aiocoap has no types
@@ -93,12 +84,12 @@ class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap h
     async def shutdown(self) -> None:
         self.is_open = False
 
-    def receive_datagram(self, datagram: bytes, peer: CoapPeer) -> None:
+    def receive_datagram(self, datagram: bytes, peer: Peer) -> None:
         """Let aiocoap handle a datagram. What it cannot decode is ignored."""
         try:
-            message = aiocoap.Message.decode(datagram, peer)
+            message = aiocoap.Message.decode(datagram, AiocoapPeer(peer, self))
         except (aiocoap.error.UnparsableMessage, ValueError):
-            log.debug("%s: aiocoap cannot decode the datagram", peer.sockaddr)
+            log.debug("%s: aiocoap cannot decode the datagram", peer)
             return
         message.direction = aiocoap.message.Direction.INCOMING
         if message.code.is_request():
@@ -106,24 +97,19 @@ class AiocoapTransport(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap h
         with contextlib.suppress(_CANCELLED):
             self._ctx.dispatch_message(message)
 
-    def receive_error(self, error: OSError, peer: CoapPeer) -> None:
+    def receive_error(self, error: OSError, peer: Peer) -> None:
         """A datagram of aiocoap could not be delivered to this peer."""
         if self.is_open:
             with contextlib.suppress(_CANCELLED):
-                self._ctx.dispatch_error(error, peer)
+                self._ctx.dispatch_error(error, AiocoapPeer(peer, self))
 
-    def has_exchange(self, peer: CoapPeer, message_id: int) -> bool:
+    def has_exchange(self, peer: Peer, message_id: int) -> bool:
         """Whether aiocoap waits for an acknowledgement of this message."""
-        return (peer, message_id) in self._ctx._active_exchanges
+        return (AiocoapPeer(peer, self), message_id) in self._ctx._active_exchanges
 
-    def has_request(self, peer: CoapPeer, token: bytes) -> bool:
+    def has_request(self, peer: Peer, token: bytes) -> bool:
         """Whether aiocoap is answering a request with this token."""
-        return (token, peer) in self._ctx.token_manager.incoming_requests
-
-    def next_message_id(self) -> int:
-        """A message ID for an answer. It is not reused towards a peer for long enough."""
-        message_id: int = self._ctx._next_message_id()
-        return message_id
+        return (token, AiocoapPeer(peer, self)) in self._ctx.token_manager.incoming_requests
 
 
 async def open_aiocoap(
@@ -204,11 +190,3 @@ def _suppress(pipe: Any, classes: int) -> None:
 def is_unwanted(answer: aiocoap.Message) -> bool:
     """Whether the client asked for no answer of this class (RFC 7967 section 2.1)."""
     return getattr(answer, "is_unwanted", False)
-
-
-def plain_host(host: str) -> str:
-    """An address in its usual form: without a zone, IPv4 not mapped into IPv6."""
-    if host.startswith("::ffff:") and "." in host:
-        return host[7:]
-    address = ipaddress.IPv6Address(host.partition("%")[0])
-    return str(address.ipv4_mapped or address)

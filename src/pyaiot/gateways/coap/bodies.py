@@ -12,12 +12,12 @@ from typing import Final
 import aiocoap
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.address_table import PeerAddress
 from pyaiot.gateways.coap.aiocoap_adapter import request_bytes
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.blocks import BODY_BYTES_MAX, SZX_MAX, Assemblies
 from pyaiot.protocols.coap.message import Block, encode_uint
 from pyaiot.protocols.coap.numbers import Code, OptionNumber
+from pyaiot.transport.peers import PeerAddress
 
 ASSEMBLIES_MAX: Final = 256
 """Bodies that known nodes send at the same time. Beyond, the oldest is dropped (4.08)."""
@@ -41,7 +41,7 @@ class BlockwiseBodies:
         block = request.opt.block1
         if block is None:
             return bytes(request.payload)
-        address = request.remote.address
+        address = request.remote.peer.address
         assemblies = self._of_nodes if self._is_node(address) else self._of_unknown
         tags = tuple(
             option.encode()
@@ -67,7 +67,7 @@ class BlockwiseBodies:
     def answer(self, request: aiocoap.Message, body: bytes, content_format: int) -> aiocoap.Message:
         """2.05 with the requested block of the body, in a block size that may be sent there."""
         szx = SZX_MAX
-        if not self._is_node(request.remote.address):
+        if not self._is_node(request.remote.peer.address):
             room = AMPLIFICATION_MAX * request_bytes(request) - _OVERHEAD_BYTES
             while szx and 16 << szx > room:
                 szx -= 1

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.coap.address_table import AddressTable, NodeEntry
-from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
 from pyaiot.gateways.coap.observer import Observer
 from pyaiot.gateways.coap.post_intake import PostIntake
 from pyaiot.gateways.coap.requests import Requests, ResetReceived
@@ -14,6 +13,7 @@ from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.gateway import Outcome
 from pyaiot.protocols.coap.numbers import Code, code_text
 from pyaiot.protocols.link_format import resource_name, resource_uri
+from pyaiot.transport.peers import Peer
 
 READ_BACK_S: Final = 5.0
 
@@ -24,13 +24,13 @@ class CommandWriter:
     def __init__(
         self,
         requests: Requests,
-        table: AddressTable[CoapPeer],
+        table: AddressTable[Peer],
         posts: PostIntake,
         observer: Observer,
         sleeping: SleepingNodes,
         time: Callable[[], float],
         *,
-        candidates: Callable[[str, NodeEntry[CoapPeer]], list[CoapPeer]],
+        candidates: Callable[[str, NodeEntry[Peer]], list[Peer]],
         start: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         """`candidates`: the addresses to try while it is not known where a node answers.
@@ -86,13 +86,13 @@ class CommandWriter:
             self._start(self._read_back(uid, peer, uri), f"read back of {uid}")
         return Outcome("confirmed", code)
 
-    def _addressees(self, uid: str, node: NodeEntry[CoapPeer]) -> list[CoapPeer]:
+    def _addressees(self, uid: str, node: NodeEntry[Peer]) -> list[Peer]:
         """The addresses to send a command to, each if nothing listens at the one before."""
         if node.answers_at is not None:
             return [node.answers_at]
         return self._candidates(uid, node)
 
-    async def _read_back(self, uid: str, peer: CoapPeer, uri: str) -> None:
+    async def _read_back(self, uid: str, peer: Peer, uri: str) -> None:
         deadline = self._time() + READ_BACK_S
         name = resource_name(uri)
         node = self._table.get(uid)

@@ -16,9 +16,9 @@ from aiocoap.resource import PathCapable, Resource, Site
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused
 from pyaiot.gateways.coap.address_table import AddressTable, Claim
-from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
 from pyaiot.gateways.coap.bodies import BlockwiseBodies, acknowledged
-from pyaiot.gateways.coap.post_intake import ACCEPTED, PostIntake, as_message
+from pyaiot.gateways.coap.intake_events import ACCEPTED
+from pyaiot.gateways.coap.post_intake import PostIntake, as_message
 from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX, Directory, Registration, uid_of
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.messages import check_uid
@@ -31,6 +31,7 @@ from pyaiot.protocols.coap.resource_directory import (
     values_of,
 )
 from pyaiot.protocols.link_format import CoreLink, format_links, parse_links
+from pyaiot.transport.peers import Peer
 
 RD: Final = "rd"
 LOOKUP: Final = "rd-lookup"
@@ -56,7 +57,7 @@ class RegisteredNodes:
     def __init__(
         self,
         gateway: Gateway,
-        table: AddressTable[CoapPeer],
+        table: AddressTable[Peer],
         posts: PostIntake,
         *,
         discover: Callable[[str], None],
@@ -70,16 +71,16 @@ class RegisteredNodes:
         self._forget = forget
         self._time = time
 
-    def claim(self, uid: str, peer: CoapPeer) -> aiocoap.Message | None:
+    def claim(self, uid: str, peer: Peer) -> aiocoap.Message | None:
         """Admit the address that registers a uid. None: admitted; else the answer.
 
         Raises `ProtocolError`, `Refused`.
         """
         check_uid(uid)
-        reply = self._posts.claim(uid, peer.address, peer, rebooted=False)
+        reply = self._posts.claim(uid, peer, rebooted=False)
         return None if reply is ACCEPTED else as_message(reply)
 
-    def registered(self, registration: Registration, peer: CoapPeer, *, changed: bool) -> None:
+    def registered(self, registration: Registration, peer: Peer, *, changed: bool) -> None:
         """The resources of the node can be read at `peer`. `changed`: they may have changed."""
         uid = registration.uid
         # The lifetime replaces the offline timeout.
@@ -89,7 +90,7 @@ class RegisteredNodes:
         if changed:
             self._discover(uid)
 
-    def restore(self, registration: Registration, sender: CoapPeer) -> bool:
+    def restore(self, registration: Registration, sender: Peer) -> bool:
         """Restore a registration from before a restart. False: the node was not admitted."""
         uid = registration.uid
         try:
@@ -114,7 +115,7 @@ class RegisteredNodes:
             return  # still online without a registration
         self._forget(uid)
 
-    def refused(self, peer: CoapPeer, problem: PyaiotError) -> aiocoap.Message:
+    def refused(self, peer: Peer, problem: PyaiotError) -> aiocoap.Message:
         """Count a refusal. Returns the answer."""
         return as_message(self._posts.refusal(problem, peer.address))
 
@@ -163,7 +164,7 @@ class DirectoryServer:
         if registration is not None:
             self.directory.remove(registration)
 
-    def restore(self, registration: Registration, sender: CoapPeer) -> bool:
+    def restore(self, registration: Registration, sender: Peer) -> bool:
         """Restore a registration from before a restart. False: it was refused."""
         if not self.directory.restore(registration):
             return False
@@ -213,9 +214,9 @@ class DirectoryServer:
         parameters: RegistrationParameters,
         links: Sequence[CoreLink],
     ) -> tuple[aiocoap.Message | None, str]:
-        peer = _target_peer(request.remote, parameters)
+        peer = _target_peer(request.remote.peer, parameters)
         uid = uid_of(parameters)
-        refusal = self._nodes.claim(uid, request.remote)
+        refusal = self._nodes.claim(uid, request.remote.peer)
         if refusal is not None:
             return refusal, ""
         address = peer.address
@@ -236,8 +237,8 @@ class DirectoryServer:
             parameters = read_parameters(request.opt.uri_query)
             if parameters.endpoint is not None or parameters.sector:
                 raise ProtocolError("an update must not name the endpoint")
-            peer = _target_peer(request.remote, parameters)
-            refusal = self._nodes.claim(registration.uid, request.remote)
+            peer = _target_peer(request.remote.peer, parameters)
+            refusal = self._nodes.claim(registration.uid, request.remote.peer)
             if refusal is not None:
                 return refusal
             address = peer.address
@@ -256,7 +257,7 @@ class DirectoryServer:
 
         def take() -> aiocoap.Message:
             registration = self._at(location)
-            if request.remote.address.host != registration.host:
+            if request.remote.peer.address.host != registration.host:
                 raise Refused("registered from another address")
             self.directory.remove(registration)
             self._nodes.ended(registration, removed=True)
@@ -276,7 +277,7 @@ class DirectoryServer:
         try:
             return take()
         except (ProtocolError, Refused) as problem:
-            return self._nodes.refused(request.remote, problem)
+            return self._nodes.refused(request.remote.peer, problem)
 
     # -- lookups --------------------------------------------------------------------------------
 
@@ -292,7 +293,7 @@ class DirectoryServer:
         try:
             links = find(read_lookup(request.opt.uri_query), _PATH)
         except ProtocolError as problem:
-            return self._nodes.refused(request.remote, problem)
+            return self._nodes.refused(request.remote.peer, problem)
         return self._content(request, links)
 
     def _offered(self, request: aiocoap.Message) -> aiocoap.Message:
@@ -314,7 +315,7 @@ class DirectoryServer:
         return self._bodies.answer(request, format_links(links), ContentFormat.LINK_FORMAT)
 
 
-def _target_peer(peer: CoapPeer, parameters: RegistrationParameters) -> CoapPeer:
+def _target_peer(peer: Peer, parameters: RegistrationParameters) -> Peer:
     """The peer to send requests to: `base`, or the sender of the registration (section 5).
 
     `base` must name the host of the sender: else the gateway could be aimed at any other host.

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.messages import NAME_LENGTH_MAX
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import COAP_PORT, Code
 from pyaiot.protocols.link_format import CoreLink, parse_links, read_links, resource_name
+from pyaiot.transport.peers import Peer
 
 LINKS_MAX: Final = 256
 """Links of a node that are read. Further ones are ignored."""
@@ -35,14 +35,14 @@ WELL_KNOWN_CORE: Final = "/.well-known/core"
 
 log = logging.getLogger(__name__)
 
-Read: TypeAlias = Callable[[CoapPeer, CoreLink, float], Awaitable[bool]]
+Read: TypeAlias = Callable[[Peer, CoreLink, float], Awaitable[bool]]
 """Reads the resource of a link from a peer, with a deadline. Returns whether it answered."""
 
 
 class Candidate(NamedTuple):
     """An address at which a node may answer requests."""
 
-    peer: CoapPeer
+    peer: Peer
     limit_s: float = FIRST_ANSWER_S
     """How long it may take to answer."""
     offers: bool = False
@@ -69,7 +69,7 @@ class Discovery:
     async def discover(
         self,
         candidates: Sequence[Candidate],
-        answers_at: Callable[[CoapPeer], bool],
+        answers_at: Callable[[Peer], bool],
         read: Read,
     ) -> Found | None:
         """Discover the node at the first candidate that answers. None: none answered.
@@ -78,7 +78,7 @@ class Discovery:
         the node; `read` reads each resource there. Candidates with a closed port are tried again a
         little later: the node may announce itself before its server is running.
         """
-        erring: tuple[CoapPeer, CoapMessage] | None = None
+        erring: tuple[Peer, CoapMessage] | None = None
         for attempt in range(REFUSED_AGAIN_MAX + 1):
             again_at = self._loop.time() + REFUSED_AGAIN_S
             refused: list[Candidate] = []
@@ -94,7 +94,7 @@ class Discovery:
                 except ConnectionRefusedError:
                     refused.append(candidate)
                 except (OSError, ProtocolError) as error:
-                    log.debug("%s: GET %s: %r", peer.hostinfo, WELL_KNOWN_CORE, error)
+                    log.debug("%s: GET %s: %r", peer, WELL_KNOWN_CORE, error)
                 else:
                     if candidate.offers and core.code != Code.CONTENT:
                         erring = peer, core
@@ -109,28 +109,28 @@ class Discovery:
             candidates = sorted(refused, key=lambda it: it.peer.address.port != COAP_PORT)
         return None
 
-    async def _follow_all(self, peer: CoapPeer, core: CoapMessage, read: Read) -> Found:
+    async def _follow_all(self, peer: Peer, core: CoapMessage, read: Read) -> Found:
         links = _links(peer, core)
         return Found(links, await self.follow(peer, links, read))
 
-    async def answers(self, peer: CoapPeer) -> bool:
+    async def answers(self, peer: Peer) -> bool:
         """Whether a node answers at this peer. Any answer counts, also an error."""
         try:
             limit = self._loop.time() + FIRST_ANSWER_S
             await self._requests.get(peer, WELL_KNOWN_CORE, limit)
         except (OSError, ProtocolError) as error:
-            log.debug("%s: GET %s: %r", peer.hostinfo, WELL_KNOWN_CORE, error)
+            log.debug("%s: GET %s: %r", peer, WELL_KNOWN_CORE, error)
             return False
         return True
 
-    async def first_that_answers(self, candidates: Iterable[Candidate]) -> CoapPeer | None:
+    async def first_that_answers(self, candidates: Iterable[Candidate]) -> Peer | None:
         """The first of these candidates that answers."""
         for candidate in candidates:
             if await self.answers(candidate.peer):
                 return candidate.peer
         return None
 
-    async def follow(self, peer: CoapPeer, links: Iterable[CoreLink], read: Read) -> list[CoreLink]:
+    async def follow(self, peer: Peer, links: Iterable[CoreLink], read: Read) -> list[CoreLink]:
         """Read these resources of a node. Returns those that it did not answer."""
         unread: list[CoreLink] = []
         async with self._turns:
@@ -154,7 +154,7 @@ class Discovery:
         return unread
 
 
-def _links(peer: CoapPeer, core: CoapMessage) -> list[CoreLink]:
+def _links(peer: Peer, core: CoapMessage) -> list[CoreLink]:
     if core.code != Code.CONTENT:
         return []
     try:
@@ -163,7 +163,7 @@ def _links(peer: CoapPeer, core: CoapMessage) -> list[CoreLink]:
         links = read_links(core.payload, links_max=LINKS_MAX).links
         log.debug(
             "%s: malformed list of resources, %d links are used: %s",
-            peer.hostinfo,
+            peer,
             len(links),
             error,
         )

@@ -6,37 +6,44 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
-import aiocoap
-import msgspec
-from aiocoap.resource import Resource, Site
+from aiocoap.resource import Site
 
-from pyaiot.errors import ProtocolError
 from pyaiot.gateways import metrics
-from pyaiot.gateways.coap.address_table import OWNER_TIMEOUT_S, AddressTable, NodeEntry, PeerAddress
-from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer, StrictSite
-from pyaiot.gateways.coap.bodies import BlockwiseBodies, acknowledged
+from pyaiot.gateways.coap.address_table import AddressTable, NodeEntry
+from pyaiot.gateways.coap.aiocoap_adapter import StrictSite
+from pyaiot.gateways.coap.bodies import BlockwiseBodies
 from pyaiot.gateways.coap.candidates import LOCAL_ANSWER_S, candidate_ports
+from pyaiot.gateways.coap.claims import ClaimCheck
 from pyaiot.gateways.coap.commands import CommandWriter
 from pyaiot.gateways.coap.directory_resources import DirectoryServer, RegisteredNodes
 from pyaiot.gateways.coap.discovery import FIRST_ANSWER_S, Candidate, Discovery, Read
 from pyaiot.gateways.coap.discovery_queue import DiscoveryQueue
-from pyaiot.gateways.coap.endpoint import CoapEndpoint
+from pyaiot.gateways.coap.endpoint import CoapEndpoint, host_limits
+from pyaiot.gateways.coap.intake import CoapIntake
+from pyaiot.gateways.coap.intake_events import (
+    ClaimToCheck,
+    NodeAlive,
+    NodeChange,
+    NodePosted,
+    NodeRenamed,
+    Refusal,
+)
 from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, REQUESTS_OVER_RATE
 from pyaiot.gateways.coap.observer import Observer
-from pyaiot.gateways.coap.post_intake import PostIntake, as_message
-from pyaiot.gateways.coap.records import Record, record_of
+from pyaiot.gateways.coap.post_intake import PostIntake, PostResource
 from pyaiot.gateways.coap.requests import Requests
+from pyaiot.gateways.coap.saved_registrations import restore_registrations, save_registration
 from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.unanswered import UnansweredRequests
 from pyaiot.gateways.gateway import Connect, Gateway, Outcome
-from pyaiot.gateways.saved_address import load_address, save_address
 from pyaiot.gateways.state_store import StateStore
 from pyaiot.metrics import Sample
 from pyaiot.protocols.coap.numbers import COAP_PORT
 from pyaiot.protocols.coap.post import ALIVE, SERVER
 from pyaiot.protocols.coap.values import readable_format
 from pyaiot.protocols.link_format import CoreLink, resource_name
+from pyaiot.transport.peers import Peer, PeerAddress
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 PING_LIMIT_S: Final = 2.0
@@ -61,7 +68,7 @@ class CoapGateway:
         self._kept = kept or StateStore()
         self._endpoint = endpoint
         self._loop = endpoint.loop
-        self._table: AddressTable[CoapPeer] = AddressTable()
+        self._table: AddressTable[Peer] = AddressTable()
         self._requests = endpoint.requests = Requests(endpoint, self._loop)
         self._discovery = Discovery(self._requests, self._loop)
         self._unanswered = UnansweredRequests()
@@ -69,13 +76,15 @@ class CoapGateway:
         self._trace: Trace | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._discovery_queue = DiscoveryQueue(self._discover, self._start)
+        self._intake = CoapIntake(
+            gateway.nodes, self._table, limits=endpoint.limits, has_request=endpoint.has_request
+        )
         self._posts = PostIntake(
-            gateway,
+            self._intake.posts,
             self._table,
-            endpoint,
-            on_reading=self._on_reading,
-            on_alive=self._on_alive,
-            check_claim=self._start_claim_check,
+            endpoint.apply_events,
+            time=self._loop.time,
+            unix_time=gateway.unix_time,
         )
         self._observer = Observer(
             endpoint, self._requests, self._loop, self._posts.receive_values, poll_s=poll_s
@@ -93,9 +102,18 @@ class CoapGateway:
             ],
             start=self._start,
         )
+        self._claims = ClaimCheck(
+            gateway,
+            self._table,
+            self._discovery,
+            self._posts,
+            self._sleeping,
+            self._loop.time,
+            candidates=self._candidates,
+        )
         bodies = BlockwiseBodies(self._posts.is_node, self._loop.time)
         for path in (ALIVE, SERVER):
-            site.add_resource([path], _PostResource(path, self._posts, bodies))
+            site.add_resource([path], PostResource(path, self._posts, bodies))
         registered = RegisteredNodes(
             gateway,
             self._table,
@@ -108,7 +126,9 @@ class CoapGateway:
             site, bodies, registered, self._loop.time, changed=self._kept.changed
         )
         self._lines = RateLimitedLog(log)
+        self._refusals = RateLimitedLog(log)
         gateway.evicted = self._forget
+        endpoint.serve(self._intake, self._on_change, gateway.unix_time)
 
     @classmethod
     async def open(
@@ -133,28 +153,33 @@ class CoapGateway:
         `fast_path` False: posts go through aiocoap, for comparison in benchmarks.
         """
         site = StrictSite()
-        endpoint = await CoapEndpoint.open(host, port, site, interface=interface)
+        limits = host_limits() if fast_path else None
+        endpoint = await CoapEndpoint.open(host, port, site, interface=interface, limits=limits)
         opened = cls(gateway, endpoint, site, poll_s=poll_s, sleepy=sleepy, kept=kept)
         opened._trace = trace
         if trace is not None:
             trace.begin(opened.port, opened._table.known_at)
             endpoint.trace_to(trace.datagram)
-        if fast_path:
-            endpoint.handle_posts(opened._posts)
-        opened._restore()
+        restore_registrations(
+            opened._kept,
+            opened._directory,
+            endpoint.verify,
+            now=opened._loop.time(),
+            unix_time=gateway.unix_time(),
+        )
         return opened
 
     @property
     def refused(self) -> int:
         """Posts that were answered with an error, since the start."""
-        return self._posts.refused
+        return self._intake.posts.refused
 
     def collect(self) -> Iterable[Sample]:
         """The metrics of this gateway."""
         yield from metrics.collect(self.gateway, refused=self.refused)
         held_back, over_rate = self._endpoint.refusals()
         yield DATAGRAMS_HELD_BACK.of(held_back)
-        yield REQUESTS_OVER_RATE.of(over_rate + self._posts.unknown_rate.refused)
+        yield REQUESTS_OVER_RATE.of(over_rate + self._intake.posts.unknown_rate.refused)
 
     @property
     def port(self) -> int:
@@ -184,44 +209,18 @@ class CoapGateway:
             await self.gateway.end_commands()
             await self._endpoint.close()
 
-    # -- registrations from before a restart ----------------------------------------------------
-
-    def _restore(self) -> None:
-        """Restore registrations: not every node registers again when its update is answered
-        4.04."""
-        restored = 0
-        now, unix_time = self._loop.time(), self.gateway.unix_time()
-        for text in self._kept.take_records():
-            try:
-                record = Record.from_bytes(text)
-                registration = record.registration(now=now, unix_time=unix_time)
-                sockaddr, _ = load_address(record.sender)
-            except (msgspec.DecodeError, ProtocolError, OSError, ValueError) as error:
-                log.debug("a registration was not restored: %s", error)
-                continue
-            peer = self._endpoint.peer_at(sockaddr, None)
-            if record.proved:
-                self._endpoint.verify(peer)
-            restored += self._directory.restore(registration, peer)
-        if restored:
-            log.info("%d registrations restored from before the restart", restored)
-
     def _record_of(self, uid: str) -> bytes | None:
-        registration = self._directory.directory.of(uid)
         node = self._table.get(uid)
-        if registration is None or node is None:
+        if node is None:
             return None
-        sender = save_address(node.peer.sockaddr)
-        if sender is None:
-            return None
-        record = record_of(
-            registration,
-            sender,
+        return save_registration(
+            self._directory,
+            uid,
+            node.peer,
             proved=self._endpoint.is_verified(node.peer),
             now=self._loop.time(),
             unix_time=self.gateway.unix_time(),
         )
-        return record.to_bytes()
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -233,10 +232,31 @@ class CoapGateway:
         self._discovery_queue.forget(uid)
         self._unanswered.forget(uid)
 
+    def _on_change(self, change: NodeChange) -> None:
+        """Apply an event of the intake."""
+        if type(change) is NodePosted:
+            # The most frequent first, and without a pattern, which costs more than the rest.
+            uid = change.uid
+            self.gateway.report_reading(uid, change.resource, change.data, change.reports)
+            if change.is_sign_of_life:
+                self._on_reading(uid)
+            return
+        match change:
+            case NodeAlive(uid, reports, rebooted):
+                self.gateway.report_nodes(reports)
+                self._on_alive(uid, rebooted)
+            case NodeRenamed(old_uid, reports):
+                self.gateway.report_nodes(reports)
+                self._forget(old_uid)
+            case ClaimToCheck(uid, claimant):
+                self._start(self._claims.check(uid, claimant), f"claim of {uid}")
+            case Refusal(text, details):
+                self._refusals.warning(text, *details, now=self._loop.time())
+
     def _on_reading(self, uid: str) -> None:
         """A reading arrived from this node."""
         self._sleeping.set_awake(uid)
-        if self._unanswered.is_due(uid, now=self._loop.time()):
+        if uid in self._unanswered and self._unanswered.is_due(uid, now=self._loop.time()):
             self._discovery_queue.add(uid)
 
     def _on_alive(self, uid: str, rebooted: bool) -> None:
@@ -267,45 +287,6 @@ class CoapGateway:
                 self._unanswered.forget(other_uid)
                 self._discovery_queue.add(other_uid)
 
-    def _start_claim_check(self, uid: str, claimant: CoapPeer) -> None:
-        self._start(self._check_claim(uid, claimant), f"claim of {uid}")
-
-    async def _check_claim(self, uid: str, claimant: CoapPeer) -> None:
-        """Another address claims this uid: the address that answers requests gets it.
-
-        The old address is asked first. If it does not answer, the new one must, so that a forged
-        source address cannot attract commands. A node that never answers, or sleeps, keeps its uid
-        unless nothing was received from it for `OWNER_TIMEOUT_S`.
-        """
-        node = self._table.get(uid)
-        if node is None:
-            return
-        now = self._loop.time
-        if await self._discovery.answers(node.answers_at or node.peer):
-            self._posts.refuse(
-                "%s claims the uid %s, but %s still answers: refused",
-                claimant.address.host,
-                uid,
-                node.address.host,
-            )
-            if self._table.get(uid) is node:
-                self._table.keep(uid, claimant.address, now=now())
-            return
-        may_be_silent = node.answers_at is None or uid in self._sleeping
-        last_seen = self.gateway.nodes.last_seen(uid)
-        if may_be_silent and last_seen is not None and now() - last_seen < OWNER_TIMEOUT_S:
-            answers_at = None
-        else:
-            answers_at = await self._discovery.first_that_answers(self._candidates(uid, claimant))
-        if self._table.get(uid) is not node:
-            return  # it left or moved meanwhile
-        if answers_at is None:
-            self._table.postpone(uid, now=now())
-            return
-        self._info("%s moved from %s to %s", uid, node.address.host, claimant.address.host)
-        self._table.move(uid, claimant.address, claimant)
-        self._posts.appeared(uid, claimant.address, rebooted=True)
-
     # -- discovery ------------------------------------------------------------------------------
 
     async def _discover(self, uid: str) -> None:
@@ -314,7 +295,7 @@ class CoapGateway:
             return
         before = self._unanswered.take(uid)
 
-        async def read(peer: CoapPeer, link: CoreLink, limit: float) -> bool:
+        async def read(peer: Peer, link: CoreLink, limit: float) -> bool:
             answered = await self._read(uid, peer, link, limit)
             if answered:
                 self.gateway.nodes.verify(uid)
@@ -338,13 +319,13 @@ class CoapGateway:
             self._unanswered.add(uid, unread, before, now=self._loop.time())
 
     async def _discover_address(
-        self, uid: str, node: NodeEntry[CoapPeer], read: Read
+        self, uid: str, node: NodeEntry[Peer], read: Read
     ) -> list[CoreLink] | None:
         """Find out where the node answers, and its resources. Returns the unanswered ones."""
         candidates = self._candidates(uid, node.peer, node.answers_at)
         source_first = candidates[0].peer == node.peer
 
-        def answers_at(peer: CoapPeer) -> bool:
+        def answers_at(peer: Peer) -> bool:
             if self._table.get(uid) is not node or self._is_taken(uid, node.peer, peer):
                 return False  # taken by another node meanwhile, or this one left
             self._table.answers(uid, peer, peer.address)
@@ -362,7 +343,7 @@ class CoapGateway:
             self._kept.changed(uid)  # it is verified now
         return found.unread
 
-    async def _read(self, uid: str, peer: CoapPeer, link: CoreLink, deadline: float) -> bool:
+    async def _read(self, uid: str, peer: Peer, link: CoreLink, deadline: float) -> bool:
         uri = link.uri or "/"
         name = resource_name(uri)
         accept = readable_format(link.values("ct"))
@@ -373,9 +354,7 @@ class CoapGateway:
             uid, name, uri, peer, deadline, observable=link.has("obs"), accept=accept
         )
 
-    def _candidates(
-        self, uid: str, peer: CoapPeer, answered_at: CoapPeer | None = None
-    ) -> list[Candidate]:
+    def _candidates(self, uid: str, peer: Peer, answered_at: Peer | None = None) -> list[Candidate]:
         """The addresses at which a node that posts from `peer` may answer requests."""
         is_local = peer.is_this_machine
         source_first = is_local or self._table.is_shared(peer.address, uid)
@@ -395,7 +374,7 @@ class CoapGateway:
         source = Candidate(peer, source_s, offers=source_first)
         return [source if port == peer.address.port else Candidate(known[port]) for port in ports]
 
-    def _is_taken(self, uid: str, source: CoapPeer, at: CoapPeer) -> bool:
+    def _is_taken(self, uid: str, source: Peer, at: Peer) -> bool:
         """Whether this address belongs to another node, or to this gateway."""
         if at == source:
             return False
@@ -414,25 +393,3 @@ class CoapGateway:
         task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _PostResource(Resource):  # type: ignore[misc]  # aiocoap has no types
-    """A resource for posts in blocks, or in a form that the fast path does not handle."""
-
-    def __init__(self, path: str, posts: PostIntake, bodies: BlockwiseBodies) -> None:
-        super().__init__()
-        self._bodies = bodies
-        self._path = path
-        self._posts = posts
-
-    async def needs_blockwise_assembly(self, _request: aiocoap.Message) -> bool:
-        return False
-
-    async def render_post(self, request: aiocoap.Message) -> aiocoap.Message:
-        body = self._bodies.complete_body(request)
-        if isinstance(body, aiocoap.Message):
-            return body
-        found = request.opt.content_format
-        format_ = None if found is None else int(found)
-        reply = self._posts.receive_post(self._path, request.remote, body, format_)
-        return acknowledged(request, as_message(reply))

@@ -14,14 +14,13 @@ from random import Random
 from typing import Any, Final, Protocol, TypeAlias
 
 from pyaiot.errors import ProtocolError, TooFast
-from pyaiot.gateways.coap.aiocoap_adapter import CoapPeer
 from pyaiot.gateways.coap.observations import Observation, Observations, ResponseKind
 from pyaiot.gateways.coap.requests import NOT_ACCEPTED, Requests
-from pyaiot.protocols.coap.message import Block, CoapMessage, rejection
+from pyaiot.protocols.coap.message import Block, CoapMessage
 from pyaiot.protocols.coap.numbers import TOKEN_BYTES_MAX, Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.observe import max_age_s, observe_number
-from pyaiot.protocols.coap.request import read_datagram
 from pyaiot.protocols.coap.values import content_format
+from pyaiot.transport.peers import Peer
 
 READS_MAX: Final = 64
 """Due resources that are read at the same time. Others wait."""
@@ -36,7 +35,7 @@ log = logging.getLogger(__name__)
 class VerifyingSocket(Protocol):
     """The endpoint, as far as the observer uses it."""
 
-    def verify(self, peer: CoapPeer) -> None:
+    def verify(self, peer: Peer) -> None:
         """The peer answered with a token that only the receiver of our request can know."""
         ...
 
@@ -61,14 +60,14 @@ class Observer:
         poll_s: float,
     ) -> None:
         self._random = Random()  # noqa: S311 - it spreads load
-        self._observations: Observations[CoapPeer] = Observations(
+        self._observations: Observations[Peer] = Observations(
             poll_s=poll_s, random=self._random, next_token=_next_token
         )
         self._socket = socket
         self._requests = requests
         self._loop = loop
         self._on_values = on_values
-        self._fetching: set[Observation[CoapPeer]] = set()
+        self._fetching: set[Observation[Peer]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(READS_MAX)
         self._wake = asyncio.Event()
@@ -98,7 +97,7 @@ class Observer:
         uid: str,
         resource: str,
         path: str,
-        peer: CoapPeer,
+        peer: Peer,
         deadline: float,
         *,
         observable: bool,
@@ -122,7 +121,7 @@ class Observer:
         uid: str,
         resource: str,
         path: str,
-        peer: CoapPeer,
+        peer: Peer,
         deadline: float,
         *,
         accept: int | None = None,
@@ -143,37 +142,30 @@ class Observer:
 
     # -- receiving ------------------------------------------------------------------------------
 
-    def receive_datagram(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """The answer to a datagram (b"": none), or None: it belongs to no observation."""
-        if len(datagram) < 4:
-            return None
-        code = datagram[1]
-        if code < Code.CREATED or datagram[0] & 0x0F != TOKEN_BYTES_MAX or len(datagram) < 12:
-            return None
-        if datagram[4] != _MARK:
+    def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
+        """The answer to a response (b"": none), or None: it belongs to no observation."""
+        if len(message.token) != TOKEN_BYTES_MAX or message.token[0] != _MARK:
             return None
         try:
-            return self._response(read_datagram(datagram), sockaddr)
+            return self._response(message, peer)
         except ProtocolError as error:
-            log.debug("%s: %s", sockaddr, error)
-            return rejection(datagram) or b""
+            log.debug("%s: %s", peer, error)
+            return _reset(message) if message.mtype is MessageType.CON else b""
 
-    def _response(self, message: CoapMessage, sockaddr: Any) -> bytes:
+    def _response(self, message: CoapMessage, peer: Peer) -> bytes:
         observation = self._observations.by_token(message.token)
-        if observation is None or observation.peer.sockaddr != sockaddr:
+        if observation is None or observation.peer != peer:
             # RFC 7641 section 3.6: a reset of an unwanted notification ends the observation.
-            if message.mtype is MessageType.ACK:
-                return b""
-            return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
+            return b"" if message.mtype is MessageType.ACK else _reset(message)
         self._socket.verify(observation.peer)
         if not self._receive_response(observation, message, notified=True):
-            return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
+            return _reset(message)
         if message.mtype is MessageType.CON:
             return CoapMessage(MessageType.ACK, 0, message.message_id).to_bytes()
         return b""
 
     def _receive_response(
-        self, observation: Observation[CoapPeer], message: CoapMessage, *, notified: bool
+        self, observation: Observation[Peer], message: CoapMessage, *, notified: bool
     ) -> bool:
         """Take an answer or a notification. False: the observation ends."""
         if message.code in NOT_ACCEPTED:
@@ -191,7 +183,7 @@ class Observer:
         return True
 
     def _value(
-        self, observation: Observation[CoapPeer], message: CoapMessage, *, notified: bool
+        self, observation: Observation[Peer], message: CoapMessage, *, notified: bool
     ) -> None:
         block = message.option(OptionNumber.BLOCK2)
         if block is not None and Block.from_bytes(block).more:
@@ -205,14 +197,14 @@ class Observer:
 
     # -- reading --------------------------------------------------------------------------------
 
-    async def _read_in_turn(self, observation: Observation[CoapPeer]) -> None:
+    async def _read_in_turn(self, observation: Observation[Peer]) -> None:
         try:
             if not observation.ended:
                 await self._read(observation, self._loop.time() + READ_LIMIT_S)
         finally:
             self._turns.release()
 
-    async def _read(self, observation: Observation[CoapPeer], deadline: float) -> bool:
+    async def _read(self, observation: Observation[Peer], deadline: float) -> bool:
         try:
             if observation.observes:
                 accept = observation.accept
@@ -229,7 +221,7 @@ class Observer:
         self._wake.set()
         return answered
 
-    async def _poll(self, observation: Observation[CoapPeer], deadline: float) -> bool:
+    async def _poll(self, observation: Observation[Peer], deadline: float) -> bool:
         answer = await self._requests.get(
             observation.peer, observation.path, deadline, accept=observation.accept
         )
@@ -242,7 +234,7 @@ class Observer:
             )
         return True
 
-    async def _fetch(self, observation: Observation[CoapPeer]) -> None:
+    async def _fetch(self, observation: Observation[Peer]) -> None:
         try:
             deadline = self._loop.time() + READ_LIMIT_S
             answer = await self._requests.get(
@@ -258,7 +250,7 @@ class Observer:
         finally:
             self._fetching.discard(observation)
 
-    async def _register(self, observation: Observation[CoapPeer], deadline: float) -> bool:
+    async def _register(self, observation: Observation[Peer], deadline: float) -> bool:
         """GET with Observe 0 (RFC 7641 section 3.1)."""
         answer = await self._requests.observe(
             observation.peer,
@@ -279,6 +271,10 @@ class Observer:
 
 def _next_token() -> bytes:
     return bytes((_MARK,)) + secrets.token_bytes(TOKEN_BYTES_MAX - 1)
+
+
+def _reset(message: CoapMessage) -> bytes:
+    return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
 
 
 def _format(answer: CoapMessage) -> int | None:

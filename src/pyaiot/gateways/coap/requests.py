@@ -12,12 +12,11 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways.coap.aiocoap_adapter import ANSWER_MESSAGE_IDS, CoapPeer
 from pyaiot.protocols.coap.blocks import Download, Upload
 from pyaiot.protocols.coap.exchange import (
     Exchange,
@@ -29,6 +28,7 @@ from pyaiot.protocols.coap.exchange import (
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from pyaiot.protocols.link_format import Target, read_target
+from pyaiot.transport.peers import Peer, PeerAddress
 
 NOT_ACCEPTED: Final = frozenset({Code.BAD_OPTION, Code.NOT_ACCEPTABLE})
 """Answers of a node that does not support Accept, or the format (RFC 7252 section 5.10.4)."""
@@ -48,7 +48,9 @@ ANSWERED_MAX: Final = 4096
 ANSWERED_S: Final = 60.0
 """How long copies of a Confirmable answer are acknowledged. Then they are rejected. RFC 7252
 section 4.8.2: they are sent for 45 s (MAX_TRANSMIT_SPAN)."""
-_MESSAGE_IDS: Final = 0x10000 - ANSWER_MESSAGE_IDS
+_FIRST_MESSAGE_ID: Final = 0x8000
+"""Requests use message IDs from this. Those below are for answers; see `POST_ANSWER_IDS`."""
+_MESSAGE_IDS: Final = 0x10000 - _FIRST_MESSAGE_ID
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 
 log = logging.getLogger(__name__)
@@ -66,9 +68,9 @@ class ResetReceived(ProtocolError):
 class RequestSocket(Protocol):
     """The endpoint that sends the requests."""
 
-    def send_to(self, datagram: bytes, peer: CoapPeer) -> None: ...
+    def send_to(self, datagram: bytes, peer: Peer) -> None: ...
 
-    def verify(self, peer: CoapPeer) -> None:
+    def verify(self, peer: Peer) -> None:
         """The peer answered with a token that only the receiver of our request can know."""
         ...
 
@@ -78,7 +80,7 @@ class _PendingRequest:
     """A request that waits for its answer."""
 
     exchange: Exchange
-    peer: CoapPeer
+    peer: Peer
     datagram_start: bytes
     """Header and token, which an ICMP error for this request must quote."""
     is_read: bool
@@ -98,19 +100,19 @@ class Requests:
         self._socket = socket
         self._loop = loop
         self._random = random.SystemRandom()
-        self._locks: dict[CoapPeer, asyncio.Lock] = {}
-        self._users: Counter[CoapPeer] = Counter()
-        self._current: dict[CoapPeer, _PendingRequest] = {}
+        self._locks: dict[Peer, asyncio.Lock] = {}
+        self._users: Counter[Peer] = Counter()
+        self._current: dict[Peer, _PendingRequest] = {}
         """The running request of each peer."""
-        self._by_token: dict[tuple[bytes, Any], _PendingRequest] = {}
-        self._by_message: dict[tuple[int, Any], _PendingRequest] = {}
-        self._answered: OrderedDict[tuple[bytes, Any], float] = OrderedDict()
+        self._by_token: dict[tuple[bytes, PeerAddress], _PendingRequest] = {}
+        self._by_message: dict[tuple[int, PeerAddress], _PendingRequest] = {}
+        self._answered: OrderedDict[tuple[bytes, PeerAddress], float] = OrderedDict()
         """Tokens and addresses of answers, and until when copies are acknowledged."""
-        self._message_ids: OrderedDict[Any, int] = OrderedDict()
+        self._message_ids: OrderedDict[PeerAddress, int] = OrderedDict()
 
     async def get(
         self,
-        peer: CoapPeer,
+        peer: Peer,
         uri: str,
         deadline: float,
         *,
@@ -149,7 +151,7 @@ class Requests:
                     return msgspec.structs.replace(answer, payload=download.body)
 
     async def observe(
-        self, peer: CoapPeer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
+        self, peer: Peer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
     ) -> CoapMessage:
         """GET with Observe 0 (RFC 7641 section 3.1). See `get`, but blocks are not assembled, and
         the request is not repeated without `accept`."""
@@ -160,7 +162,7 @@ class Requests:
                 peer, Code.GET, target, deadline, read_spacing, options, token=token
             )
 
-    async def put(self, peer: CoapPeer, uri: str, payload: bytes, deadline: float) -> CoapMessage:
+    async def put(self, peer: Peer, uri: str, payload: bytes, deadline: float) -> CoapMessage:
         """PUT text, in blocks if it is large, or too large for the node. See `get`.
 
         Raises `Refused` if the node accepts only blocks so small that there would be too many.
@@ -196,7 +198,7 @@ class Requests:
 
     @contextlib.asynccontextmanager
     async def _turn(
-        self, peer: CoapPeer, deadline: float, *, is_command: bool = False
+        self, peer: Peer, deadline: float, *, is_command: bool = False
     ) -> AsyncIterator[None]:
         """RFC 7252 section 4.7, NSTART = 1: one exchange at a time with an endpoint.
 
@@ -218,7 +220,7 @@ class Requests:
                     del self._users[peer], self._locks[peer]
 
     @contextlib.contextmanager
-    def _reads_yield(self, peer: CoapPeer) -> Iterator[None]:
+    def _reads_yield(self, peer: Peer) -> Iterator[None]:
         """While a command waits, interrupt unanswered reads after `READ_YIELDS_AFTER_S`."""
         timers: list[asyncio.TimerHandle] = []
 
@@ -236,7 +238,7 @@ class Requests:
 
     async def _request(
         self,
-        peer: CoapPeer,
+        peer: Peer,
         code: Code,
         target: Target,
         deadline: float,
@@ -251,7 +253,7 @@ class Requests:
         message = CoapMessage(
             MessageType.CON,
             code,
-            self._next_message_id(peer.sockaddr),
+            self._next_message_id(peer.address),
             token or os.urandom(TOKEN_BYTES),
             build_options(
                 *((OptionNumber.URI_PATH, item) for item in target.path),
@@ -269,7 +271,7 @@ class Requests:
             code == Code.GET,
             self._loop.create_future(),
         )
-        by_token, by_message = (message.token, peer.sockaddr), (message.message_id, peer.sockaddr)
+        by_token, by_message = (message.token, peer.address), (message.message_id, peer.address)
         self._by_token[by_token] = self._by_message[by_message] = pending
         self._current[peer] = pending
         try:
@@ -297,64 +299,50 @@ class Requests:
         if error := ended.result():
             raise error
 
-    def _next_message_id(self, sockaddr: Any) -> int:
+    def _next_message_id(self, address: PeerAddress) -> int:
         """RFC 7252 section 4.4: consecutive, from a random start for each peer.
 
         A peer cannot derive the message IDs of others from its own, and so cannot forge resets.
         """
-        known = self._message_ids.pop(sockaddr, None)
+        known = self._message_ids.pop(address, None)
         if known is None:
             while len(self._message_ids) >= MESSAGE_IDS_MAX:
                 self._message_ids.popitem(last=False)
             known = self._random.randrange(_MESSAGE_IDS)
         number = (known + 1) % _MESSAGE_IDS
-        self._message_ids[sockaddr] = number
-        return ANSWER_MESSAGE_IDS + number
+        self._message_ids[address] = number
+        return _FIRST_MESSAGE_ID + number
 
     # -- receiving ------------------------------------------------------------------------------
 
-    def receive_datagram(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """The answer to a datagram (b"": none), or None: it belongs to no request.
-
-        None also for a malformed message: the endpoint rejects and counts it.
-        """
-        if len(datagram) < 4:
+    def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
+        """The answer to a response (b"": none), or None: it belongs to no request."""
+        if message.code >> 5 not in _RESPONSE_CLASSES:
             return None
-        if datagram[1] == Code.EMPTY:
-            return self._receive_empty(datagram, sockaddr)
-        if datagram[1] >> 5 not in _RESPONSE_CLASSES:
-            return None
-        key = datagram[4 : 4 + (datagram[0] & 0x0F)], sockaddr
+        key = message.token, peer.address
         pending = self._by_token.get(key)
-        if pending is None and self._answered.get(key, 0.0) <= self._loop.time():
-            return None
-        try:
-            message = CoapMessage.from_bytes(datagram)
-        except ProtocolError:
-            return None
-        if pending is None:
-            reply = acknowledgement(message)
-        else:
+        if pending is not None:
             self._socket.verify(pending.peer)
             reply = pending.exchange.receive_message(message)
             pending.end()
+        elif self._answered.get(key, 0.0) > self._loop.time():
+            reply = acknowledgement(message)
+        else:
+            return None
         return b"" if reply is None else reply.to_bytes()
 
-    def _receive_empty(self, datagram: bytes, sockaddr: Any) -> bytes | None:
-        """Take an acknowledgement or a reset. It does not verify the peer."""
-        mtype = datagram[0] >> 4 & 3
-        pending = self._by_message.get((datagram[2] << 8 | datagram[3], sockaddr))
-        if pending is None or mtype not in (MessageType.ACK, MessageType.RST):
-            return None
-        try:
-            pending.exchange.receive_message(CoapMessage.from_bytes(datagram))
-        except ProtocolError:
-            return None
+    def receive_empty(self, message: CoapMessage, peer: Peer) -> bool:
+        """Take an acknowledgement or a reset, which does not verify the peer. False: it belongs to
+        no request."""
+        pending = self._by_message.get((message.message_id, peer.address))
+        if pending is None:
+            return False
+        pending.exchange.receive_message(message)
         if pending.exchange.is_reset:
             pending.end()
-        return b""
+        return True
 
-    def receive_error(self, error: OSError, peer: CoapPeer, quoted: bytes | None) -> None:
+    def receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
         """A peer cannot be reached: by an ICMP error, or (`quoted` None) because sending failed.
 
         ICMP errors are easily forged. One counts if it quotes header and token of the request,
@@ -364,7 +352,7 @@ class Requests:
         if pending is not None and (quoted is None or quoted.startswith(pending.datagram_start)):
             pending.end(error)
 
-    def _remember(self, key: tuple[bytes, Any]) -> None:
+    def _remember(self, key: tuple[bytes, PeerAddress]) -> None:
         """RFC 7252 section 4.2: each copy of a Confirmable answer is acknowledged."""
         now = self._loop.time()
         answered = self._answered

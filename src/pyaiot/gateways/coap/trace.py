@@ -15,16 +15,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from pyaiot import __version__
 from pyaiot.errors import OperatorError, ProtocolError
-from pyaiot.gateways.coap.address_table import PeerAddress
-from pyaiot.gateways.coap.aiocoap_adapter import plain_host
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber, code_text
 from pyaiot.protocols.coap.post_payload import parse_alive
 from pyaiot.protocols.pcapng import PacketEndpoint, file_header, name, packet
+from pyaiot.transport.peers import Peer, PeerAddress
 
 WAITING_MAX: Final = 20_000
 """Datagrams that wait to be written. Further ones are dropped; the next comment has their
@@ -85,17 +84,18 @@ class Trace:
         self._local_port = port
         self._uid_at = uid_at
 
-    def datagram(self, data: bytes, sockaddr: Any, pktinfo: bytes | None, inbound: bool) -> None:
-        """Record a datagram. Both addresses are in the form of the socket."""
-        host, port, _, scope_id = sockaddr
-        address = PeerAddress(plain_host(host), port, scope_id)
+    def datagram(self, data: bytes, peer: Peer, inbound: bool) -> None:
+        """Record a datagram."""
+        address = peer.address
         uid = self._uid(data, address, inbound=inbound)
         if self._nodes and uid not in self._nodes:
             return
         if len(self._waiting) >= WAITING_MAX:
             self._left_out += 1
             return
-        item = _Datagram(self._unix_time(), address, _local_host(pktinfo), data, inbound, uid or "")
+        item = _Datagram(
+            self._unix_time(), address, _local_host(peer.local), data, inbound, uid or ""
+        )
         item.left_out, self._left_out = self._left_out, 0
         self._waiting.append(item)
         self._match(item)

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which datagrams the gateway reads, and how many bytes an unverified client gets. Pure.
+"""Which datagrams the gateway reads. Pure.
 
 The source address of a datagram can be forged. A host that sends too many CONNECTs gets the answer
-"congestion". A client that has sent only CONNECT is unverified and gets at most `AMPLIFICATION_MAX`
-times the bytes of that CONNECT, so that a forged address cannot be flooded. `now` is the loop's
-time in seconds.
+"congestion". A host that has sent only CONNECTs is unverified, so that the anti-amplification limit
+of the endpoint applies to it. `now` is the loop's time in seconds.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from pyaiot.protocols.amplification import AMPLIFICATION_MAX
+from pyaiot.transport.host_limits import HostLimits
+from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
+from pyaiot.transport.peers import Peer
 from pyaiot.transport.rate_limit import RateLimit
 
 CONNECTS_OF_HOST_PER_S: Final = 20.0
@@ -21,8 +21,6 @@ CONNECTS_OF_HOST_BURST: Final = 200.0
 CONNECTS_PER_S: Final = 200.0
 CONNECTS_BURST: Final = 2000.0
 """CONNECTs of all hosts. Above: "congestion"."""
-HOSTS_MAX: Final = 4096
-"""Hosts whose CONNECTs are counted. Beyond, the oldest is forgotten."""
 UNKNOWN_PEERS_PER_S: Final = 1000.0
 UNKNOWN_PEERS_BURST: Final = 2000.0
 """Datagrams read from addresses without a client. Above: dropped."""
@@ -42,90 +40,68 @@ class Admission(Enum):
     UNKNOWN_PEER_TOO_FAST = "over the rate of strangers"
 
 
-class _Client:
-    __slots__ = ("credit", "rate")
-
-    def __init__(self, rate: RateLimit) -> None:
-        self.rate = rate
-        self.credit: int | None = 0
-        """Bytes that may still be sent to it while it is unverified; None: it is verified."""
+def host_limits() -> HostLimits:
+    """The limits of the hosts that send to the gateway."""
+    return HostLimits(
+        HostRateLimit(
+            Rate(CONNECTS_OF_HOST_PER_S, CONNECTS_OF_HOST_BURST),
+            Rate(CONNECTS_PER_S, CONNECTS_BURST),
+        )
+    )
 
 
 class AdmissionControl:
-    """The rate limits of clients, hosts and unknown peers."""
+    """The rate limits of clients and unknown peers, and those of hosts in `limits`."""
 
     def __init__(
-        self, *, packets_per_s: float, is_client: Callable[[Hashable, bytes | None], bool]
+        self,
+        limits: HostLimits,
+        *,
+        packets_per_s: float,
+        is_client: Callable[[Peer, bytes | None], bool],
     ) -> None:
-        """`is_client`: whether an address, with a node id behind a forwarder, has a client."""
+        """`is_client`: whether a peer, with a node id behind a forwarder, has a client."""
+        self._limits = limits
         self._packets_per_s = packets_per_s
         self._is_client = is_client
-        self._clients: dict[tuple[Hashable, bytes | None], _Client] = {}
-        self._hosts: OrderedDict[str, RateLimit] = OrderedDict()
-        self._connects = RateLimit(per_s=CONNECTS_PER_S, burst=CONNECTS_BURST, now=0.0)
+        self._clients: dict[tuple[Peer, bytes | None], RateLimit] = {}
         self._unknown_peers = RateLimit(
             per_s=UNKNOWN_PEERS_PER_S, burst=UNKNOWN_PEERS_BURST, now=0.0
         )
         self._clean_at = STALE_CLIENTS_MAX
 
     def __len__(self) -> int:
-        """Entries of clients and hosts."""
-        return len(self._clients) + len(self._hosts)
+        """Entries of clients."""
+        return len(self._clients)
 
-    def judge_datagram(
-        self, datagram: bytes, address: Hashable, host: Callable[[], str], *, now: float
-    ) -> Admission:
+    def judge_datagram(self, datagram: bytes, peer: Peer, *, now: float) -> Admission:
         """Count a received datagram and decide whether it is read."""
         kind, node_id = _kind(datagram)
-        peer = (address, node_id)
         if kind == _CONNECT:
-            if not self._may_connect(host(), now):
+            if self._limits.take_request(peer.host, now=now) != 0:
                 return Admission.CONNECTS_TOO_FAST
-        elif not self._is_client(address, node_id):
+        elif not self._is_client(peer, node_id):
             too_fast = self._unknown_peers.take(now)
             return Admission.UNKNOWN_PEER_TOO_FAST if too_fast else Admission.ADMITTED
-        client = self._clients.get(peer)
-        if client is None:
-            client = self._remember(peer, now)
-        if client.rate.take(now):
+        rate = self._clients.get((peer, node_id))
+        if rate is None:
+            rate = self._remember((peer, node_id), now)
+        if rate.take(now):
             return Admission.CLIENT_TOO_FAST
-        if client.credit is not None:
-            client.credit = AMPLIFICATION_MAX * len(datagram) if kind == _CONNECT else None
+        if kind != _CONNECT:
+            self._limits.verify(peer.host)
         return Admission.ADMITTED
 
-    def take_credit(self, datagram: bytes, address: Hashable) -> bool:
-        """Whether the datagram may be sent to the address; its bytes are counted then."""
-        node_id = _kind(datagram)[1]
-        client = self._clients.get((address, node_id))
-        if client is None or client.credit is None:
-            return True  # an answer to an unknown peer is no longer than its datagram
-        if client.credit < len(datagram):
-            return False
-        client.credit -= len(datagram)
-        return True
-
-    def _may_connect(self, host: str, now: float) -> bool:
-        rate = self._hosts.get(host)
-        if rate is None:
-            rate = self._hosts[host] = RateLimit(
-                per_s=CONNECTS_OF_HOST_PER_S, burst=CONNECTS_OF_HOST_BURST, now=now
-            )
-            if len(self._hosts) > HOSTS_MAX:
-                self._hosts.popitem(last=False)
-        else:
-            self._hosts.move_to_end(host)
-        return not rate.take(now) and not self._connects.take(now)
-
-    def _remember(self, peer: tuple[Hashable, bytes | None], now: float) -> _Client:
+    def _remember(self, client: tuple[Peer, bytes | None], now: float) -> RateLimit:
         if len(self._clients) >= self._clean_at:
             self._clients = {
-                known: client for known, client in self._clients.items() if self._is_client(*known)
+                known: rate for known, rate in self._clients.items() if self._is_client(*known)
             }
             self._clean_at = 2 * len(self._clients) + STALE_CLIENTS_MAX
-        client = self._clients[peer] = _Client(
-            RateLimit(per_s=self._packets_per_s, burst=2 * self._packets_per_s, now=now)
+        rate = self._clients[client] = RateLimit(
+            per_s=self._packets_per_s, burst=2 * self._packets_per_s, now=now
         )
-        return client
+        return rate
 
 
 def _kind(datagram: bytes) -> tuple[int, bytes | None]:

@@ -4,51 +4,38 @@
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.mqttsn.admission import host_limits
 from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
-from pyaiot.transport.udp import DatagramEndpoint, answers_probe, bind
+from pyaiot.transport.peers import Peer
+from pyaiot.transport.udp import DatagramEndpoint, Receive, answers_probe, bind
 
 RECEIVE_BUFFER: Final = 1024 * 1024
 """Size in bytes of the kernel's receive buffer. Beyond it, datagrams are lost."""
 
 
-class Address(NamedTuple):
-    """The source of a datagram, and the own address that it was sent to."""
-
-    remote: tuple[str, int] | tuple[str, int, int, int]
-    """As the socket reports it, with the scope of a link-local address."""
-    local: bytes = b""
-    """Packet info to answer from the same address; empty if the socket is bound to one."""
-
-    @property
-    def host(self) -> str:
-        """The IP address without port and zone; IPv4 is not mapped into IPv6."""
-        address = ipaddress.ip_address(str(self.remote[0]).partition("%")[0])
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return str(mapped or address)
-
-
 class Endpoint:
-    """The UDP port of the gateway. `received` is called with each datagram until `close`."""
+    """The UDP port of the gateway."""
 
     def __init__(self, host: str, port: int, advertise_address: str = "") -> None:
         """Raises `OperatorError` if the port or the advertise address cannot be used."""
         self._socket = _bind(host, port, confined=not advertise_address)
         self.host: str = self._socket.getsockname()[0]
-        self._advertise_to: tuple[Any, ...] | None = None
+        self._advertise_to: Peer | None = None
+        self.limits = host_limits()
         try:
             self._datagrams = DatagramEndpoint(
                 self._socket,
                 asyncio.get_running_loop(),
                 protocol="MQTT-SN",
                 local_addresses=self.host in ANY,
+                limits=self.limits,
             )
             self.port = self._datagrams.port
             if advertise_address:
-                self._advertise_to = self._prepare_advertising(advertise_address)
+                self._advertise_to = Peer(self._prepare_advertising(advertise_address))
         except BaseException:
             self._socket.close()
             raise
@@ -58,19 +45,17 @@ class Endpoint:
         """Datagrams that the system did not accept."""
         return self._datagrams.unsent
 
-    def listen(self, received: Callable[[bytes, Address], None]) -> None:
-        """`received` must not raise."""
-        self._datagrams.listen(
-            lambda datagram, remote, local: received(datagram, Address(remote, local or b""))
-        )
+    def listen(self, receive: Receive) -> None:
+        """See `DatagramEndpoint.listen`."""
+        self._datagrams.listen(receive)
 
-    def send(self, datagram: bytes, address: Address) -> None:
+    def send(self, datagram: bytes, peer: Peer) -> None:
         """Send, or count it as not sent: the protocol repeats what matters."""
-        self._datagrams.send(datagram, address.remote, address.local or None)
+        self._datagrams.send(datagram, peer)
 
     def advertise(self, datagram: bytes) -> None:
         if self._advertise_to is not None:
-            self._datagrams.send(datagram, self._advertise_to, None)
+            self._datagrams.send_unlimited(datagram, self._advertise_to)
 
     def close(self) -> None:
         self._datagrams.close()

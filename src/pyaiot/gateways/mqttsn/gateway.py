@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -19,7 +19,7 @@ from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.mqttsn import metrics
 from pyaiot.gateways.mqttsn.admission import Admission, AdmissionControl
 from pyaiot.gateways.mqttsn.connections import MqttConnections
-from pyaiot.gateways.mqttsn.endpoint import Address, Endpoint, finds_gateway
+from pyaiot.gateways.mqttsn.endpoint import Endpoint, finds_gateway
 from pyaiot.gateways.mqttsn.records import read_record, write_record
 from pyaiot.gateways.state_store import StateStore
 from pyaiot.metrics import Sample
@@ -39,6 +39,7 @@ from pyaiot.protocols.mqttsn.mqtt import MqttEvent
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import ConnAck, Forwarded, parse_packet
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
+from pyaiot.transport.peers import Peer
 from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
 from pyaiot.transport.timer import Timer
 
@@ -75,14 +76,16 @@ class MqttSnGateway:
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
         self._kept = kept or StateStore()
-        self._protocol: MqttSnGatewayProtocol[Address] = MqttSnGatewayProtocol(
+        self._protocol: MqttSnGatewayProtocol[Peer] = MqttSnGatewayProtocol(
             config,
             now=self._loop.time(),
-            host_of=lambda address: address.host,
+            host_of=lambda peer: peer.address.host,
             deadline_of=(CommandDeadlines() if deadlines is None else deadlines).find,
             on_change=self._kept.changed,
         )
-        self._admission = AdmissionControl(packets_per_s=packets_per_s, is_client=self._is_client)
+        self._admission = AdmissionControl(
+            endpoint.limits, packets_per_s=packets_per_s, is_client=self._is_client
+        )
         self._connections = MqttConnections(server, self._on_mqtt_event, prefix=client_prefix)
         self._timer = Timer(self._loop, self._handle_timer)
         self._unconnected_rate = RateLimit(
@@ -110,6 +113,9 @@ class MqttSnGateway:
         """The metrics of this gateway."""
         yield metrics.MQTTSN_CLIENTS.of(self.clients)
         yield metrics.MQTTSN_DATAGRAMS.of(self.counts["received"])
+        self.counts["too long for a client that said nothing but CONNECT"] = (
+            self._endpoint.limits.held_back
+        )
         for reason in metrics.MQTTSN_REASONS[:-1]:
             yield metrics.MQTTSN_DROPPED.of(self.counts[reason], reason=reason)
         yield metrics.MQTTSN_MESSAGES_DROPPED.of(self._protocol.dropped)
@@ -121,7 +127,7 @@ class MqttSnGateway:
         """Serve until cancelled, then close the port."""
         try:
             self._restore()
-            self._endpoint.listen(self._on_datagram)
+            self._endpoint.listen(self._receive)
             self._timer.set(self._protocol.get_timer())
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._kept.run(self._record_of), name="MQTT-SN state file")
@@ -147,6 +153,8 @@ class MqttSnGateway:
             except (msgspec.DecodeError, OSError, ValueError) as error:
                 log.debug("MQTT-SN: a client was not restored: %s", error)
                 continue
+            if saved.peer is not None:
+                self._endpoint.limits.verify(saved.peer.address.host)
             outputs = self._protocol.restore(saved, now=now)
             restored += bool(outputs)
             self._perform(outputs, now)
@@ -157,19 +165,23 @@ class MqttSnGateway:
         saved = self._protocol.save(client_id)
         return None if saved is None else write_record(saved)
 
-    def _on_datagram(self, datagram: bytes, address: Address) -> None:
+    def _receive(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
         now = self._loop.time()
+        for datagram, peer in datagrams:
+            self._receive_datagram(datagram, peer, now)
+
+    def _receive_datagram(self, datagram: bytes, peer: Peer, now: float) -> None:
         self.counts["received"] += 1
-        admission = self._admission.judge_datagram(datagram, address, lambda: address.host, now=now)
+        admission = self._admission.judge_datagram(datagram, peer, now=now)
         if admission is not Admission.ADMITTED:
-            self._count_dropped(admission.value, address, now)
+            self._count_dropped(admission.value, peer, now)
             if admission is Admission.CONNECTS_TOO_FAST:
-                self._refuse_connect(datagram, address)
+                self._refuse_connect(datagram, peer)
             return
         try:
-            outputs = self._protocol.receive_datagram(datagram, address, now=now)
+            outputs = self._protocol.receive_datagram(datagram, peer, now=now)
         except ProtocolError as error:
-            self._count_dropped("no packet", address, now, str(error))
+            self._count_dropped("no packet", peer, now, str(error))
             return
         self._perform(outputs, now)
 
@@ -181,14 +193,11 @@ class MqttSnGateway:
         now = self._loop.time()
         self._perform(self._protocol.handle_timer(now=now), now)
 
-    def _perform(self, outputs: Iterable[Output[Address]], now: float) -> None:
+    def _perform(self, outputs: Iterable[Output[Peer]], now: float) -> None:
         for output in outputs:
             match output:
                 case Send(address, datagram):
-                    if self._admission.take_credit(datagram, address):
-                        self._endpoint.send(datagram, address)
-                    else:
-                        self.counts["too long for a client that said nothing but CONNECT"] += 1
+                    self._endpoint.send(datagram, address)
                 case ToMqtt(client_id, action):
                     self._connections.perform(client_id, action)
                 case PublishWithoutConnection():
@@ -206,7 +215,7 @@ class MqttSnGateway:
         ):
             self.counts["QoS -1 without an MQTT broker"] += 1
 
-    def _refuse_connect(self, datagram: bytes, address: Address) -> None:
+    def _refuse_connect(self, datagram: bytes, peer: Peer) -> None:
         """Answer "congestion", so that the client tries later. The answer is shorter than
         CONNECT."""
         try:
@@ -215,16 +224,18 @@ class MqttSnGateway:
             return
         answer = ConnAck(ReturnCode.CONGESTION)
         if isinstance(packet, Forwarded):
-            self._endpoint.send(Forwarded(answer, packet.node_id).to_bytes(), address)
+            self._endpoint.send(Forwarded(answer, packet.node_id).to_bytes(), peer)
         else:
-            self._endpoint.send(answer.to_bytes(), address)
+            self._endpoint.send(answer.to_bytes(), peer)
 
-    def _count_dropped(self, why: str, address: Address, now: float, detail: str = "") -> None:
+    def _count_dropped(self, why: str, peer: Peer, now: float, detail: str = "") -> None:
         self.counts[why] += 1
         self._log.warning(
-            "MQTT-SN: a datagram of %s was dropped: %s", address.host, detail or why, now=now
+            "MQTT-SN: a datagram of %s was dropped: %s",
+            peer.address.host,
+            detail or why,
+            now=now,
         )
 
-    def _is_client(self, address: Hashable, node_id: bytes | None) -> bool:
-        assert isinstance(address, Address)  # noqa: S101 - the addresses are those of the endpoint
-        return self._protocol.is_client(ClientAddress(address, node_id))
+    def _is_client(self, peer: Peer, node_id: bytes | None) -> bool:
+        return self._protocol.is_client(ClientAddress(peer, node_id))

@@ -3,10 +3,10 @@
 
 import msgspec
 
-from pyaiot.gateways.mqttsn.endpoint import Address
 from pyaiot.gateways.saved_address import SavedAddress, load_address, save_address
 from pyaiot.protocols.mqttsn.gateway_events import ClientAddress, SavedClient
 from pyaiot.protocols.mqttsn.session_data import SavedSession
+from pyaiot.transport.peers import Peer
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -16,22 +16,21 @@ class _Record(msgspec.Struct, frozen=True):
     session: SavedSession
 
 
-def write_record(saved: SavedClient[Address]) -> bytes | None:
+def write_record(saved: SavedClient[Peer]) -> bytes | None:
     """The record of a client. None: its network interface no longer exists."""
     address = node_id = None
     if saved.peer is not None:
-        address = save_address(saved.peer.address.remote, saved.peer.address.local)
+        address = save_address(saved.peer.address.remote, saved.peer.address.local or b"")
         node_id = saved.peer.node_id
         if address is None:
             return None
     return msgspec.msgpack.encode(_Record(address, node_id, saved.session))
 
 
-def read_record(record: bytes) -> SavedClient[Address]:
+def read_record(record: bytes) -> SavedClient[Peer]:
     """Raises `msgspec.DecodeError`, and `OSError` if the network interface no longer exists."""
     found = msgspec.msgpack.decode(record, type=_Record)
     if found.address is None:
         return SavedClient(None, found.session)
-    return SavedClient(
-        ClientAddress(Address(*load_address(found.address)), found.node_id), found.session
-    )
+    remote, local = load_address(found.address)
+    return SavedClient(ClientAddress(Peer(remote, local or None), found.node_id), found.session)

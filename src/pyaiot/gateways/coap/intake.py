@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The CoAP intake: sorts received datagrams, and answers those that need no other part. Pure.
+
+`now` is the loop's time in seconds, `ts` Unix time in seconds. After each datagram, the caller
+takes all of `next_event`; after some datagrams, `datagrams_to_send`. There is no timer: what is
+remembered expires when it is looked up.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.coap.address_table import AddressTable
+from pyaiot.gateways.coap.intake_events import (
+    NO_ANSWER,
+    EmptyReceived,
+    IntakeEvent,
+    ResponseReceived,
+    ToAiocoap,
+)
+from pyaiot.gateways.coap.posts import Posts
+from pyaiot.gateways.live_nodes import LiveNodes
+from pyaiot.protocols.coap.message import CoapMessage, rejection
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.post import PAYLOAD_BYTES_MAX, read_post, write_answer, write_too_many
+from pyaiot.protocols.coap.request import is_request, option_problem, read_datagram, write_error
+from pyaiot.transport.host_limits import HostLimits
+from pyaiot.transport.peers import Peer
+
+POST_ANSWER_IDS: Final = 0x4000
+"""Answers of the intake use message IDs from this to 0x7FFF, answers of aiocoap those below,
+requests to nodes those above. An ID repeats the low bits of its request, so that it is not reused
+towards a node before the node reuses its own."""
+_ID_MASK: Final = POST_ANSWER_IDS - 1
+
+
+class CoapIntake:
+    """All datagrams of one CoAP endpoint come in here."""
+
+    def __init__(
+        self,
+        nodes: LiveNodes,
+        table: AddressTable[Peer],
+        *,
+        limits: HostLimits | None,
+        has_request: Callable[[Peer, bytes], bool],
+    ) -> None:
+        """`has_request`: whether a request of this peer with this token is being answered.
+
+        `limits` None: posts and requests go to aiocoap without a limit, for comparison in
+        benchmarks.
+        """
+        self._events: deque[IntakeEvent] = deque()
+        self._to_send: list[tuple[bytes, Peer]] = []
+        self._limits = limits
+        self._has_request = has_request
+        self.posts = Posts(nodes, table, self._events)
+
+    def next_event(self) -> IntakeEvent | None:
+        """The oldest event that was not taken yet."""
+        return self._events.popleft() if self._events else None
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
+        """The answers since the last call, each with the peer to send it to."""
+        if not self._to_send:
+            return self._to_send
+        to_send, self._to_send = self._to_send, []
+        return to_send
+
+    def receive_datagram(self, datagram: bytes, peer: Peer, *, now: float, ts: float) -> None:
+        """Take a datagram of a peer."""
+        if self._limits is not None:
+            post = read_post(datagram)
+            if post is not None:
+                reply = self.posts.receive_post(post, peer, now=now, ts=ts)
+                if reply is not None and reply is not NO_ANSWER:
+                    answer = write_answer(
+                        post,
+                        reply.code,
+                        POST_ANSWER_IDS | (datagram[2] << 8 | datagram[3]) & _ID_MASK,
+                        words=reply.words,
+                        max_age_s=reply.max_age_s,
+                    )
+                    if answer:
+                        self._to_send.append((answer, peer))
+                return
+        try:
+            message = read_datagram(datagram)
+        except ProtocolError as error:
+            self._refuse(peer, rejection(datagram) or b"", error)
+            return
+        if message.code == Code.EMPTY:
+            self._receive_empty(message, datagram, peer)
+        elif is_request(message):
+            self._receive_request(message, datagram, peer, now)
+        else:
+            self._events.append(ResponseReceived(message, datagram, peer))
+
+    def _receive_empty(self, message: CoapMessage, datagram: bytes, peer: Peer) -> None:
+        if message.mtype in (MessageType.ACK, MessageType.RST):
+            self._events.append(EmptyReceived(message, datagram, peer))
+        elif answer := rejection(datagram):
+            self._to_send.append((answer, peer))  # a ping (RFC 7252 section 4.3)
+
+    def _receive_request(
+        self, request: CoapMessage, datagram: bytes, peer: Peer, now: float
+    ) -> None:
+        """Check a request before aiocoap gets it, which remembers each of any peer."""
+        limits = self._limits
+        if limits is not None:
+            if self._has_request(peer, request.token):
+                # RFC 7252 section 5.3.1: a token is in use once. The request is answered when it is
+                # retransmitted; aiocoap would abandon the first one.
+                return
+            wait_s = limits.take_request(peer.host, now=now)
+            if wait_s != 0:
+                too_many = b"" if wait_s is None else write_too_many(datagram, int(wait_s) + 1)
+                self._refuse(peer, too_many, "too many requests")
+                return
+        problem = option_problem(request)
+        if problem:
+            # RFC 7252 section 5.4.1: a Non-confirmable request is ignored.
+            confirmable = request.mtype is MessageType.CON
+            answer = write_error(request, Code.BAD_OPTION, 0) if confirmable else b""
+            self._refuse(peer, answer, problem)
+        elif len(request.payload) > PAYLOAD_BYTES_MAX:
+            # RFC 7959 section 4: Size1 is the largest acceptable payload of one request.
+            size1 = OptionNumber.SIZE1, PAYLOAD_BYTES_MAX
+            code = Code.REQUEST_ENTITY_TOO_LARGE
+            answer_id = POST_ANSWER_IDS | request.message_id & _ID_MASK
+            answer = write_error(request, code, answer_id, size1)
+            self._refuse(peer, answer, f"more than {PAYLOAD_BYTES_MAX} bytes of payload")
+        else:
+            self._events.append(ToAiocoap(datagram, peer))
+
+    def _refuse(self, peer: Peer, answer: bytes, problem: object) -> None:
+        if answer:
+            self._to_send.append((answer, peer))
+        if self._limits is not None:
+            self.posts.refuse("post from %s refused: %s", peer.address.host, problem)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the CoAP intake reports of received datagrams. Pure.
+
+`reports` are the messages to send to the broker.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from pyaiot.messages import NodeEvent
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code
+from pyaiot.transport.peers import Peer
+
+
+class NodePosted(msgspec.Struct, frozen=True, gc=False):
+    """A reading of a node was accepted."""
+
+    uid: str
+    resource: str
+    data: object
+    reports: Sequence[NodeEvent]
+    is_sign_of_life: bool = True
+    """The node sent it just now, and unasked."""
+
+
+class NodeAlive(msgspec.Struct, frozen=True, gc=False):
+    """A node announced itself. `reports` may begin with the end of a node that was evicted."""
+
+    uid: str
+    reports: Sequence[NodeEvent]
+    rebooted: bool
+    """It may have rebooted, or is new."""
+
+
+class NodeRenamed(msgspec.Struct, frozen=True, gc=False):
+    """A node that was named after its address has sent its uid. `reports` end the old name."""
+
+    old_uid: str
+    reports: Sequence[NodeEvent]
+
+
+class ClaimToCheck(msgspec.Struct, frozen=True, gc=False):
+    """An address claims the uid of a node at another address, which must be asked first."""
+
+    uid: str
+    claimant: Peer
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """A request was refused. It is counted already; the line is for the log."""
+
+    text: str
+    details: tuple[object, ...]
+
+
+class ResponseReceived(msgspec.Struct, frozen=True, gc=False):
+    """A response arrived. One that belongs to no request is rejected."""
+
+    message: CoapMessage
+    datagram: bytes
+    peer: Peer
+
+
+class EmptyReceived(msgspec.Struct, frozen=True, gc=False):
+    """An acknowledgement or a reset arrived."""
+
+    message: CoapMessage
+    datagram: bytes
+    peer: Peer
+
+
+class ToAiocoap(msgspec.Struct, frozen=True, gc=False):
+    """A request that needs the complete CoAP stack."""
+
+    datagram: bytes
+    peer: Peer
+
+
+NodeChange: TypeAlias = NodePosted | NodeAlive | NodeRenamed | ClaimToCheck | Refusal
+"""Events of nodes."""
+IntakeEvent: TypeAlias = NodeChange | ResponseReceived | EmptyReceived | ToAiocoap
+
+
+class Reply(NamedTuple):
+    """The answer to a post."""
+
+    code: int
+    words: str = ""
+    max_age_s: int | None = None
+
+
+ACCEPTED: Final = Reply(int(Code.CHANGED))
+UNKNOWN_MAX_AGE_S: Final = 30
+"""Max-Age of the answer to readings of an unknown peer. Nodes send `alive` every 30 s."""
+NO_ANSWER: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
+"""Not answered: unknown peers send too much together."""
+
+
+def too_many(wait_s: float) -> Reply:
+    """RFC 8516: Max-Age of 4.29 is the time to wait."""
+    return Reply(Code.TOO_MANY_REQUESTS, max_age_s=int(wait_s) + 1)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Peers of a datagram endpoint. Pure.
+
+Code above the endpoint uses `host`, `address` and `at_port`, and passes peers back; `remote` and
+`local` belong to the transport.
+"""
+
+import ipaddress
+from typing import Any, NamedTuple
+
+
+class PeerAddress(NamedTuple):
+    """The source of a datagram. `host` is in its usual form: IPv4 not mapped, and without a
+    zone."""
+
+    host: str
+    port: int
+    scope_id: int = 0
+
+
+class Peer:
+    """The source of datagrams, and the local address that they are sent to.
+
+    Peers are equal if their remote addresses are. fe80::1 on two interfaces is two peers.
+    """
+
+    __slots__ = ("address", "host", "local", "remote")
+
+    def __init__(self, remote: Any, local: bytes | None = None) -> None:
+        """Both as the transport reports them. `local` None: it chooses the address to send from."""
+        self.remote = remote
+        self.local = local
+        self.host: str = remote[0]
+        """The host with its zone, by which hosts are limited."""
+        scope_id = remote[3] if len(remote) > 3 else 0
+        self.address = PeerAddress(plain_host(self.host), remote[1], scope_id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Peer) and self.remote == other.remote
+
+    def __hash__(self) -> int:
+        return hash(self.remote)
+
+    def __repr__(self) -> str:
+        host, port, _ = self.address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the datagram was sent to its own source address."""
+        if self.local is None or len(self.local) < 16:
+            return False
+        return plain_host(str(ipaddress.IPv6Address(self.local[:16]))) == self.address.host
+
+    def at_port(self, port: int) -> "Peer":
+        """The same host and local address, at another port."""
+        host, _, *rest = self.remote
+        return Peer((host, port, *rest), self.local)
+
+
+def plain_host(host: str) -> str:
+    """An address in its usual form: without a zone, IPv4 not mapped into IPv6."""
+    if host.startswith("::ffff:") and "." in host:
+        return host[7:]
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
