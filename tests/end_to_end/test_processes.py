@@ -166,8 +166,10 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
     assert found is not None
     web, coap, websocket, mqtt, mqttsn = map(int, found.groups())
     doors = {("tcp", web), ("udp", coap), ("tcp", websocket), ("udp", mqttsn)}
-    assert service.open_ports() == doors
-    socket.create_connection(("127.0.0.1", mqtt)).close()  # of the MQTT broker, a child
+    # The MQTT broker, a child, has the port on one loopback address; where there is a second one,
+    # the service listens there for it.
+    assert service.open_ports() - {("tcp", mqtt)} == doors
+    socket.create_connection(("127.0.0.1", mqtt)).close()
 
 
 # -- when it cannot start -----------------------------------------------------------------------
