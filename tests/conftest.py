@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs `async def` tests: on a clock that jumps, or, marked `sockets`, on real sockets."""
+"""Runs `async def` tests: on a clock that jumps, or, marked `sockets`, on real sockets.
+
+`sockets(speed=5)`: the clock of the loop runs five times as fast as the real one. For tests that
+wait for timeouts of our services, and have everything in their own loop.
+"""
 
 import asyncio
 import inspect
 import selectors
 import signal
+import time
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,27 +51,54 @@ class JumpingClockLoop(asyncio.SelectorEventLoop):
         return 1000.0 + self._jumping_selector.jumped_s
 
 
+class _FastSelector(selectors.DefaultSelector):
+    """Waits the share of a timeout that the fast clock has left of it."""
+
+    def __init__(self, speed: float) -> None:
+        super().__init__()
+        self._speed = speed
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return super().select(timeout and timeout / self._speed)
+
+
+class FastClockLoop(asyncio.SelectorEventLoop):
+    """An event loop with real sockets on which ten seconds take two."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        super().__init__(_FastSelector(speed))
+
+    def time(self) -> float:
+        return time.monotonic() * self._speed
+
+
 def run_on_jumping_clock(coroutine: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=JumpingClockLoop) as runner:
         runner.run(coroutine)
 
 
 def run_on_real_clock(
-    coroutine: Coroutine[Any, Any, None], runner: asyncio.Runner | None = None
+    coroutine: Coroutine[Any, Any, None],
+    runner: asyncio.Runner | None = None,
+    *,
+    speed: float = 1.0,
 ) -> None:
     """In the loop of `runner`, which stays open, else in one of its own.
 
     That is uvloop's, as `aiot` has it: its transports and timers are others than those of asyncio.
+    With a `speed` it is that of asyncio, with a fast clock.
     """
 
     async def limited() -> None:
-        async with asyncio.timeout(SOCKET_TEST_LIMIT_S):
+        async with asyncio.timeout(SOCKET_TEST_LIMIT_S * speed):
             await coroutine
 
     if runner is not None:
         runner.run(limited())
         return
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as own:
+    factory = uvloop.new_event_loop if speed == 1.0 else partial(FastClockLoop, speed)
+    with asyncio.Runner(loop_factory=factory) as own:
         own.run(limited())
 
 
@@ -80,9 +113,11 @@ def coroutine_of(test: pytest.Function) -> Coroutine[Any, Any, None]:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    real = pyfuncitem.get_closest_marker("sockets") is not None
-    run = run_on_real_clock if real else run_on_jumping_clock
-    run(coroutine_of(pyfuncitem))
+    sockets = pyfuncitem.get_closest_marker("sockets")
+    if sockets is None:
+        run_on_jumping_clock(coroutine_of(pyfuncitem))
+    else:
+        run_on_real_clock(coroutine_of(pyfuncitem), **sockets.kwargs)
     return True
 
 

@@ -25,6 +25,7 @@ def paths(device: CoapDevice) -> list[str]:
 # -- what stayed unanswered ---------------------------------------------------------------------
 
 
+@pytest.mark.sockets(speed=5)
 async def test_value_that_was_lost_is_asked_for_at_the_next_alive_and_nothing_else_is() -> None:
     async with scene() as it:
         it.device.has({"board": "native", "name": None, "os": "riot"})
@@ -41,6 +42,7 @@ async def test_value_that_was_lost_is_asked_for_at_the_next_alive_and_nothing_el
         assert paths(it.device)[before:] == ["name"]
 
 
+@pytest.mark.sockets(speed=5)
 async def test_value_that_was_lost_is_asked_for_at_the_next_reading() -> None:
     async with scene() as it:
         it.device.has({"name": None})
@@ -56,6 +58,7 @@ async def test_value_that_was_lost_is_asked_for_at_the_next_reading() -> None:
         await it.client.shows(UID, t="2", name="kitchen")
 
 
+@pytest.mark.sockets(speed=5)
 async def test_all_values_after_two_that_were_lost_are_asked_for_at_the_next_alive() -> None:
     async with scene() as it:
         it.device.has({"one": None, "two": None, "three": "3", "four": "4"})
@@ -69,6 +72,7 @@ async def test_all_values_after_two_that_were_lost_are_asked_for_at_the_next_ali
         await it.client.shows(UID, one="x", two="x", three="3", four="4")
 
 
+@pytest.mark.sockets(speed=5)
 async def test_list_of_resources_that_was_lost_is_asked_for_at_the_next_reading() -> None:
     async with scene() as it:
         it.device.has({"name": "kitchen"})
@@ -81,6 +85,7 @@ async def test_list_of_resources_that_was_lost_is_asked_for_at_the_next_reading(
         await it.client.shows(UID, t="1", name="kitchen")
 
 
+@pytest.mark.sockets(speed=5)
 async def test_five_boards_behind_a_wire_that_loses_every_fifth_datagram_are_whole_soon() -> None:
     values = {f"r{number}": str(number) for number in range(8)}
     async with scene() as it:
