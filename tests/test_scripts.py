@@ -136,12 +136,22 @@ def test_environment_is_in_the_cache_where_the_checkout_has_no_place(
 
 
 def test_what_cannot_be_installed_ends_in_one_sentence_and_starts_anew(checkout: Path) -> None:
-    for _ in range(2):
-        result = setup(checkout, "run", "true")
-        assert result.returncode == 2
-        assert "cannot be installed here" in result.stderr.splitlines()[-1]
-        assert "Traceback" not in result.stderr
-        assert "Making the environment" in result.stderr
+    # What a run leaves that was ended while it made the environment.
+    place = checkout / ".venv"
+    (place / "bin").mkdir(parents=True)
+    for name in (RECORD, "half made"):
+        (place / name).touch()
+    result = setup(checkout, "run", "true")
+    assert result.returncode == 2
+    assert "cannot be installed here" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert "Making the environment" in result.stderr
+    assert not (place / "half made").exists()
+    # What it leaves itself is again known as half made.
+    module = environment_module(checkout)
+    assert module.is_ours(place)
+    assert not module.is_ready(place, "run")
+    assert (place / RECORD).read_text() == ""
 
 
 @pytest.mark.parametrize("arguments", [(), ("run",), ("else", "true")])
