@@ -171,7 +171,7 @@ def test_history_is_a_table_json_or_csv(aiot: Aiot, system: tuple[Programs, str]
     result = aiot(*command, "--limit", "2")
     assert (result.returncode, result.stderr) == (0, "")
     assert re.fullmatch(
-        r"TIME +VALUE  UNIT\n(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +-?[\d.]+ +Cel\n){2}", result.stdout
+        r"TIME +VALUE  UNIT\n(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +-?[\d.]+ +°C\n){2}", result.stdout
     )
     rows = json.loads(aiot(*command, "--json").stdout)["readings"]
     assert len(rows) > 2

@@ -122,8 +122,8 @@ async def _get(options: Options, uid: str, resource: str | None) -> int:
     if options.json:
         print_line(formatting.as_json(formatting.resource(reading)))
     else:
-        text = formatting.data(reading.data)
-        print_line(plain(text) if options.paint.is_terminal else text)
+        is_terminal = options.paint.is_terminal
+        print_line(formatting.value(reading) if is_terminal else formatting.data(reading.data))
     return 0
 
 

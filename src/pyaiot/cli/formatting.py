@@ -26,6 +26,8 @@ _DESCRIPTIVE: Final = frozenset(
     {"name", "protocol", "ip", "id", "board", "mcu", "os", "vendor", "version"}
 )
 """Resources that describe a node. `aiot get` shows them; the table of all nodes omits them."""
+_SPELLED: Final = {"Cel": "°C", "%RH": "%", "%EL": "%", "/100": "%", "/1000": "‰"}
+"""Units as people write them. Data for programs has the names of SenML."""
 _AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -34,9 +36,21 @@ def as_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def data(value: object) -> str:
+def data(item: object) -> str:
     """Text unchanged, any other value as JSON."""
-    return value if isinstance(value, str) else as_json(value)
+    return item if isinstance(item, str) else as_json(item)
+
+
+def value(reading: Reading) -> str:
+    """The value for people: text as the device sent it, a number with its unit."""
+    text = plain(data(reading.data))
+    is_number = isinstance(reading.data, int | float) and not isinstance(reading.data, bool)
+    return f"{text} {unit(reading.unit)}" if is_number and reading.unit else text
+
+
+def unit(name: str) -> str:
+    """The unit for people."""
+    return _SPELLED.get(name, plain(name))
 
 
 # -- nodes --------------------------------------------------------------------------------------
@@ -82,7 +96,7 @@ def nodes(items: Sequence[Node], paint: Paint) -> str:
 def resources(it: Node, paint: Paint) -> str:
     """A table of the resources of a node."""
     rows = [
-        (plain(reading.resource), plain(data(reading.data)), _age(reading.ts))
+        (plain(reading.resource), value(reading), _age(reading.ts))
         for reading in it.resources.values()
     ]
     return table(("RESOURCE", "VALUE", "AGE"), rows, paint)
@@ -90,7 +104,7 @@ def resources(it: Node, paint: Paint) -> str:
 
 def _values(it: Node) -> str:
     return "  ".join(
-        f"{plain(reading.resource)} {plain(data(reading.data))}"
+        f"{plain(reading.resource)} {value(reading)}"
         for reading in it.resources.values()
         if reading.resource not in _DESCRIPTIVE
     )
@@ -116,7 +130,7 @@ def event(it: Event, paint: Paint, *, json: bool) -> str:
     clock = paint("dim", _local(it.ts or time.time(), "%H:%M:%S"))
     match it:
         case Reading(uid=uid, resource=name):
-            return f"{clock}  {paint('cyan', plain(uid))}  {plain(name)}  {plain(data(it.data))}"
+            return f"{clock}  {paint('cyan', plain(uid))}  {plain(name)}  {value(it)}"
         case NodeAppeared(uid=uid):
             text = paint("green", "appeared")
         case NodeReset(uid=uid):
@@ -158,17 +172,18 @@ def rows(items: Rows, paint: Paint) -> str:
         "VALUE": [_text(row.value if row.value is not None else row.data) for row in items],
     }
     if any(columns["unit"]):
-        shown["UNIT"] = [plain(unit) for unit in columns["unit"]]
+        shown["UNIT"] = [unit(name) for name in columns["unit"]]
     for name in ("min", "mean", "max", "last", "count"):
         if name in columns:
             shown[name.upper()] = [_text(value) for value in columns[name]]
     return table(list(shown), list(zip(*shown.values(), strict=True)), paint)
 
 
-def _text(value: object) -> str:
-    if value is None:
+def _text(item: object) -> str:
+    if item is None:
         return ""
-    return f"{value:.10g}" if isinstance(value, float) else plain(data(value))
+    # All digits, as in the data, and 21 instead of 21.0.
+    return repr(item).removesuffix(".0") if isinstance(item, float) else plain(data(item))
 
 
 def _local(ts: float, form: str) -> str:
