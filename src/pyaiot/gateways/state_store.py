@@ -39,6 +39,7 @@ class StateStore:
         self._changed: set[str] = set()
         self._change = asyncio.Event()
         self._failed = False
+        self._saved = False
         self._inode = 0
         """Inode of the open file, to detect that it was removed; 0: nothing is stored."""
         if path is not None:
@@ -47,6 +48,11 @@ class StateStore:
     @property
     def is_open(self) -> bool:
         return self._database is not None
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the file has all records, after `run` has ended."""
+        return self._saved
 
     def take_records(self) -> Iterator[bytes]:
         """The records from before the start. A second call returns nothing."""
@@ -177,6 +183,8 @@ class StateStore:
             self._write(records)
         except sqlite3.Error as error:
             self._not_written(records, error)
+        else:
+            self._saved = self._is_in_place()
         self.close()
 
     def close(self) -> None:

@@ -76,10 +76,10 @@ class MqttConnections:
         if not connection.perform(action):
             self._loop.call_soon(connection.on_event, _refusal(action))
 
-    def close(self) -> None:
-        """End all connections. Their wills are published, as if the process had been killed."""
+    def close(self, *, with_wills: bool) -> None:
+        """End all connections. `with_wills`: as if the process had been killed."""
         for connection in self._by_client_id.values():
-            connection.end(with_will=True)
+            connection.end(with_will=with_wills)
         self._by_client_id.clear()
 
     def _connect(self, client_id: str, action: MqttConnect) -> None:

@@ -133,10 +133,16 @@ class MqttSnGateway:
                 tasks.create_task(self._kept.run(self._record_of), name="MQTT-SN state file")
                 if self._unconnected is not None:
                     tasks.create_task(self._unconnected.run(), name="MQTT-SN without connection")
-                await asyncio.Future()
+                try:
+                    await asyncio.Future()
+                finally:
+                    for client_id in self._protocol.clients_with_messages():
+                        self._kept.changed(client_id)
         finally:
             self._timer.cancel()
-            self._connections.close()
+            # A client that is restored after the restart is not lost: its will is published then,
+            # if the client does not return.
+            self._connections.close(with_wills=not self._kept.is_saved)
             self._endpoint.close()
 
     async def answers(self) -> bool:

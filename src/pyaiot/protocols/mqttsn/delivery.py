@@ -5,7 +5,9 @@ Pure; `now` is the loop's time in seconds. One message is in flight at a time, i
 arrival: a constrained node has memory for one, and the network cannot change the order.
 """
 
+import math
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -39,6 +41,10 @@ REGISTER_AGAIN_S: Final = 60.0
 """A client that never answered a REGISTER gets no messages that need one: they are dropped at once.
 At this interval one of them causes another REGISTER, without waiting for its answer; when the
 client answers, messages are delivered again."""
+
+
+SAVED_BYTES_MAX: Final = 64 * 1024
+"""Bytes of the messages of one client that survive a restart of the gateway, the newest ones."""
 
 
 class _Stage(Enum):
@@ -109,12 +115,38 @@ class DeliveryQueue:
         unknown."""
         self._unawaited: Register | None = None
         """A REGISTER without a waiting message; its answer shows that the client knows REGISTER."""
+        self.changes = 0
+        """A counter that grows when `saved` changes while the client is not awake."""
         self.dropped = 0
         """Messages that were dropped, in total: too many, too large, too late, refused,
         unacknowledged."""
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    @property
+    def saved(self) -> tuple[MqttMessage, ...]:
+        """The messages for the state file. Those with a deadline are commands, which have ended
+        when the gateway is back, and are not among them."""
+        released = self._front is not None and self._front.stage is _Stage.RELEASED
+        saved: list[MqttMessage] = []
+        size = 0
+        for kept in reversed(list(self._queue)[int(released) :]):
+            size += kept.size
+            if size > SAVED_BYTES_MAX:
+                break
+            if kept.expires_at == math.inf:
+                saved.append(kept.message)
+        return tuple(reversed(saved))
+
+    def restore(self, messages: Iterable[MqttMessage]) -> None:
+        """Queue the result of `saved`, as far as there is room."""
+        for message in messages:
+            kept = _Kept(message, math.inf)
+            if len(self._queue) >= self._messages_max or not self._account.take(kept.size):
+                self.dropped += 1
+            else:
+                self._queue.append(kept)
 
     def get_timer(self) -> float | None:
         """When to call `handle_timer`, or None."""
@@ -140,7 +172,7 @@ class DeliveryQueue:
         return self._front is not None and self._front.retries >= self._retries_max
 
     def push(
-        self, message: MqttMessage, *, now: float, expires_at: float = float("inf")
+        self, message: MqttMessage, *, now: float, expires_at: float = math.inf
     ) -> list[Packet]:
         """Send the message, or queue it. At the limit the oldest is dropped, QoS 0 first.
 
@@ -161,6 +193,8 @@ class DeliveryQueue:
             if not self._make_room():
                 return []
         self._queue.append(kept)
+        if not self._open and expires_at == math.inf:
+            self.changes += 1
         return self._send(now)
 
     def resume(self, *, now: float, messages: int | None = None) -> list[Packet]:

@@ -185,6 +185,10 @@ class MqttSnGatewayProtocol(Generic[A]):
         saved = None if client is None else client.session.save()
         return None if client is None or saved is None else SavedClient(client.peer, saved)
 
+    def clients_with_messages(self) -> list[str]:
+        """The ids of the clients for which messages wait."""
+        return [client_id for client_id, it in self._clients.items() if len(it.session.delivery)]
+
     def restore(self, saved: SavedClient[A], *, now: float) -> list[Output[A]]:
         """Continue with a saved client. If there is no room, it is ignored."""
         peer, session = saved

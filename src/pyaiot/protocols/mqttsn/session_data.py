@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from pyaiot.protocols.mqttsn.delivery import DeliveryQueue
-from pyaiot.protocols.mqttsn.mqtt import Will
+from pyaiot.protocols.mqttsn.mqtt import MqttMessage, Will
 from pyaiot.protocols.mqttsn.publications import Publications
 from pyaiot.protocols.mqttsn.settings import SessionConfig
 from pyaiot.protocols.mqttsn.shares import Account, Budget
@@ -26,7 +26,7 @@ DURATION_S_MAX: Final = 65535
 
 
 class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a session that survives a restart of the gateway; queued messages do not."""
+    """The part of a session that survives a restart of the gateway."""
 
     client_id: str
     state: State
@@ -36,6 +36,8 @@ class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
     topics: tuple[tuple[str, bool], ...]
     predefined: tuple[int, ...]
     filters: tuple[tuple[str, int], ...]
+    messages: tuple[MqttMessage, ...] = ()
+    """Messages that wait for the client, except commands."""
 
 
 class SessionData:
@@ -83,7 +85,8 @@ class SessionData:
     @property
     def changes(self) -> int:
         """A counter that grows whenever the result of `save` changes."""
-        return self._changes + self._topics.changes + self.subscriptions.changes
+        changes = self._changes + self._topics.changes + self.subscriptions.changes
+        return changes + self.delivery.changes
 
     def save(self) -> SavedSession | None:
         """The session for the state file; None: it need not be saved."""
@@ -102,6 +105,7 @@ class SessionData:
             topics=names,
             predefined=predefined,
             filters=self.subscriptions.saved,
+            messages=self.delivery.saved,
         )
 
     @property
@@ -116,6 +120,7 @@ class SessionData:
         self._will = saved.will
         self._topics.restore(saved.topics, saved.predefined)
         self.subscriptions.restore(saved.filters)
+        self.delivery.restore(saved.messages)
 
     @property
     def dropped(self) -> int:
