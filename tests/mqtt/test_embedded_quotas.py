@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import struct
@@ -15,6 +16,7 @@ import pytest
 from pyaiot.mqtt.embedded import broker as embedded
 from pyaiot.mqtt.embedded import nats_settings, quotas, store_keeper
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
+from pyaiot.mqtt.embedded.health import resident_bytes
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.mqtt.embedded.quotas import StreamLimit
 from tests.gateways.mqtt_servers import nats_server
@@ -133,6 +135,70 @@ async def test_one_device_that_retains_without_end_takes_no_room_of_others(
         assert broker.problem == ""
     assert "version of MQTT" not in caplog.text
     assert "was not retained: the store for retained messages is full" in caplog.text
+
+
+@pytest.mark.usefixtures("small_store")
+async def test_a_burst_of_retained_messages_removes_none_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
+        async with mqtt_client(broker.port, "honest") as honest:
+            sent = honest.publish("node/honest/x", '{"value":1}', qos=1, retain=True)
+            await until(sent.is_published)
+        # A check sees it before the burst.
+        await asyncio.sleep(3 * store_keeper.TURN_S)
+        async with raw(broker.port, "hostile", clean=True) as hostile:
+            async with asyncio.timeout(20):
+                for number in itertools.count():
+                    topic = f"node/n{number % 200}/x".encode()
+                    await hostile.send(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
+                    await asyncio.sleep(0.01)
+                    if "hostile at 127.0.0.1 publishes more than its share" in caplog.text:
+                        break
+            await until(lambda: "filled within seconds" in caplog.text)
+        while (await state_of(broker, quotas.RETAINED))["bytes"] > 5 * 1024 * 1024:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+        async with NatsConnection.open(
+            broker._log.port, "keeper", broker._keeper_password
+        ) as connection:
+            info = await connection.request(
+                f"$JS.API.STREAM.INFO.{quotas.RETAINED}", {"subjects_filter": ">"}
+            )
+        assert "$MQTT.rmsgs.node.honest.x" in info["state"]["subjects"]
+
+
+async def test_a_retained_message_larger_than_any_reading_is_delivered_and_not_retained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        async with raw(broker.port, "hostile", clean=True) as hostile:
+            for number in range(40):
+                topic = f"node/n{number}/x".encode()
+                await hostile.send(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
+        await others_go_on(broker, here, 1)
+        await until(lambda: "which was not retained: it is too large" in caplog.text)
+        assert (await state_of(broker, quotas.RETAINED))["messages"] == 0
+
+
+async def test_a_broker_that_uses_too_much_memory_is_restarted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        before = broker.pid
+        assert resident_bytes(before) > 1024 * 1024
+        assert resident_bytes(0x7FFFFFFF) == 0
+        monkeypatch.setattr(embedded, "_go_memory", lambda: 1024)
+        await until(lambda: broker.pid not in {0, before})
+        monkeypatch.undo()
+        await here.until(lambda: here.mqtt.connected, RECOVERY_LIMIT_S)
+        await others_go_on(broker, here, 1)
+    assert "MB of memory; it is restarted" in caplog.text
 
 
 @pytest.mark.usefixtures("small_store")
@@ -310,3 +376,21 @@ def test_subscriptions_of_other_gateways_are_forgotten_and_those_of_devices_are_
         {"name": "device_1", "config": {"filter_subject": "$MQTT.msgs.gateway.>"}},
     ]
     assert quotas.forgotten_gateways(consumers, ["ours"]) == ["other_1"]
+
+
+def test_burst_is_what_filled_a_stream_since_it_was_quiet() -> None:
+    burst = quotas.Burst()
+
+    def observe(share: float, last: int, now: float) -> range | None:
+        used = int(share * quotas.RETAINED_BYTES_MAX)
+        state = {"bytes": used, "messages": 0, "consumer_count": 0, "last_seq": last}
+        return burst.observe(quotas.RETAINED, state, now)
+
+    assert observe(0.1, 10, 0.0) is None
+    assert observe(0.3, 20, 2.0) is None
+    assert observe(0.45, 30, 4.0) is None
+    assert observe(0.9, 40, 6.0) == range(21, 41)
+    assert observe(0.3, 40, 8.0) is None
+    # What fills slowly is not of one device.
+    assert observe(0.49, 50, 8.0 + quotas.BURST_S) is None
+    assert observe(0.6, 60, 10.0 + quotas.BURST_S) is None

@@ -22,7 +22,7 @@ from pyaiot.errors import OperatorError
 from pyaiot.mqtt.embedded import die_with_parent
 from pyaiot.mqtt.embedded.addresses import listening_addresses
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
-from pyaiot.mqtt.embedded.health import HealthProbe
+from pyaiot.mqtt.embedded.health import HealthProbe, resident_bytes
 from pyaiot.mqtt.embedded.log import LINE_MAX, NatsLog, is_about_memory
 from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.nats_settings import EmbeddedConfig, settings_text
@@ -40,6 +40,9 @@ END_LIMIT_S: Final = 1.0
 GO_MEMORY_MAX: Final = 1024 * 1024 * 1024
 """Bytes of memory above which the embedded MQTT broker collects garbage continuously; half of the
 machine's memory if that is less. Ten thousand connections use half of it."""
+MEMORY_SHARE_MAX: Final = 1.5
+"""The embedded MQTT broker is restarted if it has this multiple of `GO_MEMORY_MAX` resident: its
+indexes grow with each topic that was ever retained."""
 HEALTH_INTERVAL_S: Final = 3.0
 """Interval between two round trips with QoS 1 through the embedded MQTT broker."""
 HEALTH_LIMIT_S: Final = 3.0
@@ -278,6 +281,11 @@ class EmbeddedBroker:
                 if not problem:
                     await _within(HEALTH_LIMIT_S, keeper.limited)
                 self._ready.set()
+            used = resident_bytes(child.pid)
+            if used > MEMORY_SHARE_MAX * _go_memory():
+                log.error("the MQTT broker uses %d MB of memory; it is restarted", used >> 20)
+                _kill(child)
+                return
             if failures >= HEALTH_FAILURES_MAX << self._failed_restarts and not disk_is_full:
                 self._failed_restarts = min(self._failed_restarts + 1, 6)
                 log.error(

@@ -46,6 +46,10 @@ _EXPLANATIONS: Final = tuple(
             "published {0}, which was not retained: the store for retained messages is full",
         ),
         (
+            r'unable to store retained message .*subject "(.*)": message size exceeds',
+            "published {0}, which was not retained: it is too large",
+        ),
+        (
             r"JetStream failed a pipelined QoS1/2 .*maximum (?:messages|bytes) exceeded",
             "was disconnected: the store for publications with QoS 1 and 2 is full",
         ),

@@ -6,7 +6,7 @@ the counts per device are computed here from the subjects of a stream.
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +26,9 @@ RETAINED_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of retained messages, of all devices. One more is delivered and not retained."""
 RETAINED_MAX: Final = 50_000
 """Retained messages, of all devices. One more is delivered and not retained."""
+RETAINED_MESSAGE_MAX: Final = 128 * 1024
+"""Bytes of one retained message, twice those of the largest reading. A larger one is delivered and
+not retained."""
 RETAINED_PER_NODE_MAX: Final = 300
 """Retained messages that one node may have while more than half of a limit is used. With more, all
 of that node are removed."""
@@ -52,6 +55,11 @@ PUBREL_BYTES_MAX: Final = 16 * 1024 * 1024
 connection."""
 TRIM_SHARE: Final = 0.5
 """With more than this share of a limit used, data is removed."""
+QUIET_SHARE: Final = 0.4
+"""With less than this share of a limit used, a stream is not filling."""
+BURST_S: Final = 60.0
+"""A store for retained messages that fills within this time is filled by one device. What was
+retained since then is removed, and older messages stay."""
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -64,11 +72,13 @@ class StreamLimit:
     messages_max: int = 0
     age_max_s: int = 0
     consumers_max: int = 0
+    message_max: int = 0
+    """Bytes of one message."""
 
 
 LIMITS: Final[Mapping[str, StreamLimit]] = {
     MESSAGES: StreamLimit(MESSAGES_BYTES_MAX, consumers_max=CONSUMERS_MAX),
-    RETAINED: StreamLimit(RETAINED_BYTES_MAX, RETAINED_MAX),
+    RETAINED: StreamLimit(RETAINED_BYTES_MAX, RETAINED_MAX, message_max=RETAINED_MESSAGE_MAX),
     QOS2: StreamLimit(QOS2_BYTES_MAX, QOS2_MAX, QOS2_AGE_MAX_S),
     SESSIONS: StreamLimit(SESSIONS_BYTES_MAX, SESSIONS_MAX),
     PUBREL: StreamLimit(PUBREL_BYTES_MAX),
@@ -99,6 +109,7 @@ def limited(config: Mapping[str, Any]) -> dict[str, Any] | None:
         "max_msgs": limit.messages_max or -1,
         "max_age": limit.age_max_s * 10**9,
         "max_consumers": limit.consumers_max or -1,
+        "max_msg_size": limit.message_max or -1,
         "discard": "new",
     }
     return None if wanted == config else wanted
@@ -122,6 +133,34 @@ def _used_share(name: str, state: Mapping[str, Any]) -> float:
     if limit.consumers_max:
         shares.append(state["consumer_count"] / limit.consumers_max)
     return max(shares)
+
+
+class Burst:
+    """Finds the messages that filled a stream within `BURST_S`.
+
+    nats-server does not tell who published a retained message. Where a stream fills that fast, one
+    device fills it: the newest messages are removed, and those of before stay.
+    """
+
+    def __init__(self) -> None:
+        self._low: deque[tuple[float, int, float]] = deque()
+        """Time, last sequence number and used share of the checks of the last `BURST_S`."""
+
+    def observe(self, name: str, state: Mapping[str, Any], now: float) -> range | None:
+        """Note the state of the stream. Returns the sequence numbers to remove, if it is filling.
+
+        They are those since the latest check in which less than `QUIET_SHARE` was used.
+        """
+        share = _used_share(name, state)
+        while self._low and now - self._low[0][0] > BURST_S:
+            self._low.popleft()
+        found = None
+        if share > TRIM_SHARE:
+            quiet = [seen for seen in self._low if seen[2] < QUIET_SHARE]
+            if quiet:
+                found = range(quiet[-1][1] + 1, state["last_seq"] + 1)
+        self._low.append((now, state["last_seq"], share))
+        return found
 
 
 def over_their_share(subjects: Mapping[str, int], prefix: str, share: int) -> list[str]:

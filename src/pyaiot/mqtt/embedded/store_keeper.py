@@ -31,6 +31,8 @@ CONNECTIONS_MAX: Final = 20_000
 the newest ones of the address with the most connections are closed."""
 EVICTIONS_MAX: Final = 4_000
 """Sessions that are removed in one check. The rest follows in the next one."""
+BURST_REMOVED_MAX: Final = 50_000
+"""Retained messages that are removed at once after a burst, the newest ones."""
 OBSERVED_S: Final = 0.5
 """How long the traffic of each device is measured when publications accumulate."""
 _PAGE: Final = 1024
@@ -57,6 +59,7 @@ class StoreKeeper:
         self._loop = asyncio.get_running_loop()
         self._ours = [quotas.session_hash(name) for name in (ids.gateway, ids.health)]
         self._retained_trimmed_at: float | None = None
+        self._retained_burst = quotas.Burst()
         self._connections_max = min(
             CONNECTIONS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2
         )
@@ -103,7 +106,13 @@ class StoreKeeper:
             if name not in quotas.LIMITS:
                 continue
             limited += 1
+            burst = None
+            if name == quotas.RETAINED:
+                burst = self._retained_burst.observe(name, state, self._loop.time())
             if not quotas.is_filling(name, state):
+                continue
+            if burst is not None:
+                await self._remove_burst(name, burst, store, system)
                 continue
             await self._make_room(name, state, store, system)
             if name in (quotas.MESSAGES, quotas.SESSIONS) and quotas.is_full(name, state):
@@ -128,7 +137,7 @@ class StoreKeeper:
             if state["consumer_count"] > quotas.TRIM_SHARE * quotas.CONSUMERS_MAX:
                 await self._evict_sessions(store, system)
             if state["bytes"] > quotas.TRIM_SHARE * quotas.MESSAGES_BYTES_MAX:
-                await self._disconnect_busiest(system)
+                await self._disconnect_busiest(system, "the gateway can process")
 
     def _warn(self, text: str, *details: object) -> None:
         self._log.warning(text, *details, now=self._loop.time())
@@ -150,6 +159,26 @@ class StoreKeeper:
         )
         if halved:
             self._retained_trimmed_at = now
+
+    async def _remove_burst(
+        self, name: str, burst: range, store: NatsConnection, system: NatsConnection
+    ) -> None:
+        """Remove the messages that filled a store within seconds, and disconnect their device."""
+        await self._disconnect_busiest(system, "its share")
+        numbers = burst[-BURST_REMOVED_MAX:]
+        answers = await store.request_all(
+            [
+                (f"$JS.API.STREAM.MSG.DELETE.{name}", {"seq": number, "no_erase": True})
+                for number in numbers
+            ]
+        )
+        # Those that were replaced meanwhile do not exist any more.
+        removed = sum(not isinstance(answer, Refused) for answer in answers)
+        self._warn(
+            "MQTT broker: the store for %s was filled within seconds; the newest %s were removed",
+            quotas.NAMES[name],
+            removed,
+        )
 
     async def _remove_shares(
         self, store: NatsConnection, name: str, prefix: str, share: int, *, halve: bool
@@ -253,8 +282,8 @@ class StoreKeeper:
         )
         await self._close(system, counted["server"]["id"], ended)
 
-    async def _disconnect_busiest(self, system: NatsConnection) -> None:
-        """Disconnect the device that publishes most, so that the gateway can catch up."""
+    async def _disconnect_busiest(self, system: NatsConnection, limit: str) -> None:
+        """Disconnect the device that publishes most. `limit` completes "more than …" in the log."""
         before = {one["cid"]: one["in_bytes"] for one in await self._connections(system)}
         await asyncio.sleep(OBSERVED_S)
         counted = await system.request("$SYS.REQ.SERVER.PING.CONNZ", {"limit": 1})
@@ -265,10 +294,8 @@ class StoreKeeper:
         if busiest["in_bytes"] <= before.get(busiest["cid"], 0):
             return
         self._warn(
-            "MQTT broker: %s at %s publishes more than the gateway can process; it was"
-            " disconnected",
-            busiest.get("mqtt_client", ""),
-            busiest["ip"],
+            "MQTT broker: %s at %s publishes more than %s; it was disconnected",
+            *(busiest.get("mqtt_client", ""), busiest["ip"], limit),
         )
         await self._close(system, counted["server"]["id"], [busiest["cid"]])
 
