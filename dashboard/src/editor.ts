@@ -8,8 +8,9 @@ import { javascript } from "@codemirror/lang-javascript";
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { unifiedMergeView } from "@codemirror/merge";
 import { EditorState } from "@codemirror/state";
-import { EditorView, drawSelection, keymap, lineNumbers } from "@codemirror/view";
+import { Decoration, EditorView, drawSelection, keymap, lineNumbers, ViewPlugin, WidgetType, type DecorationSet } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import { HIDDEN, visible } from "./model/text";
 
 export interface EditorOptions {
   text: string;
@@ -46,6 +47,48 @@ const look = EditorView.theme({
   ".cm-deletedChunk": { backgroundColor: "color-mix(in srgb, var(--bad) 12%, transparent)", color: "var(--ink)" },
 });
 
+class Mark extends WidgetType {
+  constructor(private readonly text: string) {
+    super();
+  }
+  toDOM(): HTMLElement {
+    const mark = document.createElement("span");
+    mark.className = "cm-mark";
+    mark.textContent = this.text;
+    return mark;
+  }
+}
+
+function marksIn(view: EditorView): DecorationSet {
+  return Decoration.set(
+    view.visibleRanges.flatMap(({ from, to }) =>
+      [...view.state.sliceDoc(from, to).matchAll(HIDDEN)].map(({ index, 0: hidden }) =>
+        Decoration.replace({ widget: new Mark(visible(hidden)) }).range(from + index, from + index + hidden.length),
+      ),
+    ),
+  );
+}
+
+/** Hidden characters are marks in the text, and in deleted text, which the comparison draws as it is. */
+const marks = ViewPlugin.define(
+  (view) => {
+    const markDeleted = () => {
+      for (const { childNodes } of view.dom.querySelectorAll(".cm-deletedLine *"))
+        for (const text of childNodes) if (text instanceof Text && text.data.search(HIDDEN) >= 0) text.data = visible(text.data);
+    };
+    const watch = new MutationObserver(markDeleted);
+    watch.observe(view.dom, { childList: true, subtree: true });
+    return {
+      marked: marksIn(view),
+      update({ docChanged, viewportChanged }) {
+        if (docChanged || viewportChanged) this.marked = marksIn(view);
+      },
+      destroy: () => watch.disconnect(),
+    };
+  },
+  { decorations: ({ marked }) => marked },
+);
+
 export function makeEditor(place: HTMLElement, options: EditorOptions): Editor {
   const root = place.shadowRoot ?? place.attachShadow({ mode: "open" });
   root.replaceChildren();
@@ -58,6 +101,7 @@ export function makeEditor(place: HTMLElement, options: EditorOptions): Editor {
         lineNumbers(),
         history(),
         drawSelection(),
+        marks,
         bracketMatching(),
         javascript(),
         syntaxHighlighting(colours),

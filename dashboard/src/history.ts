@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Stored readings, if the broker has a history. */
 import { apiUrl, mayHaveApi } from "./config";
-import type { Series } from "./series";
+import { niceStep, type Stored } from "./series";
 import type { Resource } from "./model/state";
 import { link } from "./store";
-
-const POINTS_MAX = 1000;
 
 let offered: Promise<boolean> | null = null;
 
@@ -27,26 +25,33 @@ export async function readLatest(resource: Resource, from: number, to: number, c
   const url = historyOf(resource, { from: String(from), to: String(to), order: "newest", limit: String(count) });
   const answer = await fetch(url, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
-  return stored((await answer.json()) as Stored)
+  return stored((await answer.json()) as Answer)
     .filter((sample): sample is [number, number] => sample[1] !== null)
     .reverse();
 }
 
-/** Stored numbers of a resource, at most `POINTS_MAX`. Throws with the reason. */
-export async function readHistory(resource: Resource, from: number, to: number, signal: AbortSignal): Promise<Series> {
-  const every = Math.max(1, Math.round((to - from) / POINTS_MAX));
-  const url = historyOf(resource, { from: String(from), to: String(to), every: String(every) });
-  const answer = await fetch(url, { signal, headers: { Accept: "application/json" } });
+/** Means of the stored numbers of a resource, in steps. Throws with the reason. */
+export async function readHistory(resource: Resource, from: number, to: number, signal: AbortSignal): Promise<Stored> {
+  const step = niceStep(to - from);
+  const search = { from: String(from), to: String(to), every: String(step), agg: "mean,count" };
+  const answer = await fetch(historyOf(resource, search), { signal, headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
-  const samples = stored((await answer.json()) as Stored);
-  return { times: samples.map(([time]) => time), values: samples.map(([, value]) => value) };
+  const series: Stored = { step, until: to, times: [], values: [], counts: [] };
+  for (const { ts, value, count } of ((await answer.json()) as Answer).readings ?? []) {
+    // One step may have two means, if the unit has changed in it: the line needs one.
+    if (typeof ts !== "number" || typeof value !== "number" || ts <= (series.times.at(-1) ?? -Infinity)) continue;
+    series.times.push(ts);
+    series.values.push(value);
+    series.counts.push(typeof count === "number" ? count : 1);
+  }
+  return series;
 }
 
-interface Stored {
-  readings?: { ts?: unknown; value?: unknown }[];
+interface Answer {
+  readings?: { ts?: unknown; value?: unknown; count?: unknown }[];
 }
 
-function stored(said: Stored): [time: number, value: number | null][] {
+function stored(said: Answer): [time: number, value: number | null][] {
   return (said.readings ?? []).flatMap(({ ts, value }) =>
     typeof ts === "number" ? [[ts, typeof value === "number" ? value : null] as [number, number | null]] : [],
   );

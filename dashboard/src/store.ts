@@ -7,6 +7,7 @@ import { computed, signal, type Signal } from "@preact/signals";
 import { Connection, type Phase, type Reason } from "./connection";
 import type { ToClient } from "./messages";
 import { matches, parseQuery } from "./model/query";
+import { byName } from "./model/order";
 import { newState, reduce, tick, type Node, type LocalEvent, type Resource, type State } from "./model/state";
 import { query } from "./route";
 import { settings } from "./settings";
@@ -39,7 +40,7 @@ export const waiting = signal(0);
 export const membership = signal(0);
 export const activityCount = signal(0);
 export const joined = signal(false);
-/** Nodes to show, in the order of their appearance. */
+/** Nodes to show, in natural order. */
 export const shown = signal<Node[]>([]);
 /** Number of nodes that are online, matched or not. */
 export const present = signal(0);
@@ -160,6 +161,19 @@ function everySecond(): void {
   schedule();
 }
 
+let ordered: Node[] = [];
+let orderedAt = -1;
+
+/** All nodes in natural order. The last order is sorted again, because sorting what is almost sorted is fast. */
+function inOrder(): Node[] {
+  if (orderedAt === state.membership) return ordered;
+  orderedAt = state.membership;
+  const before = ordered.filter((node) => state.nodes.get(node.uid) === node);
+  const known = new Set(before);
+  ordered = [...before, ...[...state.nodes.values()].filter((node) => !known.has(node))].sort(byName);
+  return ordered;
+}
+
 /** Select the nodes to show. The signal changes only if the list does. */
 export function choose(): void {
   const now = clock();
@@ -167,7 +181,7 @@ export function choose(): void {
   const hidden = new Set(settings.hiddenNodes.peek());
   const list: Node[] = [];
   let there = 0;
-  for (const node of state.nodes.values()) {
+  for (const node of inOrder()) {
     if (!node.left) there += 1;
     if (node.left?.filed && !parsed.includesOffline) continue;
     if (hidden.has(node.uid)) continue;
@@ -176,6 +190,12 @@ export function choose(): void {
   present.value = there;
   const before = shown.peek();
   if (before.length !== list.length || list.some((node, index) => node !== before[index])) shown.value = list;
+}
+
+/** All nodes in natural order, for a component. */
+export function allNodes(): Node[] {
+  void membership.value;
+  return inOrder();
 }
 
 parsedQuery.subscribe(() => choose());
@@ -227,6 +247,19 @@ export function onSample(resource: Resource, draw: () => void): () => void {
 /** Draw all canvases again, after a change of theme or size. */
 export function redraw(): void {
   for (const all of drawers.values()) for (const draw of all) draw();
+}
+
+/** The node that was hidden last, until this is undone or no longer offered. */
+export const justHidden = signal<Node | null>(null);
+
+export function hideNode(node: Node): void {
+  settings.hiddenNodes.value = [...settings.hiddenNodes.peek(), node.uid];
+  justHidden.value = node;
+}
+
+export function unhide(uid: string): void {
+  settings.hiddenNodes.value = settings.hiddenNodes.peek().filter((its) => its !== uid);
+  if (justHidden.peek()?.uid === uid) justHidden.value = null;
 }
 
 export const triggerOf = (it: Resource | Node): Signal<number> => (it.trigger ??= signal(0)) as Signal<number>;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 import { describe, expect, it } from "vitest";
-import { joinSeries, toCsv, withGaps } from "../src/series";
+import { inSteps, niceStep, joinSeries, toCsv, windowOf, withGaps } from "../src/series";
 import { decode } from "../src/messages";
 import { firmware } from "../src/model/firmware";
 import { Orientation } from "../src/model/orientation";
 import { matches, parseQuery, termOf, withTerm } from "../src/model/query";
-import { axisRange, readPosition, readQuantity, readVectors } from "../src/model/readings";
+import { readPosition, readQuantity, readVectors } from "../src/model/readings";
 import { Ring } from "../src/model/ring";
 import { newState, reduce, type State } from "../src/model/state";
 import { en } from "../src/i18n/en";
 import { de } from "../src/i18n/de";
 import { fr } from "../src/i18n/fr";
+import { formatAge, formatDuration } from "../src/i18n/ages";
 
 describe("frames", () => {
   it("an array and a single message are both read", () => {
@@ -83,6 +84,13 @@ describe("sparklines with stored samples", () => {
 });
 
 describe("readings", () => {
+  it("with a legacy broker an integer that a double cannot represent stays text", () => {
+    expect(readQuantity("serial", { data: "9007199254740993" }, true)).toBeNull();
+    expect(readQuantity("count", { data: "9007199254740991" }, true)?.value).toBe(9007199254740991);
+    expect(readQuantity("energy", { data: "1e+20" }, true)?.value).toBe(1e20);
+    expect(readQuantity("energy", { data: "1e+999" }, true)).toBeNull();
+  });
+
   it("digits stay as the device wrote them", () => {
     expect(readQuantity("pressure", { data: "1007.70hPa", value: 1007.7, unit: "hPa" }, false)).toEqual({ value: 1007.7, digits: "1007.70", unit: "hPa" });
     expect(readQuantity("pressure", { data: "no text", value: 1.23456789, unit: "Cel" }, false)).toEqual({ value: 1.23456789, digits: "1.23457", unit: "°C" });
@@ -98,12 +106,6 @@ describe("readings", () => {
 
   it.each(["[]", "[1]", '[{"type":"acc","values":[1,null,3]}]', '[{"values":[1]}]'])("%s has no vectors", (data) => {
     expect(readVectors(data)).toBeNull();
-  });
-
-  it("an axis has a sensible span: noise does not look like an event", () => {
-    const [low, high] = axisRange(21, 21.1, "°C");
-    expect(high - low).toBeGreaterThanOrEqual(2);
-    expect((low + high) / 2).toBeCloseTo(21.05);
   });
 });
 
@@ -213,13 +215,51 @@ describe("orientation", () => {
     it.reset();
     expect(it.yaw).toBe(0);
   });
+
+  it("a huge rotation rate is no rotation", () => {
+    const it = new Orientation();
+    for (const time of [0, 1]) it.update([1.7e308, 1.7e308, 1.7e308], [0, 0, 1e308], time);
+    expect([it.roll, it.pitch, it.yaw].every(Number.isFinite)).toBe(true);
+    expect(it.yaw).toBe(0);
+  });
 });
 
 describe("history", () => {
-  it("stored readings end where live ones begin", () => {
-    const joined = joinSeries({ times: [1, 2, 3], values: [1, 2, 3] }, { times: [3, 4], values: [30, 40] });
-    expect(joined).toEqual({ times: [1, 2, 3, 4], values: [1, 2, 30, 40] });
-    expect(joinSeries(undefined, { times: [1], values: [1] }).times).toEqual([1]);
+  const live = (...samples: [number, number | null][]) => ({ times: samples.map(([time]) => time), values: samples.map(([, value]) => value) });
+
+  it("live readings go on in the steps of the stored ones", () => {
+    const stored = { step: 60, until: 130, times: [0, 60, 120], values: [1, 2, 3], counts: [6, 6, 1] };
+    const series = joinSeries(stored, live([100, 9], [125, 9], [131, 5], [140, 7], [185, 4], [190, 6]));
+    // Of the step that begins at 120, one reading is stored (3), and two came later (5 and 7).
+    expect(series).toEqual({ times: [0, 60, 120, 180], values: [1, 2, 5, 5] });
+    expect(joinSeries(stored, live()).times).toEqual([0, 60, 120]);
+  });
+
+  it("without a history, or without readings in it, the live readings are shown as they are", () => {
+    const readings = live([1, 1], [1.5, 2], [2, null]);
+    expect(joinSeries(undefined, readings)).toEqual(readings);
+    expect(joinSeries({ step: 60, until: 30, times: [], values: [], counts: [] }, readings)).toEqual(readings);
+  });
+
+  it("a gap between live readings is a gap between steps", () => {
+    expect(inSteps(live([0, 1], [50, 3], [70, null], [400, 5]), 60)).toEqual({ times: [0, 60, 360], values: [2, null, 5] });
+  });
+
+  it("the mean of huge readings is a number", () => {
+    expect(inSteps(live([0, 1.5e308], [1, 1.5e308], [2, 1.5e308]), 60).values[0]).toBeCloseTo(1.5e308, -300);
+    expect(inSteps(live([0, 1.5e308], [1, -1.5e308]), 60).values).toEqual([0]);
+  });
+
+  it("a step is a round time, and a chart has at most a thousand", () => {
+    expect([600, 3600, 86_400, 604_800, 31_536_000].map(niceStep)).toEqual([1, 5, 120, 900, 43_200]);
+    expect(niceStep(1e12) * 1000).toBeGreaterThanOrEqual(1e12);
+  });
+
+  it("a range ends now and begins its whole length before", () => {
+    expect(windowOf({ from: NaN, to: null, seconds: 86_400 }, 100_000)).toEqual([13_600, 100_000]);
+    expect(windowOf({ from: 50, to: 90, seconds: 0 }, 100_000)).toEqual([50, 90]);
+    expect(windowOf({ from: 50, to: null, seconds: 0 }, 100)).toEqual([50, 100]);
+    expect(windowOf({ from: 90, to: 50, seconds: 0 }, 100)).toEqual([90, 91]);
   });
 
   it("CSV is quoted, and no name becomes a formula", () => {
@@ -229,8 +269,47 @@ describe("history", () => {
 });
 
 describe("translations", () => {
+  it("no text is unused", () => {
+    const sources = import.meta.glob<string>(["../src/**/*.ts", "../src/**/*.tsx", "!../src/i18n/??.ts"], { query: "?raw", import: "default", eager: true });
+    const text = Object.values(sources).join("\n");
+    const built = /^(nodes|gateways|messages|unmatched|gateway|filter\.state|why|state|reason|outcome|imu|firmware|event|settings\.(theme|density)|resource|details|tab|pill)\./;
+    expect(Object.keys(en).filter((key) => !built.test(key) && !text.includes(`"${key}"`))).toEqual([]);
+  });
+
   it.each([["fr", fr], ["de", de]])("%s has every key, with every placeholder", (_code, words) => {
     const places = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort().join();
     for (const [key, text] of Object.entries(en)) expect(`${key} ${places(words[key as keyof typeof en])}`).toBe(`${key} ${places(text)}`);
+  });
+});
+
+describe("ages", () => {
+  const spaced = (text: string) => text.replace(/[\u00a0\u202f]/g, " ");
+
+  it.each([
+    ["en", 0, "now"],
+    ["en", 16 * 60, "16m ago"],
+    ["fr", 16 * 60, "il y a 16 min"],
+    ["de", 16 * 60, "vor 16 Min."],
+    ["fr", 5, "il y a 5 s"],
+    ["fr", 7200, "il y a 2 h"],
+    ["fr", 90_000, "hier"],
+    ["de", 86_400 * 4, "vor 4 Tagen"],
+    ["fr", -0.5, "maintenant"],
+    // Clocks differ by a moment; more is the note of a clock that is ahead.
+    ["fr", -16 * 60, "maintenant"],
+    ["en", NaN, ""],
+  ] as const)("%s: %d s", (code, seconds, text) => {
+    expect(spaced(formatAge(code, seconds))).toBe(text);
+  });
+
+  it.each([
+    ["en", 45, "45 s"],
+    ["en", 600, "10 min"],
+    ["fr", 620, "10 min"],
+    ["de", 620, "10 Min."],
+    ["de", 7200, "2 Std."],
+    ["fr", 86_400 * 3, "3 j"],
+  ] as const)("%s: a duration of %d s", (code, seconds, text) => {
+    expect(spaced(formatDuration(code, seconds))).toBe(text);
   });
 });

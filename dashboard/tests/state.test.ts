@@ -133,6 +133,77 @@ describe("readings", () => {
   });
 });
 
+describe("time online", () => {
+  const joining = (): State => {
+    const state = newState(OFFSET);
+    apply(state, 0, { type: "opened", legacy: false });
+    return state;
+  };
+
+  it("a value that overtakes the snapshot does not decide since when a node is online", () => {
+    const state = joining();
+    apply(state, 1, update("a", "temperature", "20.0°C", { ts: OFFSET + 1, value: 20, unit: "Cel" }));
+    expect(nodeOf(state, "a").since).toBe(0); // not known yet
+    apply(state, 1, { type: "new", uid: "a", ts: OFFSET - 7200, gateway: "coap" }, { type: "joined", ts: OFFSET + 1 });
+    expect(nodeOf(state, "a")).toMatchObject({ since: OFFSET - 7200, lastSeen: OFFSET + 1, gateway: "coap", fresh: false });
+  });
+
+  it("the snapshot after a lost link corrects it too", () => {
+    const state = live();
+    apply(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 });
+    apply(state, 2, { type: "lost", reason: "" }, { type: "opened", legacy: false });
+    apply(state, 9, update("a", "x", "1", { ts: OFFSET + 9 }), { type: "new", uid: "a", ts: OFFSET + 5 }, { type: "joined", ts: OFFSET + 9 });
+    expect(nodeOf(state, "a").since).toBe(OFFSET + 5);
+  });
+
+  it("a reboot is not a new time online, as a later load shows it", () => {
+    const state = live();
+    apply(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 }, update("a", "x", "1", { ts: OFFSET + 1 }));
+    apply(state, 50, { type: "reset", uid: "a", ts: OFFSET + 50 });
+    expect(nodeOf(state, "a").since).toBe(OFFSET + 1);
+  });
+
+  it("a node that returns is online since then", () => {
+    const state = live();
+    apply(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 });
+    apply(state, 5, { type: "out", uid: "a" }, update("a", "x", "1", { ts: OFFSET + 5 }));
+    expect(nodeOf(state, "a").since).toBe(0);
+    apply(state, 6, { type: "new", uid: "a", ts: OFFSET + 6 });
+    expect(nodeOf(state, "a").since).toBe(OFFSET + 6);
+  });
+
+  it("a legacy broker tells no time: it is known for nodes that appear later only", () => {
+    const state = newState(OFFSET);
+    apply(state, 0, { type: "opened", legacy: true }, { type: "new", uid: "a" }, update("a", "x", "1"), { type: "joined" });
+    apply(state, 10, { type: "new", uid: "b" });
+    expect([nodeOf(state, "a").since, nodeOf(state, "b").since]).toEqual([0, OFFSET + 10]);
+  });
+
+  it("without it, discovery counts from the first message", () => {
+    const state = newState(OFFSET);
+    apply(state, 0, { type: "opened", legacy: true }, { type: "new", uid: "a" }, { type: "joined" });
+    const node = nodeOf(state, "a");
+    expect([1, 20].map((now) => nodeState(state, node, now))).toEqual(["discovering", "silent"]);
+  });
+});
+
+describe("a clock that is ahead", () => {
+  it("does not keep a silent node alive", () => {
+    const state = live();
+    apply(state, 1, { type: "new", uid: "a", ts: OFFSET + 1 }, update("a", "x", "1", { ts: OFFSET + 3600 }));
+    expect(nodeOf(state, "a").lastSeen).toBe(OFFSET + 1);
+    expect(nodeState(state, nodeOf(state, "a"), 200)).toBe("stale");
+    expect(resourceOf(state, "a", "x").ts).toBe(OFFSET + 3600); // shown as it was sent
+  });
+
+  it("neither in the snapshot, when the page's own clock is wrong", () => {
+    const state = newState(OFFSET - 3600);
+    apply(state, 0, { type: "opened", legacy: false }, { type: "new", uid: "a", ts: OFFSET - 50 });
+    apply(state, 0, update("a", "x", "1", { ts: OFFSET - 2 }), update("b", "x", "1", { ts: OFFSET + 3600 }), { type: "joined", ts: OFFSET });
+    expect(["a", "b"].map((uid) => nodeOf(state, uid).lastSeen)).toEqual([OFFSET - 2, OFFSET]);
+  });
+});
+
 describe("state of a node", () => {
   it("it is discovering for 15 s, then silent", () => {
     const state = live();

@@ -55,6 +55,8 @@ class MockBroker:
         self.gateways: dict[str, Message] = {}
         self.nodes: dict[str, dict[str, Message]] = {}
         """The latest update of each resource of each node."""
+        self.since: dict[str, float] = {}
+        """Unix time at which a node appeared, if it was not just now."""
         self.answers: dict[tuple[str, str], str] = {}
         """The outcome of commands by uid and resource: a key of `ANSWERS`, or `held`."""
         self.held: list[Message] = []
@@ -118,7 +120,8 @@ class MockBroker:
         return [self._appeared(uid), *self.nodes[uid].values()]
 
     def _appeared(self, uid: str) -> Message:
-        return {"type": "new", "uid": uid, "ts": time.time(), "gateway": "coap"}
+        ts = self.since.get(uid) or time.time()
+        return {"type": "new", "uid": uid, "ts": ts, "gateway": "coap"}
 
     # -- messages ---------------------------------------------------------------------------------
 

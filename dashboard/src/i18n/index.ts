@@ -2,11 +2,11 @@
 /** Texts in the language of the user; the English texts define the keys. */
 import { computed, effect, signal } from "@preact/signals";
 import { settings } from "../settings";
+import { formatAge, formatDuration, type Code } from "./ages";
 import { en } from "./en";
 
 export type Key = keyof typeof en;
 export type Words = Record<Key, string>;
-export type Code = "en" | "fr" | "de";
 
 const loaders: Record<Exclude<Code, "en">, () => Promise<Words>> = {
   fr: async () => (await import("./fr")).fr,
@@ -46,7 +46,7 @@ export function translate(key: string, values?: Record<string, string | number>)
 
 const plurals = computed(() => new Intl.PluralRules(language.value));
 /** `key.one` or `key.other`, by the plural rules of the language. */
-export function count(key: "nodes" | "gateways" | "messages" | "hidden" | "unmatched", n: number): string {
+export function count(key: "nodes" | "gateways" | "messages" | "unmatched", n: number): string {
   const form = plurals.value.select(n) === "one" ? "one" : "other";
   return t(`${key}.${form}`, { n: formatNumber(n) });
 }
@@ -60,20 +60,10 @@ const comma = computed(
 /** Digits as a device wrote them, with the decimal separator of the language. */
 export const localDigits = (digits: string): string => digits.replace(".", comma.value);
 
-const relative = computed(
-  () => new Intl.RelativeTimeFormat(language.value, {
-      style: language.value === "en" ? "narrow" : "short", // narrow French is "-16 min"
-      numeric: "auto",
-    }),
-);
 /** "now", "5s ago", "il y a 16 min". */
-export function ago(seconds: number): string {
-  if (seconds < 1.5) return relative.value.format(0, "second");
-  if (seconds < 60) return relative.value.format(-Math.round(seconds), "second");
-  if (seconds < 3600) return relative.value.format(-Math.floor(seconds / 60), "minute");
-  if (seconds < 86_400) return relative.value.format(-Math.floor(seconds / 3600), "hour");
-  return relative.value.format(-Math.floor(seconds / 86_400), "day");
-}
+export const ago = (seconds: number): string => formatAge(language.value, seconds);
+/** "10 min". */
+export const duration = (seconds: number): string => formatDuration(language.value, seconds);
 
 const times = computed(
   () => new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
@@ -84,6 +74,7 @@ const dates = computed(
 /** Time of day of a Unix time; with the date unless it is today. */
 export function timeOf(ts: number): string {
   const date = new Date(ts * 1000);
+  if (Number.isNaN(date.getTime())) return String(ts);
   const today = new Date().toDateString() === date.toDateString();
   return (today ? times : dates).value.format(date);
 }

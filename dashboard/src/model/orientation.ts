@@ -3,6 +3,8 @@
 
 /** Rotation rates below this, in degrees per second, are noise. */
 const STILL = 3;
+/** Beyond any sensor. */
+const RATE_MAX = 1e6;
 const GAP_S = 2;
 
 export class Orientation {
@@ -21,7 +23,7 @@ export class Orientation {
     }
     const step = time - this.at;
     this.at = time;
-    if (gyro && gyro.length >= 3 && step > 0 && step < GAP_S && Math.abs(gyro[2]) > STILL)
+    if (gyro && gyro.length >= 3 && step > 0 && step < GAP_S && Math.abs(gyro[2]) > STILL && Math.abs(gyro[2]) < RATE_MAX)
       this.yaw = (this.yaw + (gyro[2] * step * Math.PI) / 180) % (2 * Math.PI);
   }
 

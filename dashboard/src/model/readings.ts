@@ -36,41 +36,13 @@ export function readQuantity(
       ? { value, digits: match[1], unit: match[2] ?? "" }
       : { value, digits: String(Number(value.toPrecision(6))), unit: SPELLED[unit ?? ""] ?? unit ?? "" };
   if (!legacy || !match) return null;
-  return { value: Number(match[1]), digits: match[1], unit: match[2] ?? "" };
+  const read = Number(match[1]);
+  // As the broker does it: a rounded identifier would be another one.
+  const rounded = /^[-+]?\d+$/.test(match[1]) && Math.abs(read) > Number.MAX_SAFE_INTEGER;
+  return rounded || !Number.isFinite(read) ? null : { value: read, digits: match[1], unit: match[2] ?? "" };
 }
 
 const SPELLED: Record<string, string> = { Cel: "°C", "%RH": "%", "%EL": "%", "/100": "%", "/1000": "‰" };
-
-/** The smallest span of an axis, so that noise does not look like an event. */
-export function sensibleSpan(unit: string): number {
-  switch (unit) {
-    case "°C":
-    case "Cel":
-      return 2;
-    case "%":
-      return 5;
-    case "hPa":
-    case "mbar":
-      return 4;
-    case "lx":
-    case "lux":
-      return 50;
-    case "ppm":
-      return 50;
-    case "V":
-      return 0.2;
-    default:
-      return 0;
-  }
-}
-
-/** Both ends of an axis that shows `low` to `high`, with at least the sensible span. */
-export function axisRange(low: number, high: number, unit: string): [number, number] {
-  const least = sensibleSpan(unit) || Math.max(Math.abs(low), Math.abs(high)) * 0.01 || 1;
-  const missing = Math.max(0, least - (high - low)) / 2;
-  const room = (high - low) * 0.08;
-  return [low - missing - room, high + missing + room];
-}
 
 export interface Position {
   lat: number;

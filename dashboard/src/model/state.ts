@@ -7,6 +7,8 @@
  * `changed` and `reshaped`, which the store empties once per frame.
  */
 import type { ToClient } from "../messages";
+import { happen, remember, touch } from "./changes";
+import { ask, finish, shownFor } from "./commands";
 import { FACTS, readPosition, readQuantity, readVectors, textOf } from "./readings";
 import { Ring, SAMPLES_WATCHED } from "./ring";
 import {
@@ -18,15 +20,8 @@ import {
   DISCOVERY_S,
   ANSWER_S,
   GRACE_S,
-  CONFIRMED_S,
-  FAILED_S,
-  ACTIVITY_MAX,
-  COMMANDS_MAX,
-  RAW_MAX,
-  type CommandState,
   type Resource,
   type Node,
-  type ActivityEvent,
   type State,
 } from "./types";
 
@@ -42,7 +37,7 @@ export type LocalEvent =
 export function reduce(state: State, message: ToClient | LocalEvent, now: number): void {
   switch (message.type) {
     case "new":
-      appear(state, message.uid, stamp(state, message.ts, now), message.gateway);
+      arrive(state, message, now);
       remember(state, message);
       break;
     case "update":
@@ -115,9 +110,6 @@ export function tick(state: State, now: number): void {
   }
 }
 
-const shownFor = ({ state }: CommandState): number =>
-  state === "pending" ? Infinity : state === "confirmed" || state === "sent" ? CONFIRMED_S : FAILED_S;
-
 export type NodeState = "live" | "quiet" | "stale" | "discovering" | "silent" | "left" | "lost" | "frozen";
 
 /** The current state of a node. `lost`: its gateway is lost, so the state is unknown. */
@@ -125,7 +117,7 @@ export function nodeState(state: State, node: Node, now: number): NodeState {
   if (node.left) return node.left.reason === "gateway lost" ? "lost" : "left";
   if (!state.live) return "frozen";
   if (!hasResources(node))
-    return now + state.offset - node.since > DISCOVERY_S ? "silent" : "discovering";
+    return now + state.offset - (node.since || node.firstSeen) > DISCOVERY_S ? "silent" : "discovering";
   const age = now + state.offset - node.lastSeen;
   return age > STALE_S ? "stale" : age > QUIET_S ? "quiet" : "live";
 }
@@ -147,15 +139,35 @@ export function watch(node: Node): void {
   }
 }
 
-function appear(state: State, uid: string, ts: number, gatewayName?: string): Node {
+/** The broker says that a node is online, and since when. A value may have come before. */
+function arrive(state: State, { uid, ts, gateway }: ToClient & { type: "new" }, now: number): void {
+  const at = stamp(state, ts, now);
+  const node = appear(state, uid, at, gateway);
+  // A legacy broker tells no time: of a node that was there before the page, it is unknown.
+  if (ts || state.joined) node.since = at;
+  see(state, node, at, now);
+  if (gateway !== undefined && gateway !== node.gateway) {
+    node.gateway = gateway;
+    state.reshaped.add(node);
+  }
+}
+
+/** A sign of life. A clock ahead of the broker's does not keep a silent node alive. */
+function see(state: State, node: Node, ts: number, now: number): void {
+  node.lastSeen = Math.max(node.lastSeen, state.joined ? Math.min(ts, now + state.offset) : ts);
+}
+
+/** The node, online. It may be new here. */
+function appear(state: State, uid: string, ts: number, gatewayName = ""): Node {
   let node = state.nodes.get(uid);
   if (!node) {
     node = {
       uid,
       name: "",
-      gateway: gatewayName ?? "",
-      since: ts,
-      lastSeen: ts,
+      gateway: gatewayName,
+      since: 0,
+      firstSeen: ts,
+      lastSeen: 0,
       fresh: state.joined,
       era: state.era,
       left: null,
@@ -171,18 +183,15 @@ function appear(state: State, uid: string, ts: number, gatewayName?: string): No
     };
     state.nodes.set(uid, node);
     state.membership += 1;
-    if (state.joined) happen(state, ts - state.offset, { kind: "joined", what: "event.joined", uid, detail: gatewayName ?? "", good: true });
+    if (state.joined) happen(state, ts - state.offset, { kind: "joined", what: "event.joined", uid, detail: gatewayName, good: true });
   }
   if (node.left) {
     node.left = null;
-    node.since = ts;
+    node.since = 0;
+    node.firstSeen = ts;
     state.membership += 1;
     state.reshaped.add(node);
     if (state.joined) happen(state, ts - state.offset, { kind: "joined", what: "event.returned", uid, detail: "", good: true });
-  }
-  if (gatewayName !== undefined && gatewayName !== node.gateway) {
-    node.gateway = gatewayName;
-    state.reshaped.add(node);
   }
   node.era = state.era;
   return node;
@@ -190,8 +199,7 @@ function appear(state: State, uid: string, ts: number, gatewayName?: string): No
 
 function reset(state: State, uid: string, ts: number, now: number): void {
   const node = appear(state, uid, ts);
-  node.lastSeen = Math.max(node.lastSeen, ts);
-  node.since = ts;
+  see(state, node, ts, now);
   for (const resource of node.resources.values()) {
     resource.forgotten = now;
     gap(resource, ts);
@@ -229,7 +237,7 @@ function update(state: State, message: ToClient & { type: "update" }, ts: number
   const news = resource.ts !== ts || resource.forgotten !== undefined;
   resource.ts = ts;
   resource.forgotten = undefined;
-  if (ts > node.lastSeen) node.lastSeen = ts;
+  if (ts) see(state, node, ts, now);
   const quantity = readQuantity(name, message, state.legacy);
   if (quantity) {
     if (resource.kind !== "number") state.reshaped.add(node);
@@ -286,7 +294,10 @@ function takeText(state: State, resource: Resource, data: unknown, ts: number): 
   } else if (name === "imu") {
     takeVectors(state, resource, data, ts);
   } else if (FACTS.has(name) && before !== resource.text) {
-    if (name === "name") node.name = resource.text.trim();
+    if (name === "name") {
+      node.name = resource.text.trim();
+      state.membership += 1; // its place in the order
+    }
     state.reshaped.add(node);
   }
 }
@@ -349,6 +360,7 @@ function joined(state: State, ts: number, now: number): void {
   for (const [name, { era }] of state.gateways) if (era !== state.era) state.gateways.delete(name);
   for (const node of state.nodes.values()) {
     if (node.era !== state.era) leave(state, node, "left while the broker was lost", now);
+    node.lastSeen = Math.min(node.lastSeen, now + state.offset);
     state.reshaped.add(node);
   }
   if (state.era > 1) happen(state, now, { kind: "link", what: "event.back", uid: "", detail: "", good: true });
@@ -363,73 +375,4 @@ function lost(state: State, reason: string, now: number): void {
     state.reshaped.add(node);
   }
   if (was) happen(state, now, { kind: "link", what: "event.lost", uid: "", detail: reason, good: false });
-}
-
-function ask(state: State, id: string, resource: Resource, payload: string, now: number): void {
-  const command: CommandState = {
-    id,
-    uid: resource.node.uid,
-    name: resource.name,
-    payload,
-    state: "pending",
-    detail: "",
-    elapsed_ms: 0,
-    at: now,
-    ts: now + state.offset,
-    reported: false,
-  };
-  resource.command = command;
-  resource.node.log.unshift(command);
-  resource.node.log.length = Math.min(resource.node.log.length, COMMANDS_MAX);
-  state.commands.set(id, resource);
-  touch(state, resource);
-}
-
-function finish(
-  state: State,
-  id: string,
-  outcome: CommandState["state"],
-  detail: string,
-  now: number,
-  elapsed_ms?: number,
-): void {
-  const resource = state.commands.get(id);
-  if (!resource) return;
-  state.commands.delete(id);
-  const command = resource.node.log.find((entry) => entry.id === id);
-  if (!command) return;
-  command.elapsed_ms = elapsed_ms ?? (now - command.at) * 1000;
-  command.state = outcome;
-  command.detail = detail;
-  command.at = now;
-  // The node reported the value; if it did not, the confirmation implies it.
-  if (outcome === "confirmed" && !command.reported && resource.kind === "text" && resource.name === "led")
-    resource.text = command.payload;
-  happen(state, now, {
-    kind: "command",
-    what: `outcome.${outcome}`,
-    uid: resource.node.uid,
-    detail: `${resource.name} = ${command.payload.slice(0, 60)}${detail ? ` · ${detail}` : ""}`,
-    good: outcome === "confirmed" || outcome === "sent",
-  });
-  touch(state, resource);
-}
-
-function happen(state: State, now: number, what: Omit<ActivityEvent, "ts">): void {
-  state.activity.unshift({ ...what, ts: now + state.offset });
-  state.activity.length = Math.min(state.activity.length, ACTIVITY_MAX);
-  state.activityCount += 1;
-}
-
-function remember(state: State, message: ToClient & { uid: string }): void {
-  const raw = state.nodes.get(message.uid)?.raw;
-  if (!raw) return;
-  raw.push(message);
-  if (raw.length > RAW_MAX) raw.shift();
-}
-
-function touch(state: State, resource: Resource): void {
-  if (resource.noted) return;
-  resource.noted = true;
-  state.changed.push(resource);
 }

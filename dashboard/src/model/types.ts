@@ -78,7 +78,10 @@ export interface Node {
   uid: string;
   name: string;
   gateway: string;
+  /** Broker's clock: online since. 0: the broker has not told it. */
   since: number;
+  /** Broker's clock: the first message of it here. */
+  firstSeen: number;
   /** Broker's clock: its last sign of life. */
   lastSeen: number;
   /** It appeared while the page was open. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Activity: nodes that appeared and left, commands, errors. */
 import { navigate } from "../route";
+import { nodeTitle, quote, visible } from "../model/text";
 import { activityCount, state } from "../store";
 import { Drawer } from "./Drawer";
 import { IgnoredTopics } from "./IgnoredTopics";
@@ -31,11 +32,11 @@ export function Activity() {
                     navigate({ node: uid });
                   }}
                 >
-                  {state.nodes.get(uid)?.name || uid}
+                  {nodeTitle(state.nodes.get(uid) ?? { name: "", uid })}
                 </a>
               )}{" "}
-              {translate(what)}
-              {detail && <span class="soft"> · {kind === "left" ? translate(`reason.${detail}`) : detail}</span>}
+              {visible(translate(what))}
+              {detail && <span class="soft"> · {quote(kind === "left" ? translate(`reason.${detail}`) : detail)}</span>}
             </span>
             <time>{timeOf(ts)}</time>
           </li>

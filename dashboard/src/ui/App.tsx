@@ -2,15 +2,18 @@
 /** The page: header, banner of the connection, screen, and overlays. */
 import { useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { config } from "../config";
+import { natural } from "../model/order";
+import { quote, visible } from "../model/text";
 import { openNode, screen } from "../route";
-import { link, membership, missed, present, second, state } from "../store";
+import { justHidden, link, membership, missed, present, second, state } from "../store";
 import { Banner } from "./Banner";
 import { Header, Tabs } from "./Header";
 import { lazy } from "./lazy";
 import { Nodes } from "./Nodes";
 import { listenToKeys, overlay } from "./keys";
+import { showTips } from "./tip";
 import { count, t } from "../i18n";
 
 const Table = lazy(() => import("./Table").then((it) => it.Table));
@@ -19,6 +22,7 @@ const Updates = lazy(() => import("./Updates").then((it) => it.Updates));
 const Settings = lazy(() => import("./Settings").then((it) => it.Settings));
 const Details = lazy(() => import("./Details").then((it) => it.Details));
 const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
+const Toast = lazy(() => import("./Toast").then((it) => it.Toast));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
 const SCREENS: Record<string, ComponentType> = {
@@ -30,7 +34,9 @@ const SCREENS: Record<string, ComponentType> = {
 };
 
 export function App() {
+  const tip = useRef<HTMLDivElement>(null);
   useEffect(listenToKeys, []);
+  useEffect(() => (tip.current ? showTips(tip.current) : undefined), []);
   useSignalEffect(() => {
     document.documentElement.dataset.link = link.value.phase;
   });
@@ -47,7 +53,7 @@ export function App() {
       </main>
       <footer>
         <span>
-          {config.title !== "Pyaiot" && `${config.title} · `}Pyaiot {state.brokerVersion || config.version}
+          {config.title !== "Pyaiot" && `${config.title} · `}Pyaiot {visible(state.brokerVersion) || config.version}
         </span>
         {link.value.legacy && <span>{t("footer.legacy")}</span>}
       </footer>
@@ -56,7 +62,9 @@ export function App() {
       {openNode.value && <Details key={openNode.value} />}
       {overlay.value === "activity" && <Activity />}
       {overlay.value === "help" && <Help />}
+      {justHidden.value && <Toast />}
       <Announcer />
+      <div id="tip" role="tooltip" popover="manual" ref={tip} />
     </>
   );
 }
@@ -69,7 +77,7 @@ function skip(event: Event): void {
 /** Connected gateways, in one line. */
 function Gateways() {
   void membership.value;
-  const known = [...state.gateways.values()];
+  const known = [...state.gateways.values()].sort((a, b) => natural(a.name, b.name));
   if (screen.value === "settings") return null;
   // Its space is reserved, so that nothing jumps when it appears.
   if (!known.length) return <div class="gateways" />;
@@ -79,8 +87,8 @@ function Gateways() {
         const shown = link.value.phase === "live" ? how : "unknown";
         return (
           <li key={name} class={shown}>
-            {name}
-            {protocol && protocol.toLowerCase() !== name ? ` · ${protocol}` : ""}
+            {quote(name)}
+            {protocol && protocol.toLowerCase() !== name ? ` · ${quote(protocol)}` : ""}
             {shown !== "connected" && ` · ${t(`gateway.${shown}`)}`}
           </li>
         );

@@ -3,6 +3,7 @@
 import { useComputed } from "@preact/signals";
 import { brokerUrl, config } from "../config";
 import { joined, link, missed, retry, second } from "../store";
+import { quote } from "../model/text";
 import { Copy } from "./Copy";
 import { translate, t } from "../i18n";
 
@@ -35,7 +36,7 @@ export function useReason(): string {
   const { reason } = link.value;
   if (!reason) return "";
   const words = translate(`why.${reason.why}`, { n: reason.seconds });
-  return reason.text ? `${words} ${t("why.reason", { text: reason.text })}` : words;
+  return reason.text ? `${words} ${t("why.reason", { text: quote(reason.text) })}` : words;
 }
 
 /** The time of the next attempt, and a button to connect now. */

@@ -3,11 +3,13 @@
 import { useComputed } from "@preact/signals";
 import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
+import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
+import { nodeTitle, quote, visible } from "../model/text";
 import { navigate } from "../route";
 import { settings } from "../settings";
-import { triggerOf, clock, clockOf, hovered, link, state } from "../store";
+import { triggerOf, clock, clockOf, hideNode, hovered, link, state } from "../store";
 import { Icon } from "./icons";
 import { renderers } from "./registry";
 import { useMasonry } from "./masonry";
@@ -37,7 +39,7 @@ export function useStateText(node: Node) {
       case "silent":
         return "";
       case "left":
-        return t("state.left", { reason: translate(`reason.${node.left?.reason}`), age: ago(now - (node.left?.at ?? now)) });
+        return t("state.left", { reason: quote(translate(`reason.${node.left?.reason}`)), age: ago(now - (node.left?.at ?? now)) });
       case "lost":
         return t("state.lost");
       case "frozen":
@@ -60,7 +62,7 @@ export function shownResources(node: Node): Resource[] {
 export function allResources(node: Node): Resource[] {
   return [...node.resources.values()]
     .filter(({ name }) => !FACTS.has(name) && name !== "dwnld")
-    .sort((a, b) => order(a) - order(b) || rank(a) - rank(b) || (a.name < b.name ? -1 : 1));
+    .sort((a, b) => order(a) - order(b) || rank(a) - rank(b) || natural(a.name, b.name));
 }
 
 const order = ({ name, kind }: Resource): number => (kind === "number" ? 0 : (renderers[name]?.order ?? 1));
@@ -81,6 +83,7 @@ export const Card = memo(function Card({ node }: { node: Node }) {
   return (
     <li
       ref={ref}
+      style={{ "--rows": resources.length }}
       class={node.fresh ? "card fresh" : "card"}
       data-state={how}
       data-uid={node.uid}
@@ -102,34 +105,39 @@ export const Card = memo(function Card({ node }: { node: Node }) {
 });
 
 function Head({ node }: { node: Node }) {
+  void triggerOf(node).value; // signals skip a component whose properties are the same
   const chip = useStateText(node);
-  const title = node.name || node.uid;
-  const about = [fact(node, "os"), fact(node, "board"), fact(node, "protocol")].filter(Boolean).join(" · ");
+  const title = nodeTitle(node);
+  const about = [fact(node, "os"), fact(node, "board"), fact(node, "protocol")].filter(Boolean).map(quote).join(" · ");
   const open = (event: Event) => {
     event.preventDefault();
     navigate({ node: node.uid });
   };
   return (
     <div class="head">
-      <h3>
+      <h3 data-tip="">
         <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open}>
           {title}
         </a>
       </h3>
       <span class="chip">{chip}</span>
       <span class="about">
-        {node.name && <span class="uid">{node.uid}</span>}
-        {about && <span class="line">{about}</span>}
+        {node.name && (
+          <span class="uid" data-tip="">
+            {visible(node.uid)}
+          </span>
+        )}
+        {about && (
+          <span class="line" data-tip="">
+            {about}
+          </span>
+        )}
       </span>
-      <button type="button" class="quiet-button" title={t("node.hide")} aria-label={t("node.hide_of", { name: title })} onClick={() => hide(node)}>
+      <button type="button" class="quiet-button" title={t("node.hide")} aria-label={t("node.hide_of", { name: quote(title) })} onClick={() => hideNode(node)}>
         <Icon name="hide" />
       </button>
     </div>
   );
-}
-
-function hide(node: Node): void {
-  settings.hiddenNodes.value = [...settings.hiddenNodes.peek(), node.uid];
 }
 
 /** Shown while a node has no resources yet. */
@@ -137,7 +145,7 @@ function Discovery({ node }: { node: Node }) {
   const how = useNodeState(node);
   const text = useComputed(() => {
     if (how.value === "discovering") return t("state.discovering");
-    if (how.value === "silent") return t("state.no_answer", { time: timeOf(node.since) });
+    if (how.value === "silent") return t("state.no_answer", { time: timeOf(node.since || node.firstSeen) });
     return "";
   });
   const hidden = useComputed(() => !text.value);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** A command and a button that copies it. */
 import { useSignal } from "@preact/signals";
+import { visible } from "../model/text";
 import { t } from "../i18n";
 
 export function Copy({ text, label }: { text: string; label?: string }) {
   return (
     <div class="copy">
-      <code>{text}</code>
+      <code>{visible(text)}</code>
       <CopyButton text={text} label={label} />
     </div>
   );

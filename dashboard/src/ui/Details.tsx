@@ -4,21 +4,23 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { apiUrl, mayHaveApi } from "../config";
 import { historyIsOffered, readHistory } from "../history";
-import { joinSeries, liveSeries, toCsv, type Series } from "../series";
+import { curvesOf, CURVES_SHOWN, linesOf, type Curves } from "../curves";
+import { joinSeries, liveSeries, niceStep, toCsv, windowOf, type Range, type Stored } from "../series";
 import { FACTS } from "../model/readings";
 import { fact, watch, type Node, type Resource } from "../model/state";
+import { nodeTitle, quote, visible, visibleJson } from "../model/text";
 import { navigate, openNode } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, link, membership, state } from "../store";
 import { allResources, Row, useStateText } from "./Card";
-import { Chart, type Span } from "./Chart";
+import { Chart, curvesTitle } from "./Chart";
 import { Copy, CopyButton } from "./Copy";
 import { Drawer } from "./Drawer";
 import { Icon } from "./icons";
 import { titleOf } from "./rows";
 import { ScriptEditor } from "./ScriptEditor";
 import { useVisibility } from "./visibility";
-import { ago, translate, t, timeOf } from "../i18n";
+import { ago, duration, translate, t, timeOf } from "../i18n";
 import "../more.css";
 
 const close = () => navigate({ node: "" });
@@ -29,15 +31,15 @@ export function Details() {
   const node = state.nodes.get(uid);
   if (!node)
     return (
-      <Drawer title={uid} kind="details small" close={close}>
+      <Drawer title={visible(uid)} kind="details small" close={close}>
         <div class="empty">
           <h3>{t("details.unknown")}</h3>
-          <p>{t("details.unknown_more", { uid })}</p>
+          <p>{t("details.unknown_more", { uid: quote(uid) })}</p>
         </div>
       </Drawer>
     );
   return (
-    <Drawer title={t("details.more", { name: node.name || uid })} kind="details" close={close} head={<Head node={node} />}>
+    <Drawer title={t("details.more", { name: quote(nodeTitle(node)) })} kind="details" close={close} head={<Head node={node} />}>
       <Body node={node} />
     </Drawer>
   );
@@ -51,9 +53,9 @@ function Head({ node }: { node: Node }) {
       <button type="button" class="button back" onClick={close}>
         ← {t("details.back")}
       </button>
-      <h2>{node.name || node.uid}</h2>
+      <h2>{nodeTitle(node)}</h2>
       <span class="chip">{chip}</span>
-      <span class="uid">{node.uid}</span>
+      <span class="uid">{visible(node.uid)}</span>
     </div>
   );
 }
@@ -64,7 +66,6 @@ function Body({ node }: { node: Node }) {
   useVisibility(ref, node);
   useEffect(() => watch(node), [node]);
   const resources = allResources(node);
-  const numbers = resources.filter(({ kind }) => kind === "number");
   const script = node.resources.get("js");
   return (
     <div ref={ref} class="details-grid">
@@ -83,7 +84,7 @@ function Body({ node }: { node: Node }) {
       </div>
       <div class="column">
         {script && <ScriptEditor resource={script} />}
-        <Charts node={node} numbers={numbers} />
+        <Charts node={node} all={curvesOf(resources)} />
         <Commands node={node} />
         <Raw node={node} />
       </div>
@@ -91,41 +92,59 @@ function Body({ node }: { node: Node }) {
   );
 }
 
+const SHORT_S = 600;
 const RANGES = [
+  ["details.minutes", SHORT_S],
   ["details.hour", 3600],
   ["details.day", 86_400],
   ["details.week", 604_800],
 ] as const;
 
-function Charts({ node, numbers }: { node: Node; numbers: Resource[] }) {
-  const range = useSignal(3600);
+/** The history is read again after this time, or after a step: the samples here go back only so far. */
+const READ_AGAIN_S = 60;
+
+function Charts({ node, all }: { node: Node; all: Curves[] }) {
+  // An hour of a node that has just come would be an empty chart.
+  const isNew = node.since > 0 && clock() + state.offset - node.since < SHORT_S;
+  const seconds = useSignal<number>(isNew ? SHORT_S : 3600);
   const own = useSignal<{ from: string; to: string }>({ from: "", to: "" });
-  const stored = useSignal<Map<Resource, Series>>(new Map());
+  const stored = useSignal<Map<Resource, Stored>>(new Map());
   const status = useSignal<"live" | "loading" | "stored" | "failed">("live");
   const problem = useSignal("");
+  const chosen = useSignal<Set<string> | null>(null);
   const now = clock() + state.offset;
-  const span: Span = range.value ? { from: Math.floor(now / 10) * 10 - range.value, to: null } : ownSpan(own.value, now);
-  const names = numbers.map(({ name }) => name).join();
+  const range: Range = seconds.value ? { from: NaN, to: null, seconds: seconds.value } : ownRange(own.value, now);
+  const isShown = (key: string) => (chosen.value ? chosen.value.has(key) : all.findIndex((its) => its.key === key) < CURVES_SHOWN);
+  const shown = all.filter(({ key }) => isShown(key));
+  const numbers = shown.filter(({ vector }) => !vector).map(({ resource }) => resource);
+  const names = numbers.map(({ name }) => name).join("\n");
   useEffect(() => {
     const cancel = new AbortController();
-    void (async () => {
+    const read = async (first: boolean) => {
       if (!(await historyIsOffered()) || cancel.signal.aborted) return;
-      status.value = "loading";
+      if (first) status.value = "loading";
+      const [from, to] = windowOf(range, clock() + state.offset);
       try {
         const all = await Promise.all(
-          numbers.map(async (resource): Promise<[Resource, Series]> => [resource, await readHistory(resource, span.from, span.to ?? now, cancel.signal)]),
+          numbers.map(async (resource): Promise<[Resource, Stored]> => [resource, await readHistory(resource, from, to, cancel.signal)]),
         );
         stored.value = new Map(all);
         status.value = "stored";
       } catch (error) {
-        if (cancel.signal.aborted) return;
+        if (cancel.signal.aborted || !first) return; // what was read before is still right
         problem.value = error instanceof Error ? error.message : String(error);
         status.value = "failed";
       }
-    })();
-    return () => cancel.abort();
-  }, [range.value, own.value, names]);
-  if (!numbers.length)
+    };
+    void read(true);
+    const again = Math.max(READ_AGAIN_S, niceStep(range.seconds));
+    const timer = range.to === null ? setInterval(() => void (document.hidden || read(false)), again * 1000) : 0;
+    return () => {
+      cancel.abort();
+      clearInterval(timer);
+    };
+  }, [seconds.value, own.value, names]);
+  if (!all.length)
     return (
       <section>
         <h3>{t("details.charts")}</h3>
@@ -133,25 +152,40 @@ function Charts({ node, numbers }: { node: Node; numbers: Resource[] }) {
       </section>
     );
   const download = () => {
-    const rows = numbers.map((resource) => ({
-      name: resource.name,
-      unit: resource.unit,
-      series: joinSeries(stored.value.get(resource), liveSeries(resource, span.from, span.to ?? Infinity)),
-    }));
+    const [from, to] = windowOf(range, clock() + state.offset);
+    const rows = all.flatMap((curves) =>
+      linesOf(curves).map(({ name, ring }) => ({
+        name: name ? `${curves.key} ${name}` : curves.key,
+        unit: curves.resource.unit,
+        series: joinSeries(curves.vector ? undefined : stored.value.get(curves.resource), liveSeries(ring, from, to)),
+      })),
+    );
     save(`${node.uid.replace(/[^\w-]/g, "_")}.csv`, toCsv(node.uid, rows));
   };
-  const note = status.value === "live" ? t("details.not_stored") : status.value === "failed" ? t("details.failed", { reason: problem.value }) : status.value === "loading" ? t("details.loading") : t("details.stored");
+  const choose = (key: string, show: boolean) => {
+    const others = shown.map((its) => its.key).filter((its) => its !== key);
+    chosen.value = new Set(show ? [...others, key] : others);
+  };
+  const step = [...stored.value.values()].find(({ times }) => times.length)?.step;
+  const note =
+    status.value === "live"
+      ? t("details.not_stored")
+      : status.value === "failed"
+        ? t("details.failed", { reason: problem.value })
+        : status.value === "loading"
+          ? t("details.loading")
+          : `${t("details.stored")}${step ? ` ${t("details.mean", { age: duration(step) })}` : ""}`;
   return (
     <section>
       <div class="charts-head">
         <h3>{t("details.charts")}</h3>
         <div class="segmented" role="group" aria-label={t("details.charts")}>
-          {RANGES.map(([key, seconds]) => (
-            <button key={key} type="button" aria-pressed={range.value === seconds} onClick={() => (range.value = seconds)}>
+          {RANGES.map(([key, length]) => (
+            <button key={key} type="button" aria-pressed={seconds.value === length} onClick={() => (seconds.value = length)}>
               {t(key)}
             </button>
           ))}
-          <button type="button" aria-pressed={range.value === 0} onClick={() => (range.value = 0)}>
+          <button type="button" aria-pressed={seconds.value === 0} onClick={() => (seconds.value = 0)}>
             {t("details.own")}
           </button>
         </div>
@@ -159,7 +193,7 @@ function Charts({ node, numbers }: { node: Node; numbers: Resource[] }) {
           {t("details.csv")}
         </button>
       </div>
-      {range.value === 0 && (
+      {seconds.value === 0 && (
         <div class="own-range">
           {(["from", "to"] as const).map((end) => (
             <label key={end} class="field">
@@ -169,19 +203,31 @@ function Charts({ node, numbers }: { node: Node; numbers: Resource[] }) {
           ))}
         </div>
       )}
-      <p class="hint">{note}</p>
-      {numbers.map((resource) => (
-        <Chart key={resource.name} resource={resource} span={span} stored={stored.value.get(resource)} />
+      {all.length > CURVES_SHOWN && (
+        <fieldset class="curves">
+          <legend>{t("details.choose")}</legend>
+          {all.map((curves) => (
+            <label key={curves.key} class="check">
+              <input type="checkbox" checked={isShown(curves.key)} onChange={(event) => choose(curves.key, event.currentTarget.checked)} />
+              {curvesTitle(curves)}
+            </label>
+          ))}
+        </fieldset>
+      )}
+      {numbers.length > 0 && <p class="hint">{note}</p>}
+      {shown.map((curves) => (
+        <Chart key={curves.key} curves={curves} range={range} stored={curves.vector ? undefined : stored.value.get(curves.resource)} />
       ))}
+      {shown.some(({ vector }) => vector) && status.value !== "live" && <p class="hint">{t("details.vectors")}</p>}
     </section>
   );
 }
 
-function ownSpan({ from, to }: { from: string; to: string }, now: number): Span {
+function ownRange({ from, to }: { from: string; to: string }, now: number): Range {
   const seconds = (text: string) => (text ? new Date(text).getTime() / 1000 : NaN);
   const start = seconds(from);
   const end = seconds(to);
-  return { from: Number.isNaN(start) ? now - 3600 : start, to: Number.isNaN(end) ? null : end };
+  return { from: Number.isNaN(start) ? now - 3600 : start, to: Number.isNaN(end) ? null : end, seconds: 0 };
 }
 
 function save(name: string, text: string): void {
@@ -210,7 +256,7 @@ function Info({ node }: { node: Node }) {
           <Fact key={name} name={name} value={value} />
         ))}
         {node.gateway && <Fact name={t("filter.gateway")} value={node.gateway} />}
-        <Fact name={t("details.online_since")} value={timeOf(node.since)} />
+        {node.since > 0 && <Fact name={t("details.online_since")} value={timeOf(node.since)} />}
         <Fact name={t("details.last_seen")} value={ago(clock() + state.offset - node.lastSeen)} />
       </dl>
       <div class="buttons left">
@@ -227,7 +273,7 @@ function Info({ node }: { node: Node }) {
 const Fact = ({ name, value }: { name: string; value: string }) => (
   <div>
     <dt>{name}</dt>
-    <dd>{value}</dd>
+    <dd>{visible(value)}</dd>
   </div>
 );
 
@@ -251,12 +297,12 @@ function Commands({ node }: { node: Node }) {
           <li key={command.id} data-state={command.state}>
             <time>{timeOf(command.ts)}</time>
             <span>
-              {titleOf(command.name)} = <code>{command.payload.trim().slice(0, 60)}</code>
+              {titleOf(command.name)} = <code>{visible(command.payload.trim().slice(0, 60))}</code>
             </span>
             <span class="outcome">
-              {translate(`outcome.${command.state}`)}
+              {quote(translate(`outcome.${command.state}`))}
               {command.state === "confirmed" && ` · ${Math.max(1, Math.round(command.elapsed_ms))} ms`}
-              {command.detail && ` · ${command.detail}`}
+              {command.detail && ` · ${quote(command.detail)}`}
             </span>
           </li>
         ))}
@@ -274,7 +320,7 @@ function Raw({ node }: { node: Node }) {
       {open.value && (
         <>
           <p class="hint">{t("details.raw_hint", { n: node.raw.length })}</p>
-          <pre tabIndex={0}>{[...node.raw].reverse().map((message) => JSON.stringify(message)).join("\n")}</pre>
+          <pre tabIndex={0}>{[...node.raw].reverse().map((message) => visibleJson(JSON.stringify(message))).join("\n")}</pre>
         </>
       )}
     </details>

@@ -2,11 +2,13 @@
 /** Filters: search terms that are selected instead of typed; below them, hidden resources and nodes. */
 import { useEffect, useRef } from "preact/hooks";
 import { termOf, withTerm } from "../model/query";
+import { natural } from "../model/order";
+import { nodeTitle, quote, visible } from "../model/text";
 import { FACTS } from "../model/readings";
 import { fact } from "../model/state";
 import { navigate, query } from "../route";
 import { settings } from "../settings";
-import { membership, state } from "../store";
+import { membership, state, unhide } from "../store";
 import { filtersOpen } from "./Header";
 import { titleOf } from "./rows";
 import { translate, t } from "../i18n";
@@ -28,7 +30,7 @@ export function Filters() {
     return () => removeEventListener("pointerdown", outside);
   }, []);
   const nodes = [...state.nodes.values()];
-  const distinct = (values: string[]) => [...new Set(values)].filter(Boolean).sort();
+  const distinct = (values: string[]) => [...new Set(values)].filter(Boolean).sort(natural);
   const resources = distinct(nodes.flatMap(({ resources: its }) => [...its.keys()].filter((name) => !FACTS.has(name))));
   return (
     <div
@@ -55,7 +57,7 @@ export function Filters() {
   );
 }
 
-function Choice({ name, label, values, word = (value) => value }: { name: string; label: string; values: string[]; word?: (value: string) => string }) {
+function Choice({ name, label, values, word = visible }: { name: string; label: string; values: string[]; word?: (value: string) => string }) {
   const chosen = termOf(query.value, name);
   return (
     <label>
@@ -99,10 +101,10 @@ function Hidden({ resources }: { resources: string[] }) {
             <button
               key={uid}
               type="button"
-              class="button small"
-              onClick={() => (hiddenNodes.value = hiddenNodes.peek().filter((its) => its !== uid))}
+              class="button small" data-tip=""
+              onClick={() => unhide(uid)}
             >
-              {t("filter.show", { name: state.nodes.get(uid)?.name || uid })}
+              {t("filter.show", { name: quote(nodeTitle(state.nodes.get(uid) ?? { name: "", uid })) })}
             </button>
           ))}
         </fieldset>

@@ -7,8 +7,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { config } from "../config";
 import { landPolygons } from "../coastlines";
 import { nodeState, type Node } from "../model/state";
+import { nodeTitle, visible } from "../model/text";
 import { navigate } from "../route";
-import { clock, hovered, membership, second, shown, state } from "../store";
+import { clock, hovered, membership, second, shown, state, triggerOf } from "../store";
 import { colours } from "./canvas";
 import { formatNumber, localDigits, translate, t } from "../i18n";
 import "../more.css";
@@ -89,7 +90,7 @@ class NodeMap {
       const { lat, lng } = marker.getLatLng();
       if (lat !== node.position.lat || lng !== node.position.lng) marker.setLatLng(node.position);
       const label = document.createElement("span");
-      label.textContent = node.name || node.uid; // text of a device is never markup
+      label.textContent = nodeTitle(node); // text of a device is never markup
       marker.setTooltipContent(label);
     }
     if (!this.fitted && this.markers.size) this.fit();
@@ -160,11 +161,12 @@ export function MapScreen() {
 }
 
 function Place({ node }: { node: Node }) {
+  void triggerOf(node).value;
   const text = useComputed(() => {
     void second.value;
     const at = node.position;
     const how = nodeState(state, node, clock());
-    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? translate(`reason.${node.left?.reason}`) : translate(`state.${how}`, { age: "" })}`;
+    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? visible(translate(`reason.${node.left?.reason}`)) : translate(`state.${how}`, { age: "" })}`;
     return at ? `${localDigits(at.lat.toFixed(5))}  ${localDigits(at.lng.toFixed(5))}${words}` : "";
   });
   return (
@@ -179,7 +181,7 @@ function Place({ node }: { node: Node }) {
         onBlur={() => (hovered.value = null)}
         onClick={() => navigate({ node: node.uid })}
       >
-        <span>{node.name || node.uid}</span>
+        <span>{nodeTitle(node)}</span>
         <span class="soft">{text}</span>
       </button>
     </li>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The cards, or the reason why there are none. */
+import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import { brokerUrl } from "../config";
 import { navigate, query } from "../route";
@@ -7,11 +8,12 @@ import { settings } from "../settings";
 import { joined, link, membership, shown, state } from "../store";
 import { Countdown, StartCommand, useReason } from "./Banner";
 import { Card } from "./Card";
+import { quote } from "../model/text";
 import { Copy } from "./Copy";
 import { CameraCard } from "./CameraCard";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
-import { MASONRY_MAX, useFirstFit } from "./masonry";
+import { MANY, useFirstFit, useMasonry } from "./masonry";
 import { count, t } from "../i18n";
 
 const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
@@ -26,12 +28,12 @@ export function Nodes() {
     <>
       <h2 class="visually-hidden">{t("tab.nodes")}</h2>
       {list.length || extra ? (
-        <ul class={list.length <= MASONRY_MAX ? "grid masonry" : "grid"} id="nodes" ref={grid}>
+        <ul class={list.length > MANY ? "grid masonry many" : "grid masonry"} id="nodes" ref={grid}>
           {settings.camera.value && <CameraCard />}
           {settings.map.value && (
-            <li class="card map-card">
+            <ExtraCard>
               <MapCard />
-            </li>
+            </ExtraCard>
           )}
           {list.map((node) => (
             <Card key={node.uid} node={node} />
@@ -40,6 +42,17 @@ export function Nodes() {
       ) : null}
       {!list.length && <Empty />}
     </>
+  );
+}
+
+/** A card that is no node: it grows when its contents are loaded. */
+function ExtraCard({ children }: { children: ComponentChildren }) {
+  const ref = useRef<HTMLLIElement>(null);
+  useMasonry(ref);
+  return (
+    <li ref={ref} class="card map-card">
+      {children}
+    </li>
   );
 }
 
@@ -102,7 +115,7 @@ export function Empty() {
       <h2>{t("empty")}</h2>
       <p>
         {gateways.length
-          ? t("empty.gateways", { gateways: count("gateways", gateways.length), names: gateways.map(({ name }) => name).join(", ") })
+          ? t("empty.gateways", { gateways: count("gateways", gateways.length), names: gateways.map(({ name }) => quote(name)).join(", ") })
           : link.value.legacy
             ? t("empty.legacy")
             : t("empty.no_gateways")}

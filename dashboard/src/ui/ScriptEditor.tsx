@@ -4,6 +4,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Editor } from "../editor";
 import type { Resource } from "../model/state";
+import { quote } from "../model/text";
 import { draft } from "../settings";
 import { sendCommand, triggerOf, isLive } from "../store";
 import { NoteLine } from "./rows";
@@ -22,7 +23,7 @@ export function ScriptEditor({ resource }: { resource: Resource }) {
   const last = useComputed(() => {
     void triggerOf(resource).value;
     const command = node.log.find((entry) => entry.name === resource.name && entry.state !== "pending");
-    return command ? `${translate(`outcome.${command.state}`)}${command.detail ? ` · ${command.detail}` : ""}` : "";
+    return command ? `${translate(`outcome.${command.state}`)}${command.detail ? ` · ${quote(command.detail)}` : ""}` : "";
   });
   const send = () => {
     if (!off.peek() && !busy.peek()) sendCommand(resource, text.peek(), 10);

@@ -2,7 +2,8 @@
 /** The preferences. */
 import { config, imageIsAllowed } from "../config";
 import { settings } from "../settings";
-import { state } from "../store";
+import { nodeTitle, quote } from "../model/text";
+import { state, unhide } from "../store";
 import { t, type Key } from "../i18n";
 import "../more.css";
 
@@ -59,8 +60,8 @@ export function Settings() {
         <legend>{t("settings.hidden")}</legend>
         {hiddenNodes.value.length === 0 && <span class="soft">{t("settings.hidden_none")}</span>}
         {hiddenNodes.value.map((uid) => (
-          <button key={uid} type="button" class="button small" onClick={() => (hiddenNodes.value = hiddenNodes.peek().filter((its) => its !== uid))}>
-            {t("filter.show", { name: state.nodes.get(uid)?.name || uid })}
+          <button key={uid} type="button" class="button small" data-tip="" onClick={() => unhide(uid)}>
+            {t("filter.show", { name: quote(nodeTitle(state.nodes.get(uid) ?? { name: "", uid })) })}
           </button>
         ))}
       </fieldset>

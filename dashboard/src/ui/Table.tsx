@@ -3,16 +3,18 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
+import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
-import { fact, type Node, type Resource } from "../model/state";
+import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
+import { nodeTitle, visible } from "../model/text";
 import { navigate } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, joined, membership, second, shown, state } from "../store";
 import { useNodeState, useStateText } from "./Card";
 import { Empty } from "./Nodes";
-import { isStale, titleOf } from "./rows";
+import { Digits, isStale, titleOf } from "./rows";
 import { useVisibility } from "./visibility";
-import { ago, localDigits, translate, t } from "../i18n";
+import { ago, translate, t } from "../i18n";
 import "../more.css";
 
 const COLUMNS_MAX = 12;
@@ -24,7 +26,7 @@ export function Table() {
   const order = useSignal<{ column: Column; down: boolean }>({ column: "node", down: false });
   void membership.value;
   // Values change: a table sorted by them is sorted again periodically, not constantly.
-  if (order.value.column.startsWith(".") || order.value.column === "last_seen") void Math.floor(second.value / SORT_AGAIN_S);
+  if (order.value.column.startsWith(".") || order.value.column === "last_seen" || order.value.column === "state") void Math.floor(second.value / SORT_AGAIN_S);
   const nodes = shown.value;
   if (!joined.value) return <p class="wait">{t("pill.joining")}</p>;
   if (!nodes.length) return <Empty />;
@@ -73,22 +75,32 @@ function columnsOf(nodes: Node[]): string[] {
   for (const { resources } of nodes)
     for (const { name, kind } of resources.values())
       if ((kind === "number" || name === "led") && !FACTS.has(name) && !hidden.includes(name)) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, COLUMNS_MAX).map(([name]) => name);
+  return [...counts].sort((a, b) => b[1] - a[1] || natural(a[0], b[0])).slice(0, COLUMNS_MAX).map(([name]) => name);
 }
 
+/** From good to bad. */
+const STATES: readonly NodeState[] = ["live", "quiet", "stale", "discovering", "silent", "frozen", "lost", "left"];
+
+/** In the order of a column. Nodes without a value are last in both directions; equal ones keep their order. */
 function sorted(nodes: Node[], column: Column, down: boolean): Node[] {
+  if (column === "node") return down ? [...nodes].reverse() : nodes; // they come in natural order
+  const now = clock();
   const key = (node: Node): string | number => {
-    if (column === "node") return (node.name || node.uid).toLowerCase();
-    if (column === "board") return fact(node, "board").toLowerCase();
+    if (column === "board") return fact(node, "board");
     if (column === "last_seen") return node.lastSeen;
-    if (column === "state") return node.left ? 1 : 0;
+    if (column === "state") return STATES.indexOf(nodeState(state, node, now));
     const resource = node.resources.get(column.slice(1));
-    return resource?.kind === "number" ? resource.value : Number(resource?.text ?? -Infinity);
+    return resource?.kind === "number" ? resource.value : parseFloat(resource?.text ?? "");
   };
-  const sign = down ? -1 : 1;
+  const isMissing = (value: string | number) => value === "" || Number.isNaN(value);
+  const compare = (a: string | number, b: string | number): number => {
+    if (isMissing(a) || isMissing(b)) return Number(isMissing(a)) - Number(isMissing(b));
+    const order = typeof a === "string" ? natural(a, String(b)) : a < Number(b) ? -1 : a > Number(b) ? 1 : 0;
+    return down ? -order : order;
+  };
   return nodes
     .map((node): [string | number, Node] => [key(node), node])
-    .sort(([a], [b]) => (a < b ? -sign : a > b ? sign : 0))
+    .sort(([a], [b]) => compare(a, b))
     .map(([, node]) => node);
 }
 
@@ -102,7 +114,7 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
   const lastSeen = useComputed(() => (void clockOf(node).value, ago(clock() + state.offset - node.lastSeen)));
   return (
     <tr ref={ref} data-state={how} class="line">
-      <th scope="row">
+      <th scope="row" data-tip="">
         <a
           href={`#/node/${encodeURIComponent(node.uid)}`}
           onClick={(event) => {
@@ -110,11 +122,11 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
             navigate({ node: node.uid });
           }}
         >
-          {node.name || node.uid}
+          {nodeTitle(node)}
         </a>
-        {node.name && <span class="uid">{node.uid}</span>}
+        {node.name && <span class="uid">{visible(node.uid)}</span>}
       </th>
-      <td>{fact(node, "board")}</td>
+      <td data-tip="">{visible(fact(node, "board"))}</td>
       <td>
         <span class="state-word">{state_}</span>
       </td>
@@ -122,7 +134,7 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
       {numbers.map((name) => {
         const resource = node.resources.get(name);
         return (
-          <td key={name} class="numeric">
+          <td key={name} class="numeric" data-tip="">
             {resource && <Cell resource={resource} />}
           </td>
         );
@@ -132,16 +144,17 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
 });
 
 function Cell({ resource }: { resource: Resource }) {
+  void triggerOf(resource.node).value;
   const text = useComputed(() => {
     void triggerOf(resource).value;
-    if (resource.name === "led") return resource.text === "1" ? t("led.on") : resource.text === "0" ? t("led.off") : resource.text;
-    return localDigits(resource.digits) || resource.text;
+    if (resource.name === "led") return resource.text === "1" ? t("led.on") : resource.text === "0" ? t("led.off") : visible(resource.text);
+    return visible(resource.text);
   });
-  const unit = useComputed(() => (void triggerOf(resource).value, resource.unit));
+  const unit = useComputed(() => (void triggerOf(resource).value, visible(resource.unit)));
   const stale = useComputed(() => (void clockOf(resource.node).value, isStale(resource)));
   return (
     <span class="value" data-stale={stale}>
-      {text} <span class="unit">{unit}</span>
+      {resource.kind === "number" ? <Digits resource={resource} /> : text} <span class="unit">{unit}</span>
     </span>
   );
 }

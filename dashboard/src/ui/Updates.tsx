@@ -2,7 +2,8 @@
 /** Firmware updates: the step of each node, and its versions. */
 import { firmware } from "../model/firmware";
 import { fact, type Node } from "../model/state";
-import { triggerOf, membership, state } from "../store";
+import { nodeTitle, quote, visible } from "../model/text";
+import { allNodes, triggerOf } from "../store";
 import { Stepper } from "./controls/Firmware";
 import { NoteLine } from "./rows";
 import { useRef } from "preact/hooks";
@@ -14,8 +15,7 @@ import "../more.css";
 const before = new Map<string, string>();
 
 export function Updates() {
-  void membership.value;
-  const nodes = [...state.nodes.values()].filter((node) => (void triggerOf(node).value, node.resources.has("suit_state")));
+  const nodes = allNodes().filter((node) => (void triggerOf(node).value, node.resources.has("suit_state")));
   return (
     <section class="sheet">
       <h2>{t("tab.updates")}</h2>
@@ -63,19 +63,19 @@ function Update({ node }: { node: Node }) {
               navigate({ node: node.uid });
             }}
           >
-            {node.name || node.uid}
+            {nodeTitle(node)}
           </a>
         </h3>
-        <span class="soft">{[fact(node, "board"), fact(node, "os")].filter(Boolean).join(" · ")}</span>
+        <span class="soft">{[fact(node, "board"), fact(node, "os")].filter(Boolean).map(quote).join(" · ")}</span>
         <span class="versions">
           {t("updates.version")}{" "}
           {old && it.version !== old && (
             <>
-              <code>{old}</code>
+              <code>{visible(old)}</code>
               {" → "}
             </>
           )}
-          <code>{it.version || "?"}</code>
+          <code>{visible(it.version) || "?"}</code>
         </span>
       </div>
       <Stepper it={it} />

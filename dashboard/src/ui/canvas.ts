@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Sparklines, each on a canvas of its own. */
 import { effect, signal } from "@preact/signals";
-import { axisRange } from "../model/readings";
+import { axisRange, share } from "../model/figures";
 import { SAMPLES, type Ring } from "../model/ring";
 import { redraw } from "../store";
 import { settings } from "../settings";
@@ -62,7 +62,7 @@ export function drawLines(canvas: HTMLCanvasElement, rings: Ring[], unit: string
   }
   if (low > high) return;
   [low, high] = axisRange(low, high, unit);
-  const y = (value: number) => height - 3 - ((value - low) / (high - low)) * (height - 6);
+  const y = (value: number) => height - 3 - share(value, low, high) * (height - 6);
   rings.forEach((ring, index) => {
     const { line, soft, axes } = colours.peek();
     context.strokeStyle = context.fillStyle = faded ? soft : rings.length > 1 ? axes[index % 3] : line;

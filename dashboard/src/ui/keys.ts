@@ -39,8 +39,11 @@ export function listenToKeys(): () => void {
   return () => removeEventListener("keydown", listen);
 }
 
+const WITHOUT_TEXT = new Set(["checkbox", "radio", "button"]);
+
 /** Text fields keep their keys; an editor is in a shadow root. */
 function isText(event: KeyboardEvent): boolean {
   const target = event.composedPath()[0];
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+  if (target instanceof HTMLInputElement) return !WITHOUT_TEXT.has(target.type);
+  return target instanceof HTMLElement && (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName));
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** A component that is loaded when it is first shown. */
+/** Components that are loaded when they are first shown. */
 import { useSignal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
 
-export function lazy(load: () => Promise<ComponentType>): ComponentType {
-  let found: ComponentType | null = null;
-  return function Lazy() {
+/** `height`: the room to reserve until then, in pixels. */
+export function lazy<P extends object = object>(load: () => Promise<ComponentType<P>>, height = 0): ComponentType<P> {
+  let found: ComponentType<P> | null = null;
+  return function Lazy(properties: P) {
     const ready = useSignal(found !== null);
     const failed = useSignal(false);
     useEffect(() => {
@@ -27,8 +28,8 @@ export function lazy(load: () => Promise<ComponentType>): ComponentType {
       };
     }, []);
     if (failed.value) return <p class="wait">{t("part.failed")}</p>;
-    if (!ready.value || !found) return null;
+    if (!ready.value || !found) return height ? <div style={{ height }} /> : null;
     const Found = found;
-    return <Found />;
+    return <Found {...properties} />;
   };
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The note below a value: its age, or the state of a command. */
-import { ago, translate, t, timeText } from "../i18n";
+import { ago, duration, translate, t, timeText } from "../i18n";
 import type { Resource } from "../model/state";
+import { quote } from "../model/text";
 import { STALE_S } from "../model/state";
 import { clock, state } from "../store";
 
@@ -11,26 +12,30 @@ export interface Note {
   kind: "age" | "stale" | "pending" | "good" | "bad" | "unread";
 }
 
+/** A time further in the future is that of a wrong clock. */
+const AHEAD_S = 30;
+
 export function noteOf(resource: Resource): Note {
   const { command, unread, forgotten } = resource;
   if (command) {
     if (command.state === "pending")
       return { kind: "pending", text: t("command.pending", { value: payloadText(resource, command.payload) }) };
     const good = command.state === "confirmed" || command.state === "sent";
-    const text = translate(`outcome.${command.state}`);
+    const text = quote(translate(`outcome.${command.state}`));
     const more =
       command.state === "confirmed"
         ? `${Math.max(1, Math.round(command.elapsed_ms))} ms`
         : command.state === "timeout"
           ? ""
-          : command.detail;
+          : quote(command.detail);
     return { kind: good ? "good" : "bad", text: more ? `${text} · ${more}` : text };
   }
-  if (unread) return { kind: "unread", text: t("value.unread", { text: unread.slice(0, 60) }) };
+  if (unread) return { kind: "unread", text: t("value.unread", { text: quote(unread.slice(0, 60)) }) };
   if (forgotten !== undefined) return { kind: "stale", text: t("value.before_reset") };
   if (!resource.ts) return { kind: "stale", text: t("value.retained") };
   const age = clock() + state.offset - resource.ts;
   if (!state.live) return { kind: "age", text: timeText(resource.ts) };
+  if (age < -AHEAD_S) return { kind: "stale", text: t("value.ahead", { age: duration(-age) }) };
   // Switches and scripts are not sent periodically, so an old value is still valid.
   if (age > STALE_S && resource.kind === "number") return { kind: "stale", text: t("value.stale", { age: ago(age) }) };
   return { kind: "age", text: ago(age) };
@@ -38,5 +43,5 @@ export function noteOf(resource: Resource): Note {
 
 export function payloadText(resource: Resource, payload: string): string {
   if (resource.name === "led") return payload === "1" ? t("led.on") : t("led.off");
-  return payload.trim().slice(0, 24);
+  return quote(payload.trim().slice(0, 24));
 }

@@ -3,21 +3,24 @@
 import type { ComponentType } from "preact";
 import type { Resource } from "../model/state";
 import { FirmwareRow } from "./controls/Firmware";
-import { ImuRow } from "./controls/Imu";
 import { LedRow } from "./controls/Led";
 import { PositionRow } from "./controls/Position";
-import { RibotRow } from "./controls/Ribot";
-import { RobotRow } from "./controls/Robot";
 import { ScriptRow } from "./controls/Script";
+import { lazy } from "./lazy";
 import { WebcamRow } from "./controls/Webcam";
 
 export interface Renderer {
-  Row: ComponentType<{ resource: Resource }>;
+  Row: ComponentType<Properties>;
   /** Numbers are 0 and texts 1; controls come after them. */
   order: number;
   /** Whether the renderer can draw this value; else it is drawn by its type. */
   fits: (resource: Resource) => boolean;
 }
+
+type Properties = { resource: Resource };
+const RobotRow = lazy<Properties>(() => import("./controls/Robot").then((it) => it.RobotRow), 95);
+const RibotRow = lazy<Properties>(() => import("./controls/Ribot").then((it) => it.RibotRow), 133);
+const ImuRow = lazy<Properties>(() => import("./controls/Imu").then((it) => it.ImuRow), 210);
 
 const always = () => true;
 const entry = (Row: Renderer["Row"], order: number, fits: Renderer["fits"] = always): Renderer => ({ Row, order, fits });

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Rows for resources without a renderer of their own: a number or a text. */
-import { useComputed } from "@preact/signals";
+import { useComputed, type ReadonlySignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { shortDigits } from "../model/figures";
 import type { Resource } from "../model/state";
+import { visible } from "../model/text";
 import { STALE_S } from "../model/state";
 import { triggerOf, clock, clockOf, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
@@ -15,7 +17,7 @@ import { localDigits, translate, timeOf } from "../i18n";
 export const titleOf = (name: string): string => {
   const key = `resource.${name}`;
   const text = translate(key);
-  return text === key ? name : text;
+  return text === key ? visible(name) : text;
 };
 
 /** The line under a name: age of the value, or state of a command. */
@@ -48,7 +50,9 @@ export function RowFrame({
   return (
     <div class={`row ${kind}`} data-resource={resource.name}>
       <span class="label">
-        <span class="name">{titleOf(resource.name)}</span>
+        <span class="name" data-tip="">
+          {titleOf(resource.name)}
+        </span>
         <NoteLine resource={resource} />
       </span>
       {children}
@@ -60,18 +64,43 @@ export const isStale = (resource: Resource): boolean =>
   !resource.ts || (resource.kind === "number" && clock() + state.offset - resource.ts > STALE_S) || resource.forgotten !== undefined;
 
 export function NumberRow({ resource }: { resource: Resource }) {
-  const digits = useComputed(() => (void triggerOf(resource).value, localDigits(resource.digits)));
-  const unit = useComputed(() => (void triggerOf(resource).value, resource.unit));
+  const unit = useComputed(() => (void triggerOf(resource).value, visible(resource.unit)));
   const stale = useComputed(() => (void clockOf(resource.node).value, void triggerOf(resource).value, isStale(resource)));
   return (
     <RowFrame resource={resource} kind="number">
       <Spark resource={resource} />
       <span class="value" data-stale={stale}>
-        <span class="digits">{digits}</span>
+        <Digits resource={resource} />
         <span class="unit">{unit}</span>
       </span>
     </RowFrame>
   );
+}
+
+/** Longer digits have a smaller font. */
+const SMALL = 8;
+
+/** The digits of a number, in short form if they are long; then all of them on hover and on focus. */
+export function Digits({ resource }: { resource: Resource }) {
+  const all = useComputed(() => (void triggerOf(resource).value, localDigits(resource.digits)));
+  const short = useComputed(() => (void triggerOf(resource).value, localDigits(shortDigits(resource.digits))));
+  const isCut = useComputed(() => short.value !== all.value);
+  const size = useComputed(() => (short.value.length > SMALL ? "small" : undefined));
+  return (
+    <span class="digits" data-size={size} {...tipOf(all, isCut)}>
+      {short}
+    </span>
+  );
+}
+
+/** Attributes of a text whose full form is shown on hover and on focus. */
+function tipOf(all: ReadonlySignal<string>, isCut: ReadonlySignal<boolean>) {
+  return {
+    "data-tip": useComputed(() => (isCut.value ? all.value : undefined)),
+    "aria-label": useComputed(() => (isCut.value ? all.value : undefined)),
+    role: useComputed(() => (isCut.value ? ("img" as const) : undefined)),
+    tabIndex: useComputed(() => (isCut.value ? 0 : undefined)),
+  };
 }
 
 function Spark({ resource }: { resource: Resource }) {
@@ -94,13 +123,19 @@ function Spark({ resource }: { resource: Resource }) {
 }
 
 const LONG = 22;
+/** Longer text may be cut on a card. */
+const CUT = 80;
+const ONE_WORD = /^\S{12,}$/;
 
 export function TextRow({ resource }: { resource: Resource }) {
-  const text = useComputed(() => (void triggerOf(resource).value, resource.text));
-  const kind = useComputed(() => (text.value.length > LONG ? "text long" : "text"));
+  const text = useComputed(() => (void triggerOf(resource).value, visible(resource.text)));
+  const kind = useComputed(() => (text.value.length > LONG ? "text long" : ONE_WORD.test(text.value) ? "text word" : "text"));
+  const focus = useComputed(() => (text.value.length > CUT ? 0 : undefined));
   return (
     <RowFrame resource={resource} kind={kind.value}>
-      <span class="value">{text}</span>
+      <span class="value" data-tip="" tabIndex={focus}>
+        {text}
+      </span>
     </RowFrame>
   );
 }

@@ -20,7 +20,7 @@ export function FirmwareRow({ resource }: { resource: Resource }) {
 }
 
 export function Stepper({ it }: { it: Firmware }) {
-  if (it.step < 0) return <span class="value">{t("firmware.idle")}</span>;
+  if (it.step < 0) return <p class="value">{t("firmware.idle")}</p>;
   return (
     <div class="stepper">
       <ol>

@@ -3,11 +3,14 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Orientation } from "../../model/orientation";
+import { shortNumber } from "../../model/figures";
+import { nodeTitle, quote, visible } from "../../model/text";
 import type { Node, Resource } from "../../model/state";
-import { onSample, state } from "../../store";
+import { onSample, state, triggerOf } from "../../store";
 import { drawLines } from "../canvas";
 import { RowFrame } from "../rows";
-import { translate, t } from "../../i18n";
+import { localDigits, translate, t } from "../../i18n";
+import "../../imu.css";
 
 const orientations = new WeakMap<Node, Orientation>();
 
@@ -46,13 +49,16 @@ function Axes({ resource, type }: { resource: Resource; type: string }) {
         const vector = resource.vectors?.get(type);
         if (!vector || !canvas.current) return;
         drawLines(canvas.current, vector.rings, "", !state.live || !!resource.node.left);
-        if (values.current) values.current.textContent = vector.values.map((value) => String(Math.round(value * 100) / 100)).join("  ");
+        if (values.current) {
+          values.current.textContent = vector.values.map((value) => localDigits(shortNumber(value))).join("  ");
+          values.current.dataset.tip = vector.values.map((value) => localDigits(String(value))).join("  ");
+        }
       }),
     [resource],
   );
   return (
     <div class="axes">
-      <span class="axes-name">{translate(`imu.${type}`).replace("imu.", "")}</span>
+      <span class="axes-name">{visible(translate(`imu.${type}`).replace("imu.", ""))}</span>
       <span class="axes-values" ref={values} />
       <canvas ref={canvas} class="lines" data-width="140" data-height="40" aria-hidden="true" />
     </div>
@@ -67,6 +73,7 @@ const idle = () =>
   });
 
 function Teapot({ resource }: { resource: Resource }) {
+  void triggerOf(resource.node).value; // its name
   const place = useRef<HTMLDivElement>(null);
   const loaded = useSignal(false);
   const orientation = useMemo(() => orientationOf(resource.node), [resource.node]);
@@ -94,7 +101,7 @@ function Teapot({ resource }: { resource: Resource }) {
   }, [resource]);
   return (
     <div class="teapot">
-      <div ref={place} class="teapot-place" role="img" aria-label={t("teapot.of", { name: resource.node.name || resource.node.uid })} />
+      <div ref={place} class="teapot-place" role="img" aria-label={t("teapot.of", { name: quote(nodeTitle(resource.node)) })} />
       <button type="button" class="button small" onClick={() => orientation.reset()}>
         {t("teapot.reset")}
       </button>

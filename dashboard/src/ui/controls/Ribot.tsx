@@ -4,9 +4,11 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { hold, release, type Drive } from "../../drive";
 import type { Resource } from "../../model/state";
+import { nodeTitle, quote } from "../../model/text";
 import { triggerOf, isLive } from "../../store";
 import { RowFrame } from "../rows";
 import { t } from "../../i18n";
+import "../../drive.css";
 
 const SPEED_MAX = 255;
 const AGAIN_MS = 1000; // repeated while held, as the firmware expects
@@ -29,6 +31,7 @@ const KEYS: Record<string, [number, number]> = {
 
 export function RibotRow({ resource }: { resource: Resource }) {
   const { node } = resource;
+  void triggerOf(node).value; // its name
   const at = useSignal<[number, number]>([0, 0]);
   const off = useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
   const timer = useRef(0);
@@ -66,7 +69,7 @@ export function RibotRow({ resource }: { resource: Resource }) {
         role="application"
         tabIndex={0}
         aria-roledescription={t("ribot.what")}
-        aria-label={t("ribot.of", { name: node.name || node.uid })}
+        aria-label={t("ribot.of", { name: quote(nodeTitle(node)) })}
         aria-disabled={off}
         onPointerDown={(event) => {
           event.currentTarget.setPointerCapture(event.pointerId);

@@ -4,10 +4,12 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { hold, release, stop, type Drive } from "../../drive";
 import type { Resource } from "../../model/state";
+import { nodeTitle, quote } from "../../model/text";
 import { triggerOf, isLive } from "../../store";
 import { Icon, type IconName } from "../icons";
 import { RowFrame } from "../rows";
 import { t } from "../../i18n";
+import "../../drive.css";
 
 type MoveKey = "robot.left" | "robot.forward" | "robot.right";
 const MOVES: readonly [payload: string, icon: IconName, key: MoveKey][] = [
@@ -19,6 +21,7 @@ const BY_KEY: Record<string, string> = { ArrowLeft: "l", ArrowUp: "u", ArrowRigh
 
 export function RobotRow({ resource }: { resource: Resource }) {
   const { node } = resource;
+  void triggerOf(node).value; // its name
   const moving = useSignal("");
   const off = useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
   const drive: Drive = { stop: ["s"], stopped: () => (moving.value = "") };
@@ -42,7 +45,7 @@ export function RobotRow({ resource }: { resource: Resource }) {
       <div
         class="pad"
         role="group"
-        aria-label={t("robot.of", { name: node.name || node.uid })}
+        aria-label={t("robot.of", { name: quote(nodeTitle(node)) })}
         onKeyDown={down}
         onKeyUp={up}
         onFocusOut={(event) => {

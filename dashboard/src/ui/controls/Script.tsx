@@ -2,6 +2,7 @@
 /** The script on a node: its first line here, its editor in the details. */
 import { useComputed } from "@preact/signals";
 import type { Resource } from "../../model/state";
+import { nodeTitle, quote, visible } from "../../model/text";
 import { navigate } from "../../route";
 import { triggerOf } from "../../store";
 import { RowFrame } from "../rows";
@@ -9,9 +10,10 @@ import { t } from "../../i18n";
 
 export function ScriptRow({ resource }: { resource: Resource }) {
   const { node } = resource;
+  void triggerOf(node).value; // its name
   const first = useComputed(() => {
     void triggerOf(resource).value;
-    const line = resource.text.trim().split("\n", 1)[0];
+    const line = visible(resource.text.trim().split("\n", 1)[0]);
     return line.length > 40 ? `${line.slice(0, 40)}…` : line || t("script.empty");
   });
   return (
@@ -21,7 +23,7 @@ export function ScriptRow({ resource }: { resource: Resource }) {
         <button
           type="button"
           class="button"
-          aria-label={t("script.edit_of", { name: node.name || node.uid })}
+          aria-label={t("script.edit_of", { name: quote(nodeTitle(node)) })}
           onClick={() => navigate({ node: node.uid })}
         >
           {t("script.edit")}

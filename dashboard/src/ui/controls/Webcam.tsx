@@ -3,15 +3,17 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { imageIsAllowed } from "../../config";
 import type { Resource } from "../../model/state";
+import { nodeTitle, quote, visible } from "../../model/text";
 import { triggerOf } from "../../store";
 import { RowFrame } from "../rows";
 import { t } from "../../i18n";
 
 export function WebcamRow({ resource }: { resource: Resource }) {
+  void triggerOf(resource.node).value; // its name
   const address = useComputed(() => (void triggerOf(resource).value, resource.text.trim()));
   return (
     <RowFrame resource={resource} kind="picture">
-      <Picture address={address.value} title={t("webcam.of", { name: resource.node.name || resource.node.uid })} flag="--webcam-host" />
+      <Picture address={address.value} title={t("webcam.of", { name: quote(nodeTitle(resource.node)) })} flag="--webcam-host" />
     </RowFrame>
   );
 }
@@ -23,10 +25,10 @@ export function Picture({ address, title, flag }: { address: string; title: stri
   if (!imageIsAllowed(address))
     return (
       <p class="picture-note">
-        {t("webcam.forbidden", { address: address.slice(0, 120) })} <code>{flag} {hostOf(address)}</code>
+        {t("webcam.forbidden", { address: quote(address.slice(0, 120)) })} <code>{flag} {visible(hostOf(address))}</code>
       </p>
     );
-  if (failed.value === address) return <p class="picture-note">{t("webcam.failed", { address: address.slice(0, 120) })}</p>;
+  if (failed.value === address) return <p class="picture-note">{t("webcam.failed", { address: quote(address.slice(0, 120)) })}</p>;
   return <img class="picture" src={address} alt={title} loading="lazy" onError={() => (failed.value = address)} />;
 }
 

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Order and place of nodes on the dashboard, and what a hidden card leaves, in a real browser."""
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests.web.conftest import Browser
+from tests.web.mock_broker import MockBroker, furnish, update
+from tests.web.serving import eventually
+from tests.web.test_dashboard_page import (
+    PHONE,
+    card,
+    has,
+    is_absent,
+    row,
+    running,
+    see,
+    showing,
+    until,
+)
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+pytestmark = pytest.mark.sockets
+
+WIDE: Final[dict[str, Any]] = {"viewport": {"width": 1440, "height": 900}}
+
+
+def numbered(broker: MockBroker, seed: int) -> None:
+    """Twelve nodes, in an order of their own."""
+    numbers = list(range(1, 12))
+    random.Random(seed).shuffle(numbers)
+    broker.nodes.clear()
+    for number in numbers:
+        broker.add_node(f"uid-{number % 5}-{number}", name=f"Node {number}", temperature="20.0°C")
+    broker.add_node("uid-10", temperature="20.0°C")
+    broker.add_node("uid-9", temperature="20.0°C")
+    broker.add_node("same-2", name="Node 2", temperature="20.0°C")
+
+
+ORDER: Final = [
+    *("Node 1", "Node 2", "Node 2"),
+    *(f"Node {number}" for number in range(3, 12)),
+    *("uid-9", "uid-10"),
+]
+
+
+LATE: Final = {"led": "0", "name": "Node 0.5", "os": "riot", "board": "native"}
+
+
+async def names_of(page: "Page", selector: str) -> list[str]:
+    return [text.strip() for text in await page.locator(selector).all_inner_texts()]
+
+
+async def test_cards_have_the_same_natural_order_at_each_load(browser: Browser) -> None:
+    async with running() as broker:
+        numbered(broker, 1)
+        async with showing(browser, broker) as page:
+            await see(page.locator("#nodes"), "uid-10")
+            assert await names_of(page, "#nodes h3") == ORDER
+            numbered(broker, 2)
+            await page.reload()
+            await see(page.locator("#nodes"), "uid-10")
+            assert await names_of(page, "#nodes h3") == ORDER
+            uids = await page.locator("#nodes > .card").evaluate_all(
+                "(cards) => cards.map((card) => card.dataset.uid)"
+            )
+            assert uids[1:3] == ["same-2", "uid-2-2"]
+            # A name that arrives later moves the card to its place.
+            await broker.change("uid-9", "name", "Node 0")
+            await see(page.locator("#nodes h3").first, "Node 0")
+            new = {"type": "new", "uid": "late", "ts": time.time(), "gateway": "coap"}
+            values = [update("late", name, value) for name, value in LATE.items()]
+            await broker.broadcast(new)
+            await see(card(page, "late"), "Discovering")
+            await broker.broadcast(*values)
+            await see(page.locator("#nodes h3").nth(1), "Node 0.5")
+            await see(card(page, "late").locator(".line"), "riot · native")
+            await page.get_by_role("switch", name="LED of Node 0.5").wait_for()
+
+
+async def test_table_sorts_naturally_and_keeps_missing_values_last(browser: Browser) -> None:
+    async with running() as broker:
+        numbered(broker, 3)
+        broker.add_node("bare", name="Node 2.5", led="on")
+        async with showing(browser, broker, "table") as page:
+            order = [*ORDER[:3], "Node 2.5", *ORDER[3:]]
+            assert await names_of(page, "tbody th a") == order
+            await page.locator("thead button").first.click()
+            assert await names_of(page, "tbody th a") == order[::-1]
+            for _ in range(2):
+                await page.locator("thead").get_by_role("button", name="temperature").click()
+                await see(page.locator("tbody th a").last, "Node 2.5")
+
+
+async def test_time_online_is_the_brokers_also_if_a_value_comes_first(browser: Browser) -> None:
+    since = time.time() - 7200 - 754
+    async with running() as broker:
+        broker.add_node("a", temperature="20.0°C")
+        broker.since["a"] = since
+        broker.may_join.clear()
+        async with browser.page(locale="en-GB") as page:
+            await page.goto(f"{broker.url}#/node/a")
+            async with asyncio.timeout(15):
+                await eventually(lambda: broker.joins)
+            await broker.change("a", "temperature", "21.0°C")
+            await broker.change("a", "temperature", "22.0°C")
+            broker.may_join.set()
+            await see(page.get_by_role("dialog"), "22.0")
+            shown = page.locator(".facts div").filter(has_text="Online since")
+            await see(shown, datetime.fromtimestamp(since, UTC).strftime("%H:%M:%S")[3:])
+
+
+# -- the places of cards ---------------------------------------------------------------------------
+
+BOXES: Final = """() => [...document.querySelectorAll("#nodes > li")].map((card) => {
+    const {left, top, right, bottom} = card.getBoundingClientRect();
+    return {left, top, right, bottom, name: card.querySelector("h3")?.textContent ?? ""};
+})"""
+
+
+def overlaps(boxes: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        (a["name"], b["name"])
+        for at, a in enumerate(boxes)
+        for b in boxes[at + 1 :]
+        if min(a["right"], b["right"]) - max(a["left"], b["left"]) > 1
+        and min(a["bottom"], b["bottom"]) - max(a["top"], b["top"]) > 1
+    ]
+
+
+def holes(boxes: list[dict[str, Any]], most: float) -> list[tuple[str, float]]:
+    """Room of more than `most` pixels between a card and the one below it."""
+    found = []
+    for box in boxes:
+        below = [
+            other["top"] - box["bottom"]
+            for other in boxes
+            if abs(other["left"] - box["left"]) < 1 and other["top"] >= box["bottom"] - 1
+        ]
+        if below and min(below) > most:
+            found.append((box["name"], min(below)))
+    return found
+
+
+@pytest.mark.parametrize("context", [WIDE, PHONE], ids=["desktop", "phone"])
+async def test_map_and_camera_cards_leave_their_neighbours_alone(
+    browser: Browser, context: dict[str, Any]
+) -> None:
+    async with running() as broker:
+        furnish(broker, 12)
+        async with showing(browser, broker, **context) as page:
+            await page.evaluate(
+                "localStorage['pyaiot.map'] = localStorage['pyaiot.camera'] = 'true'"
+            )
+            await page.reload()
+            await page.locator(".map-card .leaflet-tooltip").first.wait_for()
+            await page.wait_for_timeout(300)
+            assert overlaps(await page.evaluate(BOXES)) == []
+
+
+def mixed(broker: MockBroker, nodes: int) -> None:
+    """Nodes of one to six values."""
+    names = ("temperature", "humidity", "pressure", "illuminance", "eco2", "tvoc")
+    for number in range(nodes):
+        resources = dict.fromkeys(names[: 1 + number * 7 % 6], "20.0°C")
+        broker.add_node(f"n{number:03}", resources, name=f"Node {number}")
+
+
+@pytest.mark.parametrize("nodes", [40, 120])
+async def test_cards_of_different_heights_leave_no_holes(browser: Browser, nodes: int) -> None:
+    async with running() as broker:
+        mixed(broker, nodes)
+        async with showing(browser, broker, **WIDE) as page:
+            await see(page.locator("#nodes"), "Node 39")
+            for _ in range(2):
+                await page.wait_for_timeout(400)
+                boxes = [
+                    box
+                    for box in await page.evaluate(BOXES)
+                    if box["bottom"] > 0 and box["top"] < 900
+                ]
+                assert len(boxes) > 8
+                assert holes(boxes, 24) == []
+                assert overlaps(boxes) == []
+                await page.evaluate("scrollTo(0, 2 * innerHeight)")
+
+
+# -- hiding ----------------------------------------------------------------------------------------
+
+
+async def test_hidden_card_can_be_brought_back_at_once(browser: Browser) -> None:
+    async with running() as broker:
+        furnish(broker, 9)
+        async with showing(browser, broker) as page:
+            rover = card(page, "rover")
+            await rover.hover()
+            await rover.get_by_role("button", name="Hide Rover").click()
+            await is_absent(rover)
+            toast = page.locator(".toast")
+            await see(toast, "Rover is hidden.")
+            await until(page, "document.activeElement.textContent === 'Undo'")
+            await page.keyboard.press("Enter")
+            await see(rover, "Rover")
+            await is_absent(toast)
+
+
+async def test_notice_of_a_hidden_card_ends_by_itself(browser: Browser) -> None:
+    async with running() as broker:
+        furnish(broker, 9)
+        async with showing(browser, broker, clock=True) as page:
+            await card(page, "rover").hover()
+            await card(page, "rover").get_by_role("button", name="Hide Rover").click()
+            await see(page.locator(".toast"), "Rover is hidden.")
+            await page.locator("#search").focus()
+            await page.clock.fast_forward(20_000)
+            await is_absent(page.locator(".toast"))
+            await is_absent(card(page, "rover"))
+
+
+# -- the rest --------------------------------------------------------------------------------------
+
+
+async def test_keys_of_screens_work_while_a_checkbox_has_the_focus(browser: Browser) -> None:
+    async with running() as broker:
+        furnish(broker, 9)
+        async with showing(browser, broker, "settings") as page:
+            await page.get_by_label("Show a camera card").focus()
+            await page.keyboard.press("2")
+            await see(page.locator("thead"), "Node")
+            await page.goto(f"{broker.url}#/settings")
+            await page.get_by_label("Dark").focus()
+            await page.keyboard.press("1")
+            await see(card(page, "rover"), "Rover")
+            # Text keeps its keys.
+            await page.locator("#search").fill("")
+            await page.locator("#search").press("2")
+            assert await page.locator("#search").input_value() == "2"
+
+
+@pytest.mark.parametrize("place", ["updates", "nodes"])
+async def test_age_of_an_idle_update_is_apart_from_its_text(browser: Browser, place: str) -> None:
+    async with running() as broker:
+        broker.add_node("f", suit_state="0", version="1.0", name="Updater", age_s=20)
+        async with showing(browser, broker, place) as page:
+            await see(page.locator("main .card"), "no update in progress")
+            found = await page.locator("main .card").evaluate(
+                """(card) => {
+                    const box = (selector) => card.querySelector(selector).getBoundingClientRect();
+                    const [value, note] = [box(".value"), box(".note")];
+                    return [value.bottom <= note.top + 1 || note.bottom <= value.top + 1
+                        || note.left - value.right >= 6 || value.left - note.right >= 6,
+                        card.innerText];
+                }"""
+            )
+            assert found[0]
+            assert "progress2" not in found[1]
+
+
+@pytest.mark.parametrize("first", ["map", "table"])
+async def test_labels_of_the_map_have_the_theme_in_any_order_of_opening(
+    browser: Browser, first: str
+) -> None:
+    async with running() as broker:
+        furnish(broker, 9)
+        async with showing(browser, broker, first, color_scheme="dark") as page:
+            await page.wait_for_timeout(200)
+            await page.goto(f"{broker.url}#/table")
+            await see(page.locator("thead"), "Node")
+            await page.goto(f"{broker.url}#/map")
+            label = page.locator(".leaflet-tooltip").first
+            await label.wait_for()
+            for name, value in (
+                ("background-color", "rgb(22, 28, 34)"),
+                ("color", "rgb(233, 238, 243)"),
+                ("border-top-color", "rgb(41, 50, 59)"),
+            ):
+                style = f"(it) => getComputedStyle(it).getPropertyValue('{name}')"
+                assert await label.evaluate(style) == value, name
+            arrow = "(it) => getComputedStyle(it, '::before').borderTopColor"
+            assert await label.evaluate(arrow) == "rgb(22, 28, 34)"
+            font = "(it) => getComputedStyle(it).fontFamily"
+            assert await label.evaluate(font) == await page.locator("body").evaluate(font)
+
+
+@pytest.mark.parametrize(
+    ("locale", "past", "ahead"),
+    [
+        ("en-US", "stale · 16m ago", "clock 10 min ahead"),
+        ("fr-FR", "périmé · il y a 16 min", "horloge en avance de 10 min"),
+        ("de-DE", "veraltet · vor 16 Min.", "Uhr geht 10 Min. vor"),
+    ],
+)
+async def test_ages_are_words_also_of_a_clock_that_is_ahead(
+    browser: Browser, locale: str, past: str, ahead: str
+) -> None:
+    async with running() as broker:
+        broker.add_node("old", temperature="20.0°C", age_s=16 * 60 + 5)
+        broker.add_node("new", temperature="20.0°C", age_s=-10 * 60 - 20)
+        async with browser.page(locale=locale) as page:
+            await page.goto(broker.url)
+            await see(row(page, "old", "temperature").locator(".note"), past)
+            await see(row(page, "new", "temperature").locator(".note"), ahead)
+            await has(card(page, "new"), "data-state", "live")
+            await until(page, "!document.body.innerText.includes('-10')")
+            await until(page, "!document.body.innerText.includes('-16')")
