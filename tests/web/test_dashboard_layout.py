@@ -192,6 +192,35 @@ async def test_cards_of_different_heights_leave_no_holes(browser: Browser, nodes
                 await page.evaluate("scrollTo(0, 2 * innerHeight)")
 
 
+async def test_card_that_a_search_brings_near_goes_on_with_its_values(browser: Browser) -> None:
+    async with running() as broker:
+        mixed(broker, 120)
+        async with showing(browser, broker, **WIDE) as page:
+            await see(page.locator("#nodes"), "Node 39")
+            await page.locator("#search").fill("n119")
+            await see(row(page, "n119", "temperature").locator(".digits"), "20.0")
+            await is_absent(card(page, "n039"))
+            await broker.change("n119", "temperature", "21.0°C")
+            await see(row(page, "n119", "temperature").locator(".digits"), "21.0")
+            await page.locator("#search").fill("")
+            await see(page.locator("#nodes"), "Node 39")
+            await broker.change("n000", "temperature", "22.0°C")
+            await see(row(page, "n000", "temperature").locator(".digits"), "22.0")
+
+
+async def test_facts_of_far_cards_are_drawn_after_the_table_was_open(browser: Browser) -> None:
+    """The rules of the rows of the table are for them alone."""
+    async with running() as broker:
+        furnish(broker, 30)
+        async with showing(browser, broker, "table", **WIDE) as page:
+            await see(page.locator("thead"), "Node")
+            await page.keyboard.press("1")
+            facts = card(page, "5A0B38D71C9E2F4").locator(".about .line")
+            await see(facts, "riot")
+            style = "(it) => getComputedStyle(it).contentVisibility"
+            assert await facts.evaluate(style) == "visible"
+
+
 # -- hiding ----------------------------------------------------------------------------------------
 
 

@@ -35,13 +35,13 @@ export function Chart({ curves, range, stored }: { curves: Curves; range: Range;
   const plot = useRef<uPlot | null>(null);
   const drawn = useRef<Drawn>({ series: [], ticks: [] });
   const at = useSignal("");
-  const given = useRef({ range, stored });
-  given.current = { range, stored };
+  const given = useRef({ curves, range, stored });
+  given.current = { curves, range, stored };
   const fill = () => {
     const it = plot.current;
     if (!it) return;
     const [from, to] = windowOf(given.current.range, clock() + state.offset);
-    const series = linesOf(curves).map(({ ring }) => {
+    const series = linesOf(given.current.curves).map(({ ring }) => {
       const line = joinSeries(given.current.stored, liveSeries(ring, from, to));
       return given.current.stored ? broken(line) : line;
     });

@@ -13,7 +13,7 @@ import { Copy } from "./Copy";
 import { CameraCard } from "./CameraCard";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
-import { MANY, useFirstFit, useMasonry } from "./masonry";
+import { useFirstFit, useMasonry } from "./masonry";
 import { count, t } from "../i18n";
 
 const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
@@ -28,7 +28,7 @@ export function Nodes() {
     <>
       <h2 class="visually-hidden">{t("tab.nodes")}</h2>
       {list.length || extra ? (
-        <ul class={list.length > MANY ? "grid masonry many" : "grid masonry"} id="nodes" ref={grid}>
+        <ul class="grid masonry" id="nodes" ref={grid}>
           {settings.camera.value && <CameraCard />}
           {settings.map.value && (
             <ExtraCard>

@@ -2,8 +2,6 @@
 /** Cards of different heights without gaps between them. */
 import { useEffect, useLayoutEffect } from "preact/hooks";
 
-/** Beyond this number, the browser skips cards that are far away, and their heights are estimated. */
-export const MANY = 80;
 const ROW_PX = 4;
 
 type Place = { current: HTMLElement | null };
