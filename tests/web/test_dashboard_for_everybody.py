@@ -84,7 +84,7 @@ async def test_phone_never_scrolls_sideways(browser: Browser) -> None:
                 await page.reload()
                 if place == "nodes":
                     await page.get_by_role("button", name="Filters").click()
-                await see(page.locator(".button.small"), "Show WWW")
+                await see(page.locator(".button.small[data-tip]"), "Show WWW")
                 assert await page.evaluate(fits), place
                 inner = "(it => it.scrollWidth <= it.clientWidth)(document.querySelector('{}'))"
                 box = ".popover" if place == "nodes" else "main"

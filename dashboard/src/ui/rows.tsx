@@ -82,25 +82,23 @@ const SMALL = 8;
 
 /** The digits of a number, in short form if they are long; then all of them on hover and on focus. */
 export function Digits({ resource }: { resource: Resource }) {
-  const all = useComputed(() => (void triggerOf(resource).value, localDigits(resource.digits)));
   const short = useComputed(() => (void triggerOf(resource).value, localDigits(shortDigits(resource.digits))));
-  const isCut = useComputed(() => short.value !== all.value);
-  const size = useComputed(() => (short.value.length > SMALL ? "small" : undefined));
+  const form = useComputed(() => (void triggerOf(resource).value, short.value !== localDigits(resource.digits) ? "cut" : short.value.length > SMALL ? "small" : undefined));
+  if (form.value === "cut") return <LongDigits resource={resource} short={short} />;
   return (
-    <span class="digits" data-size={size} {...tipOf(all, isCut)}>
+    <span class="digits" data-size={form.value}>
       {short}
     </span>
   );
 }
 
-/** Attributes of a text whose full form is shown on hover and on focus. */
-function tipOf(all: ReadonlySignal<string>, isCut: ReadonlySignal<boolean>) {
-  return {
-    "data-tip": useComputed(() => (isCut.value ? all.value : undefined)),
-    "aria-label": useComputed(() => (isCut.value ? all.value : undefined)),
-    role: useComputed(() => (isCut.value ? ("img" as const) : undefined)),
-    tabIndex: useComputed(() => (isCut.value ? 0 : undefined)),
-  };
+function LongDigits({ resource, short }: { resource: Resource; short: ReadonlySignal<string> }) {
+  const all = useComputed(() => (void triggerOf(resource).value, localDigits(resource.digits)));
+  return (
+    <span class="digits" data-size="small" data-tip={all} aria-label={all} role="img" tabIndex={0}>
+      {short}
+    </span>
+  );
 }
 
 function Spark({ resource }: { resource: Resource }) {
