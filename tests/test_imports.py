@@ -38,14 +38,19 @@ MAY_IMPORT = {
     },
     # The modules `gateways/*/plugin.py`, which also name the simulated and virtual nodes.
     "plugin": {"config", "devices", "fleet", "gateways", "metrics"},
-    "broker": {"backlog", "errors", "legacy", "links", "messages", "metrics", "transport"},
+    # Given to the broker, and to the web side, which edits it.
+    "registry": {"errors", "messages", "metrics", "redaction"},
+    "broker": {
+        *("backlog", "errors", "legacy", "links", "messages", "metrics", "registry"),
+        "transport",
+    },
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
     "history": {"backlog", "errors", "messages", "metrics", "redaction"},
     # The web side of the broker: HTTP and WebSockets in front of it.
     "web": {
         *("backlog", "broker", "errors", "history", "legacy", "links", "messages", "metrics"),
         # SenML is a form of answers.
-        *("protocols", "transport"),
+        *("protocols", "registry", "transport"),
     },
     "devices": {"errors", "messages", "mqtt", "protocols", "transport"},
     # What users import: it knows the messages, and no other part of the path.
@@ -55,7 +60,7 @@ MAY_IMPORT = {
     "app": {
         *("broker", "config", "devices", "errors", "fleet", "gateways", "history", "links"),
         *("legacy", "messages", "metrics", "mqtt", "protocols", "readings", "redaction"),
-        *("transport", "web"),
+        *("registry", "transport", "web"),
     },
     "doctor": {
         *("app", "broker", "client", "config", "errors", "gateways", "history", "mqtt"),
@@ -72,7 +77,8 @@ MAY_IMPORT = {
 
 PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
-    *("redaction", "transport/anti_amplification", "transport/backoff"),
+    *("redaction", "registry/node_filter", "registry/record", "registry/registry"),
+    *("registry/store", "transport/anti_amplification", "transport/backoff"),
     *("transport/connection_table", "transport/host_limits", "transport/host_rate_limit"),
     *("transport/peers", "transport/rate_limit", "transport/unread_responses"),
     "transport/websocket_frames",

@@ -94,6 +94,9 @@ def kind(hint: Any) -> str:
     if get_origin(plain) is dict:
         key, value = map(kind, get_args(plain))
         return f"table of {key} and {value}"
+    if isinstance(plain, type) and issubclass(plain, msgspec.Struct):
+        names = (f"`{field.encode_name}`" for field in msgspec.structs.fields(plain))
+        return f"objects with {', '.join(names)}"
     return WORDS[plain]
 
 

@@ -29,6 +29,8 @@ NOT_LIMITS: Final = {
     "history.rows.MICROSECONDS": "a unit",
     "history.sqlite.schema.APPLICATION_ID": "a name, as a number",
     "history.series_index.MINUTE": "a unit",
+    "registry.postgres.WRITER_LOCK": "a name, as a number",
+    "registry.sqlite.APPLICATION_ID": "a name, as a number",
 }
 """Public numbers that are no limits."""
 OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\.(.*numbers|mqtt\.packets?)\.")

@@ -61,6 +61,9 @@ class Join(_Message, frozen=True, kw_only=True, tag="new"):
 
     data: Literal["client"]
     """Historic. It distinguishes this message from the `new` of a node."""
+    registry: bool = False
+    """Also send what the registry has of each node, offline ones included, now and at each change:
+    `node` and `forgotten`."""
 
 
 class Subscription(_Message, frozen=True, kw_only=True, tag="subscribe"):
@@ -120,6 +123,8 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
     """The protocol of its nodes, for example `CoAP`; `pyaiot.v2` from the broker."""
     version: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Version of the sending program."""
+    accepts_rules: bool = False
+    """Of a gateway: the broker may send it `rules`."""
     instance: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Of a gateway: random for each process. A new link of the same instance replaces the old."""
     clock: float | None = None
@@ -216,6 +221,93 @@ class NodeLeft(_Message, frozen=True, kw_only=True, tag="out"):
     """`silent`: nothing was received for the offline timeout. `left`: its gateway reported it."""
 
 
+class LastValue(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """The last value of a resource of an offline node, with the fields of its reading."""
+
+    resource: ResourceName = msgspec.field(name="endpoint")
+    data: Any
+    ts: UnixTime = 0.0
+    """Unix time in seconds at which the gateway received it; 0 if unknown."""
+    retained: bool = False
+    number: float | None = msgspec.field(name="value", default=None)
+    unit: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+
+    @classmethod
+    def of(cls, reading: Reading) -> "LastValue":
+        return cls(
+            resource=reading.resource,
+            data=reading.data,
+            ts=reading.ts,
+            retained=reading.retained,
+            number=reading.number,
+            unit=reading.unit,
+        )
+
+
+class RegisteredNode(_Message, frozen=True, kw_only=True, tag="node"):
+    """What the registry has of a node. Sent to clients that joined with `registry`."""
+
+    uid: Uid
+    state: Literal["online", "offline", "waiting", "banned"]
+    """`waiting`: a newcomer that nobody has accepted. `banned`: its messages are refused."""
+    protocol: str = ""
+    """Protocol of that gateway."""
+    gateway: str = ""
+    """Name of the gateway that has it, or had it last."""
+    first_seen: UnixTime = 0.0
+    """Unix time in seconds; 0: never seen, people added it."""
+    last_seen: UnixTime = 0.0
+    """Unix time in seconds; 0: never. While a node is online, its readings are newer."""
+    boots: int = 0
+    """Reboots that were reported."""
+    reason: str = ""
+    """Why it is offline, as in `out`; empty if unknown."""
+    revision: int = 0
+    """Grows with each edit."""
+    label: str = ""
+    """Name that people gave it; empty if none."""
+    room: str = ""
+    """Where it is; empty if unset."""
+    latitude: float | None = None
+    """Degrees north; absent if unset."""
+    longitude: float | None = None
+    """Degrees east; absent if unset."""
+    tags: tuple[str, ...] = ()
+    """Tags that people gave it, in order."""
+    notes: str = ""
+    """Notes of people."""
+    interval_s: float = msgspec.field(name="interval", default=0.0)
+    """Seconds between two readings, as people expect them; 0: unknown."""
+    offline_after_s: float = msgspec.field(name="offline_after", default=0.0)
+    """Offline timeout of this node in seconds; 0: that of its gateway."""
+    values: tuple[LastValue, ...] = ()
+    """Last values of an offline or waiting node."""
+
+
+class NodeForgotten(_Message, frozen=True, kw_only=True, tag="forgotten"):
+    """A node was removed from the registry. Sent to clients that joined with `registry`."""
+
+    uid: Uid
+
+
+class NodeRules(_Message, frozen=True, kw_only=True, tag="rules"):
+    """To the gateway of a node: what people decided about it."""
+
+    uid: Uid
+    offline_after_s: float = msgspec.field(name="offline_after", default=0.0)
+    """Offline timeout of this node in seconds; 0: that of the gateway."""
+    banned: bool = False
+    """Remove the node, and refuse its messages."""
+
+
+class NodesSeen(_Message, frozen=True, kw_only=True, tag="seen"):
+    """Nodes from which a gateway received a sign of life, and no reading, since its last `seen`."""
+
+    uids: Annotated[tuple[Name, ...], Meta(max_length=1000)]
+    """The nodes."""
+    ts: UnixTime = 0.0
+
+
 class Joined(_Message, frozen=True, kw_only=True, tag="joined"):
     """The answer to the `new` of a client is complete."""
 
@@ -268,6 +360,8 @@ ToClient: TypeAlias = (
     | Joined
     | Receipt
     | Problem
+    | RegisteredNode
+    | NodeForgotten
 )
 FromGateway: TypeAlias = (
     Hello
@@ -279,8 +373,9 @@ FromGateway: TypeAlias = (
     | Receipt
     | Checkpoint
     | ReadingsDropped
+    | NodesSeen
 )
-ToGateway: TypeAlias = Command | Problem | Checkpoint
+ToGateway: TypeAlias = Command | Problem | Checkpoint | NodeRules
 NodeEvent: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft
 Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway
 
@@ -378,7 +473,7 @@ def check(message: Message) -> None:
             check_uid(message.uid)
             check_name(message.resource, "resource")
             check_value(message.data)
-        case NodeAppeared() | NodeReset() | NodeLeft():
+        case NodeAppeared() | NodeReset() | NodeLeft() | NodeRules():
             check_uid(message.uid)
         case Command():
             check_uid(message.uid)

@@ -49,7 +49,7 @@ def send(it: Router, message: FromGateway, gateway: int = OURS, now: float = 0.0
 
 
 def published(deliveries: Sequence[Delivery]) -> list[object]:
-    return [item.message for item in deliveries if isinstance(item, ToAll)]
+    return [item.message for item in deliveries if isinstance(item, ToAll) and not item.is_registry]
 
 
 def receipts(deliveries: Sequence[Delivery]) -> list[tuple[str, Receipt]]:

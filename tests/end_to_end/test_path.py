@@ -207,7 +207,7 @@ async def test_a_gateway_that_dies_leaves_no_command_open(programs: Programs) ->
         assert left["reason"] == "gateway lost"
         await client.until(type="gateway", name="coap", state="lost")
         assert client.nodes == {}
-        assert (await client.write("MUTE", "led", "1"))["state"] == "unknown"
+        assert (await client.write("MUTE", "led", "1"))["state"] == "unreachable"
 
 
 async def test_gateway_comes_back_to_a_broker_that_was_killed(programs: Programs) -> None:

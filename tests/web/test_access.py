@@ -128,7 +128,7 @@ async def test_other_origins_and_host_names_are_refused_everywhere(
 
 
 def wrong_requests() -> Iterator[tuple[str, str, int]]:
-    yield from (("GET", "/api/none", 404), ("GET", "/none", 404), ("POST", "/api/nodes", 405))
+    yield from (("GET", "/api/none", 404), ("GET", "/none", 404), ("PUT", "/api/nodes", 405))
     yield from (("DELETE", "/", 405), ("PUT", "/api/events", 405))
 
 

@@ -344,6 +344,7 @@ SHOWN = {
     "refused_connections": "pyaiot_http_connections_refused",
     "sequence": "",  # the order in which nodes appeared
     "answers": "",
+    "changes": "",  # part of an `ETag`
     "at": "",
     "closed": "pyaiot_clients_closed",
     "conflated": "pyaiot_client_readings_conflated",

@@ -14,6 +14,7 @@ from pyaiot.broker.keys import TokenCheck
 from pyaiot.config import BrokerSection, Config
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
+from pyaiot.registry.service import RegistryService
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.api.idempotency_file import IdempotencyFile
@@ -35,6 +36,7 @@ PrintLine = Callable[[str], None]
 async def serve_web(
     config: Config,
     broker: Broker,
+    registry: RegistryService,
     tokens: TokenCheck | None,
     checks: Mapping[str, Check],
     print_line: PrintLine,
@@ -56,6 +58,7 @@ async def serve_web(
     sign_in = _sign_in(section) if needs_sign_in else None
     app = WebApp(
         broker,
+        registry=registry,
         tokens=tokens,
         title=section.title,
         allowed_hosts=frozenset(section.allowed_hosts),

@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -31,6 +32,7 @@ from pyaiot.config import (
     Config,
     GatewaySection,
     HistorySection,
+    RegistrySection,
     data_folder,
 )
 from pyaiot.devices.node_config import NodeConfig
@@ -39,6 +41,9 @@ from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import Connect, GatewayLink
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
 from pyaiot.links import MemoryLink, connect_gateway
+from pyaiot.registry.registry import Registry
+from pyaiot.registry.service import RegistryService
+from pyaiot.registry.stores import store_at
 from pyaiot.transport.addresses import authority, is_loopback
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.web.metrics_endpoint import Metrics
@@ -54,10 +59,11 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     check_web(config.broker)
     tokens = _tokens(load_keys(_path(config.broker.key_file)))
     history = _history(config.history, data_folder(os.environ))
-    broker = _broker(config.broker, history)
+    broker, registry = _broker(config, history, data_folder(os.environ))
     async with (
         serve_web(
-            *(config, broker, tokens, _checks((), history), print_line, history, ()),
+            *(config, broker, registry, tokens, _checks((), history, registry), print_line),
+            *(history, ()),
             keys=_key_store(config.broker),
         ) as url,
         _running(history),
@@ -89,14 +95,18 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
     check_web(config.broker)
     tokens = _optional_tokens(config.broker)
     history = _history(config.history, data_folder(os.environ))
-    broker = _broker(config.broker, history)
-    async with _shared_services(config) as shared, asyncio.TaskGroup() as tasks:
+    broker, registry = _broker(config, history, data_folder(os.environ))
+    async with (
+        registry.running(),
+        _shared_services(config) as shared,
+        asyncio.TaskGroup() as tasks,
+    ):
         connect = _connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, shared, connect, tasks)
         async with (
             serve_web(
-                *(config, broker, tokens, _checks(gateways, history), print_line, history),
-                gateways,
+                *(config, broker, registry, tokens, _checks(gateways, history, registry)),
+                *(print_line, history, gateways),
                 keys=_key_store(config.broker),
             ) as url,
             _running(history),
@@ -130,12 +140,20 @@ async def _run_demo(
     keys = generate_keys()
     config = _without_state_files(config)
     history = _history(config.history, folder)
-    broker = _broker(config.broker, history)
+    broker, registry = _broker(config, history, folder)
     checks: dict[str, Check] = {}
     gateways: list[OpenGateway] = []
     async with (
+        registry.running(),
         serve_web(
-            config, broker, TokenCheck(keys, time.time), checks, print_line, history, gateways
+            config,
+            broker,
+            registry,
+            TokenCheck(keys, time.time),
+            checks,
+            print_line,
+            history,
+            gateways,
         ) as url,
         _running(history),
         _shared_services(config, folder) as shared,
@@ -147,7 +165,7 @@ async def _run_demo(
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)
         gateways += await _start_gateways(config, shared, connect, tasks)
-        checks |= _checks(gateways, history)
+        checks |= _checks(gateways, history, registry)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
             tasks.create_task(node, name=f"node {name}")
@@ -211,8 +229,10 @@ async def _start_gateways(
     return gateways
 
 
-def _checks(gateways: Iterable[OpenGateway], history: "HistoryService | None") -> dict[str, Check]:
-    """The checks of `/readyz`: one per gateway, by its command, and `history`."""
+def _checks(
+    gateways: Iterable[OpenGateway], history: "HistoryService | None", registry: RegistryService
+) -> dict[str, Check]:
+    """The checks of `/readyz`: one per gateway, by its command, `registry`, and `history`."""
 
     def of(gateway: OpenGateway) -> Check:
         async def check() -> str:
@@ -223,21 +243,49 @@ def _checks(gateways: Iterable[OpenGateway], history: "HistoryService | None") -
         return check
 
     checks = {gateway.command: of(gateway) for gateway in gateways}
+    checks["registry"] = registry.check
     return checks if history is None else {**checks, "history": history.check}
 
 
 # -- parts --------------------------------------------------------------------------------------
 
 
-def _broker(section: BrokerSection, history: "HistoryService | None") -> Broker:
-    return Broker(
-        flush_interval_s=section.flush_interval_ms / 1000,
+def _broker(
+    config: Config, history: "HistoryService | None", folder: Path
+) -> tuple[Broker, RegistryService]:
+    """A broker with its registry, whose file is in `folder` unless set. Raises `OperatorError`."""
+    section = config.registry
+    _check_protocols(section)
+    registry = Registry(
+        admission=section.admission,
+        admission_of=section.admission_of,
+        offline_max=section.offline_max,
+    )
+    location = section.store or str(folder / "registry.db")
+    if not section.store and re.match(r"postgres(ql)?://", config.history.store):
+        location = config.history.store
+    broker = Broker(
+        flush_interval_s=config.broker.flush_interval_ms / 1000,
+        registry=registry,
         timer=asyncio.get_running_loop(),
         unix_time=time.time,
         # The clock of uvloop has a resolution of 1 ms, too coarse for the duration in a receipt.
         clock=time.monotonic,
         observer=history.recorder if history else None,
     )
+    store = None if location == "off" else store_at(location)
+    return broker, RegistryService(registry, broker, store, unix_time=time.time)
+
+
+def _check_protocols(section: RegistrySection) -> None:
+    """Raise `OperatorError` if a setting names a protocol that does not exist."""
+    known = [plugin.protocol for plugin in plugins()]
+    for name in section.admission_of:
+        if name.lower() not in map(str.lower, known):
+            raise OperatorError(
+                f"registry.admission_of: there is no protocol {name!r}; there are"
+                f" {', '.join(known)}."
+            )
 
 
 def _key_store(section: BrokerSection) -> Path | None:

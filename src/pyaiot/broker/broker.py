@@ -33,6 +33,7 @@ from pyaiot.messages import (
     Hello,
     Join,
     Problem,
+    Reading,
     ReadingsDropped,
     Receipt,
     Subscription,
@@ -40,6 +41,8 @@ from pyaiot.messages import (
     ToGateway,
 )
 from pyaiot.metrics import Histogram
+from pyaiot.registry.record import NodeRecord
+from pyaiot.registry.registry import Registry
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 CLIENTS_MAX: Final = 10_000
@@ -82,14 +85,16 @@ class Broker:
         unix_time: Callable[[], float],
         clock: Callable[[], float] | None = None,
         observer: BrokerObserver | None = None,
+        registry: Registry | None = None,
     ) -> None:
         """`clock` measures durations; by default it is the clock of `timer`.
 
         `observer` receives all messages and commands, for example to record them.
+        `registry` None: an empty one that admits every node.
         """
         self.run = secrets.token_hex(4)
         """Identifies this run of the broker."""
-        self.router = Router()
+        self.router = Router(registry)
         self.fanout = Fanout(
             run=self.run, flush_interval_s=flush_interval_s, timer=timer, unix_time=unix_time
         )
@@ -218,7 +223,7 @@ class Broker:
                     client.send(gateway)
                 for ignored in self.router.ignored():
                     client.send(ignored)
-                client.join(self.router.nodes)
+                client.join(self.router.nodes, self.router if message.registry else None)
                 self.fanout.drain(client)
             case Subscription():
                 client.subscribe(message)
@@ -235,6 +240,31 @@ class Broker:
     def client_left(self, client: Subscriber) -> None:
         self.fanout.remove(client)
         self.router.client_left(client.id)
+
+    # -- the registry: `registry.service.LiveNodes` ----------------------------------------------
+
+    def take_touched_uids(self) -> list[str]:
+        """Nodes with a new reading since the last call."""
+        return [node.uid for node in self.router.nodes.take_touched() if not node.is_waiting]
+
+    def readings_of(self, uid: str) -> tuple[Reading, ...] | None:
+        """The latest readings of an online node; None if it is not online."""
+        node = self.router.nodes.get(uid)
+        return None if node is None else tuple(node.readings.values())
+
+    def people_edited(self, changed: NodeRecord) -> NodeRecord:
+        """Take over an edit that is stored, and send it to clients."""
+        self._deliver(self.router.edited(changed))
+        return self.router.registry.records[changed.uid]
+
+    def people_forgot(self, uid: str, now: float) -> None:
+        """Remove a node, and send that to clients. Raises `Refused` if it is online."""
+        self._deliver(self.router.forget(uid, now))
+
+    def people_restored(self, record: NodeRecord) -> NodeRecord:
+        """Bring a forgotten node back, and send that to clients."""
+        self._deliver(self.router.restore(record))
+        return self.router.registry.records[record.uid]
 
     def issuer_connected(self, receive: Callable[[ToClient], None]) -> str:
         """Add an issuer of commands in this process. Returns its name; end it with `issuer_left`.
@@ -262,7 +292,7 @@ class Broker:
                             "gateway %s: %s", message.name, message.state, now=self._timer.time()
                         )
                     self.fanout.publish(delivery)
-                    if self._observer is not None:
+                    if self._observer is not None and not delivery.is_registry:
                         self._observer.message_published(message)
                 case ToOneClient(message=message, client=client, command=command):
                     if client in self._issuers:

@@ -50,6 +50,8 @@ class Encoder(Protocol):
     """The form has a receipt `forbidden`. Without it, a refused command closes the client."""
     has_ids: bool
     """The form carries positions, by which a client that reconnects resumes."""
+    has_registry: bool
+    """The subscriber also gets what the registry has of each node."""
 
     def encode(self, messages: Sequence[ToClient], dst: str, position: Position | None, /) -> bytes:
         """Bytes that may be written as they are; empty if the form has none of the messages.
@@ -67,6 +69,9 @@ class ArrayEncoder:
     can_refuse = True
     has_ids = False
 
+    def __init__(self, *, has_registry: bool = False) -> None:
+        self.has_registry = has_registry
+
     def encode(
         self, messages: Sequence[ToClient], _dst: str, _position: Position | None, /
     ) -> bytes:
@@ -79,6 +84,7 @@ class LegacyEncoder:
     form = "legacy"
     can_refuse = False
     has_ids = False
+    has_registry = False
 
     def encode(
         self, messages: Sequence[ToClient], dst: str, _position: Position | None, /
@@ -97,6 +103,7 @@ class EventEncoder:
     form = "events"
     can_refuse = True
     has_ids = True
+    has_registry = False
 
     def encode(
         self, messages: Sequence[ToClient], _dst: str, position: Position | None, /
@@ -120,6 +127,7 @@ def _event(message: ToClient | Gap) -> bytes:
 
 
 ARRAYS: Final = ArrayEncoder()
+ARRAYS_WITH_REGISTRY: Final = ArrayEncoder(has_registry=True)
 LEGACY: Final = LegacyEncoder()
 EVENTS: Final = EventEncoder()
 ENCODERS: Final[tuple[Encoder, ...]] = (ARRAYS, LEGACY, EVENTS)

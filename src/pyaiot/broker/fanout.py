@@ -112,9 +112,10 @@ class Fanout:
 
     def publish(self, delivery: ToAll) -> None:
         """Send a message to all, with the next flush."""
-        self.messages += 1
-        if self.replay_buffer is not None:
-            self.replay_buffer.add(delivery, self._unix_time())
+        if not delivery.is_registry:
+            self.messages += 1
+            if self.replay_buffer is not None:
+                self.replay_buffer.add(delivery, self._unix_time())
         if not self.clients:
             return
         if not self._gathered:

@@ -23,16 +23,21 @@ from pyaiot.messages import (
     Hello,
     Ignored,
     NodeAppeared,
+    NodeForgotten,
     NodeLeft,
     NodeReset,
+    NodeRules,
+    NodesSeen,
     Problem,
     Reading,
-    ReadingsDropped,
     Receipt,
     ReceiptState,
+    RegisteredNode,
     ToClient,
     ToGateway,
 )
+from pyaiot.registry.record import NodeRecord
+from pyaiot.registry.registry import Banned, Registry
 from pyaiot.transport.rate_limit import RateLimit
 
 COMMANDS_PER_S: Final = 20.0
@@ -48,6 +53,8 @@ class ToAll:
 
     message: ToClient
     sequence: int = 0
+    is_registry: bool = False
+    """Only for clients that joined with `registry`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,9 @@ class _Gateway:
 class Router:
     """Nodes, gateways and commands in flight. Messages go in, deliveries come out."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: Registry | None = None) -> None:
+        """`registry` None: an empty one that admits every node."""
+        self.registry = Registry() if registry is None else registry
         self.nodes = NodeTable()
         self.commands = CommandTable()
         self.refused = 0
@@ -135,10 +144,8 @@ class Router:
         if lost is None:
             return ()
         deliveries: list[Delivery] = list(_receipts(self.commands.gateway_lost(gateway, now)))
-        deliveries += [
-            self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"))
-            for uid in self.nodes.uids_of(gateway)
-        ]
+        for uid in self.nodes.uids_of(gateway):
+            deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"))
         deliveries.append(ToAll(lost.state(ts, connected=False)))
         return deliveries
 
@@ -186,31 +193,48 @@ class Router:
                 case NodeAppeared():
                     return self._appeared(gateway, message, ts)
                 case NodeReset():
-                    return self._reset(gateway, message)
+                    return self._reset(gateway, message, ts)
                 case NodeLeft():
                     return self._left(gateway, message)
                 case Receipt():
                     receipt = self.commands.finish(message, gateway, now)
                     return _receipts([receipt]) if receipt else ()
-                case Hello():
-                    return self._hello(gateway, message, now, ts)
-                case Ignored():
-                    return self._ignored(gateway, message, ts)
-                case Checkpoint(clock=clock):
-                    self._gateways[gateway].clock.stamp(clock, now)
-                    return ()  # the broker confirms it itself
-                case ReadingsDropped():
-                    return ()  # the broker reports it itself
+                case _:
+                    return self._from_gateway_itself(gateway, message, now, ts)
         except Refused as refusal:
             self.refused += 1
-            uid = getattr(message, "uid", "")
-            owner = refusal.owner if isinstance(refusal, _Foreign) else ""
-            return (ToOneGateway(Problem(detail=str(refusal), uid=uid, owner=owner), gateway),)
+            return self._refuse(gateway, getattr(message, "uid", ""), refusal)
+
+    def _from_gateway_itself(
+        self, gateway: int, message: FromGateway, now: float, ts: float
+    ) -> Sequence[Delivery]:
+        match message:
+            case Hello():
+                return self._hello(gateway, message, now, ts)
+            case Ignored():
+                return self._ignored(gateway, message, ts)
+            case NodesSeen():
+                return self._seen(gateway, message, ts)
+            case Checkpoint(clock=clock):
+                self._gateways[gateway].clock.stamp(clock, now)
+                return ()  # the broker confirms it itself
+            case _:
+                return ()  # `ReadingsDropped`: the broker reports it itself
+
+    def _refuse(self, gateway: int, uid: str, refusal: Refused) -> Sequence[Delivery]:
+        if isinstance(refusal, Banned):
+            rules = self._rules(gateway, self.registry.records[uid])
+            if rules:
+                return rules
+        owner = refusal.owner if isinstance(refusal, _Foreign) else ""
+        return (ToOneGateway(Problem(detail=str(refusal), uid=uid, owner=owner), gateway),)
 
     def _reading(self, gateway: int, reading: Reading, now: float, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(reading.uid)
         if node is not None and node.gateway == gateway:
             self.nodes.keep(node, reading)
+            if node.is_waiting:
+                return ()
             delivery = ToAll(reading, node.sequence)
             receipts = self.commands.reading(reading, gateway, now)
             return [delivery, *_receipts(receipts)] if receipts else (delivery,)
@@ -229,23 +253,42 @@ class Router:
             if node.gateway != gateway:
                 raise self._foreign(node)
             return ()
-        name = self._gateways[gateway].name
+        sender = self._gateways[gateway]
+        name = sender.name
         appeared = NodeAppeared(uid=message.uid, ts=message.ts or ts, gateway=name)
-        node = self.nodes.add(appeared, gateway)
-        return (ToAll(appeared, node.sequence),)
+        self.nodes.check_room(gateway)
+        protocol = sender.hello.protocol if sender.hello else ""
+        record = self.registry.appear(message.uid, name, protocol, ts)
+        node = self.nodes.add(appeared, gateway, record)
+        deliveries: list[Delivery] = [self._registered(record)]
+        if record.annotations.offline_after_s:
+            deliveries += self._rules(gateway, record)
+        if not node.is_waiting:
+            deliveries.append(ToAll(appeared, node.sequence))
+        return deliveries
 
-    def _reset(self, gateway: int, message: NodeReset) -> Sequence[Delivery]:
+    def _reset(self, gateway: int, message: NodeReset, ts: float) -> Sequence[Delivery]:
         node = self._owned(gateway, message.uid)
         if node is None:
             return ()
         node.readings.clear()
-        return (ToAll(message, node.sequence),)
+        self.registry.reboot(node.record, ts)
+        if node.is_waiting:
+            return ()
+        return (ToAll(message, node.sequence), self._registered(node.record))
 
     def _left(self, gateway: int, message: NodeLeft) -> Sequence[Delivery]:
         node = self._owned(gateway, message.uid)
         if node is None:
             return ()
-        return (self._remove(message.uid, message),)
+        return self._remove(message.uid, message)
+
+    def _seen(self, gateway: int, message: NodesSeen, ts: float) -> Sequence[Delivery]:
+        for uid in message.uids:
+            node = self.nodes.get(uid)
+            if node is not None and node.gateway == gateway:
+                self.registry.seen(node.record, ts)
+        return ()
 
     def _hello(self, gateway: int, hello: Hello, now: float, ts: float) -> Sequence[Delivery]:
         deliveries: list[Delivery] = []
@@ -276,11 +319,91 @@ class Router:
         owner = self._gateways[node.gateway].name
         return _Foreign(node.uid, owner)
 
-    def _remove(self, uid: str, message: NodeLeft) -> ToAll:
+    def _remove(self, uid: str, message: NodeLeft) -> Sequence[Delivery]:
         node = self.nodes.get(uid)
-        sequence = node.sequence if node else 0
+        if node is None:
+            return ()
         self.nodes.remove(uid)
-        return ToAll(message, sequence)
+        self.registry.leave(node.record, message.reason, tuple(node.readings.values()))
+        if node.is_waiting:
+            return (_forgotten(uid),)
+        return (ToAll(message, node.sequence), self._registered(node.record))
+
+    def _rules(self, gateway: int, record: NodeRecord) -> Sequence[Delivery]:
+        """What people decided about a node, for a gateway that understands it."""
+        receiver = self._gateways.get(gateway)
+        if receiver is None or receiver.hello is None or not receiver.hello.accepts_rules:
+            return ()
+        rules = NodeRules(
+            uid=record.uid,
+            offline_after_s=record.annotations.offline_after_s,
+            banned=record.admission == "banned",
+        )
+        return (ToOneGateway(rules, gateway),)
+
+    def _registered(self, record: NodeRecord) -> ToAll:
+        return ToAll(self.message(record), is_registry=True)
+
+    # -- people ---------------------------------------------------------------------------------
+
+    def message(self, record: NodeRecord) -> RegisteredNode:
+        """The record of a node for clients, with the values of a newcomer that waits."""
+        node = self.nodes.get(record.uid)
+        if node is None or not node.is_waiting:
+            return self.registry.message(record)
+        return self.registry.message(record, tuple(node.readings.values()))
+
+    def not_online(self, uids: frozenset[str] | None) -> list[NodeRecord]:
+        """The records of nodes that are offline, waiting or banned, in reverse order.
+
+        `uids`: only these nodes.
+        """
+        records = self.registry.records
+        if uids is None:
+            found = list(records.values())
+        else:
+            found = [records[uid] for uid in uids if uid in records]
+        return [record for record in reversed(found) if record.state != "online"]
+
+    def is_sent_by_now(self, record: NodeRecord) -> bool:
+        """The node is online or forgotten now: every subscriber was sent that meanwhile."""
+        return record.state == "online" or self.registry.get(record.uid) is not record
+
+    def edited(self, changed: NodeRecord) -> Sequence[Delivery]:
+        """People edited a node; `changed` is what is stored. See `Registry.edited`."""
+        known = self.registry.get(changed.uid)
+        was_banned = known is not None and known.admission == "banned"
+        record = self.registry.replace(changed)
+        node = self.nodes.get(record.uid)
+        deliveries: list[Delivery] = []
+        if node is not None:
+            deliveries += self._rules(node.gateway, record)
+            if record.admission == "banned":
+                self.nodes.remove(record.uid)
+                self.registry.leave(record, "left", tuple(node.readings.values()))
+                if not node.is_waiting:
+                    deliveries.append(ToAll(NodeLeft(uid=record.uid), node.sequence))
+            elif node.is_waiting and record.admission == "accepted":
+                self.nodes.accept(node)
+                deliveries.append(ToAll(node.appeared, node.sequence))
+                deliveries += [ToAll(it, node.sequence) for it in node.readings.values()]
+        elif was_banned and record.admission != "banned":
+            # A gateway that remembers a ban must learn that it is lifted.
+            for gateway in self._gateways:
+                deliveries += self._rules(gateway, record)
+        return [*deliveries, self._registered(record)]
+
+    def forget(self, uid: str, now: float) -> Sequence[Delivery]:
+        """Forget an offline node, or send a newcomer that waits away. See `Registry.forget`."""
+        record = self.registry.forget(uid, now)
+        if self.nodes.get(uid) is not None:
+            self.nodes.remove(uid)
+        return (_forgotten(record.uid),)
+
+    def restore(self, record: NodeRecord) -> Sequence[Delivery]:
+        """Bring a forgotten node back. See `Registry.forgotten`."""
+        self.registry.restore(record)
+        return (self._registered(self.registry.records[record.uid]),)
 
     # -- clients ----------------------------------------------------------------------------
 
@@ -296,7 +419,12 @@ class Router:
             return _answer(client, command, "forbidden", f"over {COMMANDS_PER_S:.0f} commands/s")
         node = self.nodes.get(command.uid)
         if node is None:
+            if command.uid in self.registry.records:
+                return _answer(client, command, "unreachable", "the node is offline")
             return _answer(client, command, "unknown", f"no node {command.uid}")
+        if node.is_waiting:
+            self.refused += 1
+            return _answer(client, command, "forbidden", "the node waits for approval")
         gateway = self._gateways[node.gateway]
         try:
             sent = self.commands.start(
@@ -329,6 +457,10 @@ def _answer(client: str, command: Command, state: ReceiptState, detail: str) -> 
 def never_sent(command: Command, client: str) -> Command:
     """A command that was not sent, as it is recorded: without an id."""
     return msgspec.structs.replace(command, id="", client=client)
+
+
+def _forgotten(uid: str) -> ToAll:
+    return ToAll(NodeForgotten(uid=uid), is_registry=True)
 
 
 def _receipts(receipts: Sequence[ReceiptFor]) -> Sequence[Delivery]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from pyaiot.errors import Refused
 from pyaiot.messages import NodeAppeared, Reading
+from pyaiot.registry.record import NodeRecord
 
 RESOURCES_MAX: Final = 264
 """Resources of one node: 256 of the device, and room for those that its gateway adds (`ip`,
@@ -19,10 +20,18 @@ NODES_PER_GATEWAY_MAX: Final = 100_000
 class KnownNode:
     """A node, the gateway connection that owns it, and its latest readings."""
 
-    __slots__ = ("appeared", "gateway", "is_removed", "readings", "sequence", "uid")
+    __slots__ = (
+        *("appeared", "gateway", "is_removed", "is_waiting", "readings", "record", "sequence"),
+        "uid",
+    )
 
-    def __init__(self, appeared: NodeAppeared, gateway: int, sequence: int) -> None:
+    def __init__(
+        self, appeared: NodeAppeared, gateway: int, sequence: int, record: NodeRecord
+    ) -> None:
         self.uid = appeared.uid
+        self.record = record
+        self.is_waiting = record.admission == "waiting"
+        """Nobody has accepted it: its messages are not sent to clients."""
         self.appeared = appeared
         self.gateway = gateway
         self.sequence = sequence
@@ -39,6 +48,10 @@ class NodeTable:
         self._by_gateway: dict[int, dict[str, None]] = {}
         self.sequence = 0
         """Of the node that appeared last."""
+        self.touched: set[KnownNode] = set()
+        """Nodes with a new reading since the set was replaced."""
+        self.waiting = 0
+        """Nodes that nobody has accepted."""
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -49,14 +62,18 @@ class NodeTable:
     def get(self, uid: str) -> KnownNode | None:
         return self._by_uid.get(uid)
 
-    def add(self, appeared: NodeAppeared, gateway: int) -> KnownNode:
-        """Add a node that is not in the table. Raises `Refused` at a limit."""
+    def check_room(self, gateway: int) -> None:
+        """Raises `Refused` if a node of this gateway has no room."""
         if len(self._by_uid) >= NODES_MAX:
             raise Refused(f"this broker holds at most {NODES_MAX} nodes")
         if len(self._by_gateway.get(gateway, ())) >= NODES_PER_GATEWAY_MAX:
             raise Refused(f"a gateway has at most {NODES_PER_GATEWAY_MAX} nodes")
+
+    def add(self, appeared: NodeAppeared, gateway: int, record: NodeRecord) -> KnownNode:
+        """Add a node that is not in the table. Call `check_room` before."""
         self.sequence += 1
-        node = KnownNode(appeared, gateway, self.sequence)
+        node = KnownNode(appeared, gateway, self.sequence, record)
+        self.waiting += node.is_waiting
         self._by_uid[appeared.uid] = node
         self._by_gateway.setdefault(gateway, {})[appeared.uid] = None
         return node
@@ -67,10 +84,27 @@ class NodeTable:
         if reading.resource not in readings and len(readings) >= RESOURCES_MAX:
             raise Refused(f"a node has at most {RESOURCES_MAX} resources")
         readings[reading.resource] = reading
+        self.touched.add(node)
+
+    def take_touched(self) -> set[KnownNode]:
+        """The nodes with a new reading since the last call."""
+        touched, self.touched = self.touched, set()
+        return touched
+
+    def accept(self, node: KnownNode) -> None:
+        """Somebody accepted the node. It is sent to clients as one that appears now."""
+        self.waiting -= node.is_waiting
+        node.is_waiting = False
+        self.sequence += 1
+        node.sequence = self.sequence
+        # The table is in the order of the sequence.
+        self._by_uid[node.uid] = self._by_uid.pop(node.uid)
 
     def remove(self, uid: str) -> None:
         node = self._by_uid.pop(uid)
         node.is_removed = True
+        self.waiting -= node.is_waiting
+        self.touched.discard(node)
         owned = self._by_gateway[node.gateway]
         del owned[uid]
         if not owned:

@@ -10,10 +10,17 @@ from typing import Final, Protocol
 
 from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull, cost
-from pyaiot.broker.encoders import Encoder, Position, encode_gap
+from pyaiot.broker.encoders import (
+    ARRAYS,
+    ARRAYS_WITH_REGISTRY,
+    Encoder,
+    Position,
+    encode_gap,
+)
 from pyaiot.broker.router import ToAll
 from pyaiot.broker.state import KnownNode, NodeTable
-from pyaiot.messages import Joined, NodeAppeared, Reading, Receipt, Subscription, ToClient
+from pyaiot.messages import Joined, Reading, Receipt, RegisteredNode, Subscription, ToClient
+from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
 
 BUFFER_HIGH: Final = 256 * 1024
@@ -40,6 +47,22 @@ STALL_LIMIT_S: Final = 30.0
 CLOSE_POLICY: Final = 1008
 CLOSE_SLOW: Final = 1013
 """Try again later (RFC 6455 section 7.4, IANA registry)."""
+
+
+class RegistryView(Protocol):
+    """What a subscriber needs of the registry."""
+
+    def message(self, record: NodeRecord, /) -> RegisteredNode:
+        """The record for clients."""
+        ...
+
+    def not_online(self, uids: frozenset[str] | None, /) -> list[NodeRecord]:
+        """The records of nodes that are offline, waiting or banned, in reverse order."""
+        ...
+
+    def is_sent_by_now(self, record: NodeRecord, /) -> bool:
+        """The node is online or forgotten now: every subscriber was sent that meanwhile."""
+        ...
 
 
 class Sink(Protocol):
@@ -70,7 +93,11 @@ class EncodedBatch:
     def encoded(self, encoder: Encoder) -> bytes:
         data = self._encoded.get(encoder)
         if data is None:
-            messages = [delivery.message for delivery in self.deliveries]
+            messages = [
+                delivery.message
+                for delivery in self.deliveries
+                if not delivery.is_registry or encoder.has_registry
+            ]
             data = encoder.encode(messages, legacy.TO_ALL, self.position)
             self._encoded[encoder] = data
         return data
@@ -79,12 +106,23 @@ class EncodedBatch:
 class _Snapshot:
     """Progress through the nodes that existed when the client joined."""
 
-    __slots__ = ("count", "end_sequence", "index", "nodes", "rest", "sent_sequence")
+    __slots__ = (
+        *("count", "end_sequence", "index", "nodes", "records", "registry", "rest"),
+        "sent_sequence",
+    )
 
-    def __init__(self, nodes: NodeTable, uids: frozenset[str] | None) -> None:
-        """`uids` None: all nodes. Else only these are looked at: there may be 100,000 others."""
+    def __init__(
+        self, nodes: NodeTable, uids: frozenset[str] | None, registry: RegistryView | None
+    ) -> None:
+        """`uids` None: all nodes. Else only these are looked at: there may be 100,000 others.
+
+        `registry` None: without the records of the registry.
+        """
         self.nodes: list[KnownNode] = list(nodes) if uids is None else _select(nodes, uids)
-        self.count = len(nodes)
+        self.registry = registry
+        self.records: list[NodeRecord] = [] if registry is None else registry.not_online(uids)
+        """Records that are still to be sent, of nodes that are not online. The next one is last."""
+        self.count = len(nodes) - nodes.waiting
         self.index = 0
         """Of the next node."""
         self.rest: list[ToClient] = []
@@ -92,6 +130,13 @@ class _Snapshot:
         self.sent_sequence = 0
         """Of the current node."""
         self.end_sequence = nodes.sequence
+
+    def take_record(self) -> ToClient | None:
+        """The record of the next node that is not online; None if it needs none by now."""
+        record = self.records.pop()
+        if self.registry is None or self.registry.is_sent_by_now(record):
+            return None
+        return self.registry.message(record)
 
     def still_covers(self, sequence: int) -> bool:
         """A node with this sequence is still to be sent, then with its latest state."""
@@ -203,10 +248,17 @@ class Subscriber:
             self.close(CLOSE_POLICY, "asked for everything too often")
         return not self.closed
 
-    def join(self, nodes: NodeTable) -> None:
-        """Begin to send the current state. A second call begins anew."""
+    def join(self, nodes: NodeTable, registry: RegistryView | None = None) -> None:
+        """Begin to send the current state. A second call begins anew.
+
+        `registry`: also send what it has of each node, now and at each change.
+        """
         self._withheld_until_join = 0
-        self._snapshot = _Snapshot(nodes, self._uids)
+        if registry is not None and self.encoder is ARRAYS:
+            self.encoder = ARRAYS_WITH_REGISTRY
+        self._snapshot = _Snapshot(
+            nodes, self._uids, registry if self.encoder.has_registry else None
+        )
 
     def hold(self) -> None:
         """Send nothing until `resume_with` or `send_gap`: what is published meanwhile waits."""
@@ -312,6 +364,8 @@ class Subscriber:
             self.close(CLOSE_SLOW, str(error))
 
     def _wants(self, delivery: ToAll) -> bool:
+        if delivery.is_registry and not self.encoder.has_registry:
+            return False
         snapshot = self._snapshot
         if snapshot is not None and snapshot.still_covers(delivery.sequence):
             return False
@@ -344,15 +398,23 @@ class Subscriber:
                 size += cost(message)
                 continue
             if snapshot.index == len(nodes):
-                break
+                if not snapshot.records:
+                    break
+                record = snapshot.take_record()
+                if record is not None:
+                    messages.append(record)
+                    size += cost(record)
+                continue
             node = nodes[snapshot.index]
             snapshot.index += 1
             snapshot.sent_sequence = node.sequence
-            if not node.is_removed:
-                known: list[NodeAppeared | Reading] = [node.appeared, *node.readings.values()]
+            if not node.is_removed and not node.is_waiting:
+                known: list[ToClient] = [node.appeared, *node.readings.values()]
+                if snapshot.registry is not None:
+                    known.insert(0, snapshot.registry.message(node.record))
                 snapshot.rest = list(filter(self._wants_message, reversed(known)))
-        if snapshot.index == len(nodes) and not snapshot.rest:
-            count = snapshot.count - sum(node.is_removed for node in nodes)
+        if snapshot.index == len(nodes) and not snapshot.rest and not snapshot.records:
+            count = snapshot.count - sum(node.is_removed and not node.is_waiting for node in nodes)
             messages.append(Joined(nodes=count, ts=ts))
             self._snapshot = None
             self._is_complete = True

@@ -30,6 +30,8 @@ APPEARANCE: Final = (
 WEB: Final = (
     SettingFlag(("--key-file",), "broker.key_file"),
     SettingFlag(("--history",), "history.store"),
+    SettingFlag(("--registry",), "registry.store"),
+    SettingFlag(("--admission",), "registry.admission"),
     SettingFlag(("--flush-interval-ms",), "broker.flush_interval_ms"),
     *APPEARANCE,
     SettingFlag(("--allowed-host",), "broker.allowed_hosts"),

@@ -28,6 +28,7 @@ from pyaiot.config.sections import (
     HistorySection,
     LogSection,
     MetricsSection,
+    RegistrySection,
 )
 from pyaiot.errors import OperatorError, reason_of
 
@@ -41,6 +42,7 @@ __all__ = [
     "LogSection",
     "MetricsSection",
     "ProtocolSection",
+    "RegistrySection",
     "Setting",
     "SettingFlag",
     "convert",
@@ -70,6 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySection = GatewaySection()
     client: ClientSection = ClientSection()
     history: HistorySection = HistorySection()
+    registry: RegistrySection = RegistrySection()
     dashboard: DashboardSection = DashboardSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

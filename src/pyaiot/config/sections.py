@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The sections of all settings but those of device protocols."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
+import msgspec
 from msgspec import Meta
 
 from pyaiot.config.section import AllowedHosts, Port, Section
 
 KEY_FILE: Final = "~/.pyaiot/keys"
+
+Admission: TypeAlias = Literal["open", "approve", "known"]
 
 
 class BrokerSection(Section, frozen=True, kw_only=True):
@@ -108,6 +111,40 @@ class HistorySection(Section, frozen=True, kw_only=True):
             description="Days for which events and commands are kept; 0: no limit.",
         ),
     ] = 365.0
+
+
+class RegistrySection(Section, frozen=True, kw_only=True):
+    """The registry of nodes: what is stored of them, and which new ones are admitted."""
+
+    store: Annotated[
+        str,
+        Meta(
+            description="Where the registry is stored: the path of a file, a URL `postgresql://…`,"
+            " or `off`. Empty: the database of the history if that is PostgreSQL, else"
+            " `$XDG_DATA_HOME/pyaiot/registry.db`, by default in `~/.local/share`; in the demo, a"
+            " temporary file."
+        ),
+    ] = ""
+    admission: Annotated[
+        Admission,
+        Meta(
+            description="What happens to a node that is not registered: `open` accepts it,"
+            " `approve` shows it to operators and waits until one accepts it, `known` refuses it."
+        ),
+    ] = "open"
+    admission_of: Annotated[
+        dict[str, Admission],
+        Meta(description="The same for the nodes of some protocols, by the name of the protocol."),
+    ] = msgspec.field(default_factory=dict)
+    offline_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Offline nodes without edits that are remembered. Beyond, the one that has"
+            " been offline for longest is forgotten; half of them may be of one gateway.",
+        ),
+    ] = 100_000
 
 
 class DashboardSection(Section, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 
 from aiohttp import hdrs, web
@@ -14,6 +15,7 @@ from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.history.reader import HistoryReader
 from pyaiot.metrics import Collector, Sample
+from pyaiot.registry.service import RegistryService
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import add_cors_headers, check_origin
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -39,6 +41,7 @@ class WebApp:
         self,
         broker: Broker,
         *,
+        registry: RegistryService | None = None,
         tokens: TokenCheck | None,
         title: str,
         allowed_hosts: frozenset[str] = frozenset(),
@@ -56,13 +59,23 @@ class WebApp:
         `sign_in` None: every client may see and command all nodes. `dashboard` None: it is not
         built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
         restart; None: they do not.
+        `registry` None: it ends with the process.
         """
         self._broker = broker
         self._readiness = Readiness(
             {"broker": lambda: round_trip(broker)}, {} if checks is None else checks
         )
         self.sockets = Sockets(broker, tokens)
-        self.api = Api(broker, title=title, history=history, caught_up=caught_up, keys=keys)
+        if registry is None:
+            registry = RegistryService(broker.router.registry, broker, None, unix_time=time.time)
+        self.api = Api(
+            broker,
+            registry=registry,
+            title=title,
+            history=history,
+            caught_up=caught_up,
+            keys=keys,
+        )
         self.refused_requests = 0
         """Requests from other origins or for other host names, and requests that were not HTTP."""
         self.server_log = ServerLog(self._not_http)

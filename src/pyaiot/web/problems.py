@@ -18,7 +18,7 @@ TYPE_PREFIX: Final = "/api/docs#problem-"
 
 KINDS: Final = {
     "bad-request": "A parameter or the body is invalid.",
-    "unknown-node": "The node is not online.",
+    "unknown-node": "The node is not registered.",
     "unknown-resource": "The node has not reported this resource.",
     "unknown-command": "There is no such command, or it has expired.",
     "no-history": "This broker records no history.",
@@ -32,6 +32,12 @@ KINDS: Final = {
     "too-fast": "The client exceeds its rate limit of commands.",
     "too-many-keys": "The client exceeds its number of idempotency keys. The command is refused,"
     " because a repeated request could be carried out twice.",
+    "online": "The node is online, so that it cannot be forgotten: it would come back at once.",
+    "edited-meanwhile": "The node was edited since the client read it. Read it again.",
+    "too-many-nodes": "The filter selects more nodes than one request may change.",
+    "registry-full": "The registry has no room for one more node that people edited.",
+    "registry-unavailable": "The registry cannot be written now. Nothing was changed.",
+    "unsupported-type": "The `Content-Type` of the body is not supported.",
     "key-reused": "The `Idempotency-Key` was used for a different command.",
     "refused": "The node refused the command. `command.detail` has its response code.",
     "timeout": "The node did not answer in time. The outcome is unknown.",

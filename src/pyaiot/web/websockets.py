@@ -117,7 +117,7 @@ class Sockets:
             ):
                 continue
             try:
-                if client.encoder is ARRAYS:
+                if client.encoder is not LEGACY:
                     for number, message in enumerate(messages.decode_from_client(frame.data), 1):
                         self._broker.from_client(client, message)
                         if number % TURN_FRAMES_MAX == 0:

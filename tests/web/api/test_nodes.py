@@ -32,6 +32,8 @@ async def test_info_lists_the_features() -> None:
             "history": False,
             "may_command": True,
             "nodes": 0,
+            "registered": 0,
+            "waiting": 0,
             "gateways": 1,
         }
 

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler as WebHandler
 
 from pyaiot.broker.broker import Broker
 from pyaiot.history.reader import HistoryReader
+from pyaiot.registry.service import RegistryService
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
@@ -18,6 +19,7 @@ from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operations import OPERATIONS, Operation
 from pyaiot.web.api.parameters import read_query
+from pyaiot.web.api.registry import RegistryApi
 from pyaiot.web.api.responses import Handler
 from pyaiot.web.api.streams import CaughtUp, Streams
 from pyaiot.web.problems import ProblemError
@@ -32,6 +34,7 @@ class Api:
         self,
         broker: Broker,
         *,
+        registry: RegistryService,
         title: str,
         history: HistoryReader | None,
         caught_up: CaughtUp | None,
@@ -42,7 +45,8 @@ class Api:
         self.streams = Streams(broker, history, caught_up)
         self._documents = DocumentsApi()
         nodes = NodesApi(broker, title=title, has_history=history is not None)
-        commands = CommandsApi(HttpCommandTable(broker, unix_time, clock, keys))
+        commands = CommandsApi(broker, HttpCommandTable(broker, unix_time, clock, keys))
+        edits = RegistryApi(broker, registry)
         recorded = HistoryApi(history, unix_time)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
@@ -50,7 +54,14 @@ class Api:
             "nodes": nodes.nodes,
             "node": nodes.node,
             "resource": nodes.resource,
+            "register": edits.register,
+            "edit_nodes": edits.edit_nodes,
+            "forget_nodes": edits.forget_nodes,
+            "edit": edits.edit,
+            "forget": edits.forget,
+            "restore": edits.restore,
             "write": commands.write,
+            "write_nodes": commands.write_nodes,
             "command": commands.command,
             "history": recorded.history,
             "export": recorded.export,

@@ -1,17 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`PUT /api/nodes/{uid}/resources/{name}` and `/api/commands/{id}`: commands and their receipts."""
 
+import asyncio
 from typing import Final
 
 from aiohttp import hdrs, web
 
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.router import COMMANDS_BURST, COMMANDS_PER_S
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid, check_value
+from pyaiot.transport.rate_limit import RateLimit
 from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, HttpCommand, HttpCommandTable
-from pyaiot.web.api.parameters import Query, WriteQuery
+from pyaiot.web.api.parameters import FilterQuery, Query, WriteQuery
+from pyaiot.web.api.registry import read_json, select
 from pyaiot.web.api.responses import json_response, while_connected
+from pyaiot.web.api.schemas import CommandForMany, CommandStatuses
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.sign_in import SESSION_ID
+
+NODES_OF_COMMAND_MAX: Final = 1000
+"""Nodes that one request may write to. More are refused."""
+REQUESTS_FOR_MANY_MAX: Final = 8
+"""Such requests that are carried out at once. One more is answered 503."""
 
 _STATUS: Final = {"confirmed": 200, "sent": 202, "pending": 202}
 _PROBLEMS: Final = {
@@ -26,8 +37,11 @@ _PROBLEMS: Final = {
 class CommandsApi:
     """The handlers of commands."""
 
-    def __init__(self, commands: HttpCommandTable) -> None:
+    def __init__(self, broker: Broker, commands: HttpCommandTable) -> None:
+        self._broker = broker
         self._commands = commands
+        self._many = 0
+        """Requests for several nodes that are being carried out."""
 
     async def write(self, request: web.Request, query: WriteQuery) -> web.StreamResponse:
         uid, resource = request.match_info["uid"], request.match_info["name"]
@@ -41,13 +55,53 @@ class CommandsApi:
             raise ProblemError(
                 400, "bad-request", f"an Idempotency-Key has at most {KEY_LENGTH_MAX} characters"
             )
-        # A client without a session is identified by its address.
-        program = request.get(SESSION_ID) or f"at {request.remote}"
+        program = _program(request)
         payload = await _payload(request)
         command = self._commands.issue(program, uid, resource, payload, query.timeout, key)
         if command.receipt is None and not _prefers_async(request):
             await while_connected(request, command.ended())
         return self._respond(request, command)
+
+    async def write_nodes(self, request: web.Request, query: FilterQuery) -> web.StreamResponse:
+        """`POST /api/commands`."""
+        body = await read_json(request, CommandForMany)
+        try:
+            resource = check_name(body.resource, "resource")
+        except ProtocolError as error:
+            raise ProblemError(404, "unknown-resource", str(error)) from error
+        _check_payload(body.payload)
+        nodes = await select(self._broker, query, NODES_OF_COMMAND_MAX)
+        if self._many >= REQUESTS_FOR_MANY_MAX:
+            raise ProblemError(
+                503, "busy", f"{REQUESTS_FOR_MANY_MAX} such requests are running", retry_after_s=1
+            )
+        self._many += 1
+        try:
+            program = f"{_program(request)}, request for many {self._many}"
+            uids = [node.uid for node in nodes]
+            issuing = self._issue_many(program, uids, resource, body)
+            commands = await while_connected(request, issuing)
+        finally:
+            self._many -= 1
+        return json_response(CommandStatuses(commands=[it.status() for it in commands]))
+
+    async def _issue_many(
+        self, program: str, uids: list[str], resource: str, body: CommandForMany
+    ) -> list[HttpCommand]:
+        """Issue a command to each node, below the rate limit of a client, and wait for all."""
+        clock = asyncio.get_running_loop().time
+        rate = RateLimit(per_s=COMMANDS_PER_S, burst=COMMANDS_BURST, now=clock())
+        commands = []
+        for uid in uids:
+            if wait_s := rate.take(clock()):
+                await asyncio.sleep(wait_s)
+                rate.take(clock())
+            commands.append(
+                self._commands.issue(program, uid, resource, body.payload, body.timeout, "")
+            )
+        for command in commands:
+            await command.ended()
+        return commands
 
     async def command(self, request: web.Request, _query: Query) -> web.StreamResponse:
         command = self._commands.find(request.match_info["id"])
@@ -77,17 +131,27 @@ class CommandsApi:
         )
 
 
+def _program(request: web.Request) -> str:
+    """The client of a request. One without a session is identified by its address."""
+    return request.get(SESSION_ID) or f"at {request.remote}"
+
+
 async def _payload(request: web.Request) -> str:
     body = await request.read()
     try:
         payload = body.decode()
     except UnicodeDecodeError as error:
         raise ProblemError(400, "bad-request", "the body is not valid UTF-8") from error
+    _check_payload(payload)
+    return payload
+
+
+def _check_payload(payload: str) -> None:
+    """Raises `ProblemError`."""
     try:
         check_value(payload)
     except ProtocolError as error:
         raise ProblemError(413, "bad-request", str(error)) from error
-    return payload
 
 
 def _prefers_async(request: web.Request) -> bool:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/info`, `/api/gateways`, `/api/nodes`: the current state of the broker."""
+"""`/api/info`, `/api/gateways`, `GET /api/nodes`: the registry and the current values."""
 
+import asyncio
 import hashlib
 import secrets
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 import msgspec
@@ -10,8 +12,9 @@ from aiohttp import web
 
 from pyaiot import __version__
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.state import KnownNode
-from pyaiot.messages import Ignored, Reading
+from pyaiot.messages import Ignored, LastValue, Reading
+from pyaiot.registry.node_filter import NodeFilter
+from pyaiot.registry.record import NodeRecord, decode_values
 from pyaiot.web.api.parameters import NodesQuery, Query
 from pyaiot.web.api.responses import encode, json_response, matches_etag, not_modified
 from pyaiot.web.api.schemas import (
@@ -19,32 +22,38 @@ from pyaiot.web.api.schemas import (
     GatewayInfo,
     Gateways,
     LatestReading,
-    NodeState,
+    NodeInfo,
 )
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.sign_in import MAY_COMMAND
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A page of nodes ends after the node with which it reaches this size."""
+TURN_RECORDS_MAX: Final = 2000
+"""Nodes that a filter looks at before others get a turn."""
 
 
 class NodesApi:
-    """The handlers of the current state. They run on the broker's loop."""
+    """The handlers that read nodes. They run on the broker's loop."""
 
     def __init__(self, broker: Broker, *, title: str, has_history: bool) -> None:
         self._broker = broker
+        self._registry = broker.router.registry
         self._title = title
         self._has_history = has_history
         self._run = secrets.token_hex(4)
 
     async def info(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        nodes = self._broker.router.nodes
         return json_response(
             BrokerInfo(
                 title=self._title,
                 version=__version__,
                 history=self._has_history,
                 may_command=request.get(MAY_COMMAND, True),
-                nodes=len(self._broker.router.nodes),
+                nodes=len(nodes) - nodes.waiting,
+                registered=len(self._registry),
+                waiting=self._registry.waiting,
                 gateways=len(self._broker.router.gateways(0.0)),
             )
         )
@@ -69,73 +78,123 @@ class NodesApi:
         return _tagged(request, body)
 
     async def nodes(self, request: web.Request, query: NodesQuery) -> web.StreamResponse:
-        # The state only changes with a publication.
-        etag = f"{self._run}-{self._broker.fanout.messages}"
-        if matches_etag(request, etag):
+        # The state only changes with a publication, or with the registry. The values of newcomers
+        # are not published.
+        etag = f"{self._run}-{self._broker.fanout.messages}-{self._registry.changes}"
+        has_etag = query.state is None or "waiting" not in query.state
+        if has_etag and matches_etag(request, etag):
             return not_modified(etag)
-        after = 0 if query.cursor is None else _sequence(query.cursor)
-        wanted = None if query.uid is None else frozenset(query.uid)
+        after = 0 if query.cursor is None else _number(query.cursor)
         parts: list[bytes] = []
         size = 0
         last = 0
         more = False
-        for node in self._broker.router.nodes:
-            if node.sequence <= after or (wanted is not None and node.uid not in wanted):
-                continue
+        async for record in matching(self._broker, query.node_filter(), after):
             if len(parts) == query.limit or size >= PAGE_BYTES_MAX:
                 more = True
                 break
-            part = encode(_node(node))
+            part = encode(node_info(self._broker, record))
             parts.append(part)
             size += len(part)
-            last = node.sequence
+            last = record.number
         cursor = str(last) if more else None
         body = b'{"nodes":[%b],"next":%b}' % (b",".join(parts), encode(cursor))
         response = json_response(body)
-        response.etag = etag
+        if has_etag:
+            response.etag = etag
         return response
 
     async def node(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        return _tagged(request, encode(_node(self._find(request))))
+        record = find(self._broker, request)
+        return node_response(self._broker, record, request)
 
     async def resource(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        node = self._find(request)
+        record = find(self._broker, request)
         name = request.match_info["name"]
-        reading = node.readings.get(name)
-        if reading is None:
-            raise ProblemError(
-                404, "unknown-resource", f"the node {node.uid} has sent no reading of {name[:64]!r}"
-            )
-        return _tagged(request, encode(_latest(reading)))
-
-    def _find(self, request: web.Request) -> KnownNode:
-        uid = request.match_info["uid"]
-        node = self._broker.router.nodes.get(uid)
-        if node is None:
-            raise ProblemError(404, "unknown-node", f"there is no node {uid[:64]!r}")
-        return node
+        for reading in _latest(self._broker, record):
+            if reading.resource == name:
+                return _tagged(request, encode(_reading(reading)))
+        raise ProblemError(
+            404, "unknown-resource", f"the node {record.uid} has sent no reading of {name[:64]!r}"
+        )
 
 
-def _tagged(request: web.Request, body: bytes) -> web.Response:
-    """A response whose `ETag` is a hash of its body."""
-    etag = hashlib.blake2b(body, digest_size=8).hexdigest()
-    if matches_etag(request, etag):
+def find(broker: Broker, request: web.Request) -> NodeRecord:
+    """The node in the path of a request. Raises `ProblemError`."""
+    uid = request.match_info["uid"]
+    record = broker.router.registry.get(uid)
+    if record is None:
+        raise ProblemError(404, "unknown-node", f"there is no node {uid[:64]!r}")
+    return record
+
+
+async def matching(broker: Broker, wanted: NodeFilter, after: int = 0) -> AsyncIterator[NodeRecord]:
+    """The nodes that a filter selects, with a number above `after`. Others get turns meanwhile."""
+    registry = broker.router.registry
+    if wanted.uids is not None:
+        found = (registry.get(uid) for uid in wanted.uids)
+        records = sorted((it for it in found if it is not None), key=lambda it: it.number)
+    else:
+        records = list(registry.records.values())
+    looked_at = 0
+    for record in records:
+        if record.number <= after:
+            continue
+        looked_at += 1
+        if looked_at % TURN_RECORDS_MAX == 0:
+            await asyncio.sleep(0)
+        # It may have been forgotten meanwhile.
+        if wanted.matches(record) and registry.get(record.uid) is record:
+            yield record
+
+
+def node_response(
+    broker: Broker, record: NodeRecord, request: web.Request | None = None
+) -> web.Response:
+    """A node, with an `ETag` that begins with its revision; 304 if the client has it."""
+    body = encode(node_info(broker, record))
+    etag = f"{record.revision}-{_hash(body)}"
+    if request is not None and matches_etag(request, etag):
         return not_modified(etag)
     response = json_response(body)
     response.etag = etag
     return response
 
 
-def _node(node: KnownNode) -> NodeState:
-    return NodeState(
-        uid=node.uid,
-        gateway=node.appeared.gateway,
-        ts=node.appeared.ts,
-        resources=[_latest(reading) for reading in node.readings.values()],
+def node_info(broker: Broker, record: NodeRecord) -> NodeInfo:
+    node = broker.router.nodes.get(record.uid)
+    added = record.annotations
+    return NodeInfo(
+        uid=record.uid,
+        state=record.state,
+        label=added.label,
+        room=added.room,
+        latitude=added.latitude,
+        longitude=added.longitude,
+        tags=added.tags,
+        notes=added.notes,
+        interval_s=added.interval_s,
+        offline_after_s=added.offline_after_s,
+        revision=record.revision,
+        protocol=record.protocol,
+        gateway=record.gateway,
+        ts=0.0 if node is None else node.appeared.ts,
+        first_seen=record.first_seen,
+        last_seen=record.last_seen,
+        boots=record.boots,
+        reason=record.reason,
+        resources=[_reading(reading) for reading in _latest(broker, record)],
     )
 
 
-def _latest(reading: Reading) -> LatestReading:
+def _latest(broker: Broker, record: NodeRecord) -> Iterable[Reading | LastValue]:
+    node = broker.router.nodes.get(record.uid)
+    if node is not None:
+        return node.readings.values()
+    return decode_values(broker.router.registry.values_of(record))
+
+
+def _reading(reading: Reading | LastValue) -> LatestReading:
     return LatestReading(
         name=reading.resource,
         data=reading.data,
@@ -146,7 +205,21 @@ def _latest(reading: Reading) -> LatestReading:
     )
 
 
-def _sequence(cursor: str) -> int:
+def _tagged(request: web.Request, body: bytes) -> web.Response:
+    """A response whose `ETag` is a hash of its body."""
+    etag = _hash(body)
+    if matches_etag(request, etag):
+        return not_modified(etag)
+    response = json_response(body)
+    response.etag = etag
+    return response
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.blake2b(body, digest_size=8).hexdigest()
+
+
+def _number(cursor: str) -> int:
     try:
         return msgspec.convert(cursor, int, strict=False)
     except msgspec.ValidationError as error:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The OpenAPI 3.1 document, made from the operations and the types of their responses."""
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -69,6 +70,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
                 },
             },
         }
+    if operation.json_body is not None:
+        described["requestBody"] = {
+            "description": " ".join((inspect.getdoc(operation.json_body) or "").split()),
+            "required": True,
+            "content": {JSON: {"schema": {"$ref": REF.format(name=operation.json_body.__name__)}}},
+        }
     return described
 
 
@@ -94,6 +101,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
             "schema": {
                 "type": "string",
                 **({"maxLength": header.length_max} if header.length_max else {}),
+                **({"pattern": header.pattern} if header.pattern else {}),
             },
             **({"example": header.example} if header.example else {}),
         }
@@ -181,6 +189,7 @@ def _schemas() -> dict[str, Any]:
             for response in operation.responses.values()
             if response.body is not None
         ),
+        *(operation.json_body for operation in OPERATIONS if operation.json_body is not None),
     ]
     components: dict[str, Any] = msgspec.json.schema_components(types, ref_template=REF)[1]
     problem = components["ProblemDetails"]["properties"]

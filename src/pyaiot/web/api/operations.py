@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from pyaiot.registry.record import Edit
 from pyaiot.web.api import parameters, schemas
 from pyaiot.web.api.parameters import Query
 
@@ -49,6 +50,7 @@ class RequestHeader:
     name: str
     description: str
     length_max: int | None = None
+    pattern: str = ""
     example: str = ""
 
 
@@ -66,13 +68,16 @@ class Operation:
     headers: tuple[RequestHeader, ...] = ()
     body: str = ""
     """Description of the body of the request, which is text; empty if there is none."""
+    json_body: type[msgspec.Struct] | None = None
+    """Type of the body of the request, if it is JSON."""
     problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
     conditional: bool = False
     """Supports `If-None-Match` and returns 304."""
 
 
-NODE: Final = "/api/nodes/{uid}"
+NODES: Final = "/api/nodes"
+NODE: Final = NODES + "/{uid}"
 RESOURCE: Final = NODE + "/resources/{name}"
 
 PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -83,6 +88,16 @@ PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+_EDIT_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = {
+    409: ("registry-full",),
+    415: ("unsupported-type",),
+    503: ("registry-unavailable",),
+}
+_IF_MATCH: Final = RequestHeader(
+    "If-Match",
+    "The `ETag` of the node. If people edited it since: 412. Readings do not matter.",
+    pattern=r'^(\*|"[0-9]{1,18}-[0-9a-f]{16}")$',
+)
 _UNKNOWN_RESOURCE: Final = {404: ("unknown-node", "unknown-resource")}
 
 OPERATIONS: Final = (
@@ -104,9 +119,10 @@ OPERATIONS: Final = (
     Operation(
         "nodes",
         "GET",
-        "/api/nodes",
+        NODES,
         "The nodes and their latest values",
         {200: ResponseSpec("A page of nodes.", schemas.NodesPage)},
+        description="Online and offline nodes, unless the filter says otherwise.",
         query=parameters.NodesQuery,
         problems={400: ("bad-request",)},
         conditional=True,
@@ -116,9 +132,84 @@ OPERATIONS: Final = (
         "GET",
         NODE,
         "One node and its latest values",
-        {200: ResponseSpec("The node.", schemas.NodeState)},
+        {200: ResponseSpec("The node.", schemas.NodeInfo)},
         problems={404: ("unknown-node",)},
         conditional=True,
+    ),
+    Operation(
+        "register",
+        "POST",
+        NODES,
+        "Register nodes, or edit them",
+        {200: ResponseSpec("The registered nodes.", schemas.ChangedNodes)},
+        description="All or none. A node may be registered before it is seen for the first time;"
+        " it is accepted.",
+        json_body=schemas.Registrations,
+        problems=_EDIT_PROBLEMS,
+    ),
+    Operation(
+        "edit_nodes",
+        "PATCH",
+        NODES,
+        "Edit several nodes",
+        {200: ResponseSpec("The edited nodes.", schemas.ChangedNodes)},
+        description="The nodes that the filter selects; without a condition, none. All or none.",
+        query=parameters.FilterQuery,
+        json_body=Edit,
+        problems={**_EDIT_PROBLEMS, 413: ("too-many-nodes",)},
+    ),
+    Operation(
+        "forget_nodes",
+        "DELETE",
+        NODES,
+        "Forget several nodes",
+        {200: ResponseSpec("The forgotten nodes.", schemas.ChangedNodes)},
+        description="The offline nodes that the filter selects; without a condition, none."
+        " New nodes that wait are sent away. The history keeps their readings.",
+        query=parameters.FilterQuery,
+        problems={
+            409: ("online",),
+            413: ("too-many-nodes",),
+            503: ("registry-unavailable",),
+        },
+    ),
+    Operation(
+        "edit",
+        "PATCH",
+        NODE,
+        "Edit a node",
+        {200: ResponseSpec("The node.", schemas.NodeInfo)},
+        description="A JSON merge patch (RFC 7396): absent fields stay, null clears. The edit is"
+        " on disk when the response is sent.",
+        headers=(_IF_MATCH,),
+        json_body=Edit,
+        problems={**_EDIT_PROBLEMS, 404: ("unknown-node",), 412: ("edited-meanwhile",)},
+    ),
+    Operation(
+        "forget",
+        "DELETE",
+        NODE,
+        "Forget a node",
+        {204: ResponseSpec("The node is forgotten.")},
+        description="An offline node leaves the registry with all that people added; a new node"
+        " that waits is sent away. The history keeps its readings.",
+        headers=(_IF_MATCH,),
+        problems={
+            404: ("unknown-node",),
+            409: ("online",),
+            412: ("edited-meanwhile",),
+            503: ("registry-unavailable",),
+        },
+    ),
+    Operation(
+        "restore",
+        "POST",
+        NODE + "/restore",
+        "Restore a forgotten node",
+        {200: ResponseSpec("The node.", schemas.NodeInfo)},
+        description="Undoes `forget` within 10 minutes, unless the broker restarted or the node"
+        " came back by itself.",
+        problems={404: ("unknown-node",), 503: ("registry-unavailable",)},
     ),
     Operation(
         "resource",
@@ -179,6 +270,28 @@ OPERATIONS: Final = (
             502: ("refused",),
             503: ("unreachable", "busy"),
             504: ("timeout",),
+        },
+    ),
+    Operation(
+        "write_nodes",
+        "POST",
+        "/api/commands",
+        "Write to a resource of several nodes",
+        {
+            200: ResponseSpec(
+                "Every command has its receipt; its `state` is the outcome.",
+                schemas.CommandStatuses,
+            )
+        },
+        description="The nodes that the filter selects; without a condition, none. An"
+        " offline node gets the receipt `unreachable`. Commands beyond 40 are sent at 20 a second.",
+        query=parameters.FilterQuery,
+        json_body=schemas.CommandForMany,
+        problems={
+            404: ("unknown-resource",),
+            413: ("too-many-nodes",),
+            415: ("unsupported-type",),
+            503: ("busy",),
         },
     ),
     Operation(

@@ -12,6 +12,8 @@ from msgspec import Meta
 
 from pyaiot.history.store import ROWS_MAX, EventKind
 from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, NAME_LENGTH_MAX
+from pyaiot.registry.node_filter import ADMITTED, NodeFilter, frozen
+from pyaiot.registry.record import NodeState
 from pyaiot.web.problems import ProblemError
 
 NODES_PER_PAGE: Final = 1000
@@ -74,8 +76,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """No parameters."""
 
 
-class NodesQuery(Query, frozen=True, kw_only=True):
-    """The nodes to return."""
+class FilterQuery(Query, frozen=True, kw_only=True):
+    """Which nodes are meant. All conditions must hold; of one that is repeated, one value."""
 
     uid: (
         Annotated[
@@ -84,6 +86,90 @@ class NodesQuery(Query, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    state: (
+        Annotated[
+            tuple[NodeState, ...],
+            Meta(
+                description="Only nodes in these states (may be repeated). Absent: `online` and"
+                " `offline`.",
+                max_length=FILTERS_MAX,
+            ),
+        ]
+        | None
+    ) = None
+    tag: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(
+                description="Only nodes with one of these tags (may be repeated).",
+                max_length=FILTERS_MAX,
+            ),
+        ]
+        | None
+    ) = None
+    gateway: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(
+                description="Only nodes of these gateways (may be repeated).",
+                max_length=FILTERS_MAX,
+            ),
+        ]
+        | None
+    ) = None
+    protocol: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(
+                description="Only nodes of these protocols, in any case (may be repeated).",
+                max_length=FILTERS_MAX,
+            ),
+        ]
+        | None
+    ) = None
+    room: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(
+                description="Only nodes in these rooms (may be repeated).", max_length=FILTERS_MAX
+            ),
+        ]
+        | None
+    ) = None
+    q: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=256,
+                description="Only nodes with all of these words in uid, label, room, tags or"
+                " notes, in any case.",
+            ),
+        ]
+        | None
+    ) = None
+
+    def node_filter(self) -> NodeFilter:
+        protocols = None if self.protocol is None else map(str.lower, self.protocol)
+        return NodeFilter(
+            uids=frozen(self.uid),
+            states=ADMITTED if self.state is None else frozenset(self.state),
+            tags=frozen(self.tag),
+            gateways=frozen(self.gateway),
+            protocols=frozen(protocols),
+            rooms=frozen(self.room),
+            words=NodeFilter.words_of(self.q or ""),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no condition is set."""
+        return all(getattr(self, name) is None for name in FilterQuery.__struct_fields__)
+
+
+class NodesQuery(FilterQuery, frozen=True, kw_only=True):
+    """The nodes to return."""
+
     limit: Annotated[
         int,
         Meta(

@@ -2,13 +2,28 @@
 """The types of the responses of the HTTP API. Fields are named as in messages (`data`, `ts`)."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pyaiot.history.store import EventKind
-from pyaiot.messages import ReceiptState
+from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, Name, ReceiptState, ResourceName
+from pyaiot.registry.record import (
+    Edit,
+    Interval,
+    Label,
+    Latitude,
+    Longitude,
+    NodeState,
+    Notes,
+    OfflineAfter,
+    Room,
+    Tags,
+)
+
+REGISTRATIONS_MAX: Final = 1000
+"""Nodes of one request that registers. More are refused."""
 
 Ts = Annotated[float, Meta(description="Unix time in seconds.")]
 Uid = Annotated[str, Meta(description="The node.")]
@@ -47,6 +62,8 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
     history: Annotated[bool, Meta(description="Whether there is a history to query.")]
     may_command: Annotated[bool, Meta(description="Whether the client may write to resources.")]
     nodes: Annotated[int, Meta(description="Number of online nodes.")]
+    registered: Annotated[int, Meta(description="Number of nodes in the registry.")]
+    waiting: Annotated[int, Meta(description="Number of new nodes that wait for approval.")]
     gateways: Annotated[int, Meta(description="Number of connected gateways.")]
 
 
@@ -88,21 +105,83 @@ class LatestReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @schema_name("Node")
-class NodeState(_Response, frozen=True, kw_only=True):
-    """An online node."""
+class NodeInfo(_Response, frozen=True, kw_only=True):
+    """A node of the registry."""
 
     uid: Uid
-    gateway: Annotated[str, Meta(description="Name of its gateway.")]
-    ts: Annotated[float, Meta(description="When it came online, in Unix seconds; 0: unknown.")]
-    resources: list[LatestReading]
+    state: Annotated[
+        NodeState,
+        Meta(
+            description="`waiting`: a new node that nobody has accepted. `banned`: its messages"
+            " are refused."
+        ),
+    ]
+    label: Label
+    room: Room
+    latitude: Latitude | None
+    longitude: Longitude | None
+    tags: Tags
+    notes: Notes
+    interval_s: Interval
+    offline_after_s: OfflineAfter
+    revision: Annotated[
+        int,
+        Meta(
+            description="Grows with each edit of people. The `ETag` of the node begins with it:"
+            " `If-Match` compares this part only."
+        ),
+    ]
+    protocol: Annotated[str, Meta(description="Protocol of its gateway; empty if unknown.")]
+    gateway: Annotated[str, Meta(description="Name of the gateway that has it, or had it last.")]
+    ts: Annotated[
+        float,
+        Meta(description="When it came online, in Unix seconds; 0: it is not, or unknown."),
+    ]
+    first_seen: Annotated[float, Meta(description="Unix seconds; 0: never seen, people added it.")]
+    last_seen: Annotated[float, Meta(description="Unix seconds; 0: never.")]
+    boots: Annotated[int, Meta(description="Reboots that were reported.")]
+    reason: Annotated[str, Meta(description="Why it is offline, as in an `out`; empty if unknown.")]
+    resources: Annotated[
+        list[LatestReading],
+        Meta(description="Latest values; of a node that is offline, its last ones."),
+    ]
 
 
 @schema_name("Nodes")
 class NodesPage(_Response, frozen=True, kw_only=True):
-    """A page of the online nodes, in the order in which they came online."""
+    """A page of nodes, in the order in which they were first seen."""
 
-    nodes: list[NodeState]
+    nodes: list[NodeInfo]
     next: Next
+
+
+class Registration(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node to register, with what people add to it."""
+
+    uid: Annotated[Name, Meta(description="The node. It may never have been seen.")]
+
+
+class Registrations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nodes to register or to edit: all or none."""
+
+    nodes: Annotated[tuple[Registration, ...], Meta(max_length=REGISTRATIONS_MAX)]
+
+
+class ChangedNodes(_Response, frozen=True, kw_only=True):
+    """The nodes that a request changed."""
+
+    uids: Annotated[list[str], Meta(description="The nodes, by uid.")]
+
+
+class CommandForMany(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command to several nodes."""
+
+    resource: Annotated[ResourceName, Meta(description="The resource to write.")]
+    payload: Annotated[str, Meta(description="The value to write: text of at most 64 kB.")]
+    timeout: Annotated[
+        float,
+        Meta(gt=0, le=COMMAND_TIMEOUT_MAX_S, description="Timeout of each command in seconds."),
+    ] = 5.0
 
 
 CommandState: TypeAlias = ReceiptState | Literal["pending"]
@@ -121,6 +200,12 @@ class CommandStatus(_Response, frozen=True, kw_only=True):
         float, Meta(description="Milliseconds from the command to its receipt.")
     ] = 0.0
     ts: Annotated[float, Meta(description="When it was issued, in Unix seconds.")]
+
+
+class CommandStatuses(_Response, frozen=True, kw_only=True):
+    """The commands to several nodes, each with its final state."""
+
+    commands: list[CommandStatus]
 
 
 class StoredReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The registry in a PostgreSQL database: the table `node` of the schema `pyaiot_registry`."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from pyaiot.errors import OperatorError
+from pyaiot.registry.record import (
+    COLUMNS,
+    EDITED_COLUMNS,
+    OBSERVED_COLUMNS,
+    NodeRecord,
+    record_of,
+)
+from pyaiot.registry.store import Changes, StoreError, upsert
+
+CONNECT_LIMIT_S: Final = 5.0
+"""How long the server may take to accept a connection."""
+STATEMENT_LIMIT_S: Final = 30.0
+"""How long the server may take for one statement."""
+WRITER_LOCK: Final = 0x41694E52
+"""The advisory lock that the only writer holds."""
+
+_FIRST: Final = (
+    # The same columns as in a file, with the same meaning (`registry/sqlite.py`).
+    """
+    CREATE TABLE node (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        uid text COLLATE "C" NOT NULL UNIQUE,
+        protocol text NOT NULL DEFAULT '', gateway text NOT NULL DEFAULT '',
+        first_seen float8 NOT NULL DEFAULT 0, last_seen float8 NOT NULL DEFAULT 0,
+        boots bigint NOT NULL DEFAULT 0, reason text NOT NULL DEFAULT '',
+        last_values text NOT NULL DEFAULT '[]',
+        admission text NOT NULL DEFAULT 'accepted', revision bigint NOT NULL DEFAULT 0,
+        label text NOT NULL DEFAULT '', room text NOT NULL DEFAULT '',
+        latitude float8, longitude float8, tags text NOT NULL DEFAULT '[]',
+        notes text NOT NULL DEFAULT '', interval_s float8 NOT NULL DEFAULT 0,
+        offline_after_s float8 NOT NULL DEFAULT 0
+    )
+    """,
+)
+
+MIGRATIONS: Final = (_FIRST,)
+"""Statements that migrate each version to the next. Append only."""
+
+_OBSERVED: Final = upsert(OBSERVED_COLUMNS, "${}")
+_EDITED: Final = upsert(EDITED_COLUMNS, "${}")
+_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM node ORDER BY id"  # noqa: S608 - our constants
+
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """A `Store` in a schema of a database. The server refuses a second writer.
+
+    It has its own event loop, which runs only during a call.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Raises `OperatorError` for a URL that is not valid."""
+        self.name = _without_password(url)
+        self._url = url
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._db: Any = None
+
+    def open(self) -> list[NodeRecord]:
+        self.close()
+        self._loop = asyncio.new_event_loop()
+        try:
+            return self._call(self._open())
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, changes: Changes) -> None:
+        if self._db is None:
+            raise StoreError(f"{self.name} is not open")
+        self._call(self._write(changes))
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.terminate()
+            self._db = None
+        if self._loop is not None:
+            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.close()
+            self._loop = None
+
+    async def _open(self) -> list[NodeRecord]:
+        async with asyncio.timeout(CONNECT_LIMIT_S):
+            self._db = db = await asyncpg.connect(
+                self._url,
+                command_timeout=STATEMENT_LIMIT_S,
+                server_settings={
+                    "search_path": "pyaiot_registry",
+                    "application_name": "Pyaiot registry",
+                },
+            )
+        if not await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
+            raise StoreError("another Pyaiot writes this database")
+        await _migrate(db)
+        # Whatever the default of the server is.
+        await db.execute("SET synchronous_commit = on")
+        return [record_of(tuple(row)) for row in await db.fetch(_ALL)]
+
+    async def _write(self, changes: Changes) -> None:
+        async with self._db.transaction():
+            if changes.removed:
+                await self._db.execute(
+                    "DELETE FROM node WHERE uid = ANY($1::text[])", list(changes.removed)
+                )
+            if changes.observed:
+                await self._db.executemany(_OBSERVED, changes.observed)
+            if changes.edited:
+                await self._db.executemany(_EDITED, changes.edited)
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            raise StoreError(f"{self.name} is not open")
+        try:
+            return self._loop.run_until_complete(work)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            text = str(error).splitlines()[0] if str(error) else "the server does not answer"
+            raise StoreError(f"{self.name}: {text}") from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise StoreError(f"{self.name}: a row is not valid ({error})") from error
+        except StoreError as error:
+            raise StoreError(f"{self.name}: {error}") from error
+
+
+async def _migrate(db: Any) -> None:
+    """Migrate the schema to the version of this program, one transaction for each step.
+
+    Raises `StoreError` if it is of a newer version.
+    """
+    await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_registry")
+    await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
+    version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
+    if version > len(MIGRATIONS):
+        raise StoreError(f"its schema, version {version}, was written by a newer Pyaiot")
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        async with db.transaction():
+            for statement in statements:
+                await db.execute(statement)
+            await db.execute("INSERT INTO version VALUES ($1)", number)
+
+
+def _without_password(url: str) -> str:
+    """A URL for display. Raises `OperatorError` if it is not valid."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises if it is not a number
+    except ValueError as error:
+        # Its text would quote the password of a URL in which it is not escaped.
+        raise OperatorError(
+            "The URL after --registry is not valid: use"
+            " postgresql://user:password@host:port/database, with %2F for a / in the password,"
+            " %23 for #, %3F for ? and %40 for @."
+        ) from error
+    user, at, host = parts.netloc.rpartition("@")
+    return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the registry holds of a node: what was observed, and what people added. Pure."""
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from pyaiot.errors import ProtocolError
+from pyaiot.messages import NAME_LENGTH_MAX, LastValue, Reading, encode
+
+LABEL_LENGTH_MAX: Final = 64
+"""Characters of a label and of a room. Longer ones are refused."""
+TAG_LENGTH_MAX: Final = 32
+"""Characters of a tag. Longer ones are refused."""
+TAGS_MAX: Final = 16
+"""Tags of one node. More are refused."""
+NOTES_LENGTH_MAX: Final = 2000
+"""Characters of the notes of a node. Longer notes are refused."""
+INTERVAL_MAX_S: Final = 366 * 86_400.0
+"""The longest reporting interval and the longest offline timeout of a node, in seconds."""
+
+Admission: TypeAlias = Literal["accepted", "waiting", "banned"]
+"""`waiting`: a newcomer that nobody has accepted. `banned`: its messages are refused."""
+NodeState: TypeAlias = Literal["online", "offline", "waiting", "banned"]
+
+Label = Annotated[
+    str, Meta(max_length=LABEL_LENGTH_MAX, description="Name that people gave it; empty if none.")
+]
+Room = Annotated[str, Meta(max_length=LABEL_LENGTH_MAX, description="Where it is; empty if unset.")]
+Latitude = Annotated[float, Meta(ge=-90, le=90, description="Degrees north; null if unset.")]
+Longitude = Annotated[float, Meta(ge=-180, le=180, description="Degrees east; null if unset.")]
+Tag = Annotated[str, Meta(min_length=1, max_length=TAG_LENGTH_MAX)]
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=TAGS_MAX, description="Tags, in order.")]
+Notes = Annotated[str, Meta(max_length=NOTES_LENGTH_MAX, description="Notes of people.")]
+Interval = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=INTERVAL_MAX_S,
+        description="Seconds between two readings, as people expect them; 0: unknown. Its values"
+        " are stale after two and a half intervals.",
+    ),
+]
+OfflineAfter = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=INTERVAL_MAX_S,
+        description="Offline timeout of this node in seconds; 0: that of its gateway.",
+    ),
+]
+
+
+class Annotations(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """What people added to a node."""
+
+    label: Label = ""
+    room: Room = ""
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    tags: Tags = ()
+    notes: Notes = ""
+    interval_s: Interval = 0.0
+    offline_after_s: OfflineAfter = 0.0
+
+
+NOTHING_ADDED: Final = Annotations()
+
+
+class Edit(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
+    """Changes of what people added: absent fields stay, null clears (RFC 7396)."""
+
+    label: Label | UnsetType | None = UNSET
+    room: Room | UnsetType | None = UNSET
+    latitude: Latitude | UnsetType | None = UNSET
+    longitude: Longitude | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    add_tags: Tags | UnsetType = UNSET
+    """Tags to add to those that it has."""
+    remove_tags: Tags | UnsetType = UNSET
+    """Tags to remove from those that it has."""
+    notes: Notes | UnsetType | None = UNSET
+    interval_s: Interval | UnsetType | None = UNSET
+    offline_after_s: OfflineAfter | UnsetType | None = UNSET
+    admission: Literal["accepted", "banned"] | UnsetType = UNSET
+    """`accepted`: accept a newcomer, or lift a ban. `banned`: refuse its messages."""
+
+    def apply(self, before: Annotations) -> Annotations:
+        """The annotations after this edit. Raises `ProtocolError` if they are not valid."""
+        changes: dict[str, Any] = {}
+        for name in Annotations.__struct_fields__:
+            value = getattr(self, name)
+            if value is not UNSET:
+                changes[name] = getattr(NOTHING_ADDED, name) if value is None else value
+        for name in ("label", "room"):
+            if name in changes:
+                changes[name] = changes[name].strip()
+        tags = changes.get("tags", before.tags)
+        added = () if self.add_tags is UNSET else self.add_tags
+        removed = () if self.remove_tags is UNSET else self.remove_tags
+        if "tags" in changes or added or removed:
+            kept = dict.fromkeys(tag.strip() for tag in (*tags, *added))
+            changes["tags"] = tuple(tag for tag in kept if tag not in removed)
+        after = msgspec.structs.replace(before, **changes)
+        _check(after)
+        return after
+
+
+def _check(annotations: Annotations) -> None:
+    """Raises `ProtocolError`."""
+    for text, what in ((annotations.label, "label"), (annotations.room, "room")):
+        if not text.isprintable():
+            raise ProtocolError(f"a {what} has printable characters only")
+    if not all(line.isprintable() for line in annotations.notes.replace("\t", " ").splitlines()):
+        raise ProtocolError("notes have printable characters and line breaks only")
+    if len(annotations.tags) > TAGS_MAX:
+        raise ProtocolError(f"a node has at most {TAGS_MAX} tags")
+    if not all(tag and tag.isprintable() and "," not in tag for tag in annotations.tags):
+        raise ProtocolError("a tag has printable characters and no comma")
+    if (annotations.latitude is None) != (annotations.longitude is None):
+        raise ProtocolError("a position has a latitude and a longitude")
+
+
+class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
+    """A node in the registry."""
+
+    uid: str
+    number: int = 0
+    """Grows with each node that is added to the registry."""
+    protocol: str = ""
+    """Of the gateway that had it last; empty if unknown."""
+    gateway: str = ""
+    """Name of the gateway that had it last."""
+    first_seen: float = 0.0
+    """Unix time in seconds; 0: never seen, people added it."""
+    last_seen: float = 0.0
+    """Unix time in seconds; 0: never seen."""
+    boots: int = 0
+    """Reboots that its gateway reported."""
+    reason: str = ""
+    """Why it is offline: the reason of its `out`; empty if unknown."""
+    admission: Admission = "accepted"
+    revision: int = 0
+    """Grows with each edit of people."""
+    annotations: Annotations = NOTHING_ADDED
+    is_online: bool = False
+    values: bytes = b"[]"
+    """Last values of an offline node: a JSON array of `LastValue`."""
+
+    @property
+    def state(self) -> NodeState:
+        if self.admission != "accepted":
+            return self.admission
+        return "online" if self.is_online else "offline"
+
+    @property
+    def name(self) -> str:
+        """Its label, or else its uid."""
+        return self.annotations.label or self.uid
+
+    @property
+    def is_edited(self) -> bool:
+        """People added something: it is not forgotten to make room."""
+        return self.annotations is not NOTHING_ADDED or self.admission == "banned"
+
+
+decode_values: Final = msgspec.json.Decoder(list[LastValue]).decode
+"""The values that `NodeRecord.values` holds."""
+_decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def encode_values(readings: Iterable[Reading]) -> bytes:
+    """Latest readings of one node, as `NodeRecord.values` holds them.
+
+    A value that JSON cannot express is left out.
+    """
+    values = [LastValue.of(reading) for reading in readings]
+    try:
+        return encode(values)
+    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, OverflowError):
+        return encode([value for value in values if _is_json(value)])
+
+
+def _is_json(value: LastValue) -> bool:
+    try:
+        encode(value)
+    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, OverflowError):
+        return False
+    return True
+
+
+Row: TypeAlias = tuple[Any, ...]
+"""Values of `OBSERVED_COLUMNS` or of `EDITED_COLUMNS`, after the uid."""
+
+OBSERVED_COLUMNS: Final = (
+    *("protocol", "gateway", "first_seen", "last_seen", "boots", "reason"),
+    "last_values",
+)
+"""Columns of what was observed. The gateway side changes them, and they are written later."""
+EDITED_COLUMNS: Final = (
+    *("admission", "revision", "label", "room", "latitude", "longitude", "tags", "notes"),
+    *("interval_s", "offline_after_s"),
+)
+"""Columns of what people added. They are on disk before an edit is answered."""
+COLUMNS: Final = ("uid", *OBSERVED_COLUMNS, *EDITED_COLUMNS)
+
+
+def observed_row(record: NodeRecord) -> Row:
+    """The uid and `OBSERVED_COLUMNS` without the last one, `last_values`."""
+    return (
+        *(record.uid, record.protocol, record.gateway, record.first_seen, record.last_seen),
+        *(record.boots, record.reason),
+    )
+
+
+def edited_row(record: NodeRecord) -> Row:
+    """The uid and `EDITED_COLUMNS`."""
+    added = record.annotations
+    return (
+        *(record.uid, record.admission, record.revision, added.label, added.room),
+        *(added.latitude, added.longitude, encode(added.tags).decode(), added.notes),
+        *(added.interval_s, added.offline_after_s),
+    )
+
+
+_ADMISSIONS: Final[dict[str, Admission]] = {it: it for it in get_args(Admission)}
+
+
+def record_of(row: Row) -> NodeRecord:
+    """A record from `COLUMNS`. Raises `ValueError`, `LookupError` or `TypeError` for a row that
+    Pyaiot did not write."""
+    uid, protocol, gateway, first_seen, last_seen, boots, reason, values, *edited = row
+    admission, revision, label, room, latitude, longitude, tags, notes, interval, offline = edited
+    if not isinstance(uid, str) or not 0 < len(uid) <= NAME_LENGTH_MAX:
+        raise ValueError("a uid is not valid")
+    annotations = Annotations(
+        label=label,
+        room=room,
+        latitude=latitude,
+        longitude=longitude,
+        tags=_decode_tags(tags) if tags != "[]" else (),
+        notes=notes,
+        interval_s=interval,
+        offline_after_s=offline,
+    )
+    return NodeRecord(
+        uid=uid,
+        # Few different texts for many records.
+        protocol=sys.intern(protocol),
+        gateway=sys.intern(gateway),
+        first_seen=first_seen,
+        last_seen=last_seen,
+        boots=boots,
+        reason=sys.intern(reason),
+        admission=_ADMISSIONS[admission],
+        revision=revision,
+        annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,
+        values=values.encode(),
+    )

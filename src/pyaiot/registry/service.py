@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The registry of a running broker: its store, what is written when, and the edits of people.
+
+What gateways report is written a few seconds later, on a thread: it never delays a reading. What
+people edit is on disk before the edit counts. A store that fails is opened again; meanwhile
+everything else works, and edits are refused.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, Protocol, TypeAlias, TypeVar
+
+from pyaiot.errors import PyaiotError, Refused
+from pyaiot.messages import Reading
+from pyaiot.registry.record import Edit, NodeRecord, Row, edited_row, encode_values, observed_row
+from pyaiot.registry.registry import Registry, UnknownNode
+from pyaiot.registry.store import Changes, Store, StoreError
+
+WRITE_INTERVAL_S: Final = 1.0
+"""Between two writes of nodes that appeared, left or rebooted."""
+VALUES_INTERVAL_S: Final = 5.0
+"""Between two writes of latest values and of when nodes were last seen."""
+BATCH_MAX: Final = 2000
+"""Nodes of one transaction."""
+OPEN_LIMIT_S: Final = 5.0
+"""How long the start of a service waits until its registry is loaded. Then it starts anyway."""
+RETRY_S: Final = 5.0
+"""Between two attempts to open a store that failed."""
+EDIT_LIMIT_S: Final = 10.0
+"""How long an edit waits until it is on disk. Then it is refused; it may be stored all the same."""
+CLOSE_LIMIT_S: Final = 1.0
+"""When the service ends, changes are written within this time. The rest is lost."""
+
+T = TypeVar("T")
+ObservedNode: TypeAlias = tuple[Row, tuple[Reading, ...] | bytes]
+"""A row of `observed_row`, and the values of the node, encoded or still to be encoded."""
+
+log = logging.getLogger(__name__)
+
+
+class NotStored(PyaiotError):
+    """The store does not work: the edit was not made. The text has the reason."""
+
+
+class LiveNodes(Protocol):
+    """What the service needs of a broker."""
+
+    def take_touched_uids(self) -> Iterable[str]:
+        """Nodes with a new reading since the last call."""
+        ...
+
+    def readings_of(self, uid: str) -> tuple[Reading, ...] | None:
+        """The latest readings of an online node; None if it is not online."""
+        ...
+
+    def people_edited(self, changed: NodeRecord) -> NodeRecord:
+        """Take over an edit that is stored, and send it to clients."""
+        ...
+
+    def people_forgot(self, uid: str, now: float) -> None:
+        """Remove a node, and send that to clients. Raises `Refused` if it is online."""
+        ...
+
+    def people_restored(self, record: NodeRecord) -> NodeRecord:
+        """Bring a forgotten node back, and send that to clients."""
+        ...
+
+
+class RegistryService:
+    """The constructor opens nothing; `running` does. Belongs to the broker's loop."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        nodes: LiveNodes,
+        store: Store | None,
+        *,
+        unix_time: Callable[[], float],
+    ) -> None:
+        """`store` None: the registry ends with the process."""
+        self.registry = registry
+        self.failures = 0
+        """Failures of the store, since the start."""
+        self.written = 0
+        """Nodes that were written, since the start."""
+        self._nodes = nodes
+        self._store = store
+        self._unix_time = unix_time
+        self._executor: ThreadPoolExecutor | None = None
+        self._edit_lock = asyncio.Lock()
+        """Held from the begin of an edit until it counts: the next one sees it."""
+        self._is_open = False
+        self._was_loaded = False
+        self._open_attempted = asyncio.Event()
+        self._problem = "" if store is None else "is not open yet"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the registry, and write it until the block ends."""
+        if self._store is None:
+            yield
+            return
+        with ThreadPoolExecutor(1, "registry") as self._executor:
+            writing = asyncio.create_task(self._run(), name="registry")
+            try:
+                await self._wait_opened()
+                yield
+            finally:
+                writing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await writing
+                await self._write_last()
+
+    async def check(self) -> str:
+        """Why it is not stored; empty if it is. For `/readyz`."""
+        return self._problem
+
+    # -- edits of people --------------------------------------------------------------------------
+
+    async def edit(self, uid: str, edit: Edit, *, revision: int | None = None) -> NodeRecord:
+        """Edit a node. It is on disk on return. See `Registry.edited`. Raises `NotStored`."""
+        async with self._edit_lock:
+            changed = self.registry.edited(uid, edit, revision=revision)
+            await self._store_edits([changed])
+            return self._nodes.people_edited(changed)
+
+    async def edit_many(self, uids: Iterable[str], edit: Edit) -> list[NodeRecord]:
+        """Edit several nodes, or none. Unknown ones are left out. Raises like `edit`."""
+        async with self._edit_lock:
+            known = [uid for uid in uids if self.registry.get(uid) is not None]
+            return await self._make_edits([self.registry.edited(uid, edit) for uid in known])
+
+    async def provision(self, edits: Iterable[tuple[str, Edit]]) -> list[NodeRecord]:
+        """Add nodes that may not have been seen yet, or edit them: all or none."""
+        async with self._edit_lock:
+            return await self._make_edits(
+                [self.registry.provisioned(uid, edit) for uid, edit in edits]
+            )
+
+    async def forget(self, uid: str, now: float) -> None:
+        """Forget an offline node, or send a newcomer that waits away. `now` is the loop's time.
+
+        Raises `UnknownNode`, `Refused` if the node is online, `NotStored`.
+        """
+        async with self._edit_lock:
+            record = self.registry.get(uid)
+            if record is None:
+                raise UnknownNode(f"there is no node {uid[:64]!r}")
+            if record.is_online and record.admission == "accepted":
+                raise Refused(
+                    f"{record.name} is online and would come back at once: ban it instead"
+                )
+            await self._call_store(partial(_write_rows, removed=[uid]))
+            try:
+                self._nodes.people_forgot(uid, now)
+            except Refused:
+                # It came online meanwhile.
+                await self._store_whole([record])
+                raise
+
+    async def restore(self, uid: str, now: float) -> NodeRecord:
+        """Bring back a node that was forgotten. Raises `UnknownNode`, `NotStored`."""
+        async with self._edit_lock:
+            record = self.registry.forgotten(uid, now)
+            await self._store_whole([record])
+            return self._nodes.people_restored(record)
+
+    async def _make_edits(self, changed: Sequence[NodeRecord]) -> list[NodeRecord]:
+        await self._store_edits(changed)
+        edited = []
+        for number, record in enumerate(changed, 1):
+            edited.append(self._nodes.people_edited(record))
+            if number % BATCH_MAX == 0:
+                await asyncio.sleep(0)
+        return edited
+
+    async def _store_edits(self, changed: Sequence[NodeRecord]) -> None:
+        rows = [edited_row(record) for record in changed]
+        await self._call_store(partial(_write_rows, edited=rows))
+
+    async def _store_whole(self, records: Sequence[NodeRecord]) -> None:
+        observed = [self._observed(record) for record in records]
+        edited = [edited_row(record) for record in records]
+        await self._call_store(partial(_write_rows, observed=observed, edited=edited))
+
+    async def _call_store(self, work: Callable[[Store], T]) -> T | None:
+        """Raises `NotStored`."""
+        if self._store is None:
+            return None
+        if not self._is_open:
+            raise NotStored(f"the registry {self._problem}")
+        try:
+            async with asyncio.timeout(EDIT_LIMIT_S):
+                return await self._with_store(work)
+        except TimeoutError as error:
+            raise NotStored(f"the registry did not answer within {EDIT_LIMIT_S:.0f} s") from error
+        except StoreError as error:
+            self._failed(error)
+            raise NotStored(f"the registry {error}") from error
+
+    # -- writing --------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        values_at = loop.time() + VALUES_INTERVAL_S
+        while True:
+            if not self._is_open:
+                await self._open()
+                self._open_attempted.set()
+                if not self._is_open:
+                    await asyncio.sleep(RETRY_S)
+                    continue
+            await asyncio.sleep(WRITE_INTERVAL_S)
+            if loop.time() >= values_at:
+                self._collect_values()
+                values_at = loop.time() + VALUES_INTERVAL_S
+            try:
+                await self._write()
+            except StoreError as error:
+                self._failed(error)
+
+    async def _wait_opened(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_LIMIT_S):
+                await self._open_attempted.wait()
+
+    async def _open(self) -> None:
+        try:
+            records = await self._with_store(lambda store: store.open())
+        except StoreError as error:
+            self._failed(error)
+            return
+        if not self._was_loaded:
+            self.registry.load(records)
+            self._was_loaded = True
+        else:
+            # The store was lost and came back, perhaps empty: all of it is written again.
+            await self._write_everything()
+        self._is_open, self._problem = True, ""
+        log.info("registry: %d nodes from %s", len(records), self._name)
+
+    async def _write_everything(self) -> None:
+        records = [it for it in self.registry.records.values() if it.admission != "waiting"]
+        for start in range(0, len(records), BATCH_MAX):
+            some = records[start : start + BATCH_MAX]
+            observed = [self._observed(record) for record in some]
+            edited = [edited_row(record) for record in some]
+            await self._with_store(partial(_write_rows, observed=observed, edited=edited))
+
+    def _collect_values(self) -> None:
+        now = self._unix_time()
+        for uid in self._nodes.take_touched_uids():
+            record = self.registry.get(uid)
+            readings = self._nodes.readings_of(uid)
+            if record is not None and readings:
+                latest = max(reading.ts for reading in readings)
+                record.last_seen = max(record.last_seen, min(latest, now))
+                self.registry.observed(uid)
+        self.registry.observe_seen()
+
+    async def _write(self) -> None:
+        """Write all changes, in transactions of limited size. Raises `StoreError`."""
+        while True:
+            removed = self.registry.take_removed(BATCH_MAX)
+            records = self.registry.take_observed(BATCH_MAX)
+            if not removed and not records:
+                return
+            observed = [self._observed(record) for record in records]
+            try:
+                await self._with_store(partial(_write_rows, observed=observed, removed=removed))
+            except BaseException:
+                self.registry.not_written(records, removed)
+                raise
+            self.written += len(records)
+
+    async def _write_last(self) -> None:
+        if self._is_open:
+            self._collect_values()
+            with contextlib.suppress(TimeoutError, StoreError):
+                async with asyncio.timeout(CLOSE_LIMIT_S):
+                    await self._write()
+        if self._store is not None:
+            await self._with_store(lambda store: store.close())
+
+    def _observed(self, record: NodeRecord) -> ObservedNode:
+        """The row of a node, and its values that are still to be encoded."""
+        readings = self._nodes.readings_of(record.uid)
+        values = self.registry.values_of(record) if readings is None else readings
+        return observed_row(record), values
+
+    async def _with_store(self, work: Callable[[Store], T]) -> T:
+        """Call the store on its thread, in the order of the calls. Raises `StoreError`."""
+        if self._store is None:
+            raise RuntimeError("the registry has no store")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, work, self._store)
+
+    def _failed(self, error: StoreError) -> None:
+        self.failures += 1
+        self._is_open = False
+        if str(error) != self._problem:
+            self._problem = str(error)
+            log.error("the registry is not stored: %s", error)
+
+    @property
+    def _name(self) -> str:
+        return "" if self._store is None else self._store.name
+
+
+def _write_rows(
+    store: Store,
+    *,
+    observed: Sequence[ObservedNode] = (),
+    edited: Sequence[Row] = (),
+    removed: Sequence[str] = (),
+) -> None:
+    """Write in one transaction. Runs on the thread of the store."""
+    rows = [
+        (*row, (values if isinstance(values, bytes) else encode_values(values)).decode())
+        for row, values in observed
+    ]
+    store.write(Changes(observed=rows, edited=edited, removed=removed))

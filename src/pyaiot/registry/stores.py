@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The store of the registry that a setting names."""
+
+import re
+from pathlib import Path
+
+from pyaiot.errors import OperatorError
+from pyaiot.redaction import redact
+from pyaiot.registry.store import Store
+
+
+def store_at(location: str) -> Store:
+    """The store at a path or a URL `postgresql://…`. Nothing is opened yet.
+
+    Raises `OperatorError` for another URL.
+    """
+    # Imported where it is used: the other store would cost memory.
+    if re.match(r"postgres(ql)?://", location):
+        from pyaiot.registry.postgres import PostgresStore  # noqa: PLC0415
+
+        return PostgresStore(location)
+    if re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):
+        raise OperatorError(
+            f"The registry cannot be stored in {redact(location)}: --registry takes the path of a"
+            " file, a URL postgresql://…, or off."
+        )
+    from pyaiot.registry.sqlite import SqliteStore  # noqa: PLC0415
+
+    return SqliteStore(Path(location).expanduser())

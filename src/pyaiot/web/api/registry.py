@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Edits of nodes: label, place, tags, notes, admission; forgetting; several nodes at once."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import hdrs, web
+
+from pyaiot.broker.broker import Broker
+from pyaiot.errors import ProtocolError, Refused
+from pyaiot.messages import check_uid
+from pyaiot.registry.record import Edit, NodeRecord
+from pyaiot.registry.registry import RegistryFull, StaleRevision, UnknownNode
+from pyaiot.registry.service import NotStored, RegistryService
+from pyaiot.web.api.nodes import find, matching, node_response
+from pyaiot.web.api.parameters import FilterQuery, Query
+from pyaiot.web.api.responses import json_response
+from pyaiot.web.api.schemas import ChangedNodes, Registration, Registrations
+from pyaiot.web.problems import ProblemError
+
+NODES_AT_ONCE_MAX: Final = 10_000
+"""Nodes that one request may edit or forget. More are refused."""
+ETAG: Final = r'"([0-9]{1,18})-[0-9a-f]{16}"'
+"""The `ETag` of a node: its revision, and a hash of all of it."""
+JSON_TYPES: Final = ("application/json", "application/merge-patch+json")
+
+B = TypeVar("B")
+
+
+class RegistryApi:
+    """The handlers that change the registry. They run on the broker's loop."""
+
+    def __init__(self, broker: Broker, registry: RegistryService) -> None:
+        self._broker = broker
+        self._registry = registry
+
+    async def edit(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`PATCH /api/nodes/{uid}`."""
+        edit = await read_json(request, Edit)
+        uid = request.match_info["uid"]
+        with _problems():
+            record = await self._registry.edit(uid, edit, revision=_revision(request))
+        return node_response(self._broker, record)
+
+    async def forget(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`DELETE /api/nodes/{uid}`."""
+        record = find(self._broker, request)
+        revision = _revision(request)
+        if revision is not None and revision != record.revision:
+            raise ProblemError(412, "edited-meanwhile", f"{record.name} was edited")
+        with _problems():
+            await self._registry.forget(record.uid, asyncio.get_running_loop().time())
+        return web.Response(status=204)
+
+    async def restore(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`POST /api/nodes/{uid}/restore`."""
+        with _problems():
+            record = await self._registry.restore(
+                request.match_info["uid"], asyncio.get_running_loop().time()
+            )
+        return node_response(self._broker, record)
+
+    async def register(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`POST /api/nodes`."""
+        body = await read_json(request, Registrations)
+        with _problems():
+            edits = [(check_uid(node.uid), _edit_of(node)) for node in body.nodes]
+            records = await self._registry.provision(edits)
+        return json_response(_changed(records))
+
+    async def edit_nodes(self, request: web.Request, query: FilterQuery) -> web.StreamResponse:
+        """`PATCH /api/nodes`."""
+        edit = await read_json(request, Edit)
+        found = await select(self._broker, query, NODES_AT_ONCE_MAX)
+        with _problems():
+            records = await self._registry.edit_many([it.uid for it in found], edit)
+        return json_response(_changed(records))
+
+    async def forget_nodes(self, _request: web.Request, query: FilterQuery) -> web.StreamResponse:
+        """`DELETE /api/nodes`. Online nodes are left out."""
+        forgotten = []
+        for record in await select(self._broker, query, NODES_AT_ONCE_MAX):
+            if record.state == "online":
+                continue
+            with _problems():
+                try:
+                    await self._registry.forget(record.uid, asyncio.get_running_loop().time())
+                except UnknownNode:
+                    continue  # forgotten meanwhile
+            forgotten.append(record)
+        return json_response(_changed(forgotten))
+
+
+async def select(broker: Broker, query: FilterQuery, most: int) -> list[NodeRecord]:
+    """The nodes that a filter selects; none if no condition is set, so that a forgotten one does
+    no harm. Raises `ProblemError` if there are too many.
+    """
+    found: list[NodeRecord] = []
+    if query.is_empty:
+        return found
+    async for record in matching(broker, query.node_filter()):
+        if len(found) == most:
+            raise ProblemError(413, "too-many-nodes", f"more than {most} nodes match")
+        found.append(record)
+    return found
+
+
+async def read_json(request: web.Request, kind: type[B]) -> B:
+    """The body of a request. Raises `ProblemError`."""
+    if request.content_type not in JSON_TYPES:
+        raise ProblemError(415, "unsupported-type", f"the body must be {JSON_TYPES[0]}")
+    body = await request.read()
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ProblemError(400, "bad-request", str(error)[:300]) from error
+
+
+def _edit_of(node: Registration) -> Edit:
+    return Edit(**{name: getattr(node, name) for name in Edit.__struct_fields__})
+
+
+def _changed(records: list[NodeRecord]) -> ChangedNodes:
+    return ChangedNodes(uids=[record.uid for record in records])
+
+
+def _revision(request: web.Request) -> int | None:
+    """The revision in `If-Match`; None if any will do. Raises `ProblemError`."""
+    header = request.headers.get(hdrs.IF_MATCH)
+    if header is None or header.strip() == "*":
+        return None
+    etag = re.fullmatch(ETAG, header.strip())
+    if etag is None:
+        raise ProblemError(400, "bad-request", "If-Match must be the ETag of a node, or *")
+    return int(etag[1])
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    """Turn errors of the registry into `ProblemError`."""
+    try:
+        yield
+    except UnknownNode as error:
+        raise ProblemError(404, "unknown-node", str(error)) from error
+    except StaleRevision as error:
+        raise ProblemError(412, "edited-meanwhile", str(error)) from error
+    except RegistryFull as error:
+        raise ProblemError(409, "registry-full", str(error)) from error
+    except Refused as error:
+        raise ProblemError(409, "online", str(error)) from error
+    except ProtocolError as error:
+        raise ProblemError(400, "bad-request", str(error)) from error
+    except NotStored as error:
+        raise ProblemError(503, "registry-unavailable", str(error), retry_after_s=5) from error
