@@ -2,7 +2,6 @@
 """The CoAP socket of the gateway: its peers, its port, its answer to a ping."""
 
 import asyncio
-import errno
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -85,16 +84,6 @@ async def test_loopback_is_both_loopback_addresses_and_the_port_of_both(host: st
                 await CoapEndpoint.open(other, port, Site())
     finally:
         await endpoint.close()
-
-
-def test_a_kernel_without_ipv6_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_ipv6(family: int, *_: object) -> socket.socket:
-        assert family == socket.AF_INET6
-        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-
-    monkeypatch.setattr(socket, "socket", without_ipv6)
-    with pytest.raises(OperatorError, match=r"needs IPv6 in the kernel.*ipv6\.disable"):
-        udp_socket("::", 0, "", protocol="CoAP", flag="--coap-port")
 
 
 async def test_port_that_is_taken_is_one_sentence_with_the_flag() -> None:

@@ -6,6 +6,7 @@ Each needs a network namespace of its own: test_address_families.py runs it in o
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import urllib.error
@@ -64,7 +65,7 @@ def is_open(host: str, port: int) -> bool:
 class Running:
     """`aiot run` on known ports."""
 
-    def __init__(self, programs: Programs, *flags: str) -> None:
+    def __init__(self, programs: Programs, *flags: str, **environment: str) -> None:
         stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
         self.web, self.ws = free_port(stream), free_port(stream)
         self.metrics = free_port(stream)
@@ -76,6 +77,7 @@ class Running:
             *("--coap-port", str(self.coap), "--mqttsn-port", str(self.mqttsn)),
             *("--metrics-port", str(self.metrics)),
             *flags,
+            **environment,
         )
         self.said = self.program.said()
         listener = re.search(r"MQTT: TCP port (\d+)", self.said)
@@ -142,6 +144,37 @@ def test_a_machine_with_ipv6_switched_off(programs: Programs) -> None:
     assert is_ready(f"http://127.0.0.1:{running.web}")
     running.takes_coap_at("127.0.0.1", "FOUR")
     assert "Traceback" not in running.program.stderr
+
+
+NO_IPV6 = """
+import errno, socket
+
+class _Socket(socket.socket):
+    def __init__(self, family=-1, *rest, **more):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        super().__init__(family, *rest, **more)
+
+socket.socket = _Socket
+"""
+"""What a Python program meets in a kernel that was built or booted without IPv6."""
+
+
+def test_a_kernel_without_ipv6(programs: Programs) -> None:
+    loopback()
+    switch_ipv6_off()
+    (programs.home / "sitecustomize.py").write_text(NO_IPV6)
+    for flags in ((), ("--coap-host", "::", "--mqttsn-host", "::")):
+        running = Running(programs, *flags, PYTHONPATH=str(programs.home))
+        for port in running.tcp_ports:
+            assert is_open("127.0.0.1", port)
+        assert is_ready(f"http://127.0.0.1:{running.web}")
+        running.lists_nodes()
+        running.takes_coap_at("127.0.0.1", f"FOUR{len(flags)}")
+        assert "CoAP: IPv4 only, the kernel has no IPv6" in running.program.stderr
+        assert "Traceback" not in running.program.stderr
+        running.program.send(signal.SIGTERM)
+        assert running.program.exit_code(10) == 0
 
 
 def test_loopback_with_ipv6_switched_off(programs: Programs) -> None:

@@ -16,6 +16,7 @@ MACHINES = (
     "test_a_machine_without_a_network",
     "test_a_machine_with_ipv6_only",
     "test_a_machine_with_ipv6_switched_off",
+    "test_a_kernel_without_ipv6",
     "test_loopback_with_ipv6_switched_off",
     "test_every_address_is_both_families_and_the_printed_link_works",
 )

@@ -6,7 +6,10 @@ Code above the endpoint uses `host`, `address` and `at_port`, and passes peers b
 """
 
 import ipaddress
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+_PKTINFO_IPV4_BYTES: Final = 12
+"""Bytes of struct in_pktinfo: interface, local address, destination."""
 
 
 class PeerAddress(NamedTuple):
@@ -48,8 +51,10 @@ class Peer:
     @property
     def is_this_machine(self) -> bool:
         """Whether the datagram was sent to its own source address."""
-        if self.local is None or len(self.local) < 16:
+        if self.local is None:
             return False
+        if len(self.local) == _PKTINFO_IPV4_BYTES:
+            return str(ipaddress.IPv4Address(self.local[4:8])) == self.address.host
         return plain_host(str(ipaddress.IPv6Address(self.local[:16]))) == self.address.host
 
     def at_port(self, port: int) -> "Peer":

@@ -40,34 +40,36 @@ log = logging.getLogger(__name__)
 
 
 def udp_socket(host: str, port: int, interface: str, *, protocol: str, flag: str) -> socket.socket:
-    """A bound dual-stack socket with an exclusive port. Raises `OperatorError`.
+    """A bound dual-stack socket with an exclusive port, of IPv4 only where the kernel has no IPv6.
+    Raises `OperatorError`.
 
     `protocol` and `flag`, which sets the port, are used in error messages.
 
     A loopback address means both: where the system allows it, the socket is bound to all addresses
     of the loopback interface, and receives from this machine only.
     """
+    family, flags, every_host = socket.AF_INET6, socket.AI_V4MAPPED, ANY[0]
     try:
-        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock = socket.socket(family, socket.SOCK_DGRAM)
     except OSError as error:
-        raise OperatorError(
-            f"{protocol} needs IPv6 in the kernel, also for nodes over IPv4 ({error.strerror}):"
-            " boot without ipv6.disable=1. To disable only IPv6 addresses, use"
-            " net.ipv6.conf.all.disable_ipv6=1."
-        ) from error
+        log.info("%s: IPv4 only, the kernel has no IPv6 (%s)", protocol, error.strerror)
+        family, flags, every_host = socket.AF_INET, socket.AddressInfo(0), ANY[1]
+        sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         enlarge(sock)
-        # IPv4 peers appear as mapped addresses.
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if family == socket.AF_INET6:
+            # IPv4 peers appear as mapped addresses.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if interface:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         if is_both_loopbacks(host):
-            both = not interface and confine_to_loopback(sock)
+            is_ipv6 = family == socket.AF_INET6
+            both = is_ipv6 and not interface and confine_to_loopback(sock)
             host = "::" if both else "127.0.0.1"
-        found = socket.getaddrinfo(
-            host or "::", port, socket.AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_V4MAPPED
-        )
+        elif not host or host == ANY[0]:
+            host = every_host
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, flags)
     except OSError as error:
         sock.close()
         if isinstance(error, socket.gaierror):
@@ -158,7 +160,7 @@ class DatagramEndpoint:
     def listen(self, receive: Receive, fail: Fail | None = None) -> None:
         """Call `receive` with the datagrams of each turn until `stop`. It must not raise.
 
-        With `fail`, ICMP errors are delivered to the peer that caused them (Linux, IPv6 sockets).
+        With `fail`, ICMP errors are delivered to the peer that caused them (Linux).
 
         Where the system has epoll, the socket is read through an epoll of its own: libuv stops
         watching a socket for good after an ICMP error (`uv__poll_io`), so that one node that is
@@ -167,7 +169,8 @@ class DatagramEndpoint:
         self._receive, self._fail = receive, fail
         if hasattr(select, "epoll"):
             if fail is not None:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+                if self._is_ipv6:
+                    self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
                 self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
             self._epoll = select.epoll()
             self._epoll.register(self._socket, select.EPOLLIN)
@@ -285,8 +288,11 @@ class DatagramEndpoint:
         quoted, control, _flags, remote = self._socket.recvmsg(
             DATAGRAM_BYTES_MAX, 1024, _MSG_ERRQUEUE
         )
+        wanted = (socket.IPPROTO_IPV6, _IPV6_RECVERR)
+        if not self._is_ipv6:
+            wanted = (socket.IPPROTO_IP, _IP_RECVERR)
         for level, kind, data in control:
-            if level == socket.IPPROTO_IPV6 and kind == _IPV6_RECVERR:
+            if (level, kind) == wanted:
                 # struct sock_extended_err begins with the error number.
                 self._report(struct.unpack_from("=I", data)[0], Peer(remote), quoted)
                 return

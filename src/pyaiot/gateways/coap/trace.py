@@ -193,7 +193,9 @@ def _words(item: _Datagram) -> str:
 
 
 def _local_host(pktinfo: bytes | None) -> str:
-    """The local address of a datagram, from struct in6_pktinfo."""
+    """The local address of a datagram, from struct in6_pktinfo or in_pktinfo."""
+    if pktinfo is not None and len(pktinfo) < 16:
+        return socket.inet_ntop(socket.AF_INET, pktinfo[4:8])
     host = "::" if pktinfo is None else socket.inet_ntop(socket.AF_INET6, pktinfo[:16])
     return host.removeprefix("::ffff:") if "." in host else host
 
