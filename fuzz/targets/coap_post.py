@@ -6,8 +6,10 @@ from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code, MessageType
 from pyaiot.protocols.coap.post import (
     PAYLOAD_BYTES_MAX,
+    answer_id,
     read_post,
     write_answer,
+    write_changed,
     write_too_many,
 )
 
@@ -40,6 +42,8 @@ def fuzz_one(data: bytes) -> None:
     assert message.payload == post.payload
     assert 0 < len(post.payload) <= PAYLOAD_BYTES_MAX
     assert (message.mtype == MessageType.CON) == post.confirmable
+    short = write_changed(post)
+    assert short == write_answer(post, Code.CHANGED, answer_id(message.message_id))
     for code in (Code.CHANGED, Code.FORBIDDEN, Code.SERVICE_UNAVAILABLE):
         written = write_answer(post, code, 0xFFFF, words="wörter" * 40, max_age_s=30)
         assert len(written) <= AMPLIFICATION_MAX * len(data)

@@ -5,6 +5,7 @@ The whole text must be a number, followed by nothing or by a known unit. Any oth
 so that no chart shows a number that the device did not send as one.
 """
 
+import functools
 import math
 import re
 from decimal import Decimal
@@ -14,6 +15,10 @@ import msgspec
 
 TEXT_LENGTH_MAX: Final = 64
 """Characters of text that is examined. Longer text is not a quantity."""
+
+TEXTS_MAX: Final = 4096
+"""Texts whose quantity is remembered, because sensors repeat their values. Beyond, the one that was
+not used for the longest time is forgotten, and read again when it returns."""
 
 TEXT_RESOURCES: Final = frozenset(
     {"board", "id", "ip", "js", "mcu", "name", "os", "protocol"}
@@ -60,8 +65,11 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
         return None
     if not isinstance(data, str):
         return _read_json_number(data)
-    if len(data) > TEXT_LENGTH_MAX:
-        return None
+    return _read_text(data, resource) if len(data) <= TEXT_LENGTH_MAX else None
+
+
+@functools.lru_cache(maxsize=TEXTS_MAX)
+def _read_text(data: str, resource: str) -> Quantity | None:
     match = _NUMBER_AND_UNIT.fullmatch(data)
     if match is None:
         return None

@@ -160,7 +160,8 @@ class Gateway:
     ) -> None:
         """Report what `nodes` returned for a live reading, which may confirm a command."""
         self._report(events)
-        self._pending_reports.receive_report(uid, resource, data)
+        if self._commands:
+            self._pending_reports.receive_report(uid, resource, data)
 
     def reading(
         self,

@@ -206,7 +206,9 @@ class LiveNodes:
         if resource not in node.readings:
             self._check_resource(node, resource)
         reading = node.readings[resource] = Reading.received(uid, resource, data, ts)
-        self._move_to_end(node)
+        self._by_uid.move_to_end(uid)
+        if not node.verified:
+            self._unverified.move_to_end(uid)
         return node.alive([reading], now)
 
     def reading(

@@ -147,12 +147,17 @@ class DatagramEndpoint:
         self._socket = sock
         self._loop = loop
         self._protocol = protocol
-        self._is_ipv6 = sock.family is socket.AF_INET6
+        is_ipv6 = sock.family is socket.AF_INET6
+        self._packet_info = (
+            (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO)
+            if is_ipv6
+            else (socket.IPPROTO_IP, _IP_PKTINFO)
+        )
         self._peers: dict[Any, tuple[_Control, Peer]] = {}
         self._receive: Receive | None = None
         self._fail: Fail | None = None
         self._epoll: select.epoll | None = None
-        if local_addresses and self._is_ipv6:
+        if local_addresses and is_ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         elif local_addresses and _IP_PKTINFO:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
@@ -198,9 +203,10 @@ class DatagramEndpoint:
 
     def send_all(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
         """Send each datagram that the anti-amplification limit allows."""
-        limits, trace, send_once = self.limits, self.trace, self._send_once
+        trace, send_once = self.trace, self._send_once
+        take = None if self.limits is None else self.limits.amplification.take
         for datagram, peer in datagrams:
-            if limits is not None and not limits.amplification.take(peer.host, len(datagram)):
+            if take is not None and not take(peer.host, len(datagram)):
                 log.debug("%s: anti-amplification limit of %s reached", self._protocol, peer)
                 continue
             if trace is not None:
@@ -240,11 +246,8 @@ class DatagramEndpoint:
         local = peer.local
         if local is None or not self.is_wildcard:
             self._socket.sendto(datagram, peer.remote)
-        elif self._is_ipv6:
-            control = ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local),)
-            self._socket.sendmsg((datagram,), control, 0, peer.remote)
         else:
-            control = ((socket.IPPROTO_IP, _IP_PKTINFO, local),)
+            control = ((*self._packet_info, local),)
             self._socket.sendmsg((datagram,), control, 0, peer.remote)
 
     def _read(self) -> None:

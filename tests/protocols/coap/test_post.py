@@ -10,11 +10,14 @@ from pyaiot.protocols.coap.message import CoapMessage, build_options, decode_uin
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import (
     ALIVE,
+    ANSWER_IDS,
     PAYLOAD_BYTES_MAX,
     SERVER,
     Post,
+    answer_id,
     read_post,
     write_answer,
+    write_changed,
     write_too_many,
 )
 
@@ -129,6 +132,25 @@ def test_answer_is_at_most_three_times_its_post_and_good_text(words: str, payloa
     written = write_answer(post(datagram), Code.BAD_REQUEST, 7, words=words)
     assert len(written) <= AMPLIFICATION_MAX * len(datagram)
     assert words.startswith(CoapMessage.from_bytes(written).payload.decode())
+
+
+@given(
+    mtype=st.sampled_from([MessageType.CON, MessageType.NON]),
+    message_id=st.integers(0, 0xFFFF),
+    token=st.binary(max_size=8),
+    no_response=st.integers(0, 31),
+)
+def test_answer_with_2_04_is_the_same_in_its_short_form(
+    mtype: MessageType, message_id: int, token: bytes, no_response: int
+) -> None:
+    options = build_options(
+        (OptionNumber.URI_PATH, "server"), (OptionNumber.NO_RESPONSE, no_response)
+    )
+    sent = CoapMessage(mtype, Code.POST, message_id, token, options, b"t:1")
+    read = read_post(sent.to_bytes())
+    assert read is not None
+    assert write_changed(read) == write_answer(read, Code.CHANGED, answer_id(message_id))
+    assert ANSWER_IDS <= answer_id(message_id) < 2 * ANSWER_IDS
 
 
 @pytest.mark.parametrize(

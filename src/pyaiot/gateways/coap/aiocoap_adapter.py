@@ -24,7 +24,7 @@ REMEMBERED_S: Final = 60.0
 """How long aiocoap remembers a request for deduplication: as long as posts are remembered, for the
 same reason. aiocoap's default is 247 s, at 3.4 kB each."""
 ANSWER_MESSAGE_IDS: Final = 0x4000
-"""Answers of aiocoap use message IDs below this. See `intake.POST_ANSWER_IDS`."""
+"""Answers of aiocoap use message IDs below this. See `ANSWER_IDS` in protocols/coap/post.py."""
 _PROXY_OPTIONS: Final = frozenset({OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME})
 _CANCELLED: Final = asyncio.InvalidStateError
 """aiocoap learns one turn of the event loop later that a request was cancelled, for example at its

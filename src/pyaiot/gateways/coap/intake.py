@@ -8,11 +8,11 @@ remembered expires when it is looked up.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.address_table import AddressTable
 from pyaiot.gateways.coap.intake_events import (
+    ACCEPTED,
     NO_ANSWER,
     EmptyReceived,
     IntakeEvent,
@@ -23,16 +23,17 @@ from pyaiot.gateways.coap.posts import Posts
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
-from pyaiot.protocols.coap.post import PAYLOAD_BYTES_MAX, read_post, write_answer, write_too_many
+from pyaiot.protocols.coap.post import (
+    PAYLOAD_BYTES_MAX,
+    answer_id,
+    read_post,
+    write_answer,
+    write_changed,
+    write_too_many,
+)
 from pyaiot.protocols.coap.request import is_request, option_problem, read_datagram, write_error
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.peers import Peer
-
-POST_ANSWER_IDS: Final = 0x4000
-"""Answers of the intake use message IDs from this to 0x7FFF, answers of aiocoap those below,
-requests to nodes those above. An ID repeats the low bits of its request, so that it is not reused
-towards a node before the node reuses its own."""
-_ID_MASK: Final = POST_ANSWER_IDS - 1
 
 
 class CoapIntake:
@@ -74,16 +75,20 @@ class CoapIntake:
             post = read_post(datagram)
             if post is not None:
                 reply = self.posts.receive_post(post, peer, now=now, ts=ts)
-                if reply is not None and reply is not NO_ANSWER:
+                if reply is ACCEPTED:
+                    answer = write_changed(post)
+                elif reply is None or reply is NO_ANSWER:
+                    return
+                else:
                     answer = write_answer(
                         post,
                         reply.code,
-                        POST_ANSWER_IDS | (datagram[2] << 8 | datagram[3]) & _ID_MASK,
+                        answer_id(datagram[2] << 8 | datagram[3]),
                         words=reply.words,
                         max_age_s=reply.max_age_s,
                     )
-                    if answer:
-                        self._to_send.append((answer, peer))
+                if answer:
+                    self._to_send.append((answer, peer))
                 return
         try:
             message = read_datagram(datagram)
@@ -128,8 +133,7 @@ class CoapIntake:
             # RFC 7959 section 4: Size1 is the largest acceptable payload of one request.
             size1 = OptionNumber.SIZE1, PAYLOAD_BYTES_MAX
             code = Code.REQUEST_ENTITY_TOO_LARGE
-            answer_id = POST_ANSWER_IDS | request.message_id & _ID_MASK
-            answer = write_error(request, code, answer_id, size1)
+            answer = write_error(request, code, answer_id(request.message_id), size1)
             self._refuse(peer, answer, f"more than {PAYLOAD_BYTES_MAX} bytes of payload")
         else:
             self._events.append(ToAiocoap(datagram, peer))

@@ -49,7 +49,8 @@ ANSWERED_S: Final = 60.0
 """How long copies of a Confirmable answer are acknowledged. Then they are rejected. RFC 7252
 section 4.8.2: they are sent for 45 s (MAX_TRANSMIT_SPAN)."""
 _FIRST_MESSAGE_ID: Final = 0x8000
-"""Requests use message IDs from this. Those below are for answers; see `POST_ANSWER_IDS`."""
+"""Requests use message IDs from this. Those below are for answers; see `ANSWER_IDS` in
+protocols/coap/post.py."""
 _MESSAGE_IDS: Final = 0x10000 - _FIRST_MESSAGE_ID
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 

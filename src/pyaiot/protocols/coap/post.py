@@ -37,12 +37,29 @@ _OPTIONS_BYTES_MAX: Final = 64
 _ROUTES_MAX: Final = 256
 """Encoded options whose meaning is cached. Further ones are decoded each time."""
 
+ANSWER_IDS: Final = 0x4000
+"""Message IDs of these answers are from this to 0x7FFF: those below and above are for answers and
+requests of other parts."""
+_ANSWER_ID_MASK: Final = ANSWER_IDS - 1
+
 _CHANGED: Final = int(Code.CHANGED)
 _MARKER: Final = bytes((PAYLOAD_MARKER,))
 _CONFIRMABLE: Final = VERSION << 6 | MessageType.CON << 4
 _NON_CONFIRMABLE: Final = VERSION << 6 | MessageType.NON << 4
 _ACK: Final = VERSION << 6 | MessageType.ACK << 4
 _TOKEN_LENGTH: Final = 0x0F
+
+
+# The first bytes of answers with 2.04, by the length of the token: for each, the two before the
+# message ID, or the three that end with its first byte.
+_ACK_CHANGED: Final = tuple(bytes((_ACK | size, _CHANGED)) for size in range(TOKEN_BYTES_MAX + 1))
+_NON_CHANGED: Final = tuple(
+    tuple(
+        bytes((_NON_CONFIRMABLE | size, _CHANGED, ANSWER_IDS >> 8 | high))
+        for high in range(ANSWER_IDS >> 8)
+    )
+    for size in range(TOKEN_BYTES_MAX + 1)
+)
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +112,29 @@ def read_post(datagram: bytes) -> Post | None:
     if not 0 < len(payload) <= PAYLOAD_BYTES_MAX:
         return None
     return Post(datagram, start, route, payload)
+
+
+def write_changed(post: Post) -> bytes:
+    """The datagram that answers 2.04 to a post, or b"" if nothing is to be sent.
+
+    See `answer_id` for the message ID of a Non-confirmable answer.
+    """
+    if post.route.suppressed:
+        datagram = post.datagram
+        return write_answer(post, _CHANGED, answer_id(datagram[2] << 8 | datagram[3]))
+    datagram, token_end = post.datagram, post.token_end
+    if datagram[0] & 0x30 == 0:
+        return _ACK_CHANGED[token_end - 4] + datagram[2:token_end]
+    return _NON_CHANGED[token_end - 4][datagram[2] & _ANSWER_ID_MASK >> 8] + datagram[3:token_end]
+
+
+def answer_id(message_id: int) -> int:
+    """The message ID of the answer to a Non-confirmable request with this one.
+
+    It repeats the low bits of its request, so that it is not reused towards a node before the node
+    reuses its own.
+    """
+    return ANSWER_IDS | message_id & _ANSWER_ID_MASK
 
 
 def write_answer(
