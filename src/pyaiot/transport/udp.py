@@ -147,17 +147,17 @@ class DatagramEndpoint:
         self._socket = sock
         self._loop = loop
         self._protocol = protocol
-        is_ipv6 = sock.family is socket.AF_INET6
+        self._is_ipv6 = sock.family is socket.AF_INET6
         self._packet_info = (
             (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO)
-            if is_ipv6
+            if self._is_ipv6
             else (socket.IPPROTO_IP, _IP_PKTINFO)
         )
         self._peers: dict[Any, tuple[_Control, Peer]] = {}
         self._receive: Receive | None = None
         self._fail: Fail | None = None
         self._epoll: select.epoll | None = None
-        if local_addresses and is_ipv6:
+        if local_addresses and self._is_ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         elif local_addresses and _IP_PKTINFO:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
