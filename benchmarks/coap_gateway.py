@@ -117,7 +117,7 @@ def measure_discovery(results: Results, home: Home, size: Size) -> None:
 
 
 def _all_values(client: Worker, values: int) -> dict[str, Any]:
-    """Wait until the client has received so many values."""
+    """Wait until the client has received this number of values."""
     limit = time.monotonic() + ALL_VALUES_LIMIT_S
     while (read := client.call("read"))["marks"] < values:
         if time.monotonic() > limit:

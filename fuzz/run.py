@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Feeds changed versions of good input to the parsers of outside bytes, until one misbehaves.
+"""Feeds mutations of valid input to the parsers of outside bytes, until one fails.
 
     python fuzz/run.py                                all targets, 10 seconds each
     python fuzz/run.py link_format --seconds 600      one target, longer
@@ -8,7 +8,7 @@
 
 A target is a file `targets/<module>.py` with `CORPUS: list[bytes]`, good and formerly bad input,
 and `fuzz_one(data: bytes) -> None`, which swallows the parser's own error and nothing else, and
-asserts what must hold of what was read. What is found belongs into the corpus when it is mended.
+asserts what must hold of what was read. When a failure is fixed, its input joins the corpus.
 
 Mutations are blind but need nothing; `--atheris` is guided by coverage where atheris is installed.
 """
@@ -201,7 +201,7 @@ def shrink(target: Target, failure: Failure) -> Failure:
 
 
 def fuzz(target: Target, *, seconds: float, seed: int) -> Failure | None:
-    """Run the corpus, then mutations for so long. Prints how many inputs there were."""
+    """Run the corpus, then mutations for this time. Prints the number of inputs."""
     count = 0
 
     def inputs() -> Iterator[bytes]:

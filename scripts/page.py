@@ -36,7 +36,7 @@ class CannotBuild(Exception):
     """The dashboard cannot be built. The text is one sentence with the reason."""
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Print progress to standard error; standard output belongs to the command."""
     print(text, file=sys.stderr, flush=True)
 
@@ -88,7 +88,7 @@ def build(root: Path = ROOT, *, install: bool = True) -> None:
     made_from = fingerprint(root)
     npm = _npm(install=install)
     started = time.monotonic()
-    say("Building the dashboard ...")
+    report("Building the dashboard ...")
     if not _modules_are_there(sources):
         # Without the packages that only the tests need.
         _run([*npm, *javascript.NPM_CI, "--omit=dev"], sources)
@@ -99,7 +99,7 @@ def build(root: Path = ROOT, *, install: bool = True) -> None:
     (new / RECORD).write_text(made_from)
     shutil.rmtree(built_folder(root), ignore_errors=True)
     new.rename(built_folder(root))
-    say(f"The dashboard was built in {time.monotonic() - started:.0f} s.")
+    report(f"The dashboard was built in {time.monotonic() - started:.0f} s.")
 
 
 def _npm(*, install: bool = True) -> list[str]:
@@ -108,7 +108,7 @@ def _npm(*, install: bool = True) -> list[str]:
         return found
     if not install:
         raise CannotBuild("Node.js is not installed")
-    say("Installing Node.js from the package index, for the dashboard ...")
+    report("Installing Node.js from the package index, for the dashboard ...")
     try:
         return javascript.wanted("npm")
     except javascript.Missing as error:
@@ -139,7 +139,7 @@ def install_for_tests(root: Path = ROOT) -> None:
     sources = root / "dashboard"
     record = sources / "node_modules" / RECORD
     if not _modules_are_there(sources) or "dev" not in record.read_text():
-        say("Installing the locked packages of dashboard/package-lock.json ...")
+        report("Installing the locked packages of dashboard/package-lock.json ...")
         _run([*npm, *javascript.NPM_CI], sources)
         _note_modules(sources, "dev")
 
@@ -156,7 +156,7 @@ def _run(command: list[str], folder: Path, **settings: object) -> None:
         check=False,
     )
     if result.returncode != 0:
-        say(result.stdout.decode(errors="replace").rstrip()[-4000:])
+        report(result.stdout.decode(errors="replace").rstrip()[-4000:])
         raise CannotBuild(f"{' '.join(map(os.path.basename, command[:3]))} failed: see above")
 
 
@@ -174,11 +174,11 @@ def build_if_possible(root: Path = ROOT) -> None:
         build(root)
         failed.unlink(missing_ok=True)
     except (CannotBuild, OSError) as error:
-        say(f"The dashboard cannot be built: {error}.")
+        report(f"The dashboard cannot be built: {error}.")
         try:
             failed.write_text(made_from)
         except OSError as problem:
-            say(f"The failure cannot be recorded: {problem}.")
+            report(f"The failure cannot be recorded: {problem}.")
 
 
 CHECKS = {
@@ -201,7 +201,7 @@ def check(which: str, root: Path = ROOT) -> int:
     record = root / "dashboard" / CHECKED
     checked = f"{javascript.version(node)} {fingerprint(root, tests=True)}"
     if which == "--check" and record.is_file() and record.read_text() == checked:
-        say("The dashboard is unchanged since its types and style were checked.")
+        report("The dashboard is unchanged since its types and style were checked.")
         return 0
     running = [
         subprocess.Popen(
@@ -229,7 +229,7 @@ def main(arguments: list[str]) -> int:
             return check(arguments[0])
         build()
     except CannotBuild as error:
-        say(f"The dashboard cannot be {'checked' if arguments else 'built'}: {error}.")
+        report(f"The dashboard cannot be {'checked' if arguments else 'built'}: {error}.")
         return 2
     return 0
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """An authority that this test made, and whom it knows: certificates and keys as PEM files."""
+    """A certificate authority for a test: its certificates and keys as PEM files."""
 
     folder: Path
 

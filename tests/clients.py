@@ -14,22 +14,22 @@ Message: TypeAlias = dict[str, Any]
 
 
 class Client:
-    """A client that has joined, and what it knows from what it heard."""
+    """A client that has joined, and the state from the messages that it received."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._waiting: list[Message] = []
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
         self.nodes: dict[str, dict[str, Any]] = {}
         """Values by uid and resource, as a page would show them."""
         self._commands = 0
 
     async def next(self) -> Message:
-        """The next message, after which `nodes` tells of it too."""
+        """The next message. `nodes` includes it then."""
         while not self._waiting:
             self._waiting = json.loads(await self._socket.receive_str())
         message = self._waiting.pop(0)
-        self.heard.append(message)
+        self.received.append(message)
         uid = message.get("uid", "")
         match message["type"]:
             case "new":

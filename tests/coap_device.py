@@ -115,7 +115,7 @@ class CoapDevice:
         self.takes_at_once = 65536
         """Bytes of a payload; a longer one is answered 4.13, as by small boards."""
         self.loses = 0
-        """So many of the next datagrams do not arrive."""
+        """This number of the next datagrams does not arrive."""
         self.server: _Socket
         self.source: _Socket
 
@@ -263,7 +263,7 @@ class CoapDevice:
         for request in held:
             self._answer(*request)
 
-    async def asked(self, code: Code, path: str, *, times: int = 1) -> list[Request]:
+    async def requests_for(self, code: Code, path: str, *, times: int = 1) -> list[Request]:
         """Wait for this number of such requests, and return them."""
         async with asyncio.timeout(ANSWER_LIMIT_S):
             while True:
@@ -327,8 +327,8 @@ class CoapDevice:
                     code, payload = Code.CONTINUE, b""
             options += build_options((OptionNumber.BLOCK1, taken.to_bytes()))
         if reply.block_szx is not None:
-            asked = request.option(OptionNumber.BLOCK2)
-            wanted = Block.from_bytes(asked) if asked else Block(0, False, reply.block_szx)
+            requested = request.option(OptionNumber.BLOCK2)
+            wanted = Block.from_bytes(requested) if requested else Block(0, False, reply.block_szx)
             szx = min(wanted.szx, reply.block_szx)
             start = wanted.offset
             end = start + (16 << szx)

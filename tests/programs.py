@@ -56,19 +56,19 @@ class Program:
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([self._process.stdout], [], [], limit_s)
             piece = self._process.stdout.read(1) if ready else b""
-            assert piece, f"said {line!r} and no more; stderr: {self.stderr}"
+            assert piece, f"printed only {line!r}; stderr: {self.stderr}"
             line += piece
         return line.decode().rstrip("\n")
 
-    def said(self) -> str:
-        """What a service says of itself at its start, with all its lines."""
+    def startup_text(self) -> str:
+        """The lines that a service prints at its start."""
         lines = [self.line()]
         while not lines[-1].endswith("(Ctrl+C ends it)"):
             lines.append(self.line())
         return "\n".join(lines)
 
     def rest(self) -> str:
-        """What a program that has ended still said on standard output."""
+        """The rest of the standard output of a program that has ended."""
         assert self._process.stdout is not None
         return self._process.stdout.read().decode()
 
@@ -195,7 +195,7 @@ def fleet_flags(sentence: str) -> list[str]:
 
 
 def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
-    """A port that nobody had a moment ago.
+    """A port that was free just now.
 
     It is below the range that Linux gives to outgoing connections, so that none takes it before
     the program under test opens it.

@@ -17,7 +17,7 @@ class Trouble:
     loss: float = 0.05
     duplicates: float = 0.05
     reordered: float = 0.05
-    """So many are late by up to `delay_s`, so that others overtake them."""
+    """This share is late by up to `delay_s`, so that others overtake them."""
     delay_s: float = 0.05
 
     def delays(self, rng: random.Random) -> list[float]:
@@ -112,7 +112,7 @@ class _Way(asyncio.DatagramProtocol):
         self._relay.carry(data, lambda late: self._relay.back(late, self._client))
 
     def error_received(self, exc: Exception) -> None:
-        """Nobody listens there at the moment: lost, as so much else."""
+        """No socket is open there now: the datagram is lost."""
 
     def close(self) -> None:
         if self._transport is not None:

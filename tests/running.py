@@ -98,14 +98,14 @@ async def running_everything() -> AsyncIterator[Running]:
 async def _running(
     run: Callable[[Config, Callable[[str], None]], Awaitable[None]], config: Config
 ) -> AsyncIterator[Running]:
-    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    service = asyncio.ensure_future(run(config, said.set_result))
-    either: set[asyncio.Future[Any]] = {said, service}
+    printed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    service = asyncio.ensure_future(run(config, printed.set_result))
+    either: set[asyncio.Future[Any]] = {printed, service}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if service.done():
             await service
-        sentence = said.result()
+        sentence = printed.result()
         url = re.search(r"http://\S+/", sentence)
         ports = [
             re.search(rf"{protocol}(?: gateway)?: \w+ port (\d+)", sentence)

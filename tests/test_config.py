@@ -80,7 +80,7 @@ def test_missing_file_and_unknown_variable_are_one_sentence(tmp_path: Path) -> N
         config.load(None, {"AIOT_BROKER_PROT": "1"}, {})
 
 
-def test_every_setting_says_what_it_does() -> None:
+def test_every_setting_has_a_description() -> None:
     for setting in config.settings():
         assert setting.description.endswith("."), setting.key
         assert setting.variable == "AIOT_" + setting.key.upper().replace(".", "_")

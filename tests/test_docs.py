@@ -100,7 +100,7 @@ def test_the_picture_of_the_page_is_wide_and_light() -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_generated_page_is_what_the_code_says(name: str) -> None:
+def test_generated_page_is_up_to_date(name: str) -> None:
     text = (FOLDER / name).read_text("utf-8")
     assert text == PAGES[name](), "run scripts/generate-docs"
 
@@ -196,7 +196,7 @@ def test_decisions_are_numbered_and_listed() -> None:
     assert listed == [path.name for path in decisions()]
 
 
-def test_every_limit_says_what_happens_there() -> None:
+def test_every_limit_has_a_consequence() -> None:
     silent = [limit.name for limit in limits.limits() if not limit.text]
     assert silent == [], "say it in a text below the constant"
 
@@ -247,7 +247,7 @@ def blocks(language: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("block", blocks("toml"))
-def test_settings_in_the_documents_are_good(block: Block, tmp_path: Path) -> None:
+def test_settings_in_the_documents_are_valid(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(block.text, "utf-8")
     _, origins = config.load(file, {}, {})

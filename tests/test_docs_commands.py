@@ -76,7 +76,7 @@ class Reader:
         while ready not in self.lines[-1]:
             self.lines.append(program.line())
         if self.lines[-1].startswith("Pyaiot: http://"):
-            self.lines += program.said().splitlines()
+            self.lines += program.startup_text().splitlines()
 
     def log(self) -> str:
         """What the last service logged."""
@@ -163,7 +163,7 @@ async def simulated_nodes_are_there(reader: Reader, _output: str) -> None:
 
 async def gateway_is_linked(reader: Reader, _output: str) -> None:
     async with reader.client() as client:
-        if not any(message["type"] == "gateway" for message in client.heard):
+        if not any(message["type"] == "gateway" for message in client.received):
             await client.until(type="gateway", state="connected")
 
 
@@ -193,7 +193,7 @@ async def link_lets_in(reader: Reader, _output: str) -> None:
             assert again.status == 403
 
 
-async def link_is_asked_for(reader: Reader, _output: str) -> None:
+async def link_is_required(reader: Reader, _output: str) -> None:
     """Over plain HTTP the cookie of the link would not come back: it wants the proxy's TLS."""
     assert "/login?token=" in reader.lines[0]
     async with aiohttp.ClientSession() as web, web.get(reader.url) as answer:
@@ -212,16 +212,16 @@ async def origin_is_allowed(reader: Reader, _output: str) -> None:
             assert answer.status == status
 
 
-def dashboard_is_told(**expected: object) -> Look:
+def dashboard_has_pictures(**expected: object) -> Look:
     async def look(reader: Reader, _output: str) -> None:
         async with aiohttp.ClientSession() as web:
             async with web.get(reader.url + "dashboard.json") as answer:
-                told = await answer.json()
+                settings = await answer.json()
             for name in ("logo", "floorPlan"):
-                if told[name]:
-                    async with web.get(reader.url + told[name]) as picture:
+                if settings[name]:
+                    async with web.get(reader.url + settings[name]) as picture:
                         assert await picture.read() == b"a picture"
-        assert {name: told[name] for name in expected} == expected
+        assert {name: settings[name] for name in expected} == expected
 
     return look
 
@@ -269,7 +269,7 @@ def history_is_in(name: str) -> Look:
     return look
 
 
-def says(pattern: str) -> Look:
+def prints(pattern: str) -> Look:
     async def look(_reader: Reader, output: str) -> None:
         assert re.search(pattern, output), output
 
@@ -355,35 +355,35 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     **{
         f"curl {arguments}".replace("API", "http://localhost:8000/api"): Finish(look)
         for arguments, look in {
-            "API/nodes": says(r'"uid":"my-board"'),
-            "API/nodes/my-board": says(r'"name":"temperature","data":"'),
-            "API/nodes/my-board/resources/temperature": says(r'"value":[-\d.]+,"unit":"Cel"'),
-            '"API/nodes/my-board/resources/temperature/history?from=-1h"': says(
+            "API/nodes": prints(r'"uid":"my-board"'),
+            "API/nodes/my-board": prints(r'"name":"temperature","data":"'),
+            "API/nodes/my-board/resources/temperature": prints(r'"value":[-\d.]+,"unit":"Cel"'),
+            '"API/nodes/my-board/resources/temperature/history?from=-1h"': prints(
                 r'"readings":\[\{"ts":[\d.]+,"value":[-\d.]+,"unit":"Cel"\}.*"next":null'
             ),
-            '"API/nodes/my-board/resources/temperature/history?from=-1d&every=60"': says(
+            '"API/nodes/my-board/resources/temperature/history?from=-1d&every=60"': prints(
                 r'"readings":\[\{"ts":\d+,"value":[-\d.]+,"unit":"Cel"\}'
             ),
-            '"API/history/events?from=-1d&uid=my-board"': says(r'"kind":"appeared"'),
+            '"API/history/events?from=-1d&uid=my-board"': prints(r'"kind":"appeared"'),
             '-o readings.csv "API/export?from=-7d"': saved("readings.csv", "my-board,temperature,"),
             '-o readings.ndjson "API/export?format=ndjson&uid=my-board"': saved(
                 "readings.ndjson", '{"uid":"my-board","resource":"temperature",'
             ),
             '-o readings.arrows "API/export?format=arrow"': saved("readings.arrows", "my-board"),
-            '-H "Accept: application/senml+json" API/export': says(
+            '-H "Accept: application/senml+json" API/export': prints(
                 r'"bn":"pyaiot:my-board/temperature"'
             ),
-            "-X PUT -d 1 API/nodes/my-board/resources/led": says(r'"state":"confirmed"'),
-            '-X PUT -d 0 -H "Prefer: respond-async" API/nodes/my-board/resources/led': says(
+            "-X PUT -d 1 API/nodes/my-board/resources/led": prints(r'"state":"confirmed"'),
+            '-X PUT -d 0 -H "Prefer: respond-async" API/nodes/my-board/resources/led': prints(
                 r'"state":"pending"'
             ),
-            "-b cookies.txt API/nodes": says(r'\{"nodes":\['),
+            "-b cookies.txt API/nodes": prints(r'\{"nodes":\['),
         }.items()
     },
     "curl -N http://localhost:8000/api/events": Serve("event: joined", nothing_more, beside=True),
     "aiot run --host :: --insecure": Serve("Pyaiot: http://", nothing_more),
     'curl -c cookies.txt -L -d "" "http://localhost:8000/login?token=TOKEN"': Finish(
-        says("<title>")
+        prints("<title>")
     ),
     "aiot run --mqtt-listen ::": RUN,
     "aiot run --mqttsn-host ::": RUN,
@@ -397,22 +397,22 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     ),
     "aiot run --coap-host :: --interface tap0": Elsewhere("it needs a network interface tap0"),
     "aiot run --behind-proxy --allowed-host pyaiot.example.org": Serve(
-        "Pyaiot: http://", link_is_asked_for
+        "Pyaiot: http://", link_is_required
     ),
     "aiot run --allowed-origin https://dashboard.example.org": Serve(
         "Pyaiot: http://", origin_is_allowed
     ),
     'aiot run --title "Showroom" --logo logo.svg --favicon favicon.png': Serve(
-        "Pyaiot: http://", dashboard_is_told(title="Showroom", logo="pictures/logo.svg")
+        "Pyaiot: http://", dashboard_has_pictures(title="Showroom", logo="pictures/logo.svg")
     ),
     "aiot run --camera-url http://camera.local/image.jpg --webcam-host pi.local:8081": Serve(
-        "Pyaiot: http://", dashboard_is_told(camera="http://camera.local/image.jpg")
+        "Pyaiot: http://", dashboard_has_pictures(camera="http://camera.local/image.jpg")
     ),
     "aiot run --floor-plan plan.png --floor-plan-bounds 48.7140,2.2040,48.7150,2.2060": Serve(
-        "Pyaiot: http://", dashboard_is_told(floorPlanBounds=[48.714, 2.204, 48.715, 2.206])
+        "Pyaiot: http://", dashboard_has_pictures(floorPlanBounds=[48.714, 2.204, 48.715, 2.206])
     ),
     "aiot dashboard --broker-host broker.lan --broker-port 8000": Serve(
-        "--allowed-origin", dashboard_is_told(broker="ws://broker.lan:8000/ws")
+        "--allowed-origin", dashboard_has_pictures(broker="ws://broker.lan:8000/ws")
     ),
     "aiot run --allowed-origin http://localhost:8080": RUN,
     "aiot run --config greenhouse.toml": Serve("Pyaiot: http://", title_is_from_the_file),
@@ -429,22 +429,24 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot coap-gateway --host :: --broker-host pyaiot.example.org --broker-port 443"
     " --broker-ssl": BROKER_ELSEWHERE,
     "aiot fleet --coap 20 --mqtt 20 --mqttsn 5 --ws 10 --rate 2 --seconds 5": Finish(
-        says(r"(?m)^all +55 +(\d+) +\1 +\1 +0 +0 [^$]+No acknowledged reading was lost\.$")
+        prints(r"(?m)^all +55 +(\d+) +\1 +\1 +0 +0 [^$]+No acknowledged reading was lost\.$")
     ),
     "aiot fleet --coap 100 --mqtt 100 --mqttsn 20 --ws 50 --rate 7.41 --seconds 60"
     " --commands-per-s 10": Elsewhere(
         "it takes a minute; tests/end_to_end/test_fleet.py is shorter"
     ),
-    "aiot doctor": Finish(says(r"(?m)^  ✓ ok +CoAP +a reading received, a command confirmed in ")),
-    "aiot doctor --no-trip --json": Finish(says(r'"findings":\[\{"area":"machine"')),
+    "aiot doctor": Finish(
+        prints(r"(?m)^  ✓ ok +CoAP +a reading received, a command confirmed in ")
+    ),
+    "aiot doctor --no-trip --json": Finish(prints(r'"findings":\[\{"area":"machine"')),
     "aiot doctor --no-trip --broker-host broker.lan": BROKER_ELSEWHERE,
-    "curl http://localhost:8000/metrics": Finish(says(r"(?m)^pyaiot_up 1\.0$")),
+    "curl http://localhost:8000/metrics": Finish(prints(r"(?m)^pyaiot_up 1\.0$")),
     "aiot run --behind-proxy --metrics-port 9101": Serve("Pyaiot: http://", nothing_more),
     "aiot run --log-format json": Serve("Pyaiot: http://", logs_are_json),
-    "aiot config": Finish(says(r"settings are valid")),
-    "aiot config --show": Finish(says(r'broker\.title +"Greenhouse" +.*config\.toml')),
+    "aiot config": Finish(prints(r"settings are valid")),
+    "aiot config --show": Finish(prints(r'broker\.title +"Greenhouse" +.*config\.toml')),
     "AIOT_BROKER_TITLE=Kitchen aiot config --show": Finish(
-        says(r'broker\.title +"Kitchen" +AIOT_BROKER_TITLE')
+        prints(r'broker\.title +"Kitchen" +AIOT_BROKER_TITLE')
     ),
     'aiocoap-client -m POST --payload "alive:my-board" coap://localhost/alive': Finish(
         shows("my-board", protocol="CoAP")
@@ -455,29 +457,29 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     'aiocoap-client -m POST --payload "alive:port-test" coap://localhost/alive': Finish(
         shows("port-test")
     ),
-    "aiocoap-client coap://127.0.0.1:5700/.well-known/core": Finish(says("</led>")),
-    "aiocoap-client coap://127.0.0.1:5700/temperature": Finish(says(r"^-?\d+\.\d°C")),
+    "aiocoap-client coap://127.0.0.1:5700/.well-known/core": Finish(prints("</led>")),
+    "aiocoap-client coap://127.0.0.1:5700/temperature": Finish(prints(r"^-?\d+\.\d°C")),
     "aiocoap-client -m PUT --payload 0 coap://127.0.0.1:5700/led": Finish(led_is_off),
     "python listen.py": Serve("The LED: confirmed", page_is_there, beside=True),
     "python temperatures.py localhost 8000": PROGRAM,
     "python alert.py 20 localhost 8000": PROGRAM,
-    "aiot nodes": Finish(says(r"(?m)^my-board  My board  coap ")),
-    "aiot get my-board": Finish(says(r"(?m)^temperature +-?\d+\.\d°C +")),
-    "aiot get my-board temperature": Finish(says(r"^-?\d+\.\d°C\n$")),
+    "aiot nodes": Finish(prints(r"(?m)^my-board  My board  coap ")),
+    "aiot get my-board": Finish(prints(r"(?m)^temperature +-?\d+\.\d°C +")),
+    "aiot get my-board temperature": Finish(prints(r"^-?\d+\.\d°C\n$")),
     "aiot watch my-board": Serve("  my-board  temperature  ", nothing_more, beside=True),
-    "aiot set my-board led 1": Finish(says(r"^confirmed in \d+ ms")),
-    "aiot history my-board temperature --from -15m": Finish(says(r"^TIME +VALUE +UNIT\n20")),
+    "aiot set my-board led 1": Finish(prints(r"^confirmed in \d+ ms")),
+    "aiot history my-board temperature --from -15m": Finish(prints(r"^TIME +VALUE +UNIT\n20")),
     "aiot history my-board temperature --from -1d --every 60 --agg mean,min,max": Finish(
-        says(r"^TIME +VALUE +UNIT +MIN +MEAN +MAX\n20")
+        prints(r"^TIME +VALUE +UNIT +MIN +MEAN +MAX\n20")
     ),
     "aiot history my-board temperature --from -7d --tz Europe/Paris --agg min,max": Finish(
-        says(r"^TIME +VALUE +UNIT +MIN +MAX\n20")
+        prints(r"^TIME +VALUE +UNIT +MIN +MAX\n20")
     ),
     "aiot history my-board temperature --csv": Finish(
-        says(r"^uid,resource,ts,value,unit,data\r?\nmy-board,temperature,")
+        prints(r"^uid,resource,ts,value,unit,data\r?\nmy-board,temperature,")
     ),
     "aiot export --output readings.csv": Finish(saved("readings.csv", "uid,resource,ts,")),
-    "aiot export --json --uid my-board --from -7d": Finish(says(r'^{"uid":"my-board",')),
+    "aiot export --json --uid my-board --from -7d": Finish(prints(r'^{"uid":"my-board",')),
     "mpremote cp board_esp32.py :board.py": BOARD,
     "mpremote cp settings.py node.py main.py :": BOARD,
     "mpremote reset": BOARD,

@@ -21,7 +21,7 @@ from tests.history.test_lost_store import recording, until
 EARLIER = Path(__file__).parent / "earlier"
 
 
-def test_every_setting_of_an_earlier_version_still_exists_and_means_the_same() -> None:
+def test_every_setting_of_an_earlier_version_still_has_its_effect() -> None:
     path = EARLIER / "config.toml"
     loaded, _ = config.load(path, {}, {})
     for table, settings in tomllib.loads(path.read_text("utf-8")).items():

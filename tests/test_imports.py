@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The architecture as a table: who may import whom, and which thoughts stay free of doing."""
+"""The architecture as a table: which package may import which, and which modules are pure."""
 
 import ast
 import pkgutil
@@ -73,7 +73,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-"""Station → the stations that it may import besides itself. Everybody may ask for the version."""
+"""Station → the stations that it may import besides itself. Every module may import the version."""
 
 PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
@@ -245,13 +245,13 @@ def test_every_distribution_that_is_imported_is_declared() -> None:
 
 def test_a_service_holds_no_package_that_only_others_need() -> None:
     """Each would stay in memory as long as the service runs: pydantic alone takes 9 MB."""
-    said = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pyaiot", "run", "--help"],
         capture_output=True,
         check=True,
         text=True,
     )
-    lines = [line for line in said.stderr.splitlines() if line.startswith("import time:")]
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
     packages = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
     assert {"typer", "aiohttp"} <= packages
     assert not packages & {

@@ -148,7 +148,7 @@ async def test_answer_of_the_device_is_the_receipt(opened: Open, outcome: Outcom
         assert system.devices.written == [("A", "led", "Grüße")]
 
 
-async def test_device_that_does_not_answer_is_a_timeout_and_delays_nobody(opened: Open) -> None:
+async def test_device_that_does_not_answer_is_a_timeout_and_delays_no_other(opened: Open) -> None:
     async with opened() as system:
         await system.start()
         system.gateway.node_seen("SLOW", COAP)
@@ -391,7 +391,7 @@ async def test_node_that_roams_belongs_to_the_next_gateway_when_the_first_releas
         assert len(system.watcher.received) == count + 1
 
 
-async def test_gateway_that_connects_anew_replaces_its_old_link(opened: Open) -> None:
+async def test_gateway_that_reconnects_replaces_its_old_link(opened: Open) -> None:
     async with opened() as system:
         await system.start()
         system.gateway.node_seen("A", COAP)

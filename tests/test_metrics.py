@@ -27,6 +27,6 @@ def test_a_label_is_one_of_the_known_values(protocol: str, label: str) -> None:
     assert REFUSED.of(1, protocol=protocol).labels == (label,)
 
 
-def test_a_label_that_is_not_given_is_a_mistake_of_ours() -> None:
+def test_a_missing_label_is_a_bug() -> None:
     with pytest.raises(KeyError):
         REFUSED.of(1)

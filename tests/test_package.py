@@ -99,7 +99,7 @@ def test_wheel_holds_each_file_of_the_package_and_nothing_else(wheel: Path) -> N
     assert "pyaiot/py.typed" in packed
 
 
-def test_wheel_says_what_it_is(wheel: Path) -> None:
+def test_wheel_has_its_metadata(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(archive.read(name))

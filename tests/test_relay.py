@@ -11,7 +11,7 @@ import pytest
 from tests.relay import Trouble, tcp_relay, udp_relay
 
 
-def test_trouble_comes_as_often_as_it_says() -> None:
+def test_trouble_has_the_configured_rate() -> None:
     rng = random.Random(1)
     fates = [Trouble().delays(rng) for _ in range(20_000)]
     copies = [len(fate) for fate in fates]

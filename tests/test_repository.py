@@ -176,7 +176,7 @@ def test_what_runs_is_what_is_tested() -> None:
     assert run == {name: dev.get(name) for name in run}
 
 
-def test_locks_hold_what_the_project_asks_for() -> None:
+def test_lock_files_contain_the_dependencies_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     groups = project["dependency-groups"]
     wanted = {

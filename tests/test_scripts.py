@@ -108,7 +108,7 @@ def test_environment_for_the_demo_is_not_one_for_the_tests(checkout: Path) -> No
     assert not module.is_ready(checkout / ".venv", "dev")
 
 
-def test_environment_whose_python_is_gone_is_not_ready(checkout: Path) -> None:
+def test_environment_without_its_python_is_not_ready(checkout: Path) -> None:
     make_ready(checkout, "run")
     python = checkout / ".venv" / "bin" / "python"
     python.unlink()
@@ -135,7 +135,7 @@ def test_environment_is_in_the_cache_where_the_checkout_has_no_place(
     assert folder.parent == checkout.parent / "cache" / "pyaiot"
 
 
-def test_what_cannot_be_installed_ends_in_one_sentence_and_starts_anew(checkout: Path) -> None:
+def test_failed_installation_is_one_sentence_and_starts_again(checkout: Path) -> None:
     # What a run leaves that was ended while it made the environment.
     place = checkout / ".venv"
     (place / "bin").mkdir(parents=True)
@@ -155,7 +155,7 @@ def test_what_cannot_be_installed_ends_in_one_sentence_and_starts_anew(checkout:
 
 
 @pytest.mark.parametrize("arguments", [(), ("run",), ("else", "true")])
-def test_wrong_usage_is_told(checkout: Path, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_prints_the_usage(checkout: Path, arguments: tuple[str, ...]) -> None:
     result = subprocess.run(
         [sys.executable, str(checkout / "scripts" / "environment.py"), *arguments],
         capture_output=True,
@@ -168,7 +168,7 @@ def test_wrong_usage_is_told(checkout: Path, arguments: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("script", ["demo", "check", "test", "setup"])
-def test_without_a_python_one_sentence_says_so(checkout: Path, script: str) -> None:
+def test_without_a_python_there_is_one_sentence(checkout: Path, script: str) -> None:
     tools = checkout.parent / "bin"
     tools.mkdir()
     for name in ("sh", "dirname"):
@@ -185,7 +185,7 @@ def test_without_a_python_one_sentence_says_so(checkout: Path, script: str) -> N
     assert "needs Python 3.11" in result.stderr
 
 
-def test_named_python_that_is_none_is_told(checkout: Path) -> None:
+def test_invalid_python_is_reported(checkout: Path) -> None:
     result = setup(checkout, "run", "true", PYTHON=str(checkout / "no-python"))
     assert result.returncode == 2
     assert "no-python is not a Python 3.11" in result.stderr
@@ -194,7 +194,7 @@ def test_named_python_that_is_none_is_told(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "taken"), [("v18.20.4", False), ("v20.18.1", False), ("v20.19.0", True)]
 )
-def test_node_is_taken_if_it_is_new_enough(
+def test_node_js_is_used_if_it_is_new_enough(
     version: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("node", "npm"):
@@ -206,7 +206,7 @@ def test_node_is_taken_if_it_is_new_enough(
     assert javascript.command("npm") == ([str(tmp_path / "npm")] if taken else None)
 
 
-def test_packages_of_another_lock_are_not_taken(
+def test_packages_of_another_lock_file_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

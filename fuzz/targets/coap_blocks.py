@@ -22,7 +22,7 @@ CORPUS: list[bytes] = [
 
 
 def _steps(data: bytes) -> Iterator[tuple[bytes | None, bytes]]:
-    """A length, so many bytes of an option (none for a length over 3), and a size in 4 bytes."""
+    """A length, that many bytes of an option (none for a length over 3), and a size in 4 bytes."""
     while len(data) > 1:
         length = data[0] % 5
         option = data[1 : 1 + length] if length < 4 else None

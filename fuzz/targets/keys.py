@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tokens that somebody shows at the gateways' door."""
+"""Tokens of gateways."""
 
 import base64
 
@@ -17,7 +17,7 @@ CORPUS: list[bytes] = [_TOKEN, _TOKEN[:-4], _TOKEN + b"\n", b"gAAAAA==", "é".en
 
 
 def fuzz_one(data: bytes) -> None:
-    """Nothing raises, and nothing but the minted token opens the door, in time."""
+    """Nothing raises, and only the minted token is accepted, in time."""
     token = data.decode("utf-8", "surrogateescape")
     for age_s in (0, 25 * 3600):
         if TokenCheck(_KEYS, lambda: MINTED_AT + age_s).accept(token):  # noqa: B023 - called here

@@ -27,7 +27,7 @@ CORPUS: list[bytes] = [
 def fuzz_one(data: bytes) -> None:
     """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
     with contextlib.suppress(ProtocolError):
-        said = decode_from_node(data)
-        assert decode_from_node(encode(said)) == said
+        message = decode_from_node(data)
+        assert decode_from_node(encode(message)) == message
     with contextlib.suppress(ProtocolError):
         decode_to_node(data)

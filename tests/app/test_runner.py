@@ -53,7 +53,7 @@ def test_a_service_logs_json_and_prints_its_url_as_text(tmp_path: Path) -> None:
     programs = Programs(tmp_path)
     try:
         running = programs.aiot("run", *ANY_PORTS, "--log-format", "json", "--debug")
-        assert running.said().startswith("Pyaiot: http://")
+        assert running.startup_text().startswith("Pyaiot: http://")
         entries = [json.loads(line) for line in running.stderr.splitlines()]
         assert {"time", "level", "logger", "message", "process"} <= entries[0].keys()
         assert {entry["process"] for entry in entries} == {running.pid}

@@ -172,7 +172,7 @@ class System:
         assert len(self.gateway_side.links) == 1
         wrong = [
             message
-            for message in self.client.heard
+            for message in self.client.received
             if (message["type"] == "gateway" and (message["name"], message["state"]) == LOST)
             or (message["type"] == "out" and message["uid"] == HONEST)
         ]

@@ -40,7 +40,7 @@ async def test_uid_at_two_addresses_stays_where_it_answers() -> None:
         assert (await owner.post("server", "count:1")).code == Code.CHANGED
         await system.client.shows("N", count="1")
         assert system.client.nodes["N"]["ip"] == owner.host
-        assert all(message.get("data") != "stolen" for message in system.client.heard)
+        assert all(message.get("data") != "stolen" for message in system.client.received)
         await system.serves()
 
 
@@ -57,7 +57,7 @@ async def test_node_that_rebooted_at_another_address_moves_there() -> None:
         assert (await after.post("server", "count:1")).code == Code.CHANGED
         await system.client.shows("N", count="1")
         await system.serves()
-        assert not [m for m in system.client.heard if m["type"] == "out"]
+        assert not [m for m in system.client.received if m["type"] == "out"]
 
 
 async def test_node_that_rebooted_at_another_port_of_its_machine_moves_at_once() -> None:

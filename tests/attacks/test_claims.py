@@ -17,7 +17,7 @@ OURS = ["ip", "protocol", "id"]
 
 
 @pytest.mark.parametrize("resource", OURS)
-async def test_resource_with_a_name_of_ours_is_answered_4_03_and_counted(
+async def test_resource_with_a_reserved_name_is_answered_4_03_and_counted(
     resource: str, log: Log
 ) -> None:
     async with running_system() as system:
@@ -30,7 +30,7 @@ async def test_resource_with_a_name_of_ours_is_answered_4_03_and_counted(
     assert any(f"the resource {resource} is the gateway's own" in line for line in log.lines)
 
 
-async def test_discovered_resource_with_a_name_of_ours_is_not_believed() -> None:
+async def test_discovered_resource_with_a_reserved_name_is_ignored() -> None:
     async with running_system() as system, coap_device(system.coap.port) as liar:
         liar.has({"ip": "1.2.3.4", "protocol": "magic", "led": "0"})
         await liar.post("alive", "alive:liar")
@@ -50,21 +50,21 @@ async def test_claim_of_the_honest_uid_is_refused_counted_and_logged(log: Log) -
         assert system.coap.refused >= 2
         await system.serves()
         assert system.client.nodes[HONEST]["ip"] == system.node.host
-        assert all(message.get("data") != "stolen" for message in system.client.heard)
+        assert all(message.get("data") != "stolen" for message in system.client.received)
     assert any(f"claims the uid {HONEST}" in line for line in log.lines)
 
 
-async def test_claims_from_many_addresses_do_not_make_us_ask_the_owner_each_time() -> None:
+async def test_claims_from_many_addresses_do_not_cause_a_request_each() -> None:
     async with running_system() as system:
-        await system.node.asked(Code.GET, WELL_KNOWN_CORE)
-        asked = len([item for item in system.node.requests if item.path == WELL_KNOWN_CORE])
+        await system.node.requests_for(Code.GET, WELL_KNOWN_CORE)
+        requested = len([item for item in system.node.requests if item.path == WELL_KNOWN_CORE])
         for _ in range(20):
             async with coap_device(system.coap.port) as thief:
                 answer = await thief.post("alive", f"alive:{HONEST}")
                 assert answer.code == Code.SERVICE_UNAVAILABLE
         await system.serves()
         again = len([item for item in system.node.requests if item.path == WELL_KNOWN_CORE])
-        assert again == asked + 1
+        assert again == requested + 1
 
 
 async def test_reading_before_a_uid_is_known_is_not_acknowledged_and_not_lost() -> None:
@@ -130,7 +130,7 @@ async def test_node_that_answers_no_request_and_is_not_seen_has_moved(
 
 
 @pytest.mark.usefixtures("soon")
-async def test_uid_of_a_node_that_is_gone_is_not_given_to_who_only_wrote_an_address() -> None:
+async def test_uid_of_an_offline_node_is_not_given_to_a_forged_address() -> None:
     # A datagram with a forged source: who has that address answers nothing that he was not told.
     async with running_system() as system, coap_device(system.coap.port) as victim:
         victim.holds_answers = True

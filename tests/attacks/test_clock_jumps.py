@@ -78,6 +78,6 @@ async def test_clients_are_served_after_the_clock_jumped(jump_s: float) -> None:
         await system.serves()
         calendar.now += jump_s
         await system.serves()
-        stamps = [message["ts"] for message in system.client.heard if "ts" in message]
+        stamps = [message["ts"] for message in system.client.received if "ts" in message]
         assert stamps[-1] == calendar.now
-        assert not [message for message in system.client.heard if message["type"] == "out"]
+        assert not [message for message in system.client.received if message["type"] == "out"]

@@ -84,7 +84,7 @@ def test_full_node_listener_does_not_affect_the_web_listener(programs: Programs)
         *(sys.executable, "-c", RUN.format(soft=DESCRIPTORS_MAX, hard=DESCRIPTORS_MAX)),
         *("run", *ANY_PORTS, "--history", "off"),
     )
-    output = program.said()
+    output = program.startup_text()
     web, nodes = (int(re.search(pattern, output)[1]) for pattern in WHERE)  # type: ignore[index]
     with contextlib.ExitStack() as opened:
         for number in range(DESCRIPTORS_MAX + 400):

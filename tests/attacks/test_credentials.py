@@ -87,13 +87,13 @@ async def test_token_used_before_a_restart_of_the_broker_is_refused(programs: Pr
     offer = f"Sec-WebSocket-Protocol: token, {token}"
     url = f"http://127.0.0.1:{port}/"
     broker = programs.aiot(*arguments)
-    broker.said()
+    broker.startup_text()
     async with raw_peer(url) as peer:
         assert await peer.upgrade("/gw", offer) == 101
     # Killed, so the used token must have been stored at once.
     broker.kill()
     broker = programs.aiot(*arguments)
-    broker.said()
+    broker.startup_text()
     async with raw_peer(url) as peer:
         assert await peer.upgrade("/gw", offer) == 401
     async with raw_peer(url) as peer:

@@ -22,10 +22,10 @@ CLAIMS: list[dict[str, Any]] = [
 
 async def untouched(system: System) -> None:
     await system.serves()
-    kinds = [m["type"] for m in system.client.heard if m.get("uid") == HONEST]
+    kinds = [m["type"] for m in system.client.received if m.get("uid") == HONEST]
     assert "reset" not in kinds
     assert kinds.count("new") == 1
-    assert all(m.get("data") != "stolen" for m in system.client.heard)
+    assert all(m.get("data") != "stolen" for m in system.client.received)
 
 
 async def test_claims_of_another_gateway_are_answered_counted_and_logged(log: Log) -> None:
@@ -66,7 +66,7 @@ async def test_gateway_of_the_same_name_replaces_none() -> None:
         async with asyncio.timeout(PROMPT_S):
             await system.client.until(type="gateway", state="lost")
         # Only the twin is lost: the honest gateway still has its link and its node.
-        system.client.heard.clear()
+        system.client.received.clear()
         await system.serves()
 
 
@@ -75,7 +75,7 @@ async def test_receipt_of_another_gateway_ends_no_command() -> None:
         await thief.send_json([{"type": "hello", "name": "thief", "protocol": "x"}])
         system.node.holds_answers = True
         command_id = await system.client.command(HONEST, "led", "1")
-        await system.node.asked(Code.PUT, "led")
+        await system.node.requests_for(Code.PUT, "led")
         await forge_receipts(thief)
         system.node.release()
         receipt = await system.client.until(type="receipt", id=command_id)

@@ -66,7 +66,7 @@ async def filled(folder: Path) -> AsyncIterator[Served]:
     """A broker with more history than a socket buffers."""
     async with serving(folder) as served:
         for number in range(64):
-            served.gateway.say("n", f"r{number}", "x" * 60_000)
+            served.gateway.send("n", f"r{number}", "x" * 60_000)
         await served.until(65)
         yield served
 

@@ -52,33 +52,33 @@ async def attacked() -> AsyncIterator[tuple[Scene, Device]]:
 
 
 async def serves(client: Client, board: Device, value: str) -> None:
-    """The honest MQTT node is heard and commanded, and was there all the time."""
+    """Readings of the honest MQTT node arrive, it carries out a command, and it stayed online."""
     board.values["temperature"] = value
-    board.tell("temperature")
+    board.send_value("temperature")
     await client.shows("good", temperature=value)
     assert (await client.write("good", "led", "1"))["state"] == "confirmed"
-    assert not [said for said in client.heard if said["type"] in {"out", "reset"}]
+    assert not [message for message in client.received if message["type"] in {"out", "reset"}]
 
 
 async def test_another_gateways_node_cannot_be_claimed_over_mqtt(log: Log) -> None:
     async with attacked() as (here, board):
-        board.say("check", {"id": "honest"})
-        board.say("honest/led", {"value": "forged"})
+        board.send("check", {"id": "honest"})
+        board.send("honest/led", {"value": "forged"})
         for bookkeeping in ("id", "protocol"):
-            board.say(f"good/{bookkeeping}", {"value": "forged"})
+            board.send(f"good/{bookkeeping}", {"value": "forged"})
         await serves(here.client, board, "1°C")
         assert here.client.nodes["honest"]["led"] == "0"
         assert here.client.nodes["honest"]["protocol"] == "CoAP"
         assert here.client.nodes["good"]["protocol"] == "MQTT"
         assert here.client.nodes["good"]["id"] == "good"
-        assert not [said for said in here.client.heard if said.get("data") == "forged"]
+        assert not [message for message in here.client.received if message.get("data") == "forged"]
     assert [line for line in log.lines if "the broker refused" in line and "honest" in line]
 
 
 async def test_odd_names_are_nodes_or_are_refused_for_themselves_alone(log: Log) -> None:
     async with attacked() as (here, board):
         for name in (*REFUSED, *ORDINARY):
-            board.say("check", {"id": name})
+            board.send("check", {"id": name})
         await serves(here.client, board, "2°C")
         fit = {name for name in ORDINARY if FORBIDDEN_IN_TOPICS.isdisjoint(name)}
         assert set(here.client.nodes) == {"honest", "good", *fit}
@@ -87,7 +87,7 @@ async def test_odd_names_are_nodes_or_are_refused_for_themselves_alone(log: Log)
 
 
 async def test_no_name_becomes_a_topic_of_the_gateway(tmp_path: Path) -> None:
-    """Whoever sees everything at the MQTT broker sees no topic but those of good names."""
+    """A client that may subscribe to everything gets only topics with valid names."""
     with server("nats", tmp_path) as nats:
         nats.start()
         async with (
@@ -99,13 +99,13 @@ async def test_no_name_becomes_a_topic_of_the_gateway(tmp_path: Path) -> None:
             connection = here.mqtt._client._connection
             witness.client.subscribe("gateway/#")
             for name in ("#", "+", "a/b", "../x", "", "a b", "$SYS", "x\0y", "x\n", "x" * 65):
-                board.say("check", {"id": name})
-                board.say("good/resources", [name])
+                board.send("check", {"id": name})
+                board.send("good/resources", [name])
                 await here.command("good", name, "1", timeout_s=0.05)
             assert (await here.command("good", "led", "1")).state == "confirmed"
-            await here.until(lambda: "gateway/good/led/set" in witness.asked)
-            told = {topic.split("/")[1] for topic in witness.asked if topic.count("/") > 1}
-            assert told <= {"good", "witness", "$SYS"}
+            await here.until(lambda: "gateway/good/led/set" in witness.requested)
+            targets = {topic.split("/")[1] for topic in witness.requested if topic.count("/") > 1}
+            assert targets <= {"good", "witness", "$SYS"}
             assert here.mqtt._client._connection is connection
 
 
@@ -118,7 +118,7 @@ async def test_a_clock_that_jumps_loses_no_mqtt_node(tmp_path: Path) -> None:
             for jump_s in (HOUR_S, -2 * HOUR_S):
                 calendar.now += jump_s
                 board.values["led"] = str(jump_s)
-                board.tell("led")
+                board.send_value("led")
                 await here.until(lambda: here.value("a", "led") == board.values["led"])
                 assert (await here.command("a", "temperature", "5")).state == "confirmed"
             await here.mqtt.answers()
@@ -127,7 +127,7 @@ async def test_a_clock_that_jumps_loses_no_mqtt_node(tmp_path: Path) -> None:
 
 
 def gone(here: World) -> list[object]:
-    return [said for said in here.heard if type(said).__name__ == "NodeLeft"]
+    return [message for message in here.received if type(message).__name__ == "NodeLeft"]
 
 
 def start_gateway(programs: Programs, nats_port: int, broker_port: str) -> Program:
@@ -157,14 +157,16 @@ async def test_what_was_acknowledged_outlives_a_gateway_and_a_broker_that_are_ki
                     board.client.publish("node/a/count", json.dumps({"value": number}), qos=1)
                     for number in range(50)
                 ]
-                await until(lambda: all(said.is_published() for said in published))
+                await until(lambda: all(message.is_published() for message in published))
             nats.kill()
             started_at = time.monotonic()
             nats.start()
             start_gateway(programs, nats.port, port)
             await client.shows("a", count=49)
             assert time.monotonic() - started_at < RECOVERY_LIMIT_S
-            counts = [said["data"] for said in client.heard if said.get("endpoint") == "count"]
+            counts = [
+                message["data"] for message in client.received if message.get("endpoint") == "count"
+            ]
             assert counts == list(range(50))
 
 
@@ -183,7 +185,7 @@ async def test_everything_that_is_killed_is_back_within_ten_seconds(programs: Pr
         os.kill(service.pid, signal.SIGKILL)
         service.exit_code(10)
         started_at = time.monotonic()
-        line = programs.aiot(*arguments).said()
+        line = programs.aiot(*arguments).startup_text()
         assert re.search(rf"MQTT: TCP port {ports[1]}\b", line)
         async with Broker(f"http://127.0.0.1:{ports[0]}/") as broker, broker.client() as client:
             async with asyncio.timeout(RECOVERY_LIMIT_S):

@@ -88,11 +88,11 @@ async def test_a_hostile_client_id_is_refused(mosquitto: Server, log: Log) -> No
     async with scene(mosquitto.port) as it:
         for name in HOSTILE_IDS:
             with Device(it.running.port) as odd:
-                odd.says("LL 04 04 01 0168", name)
+                odd.send("LL 04 04 01 0168", name)
                 if name == b"\xff\xfe":  # that is no packet
                     await odd.nothing(0.05)
                 else:
-                    assert (await odd.hears()).hex() == "030503", name
+                    assert (await odd.receive()).hex() == "030503", name
         assert it.running.gateway.clients == 1
         await it.serves()
     assert all(line.isprintable() for line in log.lines)
@@ -112,10 +112,10 @@ async def test_a_hostile_topic_never_reaches_the_broker(mosquitto: Server, log: 
                     if len(topic) < 200
                     else f"01 {len(topic) + 8:04x} 0a 0000 0001"
                 )
-                assert await odd.asks(head, topic) == "070b0000000102", topic
+                assert await odd.exchange(head, topic) == "070b0000000102", topic
             for short in ("232b", "2b2f", "0061", "ffff"):
-                assert await odd.asks(f"LL 0c 22 {short} 0002", b"1") == f"070d{short}000202"
-            assert await odd.asks("LL 12 20 0003", b"node/#/x") == "0813000000000302"
+                assert await odd.exchange(f"LL 0c 22 {short} 0002", b"1") == f"070d{short}000202"
+            assert await odd.exchange("LL 12 20 0003", b"node/#/x") == "0813000000000302"
             # What may be a topic and means nothing to the gateways is only that.
             topic_id = await odd.registers(b"node/x/y/z", 4)
             await odd.publishes(topic_id, b"deep", 5)
@@ -135,7 +135,7 @@ async def test_hostile_nodes_do_not_become_nodes() -> None:
         with Device(everything.mqttsn_port) as odd:
             await odd.connects(b"odd")
             # nats-server takes no control characters: the topic is not supported (MQTT-SN 5.3.10).
-            assert await odd.asks("LL 0a 0000 001e", b"node/a\x1bb/x") == "070b0000001e03"
+            assert await odd.exchange("LL 0a 0000 001e", b"node/a\x1bb/x") == "070b0000001e03"
             for number, topic in enumerate([b"node/x/y/z", b"node//x"]):
                 topic_id = await odd.registers(topic, 2 * number + 1)
                 await odd.publishes(topic_id, b'{"value":"1"}', 2 * number + 2)
@@ -146,7 +146,7 @@ async def test_hostile_nodes_do_not_become_nodes() -> None:
         assert set(client.nodes) == {"good"}
 
 
-async def test_20000_datagrams_of_strangers_cost_nothing_and_harm_nobody(
+async def test_20000_datagrams_of_unknown_peers_affect_no_client(
     mosquitto: Server, log: Log
 ) -> None:
     """Attack 11."""
@@ -157,33 +157,33 @@ async def test_20000_datagrams_of_strangers_cost_nothing_and_harm_nobody(
         gc.collect()
         tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()
-        asked = answered = 0
-        stranger = Device(it.running.port)
+        requested = answered = 0
+        unknown_peer = Device(it.running.port)
         for number in range(20_000):
             if number % 400 == 0:
-                stranger.close()
-                stranger = Device(it.running.port)
+                unknown_peer.close()
+                unknown_peer = Device(it.running.port)
             size = chance.choice((2, 3, 7, 40, 200))
             datagram = bytes((size, chance.randrange(0x20))) + chance.randbytes(size - 2)
             if datagram[1] == 0x04:  # CONNECT has its own test
                 datagram = bytes((size, 0x0C)) + datagram[2:]
-            stranger.says("", datagram)
-            asked += size
+            unknown_peer.send("", datagram)
+            requested += size
             if number % 50 == 49:
                 await asyncio.sleep(0)
                 with contextlib.suppress(BlockingIOError):
                     while True:
-                        answered += len(stranger._socket.recv(65536))
+                        answered += len(unknown_peer._socket.recv(65536))
             if number % 2000 == 1999:
                 await it.serves()
-        stranger.close()
+        unknown_peer.close()
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert gateway.clients == 1
         assert len(gateway._admission) <= 2
         assert after - before < 500_000
-        assert answered <= asked
+        assert answered <= requested
         assert gateway.counts["received"] > 5_000
         assert gateway.counts["no packet"] > 100
         await it.serves()
@@ -191,59 +191,59 @@ async def test_20000_datagrams_of_strangers_cost_nothing_and_harm_nobody(
     assert log.tracebacks == []
 
 
-async def test_connects_of_one_host_are_rated_and_told_so(mosquitto: Server) -> None:
-    """Attack 11: only CONNECT costs something, and not more than so many of one host."""
+async def test_connects_of_one_host_have_a_rate_limit_and_get_congestion(mosquitto: Server) -> None:
+    """Attack 11: only CONNECT is expensive, and each host has a rate limit for it."""
     async with scene(mosquitto.port) as it:
         burst = int(admission.CONNECTS_OF_HOST_BURST)
         with Device(it.running.port) as flood:
             refused = 0
             for number in range(burst + 50):
-                flood.says("LL 04 04 01 0168", b"flood-%d" % number)
+                flood.send("LL 04 04 01 0168", b"flood-%d" % number)
                 if number % 20 == 0:
                     await asyncio.sleep(0.001)
             with contextlib.suppress(TimeoutError):
                 while True:
-                    refused += (await flood.hears(0.3)).hex() == "030501"
+                    refused += (await flood.receive(0.3)).hex() == "030501"
         assert refused >= 30
         assert it.running.gateway.counts["a CONNECT over the rate of its host"] >= 30
         assert it.running.gateway.clients <= 2  # at one address there is one client
         await it.serves()
 
 
-async def test_no_more_clients_are_served_than_the_limit(mosquitto: Server) -> None:
+async def test_clients_beyond_the_limit_are_refused(mosquitto: Server) -> None:
     config = GatewayConfig(advertise_s=None, clients_max=2)
     async with scene(mosquitto.port, config) as it:
         with Device(it.running.port) as second, Device(it.running.port) as third:
             await second.connects(b"second")
-            assert await third.asks("LL 04 04 01 0168", b"third") == "030501"
+            assert await third.exchange("LL 04 04 01 0168", b"third") == "030501"
         await it.serves()
 
 
-async def test_a_client_that_said_only_connect_is_told_little(mosquitto: Server) -> None:
+async def test_a_client_that_sent_only_connect_gets_few_bytes(mosquitto: Server) -> None:
     """Attack 11: who connects in another's name does not flood him with kept messages."""
     async with scene(mosquitto.port) as it:
         with Device(it.running.port) as owner, Device(it.running.port) as victim:
             await owner.connects(b"owner", clean=False)
-            assert await owner.asks("LL 12 00 0001", b"gateway/owner/x") == "0813000001000100"
-            victim.says("LL 04 00 01 0168", b"owner")
-            told = len(await victim.hears())
-            assert (await owner.hears()).hex() == "0218"
+            assert await owner.exchange("LL 12 00 0001", b"gateway/owner/x") == "0813000001000100"
+            victim.send("LL 04 00 01 0168", b"owner")
+            sent = len(await victim.receive())
+            assert (await owner.receive()).hex() == "0218"
             for _ in range(20):
                 it.seen.connection.publish(0, "gateway/owner/x", bytes(500), qos=0)
             with contextlib.suppress(TimeoutError):
                 while True:
-                    told += len(await victim.hears(0.2))
-            assert told <= AMPLIFICATION_MAX * 11
+                    sent += len(await victim.receive(0.2))
+            assert sent <= AMPLIFICATION_MAX * 11
         await it.serves()
 
 
-async def test_a_client_that_talks_too_fast_harms_nobody(mosquitto: Server) -> None:
+async def test_a_client_that_sends_too_fast_affects_no_other(mosquitto: Server) -> None:
     async with scene(mosquitto.port, packets_per_s=50.0) as it:
         with Device(it.running.port) as fast:
             await fast.connects(b"fast")
             topic_id = await fast.registers(b"node/fast/x")
             for number in range(2000):
-                fast.says(f"LL 0c 00 {topic_id} 0000", b"%d" % number)
+                fast.send(f"LL 0c 00 {topic_id} 0000", b"%d" % number)
                 if number % 50 == 0:
                     await asyncio.sleep(0)
             await it.serves()
@@ -252,19 +252,21 @@ async def test_a_client_that_talks_too_fast_harms_nobody(mosquitto: Server) -> N
         assert 90 <= len(fast_ones) <= 200
 
 
-async def test_who_takes_a_client_id_gets_it_and_the_other_is_told(mosquitto: Server) -> None:
+async def test_client_id_moves_to_the_last_client_and_the_other_gets_disconnect(
+    mosquitto: Server,
+) -> None:
     """Attack 12. MQTT-SN knows no passwords: this is its limit, and that of MQTT."""
     async with scene(mosquitto.port) as it:
         with Device(it.running.port) as first, Device(it.running.port) as second:
             await first.connects(b"same")
             await second.connects(b"same")
-            assert (await first.hears()).hex() == "0218"
-            assert await first.asks("LL 0c 20 0001 0001", b"1") == "0218"
+            assert (await first.receive()).hex() == "0218"
+            assert await first.exchange("LL 0c 20 0001 0001", b"1") == "0218"
         assert it.running.gateway.clients == 2
         await it.serves()
 
 
-async def test_a_client_id_of_mqtt_is_not_taken(mosquitto: Server) -> None:
+async def test_a_client_id_of_mqtt_is_not_used(mosquitto: Server) -> None:
     """Attack 15: the watcher's own MQTT client id, said over MQTT-SN, is another one there."""
     async with scene(mosquitto.port) as it:
         with Device(it.running.port) as odd:
@@ -273,7 +275,7 @@ async def test_a_client_id_of_mqtt_is_not_taken(mosquitto: Server) -> None:
         assert "already connected" not in mosquitto.log
 
 
-async def test_a_puback_says_that_the_mqtt_broker_has_it(mosquitto: Server) -> None:
+async def test_a_puback_means_that_the_mqtt_broker_has_the_message(mosquitto: Server) -> None:
     """Attack 17."""
     async with scene(mosquitto.port) as it:
         await it.serves()
@@ -283,7 +285,7 @@ async def test_a_puback_says_that_the_mqtt_broker_has_it(mosquitto: Server) -> N
                 it.running.gateway._connections._by_client_id["honest"]._client.connection is None
             )
         )
-        answer = await it.honest.asks(f"LL 0c 20 {it.topic_id} 0777", b"lost?")
+        answer = await it.honest.exchange(f"LL 0c 20 {it.topic_id} 0777", b"lost?")
         assert answer == f"070d{it.topic_id}077701"  # congestion: it may say it again
         assert it.running.gateway.clients == 1
 
@@ -293,8 +295,10 @@ async def test_messages_kept_for_a_sleeping_client_are_bounded(mosquitto: Server
     async with scene(mosquitto.port, config) as it:
         with Device(it.running.port) as sleeper:
             await sleeper.connects(b"sleeper", clean=False)
-            assert await sleeper.asks("LL 12 20 0001", b"gateway/sleeper/x") == "0813200001000100"
-            assert await sleeper.asks("04 18 003c") == "0218"
+            assert (
+                await sleeper.exchange("LL 12 20 0001", b"gateway/sleeper/x") == "0813200001000100"
+            )
+            assert await sleeper.exchange("04 18 003c") == "0218"
             for number in range(100):
                 it.seen.connection.publish(number + 1, "gateway/sleeper/x", b"%d" % number, qos=1)
             session = it.running.gateway._protocol.session("sleeper")

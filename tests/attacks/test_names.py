@@ -78,7 +78,7 @@ async def test_gateway_with_an_odd_name_serves_beside_the_others() -> None:
                 await peer.send_json([{"type": "hello", "name": name, "protocol": "x"}])
                 await system.client.until(type="gateway", name=name, state="connected")
             await system.client.until(type="gateway", name=name, state="lost")
-        system.client.heard.clear()
+        system.client.received.clear()
         await system.serves()
 
 

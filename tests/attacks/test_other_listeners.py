@@ -23,7 +23,7 @@ def _nats_is_here() -> None:
     nats_server()
 
 
-async def test_another_gateways_node_is_not_taken(log: Log) -> None:
+async def test_a_node_of_another_gateway_is_not_taken_over(log: Log) -> None:
     async with (
         running_everything() as running,
         Broker(running.url) as broker,
@@ -49,9 +49,9 @@ async def test_another_gateways_node_is_not_taken(log: Log) -> None:
             await client.shows("odd", led="1", protocol="MQTT")
         assert client.nodes["honest"]["led"] == "0"
         assert client.nodes["honest"]["protocol"] == "CoAP"
-        assert not [said for said in client.heard if said.get("data") == "forged"]
+        assert not [message for message in client.received if message.get("data") == "forged"]
         assert (await client.write("honest", "led", "1"))["state"] == "confirmed"
-        assert not [m for m in client.heard if m["type"] == "out" and m["uid"] == "honest"]
+        assert not [m for m in client.received if m["type"] == "out" and m["uid"] == "honest"]
     refusals = [line for line in log.lines if "the broker refused" in line and "honest" in line]
     assert len({line.partition("the broker refused")[0] for line in refusals}) == 2  # gateways
 
@@ -78,5 +78,5 @@ async def test_a_clock_that_jumps_loses_no_node(
                 await client.shows("ws", led=led)
                 await client.shows("sn", led=led)
                 calendar.now += jump_s
-            assert await board.asks("02 16") == "0217"  # PINGREQ: it is still a client
-        assert not [said for said in client.heard if said["type"] == "out"]
+            assert await board.exchange("02 16") == "0217"  # PINGREQ: it is still a client
+        assert not [message for message in client.received if message["type"] == "out"]

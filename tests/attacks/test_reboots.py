@@ -50,7 +50,7 @@ async def board(system: System, mtype: MessageType) -> AsyncIterator[Board]:
 def shown(system: System, resource: str) -> list[str]:
     return [
         message["data"]
-        for message in system.client.heard
+        for message in system.client.received
         if (message.get("uid"), message.get("endpoint")) == ("board", resource)
     ]
 
@@ -100,7 +100,9 @@ async def test_confirmable_reset_that_is_repeated_is_answered_and_keeps_the_valu
         await it.boot()
         await system.serves()
         assert system.client.nodes["board"]["led"] == "1"
-        assert not [m for m in system.client.heard if m["type"] == "reset" and m["uid"] == "board"]
+        assert not [
+            m for m in system.client.received if m["type"] == "reset" and m["uid"] == "board"
+        ]
         await it.posts("server", "led:0")
         await system.client.shows("board", led="0")
 
@@ -151,7 +153,7 @@ async def test_reset_that_the_network_doubles_is_one_boot() -> None:
         it.device.send(message)
         await it.posts("server", "last:1")
         await system.client.shows("board", led="1", last="1")
-        resets = [m for m in system.client.heard if m["type"] == "reset" and m["uid"] == "board"]
+        resets = [m for m in system.client.received if m["type"] == "reset" and m["uid"] == "board"]
         assert len(resets) == 1
 
 

@@ -69,7 +69,7 @@ async def test_silent_nodes_do_not_delay_the_discovery_of_a_new_one() -> None:
         await system.serves()
 
 
-async def test_command_reaches_a_node_that_answers_at_the_port_that_it_spoke_from() -> None:
+async def test_command_reaches_a_node_that_answers_at_its_source_port() -> None:
     # Nobody listens at the CoAP port of its address, and no discovery has come so far yet.
     async with (
         running_system() as system,
@@ -79,5 +79,5 @@ async def test_command_reaches_a_node_that_answers_at_the_port_that_it_spoke_fro
         await device.post("alive", "alive:N")
         await system.client.shows("N")
         await system.client.command("N", "led", "1")
-        await device.asked(Code.PUT, "led")
+        await device.requests_for(Code.PUT, "led")
         await system.serves()

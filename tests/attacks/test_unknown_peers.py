@@ -168,8 +168,8 @@ async def test_host_gets_at_most_three_times_the_bytes_that_came_in_its_name() -
                 host.hear()
                 assert host.received <= 3 * host.sent, list(FLOODS)[number // 3]
             # The signs of life made us ask: as far as that was due.
-            asked = [item for item in hosts[3].answers if item.code == Code.GET]
-            assert asked
+            requested = [item for item in hosts[3].answers if item.code == Code.GET]
+            assert requested
         await system.serves()
 
 

@@ -301,7 +301,7 @@ def test_value_that_is_a_json_number_confirms_its_text() -> None:
     assert receipts(send(it, Reading(uid="A", resource="led", data=1)))
 
 
-def test_client_that_left_gets_no_receipt_and_nobody_else_gets_it() -> None:
+def test_client_that_left_gets_no_receipt_and_no_other_gets_it() -> None:
     it = router()
     send(it, NodeAppeared(uid="A"))
     sent = start(it, SWITCH_ON)

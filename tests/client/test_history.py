@@ -52,8 +52,8 @@ def client(served: Served, **more: Any) -> Client:
 
 async def send_readings(served: Served) -> None:
     for second in range(COUNT):
-        served.gateway.say("a/b", "t", f"{second}.5°C", ts=BASE + second)
-    served.gateway.say("a/b", "t", "hot", ts=BASE + COUNT)
+        served.gateway.send("a/b", "t", f"{second}.5°C", ts=BASE + second)
+    served.gateway.send("a/b", "t", "hot", ts=BASE + COUNT)
     await served.known("a/b")
     await served.until(COUNT + 3)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A settings file of the older system is recognised, and the operator is told what to do."""
+"""A settings file of the older system is recognised, and the error names the remedy."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_a_settings_file_in_python_is_recognised(text: str, is_python: bool) -> 
     assert is_python_file(text) is is_python
 
 
-def test_the_operator_is_told_to_write_toml(tmp_path: Path) -> None:
+def test_the_error_names_toml(tmp_path: Path) -> None:
     file = tmp_path / "config.py"
     file.write_text("broker_host = 'localhost'\nbroker_port = 8000\n")
     with pytest.raises(OperatorError, match="is a Python settings file of an older version"):

@@ -438,7 +438,7 @@ def test_the_robot_refuses_other_values(payload: bytes) -> None:
         (b"", Code.BAD_REQUEST),
     ],
 )
-def test_the_ribot_takes_three_speeds(payload: bytes, code: Code) -> None:
+def test_the_ribot_accepts_three_speeds(payload: bytes, code: Code) -> None:
     node = quiet(ribot=True)
     [answer] = send_request(node, Code.PUT, "ribot", payload)
     assert answer.code == code

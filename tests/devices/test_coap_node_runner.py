@@ -359,7 +359,7 @@ async def test_the_interface_of_a_link_local_address_is_kept() -> None:
 
 
 @pytest.mark.sockets
-async def test_a_bug_of_ours_ends_the_node_with_its_exception(
+async def test_a_bug_ends_the_node_with_its_exception(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Broken(SimulatedCoapNode):

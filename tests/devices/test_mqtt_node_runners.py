@@ -51,7 +51,7 @@ async def test_mqtt_node_is_discovered_and_commanded_and_survives_a_killed_broke
             await here.until(lambda: here.value("lamp", "name") == "Lamp")
             assert (await here.command("lamp", "led", "1")).state == "confirmed"
             mosquitto.kill()
-            here.heard.clear()
+            here.received.clear()
             mosquitto.start()
             await here.until(lambda: here.value("lamp", "led") == "1", 10.0)
 

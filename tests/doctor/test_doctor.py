@@ -100,7 +100,7 @@ def test_on_a_terminal_the_report_fits_80_columns_and_replaces_the_progress_line
     assert max(map(len, lines)) <= 80
 
 
-def test_a_port_that_is_taken_is_named_with_its_process_and_the_flag(doctor: Doctor) -> None:
+def test_a_port_in_use_is_named_with_its_process_and_the_flag(doctor: Doctor) -> None:
     with socket.socket(socket.AF_INET, UDP) as taken:
         taken.bind(("127.0.0.1", doctor.ports["--coap-port"]))
         found = doctor.run(code=1)
@@ -157,7 +157,7 @@ def test_no_password_of_a_history_is_in_the_errors_and_logs_of_a_service(
 
 
 def test_ports_and_parts_of_a_running_pyaiot_are_ok(doctor: Doctor) -> None:
-    doctor.programs.aiot("run", *doctor.flags).said()
+    doctor.programs.aiot("run", *doctor.flags).startup_text()
     port = doctor.ports["--web-port"]
     found = doctor.run(code=0)
     for name in ("web", "CoAP", "WebSocket", "MQTT", "MQTT-SN"):
@@ -170,7 +170,7 @@ def test_ports_and_parts_of_a_running_pyaiot_are_ok(doctor: Doctor) -> None:
 
 
 def test_a_broker_that_needs_a_sign_in_is_a_note(doctor: Doctor) -> None:
-    doctor.programs.aiot("run", *doctor.flags, "--behind-proxy").said()
+    doctor.programs.aiot("run", *doctor.flags, "--behind-proxy").startup_text()
     found = doctor.run(code=0)
     assert found["broker: parts"]["verdict"] == "note"
     assert "link" in found["broker: parts"]["do"]
@@ -238,7 +238,7 @@ async def test_a_broker_that_stops_answering_is_wrong() -> None:
     assert (last.subject, last.verdict) == ("parts", "wrong")
 
 
-def test_a_key_file_that_everybody_can_read_is_wrong_with_the_command_that_fixes_it(
+def test_a_key_file_that_every_user_can_read_is_wrong_with_the_command_that_fixes_it(
     doctor: Doctor,
 ) -> None:
     key_file = doctor.programs.key_file()

@@ -64,7 +64,7 @@ def aiot(
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Programs, str]]:
     """Somebody's home, and the port of a broker with the node `board`."""
     programs = Programs(tmp_path_factory.mktemp("home"))
-    sentence = programs.aiot("run", *ANY_PORTS).said()
+    sentence = programs.aiot("run", *ANY_PORTS).startup_text()
     ports = fleet_flags(sentence)
     port, ws = (
         ports[ports.index("--broker-port") + 1],

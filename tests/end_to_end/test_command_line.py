@@ -340,7 +340,7 @@ def test_a_missing_insecure_is_reported_before_anything_starts(
     assert not (tmp_path / ".local").exists()
 
 
-def test_help_shows_each_summary_as_a_whole(aiot: Aiot) -> None:
+def test_help_shows_each_summary_completely(aiot: Aiot) -> None:
     text = aiot("--help").out
     assert "..." not in text.partition("Commands:")[2]
     assert "nodes post to its UDP port, and the broker gets" in " ".join(text.split())
@@ -407,7 +407,7 @@ def test_error_for_a_missing_key_file_names_generate_keys(aiot: Aiot, command: s
 
 
 @pytest.mark.parametrize("command", ["broker", "coap-gateway", "mqtt-gateway", "ws-gateway", "run"])
-def test_error_for_a_key_file_that_everybody_can_read_names_chmod(
+def test_error_for_a_key_file_that_every_user_can_read_names_chmod(
     aiot: Aiot, tmp_path: Path, command: str
 ) -> None:
     path = tmp_path / "keys"

@@ -22,7 +22,7 @@ from tests.programs import ANY_PORTS, Program, Programs
 
 pytestmark = pytest.mark.sockets
 
-SAYS_NODES = re.compile(r"(http://\S+/)\s.* MQTT: TCP port (\d+)", re.DOTALL)
+NODES_LINE = re.compile(r"(http://\S+/)\s.* MQTT: TCP port (\d+)", re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _nats_is_here() -> None:
 def everything(programs: Programs, *more: str, **environment: str) -> tuple[Program, str, int]:
     """`aiot run`, the URL of its page, and the port of its MQTT broker."""
     service = programs.aiot("run", *ANY_PORTS, *more, **environment)
-    found = SAYS_NODES.search(service.said())
+    found = NODES_LINE.search(service.startup_text())
     assert found is not None
     return service, found[1], int(found[2])
 
@@ -56,9 +56,9 @@ async def shows_within(client: Client, limit_s: float, uid: str, **values: str) 
 
 async def test_a_device_without_a_name_is_seen_and_commanded(programs: Programs) -> None:
     service, url, port = everything(programs)
-    status, said = await ready(url)
-    assert status == 200, said
-    assert "mqtt-gateway" in said
+    status, parts = await ready(url)
+    assert status == 200, parts
+    assert "mqtt-gateway" in parts
     async with (
         device(port, "fipy-1"),
         Broker(url) as broker,
@@ -86,7 +86,7 @@ async def test_one_that_is_killed_is_started_again_and_the_nodes_come_back(
         os.kill(child, signal.SIGKILL)
         await shows_within(client, RECOVERY_LIMIT_S, "fipy-1", led="after")
         assert (await client.write("fipy-1", "led", "1"))["state"] == "confirmed"
-        assert not any(message["type"] == "out" for message in client.heard)
+        assert not any(message["type"] == "out" for message in client.received)
     assert (await ready(url))[0] == 200
     assert "nats-server ended with code -9" in service.stderr
 
@@ -95,9 +95,9 @@ async def test_one_that_does_not_answer_is_not_ready_and_is_replaced(programs: P
     service, url, _ = everything(programs)
     (child,) = service.children()
     os.kill(child, signal.SIGSTOP)
-    status, said = await ready(url)
+    status, parts = await ready(url)
     assert status == 503
-    assert "the MQTT broker does not answer" in said
+    assert "the MQTT broker does not answer" in parts
     # It lives, so it does not end by itself: it is replaced.
     async with asyncio.timeout(40):
         while (await ready(url))[0] != 200:  # noqa: ASYNC110 - another process
@@ -108,7 +108,7 @@ async def test_one_that_does_not_answer_is_not_ready_and_is_replaced(programs: P
     ends_well(service)
 
 
-async def test_service_that_is_killed_takes_its_broker_along_and_starts_again(
+async def test_killed_service_ends_its_mqtt_broker_and_can_start_again(
     programs: Programs,
 ) -> None:
     service, _, port = everything(programs)
@@ -123,7 +123,7 @@ async def test_service_that_is_killed_takes_its_broker_along_and_starts_again(
         await client.shows("fipy-1", led="0")
 
 
-async def test_its_port_is_told_when_the_gateway_hears_what_devices_publish(
+async def test_its_port_is_printed_when_the_gateway_is_subscribed(
     programs: Programs,
 ) -> None:
     """What the MQTT broker acknowledges before anybody subscribed would be seen by nobody."""
@@ -139,7 +139,7 @@ async def test_a_broker_that_is_named_is_used_and_none_is_started(
         service = programs.aiot(
             *("run", *ANY_PORTS, "--mqtt-host", "127.0.0.1", "--mqtt-port", str(theirs.port))
         )
-        line = service.said()
+        line = service.startup_text()
         assert f"MQTT: MQTT broker 127.0.0.1 port {theirs.port}" in line
         assert service.children() == []
         url = line.split()[1]
@@ -147,7 +147,7 @@ async def test_a_broker_that_is_named_is_used_and_none_is_started(
             await client.shows("fipy-1", led="0")
 
 
-def test_what_it_keeps_is_where_the_setting_says(programs: Programs) -> None:
+def test_data_is_in_the_configured_folder(programs: Programs) -> None:
     ended(everything(programs)[0])
     assert (programs.home / ".local" / "share" / "pyaiot" / "mqtt" / "jetstream").is_dir()
     elsewhere = {"AIOT_MQTT_FOLDER": str(programs.home / "else"), "AIOT_MQTT_SYNC_ALWAYS": "true"}
@@ -175,7 +175,7 @@ def test_demo_keeps_nothing(programs: Programs, tmp_path: Path) -> None:
     assert not (programs.home / ".local").exists()
 
 
-def test_who_can_speak_at_an_open_door_is_said(programs: Programs) -> None:
+def test_warning_names_the_devices_that_reach_an_open_port(programs: Programs) -> None:
     closed, _, _ = everything(programs)
     ended(closed)
     assert "is open to the network" not in closed.stderr
@@ -186,7 +186,7 @@ def test_who_can_speak_at_an_open_door_is_said(programs: Programs) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
-def test_without_nats_server_the_operator_is_told_to_name_a_broker(
+def test_without_nats_server_the_error_names_the_flag_for_a_broker(
     programs: Programs, command: str
 ) -> None:
     # The same packages, by a Python beside which there is none.

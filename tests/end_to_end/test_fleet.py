@@ -45,7 +45,7 @@ def result(run: Program, limit_s: float) -> dict[str, Any]:
 
 
 def test_quiet_run_has_no_lost_superseded_or_duplicate_readings(programs: Programs) -> None:
-    output = programs.aiot("run", *ANY_PORTS).said()
+    output = programs.aiot("run", *ANY_PORTS).startup_text()
     run = programs.aiot(
         *("fleet", *NODES, "--rate", "10", "--seconds", "3", "--commands-per-s", "5", "--json"),
         *fleet_flags(output),
@@ -65,7 +65,7 @@ async def over_a_bad_wire(programs: Programs, *posts: str) -> dict[str, Any]:
     """The report of a fleet with 5 % loss, 5 % doubled, 5 % overtaken, in both directions."""
     data = str(programs.home / f"data{''.join(posts)}")
     service = programs.aiot("run", *ANY_PORTS, XDG_DATA_HOME=data)
-    flags = fleet_flags(await asyncio.to_thread(service.said))
+    flags = fleet_flags(await asyncio.to_thread(service.startup_text))
     ports = dict(zip(flags[::2], map(int, flags[1::2]), strict=True))
     async with (
         udp_relay(ports["--coap-port"], seed=5683) as coap,
@@ -99,7 +99,7 @@ async def test_acknowledged_readings_survive_a_bad_wire(programs: Programs) -> N
 async def test_acknowledged_readings_survive_cut_connections(
     programs: Programs,
 ) -> None:
-    output = programs.aiot("run", *ANY_PORTS).said()
+    output = programs.aiot("run", *ANY_PORTS).startup_text()
     flags = fleet_flags(output)
     ports = dict(zip(flags[::2], map(int, flags[1::2]), strict=True))
     async with (
@@ -211,7 +211,7 @@ async def test_acknowledged_readings_survive_killed_processes(
 
 
 def test_fleet_reports_when_a_signal_stops_it_early(programs: Programs) -> None:
-    output = programs.aiot("run", *ANY_PORTS).said()
+    output = programs.aiot("run", *ANY_PORTS).startup_text()
     run = programs.aiot(
         *("fleet", "--coap", "2", "--mqtt", "0", "--mqttsn", "0", "--ws", "2", "--rate", "20"),
         *("--seconds", "600", "--json", *fleet_flags(output)),

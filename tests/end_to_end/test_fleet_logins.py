@@ -39,7 +39,7 @@ async def test_fleet_signs_in_with_a_link_through_a_tls_proxy(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(made.certificate("server"), made.key("server"))
     service = programs.aiot("run", *ANY_PORTS, "--behind-proxy")
-    output = service.said()
+    output = service.startup_text()
     path = output.split()[7].partition("/login?")[2]
     flags = fleet_flags(output.partition("\n")[2])
     knows = {"SSL_CERT_FILE": str(made.ca)}
@@ -73,7 +73,7 @@ async def test_fleet_sends_user_and_password_to_the_mqtt_broker(
             *("run", *ANY_PORTS, "--mqtt-host", "127.0.0.1", "--mqtt-port", str(locked.port)),
             AIOT_MQTT_USER="us",
             AIOT_MQTT_PASSWORD_FILE=str(password),
-        ).said()
+        ).startup_text()
         fleet = (
             *("fleet", "--coap", "0", "--mqtt", "3", "--mqttsn", "2", "--ws", "0", *SHORT),
             *(*fleet_flags(output), "--mqtt-port", str(locked.port)),

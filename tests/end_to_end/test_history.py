@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History as a user meets it: it is there after a restart, it can be off, and it is told ill."""
+"""The history end to end: it survives a restart, it can be off, and its problems are reported."""
 
 import json
 import re
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.sockets
 def start(programs: Programs, *flags: str | Path) -> tuple[Program, str, int]:
     """`aiot run`, its URL and its CoAP port."""
     program = programs.aiot("run", *ANY_PORTS, *flags)
-    sentence = program.said()
+    sentence = program.startup_text()
     url, port = re.search(r"http://\S+/", sentence), re.search(r"UDP port (\d+)", sentence)
     assert url is not None
     assert port is not None
@@ -49,7 +49,7 @@ def ended(program: Program) -> None:
     assert "Traceback" not in program.stderr
 
 
-async def test_what_a_node_said_and_was_told_is_there_after_a_restart(programs: Programs) -> None:
+async def test_readings_and_commands_are_in_the_history_after_a_restart(programs: Programs) -> None:
     path = programs.home / ".local" / "share" / "pyaiot" / "history.db"
     for turn in range(2):
         program, url, port = start(programs)
@@ -88,7 +88,9 @@ async def test_history_can_be_off(programs: Programs) -> None:
     assert not list(programs.home.rglob("history.db*"))
 
 
-async def test_a_damaged_history_is_told_and_the_road_goes_on(programs: Programs) -> None:
+async def test_a_damaged_history_is_reported_and_everything_else_continues(
+    programs: Programs,
+) -> None:
     path = programs.home / "mine.db"
     path.write_bytes(b"no database at all, but as long as one. " * 100)
     program, url, port = start(programs, "--history", path)
@@ -114,7 +116,7 @@ async def test_two_cannot_write_one_history(programs: Programs) -> None:
     ended(first)
 
 
-async def test_a_place_that_is_none_is_said_at_once(programs: Programs) -> None:
+async def test_an_invalid_location_is_reported_at_start(programs: Programs) -> None:
     for place, words in (
         ("mysql://x/y", "cannot be stored in mysql"),
         ("/proc/x/y.db", "cannot be written"),

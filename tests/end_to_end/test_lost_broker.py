@@ -32,14 +32,14 @@ class Separate:
         self.gateway = programs.aiot(
             *("coap-gateway", "--coap-port", "0", "--broker-port", self._port, *self._keys)
         )
-        found = re.search(r"UDP port (\d+)", self.gateway.said())
+        found = re.search(r"UDP port (\d+)", self.gateway.startup_text())
         assert found is not None
         self.coap_port = int(found[1])
         self.history = programs.home / ".local" / "share" / "pyaiot" / "history.db"
 
     def start_broker(self) -> Program:
         self.broker = self._programs.aiot("broker", "--port", self._port, *self._keys)
-        self.broker.said()
+        self.broker.startup_text()
         return self.broker
 
     async def shows(self, value: str) -> None:

@@ -128,7 +128,7 @@ async def test_script_longer_than_a_datagram_is_written_in_blocks(
     ("resource", "payload", "detail"),
     [("led", "2", "4.00"), ("temperature", "1", "4.05"), ("nothing", "1", "4.04")],
 )
-async def test_node_that_says_no_refuses(
+async def test_refusal_of_a_node_is_refused(
     road: Road, programs: Programs, resource: str, payload: str, detail: str
 ) -> None:
     # A name of its own: the broker remembers the nodes of other tests for a while.
@@ -141,7 +141,7 @@ async def test_node_that_says_no_refuses(
         assert receipt["detail"].startswith(detail)
 
 
-async def test_node_that_nobody_knows_is_unknown(road: Road) -> None:
+async def test_unknown_node_is_unknown(road: Road) -> None:
     async with Broker(road.url) as broker, broker.client() as client:
         receipt = await client.write("NOBODY", "led", "1")
         assert receipt["state"] == "unknown"
@@ -159,7 +159,7 @@ async def test_node_that_swallows_writes_times_out(road: Road) -> None:
         await client.shows("MUTE", led="0", ip=device.host)
         receipt = await client.write("MUTE", "led", "1", timeout_s=0.3)
         assert receipt["state"] == "timeout"
-        assert len(await device.asked(Code.PUT, "led")) == 1
+        assert len(await device.requests_for(Code.PUT, "led")) == 1
 
 
 async def test_node_that_is_switched_off_is_unreachable(road: Road, programs: Programs) -> None:
@@ -172,7 +172,7 @@ async def test_node_that_is_switched_off_is_unreachable(road: Road, programs: Pr
         assert receipt["state"] == "unreachable"
 
 
-async def test_node_that_posts_from_another_port_is_asked_at_the_coap_port(
+async def test_node_that_posts_from_another_port_gets_requests_at_the_coap_port(
     road: Road, programs: Programs
 ) -> None:
     host = own_address()
@@ -197,7 +197,7 @@ async def test_a_gateway_that_dies_leaves_no_command_open(programs: Programs) ->
         await device.post("alive", "alive:MUTE")
         await client.shows("MUTE", led="0")
         command = await client.command("MUTE", "led", "1", timeout_s=60.0)
-        await device.asked(Code.PUT, "led")
+        await device.requests_for(Code.PUT, "led")
 
         road.gateway.kill()
 

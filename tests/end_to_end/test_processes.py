@@ -56,7 +56,7 @@ def start(programs: Programs, command: str) -> Program:
         case _:
             nobody = str(free_port(socket.SOCK_DGRAM))
             service = programs.aiot(*command.split(), "--gateway-port", nobody)
-    service.said()
+    service.startup_text()
     return service
 
 
@@ -138,9 +138,9 @@ async def test_service_with_peers_that_do_not_listen_ends_at_a_signal_and_at_mor
 
 
 @pytest.mark.sockets
-async def test_clients_are_told_that_the_broker_goes_away(programs: Programs) -> None:
+async def test_clients_get_1001_when_the_broker_shuts_down(programs: Programs) -> None:
     service = programs.aiot("run", *ANY_PORTS)
-    found = re.search(r"http\S+/", service.said())
+    found = re.search(r"http\S+/", service.startup_text())
     assert found is not None
     url = found[0] + "ws"
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as page:
@@ -161,14 +161,14 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
     found = re.search(
         r"http://127\.0\.0\.1:(\d+)/\n.*UDP port (\d+)\n.*TCP port (\d+)\n.*TCP port (\d+)"
         r"\n.*UDP port (\d+)\n",
-        service.said(),
+        service.startup_text(),
     )
     assert found is not None
     web, coap, websocket, mqtt, mqttsn = map(int, found.groups())
-    doors = {("tcp", web), ("udp", coap), ("tcp", websocket), ("udp", mqttsn)}
+    listeners = {("tcp", web), ("udp", coap), ("tcp", websocket), ("udp", mqttsn)}
     # The MQTT broker, a child, has the port on one loopback address; where there is a second one,
     # the service listens there for it.
-    assert service.open_ports() - {("tcp", mqtt)} == doors
+    assert service.open_ports() - {("tcp", mqtt)} == listeners
     socket.create_connection(("127.0.0.1", mqtt)).close()
 
 
@@ -193,7 +193,7 @@ def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_port_that_is_taken_is_named_with_its_flag(
+def test_port_in_use_is_named_with_its_flag(
     programs: Programs, arguments: tuple[str, ...], kind: socket.SocketKind, flag: str
 ) -> None:
     programs.key_file()
@@ -229,7 +229,7 @@ def test_settings_that_are_wrong_stop_a_service(programs: Programs) -> None:
 
 
 @pytest.mark.sockets
-async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> None:
+async def test_demo_prints_one_line_when_a_node_is_visible(programs: Programs) -> None:
     demo = programs.aiot("demo", *ANY_PORTS)
     found = re.search(r"http://127\.0\.0\.1:\d+/", demo.line())
     assert found is not None
@@ -244,7 +244,7 @@ async def test_demo_says_one_line_when_a_node_is_visible(programs: Programs) -> 
 
 
 @pytest.mark.sockets
-async def test_demo_without_a_visible_node_says_nothing_but_why(
+async def test_demo_without_a_visible_node_prints_only_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(demo, "DEMO_START_LIMIT_S", 0.2)
@@ -252,10 +252,10 @@ async def test_demo_without_a_visible_node_says_nothing_but_why(
         broker=BrokerSection(port=0),
         protocols=tuple(structs.replace(plugin.section(), port=0) for plugin in plugins()),
     )
-    said: list[str] = []
+    printed: list[str] = []
     with pytest.raises(ExceptionGroup) as raised:
-        await services.run_demo(config, 0, said.append)
-    assert said == []
+        await services.run_demo(config, 0, printed.append)
+    assert printed == []
     assert raised.group_contains(OperatorError, match="No simulated node appeared")
 
 

@@ -19,16 +19,16 @@ async def test_node_is_seen_and_commanded_and_comes_back_after_its_gateway_was_k
     programs: Programs,
 ) -> None:
     keys = ("--key-file", programs.key_file())
-    port, door = (str(free_port(socket.SOCK_STREAM)) for _ in range(2))
-    programs.aiot("broker", "--port", port, *keys).line()
-    words = ("ws-gateway", "--gateway-port", door, "--broker-port", port, *keys)
+    broker_port, port = (str(free_port(socket.SOCK_STREAM)) for _ in range(2))
+    programs.aiot("broker", "--port", broker_port, *keys).line()
+    words = ("ws-gateway", "--gateway-port", port, "--broker-port", broker_port, *keys)
     gateway = programs.aiot(*words)
-    assert re.match(rf"WebSocket gateway: TCP port {door} ", gateway.line())
-    node = programs.aiot("node", "ws", "--gateway-port", door, "--uid", "lamp", "--led")
+    assert re.match(rf"WebSocket gateway: TCP port {port} ", gateway.line())
+    node = programs.aiot("node", "ws", "--gateway-port", port, "--uid", "lamp", "--led")
     assert "sends WebSocket" in node.line()
     async with (
         asyncio.timeout(25),
-        Broker(f"http://127.0.0.1:{port}/") as broker,
+        Broker(f"http://127.0.0.1:{broker_port}/") as broker,
         broker.client() as client,
     ):
         await client.shows("lamp", led="0", protocol="WebSocket")
@@ -41,7 +41,7 @@ async def test_node_is_seen_and_commanded_and_comes_back_after_its_gateway_was_k
         await client.shows("lamp", led="1", protocol="WebSocket")
 
 
-async def test_everything_is_ready_with_its_door_for_websocket_nodes() -> None:
+async def test_everything_is_ready_with_its_listener_for_websocket_nodes() -> None:
     async with (
         running_everything() as running,
         aiohttp.ClientSession() as session,

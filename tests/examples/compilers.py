@@ -28,8 +28,8 @@ def compiled(compiler: str, folder: Path, *arguments: str | Path) -> Path:
     return program
 
 
-def said(program: Path, *lines: str) -> list[str]:
-    """What it prints when it is told these lines."""
+def output_of(program: Path, *lines: str) -> list[str]:
+    """The lines that it prints for these lines of input."""
     result = subprocess.run(
         [program],
         input="".join(f"{line}\n" for line in lines),

@@ -7,7 +7,7 @@ import pytest
 
 from pyaiot.protocols.mqtt.node_topics import NodeValue, parse_publication
 from tests.documents import ROOT
-from tests.examples.compilers import compiled, said
+from tests.examples.compilers import compiled, output_of
 
 EXAMPLE = ROOT / "examples" / "esp-arduino-mqtt"
 HEADERS = Path(__file__).parent / "arduino"
@@ -26,7 +26,7 @@ HELLO = [
 
 
 @pytest.mark.parametrize(("chip", "off", "on"), [("ESP32", 0, 1), ("ESP8266", 1, 0)])
-def test_board_says_what_a_node_says(chip: str, off: int, on: int, tmp_path: Path) -> None:
+def test_board_sends_what_a_node_sends(chip: str, off: int, on: int, tmp_path: Path) -> None:
     program = compiled(
         "g++",
         tmp_path,
@@ -72,7 +72,7 @@ def test_board_says_what_a_node_says(chip: str, off: int, on: int, tmp_path: Pat
     for line, answers in steps:
         expected += [f"> {line}"] if line else []
         expected += answers
-    assert said(program, *(line for line, _ in steps if line)) == expected
+    assert output_of(program, *(line for line, _ in steps if line)) == expected
 
     for line in (SIGNAL, CHECK, RESOURCES):
         topic, _, payload = line.partition(" ")

@@ -42,7 +42,7 @@ def flash(folder: Path, board: str, mqtt_port: int) -> Path:
     return folder / "main.py"
 
 
-def says(program: Program, text: str) -> None:
+def prints(program: Program, text: str) -> None:
     """Read its lines up to one with this text."""
     while text not in program.line():
         pass
@@ -73,7 +73,7 @@ async def test_board_appears_with_its_values_and_its_led_is_switched(
             assert here.value(UID, "board") == board
             receipt = await here.command(UID, "led", "1")
             assert receipt.state == "confirmed", receipt
-            says(program, word)
+            prints(program, word)
             for wrong in ("2", "", "an"):
                 receipt = await here.command(UID, "led", wrong, timeout_s=0.2)
                 assert receipt.state == "sent", receipt
@@ -89,7 +89,7 @@ async def test_board_comes_back_after_its_broker_its_wifi_and_itself(
     with server("mosquitto", tmp_path) as mosquitto:
         main = flash(tmp_path / "board", "esp32", mosquitto.port)
         program = programs.start(micropython(), main)
-        says(program, "trying again")  # there is no broker yet
+        prints(program, "trying again")  # there is no broker yet
         mosquitto.start()
         async with world(at(mosquitto)) as here:
             await knows_everything(here, "0")
@@ -98,15 +98,15 @@ async def test_board_comes_back_after_its_broker_its_wifi_and_itself(
             assert (await here.command(UID, "led", "1")).state == "confirmed"
 
             (tmp_path / "board" / "no-wifi").touch()
-            says(program, "the network is lost")
+            prints(program, "the network is lost")
             (tmp_path / "board" / "no-wifi").unlink()
-            says(program, "joins test")
-            says(program, "connecting to 127.0.0.1")
-            here.heard.clear()
+            prints(program, "joins test")
+            prints(program, "connecting to 127.0.0.1")
+            here.received.clear()
             await knows_everything(here, "1")
 
             program.kill()
-            here.heard.clear()
+            here.received.clear()
             programs.start(micropython(), main)
             await knows_everything(here, "0")
             assert (await here.command(UID, "led", "1")).state == "confirmed"
@@ -115,7 +115,7 @@ async def test_board_comes_back_after_its_broker_its_wifi_and_itself(
 async def restart(mosquitto: Server, here: World) -> None:
     mosquitto.kill()
     await here.until(lambda: not here.mqtt.connected)
-    here.heard.clear()
+    here.received.clear()
     mosquitto.start()
 
 
@@ -135,15 +135,15 @@ async def test_board_is_commanded_through_the_mqtt_broker_of_aiot_run(
         await client.shows(UID, led="1")
 
 
-def test_node_says_every_30_seconds_that_it_is_there(tmp_path: Path) -> None:
+def test_node_sends_alive_every_30_seconds(tmp_path: Path) -> None:
     main = flash(tmp_path / "board", "esp32", free_port(socket.SOCK_STREAM))
     script = main.with_name("every_30_seconds.py")
-    said = subprocess.run(
+    printed = subprocess.run(
         [micropython(), script], capture_output=True, text=True, check=True, timeout=10
     ).stdout.splitlines()
     check = 'node/check {"id": "n"}'
     temperature = 'node/n/temperature {"value": "1°C"}'
-    assert said == [
+    assert printed == [
         "0 subscribes gateway/check",
         "0 subscribes gateway/n/#",
         f"0 {check}",

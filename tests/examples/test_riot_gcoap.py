@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import ROOT
-from tests.examples.compilers import compiled, said
+from tests.examples.compilers import compiled, output_of
 
 EXAMPLE = ROOT / "examples" / "riot-gcoap"
 HEADERS = Path(__file__).parent / "riot"
@@ -25,8 +25,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_node_says_it_booted_and_that_it_is_alive(node: Path) -> None:
-    assert said(node, "at 3", "at 4", "sensor 235", "at 9", "sensor -235", "at 34") == [
+def test_node_sends_reset_and_alive(node: Path) -> None:
+    assert output_of(node, "at 3", "at 4", "sensor 235", "at 9", "sensor -235", "at 34") == [
         "LED off",
         f"I am {UID}, my gateway is fe80::1",
         "> at 3",
@@ -57,9 +57,9 @@ def test_led_is_switched_and_other_payloads_are_refused(node: Path) -> None:
         "GET /nothing": ["no such resource or method"],
     }
     expected = [line for request, answer in requests.items() for line in (f"> {request}", *answer)]
-    assert said(node, *requests)[2:] == expected
+    assert output_of(node, *requests)[2:] == expected
 
 
 def test_node_describes_itself(node: Path) -> None:
-    answers = said(node, "GET /name", "GET /board", "GET /mcu", "GET /os")
+    answers = output_of(node, "GET /name", "GET /board", "GET /mcu", "GET /os")
     assert answers[3::2] == ["205 My RIOT board", "205 native64", "205 native", "205 riot"]

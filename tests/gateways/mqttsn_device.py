@@ -22,7 +22,7 @@ PATIENCE_S = 10.0
 
 
 class Device:
-    """A UDP socket that says and hears hexadecimal datagrams."""
+    """A UDP socket that sends and receives hexadecimal datagrams."""
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", own: tuple[str, int] | None = None):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -30,7 +30,7 @@ class Device:
         self._socket.setblocking(False)
         if own is not None:
             self._socket.bind(own)
-        # As connected sockets of boards do, it hears only who it spoke to.
+        # As the connected sockets of boards, it receives only from this address.
         self._socket.connect((host, port))
 
     @property
@@ -38,42 +38,42 @@ class Device:
         name: tuple[str, int] = self._socket.getsockname()
         return name[1]
 
-    def says(self, text: str, data: bytes = b"") -> None:
+    def send(self, text: str, data: bytes = b"") -> None:
         """`text` is hexadecimal, `data` follows; `LL` is the length of all."""
         body = text.replace(" ", "")
         if body.startswith("LL"):
             body = f"{(len(body) // 2) + len(data):02x}{body[2:]}"
         self._socket.send(bytes.fromhex(body) + data)
 
-    async def hears(self, limit_s: float = PATIENCE_S) -> bytes:
+    async def receive(self, limit_s: float = PATIENCE_S) -> bytes:
         async with asyncio.timeout(limit_s):
             return await asyncio.get_running_loop().sock_recv(self._socket, 65536)
 
-    async def asks(self, text: str, data: bytes = b"") -> str:
-        """Say it; the next datagram, in hexadecimal."""
-        self.says(text, data)
-        return (await self.hears()).hex()
+    async def exchange(self, text: str, data: bytes = b"") -> str:
+        """Send it, and return the next datagram in hexadecimal."""
+        self.send(text, data)
+        return (await self.receive()).hex()
 
     async def nothing(self, limit_s: float = 0.1) -> None:
-        """Nothing comes for so long."""
+        """Check that nothing is received during this time."""
         with contextlib.suppress(TimeoutError):
-            heard = await self.hears(limit_s)
-            raise AssertionError(heard.hex())
+            datagram = await self.receive(limit_s)
+            raise AssertionError(datagram.hex())
 
     async def connects(self, name: bytes, *, clean: bool = True, duration_s: int = 360) -> None:
         head = f"LL 04 {4 if clean else 0:02x} 01 {duration_s:04x}"
-        assert await self.asks(head, name) == "030500"
+        assert await self.exchange(head, name) == "030500"
 
     async def registers(self, topic: bytes, message_id: int = 1) -> str:
         """The topic id, in hexadecimal."""
-        answer = await self.asks(f"LL 0a 0000 {message_id:04x}", topic)
+        answer = await self.exchange(f"LL 0a 0000 {message_id:04x}", topic)
         assert answer[:4] == "070b"
         assert answer[8:] == f"{message_id:04x}00"
         return answer[4:8]
 
     async def publishes(self, topic_id: str, data: bytes, message_id: int) -> None:
         """With QoS 1."""
-        answer = await self.asks(f"LL 0c 20 {topic_id} {message_id:04x}", data)
+        answer = await self.exchange(f"LL 0c 20 {topic_id} {message_id:04x}", data)
         assert answer == f"070d{topic_id}{message_id:04x}00"
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Watcher:
         self._more = asyncio.Event()
         self._subscribed = False
 
-    def told(self, event: MqttEvent) -> None:
+    def on_event(self, event: MqttEvent) -> None:
         if isinstance(event, MqttMessage):
             self.messages.append(event)
         self._subscribed = self._subscribed or isinstance(event, MqttSubscribed)
@@ -126,7 +126,7 @@ async def watcher(port: int, *filters: str) -> AsyncIterator[Watcher]:
     watching = Watcher()
     server = MqttServer("127.0.0.1", port)
     watching.connection = MqttConnection(
-        server, MqttClientProtocol(), Connect("watcher"), watching.told
+        server, MqttClientProtocol(), Connect("watcher"), watching.on_event
     )
     await watching.connection.open()
     try:

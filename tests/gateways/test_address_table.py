@@ -51,7 +51,7 @@ def test_readings_from_another_port_than_that_of_the_node_have_no_uid() -> None:
     assert it.uid_at(PeerAddress(HERE.host, 3)) == "A"
 
 
-def test_looking_who_is_known_somewhere_changes_nothing() -> None:
+def test_looking_up_the_node_of_an_address_changes_nothing() -> None:
     it = table()
     claim(it, "A", HERE)
     assert it.known_at(HERE) == it.known_at(PeerAddress(HERE.host, 1)) == "A"
@@ -138,7 +138,7 @@ def test_claim_from_another_machine_is_checked_once_at_a_time() -> None:
     assert it.uid_at(HERE) == "A"
 
 
-def test_wrong_claim_is_refused_for_a_minute_and_then_checked_anew() -> None:
+def test_wrong_claim_is_refused_for_a_minute_and_then_checked_again() -> None:
     it = table()
     claim(it, "A", HERE)
     claim(it, "A", THERE)
@@ -148,7 +148,7 @@ def test_wrong_claim_is_refused_for_a_minute_and_then_checked_anew() -> None:
     assert claim(it, "A", THERE, now=CLAIM_REFUSED_S) is Claim.CHECK
 
 
-def test_claim_that_nothing_proved_is_checked_anew_a_little_later() -> None:
+def test_unproved_claim_is_checked_again_a_little_later() -> None:
     it = table()
     claim(it, "A", HERE)
     claim(it, "A", THERE)
@@ -265,7 +265,7 @@ def test_machine_is_shared_if_another_node_is_there() -> None:
     assert not it.is_shared(THERE, "A")
 
 
-def test_host_whose_readings_are_held_takes_no_room_of_others() -> None:
+def test_host_whose_readings_are_held_uses_only_its_share() -> None:
     it = table()
     modest = PeerAddress("10.0.0.8", 1)
     it.hold(modest, HeldReading("t", "1", 0.0), now=0.0)

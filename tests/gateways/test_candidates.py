@@ -25,7 +25,7 @@ COAP = 5683
         (candidate_ports(COAP, taken=[COAP]), [COAP]),
     ],
 )
-def test_ports_of_others_are_not_asked_and_the_likeliest_is_first(
+def test_ports_of_others_are_excluded_and_the_likeliest_is_first(
     ports: list[int], expected: list[int]
 ) -> None:
     assert ports == expected

@@ -81,7 +81,7 @@ def test_a_location_that_cannot_be_is_not_restored(location: str) -> None:
     assert not Directory().restore(restored)
 
 
-def test_the_directory_tells_of_each_change() -> None:
+def test_the_directory_reports_each_change() -> None:
     changes: list[str] = []
     directory = Directory(changed=changes.append)
     one = directory.register(read_parameters(("ep=A",)), (), "10.0.0.1", 5683, now=0.0)
@@ -110,7 +110,7 @@ def test_addresses_keep_the_name_of_their_interface() -> None:
 _ids = iter(range(1, 65536))
 
 
-async def say(
+async def exchange(
     device: CoapDevice, code: Code, path: str, *queries: str, payload: bytes = b""
 ) -> CoapMessage:
     """As cord_ep does: confirmable, through the socket of the node's own server."""
@@ -141,7 +141,7 @@ async def test_a_registered_node_goes_on_when_the_gateway_comes_back(tmp_path: P
             Broker(running.url) as broker,
             broker.client() as client,
         ):
-            answer = await say(
+            answer = await exchange(
                 device, Code.POST, "/rd/", "ep=RIOT-1", "lt=60", payload=b"</led>,</t>;obs"
             )
             assert answer.code == Code.CREATED
@@ -151,14 +151,14 @@ async def test_a_registered_node_goes_on_when_the_gateway_comes_back(tmp_path: P
             Broker(running.url) as broker,
             broker.client() as client,
         ):
-            # It has said nothing yet.
+            # It has sent nothing yet.
             await client.shows("RIOT-1", led="0", t="20")
-            assert (await say(device, Code.POST, "/rd/1")).code == Code.CHANGED
+            assert (await exchange(device, Code.POST, "/rd/1")).code == Code.CHANGED
             device.notify("t", "21", 4)
             await client.shows("RIOT-1", t="21")
-            assert (await say(device, Code.DELETE, "/rd/1")).code == Code.DELETED
+            assert (await exchange(device, Code.DELETE, "/rd/1")).code == Code.DELETED
         async with running_coap(coap=section):
-            assert (await say(device, Code.POST, "/rd/1")).code == Code.NOT_FOUND
+            assert (await exchange(device, Code.POST, "/rd/1")).code == Code.NOT_FOUND
 
 
 @pytest.mark.sockets
@@ -171,11 +171,11 @@ async def test_registrations_come_back_at_once_however_few_new_nodes_are_accepte
         device.has({"led": "0"})
         async with running_coap(coap=CoapSection(port=port, state_file=path)):
             for uid in ("RIOT-1", "RIOT-2"):
-                await say(device, Code.POST, "/rd", f"ep={uid}", "lt=60", payload=b"</led>")
+                await exchange(device, Code.POST, "/rd", f"ep={uid}", "lt=60", payload=b"</led>")
         section = CoapSection(port=port, state_file=path, new_nodes_per_s=0.01)
         async with running_coap(coap=section):
             for location in ("/rd/1", "/rd/2"):
-                assert (await say(device, Code.POST, location)).code == Code.CHANGED
+                assert (await exchange(device, Code.POST, location)).code == Code.CHANGED
 
 
 @pytest.mark.sockets
@@ -187,10 +187,10 @@ async def test_a_registration_survives_a_gateway_that_is_killed(tmp_path: Path) 
         device.has({"led": "0"})
         section = CoapSection(port=port, state_file=str(path))
         async with running_coap(coap=section):
-            await say(device, Code.POST, "/rd", "ep=RIOT-1", "lt=60", payload=b"</led>")
+            await exchange(device, Code.POST, "/rd", "ep=RIOT-1", "lt=60", payload=b"</led>")
             await asyncio.sleep(2.0)
             killed = await asyncio.to_thread(path.read_bytes)
         (tmp_path / "killed.db").write_bytes(killed)
         section = CoapSection(port=port, state_file=str(tmp_path / "killed.db"))
         async with running_coap(coap=section):
-            assert (await say(device, Code.POST, "/rd/1")).code == Code.CHANGED
+            assert (await exchange(device, Code.POST, "/rd/1")).code == Code.CHANGED

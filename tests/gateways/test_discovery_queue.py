@@ -16,7 +16,7 @@ class Asking:
 
     def __init__(self) -> None:
         self.discoveries = DiscoveryQueue(self._discover, self._start)
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._answers: dict[str, asyncio.Future[None]] = {}
 
@@ -34,7 +34,7 @@ class Asking:
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
 
     async def _discover(self, uid: str) -> None:
-        self.asked.append(uid)
+        self.requested.append(uid)
         self._answers[uid] = asyncio.get_running_loop().create_future()
         await self._answers[uid]
 
@@ -42,22 +42,22 @@ class Asking:
         self.tasks[name.removeprefix("discovery of ")] = asyncio.ensure_future(work)
 
 
-async def test_node_that_appears_again_while_it_is_asked_is_asked_once_more() -> None:
+async def test_node_that_appears_again_during_discovery_is_discovered_once_more() -> None:
     asking = Asking()
     asking.discoveries.add("A")
     await asking.settle()
     asking.discoveries.add("A")
     asking.discoveries.add("A")
     await asking.settle()
-    assert asking.asked == ["A"]
+    assert asking.requested == ["A"]
     await asking.answer("A")
-    assert asking.asked == ["A", "A"]
+    assert asking.requested == ["A", "A"]
     await asking.answer("A")
-    assert asking.asked == ["A", "A"]
+    assert asking.requested == ["A", "A"]
     assert asking.tasks["A"].done()
 
 
-async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_asked_next(
+async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_discovered_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 2)
@@ -65,16 +65,16 @@ async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_asked_next(
     for uid in "ABCDE":
         asking.discoveries.add(uid)
     await asking.settle()
-    assert asking.asked == ["A", "B"]
+    assert asking.requested == ["A", "B"]
     asking.discoveries.forget("C")  # it left
     await asking.answer("B")
-    assert asking.asked == ["A", "B", "D"]
+    assert asking.requested == ["A", "B", "D"]
     await asking.answer("A")
-    assert asking.asked == ["A", "B", "D", "E"]
+    assert asking.requested == ["A", "B", "D", "E"]
     await asking.end()
 
 
-async def test_what_waits_is_not_asked_when_the_gateway_ends(
+async def test_waiting_discoveries_end_with_the_gateway(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 1)
@@ -83,5 +83,5 @@ async def test_what_waits_is_not_asked_when_the_gateway_ends(
     asking.discoveries.add("B")
     await asking.settle()
     await asking.end()
-    assert asking.asked == ["A"]
+    assert asking.requested == ["A"]
     assert list(asking.tasks) == ["A"]

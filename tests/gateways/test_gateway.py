@@ -113,7 +113,7 @@ class Road:
         await self.gateway.end_commands()
 
 
-async def test_what_a_node_says_is_what_the_broker_knows() -> None:
+async def test_the_broker_knows_what_a_node_sends() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.gateway.node_seen("A", COAP)
@@ -246,7 +246,7 @@ async def test_gateway_without_events_sends_its_clock() -> None:
     await road.end()
 
 
-async def test_timeout_tells_the_seconds_that_were_really_waited() -> None:
+async def test_timeout_states_the_actual_wait() -> None:
     road = Road()
     await asyncio.sleep(0.1)
     road.listen_for_receipts()

@@ -41,7 +41,7 @@ def test_node_appears_with_its_bookkeeping() -> None:
     ]
 
 
-def test_node_that_is_known_says_nothing_new_by_being_alive() -> None:
+def test_sign_of_life_of_a_known_node_causes_no_event() -> None:
     it = nodes()
     see(it)
     assert see(it, now=30.0) == []
@@ -88,7 +88,7 @@ def test_reading_is_a_sign_of_life() -> None:
     assert it.get_timer() == 220.0
 
 
-def test_reset_forgets_the_readings_and_tells_the_bookkeeping_anew() -> None:
+def test_reset_discards_the_readings_and_repeats_the_bookkeeping() -> None:
     it = nodes()
     see(it)
     read(it, "t", "1")
@@ -100,7 +100,7 @@ def test_reset_forgets_the_readings_and_tells_the_bookkeeping_anew() -> None:
     assert [type(event) for event in it.everything()] == [NodeAppeared, Reading, Reading]
 
 
-def test_everything_is_what_a_broker_that_knows_nothing_must_hear() -> None:
+def test_everything_is_the_state_for_a_new_broker() -> None:
     it = nodes()
     see(it)
     read(it, "t", "1")
@@ -178,7 +178,7 @@ def test_reading_of_an_unknown_node_is_an_error_of_the_caller() -> None:
 # -- nodes that said how long they may be silent ---------------------------------------------------
 
 
-def test_node_that_may_be_silent_is_no_more_when_its_time_is_over() -> None:
+def test_node_that_may_be_silent_is_offline_after_its_lifetime() -> None:
     it = nodes()
     see(it)
     see(it, "B")
@@ -202,7 +202,7 @@ def test_node_past_its_time_is_offline_unless_it_was_seen(
     assert not it.is_offline("B", now=1000.0)
 
 
-def test_unit_that_the_protocol_says_is_kept() -> None:
+def test_unit_of_the_protocol_is_kept() -> None:
     it = nodes()
     see(it)
     (event,) = it.reading("A", "humidity", 40.8, now=0.0, ts=TS, unit="%RH")
@@ -221,7 +221,7 @@ def appear(it: LiveNodes, uid: str, host: str = "", now: float = 0.0) -> list[No
 
 
 def accepted(it: LiveNodes, count: int, now: float = 0.0, host: str = "", start: int = 0) -> int:
-    """How many of so many new nodes are accepted."""
+    """How many of `count` new nodes are accepted."""
     before = len(it)
     for number in range(start, start + count):
         with contextlib.suppress(Refused):
@@ -241,7 +241,7 @@ def test_new_nodes_have_a_rate_and_known_ones_do_not_count() -> None:
     assert caught.value.retry_after_s > 0
 
 
-def test_host_that_brings_many_new_nodes_leaves_half_of_the_rate_to_others() -> None:
+def test_host_with_many_new_nodes_leaves_half_of_the_rate_to_others() -> None:
     it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, new_nodes_per_s=4.0)
     assert accepted(it, 100, host="greedy") == 2 * NEW_NODES_BURST_S
     assert accepted(it, 10, host="modest") == 10
@@ -271,7 +271,7 @@ def test_nodes_of_before_a_restart_have_no_rate_but_the_share_of_their_host() ->
     assert accepted(it, 100, host="there") == NEW_NODES_BURST_S / 2
 
 
-def test_node_that_moves_takes_its_place_along() -> None:
+def test_node_that_moves_keeps_its_quota() -> None:
     it = LiveNodes(silence_limit_s=120.0, nodes_max=1000, nodes_per_host_max=1)
     appear(it, "A", "here")
     appear(it, "A", "there")

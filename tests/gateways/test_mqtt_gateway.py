@@ -47,7 +47,7 @@ class World:
 
     mqtt: MqttGateway
     link: MemoryLink[FromGateway, Any]
-    heard: list[FromGateway]
+    received: list[FromGateway]
 
     async def until(self, good: Callable[[], object], limit_s: float = 5.0) -> None:
         async with asyncio.timeout(limit_s):
@@ -58,23 +58,29 @@ class World:
         """The latest reading, or None."""
         return next(
             (
-                said.data
-                for said in reversed(self.heard)
-                if isinstance(said, Reading) and (said.uid, said.resource) == (uid, resource)
+                message.data
+                for message in reversed(self.received)
+                if isinstance(message, Reading)
+                and (message.uid, message.resource) == (uid, resource)
             ),
             None,
         )
 
     def uids(self) -> list[str]:
-        return [said.uid for said in self.heard if isinstance(said, NodeAppeared)]
+        return [message.uid for message in self.received if isinstance(message, NodeAppeared)]
 
     def receipt(self, command: str) -> Receipt | None:
         return next(
-            (said for said in self.heard if isinstance(said, Receipt) and said.id == command), None
+            (
+                message
+                for message in self.received
+                if isinstance(message, Receipt) and message.id == command
+            ),
+            None,
         )
 
     async def command(self, uid: str, resource: str, payload: str, timeout_s: float = 5) -> Receipt:
-        name = f"c{len(self.heard)}"
+        name = f"c{len(self.received)}"
         self.link.send(
             Command(id=name, uid=uid, resource=resource, payload=payload, timeout_s=timeout_s)
         )
@@ -95,7 +101,7 @@ async def world(at: MqttServer, *, connected: bool = True, **limits: Any) -> Asy
     unix_time = limits.get("unix_time", time.time)
     gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=unix_time)
     gateway_end, broker_end = MemoryLink.pair()
-    heard: list[FromGateway] = []
+    received: list[FromGateway] = []
 
     async def connect() -> GatewayLink:
         await asyncio.sleep(limits.get("link_after_s", 0.0))
@@ -104,9 +110,9 @@ async def world(at: MqttServer, *, connected: bool = True, **limits: Any) -> Asy
     mqtt = MqttGateway(gateway, at)
     tasks = [
         asyncio.ensure_future(mqtt.run(connect)),
-        asyncio.ensure_future(broker_end.run(heard.extend)),
+        asyncio.ensure_future(broker_end.run(received.extend)),
     ]
-    here = World(mqtt, broker_end, heard)
+    here = World(mqtt, broker_end, received)
     try:
         if connected:
             await here.until(lambda: mqtt.connected and gateway.linked, RECOVERY_LIMIT_S)
@@ -123,7 +129,7 @@ class Device:
     def __init__(self, port: int, uid: str, values: dict[str, object], **options: Any) -> None:
         self.uid = uid
         self.values = values
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"device-{uid}",
@@ -137,29 +143,29 @@ class Device:
 
     def _connected(self, *_: Any) -> None:
         self.client.subscribe([("gateway/check", 0), (f"gateway/{self.uid}/#", 0)])
-        self.say("check", {"id": self.uid})
+        self.send("check", {"id": self.uid})
 
     def _message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self.asked.append(message.topic)
+        self.requested.append(message.topic)
         words = message.topic.split("/")
         match words[1:]:
             case ["check"]:
-                self.say("check", {"id": self.uid})
+                self.send("check", {"id": self.uid})
             case [_, "discover"]:
                 if message.payload == b"resources":
-                    self.say(f"{self.uid}/resources", list(self.values))
+                    self.send(f"{self.uid}/resources", list(self.values))
                 else:
                     for resource in self.values:
-                        self.tell(resource)
+                        self.send_value(resource)
             case [_, resource, "set"]:
                 if resource in self.values:
                     self.values[resource] = message.payload.decode()
-                    self.tell(resource)
+                    self.send_value(resource)
 
-    def tell(self, resource: str) -> None:
-        self.say(f"{self.uid}/{resource}", {"value": self.values[resource]})
+    def send_value(self, resource: str) -> None:
+        self.send(f"{self.uid}/{resource}", {"value": self.values[resource]})
 
-    def say(self, topic: str, value: object) -> None:
+    def send(self, topic: str, value: object) -> None:
         self.client.publish(f"node/{topic}", json.dumps(value), qos=1)
 
     def close(self) -> None:
@@ -202,7 +208,7 @@ async def test_a_foreign_device_appears_with_its_values_and_is_commanded(
         receipt = await here.command("fipy-1", "led", "1")
         assert receipt.state == "confirmed", receipt
         assert here.value("fipy-1", "led") == "1"
-        assert board.asked[-1] == "gateway/fipy-1/led/set"
+        assert board.requested[-1] == "gateway/fipy-1/led/set"
         assert await here.mqtt.answers()
         silent = await here.command("fipy-1", "nothing", "1", timeout_s=0.2)
         assert silent.state == "sent", silent
@@ -222,31 +228,31 @@ async def test_a_value_before_any_check_is_kept(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "b") as board:
         await here.until(lambda: here.value("b", "led"))
         # One that never says who it is, but speaks on a topic of its own.
-        board.say("quiet/humidity", {"value": "40.82%"})
+        board.send("quiet/humidity", {"value": "40.82%"})
         await here.until(lambda: here.value("quiet", "humidity") == "40.82%")
 
 
-async def test_hostile_ids_reach_no_topic_and_harm_nobody(mqtt_server: Server) -> None:
+async def test_hostile_ids_reach_no_topic_and_affect_no_other(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "good") as board:
         await here.until(lambda: here.value("good", "led"))
         connection = here.mqtt._client._connection
         hostile = ["#", "+", "a/b", "../x", "", "a b", "x\0y", "x\n", "x" * 65, "x" * 5000]
         hostile += ["alive", "all"]
         for uid in hostile:
-            board.say("check", {"id": uid})
+            board.send("check", {"id": uid})
         checks: list[object] = [7, None, [], {"id": 7}, {"id": None}, {}]
         for payload in checks:
-            board.say("check", payload)
+            board.send("check", payload)
         wrong: list[object] = [{"value": "x" * 70_000}, "x" * 70_000]
         for payload in wrong:
-            board.say("good/text", payload)
-        board.say("good/protocol", {"value": "forged"})
-        board.say("good/resources", ["a/b"])
+            board.send("good/text", payload)
+        board.send("good/protocol", {"value": "forged"})
+        board.send("good/resources", ["a/b"])
         board.client.publish("node/good/text", b"\xff\xfe")
         board.client.publish("node/good/text", b'{"value":' + b"[" * 3000)
         board.client.publish("gateway/check", b"")
         board.values["led"] = "last"
-        board.tell("led")
+        board.send_value("led")
         await here.until(lambda: here.value("good", "led") == "last")
         assert here.mqtt.refused >= len(hostile) + len(checks) + len(wrong) + 4
         assert here.mqtt._client._connection is connection
@@ -263,7 +269,7 @@ async def test_too_many_readings_of_a_node_are_dropped_and_counted(mqtt_server: 
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a") as board:
         await here.until(lambda: here.value("a", "led"))
         for number in range(300):
-            board.say("a/text", {"value": number})
+            board.send("a/text", {"value": number})
         await here.until(lambda: here.mqtt.refused >= 150)
         assert here.mqtt.connected
 
@@ -330,7 +336,7 @@ async def stub(*, closes: bool) -> AsyncIterator[tuple[int, list[int]]]:
         await asyncio.sleep(0)
 
 
-async def test_a_broker_that_closes_instead_of_answering_is_asked_with_both_versions() -> None:
+async def test_a_broker_that_closes_instead_of_answering_is_tried_with_both_versions() -> None:
     async with (
         stub(closes=True) as (port, levels),
         world(MqttServer("127.0.0.1", port), connected=False) as here,
@@ -390,9 +396,9 @@ async def test_a_broker_that_refuses_mqtt_5_in_the_old_way_gets_3_1_1() -> None:
 
 
 async def test_a_cancelled_attempt_leaves_no_unretrieved_exception() -> None:
-    told: list[object] = []
+    failures: list[object] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: told.append(context))
+    loop.set_exception_handler(lambda _, context: failures.append(context))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         for steps in range(20):
@@ -408,8 +414,8 @@ async def test_a_cancelled_attempt_leaves_no_unretrieved_exception() -> None:
                 await asyncio.sleep(0)
             running.cancel()
             await asyncio.wait({running})
-            gc.collect()  # a task tells of a failure that nobody took when it goes
-    assert told == []
+            gc.collect()  # a task reports an exception that was not retrieved when it is deleted
+    assert failures == []
 
 
 async def test_a_broker_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,14 +434,14 @@ async def test_a_silent_node_is_lost(mqtt_server: Server) -> None:
         world(at(mqtt_server), silence_limit_s=0.3) as here,
         device(mqtt_server.port, "a"),
     ):
-        await here.until(lambda: any(isinstance(said, NodeLeft) for said in here.heard))
+        await here.until(lambda: any(isinstance(message, NodeLeft) for message in here.received))
         assert here.mqtt._awaited == {}
 
 
 async def test_more_nodes_than_the_limit_are_refused(mqtt_server: Server) -> None:
     async with world(at(mqtt_server), nodes_max=1) as here, device(mqtt_server.port, "a") as board:
         await here.until(lambda: here.value("a", "led"))
-        board.say("check", {"id": "second"})
+        board.send("check", {"id": "second"})
         await here.until(lambda: here.mqtt.refused == 1)
         assert here.uids() == ["a"]
         assert set(here.mqtt._awaited) == {"a"}
@@ -450,9 +456,9 @@ async def test_new_nodes_of_one_connection_have_a_rate_and_known_ones_are_served
     ):
         await here.until(lambda: here.value("a", "led"))
         for number in range(2000):
-            board.say("check", {"id": f"invented-{number}"})
+            board.send("check", {"id": f"invented-{number}"})
         board.values["led"] = "after"
-        board.tell("led")
+        board.send_value("led")
         await here.until(lambda: here.value("a", "led") == "after")
         assert 200 <= len(here.mqtt.gateway.nodes) < 400
         assert here.mqtt.gateway.nodes.new_nodes_refused > 1500
@@ -468,13 +474,15 @@ async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_i
         await before.until(lambda: before.value("a", "led"))
     async with device(mqtt_server.port, "b") as board:
         for number in range(50):
-            said = board.client.publish("node/b/count", json.dumps({"value": number}), qos=1)
-        await before.until(said.is_published)
+            message = board.client.publish("node/b/count", json.dumps({"value": number}), qos=1)
+        await before.until(message.is_published)
     # The node is gone: nobody can be asked.
     async with world(server, link_after_s=link_after_s) as here:
         await here.until(lambda: here.value("b", "count") == 49)
         counts = [
-            said.data for said in here.heard if isinstance(said, Reading) and said.data in range(50)
+            message.data
+            for message in here.received
+            if isinstance(message, Reading) and message.data in range(50)
         ]
         assert counts == list(range(50))
 
@@ -516,10 +524,10 @@ async def test_a_node_whose_value_is_refused_is_online(mqtt_server: Server) -> N
         await here.until(lambda: here.value("a", "led"))
         # No word else: each of these is the gateway's own name, or no value at all.
         for _ in range(8):
-            board.say("a/protocol", {"value": "forged"})
+            board.send("a/protocol", {"value": "forged"})
             board.client.publish("node/a/led", b'{"value"')
             await asyncio.sleep(0.2)
-        assert not any(isinstance(said, NodeLeft) for said in here.heard)
+        assert not any(isinstance(message, NodeLeft) for message in here.received)
 
 
 async def test_two_gateways_share_no_client_id(mqtt_server: Server) -> None:
@@ -601,10 +609,12 @@ async def test_tls_with_a_client_certificate(
             assert await here.mqtt.answers()
         # Without a certificate of ours, theirs says no; without their authority, we do.
         nobody = msgspec.structs.replace(section, ca_file=str(authority.ca))
-        for wrong, said in ((nobody, "TLS|closes"), (section, "CERTIFICATE_VERIFY_FAILED")):
+        for wrong, message in ((nobody, "TLS|closes"), (section, "CERTIFICATE_VERIFY_FAILED")):
             caplog.clear()
             async with world(named_mqtt_broker(wrong).server, connected=False) as here:
-                await here.until(is_logged(caplog, f"no connection to the MQTT broker: .*({said})"))
+                await here.until(
+                    is_logged(caplog, f"no connection to the MQTT broker: .*({message})")
+                )
                 assert not here.mqtt.connected
 
 

@@ -32,14 +32,16 @@ def mqtt_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serv
         yield running
 
 
-def told(here: World) -> list[tuple[int, str]]:
-    return [(said.count, said.topic) for said in here.heard if isinstance(said, Ignored)]
+def ignored_reports(here: World) -> list[tuple[int, str]]:
+    return [
+        (message.count, message.topic) for message in here.received if isinstance(message, Ignored)
+    ]
 
 
 async def test_a_topic_of_the_wrong_depth_is_counted_and_reported(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here:
         publish(mqtt_server.port, ("node/a", b"1"))
-        await here.until(lambda: told(here) == [(1, "node/a")])
+        await here.until(lambda: ignored_reports(here) == [(1, "node/a")])
         publish(mqtt_server.port, ("node/a/b/c", b"1"), ("node/a/b/c/d/e", b"2"))
         await here.until(lambda: here.mqtt.gateway.ignored == 3)
         assert here.mqtt.refused == 0

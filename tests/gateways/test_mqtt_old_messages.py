@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Messages that an MQTT broker kept: they are old, and say nothing about who is there now."""
+"""Messages that an MQTT broker stored: they are old, and no sign of life."""
 
 import asyncio
 import json
@@ -60,18 +60,18 @@ RETAINED_OF_A_DEAD_NODE = (
 
 def readings(here: World, uid: str, resource: str) -> list[Reading]:
     return [
-        said
-        for said in here.heard
-        if isinstance(said, Reading) and (said.uid, said.resource) == (uid, resource)
+        message
+        for message in here.received
+        if isinstance(message, Reading) and (message.uid, message.resource) == (uid, resource)
     ]
 
 
 def left(here: World) -> list[str]:
-    return [said.uid for said in here.heard if isinstance(said, NodeLeft)]
+    return [message.uid for message in here.received if isinstance(message, NodeLeft)]
 
 
 async def is_live(here: World, port: int) -> None:
-    """Wait until a device that connects now is heard: what the broker kept came before."""
+    """Wait for a device that connects now: what the MQTT broker stored arrived before it."""
     async with device(port, "live"):
         await here.until(lambda: here.value("live", "led"), RECOVERY_LIMIT_S)
 
@@ -159,11 +159,11 @@ async def test_a_retained_value_does_not_keep_a_silent_node_and_confirms_no_comm
         here.mqtt._on_message(*check("b"), live)
         echoed: list[bool] = []
         here.mqtt.gateway._pending_reports.expect("b", "led", "1", echoed.append)
-        heard_at = here.mqtt.gateway.nodes.last_seen("b")
+        received_at = here.mqtt.gateway.nodes.last_seen("b")
         await asyncio.sleep(0.1)
         here.mqtt._on_message("node/b/led", value("1"), retained)
         assert here.value("b", "led") == "1" or here.mqtt.gateway.nodes.get("b")
-        assert here.mqtt.gateway.nodes.last_seen("b") == heard_at
+        assert here.mqtt.gateway.nodes.last_seen("b") == received_at
         assert echoed == []
         await here.until(lambda: left(here) == ["b"])
 
@@ -213,8 +213,8 @@ async def test_a_node_that_answers_stays_whatever_was_stored_of_it(
     named = await away(mqtt_server)
     async with device(mqtt_server.port, "a") as board:
         for number in range(5):
-            said = board.client.publish("node/a/count", value(number), qos=1)
-        said.wait_for_publish(5)
+            message = board.client.publish("node/a/count", value(number), qos=1)
+        message.wait_for_publish(5)
         async with world(named) as here:
             await here.until(lambda: here.value("a", "temperature"), RECOVERY_LIMIT_S)
             await asyncio.sleep(1.5)

@@ -143,8 +143,8 @@ def test_error_or_answer_without_observe_ends_the_observation(
 def test_observation_of_a_node_that_floods_is_ended() -> None:
     watches = make()
     observation = observed(watches)
-    told = [watches.too_fast(observation, now=1.0) for _ in range(FLOOD_MAX)]
-    assert told == [False] * (FLOOD_MAX - 1) + [True]
+    results = [watches.too_fast(observation, now=1.0) for _ in range(FLOOD_MAX)]
+    assert results == [False] * (FLOOD_MAX - 1) + [True]
     assert not watches.too_fast(observation, now=1.0)
 
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_observed_is_not_watched_without_polling() -> None:
     assert watches.get_timer() is None
 
 
-def test_what_cannot_be_observed_is_asked_again_and_spread() -> None:
+def test_failed_observation_is_retried_at_spread_times() -> None:
     watches = make(poll_s=300.0)
     for number in range(50):
         observation = watches.add(f"N{number}", "t", "/t", "peer", observable=False, now=0.0)

@@ -74,7 +74,7 @@ def test_node_that_leaves_ends_its_waits_without_a_report() -> None:
     assert len(waiting.reports) == 1
 
 
-def test_forgotten_wait_is_not_ended_and_takes_no_memory() -> None:
+def test_forgotten_wait_is_not_ended_and_uses_no_memory() -> None:
     waiting = Waiting()
     for echo in waiting.expected.values():
         waiting.reports.forget(echo)

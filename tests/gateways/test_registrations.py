@@ -41,7 +41,7 @@ def test_registration_ends_when_its_lifetime_is_over() -> None:
     assert len(directory) == 0
 
 
-def test_update_begins_the_lifetime_anew_or_another_one() -> None:
+def test_update_restarts_or_changes_the_lifetime() -> None:
     directory = Directory()
     registration = register(directory, "ep=A", "lt=60")
     directory.update(registration, RegistrationParameters(), "10.0.0.1", 5683, now=50.0)

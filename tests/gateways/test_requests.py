@@ -163,7 +163,7 @@ async def test_tokens_are_random_and_of_32_bits() -> None:
     assert {len(token) for token in tokens} == {4}
 
 
-async def test_message_ids_are_bounded_and_the_oldest_node_begins_anew(
+async def test_message_ids_are_bounded_and_the_oldest_node_starts_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(requests_module, "MESSAGE_IDS_MAX", 2)

@@ -67,7 +67,7 @@ async def test_records_survive_and_are_replaced_and_deleted(tmp_path: Path) -> N
     assert await stored(path) == [b"3"]
 
 
-async def test_what_was_not_taken_at_the_start_is_deleted(tmp_path: Path) -> None:
+async def test_records_that_are_not_loaded_at_start_are_deleted(tmp_path: Path) -> None:
     path = tmp_path / "coap.db"
     async with running(path, {"a": b"1", "b": b"2"}) as kept:
         kept.changed("a")
@@ -111,7 +111,7 @@ async def test_without_a_file_nothing_is_kept_and_nothing_piles_up() -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database " * 100, b"SQLite format 3\0" + b"\xff" * 5000])
-async def test_a_damaged_file_is_moved_away_and_made_anew(
+async def test_a_damaged_file_is_moved_away_and_created_again(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "coap.db"
@@ -146,7 +146,7 @@ async def test_a_file_that_another_gateway_has_is_left_alone(
     assert await stored(path) == [b"1"]
 
 
-async def test_a_folder_that_cannot_be_made_costs_no_more_than_the_memory(
+async def test_a_folder_that_cannot_be_created_is_not_fatal(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -185,7 +185,7 @@ async def test_failed_write_is_logged_once_and_repeated(
 
 @pytest.mark.sockets
 @pytest.mark.usefixtures("soon")
-async def test_a_file_that_is_deleted_while_it_runs_is_made_anew(tmp_path: Path) -> None:
+async def test_a_file_that_is_deleted_at_run_time_is_created_again(tmp_path: Path) -> None:
     path = tmp_path / "coap.db"
     records = {"a": b"1", "b": b"2"}
     async with running(path, records) as kept:

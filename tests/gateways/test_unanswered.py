@@ -18,7 +18,7 @@ def test_node_that_left_something_unanswered_is_due_after_a_pause() -> None:
     assert not it.is_due("B", now=RETRY_MIN_S)
 
 
-def test_node_that_is_being_asked_is_not_due() -> None:
+def test_node_during_discovery_is_not_due() -> None:
     it = UnansweredRequests()
     it.add("A", [CoreLink("/name")], None, now=0.0)
     taken = it.take("A")

@@ -98,7 +98,7 @@ def test_gap_is_reported_until_it_is_confirmed() -> None:
 
 def test_only_lost_readings_count() -> None:
     events = Unconfirmed(events_max=1, cost_max=10**6)
-    said: list[NodeEvent] = [NodeAppeared(uid="A", ts=TS), NodeLeft(uid="A", ts=TS), reading(1)]
-    for event in said:
+    reported: list[NodeEvent] = [NodeAppeared(uid="A", ts=TS), NodeLeft(uid="A", ts=TS), reading(1)]
+    for event in reported:
         events.add(event)
     assert events.gap() is None

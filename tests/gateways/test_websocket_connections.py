@@ -255,7 +255,7 @@ async def test_many_claims_ping_the_owner_once() -> None:
     assert sum(isinstance(claim, Refused) for claim in claims) == 99
 
 
-async def test_uid_that_was_taken_during_the_ping_is_not_moved() -> None:
+async def test_uid_that_was_claimed_during_the_ping_is_not_moved() -> None:
     side = Side()
     owner, _ = await side.node("lamp")
     slow = asyncio.ensure_future(side.node("lamp"))

@@ -424,7 +424,7 @@ async def test_host_has_a_share_of_the_connections() -> None:
             await update(device, t="1")
 
 
-async def test_connection_that_says_nothing_makes_room_when_all_are_taken(
+async def test_silent_connection_is_evicted_when_the_table_is_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gateway, "UNPROVED_GRACE_S", 0.2)

@@ -178,7 +178,7 @@ def test_readers_use_the_current_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM series", "DELETE FROM reading", "DROP TABLE reading"]
 )
-def test_deleted_rows_are_noticed(
+def test_deleted_rows_are_detected(
     tmp_path: Path, statement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.05)
@@ -197,7 +197,7 @@ def test_deleted_rows_are_noticed(
         assert numbers(path)[-2:] == [10, 11]
 
 
-def test_a_lock_that_is_deleted_is_taken_again(tmp_path: Path) -> None:
+def test_a_lock_file_that_is_deleted_is_locked_again(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with recording(str(path)) as recorder:
         delete(path)

@@ -275,9 +275,7 @@ def test_a_full_disk_is_reported_and_recording_continues_when_there_is_space(
     assert rows(path) <= recorder.recorded == 400 - lost
 
 
-def test_recording_takes_no_more_than_its_share(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recording_uses_at_most_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder_module, "MESSAGES_PER_S", 1000.0)
     monkeypatch.setattr(recorder_module, "BATCH_MAX", 100)
     with recording(tmp_path / "history.db") as recorder:

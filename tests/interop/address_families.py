@@ -79,8 +79,8 @@ class Running:
             *flags,
             **environment,
         )
-        self.said = self.program.said()
-        listener = re.search(r"MQTT: TCP port (\d+)", self.said)
+        self.startup_text = self.program.startup_text()
+        listener = re.search(r"MQTT: TCP port (\d+)", self.startup_text)
         assert listener is not None
         self.mqtt = int(listener[1])
 
@@ -201,13 +201,13 @@ def test_every_address_is_both_families_and_the_printed_link_works(
     for port in running.tcp_ports:
         for host in ("127.0.0.1", "::1", "192.0.2.7"):
             assert is_open(host, port), (host, port)
-    link = re.search(r"http://\S+/login\?token=\S+", running.said)
+    link = re.search(r"http://\S+/login\?token=\S+", running.startup_text)
     assert link is not None
     assert link[0].startswith(f"http://192.0.2.7:{running.web}/")
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with browser.open(link[0], timeout=10) as answer:
         assert answer.status == 200
-    metrics = re.search(r"Metrics: (\S+)", running.said)
+    metrics = re.search(r"Metrics: (\S+)", running.startup_text)
     assert metrics is not None
     assert metrics[1].startswith(f"http://192.0.2.7:{running.metrics}/")
     with urllib.request.urlopen(metrics[1], timeout=10) as answer:

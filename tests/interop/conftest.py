@@ -31,12 +31,12 @@ async def output(*command: str) -> str:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
     except BaseException:
         process.kill()
         await process.wait()
         raise
-    return said.decode().strip()
+    return output.decode().strip()
 
 
 # Debian names these after the TLS library that they are built with.

@@ -50,7 +50,7 @@ async def post_block(
 
 
 @pytest.mark.parametrize(("szx", "length"), [(6, 60_000), (2, 1000)])
-async def test_reading_in_blocks_counts_when_it_is_whole(szx: int, length: int) -> None:
+async def test_reading_in_blocks_counts_when_it_is_complete(szx: int, length: int) -> None:
     async with scene() as it:
         await it.device.post("alive", "alive:A")
         body = b"text:" + b"x" * length
@@ -58,9 +58,9 @@ async def test_reading_in_blocks_counts_when_it_is_whole(szx: int, length: int) 
         for num in range(blocks):
             answer = await post_block(it.device, body, num, szx)
             assert answer.code == (Code.CONTINUE if num < blocks - 1 else Code.CHANGED)
-            said = answer.option(OptionNumber.BLOCK1)
-            assert said is not None
-            assert Block.from_bytes(said).num == num
+            block_option = answer.option(OptionNumber.BLOCK1)
+            assert block_option is not None
+            assert Block.from_bytes(block_option).num == num
         await it.client.shows("A", text="x" * length)
 
 
@@ -128,8 +128,8 @@ async def test_posts_of_all_formats_are_readings() -> None:
             assert answer.code == Code.CHANGED, format_
         await it.client.shows("A", text="1", json={"lat": 48.7}, cbor=24.0, lux=25, octets="7")
         await it.client.shows("A", temp=23.1, open=False)
-        told = [item for item in it.client.heard if item.get("endpoint") == "temp"]
-        assert [(item["value"], item["unit"]) for item in told] == [(23.1, "Cel")]
+        shown = [item for item in it.client.received if item.get("endpoint") == "temp"]
+        assert [(item["value"], item["unit"]) for item in shown] == [(23.1, "Cel")]
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ async def test_resources_that_are_not_observed_are_polled_where_that_is_configur
         await it.client.shows("A", led="0", t="20")
         it.device.replies[Code.GET, "t"] = Reply(payload=b"21")
         await it.client.shows("A", t="21")
-        await it.device.asked(Code.GET, "led", times=3)
+        await it.device.requests_for(Code.GET, "led", times=3)

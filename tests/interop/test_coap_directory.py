@@ -52,7 +52,7 @@ def location(answer: CoapMessage) -> str:
     )
 
 
-async def say(device: CoapDevice, message: CoapMessage) -> CoapMessage:
+async def exchange(device: CoapDevice, message: CoapMessage) -> CoapMessage:
     # cord_ep speaks through the same socket as the node's own server.
     return await device.exchange(message, from_server=True)
 
@@ -61,7 +61,7 @@ async def registered(it: Scene, *queries: str) -> str:
     it.device.has({"riot/board": "native", "t": Reply(payload=b"20", observe=3)})
     links = b"</riot/board>,</t>;obs"
     message = request(Code.POST, "/rd/", "ep=RIOT-1", *queries, payload=links)
-    place = location(await say(it.device, message))
+    place = location(await exchange(it.device, message))
     await it.client.shows("RIOT-1", **{"riot/board": "native", "t": "20"})
     return place
 
@@ -71,35 +71,35 @@ async def registered(it: Scene, *queries: str) -> str:
 
 async def test_node_registers_updates_and_removes_itself_as_riot_does() -> None:
     async with scene() as it:
-        found = await say(it.device, request(Code.GET, "/.well-known/core", "rt=core.rd"))
+        found = await exchange(it.device, request(Code.GET, "/.well-known/core", "rt=core.rd"))
         assert found.payload == b'</rd>;rt="core.rd";ct=40'
         place = await registered(it, "lt=60")
         assert re.fullmatch(r"/rd/\d+", place)
-        # Its links were told: it was not asked for them.
+        # It registered its links, so they are not requested.
         assert WELL_KNOWN_CORE not in {item.path for item in it.device.requests}
         it.device.notify("t", "21", 4)
         await it.client.shows("RIOT-1", t="21")
         it.device.replies[Code.PUT, "t"] = Reply(Code.CHANGED, b"t:5")
         assert (await it.client.write("RIOT-1", "t", "5"))["state"] == "confirmed"
 
-        assert (await say(it.device, request(Code.POST, place))).code == Code.CHANGED
-        assert (await say(it.device, request(Code.DELETE, place))).code == Code.DELETED
+        assert (await exchange(it.device, request(Code.POST, place))).code == Code.CHANGED
+        assert (await exchange(it.device, request(Code.DELETE, place))).code == Code.DELETED
         left = await it.client.until(type="out", uid="RIOT-1")
         assert left.get("reason", "left") == "left"
         for code in (Code.POST, Code.DELETE):
-            assert (await say(it.device, request(code, place))).code == Code.NOT_FOUND
+            assert (await exchange(it.device, request(code, place))).code == Code.NOT_FOUND
 
 
 async def test_simple_registration_makes_us_come_and_read_the_links() -> None:
     async with scene() as it:
         it.device.has({"led": "0"})
         simple = request(Code.POST, "/.well-known/rd", "ep=SIMPLE", "lt=60")
-        assert (await say(it.device, simple)).code == Code.CHANGED
+        assert (await exchange(it.device, simple)).code == Code.CHANGED
         await it.client.shows("SIMPLE", led="0")
-        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
-        told = await say(it.device, request(Code.GET, "/rd-lookup/res", "ep=SIMPLE"))
+        await it.device.requests_for(Code.GET, WELL_KNOWN_CORE)
+        listed = await exchange(it.device, request(Code.GET, "/rd-lookup/res", "ep=SIMPLE"))
         base = f"coap://{it.device.host}"
-        assert told.payload == f'<{base}/led>;anchor="{base}"'.encode()
+        assert listed.payload == f'<{base}/led>;anchor="{base}"'.encode()
 
 
 async def test_node_may_be_silent_for_its_lifetime_and_is_out_after_it() -> None:
@@ -109,13 +109,13 @@ async def test_node_may_be_silent_for_its_lifetime_and_is_out_after_it() -> None
             message = request(
                 *(Code.POST, "/rd", f"ep={endpoint}", f"lt={lifetime_s}"), payload=b"</led>"
             )
-            location(await say(it.device, message))
+            location(await exchange(it.device, message))
         await it.client.shows("QUIET", led="0")
         shown_at = time.monotonic()
         left = await it.client.until(type="out", uid="QUIET")
         assert left["reason"] == "silent"
         assert time.monotonic() - shown_at > 0.7
-        answer = await say(it.device, request(Code.GET, "/rd-lookup/ep", "ep=QUIET"))
+        answer = await exchange(it.device, request(Code.GET, "/rd-lookup/ep", "ep=QUIET"))
         assert answer.payload == b""
         assert "LONG" in it.client.nodes
 
@@ -125,7 +125,7 @@ async def test_registration_again_has_the_same_location_and_new_resources() -> N
         place = await registered(it)
         it.device.replies[Code.GET, "new"] = Reply(payload=b"1")
         again = request(Code.POST, "/rd", "ep=RIOT-1", payload=b"</new>")
-        assert location(await say(it.device, again)) == place
+        assert location(await exchange(it.device, again)) == place
         await it.client.shows("RIOT-1", new="1")
 
 
@@ -133,7 +133,7 @@ async def test_sector_is_part_of_the_uid() -> None:
     async with scene() as it:
         it.device.has({"led": "0"})
         message = request(Code.POST, "/rd", "ep=node1", "d=floor-3", payload=b"</led>")
-        location(await say(it.device, message))
+        location(await exchange(it.device, message))
         await it.client.shows("node1.floor-3", led="0")
 
 
@@ -164,45 +164,49 @@ async def test_sector_is_part_of_the_uid() -> None:
 )
 async def test_what_is_no_registration_is_refused(message: CoapMessage, code: Code) -> None:
     async with scene() as it:
-        assert (await say(it.device, message)).code == code
+        assert (await exchange(it.device, message)).code == code
 
 
 async def test_registration_from_another_address_is_a_claim_like_any_other() -> None:
     async with scene() as it, coap_device(it.running.coap_port) as thief:
         place = await registered(it)
         stolen = request(Code.POST, "/rd", "ep=RIOT-1", payload=b"</stolen>")
-        assert (await say(thief, stolen)).code == Code.SERVICE_UNAVAILABLE
+        assert (await exchange(thief, stolen)).code == Code.SERVICE_UNAVAILABLE
         # The owner was asked, and is there.
-        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        await it.device.requests_for(Code.GET, WELL_KNOWN_CORE)
         for _ in range(100):
-            answer = await say(thief, request(*(Code.POST, "/rd", "ep=RIOT-1"), payload=b"</x>"))
+            answer = await exchange(
+                thief, request(*(Code.POST, "/rd", "ep=RIOT-1"), payload=b"</x>")
+            )
             if answer.code == Code.FORBIDDEN:
                 break
             await asyncio.sleep(0.02)
         assert answer.code == Code.FORBIDDEN
-        assert (await say(thief, request(Code.POST, place))).code == Code.FORBIDDEN
-        assert (await say(thief, request(Code.DELETE, place))).code == Code.FORBIDDEN
-        assert (await say(it.device, request(Code.POST, place))).code == Code.CHANGED
+        assert (await exchange(thief, request(Code.POST, place))).code == Code.FORBIDDEN
+        assert (await exchange(thief, request(Code.DELETE, place))).code == Code.FORBIDDEN
+        assert (await exchange(it.device, request(Code.POST, place))).code == Code.CHANGED
 
 
-async def test_unknown_peer_gets_no_more_than_three_times_what_it_sent() -> None:
+async def test_unknown_peer_gets_at_most_three_times_what_it_sent() -> None:
     async with scene() as it, coap_device(it.running.coap_port) as unknown_peer:
         await registered(it, "et=" + "x" * 100)
         for path in ("/rd-lookup/ep", "/rd-lookup/res", "/.well-known/core"):
-            asked = request(Code.GET, path)
-            answer = await say(unknown_peer, asked)
-            assert len(answer.to_bytes()) <= 3 * len(asked.to_bytes())
+            requested = request(Code.GET, path)
+            answer = await exchange(unknown_peer, requested)
+            assert len(answer.to_bytes()) <= 3 * len(requested.to_bytes())
             assert answer.option(OptionNumber.BLOCK2) is not None
-        whole = await say(it.device, request(Code.GET, "/rd-lookup/ep"))
+        whole = await exchange(it.device, request(Code.GET, "/rd-lookup/ep"))
         assert len(whole.payload) > 100
 
 
 async def test_lookup_in_another_format_is_not_acceptable() -> None:
     async with scene() as it:
-        asked = request(Code.GET, "/rd-lookup/ep")
-        json_only = build_options(*asked.options, (OptionNumber.ACCEPT, ContentFormat.JSON))
-        wanted = CoapMessage(asked.mtype, asked.code, asked.message_id, asked.token, json_only)
-        assert (await say(it.device, wanted)).code == Code.NOT_ACCEPTABLE
+        requested = request(Code.GET, "/rd-lookup/ep")
+        json_only = build_options(*requested.options, (OptionNumber.ACCEPT, ContentFormat.JSON))
+        wanted = CoapMessage(
+            requested.mtype, requested.code, requested.message_id, requested.token, json_only
+        )
+        assert (await exchange(it.device, wanted)).code == Code.NOT_ACCEPTABLE
 
 
 @pytest.mark.parametrize(
@@ -217,10 +221,12 @@ async def test_lookup_in_another_format_is_not_acceptable() -> None:
 )
 async def test_critical_option_that_is_not_understood_is_refused(option: int, code: Code) -> None:
     async with scene() as it:
-        asked = request(Code.GET, "/rd-lookup/ep")
-        options = build_options(*asked.options, (option, b"x"))
-        wanted = CoapMessage(asked.mtype, asked.code, asked.message_id, asked.token, options)
-        assert (await say(it.device, wanted)).code == code
+        requested = request(Code.GET, "/rd-lookup/ep")
+        options = build_options(*requested.options, (option, b"x"))
+        wanted = CoapMessage(
+            requested.mtype, requested.code, requested.message_id, requested.token, options
+        )
+        assert (await exchange(it.device, wanted)).code == code
 
 
 async def test_more_links_than_a_registration_may_have_are_too_large() -> None:
@@ -228,12 +234,17 @@ async def test_more_links_than_a_registration_may_have_are_too_large() -> None:
         links = b",".join(b"</%064d>" % number for number in range(LINK_BYTES_MAX // 64))
         for num in range(len(links) // 1024 + 1):
             block = Block(num, (num + 1) * 1024 < len(links), 6)
-            asked = request(Code.POST, "/rd", "ep=A", payload=links[num * 1024 :][:1024])
-            options = build_options(*asked.options, (OptionNumber.BLOCK1, block.to_bytes()))
-            answer = await say(
+            requested = request(Code.POST, "/rd", "ep=A", payload=links[num * 1024 :][:1024])
+            options = build_options(*requested.options, (OptionNumber.BLOCK1, block.to_bytes()))
+            answer = await exchange(
                 it.device,
                 CoapMessage(
-                    asked.mtype, asked.code, asked.message_id, asked.token, options, asked.payload
+                    requested.mtype,
+                    requested.code,
+                    requested.message_id,
+                    requested.token,
+                    options,
+                    requested.payload,
                 ),
             )
             assert answer.code == (Code.CONTINUE if block.more else Code.REQUEST_ENTITY_TOO_LARGE)

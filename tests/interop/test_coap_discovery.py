@@ -26,7 +26,7 @@ def paths(device: CoapDevice) -> list[str]:
 
 
 @pytest.mark.sockets(speed=5)
-async def test_value_that_was_lost_is_asked_for_at_the_next_alive_and_nothing_else_is() -> None:
+async def test_only_the_lost_value_is_requested_at_the_next_alive() -> None:
     async with scene() as it:
         it.device.has({"board": "native", "name": None, "os": "riot"})
         await it.device.post("alive", f"alive:{UID}")
@@ -43,11 +43,11 @@ async def test_value_that_was_lost_is_asked_for_at_the_next_alive_and_nothing_el
 
 
 @pytest.mark.sockets(speed=5)
-async def test_value_that_was_lost_is_asked_for_at_the_next_reading() -> None:
+async def test_lost_value_is_requested_at_the_next_reading() -> None:
     async with scene() as it:
         it.device.has({"name": None})
         await it.device.post("alive", f"alive:{UID}")
-        await it.device.asked(Code.GET, "name")
+        await it.device.requests_for(Code.GET, "name")
         await asyncio.sleep(5.2)  # until it is given up
         it.device.replies[Code.GET, "name"] = Reply(payload=b"kitchen")
         await it.device.post("server", "t:1")
@@ -59,7 +59,7 @@ async def test_value_that_was_lost_is_asked_for_at_the_next_reading() -> None:
 
 
 @pytest.mark.sockets(speed=5)
-async def test_all_values_after_two_that_were_lost_are_asked_for_at_the_next_alive() -> None:
+async def test_values_after_two_lost_ones_are_requested_at_the_next_alive() -> None:
     async with scene() as it:
         it.device.has({"one": None, "two": None, "three": "3", "four": "4"})
         await it.device.post("alive", f"alive:{UID}")
@@ -73,12 +73,12 @@ async def test_all_values_after_two_that_were_lost_are_asked_for_at_the_next_ali
 
 
 @pytest.mark.sockets(speed=5)
-async def test_list_of_resources_that_was_lost_is_asked_for_at_the_next_reading() -> None:
+async def test_lost_list_of_resources_is_requested_at_the_next_reading() -> None:
     async with scene() as it:
         it.device.has({"name": "kitchen"})
         it.device.replies[Code.GET, WELL_KNOWN_CORE] = None
         await it.device.post("alive", f"reset:{UID}")
-        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        await it.device.requests_for(Code.GET, WELL_KNOWN_CORE)
         await asyncio.sleep(10.5)  # both ports are given up, and a pause
         it.device.offers(b"</name>")
         await it.device.post("server", "t:1")
@@ -86,7 +86,9 @@ async def test_list_of_resources_that_was_lost_is_asked_for_at_the_next_reading(
 
 
 @pytest.mark.sockets(speed=5)
-async def test_five_boards_behind_a_wire_that_loses_every_fifth_datagram_are_whole_soon() -> None:
+async def test_five_boards_behind_a_link_that_loses_every_fifth_datagram_are_complete_soon() -> (
+    None
+):
     values = {f"r{number}": str(number) for number in range(8)}
     async with scene() as it:
         port = it.running.coap_port
@@ -113,7 +115,7 @@ async def test_five_boards_behind_a_wire_that_loses_every_fifth_datagram_are_who
                 whole = {uid for uid in uids if values.items() <= known.get(uid, {}).items()}
 
 
-async def test_node_whose_server_is_up_a_second_after_its_alive_is_asked_again_within_two() -> None:
+async def test_node_whose_server_starts_a_second_after_its_alive_is_discovered_within_two() -> None:
     async with scene() as it:
         host = own_address()
         with (
@@ -143,7 +145,7 @@ def at_own_address(device: CoapDevice, gateway_port: int) -> None:
 EVERYWHERE = CoapSection(port=0, host="0.0.0.0")
 
 
-async def test_node_of_this_machine_is_asked_at_the_port_that_it_posts_from_first() -> None:
+async def test_node_of_this_machine_gets_requests_at_its_source_port_first() -> None:
     async with scene(coap=EVERYWHERE) as it, coap_device(it.running.coap_port) as other:
         other.has({"theirs": "1"})  # nobody has heard of it yet: another gateway, say
         async with coap_device(it.running.coap_port, at_coap_port=False, host=other.host) as device:
@@ -157,7 +159,7 @@ async def test_node_of_this_machine_is_asked_at_the_port_that_it_posts_from_firs
 
 
 @pytest.mark.parametrize("mute", [True, False])
-async def test_node_of_this_machine_that_serves_nothing_where_it_posts_from_is_asked_at_5683(
+async def test_node_of_this_machine_without_a_server_at_its_source_port_gets_requests_at_5683(
     *, mute: bool
 ) -> None:
     async with scene(coap=EVERYWHERE) as it, coap_device(it.running.coap_port) as server:
@@ -172,7 +174,7 @@ async def test_node_of_this_machine_that_serves_nothing_where_it_posts_from_is_a
             await it.client.shows(UID, led="0")
 
 
-async def test_node_that_was_asked_at_the_port_of_another_is_corrected_when_that_appears() -> None:
+async def test_request_port_of_a_node_is_corrected_when_its_owner_appears() -> None:
     async with scene() as it, coap_device(it.running.coap_port) as board:
         board.has({"led": "board", "board": "1"})
         board.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:on")
@@ -184,15 +186,15 @@ async def test_node_that_was_asked_at_the_port_of_another_is_corrected_when_that
             await board.post("alive", "alive:BOARD", from_server=True)
             await it.client.shows("NAT", led="nat")
             await it.client.shows("BOARD", led="board")
-            asked = len(board.requests)
+            requested = len(board.requests)
             assert (await it.client.write("NAT", "led", "off"))["state"] == "confirmed"
-            assert len(board.requests) == asked
+            assert len(board.requests) == requested
             assert (await it.client.write("BOARD", "led", "on"))["state"] == "confirmed"
             assert board.requests[-1].payload == b"on"
 
 
 @pytest.mark.parametrize("board_first", [True, False])
-async def test_port_that_belongs_to_another_known_node_is_not_asked(*, board_first: bool) -> None:
+async def test_port_of_another_known_node_gets_no_requests(*, board_first: bool) -> None:
     async with scene() as it, coap_device(it.running.coap_port) as board:
         board.has({"led": "board"})
         async with coap_device(it.running.coap_port, at_coap_port=False, host=board.host) as nat:

@@ -101,7 +101,7 @@ async def test_reset_of_a_command_is_a_timeout_because_it_may_be_forged() -> Non
         assert "reset" in receipt["detail"]
 
 
-async def test_message_ids_seen_by_one_node_do_not_tell_those_of_another() -> None:
+async def test_message_ids_of_one_node_do_not_reveal_those_of_another() -> None:
     async with scene() as it, coap_device(it.running.coap_port) as attacker:
         await known(it)
         await known(it, attacker, "ATTACKER")
@@ -110,7 +110,7 @@ async def test_message_ids_seen_by_one_node_do_not_tell_those_of_another() -> No
         before = len(it.device.requests)
         seen = attacker.requests[-1].message_id
         command = await it.client.command("A", "led", "1")
-        await it.device.asked(Code.PUT, "led")
+        await it.device.requests_for(Code.PUT, "led")
         assert len(it.device.requests) == before + 1
         for step in range(1, 200):  # in the name of the node
             forged = CoapMessage(MessageType.RST, Code.EMPTY, (seen + step) & 0xFFFF)
@@ -138,10 +138,10 @@ async def test_answer_with_an_unknown_token_ends_no_request() -> None:
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, LED_ON)
         it.device.holds_answers = True
         command = await it.client.command("A", "led", "1")
-        (asked,) = await it.device.asked(Code.PUT, "led")
+        (requested,) = await it.device.requests_for(Code.PUT, "led")
         for token in (b"", b"\0\0\0\0"):
             for mtype in (MessageType.ACK, MessageType.CON, MessageType.NON):
-                forged = CoapMessage(mtype, Code.FORBIDDEN, asked.message_id, token)
+                forged = CoapMessage(mtype, Code.FORBIDDEN, requested.message_id, token)
                 it.device.send(forged, from_server=True)
         await asyncio.sleep(0.1)
         it.device.release()
@@ -153,11 +153,11 @@ async def test_download_in_endless_blocks_ends_after_256_requests() -> None:
         it.device.has({"endless": Reply(payload=b"x" * 65536, block_szx=0), "led": "0"})
         await it.device.post("alive", "alive:A")
         await it.client.shows("A", led="0")
-        asked = [item for item in it.device.requests if item.path == "endless"]
-        assert len(asked) == 256
+        requested = [item for item in it.device.requests if item.path == "endless"]
+        assert len(requested) == 256
 
 
-async def test_upload_to_a_node_that_takes_tiny_blocks_is_refused_before_it_begins() -> None:
+async def test_upload_in_tiny_blocks_is_refused_before_it_starts() -> None:
     async with scene() as it:
         await known(it)
         it.device.replies[Code.PUT, "js"] = Reply(Code.CHANGED, b"", takes_szx=0)

@@ -130,10 +130,10 @@ async def test_answer_that_is_not_wanted_is_not_sent(
         *((OptionNumber.URI_PATH, segment) for segment in path.split("/")),
         (OptionNumber.NO_RESPONSE, classes),
     )
-    asked = CoapMessage(mtype, code, 0x1234, b"tk", options, b"x" if code == Code.POST else b"")
+    requested = CoapMessage(mtype, code, 0x1234, b"tk", options, b"x" if code == Code.POST else b"")
     large = CoapMessage(mtype, code, 0x1235, b"tl", options, b"x" * 1100)
     async with scene() as it:
-        found = await answers(it, asked.to_bytes())
+        found = await answers(it, requested.to_bytes())
         assert found == ([bytes.fromhex("60001234")] if confirmable else [])
         if classes & 8:
             found = await answers(it, large.to_bytes())
@@ -146,20 +146,22 @@ async def test_copy_of_a_separate_answer_is_acknowledged_again_and_another_is_re
         device.has({"led": Reply(payload=b"0", separate=True)})
         await device.post("alive", "alive:A")
         await it.client.shows("A", led="0")
-        (asked,) = await device.asked(Code.GET, "led")
+        (requested,) = await device.requests_for(Code.GET, "led")
         first = [number for mtype, number in device.empty_messages if mtype is ACK]
         assert len(first) == 1
         copy = next(
             answer
             for (origin, _), answer in device._answered.items()
-            if origin == asked.origin and answer and CoapMessage.from_bytes(answer).payload == b"0"
+            if origin == requested.origin
+            and answer
+            and CoapMessage.from_bytes(answer).payload == b"0"
         )
-        device.server.transport.sendto(copy, asked.origin)
+        device.server.transport.sendto(copy, requested.origin)
         await until(lambda: len(device.empty_messages) == 2)
         assert device.empty_messages[-1] == (ACK, first[0])
         other = bytearray(copy)
         other[4] ^= 0xFF
-        device.server.transport.sendto(bytes(other), asked.origin)
+        device.server.transport.sendto(bytes(other), requested.origin)
         await until(lambda: len(device.empty_messages) == 3)
         assert device.empty_messages[-1] == (RST, first[0])
 

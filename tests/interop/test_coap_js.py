@@ -64,8 +64,8 @@ async def test_client_posts_as_a_node_does() -> None:
 
 async def test_client_finds_the_resource_directory() -> None:
     async with scene() as it:
-        asked = ("GET", "/.well-known/core", "")
-        found = await output(*words("coap_client.cjs"), str(it.running.coap_port), *asked)
+        requested = ("GET", "/.well-known/core", "")
+        found = await output(*words("coap_client.cjs"), str(it.running.coap_port), *requested)
         assert "</rd>;rt=" in found
 
 

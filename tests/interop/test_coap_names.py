@@ -58,7 +58,7 @@ async def test_malformed_list_of_resources_gives_what_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("attributes", [b"", b";obs"])
-async def test_resource_is_asked_in_the_format_that_its_link_states(attributes: bytes) -> None:
+async def test_resource_is_read_in_the_format_of_its_link(attributes: bytes) -> None:
     async with scene() as it:
         device, client = it.device, it.client
         device.offers(b'</3/0>;ct="11542 110"%b,</tlv>;ct=11542,</plain>,</text>;ct=0' % attributes)
@@ -68,8 +68,8 @@ async def test_resource_is_asked_in_the_format_that_its_link_states(attributes: 
             device.replies[Code.GET, name] = Reply(payload=b"x")
         await device.post("alive", "alive:A")
         await client.shows("A", **{"3/0/0": "Acme", "3/0/9": 87, "plain": "x", "text": "x"})
-        asked = {item.path: item.accept for item in device.requests if item.code == Code.GET}
-        assert asked == {
+        requested = {item.path: item.accept for item in device.requests if item.code == Code.GET}
+        assert requested == {
             ".well-known/core": None,
             "3/0": bytes((110,)),
             "tlv": None,
@@ -80,7 +80,7 @@ async def test_resource_is_asked_in_the_format_that_its_link_states(attributes: 
 
 @pytest.mark.parametrize("code", [Code.BAD_OPTION, Code.NOT_ACCEPTABLE])
 @pytest.mark.parametrize("links", [b"</s>;ct=50", b"</s>;ct=50;obs"])
-async def test_node_that_knows_no_accept_is_asked_without(code: Code, links: bytes) -> None:
+async def test_node_without_accept_gets_requests_without_it(code: Code, links: bytes) -> None:
     async with scene() as it:
         device, client = it.device, it.client
         device.offers(links)
@@ -91,7 +91,7 @@ async def test_node_that_knows_no_accept_is_asked_without(code: Code, links: byt
         assert [item.accept for item in device.requests if item.path == "s"] == [b"2", None]
 
 
-async def test_polled_resource_is_asked_with_its_query_and_format() -> None:
+async def test_polled_resource_is_read_with_its_query_and_format() -> None:
     async with scene(coap=CoapSection(port=0, poll_s=0.2)) as it:
         device, client = it.device, it.client
         device.offers(b"</s?id=1>;ct=50")
@@ -99,11 +99,11 @@ async def test_polled_resource_is_asked_with_its_query_and_format() -> None:
         device.replies[Code.GET, "s?id=1"] = reply
         await device.post("alive", "alive:A")
         await client.shows("A", **{"s?id=1": [1]})
-        asked = await device.asked(Code.GET, "s", times=3)
-        assert {(item.query, item.accept) for item in asked} == {(("id=1",), b"2")}
+        requested = await device.requests_for(Code.GET, "s", times=3)
+        assert {(item.query, item.accept) for item in requested} == {(("id=1",), b"2")}
 
 
-async def test_write_says_that_it_is_text_also_in_blocks_and_is_read_back_in_its_format() -> None:
+async def test_write_declares_text_also_in_blocks_and_is_read_back_in_its_format() -> None:
     async with scene() as it:
         device, client = it.device, it.client
         device.offers(b"</3/0/1>;ct=110")
@@ -116,5 +116,5 @@ async def test_write_says_that_it_is_text_also_in_blocks_and_is_read_back_in_its
         assert (await client.write("A", "3/0/1", "x" * 2000))["state"] == "confirmed"
         written = [item.content_format for item in device.requests if item.code == Code.PUT]
         assert written == [b"", b"", b""]
-        read = await device.asked(Code.GET, "3/0/1", times=3)
+        read = await device.requests_for(Code.GET, "3/0/1", times=3)
         assert {item.accept for item in read} == {bytes((110,))}

@@ -79,7 +79,7 @@ async def test_node_is_named_by_the_text_after_the_last_colon(text: str, uid: st
 
 
 @pytest.mark.parametrize("text", ["", "living", "alive:", ":", "alive:all", "alive:" + "x" * 65])
-async def test_sign_of_life_without_a_good_name_is_refused(text: str) -> None:
+async def test_sign_of_life_without_a_valid_uid_is_refused(text: str) -> None:
     async with scene() as it:
         device, client = it.device, it.client
         assert (await device.post("alive", text)).code == Code.BAD_REQUEST
@@ -93,7 +93,7 @@ async def test_reading_before_the_sign_of_life_is_held_and_counts_when_it_comes(
         device, client = it.device, it.client
         for value in ("1.0°C", "2.0°C"):
             answer = await device.post("server", f"temperature:{value}")
-            # Not yet accepted: the board may say it again when it has said who it is.
+            # Not accepted yet: the board may send it again after its `alive`.
             assert answer.code == Code.SERVICE_UNAVAILABLE
             assert decode_uint(answer.option(OptionNumber.MAX_AGE) or b"") == 30
         await device.post("server", "led:0")
@@ -103,7 +103,7 @@ async def test_reading_before_the_sign_of_life_is_held_and_counts_when_it_comes(
         await client.shows("A", led="1")
 
 
-async def test_reset_and_sign_of_life_together_tell_of_a_reboot_and_of_new_values() -> None:
+async def test_reset_with_a_sign_of_life_is_a_reboot_with_new_values() -> None:
     async with scene() as it:
         device, client = it.device, it.client
         device.has({"led": "0"})
@@ -141,7 +141,7 @@ async def test_board_without_a_uid_appears_by_its_address_and_is_read_and_comman
         await client.shows(device.host, led="1")
 
 
-async def test_board_that_says_its_uid_after_a_bare_reset_is_one_node() -> None:
+async def test_board_that_sends_its_uid_after_a_bare_reset_is_one_node() -> None:
     async with scene() as it:
         device, client = it.device, it.client
         await device.post("alive", "reset")
@@ -155,7 +155,7 @@ async def test_board_that_says_its_uid_after_a_bare_reset_is_one_node() -> None:
         assert list(client.nodes) == ["A"]
 
 
-async def test_bare_reset_of_old_firmware_means_the_node_at_its_address() -> None:
+async def test_bare_reset_of_old_firmware_concerns_the_node_at_its_address() -> None:
     async with scene() as it:
         device, client = it.device, it.client
         assert (await device.post("alive", "reset")).code == Code.CHANGED
@@ -175,7 +175,7 @@ async def test_confirmable_post_that_is_sent_five_times_counts_once() -> None:
         assert {answer.to_bytes() for answer in answers} == {answers[0].to_bytes()}
         await device.post("server", "last:1")
         await client.shows("A", last="1")
-        counted = [item for item in client.heard if item.get("endpoint") == "count"]
+        counted = [item for item in client.received if item.get("endpoint") == "count"]
         assert len(counted) == 1
 
 
@@ -235,7 +235,7 @@ async def test_board_that_posts_too_fast_gets_the_time_to_wait() -> None:
         await client.shows("A", n=str(accepted - 1))
 
 
-async def test_gateway_lists_what_it_takes_and_refuses_the_rest() -> None:
+async def test_gateway_lists_its_resources_and_refuses_other_requests() -> None:
     async with scene() as it:
         device = it.device
 

@@ -46,7 +46,7 @@ async def test_notification_is_a_reading(mtype: MessageType) -> None:
         assert len([item for item in it.device.requests if item.path == "t"]) == 1
 
 
-async def test_notification_that_is_overtaken_counts_no_more_and_is_acknowledged() -> None:
+async def test_outdated_notification_is_acknowledged_and_does_not_count() -> None:
     async with scene() as it:
         await observed(it)
         it.device.notify("t", "22°C", 12)
@@ -57,7 +57,7 @@ async def test_notification_that_is_overtaken_counts_no_more_and_is_acknowledged
         assert await it.device.reply_to(again) is ACK
         it.device.notify("t", "23°C", 13)
         await it.client.shows("A", t="23°C")
-        shown = [item["data"] for item in it.client.heard if item.get("endpoint") == "t"]
+        shown = [item["data"] for item in it.client.received if item.get("endpoint") == "t"]
         assert shown == ["20°C", "22°C", "23°C"]
 
 
@@ -77,7 +77,7 @@ async def test_registration_that_is_lost_is_sent_again() -> None:
         it.device.offers(b"</t>;obs")
         it.device.holds_answers = True
         await it.device.post("alive", "alive:A")
-        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        await it.device.requests_for(Code.GET, WELL_KNOWN_CORE)
         it.device.loses = 1
         it.device.release()
         await it.client.shows("A", t="20")
@@ -106,7 +106,7 @@ async def test_unwanted_notification_is_reset() -> None:
         await it.client.shows("A", t="21°C")
 
 
-async def test_node_that_booted_is_observed_anew_and_its_old_notifications_are_reset() -> None:
+async def test_node_that_booted_is_observed_again_and_its_old_notifications_are_reset() -> None:
     async with scene() as it:
         await observed(it)
         before = it.device.observers["t"][-1]
@@ -130,7 +130,7 @@ async def test_error_notification_ends_the_observation_and_the_value_stays() -> 
         assert it.client.nodes["A"]["t"] == "20°C"
 
 
-async def test_reset_of_a_registration_harms_nobody() -> None:
+async def test_reset_of_a_registration_has_no_effect() -> None:
     async with scene() as it:
         it.device.has({"t": Reply(payload=b"1", observe=10), "led": "0"})
         it.device.offers(b"</t>;obs,</led>")
@@ -152,7 +152,7 @@ async def test_wrong_options_of_a_notification_are_left_alone() -> None:
         await it.client.shows("A", t="23")
 
 
-async def test_node_that_floods_is_reset_and_others_are_heard() -> None:
+async def test_node_that_floods_is_reset_and_others_are_served() -> None:
     async with scene() as it, coap_device(it.running.coap_port) as other:
         await observed(it)
         other.has({"t": Reply(payload=b"1", observe=1)})
@@ -165,11 +165,11 @@ async def test_node_that_floods_is_reset_and_others_are_heard() -> None:
         async with coap_device(it.running.coap_port) as third:
             await third.post("alive", "alive:C")
         assert RST in {mtype for mtype, number in it.device.empty_messages if number in sent}
-        shown = [item for item in it.client.heard if item.get("endpoint") == "t"]
+        shown = [item for item in it.client.received if item.get("endpoint") == "t"]
         assert len([item for item in shown if item["uid"] == "A"]) < 130
 
 
-async def test_no_more_than_so_many_resources_are_read_at_the_same_time(
+async def test_number_of_simultaneous_reads_is_limited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(observer, "READS_MAX", 2)
@@ -187,17 +187,17 @@ async def test_no_more_than_so_many_resources_are_read_at_the_same_time(
             device.holds_answers = True
         before = [len(device.requests) for device in devices]
         await asyncio.sleep(0.8)
-        asked = [
+        requested = [
             len(device.requests) - known for device, known in zip(devices, before, strict=True)
         ]
-        assert sorted(asked) == [0, 0, 1, 1]
+        assert sorted(requested) == [0, 0, 1, 1]
         for device in devices:
             device.release()
         for device in devices:
-            await device.asked(Code.GET, "t", times=3)
+            await device.requests_for(Code.GET, "t", times=3)
 
 
-async def test_notification_in_blocks_is_fetched_whole() -> None:
+async def test_notification_in_blocks_is_fetched_completely() -> None:
     async with scene() as it:
         await observed(it)
         text = "0123456789" * 50
@@ -249,7 +249,7 @@ async def test_values_of_all_formats_are_shown() -> None:
         )
         assert {"bytes", "wrong"}.isdisjoint(it.client.nodes["A"])
         units = {
-            item["endpoint"]: item.get("unit") for item in it.client.heard if "endpoint" in item
+            item["endpoint"]: item.get("unit") for item in it.client.received if "endpoint" in item
         }
         assert units["air"] == units["one"] == units["binary"] == units["many/temp"] == "Cel"
 
@@ -262,7 +262,7 @@ async def test_notified_senml_is_read_and_its_unit_kept() -> None:
         await it.client.until(endpoint="t", data=300, value=300.0, unit="K")
 
 
-async def test_large_value_is_read_whole_and_one_without_end_is_not() -> None:
+async def test_large_value_is_read_completely_and_an_endless_one_is_not() -> None:
     async with scene() as it:
         large = "x" * 60_000
         it.device.has(
@@ -287,7 +287,7 @@ async def written(it: Scene, payload: str) -> None:
 
 
 @pytest.mark.parametrize("szx", [6, 2])
-async def test_large_write_goes_in_blocks_of_the_size_that_the_node_takes(szx: int) -> None:
+async def test_large_write_is_sent_in_the_block_size_that_the_node_requests(szx: int) -> None:
     async with scene() as it:
         payload = "".join(f"line {number}\n" for number in range(1000))
         it.device.has({"js": "old"})

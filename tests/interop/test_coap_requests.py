@@ -17,9 +17,7 @@ BOOKKEEPING = {"ip", "protocol"}
 
 
 @pytest.mark.parametrize("at_coap_port", [True, False], ids=["board", "behind NAT"])
-async def test_node_is_asked_at_its_coap_port_or_at_the_port_it_spoke_from(
-    *, at_coap_port: bool
-) -> None:
+async def test_node_gets_requests_at_port_5683_or_its_source_port(*, at_coap_port: bool) -> None:
     async with scene(at_coap_port=at_coap_port) as it:
         it.device.has({"led": "0"})
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
@@ -44,7 +42,7 @@ async def test_link_format_with_attributes_and_quoted_commas_is_followed() -> No
         it.device.offers(links.encode())
         await it.device.post("alive", "alive:A")
         await it.client.shows("A", **{"cli/stats": "7", "led": "0", "quoted": "q"})
-        await it.device.asked(Code.GET, "ä")
+        await it.device.requests_for(Code.GET, "ä")
         await it.client.until(endpoint="ä")
         assert set(it.client.nodes["A"]) == BOOKKEEPING | {"cli/stats", "led", "quoted", "ä"}
         assert {item.path for item in it.device.requests} == {
@@ -53,7 +51,7 @@ async def test_link_format_with_attributes_and_quoted_commas_is_followed() -> No
 
 
 @pytest.mark.parametrize("block_szx", [None, 2, 6], ids=["whole", "64 bytes", "1024 bytes"])
-async def test_discovery_follows_256_links_and_no_more(block_szx: int | None) -> None:
+async def test_discovery_follows_at_most_256_links(block_szx: int | None) -> None:
     async with scene() as it:
         values = {f"r{number}": str(number) for number in range(1000)}
         it.device.has(values)
@@ -65,12 +63,12 @@ async def test_discovery_follows_256_links_and_no_more(block_szx: int | None) ->
         it.device.replies[Code.PUT, "r0"] = Reply(Code.CHANGED, b"r0:new")
         assert (await it.client.write("A", "r0", "new"))["state"] == "confirmed"
         await it.client.shows("A", r0="new")
-        asked = [item.path for item in it.device.requests if item.code == Code.GET]
-        assert set(asked) == {WELL_KNOWN_CORE, *list(values)[:LINKS_MAX]}
+        requested = [item.path for item in it.device.requests if item.code == Code.GET]
+        assert set(requested) == {WELL_KNOWN_CORE, *list(values)[:LINKS_MAX]}
         assert set(it.client.nodes["A"]) == BOOKKEEPING | set(list(values)[:LINKS_MAX])
 
 
-async def test_what_an_error_answer_says_is_no_value() -> None:
+async def test_payload_of_an_error_answer_is_no_value() -> None:
     async with scene() as it:
         it.device.has(
             {
@@ -95,14 +93,14 @@ async def test_links_of_an_error_answer_are_not_followed(code: Code) -> None:
         it.device.replies[Code.GET, WELL_KNOWN_CORE] = Reply(code, b"</led>")
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
         await it.device.post("alive", "alive:A")
-        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        await it.device.requests_for(Code.GET, WELL_KNOWN_CORE)
         await it.client.shows("A")
         # It answers at least, so that it can be written to.
         assert (await it.client.write("A", "led", "1"))["state"] == "confirmed"
         assert not [item for item in it.device.requests if item.path == "led" and not item.payload]
 
 
-async def test_value_in_blocks_is_shown_whole() -> None:
+async def test_value_in_blocks_is_shown_completely() -> None:
     async with scene() as it:
         script = "".join(f"line {number}: ä\n" for number in range(400))
         it.device.has({"js": Reply(payload=script.encode(), block_szx=6)})
@@ -119,24 +117,24 @@ async def test_answers_that_come_separately_are_answers() -> None:
         assert (await it.client.write("A", "led", "1"))["state"] == "confirmed"
 
 
-async def test_discoveries_of_a_node_do_not_overlap_and_the_last_reboot_is_asked_again() -> None:
+async def test_discoveries_of_a_node_do_not_overlap_and_run_again_after_the_last_reboot() -> None:
     async with scene() as it:
         it.device.has({"one": "1", "two": "2"})
         it.device.holds_answers = True
         for _ in range(5):
             await it.device.post("alive", "reset:A")
             await it.device.post("alive", "alive:A")
-        await it.device.asked(Code.GET, WELL_KNOWN_CORE)
+        await it.device.requests_for(Code.GET, WELL_KNOWN_CORE)
         it.device.release()
-        await it.device.asked(Code.GET, "two", times=2)
+        await it.device.requests_for(Code.GET, "two", times=2)
         await it.client.shows("A", one="1", two="2")
         it.device.replies[Code.PUT, "one"] = Reply(Code.CHANGED, b"one:3")
         await it.client.write("A", "one", "3")
-        asked = [item.path for item in it.device.requests if item.code == Code.GET]
-        assert asked == [WELL_KNOWN_CORE, "one", "two"] * 2
+        requested = [item.path for item in it.device.requests if item.code == Code.GET]
+        assert requested == [WELL_KNOWN_CORE, "one", "two"] * 2
 
 
-async def test_sign_of_life_of_a_known_node_asks_for_nothing() -> None:
+async def test_sign_of_life_of_a_known_node_causes_no_request() -> None:
     async with scene() as it:
         it.device.has({"led": "0"})
         await it.device.post("alive", "alive:A")
@@ -157,7 +155,7 @@ async def test_node_that_answers_slowly_delays_neither_discovery_nor_command_of_
         slow.holds_answers = True
         await slow.post("alive", "reset:SLOW")
         pending = await it.client.command("SLOW", "led", "1", timeout_s=20.0)
-        await slow.asked(Code.GET, WELL_KNOWN_CORE, times=2)
+        await slow.requests_for(Code.GET, WELL_KNOWN_CORE, times=2)
 
         it.device.has({"led": "0"})
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED, b"led:1")
@@ -166,7 +164,7 @@ async def test_node_that_answers_slowly_delays_neither_discovery_nor_command_of_
         receipt = await it.client.write("QUICK", "led", "1")
         assert receipt["state"] == "confirmed"
         assert receipt["elapsed_ms"] < 2000  # it waited for nothing
-        assert not [item for item in it.client.heard if item.get("id") == pending]
+        assert not [item for item in it.client.received if item.get("id") == pending]
 
 
 # -- writes -------------------------------------------------------------------------------------
@@ -180,12 +178,12 @@ async def test_write_is_a_put_with_the_text_as_it_is(payload: str) -> None:
         await it.device.post("alive", "alive:A")
         await it.client.shows("A", text="old")
         assert (await it.client.write("A", "text", payload))["state"] == "confirmed"
-        (asked,) = await it.device.asked(Code.PUT, "text")
-        assert asked.payload == payload.encode()
+        (requested,) = await it.device.requests_for(Code.PUT, "text")
+        assert requested.payload == payload.encode()
         await it.client.shows("A", text=payload)
 
 
-async def test_node_that_does_not_say_the_new_value_is_asked_for_it() -> None:
+async def test_new_value_is_read_if_the_node_does_not_send_it() -> None:
     async with scene() as it:
         it.device.has({"led": "0"})
         it.device.replies[Code.PUT, "led"] = Reply(Code.CHANGED)
@@ -226,7 +224,7 @@ async def test_write_that_is_lost_on_the_way_is_sent_again_and_done_once() -> No
         it.device.loses = 1
         receipt = await it.client.write("A", "led", "1", timeout_s=2.0)
         assert receipt["state"] == "confirmed"
-        assert len(await it.device.asked(Code.PUT, "led")) == 1
+        assert len(await it.device.requests_for(Code.PUT, "led")) == 1
 
 
 async def test_write_that_timed_out_is_not_carried_out_later() -> None:
@@ -244,7 +242,7 @@ async def test_write_that_timed_out_is_not_carried_out_later() -> None:
         receipt = await it.client.write("A", "led", "0")
         assert receipt["state"] == "confirmed"
         assert receipt["elapsed_ms"] < 2000  # it waited for nothing
-        assert [item.payload for item in await it.device.asked(Code.PUT, "led")] == [b"0"]
+        assert [item.payload for item in await it.device.requests_for(Code.PUT, "led")] == [b"0"]
 
 
 async def test_commands_to_one_node_are_done_in_order() -> None:
@@ -256,5 +254,5 @@ async def test_commands_to_one_node_are_done_in_order() -> None:
         ids = [await it.client.command("A", "led", str(number)) for number in range(20)]
         states = [(await it.client.until(type="receipt", id=number))["state"] for number in ids]
         assert states == ["confirmed"] * 20
-        asked = await it.device.asked(Code.PUT, "led", times=20)
-        assert [item.payload for item in asked] == [b"%d" % number for number in range(20)]
+        requested = await it.device.requests_for(Code.PUT, "led", times=20)
+        assert [item.payload for item in requested] == [b"%d" % number for number in range(20)]

@@ -121,7 +121,7 @@ async def test_server_is_observed(coap_client: Tool, coap_server: str, programs:
             times.add((await client.until(uid="SERVER", endpoint="time"))["data"])
 
 
-async def test_client_is_told_that_there_is_no_fetch_and_nothing_where_it_wants_no_answer(
+async def test_client_gets_4_05_for_fetch_and_nothing_with_no_response(
     coap_client: Tool,
 ) -> None:
     async with (

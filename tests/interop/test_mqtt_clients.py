@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Devices made with other people's MQTT clients, at other people's MQTT brokers.
 
-Each appears, is heard, is commanded, and is lost when it falls silent.
+Each appears, sends readings, carries out a command, and is offline when it is silent.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ MakeDevice: TypeAlias = Callable[[int, int], AbstractAsyncContextManager[None]]
 
 @asynccontextmanager
 async def process(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A program that is killed at the end: it says nothing then."""
+    """A program that is killed at the end: it sends nothing then."""
     running = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -68,29 +68,29 @@ class ShellDevice:
     async def report(self) -> None:
         while True:
             # Again and again: who is asked before `mosquitto_sub` listens does not hear it.
-            await self._say("check", {"id": UID})
-            await self._tell("temperature")
+            await self._publish("check", {"id": UID})
+            await self._command("temperature")
             await asyncio.sleep(REPORT_S)
 
     async def _answer(self, words: list[str], text: str) -> None:
         match words:
             case ["check"]:
-                await self._say("check", {"id": UID})
+                await self._publish("check", {"id": UID})
             case [_, "discover"] if text == "resources":
-                await self._say(f"{UID}/resources", list(self._values))
+                await self._publish(f"{UID}/resources", list(self._values))
             case [_, "discover"]:
                 for resource in self._values:
-                    await self._tell(resource)
+                    await self._command(resource)
             case [_, resource, "set"] if resource in self._values:
                 self._values[resource] = text
-                await self._tell(resource)
+                await self._command(resource)
 
-    async def _tell(self, resource: str) -> None:
-        await self._say(f"{UID}/{resource}", {"value": self._values[resource]})
+    async def _command(self, resource: str) -> None:
+        await self._publish(f"{UID}/{resource}", {"value": self._values[resource]})
 
-    async def _say(self, topic: str, value: object) -> None:
-        said = ("-q", "1", "-t", f"node/{topic}", "-m", json.dumps(value))
-        async with process("mosquitto_pub", *self._common, *said) as once:
+    async def _publish(self, topic: str, value: object) -> None:
+        message = ("-q", "1", "-t", f"node/{topic}", "-m", json.dumps(value))
+        async with process("mosquitto_pub", *self._common, *message) as once:
             assert await once.wait() == 0
 
 
@@ -122,7 +122,7 @@ async def paho_client(port: int, level: int) -> AsyncIterator[None]:
 
         async def report() -> None:
             while True:
-                board.tell("temperature")
+                board.send_value("temperature")
                 await asyncio.sleep(REPORT_S)
 
         async with doing(report()):
@@ -143,8 +143,8 @@ async def mqtt_js(port: int, level: int) -> AsyncIterator[None]:
 
 def lost(here: World) -> bool:
     return any(
-        isinstance(said, NodeLeft) and (said.uid, said.reason) == (UID, "silent")
-        for said in here.heard
+        isinstance(message, NodeLeft) and (message.uid, message.reason) == (UID, "silent")
+        for message in here.received
     )
 
 

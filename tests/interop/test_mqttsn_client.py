@@ -43,20 +43,20 @@ async def foreign(
         await process.wait()
 
 
-async def says(tool: str, port: int, *arguments: str) -> str:
+async def run_tool(tool: str, port: int, *arguments: str) -> str:
     """What it said, once it has ended well."""
     async with foreign(tool, port, *arguments) as process, asyncio.timeout(PATIENCE_S):
         assert process.stdout is not None
-        said = (await process.stdout.read()).decode()
-        assert await process.wait() == 0, said
-    return said
+        output = (await process.stdout.read()).decode()
+        assert await process.wait() == 0, output
+    return output
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 async def test_it_publishes(broker: Server, qos: int) -> None:
     async with watcher(broker.port, "node/#") as seen, mqttsn_gateway(broker.port) as running:
         arguments = ("-i", "foreign", "-t", "node/foreign/temperature", "-q", str(qos))
-        await says("pub", running.port, *arguments, "-m", '{"value":"21.5°C"}', "--repeat", "3")
+        await run_tool("pub", running.port, *arguments, "-m", '{"value":"21.5°C"}', "--repeat", "3")
         await eventually(lambda: len(seen.messages) == 3)
         message = await seen.sees("node/foreign/temperature", '{"value":"21.5°C"}'.encode())
         assert message.qos == min(qos, 1)
@@ -67,14 +67,14 @@ async def test_it_publishes_to_predefined_and_short_topics(broker: Server) -> No
     config = GatewayConfig(advertise_s=None, session=SessionConfig(predefined={5: "node/pre/x"}))
     async with watcher(broker.port, "node/#", "ab") as seen:
         async with mqttsn_gateway(broker.port, config) as running:
-            await says("pub", running.port, "-i", "f", "-T", "5", "-q", "1", "-m", "five")
-            await says("pub", running.port, "-i", "f", "-t", "ab", "-q", "1", "-m", "short")
+            await run_tool("pub", running.port, "-i", "f", "-T", "5", "-q", "1", "-m", "five")
+            await run_tool("pub", running.port, "-i", "f", "-t", "ab", "-q", "1", "-m", "short")
         await seen.sees("node/pre/x", b"five")
         await seen.sees("ab", b"short")
 
 
 @pytest.mark.parametrize("topic", ["gateway/foreign/led/set", "gateway/foreign/+/set", "gateway/#"])
-async def test_it_hears_what_it_subscribed_to(broker: Server, topic: str) -> None:
+async def test_it_receives_what_it_subscribed_to(broker: Server, topic: str) -> None:
     async with watcher(broker.port) as other, mqttsn_gateway(broker.port) as running:
         arguments = ("-i", "foreign", "-t", topic, "-q", "0")  # it acknowledges none of QoS 1
         async with foreign("sub", running.port, *arguments) as process:

@@ -53,8 +53,8 @@ async def test_a_gateway_that_sends_its_token_as_the_first_frame_is_let_in() -> 
         )
         await system.client.shows("OLD", temperature="1°C")
         await system.client.command("OLD", "led", "1")
-        told = (await gateway.next()).json
-        assert told["data"] == {"uid": "OLD", "endpoint": "led", "payload": "1"}
+        command = (await gateway.next()).json
+        assert command["data"] == {"uid": "OLD", "endpoint": "led", "payload": "1"}
         await system.serves()
 
 
@@ -71,7 +71,7 @@ async def test_a_gateway_may_call_the_broker_by_any_name(host: str) -> None:
             assert await page.upgrade("/gw", origin, offer, host=host) == 403
 
 
-async def test_a_first_frame_that_is_no_good_token_closes_and_is_logged(log: Log) -> None:
+async def test_a_first_frame_with_an_invalid_token_closes_and_is_logged(log: Log) -> None:
     async with running_system() as system:
         used = system.token()
         async with first_frame_gateway(system.url, used):
@@ -98,7 +98,7 @@ async def test_a_gateway_without_a_first_frame_is_closed_after_two_seconds() -> 
         await system.serves()
 
 
-async def test_strangers_that_send_no_token_take_few_places() -> None:
+async def test_connections_without_a_token_have_a_quota() -> None:
     async with running_system() as system, contextlib.AsyncExitStack() as stack:
         statuses = []
         for _ in range(UNAUTHENTICATED_PER_ADDRESS_MAX + 3):
@@ -139,7 +139,7 @@ async def test_a_value_of_300_kb_is_refused_and_the_link_stays(form: str, log: L
     assert any("a value has at most" in line for line in log.lines)
 
 
-async def test_what_the_old_broker_took_is_taken() -> None:
+async def test_what_the_old_broker_accepted_is_accepted() -> None:
     async with (
         running_system() as system,
         first_frame_gateway(system.url, system.token()) as gateway,
@@ -159,9 +159,9 @@ async def test_what_the_old_broker_took_is_taken() -> None:
         for payload in ("0", 1, 2.5, True):
             data = {"uid": 17, "endpoint": "led", "payload": payload, "more": None}
             await page.send_json({"type": "update", "data": data, "src": "forged"})
-        told = [(await gateway.next()).json["data"] for _ in range(4)]
-        assert [data["payload"] for data in told] == ["0", "1", "2.5", "true"]
-        assert {data["uid"] for data in told} == {"17"}
+        command = [(await gateway.next()).json["data"] for _ in range(4)]
+        assert [data["payload"] for data in command] == ["0", "1", "2.5", "true"]
+        assert {data["uid"] for data in command} == {"17"}
 
 
 # -- our gateway at an old broker ---------------------------------------------------------------
@@ -175,7 +175,7 @@ class OldBroker:
         self._first_frame = first_frame
         self._refuses_words = refuses_words
         self.offers: list[list[str]] = []
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.sockets: list[web.WebSocketResponse] = []
         self.url = ""
 
@@ -211,20 +211,20 @@ class OldBroker:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         if self._first_frame:
-            said = await socket.receive(timeout=2.0)
-            if not isinstance(said.data, str) or not check.accept(said.data):
+            frame = await socket.receive(timeout=2.0)
+            if not isinstance(frame.data, str) or not check.accept(frame.data):
                 await socket.close()
                 return socket
         self.sockets.append(socket)
         async for message in socket:
-            self.heard.append(json.loads(message.data))
+            self.received.append(json.loads(message.data))
         return socket
 
-    async def say(self, message: object) -> None:
+    async def send(self, message: object) -> None:
         await self.sockets[-1].send_str(json.dumps(message))
 
     async def until(self, condition: Callable[[list[dict[str, Any]]], bool]) -> None:
-        await until(lambda: condition(self.heard))
+        await until(lambda: condition(self.received))
 
 
 KINDS = {"handshake": [3, 2], "first frame": [3, 0], "first frame, no words": [3, 2, 0]}
@@ -245,27 +245,27 @@ async def test_our_gateway_links_to_an_old_broker(kind: str, log: Log) -> None:
         await node.post("alive", "alive:U")
         new = {"type": "new", "uid": "U", "dst": "all"}
         value = {"type": "update", "uid": "U", "endpoint": "led", "data": "0", "dst": "all"}
-        await broker.until(lambda heard: value in heard)
-        assert broker.heard[0] == new
+        await broker.until(lambda received: value in received)
+        assert broker.received[0] == new
         # Each frame is one that an old broker knows.
-        assert {message["type"] for message in broker.heard} <= {"new", "update", "reset", "out"}
+        assert {message["type"] for message in broker.received} <= {"new", "update", "reset", "out"}
         assert [len(words) for words in broker.offers] == KINDS[kind]
         # A client asks what is known; the answer is for it alone.
-        await broker.say({"type": "new", "data": "client", "src": "C1"})
-        await broker.until(lambda heard: {**new, "dst": "C1"} in heard)
-        await broker.until(lambda heard: {**value, "dst": "C1"} in heard)
+        await broker.send({"type": "new", "data": "client", "src": "C1"})
+        await broker.until(lambda received: {**new, "dst": "C1"} in received)
+        await broker.until(lambda received: {**value, "dst": "C1"} in received)
         # A client writes.
         write = {"uid": "U", "endpoint": "/led", "payload": 1}
-        await broker.say({"type": "update", "data": write, "src": "C1"})
+        await broker.send({"type": "update", "data": write, "src": "C1"})
         await until(lambda: any(request.code == Code.PUT for request in node.requests))
         # Nonsense and a value beyond the limit cut nothing.
-        await broker.say([])
-        await broker.say({"type": "what"})
-        await broker.say({"type": "update", "data": write, "src": 5})
+        await broker.send([])
+        await broker.send({"type": "what"})
+        await broker.send({"type": "update", "data": write, "src": 5})
         large = {**write, "payload": "y" * 300_000}
-        await broker.say({"type": "update", "data": large, "src": "C1"})
+        await broker.send({"type": "update", "data": large, "src": "C1"})
         await node.post("server", "temperature:1°C")
-        await broker.until(lambda heard: heard[-1].get("data") == "1°C")
+        await broker.until(lambda received: received[-1].get("data") == "1°C")
         assert len(broker.sockets) == 1
         await until(lambda: not list(gateway.coap.gateway._unconfirmed))
     assert log.tracebacks == []
@@ -279,14 +279,14 @@ async def test_our_gateway_comes_back_to_an_old_broker_and_announces_its_nodes()
     ):
         gateway.coap.gateway.node_seen("U", {"protocol": "CoAP"})
         gateway.coap.gateway.reading("U", "led", "0")
-        await broker.until(lambda heard: len(heard) >= 3)
+        await broker.until(lambda received: len(received) >= 3)
         await broker.sockets[0].close()
-        broker.heard.clear()
-        await broker.until(lambda heard: len(heard) >= 3)
-        assert [message["type"] for message in broker.heard] == ["new", "update", "update"]
+        broker.received.clear()
+        await broker.until(lambda received: len(received) >= 3)
+        assert [message["type"] for message in broker.received] == ["new", "update", "update"]
 
 
-async def test_our_broker_that_refuses_the_key_is_asked_once_for_each_attempt(log: Log) -> None:
+async def test_broker_that_refuses_the_key_gets_one_request_per_attempt(log: Log) -> None:
     async with (
         running_broker(generate_keys()) as broker,
         running_gateway(broker.url, lambda: mint_token(generate_keys())),
@@ -297,7 +297,7 @@ async def test_our_broker_that_refuses_the_key_is_asked_once_for_each_attempt(lo
     assert all("not made with the key file" in line for line in refusals)
 
 
-async def test_an_old_broker_that_refuses_the_key_is_told_in_one_line(log: Log) -> None:
+async def test_an_old_broker_that_refuses_the_key_is_one_log_line(log: Log) -> None:
     async with (
         OldBroker(generate_keys(), first_frame=False).running() as broker,
         running_gateway(broker.url, lambda: mint_token(generate_keys())),
@@ -307,7 +307,7 @@ async def test_an_old_broker_that_refuses_the_key_is_told_in_one_line(log: Log) 
     assert len(lines) == 1
 
 
-async def test_our_gateway_says_alive_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gateway_sends_keep_alives_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyaiot.links.KEEP_ALIVE_S", 0.1)
     keys = generate_keys()
     async with (
@@ -315,4 +315,4 @@ async def test_our_gateway_says_alive_every_half_minute(monkeypatch: pytest.Monk
         running_gateway(broker.url, lambda: mint_token(keys)),
     ):
         alive = {"type": "update", "uid": "alive"}
-        await broker.until(lambda heard: heard.count(alive) >= 3)
+        await broker.until(lambda received: received.count(alive) >= 3)

@@ -50,7 +50,7 @@ def start_node(programs: Programs, side: str, inside: int) -> None:
 
 
 @pytest.mark.sockets
-async def test_nodes_are_told_apart_by_their_interface(programs: Programs) -> None:
+async def test_nodes_are_distinguished_by_their_interface(programs: Programs) -> None:
     ip("link", "set", "lo", "up")
     for side in ("left", "right"):
         inside = network_namespace(programs)

@@ -174,11 +174,11 @@ async def test_a_device_is_no_gateway(tmp_path: Path) -> None:
         receipt = await here.command("a", "temperature", "5")
         assert receipt.state == "confirmed"
         assert here.value("a", "led") == "0"
-        assert "gateway/a/led/set" not in one.asked
-        assert not [topic for topic in other.asked if topic.startswith("node/")]
+        assert "gateway/a/led/set" not in one.requested
+        assert not [topic for topic in other.requested if topic.startswith("node/")]
 
 
-async def test_its_log_is_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_its_log_is_forwarded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
         broker._log.on_line("[12] [ERR] something")
@@ -237,7 +237,7 @@ async def test_without_nats_server_the_error_names_the_remedy(
 # -- client ids -----------------------------------------------------------------------------------
 
 
-async def test_a_device_with_a_client_id_that_was_ours_does_not_cut_off_the_gateway(
+async def test_a_device_with_an_earlier_client_id_of_the_gateway_does_not_disconnect_it(
     tmp_path: Path,
 ) -> None:
     async with (
@@ -253,7 +253,7 @@ async def test_a_device_with_a_client_id_that_was_ours_does_not_cut_off_the_gate
         assert here.mqtt._client.connects == 1
 
 
-async def test_client_ids_of_ours_are_unguessable_and_outlive_a_restart(tmp_path: Path) -> None:
+async def test_own_client_ids_are_random_and_survive_a_restart(tmp_path: Path) -> None:
     ids = []
     for _ in range(2):
         async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:

@@ -113,7 +113,7 @@ async def raw(port: int, client_id: str, *, clean: bool) -> AsyncIterator[Raw]:
 
 
 @pytest.mark.usefixtures("small_store")
-async def test_one_device_that_retains_without_end_takes_no_room_of_others(
+async def test_device_that_retains_without_end_uses_only_its_share(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
@@ -315,7 +315,7 @@ async def test_connections_of_one_address_do_not_take_those_of_others(
         async with asyncio.timeout(5):
             while "too many connections" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        # The first one was there before, and the gateway is none of them.
+        # The first one was connected before, and the gateway does not count.
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(first.reader.read(1), 0.5)
         assert here.mqtt._client.connects == 1

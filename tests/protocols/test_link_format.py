@@ -188,7 +188,7 @@ def test_an_error_is_short_and_shows_nothing_of_the_document() -> None:
     assert str(caught.value) == "link format: neither ',' nor ';' at character 4"
 
 
-def test_links_beyond_the_limit_are_cut_and_said_to_be() -> None:
+def test_links_beyond_the_limit_are_cut_and_reported() -> None:
     exactly = b",".join([b"</a>"] * LINKS_MAX)
     assert parse_links(exactly) == ([CoreLink("/a")] * LINKS_MAX, False)
     assert parse_links(exactly + b",") == ([CoreLink("/a")] * LINKS_MAX, False)
@@ -316,7 +316,7 @@ def test_a_query_is_split_and_decoded() -> None:
     ],
     ids=ascii,
 )
-def test_what_cannot_be_said_is_not_written(link: CoreLink) -> None:
+def test_what_cannot_be_expressed_is_not_written(link: CoreLink) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         format_links([link])
     assert not isinstance(caught.value, ProtocolError)

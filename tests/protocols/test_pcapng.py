@@ -36,7 +36,7 @@ def sum_of(data: bytes) -> int:
     return total
 
 
-def test_file_says_who_wrote_it_and_what_the_packets_are() -> None:
+def test_file_names_its_writer_and_the_packet_type() -> None:
     section, interface = read()
     assert isinstance(section, blocks.SectionHeader)
     assert section.options["shb_userappl"] == "Pyaiot"
@@ -54,7 +54,7 @@ def test_packet_has_time_comment_and_direction(*, inbound: bool) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_ipv4_packet_is_whole_and_its_checksums_are_right(datagram: bytes) -> None:
+def test_ipv4_packet_is_complete_and_its_checksums_are_right(datagram: bytes) -> None:
     data = one(packet(AT, NODE, GATEWAY, datagram, inbound=True)).packet_data
     assert data[:1] == b"\x45"
     assert struct.unpack(">H", data[2:4]) == (len(data),)
@@ -68,7 +68,7 @@ def test_ipv4_packet_is_whole_and_its_checksums_are_right(datagram: bytes) -> No
 
 
 @given(st.binary(max_size=200))
-def test_ipv6_packet_is_whole_and_its_checksum_is_right(datagram: bytes) -> None:
+def test_ipv6_packet_is_complete_and_its_checksum_is_right(datagram: bytes) -> None:
     source, destination = PacketEndpoint("fe80::7", 5683), PacketEndpoint("2001:db8::1", 5683)
     data = one(packet(AT, source, destination, datagram, inbound=True)).packet_data
     assert data[:4] == b"\x60\0\0\0"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much of strangers is looked at."""
+"""The rate limit of unknown peers."""
 
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 
 
-def test_host_has_a_burst_then_its_rate_and_is_told_when_to_come_back() -> None:
+def test_host_has_a_burst_then_its_rate_and_gets_the_time_to_wait() -> None:
     it = HostRateLimit(Rate(per_s=2.0, burst=3.0), Rate(per_s=100.0, burst=100.0))
     assert [it.take("a", now=0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
     assert it.take("b", now=0.0) == 0.0
@@ -20,7 +20,7 @@ def test_all_together_have_a_limit_that_no_number_of_addresses_gets_around() -> 
     assert it.take("another", now=1.0) == 0.0
 
 
-def test_hosts_that_are_remembered_are_bounded_and_the_oldest_begins_anew() -> None:
+def test_remembered_hosts_are_bounded_and_the_oldest_is_forgotten() -> None:
     it = HostRateLimit(Rate(per_s=1.0, burst=1.0), Rate(per_s=1e6, burst=1e6), hosts_max=10)
     for number in range(100):
         it.take(f"host {number}", now=0.0)

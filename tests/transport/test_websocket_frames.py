@@ -22,7 +22,7 @@ from pyaiot.transport.websocket_frames import (
         (65_536, "817f0000000000010000"),
     ],
 )
-def test_length_takes_one_three_or_nine_bytes(size: int, head: str) -> None:
+def test_length_has_one_three_or_nine_bytes(size: int, head: str) -> None:
     assert text_frame(b"x" * size) == bytes.fromhex(head) + b"x" * size
 
 

@@ -60,7 +60,7 @@ class Gateway:
         receipt = OUTCOMES[outcome]
         self.link.send(Receipt(id=command.id, state=receipt.state, detail=receipt.detail))
 
-    def say(self, uid: str, resource: str, data: object, ts: float | None = None) -> None:
+    def send(self, uid: str, resource: str, data: object, ts: float | None = None) -> None:
         """A reading; the node appears with its first one."""
         self.link.send(Reading.received(uid, resource, data, time.time() if ts is None else ts))
 

@@ -78,7 +78,7 @@ async def test_messages_of_clients_are_in_the_document() -> None:
             await node.send_json({"type": "update", "data": {"list": [1, None], "on": True}})
             await client.until(endpoint="on")
         await client.until(type="out")
-        for message in client.heard:
+        for message in client.received:
             to_client.validate([message])
             kinds[message["type"]] += 1
         command: dict[str, Any] = {"type": "command", "id": "1", "uid": "A", "endpoint": "led"}

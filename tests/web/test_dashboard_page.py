@@ -110,7 +110,7 @@ async def test_each_value_has_unit_and_age_and_text_of_nodes_is_text(browser: Br
             assert await page.locator("#nodes img").count() == 0
 
 
-async def test_unreadable_value_keeps_the_last_good_one(browser: Browser) -> None:
+async def test_unreadable_value_keeps_the_last_valid_one(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("a", temperature="23.5°C")
         async with showing(browser, broker) as page:
@@ -411,9 +411,9 @@ async def test_image_of_an_unknown_host_is_named_and_not_loaded(browser: Browser
     async with running(look=Look(webcam_hosts=("cam.example",))) as broker:
         broker.add_node("a", webcam="http://evil.example/x.png")
         broker.add_node("b", webcam="http://cam.example/x.png")
-        asked: list[str] = []
+        requested: list[str] = []
         async with browser.page() as page:
-            page.on("request", lambda request: asked.append(request.url))
+            page.on("request", lambda request: requested.append(request.url))
             picture = b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
             await page.route(
                 "http://cam.example/**",
@@ -422,7 +422,7 @@ async def test_image_of_an_unknown_host_is_named_and_not_loaded(browser: Browser
             await page.goto(broker.url)
             await see(card(page, "a"), "--webcam-host evil.example")
             await until(page, "document.querySelector('img.picture')?.naturalWidth > 0")
-        assert not any("evil.example" in url for url in asked)
+        assert not any("evil.example" in url for url in requested)
 
 
 async def test_inertial_unit_turns_only_its_own_teapot(browser: Browser) -> None:

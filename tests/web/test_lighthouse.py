@@ -36,7 +36,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     if not load_built():
         no_page()
     programs = Programs(tmp_path)
-    output = programs.aiot("demo", *ANY_PORTS).said()
+    output = programs.aiot("demo", *ANY_PORTS).startup_text()
     yield output.split(" at ")[1].split()[0]
     programs.close()
 

@@ -174,7 +174,7 @@ def metrics_url(program: Program) -> str:
 async def test_aiot_run_reports_every_declared_metric(programs: Programs) -> None:
     running = programs.aiot("run", *ANY_PORTS, "--metrics-port", "0")
     url = metrics_url(running)
-    assert "Pyaiot: http://" in running.said()
+    assert "Pyaiot: http://" in running.startup_text()
     text = await page(url)
     promtool("check", "metrics", given=text)
     reported = {name for name, _ in read(text)}
@@ -211,7 +211,9 @@ async def test_gateway_process_has_a_metrics_listener(programs: Programs) -> Non
 async def test_metrics_listener_needs_no_sign_in(programs: Programs) -> None:
     running = programs.aiot("run", *ANY_PORTS, "--behind-proxy", "--metrics-port", "0")
     url = metrics_url(running)
-    web_url = running.said().partition("Open this link once to sign in: ")[2].split("/login")[0]
+    web_url = (
+        running.startup_text().partition("Open this link once to sign in: ")[2].split("/login")[0]
+    )
     async with aiohttp.ClientSession() as session, session.get(f"{web_url}/metrics") as answer:
         assert answer.status == 401
     samples = read(await page(url))
@@ -224,7 +226,7 @@ async def test_prometheus_scrapes_the_metrics(programs: Programs, tmp_path: Path
         pytest.skip("prometheus is not here (apt install prometheus)")
     running = programs.aiot("run", *ANY_PORTS, "--metrics-port", "0")
     target = metrics_url(running).removeprefix("http://").removesuffix("/metrics")
-    assert "Pyaiot: http://" in running.said()
+    assert "Pyaiot: http://" in running.startup_text()
     settings = (MONITORING / "prometheus.yml").read_text("utf-8")
     settings = settings.replace("127.0.0.1:8000", target).replace("15s", "200ms")
     (tmp_path / "prometheus.yml").write_text(settings)

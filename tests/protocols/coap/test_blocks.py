@@ -35,7 +35,7 @@ def piece(body: bytes, num: int, szx: int) -> tuple[bytes, bytes]:
 
 
 @given(st.integers(0, 6), st.integers(0, 3000))
-def test_download_in_any_size_is_whole(szx: int, length: int) -> None:
+def test_download_in_any_block_size_is_complete(szx: int, length: int) -> None:
     body = (BODY * 2)[:length]
     download = Download()
     wanted: Block | None = Block(0, False, szx)
@@ -52,7 +52,7 @@ def test_answer_without_blocks_is_complete() -> None:
     assert download.body == b"23.5"
 
 
-def test_node_may_choose_smaller_blocks_than_those_asked_for() -> None:
+def test_node_may_choose_smaller_blocks_than_requested() -> None:
     download = Download()
     assert download.add(option(0, True, 2), None, b"x" * 64) == Block(1, False, 2)
 
@@ -90,7 +90,7 @@ def test_download_without_end_is_given_up_at_64_kib() -> None:
 
 
 @given(st.integers(0, 6), st.integers(1, 4096))
-def test_upload_in_any_size_is_whole(szx: int, length: int) -> None:
+def test_upload_in_any_block_size_is_complete(szx: int, length: int) -> None:
     upload, got, more = Upload(BODY[:length], szx), b"", True
     while more:
         block, part = upload.block()

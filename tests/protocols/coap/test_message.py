@@ -110,7 +110,7 @@ def test_option_heads_grow_at_13_and_at_269(number: int, length: int, head: str)
 
 
 @pytest.mark.parametrize("message", [READING, MANY_OPTIONS, *(m for _, m in APPENDIX_A)])
-def test_every_truncation_is_noticed_or_ends_at_a_field(message: CoapMessage) -> None:
+def test_every_truncation_is_detected_or_ends_at_a_field(message: CoapMessage) -> None:
     wire = message.to_bytes()
     # Where a datagram may end: after the header and token, after an option, inside the payload.
     marker = len(wire) - len(message.payload) - bool(message.payload)

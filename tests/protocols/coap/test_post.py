@@ -45,7 +45,7 @@ def answer(datagram: bytes, code: int = Code.CHANGED, **arguments: object) -> Co
     return CoapMessage.from_bytes(write_answer(post(datagram), code, 7, **arguments))  # type: ignore[arg-type]
 
 
-def test_post_as_riot_sends_it_is_taken() -> None:
+def test_post_as_riot_sends_it_is_accepted() -> None:
     read = post(RIOT)
     assert (read.route.path, read.payload) == (SERVER, "temperature:23.5°C".encode())
     assert not read.confirmable
@@ -68,7 +68,7 @@ def test_post_as_riot_sends_it_is_taken() -> None:
 )
 @pytest.mark.parametrize("mtype", [MessageType.CON, MessageType.NON])
 @pytest.mark.parametrize("token", [b"", b"\xff", b"12345678"])
-def test_every_form_of_a_post_is_taken(
+def test_every_form_of_a_post_is_accepted(
     options: list[tuple[int, bytes | str | int]], mtype: MessageType, token: bytes
 ) -> None:
     read = post(message(*options, mtype=mtype, token=token, payload=b"alive:A\xff"))
@@ -98,7 +98,7 @@ def test_every_form_of_a_post_is_taken(
         b"",
     ],
 )
-def test_everything_else_is_for_a_whole_stack(datagram: bytes) -> None:
+def test_everything_else_is_left_to_aiocoap(datagram: bytes) -> None:
     assert read_post(datagram) is None
 
 
@@ -120,14 +120,14 @@ def test_confirmable_post_is_answered_in_its_acknowledgement() -> None:
     assert (reply.mtype, reply.code, reply.message_id) == (MessageType.ACK, Code.CHANGED, 0x1235)
 
 
-def test_answer_tells_when_to_come_back_and_why() -> None:
+def test_answer_states_when_to_try_again_and_why() -> None:
     reply = answer(RIOT, Code.SERVICE_UNAVAILABLE, max_age_s=300, words="later")
     assert decode_uint(reply.option(OptionNumber.MAX_AGE) or b"") == 300
     assert reply.payload == b"later"
 
 
 @given(st.text(max_size=200), st.binary(min_size=1, max_size=20))
-def test_answer_is_at_most_three_times_its_post_and_good_text(words: str, payload: bytes) -> None:
+def test_answer_is_at_most_three_times_its_post_and_valid_text(words: str, payload: bytes) -> None:
     datagram = message((OptionNumber.URI_PATH, "alive"), payload=payload)
     written = write_answer(post(datagram), Code.BAD_REQUEST, 7, words=words)
     assert len(written) <= AMPLIFICATION_MAX * len(datagram)
@@ -180,8 +180,8 @@ def test_answers_that_are_not_wanted_are_not_sent(no_response: int, unwanted: li
 
 
 def test_request_too_many_is_refused_only_where_it_must_be_answered() -> None:
-    asked = message((OptionNumber.URI_PATH, "x"), mtype=MessageType.CON, code=Code.GET)
-    reply = CoapMessage.from_bytes(write_too_many(asked, 3))
+    requested = message((OptionNumber.URI_PATH, "x"), mtype=MessageType.CON, code=Code.GET)
+    reply = CoapMessage.from_bytes(write_too_many(requested, 3))
     assert (reply.mtype, reply.code, reply.token) == (
         MessageType.ACK,
         Code.TOO_MANY_REQUESTS,

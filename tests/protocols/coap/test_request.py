@@ -104,6 +104,6 @@ def test_error_that_the_client_does_not_want_is_not_sent(
     value: bytes, code: Code, *, suppressed: bool
 ) -> None:
     for mtype, instead in ((NON, b""), (CON, bytes((0x60, 0, 0, 7)))):
-        asked = request((OptionNumber.NO_RESPONSE, value), mtype=mtype)
-        assert suppresses(asked, code) is suppressed
-        assert (write_error(asked, code, 99) == instead) is suppressed
+        requested = request((OptionNumber.NO_RESPONSE, value), mtype=mtype)
+        assert suppresses(requested, code) is suppressed
+        assert (write_error(requested, code, 99) == instead) is suppressed

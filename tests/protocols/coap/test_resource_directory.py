@@ -55,7 +55,7 @@ def test_attributes_are_limited() -> None:
             read(names)
 
 
-def test_lookup_is_read_and_gives_the_part_that_is_asked_for() -> None:
+def test_lookup_returns_the_requested_part() -> None:
     lookup = read_lookup(("rt=core.s*", "page=1", "count=2"))
     assert lookup == Lookup((("rt", "core.s*"),), 1, 2)
     links = [CoreLink(f"/{number}") for number in range(5)]
@@ -72,7 +72,7 @@ def test_wrong_part_is_refused(arguments: tuple[str, ...]) -> None:
         read_lookup(arguments)
 
 
-def test_filter_is_a_whole_word_or_a_beginning() -> None:
+def test_filter_matches_a_whole_word_or_a_prefix() -> None:
     words = ["core.rd", "core.rd-lookup-ep"]
     assert matches("core.rd", words)
     assert matches("core.*", words)

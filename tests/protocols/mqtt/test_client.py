@@ -48,9 +48,9 @@ class Talk:
     def connect(self, connect: Connect = KEPT, *, session_present: bool = False) -> None:
         self.client.connection_opened(connect, now=self.now)
         assert self.sent() == [connect]
-        assert self.hears(ConnAck(session_present)) == [MqttConnected(session_present)]
+        assert self.receive(ConnAck(session_present)) == [MqttConnected(session_present)]
 
-    def hears(self, *packets: Packet) -> list[MqttEvent]:
+    def receive(self, *packets: Packet) -> list[MqttEvent]:
         data = b"".join(packet.to_bytes() for packet in packets)
         return list(self.client.receive_bytes(data, now=self.now))
 
@@ -65,27 +65,27 @@ def test_qos_1_is_published_when_the_broker_acknowledges() -> None:
     talk = Talk()
     assert talk.publish(token=7)
     assert talk.sent() == [Publish("t", b"1", 1, packet_id=1)]
-    assert talk.hears(PubAck(2)) == []
-    assert talk.hears(PubAck(1)) == [MqttPublished(7)]
-    assert talk.hears(PubAck(1)) == []
+    assert talk.receive(PubAck(2)) == []
+    assert talk.receive(PubAck(1)) == [MqttPublished(7)]
+    assert talk.receive(PubAck(1)) == []
 
 
 def test_qos_2_is_published_with_the_last_of_four_packets() -> None:
     talk = Talk()
     assert talk.publish(token=7, qos=2)
     assert talk.sent() == [Publish("t", b"1", 2, packet_id=1)]
-    assert talk.hears(PubComp(1)) == []
-    assert talk.hears(PubRec(1)) == []
+    assert talk.receive(PubComp(1)) == []
+    assert talk.receive(PubRec(1)) == []
     assert talk.sent() == [PubRel(1)]
-    assert talk.hears(PubComp(1)) == [MqttPublished(7)]
+    assert talk.receive(PubComp(1)) == [MqttPublished(7)]
 
 
 def test_an_answer_of_another_kind_answers_nothing() -> None:
     talk = Talk()
     talk.publish(token=7, qos=2)
-    assert talk.hears(PubAck(1), UnsubAck(1), SubAck(1, (0,))) == []
-    talk.hears(PubRec(1))
-    assert talk.hears(PubComp(1)) == [MqttPublished(7)]
+    assert talk.receive(PubAck(1), UnsubAck(1), SubAck(1, (0,))) == []
+    talk.receive(PubRec(1))
+    assert talk.receive(PubComp(1)) == [MqttPublished(7)]
 
 
 def test_qos_0_is_sent_and_forgotten() -> None:
@@ -105,7 +105,7 @@ def test_subscriptions_are_granted_or_refused() -> None:
         Subscribe(2, (("b", 2),)),
         Unsubscribe(3, ("a/#",)),
     ]
-    assert talk.hears(SubAck(2, (0x80,)), SubAck(1, (1,)), UnsubAck(3)) == [
+    assert talk.receive(SubAck(2, (0x80,)), SubAck(1, (1,)), UnsubAck(3)) == [
         MqttSubscribed(4, None),
         MqttSubscribed(3, 1),
         MqttUnsubscribed(5),
@@ -115,25 +115,25 @@ def test_subscriptions_are_granted_or_refused() -> None:
 def test_messages_are_acknowledged_by_qos_and_reported_once() -> None:
     talk = Talk()
     twice = Publish("t", b"2", 2, packet_id=9)
-    assert talk.hears(Publish("t", b"0"), Publish("t", b"1", 1, True, 8), twice, twice) == [
+    assert talk.receive(Publish("t", b"0"), Publish("t", b"1", 1, True, 8), twice, twice) == [
         MqttMessage("t", b"0"),
         MqttMessage("t", b"1", 1, True),
         MqttMessage("t", b"2", 2),
     ]
     assert talk.sent() == [PubAck(8), PubRec(9), PubRec(9)]
-    assert talk.hears(PubRel(9), PubRel(9)) == []
+    assert talk.receive(PubRel(9), PubRel(9)) == []
     assert talk.sent() == [PubComp(9), PubComp(9)]
-    assert talk.hears(twice) == [MqttMessage("t", b"2", 2)]
+    assert talk.receive(twice) == [MqttMessage("t", b"2", 2)]
 
 
-def test_a_message_of_qos_2_is_told_once_over_two_connections() -> None:
+def test_a_message_of_qos_2_is_delivered_once_over_two_connections() -> None:
     talk = Talk()
     message = Publish("t", b"2", 2, packet_id=9)
-    assert len(talk.hears(message)) == 1
+    assert len(talk.receive(message)) == 1
     talk.connect(session_present=True)
-    assert talk.hears(message) == []
+    assert talk.receive(message) == []
     talk.connect(session_present=False)
-    assert len(talk.hears(message)) == 1
+    assert len(talk.receive(message)) == 1
 
 
 def test_there_are_no_events_of_the_connection_before() -> None:
@@ -143,7 +143,7 @@ def test_there_are_no_events_of_the_connection_before() -> None:
     talk.client.connection_closed()
     assert not talk.publish()
     talk.connect()
-    assert talk.hears(PubAck(1), SubAck(2, (0,))) == []
+    assert talk.receive(PubAck(1), SubAck(2, (0,))) == []
 
 
 def test_what_qos_2_left_open_is_released_and_its_id_not_used() -> None:
@@ -151,11 +151,11 @@ def test_what_qos_2_left_open_is_released_and_its_id_not_used() -> None:
     talk.publish(qos=2)
     talk.publish(qos=2)
     talk.sent()
-    talk.hears(PubRec(1))
+    talk.receive(PubRec(1))
     talk.connect(session_present=True)
     assert talk.sent() == [PubRel(1), PubRel(2)]
     talk.client._packet_id = 0
-    assert talk.hears(PubComp(1)) == []
+    assert talk.receive(PubComp(1)) == []
     talk.publish(token=5)
     talk.publish(token=6)
     assert talk.sent() == [Publish("t", b"1", 1, packet_id=1), Publish("t", b"1", 1, packet_id=3)]
@@ -170,7 +170,7 @@ def test_nothing_of_a_lost_session_is_sent_to_the_broker() -> None:
 
 def test_pubrec_of_something_forgotten_is_released() -> None:
     talk = Talk()
-    talk.hears(PubRec(77))
+    talk.receive(PubRec(77))
     assert talk.sent() == [PubRel(77)]
 
 
@@ -184,14 +184,14 @@ def test_packet_ids_go_round_and_miss_those_in_flight() -> None:
     assert [getattr(packet, "packet_id", None) for packet in sent] == [1, 65_535, 2]
 
 
-def test_no_more_is_in_flight_than_the_limit() -> None:
+def test_commands_beyond_the_limit_are_refused() -> None:
     talk = Talk()
     assert all(talk.publish(token) for token in range(machine.IN_FLIGHT_MAX))
     assert not talk.publish()
     assert not talk.client.subscribe(1, "t", qos=0, now=talk.now)
     assert not talk.client.unsubscribe(1, "t", now=talk.now)
     assert talk.publish(qos=0)
-    talk.hears(PubAck(1))
+    talk.receive(PubAck(1))
     assert talk.publish()
 
 
@@ -204,7 +204,7 @@ def test_a_quiet_connection_is_pinged() -> None:
     talk.client.handle_timer(now=talk.now)
     assert talk.sent() == [PingReq()]
     assert talk.client.get_timer() == talk.now + machine.ANSWER_LIMIT_S
-    talk.hears(PingResp())
+    talk.receive(PingResp())
     assert talk.client.get_timer() == talk.now + machine.PING_SHARE * 60
 
 
@@ -248,7 +248,7 @@ def test_disconnect_is_the_last_packet() -> None:
 @pytest.mark.parametrize(
     ("code", "permanent"), [(1, True), (2, True), (3, False), (5, True), (9, True)]
 )
-def test_a_refusal_says_whether_to_come_back(code: int, permanent: bool) -> None:
+def test_a_refusal_states_whether_to_reconnect(code: int, permanent: bool) -> None:
     client = MqttClientProtocol()
     client.connection_opened(KEPT, now=0.0)
     with pytest.raises(ConnectionRefused) as refused:
@@ -267,7 +267,7 @@ def test_a_refusal_says_whether_to_come_back(code: int, permanent: bool) -> None
 )
 def test_packets_of_clients_and_a_second_connack_are_refused(packet: Packet) -> None:
     with pytest.raises(ProtocolError):
-        Talk().hears(packet)
+        Talk().receive(packet)
 
 
 def test_an_unexpected_session_is_refused() -> None:
@@ -288,7 +288,7 @@ def test_one_filter_has_one_answer() -> None:
     talk = Talk()
     talk.client.subscribe(3, "a", qos=1, now=talk.now)
     with pytest.raises(ProtocolError):
-        talk.hears(SubAck(1, (1, 1)))
+        talk.receive(SubAck(1, (1, 1)))
 
 
 def answers_to(packet: Packet) -> list[Packet]:
@@ -311,7 +311,7 @@ def test_every_token_ends_once_or_with_its_connection(steps: list[str]) -> None:
     open_tokens: set[int] = set()
 
     def answer(*packets: Packet) -> None:
-        for event in talk.hears(*packets):
+        for event in talk.receive(*packets):
             assert isinstance(event, MqttPublished | MqttSubscribed)
             open_tokens.remove(event.token)
 

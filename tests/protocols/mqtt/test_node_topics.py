@@ -188,7 +188,7 @@ def test_what_nodes_encode_is_what_gateways_read() -> None:
     assert publication == NodeResources("a", ("led",))
 
 
-def test_a_wrong_payload_still_tells_whose_it_is() -> None:
+def test_a_wrong_payload_still_identifies_its_node() -> None:
     assert is_of_a_node("node/a/led") == "a"
     assert is_of_a_node("node/check") is None
     assert is_of_a_node("gateway/a/discover") is None

@@ -163,9 +163,9 @@ class World:
     def mqtt(self, events: list[tuple[str, MqttEvent]]) -> None:
         """The broker answers a little later, in order."""
         for client_id, event in events:
-            self.at(self.now + 0.001, partial(self._tell, client_id, event))
+            self.at(self.now + 0.001, partial(self._deliver, client_id, event))
 
-    def _tell(self, client_id: str, event: MqttEvent) -> None:
+    def _deliver(self, client_id: str, event: MqttEvent) -> None:
         self.gateway(self.table.receive_mqtt_event(client_id, event, now=self.now))
 
     def restart_gateway(self) -> None:

@@ -34,15 +34,15 @@ def client(name: str, *, clean_session: bool = False, retries_max: int = 8) -> M
 
 
 def publish_all(here: World, name: str, qos: int) -> dict[int, bytes]:
-    wishes = {}
+    requests = {}
     for number in range(MESSAGES):
         payload = f"{name} {number}".encode()
         request, effects = here.clients[name].publish(
             f"node/{name}/{number % 3}", payload, qos=qos, now=here.now
         )
-        wishes[request] = payload
+        requests[request] = payload
         here.do(name, effects)
-    return wishes
+    return requests
 
 
 def payloads(here: World) -> Counter[bytes]:
@@ -59,11 +59,11 @@ def test_no_acknowledged_publication_is_lost(seed: int, clean_session: bool) -> 
     here = world(seed)
     here.add(client("a", clean_session=clean_session, retries_max=2))
     here.do("a", [*here.clients["a"].connect(now=here.now)])
-    wishes = publish_all(here, "a", qos=1)
+    requests = publish_all(here, "a", qos=1)
     here.run(3600)
     done = {event.request for event in here.events["a"] if isinstance(event, MqttSnRequestDone)}
-    assert done == set(wishes)
-    assert set(payloads(here)) == set(wishes.values())
+    assert done == set(requests)
+    assert set(payloads(here)) == set(requests.values())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -71,12 +71,12 @@ def test_qos_2_to_the_broker_is_exactly_once(seed: int) -> None:
     here = world(seed)
     here.add(client("a"))
     here.do("a", [*here.clients["a"].connect(now=here.now)])
-    wishes = publish_all(here, "a", qos=2)
+    requests = publish_all(here, "a", qos=2)
     here.run(3600)
     assert {
         event.request for event in here.events["a"] if isinstance(event, MqttSnRequestDone)
-    } == set(wishes)
-    assert payloads(here) == Counter(wishes.values())
+    } == set(requests)
+    assert payloads(here) == Counter(requests.values())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -102,9 +102,9 @@ def test_qos_1_to_a_subscriber_is_at_least_once(seed: int) -> None:
         here.do(name, [*here.clients[name].connect(now=here.now)])
     here.do("s", here.clients["s"].subscribe("node/#", qos=1, now=here.now)[1])
     here.run(600)
-    wishes = publish_all(here, "p", qos=1)
+    requests = publish_all(here, "p", qos=1)
     here.run(3600)
-    assert set(received(here, "s")) == set(wishes.values())
+    assert set(received(here, "s")) == set(requests.values())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -135,15 +135,15 @@ def test_a_gateway_that_forgot_everything_loses_nothing_that_it_acknowledged(see
     here = world(seed)
     here.add(client("a", clean_session=True, retries_max=3))
     here.do("a", [*here.clients["a"].connect(now=here.now)])
-    wishes = publish_all(here, "a", qos=1)
+    requests = publish_all(here, "a", qos=1)
     for _ in range(3):
         here.run(70)
         here.restart_gateway()
     here.run(3600)
     assert {
         event.request for event in here.events["a"] if isinstance(event, MqttSnRequestDone)
-    } == set(wishes)
-    assert set(payloads(here)) == set(wishes.values())
+    } == set(requests)
+    assert set(payloads(here)) == set(requests.values())
     assert here.reconnects >= 1
 
 

@@ -129,14 +129,14 @@ def test_predefined_and_short_topics_are_not_registered() -> None:
     ]
 
 
-def test_qos_2_takes_four_packets() -> None:
+def test_qos_2_needs_four_packets() -> None:
     board = Board().connected()
     board.publish(7, 2)
     assert board.receive(PubRec(1)) == [PubRel(1)]
     assert board.receive(PubComp(1)) == [MqttSnRequestDone(1)]
 
 
-def test_wishes_wait_for_each_other_and_for_the_connection() -> None:
+def test_requests_wait_for_each_other_and_for_the_connection() -> None:
     board = Board()
     assert board.publish(7) == []
     board.client.connect(now=board.now)
@@ -149,7 +149,7 @@ def test_wishes_wait_for_each_other_and_for_the_connection() -> None:
     assert isinstance(second, Publish)
 
 
-def test_there_is_a_limit_of_waiting_wishes() -> None:
+def test_pending_requests_are_limited() -> None:
     board = Board()
     for _ in range(PENDING_REQUESTS_MAX):
         board.publish(7)
@@ -293,7 +293,7 @@ def test_a_gateway_that_forgot_a_sleeping_client_is_lost_at_waking() -> None:
     assert board.receive(Disconnect()) == [MqttSnLost()]
 
 
-def test_a_clean_session_takes_an_id_of_the_one_before_as_new() -> None:
+def test_a_clean_session_treats_a_message_id_of_the_previous_session_as_new() -> None:
     board = Board(predefined={7: "alarm"}).connected()
     publish = Publish(7, b"", 2, 9, TopicIdType.PREDEFINED)
     assert board.receive(publish, publish) == [PubRec(9), MqttSnMessage("alarm", b"", 2), PubRec(9)]

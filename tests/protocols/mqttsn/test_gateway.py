@@ -119,7 +119,7 @@ def test_wrong_bytes_are_a_protocol_error() -> None:
         PubRel(1),
     ],
 )
-def test_a_client_that_the_gateway_does_not_know_is_told_to_connect(packet: Packet) -> None:
+def test_an_unknown_client_is_disconnected_so_that_it_connects(packet: Packet) -> None:
     assert Peers().receive(packet) == [to("here", Disconnect())]
 
 
@@ -265,7 +265,7 @@ def test_events_of_a_session_that_ended_are_ignored() -> None:
 # 6.1
 
 
-def test_who_searches_a_gateway_finds_it() -> None:
+def test_searchgw_is_answered_with_gwinfo() -> None:
     assert Peers(gateway_id=9).receive(SearchGw()) == [to("here", GwInfo(9))]
 
 
@@ -286,7 +286,7 @@ def test_a_quiet_gateway_does_not_advertise() -> None:
 @pytest.mark.parametrize(
     ("kind", "topic_id", "topic"), [(PREDEFINED, 7, "alarm"), (SHORT, 0x6162, "ab")]
 )
-def test_qos_minus_1_is_published_for_anybody_if_it_is_switched_on(
+def test_qos_minus_1_is_published_for_every_peer_if_enabled(
     kind: TopicIdType, topic_id: int, topic: str
 ) -> None:
     packet = Publish(topic_id, b"x", -1, topic_id_type=kind, retain=True)
@@ -311,7 +311,7 @@ def test_qos_minus_1_to_an_unknown_topic_is_ignored(packet: Publish) -> None:
 # 5.5
 
 
-def test_clients_behind_a_forwarder_are_told_apart() -> None:
+def test_clients_behind_a_forwarder_are_distinguished() -> None:
     peers = Peers()
     for node_id in (b"\1", b"\2"):
         name = f"node{node_id[0]}"
@@ -403,7 +403,7 @@ def peers_of_hosts(**changes: object) -> Peers:
     return peers
 
 
-def test_a_host_has_a_share_of_the_places() -> None:
+def test_a_host_has_a_share_of_the_connections() -> None:
     peers = peers_of_hosts(clients_per_host_max=2)
     peers.connected("a", "x:1")
     peers.connected("b", "x:2")
@@ -506,7 +506,7 @@ def test_a_topic_with_a_space_is_not_supported() -> None:
     assert peers.receive(WillTopic("a b"), "there") == [to("there", ConnAck(refused))]
 
 
-def test_a_topic_with_a_space_is_served_where_the_broker_takes_it() -> None:
+def test_a_topic_with_a_space_is_served_if_the_broker_accepts_it() -> None:
     peers = Peers(session=SessionConfig(spaces_in_topics=True))
     peers.connected()
     assert peers.receive(Register("node/x/a b", 1)) == [to("here", RegAck(1, 1))]

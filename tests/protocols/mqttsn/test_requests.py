@@ -209,7 +209,7 @@ def test_a_broker_that_is_back_is_subscribed_again() -> None:
     assert node.receive(Register("a", 1)) == [RegAck(1, 1)]
 
 
-def test_a_broker_that_refuses_for_good_ends_the_session() -> None:
+def test_a_broker_that_refuses_permanently_ends_the_session() -> None:
     node = Harness().connected()
     assert node.receive_event(MqttRefused()) == [Disconnect()]
     assert node.state_is(State.DISCONNECTED)
@@ -248,7 +248,7 @@ def test_a_filter_that_cannot_be_is_invalid(packet: Subscribe) -> None:
     assert Harness().connected().receive(packet) == [SubAck(0, 5, INVALID_TOPIC_ID)]
 
 
-def test_suback_tells_what_the_broker_granted() -> None:
+def test_suback_has_the_granted_qos() -> None:
     node = Harness().connected()
     (token,) = tokens(node.receive(Subscribe("a", 5, 2)))
     assert node.receive_event(MqttSubscribed(token, 0)) == [SubAck(1, 5, qos=0)]

@@ -176,7 +176,7 @@ def test_disconnect_before_connack_ends_the_connection() -> None:
 # Will, 6.4
 
 
-def test_a_changed_will_is_told_to_the_broker_by_a_new_connection() -> None:
+def test_a_changed_will_is_sent_to_the_broker_on_a_new_connection() -> None:
     node = Harness().connected().subscribed("a/+", 1)
     assert node.receive(WillTopicUpd("last", 1)) == [
         MqttConnect("node", True, 360, Will("last", b"", 1))

@@ -83,7 +83,7 @@ async def test_history_is_aggregated_by_local_days(
     async with serving(tmp_path, keep=RetentionPolicy(readings_days=None)) as served:
         begin = day.timestamp()
         for hour in range(length + 1):
-            served.gateway.say("n", "temperature", f"{hour}°C", begin + hour * 3600)
+            served.gateway.send("n", "temperature", f"{hour}°C", begin + hour * 3600)
         await served.known("n")
         await served.until(length + 2)
         query = f"from={begin:.0f}&to={begin + 2 * 86_400:.0f}&every=86400&agg=count,mean,max"

@@ -58,7 +58,7 @@ def number_or_data(data: object, resource: str) -> dict[str, object]:
 async def send_values(served: Served) -> list[dict[str, object]]:
     """Send `VALUES`, one second apart. Returns the rows that an export must have, in order."""
     for second, (uid, resource, data) in enumerate(VALUES):
-        served.gateway.say(uid, resource, data, ts=BASE + second)
+        served.gateway.send(uid, resource, data, ts=BASE + second)
     await served.until(len(VALUES) + 3 + 1)
     rows: list[dict[str, object]] = [
         {"uid": uid, "resource": resource, "ts": BASE + second, **number_or_data(data, resource)}

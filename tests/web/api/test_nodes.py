@@ -65,8 +65,8 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
 
 async def test_node_has_its_latest_values() -> None:
     async with serving() as served:
-        served.gateway.say("n", "temperature", "23.5°C", ts=1_800_000_000.5)
-        served.gateway.say("n", "position", {"lat": 48.7}, ts=1_800_000_001.0)
+        served.gateway.send("n", "temperature", "23.5°C", ts=1_800_000_000.5)
+        served.gateway.send("n", "position", {"lat": 48.7}, ts=1_800_000_001.0)
         await served.until(4)
         (node,) = (await served.json("/api/nodes"))["nodes"]
         temperature = {
@@ -86,7 +86,7 @@ async def test_node_has_its_latest_values() -> None:
 @pytest.mark.parametrize("uid", ODD_UIDS)
 async def test_special_names_are_percent_encoded(uid: str) -> None:
     async with serving() as served:
-        served.gateway.say(uid, uid, "1")
+        served.gateway.send(uid, uid, "1")
         await served.known(uid)
         path = f"/api/nodes/{quote(uid, safe='')}"
         for whole in (path, f"{path}/resources/{quote(uid, safe='')}"):
@@ -98,7 +98,7 @@ async def test_special_names_are_percent_encoded(uid: str) -> None:
 
 async def test_missing_objects_have_problems_of_their_own_kind() -> None:
     async with serving() as served:
-        served.gateway.say("n", "led", "1")
+        served.gateway.send("n", "led", "1")
         await served.known("n")
         problem = await served.json("/api/nodes/m", 404)
         assert problem["type"].endswith("#problem-unknown-node")
@@ -110,7 +110,7 @@ async def test_missing_objects_have_problems_of_their_own_kind() -> None:
 async def test_pages_contain_every_node_once_while_others_change() -> None:
     async with serving() as served:
         for count in range(25):
-            served.gateway.say(f"n{count}", "led", "1")
+            served.gateway.send(f"n{count}", "led", "1")
         await served.known("n24")
         uids: list[str] = []
         cursor = ""
@@ -128,7 +128,7 @@ async def test_pages_contain_every_node_once_while_others_change() -> None:
 async def test_page_ends_where_it_is_large_enough() -> None:
     async with serving() as served:
         for count in range(PAGE_BYTES_MAX // VALUE_SIZE_MAX + 10):
-            served.gateway.say(f"n{count}", "text", "x" * (VALUE_SIZE_MAX - 2))
+            served.gateway.send(f"n{count}", "text", "x" * (VALUE_SIZE_MAX - 2))
         await served.known(f"n{count}")
         page = await served.json("/api/nodes")
         assert len(page["nodes"]) == PAGE_BYTES_MAX // VALUE_SIZE_MAX
@@ -139,7 +139,7 @@ async def test_page_ends_where_it_is_large_enough() -> None:
 async def test_nodes_are_filtered_by_uid() -> None:
     async with serving() as served:
         for uid in "abc":
-            served.gateway.say(uid, "led", "1")
+            served.gateway.send(uid, "led", "1")
         await served.known("c")
         page = await served.json("/api/nodes?uid=c&uid=a&uid=none")
         assert [node["uid"] for node in page["nodes"]] == ["a", "c"]
@@ -147,7 +147,7 @@ async def test_nodes_are_filtered_by_uid() -> None:
 
 async def test_etag_is_valid_until_the_next_message() -> None:
     async with serving() as served:
-        served.gateway.say("n", "led", "0")
+        served.gateway.send("n", "led", "0")
         await served.known("n")
         for path in ("/api/nodes", "/api/nodes/n", "/api/nodes/n/resources/led"):
             async with served.web.get(path) as answer:
@@ -155,7 +155,7 @@ async def test_etag_is_valid_until_the_next_message() -> None:
             async with served.web.get(path, headers=etag) as answer:
                 assert answer.status == 304
                 assert await answer.read() == b""
-            served.gateway.say("n", "led", path)
+            served.gateway.send("n", "led", path)
             await served.json_with("/api/nodes/n/resources/led", data=path)
             async with served.web.get(path, headers=etag) as answer:
                 assert answer.status == 200

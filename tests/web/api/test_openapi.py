@@ -99,8 +99,8 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
 
 async def _some_history(served: Served) -> None:
     for count in range(20):
-        served.gateway.say("n", "temperature", f"{count}.5°C")
-        served.gateway.say("é/x", "text", {"a": count})
+        served.gateway.send("n", "temperature", f"{count}.5°C")
+        served.gateway.send("é/x", "text", {"a": count})
     await served.known("é/x")
 
 

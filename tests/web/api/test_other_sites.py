@@ -18,7 +18,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Hea
 @asynccontextmanager
 async def served(folder: Path | None = None) -> AsyncIterator[Served]:
     async with serving(folder, allowed_origins=frozenset({SITE})) as it:
-        it.gateway.say("n", "led", "0")
+        it.gateway.send("n", "led", "0")
         await it.known("n")
         yield it
 

@@ -88,19 +88,19 @@ def values(events: list[Event]) -> list[Any]:
 
 async def test_stream_begins_with_the_state_and_continues_with_events() -> None:
     async with serving() as served:
-        served.gateway.say("n", "led", "0")
+        served.gateway.send("n", "led", "0")
         await served.known("n")
         async with stream(served) as reader:
             events = await reader.until(is_joined)
             assert [kind for kind, _ in events] == ["gateway", "new", "update", "joined"]
-            served.gateway.say("n", "led", "1")
+            served.gateway.send("n", "led", "1")
             served.gateway.link.send(NodeReset(uid="n"))
             assert values(await reader.until(lambda event: event[0] == "reset")) == ["1"]
 
 
 async def test_an_id_comes_only_after_everything_before_it() -> None:
     async with serving() as served:
-        served.gateway.say("n", "led", "0")
+        served.gateway.send("n", "led", "0")
         await served.known("n")
         async with stream(served) as reader:
             while not reader.events or not is_joined(reader.events[-1]):
@@ -111,7 +111,7 @@ async def test_an_id_comes_only_after_everything_before_it() -> None:
 
 async def test_an_id_stands_in_the_block_of_the_last_event() -> None:
     async with serving() as served:
-        served.gateway.say("n", "led", 0)
+        served.gateway.send("n", "led", 0)
         await served.known("n")
         async with served.web.get("/api/events") as answer:
             text = ""
@@ -126,32 +126,32 @@ async def test_an_id_stands_in_the_block_of_the_last_event() -> None:
 async def test_stream_is_filtered_by_nodes_and_resources() -> None:
     async with serving() as served:
         for uid in ("a", "b", "é"):
-            served.gateway.say(uid, "led", uid)
-            served.gateway.say(uid, "lamp", uid)
+            served.gateway.send(uid, "led", uid)
+            served.gateway.send(uid, "lamp", uid)
         await served.known("é")
         async with stream(served, "?uid=a&uid=%C3%A9&resource=led") as reader:
             events = await reader.until(is_joined)
             assert values(events) == ["a", "é"]
             for uid in ("b", "a"):
-                served.gateway.say(uid, "lamp", "later")
-                served.gateway.say(uid, "led", "later")
+                served.gateway.send(uid, "lamp", "later")
+                served.gateway.send(uid, "led", "later")
             assert values(await reader.until(is_value("later"))) == ["later"]
             assert reader.events[-1][1]["uid"] == "a"
 
 
 async def test_a_reconnecting_client_gets_missed_events_once() -> None:
     async with serving() as served:
-        served.gateway.say("n", "led", 0)
+        served.gateway.send("n", "led", 0)
         async with stream(served) as reader:
             await reader.until(is_joined)
         for count in range(1, 500):
-            served.gateway.say("n", "led", count)
+            served.gateway.send("n", "led", count)
         async with stream(served, last_id=reader.last_id) as again:
-            served.gateway.say("n", "led", "live")
+            served.gateway.send("n", "led", "live")
             events = await again.until(is_value("live"))
         assert values(events) == [*range(1, 500), "live"]
         async with stream(served, last_id=again.last_id) as third:
-            served.gateway.say("n", "led", "third")
+            served.gateway.send("n", "led", "third")
             assert values(await third.until(is_value("third"))) == ["third"]
 
 
@@ -159,8 +159,8 @@ async def test_missed_events_are_filtered_too() -> None:
     async with serving() as served:
         async with stream(served) as reader:
             await reader.until(is_joined)
-        served.gateway.say("a", "led", 1)
-        served.gateway.say("b", "led", 2)
+        served.gateway.send("a", "led", 1)
+        served.gateway.send("b", "led", 2)
         await served.known("b")
         async with stream(served, "?uid=b", last_id=reader.last_id) as again:
             assert values(await again.until(is_value(2))) == [2]
@@ -171,7 +171,7 @@ async def test_older_events_are_replayed_from_the_history(
 ) -> None:
     monkeypatch.setattr(replay_buffer, "RECENT_MAX", 5)
     async with serving(tmp_path) as served:
-        served.gateway.say("n", "led", 0)
+        served.gateway.send("n", "led", 0)
         await served.known("n")
         async with stream(served) as reader:
             await reader.until(is_joined)
@@ -179,11 +179,11 @@ async def test_older_events_are_replayed_from_the_history(
         now = time.time()
         for count, value in enumerate(sent):
             # The clock of this gateway is an hour behind.
-            served.gateway.say("n", "led", value, ts=now - 3600 + count / 1000)
+            served.gateway.send("n", "led", value, ts=now - 3600 + count / 1000)
         served.gateway.link.send(NodeReset(uid="n", ts=now))
         await served.until(len(sent) + 4)
         async with stream(served, last_id=reader.last_id) as again:
-            served.gateway.say("n", "led", "live")
+            served.gateway.send("n", "led", "live")
             events = await again.until(is_value("live"))
         assert ("gap" in [kind for kind, _ in events]) is False
         assert [value for value in values(events) if value in sent] == sent
@@ -196,12 +196,12 @@ async def test_unknown_events_are_a_gap_followed_by_the_state(
 ) -> None:
     monkeypatch.setattr(replay_buffer, "RECENT_MAX", 5)
     async with serving() as served:
-        served.gateway.say("n", "led", 0)
+        served.gateway.send("n", "led", 0)
         await served.known("n")
         async with stream(served) as reader:
             await reader.until(is_joined)
         for count in range(5 if held else 6):
-            served.gateway.say("n", "led", count)
+            served.gateway.send("n", "led", count)
         await served.until(5 if held else 9)
         await served.until(3 + (5 if held else 6))
         async with stream(served, last_id=reader.last_id) as again:
@@ -232,7 +232,7 @@ async def test_gap_of_the_history_is_a_gap_of_the_stream(
             await reader.until(is_joined)
         served.keeping.recorder._drop()
         for count in range(3):
-            served.gateway.say("n", "led", count)
+            served.gateway.send("n", "led", count)
         await served.until(5)
         async with stream(served, last_id=reader.last_id) as again:
             (kind, gap), *_ = await again.until(is_joined)
@@ -249,7 +249,7 @@ async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
             await reader.until(is_joined)
         monkeypatch.setattr(served.keeping.recorder, "_unix_time", lambda: time.time() + 7200)
         for count in range(3):
-            served.gateway.say("n", "led", count)
+            served.gateway.send("n", "led", count)
         await served.until(5)
         async with stream(served, last_id=reader.last_id) as again:
             (kind, gap), *_ = await again.until(is_joined)
@@ -265,7 +265,7 @@ async def test_too_many_missed_events_are_a_gap(
         async with stream(served) as reader:
             await reader.until(is_joined)
         for count in range(5):
-            served.gateway.say("n", "led", count)
+            served.gateway.send("n", "led", count)
         await served.until(7)
         async with stream(served, last_id=reader.last_id) as again:
             events = await again.until(is_joined)
@@ -303,7 +303,7 @@ async def test_client_that_reads_nothing_uses_little_memory(
         (client,) = served.broker.fanout.clients.values()
         for count in range(600):
             for resource in range(20):
-                served.gateway.say("n", f"r{resource}", str(count) * 200)
+                served.gateway.send("n", f"r{resource}", str(count) * 200)
             await asyncio.sleep(0)
         await eventually(lambda: not served.broker.fanout.clients)
         assert client.conflated > 0

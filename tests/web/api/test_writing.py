@@ -38,7 +38,7 @@ async def put(
 
 
 async def with_node(served: Served) -> None:
-    served.gateway.say("n", "led", "0")
+    served.gateway.send("n", "led", "0")
     await served.known("n")
 
 
@@ -136,7 +136,7 @@ async def test_unsent_command_may_be_retried_with_its_key() -> None:
     async with serving() as served:
         path = "/api/nodes/late/resources/led"
         assert (await put(served, "confirmed", path, **{"Idempotency-Key": "k"}))[0] == 404
-        served.gateway.say("late", "led", "0")
+        served.gateway.send("late", "led", "0")
         await served.known("late")
         assert (await put(served, "confirmed", path, **{"Idempotency-Key": "k"}))[0] == 200
 
