@@ -7,7 +7,7 @@ Usage: environment.py run|dev COMMAND [ARGUMENT...]
 `run` holds what the package needs, `dev` also what its tests need. Everything that is installed
 comes from requirements/*.txt, as wheels, checked against the hashes there; the package itself is
 the checkout, in place. A record in the environment says what it was made from, so that a second
-start asks nobody. Standard library only: this runs before anything is installed.
+start needs no network. Standard library only: this runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def fingerprint(kind: str) -> str:
 
 
 def environment_folder() -> Path:
-    """`.venv`; elsewhere where that belongs to somebody else or nothing can be written here."""
+    """`.venv`; another folder if that was made by the user, or the checkout is not writable."""
     for folder in (ROOT / ".venv", ROOT / ".venv-pyaiot"):
         if is_ours(folder) or (not folder.exists() and os.access(ROOT, os.W_OK)):
             return folder
@@ -101,7 +101,7 @@ def make_empty(folder: Path) -> None:
     folder.mkdir(parents=True)
     # Written first, so that a half-made environment is known as ours and is made again.
     (folder / RECORD).touch()
-    # Inside a virtual environment, the Python that it was made with: we may be making it anew.
+    # Inside a virtual environment, its base Python: it may be the environment to be replaced.
     base = getattr(sys, "_base_executable", None) or sys.executable
     run([base, "-I", "-m", "venv", str(folder)], failure="The virtual environment cannot be made")
 
@@ -190,7 +190,7 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:
-        progress("Interrupted; the next start makes the environment anew.")
+        progress("Interrupted; the next start creates the environment again.")
         sys.exit(130)
     except (OperatorError, OSError) as error:
         progress(str(error))

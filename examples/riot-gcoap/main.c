@@ -98,8 +98,8 @@ static void _post(const char *path, const char *what, const char *value)
         return;
     }
     memcpy(pdu.payload, text, size);
-    /* Non-confirmable, and nobody waits for the answer. Older releases have no `local`: there,
-     * leave out the first NULL. */
+    /* Non-confirmable, without a response handler. Releases before 2024.07 have no `local`: omit
+     * the first NULL there. */
     if (gcoap_req_send(buf, head + size, &_gateway, NULL, NULL, NULL, GCOAP_SOCKET_TYPE_UDP) <= 0) {
         printf("%s: not sent\n", what);
     }

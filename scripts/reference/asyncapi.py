@@ -48,7 +48,7 @@ def document() -> str:
             "client": _channel("/ws", "Clients.", messages.SUBPROTOCOL),
             "gateway": _channel(
                 "/gw",
-                "Gateways. The token is made with the key file, anew for each connection.",
+                "Gateways. Each connection needs a new token, made with the key file.",
                 f"{messages.SUBPROTOCOL}, token, <token>",
             ),
             "events": {

@@ -65,7 +65,7 @@ class PigeonFactory(NodeFactory):
         self._run = run
 
     @property
-    def place(self) -> tuple[str, str, int, str]:
+    def target(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, 1149, "pigeon"
 
     def add(self, uid: str, series: ReadingSeries) -> VirtualNode:

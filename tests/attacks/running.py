@@ -54,7 +54,7 @@ async def running_broker(
     broker = Broker(flush_interval_s=0.02, timer=asyncio.get_running_loop(), unix_time=unix_time)
     app = WebApp(broker, tokens=TokenCheck(keys, unix_time), title="Attacked")
     server = await HttpServer.open(
-        app.app, "127.0.0.1", port, who="The test", flag="--port", server_log=app.server_log
+        app.app, "127.0.0.1", port, service="The test", flag="--port", server_log=app.server_log
     )
     try:
         yield BrokerSide(broker, app, server.url)

@@ -112,7 +112,7 @@ async def test_unread_large_responses_hold_bounded_memory() -> None:
     app.router.add_get("/large", large)
     app.router.add_get("/small", small)
     log = ServerLog(lambda _: None)
-    server = await HttpServer.open(app, "127.0.0.1", 0, who="It", flag="--port", server_log=log)
+    server = await HttpServer.open(app, "127.0.0.1", 0, service="It", flag="--port", server_log=log)
     try:
         async with contextlib.AsyncExitStack() as stack:
             statuses = []

@@ -191,7 +191,7 @@ def test_invalid_sign_in_link_is_reported(link: str) -> None:
 
 
 def test_sign_in_link_has_the_address_of_the_broker() -> None:
-    assert Client(login_link="https://a.example/login?token=x").place == BrokerAddress(
+    assert Client(login_link="https://a.example/login?token=x").address == BrokerAddress(
         "a.example", 443, ssl=True
     )
     assert (

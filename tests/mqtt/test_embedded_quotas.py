@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pyaiot.mqtt.embedded import broker as embedded
-from pyaiot.mqtt.embedded import nats_settings, quotas, store_keeper
+from pyaiot.mqtt.embedded import nats_settings, quota_enforcer, quotas
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.health import resident_bytes
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
@@ -50,7 +50,7 @@ def small_store(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(quotas, "LIMITS", smaller)
     monkeypatch.setattr(quotas, "MESSAGES_BYTES_MAX", part)
-    monkeypatch.setattr(store_keeper, "TURN_S", 0.2)
+    monkeypatch.setattr(quota_enforcer, "TURN_S", 0.2)
 
 
 def memory(pid: int) -> int:
@@ -68,7 +68,7 @@ async def others_go_on(broker: EmbeddedBroker, here: Any, value: int) -> None:
 
 async def state_of(broker: EmbeddedBroker, stream: str) -> dict[str, Any]:
     async with NatsConnection.open(
-        broker._log.port, "keeper", broker._keeper_password
+        broker._log.port, "enforcer", broker._enforcer_password
     ) as connection:
         info = await connection.request(f"$JS.API.STREAM.INFO.{stream}")
     state: dict[str, Any] = info["state"]
@@ -146,7 +146,7 @@ async def test_a_burst_of_retained_messages_removes_none_of_others(
             sent = honest.publish("node/honest/x", '{"value":1}', qos=1, retain=True)
             await until(sent.is_published)
         # A check sees it before the burst.
-        await asyncio.sleep(3 * store_keeper.TURN_S)
+        await asyncio.sleep(3 * quota_enforcer.TURN_S)
         async with raw(broker.port, "hostile", clean=True) as hostile:
             async with asyncio.timeout(20):
                 for number in itertools.count():
@@ -159,7 +159,7 @@ async def test_a_burst_of_retained_messages_removes_none_of_others(
         while (await state_of(broker, quotas.RETAINED))["bytes"] > 5 * 1024 * 1024:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
         async with NatsConnection.open(
-            broker._log.port, "keeper", broker._keeper_password
+            broker._log.port, "enforcer", broker._enforcer_password
         ) as connection:
             info = await connection.request(
                 f"$JS.API.STREAM.INFO.{quotas.RETAINED}", {"subjects_filter": ">"}
@@ -270,7 +270,7 @@ async def test_a_device_that_publishes_too_much_is_disconnected_and_acknowledged
         state = await state_of(broker, quotas.MESSAGES)
         assert state["bytes"] <= 10 * 1024 * 1024
         async with asyncio.timeout(5):
-            while not broker.problem:  # noqa: ASYNC110 - the keeper looks by and by
+            while not broker.problem:  # noqa: ASYNC110 - the enforcer looks by and by
                 await asyncio.sleep(0.05)
         assert broker.problem
         async with world(broker.server) as here:
@@ -301,8 +301,8 @@ async def test_one_that_publishes_without_pause_is_disconnected(
 async def test_connections_of_one_address_do_not_take_those_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(store_keeper, "CONNECTIONS_MAX", 30)
-    monkeypatch.setattr(store_keeper, "TURN_S", 0.2)
+    monkeypatch.setattr(quota_enforcer, "CONNECTIONS_MAX", 30)
+    monkeypatch.setattr(quota_enforcer, "TURN_S", 0.2)
     async with (
         EmbeddedBroker.running(EmbeddedConfig(tmp_path, host="0.0.0.0", port=0)) as broker,
         world(broker.server) as here,

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.sockets
 async def opened(host: str) -> HttpServer:
     log = ServerLog(lambda _: None)
     return await HttpServer.open(
-        web.Application(), host, 0, who="It", flag="--port", server_log=log
+        web.Application(), host, 0, service="It", flag="--port", server_log=log
     )
 
 
@@ -88,7 +88,7 @@ async def test_ipv4_peer_has_its_ipv4_address() -> None:
     app = web.Application()
     app.router.add_get("/", note)
     log = ServerLog(lambda _: None)
-    server = await HttpServer.open(app, "::", 0, who="It", flag="--port", server_log=log)
+    server = await HttpServer.open(app, "::", 0, service="It", flag="--port", server_log=log)
     try:
         for host in ("127.0.0.1", "[::1]"):
             url = f"http://{host}:{server.port}/"
@@ -115,12 +115,14 @@ async def test_used_tcp_port_is_one_sentence(
         app = web.Application()
         if host == "127.0.0.1" and ":" in taken_at:
             # The address that was named can be had: it serves there, and says so.
-            server = await HttpServer.open(app, host, port, who="It", flag="--port", server_log=log)
+            server = await HttpServer.open(
+                app, host, port, service="It", flag="--port", server_log=log
+            )
             await server.close()
             assert f"port {port} of ::1 is in use" in caplog.text
             return
         with pytest.raises(OperatorError, match=f"TCP port {port} is in use.*--port"):
-            await HttpServer.open(app, host, port, who="It", flag="--port", server_log=log)
+            await HttpServer.open(app, host, port, service="It", flag="--port", server_log=log)
 
 
 def test_free_port_is_the_same_in_both_families() -> None:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from pyaiot.transport.origin_check import host_is_ours, origin_is_ours
+from pyaiot.transport.origin_check import is_allowed_host, is_allowed_origin
 
 NAMES = frozenset({"iot.example"})
 ORIGINS = frozenset({"https://page.example"})
@@ -18,7 +18,7 @@ ORIGINS = frozenset({"https://page.example"})
     ],
 )
 def test_own_host_names_are_allowed(host: str) -> None:
-    assert host_is_ours(host, NAMES)
+    assert is_allowed_host(host, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_own_host_names_are_allowed(host: str) -> None:
     ],
 )
 def test_other_host_names_are_refused(host: str) -> None:
-    assert not host_is_ours(host, NAMES)
+    assert not is_allowed_host(host, NAMES)
 
 
 @pytest.mark.parametrize(
     "origin", [None, "http://localhost:8000", "https://localhost:8000", "https://page.example"]
 )
 def test_own_origin_and_missing_origin_are_allowed(origin: str | None) -> None:
-    assert origin_is_ours(origin, "localhost:8000", ORIGINS)
+    assert is_allowed_origin(origin, "localhost:8000", ORIGINS)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_own_origin_and_missing_origin_are_allowed(origin: str | None) -> None:
     ],
 )
 def test_other_origins_are_refused(origin: str) -> None:
-    assert not origin_is_ours(origin, "localhost:8000", ORIGINS)
+    assert not is_allowed_origin(origin, "localhost:8000", ORIGINS)

@@ -135,7 +135,7 @@ async def serving(
         if keeping is not None:
             await stack.enter_async_context(keeping.running())
         server = await HttpServer.open(
-            app.app, "127.0.0.1", 0, who="The test", flag="--port", server_log=app.server_log
+            app.app, "127.0.0.1", 0, service="The test", flag="--port", server_log=app.server_log
         )
         stack.push_async_callback(server.close)
         stack.callback(app.api.streams.close_all)

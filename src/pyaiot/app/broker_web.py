@@ -78,7 +78,7 @@ async def serve_web(
         app.app,
         section.host,
         section.port,
-        who="The broker",
+        service="The broker",
         flag="--web-port",
         server_log=app.server_log,
     )

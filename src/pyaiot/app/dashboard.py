@@ -43,7 +43,7 @@ async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> No
         app.app,
         section.host,
         section.port,
-        who="The dashboard",
+        service="The dashboard",
         flag="--web-port",
         server_log=app.server_log,
     )

@@ -249,7 +249,7 @@ class Subscriber:
         return not self.closed
 
     def join(self, nodes: NodeTable, registry: RegistryView | None = None) -> None:
-        """Begin to send the current state. A second call begins anew.
+        """Begin to send the current state. A second call begins again.
 
         `registry`: also send what it has of each node, now and at each change.
         """

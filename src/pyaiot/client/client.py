@@ -75,7 +75,7 @@ class Client:
         default = (
             BrokerAddress.from_link(login_link) if login_link else BrokerAddress(HOST, PORT, ssl)
         )
-        self.place: Final = BrokerAddress(
+        self.address: Final = BrokerAddress(
             default.host if host is None else host,
             default.port if port is None else port,
             ssl or default.ssl,
@@ -101,9 +101,11 @@ class Client:
         """Raises `NoBroker` if no broker answers, `LoginNeeded` if it requires a sign-in."""
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(
-                open_session(self.place, login_link=self._login_link, cookie_file=self._cookie_file)
+                open_session(
+                    self.address, login_link=self._login_link, cookie_file=self._cookie_file
+                )
             )
-            self._history = HistoryClient(session, self.place)
+            self._history = HistoryClient(session, self.address)
             if self._with_live:
                 self._live = await self._start(stack, session)
             self._stack = stack.pop_all()
@@ -115,17 +117,17 @@ class Client:
 
     async def _start(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> LiveConnection:
         live = LiveConnection(
-            self._given_connect or (lambda: connect(session, self.place)),
+            self._given_connect or (lambda: connect(session, self.address)),
             subscription=self._subscription,
             patience_s=self._patience_s,
             notify=self._notify,
         )
-        task = asyncio.create_task(live.run(), name=f"client of {self.place}")
+        task = asyncio.create_task(live.run(), name=f"client of {self.address}")
         stack.push_async_callback(_cancel, task)
         try:
             await live.first
         except LinkLost as lost:
-            raise no_broker(self.place, lost) from lost
+            raise no_broker(self.address, lost) from lost
         return live
 
     # -- current state --------------------------------------------------------------------------

@@ -214,7 +214,7 @@ class CoapNodeFactory(NodeFactory):
         return cls(settings, run, await resolve(run.gateway_host, settings.coap_port, 0))
 
     @property
-    def place(self) -> tuple[str, str, int, str]:
+    def target(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, self._settings.coap_port, "coap"
 
     def add(self, uid: str, series: ReadingSeries) -> VirtualNode:

@@ -143,7 +143,7 @@ class Fleet:
                 f" {watcher.problem or 'no answer'}."
             )
         for protocol, factory in self._factories.items():
-            server, host, port, flag = factory.place
+            server, host, port, flag = factory.target
             nodes = [node for node in self._nodes if node.series.tally.protocol == protocol]
             if nodes and not any(node.is_connected for node in nodes):
                 raise OperatorError(

@@ -107,7 +107,7 @@ class MqttNodeFactory(NodeFactory):
         return cls(settings, run)
 
     @property
-    def place(self) -> tuple[str, str, int, str]:
+    def target(self) -> tuple[str, str, int, str]:
         return "broker", self._settings.mqtt_host, self._settings.mqtt_port, "mqtt"
 
     def add(self, uid: str, series: ReadingSeries) -> VirtualNode:

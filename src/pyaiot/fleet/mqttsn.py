@@ -92,7 +92,7 @@ class MqttSnNodeFactory(NodeFactory):
         return cls(settings, run, await resolve(run.gateway_host, settings.mqttsn_port, 0))
 
     @property
-    def place(self) -> tuple[str, str, int, str]:
+    def target(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, self._settings.mqttsn_port, "mqttsn"
 
     def add(self, uid: str, series: ReadingSeries) -> VirtualNode:

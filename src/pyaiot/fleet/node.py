@@ -101,7 +101,7 @@ class NodeFactory(ABC):
 
     @property
     @abstractmethod
-    def place(self) -> tuple[str, str, int, str]:
+    def target(self) -> tuple[str, str, int, str]:
         """The nodes' server: `gateway` or `broker`, host, port, and flag prefix without `--`."""
 
     @abstractmethod

@@ -172,7 +172,7 @@ class WebSocketNodeFactory(NodeFactory):
         return cls(settings, run)
 
     @property
-    def place(self) -> tuple[str, str, int, str]:
+    def target(self) -> tuple[str, str, int, str]:
         return "gateway", self._run.gateway_host, self._settings.ws_port, "ws"
 
     def add(self, uid: str, series: ReadingSeries) -> VirtualNode:

@@ -54,12 +54,12 @@ class HttpServer:
         host: str,
         port: int,
         *,
-        who: str,
+        service: str,
         flag: str,
         server_log: ServerLog,
         connections_max: int = CONNECTIONS_MAX,
     ) -> "HttpServer":
-        """Listen. Raises `OperatorError`, whose text names the service `who` and the port's `flag`.
+        """Listen. Raises `OperatorError`, whose text names `service` and the `flag` of the port.
 
         `connections_max`: simultaneous connections, or the listener's share of descriptors if that
         is less.
@@ -86,7 +86,9 @@ class HttpServer:
                     f"TCP port {port} is in use. Stop the other server, or choose another port with"
                     f" {flag}."
                 ) from error
-            raise OperatorError(f"{who} cannot listen on {host} port {port}: {error}.") from error
+            raise OperatorError(
+                f"{service} cannot listen on {host} port {port}: {error}."
+            ) from error
         except BaseException:
             await runner.cleanup()
             raise

@@ -20,7 +20,7 @@ _HOST: Final = re.compile(
 """A valid `Host` header (RFC 3986 section 3.2.2)."""
 
 
-def host_is_ours(host: str, allowed_hosts: frozenset[str]) -> bool:
+def is_allowed_host(host: str, allowed_hosts: frozenset[str]) -> bool:
     """Whether a `Host` header names this server: an address, localhost, or an allowed name."""
     found = _HOST.fullmatch(host)
     if found is None:
@@ -37,7 +37,7 @@ def host_is_ours(host: str, allowed_hosts: frozenset[str]) -> bool:
     return True
 
 
-def origin_is_ours(origin: str | None, host: str, allowed_origins: frozenset[str]) -> bool:
+def is_allowed_origin(origin: str | None, host: str, allowed_origins: frozenset[str]) -> bool:
     """Whether an `Origin` header is that of this server, or an allowed origin.
 
     Programs send none. The scheme may differ, because a TLS proxy may stand in front.
@@ -100,10 +100,10 @@ def check_origin(
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             (host,) = request.headers.getall(hdrs.HOST, ("",))
-            ours = host_is_ours(host, allowed_hosts)
+            allowed = is_allowed_host(host, allowed_hosts)
         except ValueError:
-            host, ours = "", False
-        if not ours and request.path not in any_host_at:
+            host, allowed = "", False
+        if not allowed and request.path not in any_host_at:
             refused(request)
             raise web.HTTPForbidden(
                 text="This host name is not allowed. The operator can allow it with the setting"
@@ -117,7 +117,7 @@ def check_origin(
                 and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
             ):
                 return _preflight_response()
-        if not origin_is_ours(origin, host, allowed_origins):
+        if not is_allowed_origin(origin, host, allowed_origins):
             refused(request)
             raise web.HTTPForbidden(
                 text="This origin is not allowed. The operator can allow it with the setting"

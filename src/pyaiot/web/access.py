@@ -5,12 +5,12 @@ from typing import Final, Literal, TypeAlias
 
 from aiohttp import hdrs
 
-Role: TypeAlias = Literal["anybody", "gateway", "viewer", "operator"]
-"""`operator` includes `viewer`, which includes `anybody`. `gateway` authenticates by token."""
+Role: TypeAlias = Literal["public", "gateway", "viewer", "operator"]
+"""`operator` includes `viewer`, which includes `public`. `gateway` authenticates by token."""
 
 OPEN: Final[dict[str, Role]] = {
-    "/login": "anybody",  # it checks the sign-in link
-    "/healthz": "anybody",
+    "/login": "public",  # it checks the sign-in link
+    "/healthz": "public",
     "/gw": "gateway",  # it checks the token
 }
 """Paths that require no session."""

@@ -72,7 +72,7 @@ async def open_metrics_server(
         app,
         host,
         port,
-        who="The metrics listener",
+        service="The metrics listener",
         flag="--metrics-port",
         server_log=ServerLog(lambda _: None),
     )

@@ -120,12 +120,12 @@ def _framework_response(error: web.HTTPException) -> web.Response:
     text = (error.text or "").strip()
     # The default text of aiohttp repeats the status.
     detail = "" if text == f"{error.status}: {error.reason}" else text
-    kept = {
+    headers = {
         name: value
         for name, value in error.headers.items()
         if name not in (hdrs.CONTENT_TYPE, hdrs.CONTENT_LENGTH)
     }
-    return _document(ProblemDetails(title=title, status=error.status, detail=detail), kept)
+    return _document(ProblemDetails(title=title, status=error.status, detail=detail), headers)
 
 
 def _document(problem: ProblemDetails, headers: dict[str, str]) -> web.Response:

@@ -54,7 +54,9 @@ class SignIn:
     """One sign-in link at a time, and the sessions. `clock` is monotonic, in seconds."""
 
     def __init__(self, *, behind_tls: bool, viewers: bool, clock: Callable[[], float]) -> None:
-        """`behind_tls`: a proxy serves browsers over TLS. `viewers`: anybody may see the nodes."""
+        """`behind_tls`: a proxy serves browsers over TLS. `viewers`: clients without a session may
+        see the nodes.
+        """
         self.refused = 0
         """Requests without a session, and invalid links, since the start."""
         self._viewers = viewers
@@ -128,7 +130,7 @@ class SignIn:
             if signed_in:
                 request[SESSION_ID] = _hash(request.cookies[self._cookie]).hex()
             role = role_for(request.method, request.path)
-            if signed_in or role in {"anybody", "gateway"} or (self._viewers and role == "viewer"):
+            if signed_in or role in {"public", "gateway"} or (self._viewers and role == "viewer"):
                 return await handler(request)
             self.refused += 1
             if self._viewers:

@@ -236,8 +236,8 @@ class MqttGateway:
             self._handle(publication, is_new=is_new)
         finally:
             if is_new:
-                for resource, kept in self._retained.take(uid).items():
-                    self._fill(uid, resource, kept)
+                for resource, value in self._retained.take(uid).items():
+                    self._fill(uid, resource, value)
 
     def _handle(self, publication: Publication, *, is_new: bool) -> None:
         """Forward the values, and ask the node for what is missing."""

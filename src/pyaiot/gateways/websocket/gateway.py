@@ -90,7 +90,7 @@ class WebSocketGateway:
             self._app,
             host,
             port,
-            who="The WebSocket gateway",
+            service="The WebSocket gateway",
             flag="--ws-port",
             server_log=self._server_log,
             connections_max=max(CONNECTIONS_MAX, self._connections_max + CONNECTIONS_SPARE),

@@ -26,7 +26,7 @@ from pyaiot.mqtt.embedded.health import HealthProbe, resident_bytes
 from pyaiot.mqtt.embedded.log import LINE_MAX, NatsLog, is_about_memory
 from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.nats_settings import EmbeddedConfig, settings_text
-from pyaiot.mqtt.embedded.store_keeper import Access, StoreKeeper
+from pyaiot.mqtt.embedded.quota_enforcer import Access, QuotaEnforcer
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.transport.addresses import ANY, LOOPBACK
 from pyaiot.transport.backoff import Backoff
@@ -77,7 +77,7 @@ class EmbeddedBroker:
         self._backoff = Backoff(first_s=0.2, limit_s=5.0)
         self._log = NatsLog()
         self._system_password = secrets.token_urlsafe(24)
-        self._keeper_password = secrets.token_urlsafe(24)
+        self._enforcer_password = secrets.token_urlsafe(24)
         self._failed_restarts = 0
         self.problem = ""
         """Why it does not work, for people; "" if round trips with QoS 1 succeed."""
@@ -161,7 +161,7 @@ class EmbeddedBroker:
                         mqtt_host=self._host,
                         mqtt_port=self.port,
                         gateway_password=self._password,
-                        keeper_password=self._keeper_password,
+                        enforcer_password=self._enforcer_password,
                         system_password=self._system_password,
                     )
                 )
@@ -251,18 +251,18 @@ class EmbeddedBroker:
     async def _supervise(self, child: asyncio.subprocess.Process) -> None:
         """Enforce the quotas, and kill the child if it runs but does not work."""
         await self._log.ready.wait()
-        access = Access(self._log.port, self._keeper_password, self._system_password)
-        keeper = StoreKeeper(access, self._ids)
+        access = Access(self._log.port, self._enforcer_password, self._system_password)
+        enforcer = QuotaEnforcer(access, self._ids)
         probe = HealthProbe(self.server, self._ids.health, "pyaiot/health")
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(keeper.run(), name="quotas of the MQTT broker")
+            tasks.create_task(enforcer.run(), name="quotas of the MQTT broker")
             # Data over a quota, left by an earlier run, is removed before clients connect.
-            await _within(HEALTH_LIMIT_S, keeper.checked)
+            await _within(HEALTH_LIMIT_S, enforcer.checked)
             tasks.create_task(probe.run(), name="MQTT health probe")
-            tasks.create_task(self._check_health(child, probe, keeper), name="MQTT health")
+            tasks.create_task(self._check_health(child, probe, enforcer), name="MQTT health")
 
     async def _check_health(
-        self, child: asyncio.subprocess.Process, probe: HealthProbe, keeper: StoreKeeper
+        self, child: asyncio.subprocess.Process, probe: HealthProbe, enforcer: QuotaEnforcer
     ) -> None:
         failures = 0
         while True:
@@ -270,7 +270,7 @@ class EmbeddedBroker:
             disk_is_full = self._disk_is_full()
             if not problem:
                 failures = self._failed_restarts = 0
-                self.problem = keeper.full
+                self.problem = enforcer.full
             else:
                 failures += 1
                 self.problem = "the disk is full" if disk_is_full else problem
@@ -279,7 +279,7 @@ class EmbeddedBroker:
             if not self._ready.is_set():
                 # The first round trip has ended, and no device is connected yet.
                 if not problem:
-                    await _within(HEALTH_LIMIT_S, keeper.limited)
+                    await _within(HEALTH_LIMIT_S, enforcer.limited)
                 self._ready.set()
             used = resident_bytes(child.pid)
             if used > MEMORY_SHARE_MAX * _go_memory():

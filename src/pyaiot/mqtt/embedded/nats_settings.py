@@ -39,7 +39,7 @@ def settings_text(
     mqtt_host: str,
     mqtt_port: int,
     gateway_password: str,
-    keeper_password: str,
+    enforcer_password: str,
     system_password: str,
 ) -> str:
     """The settings file of nats-server. JSON strings are valid in it.
@@ -75,7 +75,7 @@ system_account: SYS
 authorization {{
   users = [
     {{ user: "gateway", password: {json.dumps(gateway_password)} }}
-    {{ user: "keeper", password: {json.dumps(keeper_password)} }}
+    {{ user: "enforcer", password: {json.dumps(enforcer_password)} }}
     {{ user: "device", password: {json.dumps(secrets.token_urlsafe(24))}, permissions {{
       publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }} }}
   ]

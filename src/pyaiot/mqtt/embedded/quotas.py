@@ -182,18 +182,18 @@ def session_hash(client_id: str) -> str:
 
 
 def removable_sessions(
-    sessions: Iterable[str], connected: Iterable[str], ours: Iterable[str]
+    sessions: Iterable[str], connected: Iterable[str], own: Iterable[str]
 ) -> list[str]:
     """The sessions, as hashes, whose clients are offline and not clients of Pyaiot itself."""
-    return sorted(set(sessions) - set(connected) - set(ours))
+    return sorted(set(sessions) - set(connected) - set(own))
 
 
-def forgotten_gateways(consumers: Iterable[Mapping[str, Any]], ours: Iterable[str]) -> list[str]:
+def forgotten_gateways(consumers: Iterable[Mapping[str, Any]], own: Iterable[str]) -> list[str]:
     """Consumers of the publications of nodes without a client of Pyaiot that would read them.
 
     They remain after the file of client ids was removed.
     """
-    hashes = set(ours)
+    hashes = set(own)
     return [
         consumer["name"]
         for consumer in consumers

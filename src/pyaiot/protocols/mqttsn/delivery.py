@@ -53,7 +53,7 @@ class _Stage(Enum):
     RELEASED = "waiting for PUBCOMP"
 
 
-class _Kept(NamedTuple):
+class _QueuedMessage(NamedTuple):
     """A queued message."""
 
     message: MqttMessage
@@ -98,7 +98,7 @@ class DeliveryQueue:
         self._retry_s = retry_s
         self._retries_max = retries_max
         self._account = account
-        self._queue: deque[_Kept] = deque()
+        self._queue: deque[_QueuedMessage] = deque()
         self._front: _InFlight | None = None
         self._open = False
         self._left: int | None = None
@@ -131,22 +131,22 @@ class DeliveryQueue:
         released = self._front is not None and self._front.stage is _Stage.RELEASED
         saved: list[MqttMessage] = []
         size = 0
-        for kept in reversed(list(self._queue)[int(released) :]):
-            size += kept.size
+        for queued in reversed(list(self._queue)[int(released) :]):
+            size += queued.size
             if size > SAVED_BYTES_MAX:
                 break
-            if kept.expires_at == math.inf:
-                saved.append(kept.message)
+            if queued.expires_at == math.inf:
+                saved.append(queued.message)
         return tuple(reversed(saved))
 
     def restore(self, messages: Iterable[MqttMessage]) -> None:
         """Queue the result of `saved`, as far as there is room."""
         for message in messages:
-            kept = _Kept(message, math.inf)
-            if len(self._queue) >= self._messages_max or not self._account.take(kept.size):
+            queued = _QueuedMessage(message, math.inf)
+            if len(self._queue) >= self._messages_max or not self._account.take(queued.size):
                 self.dropped += 1
             else:
-                self._queue.append(kept)
+                self._queue.append(queued)
 
     def get_timer(self) -> float | None:
         """When to call `handle_timer`, or None."""
@@ -183,16 +183,16 @@ class DeliveryQueue:
         if size > self._packet_bytes_max or not is_topic(message.topic):
             self.dropped += 1
             return []
-        kept = _Kept(message, expires_at)
+        queued = _QueuedMessage(message, expires_at)
         if len(self._queue) >= self._messages_max:
             self.dropped += 1
             if not self._make_room():
                 return []
-        while not self._account.take(kept.size):
+        while not self._account.take(queued.size):
             self.dropped += 1
             if not self._make_room():
                 return []
-        self._queue.append(kept)
+        self._queue.append(queued)
         if not self._open and expires_at == math.inf:
             self.changes += 1
         return self._send(now)
@@ -227,8 +227,8 @@ class DeliveryQueue:
             return self.give_up(now=now)
         self._postponed = True
         self._front = None
-        needs_none = [kept for kept in self._queue if self._topics.reference(kept.message.topic)]
-        needs_one = [kept for kept in self._queue if not self._topics.reference(kept.message.topic)]
+        needs_none = [item for item in self._queue if self._topics.reference(item.message.topic)]
+        needs_one = [item for item in self._queue if not self._topics.reference(item.message.topic)]
         self._queue = deque((*needs_none, *needs_one))
         self.pause()
         return []
@@ -241,7 +241,7 @@ class DeliveryQueue:
         self._forget_answers()
 
     def clear(self) -> None:
-        self._account.give_back(sum(kept.size for kept in self._queue))
+        self._account.give_back(sum(item.size for item in self._queue))
         self._queue.clear()
         self._front = None
         self._forget_answers()

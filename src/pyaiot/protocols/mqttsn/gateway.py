@@ -204,7 +204,7 @@ class MqttSnGatewayProtocol(Generic[A]):
         client = self._new_client(session.client_id, None if peer is None else peer.address, now)
         if peer is None:
             self._away[session.client_id] = None
-            self._hosts.get_or_add(client.host).kept += 1
+            self._hosts.get_or_add(client.host).offline_sessions += 1
         else:
             self._arrive(client, peer)
         return self._perform(client, client.session.restore(session))
@@ -288,7 +288,7 @@ class MqttSnGatewayProtocol(Generic[A]):
         before = client.host
         if client_id in self._away:
             del self._away[client_id]
-            self._hosts.get_or_add(before).kept -= 1
+            self._hosts.get_or_add(before).offline_sessions -= 1
         client.host = self._host_of(peer.address)
         host = self._hosts.get_or_add(client.host)
         if client.host != before:
@@ -378,16 +378,18 @@ class MqttSnGatewayProtocol(Generic[A]):
             self._forget(client_id)
             return
         self._away[client_id] = None
-        host.kept += 1
+        host.offline_sessions += 1
         if len(self._away) > self._config.kept_max:
             self._delete_one_away()
 
     def _delete_one_away(self) -> None:
         """Delete the oldest session of the hosts over their share, else the oldest one."""
         share = max(1, HOST_SHARE * self._config.kept_max)
-        greedy = (each for each in self._away if self._host_of_client(each).kept > share)
-        oldest = next(greedy, next(iter(self._away)))
-        self._host_of_client(oldest).kept -= 1
+        greedy = (
+            each for each in self._away if self._host_of_client(each).offline_sessions > share
+        )
+        oldest = next(over_share, next(iter(self._away)))
+        self._host_of_client(oldest).offline_sessions -= 1
         del self._away[oldest]
         self._forget(oldest)
 

@@ -10,14 +10,14 @@ from pyaiot.protocols.mqttsn.shares import Budget
 class Host:
     """What the clients of one host use."""
 
-    __slots__ = ("clients", "kept", "messages", "topics")
+    __slots__ = ("clients", "messages", "offline_sessions", "topics")
 
     def __init__(self, topics: Budget, messages: Budget) -> None:
         self.topics = Budget(int(HOST_SHARE * topics.bytes_max), topics)
         self.messages = Budget(int(HOST_SHARE * messages.bytes_max), messages)
         self.clients = 0
         """Clients that are connected, connecting or asleep."""
-        self.kept = 0
+        self.offline_sessions = 0
         """Sessions of offline clients."""
 
 
@@ -46,5 +46,5 @@ class Hosts:
     def remove_if_empty(self, name: Hashable) -> None:
         """Remove the host if it has no clients and no sessions."""
         host = self._hosts.get(name)
-        if host is not None and not host.clients and not host.kept:
+        if host is not None and not host.clients and not host.offline_sessions:
             del self._hosts[name]

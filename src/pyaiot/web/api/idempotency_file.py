@@ -18,7 +18,7 @@ import msgspec
 from pyaiot.messages import Receipt, ReceiptState
 
 LINES_SPARE: Final = 10_000
-"""Lines of the file beyond two for each key. With more, it is written anew."""
+"""Lines of the file beyond two for each key. With more, it is rewritten."""
 _HEADER: Final = b'{"file":"Idempotency keys of Pyaiot","version":1}\n'
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
@@ -97,7 +97,7 @@ class IdempotencyFile:
             self._append(_encode(ended))
 
     def compact(self, commands: Iterable[StoredCommand], count: int) -> None:
-        """Write the file anew if most of its lines are about forgotten commands.
+        """Rewrite the file if most of its lines are about forgotten commands.
 
         `count`: the number of commands.
         """

@@ -116,17 +116,17 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Remove null: a parameter may be absent, but it is never null."""
-    kept = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+    shown = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
     if schema.get("default") is not None:
-        kept["default"] = schema["default"]
+        shown["default"] = schema["default"]
     for kind in schema.get("anyOf", ()):
         if kind != {"type": "null"}:
-            kept.update(kind)
-    if kept.get("type") == "array":
+            shown.update(kind)
+    if shown.get("type") == "array":
         # Once or several times: in a URL, one value and a list of one value are the same.
-        description = kept.pop("description")
-        return {"description": description, "anyOf": [kept, kept["items"]]}
-    return kept
+        description = shown.pop("description")
+        return {"description": description, "anyOf": [shown, shown["items"]]}
+    return shown
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:

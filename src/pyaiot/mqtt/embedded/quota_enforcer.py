@@ -45,11 +45,11 @@ class Access:
     """The port of nats-server on loopback, and the passwords of two users."""
 
     port: int
-    keeper_password: str
+    enforcer_password: str
     system_password: str
 
 
-class StoreKeeper:
+class QuotaEnforcer:
     """Enforces the quotas during one run of the child process."""
 
     def __init__(self, access: Access, ids: ClientIds) -> None:
@@ -57,7 +57,7 @@ class StoreKeeper:
         self._ids = ids
         self._log = RateLimitedLog(log)
         self._loop = asyncio.get_running_loop()
-        self._ours = [quotas.session_hash(name) for name in (ids.gateway, ids.health)]
+        self._own = [quotas.session_hash(name) for name in (ids.gateway, ids.health)]
         self._retained_trimmed_at: float | None = None
         self._retained_burst = quotas.Burst()
         self._connections_max = min(
@@ -77,7 +77,7 @@ class StoreKeeper:
             try:
                 async with (
                     NatsConnection.open(
-                        self._access.port, "keeper", self._access.keeper_password
+                        self._access.port, "enforcer", self._access.enforcer_password
                     ) as store,
                     NatsConnection.open(
                         self._access.port, "system", self._access.system_password
@@ -188,14 +188,14 @@ class StoreKeeper:
         Returns whether the oldest half was removed.
         """
         info = await store.request(f"$JS.API.STREAM.INFO.{name}", {"subjects_filter": f"{prefix}>"})
-        hogs = quotas.over_their_share(info["state"].get("subjects") or {}, prefix, share)
-        for hog in hogs:
+        over_share = quotas.over_their_share(info["state"].get("subjects") or {}, prefix, share)
+        for subject in over_share:
             self._warn(
                 "MQTT broker: the store for %s is more than half full; those of %s were removed",
                 quotas.NAMES[name],
-                hog.removeprefix(prefix).removesuffix(".>"),
+                subject.removeprefix(prefix).removesuffix(".>"),
             )
-            await store.request(f"$JS.API.STREAM.PURGE.{name}", {"filter": hog})
+            await store.request(f"$JS.API.STREAM.PURGE.{name}", {"filter": subject})
         info = await store.request(f"$JS.API.STREAM.INFO.{name}")
         if not halve or not quotas.is_filling(name, info["state"]):
             return False
@@ -222,7 +222,7 @@ class StoreKeeper:
             for connection in await self._connections(system)
         ]
         sessions = {subject.removeprefix("$MQTT.sess."): subject for subject in subjects}
-        away = quotas.removable_sessions({*sessions, *consumers}, connected, self._ours)
+        away = quotas.removable_sessions({*sessions, *consumers}, connected, self._own)
         away = away[:EVICTIONS_MAX]
         if not away:
             return
@@ -245,7 +245,7 @@ class StoreKeeper:
             consumers = await self._consumers(store, "LIST")
         except Refused:
             return  # the stream does not exist yet
-        for name in quotas.forgotten_gateways(consumers, self._ours):
+        for name in quotas.forgotten_gateways(consumers, self._own):
             log.info("MQTT broker: the subscription %s of an earlier gateway was removed", name)
             await store.request(f"$JS.API.CONSUMER.DELETE.{quotas.MESSAGES}.{name}")
 
@@ -304,12 +304,12 @@ class StoreKeeper:
         await system.request_all([(subject, {"cid": cid}) for cid in cids])
 
     def _of_devices(self, connections: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        ours = (self._ids.gateway, self._ids.health)
+        own = (self._ids.gateway, self._ids.health)
         return [
             one
             for one in connections
             if one.get("type") == "mqtt"
-            and one.get("mqtt_client", "") not in ours
+            and one.get("mqtt_client", "") not in own
             and not one.get("mqtt_client", "").startswith(self._ids.mqttsn_prefix)
         ]
 
