@@ -385,8 +385,8 @@ class MqttSnGatewayProtocol(Generic[A]):
     def _delete_one_away(self) -> None:
         """Delete the oldest session of the hosts over their share, else the oldest one."""
         share = max(1, HOST_SHARE * self._config.kept_max)
-        greedy = (
-            each for each in self._away if self._host_of_client(each).offline_sessions > share
+        over_share = (
+            name for name in self._away if self._host_of_client(name).offline_sessions > share
         )
         oldest = next(over_share, next(iter(self._away)))
         self._host_of_client(oldest).offline_sessions -= 1
