@@ -4,8 +4,8 @@
 
 Usage: vocabulary.py [PATH...]
 
-Without a path, all sources, documents and texts of the dashboard are read. Each finding is a line
-`file:line: word: text`; the exit code is 1 if there are any. Names of identifiers, comments,
+Without a path, all sources, tests, documents and texts of the dashboard are read. Each finding is a
+line `file:line: word: text`; the exit code is 1 if there are any. Names of identifiers, comments,
 docstrings and other texts are searched. Words of the wire and of quoted code are not: text between
 backticks is left out.
 """
@@ -26,6 +26,7 @@ NAMES: Final = frozenset(
         *("say", "says", "said", "tell", "tells", "told", "untold", "hear", "hears", "heard"),
         *("wish", "wishes", "wished", "asked", "asker", "askers", "unasked", "spoke", "speak"),
         *("door", "doors", "doorkeeper", "stranger", "strangers", "meant", "lies"),
+        *("asks", "asking", "hog", "hogs", "keeper", "whom"),
     }
 )
 """Parts of an identifier that name nothing: `_told`, `metrics_door`, `StrangersMax`."""
@@ -46,12 +47,18 @@ PHRASES: Final = re.compile(
 ALLOWED: Final = re.compile(r"https?://\S+|`[^`\n]*`|\"\"\"", re.IGNORECASE)
 """Text that is not searched."""
 
-DOCUMENTS: Final = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs")
+DOCUMENTS: Final = (
+    *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("docs", "examples"),
+)
+PROGRAMS: Final = ("src/pyaiot", "tests", "fuzz", "examples", "scripts", "benchmarks")
 NOT_SEARCHED: Final = frozenset({"docs/reference/glossary.md", "scripts/vocabulary.py"})
 KEPT: Final[dict[str, frozenset[str]]] = {
     "src/pyaiot/client/client.py": frozenset({"tell"}),
     "src/pyaiot/client/view.py": frozenset({"heard_at"}),
     "src/pyaiot/fleet/report.py": frozenset({'"strangers"'}),
+    "tests/end_to_end/test_fleet.py": frozenset({'"strangers"'}),
+    "tests/interop/test_coap_directory.py": frozenset({"</door>"}),
     **dict.fromkeys(
         (
             "src/pyaiot/gateways/mqttsn/admission.py",
@@ -127,7 +134,7 @@ def documents() -> Iterator[Path]:
 
 def all_paths() -> list[Path]:
     return [
-        *sorted((ROOT / "src" / "pyaiot").rglob("*.py")),
+        *(path for name in PROGRAMS for path in sorted((ROOT / name).rglob("*.py"))),
         *documents(),
         ROOT / "dashboard" / "src" / "i18n" / "en.ts",
     ]

@@ -29,7 +29,7 @@ from pyaiot.fleet.config import fleet_settings
 from pyaiot.fleet.ledger import ReadingSeries
 from pyaiot.fleet.node import FleetRun, NodeFactory, VirtualNode
 from pyaiot.gateways.base import new_gateway
-from pyaiot.gateways.gateway import Connect, Outcome
+from pyaiot.gateways.gateway import ConnectToBroker, Outcome
 from pyaiot.gateways.plugin import (
     DemoNode,
     FleetNodes,
@@ -84,7 +84,7 @@ async def open_gateway(config: Config, shared: object) -> OpenGateway:
     async def check() -> str:
         return "the pigeonry is empty"
 
-    async def run(connect: Connect) -> None:
+    async def run(connect: ConnectToBroker) -> None:
         await gateway.keep_linked(connect, NoDevices())
 
     return OpenGateway(

@@ -54,7 +54,7 @@ class UnknownPeer:
         with contextlib.suppress(ConnectionError):
             self.sent += self.socket.send(datagram)
 
-    def hear(self) -> None:
+    def receive(self) -> None:
         for opened in (self.socket, self.server):
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 while True:
@@ -114,13 +114,13 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
 
 
 async def flood(system: System, hosts: list[UnknownPeer], kinds: list[str], count: int) -> None:
-    """Send so many datagrams, from all hosts in turn, and serve the honest meanwhile."""
+    """Send `count` datagrams, from all hosts in turn, and serve the honest node meanwhile."""
     turns = itertools.cycle(hosts)
     for number in range(count):
         next(turns).send(FLOODS[kinds[number % len(kinds)]](number))
         if number % AT_ONCE == 0:
             for host in hosts:
-                host.hear()
+                host.receive()
             await asyncio.sleep(0)
         if number % (count // 4) == 0:
             await system.serves()
@@ -138,7 +138,7 @@ async def test_flood_of_all_kinds_from_many_hosts_delays_no_known_node() -> None
             await system.serves()
             elapsed_s = asyncio.get_running_loop().time() - began_at
             for host in hosts:
-                host.hear()
+                host.receive()
                 assert host.received <= 3 * host.sent
             most = UNVERIFIED_REQUESTS_BURST + UNVERIFIED_REQUESTS_PER_S * (elapsed_s + 1)
             # And what the honest node sent.
@@ -165,7 +165,7 @@ async def test_host_gets_at_most_three_times_the_bytes_that_came_in_its_name() -
             # What is sent again when no answer came: after less than a second.
             await asyncio.sleep(1.5)
             for number, host in enumerate(hosts):
-                host.hear()
+                host.receive()
                 assert host.received <= 3 * host.sent, list(FLOODS)[number // 3]
             # The signs of life made us ask: as far as that was due.
             requested = [item for item in hosts[3].answers if item.code == Code.GET]
@@ -182,9 +182,9 @@ async def test_host_above_its_request_rate_gets_the_time_to_wait() -> None:
                 host.send(request(number, Code.GET, "x"))
                 if number % 50 == 0:
                     await asyncio.sleep(0)
-                    host.hear()
+                    host.receive()
             await system.serves()
-            host.hear()
+            host.receive()
             elapsed_s = asyncio.get_running_loop().time() - began_at
             refused = [item for item in host.answers if item.code == Code.TOO_MANY_REQUESTS]
             assert count - HOST_REQUESTS_BURST - HOST_REQUESTS_PER_S * (elapsed_s + 1) <= len(
@@ -201,9 +201,9 @@ async def test_host_above_its_post_rate_gets_the_time_to_wait() -> None:
                 host.send(request(number, Code.POST, "server", b"t:1", NON))
                 if number % 50 == 0:
                     await asyncio.sleep(0)
-                    host.hear()
+                    host.receive()
             await system.serves()
-            host.hear()
+            host.receive()
             codes = [item.code for item in host.answers]
             assert codes.count(Code.SERVICE_UNAVAILABLE) >= HOST_POSTS_BURST
             assert codes.count(Code.TOO_MANY_REQUESTS) > 100
@@ -227,7 +227,7 @@ async def invent_nodes(
             next(turns).send(request(sent, Code.POST, "alive", b"alive:invented-%d" % sent, NON))
             sent += 1
         for host in hosts:
-            host.hear()
+            host.receive()
         await asyncio.sleep(0.002)
         if loop.time() - served_at > 0.5:
             await system.serves()
@@ -256,9 +256,9 @@ async def test_host_that_invents_nodes_gets_its_share_and_others_still_appear() 
                 greedy.send(request(number, Code.POST, "alive", b"alive:g-%d" % number))
                 if number % 50 == 49:
                     await asyncio.sleep(0.01)
-                    greedy.hear()
+                    greedy.receive()
             await system.serves()
-            greedy.hear()
+            greedy.receive()
             refused = [answer for answer in greedy.answers if answer.code == Code.FORBIDDEN]
             assert len(refused) == 150
             modest.send(request(1, Code.POST, "alive", b"alive:modest"))

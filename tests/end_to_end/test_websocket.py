@@ -33,7 +33,7 @@ async def test_node_is_seen_and_commanded_and_comes_back_after_its_gateway_was_k
     ):
         await client.shows("lamp", led="0", protocol="WebSocket")
         assert (await client.write("lamp", "led", "1"))["state"] == "confirmed"
-        assert (await client.write("lamp", "door", "1", timeout_s=0.2))["state"] == "sent"
+        assert (await client.write("lamp", "gate", "1", timeout_s=0.2))["state"] == "sent"
         gateway.kill()
         await client.until(type="out", uid="lamp", reason="gateway lost")
         programs.aiot(*words).line()

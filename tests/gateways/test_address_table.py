@@ -67,7 +67,7 @@ def test_readings_have_no_uid_while_another_unknown_port_of_the_host_is_held() -
     it.hold(strange, HeldReading("t", "1", 0.0), now=0.0)
     claim(it, "A", HERE)
     assert it.uid_at(other) is None
-    # What waits of this very port says nothing about neighbours.
+    # Held readings of this port do not identify its neighbours.
     assert it.uid_at(strange) == "A"
     assert it.release(strange, now=1.0)
     assert it.uid_at(other) == "A"

@@ -188,7 +188,7 @@ def test_evicted_node_is_forgotten_before_the_next_datagram() -> None:
     assert port.table.get("A") is None
 
 
-def test_node_over_its_rate_is_told_when_to_come_back() -> None:
+def test_node_over_its_rate_gets_the_time_to_wait() -> None:
     port = Port()
     known(port)
     codes = [port.code(request("server", "t:1", n)) for n in range(2, int(READINGS_BURST) + 3)]
@@ -242,7 +242,7 @@ def test_request_with_an_unknown_critical_option_is_refused() -> None:
     assert port.intake.posts.refused == 2
 
 
-def test_too_large_request_is_told_the_largest_size() -> None:
+def test_too_large_request_is_answered_with_the_largest_size() -> None:
     (answer,) = Port().receive(request("server", "t:" + "1" * PAYLOAD_BYTES_MAX))
     assert answer.code == Code.REQUEST_ENTITY_TOO_LARGE
     assert answer.option(OptionNumber.SIZE1) == PAYLOAD_BYTES_MAX.to_bytes(2, "big")

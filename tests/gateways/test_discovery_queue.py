@@ -11,7 +11,7 @@ from pyaiot.gateways.coap import discovery_queue
 from pyaiot.gateways.coap.discovery_queue import DiscoveryQueue
 
 
-class Asking:
+class Discoverer:
     """Nodes that answer when a test says so."""
 
     def __init__(self) -> None:
@@ -43,45 +43,45 @@ class Asking:
 
 
 async def test_node_that_appears_again_during_discovery_is_discovered_once_more() -> None:
-    asking = Asking()
-    asking.discoveries.add("A")
-    await asking.settle()
-    asking.discoveries.add("A")
-    asking.discoveries.add("A")
-    await asking.settle()
-    assert asking.requested == ["A"]
-    await asking.answer("A")
-    assert asking.requested == ["A", "A"]
-    await asking.answer("A")
-    assert asking.requested == ["A", "A"]
-    assert asking.tasks["A"].done()
+    discoverer = Discoverer()
+    discoverer.discoveries.add("A")
+    await discoverer.settle()
+    discoverer.discoveries.add("A")
+    discoverer.discoveries.add("A")
+    await discoverer.settle()
+    assert discoverer.requested == ["A"]
+    await discoverer.answer("A")
+    assert discoverer.requested == ["A", "A"]
+    await discoverer.answer("A")
+    assert discoverer.requested == ["A", "A"]
+    assert discoverer.tasks["A"].done()
 
 
 async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_discovered_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 2)
-    asking = Asking()
+    discoverer = Discoverer()
     for uid in "ABCDE":
-        asking.discoveries.add(uid)
-    await asking.settle()
-    assert asking.requested == ["A", "B"]
-    asking.discoveries.forget("C")  # it left
-    await asking.answer("B")
-    assert asking.requested == ["A", "B", "D"]
-    await asking.answer("A")
-    assert asking.requested == ["A", "B", "D", "E"]
-    await asking.end()
+        discoverer.discoveries.add(uid)
+    await discoverer.settle()
+    assert discoverer.requested == ["A", "B"]
+    discoverer.discoveries.forget("C")  # it left
+    await discoverer.answer("B")
+    assert discoverer.requested == ["A", "B", "D"]
+    await discoverer.answer("A")
+    assert discoverer.requested == ["A", "B", "D", "E"]
+    await discoverer.end()
 
 
 async def test_waiting_discoveries_end_with_the_gateway(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 1)
-    asking = Asking()
-    asking.discoveries.add("A")
-    asking.discoveries.add("B")
-    await asking.settle()
-    await asking.end()
-    assert asking.requested == ["A"]
-    assert list(asking.tasks) == ["A"]
+    discoverer = Discoverer()
+    discoverer.discoveries.add("A")
+    discoverer.discoveries.add("B")
+    await discoverer.settle()
+    await discoverer.end()
+    assert discoverer.requested == ["A"]
+    assert list(discoverer.tasks) == ["A"]

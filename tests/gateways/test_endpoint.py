@@ -111,13 +111,13 @@ def test_request_that_arrives_while_the_gateway_starts_is_answered(
     site.add_resource(["host"], SourceResource())
 
     async def scenario(node: socket.socket) -> None:
-        def bound_and_asked(*args: Any, **named: Any) -> socket.socket:
+        def bind_and_send(*args: Any, **named: Any) -> socket.socket:
             sock = udp_socket(*args, **named)
             node.connect(("127.0.0.1", sock.getsockname()[1]))
             node.send(request)
             return sock
 
-        monkeypatch.setattr(endpoint_module, "udp_socket", bound_and_asked)
+        monkeypatch.setattr(endpoint_module, "udp_socket", bind_and_send)
         endpoint = await CoapEndpoint.open("127.0.0.1", 0, site)
         serve(endpoint)
         answer = CoapMessage.from_bytes(await endpoint.loop.sock_recv(node, 100))

@@ -478,16 +478,16 @@ async def test_it_advertises_itself_if_an_address_is_named() -> None:
 async def test_multicast_request_is_answered_from_a_unicast_address() -> None:
     group = "224.0.2.77"
     async with mqttsn_gateway(1, host="0.0.0.0", advertise_address=group) as running:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(PATIENCE_S)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as prober:
+            prober.settimeout(PATIENCE_S)
             lo = socket.inet_aton("127.0.0.1")
-            asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, lo)
+            prober.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, lo)
             # It joined on the interface of the default route; here, there is loopback alone.
             running.gateway._endpoint._socket.setsockopt(
                 socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + lo
             )
-            asking.sendto(b"\x03\x01\x00", (group, running.port))
-            received, who = await asyncio.to_thread(asking.recvfrom, 100)
+            prober.sendto(b"\x03\x01\x00", (group, running.port))
+            received, who = await asyncio.to_thread(prober.recvfrom, 100)
             assert received.hex() == "030201"
             assert who[0] == "127.0.0.1"
 

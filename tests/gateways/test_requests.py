@@ -54,12 +54,12 @@ class Wire:
         if not self._is_lost():
             for answer in self.answer(message):
                 if not self._is_lost():
-                    self.loop.call_later(LATENCY_S, self.hear, answer, peer)
+                    self.loop.call_later(LATENCY_S, self.deliver, answer, peer)
 
     def verify(self, peer: Peer) -> None:
         self.proofs.append(peer)
 
-    def hear(self, message: CoapMessage, peer: Peer) -> None:
+    def deliver(self, message: CoapMessage, peer: Peer) -> None:
         self.replies.append(self.receive(message, peer))
 
     def receive(self, message: CoapMessage, peer: Peer) -> bytes | None:

@@ -38,7 +38,7 @@ from pyaiot.config import (
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
-from pyaiot.gateways.gateway import Connect, GatewayLink
+from pyaiot.gateways.gateway import ConnectToBroker, GatewayLink
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
 from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.registry.registry import Registry
@@ -215,7 +215,7 @@ async def _shared_services(
 async def _start_gateways(
     config: Config,
     shared: Mapping[SharedService, Any],
-    connect: Connect,
+    connect: ConnectToBroker,
     tasks: asyncio.TaskGroup,
 ) -> list[OpenGateway]:
     """Open all gateways and run each as a task. Raises `OperatorError`."""
@@ -328,7 +328,7 @@ async def _temporary_folder() -> AsyncIterator[Path]:
         yield Path(name)
 
 
-def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
+def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> ConnectToBroker:
     async def connect() -> GatewayLink:
         gateway_end, broker_end = MemoryLink.pair()
         served = broker.serve_gateway(broker_end, acknowledges=True)
@@ -345,7 +345,7 @@ def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> Connect:
 
 def _connect_by_websocket(
     session: aiohttp.ClientSession, section: GatewaySection, keys: Callable[[], Keys]
-) -> Connect:
+) -> ConnectToBroker:
     """`keys` is called at each attempt, so that a corrected key file is used at once."""
     scheme = "wss" if section.broker_ssl else "ws"
     url = f"{scheme}://{authority(section.broker_host, section.broker_port)}/gw"

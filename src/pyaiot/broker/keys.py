@@ -103,7 +103,7 @@ def mint_token(keys: Keys) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class TokenRefusal:
     """Why a token is refused."""
 
     error: Literal["key", "clock", "used"]
@@ -132,7 +132,7 @@ class TokenCheck:
         """Whether the token is accepted. If so, it is used up."""
         return self.judge(token) is None
 
-    def judge(self, token: str) -> Refusal | None:
+    def judge(self, token: str) -> TokenRefusal | None:
         """Why the token is refused; None if it is accepted, and thereby used up."""
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see generate_keys
 
@@ -147,7 +147,7 @@ class TokenCheck:
             return _FOREIGN
         now = self._unix_time()
         if not -CLOCK_SKEW_MAX_S <= now - made_at <= TOKEN_AGE_MAX_S + CLOCK_SKEW_MAX_S:
-            return Refusal("clock", _wrong_clock(made_at, now))
+            return TokenRefusal("clock", _wrong_clock(made_at, now))
         # The encrypted bytes, not their text: base64 has several spellings of the same bytes.
         digest = hashlib.sha256(base64.urlsafe_b64decode(token)).digest()
         if self._used.refuses(digest, made_at):
@@ -156,8 +156,8 @@ class TokenCheck:
         return None
 
 
-_FOREIGN: Final = Refusal("key", "its token was not made with the key file of this broker")
-_USED: Final = Refusal(
+_FOREIGN: Final = TokenRefusal("key", "its token was not made with the key file of this broker")
+_USED: Final = TokenRefusal(
     "used", "its token was used before, or is older than the record of used tokens"
 )
 

@@ -46,12 +46,12 @@ CHECKPOINT_INTERVAL_S: Final = 0.5
 CLOCK_INTERVAL_S: Final = 10.0
 """Interval at which a gateway sends its clock to the broker, for the deadlines of commands."""
 
-__all__ = ["Connect", "DeviceSide", "Gateway", "GatewayLink", "Outcome", "printable"]
+__all__ = ["ConnectToBroker", "DeviceSide", "Gateway", "GatewayLink", "Outcome", "printable"]
 
 log = logging.getLogger(__name__)
 
 GatewayLink: TypeAlias = Link[ToGateway, FromGateway]
-Connect: TypeAlias = Callable[[], Awaitable[GatewayLink]]
+ConnectToBroker: TypeAlias = Callable[[], Awaitable[GatewayLink]]
 
 
 def _ignore(_uid: str) -> None:
@@ -250,7 +250,7 @@ class Gateway:
                 self._pending_reports.left(event.uid)
                 lost(event.uid)
 
-    async def keep_linked(self, connect: Connect, device_side: DeviceSide) -> None:
+    async def keep_linked(self, connect: ConnectToBroker, device_side: DeviceSide) -> None:
         """Run until cancelled: connect to the broker, serve the link, and reconnect."""
         reported = ""
         while True:

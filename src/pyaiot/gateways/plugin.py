@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from pyaiot.config import Config, ProtocolSection, SettingFlag
 
 if TYPE_CHECKING:
-    from pyaiot.gateways.gateway import Connect, Gateway
+    from pyaiot.gateways.gateway import ConnectToBroker, Gateway
     from pyaiot.metrics import Collector
 
 Check: TypeAlias = Callable[[], Awaitable[str]]
@@ -56,7 +56,7 @@ class OpenGateway:
     """Its metrics."""
     gateway: "Gateway | None"
     """None: it has no link to the broker, because its nodes belong to another gateway."""
-    run: "Callable[[Connect], Coroutine[Any, Any, None]]"
+    run: "Callable[[ConnectToBroker], Coroutine[Any, Any, None]]"
     """Serves until cancelled, and closes the listener then."""
     ready: Callable[[], Awaitable[object]] | None = None
     """Awaited after `run` has begun and before further gateways start, where order matters."""

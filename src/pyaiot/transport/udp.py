@@ -116,7 +116,7 @@ Receive: TypeAlias = Callable[[Sequence[tuple[bytes, Peer]]], None]
 Fail: TypeAlias = Callable[[OSError, Peer, bytes | None], None]
 """Takes an error, the peer that caused it, and the datagram that the ICMP error quotes. None: the
 datagram could not be sent."""
-Trace: TypeAlias = Callable[[bytes, Peer, bool], None]
+DatagramTrace: TypeAlias = Callable[[bytes, Peer, bool], None]
 """Takes each datagram, its peer, and whether it is inbound."""
 
 
@@ -137,7 +137,7 @@ class DatagramEndpoint:
         `limits`: those of hosts; None: there are none.
         """
         self.limits = limits
-        self.trace: Trace | None = None
+        self.trace: DatagramTrace | None = None
         self.unsent = 0
         """Datagrams that the system did not accept."""
         self.host: str

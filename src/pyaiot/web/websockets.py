@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 from pyaiot import legacy, messages
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.encoders import ARRAYS, LEGACY
-from pyaiot.broker.keys import Refusal, TokenCheck
+from pyaiot.broker.keys import TokenCheck, TokenRefusal
 from pyaiot.broker.subscriber import Subscriber
 from pyaiot.errors import ProtocolError
 from pyaiot.links import (
@@ -38,8 +38,8 @@ from pyaiot.transport.websocket import (
 )
 from pyaiot.web.sign_in import MAY_COMMAND
 
-_NO_TOKEN: Final = Refusal("key", "it sent no token in its handshake or first frame")
-_NO_KEY_FILE: Final = Refusal("key", "this broker has no key file")
+_NO_TOKEN: Final = TokenRefusal("key", "it sent no token in its handshake or first frame")
+_NO_KEY_FILE: Final = TokenRefusal("key", "this broker has no key file")
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Sockets:
             await socket.close_with(aiohttp.WSCloseCode.POLICY_VIOLATION, "no valid token")
         return socket
 
-    async def _first_frame_refusal(self, socket: NonBlockingWebSocket) -> Refusal | None:
+    async def _first_frame_refusal(self, socket: NonBlockingWebSocket) -> TokenRefusal | None:
         try:
             async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
                 frame = await socket.receive()
@@ -220,10 +220,10 @@ class Sockets:
         finally:
             self._open.discard(socket)
 
-    def _token_refusal(self, token: str) -> Refusal | None:
+    def _token_refusal(self, token: str) -> TokenRefusal | None:
         return _NO_KEY_FILE if self._tokens is None else self._tokens.judge(token)
 
-    def _gateway_refused(self, address: str | None, refusal: Refusal) -> None:
+    def _gateway_refused(self, address: str | None, refusal: TokenRefusal) -> None:
         self.refused_gateways += 1
         now = asyncio.get_running_loop().time()
         self._refusals.warning("refused the gateway at %s: %s", address, refusal.text, now=now)

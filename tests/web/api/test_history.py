@@ -350,9 +350,9 @@ class Slow(Fake):
 async def test_query_of_a_disconnected_client_is_cancelled() -> None:
     history = Slow()
     async with serving(history=history) as served:  # type: ignore[arg-type]
-        asking = asyncio.ensure_future(served.json(HISTORY))
+        requesting = asyncio.ensure_future(served.json(HISTORY))
         await history.started.wait()
-        asking.cancel()
+        requesting.cancel()
         await history.given_up.wait()
 
 

@@ -22,7 +22,7 @@ from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer
-from pyaiot.transport.udp import DatagramEndpoint, Trace, answers_probe, udp_socket
+from pyaiot.transport.udp import DatagramEndpoint, DatagramTrace, answers_probe, udp_socket
 
 HOST_REQUESTS_PER_S: Final = 20.0
 HOST_REQUESTS_BURST: Final = 200.0
@@ -150,7 +150,7 @@ class CoapEndpoint:
         """Whether aiocoap is answering a request of this peer with this token."""
         return self._transport.has_request(peer, token)
 
-    def trace_to(self, trace: Trace) -> None:
+    def trace_to(self, trace: DatagramTrace) -> None:
         self._datagrams.trace = trace
 
     async def close(self) -> None:

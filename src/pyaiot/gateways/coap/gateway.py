@@ -36,7 +36,7 @@ from pyaiot.gateways.coap.saved_registrations import restore_registrations, save
 from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.unanswered import UnansweredRequests
-from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
 from pyaiot.gateways.state_store import StateStore
 from pyaiot.metrics import Sample
 from pyaiot.protocols.coap.numbers import COAP_PORT
@@ -189,7 +189,7 @@ class CoapGateway:
         """Whether the gateway answers a ping through its own socket."""
         return await self._endpoint.answers(PING_LIMIT_S)
 
-    async def run(self, connect: Connect) -> None:
+    async def run(self, connect: ConnectToBroker) -> None:
         """Serve until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -14,7 +14,7 @@ from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import metrics
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.flushing import wait_until_flushed
-from pyaiot.gateways.gateway import Connect, Gateway, Outcome
+from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
 from pyaiot.gateways.mqtt.metrics import (
     MQTT_CONNECTED,
     MQTT_CONNECTS,
@@ -125,7 +125,7 @@ class MqttGateway:
         """Whether a message through the MQTT broker returns in time."""
         return await self._client.answers(ROUND_TRIP_LIMIT_S)
 
-    async def run(self, connect: Connect) -> None:
+    async def run(self, connect: ConnectToBroker) -> None:
         """Serve until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:

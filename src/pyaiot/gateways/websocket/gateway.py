@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pyaiot import __version__
 from pyaiot.errors import ProtocolError, Refused, TooFast
 from pyaiot.gateways import metrics
-from pyaiot.gateways.gateway import Connect, Gateway
+from pyaiot.gateways.gateway import ConnectToBroker, Gateway
 from pyaiot.gateways.live_nodes import NODES_PER_HOST_MAX
 from pyaiot.gateways.websocket.connections import NodeConnection, NodeConnections
 from pyaiot.links import HEARTBEAT_S
@@ -106,7 +106,7 @@ class WebSocketGateway:
     def port(self) -> int:
         return self._server.port
 
-    async def run(self, connect: Connect) -> None:
+    async def run(self, connect: ConnectToBroker) -> None:
         """Serve until cancelled."""
         try:
             await self.gateway.keep_linked(connect, self.nodes)

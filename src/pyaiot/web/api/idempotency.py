@@ -15,7 +15,7 @@ from typing import Final
 
 from pyaiot.broker.broker import Broker
 from pyaiot.messages import Command, Receipt, ToClient
-from pyaiot.web.api.idempotency_file import IdempotencyFile, StoredCommand
+from pyaiot.web.api.idempotency_file import IdempotencyFile, KeyedCommand
 from pyaiot.web.api.schemas import CommandState, CommandStatus
 from pyaiot.web.problems import ProblemError
 
@@ -307,8 +307,8 @@ class HttpCommandTable:
         )
 
 
-def _stored(command: HttpCommand) -> StoredCommand:
-    return StoredCommand(
+def _stored(command: HttpCommand) -> KeyedCommand:
+    return KeyedCommand(
         id=command.command_id,
         program=command.program,
         uid=command.uid,

@@ -25,7 +25,7 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 log = logging.getLogger(__name__)
 
 
-class StoredCommand(msgspec.Struct, frozen=True, kw_only=True):
+class KeyedCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command with a key."""
 
     id: str
@@ -57,13 +57,13 @@ class IdempotencyFile:
         self._lines = 0
         self._failed = False
 
-    def read(self) -> Iterator[StoredCommand]:
+    def read(self) -> Iterator[KeyedCommand]:
         """The commands in the file, in the order in which they were issued.
 
         A line that is damaged, for example by a crash, is skipped. If the file cannot be read,
         nothing is stored, and the log says so.
         """
-        found: dict[str, StoredCommand] = {}
+        found: dict[str, KeyedCommand] = {}
         try:
             lines = self._open_lines()
         except (OSError, ValueError) as error:
@@ -84,7 +84,7 @@ class IdempotencyFile:
         self._lines = len(lines)
         yield from found.values()
 
-    def add(self, command: StoredCommand) -> None:
+    def add(self, command: KeyedCommand) -> None:
         """Store a command, before it is sent."""
         self._append(_encode(command))
 
@@ -96,7 +96,7 @@ class IdempotencyFile:
             ended = _Ended(command_id, receipt.state, receipt.detail, receipt.elapsed_ms)
             self._append(_encode(ended))
 
-    def compact(self, commands: Iterable[StoredCommand], count: int) -> None:
+    def compact(self, commands: Iterable[KeyedCommand], count: int) -> None:
         """Rewrite the file if most of its lines are about forgotten commands.
 
         `count`: the number of commands.
@@ -156,7 +156,7 @@ class IdempotencyFile:
             )
 
 
-def _end(found: dict[str, StoredCommand], ended: _Ended) -> None:
+def _end(found: dict[str, KeyedCommand], ended: _Ended) -> None:
     command = found.get(ended.ended)
     if command is None:
         return
@@ -170,5 +170,5 @@ def _end(found: dict[str, StoredCommand], ended: _Ended) -> None:
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_command: Final = msgspec.json.Decoder(StoredCommand)
+_command: Final = msgspec.json.Decoder(KeyedCommand)
 _ended: Final = msgspec.json.Decoder(_Ended)
