@@ -206,7 +206,7 @@ async def test_clients_notice_nothing_of_a_restart_of_the_gateway(
                     sleeper.send(f"07 0d 0001 {publish[10:14]} 00")
                 assert (await sleeper.receive()).hex() == "0217"
                 assert await sleeper.exchange("02 18") == "0218"
-            # Its clients are still there: nobody is told that one is gone.
+            # Its clients are still connected: no will is published.
             assert not [each for each in seen.messages if each.topic == "last/board"]
         async with mqttsn_gateway(broker.port, port=port, kept=StateStore(state)) as running:
             await eventually(lambda: running.gateway.clients == 1)
