@@ -86,7 +86,7 @@ async def test_loopback_is_both_loopback_addresses_and_the_port_of_both(host: st
         await endpoint.close()
 
 
-async def test_port_that_is_taken_is_one_sentence_with_the_flag() -> None:
+async def test_port_in_use_is_one_sentence_with_the_flag() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
