@@ -146,6 +146,7 @@ SLOW: tuple[str, ...] = (
     *("web/test_dashboard_for_everybody.py", "web/test_dashboard_layout.py"),
     *("web/test_dashboard_page.py", "web/test_dashboard_end_to_end.py", "web/test_lighthouse.py"),
     *("doctor/test_doctor.py", "history/test_postgres.py", "test_benchmarks.py", "test_package.py"),
+    "history/test_ledger.py",
     *("test_docs_commands.py", "test_scripts.py", "test_page_script.py", "test_fuzz_targets.py"),
 )
 """Folders and files of tests that start programs, browsers or servers, or run for long."""
