@@ -154,6 +154,17 @@ async def test_states_of_a_node_are_shown_as_text(browser: Browser) -> None:
             assert "q=state" in page.url
 
 
+async def test_reason_of_a_gateway_is_shown_as_it_wrote_it(browser: Browser) -> None:
+    async with running() as broker:
+        broker.add_node("a", temperature="23.5°C")
+        async with showing(browser, broker) as page:
+            await see(card(page, "a"), "23.5")
+            await broker.leave("a", "battery empty")
+            await see(card(page, "a").locator(".chip"), re.compile("^battery empty · now$"))
+            await page.keyboard.press("a")
+            await see(page.get_by_role("dialog"), re.compile(r"offline\s*· battery empty"))
+
+
 # -- commands -------------------------------------------------------------------------------------
 
 

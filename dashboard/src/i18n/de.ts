@@ -214,7 +214,7 @@ export const de: Words = {
   "details.hour": "1 h",
   "details.day": "24 h",
   "details.week": "7 Tage",
-  "details.own": "Eigener Zeitraum",
+  "details.own": "Eigener",
   "details.from": "Von",
   "details.to": "Bis",
   "details.csv": "CSV",

@@ -212,7 +212,7 @@ export const en = {
   "details.hour": "1 h",
   "details.day": "24 h",
   "details.week": "7 d",
-  "details.own": "Custom range",
+  "details.own": "Custom",
   "details.from": "From",
   "details.to": "To",
   "details.csv": "CSV",

@@ -214,7 +214,7 @@ export const fr: Words = {
   "details.hour": "1 h",
   "details.day": "24 h",
   "details.week": "7 j",
-  "details.own": "Période personnalisée",
+  "details.own": "Autre",
   "details.from": "De",
   "details.to": "À",
   "details.csv": "CSV",

@@ -44,6 +44,9 @@ export function translate(key: string, values?: Record<string, string | number>)
   return Object.hasOwn(en, key) ? t(key as Key, values) : key;
 }
 
+/** Why a node left: in words, or as its gateway wrote it. */
+export const reasonText = (reason = ""): string => translate(`reason.${reason}`).replace(/^reason\./, "");
+
 const plurals = computed(() => new Intl.PluralRules(language.value));
 /** `key.one` or `key.other`, by the plural rules of the language. */
 export function count(key: "nodes" | "gateways" | "messages" | "unmatched", n: number): string {

@@ -6,7 +6,7 @@ import { activityCount, state } from "../store";
 import { Drawer } from "./Drawer";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { overlay } from "./keys";
-import { translate, t, timeOf } from "../i18n";
+import { reasonText, translate, t, timeOf } from "../i18n";
 
 const MARKS = { joined: "＋", left: "○", reset: "↻", command: "→", gateway: "◆", link: "⇄", error: "⚠" } as const;
 
@@ -36,7 +36,7 @@ export function Activity() {
                 </a>
               )}{" "}
               {visible(translate(what))}
-              {detail && <span class="soft"> · {quote(kind === "left" ? translate(`reason.${detail}`) : detail)}</span>}
+              {detail && <span class="soft"> · {quote(kind === "left" ? reasonText(detail) : detail)}</span>}
             </span>
             <time>{timeOf(ts)}</time>
           </li>

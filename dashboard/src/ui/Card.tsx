@@ -15,7 +15,7 @@ import { renderers } from "./registry";
 import { useMasonry } from "./masonry";
 import { useVisibility } from "./visibility";
 import { NumberRow, TextRow } from "./rows";
-import { ago, translate, t, timeOf } from "../i18n";
+import { ago, reasonText, t, timeOf } from "../i18n";
 
 /** The state of the node, as a signal. */
 export function useNodeState(node: Node) {
@@ -39,7 +39,7 @@ export function useStateText(node: Node) {
       case "silent":
         return "";
       case "left":
-        return t("state.left", { reason: quote(translate(`reason.${node.left?.reason}`)), age: ago(now - (node.left?.at ?? now)) });
+        return t("state.left", { reason: quote(reasonText(node.left?.reason)), age: ago(now - (node.left?.at ?? now)) });
       case "lost":
         return t("state.lost");
       case "frozen":

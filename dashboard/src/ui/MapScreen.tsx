@@ -11,7 +11,7 @@ import { nodeTitle, visible } from "../model/text";
 import { navigate } from "../route";
 import { clock, hovered, membership, second, shown, state, triggerOf } from "../store";
 import { colours } from "./canvas";
-import { formatNumber, localDigits, translate, t } from "../i18n";
+import { formatNumber, localDigits, reasonText, translate, t } from "../i18n";
 import "../more.css";
 
 /** With more nodes, names would cover the map; then only the name under the pointer is shown. */
@@ -166,7 +166,7 @@ function Place({ node }: { node: Node }) {
     void second.value;
     const at = node.position;
     const how = nodeState(state, node, clock());
-    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? visible(translate(`reason.${node.left?.reason}`)) : translate(`state.${how}`, { age: "" })}`;
+    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? visible(reasonText(node.left?.reason)) : translate(`state.${how}`, { age: "" })}`;
     return at ? `${localDigits(at.lat.toFixed(5))}  ${localDigits(at.lng.toFixed(5))}${words}` : "";
   });
   return (

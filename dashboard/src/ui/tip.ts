@@ -15,7 +15,9 @@ function textOf(element: HTMLElement): string {
 
 /** Show tips in `tip`, an element with the attribute `popover`. Returns how to stop. */
 export function showTips(tip: HTMLElement): () => void {
+  let shown: HTMLElement | null = null;
   const hide = () => {
+    shown = null;
     if (tip.matches(":popover-open")) tip.hidePopover();
   };
   const show = (event: Event) => {
@@ -23,9 +25,15 @@ export function showTips(tip: HTMLElement): () => void {
     const text = element ? textOf(element) : "";
     hide();
     if (!element || !text) return;
+    shown = element;
     tip.textContent = text;
     tip.showPopover();
-    const { left, top, bottom } = element.getBoundingClientRect();
+    place();
+  };
+  const place = () => {
+    if (!shown) return;
+    const { left, top, bottom } = shown.getBoundingClientRect();
+    if (bottom < 0 || top > innerHeight) return hide();
     const { offsetWidth: width, offsetHeight: height } = tip;
     const below = bottom + MARGIN + height <= innerHeight;
     tip.style.left = `${Math.max(MARGIN, Math.min(left, innerWidth - width - MARGIN))}px`;
@@ -34,7 +42,7 @@ export function showTips(tip: HTMLElement): () => void {
   const key = (event: KeyboardEvent) => {
     if (event.key === "Escape") hide();
   };
-  const listeners: [string, (event: never) => void][] = [["pointerover", show], ["focusin", show], ["focusout", hide], ["scroll", hide], ["keydown", key]];
+  const listeners: [string, (event: never) => void][] = [["pointerover", show], ["focusin", show], ["focusout", hide], ["scroll", place], ["keydown", key]];
   if (!("popover" in tip)) return () => undefined; // an older browser: the text stays cut
   for (const [name, listener] of listeners) addEventListener(name, listener as EventListener, true);
   return () => {
