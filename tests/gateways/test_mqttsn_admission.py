@@ -2,7 +2,7 @@
 """Which datagrams are read at the MQTT-SN port, and what unverified hosts get."""
 
 from pyaiot.gateways.mqttsn import admission
-from pyaiot.gateways.mqttsn.admission import Admission, AdmissionControl
+from pyaiot.gateways.mqttsn.admission import AdmissionControl, AdmissionResult
 from pyaiot.transport.peers import Peer
 
 CONNECT = bytes.fromhex("0a04040101686e6f6465")
@@ -28,11 +28,11 @@ class Port:
 
     def receive(
         self, datagram: bytes, sender: Peer | None = None, *, now: float = 1.0
-    ) -> Admission:
+    ) -> AdmissionResult:
         sender = sender or peer()
         self.limits.amplification.received(sender.host, len(datagram))
         verdict = self.control.judge_datagram(datagram, sender, now=now)
-        if verdict is Admission.ADMITTED and CONNECT in datagram:
+        if verdict is AdmissionResult.ADMITTED and CONNECT in datagram:
             self.clients.add((sender, b"\xab\xcd" if datagram[1] == 0xFE else None))
         return verdict
 
@@ -44,8 +44,8 @@ def test_a_client_is_admitted_up_to_its_rate() -> None:
     port = Port(packets_per_s=10.0)
     port.receive(CONNECT)
     verdicts = [port.receive(PUBLISH) for _ in range(30)]
-    assert verdicts == [Admission.ADMITTED] * 19 + [Admission.CLIENT_TOO_FAST] * 11
-    assert port.receive(PUBLISH, now=1.2) is Admission.ADMITTED
+    assert verdicts == [AdmissionResult.ADMITTED] * 19 + [AdmissionResult.CLIENT_TOO_FAST] * 11
+    assert port.receive(PUBLISH, now=1.2) is AdmissionResult.ADMITTED
 
 
 def test_one_client_does_not_use_up_the_rate_of_another() -> None:
@@ -53,25 +53,25 @@ def test_one_client_does_not_use_up_the_rate_of_another() -> None:
     port.receive(CONNECT)
     port.receive(CONNECT, peer(2))
     port.receive(FORWARDED_CONNECT, peer(2))
-    while port.receive(PUBLISH) is Admission.ADMITTED:
+    while port.receive(PUBLISH) is AdmissionResult.ADMITTED:
         pass
-    assert port.receive(PUBLISH, peer(2)) is Admission.ADMITTED
-    assert port.receive(bytes.fromhex("05fe01abcd") + PUBLISH, peer(2)) is Admission.ADMITTED
+    assert port.receive(PUBLISH, peer(2)) is AdmissionResult.ADMITTED
+    assert port.receive(bytes.fromhex("05fe01abcd") + PUBLISH, peer(2)) is AdmissionResult.ADMITTED
 
 
 def test_connects_of_a_host_are_counted_over_its_ports() -> None:
     port = Port()
     burst = int(admission.CONNECTS_OF_HOST_BURST)
     verdicts = [port.receive(CONNECT, peer(port=number)) for number in range(burst + 5)]
-    assert verdicts == [Admission.ADMITTED] * burst + [Admission.CONNECTS_TOO_FAST] * 5
-    assert port.receive(CONNECT, peer(2)) is Admission.ADMITTED
-    assert port.receive(CONNECT, peer(port=9999), now=1.1) is Admission.ADMITTED
+    assert verdicts == [AdmissionResult.ADMITTED] * burst + [AdmissionResult.CONNECTS_TOO_FAST] * 5
+    assert port.receive(CONNECT, peer(2)) is AdmissionResult.ADMITTED
+    assert port.receive(CONNECT, peer(port=9999), now=1.1) is AdmissionResult.ADMITTED
 
 
 def test_connects_of_all_hosts_have_a_rate_too() -> None:
     port = Port()
     client = sum(
-        port.receive(CONNECT, peer(number)) is Admission.ADMITTED for number in range(10_000)
+        port.receive(CONNECT, peer(number)) is AdmissionResult.ADMITTED for number in range(10_000)
     )
     assert client == admission.CONNECTS_BURST
 
@@ -79,7 +79,7 @@ def test_connects_of_all_hosts_have_a_rate_too() -> None:
 def test_unknown_peers_share_one_rate_and_have_no_entry() -> None:
     port = Port()
     client = sum(
-        port.receive(PUBLISH, peer(number)) is Admission.ADMITTED for number in range(10_000)
+        port.receive(PUBLISH, peer(number)) is AdmissionResult.ADMITTED for number in range(10_000)
     )
     assert client == admission.UNKNOWN_PEERS_BURST
     assert len(port.control) == 0
@@ -122,7 +122,7 @@ def test_a_client_that_sends_more_than_a_connect_verifies_its_host() -> None:
 def test_every_datagram_has_a_verdict() -> None:
     port = Port()
     for datagram in (b"", b"\x02", b"\x01\x00", b"\x03\xfe\x00", b"\x03\xfe\x00\x02", b"\xfe\xfe"):
-        assert port.receive(datagram) is Admission.ADMITTED
+        assert port.receive(datagram) is AdmissionResult.ADMITTED
     long = bytes.fromhex("01000e04040101686e6f6465aabb")
-    assert port.receive(long) is Admission.ADMITTED
+    assert port.receive(long) is AdmissionResult.ADMITTED
     assert len(port.control) == 1  # it is a CONNECT

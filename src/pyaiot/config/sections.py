@@ -10,7 +10,7 @@ from pyaiot.config.section import AllowedHosts, Port, Section
 
 KEY_FILE: Final = "~/.pyaiot/keys"
 
-Admission: TypeAlias = Literal["open", "approve", "known"]
+AdmissionPolicy: TypeAlias = Literal["open", "approve", "known"]
 
 
 class BrokerSection(Section, frozen=True, kw_only=True):
@@ -126,14 +126,14 @@ class RegistrySection(Section, frozen=True, kw_only=True):
         ),
     ] = ""
     admission: Annotated[
-        Admission,
+        AdmissionPolicy,
         Meta(
             description="What happens to a node that is not registered: `open` accepts it,"
             " `approve` shows it to operators and waits until one accepts it, `known` refuses it."
         ),
     ] = "open"
     admission_of: Annotated[
-        dict[str, Admission],
+        dict[str, AdmissionPolicy],
         Meta(description="The same for the nodes of some protocols, by the name of the protocol."),
     ] = msgspec.field(default_factory=dict)
     offline_max: Annotated[

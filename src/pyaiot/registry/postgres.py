@@ -16,7 +16,7 @@ from pyaiot.registry.record import (
     NodeRecord,
     record_of,
 )
-from pyaiot.registry.store import Changes, StoreError, upsert
+from pyaiot.registry.store import Changes, RegistryStoreError, upsert
 
 CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to accept a connection."""
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 class PostgresStore:
-    """A `Store` in a schema of a database. The server refuses a second writer.
+    """A `RegistryStore` in a schema of a database. The server refuses a second writer.
 
     It has its own event loop, which runs only during a call.
     """
@@ -78,7 +78,7 @@ class PostgresStore:
 
     def write(self, changes: Changes) -> None:
         if self._db is None:
-            raise StoreError(f"{self.name} is not open")
+            raise RegistryStoreError(f"{self.name} is not open")
         self._call(self._write(changes))
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class PostgresStore:
                 },
             )
         if not await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
-            raise StoreError("another Pyaiot writes this database")
+            raise RegistryStoreError("another Pyaiot writes this database")
         await _migrate(db)
         # Whatever the default of the server is.
         await db.execute("SET synchronous_commit = on")
@@ -120,28 +120,28 @@ class PostgresStore:
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
-            raise StoreError(f"{self.name} is not open")
+            raise RegistryStoreError(f"{self.name} is not open")
         try:
             return self._loop.run_until_complete(work)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             text = str(error).splitlines()[0] if str(error) else "the server does not answer"
-            raise StoreError(f"{self.name}: {text}") from error
+            raise RegistryStoreError(f"{self.name}: {text}") from error
         except (ValueError, LookupError, TypeError) as error:
-            raise StoreError(f"{self.name}: a row is not valid ({error})") from error
-        except StoreError as error:
-            raise StoreError(f"{self.name}: {error}") from error
+            raise RegistryStoreError(f"{self.name}: a row is not valid ({error})") from error
+        except RegistryStoreError as error:
+            raise RegistryStoreError(f"{self.name}: {error}") from error
 
 
 async def _migrate(db: Any) -> None:
     """Migrate the schema to the version of this program, one transaction for each step.
 
-    Raises `StoreError` if it is of a newer version.
+    Raises `RegistryStoreError` if it is of a newer version.
     """
     await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_registry")
     await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
     version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
     if version > len(MIGRATIONS):
-        raise StoreError(f"its schema, version {version}, was written by a newer Pyaiot")
+        raise RegistryStoreError(f"its schema, version {version}, was written by a newer Pyaiot")
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         async with db.transaction():
             for statement in statements:

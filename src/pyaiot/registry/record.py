@@ -22,7 +22,7 @@ NOTES_LENGTH_MAX: Final = 2000
 INTERVAL_MAX_S: Final = 366 * 86_400.0
 """The longest reporting interval and the longest offline timeout of a node, in seconds."""
 
-Admission: TypeAlias = Literal["accepted", "waiting", "banned"]
+AdmissionState: TypeAlias = Literal["accepted", "waiting", "banned"]
 """`waiting`: a newcomer that nobody has accepted. `banned`: its messages are refused."""
 NodeState: TypeAlias = Literal["online", "offline", "waiting", "banned"]
 
@@ -149,7 +149,7 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
     """Reboots that its gateway reported."""
     reason: str = ""
     """Why it is offline: the reason of its `out`; empty if unknown."""
-    admission: Admission = "accepted"
+    admission: AdmissionState = "accepted"
     revision: int = 0
     """Grows with each edit of people."""
     annotations: Annotations = NOTHING_ADDED
@@ -199,7 +199,7 @@ def _is_json(value: LastValue) -> bool:
     return True
 
 
-Row: TypeAlias = tuple[Any, ...]
+RecordRow: TypeAlias = tuple[Any, ...]
 """Values of `OBSERVED_COLUMNS` or of `EDITED_COLUMNS`, after the uid."""
 
 OBSERVED_COLUMNS: Final = (
@@ -215,7 +215,7 @@ EDITED_COLUMNS: Final = (
 COLUMNS: Final = ("uid", *OBSERVED_COLUMNS, *EDITED_COLUMNS)
 
 
-def observed_row(record: NodeRecord) -> Row:
+def observed_row(record: NodeRecord) -> RecordRow:
     """The uid and `OBSERVED_COLUMNS` without the last one, `last_values`."""
     return (
         *(record.uid, record.protocol, record.gateway, record.first_seen, record.last_seen),
@@ -223,7 +223,7 @@ def observed_row(record: NodeRecord) -> Row:
     )
 
 
-def edited_row(record: NodeRecord) -> Row:
+def edited_row(record: NodeRecord) -> RecordRow:
     """The uid and `EDITED_COLUMNS`."""
     added = record.annotations
     return (
@@ -233,10 +233,10 @@ def edited_row(record: NodeRecord) -> Row:
     )
 
 
-_ADMISSIONS: Final[dict[str, Admission]] = {it: it for it in get_args(Admission)}
+_ADMISSIONS: Final[dict[str, AdmissionState]] = {it: it for it in get_args(AdmissionState)}
 
 
-def record_of(row: Row) -> NodeRecord:
+def record_of(row: RecordRow) -> NodeRecord:
     """A record from `COLUMNS`. Raises `ValueError`, `LookupError` or `TypeError` for a row that
     Pyaiot did not write."""
     uid, protocol, gateway, first_seen, last_seen, boots, reason, values, *edited = row

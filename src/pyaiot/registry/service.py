@@ -17,9 +17,16 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from pyaiot.errors import PyaiotError, Refused
 from pyaiot.messages import Reading
-from pyaiot.registry.record import Edit, NodeRecord, Row, edited_row, encode_values, observed_row
+from pyaiot.registry.record import (
+    Edit,
+    NodeRecord,
+    RecordRow,
+    edited_row,
+    encode_values,
+    observed_row,
+)
 from pyaiot.registry.registry import Registry, UnknownNode
-from pyaiot.registry.store import Changes, Store, StoreError
+from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError
 
 WRITE_INTERVAL_S: Final = 1.0
 """Between two writes of nodes that appeared, left or rebooted."""
@@ -37,7 +44,7 @@ CLOSE_LIMIT_S: Final = 1.0
 """When the service ends, changes are written within this time. The rest is lost."""
 
 T = TypeVar("T")
-ObservedNode: TypeAlias = tuple[Row, tuple[Reading, ...] | bytes]
+ObservedNode: TypeAlias = tuple[RecordRow, tuple[Reading, ...] | bytes]
 """A row of `observed_row`, and the values of the node, encoded or still to be encoded."""
 
 log = logging.getLogger(__name__)
@@ -47,7 +54,7 @@ class NotStored(PyaiotError):
     """The store does not work: the edit was not made. The text has the reason."""
 
 
-class LiveNodes(Protocol):
+class OnlineNodes(Protocol):
     """What the service needs of a broker."""
 
     def take_touched_uids(self) -> Iterable[str]:
@@ -77,8 +84,8 @@ class RegistryService:
     def __init__(
         self,
         registry: Registry,
-        nodes: LiveNodes,
-        store: Store | None,
+        nodes: OnlineNodes,
+        store: RegistryStore | None,
         *,
         unix_time: Callable[[], float],
     ) -> None:
@@ -188,7 +195,7 @@ class RegistryService:
         edited = [edited_row(record) for record in records]
         await self._call_store(partial(_write_rows, observed=observed, edited=edited))
 
-    async def _call_store(self, work: Callable[[Store], T]) -> T | None:
+    async def _call_store(self, work: Callable[[RegistryStore], T]) -> T | None:
         """Raises `NotStored`."""
         if self._store is None:
             return None
@@ -199,7 +206,7 @@ class RegistryService:
                 return await self._with_store(work)
         except TimeoutError as error:
             raise NotStored(f"the registry did not answer within {EDIT_LIMIT_S:.0f} s") from error
-        except StoreError as error:
+        except RegistryStoreError as error:
             self._failed(error)
             raise NotStored(f"the registry {error}") from error
 
@@ -221,7 +228,7 @@ class RegistryService:
                 values_at = loop.time() + VALUES_INTERVAL_S
             try:
                 await self._write()
-            except StoreError as error:
+            except RegistryStoreError as error:
                 self._failed(error)
 
     async def _wait_opened(self) -> None:
@@ -232,7 +239,7 @@ class RegistryService:
     async def _open(self) -> None:
         try:
             records = await self._with_store(lambda store: store.open())
-        except StoreError as error:
+        except RegistryStoreError as error:
             self._failed(error)
             return
         if not self._was_loaded:
@@ -264,7 +271,7 @@ class RegistryService:
         self.registry.observe_seen()
 
     async def _write(self) -> None:
-        """Write all changes, in transactions of limited size. Raises `StoreError`."""
+        """Write all changes, in transactions of limited size. Raises `RegistryStoreError`."""
         while True:
             removed = self.registry.take_removed(BATCH_MAX)
             records = self.registry.take_observed(BATCH_MAX)
@@ -281,7 +288,7 @@ class RegistryService:
     async def _write_last(self) -> None:
         if self._is_open:
             self._collect_values()
-            with contextlib.suppress(TimeoutError, StoreError):
+            with contextlib.suppress(TimeoutError, RegistryStoreError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):
                     await self._write()
         if self._store is not None:
@@ -293,14 +300,14 @@ class RegistryService:
         values = self.registry.values_of(record) if readings is None else readings
         return observed_row(record), values
 
-    async def _with_store(self, work: Callable[[Store], T]) -> T:
-        """Call the store on its thread, in the order of the calls. Raises `StoreError`."""
+    async def _with_store(self, work: Callable[[RegistryStore], T]) -> T:
+        """Call the store on its thread, in the order of the calls. Raises `RegistryStoreError`."""
         if self._store is None:
             raise RuntimeError("the registry has no store")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, work, self._store)
 
-    def _failed(self, error: StoreError) -> None:
+    def _failed(self, error: RegistryStoreError) -> None:
         self.failures += 1
         self._is_open = False
         if str(error) != self._problem:
@@ -313,10 +320,10 @@ class RegistryService:
 
 
 def _write_rows(
-    store: Store,
+    store: RegistryStore,
     *,
     observed: Sequence[ObservedNode] = (),
-    edited: Sequence[Row] = (),
+    edited: Sequence[RecordRow] = (),
     removed: Sequence[str] = (),
 ) -> None:
     """Write in one transaction. Runs on the thread of the store."""

@@ -16,7 +16,7 @@ from pyaiot.registry.record import (
     NodeRecord,
     record_of,
 )
-from pyaiot.registry.store import Changes, StoreError, upsert
+from pyaiot.registry.store import Changes, RegistryStoreError, upsert
 
 APPLICATION_ID: Final = 0x41694E52
 """In the header of the file; identifies it as a registry of Pyaiot (`AiNR`)."""
@@ -51,7 +51,7 @@ _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM node ORDER BY id"  # noqa: S608
 
 
 class SqliteStore:
-    """A `Store` in one file. A second process that wants to write it is refused."""
+    """A `RegistryStore` in one file. A second process that wants to write it is refused."""
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -77,7 +77,7 @@ class SqliteStore:
     def write(self, changes: Changes) -> None:
         db = self._db
         if db is None:
-            raise StoreError(f"{self._path} is not open")
+            raise RegistryStoreError(f"{self._path} is not open")
         with self._translated_errors():
             try:
                 db.execute("BEGIN IMMEDIATE")
@@ -94,7 +94,9 @@ class SqliteStore:
                 raise
         # Checked after the commit: the file may have been deleted just before it.
         if self._file_identity() != self._identity:
-            raise StoreError(f"{self._path}: the file was deleted or replaced while it was written")
+            raise RegistryStoreError(
+                f"{self._path}: the file was deleted or replaced while it was written"
+            )
 
     def close(self) -> None:
         if self._db is not None:
@@ -112,7 +114,7 @@ class SqliteStore:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StoreError(
+            raise RegistryStoreError(
                 "another Pyaiot writes it: stop that one, or name another file with --registry"
             ) from error
 
@@ -140,23 +142,23 @@ class SqliteStore:
         try:
             yield
         except (sqlite3.Error, OSError, ValueError, LookupError, TypeError) as error:
-            raise StoreError(_describe(self._path, error)) from error
-        except StoreError as error:
-            raise StoreError(f"{self._path}: {error}") from error
+            raise RegistryStoreError(_describe(self._path, error)) from error
+        except RegistryStoreError as error:
+            raise RegistryStoreError(f"{self._path}: {error}") from error
 
 
 def migrate(db: sqlite3.Connection) -> None:
     """Migrate the file to the version of this program, one transaction for each step.
 
-    Raises `StoreError` for a file of another program or of a newer version of Pyaiot.
+    Raises `RegistryStoreError` for a file of another program or of a newer version of Pyaiot.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise StoreError(f"its schema, version {version}, was written by a newer Pyaiot")
+        raise RegistryStoreError(f"its schema, version {version}, was written by a newer Pyaiot")
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (tables or application or version):
-        raise StoreError("the file is a database of another program")
+        raise RegistryStoreError("the file is a database of another program")
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         db.execute("BEGIN IMMEDIATE")
         for statement in statements:

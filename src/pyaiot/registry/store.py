@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pyaiot.errors import PyaiotError
-from pyaiot.registry.record import NodeRecord, Row
+from pyaiot.registry.record import NodeRecord, RecordRow
 
 
-class StoreError(PyaiotError):
+class RegistryStoreError(PyaiotError):
     """The registry cannot be stored now. The text has the reason; a retry may succeed."""
 
 
@@ -17,26 +17,29 @@ class StoreError(PyaiotError):
 class Changes:
     """What is written in one transaction: removals first."""
 
-    observed: Sequence[Row] = ()
+    observed: Sequence[RecordRow] = ()
     """Rows of `observed_row`. What people edited stays."""
-    edited: Sequence[Row] = ()
+    edited: Sequence[RecordRow] = ()
     """Rows of `edited_row`. What was observed stays."""
     removed: Sequence[str] = ()
     """Uids."""
 
 
-class Store(Protocol):
+class RegistryStore(Protocol):
     """A store in use by one thread at a time. Only this process writes it."""
 
     name: str
     """For people, without a password."""
 
     def open(self) -> list[NodeRecord]:
-        """Open or create it, and return all records. Raises `StoreError`. May be repeated."""
+        """Open or create it, and return all records. May be repeated.
+
+        Raises `RegistryStoreError`.
+        """
         ...
 
     def write(self, changes: Changes) -> None:
-        """Write the changes; they are on disk when it returns. Raises `StoreError`."""
+        """Write the changes; they are on disk when it returns. Raises `RegistryStoreError`."""
         ...
 
     def close(self) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pyaiot.errors import OperatorError
 from pyaiot.redaction import redact
-from pyaiot.registry.store import Store
+from pyaiot.registry.store import RegistryStore
 
 
-def store_at(location: str) -> Store:
+def store_at(location: str) -> RegistryStore:
     """The store at a path or a URL `postgresql://…`. Nothing is opened yet.
 
     Raises `OperatorError` for another URL.

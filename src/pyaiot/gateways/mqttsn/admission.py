@@ -31,7 +31,7 @@ _CONNECT: Final = 0x04
 _FORWARDED: Final = 0xFE
 
 
-class Admission(Enum):
+class AdmissionResult(Enum):
     """Whether a datagram is read, or why not. The values are labels of a metric."""
 
     ADMITTED = "admitted"
@@ -74,23 +74,23 @@ class AdmissionControl:
         """Entries of clients."""
         return len(self._clients)
 
-    def judge_datagram(self, datagram: bytes, peer: Peer, *, now: float) -> Admission:
+    def judge_datagram(self, datagram: bytes, peer: Peer, *, now: float) -> AdmissionResult:
         """Count a received datagram and decide whether it is read."""
         kind, node_id = _kind(datagram)
         if kind == _CONNECT:
             if self._limits.take_request(peer.host, now=now) != 0:
-                return Admission.CONNECTS_TOO_FAST
+                return AdmissionResult.CONNECTS_TOO_FAST
         elif not self._is_client(peer, node_id):
             too_fast = self._unknown_peers.take(now)
-            return Admission.UNKNOWN_PEER_TOO_FAST if too_fast else Admission.ADMITTED
+            return AdmissionResult.UNKNOWN_PEER_TOO_FAST if too_fast else AdmissionResult.ADMITTED
         rate = self._clients.get((peer, node_id))
         if rate is None:
             rate = self._remember((peer, node_id), now)
         if rate.take(now):
-            return Admission.CLIENT_TOO_FAST
+            return AdmissionResult.CLIENT_TOO_FAST
         if kind != _CONNECT:
             self._limits.verify(peer.host)
-        return Admission.ADMITTED
+        return AdmissionResult.ADMITTED
 
     def _remember(self, client: tuple[Peer, bytes | None], now: float) -> RateLimit:
         if len(self._clients) >= self._clean_at:

@@ -17,7 +17,7 @@ import msgspec
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.mqttsn import metrics
-from pyaiot.gateways.mqttsn.admission import Admission, AdmissionControl
+from pyaiot.gateways.mqttsn.admission import AdmissionControl, AdmissionResult
 from pyaiot.gateways.mqttsn.connections import MqttConnections
 from pyaiot.gateways.mqttsn.endpoint import Endpoint, finds_gateway
 from pyaiot.gateways.mqttsn.records import read_record, write_record
@@ -179,9 +179,9 @@ class MqttSnGateway:
     def _receive_datagram(self, datagram: bytes, peer: Peer, now: float) -> None:
         self.counts["received"] += 1
         admission = self._admission.judge_datagram(datagram, peer, now=now)
-        if admission is not Admission.ADMITTED:
+        if admission is not AdmissionResult.ADMITTED:
             self._count_dropped(admission.value, peer, now)
-            if admission is Admission.CONNECTS_TOO_FAST:
+            if admission is AdmissionResult.CONNECTS_TOO_FAST:
                 self._refuse_connect(datagram, peer)
             return
         try:

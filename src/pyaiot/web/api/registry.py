@@ -19,7 +19,7 @@ from pyaiot.registry.service import NotStored, RegistryService
 from pyaiot.web.api.nodes import find, matching, node_response
 from pyaiot.web.api.parameters import FilterQuery, Query
 from pyaiot.web.api.responses import json_response
-from pyaiot.web.api.schemas import ChangedNodes, Registration, Registrations
+from pyaiot.web.api.schemas import ChangedNodes, NodeRegistration, Registrations
 from pyaiot.web.problems import ProblemError
 
 NODES_AT_ONCE_MAX: Final = 10_000
@@ -120,7 +120,7 @@ async def read_json(request: web.Request, kind: type[B]) -> B:
         raise ProblemError(400, "bad-request", str(error)[:300]) from error
 
 
-def _edit_of(node: Registration) -> Edit:
+def _edit_of(node: NodeRegistration) -> Edit:
     return Edit(**{name: getattr(node, name) for name in Edit.__struct_fields__})
 
 

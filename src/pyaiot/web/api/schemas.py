@@ -155,7 +155,7 @@ class NodesPage(_Response, frozen=True, kw_only=True):
     next: Next
 
 
-class Registration(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NodeRegistration(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A node to register, with what people add to it."""
 
     uid: Annotated[Name, Meta(description="The node. It may never have been seen.")]
@@ -164,7 +164,7 @@ class Registration(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Registrations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nodes to register or to edit: all or none."""
 
-    nodes: Annotated[tuple[Registration, ...], Meta(max_length=REGISTRATIONS_MAX)]
+    nodes: Annotated[tuple[NodeRegistration, ...], Meta(max_length=REGISTRATIONS_MAX)]
 
 
 class ChangedNodes(_Response, frozen=True, kw_only=True):
