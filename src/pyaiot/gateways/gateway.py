@@ -6,6 +6,7 @@ The gateway of a protocol implements `DeviceSide` and calls `node_seen`, `readin
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,8 @@ from pyaiot.messages import (
     LeftReason,
     NodeEvent,
     NodeLeft,
+    NodeRules,
+    NodesSeen,
     Problem,
     Receipt,
     ToGateway,
@@ -39,6 +42,10 @@ from pyaiot.transport.rate_limit import RateLimitedLog
 
 IGNORED_INTERVAL_S: Final = 5.0
 """The shortest interval between two reports of ignored messages to the broker."""
+SEEN_INTERVAL_S: Final = 5.0
+"""Between two reports of nodes with a sign of life that made no event."""
+SEEN_NODES_MAX: Final = 1000
+"""Nodes of one such report. More are split."""
 _OFFLINE_CHECK_STEP_S: Final = 0.01
 """The shortest interval between two checks for offline nodes."""
 CHECKPOINT_INTERVAL_S: Final = 0.5
@@ -73,7 +80,11 @@ class Gateway:
     ) -> None:
         self.nodes = nodes
         self._hello = Hello(
-            name=name, protocol=protocol, version=__version__, instance=secrets.token_hex(8)
+            name=name,
+            protocol=protocol,
+            version=__version__,
+            accepts_rules=True,
+            instance=secrets.token_hex(8),
         )
         self._loop = loop
         self.unix_time = unix_time
@@ -101,6 +112,8 @@ class Gateway:
         self._pending_reports = PendingReports()
         self._commands = CommandRunner(nodes, self._pending_reports, loop, self._send_receipt)
         self._first_node = asyncio.Event()
+        self._timer_changed = asyncio.Event()
+        self._seen_timer: asyncio.TimerHandle | None = None
         self._refusals = RateLimitedLog(log)
 
     @property
@@ -243,7 +256,10 @@ class Gateway:
             if due is None:
                 await self._first_node.wait()
                 continue
-            await asyncio.sleep(max(_OFFLINE_CHECK_STEP_S, due - self._now()))
+            self._timer_changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(_OFFLINE_CHECK_STEP_S, due - self._now())):
+                    await self._timer_changed.wait()
             events = self.nodes.handle_timer(now=self._now(), ts=self.unix_time())
             self._report(events)
             for event in events:
@@ -284,16 +300,20 @@ class Gateway:
                             self.nodes.claim_again(uid, now=self._now())
                     case Checkpoint():
                         self._unconfirmed.confirm(message)
+                    case NodeRules():
+                        self._apply_rules(message)
 
         self._announce(link)
         self._link = link
         self.was_linked.set()
         self._clock_timer = self._loop.call_later(CLOCK_INTERVAL_S, self._send_clock)
+        self._seen_timer = self._loop.call_later(SEEN_INTERVAL_S, self._send_seen)
         try:
             await link.run(received)
         finally:
-            if self._clock_timer is not None:
-                self._clock_timer.cancel()
+            for timer in (self._clock_timer, self._seen_timer):
+                if timer is not None:
+                    timer.cancel()
             self._conflated += link.queue[1]
             self._link = None
 
@@ -319,6 +339,22 @@ class Gateway:
             checkpoint = Checkpoint(number=self._unconfirmed.checkpoint_sent)
             self._link.send(self._with_clock(checkpoint))
             self._clock_timer = self._loop.call_later(CLOCK_INTERVAL_S, self._send_clock)
+
+    def _send_seen(self) -> None:
+        """Report the nodes with a sign of life that made no event, so that their time is known."""
+        seen = list(self.nodes.take_seen_quietly())
+        if self._link is not None:
+            for start in range(0, len(seen), SEEN_NODES_MAX):
+                uids = tuple(seen[start : start + SEEN_NODES_MAX])
+                self._link.send(NodesSeen(uids=uids, ts=self.unix_time()))
+            self._seen_timer = self._loop.call_later(SEEN_INTERVAL_S, self._send_seen)
+
+    def _apply_rules(self, rules: NodeRules) -> None:
+        uid = rules.uid
+        self.nodes.apply_rules(uid, banned=rules.banned, offline_after_s=rules.offline_after_s)
+        if rules.banned and uid in self.nodes:
+            self.evict(uid)
+        self._timer_changed.set()
 
     def _with_clock(self, checkpoint: Checkpoint) -> Checkpoint:
         return msgspec.structs.replace(checkpoint, clock=self._now())

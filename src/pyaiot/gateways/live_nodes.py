@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import Refused, TooFast
+from pyaiot.gateways.node_rules import RulesOfNodes
 from pyaiot.messages import (
     LeftReason,
     NodeAppeared,
@@ -109,6 +110,10 @@ class LiveNodes:
         """`silence_limit_s` is the offline timeout. None: a node is online while it is
         connected."""
         self.nodes_per_host_max = nodes_per_host_max
+        self.rules = RulesOfNodes()
+        """See `apply_rules`."""
+        self.seen_quietly: set[str] = set()
+        """Nodes with a sign of life that made no event, since the set was replaced."""
         self.evicted = 0
         """Nodes that were evicted for new ones, since the start."""
         self._by_uid: OrderedDict[str, LiveNode] = OrderedDict()
@@ -166,6 +171,9 @@ class LiveNodes:
         node = self._by_uid.get(uid)
         if node is None:
             check_uid(uid)
+            if self.rules.is_banned(uid):
+                self._refused += 1
+                raise Refused(f"the node {uid} is banned")
             events += self._admit(host, now=now, ts=ts, known_before=known_before)
             node = LiveNode(NodeAppeared(uid=uid, ts=ts), {}, host, now)
             self._by_uid[uid] = node
@@ -183,6 +191,8 @@ class LiveNodes:
                 reading = Reading(uid=uid, resource=resource, data=text, ts=ts)
                 node.bookkeeping[resource] = reading
                 events.append(reading)
+        if not events:
+            self.seen_quietly.add(uid)
         return node.alive(events, now)
 
     def take_turn(self, uid: str, *, now: float, readings: int = 1) -> None:
@@ -265,6 +275,7 @@ class LiveNodes:
             return []
         self._unverified.pop(uid, None)
         self._release_quota(node.host)
+        self.rules.forget(uid)
         return [NodeLeft(uid=uid, ts=ts, reason=reason)]
 
     def verify(self, uid: str) -> None:
@@ -277,16 +288,24 @@ class LiveNodes:
     def handle_timer(self, *, now: float, ts: float) -> list[NodeEvent]:
         """Remove the nodes whose offline timeout is over."""
         events: list[NodeEvent] = []
-        if self._silence_limit_s is not None:
-            while self._by_uid:
-                node = next(iter(self._by_uid.values()))
-                if now - node.queued_at < self._silence_limit_s:
-                    break
-                if now < node.kept_until:
-                    node.queued_at = now
-                    self._by_uid.move_to_end(node.uid)
-                    continue
-                events += self.left(node.uid, "silent", ts=ts)
+        if self._silence_limit_s is None:
+            return events
+        while (uid := self.rules.next_due(now)) is not None:
+            node = self._by_uid[uid]
+            due = max(node.last_seen + (self.rules.timeout_of(uid) or 0.0), node.kept_until)
+            if now < due:
+                self.rules.check_again(uid, due)
+            else:
+                events += self.left(uid, "silent", ts=ts)
+        while self._by_uid:
+            node = next(iter(self._by_uid.values()))
+            if now - node.queued_at < self._silence_limit_s:
+                break
+            if now < node.kept_until or self.rules.timeout_of(node.uid) is not None:
+                node.queued_at = now
+                self._by_uid.move_to_end(node.uid)
+                continue
+            events += self.left(node.uid, "silent", ts=ts)
         return events
 
     def keep_until(self, uid: str, at: float) -> None:
@@ -301,13 +320,33 @@ class LiveNodes:
         if node is None or self._silence_limit_s is None:
             return False
         node.kept_until = float("-inf")
-        return now - node.last_seen >= self._silence_limit_s
+        return now - node.last_seen >= (self.rules.timeout_of(uid) or self._silence_limit_s)
 
     def get_timer(self) -> float | None:
         """The loop's time at which to call `handle_timer`; None: never."""
         if self._silence_limit_s is None or not self._by_uid:
             return None
-        return next(iter(self._by_uid.values())).queued_at + self._silence_limit_s
+        due = next(iter(self._by_uid.values())).queued_at + self._silence_limit_s
+        own = self.rules.get_timer()
+        return due if own is None else min(due, own)
+
+    def apply_rules(self, uid: str, *, banned: bool, offline_after_s: float) -> None:
+        """What people decided about a node. The caller removes a node that is banned.
+
+        `offline_after_s`: its offline timeout in seconds; 0: that of the gateway.
+        """
+        if banned:
+            self.rules.ban(uid)
+            return
+        self.rules.lift_ban(uid)
+        node = self._by_uid.get(uid)
+        if node is not None and self._silence_limit_s is not None:
+            self.rules.set_timeout(uid, offline_after_s, last_seen=node.last_seen)
+
+    def take_seen_quietly(self) -> set[str]:
+        """The online nodes with a sign of life that made no event since the last call."""
+        seen, self.seen_quietly = self.seen_quietly, set()
+        return seen & self._by_uid.keys()
 
     def everything(self) -> Iterator[NodeEvent]:
         """The state of all nodes, for a broker without state."""
