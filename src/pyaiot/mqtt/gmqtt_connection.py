@@ -28,6 +28,9 @@ SESSION_S: Final = 60
 """Seconds for which a broker of MQTT 5 keeps messages with QoS 1 for a gateway that is offline."""
 NAMED_SESSION_S: Final = 86_400
 """The same for a client id that is set. Brokers of MQTT 3.1.1 have their own limit."""
+READ_BYTES_MAX: Final = 8 * 1024
+"""Bytes from an MQTT broker that are processed in one turn of the event loop, about 200 small
+messages. Further ones wait for the next turn, so that a flood delays nobody else."""
 _UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
 
@@ -96,6 +99,11 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         self.on_message = _on_message
         self.on_subscribe = _on_subscribe
         self.on_disconnect = _on_disconnect
+
+    async def _create_connection(self, *arguments: Any, **more: Any) -> Any:
+        connection = await super()._create_connection(*arguments, **more)
+        _read_in_turns(connection._protocol)
+        return connection
 
     async def reconnect(self, delay: bool = False) -> None:  # noqa: ARG002
         """gmqtt calls this when the connection ended or was refused."""
@@ -197,6 +205,18 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
                 connection.send_disconnect()
         connection._keep_connection_callback.cancel()
         connection._transport.close()
+
+
+def _read_in_turns(protocol: Any) -> None:
+    """gmqtt processes all bytes that have arrived without a turn of the event loop."""
+    read = protocol.read
+
+    async def read_some(n: int) -> bytes:
+        await asyncio.sleep(0)
+        some: bytes = await read(min(n, READ_BYTES_MAX))
+        return some
+
+    protocol.read = read_some
 
 
 def _on_connect(

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the gateway's connection to an MQTT broker costs the rest of the process."""
+
+import asyncio
+import contextlib
+from collections import Counter
+
+import pytest
+from gmqtt.mqtt.constants import MQTTv311
+
+from pyaiot.mqtt.gmqtt_connection import READ_BYTES_MAX, Freshness, GmqttConnection
+from pyaiot.mqtt.server import MqttServer
+
+pytestmark = pytest.mark.sockets
+
+MESSAGES = 20_000
+PUBLISH = b"\x30\x1a\x00\x0bnode/a/ledx" + b'{"value":100}'
+
+
+async def test_a_flood_is_processed_in_turns_of_the_event_loop() -> None:
+    assert len(PUBLISH) == 2 + PUBLISH[1]
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")
+        subscribe = await reader.read(1000)
+        writer.write(b"\x90\x03" + subscribe[2:4] + b"\x00" + PUBLISH * MESSAGES)
+        with contextlib.suppress(ConnectionError):
+            await reader.read(1000)
+        writer.close()
+
+    loop = asyncio.get_running_loop()
+    turn = 0
+    messages_in: Counter[int] = Counter()
+    all_are_here = asyncio.Event()
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        if not all_are_here.is_set():
+            loop.call_soon(next_turn)
+
+    def receive(_topic: str, _payload: bytes, _freshness: Freshness) -> None:
+        messages_in[turn] += 1
+        if messages_in.total() == MESSAGES:
+            all_are_here.set()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connection = GmqttConnection("c", MQTTv311, receive, named=False, keeps_session=False)
+    next_turn()
+    try:
+        await connection.open(MqttServer("127.0.0.1", port), ["node/#"])
+        async with asyncio.timeout(20):
+            await all_are_here.wait()
+    finally:
+        await connection.close()
+        server.close()
+    assert max(messages_in.values()) <= READ_BYTES_MAX // len(PUBLISH) + 1
