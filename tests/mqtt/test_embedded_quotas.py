@@ -89,10 +89,13 @@ class Raw:
             length += bytes([part | (128 if size else 0)])
             if not size:
                 break
+        await self.send_bytes(bytes([head]) + length + body)
+
+    async def send_bytes(self, packets: bytes) -> None:
         # It may have been disconnected.
         if not self._writer.transport.is_closing():
             with contextlib.suppress(OSError):
-                self._writer.write(bytes([head]) + length + body)
+                self._writer.write(packets)
                 await self._writer.drain()
 
     async def publishes(self, topic: str, packet_id: int, payload: bytes, *, qos: int) -> None:
@@ -199,6 +202,27 @@ async def test_a_broker_that_uses_too_much_memory_is_restarted(
         await here.until(lambda: here.mqtt.connected, RECOVERY_LIMIT_S)
         await others_go_on(broker, here, 1)
     assert "MB of memory; it is restarted" in caplog.text
+
+
+async def test_a_device_whose_qos_0_delays_the_others_is_disconnected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quota_enforcer, "TURN_S", 0.2)
+    monkeypatch.setattr(quota_enforcer, "GATEWAY_PENDING_MAX", 256 * 1024)
+    many = b"".join(b'\x30\x1a\x00\x0bnode/h/r%03d{"value":100}' % number for number in range(1000))
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        await here.until(lambda: here.mqtt.connected)
+        connection = here.mqtt._client._connection
+        assert connection is not None
+        # It falls behind. Else it would not in a test, which floods from the same thread.
+        connection._connection._transport.pause_reading()
+        async with raw(broker.port, "hostile", clean=True) as hostile, asyncio.timeout(30):
+            while "hostile at 127.0.0.1 publishes more than the gateway can" not in caplog.text:
+                await hostile.send_bytes(many)
+                await asyncio.sleep(0.001)
 
 
 @pytest.mark.usefixtures("small_store")

@@ -35,6 +35,9 @@ BURST_REMOVED_MAX: Final = 50_000
 """Retained messages that are removed at once after a burst, the newest ones."""
 OBSERVED_S: Final = 0.5
 """How long the traffic of each device is measured when publications accumulate."""
+GATEWAY_PENDING_MAX: Final = 8 * 1024 * 1024
+"""Bytes that wait in nats-server for the gateway, some seconds of its work. With more, the device
+that publishes most is disconnected; others would be delayed."""
 _PAGE: Final = 1024
 
 log = logging.getLogger(__name__)
@@ -119,6 +122,7 @@ class QuotaEnforcer:
                 full = f"the store for {quotas.NAMES[name]} is full"
         self.full = full
         await self._close_surplus_connections(system)
+        await self._relieve_gateway(system)
         if limited == len(quotas.LIMITS):
             self.limited.set()
 
@@ -281,6 +285,15 @@ class QuotaEnforcer:
             address,
         )
         await self._close(system, counted["server"]["id"], ended)
+
+    async def _relieve_gateway(self, system: NatsConnection) -> None:
+        """Publications with QoS 0 are in no store: they wait in the gateway's connection."""
+        found = await system.request(
+            "$SYS.REQ.SERVER.PING.CONNZ", {"mqtt_client": self._ids.gateway, "limit": 1}
+        )
+        for connection in found["data"].get("connections") or ():
+            if connection["pending_bytes"] > GATEWAY_PENDING_MAX:
+                await self._disconnect_busiest(system, "the gateway can process")
 
     async def _disconnect_busiest(self, system: NatsConnection, limit: str) -> None:
         """Disconnect the device that publishes most. `limit` completes "more than …" in the log."""
