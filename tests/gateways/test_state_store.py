@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import sqlite3
 import stat
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -180,6 +181,9 @@ async def test_failed_write_is_logged_once_and_repeated(
         assert caplog.text.count("cannot be written") == 1
         monkeypatch.setattr(StateStore, "_write", write)
         await until_written(path, records)
+        async with asyncio.timeout(5):
+            while "can be written again" not in caplog.text:  # noqa: ASYNC110 - a thread
+                await asyncio.sleep(0.01)
         assert caplog.text.count("can be written again") == 1
 
 
@@ -214,3 +218,34 @@ async def test_records_are_read_up_to_a_limit(
             kept.changed(key)
     monkeypatch.setattr(module, "RECORDS_MAX", 3)
     assert len(await stored(path)) == 3
+
+
+@pytest.mark.sockets
+@pytest.mark.usefixtures("soon")
+async def test_many_changes_are_written_in_turns_of_the_event_loop(tmp_path: Path) -> None:
+    path = tmp_path / "coap.db"
+    turn = 0
+    made_in: Counter[int] = Counter()
+    records = {f"k{number}": b"1" for number in range(1000)}
+
+    def record_of(key: str) -> bytes | None:
+        made_in[turn] += 1
+        return records.get(key)
+
+    loop = asyncio.get_running_loop()
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        if made_in.total() < len(records):
+            loop.call_soon(next_turn)
+
+    next_turn()
+    kept = StateStore(path)
+    task = asyncio.create_task(kept.run(record_of))
+    for key in records:
+        kept.changed(key)
+    await until_written(path, records)
+    task.cancel()
+    await asyncio.wait({task})
+    assert max(made_in.values()) <= module.RECORDS_PER_WRITE

@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pyaiot.broker.encoders import LEGACY
 from pyaiot.broker.subscriber import CLOSE_SLOW
 from pyaiot.messages import NodeAppeared, Reading
-from pyaiot.metrics import Metric
+from pyaiot.metrics import Metric, Sample
+from pyaiot.web import metrics_endpoint
 from pyaiot.web.sign_in import SignIn
 from scripts.reference import grafana
 from scripts.reference.metrics import PROCESS, metrics, series
@@ -30,7 +31,13 @@ pytestmark = pytest.mark.sockets
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "examples" / "monitoring"
+OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 HOSTILE = ['a"b', "c\nd", "e\\f", "{job='x'}", "<script>", "é" * 20, "x" * 64]
+
+
+@pytest.fixture(autouse=True)
+def _pages_are_not_served_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_endpoint, "PAGE_AGE_MAX_S", 0.0)
 
 
 def promtool(*arguments: str | Path, given: str = "") -> str:
@@ -65,6 +72,27 @@ async def scraped(served: Served) -> Samples:
     async with served.web.get("/metrics") as answer:
         assert answer.status == 200
         return read(await answer.text())
+
+
+async def test_pages_that_many_ask_for_are_collected_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics_endpoint, "PAGE_AGE_MAX_S", 60.0)
+    collected = 0
+
+    def collect() -> Iterator[Sample]:
+        nonlocal collected
+        collected += 1
+        return iter(())
+
+    async with serving() as served:
+        served.app.metrics.collectors.append(collect)
+        first, *others = [await scraped(served) for _ in range(20)]
+        assert collected == 1
+        assert others == [first] * 19
+        async with served.web.get("/metrics", headers=OPENMETRICS) as answer:
+            assert answer.content_type == "application/openmetrics-text"
+        assert collected == 2
 
 
 async def test_hostile_nodes_are_counted_and_never_named() -> None:

@@ -7,6 +7,7 @@ it and logs one warning.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ WRITE_INTERVAL_S: Final = 1.0
 """The interval between two writes. Changes since the last one are lost if the gateway is killed."""
 WRITE_AGAIN_S: Final = 10.0
 """How long after a failed write it is tried again, for example on a full disk."""
+RECORDS_PER_WRITE: Final = 200
+"""Records that are made in one turn of the event loop, which takes some milliseconds. Further ones
+follow when these are written."""
 RECORDS_MAX: Final = 200_000
 """Records that are read at the start. Further ones are ignored."""
 RECORD_BYTES_MAX: Final = 256 * 1024
@@ -75,8 +79,13 @@ class StateStore:
                 await self._change.wait()
                 await asyncio.sleep(WRITE_AGAIN_S if self._failed else WRITE_INTERVAL_S)
                 self._change.clear()
-                writing = asyncio.create_task(self._write_in_thread(record_of), name="state file")
-                await asyncio.shield(writing)
+                while self._changed:
+                    writing = asyncio.create_task(
+                        self._write_in_thread(record_of), name="state file"
+                    )
+                    await asyncio.shield(writing)
+                    if self._failed:
+                        break
         finally:
             if writing is not None and not writing.done():
                 await asyncio.wait((writing,))
@@ -92,7 +101,7 @@ class StateStore:
             self._written.clear()
             if not self._reopen():
                 return
-        records = self._take_changed(record_of)
+        records = self._take_changed(record_of, RECORDS_PER_WRITE)
         try:
             await asyncio.to_thread(self._write, records)
         except sqlite3.Error as error:
@@ -128,15 +137,19 @@ class StateStore:
             return False
         return True
 
-    def _take_changed(self, record_of: Callable[[str], bytes | None]) -> dict[str, bytes | None]:
+    def _take_changed(
+        self, record_of: Callable[[str], bytes | None], count: int | None = None
+    ) -> dict[str, bytes | None]:
+        """The records of `count` changed keys; None: of all."""
+        keys = list(itertools.islice(self._changed, count))
+        self._changed.difference_update(keys)
         records: dict[str, bytes | None] = {}
-        for key in self._changed:
+        for key in keys:
             record = record_of(key)
             if record is not None and len(record) > RECORD_BYTES_MAX:
                 record = None
             if record is not None or key in self._written:
                 records[key] = record
-        self._changed.clear()
         return records
 
     def _write(self, records: dict[str, bytes | None]) -> None:

@@ -27,6 +27,10 @@ LOOP_LAG: Final = Metric(
 UP: Final = Metric("pyaiot_up", "gauge", "1 while the service answers.")
 
 
+PAGE_AGE_MAX_S: Final = 0.2
+"""How long a page of metrics is served again: collecting takes milliseconds of everybody's time."""
+
+
 class Metrics:
     """The metrics of one service. `collectors` may be added later."""
 
@@ -34,6 +38,8 @@ class Metrics:
         self.collectors = list(collectors)
         self._lag_s = 0.0
         self._registry: CollectorRegistry | None = None
+        self._page: tuple[str, float, bytes] = "", -PAGE_AGE_MAX_S, b""
+        """Content type, time and body of the latest page."""
 
     async def page(self, request: web.Request) -> web.Response:
         """`GET /metrics`, in the format that the `Accept` header asks for."""
@@ -46,7 +52,11 @@ class Metrics:
         if self._registry is None:
             self._registry = _registry(self._samples)
         encode, content_type = exposition.choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
-        return web.Response(body=encode(self._registry), headers={hdrs.CONTENT_TYPE: content_type})
+        kind, made_at, body = self._page
+        if kind != content_type or began - made_at >= PAGE_AGE_MAX_S:
+            body = encode(self._registry)
+            self._page = content_type, began, body
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     def _samples(self) -> Iterator[Sample]:
         yield UP.of(1)
