@@ -121,6 +121,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.fixture(autouse=True)
+def own_data_folder(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Services in the process of a test store nothing in the home of the person that runs it.
+
+    There a test would find what another one stored, or still writes.
+    """
+    if request.node.get_closest_marker("sockets") is not None:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+
+
 def pytest_configure() -> None:
     """A run that is ended by SIGTERM, as `timeout` does, still ends what its tests started."""
 
