@@ -18,7 +18,7 @@ from pyaiot.errors import OperatorError
 
 OK = Finding("machine", "IPv6", "ok", "works")
 NOTE = Finding("machine", "clock", "note", "runs by itself", "run an NTP client")
-WRONG = Finding("ports", "CoAP", "wrong", "UDP port 5683 is taken", "choose another")
+WRONG = Finding("ports", "CoAP", "wrong", "UDP port 5683 is in use", "choose another")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_report_has_the_verdict_and_the_action_of_each_finding() -> None:
         "                → run an NTP client",
         "",
         "ports",
-        "  ✗ wrong  CoAP   UDP port 5683 is taken",
+        "  ✗ wrong  CoAP   UDP port 5683 is in use",
         "                → choose another",
         "",
         "1 problem, 1 note.",

@@ -80,7 +80,7 @@ async def test_loopback_is_both_loopback_addresses_and_the_port_of_both(host: st
         assert await answers_ping("127.0.0.1", port, 2.0)
         assert await answers_ping("::1", port, 2.0)
         for other in ("127.0.0.1", "::1"):
-            with pytest.raises(OperatorError, match="is taken"):
+            with pytest.raises(OperatorError, match="is in use"):
                 await CoapEndpoint.open(other, port, Site())
     finally:
         await endpoint.close()
@@ -90,7 +90,7 @@ async def test_port_in_use_is_one_sentence_with_the_flag() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(OperatorError, match=f"UDP port {port} is taken.*--coap-port"):
+        with pytest.raises(OperatorError, match=f"UDP port {port} is in use.*--coap-port"):
             await CoapEndpoint.open("127.0.0.1", port, Site())
 
 
@@ -134,7 +134,7 @@ def test_request_that_arrives_while_the_gateway_starts_is_answered(
 
 async def test_two_gateways_never_share_a_port() -> None:
     first = await CoapEndpoint.open("127.0.0.1", 0, Site())
-    with pytest.raises(OperatorError, match="is taken"):
+    with pytest.raises(OperatorError, match="is in use"):
         await CoapEndpoint.open("127.0.0.1", first.local_address[1], Site())
     await first.close()
 

@@ -34,7 +34,7 @@ class KnownSeries:
 
 
 def candidate_times(at: int) -> Iterator[int]:
-    """Times to try for a reading whose own time is taken by another one."""
+    """Times to try for a reading if another one has its time."""
     yield at
     step = 1
     while True:

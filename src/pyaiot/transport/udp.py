@@ -95,7 +95,7 @@ def bind(sock: socket.socket, address: Any, host: str, *, server: str, flag: str
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise OperatorError(
-                f"UDP port {port} is taken: end the other {server}, or choose another port"
+                f"UDP port {port} is in use: stop the other {server}, or choose another port"
                 f" with {flag}."
             ) from error
         raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error

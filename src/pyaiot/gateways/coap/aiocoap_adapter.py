@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """aiocoap without a socket. Private names of aiocoap are used in this file and nowhere else.
 
-aiocoap's own server context would share a port that is taken (SO_REUSEPORT) and open TCP, TLS and
+aiocoap's own server context would share a port in use (SO_REUSEPORT) and open TCP, TLS and
 WebSocket listeners beside it. This one is given its datagrams, and sends through `MessageSender`.
 """
 

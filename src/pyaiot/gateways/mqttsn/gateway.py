@@ -150,7 +150,7 @@ class MqttSnGateway:
         return await finds_gateway(self._endpoint.host, self._endpoint.port, ROUND_TRIP_LIMIT_S)
 
     def _restore(self) -> None:
-        """Restore the clients of before the restart: not all of them would connect again."""
+        """Restore the clients of the previous run: not all of them would connect again."""
         restored = 0
         now = self._loop.time()
         for record in self._kept.take_records():
@@ -165,7 +165,7 @@ class MqttSnGateway:
             restored += bool(outputs)
             self._perform(outputs, now)
         if restored:
-            log.info("MQTT-SN: %d clients of before the restart were restored", restored)
+            log.info("MQTT-SN: %d clients of the previous run were restored", restored)
 
     def _record_of(self, client_id: str) -> bytes | None:
         saved = self._protocol.save(client_id)

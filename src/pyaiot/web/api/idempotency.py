@@ -241,7 +241,7 @@ class HttpCommandTable:
             self._file.compact(map(_stored, self._keys.values()), len(self._keys))
 
     def _restore(self) -> None:
-        """Remember the keys of before the restart, for the rest of their life."""
+        """Load the keys of the previous run, for the rest of their lifetime."""
         now, ts = self._clock(), self._unix_time()
         restored = []
         for stored in self._file.read():
