@@ -104,7 +104,7 @@ class Broker:
         self._observer = observer
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._checkpoints: dict[int, Checkpoint | None] = {}
-        """Gateways with a confirmation scheduled, and the checkpoint that came since."""
+        """Gateways with a confirmation scheduled, and the latest checkpoint since."""
         self._issuers: dict[str, Callable[[ToClient], None]] = {}
         self.gateway_links = 0
         """Links of gateways since the start."""

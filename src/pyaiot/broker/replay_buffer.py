@@ -30,7 +30,7 @@ class ReplayBuffer:
         # The ids that clients send have whole milliseconds.
         self._began = math.floor(ts * 1000) / 1000
         self._delays: deque[tuple[float, float]] = deque([(ts, 0.0)], maxlen=DELAYS_MAX)
-        """Start of a minute, and the largest age of a message that came in it, in seconds."""
+        """Start of a minute, and the largest age of a message that arrived in it, in seconds."""
 
     def add(self, delivery: ToAll, ts: float) -> None:
         """The next message, published at the Unix time `ts`."""
@@ -57,7 +57,7 @@ class ReplayBuffer:
         return [delivery for delivery, _ in list(self._messages)[skip:]]
 
     def delay_since(self, ts: float) -> float | None:
-        """The largest age, in seconds, of a message that came after the Unix time `ts`.
+        """The largest age, in seconds, of a message that arrived after the Unix time `ts`.
 
         None if that is no longer known.
         """

@@ -11,7 +11,7 @@ from typing import Final
 SWITCHES: Final = frozenset(
     {"--broker-ssl", "--debug", "--insecure", "--behind-proxy", "--publish-without-connection"}
 )
-"""Flags without a value today, which older command lines give one."""
+"""Flags without a value; older command lines have one."""
 _TRUE: Final = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE: Final = frozenset({"false", "0", "no", "off", "f", "n"})
 _NOT_NEEDED: Final = {

@@ -83,7 +83,7 @@ class CoapNodeServer:
     def receive_request(
         self, request: CoapMessage, size: int, peer: RemoteAddress, *, now: float
     ) -> RequestResult:
-        """Execute a request that came in a datagram of `size` bytes, unless it is a duplicate."""
+        """Execute a request from a datagram of `size` bytes, unless it is a duplicate."""
         if answered := self._answered(peer, request.message_id, now):
             return RequestResult(answered.data)
         try:

@@ -178,7 +178,7 @@ class VirtualCoapNode(VirtualNode):
             self._alive_due = now + ALIVE_PERIOD_S
 
     def _post_failed(self, message_id: int) -> None:
-        """Give up a post without an answer. Boards send the next reading instead."""
+        """Drop a post without an answer. Boards send the next reading instead."""
         self._sent.pop(message_id, None)
         number = self._reading_of.pop(message_id, None)
         if number is not None:

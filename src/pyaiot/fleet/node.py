@@ -17,7 +17,7 @@ RESOURCE: Final = "reading"
 WAITING_MAX: Final = 12
 """Unacknowledged readings of a node. At the limit it skips readings."""
 TRIES_MAX: Final = 10
-"""Times a reading is sent after temporary refusals. Then the node gives it up."""
+"""Times a reading is sent after temporary refusals. Then the node drops it."""
 
 
 class NodeKind(Protocol):

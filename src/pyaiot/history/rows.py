@@ -76,7 +76,7 @@ class CommandEnded(msgspec.Struct, frozen=True, gc=False):
     """As it was sent; its id is empty if it was not sent."""
     receipt: Receipt
     ts: float
-    """When the receipt came."""
+    """When the receipt arrived."""
 
 
 class GatewayGap(msgspec.Struct, frozen=True, gc=False):

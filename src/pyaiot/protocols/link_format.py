@@ -108,7 +108,7 @@ def parse_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
 def read_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
     """The links that can be read of a document that may be wrong, such as a node's own list.
 
-    Where the format is wrong, reading goes on with the next `<`; a target that is no UTF-8 is left
+    Where the format is wrong, parsing continues at the next `<`; a target that is no UTF-8 is left
     out. What is right is read as `parse_links` does. `cut`: more links, or more that is wrong, than
     `links_max`.
     """

@@ -128,7 +128,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
                     error = aiohttp.WebSocketError(
                         aiohttp.WSCloseCode.INVALID_TEXT, "a text that is not UTF-8"
                     )
-                    assert self._reader is not None  # noqa: S101 - a message came
+                    assert self._reader is not None  # noqa: S101 - a message arrived
                     # As if the reader had found the error: nothing further is read.
                     self._reader.set_exception(error)
                     await self.close(code=error.code, message=b"a text that is not UTF-8")

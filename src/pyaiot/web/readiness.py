@@ -11,7 +11,7 @@ Check: TypeAlias = Callable[[], Awaitable[str]]
 """A round trip through a part of the system. Returns the problem, or an empty string."""
 
 ANSWER_AGE_MAX_S: Final = 0.5
-"""Results are reused for this time, and by requests that come while the checks run."""
+"""Results are reused for this time, and by requests that arrive while the checks run."""
 CHECK_LIMIT_S: Final = 5.0
 """A check that takes longer fails."""
 

@@ -204,7 +204,7 @@ class WebSocketGateway:
             self._unproved.pop(node_socket, None)
             silent = isinstance(socket.exception(), TimeoutError)
             if silent:
-                # No pong came. Unsent bytes must not keep the socket open.
+                # No pong arrived. Unsent bytes must not keep the socket open.
                 node_socket.abort()
             if connection is not None:
                 self.nodes.closed(connection, "silent" if silent else "left")

@@ -231,7 +231,7 @@ class HttpCommandTable:
                 del self._ended_of[command.program]
 
     def _forget_old_keys(self) -> None:
-        """Forget expired keys. The receipt of their command has always come before that."""
+        """Forget expired keys. Their commands have receipts by then."""
         until = self._clock() - KEY_LIFE_S
         while self._keys:
             oldest = next(iter(self._keys.values()))
