@@ -41,7 +41,7 @@ LINK_CLOSE_LIMIT_S: Final = 1.0
 HEARTBEAT_S: Final = 30.0
 """Interval of pings on a WebSocket. One that is not answered within half of it loses the link."""
 GATHER_S: Final = 0.002
-"""Pause between two frames on a busy WebSocket: messages that are sent meanwhile share a frame. After a
+"""Pause between two frames on a busy WebSocket: messages sent meanwhile share a frame. After a
 pause of this length or more, a message is sent at once."""
 KEEP_ALIVE_S: Final = 30.0
 """Interval of keep-alives from a gateway to a legacy broker (legacy protocol, section 2)."""

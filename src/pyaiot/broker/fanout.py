@@ -61,7 +61,7 @@ class Fanout:
         self.flush_wait = Histogram()
         """How long the oldest message of each flush was gathered."""
         self.conflated = 0
-        """Readings that subscribers which have left did not get, because later ones replaced them."""
+        """Readings that subscribers that left did not get, because later ones replaced them."""
         self.closed: Counter[int] = Counter()
         """Subscribers that the broker closed and that have left, by close code."""
         self._behind: dict[str, Subscriber] = {}
