@@ -61,6 +61,7 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     history = _history(config.history, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ))
     async with (
+        registry.running(),
         serve_web(
             *(config, broker, registry, tokens, _checks((), history, registry), print_line),
             *(history, ()),
