@@ -45,6 +45,8 @@ class Reader:
         """What the last service said at its start."""
         self._programs = programs
         self._running: list[Program] = []
+        self._token = ""
+        """The last one that was added."""
         # Shells find what was installed next to this Python.
         path = f"{Path(sys.executable).parent}:{programs.environment()['PATH']}"
         self._environment = {
@@ -97,6 +99,8 @@ class Reader:
             check=False,
         )
         assert result.returncode == 0, result.stderr
+        if words[:3] == ["aiot", "token", "add"]:
+            self._token = result.stdout.strip()
         return result.stdout
 
     def end(self) -> None:
@@ -132,9 +136,7 @@ class Reader:
         if re.fullmatch(r"\w+\.(toml|py|db|svg|png)", word):
             return str(self.home / word)
         word = word.replace("//localhost:8000/", f"//localhost:{self.web_port}/")
-        if word.endswith("token=TOKEN"):
-            (token,) = re.findall(r"token=(\S+)", " ".join(self.lines))
-            word = word.replace("TOKEN", token)
+        word = word.replace("$AIOT_TOKEN", self._token)
         word = re.sub(r"^coap://localhost/", f"coap://localhost:{self.coap_port}/", word)
         word = re.sub(r"^9101$", "0", word)
         return re.sub(r"\b5700\b", str(self.node_port), word)
@@ -377,14 +379,12 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
             '-X PUT -d 0 -H "Prefer: respond-async" API/nodes/my-board/resources/led': prints(
                 r'"state":"pending"'
             ),
-            "-b cookies.txt API/nodes": prints(r'\{"nodes":\['),
+            '-H "Authorization: Bearer $AIOT_TOKEN" API/nodes': prints(r'\{"nodes":\['),
         }.items()
     },
     "curl -N http://localhost:8000/api/events": Serve("event: joined", nothing_more, beside=True),
     "aiot run --host :: --insecure": Serve("Pyaiot: http://", nothing_more),
-    'curl -c cookies.txt -L -d "" "http://localhost:8000/login?token=TOKEN"': Finish(
-        prints("<title>")
-    ),
+    "aiot token add my-script --role viewer --expires 90d": Finish(prints("aiot_")),
     "aiot run --mqtt-listen ::": RUN,
     "aiot run --mqttsn-host ::": RUN,
     "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     },
     # The modules `gateways/*/plugin.py`, which also name the simulated and virtual nodes.
     "plugin": {"config", "devices", "fleet", "gateways", "metrics"},
+    "accounts": {"errors"},
     # Given to the broker, and to the web side, which edits it.
     "registry": {"errors", "messages", "metrics", "redaction"},
     "broker": {
@@ -48,7 +49,8 @@ MAY_IMPORT = {
     "history": {"backlog", "errors", "messages", "metrics", "redaction"},
     # The web side of the broker: HTTP and WebSockets in front of it.
     "web": {
-        *("backlog", "broker", "errors", "history", "legacy", "links", "messages", "metrics"),
+        *("accounts", "backlog", "broker", "errors", "history", "legacy", "links", "messages"),
+        "metrics",
         # SenML is a form of answers.
         *("protocols", "registry", "transport"),
     },
@@ -58,8 +60,8 @@ MAY_IMPORT = {
     "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols", "transport"},
     # `app` builds the real objects, so it sees everything below it.
     "app": {
-        *("broker", "config", "devices", "errors", "fleet", "gateways", "history", "links"),
-        *("legacy", "messages", "metrics", "mqtt", "protocols", "readings", "redaction"),
+        *("accounts", "broker", "config", "devices", "errors", "fleet", "gateways", "history"),
+        *("links", "legacy", "messages", "metrics", "mqtt", "protocols", "readings", "redaction"),
         *("registry", "transport", "web"),
     },
     "doctor": {
@@ -67,7 +69,8 @@ MAY_IMPORT = {
         *("protocols", "redaction", "transport"),
     },
     "cli": {
-        *("app", "broker", "client", "config", "devices", "doctor", "errors", "fleet", "gateways"),
+        *("accounts", "app", "broker", "client", "config", "devices", "doctor", "errors", "fleet"),
+        "gateways",
         *("messages", "redaction", "transport"),
     },
     "__main__": {"cli"},
@@ -77,7 +80,8 @@ MAY_IMPORT = {
 
 PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
-    *("redaction", "registry/node_filter", "registry/record", "registry/registry"),
+    *("redaction", "accounts/roles", "accounts/tokens", "registry/node_filter"),
+    *("registry/record", "registry/registry"),
     *("registry/store", "transport/anti_amplification", "transport/backoff"),
     *("transport/connection_table", "transport/host_limits", "transport/host_rate_limit"),
     *("transport/peers", "transport/rate_limit", "transport/unread_responses"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pyaiot.accounts.tokens import new_token
 from pyaiot.client import (
     ApiProblem,
     Client,
@@ -182,6 +183,28 @@ async def test_sign_in_link_and_its_cookie_open_websocket_and_api(tmp_path: Path
         cookies.write_text("nonsense", "utf-8")
         with pytest.raises(LoginNeeded):
             await client(served, cookie_file=cookies).__aenter__()
+
+
+async def test_token_opens_websocket_and_api_without_a_cookie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, secret = new_token("script", "operator", now=0.0, life_s=None)
+    login = SignIn(
+        behind_tls=False,
+        viewers=False,
+        clock=time.monotonic,
+        token_with={token.digest: token}.get,
+    )
+    async with serving(tmp_path, login=login) as served:
+        async with client(served, token=secret) as it:
+            assert it.connected
+            assert len(await it.history("n", "t")) == 0
+            assert (await it.set("n", "led", "1")).state == "unknown"
+        monkeypatch.setenv("AIOT_TOKEN", secret)
+        async with client(served) as it:
+            assert it.connected
+        with pytest.raises(LoginNeeded):
+            await client(served, token="").__aenter__()
 
 
 @pytest.mark.parametrize("link", ["", "x", "http://", "http://[", "ftp://a/login?token=x"])

@@ -9,16 +9,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pyaiot.accounts.roles import ROLES, Role, includes
+from pyaiot.accounts.tokens import Token, new_token
 from pyaiot.broker.broker import Broker
-from pyaiot.web.access import Role, role_for
-from pyaiot.web.api.operations import OPERATIONS
+from pyaiot.messages import Command, encode
+from pyaiot.web.access import Need, need_for, satisfies
 from pyaiot.web.app import WebApp
 from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, serving
 
 pytestmark = pytest.mark.sockets
 
-ROLES: dict[tuple[str, str], Role] = {
+DOCUMENTED: dict[tuple[str, str], Need] = {
     ("GET", "/"): "viewer",
     ("GET", "/ws"): "viewer",
     ("GET", "/gw"): "gateway",
@@ -26,15 +28,13 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/login"): "public",
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "viewer",
+    ("GET", "/metrics"): "viewer",
     ("GET", "/dashboard.json"): "viewer",
     ("PUT", "/api/nodes/{uid}/resources/{name}"): "operator",
-    **{
-        (operation.method, operation.path): "viewer"
-        for operation in OPERATIONS
-        if operation.method == "GET"
-    },
+    ("PATCH", "/api/nodes/{uid}"): "operator",
+    ("DELETE", "/api/nodes"): "operator",
+    ("POST", "/api/commands"): "operator",
 }
-"""The documented roles. Every other route requires `viewer` to read, else `operator`."""
 
 
 async def routes() -> set[tuple[str, str]]:
@@ -53,30 +53,45 @@ def filled(path: str) -> str:
     return re.sub(r"\{\w+\}", "x", path)
 
 
-async def test_roles_are_as_documented() -> None:
+async def test_needs_are_as_documented() -> None:
     found = await routes()
-    assert set(ROLES) <= found
+    assert set(DOCUMENTED) <= found
     for method, path in found:
-        expected = ROLES.get((method, path), "viewer" if method in {"GET", "HEAD"} else "operator")
+        expected = DOCUMENTED.get((method, path), "viewer" if method == "GET" else "operator")
         if method == "HEAD":
-            expected = ROLES.get(("GET", path), expected)
-        assert role_for(method, filled(path)) == expected
+            expected = DOCUMENTED.get(("GET", path), "viewer")
+        assert need_for(method, path) == expected, (method, path)
+
+
+def test_route_that_is_not_in_the_table_requires_admin() -> None:
+    assert need_for("GET", "/api/new") == "admin"
+    assert need_for("POST", "/") == "admin"
+    assert need_for("DELETE", "/assets/index.js") == "admin"
+
+
+SECRETS: dict[Role, str] = {}
+TOKENS: dict[bytes, Token] = {}
+for _role in ROLES:
+    _token, SECRETS[_role] = new_token(_role, _role, now=0.0, life_s=None)
+    TOKENS[_token.digest] = _token
+_expired, EXPIRED = new_token("old", "admin", now=0.0, life_s=60.0)
+TOKENS[_expired.digest] = _expired
 
 
 @asynccontextmanager
 async def guarded(*, viewers: bool) -> AsyncIterator[Served]:
-    login = SignIn(behind_tls=False, viewers=viewers, clock=time.monotonic)
+    login = SignIn(behind_tls=False, viewers=viewers, clock=time.monotonic, token_with=TOKENS.get)
     async with serving(login=login) as served:
         yield served
 
 
-async def statuses(served: Served, **headers: str) -> AsyncIterator[tuple[Role, str, int, str]]:
+async def statuses(served: Served, **headers: str) -> AsyncIterator[tuple[Need, str, int, str]]:
     for method, path in sorted(await routes()):
         async with served.web.request(
             method, filled(path), headers=headers, allow_redirects=False
         ) as answer:
             yield (
-                role_for(method, filled(path)),
+                need_for(method, path),
                 f"{method} {path}",
                 answer.status,
                 answer.content_type,
@@ -101,6 +116,55 @@ async def test_viewer_may_read_and_nothing_else() -> None:
                 assert status not in {401, 403}, route
         async with served.web.get("/api/info") as answer:
             assert (await answer.json())["may_command"] is False
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_token_opens_what_its_role_may_do_and_nothing_else(role: Role) -> None:
+    async with guarded(viewers=False) as served:
+        headers = {"Authorization": f"Bearer {SECRETS[role]}"}
+        async for need, route, status, content_type in statuses(served, **headers):
+            if need in ("public", "gateway"):
+                continue
+            if satisfies(role, need):
+                assert status not in {401, 403}, route
+            else:
+                assert (route, status, content_type) == (route, 403, "application/problem+json")
+        async with served.web.get("/api/info", headers=headers) as answer:
+            assert (await answer.json())["may_command"] is includes(role, "operator")
+
+
+@pytest.mark.parametrize("viewers", [False, True])
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer x",
+        f"Basic {SECRETS['admin']}",
+        f"Bearer {SECRETS['admin']}x",
+        f"Bearer {SECRETS['admin'][:-1]}",
+        f"Bearer {EXPIRED}",
+        "Bearer aiot_" + "A" * 43,
+        "Bearer " + "x" * 5000,
+    ],
+)
+async def test_wrong_or_expired_token_opens_nothing(authorization: str, viewers: bool) -> None:
+    async with guarded(viewers=viewers) as served:
+        async for need, route, status, _ in statuses(served, Authorization=authorization):
+            if need not in ("public", "gateway"):
+                assert (route, status) == (route, 401)
+
+
+async def test_commands_over_a_websocket_follow_the_role_of_the_token() -> None:
+    async with guarded(viewers=False) as served:
+        outcomes: tuple[tuple[Role, str], ...] = (("viewer", "forbidden"), ("operator", "unknown"))
+        for role, state in outcomes:
+            headers = {"Authorization": f"Bearer {SECRETS[role]}"}
+            async with served.web.ws_connect("/ws", protocols=["pyaiot.v2"], headers=headers) as ws:
+                await ws.send_bytes(encode(Command(id="1", uid="A", resource="led", payload="1")))
+                while "receipt" not in (frame := await ws.receive_str()):
+                    continue
+                assert f'"state":"{state}"' in frame
 
 
 async def test_signed_in_client_may_use_every_route() -> None:

@@ -2,6 +2,7 @@
 """Builds the web side of a broker from the settings: dashboard, access control, metrics."""
 
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyaiot.app.dashboard import load_dashboard
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import TokenCheck
-from pyaiot.config import BrokerSection, Config
+from pyaiot.config import BrokerSection, Config, data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.registry.service import RegistryService
@@ -149,8 +150,13 @@ def _sign_in(section: BrokerSection) -> SignIn:
     """Access control for clients on other machines."""
     if section.anonymous == "viewer":
         log.warning("TCP port %d: all nodes are visible without sign-in", section.port)
+    # Imported where clients sign in: it loads SQLite.
+    from pyaiot.accounts.store import FILE_NAME, AccountsFile  # noqa: PLC0415
+
+    accounts = AccountsFile(data_folder(os.environ) / FILE_NAME)
     return SignIn(
         behind_tls=section.behind_proxy,
         viewers=section.anonymous == "viewer",
         clock=time.monotonic,
+        token_with=accounts.token_with,
     )

@@ -15,7 +15,7 @@ from pyaiot.errors import OperatorError
 from pyaiot.redaction import redact
 
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
-MODULES: Final = ("services", "settings", "simulated", "client", "doctor")
+MODULES: Final = ("services", "settings", "simulated", "client", "tokens", "doctor")
 
 
 def build(command: str = "") -> typer.Typer:
@@ -41,6 +41,7 @@ _MODULE_OF: Final = {
     **dict.fromkeys(("nodes", "watch", "get", "set", "history", "export"), "client"),
     **dict.fromkeys(("generate-keys", "config"), "settings"),
     **dict.fromkeys(("node", "fleet"), "simulated"),
+    "token": "tokens",
     "doctor": "doctor",
 }
 """The module of each command whose name is fixed. The names of the gateway commands are not."""

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -54,6 +55,7 @@ class Client:
         *,
         ssl: bool = False,
         login_link: str = "",
+        token: str | None = None,
         cookie_file: Path | None = None,
         uids: Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
@@ -65,6 +67,7 @@ class Client:
         """Connect to `host` and `port`, else to that of `login_link`, else to `localhost:8000`.
 
         `login_link`: the sign-in link that the broker printed, if it requires one. It works once.
+        `token`: a token of `aiot token add`; None: that of the environment variable `AIOT_TOKEN`.
         `cookie_file`: file for the cookie of the sign-in, which later clients use.
         `uids`, `resources`: filters. The broker sends nothing about other nodes and resources.
         `patience_s`: how long entering retries until the broker answers.
@@ -81,6 +84,7 @@ class Client:
             ssl or default.ssl,
         )
         self._login_link = login_link
+        self._token = os.environ.get("AIOT_TOKEN", "") if token is None else token
         self._cookie_file = cookie_file
         self._subscription = None
         if uids is not None or resources is not None:
@@ -102,7 +106,10 @@ class Client:
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(
                 open_session(
-                    self.address, login_link=self._login_link, cookie_file=self._cookie_file
+                    self.address,
+                    login_link=self._login_link,
+                    cookie_file=self._cookie_file,
+                    token=self._token,
                 )
             )
             self._history = HistoryClient(session, self.address)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+from aiohttp import hdrs
 from yarl import URL
 
 from pyaiot.client.address import BrokerAddress
@@ -25,20 +26,25 @@ COOKIES_MAX: Final = 100
 
 @asynccontextmanager
 async def open_session(
-    address: BrokerAddress, *, login_link: str = "", cookie_file: Path | None = None
+    address: BrokerAddress,
+    *,
+    login_link: str = "",
+    cookie_file: Path | None = None,
+    token: str = "",
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session, signed in with `login_link` or a cookie from `cookie_file`.
+    """A session with `token`, or signed in with `login_link` or a cookie from `cookie_file`.
 
     Without either it is not signed in. Raises `OperatorError` if the link is refused.
     """
     # Accept cookies from IP addresses: a broker on loopback has no name.
     jar = aiohttp.CookieJar(unsafe=True)
-    async with open_http_session(cookie_jar=jar) as session:
-        if login_link:
+    headers = {hdrs.AUTHORIZATION: f"Bearer {token}"} if token else None
+    async with open_http_session(cookie_jar=jar, headers=headers) as session:
+        if login_link and not token:
             await sign_in(session, address, login_link)
             if cookie_file is not None:
                 _save_cookies(cookie_file, address, session)
-        elif cookie_file is not None:
+        elif cookie_file is not None and not token:
             jar.update_cookies(
                 _load_cookies(cookie_file).get(address.http_url, {}), URL(address.http_url)
             )
@@ -90,7 +96,7 @@ def login_needed() -> LoginNeeded:
     """The error if the broker requires a sign-in."""
     return LoginNeeded(
         "The broker requires a sign-in. Pass the link that it printed at its start with"
-        " --login-link or login_link=."
+        " --login-link or login_link=, or set AIOT_TOKEN to a token of aiot token add."
     )
 
 

@@ -1,26 +1,61 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The role that each route of the broker requires. Applies where clients must sign in."""
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
-from aiohttp import hdrs
+from aiohttp import hdrs, web
 
-Role: TypeAlias = Literal["public", "gateway", "viewer", "operator"]
-"""`operator` includes `viewer`, which includes `public`. `gateway` authenticates by token."""
+from pyaiot.accounts.roles import Role, includes
+from pyaiot.web.api.operations import OPERATIONS
 
-OPEN: Final[dict[str, Role]] = {
-    "/login": "public",  # it checks the sign-in link
-    "/healthz": "public",
-    "/gw": "gateway",  # it checks the token
+Need: TypeAlias = Role | Literal["public", "gateway"]
+"""`public`: anybody. `gateway`: it authenticates by a token of its own."""
+
+NEEDS: Final[Mapping[tuple[str, str], Need]] = {
+    ("GET", "/login"): "public",
+    ("POST", "/login"): "public",  # it checks the sign-in link
+    ("GET", "/healthz"): "public",
+    ("GET", "/gw"): "gateway",  # it checks the token
+    # A client connects as a viewer; each of its commands is authorised separately.
+    ("GET", "/ws"): "viewer",
+    ("GET", "/readyz"): "viewer",
+    ("GET", "/metrics"): "viewer",
+    ("GET", "/api"): "viewer",
+    ("GET", "/api/"): "viewer",
+    ("GET", "/api/docs.css"): "viewer",
+    ("GET", "/"): "viewer",
+    ("GET", "/dashboard.json"): "viewer",
+    **{(operation.method, operation.path): operation.role for operation in OPERATIONS},
 }
-"""Paths that require no session."""
+"""By method and path, as the router writes it. HEAD is as GET."""
+DASHBOARD_FILES: Final = ("/assets/", "/pictures/", "/static/", "/favicon")
+"""Begins of the paths of the dashboard's files, which require `viewer` to read."""
 
 
-def role_for(method: str, path: str) -> Role:
-    """The role that a request requires: by default `viewer` to read, else `operator`.
+def need_of(request: web.Request) -> Need:
+    """What a request requires. A route that is not in the table requires `admin`.
 
-    A WebSocket client connects as a viewer; each of its commands is authorised separately.
+    A path that does not exist requires `viewer`: it reveals nothing but that.
     """
-    if path in OPEN:
-        return OPEN[path]
-    return "viewer" if method in {hdrs.METH_GET, hdrs.METH_HEAD} else "operator"
+    resource = request.match_info.route.resource
+    if resource is None:
+        return "viewer"
+    return need_for(request.method, resource.canonical)
+
+
+def satisfies(role: Role | None, need: Need) -> bool:
+    """Whether a client may do what needs this. `role` None: it is unknown."""
+    match need:
+        case "public" | "gateway":
+            return True
+        case _:
+            return role is not None and includes(role, need)
+
+
+def need_for(method: str, path: str) -> Need:
+    """What a method of a path requires. `path` as the router writes it: with `{uid}`."""
+    method = hdrs.METH_GET if method == hdrs.METH_HEAD else method
+    if method == hdrs.METH_GET and path.startswith(DASHBOARD_FILES):
+        return "viewer"
+    return NEEDS.get((method, path), "admin")

@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Access to a broker that listens beyond loopback: sign-in links and sessions.
+"""Access to a broker that listens beyond loopback: sign-in links, sessions, tokens of programs.
 
-The broker prints a sign-in link at start. It works once and creates a session. Requests without a
-session are refused, unless the settings allow anonymous viewers.
+The broker prints a sign-in link at start. It works once and creates a session. A program sends a
+token with each request. Requests without either are refused, unless the settings allow anonymous
+viewers.
 """
 
 import hashlib
+import logging
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from pyaiot.accounts.roles import Role, includes
+from pyaiot.accounts.tokens import Token, bearer_secret, digest_of
+from pyaiot.errors import OperatorError
 from pyaiot.transport.rate_limit import RateLimit
-from pyaiot.web.access import role_for
+from pyaiot.web.access import need_of, satisfies
 
 SESSION_LIFE_S: Final = 7 * 86_400.0
 SESSIONS_MAX: Final = 1000
@@ -45,6 +51,8 @@ _PAGE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
+log = logging.getLogger(__name__)
+
 MAY_COMMAND: Final = web.RequestKey("may_command", bool)
 SESSION_ID: Final = web.RequestKey("program", str)
 """Identifies the session of a request."""
@@ -53,12 +61,22 @@ SESSION_ID: Final = web.RequestKey("program", str)
 class SignIn:
     """One sign-in link at a time, and the sessions. `clock` is monotonic, in seconds."""
 
-    def __init__(self, *, behind_tls: bool, viewers: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        behind_tls: bool,
+        viewers: bool,
+        clock: Callable[[], float],
+        token_with: Callable[[bytes], Token | None] = lambda _digest: None,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
         """`behind_tls`: a proxy serves browsers over TLS. `viewers`: clients without a session may
-        see the nodes.
+        see the nodes. `token_with`: finds the token whose secret has this SHA-256.
         """
         self.refused = 0
-        """Requests without a session, and invalid links, since the start."""
+        """Requests without a session or token, and invalid links, since the start."""
+        self._token_with = token_with
+        self._unix_time = unix_time
         self._viewers = viewers
         self._clock = clock
         self._secure = behind_tls
@@ -125,22 +143,46 @@ class SignIn:
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            signed_in = self.has_session(request)
-            request[MAY_COMMAND] = signed_in
-            if signed_in:
-                request[SESSION_ID] = _hash(request.cookies[self._cookie]).hex()
-            role = role_for(request.method, request.path)
-            if signed_in or role in {"public", "gateway"} or (self._viewers and role == "viewer"):
+            need = need_of(request)
+            role = self._role(request)
+            request[MAY_COMMAND] = role is not None and includes(role, "operator")
+            if satisfies(role, need):
                 return await handler(request)
             self.refused += 1
-            if self._viewers:
-                raise web.HTTPForbidden(text="Viewers may not send commands. Sign in first.\n")
+            if role is not None:
+                raise web.HTTPForbidden(
+                    text=f"This requires the role {need}, and this client has the role {role}.\n"
+                )
             raise web.HTTPUnauthorized(
-                text="Sign in with the link that the broker printed when it started.\n",
-                headers={"WWW-Authenticate": 'Link realm="pyaiot"'},
+                text="Sign in with the link that the broker printed when it started, or send a"
+                " token.\n",
+                headers={"WWW-Authenticate": 'Bearer realm="pyaiot"'},
             )
 
         return check
+
+    def _role(self, request: web.Request) -> Role | None:
+        """The role of the client. None: it is unknown, or its token is not valid.
+
+        Sets `SESSION_ID` of a known one.
+        """
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
+        if authorization is not None:
+            secret = bearer_secret(authorization)
+            try:
+                token = self._token_with(digest_of(secret)) if secret else None
+            except OperatorError as error:
+                log.error("tokens cannot be checked: %s", error)  # noqa: TRY400 - no traceback
+                raise web.HTTPServiceUnavailable(text="Tokens cannot be checked now.\n") from error
+            # A client that sends a wrong token must learn that, even where viewers are welcome.
+            if token is None or not token.is_valid(self._unix_time()):
+                return None
+            request[SESSION_ID] = token.digest.hex()
+            return token.role
+        if self.has_session(request):
+            request[SESSION_ID] = _hash(request.cookies[self._cookie]).hex()
+            return "admin"
+        return "viewer" if self._viewers else None
 
 
 def _hash(token: str) -> bytes:

@@ -41,10 +41,16 @@ def document() -> dict[str, Any]:
                     "name": "__Host-aiot",
                     "description": "Required beyond loopback: the cookie of a browser that opened"
                     " the sign-in link printed by the broker (named `aiot` without TLS).",
-                }
+                },
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Beyond loopback, instead of the cookie: a token of `aiot token"
+                    " add`.",
+                },
             },
         },
-        "security": [{}, {"session": []}],
+        "security": [{}, {"session": []}, {"token": []}],
     }
 
 

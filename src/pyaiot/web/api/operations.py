@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from pyaiot.accounts.roles import Role
 from pyaiot.registry.record import Edit
 from pyaiot.web.api import parameters, schemas
 from pyaiot.web.api.parameters import Query
@@ -74,6 +75,11 @@ class Operation:
     """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
     conditional: bool = False
     """Supports `If-None-Match` and returns 304."""
+
+    @property
+    def role(self) -> Role:
+        """The role that a client needs, where clients must sign in."""
+        return "viewer" if self.method == "GET" else "operator"
 
 
 NODES: Final = "/api/nodes"

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tokens of programs: a name, a role, a time until which they are valid, and a secret. Pure.
+
+The secret is 256 random bits. Only its SHA-256 is stored: a random secret of that length needs no
+slow hash.
+"""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from pyaiot.accounts.roles import Role
+from pyaiot.errors import OperatorError
+
+NAME_LENGTH_MAX: Final = 64
+"""Characters of the name of a token. Longer names are refused."""
+PREFIX: Final = "aiot_"
+"""Begin of each secret, so that scanners for leaked secrets find it."""
+_SECRET: Final = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
+_DURATION: Final = re.compile(r"([0-9]{1,5})([hdw])")
+_UNITS_S: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret. Times are Unix seconds."""
+
+    name: str
+    role: Role
+    created_at: float
+    expires_at: float | None
+    """None: it does not expire."""
+    digest: bytes
+    """SHA-256 of the secret."""
+
+    def is_valid(self, now: float) -> bool:
+        return self.expires_at is None or now < self.expires_at
+
+
+def new_token(name: str, role: Role, *, now: float, life_s: float | None) -> tuple[Token, str]:
+    """A token and its secret, which is shown once. Raises `OperatorError` for an invalid name."""
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
+        raise OperatorError(
+            f"The name of a token has 1 to {NAME_LENGTH_MAX} printable characters, without spaces"
+            " at its ends."
+        )
+    secret = PREFIX + secrets.token_urlsafe(32)
+    expires_at = None if life_s is None else now + life_s
+    return Token(name, role, now, expires_at, digest_of(secret)), secret
+
+
+def digest_of(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="replace")).digest()
+
+
+def bearer_secret(header: str) -> str:
+    """The secret in an `Authorization` header (RFC 6750 section 2.1); empty if there is none."""
+    scheme, _, secret = header.partition(" ")
+    secret = secret.strip()
+    return secret if scheme.lower() == "bearer" and _SECRET.fullmatch(secret) else ""
+
+
+def read_duration(text: str) -> float | None:
+    """Seconds of `12h`, `90d` or `4w`; None for `never`. Raises `OperatorError`."""
+    if text == "never":
+        return None
+    found = _DURATION.fullmatch(text)
+    if found is None or not int(found[1]):
+        raise OperatorError(f"--expires takes 12h, 90d, 4w or never, not {text!r}.")
+    return float(int(found[1]) * _UNITS_S[found[2]])
