@@ -50,9 +50,11 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
             with coap, Worker("coap_posts", port=port, nodes=size.coap_nodes, resources=0) as nodes:
                 nodes.call("announce", quiet_s=size.coap_quiet_s)
                 before, cpu_before = client.call("read"), coap.cpu_s()
+                broker_before = server.cpu_s()
                 posted = nodes.call("post", seconds=size.coap_s, in_flight=IN_FLIGHT)
                 cpu_s = coap.cpu_s() - cpu_before
                 time.sleep(0.1)  # the broker batches
+                broker_us = (server.cpu_s() - broker_before) / max(1, posted["accepted"]) * 1e6
                 delivered = client.call("read")["marks"] - before["marks"]
             rates[fast_path] = posted["accepted"] / posted["seconds"]
             cpu_us = cpu_s / max(1, posted["accepted"]) * 1e6
@@ -60,7 +62,8 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
                 f"{posted['sent']} sent, {posted['accepted']} answered 2.04, {posted['refused']}"
                 f" otherwise, {delivered} delivered; core: gateway"
                 f" {cpu_s / posted['seconds']:.0%},"
-                f" load {posted['own_cpu_s'] / posted['seconds']:.0%}"
+                f" load {posted['own_cpu_s'] / posted['seconds']:.0%};"
+                f" broker {broker_us:.1f} µs per post"
             )
             name = "CoAP posts, gateway alone" + ("" if fast_path else ", all through aiocoap")
             results.figures.append(
