@@ -159,8 +159,8 @@ class Gateway:
         )
 
     def report_nodes(self, events: Sequence[NodeEvent]) -> None:
-        """Report what `nodes` returned for a sign of life. A node that was evicted is
-        forgotten."""
+        """Report what `nodes` returned for a sign of life. `evicted` is called for each node that
+        ended."""
         self._report(events)
         for event in events:
             if isinstance(event, NodeLeft):

@@ -245,9 +245,8 @@ class CoapGateway:
             case NodeAlive(uid, reports, rebooted):
                 self.gateway.report_nodes(reports)
                 self._on_alive(uid, rebooted)
-            case NodeRenamed(old_uid, reports):
+            case NodeRenamed(_, reports):
                 self.gateway.report_nodes(reports)
-                self._forget(old_uid)
             case ClaimToCheck(uid, claimant):
                 self._start(self._claims.check(uid, claimant), f"claim of {uid}")
             case Refusal(text, details):
