@@ -164,6 +164,25 @@ ROWS: Final[dict[str, tuple[tuple[str, str, int, tuple[Query, ...]], ...]]] = {
             ),
         ),
     ),
+    "Registry": (
+        ("Nodes by state", "short", 8, ((now("pyaiot_registry_nodes", "state"), "{{state}}"),)),
+        (
+            "Written and edited",
+            "wps",
+            8,
+            (
+                (rate("pyaiot_registry_written_total"), "written"),
+                (rate("pyaiot_registry_edits_total"), "edited by people"),
+                (rate("pyaiot_registry_failures_total"), "failures"),
+            ),
+        ),
+        (
+            "Not admitted",
+            "cps",
+            8,
+            ((rate("pyaiot_registry_refused_total"), "messages refused"),),
+        ),
+    ),
     "History and HTTP": (
         ("Recorded", "wps", 8, ((rate("pyaiot_history_recorded_total"), "messages"),)),
         (

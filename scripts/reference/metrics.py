@@ -13,6 +13,7 @@ MODULES: Final = {
     "pyaiot.web.metrics_endpoint": "Every service",
     "pyaiot.broker.metrics": "The broker",
     "pyaiot.web.metrics": "Its listeners",
+    "pyaiot.registry.metrics": "The registry",
     "pyaiot.history.metrics": "The history",
     "pyaiot.gateways.metrics": "Gateways",
     **{plugin.metrics: f"The {plugin.protocol} gateway" for plugin in plugins() if plugin.metrics},

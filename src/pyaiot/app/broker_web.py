@@ -15,6 +15,7 @@ from pyaiot.broker.keys import TokenCheck
 from pyaiot.config import BrokerSection, Config, data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
+from pyaiot.registry import metrics as registry_metrics
 from pyaiot.registry.service import RegistryService
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.http_server import HttpServer
@@ -70,6 +71,7 @@ async def serve_web(
         history=history.history if history else None,
         caught_up=history.caught_up if history else None,
         collectors=[
+            lambda: registry_metrics.collect(registry),
             *([history.collect] if history else ()),
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],

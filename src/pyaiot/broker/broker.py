@@ -5,7 +5,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from pyaiot import __version__
@@ -252,9 +252,19 @@ class Broker:
         node = self.router.nodes.get(uid)
         return None if node is None else tuple(node.readings.values())
 
+    def registry_loaded(self, records: Iterable[NodeRecord]) -> None:
+        """Take over what the registry had stored."""
+        self._deliver(self.router.loaded(records, self._unix_time()))
+        # Clients that joined before it was read get all of it.
+        self.fanout.flush()
+        for client in self.fanout.clients.values():
+            if client.encoder.has_registry:
+                client.join(self.router.nodes, self.router)
+                self.fanout.drain(client)
+
     def people_edited(self, changed: NodeRecord) -> NodeRecord:
         """Take over an edit that is stored, and send it to clients."""
-        self._deliver(self.router.edited(changed))
+        self._deliver(self.router.edited(changed, self._unix_time()))
         return self.router.registry.records[changed.uid]
 
     def people_forgot(self, uid: str, now: float) -> None:
@@ -263,8 +273,8 @@ class Broker:
 
     def people_restored(self, record: NodeRecord) -> NodeRecord:
         """Bring a forgotten node back, and send that to clients."""
-        self._deliver(self.router.restore(record))
-        return self.router.registry.records[record.uid]
+        self._deliver(self.router.restore(record, self._unix_time()))
+        return self.router.registry.get(record.uid) or record
 
     def issuer_connected(self, receive: Callable[[ToClient], None]) -> str:
         """Add an issuer of commands in this process. Returns its name; end it with `issuer_left`.

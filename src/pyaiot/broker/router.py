@@ -5,7 +5,7 @@ Messages go in; deliveries come out. `now` is the loop's time in seconds (for du
 Unix time in seconds (for people).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -145,7 +145,7 @@ class Router:
             return ()
         deliveries: list[Delivery] = list(_receipts(self.commands.gateway_lost(gateway, now)))
         for uid in self.nodes.uids_of(gateway):
-            deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"))
+            deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"), ts)
         deliveries.append(ToAll(lost.state(ts, connected=False)))
         return deliveries
 
@@ -195,7 +195,7 @@ class Router:
                 case NodeReset():
                     return self._reset(gateway, message, ts)
                 case NodeLeft():
-                    return self._left(gateway, message)
+                    return self._left(gateway, message, ts)
                 case Receipt():
                     receipt = self.commands.finish(message, gateway, now)
                     return _receipts([receipt]) if receipt else ()
@@ -277,11 +277,11 @@ class Router:
             return ()
         return (ToAll(message, node.sequence), self._registered(node.record))
 
-    def _left(self, gateway: int, message: NodeLeft) -> Sequence[Delivery]:
+    def _left(self, gateway: int, message: NodeLeft, ts: float) -> Sequence[Delivery]:
         node = self._owned(gateway, message.uid)
         if node is None:
             return ()
-        return self._remove(message.uid, message)
+        return self._remove(message.uid, message, ts)
 
     def _seen(self, gateway: int, message: NodesSeen, ts: float) -> Sequence[Delivery]:
         for uid in message.uids:
@@ -319,15 +319,17 @@ class Router:
         owner = self._gateways[node.gateway].name
         return _Foreign(node.uid, owner)
 
-    def _remove(self, uid: str, message: NodeLeft) -> Sequence[Delivery]:
+    def _remove(self, uid: str, message: NodeLeft, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(uid)
         if node is None:
             return ()
         self.nodes.remove(uid)
-        self.registry.leave(node.record, message.reason, tuple(node.readings.values()))
+        self.registry.leave(node.record, message.reason, tuple(node.readings.values()), ts)
         if node.is_waiting:
-            return (_forgotten(uid),)
-        return (ToAll(message, node.sequence), self._registered(node.record))
+            is_kept = self.registry.get(uid) is not None
+            return (self._registered(node.record) if is_kept else _forgotten(uid),)
+        registered = self._registered(node.record)
+        return (ToAll(message, node.sequence), registered, *self._evicted())
 
     def _rules(self, gateway: int, record: NodeRecord) -> Sequence[Delivery]:
         """What people decided about a node, for a gateway that understands it."""
@@ -343,6 +345,10 @@ class Router:
 
     def _registered(self, record: NodeRecord) -> ToAll:
         return ToAll(self.message(record), is_registry=True)
+
+    def _evicted(self) -> Sequence[Delivery]:
+        """Nodes that the registry forgot to make room."""
+        return [_forgotten(uid) for uid in self.registry.take_evicted()]
 
     # -- people ---------------------------------------------------------------------------------
 
@@ -369,28 +375,44 @@ class Router:
         """The node is online or forgotten now: every subscriber was sent that meanwhile."""
         return record.state == "online" or self.registry.get(record.uid) is not record
 
-    def edited(self, changed: NodeRecord) -> Sequence[Delivery]:
+    def loaded(self, records: Iterable[NodeRecord], ts: float) -> Sequence[Delivery]:
+        """The registry was read: nodes that came before are banned, or no longer wait."""
+        deliveries: list[Delivery] = []
+        for record in self.registry.load(records):
+            deliveries += self._admit_again(record, ts)
+        self.registry.take_evicted()  # of them, clients know nothing
+        return deliveries
+
+    def edited(self, changed: NodeRecord, ts: float) -> Sequence[Delivery]:
         """People edited a node; `changed` is what is stored. See `Registry.edited`."""
         known = self.registry.get(changed.uid)
         was_banned = known is not None and known.admission == "banned"
         record = self.registry.replace(changed)
-        node = self.nodes.get(record.uid)
         deliveries: list[Delivery] = []
-        if node is not None:
-            deliveries += self._rules(node.gateway, record)
-            if record.admission == "banned":
-                self.nodes.remove(record.uid)
-                self.registry.leave(record, "left", tuple(node.readings.values()))
-                if not node.is_waiting:
-                    deliveries.append(ToAll(NodeLeft(uid=record.uid), node.sequence))
-            elif node.is_waiting and record.admission == "accepted":
-                self.nodes.accept(node)
-                deliveries.append(ToAll(node.appeared, node.sequence))
-                deliveries += [ToAll(it, node.sequence) for it in node.readings.values()]
-        elif was_banned and record.admission != "banned":
+        if was_banned and record.admission != "banned":
             # A gateway that remembers a ban must learn that it is lifted.
             for gateway in self._gateways:
                 deliveries += self._rules(gateway, record)
+        return [*deliveries, *self._admit_again(record, ts)]
+
+    def _admit_again(self, record: NodeRecord, ts: float) -> Sequence[Delivery]:
+        """Who is admitted may have changed: of a node that is connected, it counts at once."""
+        node = self.nodes.get(record.uid)
+        if node is None:
+            return (self._registered(record),)
+        deliveries = list(self._rules(node.gateway, record))
+        if record.admission == "banned":
+            self.nodes.remove(record.uid)
+            self.registry.leave(record, "left", tuple(node.readings.values()), ts)
+            if not node.is_waiting:
+                deliveries.append(ToAll(NodeLeft(uid=record.uid, ts=ts), node.sequence))
+        elif node.is_waiting and record.admission == "accepted":
+            self.nodes.accept(node)
+            # Before its `new`, as at each node that appears.
+            deliveries.append(self._registered(record))
+            deliveries.append(ToAll(node.appeared, node.sequence))
+            deliveries += [ToAll(it, node.sequence) for it in node.readings.values()]
+            return deliveries
         return [*deliveries, self._registered(record)]
 
     def forget(self, uid: str, now: float) -> Sequence[Delivery]:
@@ -400,10 +422,10 @@ class Router:
             self.nodes.remove(uid)
         return (_forgotten(record.uid),)
 
-    def restore(self, record: NodeRecord) -> Sequence[Delivery]:
+    def restore(self, record: NodeRecord, ts: float) -> Sequence[Delivery]:
         """Bring a forgotten node back. See `Registry.forgotten`."""
-        self.registry.restore(record)
-        return (self._registered(self.registry.records[record.uid]),)
+        restored = self.registry.restore(record)
+        return [*self._admit_again(restored, ts), *self._evicted()]
 
     # -- clients ----------------------------------------------------------------------------
 

@@ -407,6 +407,8 @@ class Subscriber:
                 continue
             node = nodes[snapshot.index]
             snapshot.index += 1
+            if node.sequence > snapshot.end_sequence:
+                continue  # accepted meanwhile: it was sent as a node that appeared
             snapshot.sent_sequence = node.sequence
             if not node.is_removed and not node.is_waiting:
                 known: list[ToClient] = [node.appeared, *node.readings.values()]
@@ -414,7 +416,10 @@ class Subscriber:
                     known.insert(0, snapshot.registry.message(node.record))
                 snapshot.rest = list(filter(self._wants_message, reversed(known)))
         if snapshot.index == len(nodes) and not snapshot.rest and not snapshot.records:
-            count = snapshot.count - sum(node.is_removed and not node.is_waiting for node in nodes)
+            count = snapshot.count - sum(
+                node.is_removed and not node.is_waiting and node.sequence <= snapshot.end_sequence
+                for node in nodes
+            )
             messages.append(Joined(nodes=count, ts=ts))
             self._snapshot = None
             self._is_complete = True

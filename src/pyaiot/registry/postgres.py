@@ -14,14 +14,15 @@ from pyaiot.registry.record import (
     EDITED_COLUMNS,
     OBSERVED_COLUMNS,
     NodeRecord,
-    record_of,
 )
-from pyaiot.registry.store import Changes, RegistryStoreError, upsert
+from pyaiot.registry.store import Changes, Loading, RegistryStoreError, upsert
 
 CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to accept a connection."""
 STATEMENT_LIMIT_S: Final = 30.0
 """How long the server may take for one statement."""
+ROWS_AT_ONCE: Final = 2000
+"""Nodes that are read from the server at once."""
 WRITER_LOCK: Final = 0x41694E52
 """The advisory lock that the only writer holds."""
 
@@ -105,7 +106,12 @@ class PostgresStore:
         await _migrate(db)
         # Whatever the default of the server is.
         await db.execute("SET synchronous_commit = on")
-        return [record_of(tuple(row)) for row in await db.fetch(_ALL)]
+        loading = Loading()
+        async with db.transaction():
+            cursor = await db.cursor(_ALL)
+            while rows := await cursor.fetch(ROWS_AT_ONCE):
+                loading.add(map(tuple, rows))
+        return loading.records
 
     async def _write(self, changes: Changes) -> None:
         async with self._db.transaction():

@@ -2,14 +2,14 @@
 """What the registry holds of a node: what was observed, and what people added. Pure."""
 
 import sys
-from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pyaiot.errors import ProtocolError
-from pyaiot.messages import NAME_LENGTH_MAX, LastValue, Reading, encode
+from pyaiot.messages import NAME_LENGTH_MAX, encode
+from pyaiot.registry.last_values import NO_VALUES
 
 LABEL_LENGTH_MAX: Final = 64
 """Characters of a label and of a room. Longer ones are refused."""
@@ -121,7 +121,8 @@ def _check(annotations: Annotations) -> None:
     for text, what in ((annotations.label, "label"), (annotations.room, "room")):
         if not text.isprintable():
             raise ProtocolError(f"a {what} has printable characters only")
-    if not all(line.isprintable() for line in annotations.notes.replace("\t", " ").splitlines()):
+    lines = annotations.notes.replace("\r\n", "\n").replace("\t", " ").split("\n")
+    if not all(line.isprintable() for line in lines):
         raise ProtocolError("notes have printable characters and line breaks only")
     if len(annotations.tags) > TAGS_MAX:
         raise ProtocolError(f"a node has at most {TAGS_MAX} tags")
@@ -154,7 +155,7 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
     """Grows with each edit of people."""
     annotations: Annotations = NOTHING_ADDED
     is_online: bool = False
-    values: bytes = b"[]"
+    values: bytes = NO_VALUES
     """Last values of an offline node: a JSON array of `LastValue`."""
 
     @property
@@ -170,33 +171,16 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
 
     @property
     def is_edited(self) -> bool:
-        """People added something: it is not forgotten to make room."""
-        return self.annotations is not NOTHING_ADDED or self.admission == "banned"
+        """People registered, edited, accepted or banned it: it is not forgotten to make room."""
+        return self.revision > 0
+
+    @property
+    def is_stored(self) -> bool:
+        """It is not a newcomer of which nobody took notice: those live in memory only."""
+        return self.admission != "waiting" or self.is_edited
 
 
-decode_values: Final = msgspec.json.Decoder(list[LastValue]).decode
-"""The values that `NodeRecord.values` holds."""
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
-
-
-def encode_values(readings: Iterable[Reading]) -> bytes:
-    """Latest readings of one node, as `NodeRecord.values` holds them.
-
-    A value that JSON cannot express is left out.
-    """
-    values = [LastValue.of(reading) for reading in readings]
-    try:
-        return encode(values)
-    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, OverflowError):
-        return encode([value for value in values if _is_json(value)])
-
-
-def _is_json(value: LastValue) -> bool:
-    try:
-        encode(value)
-    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, OverflowError):
-        return False
-    return True
 
 
 RecordRow: TypeAlias = tuple[Any, ...]
@@ -265,5 +249,5 @@ def record_of(row: RecordRow) -> NodeRecord:
         admission=_ADMISSIONS[admission],
         revision=revision,
         annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,
-        values=values.encode(),
+        values=NO_VALUES if values == "[]" else values.encode(),
     )

@@ -4,6 +4,7 @@
 `ts` is Unix time in seconds. A store calls `take_changes` and writes what it returns.
 """
 
+import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -13,25 +14,25 @@ import msgspec
 
 from pyaiot.errors import Refused
 from pyaiot.messages import Reading, RegisteredNode
-from pyaiot.registry.record import (
-    NOTHING_ADDED,
-    Edit,
-    NodeRecord,
+from pyaiot.registry.forgettable import OFFLINE_MAX, Forgettable
+from pyaiot.registry.last_values import (
+    NO_VALUES,
+    VALUES_SMALL,
+    ValuesBudget,
     decode_values,
     encode_values,
+    size_of,
 )
+from pyaiot.registry.record import NOTHING_ADDED, Edit, NodeRecord, NodeState
 
-OFFLINE_MAX: Final = 100_000
-"""Offline nodes that nobody edited; the setting `registry.offline_max`. Beyond: the one that has
-been offline for longest is forgotten."""
-OFFLINE_OF_GATEWAY_SHARE: Final = 0.5
-"""The share of these that the nodes of one gateway may take. Beyond: its oldest is forgotten."""
 EDITED_MAX: Final = 100_000
 """Nodes that people edited. One more is refused."""
 WAITING_MAX: Final = 1000
 """Newcomers that wait for approval. One more is refused."""
 WAITING_OF_GATEWAY_MAX: Final = 500
 """The same of one gateway."""
+LEFTOVER_SIZE_MAX: Final = 4 * VALUES_SMALL
+"""Bytes of the values of a node that are encoded a moment later. More are encoded at once."""
 FORGOTTEN_MAX: Final = 1000
 FORGOTTEN_LIFE_S: Final = 600.0
 """Forgotten nodes that can be restored, and for how long."""
@@ -76,7 +77,6 @@ class Registry:
         """Newcomers and banned nodes that were refused, since the start."""
         self._admission = admission
         self._admission_of = {name.lower(): rule for name, rule in admission_of.items()}
-        self._offline_max = offline_max
         self._observed: dict[str, None] = {}
         """Nodes whose observed part is to be written."""
         self._seen: dict[str, None] = {}
@@ -85,11 +85,14 @@ class Registry:
         """Nodes to be removed from the store."""
         self._leftover: dict[str, tuple[Reading, ...]] = {}
         """Readings of nodes that went offline, not yet encoded into their record."""
-        self._forgettable: OrderedDict[str, None] = OrderedDict()
-        """Offline nodes that nobody edited, the first one to go offline first."""
-        self._forgettable_of: dict[str, OrderedDict[str, None]] = {}
-        """The same by gateway."""
+        self._budget = ValuesBudget()
+        self._forgettable = Forgettable(offline_max)
+        self._evicted: list[str] = []
+        """Nodes that were forgotten to make room, still to be announced."""
         self._waiting_of: Counter[str] = Counter()
+        self._online = 0
+        """Nodes that are online and accepted."""
+        self._banned = 0
         self._edited = 0
         self._number = 0
         self._forgotten: OrderedDict[str, tuple[NodeRecord, float]] = OrderedDict()
@@ -105,26 +108,38 @@ class Registry:
         """Newcomers that wait for approval."""
         return self._waiting_of.total()
 
-    def load(self, records: Iterable[NodeRecord]) -> None:
-        """Add records of a store. A node that was seen meanwhile keeps what was observed of it."""
-        added = []
+    def counts(self) -> dict[NodeState, int]:
+        """The number of nodes in each state."""
+        offline = len(self.records) - self._online - self.waiting - self._banned
+        return {
+            "online": self._online,
+            "offline": offline,
+            "waiting": self.waiting,
+            "banned": self._banned,
+        }
+
+    def load(self, records: Iterable[NodeRecord]) -> list[NodeRecord]:
+        """Add records of a store. A node that was seen meanwhile keeps what was observed of it.
+
+        Returns the records of nodes that were seen meanwhile, with what people added.
+        """
+        added, present = [], []
         for record in records:
-            present = self.records.get(record.uid)
-            if present is None:
+            seen = self.records.get(record.uid)
+            if seen is None:
                 self._add(record)
                 added.append(record)
                 continue
-            present.first_seen = record.first_seen or present.first_seen
-            present.boots += record.boots
-            if record.is_edited and not present.is_edited:
-                self._edited += 1
-                present.annotations = record.annotations
-                present.revision = record.revision
-                present.admission = record.admission
+            seen.first_seen = record.first_seen or seen.first_seen
+            seen.boots += record.boots
+            self.replace(record)
+            present.append(seen)
         added.sort(key=lambda record: record.last_seen)
         for record in added:
+            self._keep_values(record, record.values)
             self._may_be_forgotten(record)
         self.changes += 1
+        return present
 
     # -- what gateways report -------------------------------------------------------------------
 
@@ -139,19 +154,25 @@ class Registry:
         elif record.admission == "banned":
             self.refused += 1
             raise Banned(f"the node {uid} is banned")
-        self._no_longer_forgettable(record)
+        elif record.admission == "waiting":
+            self._waiting_of[record.gateway] -= 1
+            self._waiting_of[gateway] += 1
+        self._forgettable.discard(uid)
+        self._online += record.admission == "accepted" and not record.is_online
         record.gateway, record.protocol = gateway, protocol
         record.first_seen = record.first_seen or ts
-        record.last_seen = max(record.last_seen, ts)
-        record.is_online, record.reason, record.values = True, "", b"[]"
+        # A time of before may be in the future: clocks are set.
+        record.last_seen = ts
+        record.is_online, record.reason = True, ""
         self._leftover.pop(uid, None)
+        self._keep_values(record, NO_VALUES)
         self._changed(record)
         return record
 
     def reboot(self, record: NodeRecord, ts: float) -> None:
         """The node rebooted."""
         record.boots += 1
-        record.last_seen = max(record.last_seen, ts)
+        record.last_seen = ts
         self._changed(record)
 
     def seen(self, record: NodeRecord, ts: float) -> None:
@@ -160,39 +181,57 @@ class Registry:
             record.last_seen = ts
             self._seen[record.uid] = None
 
-    def leave(self, record: NodeRecord, reason: str, readings: tuple[Reading, ...]) -> None:
-        """The node is offline. A newcomer that waits is removed."""
+    def leave(
+        self, record: NodeRecord, reason: str, readings: tuple[Reading, ...], ts: float
+    ) -> None:
+        """The node is offline. A newcomer that waits is removed if nobody edited it.
+
+        Readings of the future say nothing about when it was last seen.
+        """
+        self._online -= record.state == "online"
         record.is_online = False
-        if record.admission == "waiting":
+        if not record.is_stored:
             self._remove(record)
             return
         record.reason = reason
-        record.last_seen = max(record.last_seen, max((it.ts for it in readings), default=0.0))
-        self._leftover[record.uid] = readings
+        times = (it.ts for it in readings if it.ts <= ts)
+        record.last_seen = max(record.last_seen, max(times, default=0.0))
+        if size_of(readings) > LEFTOVER_SIZE_MAX:
+            self._keep_values(record, encode_values(readings))
+        else:
+            self._leftover[record.uid] = readings
         self._changed(record)
         self._may_be_forgotten(record)
 
     # -- what people do -------------------------------------------------------------------------
 
     def edited(self, uid: str, edit: Edit, *, revision: int | None = None) -> NodeRecord:
-        """A copy of the record with the edit. Store it, then call `replace`.
+        """A copy of the record with the edit. Check its room, store it, then call `replace`.
 
         `revision`: that of the record that was edited; None: whatever it is. Raises `UnknownNode`,
-        `StaleRevision`, `RegistryFull`, `ProtocolError`.
+        `StaleRevision`, `ProtocolError`.
         """
         record = self.records.get(uid)
         if record is None:
             raise UnknownNode(f"there is no node {uid[:64]!r}")
-        if revision is not None and revision != record.revision:
-            raise StaleRevision(f"{record.name} was edited: revision {record.revision}")
-        return self._edited_copy(record, edit)
+        check_revision(record, revision)
+        return _edited_copy(record, edit)
 
     def provisioned(self, uid: str, edit: Edit) -> NodeRecord:
         """Like `edited`, for a node that may not have been seen yet. It is accepted."""
         record = self.records.get(uid) or NodeRecord(uid=uid)
         if record.admission == "waiting" and edit.admission is msgspec.UNSET:
             edit = msgspec.structs.replace(edit, admission="accepted")
-        return self._edited_copy(record, edit)
+        return _edited_copy(record, edit)
+
+    def check_room(self, changed: Iterable[NodeRecord]) -> None:
+        """Raises `RegistryFull` if these copies would be too many edited nodes."""
+        added = 0
+        for copy in changed:
+            record = self.records.get(copy.uid)
+            added += copy.is_edited and not (record is not None and record.is_edited)
+        if added and self._edited + added > EDITED_MAX:
+            raise RegistryFull(f"people may edit at most {EDITED_MAX} nodes")
 
     def replace(self, changed: NodeRecord) -> NodeRecord:
         """Take over what people edited from a copy that is stored. Returns the record."""
@@ -202,13 +241,17 @@ class Registry:
             self._add(record)
         if record.admission == "waiting":
             self._waiting_of[record.gateway] -= 1
-        self._no_longer_forgettable(record)
+        self._forgettable.discard(record.uid)
         self._edited += changed.is_edited - record.is_edited
+        self._online -= record.state == "online"
+        self._banned -= record.admission == "banned"
         record.annotations = changed.annotations
         record.revision = changed.revision
         record.admission = changed.admission
         if record.admission == "waiting":
             self._waiting_of[record.gateway] += 1
+        self._online += record.state == "online"
+        self._banned += record.admission == "banned"
         self._may_be_forgotten(record)
         self._removed.pop(record.uid, None)
         self._changed(record)
@@ -224,30 +267,48 @@ class Registry:
             raise UnknownNode(f"there is no node {uid[:64]!r}")
         if record.is_online and record.admission == "accepted":
             raise Refused(f"{record.name} is online and would come back at once: ban it instead")
-        record.values = self.values_of(record)
+        self.values_of(record)
         self._remove(record)
-        if record.admission != "waiting":
+        if record.is_stored:
             self._forgotten[uid] = record, now
             if len(self._forgotten) > FORGOTTEN_MAX:
                 self._forgotten.popitem(last=False)
         return record
 
     def forgotten(self, uid: str, now: float) -> NodeRecord:
-        """A node that was forgotten, to be stored before `restore`. Raises `UnknownNode`."""
-        record, forgotten_at = self._forgotten.get(uid, (None, 0.0))
-        if record is None or now - forgotten_at > FORGOTTEN_LIFE_S or uid in self.records:
-            raise UnknownNode(f"there is no forgotten node {uid[:64]!r}")
-        return record
+        """A node that was forgotten, to be stored before `restore`.
 
-    def restore(self, record: NodeRecord) -> None:
-        """Bring a forgotten node back."""
+        If it came back meanwhile: a copy of its new record, with what people added to the one of
+        before. Raises `UnknownNode`, also if people have edited the new one.
+        """
+        record, forgotten_at = self._forgotten.get(uid, (None, 0.0))
+        present = self.records.get(uid)
+        is_edited = present is not None and present.is_edited
+        if record is None or now - forgotten_at > FORGOTTEN_LIFE_S or is_edited:
+            raise UnknownNode(f"there is no forgotten node {uid[:64]!r}")
+        if present is None:
+            return record
+        return msgspec.structs.replace(
+            present,
+            first_seen=record.first_seen or present.first_seen,
+            boots=record.boots + present.boots,
+            annotations=record.annotations,
+            revision=record.revision + 1,
+            admission=record.admission,
+        )
+
+    def restore(self, record: NodeRecord) -> NodeRecord:
+        """Bring back a node that `forgotten` returned. Returns its record."""
         self._forgotten.pop(record.uid, None)
-        if record.uid in self.records:
-            return
+        present = self.records.get(record.uid)
+        if present is not None:
+            present.first_seen, present.boots = record.first_seen, record.boots
+            return self.replace(record)
         self._add(record)
-        self._removed.pop(record.uid, None)
-        self._may_be_forgotten(record)
+        self._keep_values(record, record.values)
         self._changed(record)
+        self._may_be_forgotten(record)
+        return record
 
     # -- views ----------------------------------------------------------------------------------
 
@@ -255,8 +316,14 @@ class Registry:
         """Last values of a node that is not online, as JSON."""
         readings = self._leftover.pop(record.uid, None)
         if readings is not None:
-            record.values = encode_values(readings)
+            self._keep_values(record, encode_values(readings))
         return record.values
+
+    def encode_leftover(self, count: int) -> bool:
+        """Encode the values of at most `count` nodes that went offline. True if there are more."""
+        for uid in list(itertools.islice(self._leftover, count)):
+            self.values_of(self.records[uid])
+        return bool(self._leftover)
 
     def message(
         self, record: NodeRecord, readings: tuple[Reading, ...] | None = None
@@ -284,7 +351,7 @@ class Registry:
             notes=added.notes,
             interval_s=added.interval_s,
             offline_after_s=added.offline_after_s,
-            values=() if values == b"[]" else tuple(decode_values(values)),
+            values=() if values == NO_VALUES else tuple(decode_values(values)),
         )
 
     def named(self, name: str) -> list[NodeRecord]:
@@ -301,6 +368,11 @@ class Registry:
         """The readings of this node changed: its observed part is to be written."""
         self._observed[uid] = None
 
+    def unobserved(self, uid: str) -> None:
+        """The node is about to be forgotten: nothing of it is to be written."""
+        self._observed.pop(uid, None)
+        self._seen.pop(uid, None)
+
     def observe_seen(self) -> None:
         """What `seen` was called with is to be written, too."""
         self._observed |= self._seen
@@ -313,13 +385,18 @@ class Registry:
             uid = next(iter(self._observed))
             del self._observed[uid]
             record = self.records.get(uid)
-            if record is not None and record.admission != "waiting":
+            if record is not None and record.is_stored:
                 taken.append(record)
         return taken
 
+    def take_evicted(self) -> list[str]:
+        """Nodes that were forgotten to make room since the last call."""
+        evicted, self._evicted = self._evicted, []
+        return evicted
+
     def take_removed(self, count: int) -> list[str]:
         """At most `count` uids to remove from the store."""
-        taken = list(self._removed)[:count]
+        taken = list(itertools.islice(self._removed, count))
         for uid in taken:
             del self._removed[uid]
         return taken
@@ -344,16 +421,18 @@ class Registry:
         if rule == "approve":
             self._check_room_to_wait(gateway)
             record.admission = "waiting"
-            self._waiting_of[gateway] += 1
         self._add(record)
-        self._removed.pop(uid, None)
         return record
 
     def _add(self, record: NodeRecord) -> None:
         self._number += 1
         record.number = self._number
         self.records[record.uid] = record
+        self._removed.pop(record.uid, None)
         self._edited += record.is_edited
+        self._banned += record.admission == "banned"
+        if record.admission == "waiting":
+            self._waiting_of[record.gateway] += 1
 
     def _check_room_to_wait(self, gateway: str) -> None:
         for count, limit, where in (
@@ -364,51 +443,57 @@ class Registry:
                 self.refused += 1
                 raise Refused(f"{limit} new nodes wait for approval {where} already")
 
-    def _edited_copy(self, record: NodeRecord, edit: Edit) -> NodeRecord:
-        annotations = edit.apply(record.annotations)
-        copy = msgspec.structs.replace(
-            record,
-            revision=record.revision + 1,
-            annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,
-        )
-        if edit.admission is not msgspec.UNSET:
-            copy.admission = edit.admission
-        if copy.is_edited and not record.is_edited and self._edited >= EDITED_MAX:
-            raise RegistryFull(f"people have edited {EDITED_MAX} nodes already")
-        return copy
-
     def _changed(self, record: NodeRecord) -> None:
         self.changes += 1
-        if record.admission != "waiting":
+        if record.is_stored:
             self._observed[record.uid] = None
 
     def _remove(self, record: NodeRecord) -> None:
-        self._no_longer_forgettable(record)
+        self._forgettable.discard(record.uid)
         del self.records[record.uid]
         self._edited -= record.is_edited
-        self._observed.pop(record.uid, None)
+        self._banned -= record.admission == "banned"
+        self.unobserved(record.uid)
         self._leftover.pop(record.uid, None)
+        self._budget.keep(record.uid, 0)
         self.changes += 1
         if record.admission == "waiting":
             self._waiting_of[record.gateway] -= 1
-        else:
+        if record.is_stored:
             self._removed[record.uid] = None
 
     def _may_be_forgotten(self, record: NodeRecord) -> None:
         """Put an offline node that nobody edited in line to be forgotten; make room for it."""
         if record.is_online or record.is_edited or record.admission != "accepted":
             return
-        line = self._forgettable_of.setdefault(record.gateway, OrderedDict())
-        line[record.uid] = None
-        self._forgettable[record.uid] = None
-        if len(line) > self._offline_max * OFFLINE_OF_GATEWAY_SHARE:
-            self._remove(self.records[next(iter(line))])
-        if len(self._forgettable) > self._offline_max:
-            self._remove(self.records[next(iter(self._forgettable))])
+        self._forgettable.add(record.uid, record.gateway)
+        excess = self._forgettable.excess(record.gateway)
+        if excess is not None:
+            self._remove(self.records[excess])
+            self._evicted.append(excess)
 
-    def _no_longer_forgettable(self, record: NodeRecord) -> None:
-        if self._forgettable.pop(record.uid, False) is None:
-            line = self._forgettable_of[record.gateway]
-            del line[record.uid]
-            if not line:
-                del self._forgettable_of[record.gateway]
+    def _keep_values(self, record: NodeRecord, values: bytes) -> None:
+        """The last values of a node, within the limit of memory for all."""
+        record.values = values
+        for uid in self._budget.keep(record.uid, len(values)):
+            dropped = self.records[uid]
+            dropped.values = NO_VALUES
+            self._observed[uid] = None
+
+
+def check_revision(record: NodeRecord, revision: int | None) -> None:
+    """Raises `StaleRevision` if the record has another revision; None: whatever it is."""
+    if revision is not None and revision != record.revision:
+        raise StaleRevision(f"{record.name} was edited: revision {record.revision}")
+
+
+def _edited_copy(record: NodeRecord, edit: Edit) -> NodeRecord:
+    annotations = edit.apply(record.annotations)
+    copy = msgspec.structs.replace(
+        record,
+        revision=record.revision + 1,
+        annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,
+    )
+    if edit.admission is not msgspec.UNSET:
+        copy.admission = edit.admission
+    return copy

@@ -15,17 +15,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from pyaiot.errors import PyaiotError, Refused
+from pyaiot.errors import ProtocolError, PyaiotError, Refused
 from pyaiot.messages import Reading
-from pyaiot.registry.record import (
-    Edit,
-    NodeRecord,
-    RecordRow,
-    edited_row,
-    encode_values,
-    observed_row,
-)
-from pyaiot.registry.registry import Registry, UnknownNode
+from pyaiot.registry.last_values import encode_values
+from pyaiot.registry.record import Edit, NodeRecord, RecordRow, edited_row, observed_row
+from pyaiot.registry.registry import Registry, UnknownNode, check_revision
 from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError
 
 WRITE_INTERVAL_S: Final = 1.0
@@ -34,12 +28,16 @@ VALUES_INTERVAL_S: Final = 5.0
 """Between two writes of latest values and of when nodes were last seen."""
 BATCH_MAX: Final = 2000
 """Nodes of one transaction."""
+TURN_NODES_MAX: Final = 500
+"""Nodes that are looked at before readings get a turn."""
 OPEN_LIMIT_S: Final = 5.0
 """How long the start of a service waits until its registry is loaded. Then it starts anyway."""
 RETRY_S: Final = 5.0
 """Between two attempts to open a store that failed."""
 EDIT_LIMIT_S: Final = 10.0
 """How long an edit waits until it is on disk. Then it is refused; it may be stored all the same."""
+EDITS_WAITING_MAX: Final = 1000
+"""Edits that wait for those before them. One more is refused."""
 CLOSE_LIMIT_S: Final = 1.0
 """When the service ends, changes are written within this time. The rest is lost."""
 
@@ -54,7 +52,7 @@ class NotStored(PyaiotError):
     """The store does not work: the edit was not made. The text has the reason."""
 
 
-class OnlineNodes(Protocol):
+class LiveNodes(Protocol):
     """What the service needs of a broker."""
 
     def take_touched_uids(self) -> Iterable[str]:
@@ -63,6 +61,10 @@ class OnlineNodes(Protocol):
 
     def readings_of(self, uid: str) -> tuple[Reading, ...] | None:
         """The latest readings of an online node; None if it is not online."""
+        ...
+
+    def registry_loaded(self, records: Iterable[NodeRecord]) -> None:
+        """Take over what the registry had stored."""
         ...
 
     def people_edited(self, changed: NodeRecord) -> NodeRecord:
@@ -84,7 +86,7 @@ class RegistryService:
     def __init__(
         self,
         registry: Registry,
-        nodes: OnlineNodes,
+        nodes: LiveNodes,
         store: RegistryStore | None,
         *,
         unix_time: Callable[[], float],
@@ -92,15 +94,18 @@ class RegistryService:
         """`store` None: the registry ends with the process."""
         self.registry = registry
         self.failures = 0
-        """Failures of the store, since the start."""
+        """Failures of the store since the start."""
         self.written = 0
-        """Nodes that were written, since the start."""
+        """Nodes whose observed part was written since the start."""
+        self.edits = 0
+        """Nodes that people edited, forgot or restored since the start."""
         self._nodes = nodes
         self._store = store
         self._unix_time = unix_time
         self._executor: ThreadPoolExecutor | None = None
         self._edit_lock = asyncio.Lock()
         """Held from the begin of an edit until it counts: the next one sees it."""
+        self._edits_waiting = 0
         self._is_open = False
         self._was_loaded = False
         self._open_attempted = asyncio.Event()
@@ -109,13 +114,11 @@ class RegistryService:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load the registry, and write it until the block ends."""
-        if self._store is None:
-            yield
-            return
         with ThreadPoolExecutor(1, "registry") as self._executor:
             writing = asyncio.create_task(self._run(), name="registry")
             try:
-                await self._wait_opened()
+                if self._store is not None:
+                    await self._wait_opened()
                 yield
             finally:
                 writing.cancel()
@@ -123,67 +126,129 @@ class RegistryService:
                     await writing
                 await self._write_last()
 
+    @property
+    def problem(self) -> str:
+        """Why it is not stored; empty if it is."""
+        return self._problem
+
     async def check(self) -> str:
-        """Why it is not stored; empty if it is. For `/readyz`."""
+        """For `/readyz`: `problem`."""
         return self._problem
 
     # -- edits of people --------------------------------------------------------------------------
 
     async def edit(self, uid: str, edit: Edit, *, revision: int | None = None) -> NodeRecord:
-        """Edit a node. It is on disk on return. See `Registry.edited`. Raises `NotStored`."""
-        async with self._edit_lock:
-            changed = self.registry.edited(uid, edit, revision=revision)
-            await self._store_edits([changed])
-            return self._nodes.people_edited(changed)
+        """Edit a node. It is on disk on return. Raises like `Registry.edited`, `RegistryFull`,
+        `NotStored`."""
+        async with self._editing():
+            (edited,) = await self._make_edits([self.registry.edited(uid, edit, revision=revision)])
+            return edited
 
     async def edit_many(self, uids: Iterable[str], edit: Edit) -> list[NodeRecord]:
         """Edit several nodes, or none. Unknown ones are left out. Raises like `edit`."""
-        async with self._edit_lock:
+        async with self._editing():
             known = [uid for uid in uids if self.registry.get(uid) is not None]
             return await self._make_edits([self.registry.edited(uid, edit) for uid in known])
 
     async def provision(self, edits: Iterable[tuple[str, Edit]]) -> list[NodeRecord]:
         """Add nodes that may not have been seen yet, or edit them: all or none."""
-        async with self._edit_lock:
-            return await self._make_edits(
-                [self.registry.provisioned(uid, edit) for uid, edit in edits]
-            )
+        async with self._editing():
+            changed: dict[str, NodeRecord] = {}
+            for uid, edit in edits:
+                if uid in changed:
+                    raise ProtocolError(f"the node {uid!r} is listed twice")
+                changed[uid] = self.registry.provisioned(uid, edit)
+            return await self._make_edits(list(changed.values()))
 
-    async def forget(self, uid: str, now: float) -> None:
+    async def forget(self, uid: str, now: float, *, revision: int | None = None) -> NodeRecord:
         """Forget an offline node, or send a newcomer that waits away. `now` is the loop's time.
 
-        Raises `UnknownNode`, `Refused` if the node is online, `NotStored`.
+        Raises `UnknownNode`, `StaleRevision`, `Refused` if the node is online, `NotStored`.
         """
-        async with self._edit_lock:
+        async with self._editing():
             record = self.registry.get(uid)
             if record is None:
                 raise UnknownNode(f"there is no node {uid[:64]!r}")
+            check_revision(record, revision)
             if record.is_online and record.admission == "accepted":
                 raise Refused(
                     f"{record.name} is online and would come back at once: ban it instead"
                 )
-            await self._call_store(partial(_write_rows, removed=[uid]))
-            try:
-                self._nodes.people_forgot(uid, now)
-            except Refused:
-                # It came online meanwhile.
-                await self._store_whole([record])
-                raise
+            if not await self._forget([record], now):
+                raise Refused(f"{record.name} has come online")
+            return record
+
+    async def forget_many(self, uids: Iterable[str], now: float) -> list[NodeRecord]:
+        """Forget several nodes. Unknown and online ones are left out. Raises `NotStored`."""
+        async with self._editing():
+            found = [it for it in map(self.registry.get, uids) if it is not None]
+            return await self._forget([it for it in found if it.state != "online"], now)
 
     async def restore(self, uid: str, now: float) -> NodeRecord:
-        """Bring back a node that was forgotten. Raises `UnknownNode`, `NotStored`."""
-        async with self._edit_lock:
+        """Bring back a node that was forgotten. Raises `UnknownNode`, `RegistryFull`, `NotStored`.
+
+        One that came back by itself gets back what people added to it.
+        """
+        async with self._editing():
             record = self.registry.forgotten(uid, now)
-            await self._store_whole([record])
+            self.registry.check_room([record])
+            if self.registry.get(uid) is None:
+                await self._store_whole([record])
+            else:
+                await self._store_edits([record])
+            self.edits += 1
             return self._nodes.people_restored(record)
 
+    @asynccontextmanager
+    async def _editing(self) -> AsyncIterator[None]:
+        """One edit after the other. Raises `NotStored` if too many wait."""
+        if self._edits_waiting >= EDITS_WAITING_MAX:
+            raise NotStored(f"{EDITS_WAITING_MAX} edits of nodes wait already")
+        self._edits_waiting += 1
+        try:
+            async with self._edit_lock:
+                yield
+        finally:
+            self._edits_waiting -= 1
+
+    async def _forget(self, records: Sequence[NodeRecord], now: float) -> list[NodeRecord]:
+        """Those of them that did not come online meanwhile. Raises `NotStored`."""
+        uids = [record.uid for record in records]
+        for uid in uids:
+            # Else it could be written again after its removal.
+            self.registry.unobserved(uid)
+        try:
+            await self._call_store(partial(_write_rows, removed=uids))
+        except NotStored:
+            for uid in uids:
+                self.registry.observed(uid)
+            raise
+        forgotten = []
+        returned = []
+        for number, record in enumerate(records, 1):
+            try:
+                self._nodes.people_forgot(record.uid, now)
+                forgotten.append(record)
+            except UnknownNode:
+                pass  # a newcomer that left
+            except Refused:
+                returned.append(record)
+            if number % BATCH_MAX == 0:
+                await asyncio.sleep(0)
+        if returned:
+            await self._store_whole(returned)
+        self.edits += len(forgotten)
+        return forgotten
+
     async def _make_edits(self, changed: Sequence[NodeRecord]) -> list[NodeRecord]:
+        self.registry.check_room(changed)
         await self._store_edits(changed)
         edited = []
         for number, record in enumerate(changed, 1):
             edited.append(self._nodes.people_edited(record))
             if number % BATCH_MAX == 0:
                 await asyncio.sleep(0)
+        self.edits += len(edited)
         return edited
 
     async def _store_edits(self, changed: Sequence[NodeRecord]) -> None:
@@ -205,7 +270,10 @@ class RegistryService:
             async with asyncio.timeout(EDIT_LIMIT_S):
                 return await self._with_store(work)
         except TimeoutError as error:
-            raise NotStored(f"the registry did not answer within {EDIT_LIMIT_S:.0f} s") from error
+            # What it does later is unknown: it is opened again, and written anew.
+            failure = RegistryStoreError(f"{self._name} did not answer within {EDIT_LIMIT_S:.0f} s")
+            self._failed(failure)
+            raise NotStored(f"the registry {failure}") from error
         except RegistryStoreError as error:
             self._failed(error)
             raise NotStored(f"the registry {error}") from error
@@ -213,23 +281,31 @@ class RegistryService:
     # -- writing --------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        values_at = loop.time() + VALUES_INTERVAL_S
+        clock = asyncio.get_running_loop().time
+        values_at = clock() + VALUES_INTERVAL_S
+        open_at = clock()
         while True:
-            if not self._is_open:
+            if not self._is_open and self._store is not None and clock() >= open_at:
                 await self._open()
                 self._open_attempted.set()
-                if not self._is_open:
-                    await asyncio.sleep(RETRY_S)
-                    continue
+                open_at = clock() + RETRY_S
             await asyncio.sleep(WRITE_INTERVAL_S)
-            if loop.time() >= values_at:
-                self._collect_values()
-                values_at = loop.time() + VALUES_INTERVAL_S
+            if clock() >= values_at:
+                await self._collect_values()
+                values_at = clock() + VALUES_INTERVAL_S
             try:
-                await self._write()
+                if self._is_open:
+                    await self._write()
             except RegistryStoreError as error:
                 self._failed(error)
+            await self._encode_leftover()
+
+    async def _encode_leftover(self) -> None:
+        """Of nodes that were not written: readings take more memory than their JSON."""
+        more = True
+        while more:
+            more = self.registry.encode_leftover(TURN_NODES_MAX)
+            await asyncio.sleep(0)
 
     async def _wait_opened(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -239,35 +315,37 @@ class RegistryService:
     async def _open(self) -> None:
         try:
             records = await self._with_store(lambda store: store.open())
+            if self._was_loaded:
+                # The store was lost and came back, perhaps empty: all of it is written again.
+                await self._write_everything()
         except RegistryStoreError as error:
             self._failed(error)
             return
         if not self._was_loaded:
-            self.registry.load(records)
+            self._nodes.registry_loaded(records)
             self._was_loaded = True
-        else:
-            # The store was lost and came back, perhaps empty: all of it is written again.
-            await self._write_everything()
         self._is_open, self._problem = True, ""
-        log.info("registry: %d nodes from %s", len(records), self._name)
+        log.info("registry: %d nodes in %s", len(self.registry), self._name)
 
     async def _write_everything(self) -> None:
-        records = [it for it in self.registry.records.values() if it.admission != "waiting"]
+        records = [it for it in self.registry.records.values() if it.is_stored]
         for start in range(0, len(records), BATCH_MAX):
             some = records[start : start + BATCH_MAX]
             observed = [self._observed(record) for record in some]
             edited = [edited_row(record) for record in some]
             await self._with_store(partial(_write_rows, observed=observed, edited=edited))
 
-    def _collect_values(self) -> None:
+    async def _collect_values(self) -> None:
         now = self._unix_time()
-        for uid in self._nodes.take_touched_uids():
+        for number, uid in enumerate(self._nodes.take_touched_uids(), 1):
             record = self.registry.get(uid)
             readings = self._nodes.readings_of(uid)
             if record is not None and readings:
-                latest = max(reading.ts for reading in readings)
-                record.last_seen = max(record.last_seen, min(latest, now))
+                times = (reading.ts for reading in readings if reading.ts <= now)
+                record.last_seen = max(record.last_seen, max(times, default=0.0))
                 self.registry.observed(uid)
+            if number % TURN_NODES_MAX == 0:
+                await asyncio.sleep(0)
         self.registry.observe_seen()
 
     async def _write(self) -> None:
@@ -287,7 +365,7 @@ class RegistryService:
 
     async def _write_last(self) -> None:
         if self._is_open:
-            self._collect_values()
+            await self._collect_values()
             with contextlib.suppress(TimeoutError, RegistryStoreError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):
                     await self._write()

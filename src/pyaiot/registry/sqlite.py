@@ -14,9 +14,8 @@ from pyaiot.registry.record import (
     EDITED_COLUMNS,
     OBSERVED_COLUMNS,
     NodeRecord,
-    record_of,
 )
-from pyaiot.registry.store import Changes, RegistryStoreError, upsert
+from pyaiot.registry.store import Changes, Loading, RegistryStoreError, upsert
 
 APPLICATION_ID: Final = 0x41694E52
 """In the header of the file; identifies it as a registry of Pyaiot (`AiNR`)."""
@@ -67,9 +66,15 @@ class SqliteStore:
             with self._translated_errors():
                 self._take_lock()
                 self._db = db = self._connect()
-                migrate(db)
+                version = checked_version(db)
+                # Not before: another program's file stays as it is.
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                migrate(db, version)
                 self._identity = self._file_identity()
-                return [record_of(row) for row in db.execute(_ALL)]
+                loading = Loading()
+                loading.add(db.execute(_ALL))
+                return loading.records
         except BaseException:
             self.close()
             raise
@@ -123,12 +128,9 @@ class SqliteStore:
         # that SQLite has on it.
         if not self._path.exists():
             self._path.touch(mode=0o600)
-        db = sqlite3.connect(
+        return sqlite3.connect(
             self._path, timeout=BUSY_LIMIT_S, isolation_level=None, check_same_thread=False
         )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        return db
 
     def _file_identity(self) -> tuple[int, int] | None:
         try:
@@ -147,11 +149,12 @@ class SqliteStore:
             raise RegistryStoreError(f"{self._path}: {error}") from error
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Migrate the file to the version of this program, one transaction for each step.
+def checked_version(db: sqlite3.Connection) -> int:
+    """The version of the file; 0 for an empty one.
 
     Raises `RegistryStoreError` for a file of another program or of a newer version of Pyaiot.
     """
+    version: int
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise RegistryStoreError(f"its schema, version {version}, was written by a newer Pyaiot")
@@ -159,6 +162,11 @@ def migrate(db: sqlite3.Connection) -> None:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (tables or application or version):
         raise RegistryStoreError("the file is a database of another program")
+    return version
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Migrate the file to the version of this program, one transaction for each step."""
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         db.execute("BEGIN IMMEDIATE")
         for statement in statements:

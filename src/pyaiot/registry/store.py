@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The interface of the places where the registry is stored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pyaiot.errors import PyaiotError
-from pyaiot.registry.record import NodeRecord, RecordRow
+from pyaiot.registry.last_values import NO_VALUES, VALUES_MAX, VALUES_OF_NODE_MAX, VALUES_SMALL
+from pyaiot.registry.record import NodeRecord, RecordRow, record_of
 
 
 class RegistryStoreError(PyaiotError):
@@ -23,6 +24,29 @@ class Changes:
     """Rows of `edited_row`. What was observed stays."""
     removed: Sequence[str] = ()
     """Uids."""
+
+
+class Loading:
+    """Turns the rows of a store into records. However large it is, their values fit into memory."""
+
+    def __init__(self) -> None:
+        self.records: list[NodeRecord] = []
+        self._large = 0
+
+    def add(self, rows: Iterable[RecordRow]) -> None:
+        """Add rows of `COLUMNS`. Raises like `record_of`.
+
+        Of the nodes that were added last, values beyond the limit are left out.
+        """
+        for row in rows:
+            record = record_of(row)
+            size = len(record.values)
+            if size > VALUES_SMALL:
+                if size > VALUES_OF_NODE_MAX or self._large + size > VALUES_MAX:
+                    record.values = NO_VALUES
+                else:
+                    self._large += size
+            self.records.append(record)
 
 
 class RegistryStore(Protocol):

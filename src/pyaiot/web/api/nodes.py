@@ -13,8 +13,9 @@ from aiohttp import web
 from pyaiot import __version__
 from pyaiot.broker.broker import Broker
 from pyaiot.messages import Ignored, LastValue, Reading
+from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.node_filter import NodeFilter
-from pyaiot.registry.record import NodeRecord, decode_values
+from pyaiot.registry.record import NodeRecord
 from pyaiot.web.api.parameters import NodesQuery, Query
 from pyaiot.web.api.responses import encode, json_response, matches_etag, not_modified
 from pyaiot.web.api.schemas import (

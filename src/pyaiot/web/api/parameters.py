@@ -163,8 +163,9 @@ class FilterQuery(Query, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no condition is set."""
-        return all(getattr(self, name) is None for name in FilterQuery.__struct_fields__)
+        """Whether no condition is set. Text without a word is none."""
+        set_ones = [name for name in FilterQuery.__struct_fields__ if getattr(self, name)]
+        return set_ones in ([], ["q"]) and not self.node_filter().words
 
 
 class NodesQuery(FilterQuery, frozen=True, kw_only=True):

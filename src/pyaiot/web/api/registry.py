@@ -16,7 +16,7 @@ from pyaiot.messages import check_uid
 from pyaiot.registry.record import Edit, NodeRecord
 from pyaiot.registry.registry import RegistryFull, StaleRevision, UnknownNode
 from pyaiot.registry.service import NotStored, RegistryService
-from pyaiot.web.api.nodes import find, matching, node_response
+from pyaiot.web.api.nodes import matching, node_response
 from pyaiot.web.api.parameters import FilterQuery, Query
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.api.schemas import ChangedNodes, NodeRegistration, Registrations
@@ -48,12 +48,9 @@ class RegistryApi:
 
     async def forget(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`DELETE /api/nodes/{uid}`."""
-        record = find(self._broker, request)
-        revision = _revision(request)
-        if revision is not None and revision != record.revision:
-            raise ProblemError(412, "edited-meanwhile", f"{record.name} was edited")
+        uid, now = request.match_info["uid"], asyncio.get_running_loop().time()
         with _problems():
-            await self._registry.forget(record.uid, asyncio.get_running_loop().time())
+            await self._registry.forget(uid, now, revision=_revision(request))
         return web.Response(status=204)
 
     async def restore(self, request: web.Request, _query: Query) -> web.StreamResponse:
@@ -82,16 +79,10 @@ class RegistryApi:
 
     async def forget_nodes(self, _request: web.Request, query: FilterQuery) -> web.StreamResponse:
         """`DELETE /api/nodes`. Online nodes are left out."""
-        forgotten = []
-        for record in await select(self._broker, query, NODES_AT_ONCE_MAX):
-            if record.state == "online":
-                continue
-            with _problems():
-                try:
-                    await self._registry.forget(record.uid, asyncio.get_running_loop().time())
-                except UnknownNode:
-                    continue  # forgotten meanwhile
-            forgotten.append(record)
+        found = await select(self._broker, query, NODES_AT_ONCE_MAX)
+        now = asyncio.get_running_loop().time()
+        with _problems():
+            forgotten = await self._registry.forget_many([it.uid for it in found], now)
         return json_response(_changed(forgotten))
 
 

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Edits, rows and last values of one node."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from pyaiot.errors import ProtocolError
+from pyaiot.messages import Reading, encode
+from pyaiot.registry import last_values
+from pyaiot.registry.last_values import (
+    VALUES_OF_NODE_MAX,
+    VALUES_SMALL,
+    ValuesBudget,
+    decode_values,
+    encode_values,
+    size_of,
+)
+from pyaiot.registry.record import (
+    NOTES_LENGTH_MAX,
+    NOTHING_ADDED,
+    TAGS_MAX,
+    Annotations,
+    Edit,
+    NodeRecord,
+    edited_row,
+    observed_row,
+    record_of,
+)
+
+TS = 1_800_000_000.0
+FULL = Annotations(
+    label="Desk lamp",
+    room="Hall",
+    latitude=48.7,
+    longitude=2.2,
+    tags=("a", "b"),
+    notes="first\nsecond\tline",
+    interval_s=900.0,
+    offline_after_s=3600.0,
+)
+
+
+def decoded(text: str) -> Edit:
+    return msgspec.json.decode(text, type=Edit)
+
+
+# -- edits ----------------------------------------------------------------------------------------
+
+
+def test_absent_fields_stay_and_null_clears() -> None:
+    assert decoded("{}").apply(FULL) == FULL
+    cleared = decoded('{"label":null,"latitude":null,"longitude":null,"tags":null}').apply(FULL)
+    assert (cleared.label, cleared.latitude, cleared.longitude, cleared.tags) == (
+        "",
+        None,
+        None,
+        (),
+    )
+    assert (cleared.room, cleared.notes, cleared.interval_s) == ("Hall", FULL.notes, 900.0)
+
+
+def test_all_cleared_is_nothing_added() -> None:
+    fields = dict.fromkeys(Annotations.__struct_fields__)
+    assert decoded(encode(fields).decode()).apply(FULL) == NOTHING_ADDED
+
+
+def test_tags_are_added_removed_and_unique() -> None:
+    assert decoded('{"add_tags":["c","a"],"remove_tags":["b"]}').apply(FULL).tags == ("a", "c")
+    assert decoded('{"tags":["x"," y ","x"]}').apply(FULL).tags == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"label":"a\\u0000b"}',
+        '{"label":"a\\u202eb"}',
+        '{"label":"a\\nb"}',
+        '{"room":"\\u0007"}',
+        '{"notes":"a\\u0000"}',
+        '{"notes":"a\\u001cb"}',
+        '{"notes":"a\\u2028b"}',
+        '{"notes":"a\\u0085b"}',
+        '{"notes":"a\\u000bb"}',
+        '{"notes":"a\\rb"}',
+        '{"notes":"\\u202eb"}',
+        '{"tags":["a,b"]}',
+        '{"tags":[" "]}',
+        '{"tags":["a\\u200fb"]}',
+        '{"latitude":48.7}',
+    ],
+)
+def test_text_that_could_mislead_is_refused(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        decoded(text).apply(NOTHING_ADDED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"label":"%s"}' % ("x" * 65),
+        '{"notes":"%s"}' % ("x" * (NOTES_LENGTH_MAX + 1)),
+        encode({"tags": list(map(str, range(TAGS_MAX + 1)))}).decode(),
+        '{"latitude":91,"longitude":0}',
+        '{"interval_s":-1}',
+        '{"interval_s":1e300}',
+        '{"admission":"waiting"}',
+        '{"unknown":1}',
+        '{"label":"\\ud800"}',
+    ],
+)
+def test_values_beyond_the_limits_are_refused(text: str) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        decoded(text)
+
+
+def test_added_tags_count_with_those_that_are_there() -> None:
+    before = msgspec.structs.replace(FULL, tags=tuple(map(str, range(TAGS_MAX))))
+    with pytest.raises(ProtocolError, match=f"at most {TAGS_MAX} tags"):
+        decoded('{"add_tags":["one more"]}').apply(before)
+
+
+def test_notes_of_windows_and_formulas_are_text() -> None:
+    notes = "=1+1\r\n@SUM(A1)\t\r\n-2"
+    assert Edit(notes=notes).apply(NOTHING_ADDED).notes == notes
+
+
+edits = st.builds(
+    Edit,
+    label=st.one_of(st.just(UNSET), st.none(), st.text(max_size=8)),
+    room=st.one_of(st.just(UNSET), st.none(), st.text(max_size=8)),
+    tags=st.one_of(st.just(UNSET), st.none(), st.lists(st.text(max_size=4)).map(tuple)),
+    add_tags=st.one_of(st.just(UNSET), st.lists(st.text(max_size=4)).map(tuple)),
+    remove_tags=st.one_of(st.just(UNSET), st.lists(st.text(max_size=4)).map(tuple)),
+    notes=st.one_of(st.just(UNSET), st.none(), st.text(max_size=8)),
+)
+
+
+@given(st.lists(edits, max_size=5))
+def test_what_was_accepted_survives_a_store(several: list[Edit]) -> None:
+    annotations = NOTHING_ADDED
+    for edit in several:
+        try:
+            annotations = edit.apply(annotations)
+        except ProtocolError:
+            continue
+    record = NodeRecord(uid="n", revision=len(several), annotations=annotations)
+    row = (*observed_row(record), record.values.decode(), *edited_row(record)[1:])
+    assert record_of(row) == record
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [(0, ""), (0, "x" * 65), (0, 5), (1, None), (7, None), (8, "other"), (14, "no json")],
+)
+def test_row_of_another_program_is_an_error(column: int, value: object) -> None:
+    record = NodeRecord(uid="n", annotations=FULL)
+    row = [*observed_row(record), record.values.decode(), *edited_row(record)[1:]]
+    row[column] = value
+    with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
+        record_of(tuple(row))
+
+
+# -- last values ----------------------------------------------------------------------------------
+
+
+def of(resource: str, data: object) -> Reading:
+    return Reading.received("n", resource, data, TS)
+
+
+def test_values_have_the_fields_of_their_readings() -> None:
+    (value,) = decode_values(encode_values([of("temperature", "21.5°C")]))
+    assert (value.resource, value.data, value.number, value.unit, value.ts) == (
+        "temperature",
+        "21.5°C",
+        21.5,
+        "Cel",
+        TS,
+    )
+
+
+def test_value_that_json_cannot_express_is_left_out() -> None:
+    values = decode_values(encode_values([of("a", "1"), of("b", "\ud800"), of("c", {"x": 1})]))
+    assert [value.resource for value in values] == ["a", "c"]
+
+
+def test_of_many_large_values_the_small_ones_stay() -> None:
+    large = [of(f"large{n}", "x" * 64_000) for n in range(8)]
+    encoded = encode_values([of("first", "1"), *large, of("last", {"a": [1, 2]})])
+    assert [value.resource for value in decode_values(encoded)] == ["first", "last"]
+    full = encode_values([of(f"r{n}", "x" * 1000) for n in range(256)])
+    assert VALUES_OF_NODE_MAX - 2000 < len(full) <= VALUES_OF_NODE_MAX
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(min_size=1, max_size=64),
+            st.recursive(
+                st.one_of(st.none(), st.booleans(), st.text(), st.integers(-(2**60), 2**60)),
+                lambda inner: st.lists(inner, max_size=3),
+                max_leaves=5,
+            ),
+        ),
+        max_size=8,
+    )
+)
+def test_size_is_an_upper_bound(pairs: list[tuple[str, object]]) -> None:
+    readings = [of(resource, data) for resource, data in pairs]
+    assert len(encode_values(readings)) <= size_of(readings)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.integers(0, 5 * VALUES_SMALL)),
+        max_size=40,
+    )
+)
+def test_budget_is_never_exceeded_and_drops_the_oldest(steps: list[tuple[str, int]]) -> None:
+    budget = ValuesBudget()
+    kept: dict[str, int] = {}
+    most = 6 * VALUES_SMALL
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(last_values, "VALUES_MAX", most)
+        for uid, size in steps:
+            kept.pop(uid, None)
+            if size > VALUES_SMALL:
+                kept[uid] = size
+            dropped = budget.keep(uid, size)
+            assert dropped == list(kept)[: len(dropped)]
+            for each in dropped:
+                del kept[each]
+            assert budget.used == sum(kept.values()) <= most
