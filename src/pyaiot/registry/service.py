@@ -52,7 +52,7 @@ class NotStored(PyaiotError):
     """The store does not work: the edit was not made. The text has the reason."""
 
 
-class LiveNodes(Protocol):
+class OnlineNodes(Protocol):
     """What the service needs of a broker."""
 
     def take_touched_uids(self) -> Iterable[str]:
@@ -86,7 +86,7 @@ class RegistryService:
     def __init__(
         self,
         registry: Registry,
-        nodes: LiveNodes,
+        nodes: OnlineNodes,
         store: RegistryStore | None,
         *,
         unix_time: Callable[[], float],
