@@ -49,7 +49,8 @@ TEXTS: Final = {
     "transport.rate_limit.RateLimitedLog.LINES_BURST": "Log lines that peers cause at once.",
     "transport.rate_limit.RateLimitedLog.LINES_PER_S": "The same, sustained. Further ones are"
     " counted.",
-    "messages.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are refused.",
+    "messages.types.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are"
+    " refused.",
     "web.sign_in.SESSION_LIFE_S": "How long the link, once opened, lets that browser in.",
 }
 """What constants mean that have no text of their own."""

@@ -89,7 +89,7 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
 INTRODUCTION: Final = f"""\
 # Messages
 
-<!-- Written by scripts/generate-docs from src/pyaiot/messages.py. -->
+<!-- Written by scripts/generate-docs from src/pyaiot/messages/types.py. -->
 
 The messages between gateways, broker and clients, in the JSON form `{messages.SUBPROTOCOL}`. They
 are also available as AsyncAPI 3: [asyncapi.json](asyncapi.json).

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.router import ToAll
+from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.subscriber import BUFFER_HIGH, CLOSE_SLOW, STALL_LIMIT_S, Subscriber
 from pyaiot.messages import Join, NodeAppeared, Reading
 from pyaiot.registry.record import NodeRecord

@@ -10,7 +10,7 @@ import pytest
 
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.commands import GATEWAY_GRACE_S
-from pyaiot.broker.router import ToAll
+from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.gateway import GatewayLink
 from pyaiot.links import MemoryLink

@@ -6,15 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from pyaiot.broker.commands import GATEWAY_GRACE_S, IN_FLIGHT_MAX
-from pyaiot.broker.router import (
-    COMMANDS_BURST,
-    CloseGateway,
-    Delivery,
-    Router,
-    ToAll,
-    ToOneClient,
-    ToOneGateway,
-)
+from pyaiot.broker.deliveries import CloseGateway, Delivery, ToAll, ToOneClient, ToOneGateway
+from pyaiot.broker.router import COMMANDS_BURST, Router
 from pyaiot.broker.state import RESOURCES_MAX
 from pyaiot.messages import (
     Command,

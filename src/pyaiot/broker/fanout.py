@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from pyaiot.backlog import cost
+from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import Position
 from pyaiot.broker.replay_buffer import ReplayBuffer
-from pyaiot.broker.router import ToAll
 from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
 from pyaiot.messages import ToClient
 from pyaiot.metrics import Histogram

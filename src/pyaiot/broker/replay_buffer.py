@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from pyaiot.backlog import cost
-from pyaiot.broker.router import ToAll
+from pyaiot.broker.deliveries import ToAll
 
 RECENT_MAX: Final = 10_000
 """Messages in the replay buffer. Beyond, the oldest is dropped."""

@@ -7,11 +7,18 @@ Unix time in seconds (for people).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from pyaiot.broker.commands import CommandTable, ReceiptFor
+from pyaiot.broker.deliveries import (
+    CloseGateway,
+    Delivery,
+    ToAll,
+    ToOneClient,
+    ToOneGateway,
+)
 from pyaiot.broker.gateway_clock import GatewayClock
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.errors import Refused
@@ -33,8 +40,6 @@ from pyaiot.messages import (
     Receipt,
     ReceiptState,
     RegisteredNode,
-    ToClient,
-    ToGateway,
 )
 from pyaiot.registry.record import NodeRecord
 from pyaiot.registry.registry import Banned, Registry
@@ -45,42 +50,6 @@ COMMANDS_BURST: Final = 40.0
 """Rate of commands of one client. Beyond, they are answered `forbidden` and not sent."""
 LEGACY_GATEWAY: Final = "legacy"
 """The name of a gateway that sends no `hello`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToAll:
-    """A message for every client, with the `sequence` of its node; 0 if it is about no node."""
-
-    message: ToClient
-    sequence: int = 0
-    is_registry: bool = False
-    """Only for clients that joined with `registry`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToOneClient:
-    message: ToClient
-    client: str
-    """Empty if the client has left."""
-    command: Command | None = None
-    """The command that a receipt ends, as it was sent; its id is empty if it was not sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToOneGateway:
-    message: ToGateway
-    gateway: int
-
-
-@dataclass(frozen=True, slots=True)
-class CloseGateway:
-    """Close a connection that a newer one of the same gateway replaced."""
-
-    gateway: int
-    reason: str
-
-
-Delivery: TypeAlias = ToAll | ToOneClient | ToOneGateway | CloseGateway
 
 
 class _Foreign(Refused):

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from pyaiot import legacy
 from pyaiot.backlog import Backlog, BacklogFull, cost
+from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import (
     ARRAYS,
     ARRAYS_WITH_REGISTRY,
@@ -17,7 +18,6 @@ from pyaiot.broker.encoders import (
     Position,
     encode_gap,
 )
-from pyaiot.broker.router import ToAll
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.messages import Joined, Reading, Receipt, RegisteredNode, Subscription, ToClient
 from pyaiot.registry.record import NodeRecord

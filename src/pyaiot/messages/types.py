@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The messages between gateways, broker and clients, and their JSON form, `pyaiot.v2`.
+"""The types of the messages between gateways, broker and clients, and the limits of their fields.
 
-Every frame of `pyaiot.v2` is a JSON array of messages. The wire keeps historic names (`endpoint`,
-`data`, `value`); the code uses those of the glossary (`resource`, `data`, `number`).
+The wire keeps historic names (`endpoint`, `data`, `value`); the code uses those of the glossary
+(`resource`, `data`, `number`).
 """
 
-import itertools
-import json
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from pyaiot.errors import ProtocolError
 from pyaiot.readings import INTEGER_MAX, read_quantity
 
 SUBPROTOCOL: Final = "pyaiot.v2"
@@ -378,174 +374,3 @@ FromGateway: TypeAlias = (
 ToGateway: TypeAlias = Command | Problem | Checkpoint | NodeRules
 NodeEvent: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft
 Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway
-
-M = TypeVar("M")
-
-_encoder = msgspec.json.Encoder()
-encode = _encoder.encode
-"""Encode one message as JSON, without the array around it."""
-
-_from_client = msgspec.json.Decoder(list[FromClient])
-_from_gateway = msgspec.json.Decoder(list[FromGateway])
-_to_client = msgspec.json.Decoder(list[ToClient])
-_to_gateway = msgspec.json.Decoder(list[ToGateway])
-_one_from_gateway = msgspec.json.Decoder(FromGateway)
-_raw_array = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-def encode_frames(messages: Iterable[Message]) -> Iterator[bytes]:
-    """JSON arrays that carry these messages in order, each below `FRAME_SIZE_MAX`."""
-    part: list[bytes] = []
-    size = 2
-    for encoded in map(encode, messages):
-        if part and size + len(encoded) + 1 > FRAME_SIZE_MAX:
-            yield b"[" + b",".join(part) + b"]"
-            part, size = [], 2
-        part.append(encoded)
-        size += len(encoded) + 1
-    if part:
-        yield b"[" + b",".join(part) + b"]"
-
-
-def decode_json(decoder: msgspec.json.Decoder[M], data: str | bytes) -> M:
-    """Decode bytes of a peer. Raises `ProtocolError` for any invalid input."""
-    try:
-        return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        # The message of the decoder quotes the peer, at any length.
-        raise ProtocolError(str(error)[:PROBLEM_LENGTH_MAX]) from error
-    except RecursionError as error:
-        raise ProtocolError("JSON is nested too deeply") from error
-
-
-def decode_from_client(frame: str | bytes) -> list[FromClient]:
-    """An array of messages, or a single one. Raises `ProtocolError`: close with 1003."""
-    text = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
-    if text.lstrip()[:1] == b"{":
-        text = b"[" + text + b"]"
-    messages = decode_json(_from_client, text)
-    for message in messages:
-        check(message)
-    return messages
-
-
-def decode_from_gateway(frame: str | bytes) -> tuple[list[FromGateway], list[str]]:
-    """The valid messages of a frame, and a sentence for each invalid one.
-
-    An invalid message does not affect the others. Raises `ProtocolError` if the frame is not a JSON
-    array.
-    """
-    problems: list[str] = []
-    try:
-        messages = decode_json(_from_gateway, frame)
-    except ProtocolError:
-        messages = []
-        for raw in decode_json(_raw_array, frame):
-            try:
-                messages.append(decode_json(_one_from_gateway, bytes(raw)))
-            except ProtocolError as error:
-                problems.append(str(error))
-    valid: list[FromGateway] = []
-    for message in messages:
-        try:
-            check(message)
-        except ProtocolError as error:
-            problems.append(str(error))
-        else:
-            valid.append(message)
-    return valid, problems
-
-
-def decode_to_client(frame: str | bytes) -> list[ToClient]:
-    """The messages of a frame from the broker to a client. Raises `ProtocolError`."""
-    return decode_json(_to_client, frame)
-
-
-def decode_to_gateway(frame: str | bytes) -> list[ToGateway]:
-    """The messages of a frame from the broker to a gateway. Raises `ProtocolError`."""
-    return decode_json(_to_gateway, frame)
-
-
-def check(message: Message) -> None:
-    """Check what types do not express: printable names, bounded values. Raises `ProtocolError`."""
-    match message:
-        case Reading():
-            check_uid(message.uid)
-            check_name(message.resource, "resource")
-            check_value(message.data)
-        case NodeAppeared() | NodeReset() | NodeLeft() | NodeRules():
-            check_uid(message.uid)
-        case Command():
-            check_uid(message.uid)
-            check_name(message.resource, "resource")
-            check_value(message.payload)
-        case Hello():
-            check_name(message.name, "name of a gateway")
-            check_name(message.protocol, "protocol")
-        case _:
-            pass
-
-
-def check_name(name: str, what: str) -> str:
-    """Return the name if it has 1 to 64 printable characters. Raises `ProtocolError` otherwise."""
-    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise ProtocolError(f"a {what} has 1 to {NAME_LENGTH_MAX} printable characters")
-    return name
-
-
-def check_uid(uid: str) -> str:
-    """Return the uid if it is a name and not reserved. Raises `ProtocolError` otherwise."""
-    check_name(uid, "uid")
-    if uid in RESERVED_UIDS:
-        raise ProtocolError(f"the uid {uid!r} is reserved")
-    return uid
-
-
-def check_value(value: object) -> None:
-    """Check the size and depth of a value. Raises `ProtocolError`."""
-    if isinstance(value, str):
-        # A character has at most six bytes (`\u0000`): short text is within the limit.
-        if len(value) * 6 > VALUE_SIZE_MAX and _size(value) > VALUE_SIZE_MAX:
-            raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
-    elif isinstance(value, list | dict):
-        if not is_shallow(value, JSON_DEPTH_MAX):
-            raise ProtocolError(f"a value is nested at most {JSON_DEPTH_MAX} deep")
-        if len(encode(value)) > VALUE_SIZE_MAX:
-            raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
-
-
-def echoes(payload: str, data: object) -> bool:
-    """Whether a node that was sent `payload` and now reports `data` confirms it."""
-    if isinstance(data, str):
-        return data == payload
-    # Nodes that speak JSON answer 1 to "1", true to "true", and 21.5 to "21.50".
-    if json.dumps(data) == payload:
-        return True
-    if isinstance(data, bool) or not isinstance(data, int | float):
-        return False
-    try:
-        return float(payload) == data
-    except ValueError:
-        return False
-
-
-def _size(text: str) -> int:
-    try:
-        return len(encode(text)) - 2
-    except UnicodeEncodeError as error:
-        raise ProtocolError("text contains a lone surrogate") from error
-
-
-def is_shallow(value: object, depth_max: int) -> bool:
-    """Whether arrays and objects are nested at most `depth_max` levels deep."""
-    level = [value] if isinstance(value, list | dict) else []
-    depth = 0
-    while level:
-        depth += 1
-        if depth > depth_max:
-            return False
-        items: Iterator[object] = itertools.chain.from_iterable(
-            container.values() if isinstance(container, dict) else container for container in level
-        )
-        level = [item for item in items if isinstance(item, list | dict)]
-    return True

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the router decides: which message goes to whom. Pure."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pyaiot.messages import Command, ToClient, ToGateway
+
+
+@dataclass(frozen=True, slots=True)
+class ToAll:
+    """A message for every client, with the `sequence` of its node; 0 if it is about no node."""
+
+    message: ToClient
+    sequence: int = 0
+    is_registry: bool = False
+    """Only for clients that joined with `registry`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToOneClient:
+    message: ToClient
+    client: str
+    """Empty if the client has left."""
+    command: Command | None = None
+    """The command that a receipt ends, as it was sent; its id is empty if it was not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToOneGateway:
+    message: ToGateway
+    gateway: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGateway:
+    """Close a connection that a newer one of the same gateway replaced."""
+
+    gateway: int
+    reason: str
+
+
+Delivery: TypeAlias = ToAll | ToOneClient | ToOneGateway | CloseGateway

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of messages beyond their types: printable names, bounded values."""
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+from pyaiot.messages.types import (
+    JSON_DEPTH_MAX,
+    NAME_LENGTH_MAX,
+    RESERVED_UIDS,
+    VALUE_SIZE_MAX,
+    Command,
+    Hello,
+    Message,
+    NodeAppeared,
+    NodeLeft,
+    NodeReset,
+    NodeRules,
+    Reading,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def check(message: Message) -> None:
+    """Check what types do not express: printable names, bounded values. Raises `ProtocolError`."""
+    match message:
+        case Reading():
+            check_uid(message.uid)
+            check_name(message.resource, "resource")
+            check_value(message.data)
+        case NodeAppeared() | NodeReset() | NodeLeft() | NodeRules():
+            check_uid(message.uid)
+        case Command():
+            check_uid(message.uid)
+            check_name(message.resource, "resource")
+            check_value(message.payload)
+        case Hello():
+            check_name(message.name, "name of a gateway")
+            check_name(message.protocol, "protocol")
+        case _:
+            pass
+
+
+def check_name(name: str, what: str) -> str:
+    """Return the name if it has 1 to 64 printable characters. Raises `ProtocolError` otherwise."""
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise ProtocolError(f"a {what} has 1 to {NAME_LENGTH_MAX} printable characters")
+    return name
+
+
+def check_uid(uid: str) -> str:
+    """Return the uid if it is a name and not reserved. Raises `ProtocolError` otherwise."""
+    check_name(uid, "uid")
+    if uid in RESERVED_UIDS:
+        raise ProtocolError(f"the uid {uid!r} is reserved")
+    return uid
+
+
+def check_value(value: object) -> None:
+    """Check the size and depth of a value. Raises `ProtocolError`."""
+    if isinstance(value, str):
+        # A character has at most six bytes (`\u0000`): short text is within the limit.
+        if len(value) * 6 > VALUE_SIZE_MAX and _size(value) > VALUE_SIZE_MAX:
+            raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
+    elif isinstance(value, list | dict):
+        if not is_shallow(value, JSON_DEPTH_MAX):
+            raise ProtocolError(f"a value is nested at most {JSON_DEPTH_MAX} deep")
+        if len(_encode(value)) > VALUE_SIZE_MAX:
+            raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
+
+
+def echoes(payload: str, data: object) -> bool:
+    """Whether a node that was sent `payload` and now reports `data` confirms it."""
+    if isinstance(data, str):
+        return data == payload
+    # Nodes that speak JSON answer 1 to "1", true to "true", and 21.5 to "21.50".
+    if json.dumps(data) == payload:
+        return True
+    if isinstance(data, bool) or not isinstance(data, int | float):
+        return False
+    try:
+        return float(payload) == data
+    except ValueError:
+        return False
+
+
+def _size(text: str) -> int:
+    try:
+        return len(_encode(text)) - 2
+    except UnicodeEncodeError as error:
+        raise ProtocolError("text contains a lone surrogate") from error
+
+
+def is_shallow(value: object, depth_max: int) -> bool:
+    """Whether arrays and objects are nested at most `depth_max` levels deep."""
+    level = [value] if isinstance(value, list | dict) else []
+    depth = 0
+    while level:
+        depth += 1
+        if depth > depth_max:
+            return False
+        items: Iterator[object] = itertools.chain.from_iterable(
+            container.values() if isinstance(container, dict) else container for container in level
+        )
+        level = [item for item in items if isinstance(item, list | dict)]
+    return True
