@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.deliveries import ToAll, ToOneGateway
 from pyaiot.broker.encoders import ARRAYS, EVENTS, LEGACY, Encoder
-from pyaiot.broker.router import Router, ToAll, ToOneGateway
+from pyaiot.broker.router import Router
 from pyaiot.broker.subscriber import CHUNK_MESSAGES, Subscriber
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
