@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the router decides: which message goes to whom. Pure."""
+"""What the router decides: the messages to send, and their receivers. Pure."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
