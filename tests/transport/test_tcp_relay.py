@@ -24,17 +24,23 @@ async def relayed(
 ) -> AsyncIterator[tuple[TcpRelay, int]]:
     """A relay in front of a server, and the relay's port."""
 
+    handlers: set[asyncio.Task[object]] = set()
+
     async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.current_task()
+        assert handler is not None
+        handlers.add(handler)
         with contextlib.suppress(ConnectionError):
             await serve(reader, writer)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
-    server = await asyncio.start_server(closing, "127.0.0.1", 0)
+    server = await asyncio.start_server(closing, sock=_bound())
     relay = TcpRelay(
         "127.0.0.1", server.sockets[0].getsockname()[1], connections_max=connections_max
     )
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
+    bound = _bound()
     port = bound.getsockname()[1]
     await relay.listen(bound)
     try:
@@ -42,6 +48,15 @@ async def relayed(
     finally:
         await relay.close()
         server.close()
+        await asyncio.gather(*handlers)
+
+
+def _bound() -> socket.socket:
+    bound = socket.socket()
+    # Accepted connections have the same receive buffer: less than the test sends.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    bound.bind(("127.0.0.1", 0))
+    return bound
 
 
 async def until(condition: Callable[[], bool]) -> None:

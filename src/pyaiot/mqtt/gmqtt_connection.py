@@ -10,6 +10,7 @@ import contextlib
 import enum
 import logging
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -28,9 +29,11 @@ SESSION_S: Final = 60
 """Seconds for which a broker of MQTT 5 keeps messages with QoS 1 for a gateway that is offline."""
 NAMED_SESSION_S: Final = 86_400
 """The same for a client id that is set. Brokers of MQTT 3.1.1 have their own limit."""
-READ_BYTES_MAX: Final = 8 * 1024
-"""Bytes from an MQTT broker that are processed in one turn of the event loop, about 200 small
-messages. Further ones wait for the next turn, so that a flood delays nobody else."""
+READ_BYTES_MAX: Final = 16 * 1024
+"""Bytes from an MQTT broker that are processed without a pause, at most some hundred messages."""
+READ_TURN_S: Final = 0.005
+"""How long messages from an MQTT broker are processed in one turn of the event loop. Further ones
+wait for the next turn, so that a flood delays nobody else."""
 _UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
 
@@ -209,10 +212,20 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
 
 def _read_in_turns(protocol: Any) -> None:
     """gmqtt processes all bytes that have arrived without a turn of the event loop."""
-    read = protocol.read
+    loop, read = asyncio.get_running_loop(), protocol.read
+    began: float | None = None
+
+    def end_turn() -> None:
+        nonlocal began
+        began = None
 
     async def read_some(n: int) -> bytes:
-        await asyncio.sleep(0)
+        nonlocal began
+        if began is not None and time.perf_counter() - began >= READ_TURN_S:
+            await asyncio.sleep(0)
+        if began is None:
+            began = time.perf_counter()
+            loop.call_soon(end_turn)
         some: bytes = await read(min(n, READ_BYTES_MAX))
         return some
 
