@@ -87,7 +87,9 @@ def _option(parameter: Any, known: frozenset[str]) -> Option:
     # Settings and nodes tell their default in the help already.
     default = "" if parameter.default in (None, False) else str(parameter.default)
     settings = tuple(keys) if keys[0] in known else ()
-    return Option(tuple(parameter.opts), parameter.help, default, settings)
+    is_argument = not parameter.opts[0].startswith("-")
+    names = (parameter.metavar,) if is_argument and parameter.metavar else tuple(parameter.opts)
+    return Option(names, parameter.help, default, settings)
 
 
 def _meaning(option: Option) -> str:

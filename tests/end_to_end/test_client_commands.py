@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import pytest
 
@@ -107,7 +107,7 @@ def test_get_prints_one_value_alone(aiot: Aiot, system: tuple[Programs, str]) ->
     )
     result = aiot("get", "nobody", "--broker-port", port)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("aiot: node nobody is not online")
+    assert result.stderr == "aiot: there is no node nobody: aiot nodes lists all nodes.\n"
 
 
 def test_set_prints_the_receipt(aiot: Aiot, system: tuple[Programs, str]) -> None:
@@ -129,6 +129,8 @@ def test_a_refused_word_gets_a_hint_with_a_number(
     aiot: Aiot, monkeypatch: pytest.MonkeyPatch, value: str, hint: str
 ) -> None:
     class Refusing:
+        nodes: Final = ("board",)
+
         def __init__(self, **_: object) -> None: ...
 
         async def __aenter__(self) -> Self:
@@ -139,7 +141,7 @@ def test_a_refused_word_gets_a_hint_with_a_number(
         async def set(self, *_: object, **__: object) -> Receipt:
             return Receipt(id="", state="refused", detail="4.00 Bad Request")
 
-    monkeypatch.setattr("pyaiot.cli.client.Client", Refusing)
+    monkeypatch.setattr("pyaiot.cli.client_command.Client", Refusing)
     result = aiot("set", "board", "led", value)
     assert result.returncode == 1
     assert f"many nodes expect 1 or 0: aiot set board led {hint}" in result.stderr

@@ -18,6 +18,7 @@ from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, Hello, Reading, Receipt, ToGateway
+from pyaiot.registry.registry import Registry
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
 from pyaiot.web.sign_in import SignIn
@@ -109,6 +110,7 @@ async def serving(
     history: HistoryReader | None = None,
     keep: RetentionPolicy | None = None,
     allowed_origins: frozenset[str] = frozenset(),
+    registry: Registry | None = None,
 ) -> AsyncIterator[Served]:
     """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention."""
     keeping = None
@@ -121,6 +123,7 @@ async def serving(
         unix_time=time.time,
         clock=time.monotonic,
         observer=None if keeping is None else keeping.recorder,
+        registry=registry,
     )
     app = WebApp(
         broker,

@@ -10,16 +10,19 @@ import typer
 
 from pyaiot import __version__
 from pyaiot.cli.historic import modernize
-from pyaiot.cli.terminal import EXIT_OPERATOR, print_error, print_line
+from pyaiot.cli.terminal import EXIT_OPERATOR, plain, print_error, print_line
 from pyaiot.errors import OperatorError
 from pyaiot.redaction import redact
 
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
-MODULES: Final = ("services", "settings", "simulated", "client", "tokens", "doctor")
+MODULES: Final = (
+    *("services", "settings", "node_edits", "simulated", "nodes", "client", "history"),
+    *("tokens", "doctor"),
+)
 
 
-def build(command: str = "") -> typer.Typer:
-    """The program with the module of one command, or with all modules for any other word."""
+def build(words: Sequence[str] = ()) -> typer.Typer:
+    """The program with the module of the command that begins with these words, or with all."""
     app = typer.Typer(
         name="aiot",
         no_args_is_help=True,
@@ -31,34 +34,45 @@ def build(command: str = "") -> typer.Typer:
         " them commands. Start with aiot demo.",
     )
     app.callback(invoke_without_command=True)(_version)
-    module = _MODULE_OF.get(command)
-    for name in MODULES if module is None else (module,):
+    for name in _modules_of(words):
         import_module(f"pyaiot.cli.{name}").add_to(app)
     return app
 
 
-_MODULE_OF: Final = {
-    **dict.fromkeys(("nodes", "watch", "get", "set", "history", "export"), "client"),
-    **dict.fromkeys(("generate-keys", "config"), "settings"),
-    **dict.fromkeys(("node", "fleet"), "simulated"),
-    "token": "tokens",
-    "doctor": "doctor",
+_MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
+    "nodes": ("nodes",),
+    **dict.fromkeys(("watch", "get", "set"), ("client",)),
+    **dict.fromkeys(("history", "export"), ("history",)),
+    **dict.fromkeys(("generate-keys", "config"), ("settings",)),
+    "node": ("node_edits", "simulated"),
+    "fleet": ("simulated",),
+    "token": ("tokens",),
+    "doctor": ("doctor",),
 }
-"""The module of each command whose name is fixed. The names of the gateway commands are not."""
+"""The modules of each command whose name is fixed. The names of the gateway commands are not."""
+
+
+def _modules_of(words: Sequence[str]) -> tuple[str, ...]:
+    if words[:1] == ["node"]:
+        from pyaiot.cli.node_group import EDITS  # noqa: PLC0415 - other commands do not need it
+
+        if words[1:2] and words[1] in EDITS:
+            return ("node_edits",)
+    return _MODULES_OF.get(words[0], MODULES) if words else MODULES
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run a command line. An `OperatorError` is printed as one sentence, with exit code 2."""
-    command = arguments[0] if arguments else ""
-    if command not in _MODULE_OF:
+    if not arguments or arguments[0] not in _MODULES_OF:
         # Services are started by unit files and scripts that may be older than this version.
         arguments, notes = modernize(arguments)
         for note in notes:
             print_error(note)
     try:
-        build(command)(args=list(arguments), prog_name="aiot")
+        build(arguments)(args=list(arguments), prog_name="aiot")
     except OperatorError as error:
-        print_error(redact(str(error)))
+        # The sentence may contain names of devices.
+        print_error(plain(redact(str(error))))
         sys.exit(EXIT_OPERATOR)
 
 

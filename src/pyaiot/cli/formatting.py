@@ -2,7 +2,7 @@
 """Formats nodes, readings, receipts and history rows as text and as JSON."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,9 +12,9 @@ from pyaiot.cli.terminal import Paint, plain, table
 from pyaiot.client import (
     Event,
     GatewayState,
-    Node,
     NodeAppeared,
     NodeLeft,
+    NodeRecord,
     NodeReset,
     Reading,
     Receipt,
@@ -56,14 +56,10 @@ def unit(name: str) -> str:
 # -- nodes --------------------------------------------------------------------------------------
 
 
-def node(it: Node) -> dict[str, Any]:
+def node(it: NodeRecord) -> dict[str, Any]:
     """The node in the form of the HTTP API."""
-    return {
-        "uid": it.uid,
-        "gateway": it.gateway,
-        "ts": it.ts,
-        "resources": [resource(reading) for reading in it.resources.values()],
-    }
+    form = {name: getattr(it, name) for name in NodeRecord.__struct_fields__}
+    return {**form, "resources": [resource(reading) for reading in it.resources.values()]}
 
 
 def resource(reading: Reading) -> dict[str, Any]:
@@ -78,31 +74,30 @@ def resource(reading: Reading) -> dict[str, Any]:
     return {**form, "ts": reading.ts}
 
 
-def nodes(items: Sequence[Node], paint: Paint) -> str:
-    """A table of nodes, with their values in the last column."""
-    rows = [
-        (
-            plain(it.uid),
-            plain(it.name) if it.name != it.uid else "",
-            plain(it.gateway),
-            _age(it.heard_at),
-            _values(it),
-        )
-        for it in items
-    ]
-    return table(("UID", "NAME", "GATEWAY", "LAST SEEN", "VALUES"), rows, paint)
+def state(it: NodeRecord) -> str:
+    """What people call the state of the node."""
+    match it.state:
+        case "waiting":
+            return "waiting for approval"
+        case "offline" if not it.first_seen:
+            return "never seen"
+        case "offline":
+            return f"offline since {age(it.seen_at)}"
+        case other:
+            return other
 
 
-def resources(it: Node, paint: Paint) -> str:
+def resources(it: NodeRecord, paint: Paint) -> str:
     """A table of the resources of a node."""
     rows = [
-        (plain(reading.resource), value(reading), _age(reading.ts))
+        (plain(reading.resource), value(reading), age(reading.ts))
         for reading in it.resources.values()
     ]
     return table(("RESOURCE", "VALUE", "AGE"), rows, paint)
 
 
-def _values(it: Node) -> str:
+def values(it: NodeRecord) -> str:
+    """The values of a node on one line, without what describes it."""
     return "  ".join(
         f"{plain(reading.resource)} {value(reading)}"
         for reading in it.resources.values()
@@ -110,7 +105,8 @@ def _values(it: Node) -> str:
     )
 
 
-def _age(ts: float) -> str:
+def age(ts: float) -> str:
+    """The time since `ts` in its largest unit; empty if `ts` is 0."""
     if not ts:
         return ""
     age_s = max(0.0, time.time() - ts)
@@ -155,10 +151,28 @@ def receipt(uid: str, name: str, it: Receipt) -> dict[str, Any]:
     }
 
 
-def receipt_line(it: Receipt, paint: Paint, *, done: bool) -> str:
-    state = paint("green", it.state) if done else it.state
+def receipt_line(it: Receipt) -> str:
     detail = f": {plain(it.detail)}" if it.detail else ""
-    return f"{state} in {it.elapsed_ms:.0f} ms{detail}" if it.elapsed_ms else state + detail
+    return f"{it.state} in {it.elapsed_ms:.0f} ms{detail}" if it.elapsed_ms else it.state + detail
+
+
+def receipts(
+    items: Mapping[str, Receipt],
+    nodes: Collection[NodeRecord],
+    paint: Paint,
+    *,
+    done: Collection[str],
+) -> str:
+    """A line for the receipt of each node. `done`: states that are a success."""
+    rows = [
+        (plain(it.uid), plain(it.name) if it.name != it.uid else "", receipt_line(items[it.uid]))
+        for it in nodes
+    ]
+    lines = table(("UID", "NAME", "RECEIPT"), rows, paint).splitlines()
+    colours = ["green" if items[it.uid].state in done else "red" for it in nodes]
+    return "\n".join(
+        [lines[0], *(paint(colour, line) for colour, line in zip(colours, lines[1:], strict=True))]
+    )
 
 
 # -- history ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import typer
 from pyaiot import config
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.runner import run_until_signal
+from pyaiot.cli.node_group import node_group
 from pyaiot.cli.options import flags_of, summary, values_of, with_options
 from pyaiot.cli.terminal import print_line
 from pyaiot.config import LogSection
@@ -21,13 +22,10 @@ from pyaiot.gateways.plugin import SimulatedNode
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    nodes = typer.Typer(
-        no_args_is_help=True, help="Run a simulated node that behaves like a real device."
-    )
+    nodes = node_group(app)
     for plugin in plugins():
         if plugin.node is not None:
             _add_node(nodes, plugin.node)
-    app.add_typer(nodes, name="node")
     _add_fleet(app)
 
 

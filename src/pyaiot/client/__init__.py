@@ -5,8 +5,16 @@
 """
 
 from pyaiot.client.client import Client
-from pyaiot.client.errors import ApiProblem, Behind, LoginNeeded, NoBroker, TooManyRows
+from pyaiot.client.errors import (
+    AmbiguousLabel,
+    ApiProblem,
+    Behind,
+    LoginNeeded,
+    NoBroker,
+    TooManyRows,
+)
 from pyaiot.client.history import Moment
+from pyaiot.client.records import Conditions, NodeEdit, NodeRecord
 from pyaiot.client.rows import Row, Rows
 from pyaiot.client.sync import SyncClient
 from pyaiot.client.view import Event, Node
@@ -22,9 +30,11 @@ from pyaiot.messages import (
 )
 
 __all__ = [
+    "AmbiguousLabel",
     "ApiProblem",
     "Behind",
     "Client",
+    "Conditions",
     "Event",
     "GatewayState",
     "LinkLost",
@@ -33,7 +43,9 @@ __all__ = [
     "NoBroker",
     "Node",
     "NodeAppeared",
+    "NodeEdit",
     "NodeLeft",
+    "NodeRecord",
     "NodeReset",
     "OperatorError",
     "PyaiotError",

@@ -5,18 +5,20 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
-import msgspec
 
 from pyaiot.client.address import HOST, PORT, BrokerAddress
+from pyaiot.client.api import HttpApi
 from pyaiot.client.connection import OpenConnection, connect
+from pyaiot.client.errors import NoBroker
 from pyaiot.client.history import ExportFormat, HistoryClient, Moment
 from pyaiot.client.live import LiveConnection
+from pyaiot.client.registry import RegistryClient, payload_of
 from pyaiot.client.rows import Rows
 from pyaiot.client.session import no_broker, open_session
 from pyaiot.client.view import Event, Node
@@ -35,12 +37,14 @@ from pyaiot.messages import (
 
 DAY_S: Final = 86_400
 """Seconds of a day without a clock change: the value of `every_s` for steps of days."""
+RETRY_S: Final = 1.0
+"""Seconds between two attempts to reach a broker before the first connection."""
 _EVENTS: Final = Event.__args__
 
 log = logging.getLogger(__name__)
 
 
-class Client:
+class Client(RegistryClient):
     """A client of a broker: `async with Client() as client: …`.
 
     Entering it returns after the broker has sent its state. A lost connection is restored with
@@ -69,7 +73,8 @@ class Client:
         `login_link`: the sign-in link that the broker printed, if it requires one. It works once.
         `token`: a token of `aiot token add`; None: that of the environment variable `AIOT_TOKEN`.
         `cookie_file`: file for the cookie of the sign-in, which later clients use.
-        `uids`, `resources`: filters. The broker sends nothing about other nodes and resources.
+        `uids`, `resources`: filters. The broker sends nothing about other nodes and resources. A
+        unique label works in place of a uid; entering resolves it.
         `patience_s`: how long entering retries until the broker answers.
         `live`: False for a client that only queries the history. It opens no WebSocket.
         `tell`: called with a sentence when the connection is lost and when it is restored.
@@ -86,12 +91,8 @@ class Client:
         self._login_link = login_link
         self._token = os.environ.get("AIOT_TOKEN", "") if token is None else token
         self._cookie_file = cookie_file
-        self._subscription = None
-        if uids is not None or resources is not None:
-            self._subscription = Subscription(
-                uids=None if uids is None else tuple(uids),
-                resources=None if resources is None else tuple(resources),
-            )
+        self._uids = None if uids is None else tuple(uids)
+        self._resources = None if resources is None else tuple(resources)
         self._patience_s = patience_s
         self._with_live = live
         self._notify = tell
@@ -99,7 +100,7 @@ class Client:
         self._stack = AsyncExitStack()
         self._closed = False
         self._live: LiveConnection | None = None
-        self._history: HistoryClient | None = None
+        self._http: HttpApi | None = None
 
     async def __aenter__(self) -> Self:
         """Raises `NoBroker` if no broker answers, `LoginNeeded` if it requires a sign-in."""
@@ -112,7 +113,7 @@ class Client:
                     token=self._token,
                 )
             )
-            self._history = HistoryClient(session, self.address)
+            self._http = HttpApi(session, self.address)
             if self._with_live:
                 self._live = await self._start(stack, session)
             self._stack = stack.pop_all()
@@ -123,9 +124,13 @@ class Client:
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> LiveConnection:
+        subscription = None
+        if self._uids is not None or self._resources is not None:
+            uids = None if self._uids is None else await self._subscribed(self._uids)
+            subscription = Subscription(uids=uids, resources=self._resources)
         live = LiveConnection(
             self._given_connect or (lambda: connect(session, self.address)),
-            subscription=self._subscription,
+            subscription=subscription,
             patience_s=self._patience_s,
             notify=self._notify,
         )
@@ -136,6 +141,23 @@ class Client:
         except LinkLost as lost:
             raise no_broker(self.address, lost) from lost
         return live
+
+    async def _subscribed(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The uids of these uids and labels, as soon as the broker answers."""
+        if self._given_connect is not None:  # there may be no HTTP API
+            return names
+        loop = asyncio.get_running_loop()
+        patient_until = loop.time() + self._patience_s
+        while True:
+            try:
+                known = await self.find_uids(names)
+                return tuple(
+                    [name if name in known else await self._uid_or_name(name) for name in names]
+                )
+            except NoBroker:
+                if loop.time() >= patient_until:
+                    raise
+            await asyncio.sleep(RETRY_S)
 
     # -- current state --------------------------------------------------------------------------
 
@@ -155,7 +177,10 @@ class Client:
         return self._live_or_raise.view.gateways
 
     def get(self, uid: str, resource: str) -> Reading | None:
-        """The latest reading of a resource; None if the node or the resource is unknown."""
+        """The latest reading of a resource of an online node; None if either is unknown.
+
+        It asks nobody, so it takes no labels: see `uid_of`, and `node` for offline nodes.
+        """
         node = self.nodes.get(uid)
         return None if node is None else node.resources.get(resource)
 
@@ -167,23 +192,30 @@ class Client:
         """Readings of all nodes and resources, or of one.
 
         With `known`, it starts with the latest reading of each. It continues after a reconnection.
+        A unique label works in place of the uid; it is resolved when the first reading is read.
         A slow reader gets only the latest reading of each resource. A reader that falls further
         behind gets `Behind`.
         """
-        first = [
-            reading
-            for node in (self.nodes.values() if known else ())
-            for reading in node.resources.values()
-        ]
+        selected = _SelectedNode(uid)
+
+        def current() -> list[Reading]:
+            nodes = self.nodes.values() if known else ()
+            return [reading for node in nodes for reading in node.resources.values()]
 
         def wanted(event: Event) -> bool:
             return (
                 isinstance(event, Reading)
-                and (uid is None or event.uid == uid)
+                and selected.includes(event)
                 and (resource is None or event.resource == resource)
             )
 
-        return self._started(Watch(wanted, first, kind=Reading))
+        async def resolve(watch: Watch[Reading]) -> None:
+            if await selected.resolve(self._resolved):
+                for reading in current():
+                    watch.add(reading)
+
+        begin = resolve if self._may_be_label(uid) else None
+        return self._started(Watch(wanted, current(), kind=Reading, begin=begin))
 
     def events(self, uid: str | None = None) -> Watch[Event]:
         """All events from now on: readings, and nodes that appear, reboot and leave.
@@ -192,10 +224,13 @@ class Client:
         differences between the old and the new state.
         """
 
-        def wanted(event: Event) -> bool:
-            return uid is None or getattr(event, "uid", None) == uid
+        selected = _SelectedNode(uid)
 
-        return self._started(Watch(wanted, kind=_EVENTS))
+        async def resolve(_watch: Watch[Event]) -> None:
+            await selected.resolve(self._resolved)
+
+        begin = resolve if self._may_be_label(uid) else None
+        return self._started(Watch(selected.includes, kind=_EVENTS, begin=begin))
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -204,6 +239,7 @@ class Client:
     ) -> Receipt:
         """Write `value` to a resource and wait for the receipt. Values other than text are JSON.
 
+        A unique label works in place of the uid.
         The command is carried out at most once. `receipt.state` is its outcome: `confirmed`, or the
         reason of the failure. After a lost connection it is `timeout`: the outcome is unknown.
         Raises `ProtocolError` for an invalid command, such as a value above 64 kB.
@@ -216,7 +252,10 @@ class Client:
         check_name(resource, "resource")
         payload = payload_of(value)
         check_value(payload)
-        return await self._live_or_raise.command(uid, resource, payload, timeout_s=timeout_s)
+        live = self._live_or_raise
+        if live.connected and self._may_be_label(uid):
+            uid = await self._resolved(uid)
+        return await live.command(uid, resource, payload, timeout_s=timeout_s)
 
     # -- history --------------------------------------------------------------------------------
 
@@ -250,11 +289,13 @@ class Client:
             )
         if agg is not None and every_s is None:
             raise OperatorError("agg requires every_s.")
-        return await self._history_or_raise.rows(
+        history = HistoryClient(self._api)
+        uid = await self._uid_or_name(uid)
+        return await history.rows(
             uid, resource, start=start, end=end, every_s=every_s, agg=agg, limit=limit, tz=tz
         )
 
-    def export(
+    async def export(
         self,
         form: ExportFormat = "csv",
         *,
@@ -267,7 +308,11 @@ class Client:
 
         Raises `LinkLost` if the transfer is interrupted: the data is then incomplete.
         """
-        return self._history_or_raise.export(form, start=start, end=end, uid=uid, resource=resource)
+        history = HistoryClient(self._api)
+        if uid is not None:
+            uid = await self._uid_or_name(uid)
+        async for piece in history.export(form, start=start, end=end, uid=uid, resource=resource):
+            yield piece
 
     @property
     def _live_or_raise(self) -> LiveConnection:
@@ -279,27 +324,47 @@ class Client:
         return self._live
 
     @property
-    def _history_or_raise(self) -> HistoryClient:
+    def _api(self) -> HttpApi:
         """Raises `LinkLost` if the client is closed."""
         if self._closed:
             raise LinkLost("this client is closed")
-        if self._history is None:
+        if self._http is None:
             raise RuntimeError("the client is not open: use async with Client() as client")
-        return self._history
+        return self._http
+
+    def _may_be_label(self, name: str | None) -> bool:
+        """Whether the broker has to be asked for the uid."""
+        return name is not None and name not in self.nodes and self._given_connect is None
+
+    async def _resolved(self, name: str) -> str:
+        """The uid for a uid or label. Raises `AmbiguousLabel`.
+
+        Without the broker, a name is the uid of a node that may appear.
+        """
+        with contextlib.suppress(NoBroker, LinkLost):
+            return await self._uid_or_name(name)
+        return name
 
     def _started(self, watch: Watch[Any]) -> Watch[Any]:
         self._live_or_raise.add(watch)
         return watch
 
 
-def payload_of(value: object) -> str:
-    """The payload of a value: text unchanged, everything else as JSON (`1`, `true`)."""
-    if isinstance(value, str):
-        return value
-    try:
-        return msgspec.json.encode(value).decode()
-    except (TypeError, ValueError) as error:
-        raise ProtocolError(f"the value is neither text nor JSON: {error}") from error
+class _SelectedNode:
+    """The node of a watch; its uid is a label until that is resolved. None: all nodes."""
+
+    def __init__(self, uid: str | None) -> None:
+        self.uid = uid
+
+    async def resolve(self, resolved: Callable[[str], Awaitable[str]]) -> bool:
+        """Replace a label by the uid. Returns whether it was one."""
+        before = self.uid
+        if before is not None:
+            self.uid = await resolved(before)
+        return self.uid != before
+
+    def includes(self, event: Event) -> bool:
+        return self.uid is None or getattr(event, "uid", None) == self.uid
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

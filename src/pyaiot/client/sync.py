@@ -2,13 +2,16 @@
 """The client without `async`, for notebooks and short scripts."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from copy import copy
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from pyaiot.client.client import Client
+from pyaiot.client.errors import ApiProblem, NoBroker
 from pyaiot.client.history import ExportFormat, Moment
+from pyaiot.client.records import Conditions, NodeEdit, NodeRecord
 from pyaiot.client.rows import Rows
 from pyaiot.client.view import Event, Node
 from pyaiot.errors import LinkLost
@@ -69,7 +72,13 @@ class SyncClient:
         return dict(self._client.gateways)
 
     def get(self, uid: str, resource: str) -> Reading | None:
-        """See `Client.get`."""
+        """The latest reading of a resource of an online node; None if either is unknown.
+
+        A unique label works in place of the uid.
+        """
+        if uid not in self._client.nodes:
+            with contextlib.suppress(ApiProblem, NoBroker, LinkLost):
+                uid = self._do(self._client.uid_of(uid))
         return self._client.get(uid, resource)
 
     def watch(
@@ -98,6 +107,61 @@ class SyncClient:
     def set(self, uid: str, resource: str, value: object, *, timeout_s: float = 5.0) -> Receipt:
         """See `Client.set`."""
         return self._do(self._client.set(uid, resource, value, timeout_s=timeout_s))
+
+    def set_many(
+        self,
+        resource: str,
+        value: object,
+        *,
+        timeout_s: float = 5.0,
+        **conditions: Unpack[Conditions],
+    ) -> dict[str, Receipt]:
+        """See `Client.set_many`."""
+        return self._do(self._client.set_many(resource, value, timeout_s=timeout_s, **conditions))
+
+    def find_nodes(
+        self, *, limit: int | None = None, **conditions: Unpack[Conditions]
+    ) -> list[NodeRecord]:
+        """See `Client.find_nodes`."""
+        return self._do(self._client.find_nodes(limit=limit, **conditions))
+
+    def find_uids(self, uids: Iterable[str]) -> dict[str, NodeRecord]:
+        """See `Client.find_uids`."""
+        return self._do(self._client.find_uids(uids))
+
+    def node(self, name: str) -> NodeRecord:
+        """See `Client.node`."""
+        return self._do(self._client.node(name))
+
+    def uid_of(self, name: str) -> str:
+        """See `Client.uid_of`."""
+        return self._do(self._client.uid_of(name))
+
+    def edit(
+        self, name: str, *, revision: int | None = None, **changes: Unpack[NodeEdit]
+    ) -> NodeRecord:
+        """See `Client.edit`."""
+        return self._do(self._client.edit(name, revision=revision, **changes))
+
+    def accept(self, name: str) -> NodeRecord:
+        """See `Client.accept`."""
+        return self._do(self._client.accept(name))
+
+    def ban(self, name: str) -> NodeRecord:
+        """See `Client.ban`."""
+        return self._do(self._client.ban(name))
+
+    def forget(self, name: str, *, revision: int | None = None) -> NodeRecord:
+        """See `Client.forget`."""
+        return self._do(self._client.forget(name, revision=revision))
+
+    def restore(self, uid: str) -> NodeRecord:
+        """See `Client.restore`."""
+        return self._do(self._client.restore(uid))
+
+    def register(self, nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+        """See `Client.register`."""
+        return self._do(self._client.register(nodes))
 
     def history(
         self,

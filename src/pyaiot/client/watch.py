@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, Self, TypeVar
 
 from pyaiot.backlog import Backlog, BacklogFull
@@ -27,10 +27,19 @@ class Watch(Generic[E]):
     """
 
     def __init__(
-        self, wanted: Callable[[Event], bool], first: Iterable[Event] = (), *, kind: type[E] | Any
+        self,
+        wanted: Callable[[Event], bool],
+        first: Iterable[Event] = (),
+        *,
+        kind: type[E] | Any,
+        begin: Callable[["Watch[E]"], Awaitable[None]] | None = None,
     ) -> None:
-        """Yields the events of type `kind` for which `wanted` is true, starting with `first`."""
+        """Yields the events of type `kind` for which `wanted` is true, starting with `first`.
+
+        `begin`: awaited before the first event is read.
+        """
         self._wanted = wanted
+        self._begin = begin
         self._kind = kind
         self._backlog: Backlog[Event] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
         self._taken: deque[Event] = deque()
@@ -65,6 +74,9 @@ class Watch(Generic[E]):
         return self
 
     async def __anext__(self) -> E:
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            await begin(self)
         while not self._taken:
             self._taken.extend(self._backlog.take(_TAKE_MAX))
             if self._taken:
