@@ -144,6 +144,25 @@ async def test_loopback_is_both_loopback_addresses(tmp_path: Path, host: str) ->
             await here.until(partial(has_value, here, f"n{number}", number))
 
 
+async def test_what_was_acknowledged_in_a_connection_that_breaks_arrives_soon(
+    tmp_path: Path,
+) -> None:
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
+        world(broker.server) as here,
+    ):
+        await here.until(lambda: here.mqtt.connected)
+        connection = here.mqtt._client._connection
+        assert connection is not None
+        transport = connection._connection._transport
+        transport.pause_reading()
+        async with mqtt_client(broker.port, "board") as board:
+            sent = board.publish("node/board/count", '{"value":1}', qos=1)
+            await until(sent.is_published)
+        transport.abort()
+        await here.until(lambda: here.value("board", "count") == 1, RECOVERY_LIMIT_S)
+
+
 async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = EmbeddedConfig(tmp_path, port=taken.getsockname()[1])

@@ -16,6 +16,10 @@ MEMORY_MAX: Final = 64 * 1024 * 1024
 """Bytes of the in-memory stores of nats-server. More is refused to its clients."""
 SUBSCRIPTIONS_MAX: Final = 256
 """Subscriptions of one connection to the embedded MQTT broker. One more closes the connection."""
+ACKNOWLEDGED_WITHIN_S: Final = 7
+"""The embedded MQTT broker sends a message with QoS 1 again that a client has not acknowledged for
+this long, for example because its connection broke. More than the time after which a gateway that
+hangs is disconnected: until then it may acknowledge."""
 KEEP_IDLE_S: Final = 86_400
 """The embedded MQTT broker deletes a subscription with QoS 1 whose client was offline for this
 long."""
@@ -66,6 +70,7 @@ mqtt {{
   host: {json.dumps(mqtt_host)}
   port: {mqtt_port}
   no_auth_user: "device"
+  ack_wait: "{ACKNOWLEDGED_WITHIN_S}s"
   consumer_inactive_threshold: "{KEEP_IDLE_S}s"
 }}
 accounts {{
