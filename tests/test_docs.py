@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from pyaiot import config, messages
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.broker.broker import Broker
 from pyaiot.web.app import WebApp
 from pyaiot.web.dashboard import Dashboard, Look
@@ -224,7 +225,7 @@ async def test_every_path_of_the_web_listener_is_documented() -> None:
         def call_later(self, delay: float, callback: object, /) -> None: ...
 
     broker = Broker(flush_interval_s=0.0, timer=_Timer(), unix_time=lambda: 0.0)
-    login = SignIn(behind_tls=False, viewers=False, clock=lambda: 0.0)
+    login = SignIn(AccountsFile(None), behind_tls=False, viewers=False, clock=lambda: 0.0)
     page = Dashboard(Look(), {"index.html": b"", "assets/a.js": b"", "favicon.svg": b""})
     app = WebApp(broker, tokens=None, title="", sign_in=login, dashboard=page).app
     served = {resource.canonical for resource in app.router.resources()}

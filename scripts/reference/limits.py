@@ -51,7 +51,6 @@ TEXTS: Final = {
     " counted.",
     "messages.types.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are"
     " refused.",
-    "web.sign_in.SESSION_LIFE_S": "How long the link, once opened, lets that browser in.",
 }
 """What constants mean that have no text of their own."""
 

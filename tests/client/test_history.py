@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import new_token
 from pyaiot.client import (
     ApiProblem,
@@ -165,7 +166,7 @@ async def test_refusal_of_the_broker_is_one_sentence() -> None:
 
 
 async def test_sign_in_link_and_its_cookie_open_websocket_and_api(tmp_path: Path) -> None:
-    login = SignIn(behind_tls=False, viewers=False, clock=time.monotonic)
+    login = SignIn(AccountsFile(None), behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
         link = f"http://elsewhere:1{login.new_link()}"
         cookies = tmp_path / "kept" / "logins.json"
@@ -188,13 +189,10 @@ async def test_sign_in_link_and_its_cookie_open_websocket_and_api(tmp_path: Path
 async def test_token_opens_websocket_and_api_without_a_cookie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    accounts = AccountsFile(None)
     token, secret = new_token("script", "operator", now=0.0, life_s=None)
-    login = SignIn(
-        behind_tls=False,
-        viewers=False,
-        clock=time.monotonic,
-        token_with={token.digest: token}.get,
-    )
+    accounts.add_token(token)
+    login = SignIn(accounts, behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
         async with client(served, token=secret) as it:
             assert it.connected

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.broker.encoders import LEGACY
 from pyaiot.broker.subscriber import CLOSE_SLOW
 from pyaiot.messages import NodeAppeared, Reading
@@ -171,7 +172,7 @@ async def test_openmetrics_is_served_on_request() -> None:
 
 @pytest.mark.parametrize(("viewers", "status"), [(False, 401), (True, 200)])
 async def test_metrics_require_the_viewer_role(viewers: bool, status: int) -> None:
-    login = SignIn(behind_tls=False, viewers=viewers, clock=time.monotonic)
+    login = SignIn(AccountsFile(None), behind_tls=False, viewers=viewers, clock=time.monotonic)
     async with serving(login=login) as served, served.web.get("/metrics") as answer:
         assert answer.status == status
 

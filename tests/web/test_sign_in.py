@@ -4,16 +4,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
+from pyaiot.accounts.passwords import hash_password
+from pyaiot.accounts.roles import ROLES, Role
+from pyaiot.accounts.store import SESSIONS_MAX, AccountsFile, User, UserSession
 from pyaiot.broker.broker import Broker
 from pyaiot.messages import SUBPROTOCOL
 from pyaiot.web.app import WebApp
-from pyaiot.web.sign_in import SESSION_LIFE_S, SESSIONS_MAX, SignIn
+from pyaiot.web.sign_in import SESSION_LIFE_S, SignIn
 
 if TYPE_CHECKING:
     from tests.web.conftest import Browser
@@ -31,9 +36,22 @@ class Clock:
 class ProtectedBroker:
     """A broker whose clients must sign in, and its URL."""
 
-    def __init__(self, *, viewers: bool = False, behind_tls: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        viewers: bool = False,
+        behind_tls: bool = False,
+        accounts: AccountsFile | None = None,
+    ) -> None:
         self.clock = Clock()
-        self.sign_in = SignIn(behind_tls=behind_tls, viewers=viewers, clock=self.clock)
+        self.accounts = AccountsFile(None) if accounts is None else accounts
+        self.sign_in = SignIn(
+            self.accounts,
+            behind_tls=behind_tls,
+            viewers=viewers,
+            clock=self.clock,
+            unix_time=self.clock,
+        )
         loop = asyncio.get_running_loop()
         inner = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
         self.app = WebApp(inner, tokens=None, title="Test", sign_in=self.sign_in).app
@@ -171,10 +189,13 @@ async def test_session_ends_after_a_week() -> None:
 async def test_sessions_are_bounded() -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        for _ in range(SESSIONS_MAX + 1):
-            await sign_in(session, broker.sign_in.new_link())
-        assert len(broker.sign_in._sessions) == SESSIONS_MAX
-        assert await status(session, "/") == 200
+        await sign_in(session, broker.sign_in.new_link())
+        for number in range(SESSIONS_MAX):
+            assert await status(session, "/") == 200
+            broker.clock.now += 1.0
+            other = UserSession(bytes([number % 256, number // 256]), "", "viewer", 1e9)
+            broker.accounts.add_session(other, broker.clock.now)
+        assert await status(session, "/") == 401
 
 
 async def test_anonymous_viewer_sees_and_commands_nothing() -> None:
@@ -194,3 +215,126 @@ async def test_anonymous_viewer_sees_and_commands_nothing() -> None:
                 '[{"type":"command","id":"1","uid":"A","endpoint":"led","payload":"1"}]'
             )
             assert '"state":"unknown"' in (await socket.receive()).data
+
+
+# -- names and passwords ------------------------------------------------------------------------
+
+PASSWORD = hash_password("correct horse")
+
+
+def with_user() -> ProtectedBroker:
+    broker = ProtectedBroker()
+    broker.accounts.add_user(User("ada", "operator", PASSWORD, 0.0))
+    return broker
+
+
+async def submit(session: aiohttp.ClientSession, name: str, password: str) -> int:
+    form = {"name": name, "password": password}
+    async with session.post("/login", data=form, allow_redirects=False) as response:
+        return response.status
+
+
+async def test_user_signs_in_with_a_password_and_has_its_role() -> None:
+    broker = with_user()
+    async with serving(broker) as session:
+        assert await submit(session, "ada", "correct horse") == 303
+        async with session.get("/api/info") as response:
+            assert (await response.json())["may_command"] is True
+        assert await status(session, "/logout", "POST") == 303
+        assert await status(session, "/") == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("ada", "wrong horse"), ("ada", ""), ("eve", "correct horse"), ("", ""), ("ada", "x" * 5000)],
+)
+async def test_wrong_name_or_password_opens_nothing(name: str, password: str) -> None:
+    async with serving(with_user()) as session:
+        assert await submit(session, name, password) == 403
+        assert await status(session, "/") == 401
+
+
+async def test_attempts_are_limited_by_address_and_by_name() -> None:
+    broker = with_user()
+    async with serving(broker) as session:
+        answers = [await submit(session, "ada", "wrong") for _ in range(6)]
+        assert answers == [403] * 5 + [429]
+        assert await submit(session, "ada", "correct horse") == 429
+        broker.clock.now += 12.0
+        assert await submit(session, "ada", "correct horse") == 303
+
+
+async def test_session_survives_a_restart_and_ends_with_its_user(tmp_path: Path) -> None:
+    accounts = AccountsFile(tmp_path / "accounts.db")
+    first = ProtectedBroker(accounts=accounts)
+    accounts.add_user(User("ada", "viewer", PASSWORD, 0.0))
+    async with serving(first) as session:
+        assert await submit(session, "ada", "correct horse") == 303
+        cookie = {cookie.key: cookie.value for cookie in session.cookie_jar}
+    second = ProtectedBroker(accounts=AccountsFile(tmp_path / "accounts.db"))
+    async with serving(second) as session:
+        session.cookie_jar.update_cookies(cookie, URL(second.url))
+        assert await status(session, "/") == 200
+        assert accounts.remove_user("ada")
+        assert await status(session, "/") == 401
+
+
+async def test_sign_out_everywhere_ends_all_sessions_of_the_user() -> None:
+    broker = with_user()
+    async with serving(broker) as here, aiohttp.ClientSession(broker.url) as there:
+        for session in (here, there):
+            session.cookie_jar._unsafe = True  # type: ignore[attr-defined]
+            assert await submit(session, "ada", "correct horse") == 303
+        assert await status(here, "/logout?everywhere=1", "POST") == 303
+        assert await status(there, "/") == 401
+
+
+async def test_change_of_a_password_ends_the_sessions() -> None:
+    broker = with_user()
+    async with serving(broker) as session:
+        assert await submit(session, "ada", "correct horse") == 303
+        assert broker.accounts.set_password("ada", hash_password("a new password"))
+        assert await status(session, "/") == 401
+        assert await submit(session, "ada", "correct horse") == 403
+        assert await submit(session, "ada", "a new password") == 303
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_invitation_gives_its_role_once(role: Role) -> None:
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        link = broker.sign_in.invite(role, life_s=60.0)
+        assert await sign_in(session, link) == 303
+        async with session.get("/api/info") as response:
+            assert (await response.json())["may_command"] is (role != "viewer")
+        assert await sign_in(session, link) == 403
+
+
+async def test_invitation_expires() -> None:
+    broker = ProtectedBroker()
+    async with serving(broker) as session:
+        link = broker.sign_in.invite("viewer", life_s=60.0)
+        broker.clock.now += 60.0
+        assert await sign_in(session, link) == 403
+
+
+@pytest.mark.parametrize(
+    ("accepted", "heading"),
+    [("de-AT,de;q=0.9,en;q=0.5", "Anmelden"), ("fr", "Connexion"), ("xx, *", "Sign in")],
+)
+async def test_page_speaks_the_language_of_the_browser(accepted: str, heading: str) -> None:
+    async with serving(ProtectedBroker()) as session:
+        headers = {"Accept": "text/html", "Accept-Language": accepted}
+        async with session.get("/", headers=headers) as response:
+            assert response.url.path == "/login"
+            assert f"<h1>{heading}</h1>" in await response.text()
+
+
+async def test_person_signs_in_with_name_and_password(browser: "Browser") -> None:
+    broker = with_user()
+    async with serving(broker), browser.page() as page:
+        await page.goto(broker.url + "/")
+        await page.get_by_label("Name").fill("ada")
+        await page.get_by_label("Password").fill("correct horse")
+        async with page.expect_navigation(url=broker.url + "/"):
+            await page.keyboard.press("Enter")

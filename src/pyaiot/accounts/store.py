@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file in which tokens are stored. The command line writes it while a broker reads it."""
+"""The file with tokens, users, sessions and invitations.
+
+The command line writes it while a broker uses it.
+"""
 
 import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pyaiot.accounts.roles import Role
 from pyaiot.accounts.tokens import Token
 from pyaiot.errors import OperatorError, reason_of
 
@@ -16,30 +21,97 @@ APPLICATION_ID: Final = 0x41694163
 """In the header of the file; identifies it as the accounts of Pyaiot (`AiAc`)."""
 TOKENS_MAX: Final = 10_000
 """Tokens of one broker. One more is refused."""
+USERS_MAX: Final = 10_000
+"""Users of one broker. One more is refused."""
+SESSIONS_MAX: Final = 1000
+"""Simultaneous sessions. Another one ends the oldest."""
+INVITATIONS_MAX: Final = 1000
+"""Invitations that are not used yet. One more is refused."""
 BUSY_LIMIT_S: Final = 5.0
 """How long to wait while another command writes the file."""
 
 MIGRATIONS: Final = (
-    # Times are Unix seconds; `expires_at` is null if the token does not expire.
-    """
-    CREATE TABLE token (
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
-        created_at REAL NOT NULL, expires_at REAL, digest BLOB NOT NULL UNIQUE
-    )
-    """,
+    # Times are Unix seconds. `digest` is the SHA-256 of a random secret.
+    (
+        """
+        CREATE TABLE token (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
+            created_at REAL NOT NULL, expires_at REAL, digest BLOB NOT NULL UNIQUE
+        )
+        """,
+        """
+        CREATE TABLE user (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
+            password TEXT NOT NULL, created_at REAL NOT NULL
+        )
+        """,
+        # `user` is empty if the session was opened with an invitation.
+        """
+        CREATE TABLE session (
+            digest BLOB PRIMARY KEY, user TEXT NOT NULL, role TEXT NOT NULL,
+            created_at REAL NOT NULL, expires_at REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE invitation (
+            digest BLOB PRIMARY KEY, role TEXT NOT NULL, is_of_start INTEGER NOT NULL,
+            expires_at REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
 )
-"""A statement that migrates each version (`PRAGMA user_version`) to the next. Append only."""
+"""Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 
 _COLUMNS: Final = "name, role, created_at, expires_at, digest"
 
 
-class AccountsFile:
-    """Tokens in a SQLite file, readable by its owner only. Raises `OperatorError` throughout."""
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person with a password."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file."""
+    name: str
+    role: Role
+    password: str
+    """Its hash."""
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserSession:
+    """A browser that is signed in."""
+
+    digest: bytes
+    user: str
+    """Empty: it was opened with an invitation."""
+    role: Role
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link that signs one browser in, once."""
+
+    digest: bytes
+    role: Role
+    expires_at: float
+    is_of_start: bool = False
+    """The broker printed it at its start."""
+
+
+class AccountsFile:
+    """Tokens, users, sessions and invitations in a SQLite file that only its owner can read.
+
+    Raises `OperatorError` throughout.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the file. None: a database in memory, which ends with the process."""
         self._path = path
         with self._translated_errors():
+            if path is None:
+                self._db = sqlite3.connect(":memory:", isolation_level=None)
+                self._migrate()
+                return
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -98,6 +170,119 @@ class AccountsFile:
         with self._translated_errors():
             return self._db.execute("DELETE FROM token WHERE name = ?", (name,)).rowcount > 0
 
+    # -- users ----------------------------------------------------------------------------------
+
+    def add_user(self, user: User) -> None:
+        with self._translated_errors():
+            if len(self.users()) >= USERS_MAX:
+                raise OperatorError(f"There are {USERS_MAX} users already: remove some.")
+            try:
+                self._db.execute(
+                    "INSERT INTO user (name, role, password, created_at) VALUES (?, ?, ?, ?)",
+                    (user.name, user.role, user.password, user.created_at),
+                )
+            except sqlite3.IntegrityError as error:
+                raise OperatorError(
+                    f"There is a user named {user.name!r} already: aiot user passwd changes the"
+                    " password."
+                ) from error
+
+    def users(self) -> list[User]:
+        """All users, in the order in which they were added."""
+        with self._translated_errors():
+            rows = self._db.execute("SELECT name, role, password, created_at FROM user ORDER BY id")
+            return [User(*row) for row in rows]
+
+    def user(self, name: str) -> User | None:
+        with self._translated_errors():
+            row = self._db.execute(
+                "SELECT name, role, password, created_at FROM user WHERE name = ?", (name,)
+            ).fetchone()
+        return None if row is None else User(*row)
+
+    def set_password(self, name: str, password: str) -> bool:
+        """Change the hash of a password and end the user's sessions. False: no such user."""
+        with self._translated_errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            changed = self._db.execute(
+                "UPDATE user SET password = ? WHERE name = ?", (password, name)
+            ).rowcount
+            self._db.execute("DELETE FROM session WHERE user = ?", (name,))
+        return changed > 0
+
+    def remove_user(self, name: str) -> bool:
+        """Remove a user and end its sessions. False: no such user."""
+        with self._translated_errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            removed = self._db.execute("DELETE FROM user WHERE name = ?", (name,)).rowcount
+            self._db.execute("DELETE FROM session WHERE user = ?", (name,))
+        return removed > 0
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    def add_session(self, session: UserSession, now: float) -> None:
+        """Add a session. Expired ones are removed, and the oldest beyond `SESSIONS_MAX`."""
+        with self._translated_errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM session WHERE expires_at <= ?", (now,))
+            self._db.execute(
+                "INSERT INTO session VALUES (?, ?, ?, ?, ?)",
+                (session.digest, session.user, session.role, now, session.expires_at),
+            )
+            self._db.execute(
+                "DELETE FROM session WHERE digest IN (SELECT digest FROM session"
+                " ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+                (SESSIONS_MAX,),
+            )
+
+    def session(self, digest: bytes, now: float) -> UserSession | None:
+        """The session with this digest, unless it has expired."""
+        with self._translated_errors():
+            row = self._db.execute(
+                "SELECT digest, user, role, expires_at FROM session"
+                " WHERE digest = ? AND expires_at > ?",
+                (digest, now),
+            ).fetchone()
+        return None if row is None else UserSession(*row)
+
+    def end_session(self, session: UserSession, *, everywhere: bool) -> None:
+        """End a session; `everywhere`: also the others of the same user."""
+        with self._translated_errors():
+            if everywhere and session.user:
+                self._db.execute("DELETE FROM session WHERE user = ?", (session.user,))
+            else:
+                self._db.execute("DELETE FROM session WHERE digest = ?", (session.digest,))
+
+    # -- invitations ----------------------------------------------------------------------------
+
+    def add_invitation(self, invitation: Invitation, now: float) -> None:
+        """Add an invitation. One `is_of_start` replaces the last such one."""
+        with self._translated_errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "DELETE FROM invitation WHERE expires_at <= ? OR (is_of_start AND ?)",
+                (now, invitation.is_of_start),
+            )
+            (count,) = self._db.execute("SELECT count(*) FROM invitation").fetchone()
+            if count >= INVITATIONS_MAX:
+                raise OperatorError(f"{INVITATIONS_MAX} invitations are open already.")
+            self._db.execute(
+                "INSERT INTO invitation VALUES (?, ?, ?, ?)",
+                (
+                    *(invitation.digest, invitation.role, invitation.is_of_start),
+                    invitation.expires_at,
+                ),
+            )
+
+    def use_invitation(self, digest: bytes, now: float) -> Role | None:
+        """The role of an invitation, which is used up by this. None: it is not valid."""
+        with self._translated_errors():
+            row = self._db.execute(
+                "DELETE FROM invitation WHERE digest = ? AND expires_at > ? RETURNING role",
+                (digest, now),
+            ).fetchone()
+        return None if row is None else row[0]
+
     def _migrate(self) -> None:
         db = self._db
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -111,11 +296,13 @@ class AccountsFile:
             raise OperatorError(f"The file {self._path} is a database of another program.")
         if not version:
             db.execute("PRAGMA journal_mode = WAL")
-        for number, statement in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.execute("PRAGMA synchronous = FULL")
+        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
             db.execute("BEGIN IMMEDIATE")
             (version_now,) = db.execute("PRAGMA user_version").fetchone()
             if version_now < number:  # another command may have been faster
-                db.execute(statement)
+                for statement in statements:
+                    db.execute(statement)
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {number}")
             db.execute("COMMIT")

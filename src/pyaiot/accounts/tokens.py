@@ -15,7 +15,7 @@ from pyaiot.accounts.roles import Role
 from pyaiot.errors import OperatorError
 
 NAME_LENGTH_MAX: Final = 64
-"""Characters of the name of a token. Longer names are refused."""
+"""Characters of the name of a token or a user. Longer names are refused."""
 PREFIX: Final = "aiot_"
 """Begin of each secret, so that scanners for leaked secrets find it."""
 _SECRET: Final = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
@@ -41,14 +41,18 @@ class Token:
 
 def new_token(name: str, role: Role, *, now: float, life_s: float | None) -> tuple[Token, str]:
     """A token and its secret, which is shown once. Raises `OperatorError` for an invalid name."""
-    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
-        raise OperatorError(
-            f"The name of a token has 1 to {NAME_LENGTH_MAX} printable characters, without spaces"
-            " at its ends."
-        )
+    check_name(name)
     secret = PREFIX + secrets.token_urlsafe(32)
     expires_at = None if life_s is None else now + life_s
     return Token(name, role, now, expires_at, digest_of(secret)), secret
+
+
+def check_name(name: str) -> None:
+    """Raises `OperatorError` if a token or a user may not have this name."""
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
+        raise OperatorError(
+            f"A name has 1 to {NAME_LENGTH_MAX} printable characters, without spaces at its ends."
+        )
 
 
 def digest_of(secret: str) -> bytes:

@@ -3,6 +3,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -89,7 +90,12 @@ async def serve_web(
         async with serve_metrics(config, app.metrics, print_line):
             if sign_in is not None:
                 root = _external_root(section, server)
-                print_line(f"Open this link once to sign in: {root}{sign_in.new_link()}")
+                link = f"{root}{sign_in.new_link()}"
+                print_line(f"Open this link once to sign in: {link}")
+                if sys.stdout.isatty():
+                    from pyaiot.accounts.qr_code import qr_code  # noqa: PLC0415
+
+                    print_line(qr_code(link))
             yield server.url
     finally:
         server.stop_listening()
@@ -157,8 +163,9 @@ def _sign_in(section: BrokerSection) -> SignIn:
 
     accounts = AccountsFile(data_folder(os.environ) / FILE_NAME)
     return SignIn(
+        accounts,
         behind_tls=section.behind_proxy,
         viewers=section.anonymous == "viewer",
         clock=time.monotonic,
-        token_with=accounts.token_with,
+        title=section.title,
     )

@@ -17,7 +17,7 @@ from pyaiot.redaction import redact
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
 MODULES: Final = (
     *("services", "settings", "node_edits", "simulated", "nodes", "client", "history"),
-    *("tokens", "doctor"),
+    *("accounts", "doctor"),
 )
 
 
@@ -46,7 +46,7 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("generate-keys", "config"), ("settings",)),
     "node": ("node_edits", "simulated"),
     "fleet": ("simulated",),
-    "token": ("tokens",),
+    **dict.fromkeys(("invite", "user", "token"), ("accounts",)),
     "doctor": ("doctor",),
 }
 """The modules of each command whose name is fixed. The names of the gateway commands are not."""

@@ -14,7 +14,8 @@ Need: TypeAlias = Role | Literal["public", "gateway"]
 
 NEEDS: Final[Mapping[tuple[str, str], Need]] = {
     ("GET", "/login"): "public",
-    ("POST", "/login"): "public",  # it checks the sign-in link
+    ("POST", "/login"): "public",  # it checks the invitation or the password
+    ("POST", "/logout"): "public",  # it ends the session of the request, if there is one
     ("GET", "/healthz"): "public",
     ("GET", "/gw"): "gateway",  # it checks the token
     # A client connects as a viewer; each of its commands is authorised separately.

@@ -104,8 +104,7 @@ class WebApp:
         self.app.on_response_prepare.append(add_cors_headers)
         self.app.on_shutdown.append(self._close)
         if sign_in is not None:
-            self.app.router.add_get("/login", sign_in.page)
-            self.app.router.add_post("/login", sign_in.sign_in)
+            sign_in.add_routes(self.app.router)
         self.app.router.add_get("/ws", self.sockets.client)
         self.app.router.add_get("/gw", self.sockets.gateway)
         self.app.router.add_get("/healthz", self._healthz)

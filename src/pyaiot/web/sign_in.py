@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Access to a broker that listens beyond loopback: sign-in links, sessions, tokens of programs.
+"""Access to a broker that listens beyond loopback: people sign in, programs send a token.
 
-The broker prints a sign-in link at start. It works once and creates a session. A program sends a
-token with each request. Requests without either are refused, unless the settings allow anonymous
-viewers.
+People sign in with an invitation, which is a link that works once, or with name and password. Both
+create a session, which survives a restart of the broker. Other requests are refused, unless the
+settings allow anonymous viewers.
 """
 
-import hashlib
+import asyncio
 import logging
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -18,141 +17,143 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from pyaiot.accounts.roles import Role, includes
-from pyaiot.accounts.tokens import Token, bearer_secret, digest_of
+from pyaiot.accounts.store import AccountsFile, Invitation, UserSession
+from pyaiot.accounts.tokens import bearer_secret, digest_of
 from pyaiot.errors import OperatorError
-from pyaiot.transport.rate_limit import RateLimit
 from pyaiot.web.access import need_of, satisfies
+from pyaiot.web.attempts import Attempts
+from pyaiot.web.sign_in_page import HEADERS, page
 
 SESSION_LIFE_S: Final = 7 * 86_400.0
-SESSIONS_MAX: Final = 1000
-"""Simultaneous sessions. Another one ends the oldest."""
-ATTEMPTS_PER_S: Final = 5 / 60
-ATTEMPTS_BURST: Final = 5.0
-"""Attempts with an invalid link, of all clients together: 5 a minute. Further ones: 429."""
-
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="robots" content="noindex">
-<title>Sign in</title>
-<h1>Sign in</h1>
-<p>This link works once.</p>
-<form method="post"><button autofocus>Sign in</button></form>
-</html>
-"""
-"""The form has no action: it posts to the URL of the page, which contains the token."""
-_PAGE_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'",
-    # Without a referrer, a browser would post the form with `Origin: null`.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-
-log = logging.getLogger(__name__)
+"""How long a session lasts, from its sign-in."""
+INVITATION_LIFE_S: Final = 86_400.0
+"""How long the link that the broker prints at its start is valid."""
+PASSWORD_CHECKS_MAX: Final = 2
+"""Passwords that are checked at once, each on a thread. Others wait."""
+PASSWORD_CHECKS_WAITING_MAX: Final = 20
+"""Passwords that wait for a check. One more is answered 503."""
 
 MAY_COMMAND: Final = web.RequestKey("may_command", bool)
 SESSION_ID: Final = web.RequestKey("program", str)
-"""Identifies the session of a request."""
+"""Identifies the session or the token of a request."""
+ROLE: Final = web.RequestKey("role", str)
+"""The role of the client of a request, where clients must sign in."""
+
+log = logging.getLogger(__name__)
 
 
 class SignIn:
-    """One sign-in link at a time, and the sessions. `clock` is monotonic, in seconds."""
+    """Sign-in of people, sessions, and tokens of programs. Belongs to the broker's loop."""
 
     def __init__(
         self,
+        accounts: AccountsFile,
         *,
         behind_tls: bool,
         viewers: bool,
         clock: Callable[[], float],
-        token_with: Callable[[bytes], Token | None] = lambda _digest: None,
         unix_time: Callable[[], float] = time.time,
+        title: str = "Pyaiot",
     ) -> None:
-        """`behind_tls`: a proxy serves browsers over TLS. `viewers`: clients without a session may
-        see the nodes. `token_with`: finds the token whose secret has this SHA-256.
+        """`behind_tls`: a proxy serves browsers over TLS. `viewers`: clients that have not signed
+        in may see the nodes. `clock` is monotonic and measures rates.
         """
         self.refused = 0
-        """Requests without a session or token, and invalid links, since the start."""
-        self._token_with = token_with
-        self._unix_time = unix_time
+        """Requests without access, and failed attempts to sign in, since the start."""
+        self._accounts = accounts
         self._viewers = viewers
-        self._clock = clock
+        self._unix_time = unix_time
+        self._title = title
         self._secure = behind_tls
         # The prefix binds the cookie to this host (RFC 6265bis section 4.1.3.2).
         self._cookie = "__Host-aiot" if behind_tls else "aiot"
-        self._link_hash = b""
-        self._sessions: OrderedDict[bytes, float] = OrderedDict()
-        self._attempts = RateLimit(per_s=ATTEMPTS_PER_S, burst=ATTEMPTS_BURST, now=clock())
+        self._attempts = Attempts(clock)
+        self._checking = asyncio.Semaphore(PASSWORD_CHECKS_MAX)
+        self._waiting = 0
 
     def new_link(self) -> str:
-        """The path of a new sign-in link, which works once. It replaces the previous link."""
-        token = secrets.token_urlsafe(32)
-        self._link_hash = _hash(token)
-        return f"/login?token={token}"
+        """The path of a new invitation for an administrator. It replaces the last such one."""
+        return self.invite("admin", life_s=INVITATION_LIFE_S, is_of_start=True)
 
-    async def page(self, _request: web.Request) -> web.StreamResponse:
-        """`GET /login?token=…`: a page with one button.
+    def invite(self, role: Role, *, life_s: float, is_of_start: bool = False) -> str:
+        """The path of a new invitation: a link that works once. Raises `OperatorError`."""
+        secret = secrets.token_urlsafe(32)
+        now = self._unix_time()
+        self._accounts.add_invitation(
+            Invitation(digest_of(secret), role, now + life_s, is_of_start), now
+        )
+        return f"/login?token={secret}"
 
-        It changes nothing and does not check the token, because mail programs, chats and virus
-        scanners open links, too.
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/login", self.page)
+        router.add_post("/login", self.sign_in)
+        router.add_post("/logout", self.sign_out)
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """`GET /login`: the form for name and password, or the button of an invitation.
+
+        It changes nothing and does not check the invitation, because mail programs, chats and
+        virus scanners open links, too.
         """
-        return web.Response(text=_PAGE, content_type="text/html", headers=_PAGE_HEADERS)
+        return self._page(request)
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        """`POST /login?token=…`: creates a session and redirects to the dashboard."""
-        given = _hash(request.query.get("token", ""))
-        if not self._link_hash or not secrets.compare_digest(given, self._link_hash):
-            self.refused += 1
-            if self._attempts.take(self._clock()):
-                raise web.HTTPTooManyRequests(text="Too many attempts. Try again in a minute.\n")
-            raise web.HTTPForbidden(
-                text="The sign-in link is invalid or was already used. The broker prints a new one"
-                " when it starts.\n"
-            )
-        self._link_hash = b""
-        session = secrets.token_urlsafe(32)
-        self._sessions[_hash(session)] = self._clock() + SESSION_LIFE_S
-        if len(self._sessions) > SESSIONS_MAX:
-            self._sessions.popitem(last=False)
-        response = web.HTTPSeeOther("/")
-        response.set_cookie(
-            self._cookie,
-            session,
-            max_age=int(SESSION_LIFE_S),
-            secure=self._secure,
-            httponly=True,
-            samesite="Strict",
-        )
-        raise response
+        """`POST /login`: creates a session and redirects to the dashboard."""
+        address = request.remote or ""
+        secret = request.query.get("token")
+        if secret is not None:
+            if not self._attempts.take(address):
+                return self._failed(request, 429, "busy")
+            role = self._accounts.use_invitation(digest_of(secret), self._unix_time())
+            if role is None:
+                return self._failed(request, 403, "used")
+            self._attempts.succeeded(address)
+            return self._signed_in("", role)
+        form = await request.post()
+        name, password = str(form.get("name", "")), str(form.get("password", ""))
+        if not self._attempts.take(address, name):
+            return self._failed(request, 429, "busy")
+        if not await self._is_password(name, password):
+            return self._failed(request, 403, "wrong")
+        user = self._accounts.user(name)
+        if user is None:
+            return self._failed(request, 403, "wrong")  # removed meanwhile
+        self._attempts.succeeded(address, name)
+        return self._signed_in(name, user.role)
 
-    def has_session(self, request: web.Request) -> bool:
-        """Whether the request has a valid session."""
-        session = _hash(request.cookies.get(self._cookie, ""))
-        expires_at = self._sessions.get(session)
-        if expires_at is None:
-            return False
-        if expires_at <= self._clock():
-            del self._sessions[session]
-            return False
-        return True
+    async def sign_out(self, request: web.Request) -> web.StreamResponse:
+        """`POST /logout`: ends the session; with `?everywhere=1` all sessions of the user."""
+        session = self._session(request)
+        if session is not None:
+            everywhere = request.query.get("everywhere") == "1"
+            self._accounts.end_session(session, everywhere=everywhere)
+        response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
+        response.del_cookie(self._cookie, secure=self._secure, httponly=True, samesite="Strict")
+        return response
 
     def middleware(self) -> Middleware:
-        """Refuses requests whose role is insufficient, and sets `MAY_COMMAND`."""
+        """Refuses requests whose role is insufficient. Sets `ROLE`, `MAY_COMMAND`, `SESSION_ID`."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             need = need_of(request)
-            role = self._role(request)
-            request[MAY_COMMAND] = role is not None and includes(role, "operator")
-            if satisfies(role, need):
-                return await handler(request)
+            try:
+                role = self._role(request)
+                if role is not None:
+                    request[ROLE] = role
+                request[MAY_COMMAND] = role is not None and includes(role, "operator")
+                if satisfies(role, need):
+                    return await handler(request)
+            except OperatorError as error:
+                log.error("access cannot be checked: %s", error)  # noqa: TRY400 - no traceback
+                raise web.HTTPServiceUnavailable(text="Access cannot be checked now.\n") from error
             self.refused += 1
             if role is not None:
                 raise web.HTTPForbidden(
                     text=f"This requires the role {need}, and this client has the role {role}.\n"
                 )
+            if _is_navigation(request):
+                raise web.HTTPSeeOther("/login")
             raise web.HTTPUnauthorized(
                 text="Sign in with the link that the broker printed when it started, or send a"
                 " token.\n",
@@ -162,28 +163,74 @@ class SignIn:
         return check
 
     def _role(self, request: web.Request) -> Role | None:
-        """The role of the client. None: it is unknown, or its token is not valid.
-
-        Sets `SESSION_ID` of a known one.
-        """
+        """The role of the client; None if it is unknown. Sets `SESSION_ID` of a known one."""
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             secret = bearer_secret(authorization)
-            try:
-                token = self._token_with(digest_of(secret)) if secret else None
-            except OperatorError as error:
-                log.error("tokens cannot be checked: %s", error)  # noqa: TRY400 - no traceback
-                raise web.HTTPServiceUnavailable(text="Tokens cannot be checked now.\n") from error
+            token = self._accounts.token_with(digest_of(secret)) if secret else None
             # A client that sends a wrong token must learn that, even where viewers are welcome.
             if token is None or not token.is_valid(self._unix_time()):
                 return None
             request[SESSION_ID] = token.digest.hex()
             return token.role
-        if self.has_session(request):
-            request[SESSION_ID] = _hash(request.cookies[self._cookie]).hex()
-            return "admin"
+        session = self._session(request)
+        if session is not None:
+            request[SESSION_ID] = session.digest.hex()
+            return session.role
         return "viewer" if self._viewers else None
 
+    def _session(self, request: web.Request) -> UserSession | None:
+        secret = request.cookies.get(self._cookie)
+        return self._accounts.session(digest_of(secret), self._unix_time()) if secret else None
 
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="replace")).digest()
+    def _signed_in(self, user: str, role: Role) -> web.StreamResponse:
+        secret = secrets.token_urlsafe(32)
+        now = self._unix_time()
+        session = UserSession(digest_of(secret), user, role, now + SESSION_LIFE_S)
+        self._accounts.add_session(session, now)
+        response = web.Response(status=303, headers={hdrs.LOCATION: "/"})
+        response.set_cookie(
+            self._cookie,
+            secret,
+            max_age=int(SESSION_LIFE_S),
+            secure=self._secure,
+            httponly=True,
+            samesite="Strict",
+        )
+        return response
+
+    async def _is_password(self, name: str, password: str) -> bool:
+        """Whether a user has this password. Takes as long for a name that does not exist."""
+        # Imported when it is used: it loads a native library.
+        from pyaiot.accounts.passwords import NO_USER, is_password  # noqa: PLC0415
+
+        if self._waiting >= PASSWORD_CHECKS_WAITING_MAX:
+            raise web.HTTPServiceUnavailable(text="Too many attempts at once. Try again.\n")
+        user = self._accounts.user(name)
+        self._waiting += 1
+        try:
+            async with self._checking:
+                expected = NO_USER if user is None else user.password
+                return await asyncio.to_thread(is_password, password, expected)
+        finally:
+            self._waiting -= 1
+
+    def _failed(self, request: web.Request, status: int, problem: str) -> web.StreamResponse:
+        self.refused += 1
+        return self._page(request, status=status, problem=problem)
+
+    def _page(
+        self, request: web.Request, *, status: int = 200, problem: str = ""
+    ) -> web.StreamResponse:
+        text = page(
+            title=self._title,
+            accepted=request.headers.get(hdrs.ACCEPT_LANGUAGE, ""),
+            is_invited="token" in request.query and problem != "used",
+            problem=problem,
+        )
+        return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
+
+
+def _is_navigation(request: web.Request) -> bool:
+    """Whether a browser opens a page."""
+    return request.method == hdrs.METH_GET and "text/html" in request.headers.get(hdrs.ACCEPT, "")

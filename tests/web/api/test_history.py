@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.history.paging import Span
 from pyaiot.history.sqlite import queries
 from pyaiot.history.store import ROWS_MAX, Chunk, Page, ReadingRow, StoreError, TooSlow
@@ -223,7 +224,7 @@ async def test_events_and_commands_are_returned(tmp_path: Path) -> None:
 
 
 async def test_an_anonymous_viewer_does_not_see_payloads(tmp_path: Path) -> None:
-    login = SignIn(behind_tls=False, viewers=True, clock=time.monotonic)
+    login = SignIn(AccountsFile(None), behind_tls=False, viewers=True, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
         await send_values(served)
         async with served.web.post(login.new_link()) as answer:

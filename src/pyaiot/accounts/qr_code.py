@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""QR codes for a terminal. A module of its own, so that it is loaded when one is printed."""
+
+import io
+
+import segno
+
+
+def qr_code(text: str) -> str:
+    """Lines with a QR code in block characters, with a quiet zone around it."""
+    drawn = io.StringIO()
+    segno.make(text, error="l", micro=False).terminal(drawn, compact=True)
+    return drawn.getvalue().rstrip("\n")

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`aiot user`, `aiot invite` and `aiot token`: access to a broker that others can reach."""
+
+import getpass
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from pyaiot import config
+from pyaiot.accounts.roles import Role
+from pyaiot.accounts.tokens import Token, check_name, digest_of, new_token, read_duration
+from pyaiot.cli.terminal import plain, print_line
+from pyaiot.config import data_folder
+from pyaiot.errors import OperatorError
+from pyaiot.transport.addresses import authority, own_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyaiot.accounts.store import AccountsFile
+
+_DAY_S: Final = 86_400.0
+_HINT: Final = "Run it on the machine of the broker, as the user that the broker runs as."
+
+RoleOption = Annotated[
+    Role,
+    typer.Option(
+        help="viewer reads, operator also commands and edits nodes, admin may do everything."
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("invite", short_help="Print a link that signs a person in, once.")(invite)
+    users = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=f"People. {_HINT}")
+    users.command("add")(add_user)
+    users.command("list")(list_users)
+    users.command("passwd")(change_password)
+    users.command("remove")(remove_user)
+    app.add_typer(users, name="user", help="Manage people with a name and a password.")
+    tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=f"Programs. {_HINT}")
+    tokens.command("add")(add_token)
+    tokens.command("list")(list_tokens)
+    tokens.command("remove")(remove_token)
+    app.add_typer(tokens, name="token", help="Manage the tokens of programs.")
+
+
+# -- invitations --------------------------------------------------------------------------------
+
+
+def invite(
+    role: RoleOption = "viewer",
+    expires: Annotated[str, typer.Option(help="How long it is valid: 12h, 7d or 4w.")] = "1d",
+    url: Annotated[
+        str,
+        typer.Option(
+            help="URL of the dashboard, as the person reaches it. Empty: this machine's address in"
+            " the network, and the port of the settings."
+        ),
+    ] = "",
+) -> None:
+    """Print a link that signs a person in, once, with its QR code for a phone."""
+    # Imported when they are used: services should not hold them.
+    import secrets  # noqa: PLC0415
+
+    from pyaiot.accounts.qr_code import qr_code  # noqa: PLC0415
+    from pyaiot.accounts.store import Invitation  # noqa: PLC0415
+
+    life_s = read_duration(expires)
+    if life_s is None:
+        raise OperatorError("An invitation expires: set --expires to 12h, 7d or 4w.")
+    secret = secrets.token_urlsafe(32)
+    now = time.time()
+    with _accounts() as accounts:
+        accounts.add_invitation(Invitation(digest_of(secret), role, now + life_s), now)
+    link = f"{(url or _dashboard_url()).rstrip('/')}/login?token={secret}"
+    print_line(link)
+    if sys.stdout.isatty():
+        print_line(qr_code(link))
+
+
+def _dashboard_url() -> str:
+    settings, _ = config.load(config.default_file(os.environ), os.environ, {})
+    section = settings.broker
+    if section.behind_proxy and section.allowed_hosts:
+        return f"https://{section.allowed_hosts[0]}"
+    return f"http://{authority(own_address() or 'localhost', section.port)}"
+
+
+# -- users --------------------------------------------------------------------------------------
+
+
+def add_user(
+    name: Annotated[str, typer.Argument(help="Name, with which the person signs in.")],
+    role: RoleOption = "viewer",
+) -> None:
+    """Add a person and ask for a password. Without a terminal, it is read from standard input."""
+    from pyaiot.accounts.passwords import hash_password  # noqa: PLC0415
+    from pyaiot.accounts.store import User  # noqa: PLC0415
+
+    check_name(name)
+    user = User(name, role, hash_password(_read_password()), time.time())
+    with _accounts() as accounts:
+        accounts.add_user(user)
+
+
+def list_users() -> None:
+    """List the people with their roles."""
+    with _accounts() as accounts:
+        users = accounts.users()
+    if not users:
+        print_line("There are no users. aiot user add NAME adds one.")
+    width = max((len(plain(user.name)) for user in users), default=0)
+    for user in users:
+        print_line(f"{plain(user.name):<{width}}  {user.role}")
+
+
+def change_password(name: Annotated[str, typer.Argument(help="Name of the person.")]) -> None:
+    """Change a password. The person is signed out everywhere."""
+    from pyaiot.accounts.passwords import hash_password  # noqa: PLC0415
+
+    with _accounts() as accounts:
+        if accounts.user(name) is None:
+            raise OperatorError(f"There is no user named {name!r}: see aiot user list.")
+        accounts.set_password(name, hash_password(_read_password()))
+
+
+def remove_user(name: Annotated[str, typer.Argument(help="Name of the person.")]) -> None:
+    """Remove a person, who is signed out everywhere."""
+    with _accounts() as accounts:
+        if not accounts.remove_user(name):
+            raise OperatorError(f"There is no user named {name!r}: see aiot user list.")
+
+
+def _read_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise OperatorError("The two passwords differ.")
+    return password
+
+
+# -- tokens -------------------------------------------------------------------------------------
+
+
+def add_token(
+    name: Annotated[str, typer.Argument(help="Name of the token, for people.")],
+    role: RoleOption = "viewer",
+    expires: Annotated[
+        str, typer.Option(help="How long it is valid: 12h, 90d, 4w, or never.")
+    ] = "90d",
+) -> None:
+    """Add a token and print it. It is shown only now."""
+    token, secret = new_token(name, role, now=time.time(), life_s=read_duration(expires))
+    with _accounts() as accounts:
+        accounts.add_token(token)
+    print_line(secret)
+
+
+def list_tokens() -> None:
+    """List the tokens with their roles. Their secrets are not stored."""
+    with _accounts() as accounts:
+        tokens = accounts.tokens()
+    if not tokens:
+        print_line("There are no tokens. aiot token add NAME adds one.")
+    width = max((len(plain(token.name)) for token in tokens), default=0)
+    for token in tokens:
+        print_line(f"{plain(token.name):<{width}}  {token.role:<8}  {_expiry(token)}")
+
+
+def remove_token(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
+    """Remove a token. Requests with it are refused from now on."""
+    with _accounts() as accounts:
+        if not accounts.remove_token(name):
+            raise OperatorError(f"There is no token named {name!r}: see aiot token list.")
+
+
+def _expiry(token: Token) -> str:
+    if token.expires_at is None:
+        return "does not expire"
+    days = (token.expires_at - time.time()) / _DAY_S
+    date = time.strftime("%Y-%m-%d", time.localtime(token.expires_at))
+    return f"expired on {date}" if days <= 0 else f"expires on {date}, in {days:.0f} days"
+
+
+@contextmanager
+def _accounts() -> "Iterator[AccountsFile]":
+    # Imported when it is used: it loads SQLite, which services should not hold.
+    from pyaiot.accounts.store import FILE_NAME, AccountsFile  # noqa: PLC0415
+
+    accounts = AccountsFile(data_folder(os.environ) / FILE_NAME)
+    try:
+        yield accounts
+    finally:
+        accounts.close()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The pages for signing in and out, in the languages of the dashboard. Pure."""
+
+import base64
+import hashlib
+import re
+from html import escape
+from typing import Final
+
+TEXTS: Final = {
+    "en": {
+        "title": "Sign in",
+        "invited": "This link works once, on this device.",
+        "button": "Sign in",
+        "name": "Name",
+        "password": "Password",
+        "ask": "No account? Ask for an invitation link, or open the one that the broker printed.",
+        "wrong": "Name or password is wrong.",
+        "used": "This link is not valid any more. Ask for a new one.",
+        "busy": "Too many attempts. Try again in a minute.",
+    },
+    "fr": {
+        "title": "Connexion",
+        "invited": "Ce lien fonctionne une seule fois, sur cet appareil.",
+        "button": "Se connecter",
+        "name": "Nom",
+        "password": "Mot de passe",
+        "ask": "Pas de compte ? Demandez un lien d’invitation, ou ouvrez celui que le serveur a"
+        " affiché.",
+        "wrong": "Nom ou mot de passe incorrect.",
+        "used": "Ce lien n’est plus valable. Demandez-en un nouveau.",
+        "busy": "Trop de tentatives. Réessayez dans une minute.",
+    },
+    "de": {
+        "title": "Anmelden",
+        "invited": "Dieser Link funktioniert einmal, auf diesem Gerät.",
+        "button": "Anmelden",
+        "name": "Name",
+        "password": "Passwort",
+        "ask": "Kein Konto? Bitten Sie um einen Einladungslink, oder öffnen Sie den, den der Server"
+        " ausgegeben hat.",
+        "wrong": "Name oder Passwort ist falsch.",
+        "used": "Dieser Link ist nicht mehr gültig. Bitten Sie um einen neuen.",
+        "busy": "Zu viele Versuche. Versuchen Sie es in einer Minute noch einmal.",
+    },
+}
+"""By language; the dashboard has the same ones."""
+
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #16202a; --soft: #5b6875; --line: #d5dce3;
+  --paper: #f4f6f8; --card: #fff; --accent: #0b6bcb; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8edf2; --soft: #9aa7b4; --line: #34404c;
+  --paper: #10161c; --card: #18212a; --accent: #63b0ff; --bad: #ff8a80; } }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 16px;
+  font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+main { width: 100%; max-width: 360px; padding: 28px; border: 1px solid var(--line);
+  border-radius: 14px; background: var(--card); }
+h1 { margin: 0 0 4px; font-size: 22px; }
+p { margin: 8px 0; color: var(--soft); }
+p[role=alert] { color: var(--bad); }
+label { display: block; margin-top: 14px; font-size: 14px; }
+input { width: 100%; margin-top: 4px; padding: 10px 12px; font: inherit; color: inherit;
+  border: 1px solid var(--line); border-radius: 8px; background: var(--paper); }
+button { width: 100%; margin: 20px 0 8px; padding: 11px; font: inherit; font-weight: 600;
+  color: #fff; border: 0; border-radius: 8px; background: #0b6bcb; cursor: pointer; }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+"""
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri"
+    " 'none'; form-action 'self'; frame-ancestors 'none'",
+    # Without a referrer, a browser would post the form with `Origin: null`.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def language(accepted: str) -> str:
+    """The language of a page, by an `Accept-Language` header (RFC 9110 section 12.5.4)."""
+    ranges = []
+    for part in accepted[:200].split(","):
+        tag, _, weight = part.strip().partition(";")
+        found = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", weight)
+        ranges.append((-float(found[1]) if found else -1.0, tag.strip().lower()[:2]))
+    for order, tag in sorted(ranges, key=lambda item: item[0]):
+        if tag in TEXTS and order < 0:
+            return tag
+    return "en"
+
+
+def page(*, title: str, accepted: str, is_invited: bool, problem: str = "") -> str:
+    """The page with a button for an invitation, or with a form for name and password.
+
+    `title` of the dashboard. `problem`: a key of the texts. The form has no action: it posts to
+    the URL of the page, which may contain the secret of an invitation.
+    """
+    tongue = language(accepted)
+    texts = TEXTS[tongue]
+    if is_invited:
+        fields, hint = "", texts["invited"]
+    else:
+        fields = (
+            f'<label>{texts["name"]}<input name="name" autocomplete="username" required autofocus'
+            ' maxlength="64"></label>'
+            f'<label>{texts["password"]}<input name="password" type="password" required'
+            ' autocomplete="current-password" maxlength="1024"></label>'
+        )
+        hint = texts["ask"]
+    alert = f'<p role="alert">{texts[problem]}</p>' if problem else ""
+    focus = " autofocus" if is_invited else ""
+    return f"""<!doctype html>
+<html lang="{tongue}">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>{texts["title"]} – {escape(title)}</title>
+<style>{_STYLE}</style>
+<main>
+<h1>{texts["title"]}</h1>
+<p>{escape(title)}</p>
+{alert}
+<form method="post">{fields}<button{focus}>{texts["button"]}</button></form>
+<p>{hint}</p>
+</main>
+</html>
+"""

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`aiot user`, `aiot invite` and `aiot token`, as an operator types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyaiot.accounts.passwords import is_password
+from pyaiot.accounts.qr_code import qr_code
+from pyaiot.accounts.store import AccountsFile
+from pyaiot.accounts.tokens import digest_of
+
+
+def aiot(home: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pyaiot", *arguments],
+        env={"HOME": str(home), "XDG_DATA_HOME": str(home / "data")},
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def accounts(home: Path) -> AccountsFile:
+    return AccountsFile(home / "data" / "pyaiot" / "accounts.db")
+
+
+def test_user_is_added_listed_changed_and_removed(tmp_path: Path) -> None:
+    added = aiot(tmp_path, "user", "add", "ada", "--role", "operator", typed="correct horse\n")
+    assert (added.returncode, added.stdout, added.stderr) == (0, "", "")
+    user = accounts(tmp_path).user("ada")
+    assert user is not None
+    assert user.role == "operator"
+    assert user.password.startswith("$argon2id$")
+    assert is_password("correct horse", user.password)
+    assert aiot(tmp_path, "user", "list").stdout == "ada  operator\n"
+    assert aiot(tmp_path, "user", "passwd", "ada", typed="a new password\n").returncode == 0
+    user = accounts(tmp_path).user("ada")
+    assert user is not None
+    assert is_password("a new password", user.password)
+    assert aiot(tmp_path, "user", "remove", "ada").returncode == 0
+    assert accounts(tmp_path).users() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "sentence"),
+    [
+        (("user", "add", "ada"), "short\n", "A password has 8 to 1024 characters."),
+        (("user", "add", "a\tb"), "correct horse\n", "A name has 1 to 64 printable characters"),
+        (("user", "passwd", "eve"), "correct horse\n", "There is no user named 'eve'"),
+        (("user", "remove", "eve"), "", "There is no user named 'eve'"),
+        (("token", "remove", "ci"), "", "There is no token named 'ci'"),
+        (("token", "add", "ci", "--expires", "soon"), "", "--expires takes 12h, 90d, 4w or never"),
+        (("invite", "--expires", "never"), "", "An invitation expires"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], typed: str, sentence: str
+) -> None:
+    ended = aiot(tmp_path, *arguments, typed=typed)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert sentence in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_token_is_printed_once_and_only_its_hash_is_stored(tmp_path: Path) -> None:
+    added = aiot(tmp_path, "token", "add", "ci", "--role", "operator", "--expires", "4w")
+    secret = added.stdout.strip()
+    token = accounts(tmp_path).token_with(digest_of(secret))
+    assert token is not None
+    assert (token.name, token.role) == ("ci", "operator")
+    listed = aiot(tmp_path, "token", "list").stdout
+    assert listed.startswith("ci  operator  expires on ")
+    assert secret not in listed
+    assert aiot(tmp_path, "token", "add", "ci").returncode == 2
+    assert aiot(tmp_path, "token", "remove", "ci").returncode == 0
+    assert aiot(tmp_path, "token", "list").stdout.startswith("There are no tokens.")
+
+
+def test_invitation_is_a_link_that_works_once(tmp_path: Path) -> None:
+    printed = aiot(
+        tmp_path, "invite", "--role", "operator", "--url", "https://pyaiot.example.org/"
+    ).stdout.strip()
+    assert printed.startswith("https://pyaiot.example.org/login?token=")
+    digest = digest_of(printed.partition("=")[2])
+    assert accounts(tmp_path).use_invitation(digest, 0.0) == "operator"
+    assert accounts(tmp_path).use_invitation(digest, 0.0) is None
+
+
+def test_qr_code_fits_into_a_terminal() -> None:
+    lines = qr_code("http://192.0.2.10:8000/login?token=" + "x" * 43).splitlines()
+    assert len(lines) <= 24
+    assert all("\x1b[" in line or set(line) <= set(" ▀▄█") for line in lines)
