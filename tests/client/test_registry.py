@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.client import (
     AmbiguousLabel,
     ApiProblem,
@@ -345,7 +346,9 @@ async def test_command_to_many_gives_receipts_by_uid() -> None:
 
 
 async def test_registry_needs_the_sign_in_of_the_broker() -> None:
-    login = SignIn(behind_tls=False, viewers=False, clock=asyncio.get_running_loop().time)
+    login = SignIn(
+        AccountsFile(None), behind_tls=False, viewers=False, clock=asyncio.get_running_loop().time
+    )
     async with serving(login=login) as served, client(served, live=False) as it:
         for call in (it.find_nodes(), it.edit("n", room="x"), it.restore("n")):
             with pytest.raises(LoginNeeded):
