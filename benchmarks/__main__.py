@@ -19,6 +19,7 @@ from benchmarks import (
     mqtt_path,
     mqttsn_path,
     observe_path,
+    registered_nodes,
     starting,
     websocket_path,
 )
@@ -42,6 +43,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "coap-commands": coap_gateway.measure_commands,
     "join": joining.measure,
     "memory": memory.measure,
+    "registry": registered_nodes.measure,
     "fan-out": fan_out.measure,
     "history": history.measure,
 }

@@ -92,14 +92,14 @@ def measure(results: Results, home: Home, size: Size) -> None:
 def _wait_known(port: int) -> None:
     limit = time.monotonic() + 10.0
     while time.monotonic() < limit:
-        body = _get(port, "/api/nodes")
+        body = get(port, "/api/nodes")
         if len(json.loads(body)["nodes"]) == NODES:
             return
         time.sleep(0.05)
     raise BenchmarkError("the broker has not registered all nodes")
 
 
-def _get(port: int, path: str) -> bytes:
+def get(port: int, path: str) -> bytes:
     with socket.create_connection((HOST, port), timeout=10.0) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
         received = b""

@@ -18,9 +18,14 @@ def broker_with_history(home: Home, path: Path) -> Server:
     return _broker(home, free_port(), str(path))
 
 
-def _broker(home: Home, port: int, history: str) -> Server:
+def broker_with_registry(home: Home, path: Path) -> Server:
+    """A broker with an existing registry, without history."""
+    return _broker(home, free_port(), "off", "--registry", str(path))
+
+
+def _broker(home: Home, port: int, history: str, *more: str) -> Server:
     arguments = ["-m", "pyaiot", "broker", "--web-port", str(port)]
-    arguments += ["--key-file", str(home.key_file), "--history", history]
+    arguments += ["--key-file", str(home.key_file), "--history", history, *more]
     return Server(arguments, home=home, port=port)
 
 

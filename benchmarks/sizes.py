@@ -49,6 +49,8 @@ class Size:
     idle_nodes: int
     api_s: float
     export_rows: int
+    registered: int
+    registry_requests: int
 
 
 FULL: Final = Size(
@@ -87,6 +89,8 @@ FULL: Final = Size(
     idle_nodes=10_000,
     api_s=4.0,
     export_rows=10_000_000,
+    registered=100_000,
+    registry_requests=40,
 )
 QUICK: Final = Size(
     fan_out_clients=(100,),
@@ -124,6 +128,8 @@ QUICK: Final = Size(
     idle_nodes=10_000,
     api_s=2.0,
     export_rows=500_000,
+    registered=100_000,
+    registry_requests=15,
 )
 TINY: Final = Size(
     fan_out_clients=(2,),
@@ -161,4 +167,6 @@ TINY: Final = Size(
     idle_nodes=10,
     api_s=0.2,
     export_rows=2000,
+    registered=2000,
+    registry_requests=1,
 )

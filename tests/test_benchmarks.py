@@ -16,7 +16,7 @@ RUN_LIMIT_S = 60.0
 # What runs side by side; nodes have fixed addresses, so their figures run one after the other.
 SIDE_BY_SIDE = (
     ("fan-out",),
-    ("start", "api", "join", "memory", "websocket", "mqtt", "mqttsn", "history"),
+    ("start", "api", "join", "memory", "websocket", "mqtt", "mqttsn", "history", "registry"),
     (
         "latency",
         "posts",

@@ -19,6 +19,8 @@ from pyaiot.history.stores import store_at
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, FromGateway, Hello, Reading, Receipt, ToGateway
 from pyaiot.registry.registry import Registry
+from pyaiot.registry.service import RegistryService
+from pyaiot.registry.sqlite import SqliteStore
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
 from pyaiot.web.sign_in import SignIn
@@ -111,8 +113,12 @@ async def serving(
     keep: RetentionPolicy | None = None,
     allowed_origins: frozenset[str] = frozenset(),
     registry: Registry | None = None,
+    registry_file: Path | None = None,
 ) -> AsyncIterator[Served]:
-    """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention."""
+    """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention.
+
+    `registry_file` None: the registry ends with the broker.
+    """
     keeping = None
     if folder is not None:
         keeping = HistoryService(store_at(str(folder / "history.db"), keep or RetentionPolicy()))
@@ -125,8 +131,12 @@ async def serving(
         observer=None if keeping is None else keeping.recorder,
         registry=registry,
     )
+    store = None if registry_file is None else SqliteStore(registry_file)
+    storing = RegistryService(broker.router.registry, broker, store, unix_time=time.time)
     app = WebApp(
         broker,
+        registry=storing,
+        checks={"registry": storing.check},
         tokens=None,
         title="Test",
         sign_in=login,
@@ -135,6 +145,7 @@ async def serving(
         caught_up=None if keeping is None else keeping.caught_up,
     )
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(storing.running())
         if keeping is not None:
             await stack.enter_async_context(keeping.running())
         server = await HttpServer.open(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which nodes of the registry are meant: by state, tag, gateway, protocol, room or text. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,16 +29,26 @@ class NodeFilter:
         return tuple(text.casefold().split())
 
     def matches(self, record: NodeRecord) -> bool:
-        added = record.annotations
-        return (
-            (self.states is None or record.state in self.states)
-            and (self.uids is None or record.uid in self.uids)
-            and (self.gateways is None or record.gateway in self.gateways)
-            and (self.protocols is None or record.protocol.lower() in self.protocols)
-            and (self.rooms is None or added.room in self.rooms)
-            and (self.tags is None or not self.tags.isdisjoint(added.tags))
-            and (not self.words or _has_words(record, self.words))
-        )
+        return bool(self.select([record]))
+
+    def select(self, records: Sequence[NodeRecord]) -> Sequence[NodeRecord]:
+        """Those of the records that match. One condition after the other: it is quick for many."""
+        if self.uids is not None:
+            records = [it for it in records if it.uid in self.uids]
+        if self.tags is not None:
+            tags = self.tags
+            records = [it for it in records if not tags.isdisjoint(it.annotations.tags)]
+        if self.rooms is not None:
+            records = [it for it in records if it.annotations.room in self.rooms]
+        if self.gateways is not None:
+            records = [it for it in records if it.gateway in self.gateways]
+        if self.words:
+            records = [it for it in records if _has_words(it, self.words)]
+        if self.protocols is not None:
+            records = [it for it in records if it.protocol.lower() in self.protocols]
+        if self.states is not None:
+            records = [it for it in records if it.state in self.states]
+        return records
 
 
 def frozen(values: Iterable[str] | None) -> frozenset[str] | None:

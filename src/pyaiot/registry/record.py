@@ -2,6 +2,7 @@
 """What the registry holds of a node: what was observed, and what people added. Pure."""
 
 import sys
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
@@ -217,6 +218,12 @@ def edited_row(record: NodeRecord) -> RecordRow:
     )
 
 
+@lru_cache(1024)
+def _tags(text: str) -> Tags:
+    """The same tuple for the same tags: few are different."""
+    return tuple(sys.intern(tag) for tag in _decode_tags(text))
+
+
 _ADMISSIONS: Final[dict[str, AdmissionState]] = {it: it for it in get_args(AdmissionState)}
 
 
@@ -229,10 +236,10 @@ def record_of(row: RecordRow) -> NodeRecord:
         raise ValueError("a uid is not valid")
     annotations = Annotations(
         label=label,
-        room=room,
+        room=sys.intern(room),
         latitude=latitude,
         longitude=longitude,
-        tags=_decode_tags(tags) if tags != "[]" else (),
+        tags=_tags(tags),
         notes=notes,
         interval_s=interval,
         offline_after_s=offline,

@@ -24,6 +24,7 @@ from pyaiot.registry.last_values import (
     size_of,
 )
 from pyaiot.registry.record import NOTHING_ADDED, Edit, NodeRecord, NodeState
+from pyaiot.registry.search_texts import SearchTexts
 
 EDITED_MAX: Final = 100_000
 """Nodes that people edited. One more is refused."""
@@ -89,6 +90,7 @@ class Registry:
         self._forgettable = Forgettable(offline_max)
         self._evicted: list[str] = []
         """Nodes that were forgotten to make room, still to be announced."""
+        self.texts = SearchTexts()
         self._waiting_of: Counter[str] = Counter()
         self._online = 0
         """Nodes that are online and accepted."""
@@ -157,7 +159,7 @@ class Registry:
         elif record.admission == "waiting":
             self._waiting_of[record.gateway] -= 1
             self._waiting_of[gateway] += 1
-        self._forgettable.discard(uid)
+        self._forgettable.discard(uid, record.gateway)
         self._online += record.admission == "accepted" and not record.is_online
         record.gateway, record.protocol = gateway, protocol
         record.first_seen = record.first_seen or ts
@@ -241,11 +243,12 @@ class Registry:
             self._add(record)
         if record.admission == "waiting":
             self._waiting_of[record.gateway] -= 1
-        self._forgettable.discard(record.uid)
+        self._forgettable.discard(record.uid, record.gateway)
         self._edited += changed.is_edited - record.is_edited
         self._online -= record.state == "online"
         self._banned -= record.admission == "banned"
         record.annotations = changed.annotations
+        self.texts.changed(record.number)
         record.revision = changed.revision
         record.admission = changed.admission
         if record.admission == "waiting":
@@ -401,6 +404,10 @@ class Registry:
             del self._removed[uid]
         return taken
 
+    def take_back_removed(self, uids: Iterable[str]) -> list[str]:
+        """These nodes are about to be stored again: those of them that were to be removed."""
+        return [uid for uid in uids if self._removed.pop(uid, True) is None]
+
     def not_written(self, records: Iterable[NodeRecord], removed: Iterable[str]) -> None:
         """The store failed: these changes are to be written later."""
         for record in records:
@@ -428,6 +435,7 @@ class Registry:
         self._number += 1
         record.number = self._number
         self.records[record.uid] = record
+        self.texts.changed(record.number)
         self._removed.pop(record.uid, None)
         self._edited += record.is_edited
         self._banned += record.admission == "banned"
@@ -449,7 +457,7 @@ class Registry:
             self._observed[record.uid] = None
 
     def _remove(self, record: NodeRecord) -> None:
-        self._forgettable.discard(record.uid)
+        self._forgettable.discard(record.uid, record.gateway)
         del self.records[record.uid]
         self._edited -= record.is_edited
         self._banned -= record.admission == "banned"

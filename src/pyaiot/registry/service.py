@@ -214,6 +214,8 @@ class RegistryService:
     async def _forget(self, records: Sequence[NodeRecord], now: float) -> list[NodeRecord]:
         """Those of them that did not come online meanwhile. Raises `NotStored`."""
         uids = [record.uid for record in records]
+        if not uids:
+            return []
         for uid in uids:
             # Else it could be written again after its removal.
             self.registry.unobserved(uid)
@@ -241,6 +243,8 @@ class RegistryService:
         return forgotten
 
     async def _make_edits(self, changed: Sequence[NodeRecord]) -> list[NodeRecord]:
+        if not changed:
+            return []
         self.registry.check_room(changed)
         await self._store_edits(changed)
         edited = []
@@ -253,12 +257,24 @@ class RegistryService:
 
     async def _store_edits(self, changed: Sequence[NodeRecord]) -> None:
         rows = [edited_row(record) for record in changed]
-        await self._call_store(partial(_write_rows, edited=rows))
+        await self._store_again(changed, partial(_write_rows, edited=rows))
 
     async def _store_whole(self, records: Sequence[NodeRecord]) -> None:
         observed = [self._observed(record) for record in records]
         edited = [edited_row(record) for record in records]
-        await self._call_store(partial(_write_rows, observed=observed, edited=edited))
+        await self._store_again(records, partial(_write_rows, observed=observed, edited=edited))
+
+    async def _store_again(
+        self, records: Sequence[NodeRecord], work: Callable[[RegistryStore], None]
+    ) -> None:
+        """Store nodes of which some may just have been forgotten. Raises `NotStored`."""
+        # Else their removal could be carried out after this.
+        removed = self.registry.take_back_removed(record.uid for record in records)
+        try:
+            await self._call_store(work)
+        except NotStored:
+            self.registry.not_written((), removed)
+            raise
 
     async def _call_store(self, work: Callable[[RegistryStore], T]) -> T | None:
         """Raises `NotStored`."""

@@ -4,7 +4,9 @@
 import asyncio
 import hashlib
 import secrets
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterable
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -16,6 +18,7 @@ from pyaiot.messages import Ignored, LastValue, Reading
 from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.node_filter import NodeFilter
 from pyaiot.registry.record import NodeRecord
+from pyaiot.registry.search_texts import BLOCK_NODES
 from pyaiot.web.api.parameters import NodesQuery, Query
 from pyaiot.web.api.responses import encode, json_response, matches_etag, not_modified
 from pyaiot.web.api.schemas import (
@@ -30,8 +33,7 @@ from pyaiot.web.sign_in import MAY_COMMAND
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A page of nodes ends after the node with which it reaches this size."""
-TURN_RECORDS_MAX: Final = 2000
-"""Nodes that a filter looks at before others get a turn."""
+_number_of: Final = attrgetter("number")
 
 
 class NodesApi:
@@ -134,19 +136,24 @@ async def matching(broker: Broker, wanted: NodeFilter, after: int = 0) -> AsyncI
     registry = broker.router.registry
     if wanted.uids is not None:
         found = (registry.get(uid) for uid in wanted.uids)
-        records = sorted((it for it in found if it is not None), key=lambda it: it.number)
-    else:
-        records = list(registry.records.values())
-    looked_at = 0
-    for record in records:
-        if record.number <= after:
-            continue
-        looked_at += 1
-        if looked_at % TURN_RECORDS_MAX == 0:
-            await asyncio.sleep(0)
-        # It may have been forgotten meanwhile.
-        if wanted.matches(record) and registry.get(record.uid) is record:
+        some = [it for it in found if it is not None and it.number > after]
+        for record in wanted.select(sorted(some, key=_number_of)):
             yield record
+        return
+    # They are in the order of their numbers.
+    records = list(registry.records.values())
+    start = bisect_right(records, after, key=_number_of)
+    while start < len(records):
+        first = records[start].number // BLOCK_NODES * BLOCK_NODES
+        end = bisect_left(records, first + BLOCK_NODES, lo=start, key=_number_of)
+        block = records[bisect_left(records, first, hi=start, key=_number_of) : end]
+        if not wanted.words or registry.texts.may_have(wanted.words, block):
+            for record in wanted.select(records[start:end]):
+                # It may have been forgotten meanwhile.
+                if registry.get(record.uid) is record:
+                    yield record
+        start = end
+        await asyncio.sleep(0)
 
 
 def node_response(
