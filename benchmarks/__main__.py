@@ -20,6 +20,7 @@ from benchmarks import (
     mqttsn_path,
     observe_path,
     registered_nodes,
+    registry_kills,
     starting,
     websocket_path,
 )
@@ -44,6 +45,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "join": joining.measure,
     "memory": memory.measure,
     "registry": registered_nodes.measure,
+    "registry-kills": registry_kills.measure,
     "fan-out": fan_out.measure,
     "history": history.measure,
 }

@@ -51,6 +51,9 @@ class Size:
     export_rows: int
     registered: int
     registry_requests: int
+    registry_kills: int
+    registry_kills_up_s: float
+    """The longest time between two kills."""
 
 
 FULL: Final = Size(
@@ -91,6 +94,8 @@ FULL: Final = Size(
     export_rows=10_000_000,
     registered=100_000,
     registry_requests=40,
+    registry_kills=20,
+    registry_kills_up_s=8.0,
 )
 QUICK: Final = Size(
     fan_out_clients=(100,),
@@ -130,6 +135,8 @@ QUICK: Final = Size(
     export_rows=500_000,
     registered=100_000,
     registry_requests=15,
+    registry_kills=5,
+    registry_kills_up_s=6.0,
 )
 TINY: Final = Size(
     fan_out_clients=(2,),
@@ -169,4 +176,6 @@ TINY: Final = Size(
     export_rows=2000,
     registered=2000,
     registry_requests=1,
+    registry_kills=2,
+    registry_kills_up_s=1.0,
 )

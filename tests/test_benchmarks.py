@@ -26,6 +26,7 @@ SIDE_BY_SIDE = (
         "coap-idle",
         "coap-commands",
         "observe",
+        "registry-kills",
     ),
 )
 FIGURES = [name for names in SIDE_BY_SIDE for name in names]

@@ -159,6 +159,22 @@ async def test_edit_is_on_disk_when_it_is_answered(tmp_path: Path) -> None:
         assert it.service.edits == 6
 
 
+async def test_edit_of_a_node_that_has_just_appeared_stores_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "registry.db"
+    async with running(path) as it:
+        monkeypatch.setattr(service_module, "WRITE_INTERVAL_S", 1e6)
+        await asyncio.sleep(0.05)  # the last interval of before ends
+        await it.send(NodeAppeared(uid="n"), value("n"))
+        await it.service.edit("n", LABEL)
+        record = stored(path)["n"]
+        assert (record.gateway, record.annotations.label) == ("g", "Lamp")
+        assert time.time() - 60 < record.first_seen <= record.last_seen
+        assert [it.data for it in decode_values(record.values)] == ["1"]
+        monkeypatch.undo()
+
+
 async def test_forgotten_node_is_not_written_again_by_an_earlier_change(tmp_path: Path) -> None:
     """Its edit is still to be written as an observation when it is forgotten."""
     path = tmp_path / "registry.db"

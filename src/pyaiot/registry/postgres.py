@@ -21,6 +21,9 @@ CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to accept a connection."""
 STATEMENT_LIMIT_S: Final = 30.0
 """How long the server may take for one statement."""
+LOCK_LIMIT_S: Final = 1.0
+"""How long a previous writer may take to end: the server learns of it a moment later."""
+_LOCK_PAUSE_S: Final = 0.05
 ROWS_AT_ONCE: Final = 2000
 """Nodes that are read from the server at once."""
 WRITER_LOCK: Final = 0x41694E52
@@ -101,8 +104,7 @@ class PostgresStore:
                     "application_name": "Pyaiot registry",
                 },
             )
-        if not await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
-            raise RegistryStoreError("another Pyaiot writes this database")
+        await _take_lock(db)
         await _migrate(db)
         # Whatever the default of the server is.
         await db.execute("SET synchronous_commit = on")
@@ -136,6 +138,16 @@ class PostgresStore:
             raise RegistryStoreError(f"{self.name}: a row is not valid ({error})") from error
         except RegistryStoreError as error:
             raise RegistryStoreError(f"{self.name}: {error}") from error
+
+
+async def _take_lock(db: Any) -> None:
+    """Become the only writer. Raises `RegistryStoreError` if there is one."""
+    tries = round(LOCK_LIMIT_S / _LOCK_PAUSE_S)
+    for _ in range(tries):
+        if await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
+            return
+        await asyncio.sleep(_LOCK_PAUSE_S)
+    raise RegistryStoreError("another Pyaiot writes this database")
 
 
 async def _migrate(db: Any) -> None:

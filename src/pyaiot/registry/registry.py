@@ -371,6 +371,10 @@ class Registry:
         """The readings of this node changed: its observed part is to be written."""
         self._observed[uid] = None
 
+    def unwritten(self, uids: Iterable[str]) -> list[NodeRecord]:
+        """Those of the nodes whose observed part is still to be written."""
+        return [self.records[uid] for uid in uids if uid in self._observed and uid in self.records]
+
     def unobserved(self, uid: str) -> None:
         """The node is about to be forgotten: nothing of it is to be written."""
         self._observed.pop(uid, None)

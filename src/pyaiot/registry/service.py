@@ -257,7 +257,10 @@ class RegistryService:
 
     async def _store_edits(self, changed: Sequence[NodeRecord]) -> None:
         rows = [edited_row(record) for record in changed]
-        await self._store_again(changed, partial(_write_rows, edited=rows))
+        # Of a node that has just appeared, the rest is written with it.
+        unwritten = self.registry.unwritten(record.uid for record in changed)
+        observed = [self._observed(record) for record in unwritten]
+        await self._store_again(changed, partial(_write_rows, observed=observed, edited=rows))
 
     async def _store_whole(self, records: Sequence[NodeRecord]) -> None:
         observed = [self._observed(record) for record in records]
