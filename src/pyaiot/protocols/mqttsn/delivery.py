@@ -8,8 +8,7 @@ arrival: a constrained node has memory for one, and the network cannot change th
 import math
 from collections import deque
 from collections.abc import Iterable
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -30,7 +29,8 @@ from pyaiot.protocols.mqttsn.packets import (
     RegAck,
     Register,
 )
-from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account
+from pyaiot.protocols.mqttsn.queued_message import DeliveryStage, InFlightMessage, QueuedMessage
+from pyaiot.protocols.mqttsn.shares import Account
 from pyaiot.protocols.mqttsn.topics import TopicIds, is_topic
 
 REGISTRATIONS_OF_ONE_MESSAGE_MAX: Final = 3
@@ -45,37 +45,6 @@ client answers, messages are delivered again."""
 
 SAVED_BYTES_MAX: Final = 64 * 1024
 """Bytes of the messages of one client that survive a restart of the gateway, the newest ones."""
-
-
-class _Stage(Enum):
-    REGISTERED = "waiting for REGACK"
-    PUBLISHED = "waiting for PUBACK or PUBREC"
-    RELEASED = "waiting for PUBCOMP"
-
-
-class _QueuedMessage(NamedTuple):
-    """A queued message."""
-
-    message: MqttMessage
-    expires_at: float
-
-    @property
-    def size(self) -> int:
-        return ENTRY_BYTES + len(self.message.payload) + len(self.message.topic)
-
-
-class _InFlight:
-    """The first message of the queue, once a packet of it was sent."""
-
-    __slots__ = ("message_id", "packet", "registrations", "retries", "retry_at", "stage")
-
-    def __init__(self, message_id: int) -> None:
-        self.message_id = message_id
-        self.stage = _Stage.PUBLISHED
-        self.packet: Packet | None = None
-        self.registrations = 0
-        self.retries = 0
-        self.retry_at = 0.0
 
 
 class DeliveryQueue:
@@ -98,8 +67,8 @@ class DeliveryQueue:
         self._retry_s = retry_s
         self._retries_max = retries_max
         self._account = account
-        self._queue: deque[_QueuedMessage] = deque()
-        self._front: _InFlight | None = None
+        self._queue: deque[QueuedMessage] = deque()
+        self._front: InFlightMessage | None = None
         self._open = False
         self._left: int | None = None
         self._message_id = 0
@@ -128,7 +97,7 @@ class DeliveryQueue:
     def saved(self) -> tuple[MqttMessage, ...]:
         """The messages for the state file. Those with a deadline are commands, which have ended
         when the gateway is back, and are not among them."""
-        released = self._front is not None and self._front.stage is _Stage.RELEASED
+        released = self._front is not None and self._front.stage is DeliveryStage.RELEASED
         saved: list[MqttMessage] = []
         size = 0
         for queued in reversed(list(self._queue)[int(released) :]):
@@ -142,7 +111,7 @@ class DeliveryQueue:
     def restore(self, messages: Iterable[MqttMessage]) -> None:
         """Queue the result of `saved`, as far as there is room."""
         for message in messages:
-            queued = _QueuedMessage(message, math.inf)
+            queued = QueuedMessage(message, math.inf)
             if len(self._queue) >= self._messages_max or not self._account.take(queued.size):
                 self.dropped += 1
             else:
@@ -152,7 +121,7 @@ class DeliveryQueue:
         """When to call `handle_timer`, or None."""
         if not self._open or self._front is None or self._front.packet is None:
             return None
-        if self._front.stage is _Stage.RELEASED:
+        if self._front.stage is DeliveryStage.RELEASED:
             return self._front.retry_at
         return min(self._front.retry_at, self._queue[0].expires_at)
 
@@ -183,7 +152,7 @@ class DeliveryQueue:
         if size > self._packet_bytes_max or not is_topic(message.topic):
             self.dropped += 1
             return []
-        queued = _QueuedMessage(message, expires_at)
+        queued = QueuedMessage(message, expires_at)
         if len(self._queue) >= self._messages_max:
             self.dropped += 1
             if not self._make_room():
@@ -220,7 +189,7 @@ class DeliveryQueue:
         clients do not know REGISTER. If it is not answered the second time, the message is dropped.
         """
         front = self._front
-        if front is None or front.stage is not _Stage.REGISTERED or self._answers_register:
+        if front is None or front.stage is not DeliveryStage.REGISTERED or self._answers_register:
             self.pause()
             return []
         if self._postponed:
@@ -236,7 +205,7 @@ class DeliveryQueue:
     def forget_registrations(self) -> None:
         """The client may have rebooted: register the topic of the first message again."""
         front = self._front
-        if front is not None and front.stage is not _Stage.RELEASED:
+        if front is not None and front.stage is not DeliveryStage.RELEASED:
             front.packet = None
         self._forget_answers()
 
@@ -274,20 +243,20 @@ class DeliveryQueue:
         front = self._front
         matches = front is not None and front.message_id == packet.message_id
         if isinstance(packet, PubRec) and not (
-            matches and front and front.stage is _Stage.PUBLISHED
+            matches and front and front.stage is DeliveryStage.PUBLISHED
         ):
             return [PubRel(packet.message_id)]  # unknown ones too, so that the client can finish
         if front is None or not matches or front.packet is None:
             return []
         match packet:
-            case RegAck() if front.stage is _Stage.REGISTERED:
+            case RegAck() if front.stage is DeliveryStage.REGISTERED:
                 return self._registered(packet, front, now)
-            case PubAck() if front.stage is _Stage.PUBLISHED:
+            case PubAck() if front.stage is DeliveryStage.PUBLISHED:
                 return self._puback(packet, front, now)
             case PubRec():
-                front.stage = _Stage.RELEASED
+                front.stage = DeliveryStage.RELEASED
                 return self._await(front, PubRel(front.message_id), now)
-            case PubComp() if front.stage is _Stage.RELEASED:
+            case PubComp() if front.stage is DeliveryStage.RELEASED:
                 return self._next(now)
         return []
 
@@ -303,7 +272,7 @@ class DeliveryQueue:
             self._topics.confirm(register.topic_id)
         return True
 
-    def _registered(self, packet: RegAck, front: _InFlight, now: float) -> list[Packet]:
+    def _registered(self, packet: RegAck, front: InFlightMessage, now: float) -> list[Packet]:
         self._answers_register = True
         self._postponed = False
         if packet.return_code == ReturnCode.CONGESTION:
@@ -316,7 +285,7 @@ class DeliveryQueue:
         front.packet = None
         return self._send(now)
 
-    def _puback(self, packet: PubAck, front: _InFlight, now: float) -> list[Packet]:
+    def _puback(self, packet: PubAck, front: InFlightMessage, now: float) -> list[Packet]:
         publish = front.packet
         if packet.return_code == ReturnCode.ACCEPTED:
             # QoS 2 is answered with PUBREC, but a client that sends PUBACK has the message.
@@ -358,17 +327,17 @@ class DeliveryQueue:
                 self._drop()
                 continue
             if self._front is None:
-                self._front = _InFlight(self._next_message_id())
+                self._front = InFlightMessage(self._next_message_id())
             front = self._front
             if reference is not None:
-                front.stage = _Stage.PUBLISHED
+                front.stage = DeliveryStage.PUBLISHED
                 packets += self._await(front, _publish(message, reference, front.message_id), now)
                 break
             topic_id = self._topics.register(message.topic, known=False)
             if topic_id is None:
                 self._drop()
                 continue
-            front.stage = _Stage.REGISTERED
+            front.stage = DeliveryStage.REGISTERED
             front.registrations += 1
             self._unanswered += 1
             packets += self._await(front, Register(message.topic, front.message_id, topic_id), now)
@@ -392,7 +361,7 @@ class DeliveryQueue:
 
     def _is_late(self, now: float) -> bool:
         """Whether the first message has expired and was not delivered yet."""
-        released = self._front is not None and self._front.stage is _Stage.RELEASED
+        released = self._front is not None and self._front.stage is DeliveryStage.RELEASED
         return not released and bool(self._queue) and self._queue[0].expires_at <= now
 
     def _drop(self) -> None:
@@ -409,13 +378,13 @@ class DeliveryQueue:
         if self._left is not None:
             self._left -= 1
 
-    def _await(self, front: _InFlight, packet: Packet, now: float) -> list[Packet]:
+    def _await(self, front: InFlightMessage, packet: Packet, now: float) -> list[Packet]:
         front.packet = packet
         front.retry_at = now + self._retry_s
         front.retries = 0
         return [packet]
 
-    def _retransmit(self, front: _InFlight, now: float) -> list[Packet]:
+    def _retransmit(self, front: InFlightMessage, now: float) -> list[Packet]:
         packet = front.packet
         if packet is None:
             return []
