@@ -4,6 +4,7 @@
 import asyncio
 import ipaddress
 import socket
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -12,7 +13,13 @@ from pyaiot.transport import udp
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer
-from pyaiot.transport.udp import DATAGRAMS_PER_TURN, DatagramEndpoint, udp_socket
+from pyaiot.transport.udp import (
+    DATAGRAMS_AT_ONCE,
+    DATAGRAMS_PER_TURN,
+    TURN_LIMIT_S,
+    DatagramEndpoint,
+    udp_socket,
+)
 
 pytestmark = pytest.mark.sockets
 LIMIT_S = 5.0
@@ -48,21 +55,53 @@ def opened(limits: HostLimits | None = None) -> DatagramEndpoint:
     return DatagramEndpoint(sock, asyncio.get_running_loop(), protocol="test", limits=limits)
 
 
-async def test_datagrams_of_a_turn_come_together_and_their_number_is_bounded(
-    client: socket.socket,
-) -> None:
+async def test_datagrams_come_together_and_in_order(client: socket.socket) -> None:
     endpoint = opened()
-    count = DATAGRAMS_PER_TURN + 10
+    count = 2 * DATAGRAMS_AT_ONCE + 2
     for number in range(count):
         client.sendto(bytes([number]), ("127.0.0.1", endpoint.port))
     received = Received(count)
     endpoint.listen(received)
     await asyncio.wait_for(received.all, LIMIT_S)
     endpoint.close()
-    assert [len(turn) for turn in received.turns] == [DATAGRAMS_PER_TURN, 10]
+    assert [len(turn) for turn in received.turns] == [DATAGRAMS_AT_ONCE, DATAGRAMS_AT_ONCE, 2]
     assert [data for turn in received.turns for data, _ in turn] == [
         bytes([number]) for number in range(count)
     ]
+
+
+@pytest.mark.parametrize(("work_s", "at_most"), [(0.0, DATAGRAMS_PER_TURN), (TURN_LIMIT_S, 8)])
+async def test_datagrams_of_a_turn_are_bounded_in_number_and_in_time(
+    client: socket.socket, work_s: float, at_most: int
+) -> None:
+    endpoint = opened()
+    count = DATAGRAMS_PER_TURN + 10
+    for number in range(count):
+        client.sendto(bytes([number]), ("127.0.0.1", endpoint.port))
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    in_turn: list[int] = []
+    is_new_turn = True
+
+    def receive(datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+        nonlocal is_new_turn
+        if is_new_turn:
+            in_turn.append(0)
+            is_new_turn = False
+            loop.call_soon(next_turn)
+        in_turn[-1] += len(datagrams)
+        time.sleep(work_s)
+        if sum(in_turn) == count and not done.done():
+            done.set_result(None)
+
+    def next_turn() -> None:
+        nonlocal is_new_turn
+        is_new_turn = True
+
+    endpoint.listen(receive)
+    await asyncio.wait_for(done, LIMIT_S)
+    endpoint.close()
+    assert max(in_turn) <= at_most
 
 
 async def test_a_peer_is_parsed_once_and_answered_from_the_address_that_it_sent_to(

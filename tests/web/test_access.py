@@ -143,7 +143,6 @@ async def test_token_opens_what_its_role_may_do_and_nothing_else(role: Role) -> 
             assert (await answer.json())["may_command"] is includes(role, "operator")
 
 
-@pytest.mark.parametrize("viewers", [False, True])
 WRONG = {
     "empty": "",
     "scheme alone": "Bearer",
@@ -157,6 +156,7 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize("viewers", [False, True])
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_wrong_or_expired_token_opens_nothing(wrong: str, viewers: bool) -> None:
     async with guarded(viewers=viewers) as served:
