@@ -50,8 +50,10 @@ def is_allowed_origin(origin: str | None, host: str, allowed_origins: frozenset[
 
 CORS_AGE_S: Final = 600
 """How long a browser may cache the answer to a preflight request."""
-_CORS_METHODS: Final = "GET, HEAD, PUT"
-_CORS_HEADERS: Final = "Content-Type, If-None-Match, Idempotency-Key, Last-Event-ID, Prefer"
+_CORS_METHODS: Final = "DELETE, GET, HEAD, PATCH, POST, PUT"
+_CORS_HEADERS: Final = (
+    "Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID, Prefer"
+)
 _CORS_EXPOSED: Final = "Content-Disposition, ETag, Location, Preference-Applied, Retry-After"
 _ALLOWED_ORIGIN: Final = web.RequestKey("allowed_origin", str)
 

@@ -57,6 +57,28 @@ async def test_preflight_permits_commands() -> None:
             assert answer.headers["Access-Control-Allow-Origin"] == SITE
 
 
+async def test_preflight_permits_edits_of_nodes() -> None:
+    async with served() as it:
+        for method in ("PATCH", "DELETE", "POST"):
+            preflight = {"Access-Control-Request-Method": method, "Origin": SITE}
+            async with it.web.options("/api/nodes/n", headers=preflight) as answer:
+                assert method in answer.headers["Access-Control-Allow-Methods"]
+                assert "If-Match" in answer.headers["Access-Control-Allow-Headers"]
+        headers = {"Origin": SITE, "If-Match": '"0"'}
+        async with it.web.patch("/api/nodes/n", json={"label": "Lamp"}, headers=headers) as answer:
+            assert answer.status == 200
+            assert (await answer.json())["label"] == "Lamp"
+
+
+async def test_revision_is_a_condition_of_an_edit_as_an_etag_is() -> None:
+    """The messages of the WebSocket carry the revision of a node, and no ETag."""
+    async with served() as it:
+        for revision, status in (('"0"', 200), ('"0"', 412), ('"1"', 200), ('"x"', 400)):
+            headers = {"If-Match": revision}
+            async with it.web.patch("/api/nodes/n", json={"room": "R"}, headers=headers) as answer:
+                assert answer.status == status, revision
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{SITE}.evil.example"])
 async def test_another_site_gets_no_cors_headers_and_is_refused(origin: str) -> None:
     async with served() as it:

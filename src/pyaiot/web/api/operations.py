@@ -101,8 +101,9 @@ _EDIT_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = {
 }
 _IF_MATCH: Final = RequestHeader(
     "If-Match",
-    "The `ETag` of the node. If people edited it since: 412. Readings do not matter.",
-    pattern=r'^(\*|"[0-9]{1,18}-[0-9a-f]{16}")$',
+    'The `ETag` of the node, or its revision (`"7"`). If people edited it since: 412. Readings do'
+    " not matter.",
+    pattern=r'^(\*|"[0-9]{1,18}(-[0-9a-f]{16})?")$',
 )
 _UNKNOWN_RESOURCE: Final = {404: ("unknown-node", "unknown-resource")}
 

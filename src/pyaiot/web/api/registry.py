@@ -24,8 +24,8 @@ from pyaiot.web.problems import ProblemError
 
 NODES_AT_ONCE_MAX: Final = 10_000
 """Nodes that one request may edit or forget. More are refused."""
-ETAG: Final = r'"([0-9]{1,18})-[0-9a-f]{16}"'
-"""The `ETag` of a node: its revision, and a hash of all of it."""
+ETAG: Final = r'"([0-9]{1,18})(?:-[0-9a-f]{16})?"'
+"""The `ETag` of a node: its revision, and a hash of all of it. Messages have the revision only."""
 JSON_TYPES: Final = ("application/json", "application/merge-patch+json")
 
 B = TypeVar("B")
@@ -126,7 +126,9 @@ def _revision(request: web.Request) -> int | None:
         return None
     etag = re.fullmatch(ETAG, header.strip())
     if etag is None:
-        raise ProblemError(400, "bad-request", "If-Match must be the ETag of a node, or *")
+        raise ProblemError(
+            400, "bad-request", "If-Match must be the ETag of a node, its revision, or *"
+        )
     return int(etag[1])
 
 
