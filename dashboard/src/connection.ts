@@ -66,7 +66,7 @@ export class Connection {
       this.markReceived();
       this.enter("joining", this.reason);
       this.on.opened(this.legacy);
-      this.send({ type: "new", data: "client" });
+      this.join();
       if (this.legacy) this.after(LEGACY_BURST_S, () => this.deliver([{ type: "joined" }]));
     };
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
@@ -95,6 +95,10 @@ export class Connection {
   /** Reconnect now instead of at the end of the countdown. */
   retry(): void {
     if (this.phase === "waiting") this.open();
+  }
+
+  private join(): void {
+    this.send(this.legacy ? { type: "new", data: "client" } : { type: "new", data: "client", registry: true });
   }
 
   private deliver(messages: ToClient[]): void {
@@ -140,7 +144,7 @@ export class Connection {
     // A broker answers a repeated `new`. A legacy broker without nodes does not.
     if (this.phase !== "live" || this.legacy || this.probedAt) return;
     this.probedAt = performance.now();
-    this.send({ type: "new", data: "client" });
+    this.join();
   }
 
   private watch(): void {

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Stored readings, if the broker has a history. */
-import { apiUrl, mayHaveApi } from "./config";
+import { apiUrl } from "./config";
+import { brokerInfo } from "./info";
 import { niceStep, type Stored } from "./series";
 import type { Resource } from "./model/state";
-import { link } from "./store";
-
-let offered: Promise<boolean> | null = null;
 
 /** Whether the broker has a history, according to `/api/info`. */
-export function historyIsOffered(): Promise<boolean> {
-  // A legacy broker has no API; requests would only fill the console.
-  if (link.peek().legacy || !mayHaveApi()) return Promise.resolve(false);
-  offered ??= fetch(`${apiUrl()}info`)
-    .then(async (answer) => answer.ok && Boolean(((await answer.json()) as { history?: unknown }).history))
-    .catch(() => false);
-  return offered;
-}
+export const historyIsOffered = async (): Promise<boolean> => Boolean((await brokerInfo())?.history);
 
 const historyOf = ({ node, name }: Resource, search: Record<string, string>): string =>
   `${apiUrl()}nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}/history?${new URLSearchParams(search)}`;

@@ -54,6 +54,41 @@ export interface NodeLeft {
   ts?: number;
   reason?: string;
 }
+/** The last value of a resource of a node that is offline or waits. */
+export interface LastValue {
+  endpoint: string;
+  data: unknown;
+  ts?: number;
+  retained?: boolean;
+  value?: number;
+  unit?: string;
+}
+/** What the registry has of a node. Absent texts are empty, absent numbers 0. */
+export interface RegisteredNode {
+  type: "node";
+  uid: string;
+  state: "online" | "offline" | "waiting" | "banned";
+  protocol?: string;
+  gateway?: string;
+  first_seen?: number;
+  last_seen?: number;
+  boots?: number;
+  reason?: string;
+  revision?: number;
+  label?: string;
+  room?: string;
+  latitude?: number;
+  longitude?: number;
+  tags?: string[];
+  notes?: string;
+  interval?: number;
+  offline_after?: number;
+  values?: LastValue[];
+}
+export interface NodeForgotten {
+  type: "forgotten";
+  uid: string;
+}
 export interface Joined {
   type: "joined";
   nodes?: number;
@@ -81,6 +116,8 @@ export type ToClient =
   | Reading
   | NodeReset
   | NodeLeft
+  | RegisteredNode
+  | NodeForgotten
   | Joined
   | Receipt
   | Problem;
@@ -100,6 +137,8 @@ export interface LegacyCommand {
 export interface Join {
   type: "new";
   data: "client";
+  /** Also send what the registry has of each node. */
+  registry?: boolean;
 }
 export type FromClient = Join | Command | LegacyCommand;
 
@@ -123,7 +162,10 @@ export function isMessage(value: unknown): value is ToClient {
     case "new":
     case "out":
     case "reset":
+    case "forgotten":
       return typeof it.uid === "string";
+    case "node":
+      return typeof it.uid === "string" && typeof it.state === "string" && isList(it.values) && isList(it.tags);
     case "gateway":
     case "hello":
       return typeof it.name === "string";
@@ -139,3 +181,5 @@ export function isMessage(value: unknown): value is ToClient {
       return false;
   }
 }
+
+const isList = (value: unknown): boolean => value === undefined || Array.isArray(value);

@@ -49,6 +49,10 @@ export const settings = {
   map: kept("map", false, isFlag),
   camera: kept("camera", false, isFlag),
   cameraUrl: kept("cameraUrl", "", isText),
+  /** The list of offline nodes is open. */
+  offlineOpen: kept("offlineOpen", true, isFlag),
+  /** Cards are grouped by room. */
+  byRoom: kept("byRoom", false, isFlag),
   hiddenNodes: kept<string[]>("hiddenNodes", [], isTexts),
   hiddenResources: kept<string[]>("hiddenResources", [], isTexts),
 };

@@ -8,9 +8,11 @@ import { Connection, type Phase, type Reason } from "./connection";
 import type { ToClient } from "./messages";
 import { matches, parseQuery } from "./model/query";
 import { byName } from "./model/order";
-import { newState, reduce, tick, type Node, type LocalEvent, type Resource, type State } from "./model/state";
+import { findNode, isFiled, newState, reduce, tick, type Node, type LocalEvent, type Registered, type Resource, type State } from "./model/state";
 import { query } from "./route";
+import { nodeTitle, quote } from "./model/text";
 import { settings } from "./settings";
+import { t } from "./i18n";
 
 const RATE_OVER_S = 3;
 const SPARK_MS = 250;
@@ -42,6 +44,12 @@ export const activityCount = signal(0);
 export const joined = signal(false);
 /** Nodes to show, in natural order. */
 export const shown = signal<Node[]>([]);
+/** Offline and banned nodes of the registry to list, the last one to leave first. */
+export const offline = signal<Registered[]>([]);
+/** Number of such nodes, matched or not. */
+export const offlineCount = signal(0);
+/** Newcomers that wait for approval, the first one first. */
+export const newcomers = signal<Registered[]>([]);
 /** Number of nodes that are online, matched or not. */
 export const present = signal(0);
 /** The node that the pointer is over, on its card or on a map. */
@@ -183,13 +191,32 @@ export function choose(): void {
   let there = 0;
   for (const node of inOrder()) {
     if (!node.left) there += 1;
-    if (node.left?.filed && !parsed.includesOffline) continue;
+    if (node.left?.filed && (node.registered || !parsed.includesOffline)) continue;
     if (hidden.has(node.uid)) continue;
     if (!parsed.terms.length || matches(parsed, node, state, now)) list.push(node);
   }
   present.value = there;
-  const before = shown.peek();
-  if (before.length !== list.length || list.some((node, index) => node !== before[index])) shown.value = list;
+  assign(shown, list);
+  const rows: Registered[] = [];
+  const waits: Registered[] = [];
+  let away = 0;
+  for (const registered of state.registry.values()) {
+    if (registered.state === "waiting") waits.push(registered);
+    if (!isFiled(state, registered)) continue;
+    away += 1;
+    if (hidden.has(registered.uid)) continue;
+    const node = parsed.terms.length ? findNode(state, registered.uid) : undefined;
+    if (!node || matches(parsed, node, state, now)) rows.push(registered);
+  }
+  offlineCount.value = away;
+  assign(offline, rows.sort((a, b) => b.lastSeen - a.lastSeen || (a.uid < b.uid ? -1 : 1)));
+  assign(newcomers, waits);
+}
+
+/** The signal changes only if the list does. */
+function assign<T>(target: Signal<T[]>, list: T[]): void {
+  const before = target.peek();
+  if (before.length !== list.length || list.some((item, index) => item !== before[index])) target.value = list;
 }
 
 /** All nodes in natural order, for a component. */
@@ -249,17 +276,46 @@ export function redraw(): void {
   for (const all of drawers.values()) for (const draw of all) draw();
 }
 
-/** The node that was hidden last, until this is undone or no longer offered. */
-export const justHidden = signal<Node | null>(null);
+export interface Notice {
+  text: string;
+  /** Undoes what happened. Returns the node to go to. */
+  undo?: () => string | Promise<string>;
+  /** What it is about is gone: the keyboard goes on at the button. */
+  takesFocus?: boolean;
+}
+
+/** What has just happened, and how to undo it. */
+export const toast = signal<Notice | null>(null);
+
+/** A question before something happens to many nodes. */
+export interface Question {
+  title: string;
+  text: string;
+  /** The label of the button. */
+  action: string;
+  act: () => void;
+}
+
+export const question = signal<Question | null>(null);
+
+let hiding: Notice | null = null;
+let hidden = "";
 
 export function hideNode(node: Node): void {
   settings.hiddenNodes.value = [...settings.hiddenNodes.peek(), node.uid];
-  justHidden.value = node;
+  hidden = node.uid;
+  toast.value = hiding = {
+    text: t("node.hidden", { name: quote(nodeTitle(node)) }),
+    undo: () => {
+      unhide(node.uid);
+      return node.uid;
+    },
+  };
 }
 
 export function unhide(uid: string): void {
   settings.hiddenNodes.value = settings.hiddenNodes.peek().filter((its) => its !== uid);
-  if (justHidden.peek()?.uid === uid) justHidden.value = null;
+  if (hidden === uid && toast.peek() === hiding) toast.value = null;
 }
 
 export const triggerOf = (it: Resource | Node): Signal<number> => (it.trigger ??= signal(0)) as Signal<number>;

@@ -17,12 +17,13 @@ from pyaiot.history.service import HistoryService
 from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.links import MemoryLink
-from pyaiot.messages import Command, FromGateway, Hello, Reading, Receipt, ToGateway
+from pyaiot.messages import Command, FromGateway, Hello, NodeLeft, Reading, Receipt, ToGateway
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from pyaiot.registry.sqlite import SqliteStore
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.app import WebApp
+from pyaiot.web.dashboard import Dashboard
 from pyaiot.web.sign_in import SignIn
 
 OUTCOMES: Final[dict[str, Receipt]] = {
@@ -66,6 +67,10 @@ class Gateway:
     def send(self, uid: str, resource: str, data: object, ts: float | None = None) -> None:
         """A reading; the node appears with its first one."""
         self.link.send(Reading.received(uid, resource, data, time.time() if ts is None else ts))
+
+    def lose(self, uid: str) -> None:
+        """The node is offline."""
+        self.link.send(NodeLeft(uid=uid, ts=time.time(), reason="silent"))
 
 
 @dataclass
@@ -114,10 +119,12 @@ async def serving(
     allowed_origins: frozenset[str] = frozenset(),
     registry: Registry | None = None,
     registry_file: Path | None = None,
+    dashboard: Dashboard | None = None,
 ) -> AsyncIterator[Served]:
     """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention.
 
-    `registry_file` None: the registry ends with the broker.
+    `registry` None: an empty one that admits every node. `registry_file` None: the registry ends
+    with the broker.
     """
     keeping = None
     if folder is not None:
@@ -139,6 +146,7 @@ async def serving(
         checks={"registry": storing.check},
         tokens=None,
         title="Test",
+        dashboard=dashboard,
         sign_in=login,
         allowed_origins=allowed_origins,
         history=history if keeping is None else keeping.history,

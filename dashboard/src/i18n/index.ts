@@ -47,9 +47,10 @@ export function translate(key: string, values?: Record<string, string | number>)
 /** Why a node left: in words, or as its gateway wrote it. */
 export const reasonText = (reason = ""): string => translate(`reason.${reason}`).replace(/^reason\./, "");
 
+type Counted = { [K in Key]: K extends `${infer Name}.other` ? Name : never }[Key];
 const plurals = computed(() => new Intl.PluralRules(language.value));
 /** `key.one` or `key.other`, by the plural rules of the language. */
-export function count(key: "nodes" | "gateways" | "messages" | "unmatched", n: number): string {
+export function count(key: Counted, n: number): string {
   const form = plurals.value.select(n) === "one" ? "one" : "other";
   return t(`${key}.${form}`, { n: formatNumber(n) });
 }
@@ -80,6 +81,22 @@ export function timeOf(ts: number): string {
   if (Number.isNaN(date.getTime())) return String(ts);
   const today = new Date().toDateString() === date.toDateString();
   return (today ? times : dates).value.format(date);
+}
+
+const TIME = { hour: "2-digit", minute: "2-digit" } as const;
+const DAY = { month: "short", day: "numeric" } as const;
+const MOMENTS: readonly [younger_s: number, format: Intl.DateTimeFormatOptions][] = [
+  [43_200, TIME],
+  [172_800, { ...DAY, ...TIME }],
+  [15_552_000, DAY],
+  [Infinity, { ...DAY, year: "numeric" }],
+];
+const moments = computed(() => MOMENTS.map(([, format]) => new Intl.DateTimeFormat(language.value, format)));
+/** A time as short as it can be: the longer ago, the coarser. */
+export function momentOf(ts: number): string {
+  const date = new Date(ts * 1000);
+  if (Number.isNaN(date.getTime())) return String(ts);
+  return moments.value[MOMENTS.findIndex(([younger_s]) => Date.now() / 1000 - ts < younger_s)].format(date);
 }
 
 /** "at 14:03:22": for an age that is not updated while it is shown. */

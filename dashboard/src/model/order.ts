@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Natural order: `Node 2` before `Node 10`. The same in every browser language. */
 
+import { titleOf, type Named } from "./text";
+
 const collator = new Intl.Collator("en", { numeric: true });
 
 export function natural(a: string, b: string): number {
   return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
-/** By name, or by uid without a name; nodes of the same name by uid. */
-export function byName(a: { name: string; uid: string }, b: { name: string; uid: string }): number {
-  return natural(a.name || a.uid, b.name || b.uid) || natural(a.uid, b.uid);
+/** By title; nodes of the same title by uid. */
+export function byName(a: Named, b: Named): number {
+  return natural(titleOf(a), titleOf(b)) || natural(a.uid, b.uid);
 }

@@ -2,8 +2,8 @@
 /**
  * The search language: `temp>25 board:samr21 state:stale -kitchen has:led`.
  *
- * Terms are joined by "and". `word` is searched in name, uid and facts; `key:text` in one fact, or in
- * `state`, `gateway`, `protocol`, `has`; `resource>number` compares, where a prefix of the name of the
+ * Terms are joined by "and". `word` is searched in label, name, room, tags, uid and facts; `key:text`
+ * in one fact, or in `state`, `gateway`, `protocol`, `has`, `tag`, `room`, `label`; `resource>number` compares, where a prefix of the name of the
  * resource is enough; `-` before a term negates it; quotes keep spaces.
  */
 import { FACTS } from "./readings";
@@ -42,12 +42,15 @@ export function matches(query: Query, node: Node, state: State, now: number): bo
   return query.terms.every((term) => term(node, state, now));
 }
 
+const contains = (text: string, part: string): boolean => text.toLowerCase().includes(part);
 const bare = (text: string): string => text.replaceAll('"', "").toLowerCase();
 
 function byWord(word: string): Term | null {
   if (!word) return null;
   return (node) => {
     if (node.uid.toLowerCase().includes(word) || node.gateway.toLowerCase().includes(word)) return true;
+    const { registered } = node;
+    if (registered && (contains(registered.label, word) || contains(registered.room, word) || registered.tags.some((tag) => contains(tag, word)))) return true;
     for (const name of FACTS)
       if (node.resources.get(name)?.text.toLowerCase().includes(word)) return true;
     return node.resources.has(word);
@@ -74,12 +77,18 @@ function byKey(query: Query, key: string, operator: string, argument: string): T
   switch (name) {
     case "state":
       query.moving = true;
-      if (argument === "left" || argument === "lost") query.includesOffline = true;
-      return (node, state, now) => nodeState(state, node, now) === argument;
+      if (argument === "left" || argument === "lost" || argument === "offline") query.includesOffline = true;
+      return (node, state, now) => nodeState(state, node, now) === argument || (argument === "offline" && node.left !== null);
     case "gateway":
       return (node) => node.gateway.toLowerCase() === argument;
     case "has":
       return (node) => [...node.resources.keys()].some((its) => its.toLowerCase().startsWith(argument));
+    case "tag":
+      return ({ registered }) => registered?.tags.some((tag) => bare(tag) === argument) ?? false;
+    case "room":
+      return ({ registered }) => bare(registered?.room ?? "") === argument;
+    case "label":
+      return ({ registered }) => contains(registered?.label ?? "", argument);
     case "uid":
       return (node) => node.uid.toLowerCase().includes(argument);
     default:
@@ -99,9 +108,29 @@ export function withTerm(text: string, key: string, value: string): string {
   const others = [...text.matchAll(TERM)]
     .filter(([, , name, operator]) => !(name === key && operator === ":"))
     .map(([whole]) => whole.trim());
-  const term = value && `${key}:${/\s/.test(value) ? `"${value}"` : value}`;
-  return [...others, term].filter(Boolean).join(" ");
+  return [...others, value && termFor(key, value)].filter(Boolean).join(" ");
 }
+
+/** The query text with one more term `key:value`, or without it. */
+export function toggleTerm(text: string, key: string, value: string): string {
+  const wanted = bare(value);
+  let found = false;
+  const others = [...text.matchAll(TERM)].flatMap(([whole, minus, name, operator, argument]) => {
+    const is = !minus && name === key && operator === ":" && bare(argument) === wanted;
+    found ||= is;
+    return is ? [] : [whole.trim()];
+  });
+  return found ? others.join(" ") : [...others, termFor(key, value)].join(" ");
+}
+
+/** Whether the query text has the term `key:value`. */
+export function hasTerm(text: string, key: string, value: string): boolean {
+  for (const [, minus, name, operator, argument] of text.matchAll(TERM))
+    if (!minus && name === key && operator === ":" && bare(argument) === bare(value)) return true;
+  return false;
+}
+
+const termFor = (key: string, value: string): string => `${key}:${/\s/.test(value) ? `"${value.replaceAll('"', "")}"` : value}`;
 
 /** The value of the term `key` in the query text. */
 export function termOf(text: string, key: string): string {

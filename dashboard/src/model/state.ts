@@ -9,8 +9,10 @@
 import type { ToClient } from "../messages";
 import { happen, remember, touch } from "./changes";
 import { ask, finish, shownFor } from "./commands";
-import { FACTS, readPosition, readQuantity, readVectors, textOf } from "./readings";
-import { Ring, SAMPLES_WATCHED } from "./ring";
+import type { Position } from "./readings";
+import { file, forget, register } from "./registered";
+import { SAMPLES_WATCHED } from "./ring";
+import { gap, takeValue } from "./values";
 import {
   STALE_S,
   QUIET_S,
@@ -20,11 +22,13 @@ import {
   DISCOVERY_S,
   ANSWER_S,
   GRACE_S,
+  newNode,
   type Resource,
   type Node,
   type State,
 } from "./types";
 
+export { findNode, isFiled } from "./registered";
 export * from "./types";
 
 /** Events of the page itself. */
@@ -54,6 +58,12 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
       break;
     case "gateway":
       gateway(state, message, now);
+      break;
+    case "node":
+      register(state, message, now);
+      break;
+    case "forgotten":
+      forget(state, message.uid);
       break;
     case "ignored": {
       const of = state.gateways.get(message.gateway ?? "");
@@ -94,10 +104,7 @@ export function tick(state: State, now: number): void {
     if (command && now - command.at > ANSWER_S + (state.legacy ? 0 : GRACE_S))
       finish(state, id, "timeout", "", now);
   for (const node of state.nodes.values()) {
-    if (node.left && !node.left.filed && now - node.left.at > LEFT_S) {
-      node.left.filed = true;
-      state.membership += 1;
-    }
+    if (node.left && !node.left.filed && now - node.left.at > LEFT_S) file(state, node);
     for (const [name, resource] of node.resources) {
       if (resource.forgotten !== undefined && now - resource.forgotten > FORGOTTEN_S) {
         node.resources.delete(name);
@@ -110,22 +117,31 @@ export function tick(state: State, now: number): void {
   }
 }
 
-export type NodeState = "live" | "quiet" | "stale" | "discovering" | "silent" | "left" | "lost" | "frozen";
+export type NodeState = "live" | "quiet" | "stale" | "discovering" | "silent" | "left" | "lost" | "frozen" | "waiting" | "banned";
 
 /** The current state of a node. `lost`: its gateway is lost, so the state is unknown. */
 export function nodeState(state: State, node: Node, now: number): NodeState {
+  const admission = node.registered?.state;
+  if (admission === "waiting" || admission === "banned") return admission;
   if (node.left) return node.left.reason === "gateway lost" ? "lost" : "left";
   if (!state.live) return "frozen";
   if (!hasResources(node))
     return now + state.offset - (node.since || node.firstSeen) > DISCOVERY_S ? "silent" : "discovering";
   const age = now + state.offset - node.lastSeen;
-  return age > STALE_S ? "stale" : age > QUIET_S ? "quiet" : "live";
+  return age > staleAfter(node) ? "stale" : age > quietAfter(node) ? "quiet" : "live";
 }
+
+/** Seconds after which a value of the node is stale: two and a half of its own intervals, if it has one. */
+export const staleAfter = ({ registered }: Node): number => (registered?.interval ? 2.5 * registered.interval : STALE_S);
+const quietAfter = ({ registered }: Node): number => (registered?.interval ? 1.5 * registered.interval : QUIET_S);
 
 function hasResources(node: Node): boolean {
   for (const name of node.resources.keys()) if (name !== "protocol" && name !== "ip" && name !== "id") return true;
   return false;
 }
+
+/** Where the node is: as it reports, or else as people say. */
+export const placeOf = ({ position, registered }: Node): Position | null => position ?? registered?.place ?? null;
 
 /** Text of a fact of a node: `os`, `board` … */
 export const fact = (node: Node, name: string): string => node.resources.get(name)?.text ?? "";
@@ -161,29 +177,14 @@ function see(state: State, node: Node, ts: number, now: number): void {
 function appear(state: State, uid: string, ts: number, gatewayName = ""): Node {
   let node = state.nodes.get(uid);
   if (!node) {
-    node = {
-      uid,
-      name: "",
-      gateway: gatewayName,
-      since: 0,
-      firstSeen: ts,
-      lastSeen: 0,
-      fresh: state.joined,
-      era: state.era,
-      left: null,
-      resources: new Map(),
-      position: null,
-      log: [],
-      raw: [],
-      watched: false,
-      trigger: null,
-      clock: null,
-      visible: false,
-      behind: false,
-    };
+    node = newNode(uid, gatewayName, ts, state);
+    node.fresh = state.joined;
+    node.registered = state.registry.get(uid) ?? null;
     state.nodes.set(uid, node);
+    state.offline.delete(uid);
     state.membership += 1;
-    if (state.joined) happen(state, ts - state.offset, { kind: "joined", what: "event.joined", uid, detail: gatewayName, good: true });
+    const what = node.registered?.returned ? "event.returned" : "event.joined";
+    if (state.joined) happen(state, ts - state.offset, { kind: "joined", what, uid, detail: gatewayName, good: true });
   }
   if (node.left) {
     node.left = null;
@@ -226,33 +227,8 @@ function leave(state: State, node: Node | undefined, reason: string, now: number
 
 function update(state: State, message: ToClient & { type: "update" }, ts: number, now: number): void {
   const node = appear(state, message.uid, ts);
-  const name = message.endpoint.replace(/^\//, ""); // legacy nodes may send "/led"
-  let resource = node.resources.get(name);
-  if (!resource) {
-    resource = newResource(node, name, message.endpoint);
-    node.resources.set(name, resource);
-    state.reshaped.add(node);
-  }
-  if (message.retained) ts = 0; // a value without a time
-  const news = resource.ts !== ts || resource.forgotten !== undefined;
-  resource.ts = ts;
-  resource.forgotten = undefined;
-  if (ts) see(state, node, ts, now);
-  const quantity = readQuantity(name, message, state.legacy);
-  if (quantity) {
-    if (resource.kind !== "number") state.reshaped.add(node);
-    resource.kind = "number";
-    resource.value = quantity.value;
-    resource.digits = quantity.digits;
-    resource.unit = quantity.unit;
-    resource.unread = "";
-    if (ts && (news || !resource.ring)) sample(resource, ts, quantity.value);
-  } else if (resource.kind === "number") {
-    resource.unread = textOf(message.data); // the last valid value stays, and is marked
-    gap(resource, ts);
-  } else {
-    takeText(state, resource, message.data, ts);
-  }
+  if (!message.retained) see(state, node, ts, now);
+  const resource = takeValue(state, node, message, ts);
   const { command } = resource;
   if (command) {
     command.reported = true;
@@ -260,75 +236,6 @@ function update(state: State, message: ToClient & { type: "update" }, ts: number
       finish(state, command.id, "confirmed", "", now);
   }
   touch(state, resource);
-}
-
-function newResource(node: Node, name: string, endpoint: string): Resource {
-  return {
-    node,
-    name,
-    endpoint,
-    kind: "text",
-    text: "",
-    value: NaN,
-    digits: "",
-    unit: "",
-    ts: 0,
-    unread: "",
-    forgotten: undefined,
-    ring: null,
-    vectors: null,
-    command: null,
-    trigger: null,
-    noted: false,
-  };
-}
-
-function takeText(state: State, resource: Resource, data: unknown, ts: number): void {
-  const { node, name } = resource;
-  const before = resource.text;
-  resource.text = textOf(data);
-  if (name === "position") {
-    const had = node.position;
-    node.position = readPosition(data);
-    if (!had !== !node.position) state.membership += 1;
-  } else if (name === "imu") {
-    takeVectors(state, resource, data, ts);
-  } else if (FACTS.has(name) && before !== resource.text) {
-    if (name === "name") {
-      node.name = resource.text.trim();
-      state.membership += 1; // its place in the order
-    }
-    state.reshaped.add(node);
-  }
-}
-
-function takeVectors(state: State, resource: Resource, data: unknown, ts: number): void {
-  const parts = readVectors(data);
-  if (!parts) return;
-  if (!resource.vectors) state.reshaped.add(resource.node);
-  resource.vectors ??= new Map();
-  for (const { type, values } of parts) {
-    let vector = resource.vectors.get(type);
-    if (!vector) {
-      if (resource.vectors.size >= 4) continue;
-      vector = { values, rings: values.map(() => newRing(resource.node)) };
-      resource.vectors.set(type, vector);
-    }
-    vector.values = values;
-    if (ts) vector.rings.forEach((ring, axis) => ring.push(ts, values[axis] ?? NaN));
-  }
-}
-
-const newRing = (node: Node): Ring => (node.watched ? new Ring(SAMPLES_WATCHED) : new Ring());
-
-function sample(resource: Resource, ts: number, value: number): void {
-  resource.ring ??= newRing(resource.node);
-  resource.ring.push(ts, value);
-}
-
-function gap(resource: Resource, ts: number): void {
-  resource.ring?.gap(ts);
-  for (const vector of resource.vectors?.values() ?? []) for (const ring of vector.rings) ring.gap(ts);
 }
 
 function gateway(state: State, message: ToClient & { type: "gateway" }, now: number): void {
@@ -358,6 +265,7 @@ function joined(state: State, ts: number, now: number): void {
   state.live = true;
   state.membership += 1;
   for (const [name, { era }] of state.gateways) if (era !== state.era) state.gateways.delete(name);
+  for (const { uid, era } of state.registry.values()) if (era !== state.era) forget(state, uid);
   for (const node of state.nodes.values()) {
     if (node.era !== state.era) leave(state, node, "left while the broker was lost", now);
     node.lastSeen = Math.min(node.lastSeen, now + state.offset);

@@ -23,5 +23,16 @@ export function quote(text: string): string {
 /** The same JSON, with these characters as escapes. */
 export const visibleJson = (json: string): string => json.replace(HIDDEN, (hidden) => `\\u${code(hidden)}`);
 
-/** The name of a node, or else its uid, for people. */
-export const nodeTitle = ({ name, uid }: { name: string; uid: string }): string => visible(name || uid);
+export interface Named {
+  uid: string;
+  /** The name that the device gave itself. */
+  name?: string;
+  /** With the name that people gave it. */
+  registered?: { label: string } | null;
+}
+
+/** The name that people gave a node, or else that of the device, or else its uid. */
+export const titleOf = ({ registered, name, uid }: Named): string => registered?.label || name || uid;
+
+/** The same, for people. */
+export const nodeTitle = (node: Named): string => visible(titleOf(node));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Types of the state of the page, and their limits. `state.ts` changes the state. */
-import type { Outcome, ToClient } from "../messages";
+import type { LastValue, Outcome, RegisteredNode, ToClient } from "../messages";
 import type { Position } from "./readings";
 import type { Ring } from "./ring";
 
@@ -8,9 +8,9 @@ import type { Ring } from "./ring";
 export const STALE_S = 120;
 /** A node is quiet after this time without a message. */
 export const QUIET_S = 45;
-/** Offline nodes stay visible for this time; then only `state:left` finds them. */
+/** A node that leaves stays a card for this time. */
 export const LEFT_S = 60;
-/** Offline nodes that are kept. Beyond, the one that left first is dropped. */
+/** Nodes that left while the page was open, and that are kept. Beyond, the one that left first is dropped. */
 export const LEFT_MAX = 500;
 /** A value from before a reboot is removed after this time. */
 export const FORGOTTEN_S = 30;
@@ -74,9 +74,42 @@ export interface Resource {
   noted: boolean;
 }
 
+/** What the registry of the broker has of a node. */
+export interface Registered {
+  uid: string;
+  state: RegisteredNode["state"];
+  protocol: string;
+  gateway: string;
+  /** Broker's clock; 0: never seen, people added it. */
+  firstSeen: number;
+  /** Broker's clock; of an online node, that of its last change in the registry. */
+  lastSeen: number;
+  boots: number;
+  reason: string;
+  /** Grows with each edit. */
+  revision: number;
+  label: string;
+  room: string;
+  tags: readonly string[];
+  notes: string;
+  /** Seconds between two readings, as people expect them; 0: unknown. */
+  interval: number;
+  /** Offline timeout in seconds; 0: that of its gateway. */
+  offlineAfter: number;
+  /** Where people put it. */
+  place: Position | null;
+  /** The last values of a node that is not online. */
+  values: readonly LastValue[];
+  /** The connection in which it was received. */
+  era: number;
+  /** It was offline before. */
+  returned: boolean;
+}
+
 export interface Node {
   uid: string;
   name: string;
+  registered: Registered | null;
   gateway: string;
   /** Broker's clock: online since. 0: the broker has not told it. */
   since: number;
@@ -87,7 +120,7 @@ export interface Node {
   /** It appeared while the page was open. */
   fresh: boolean;
   era: number;
-  /** `filed`: it is hidden, and only found by `state:left`. */
+  /** `filed`: it is no card any more, but in the list of offline nodes. */
   left: { reason: string; at: number; ts: number; filed: boolean } | null;
   resources: Map<string, Resource>;
   position: Position | null;
@@ -137,6 +170,10 @@ export interface State {
   brokerVersion: string;
   nodes: Map<string, Node>;
   gateways: Map<string, Gateway>;
+  /** Every node that was ever seen, by uid, if the broker has a registry. */
+  registry: Map<string, Registered>;
+  /** Nodes that are only in the registry, made when they are shown. */
+  offline: Map<string, Node>;
   /** id → the resource that waits for the receipt. */
   commands: Map<string, Resource>;
   activity: ActivityEvent[];
@@ -156,10 +193,34 @@ export const newState = (offset: number): State => ({
   brokerVersion: "",
   nodes: new Map(),
   gateways: new Map(),
+  registry: new Map(),
+  offline: new Map(),
   commands: new Map(),
   activity: [],
   changed: [],
   reshaped: new Set(),
   membership: 0,
   activityCount: 0,
+});
+
+export const newNode = (uid: string, gateway: string, firstSeen: number, { era }: { era: number }): Node => ({
+  uid,
+  name: "",
+  registered: null,
+  gateway,
+  since: 0,
+  firstSeen,
+  lastSeen: 0,
+  fresh: false,
+  era,
+  left: null,
+  resources: new Map(),
+  position: null,
+  log: [],
+  raw: [],
+  watched: false,
+  trigger: null,
+  clock: null,
+  visible: false,
+  behind: false,
 });

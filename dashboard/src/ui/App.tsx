@@ -7,7 +7,7 @@ import { config } from "../config";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
 import { openNode, screen } from "../route";
-import { justHidden, link, membership, missed, present, second, state } from "../store";
+import { link, membership, missed, present, question, second, state, toast } from "../store";
 import { Banner } from "./Banner";
 import { Header, Tabs } from "./Header";
 import { lazy } from "./lazy";
@@ -23,6 +23,7 @@ const Settings = lazy(() => import("./Settings").then((it) => it.Settings));
 const Details = lazy(() => import("./Details").then((it) => it.Details));
 const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
 const Toast = lazy(() => import("./Toast").then((it) => it.Toast));
+const QuestionDialog = lazy(() => import("./Question").then((it) => it.QuestionDialog));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
 const SCREENS: Record<string, ComponentType> = {
@@ -62,7 +63,8 @@ export function App() {
       {openNode.value && <Details key={openNode.value} />}
       {overlay.value === "activity" && <Activity />}
       {overlay.value === "help" && <Help />}
-      {justHidden.value && <Toast />}
+      {question.value && <QuestionDialog />}
+      {toast.value && <Toast />}
       <Announcer />
       <div id="tip" role="tooltip" popover="manual" ref={tip} />
     </>

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The card of a node: name, state, and a row for each resource. */
-import { useComputed } from "@preact/signals";
+import { effect, signal, useComputed } from "@preact/signals";
 import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
 import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
-import { nodeTitle, quote, visible } from "../model/text";
+import { nodeTitle, quote, titleOf, visible } from "../model/text";
 import { navigate } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, hideNode, hovered, link, state } from "../store";
+import { mayEdit } from "../info";
 import { Icon } from "./icons";
+import { lazy } from "./lazy";
 import { renderers } from "./registry";
 import { useMasonry } from "./masonry";
 import { useVisibility } from "./visibility";
+import { isOld } from "./notes";
 import { NumberRow, TextRow } from "./rows";
 import { ago, reasonText, t, timeOf } from "../i18n";
 
@@ -38,8 +41,12 @@ export function useStateText(node: Node) {
       case "discovering":
       case "silent":
         return "";
+      case "waiting":
+      case "banned":
+        return t(`state.${how.value}`);
       case "left":
-        return t("state.left", { reason: quote(reasonText(node.left?.reason)), age: ago(now - (node.left?.at ?? now)) });
+        if (node.left?.filed && node.registered && !node.lastSeen) return t("offline.never");
+        return t("state.left", { reason: quote(reasonText(node.left?.reason || "silent")), age: ago(now - (node.left?.at ?? now)) });
       case "lost":
         return t("state.lost");
       case "frozen":
@@ -104,6 +111,23 @@ export const Card = memo(function Card({ node }: { node: Node }) {
   );
 });
 
+const PRELOAD_MS = 1500;
+
+/** The node whose name is being edited on its card. */
+export const renaming = signal<Node | null>(null);
+const loadRename = () => import("./Rename").then((it) => it.Rename);
+const Rename = lazy<{ node: Node; place: string }>(loadRename);
+// Loaded before it is needed: what is typed after F2 must not be lost.
+effect(() => {
+  if (mayEdit.value) setTimeout(() => void loadRename().catch(() => undefined), PRELOAD_MS);
+});
+
+export function startRenaming(event: Event, node: Node): void {
+  if (!mayEdit.peek() || !node.registered) return;
+  event.preventDefault();
+  renaming.value = node;
+}
+
 function Head({ node }: { node: Node }) {
   void triggerOf(node).value; // signals skip a component whose properties are the same
   const chip = useStateText(node);
@@ -115,14 +139,18 @@ function Head({ node }: { node: Node }) {
   };
   return (
     <div class="head">
-      <h3 data-tip="">
-        <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open}>
-          {title}
-        </a>
-      </h3>
+      {renaming.value === node ? (
+        <Rename node={node} place="card" />
+      ) : (
+        <h3 data-tip="">
+          <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open} onKeyDown={(event) => event.key === "F2" && startRenaming(event, node)}>
+            {title}
+          </a>
+        </h3>
+      )}
       <span class="chip">{chip}</span>
       <span class="about">
-        {node.name && (
+        {titleOf(node) !== node.uid && (
           <span class="uid" data-tip="">
             {visible(node.uid)}
           </span>
@@ -133,6 +161,11 @@ function Head({ node }: { node: Node }) {
           </span>
         )}
       </span>
+      {mayEdit.value && (
+        <button type="button" class="quiet-button rename-button" title={`${t("rename")} (F2)`} aria-label={t("rename.of", { name: quote(title) })} onClick={(event) => startRenaming(event, node)}>
+          <Icon name="rename" />
+        </button>
+      )}
       <button type="button" class="quiet-button" title={t("node.hide")} aria-label={t("node.hide_of", { name: quote(title) })} onClick={() => hideNode(node)}>
         <Icon name="hide" />
       </button>
@@ -156,9 +189,12 @@ function Discovery({ node }: { node: Node }) {
   );
 }
 
+/** Of no use while the node is not there. */
+const CONTROLS = new Set(["led", "robot", "ribot", "js"]);
+
 /** The renderer of the resource: by its name if it is known, else by its type. */
 export function Row({ resource }: { resource: Resource }) {
-  const special = renderers[resource.name];
+  const special = isOld(resource) && CONTROLS.has(resource.name) ? undefined : renderers[resource.name];
   if (special?.fits(resource)) return <special.Row resource={resource} />;
   return resource.kind === "number" ? <NumberRow resource={resource} /> : <TextRow resource={resource} />;
 }

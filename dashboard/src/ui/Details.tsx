@@ -7,20 +7,24 @@ import { historyIsOffered, readHistory } from "../history";
 import { curvesOf, CURVES_SHOWN, linesOf, type Curves } from "../curves";
 import { joinSeries, liveSeries, niceStep, toCsv, windowOf, type Range, type Stored } from "../series";
 import { FACTS } from "../model/readings";
-import { fact, watch, type Node, type Resource } from "../model/state";
+import { mayEdit } from "../info";
+import { fact, findNode, watch, type Node, type Registered, type Resource } from "../model/state";
 import { nodeTitle, quote, visible, visibleJson } from "../model/text";
 import { navigate, openNode } from "../route";
 import { settings } from "../settings";
-import { triggerOf, clock, clockOf, link, membership, state } from "../store";
-import { allResources, Row, useStateText } from "./Card";
+import { triggerOf, clock, clockOf, joined, link, membership, state } from "../store";
+import { allResources, renaming, Row, startRenaming, useNodeState, useStateText } from "./Card";
 import { Chart, curvesTitle } from "./Chart";
 import { Copy, CopyButton } from "./Copy";
 import { Drawer } from "./Drawer";
+import { accept, ban, forget } from "./edits";
 import { Icon } from "./icons";
+import { NodeEditor } from "./NodeEditor";
+import { Rename } from "./Rename";
 import { titleOf } from "./rows";
 import { ScriptEditor } from "./ScriptEditor";
 import { useVisibility } from "./visibility";
-import { ago, duration, translate, t, timeOf } from "../i18n";
+import { ago, duration, formatNumber, translate, t, timeOf } from "../i18n";
 import "../more.css";
 
 const close = () => navigate({ node: "" });
@@ -28,13 +32,14 @@ const close = () => navigate({ node: "" });
 export function Details() {
   void membership.value;
   const uid = openNode.value;
-  const node = state.nodes.get(uid);
+  const node = findNode(state, uid);
+  if (!node && !joined.value) return null; // it may come with the answer of the broker
   if (!node)
     return (
       <Drawer title={visible(uid)} kind="details small" close={close}>
         <div class="empty">
           <h3>{t("details.unknown")}</h3>
-          <p>{t("details.unknown_more", { uid: quote(uid) })}</p>
+          <p>{t(state.registry.size || !state.nodes.size ? "details.never_seen" : "details.unknown_more", { uid: quote(uid) })}</p>
         </div>
       </Drawer>
     );
@@ -49,11 +54,23 @@ function Head({ node }: { node: Node }) {
   void triggerOf(node).value;
   const chip = useStateText(node);
   return (
-    <div class="details-title">
+    <div class="details-title" data-state={useNodeState(node)}>
       <button type="button" class="button back" onClick={close}>
         ← {t("details.back")}
       </button>
-      <h2>{nodeTitle(node)}</h2>
+      {renaming.value === node ? (
+        <Rename node={node} place="details" />
+      ) : (
+        <h2>
+          {mayEdit.value && node.registered ? (
+            <button type="button" class="rename-name" aria-label={t("rename.of", { name: quote(nodeTitle(node)) })} title={t("rename")} onClick={(event) => startRenaming(event, node)}>
+              {nodeTitle(node)} <Icon name="rename" />
+            </button>
+          ) : (
+            nodeTitle(node)
+          )}
+        </h2>
+      )}
       <span class="chip">{chip}</span>
       <span class="uid">{visible(node.uid)}</span>
     </div>
@@ -72,6 +89,7 @@ function Body({ node }: { node: Node }) {
       <div class="column">
         <section>
           <h3>{t("details.values")}</h3>
+          <Admission node={node} />
           <div class="rows">
             {resources
               .filter(({ name }) => name !== "js")
@@ -85,6 +103,7 @@ function Body({ node }: { node: Node }) {
       <div class="column">
         {script && <ScriptEditor resource={script} />}
         <Charts node={node} all={curvesOf(resources)} />
+        {node.registered && mayEdit.value && <NodeEditor registered={node.registered} />}
         <Commands node={node} />
         <Raw node={node} />
       </div>
@@ -106,8 +125,10 @@ const READ_AGAIN_S = 60;
 function Charts({ node, all }: { node: Node; all: Curves[] }) {
   // An hour of a node that has just come would be an empty chart.
   const isNew = node.since > 0 && clock() + state.offset - node.since < SHORT_S;
-  const seconds = useSignal<number>(isNew ? SHORT_S : 3600);
-  const own = useSignal<{ from: string; to: string }>({ from: "", to: "" });
+  // Of a node that is offline: the hour before that.
+  const isAway = node.left?.filed === true && node.lastSeen > 0;
+  const seconds = useSignal<number>(isAway ? 0 : isNew ? SHORT_S : 3600);
+  const own = useSignal(isAway ? { from: localText(node.lastSeen - 3600), to: localText(node.lastSeen + 60) } : { from: "", to: "" });
   const stored = useSignal<Map<Resource, Stored>>(new Map());
   const status = useSignal<"live" | "loading" | "stored" | "failed">("live");
   const problem = useSignal("");
@@ -116,6 +137,8 @@ function Charts({ node, all }: { node: Node; all: Curves[] }) {
   const range: Range = seconds.value ? { from: NaN, to: null, seconds: seconds.value } : ownRange(own.value, now);
   const isShown = (key: string) => (chosen.value ? chosen.value.has(key) : all.findIndex((its) => its.key === key) < CURVES_SHOWN);
   const shown = all.filter(({ key }) => isShown(key));
+  // Without a history there is nothing to draw of a node that was not online here.
+  const drawn = shown.filter(({ resource, vector }) => vector || !isAway || resource.ring || status.value !== "live");
   const numbers = shown.filter(({ vector }) => !vector).map(({ resource }) => resource);
   const names = numbers.map(({ name }) => name).join("\n");
   useEffect(() => {
@@ -215,12 +238,18 @@ function Charts({ node, all }: { node: Node; all: Curves[] }) {
         </fieldset>
       )}
       {numbers.length > 0 && <p class="hint">{note}</p>}
-      {shown.map((curves) => (
+      {drawn.map((curves) => (
         <Chart key={curves.key} curves={curves} range={range} stored={curves.vector ? undefined : stored.value.get(curves.resource)} />
       ))}
       {shown.some(({ vector }) => vector) && status.value !== "live" && <p class="hint">{t("details.vectors")}</p>}
     </section>
   );
+}
+
+/** A time as an input of the type `datetime-local` has it. */
+function localText(ts: number): string {
+  const date = new Date(ts * 1000);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 function ownRange({ from, to }: { from: string; to: string }, now: number): Range {
@@ -238,8 +267,66 @@ function save(name: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
+/** Why there are no controls, and what can be done. */
+function Admission({ node }: { node: Node }) {
+  const { registered } = node;
+  if (!registered || (!node.left?.filed && registered.state === "online")) return null;
+  const { state: how, firstSeen } = registered;
+  const text = how === "waiting" ? t("newcomers.text") : how === "banned" ? t("ban.text") : firstSeen ? "" : t("details.added");
+  if (!text) return null;
+  return (
+    <div class="admission">
+      <p class="soft">{text}</p>
+      {how === "waiting" && mayEdit.value && (
+        <div class="buttons left">
+          <button type="button" class="button primary" onClick={() => void accept([registered])}>
+            {t("accept")}
+          </button>
+          <button type="button" class="button" onClick={() => void ban([registered])}>
+            {t("refuse")}
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** Forget the node, ban it, or lift its ban. */
+function Farewell({ registered }: { registered: Registered }) {
+  if (!mayEdit.value) return null;
+  const { state: how } = registered;
+  return (
+    <>
+      {how === "offline" && (
+        <button
+          type="button"
+          class="button"
+          onClick={() => {
+            close();
+            void forget([registered]);
+          }}
+        >
+          {t("forget")}
+        </button>
+      )}
+      {how === "banned" ? (
+        <button type="button" class="button" onClick={() => void accept([registered])}>
+          {t("ban.lift")}
+        </button>
+      ) : (
+        how !== "waiting" && (
+          <button type="button" class="button" title={t("ban.text")} onClick={() => void ban([registered])}>
+            {t("ban")}
+          </button>
+        )
+      )}
+    </>
+  );
+}
+
 function Info({ node }: { node: Node }) {
   void clockOf(node).value;
+  const { registered } = node;
   const rows: [string, string][] = [...FACTS].filter((name) => name !== "name" && fact(node, name)).map((name) => [titleOf(name), fact(node, name)]);
   const hidden = settings.hiddenNodes.value.includes(node.uid);
   const toggle = () => {
@@ -252,15 +339,26 @@ function Info({ node }: { node: Node }) {
       <h3>{t("details.info")}</h3>
       <dl class="facts">
         <Fact name="uid" value={node.uid} />
+        {registered?.label && node.name && <Fact name={t("details.device_name")} value={node.name} />}
+        {registered && !mayEdit.value && (
+          <>
+            {registered.room && <Fact name={t("edit.room")} value={registered.room} />}
+            {registered.tags.length > 0 && <Fact name={t("tags")} value={registered.tags.join(", ")} />}
+            {registered.notes && <Fact name={t("edit.notes")} value={registered.notes} />}
+          </>
+        )}
         {rows.map(([name, value]) => (
           <Fact key={name} name={name} value={value} />
         ))}
         {node.gateway && <Fact name={t("filter.gateway")} value={node.gateway} />}
         {node.since > 0 && <Fact name={t("details.online_since")} value={timeOf(node.since)} />}
-        <Fact name={t("details.last_seen")} value={ago(clock() + state.offset - node.lastSeen)} />
+        {registered && registered.firstSeen > 0 && <Fact name={t("details.first_seen")} value={timeOf(registered.firstSeen)} />}
+        {node.lastSeen > 0 && <Fact name={t("details.last_seen")} value={node.left?.filed ? timeOf(node.lastSeen) : ago(clock() + state.offset - node.lastSeen)} />}
+        {registered && registered.boots > 0 && <Fact name={t("details.boots")} value={formatNumber(registered.boots)} />}
       </dl>
       <div class="buttons left">
         <CopyButton text={location.href} label={t("details.link")} />
+        {registered && <Farewell registered={registered} />}
         <button type="button" class="button" onClick={toggle}>
           <Icon name="hide" /> {t(hidden ? "details.unhide" : "details.hide")}
         </button>
@@ -281,7 +379,7 @@ const Fact = ({ name, value }: { name: string; value: string }) => (
 function programFor(node: Node): string {
   const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
   const name = ["led", ...node.resources.keys()].find((its) => node.resources.has(its) && !FACTS.has(its));
-  if (!name || link.value.legacy || !mayHaveApi()) return "";
+  if (!name || node.left || link.value.legacy || !mayHaveApi()) return "";
   const url = `${apiUrl()}nodes/${encodeURIComponent(node.uid)}/resources/${encodeURIComponent(name)}`;
   return name === "led" ? `curl -X PUT -d 1 ${quoted(url)}` : `curl ${quoted(url)}`;
 }

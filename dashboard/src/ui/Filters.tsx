@@ -13,7 +13,7 @@ import { filtersOpen } from "./Header";
 import { titleOf } from "./rows";
 import { translate, t } from "../i18n";
 
-const STATES = ["live", "quiet", "stale", "discovering", "silent", "left", "lost"];
+const STATES = ["live", "quiet", "stale", "discovering", "silent", "left", "lost", "banned"];
 
 const close = () => (filtersOpen.value = false);
 
@@ -32,6 +32,9 @@ export function Filters() {
   const nodes = [...state.nodes.values()];
   const distinct = (values: string[]) => [...new Set(values)].filter(Boolean).sort(natural);
   const resources = distinct(nodes.flatMap(({ resources: its }) => [...its.keys()].filter((name) => !FACTS.has(name))));
+  const registered = [...state.registry.values()];
+  const tags = distinct(registered.flatMap((it) => it.tags));
+  const rooms = distinct(registered.map(({ room }) => room));
   return (
     <div
       ref={ref}
@@ -48,7 +51,9 @@ export function Filters() {
       <div class="filter-grid">
         <Choice name="state" label={t("filter.state")} values={STATES} word={(value) => translate(`filter.state.${value}`)} />
         <Choice name="protocol" label={t("filter.protocol")} values={distinct(nodes.map((node) => fact(node, "protocol").toLowerCase()))} />
-        <Choice name="gateway" label={t("filter.gateway")} values={distinct(nodes.map(({ gateway }) => gateway))} />
+        <Choice name="gateway" label={t("filter.gateway")} values={distinct([...nodes, ...registered].map(({ gateway }) => gateway))} />
+        {tags.length > 0 && <Choice name="tag" label={t("filter.tag")} values={tags} />}
+        {rooms.length > 0 && <Choice name="room" label={t("filter.room")} values={rooms} />}
         <Choice name="has" label={t("filter.has")} values={resources} word={titleOf} />
       </div>
       <Hidden resources={resources} />

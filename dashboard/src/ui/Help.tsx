@@ -9,6 +9,7 @@ const EXAMPLES: readonly [string, Key][] = [
   ["temp>25  hum<=40", "help.compare"],
   ["board:samr21  gateway:coap", "help.fact"],
   ["state:stale", "help.state"],
+  ["tag:lamps  room:kitchen", "help.tag"],
   ["has:led", "help.has"],
   ["-board:native", "help.not"],
 ];

@@ -6,7 +6,7 @@ import "leaflet/dist/leaflet.css";
 import { useEffect, useRef } from "preact/hooks";
 import { config } from "../config";
 import { landPolygons } from "../coastlines";
-import { nodeState, type Node } from "../model/state";
+import { nodeState, placeOf, type Node } from "../model/state";
 import { nodeTitle, visible } from "../model/text";
 import { navigate } from "../route";
 import { clock, hovered, membership, second, shown, state, triggerOf } from "../store";
@@ -77,10 +77,11 @@ class NodeMap {
         this.markers.delete(node);
       }
     for (const node of nodes) {
-      if (!node.position) continue;
+      const at = placeOf(node);
+      if (!at) continue;
       let marker = this.markers.get(node);
       if (!marker) {
-        marker = L.circleMarker(node.position, { radius: 8, weight: 2 }).addTo(this.map);
+        marker = L.circleMarker(at, { radius: 8, weight: 2 }).addTo(this.map);
         this.name(marker, named);
         marker.on("click", () => navigate({ node: node.uid }));
         marker.on("mouseover", () => this.hover(node));
@@ -88,7 +89,7 @@ class NodeMap {
         this.markers.set(node, marker);
       }
       const { lat, lng } = marker.getLatLng();
-      if (lat !== node.position.lat || lng !== node.position.lng) marker.setLatLng(node.position);
+      if (lat !== at.lat || lng !== at.lng) marker.setLatLng(at);
       const label = document.createElement("span");
       label.textContent = nodeTitle(node); // text of a device is never markup
       marker.setTooltipContent(label);
@@ -133,7 +134,7 @@ class NodeMap {
 }
 
 function located(): Node[] {
-  return shown.value.filter((node) => node.position !== null);
+  return shown.value.filter((node) => placeOf(node) !== null);
 }
 
 export function MapScreen() {
@@ -164,7 +165,7 @@ function Place({ node }: { node: Node }) {
   void triggerOf(node).value;
   const text = useComputed(() => {
     void second.value;
-    const at = node.position;
+    const at = placeOf(node);
     const how = nodeState(state, node, clock());
     const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? visible(reasonText(node.left?.reason)) : translate(`state.${how}`, { age: "" })}`;
     return at ? `${localDigits(at.lat.toFixed(5))}  ${localDigits(at.lng.toFixed(5))}${words}` : "";

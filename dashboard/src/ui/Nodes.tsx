@@ -3,9 +3,11 @@
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import { brokerUrl } from "../config";
+import { natural } from "../model/order";
+import type { Node } from "../model/state";
 import { navigate, query } from "../route";
 import { settings } from "../settings";
-import { joined, link, membership, shown, state } from "../store";
+import { joined, link, membership, newcomers, offline, offlineCount, parsedQuery, present, shown, state } from "../store";
 import { Countdown, StartCommand, useReason } from "./Banner";
 import { Card } from "./Card";
 import { quote } from "../model/text";
@@ -14,34 +16,79 @@ import { CameraCard } from "./CameraCard";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
 import { useFirstFit, useMasonry } from "./masonry";
-import { count, t } from "../i18n";
+import { hasRooms, TagBar } from "./TagBar";
+import { count, formatNumber, t } from "../i18n";
 
 const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
 
+const Offline = lazy(() => import("./Offline").then((it) => it.Offline));
+const Newcomers = lazy(() => import("./Newcomers").then((it) => it.Newcomers));
+
+/** What the registry adds below the cards or the table. */
+export const OfflineNodes = () => (offlineCount.value ? <Offline /> : null);
+/** And above them. */
+export const Above = () => (
+  <>
+    {newcomers.value.length > 0 && <Newcomers />}
+    <TagBar />
+  </>
+);
+
 export function Nodes() {
-  const grid = useRef<HTMLUListElement>(null);
-  useFirstFit(grid, joined.value ? shown.value.length : -1);
   if (!joined.value) return link.value.phase === "waiting" || link.value.reason ? <Unreached /> : <Skeletons />;
   const list = shown.value;
   const extra = settings.camera.value || settings.map.value;
   return (
     <>
       <h2 class="visually-hidden">{t("tab.nodes")}</h2>
-      {list.length || extra ? (
-        <ul class="grid masonry" id="nodes" ref={grid}>
-          {settings.camera.value && <CameraCard />}
-          {settings.map.value && (
-            <ExtraCard>
-              <MapCard />
-            </ExtraCard>
-          )}
-          {list.map((node) => (
-            <Card key={node.uid} node={node} />
+      <Above />
+      {settings.byRoom.value && hasRooms() ? (
+        <div id="nodes">
+          {extra && <Grid nodes={[]} />}
+          {groups(list).map(([room, nodes]) => (
+            <section key={room} aria-label={room ? quote(room) : t("rooms.none")}>
+              <h2 class="room">
+                {room ? quote(room) : t("rooms.none")} <span class="count">{formatNumber(nodes.length)}</span>
+              </h2>
+              <Grid nodes={nodes} plain />
+            </section>
           ))}
-        </ul>
+        </div>
+      ) : list.length || extra ? (
+        <Grid nodes={list} id="nodes" />
       ) : null}
       {!list.length && <Empty />}
+      <OfflineNodes />
     </>
+  );
+}
+
+/** Nodes by room, in natural order; those without a room come last. */
+function groups(nodes: Node[]): [room: string, nodes: Node[]][] {
+  const rooms = new Map<string, Node[]>();
+  for (const node of nodes) {
+    const room = node.registered?.room ?? "";
+    rooms.set(room, [...(rooms.get(room) ?? []), node]);
+  }
+  return [...rooms].sort(([a], [b]) => Number(!a) - Number(!b) || natural(a, b));
+}
+
+/** `plain`: without the cards of map and camera. */
+function Grid({ nodes, id, plain = false }: { nodes: Node[]; id?: string; plain?: boolean }) {
+  const grid = useRef<HTMLUListElement>(null);
+  useFirstFit(grid, nodes.length);
+  return (
+    <ul class="grid masonry" id={id} ref={grid}>
+      {!plain && settings.camera.value && <CameraCard />}
+      {!plain && settings.map.value && (
+        <ExtraCard>
+          <MapCard />
+        </ExtraCard>
+      )}
+      {nodes.map((node) => (
+        <Card key={node.uid} node={node} />
+      ))}
+    </ul>
   );
 }
 
@@ -85,7 +132,17 @@ function Unreached() {
 /** The reason why no node is shown: there are none, or none matches. */
 export function Empty() {
   void membership.value;
-  const there = [...state.nodes.values()].filter((node) => !node.left).length;
+  const there = [...state.nodes.values()].filter((node) => !node.left).length + offlineCount.value;
+  const found = offline.value.length;
+  if (found && parsedQuery.value.terms.length) return null; // they are below
+  if (found && !present.value)
+    return (
+      <div class="empty none-online">
+        <Sign shape="waiting" />
+        <h2>{t("offline.none_online")}</h2>
+        <p>{t("offline.none_online_more")}</p>
+      </div>
+    );
   if (there)
     return (
       <div class="empty">

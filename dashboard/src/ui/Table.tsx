@@ -11,8 +11,8 @@ import { navigate } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, joined, membership, second, shown, state } from "../store";
 import { useNodeState, useStateText } from "./Card";
-import { Empty } from "./Nodes";
-import { Digits, isStale, titleOf } from "./rows";
+import { Above, Empty, OfflineNodes } from "./Nodes";
+import { Digits, isStale, textValue, titleOf } from "./rows";
 import { useVisibility } from "./visibility";
 import { ago, translate, t } from "../i18n";
 import "../more.css";
@@ -29,7 +29,14 @@ export function Table() {
   if (order.value.column.startsWith(".") || order.value.column === "last_seen" || order.value.column === "state") void Math.floor(second.value / SORT_AGAIN_S);
   const nodes = shown.value;
   if (!joined.value) return <p class="wait">{t("pill.joining")}</p>;
-  if (!nodes.length) return <Empty />;
+  if (!nodes.length)
+    return (
+      <>
+        <Above />
+        <Empty />
+        <OfflineNodes />
+      </>
+    );
   const numbers = columnsOf(nodes);
   const list = sorted(nodes, order.value.column, order.value.down);
   const columns: [Column, string][] = [
@@ -44,6 +51,8 @@ export function Table() {
     order.value = { column, down: same && !order.peek().down };
   };
   return (
+    <>
+    <Above />
     <div class="table-place" tabIndex={0} role="region" aria-label={t("tab.table")}>
       <h2 class="visually-hidden">{t("tab.table")}</h2>
       <table>
@@ -65,6 +74,8 @@ export function Table() {
         </tbody>
       </table>
     </div>
+    <OfflineNodes />
+    </>
   );
 }
 
@@ -79,7 +90,7 @@ function columnsOf(nodes: Node[]): string[] {
 }
 
 /** From good to bad. */
-const STATES: readonly NodeState[] = ["live", "quiet", "stale", "discovering", "silent", "frozen", "lost", "left"];
+const STATES: readonly NodeState[] = ["live", "quiet", "stale", "discovering", "silent", "frozen", "lost", "left", "waiting", "banned"];
 
 /** In the order of a column. Nodes without a value are last in both directions; equal ones keep their order. */
 function sorted(nodes: Node[], column: Column, down: boolean): Node[] {
@@ -147,8 +158,7 @@ function Cell({ resource }: { resource: Resource }) {
   void triggerOf(resource.node).value;
   const text = useComputed(() => {
     void triggerOf(resource).value;
-    if (resource.name === "led") return resource.text === "1" ? t("led.on") : resource.text === "0" ? t("led.off") : visible(resource.text);
-    return visible(resource.text);
+    return textValue(resource);
   });
   const unit = useComputed(() => (void triggerOf(resource).value, visible(resource.unit)));
   const stale = useComputed(() => (void clockOf(resource.node).value, isStale(resource)));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The note below a value: its age, or the state of a command. */
-import { ago, duration, translate, t, timeText } from "../i18n";
+import { ago, duration, momentOf, translate, t, timeText } from "../i18n";
 import type { Resource } from "../model/state";
 import { quote } from "../model/text";
-import { STALE_S } from "../model/state";
+import { staleAfter } from "../model/state";
 import { clock, state } from "../store";
 
 export interface Note {
@@ -33,13 +33,17 @@ export function noteOf(resource: Resource): Note {
   if (unread) return { kind: "unread", text: t("value.unread", { text: quote(unread.slice(0, 60)) }) };
   if (forgotten !== undefined) return { kind: "stale", text: t("value.before_reset") };
   if (!resource.ts) return { kind: "stale", text: t("value.retained") };
+  if (isOld(resource)) return { kind: "stale", text: t("value.old", { time: momentOf(resource.ts) }) };
   const age = clock() + state.offset - resource.ts;
   if (!state.live) return { kind: "age", text: timeText(resource.ts) };
   if (age < -AHEAD_S) return { kind: "stale", text: t("value.ahead", { age: duration(-age) }) };
   // Switches and scripts are not sent periodically, so an old value is still valid.
-  if (age > STALE_S && resource.kind === "number") return { kind: "stale", text: t("value.stale", { age: ago(age) }) };
+  if (age > staleAfter(resource.node) && resource.kind === "number") return { kind: "stale", text: t("value.stale", { age: ago(age) }) };
   return { kind: "age", text: ago(age) };
 }
+
+/** A last value of a node that is listed as offline, or that was not accepted. */
+export const isOld = ({ node }: Resource): boolean => node.left?.filed ?? false;
 
 export function payloadText(resource: Resource, payload: string): string {
   if (resource.name === "led") return payload === "1" ? t("led.on") : t("led.off");

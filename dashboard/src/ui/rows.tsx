@@ -6,12 +6,12 @@ import { useEffect, useRef } from "preact/hooks";
 import { shortDigits } from "../model/figures";
 import type { Resource } from "../model/state";
 import { visible } from "../model/text";
-import { STALE_S } from "../model/state";
+import { staleAfter } from "../model/state";
 import { triggerOf, clock, clockOf, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
 import { drawLines } from "./canvas";
-import { noteOf } from "./notes";
-import { localDigits, translate, timeOf } from "../i18n";
+import { isOld, noteOf } from "./notes";
+import { localDigits, t, translate, timeOf } from "../i18n";
 
 /** The display name: known resources have one in each language. */
 export const titleOf = (name: string): string => {
@@ -61,7 +61,13 @@ export function RowFrame({
 }
 
 export const isStale = (resource: Resource): boolean =>
-  !resource.ts || (resource.kind === "number" && clock() + state.offset - resource.ts > STALE_S) || resource.forgotten !== undefined;
+  !resource.ts ||
+  isOld(resource) ||
+  (resource.kind === "number" && clock() + state.offset - resource.ts > staleAfter(resource.node)) ||
+  resource.forgotten !== undefined;
+
+/** The text of a value that is no number. */
+export const textValue = ({ name, text }: Resource): string => (name === "led" && (text === "1" || text === "0") ? t(text === "1" ? "led.on" : "led.off") : visible(text));
 
 export function NumberRow({ resource }: { resource: Resource }) {
   const unit = useComputed(() => (void triggerOf(resource).value, visible(resource.unit)));
@@ -126,7 +132,7 @@ const CUT = 80;
 const ONE_WORD = /^\S{12,}$/;
 
 export function TextRow({ resource }: { resource: Resource }) {
-  const text = useComputed(() => (void triggerOf(resource).value, visible(resource.text)));
+  const text = useComputed(() => (void triggerOf(resource).value, textValue(resource)));
   const kind = useComputed(() => (text.value.length > LONG ? "text long" : ONE_WORD.test(text.value) ? "text word" : "text"));
   const focus = useComputed(() => (text.value.length > CUT ? 0 : undefined));
   return (

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** What the broker tells about itself and about the rights of this page: `/api/info`. */
+import { computed, effect, signal } from "@preact/signals";
+import { apiUrl, mayHaveApi } from "./config";
+import { isLive, link } from "./store";
+
+export interface Info {
+  /** It has a history to query. */
+  history?: boolean;
+  /** This page may send commands and edit nodes. */
+  may_command?: boolean;
+}
+
+let asked: Promise<Info | null> | null = null;
+const info = signal<Info | null>(null);
+
+/** Null if there is no API: a legacy broker has none, and requests would only fill the console. */
+export function brokerInfo(): Promise<Info | null> {
+  if (link.peek().legacy || !mayHaveApi()) return Promise.resolve(null);
+  asked ??= fetch(`${apiUrl()}info`)
+    .then(async (answer) => (answer.ok ? ((await answer.json()) as Info) : null))
+    .catch(() => null);
+  return asked;
+}
+
+/** Whether to show controls that edit nodes. */
+export const mayEdit = computed(() => isLive.value && info.value?.may_command === true);
+
+effect(() => {
+  if (!isLive.value) {
+    asked = null; // another broker may answer next
+    return;
+  }
+  void brokerInfo().then((found) => (info.value = found));
+});
