@@ -198,6 +198,9 @@ async def _set_many(
     else:
         nodes = node_table.in_order(records.get(uid, NodeRecord(uid=uid)) for uid in receipts)
         print_line(formatting.receipts(receipts, nodes, options.paint, done=DONE))
+    sent = sum(receipt.state == "sent" for receipt in receipts.values())
+    if sent:
+        print_error(f"{sent} of {len(receipts)} nodes do not acknowledge commands: they were sent.")
     if failed:
         print_error(f"{len(failed)} of {len(receipts)} commands are not confirmed.")
     if any(receipt.state == "refused" for receipt in failed):

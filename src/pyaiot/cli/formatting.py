@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -161,7 +162,7 @@ def receipts(
     nodes: Collection[NodeRecord],
     paint: Paint,
     *,
-    done: Collection[str],
+    done: AbstractSet[str],
 ) -> str:
     """A line for the receipt of each node. `done`: states that are a success."""
     rows = [
@@ -169,7 +170,8 @@ def receipts(
         for it in nodes
     ]
     lines = table(("UID", "NAME", "RECEIPT"), rows, paint).splitlines()
-    colours = ["green" if items[it.uid].state in done else "red" for it in nodes]
+    colour_of = {"confirmed": "green", **dict.fromkeys(done - {"confirmed"}, "yellow")}
+    colours = [colour_of.get(items[it.uid].state, "red") for it in nodes]
     return "\n".join(
         [lines[0], *(paint(colour, line) for colour, line in zip(colours, lines[1:], strict=True))]
     )

@@ -9,6 +9,8 @@ from pyaiot.cli.formatting import age, state, values
 from pyaiot.cli.terminal import Paint, plain, table
 from pyaiot.client import NodeRecord
 
+WIDE: Final = 100
+"""Columns of a terminal below which a table omits what is the same in each of its rows."""
 _DIGITS: Final = "0123456789"
 _TITLES: Final = {
     "offline": "Offline ({count}), with their last values:",
@@ -57,8 +59,13 @@ def _table(nodes: Sequence[NodeRecord], paint: Paint) -> str:
     for name in ("ROOM", "TAGS"):
         if not any(columns[name]):
             del columns[name]
+    if paint.width is not None and paint.width < WIDE and len(nodes) > 1:
+        # Values need the room more than what is the same in each row.
+        for name in ("ROOM", "TAGS", "GATEWAY"):
+            if len(set(columns.get(name, ("", "")))) == 1:
+                columns.pop(name, None)
     rows = list(zip(*columns.values(), strict=True))
-    lines = table(list(columns), rows, paint).splitlines()
+    lines = table(list(columns), rows, paint, whole=("STATE", "LAST SEEN")).splitlines()
     if is_offline:
         lines[1:] = [paint("dim", line) for line in lines[1:]]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, TextIO
 
 EXIT_NO: Final = 1
@@ -62,14 +62,26 @@ class Paint:
         return shutil.get_terminal_size().columns if self.is_terminal else None
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], paint: Paint) -> str:
-    """Aligned columns. On a terminal the widest are cut, so that each row is one line."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    paint: Paint,
+    *,
+    whole: Collection[str] = (),
+) -> str:
+    """Aligned columns. On a terminal the widest are cut, so that each row is one line.
+
+    `whole`: headers of columns that are cut only if the others cannot be cut any more.
+    """
     widths = [max(map(_cells, column)) for column in zip(header, *rows, strict=True)]
     available = paint.width
     if available is not None:
         available -= len(_GAP) * (len(widths) - 1)
+        first = [index for index, name in enumerate(header) if name not in whole]
         while sum(widths) > available and max(widths) > _COLUMN_MIN:
-            widths[widths.index(max(widths))] -= 1
+            candidates = [index for index in first if widths[index] > _COLUMN_MIN]
+            widest = max(candidates or range(len(widths)), key=widths.__getitem__)
+            widths[widest] -= 1
     lines = [paint("bold", _line(header, widths))]
     lines += [_line(row, widths) for row in rows]
     return "\n".join(lines)
