@@ -133,7 +133,7 @@ class Reader:
         return variables, words
 
     def _here(self, word: str) -> str:
-        if re.fullmatch(r"\w+\.(toml|py|db|svg|png)", word):
+        if re.fullmatch(r"\w+\.(toml|py|db|svg|png|csv)", word):
             return str(self.home / word)
         word = word.replace("//localhost:8000/", f"//localhost:{self.web_port}/")
         word = word.replace("$AIOT_TOKEN", self._token)
@@ -294,6 +294,21 @@ async def board_is_kept(reader: Reader, _output: str) -> None:
 def saved(name: str, part: str) -> Look:
     async def look(reader: Reader, _output: str) -> None:
         assert part.encode() in (reader.home / name).read_bytes()
+
+    return look
+
+
+def node_is(uid: str, **fields: str) -> Look:
+    """The registry has the node with these fields, as soon as the node is there."""
+
+    async def look(reader: Reader, _output: str) -> None:
+        async with aiohttp.ClientSession() as web:
+            while True:
+                async with web.get(f"{reader.url}api/nodes/{uid}") as answer:
+                    node = await answer.json()
+                if answer.status == 200:
+                    break
+        assert {name: node[name] for name in fields} == fields
 
     return look
 
@@ -466,7 +481,57 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "python listen.py": Serve("The LED: confirmed", page_is_there, beside=True),
     "python temperatures.py localhost 8000": PROGRAM,
     "python alert.py 20 localhost 8000": PROGRAM,
+    "python organise.py": Finish(
+        prints(r"^Desk 2 offline 0\.0 \{\}\nedited-meanwhile\n\{'board-2': 'unreachable'\}\n$")
+    ),
     "aiot nodes": Finish(prints(r"(?m)^my-board  My board  coap ")),
+    "aiot nodes --online --protocol coap": Finish(prints(r"(?m)^my-board  My board  coap ")),
+    "aiot nodes --text board": Finish(prints(r"(?m)^my-board  My board  coap ")),
+    "aiot set --protocol coap led 0": Finish(prints(r"(?m)^my-board  My board  confirmed in ")),
+    'aiot node rename my-board "Desk lamp"': Finish(prints(r"^my-board  label: Desk lamp\n$")),
+    'aiot get "Desk lamp" temperature': Finish(prints(r"^-?\d+\.\d°C\n$")),
+    'aiot set "desk lamp" led 1': Finish(prints(r"^confirmed in \d+ ms")),
+    "aiot node tag my-board +class-3b +spare": Finish(prints(r"tags: class-3b, spare\n$")),
+    "aiot node tag my-board -spare": Finish(prints(r"tags: class-3b\n$")),
+    'aiot node edit my-board --room Lab --notes "Left window" --latitude 48.7137'
+    " --longitude 2.2065": Finish(
+        prints(r"room: Lab; .*position: 48\.7137, 2\.2065; notes: Left window\n$")
+    ),
+    "aiot nodes --tag class-3b --room Lab": Finish(prints(r"(?m)^my-board  Desk lamp  Lab ")),
+    "aiot nodes --import names.csv --dry-run": Finish(
+        prints(
+            r"(?m)^my-board  edit .*label Desk lamp → Desk 1.*\nboard-2   new .*\nboard-3   new "
+        )
+    ),
+    "aiot nodes --import names.csv": Finish(node_is("board-3", label="Desk 3", room="Attic")),
+    "aiot nodes --export": Finish(
+        prints(r'(?m)^my-board,Desk 1,Lab,"class-3b,lamp",48\.7137,2\.2065,Left window,,\r?$')
+    ),
+    "aiot set --tag class-3b --online led 1": Finish(
+        prints(r"(?m)^my-board  Desk 1  confirmed in ")
+    ),
+    "aiot set --tag class-3b --online led 0": Finish(
+        prints(r"(?m)^my-board  Desk 1  confirmed in ")
+    ),
+    "aiot nodes --tag class-3b --offline": Finish(prints(r"(?m)^board-2  Desk 2 .*never seen$")),
+    # After a restart of the broker, and with the node switched off.
+    "aiot nodes --tag class-3b": Finish(
+        prints(r"(?m)^my-board  Desk 1 .* offline since (now|\d+ s)  .*led 0")
+    ),
+    "aiot node edit my-board --interval 900 --offline-after 2700": Finish(
+        prints(r"interval: 900 s; offline after: 2700 s")
+    ),
+    "aiot node forget board-3": Finish(prints(r"^board-3 \(Desk 3\): forgotten ")),
+    "aiot node restore board-3": Finish(prints(r"^board-3 \(Desk 3\): restored\n$")),
+    "aiot run --admission approve": RUN,
+    "aiot run --admission known": RUN,
+    "aiot node coap --uid new-board --led": Serve(
+        "(Ctrl+C ends it)", node_is("new-board", state="waiting"), beside=True
+    ),
+    "aiot nodes --waiting": Finish(prints(r"(?m)^new-board  ")),
+    "aiot node accept new-board": Finish(prints(r"^new-board .*: accepted\n$")),
+    "aiot node ban new-board": Finish(prints(r"^new-board .*: banned\n$")),
+    "aiot nodes --banned": Finish(prints(r"(?m)^new-board  ")),
     "aiot get my-board": Finish(prints(r"(?m)^temperature +-?\d+\.\d°C +")),
     "aiot get my-board temperature": Finish(prints(r"^-?\d+\.\d°C\n$")),
     "aiot watch my-board": Serve("  my-board  temperature  ", nothing_more, beside=True),
@@ -543,7 +608,7 @@ def test_every_command_is_known_and_every_known_command_is_there() -> None:
 
 def test_no_command_hides_in_another_kind_of_block() -> None:
     languages = {block.language for path in documents() for block in Block.of(path)}
-    assert languages <= {"sh", "text", "json", "toml", "python", "nginx", ""}
+    assert languages <= {"sh", "text", "json", "toml", "python", "nginx", "csv", ""}
 
 
 def test_scripts_demo_becomes_aiot_demo() -> None:
@@ -559,6 +624,9 @@ async def test_page_can_be_followed(path: Path, reader: Reader) -> None:
             reader.save("greenhouse.toml", block.text)
         elif block.language == "python":
             reader.save("listen.py", block.text)
+            reader.save("organise.py", block.text)
+        elif block.language == "csv":
+            reader.save("names.csv", block.text)
         elif block.language == "sh":
             for command in block.commands():
                 await follow(reader, command)
