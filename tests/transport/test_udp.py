@@ -70,7 +70,9 @@ async def test_datagrams_come_together_and_in_order(client: socket.socket) -> No
     ]
 
 
-@pytest.mark.parametrize(("work_s", "at_most"), [(0.0, DATAGRAMS_PER_TURN), (TURN_LIMIT_S, 8)])
+@pytest.mark.parametrize(
+    ("work_s", "at_most"), [(0.0, DATAGRAMS_PER_TURN), (TURN_LIMIT_S, DATAGRAMS_AT_ONCE)]
+)
 async def test_datagrams_of_a_turn_are_bounded_in_number_and_in_time(
     client: socket.socket, work_s: float, at_most: int
 ) -> None:

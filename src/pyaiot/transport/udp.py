@@ -22,9 +22,9 @@ DATAGRAM_BYTES_MAX: Final = 65536
 """Bytes of one datagram. UDP has no larger ones."""
 DATAGRAMS_PER_TURN: Final = 64
 """Datagrams that are read in one turn of the event loop. Further ones wait for the next turn."""
-DATAGRAMS_AT_ONCE: Final = 8
+DATAGRAMS_AT_ONCE: Final = 4
 """Datagrams that are handed on together."""
-TURN_LIMIT_S: Final = 0.010
+TURN_LIMIT_S: Final = 0.005
 """Time after which a turn ends, whatever was read. A request outside the fast path takes 1 to 3
 ms."""
 PEERS_MAX: Final = 32_768
