@@ -244,7 +244,7 @@ def test_a_file_of_names_is_imported_as_a_whole_or_not_at_all(lab: Lab, tmp_path
     result = lab("nodes", "--import", names, "--dry-run")
     assert (result.returncode, result.stderr) == (
         0,
-        "aiot: registered 1, edited 2; nothing was changed (--dry-run).\n",
+        "aiot: dry run: it would register 1, edit 2.\n",
     )
     assert [re.split(r"  +", line)[:2] for line in result.stdout.splitlines()] == [
         ["UID", "ACTION"],
@@ -306,3 +306,26 @@ def test_rows_fit_a_terminal_and_offline_ones_are_dim(lab: Lab, columns: int) ->
     assert "\x1b[2mb1 " not in shown
     bare = re.sub(r"\x1b\[\d+m", "", shown)
     assert max(map(len, bare.splitlines())) <= columns
+
+
+def test_a_token_in_the_environment_signs_in_with_its_role(
+    aiot: Aiot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs(tmp_path)
+    try:
+        flags = ("--host", "0.0.0.0", "--insecure", "--history", "off")
+        sentence = programs.aiot("run", *ANY_PORTS, *flags).line()
+        port = re.search(r":(\d+)/login", sentence)
+        assert port is not None
+        broker = ("--broker-host", "127.0.0.1", "--broker-port", port[1])
+        assert "AIOT_TOKEN" in aiot("nodes", *broker).stderr
+        for role, code in (("viewer", 2), ("operator", 1)):
+            token = programs.run("token", "add", role, "--role", role).stdout.split()[-1]
+            monkeypatch.setenv("AIOT_TOKEN", token)
+            assert aiot("nodes", *broker, "--json").stdout == "[]\n"
+            # A viewer may not edit; for an operator there is no such node.
+            result = aiot("node", "restore", "b1", *broker)
+            assert (result.returncode, result.stdout) == (code, ""), result.stderr
+            assert result.stderr.count("\n") == 1
+    finally:
+        programs.close()

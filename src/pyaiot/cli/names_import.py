@@ -3,7 +3,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +17,17 @@ from pyaiot.errors import reason_of
 
 ERRORS_SHOWN_MAX: Final = 20
 """Wrong lines of a file that are printed."""
-_COUNTS: Final = {
+_DONE: Final = {
     "new": "registered {}",
     "accept": "accepted {}",
     "edit": "edited {}",
     "same": "left {} unchanged",
+}
+_TO_DO: Final = {
+    "new": "register {}",
+    "accept": "accept {}",
+    "edit": "edit {}",
+    "same": "leave {} unchanged",
 }
 
 
@@ -41,7 +47,8 @@ async def import_names(options: Options, source: Path, *, dry_run: bool) -> int:
         rows = [(plain(it.uid), it.action, plain("; ".join(it.texts))) for it in wanted]
         print_line(table(("UID", "ACTION", "CHANGES"), rows, options.paint))
     _warn_of_same_labels(lines)
-    print_error(_summary(changes) + ("; nothing was changed (--dry-run)." if dry_run else "."))
+    summary = _summary(changes, _TO_DO if dry_run else _DONE)
+    print_error(f"dry run: it would {summary}." if dry_run else f"{summary}.")
     return 0
 
 
@@ -73,7 +80,7 @@ def _warn_of_same_labels(lines: Sequence[NodeLine]) -> None:
         print_error(f"several nodes have the label {twice[0]}{more}: commands need their uid.")
 
 
-def _summary(changes: Sequence[Change]) -> str:
+def _summary(changes: Sequence[Change], texts: Mapping[str, str]) -> str:
     counts = Counter(change.action for change in changes)
-    parts = [text.format(counts[action]) for action, text in _COUNTS.items() if counts[action]]
-    return ", ".join(parts) or "the file has no nodes"
+    parts = [text.format(counts[action]) for action, text in texts.items() if counts[action]]
+    return ", ".join(parts) or texts["same"].format(0)

@@ -291,6 +291,10 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
             yield str(path), f"{section}.{name}", value
 
 
+_NOT_SETTINGS: Final = frozenset({"AIOT_CONFIG", "AIOT_TOKEN"})
+"""Variables of the settings file and of a client that signs in."""
+
+
 def _from_environment(
     environ: Mapping[str, str], known: Mapping[str, Setting]
 ) -> Iterator[tuple[str, str, object]]:
@@ -298,7 +302,7 @@ def _from_environment(
     for variable, value in environ.items():
         if variable in by_variable:
             yield variable, by_variable[variable], value
-        elif variable.startswith("AIOT_") and variable != "AIOT_CONFIG":
+        elif variable.startswith("AIOT_") and variable not in _NOT_SETTINGS:
             raise OperatorError(f"There is no variable {_unknown(variable, by_variable)}")
 
 
