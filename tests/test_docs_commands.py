@@ -373,6 +373,11 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
         f"curl {arguments}".replace("API", "http://localhost:8000/api"): Finish(look)
         for arguments, look in {
             "API/nodes": prints(r'"uid":"my-board"'),
+            '"API/nodes?state=online&q=board"': prints(r'"uid":"my-board"'),
+            """-X PATCH -H "Content-Type: application/json" -d '{"label":"Desk lamp","""
+            """"tags":["class-3b"]}'    API/nodes/my-board""": prints(r'"label":"Desk lamp"'),
+            """-H "Content-Type: application/json" -d '{"resource":"led","payload":"1"}'    """
+            '"API/commands?tag=class-3b"': prints(r'"uid":"my-board",.*"state":"confirmed"'),
             "API/nodes/my-board": prints(r'"name":"temperature","data":"'),
             "API/nodes/my-board/resources/temperature": prints(r'"value":[-\d.]+,"unit":"Cel"'),
             '"API/nodes/my-board/resources/temperature/history?from=-1h"': prints(
