@@ -408,6 +408,10 @@ class Registry:
             del self._removed[uid]
         return taken
 
+    def drop_removed(self) -> None:
+        """There is no store from which nodes are to be removed."""
+        self._removed.clear()
+
     def take_back_removed(self, uids: Iterable[str]) -> list[str]:
         """These nodes are about to be stored again: those of them that were to be removed."""
         return [uid for uid in uids if self._removed.pop(uid, True) is None]

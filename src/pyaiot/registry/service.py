@@ -315,6 +315,9 @@ class RegistryService:
             try:
                 if self._is_open:
                     await self._write()
+                else:
+                    # At the next opening, the store is compared with the registry.
+                    self.registry.drop_removed()
             except RegistryStoreError as error:
                 self._failed(error)
             await self._encode_leftover()
@@ -336,6 +339,7 @@ class RegistryService:
             records = await self._with_store(lambda store: store.open())
             if self._was_loaded:
                 # The store was lost and came back, perhaps empty: all of it is written again.
+                await self._remove_unknown(records)
                 await self._write_everything()
         except RegistryStoreError as error:
             self._failed(error)
@@ -345,6 +349,13 @@ class RegistryService:
             self._was_loaded = True
         self._is_open, self._problem = True, ""
         log.info("registry: %d nodes in %s", len(self.registry), self._name)
+
+    async def _remove_unknown(self, records: Sequence[NodeRecord]) -> None:
+        """Remove nodes from the store that were forgotten while it was not open."""
+        uids = [it.uid for it in records if self.registry.get(it.uid) is None]
+        for start in range(0, len(uids), BATCH_MAX):
+            some = uids[start : start + BATCH_MAX]
+            await self._with_store(partial(_write_rows, removed=some))
 
     async def _write_everything(self) -> None:
         records = [it for it in self.registry.records.values() if it.is_stored]
