@@ -82,7 +82,12 @@ MAY_IMPORT = {
 PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
     *("redaction", "accounts/roles", "accounts/tokens", "registry/node_filter"),
-    *("registry/forgettable", "registry/last_values", "registry/search_texts"),
+    *(
+        "registry/forgettable",
+        "registry/last_values",
+        "registry/search_texts",
+        "registry/unwritten",
+    ),
     *("registry/record", "registry/registry"),
     *("registry/store", "transport/anti_amplification", "transport/backoff"),
     *("transport/connection_table", "transport/host_limits", "transport/host_rate_limit"),

@@ -73,9 +73,9 @@ async def test_invented_nodes_take_no_memory_while_nothing_is_stored(
     async with running(store, Registry(offline_max=OFFLINE_MAX)) as it:
         begin(it)
         invent(it, 20_000)
-        await eventually(lambda: not it.registry._removed and not it.registry._leftover)
+        await eventually(lambda: not it.registry.unwritten._removed and not it.registry._leftover)
         assert len(it.registry) == OFFLINE_MAX
-        assert len(it.registry._observed) <= OFFLINE_MAX
+        assert len(it.registry.unwritten._observed) <= OFFLINE_MAX
 
 
 async def test_nodes_that_were_forgotten_while_the_file_failed_are_removed_from_it(

@@ -117,8 +117,8 @@ def test_waiting_newcomers_are_limited_in_all_and_by_gateway() -> None:
     # Who leaves makes room, and leaves nothing behind.
     leave(registry, "a0")
     assert appear(registry, "late", "other").state == "waiting"
-    assert registry.take_observed(10_000) == []
-    assert registry.take_removed(10_000) == []
+    assert registry.unwritten.take_observed(10_000) == []
+    assert registry.unwritten.take_removed(10_000) == []
 
 
 def test_edited_newcomer_still_waits_after_it_left() -> None:
@@ -127,7 +127,7 @@ def test_edited_newcomer_still_waits_after_it_left() -> None:
     edit(registry, "n")
     leave(registry, "n", Reading.received("n", "t", "1", TS))
     assert (registry.records["n"].state, registry.waiting) == ("waiting", 1)
-    stored = copy.deepcopy(registry.take_observed(10))
+    stored = copy.deepcopy(registry.unwritten.take_observed(10))
     again = Registry(admission="approve")
     again.load(stored)
     assert again.waiting == 1
@@ -206,7 +206,7 @@ def test_oldest_offline_node_that_nobody_edited_is_forgotten_to_make_room() -> N
     offline(registry, "e", "f", "g")
     assert sorted(registry.records) == ["a", "b", "bare", "d", "e", "f", "g"]
     assert registry.take_evicted() == ["c"]
-    assert registry.take_removed(10) == ["c"]
+    assert registry.unwritten.take_removed(10) == ["c"]
 
 
 def test_one_gateway_may_use_all_the_room_and_then_loses_its_own_nodes() -> None:
@@ -237,7 +237,7 @@ def test_forgotten_node_is_restored_with_everything() -> None:
     assert registry.restore(record) is registry.records["n"]
     assert record.annotations.label == "Lamp"
     assert [it.data for it in registry.message(record).values] == ["1"]
-    assert registry.take_removed(10) == []
+    assert registry.unwritten.take_removed(10) == []
     with pytest.raises(UnknownNode):
         registry.forgotten("n", 100.0)
 
@@ -321,7 +321,7 @@ def test_node_that_is_loaded_after_it_was_evicted_stays() -> None:
     assert registry.get("a") is None
     registry.load([stored("a", revision=1, last_seen=TS)])
     assert registry.get("a") is not None
-    assert registry.take_removed(10) == []
+    assert registry.unwritten.take_removed(10) == []
 
 
 def test_large_values_of_many_nodes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ def test_large_values_of_many_nodes_are_bounded(monkeypatch: pytest.MonkeyPatch)
     assert len(registry) == 51
     assert sizes["n49"] > 20_000
     assert sizes["small"] > 2
-    assert "n0" in {record.uid for record in registry.take_observed(100)}
+    assert "n0" in {record.uid for record in registry.unwritten.take_observed(100)}
 
 
 # -- any order of events --------------------------------------------------------------------------
@@ -442,10 +442,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def is_written(self) -> None:
-        for uid in self.registry.take_removed(100):
+        for uid in self.registry.unwritten.take_removed(100):
             assert uid not in self.registry.records
             self.disk.pop(uid, None)
-        for record in self.registry.take_observed(100):
+        for record in self.registry.unwritten.take_observed(100):
             assert record.is_stored
             self.registry.values_of(record)
             self.disk[record.uid] = copy.copy(record)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes that were ever seen, who is admitted, and what changed since it was stored. Pure.
-
-`ts` is Unix time in seconds. A store calls `take_changes` and writes what it returns.
-"""
+"""The nodes that were ever seen, and who is admitted. Pure. `ts` is Unix time in seconds."""
 
 import itertools
 from collections import Counter, OrderedDict
@@ -25,6 +22,7 @@ from pyaiot.registry.last_values import (
 )
 from pyaiot.registry.record import NOTHING_ADDED, Edit, NodeRecord, NodeState
 from pyaiot.registry.search_texts import SearchTexts
+from pyaiot.registry.unwritten import Unwritten
 
 EDITED_MAX: Final = 100_000
 """Nodes that people edited. One more is refused."""
@@ -78,12 +76,7 @@ class Registry:
         """Newcomers and banned nodes that were refused, since the start."""
         self._admission = admission
         self._admission_of = {name.lower(): rule for name, rule in admission_of.items()}
-        self._observed: dict[str, None] = {}
-        """Nodes whose observed part is to be written."""
-        self._seen: dict[str, None] = {}
-        """Nodes of which only the time changed that they were last seen."""
-        self._removed: dict[str, None] = {}
-        """Nodes to be removed from the store."""
+        self.unwritten = Unwritten(self.records)
         self._leftover: dict[str, tuple[Reading, ...]] = {}
         """Readings of nodes that went offline, not yet encoded into their record."""
         self._budget = ValuesBudget()
@@ -181,7 +174,7 @@ class Registry:
         """A sign of life. It is stored later, and not announced to clients."""
         if ts > record.last_seen:
             record.last_seen = ts
-            self._seen[record.uid] = None
+            self.unwritten.seen(record.uid)
 
     def leave(
         self, record: NodeRecord, reason: str, readings: tuple[Reading, ...], ts: float
@@ -256,7 +249,7 @@ class Registry:
         self._online += record.state == "online"
         self._banned += record.admission == "banned"
         self._may_be_forgotten(record)
-        self._removed.pop(record.uid, None)
+        self.unwritten.is_back(record.uid)
         self._changed(record)
         return record
 
@@ -365,65 +358,10 @@ class Registry:
         wanted = name.casefold()
         return [it for it in self.records.values() if it.annotations.label.casefold() == wanted]
 
-    # -- the store ------------------------------------------------------------------------------
-
-    def observed(self, uid: str) -> None:
-        """The readings of this node changed: its observed part is to be written."""
-        self._observed[uid] = None
-
-    def unwritten(self, uids: Iterable[str]) -> list[NodeRecord]:
-        """Those of the nodes whose observed part is still to be written."""
-        return [self.records[uid] for uid in uids if uid in self._observed and uid in self.records]
-
-    def unobserved(self, uid: str) -> None:
-        """The node is about to be forgotten: nothing of it is to be written."""
-        self._observed.pop(uid, None)
-        self._seen.pop(uid, None)
-
-    def observe_seen(self) -> None:
-        """What `seen` was called with is to be written, too."""
-        self._observed |= self._seen
-        self._seen.clear()
-
-    def take_observed(self, count: int) -> list[NodeRecord]:
-        """At most `count` nodes whose observed part changed."""
-        taken: list[NodeRecord] = []
-        while self._observed and len(taken) < count:
-            uid = next(iter(self._observed))
-            del self._observed[uid]
-            record = self.records.get(uid)
-            if record is not None and record.is_stored:
-                taken.append(record)
-        return taken
-
     def take_evicted(self) -> list[str]:
         """Nodes that were forgotten to make room since the last call."""
         evicted, self._evicted = self._evicted, []
         return evicted
-
-    def take_removed(self, count: int) -> list[str]:
-        """At most `count` uids to remove from the store."""
-        taken = list(itertools.islice(self._removed, count))
-        for uid in taken:
-            del self._removed[uid]
-        return taken
-
-    def drop_removed(self) -> None:
-        """There is no store from which nodes are to be removed."""
-        self._removed.clear()
-
-    def take_back_removed(self, uids: Iterable[str]) -> list[str]:
-        """These nodes are about to be stored again: those of them that were to be removed."""
-        return [uid for uid in uids if self._removed.pop(uid, True) is None]
-
-    def not_written(self, records: Iterable[NodeRecord], removed: Iterable[str]) -> None:
-        """The store failed: these changes are to be written later."""
-        for record in records:
-            if self.records.get(record.uid) is record:
-                self._observed[record.uid] = None
-        for uid in removed:
-            if uid not in self.records:
-                self._removed[uid] = None
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -444,7 +382,7 @@ class Registry:
         record.number = self._number
         self.records[record.uid] = record
         self.texts.changed(record.number)
-        self._removed.pop(record.uid, None)
+        self.unwritten.is_back(record.uid)
         self._edited += record.is_edited
         self._banned += record.admission == "banned"
         if record.admission == "waiting":
@@ -461,22 +399,19 @@ class Registry:
 
     def _changed(self, record: NodeRecord) -> None:
         self.changes += 1
-        if record.is_stored:
-            self._observed[record.uid] = None
+        self.unwritten.observed(record.uid)
 
     def _remove(self, record: NodeRecord) -> None:
         self._forgettable.discard(record.uid, record.gateway)
         del self.records[record.uid]
         self._edited -= record.is_edited
         self._banned -= record.admission == "banned"
-        self.unobserved(record.uid)
         self._leftover.pop(record.uid, None)
         self._budget.keep(record.uid, 0)
         self.changes += 1
         if record.admission == "waiting":
             self._waiting_of[record.gateway] -= 1
-        if record.is_stored:
-            self._removed[record.uid] = None
+        self.unwritten.remove(record)
 
     def _may_be_forgotten(self, record: NodeRecord) -> None:
         """Put an offline node that nobody edited in line to be forgotten; make room for it."""
@@ -494,7 +429,7 @@ class Registry:
         for uid in self._budget.keep(record.uid, len(values)):
             dropped = self.records[uid]
             dropped.values = NO_VALUES
-            self._observed[uid] = None
+            self.unwritten.observed(uid)
 
 
 def check_revision(record: NodeRecord, revision: int | None) -> None:

@@ -218,12 +218,12 @@ class RegistryService:
             return []
         for uid in uids:
             # Else it could be written again after its removal.
-            self.registry.unobserved(uid)
+            self.registry.unwritten.forgets(uid)
         try:
             await self._call_store(partial(_write_rows, removed=uids))
         except NotStored:
             for uid in uids:
-                self.registry.observed(uid)
+                self.registry.unwritten.observed(uid)
             raise
         forgotten = []
         returned = []
@@ -258,7 +258,7 @@ class RegistryService:
     async def _store_edits(self, changed: Sequence[NodeRecord]) -> None:
         rows = [edited_row(record) for record in changed]
         # Of a node that has just appeared, the rest is written with it.
-        unwritten = self.registry.unwritten(record.uid for record in changed)
+        unwritten = self.registry.unwritten.of(record.uid for record in changed)
         observed = [self._observed(record) for record in unwritten]
         await self._store_again(changed, partial(_write_rows, observed=observed, edited=rows))
 
@@ -272,11 +272,11 @@ class RegistryService:
     ) -> None:
         """Store nodes of which some may just have been forgotten. Raises `NotStored`."""
         # Else their removal could be carried out after this.
-        removed = self.registry.take_back_removed(record.uid for record in records)
+        removed = self.registry.unwritten.take_back_removed(record.uid for record in records)
         try:
             await self._call_store(work)
         except NotStored:
-            self.registry.not_written((), removed)
+            self.registry.unwritten.not_written((), removed)
             raise
 
     async def _call_store(self, work: Callable[[RegistryStore], T]) -> T | None:
@@ -317,7 +317,7 @@ class RegistryService:
                     await self._write()
                 else:
                     # At the next opening, the store is compared with the registry.
-                    self.registry.drop_removed()
+                    self.registry.unwritten.drop_removed()
             except RegistryStoreError as error:
                 self._failed(error)
             await self._encode_leftover()
@@ -373,23 +373,23 @@ class RegistryService:
             if record is not None and readings:
                 times = (reading.ts for reading in readings if reading.ts <= now)
                 record.last_seen = max(record.last_seen, max(times, default=0.0))
-                self.registry.observed(uid)
+                self.registry.unwritten.observed(uid)
             if number % TURN_NODES_MAX == 0:
                 await asyncio.sleep(0)
-        self.registry.observe_seen()
+        self.registry.unwritten.observe_seen()
 
     async def _write(self) -> None:
         """Write all changes, in transactions of limited size. Raises `RegistryStoreError`."""
         while True:
-            removed = self.registry.take_removed(BATCH_MAX)
-            records = self.registry.take_observed(BATCH_MAX)
+            removed = self.registry.unwritten.take_removed(BATCH_MAX)
+            records = self.registry.unwritten.take_observed(BATCH_MAX)
             if not removed and not records:
                 return
             observed = [self._observed(record) for record in records]
             try:
                 await self._with_store(partial(_write_rows, observed=observed, removed=removed))
             except BaseException:
-                self.registry.not_written(records, removed)
+                self.registry.unwritten.not_written(records, removed)
                 raise
             self.written += len(records)
 
