@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`aiot user`, `aiot invite` and `aiot token`, as an operator types them."""
 
+import asyncio
+import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from pyaiot.accounts.passwords import is_password
 from pyaiot.accounts.qr_code import qr_code
 from pyaiot.accounts.store import AccountsFile
-from pyaiot.accounts.tokens import digest_of
+from pyaiot.accounts.tokens import digest_of, new_token
+from pyaiot.web.sign_in import SignIn
+from tests.web.serving import serving
 
 
 def aiot(home: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
@@ -56,6 +62,9 @@ def test_user_is_added_listed_changed_and_removed(tmp_path: Path) -> None:
         (("token", "remove", "ci"), "", "There is no token named 'ci'"),
         (("token", "add", "ci", "--expires", "soon"), "", "--expires takes 12h, 90d, 4w or never"),
         (("invite", "--expires", "never"), "", "An invitation expires"),
+        (("login", "pyaiot.example.org"), "x\n", "Invalid URL 'pyaiot.example.org'"),
+        (("login", "http://["), "x\n", "Invalid URL"),
+        (("logout", "http://localhost:1"), "", "No access to http://localhost:1 is stored."),
     ],
 )
 def test_wrong_input_is_one_sentence(
@@ -95,3 +104,35 @@ def test_qr_code_fits_into_a_terminal() -> None:
     lines = qr_code("http://192.0.2.10:8000/login?token=" + "x" * 43).splitlines()
     assert len(lines) <= 24
     assert all("\x1b[" in line or set(line) <= set(" ▀▄█") for line in lines)
+
+
+def mode_of_logins(home: Path) -> int:
+    (file,) = home.rglob("logins.json")
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+@pytest.mark.sockets
+async def test_login_stores_a_token_for_the_other_commands(tmp_path: Path) -> None:
+    stored = AccountsFile(None)
+    token, secret = new_token("laptop", "viewer", now=0.0, life_s=None)
+    stored.add_token(token)
+    login = SignIn(stored, behind_tls=False, viewers=False, clock=time.monotonic)
+    async with serving(login=login) as served:
+        port = str(URL(served.url).port)
+
+        async def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+            return await asyncio.to_thread(aiot, tmp_path, *arguments, typed=typed)
+
+        before = await run("nodes", "--broker-port", port)
+        assert (before.returncode, before.stdout) == (2, "")
+        assert "AIOT_TOKEN" in before.stderr
+        wrong = await run("login", served.url, typed="aiot_" + "A" * 43 + "\n")
+        assert wrong.returncode == 2
+        assert "The token is not valid" in wrong.stderr
+        right = await run("login", f"http://localhost:{port}", typed=f"{secret}\n")
+        assert right.stdout == f"Signed in at http://localhost:{port}.\n"
+        assert mode_of_logins(tmp_path) == 0o600
+        assert (await run("nodes", "--broker-port", port)).returncode == 0
+        assert (await run("logout", f"http://localhost:{port}")).returncode == 0
+        assert (await run("nodes", "--broker-port", port)).returncode == 2
+        assert (await run("logout", f"http://localhost:{port}")).returncode == 2

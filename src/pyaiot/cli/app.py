@@ -17,7 +17,7 @@ from pyaiot.redaction import redact
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
 MODULES: Final = (
     *("services", "settings", "node_edits", "simulated", "nodes", "client", "history"),
-    *("accounts", "doctor"),
+    *("login", "accounts", "doctor"),
 )
 
 
@@ -46,6 +46,7 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("generate-keys", "config"), ("settings",)),
     "node": ("node_edits", "simulated"),
     "fleet": ("simulated",),
+    **dict.fromkeys(("login", "logout"), ("login",)),
     **dict.fromkeys(("invite", "user", "token"), ("accounts",)),
     "doctor": ("doctor",),
 }

@@ -29,6 +29,21 @@ class BrokerAddress:
         assert parts.hostname is not None  # noqa: S101 - `_parts` checked it
         return cls(parts.hostname, parts.port or (443 if ssl else 80), ssl)
 
+    @classmethod
+    def from_url(cls, url: str) -> "BrokerAddress":
+        """The address in the URL of a broker. Raises `OperatorError` if the URL is invalid."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or parts.scheme not in ("http", "https"):
+            raise OperatorError(
+                f"Invalid URL {url[:100]!r}: write http://host:port or https://host."
+            )
+        ssl = parts.scheme == "https"
+        return cls(host, port or (443 if ssl else 80), ssl)
+
     def __str__(self) -> str:
         return f"{self.host} port {self.port}"
 

@@ -20,6 +20,8 @@ from pyaiot.transport.resolver import open_http_session
 
 LOGIN_LIMIT_S: Final = 10.0
 """Time for the answer to the sign-in link. Then sign-in fails."""
+_TOKEN: Final = "token"  # noqa: S105 - a name
+"""Name under which a token is stored, beside the names of cookies."""
 COOKIES_MAX: Final = 100
 """Brokers in a cookie file. Beyond, the oldest is removed and requires a new sign-in."""
 
@@ -32,10 +34,14 @@ async def open_session(
     cookie_file: Path | None = None,
     token: str = "",
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session with `token`, or signed in with `login_link` or a cookie from `cookie_file`.
+    """A session with `token`, or signed in with `login_link` or what `cookie_file` has.
 
     Without either it is not signed in. Raises `OperatorError` if the link is refused.
     """
+    logins = {} if cookie_file is None else _load_cookies(cookie_file)
+    saved = dict(logins.get(address.http_url, {}))
+    if not login_link:
+        token = token or saved.pop(_TOKEN, "")
     # Accept cookies from IP addresses: a broker on loopback has no name.
     jar = aiohttp.CookieJar(unsafe=True)
     headers = {hdrs.AUTHORIZATION: f"Bearer {token}"} if token else None
@@ -44,10 +50,8 @@ async def open_session(
             await sign_in(session, address, login_link)
             if cookie_file is not None:
                 _save_cookies(cookie_file, address, session)
-        elif cookie_file is not None and not token:
-            jar.update_cookies(
-                _load_cookies(cookie_file).get(address.http_url, {}), URL(address.http_url)
-            )
+        elif not token:
+            jar.update_cookies(saved, URL(address.http_url))
         yield session
 
 
@@ -100,11 +104,30 @@ def login_needed() -> LoginNeeded:
     )
 
 
+def save_token(path: Path, address: BrokerAddress, token: str) -> None:
+    """Store a token for later sessions with this broker. Raises `OperatorError`."""
+    _save_access(path, address, {_TOKEN: token})
+
+
+def forget_access(path: Path, address: BrokerAddress) -> bool:
+    """Remove what is stored for a broker. False: nothing was. Raises `OperatorError`."""
+    was_stored = address.http_url in _load_cookies(path)
+    if was_stored:
+        _save_access(path, address, None)
+    return was_stored
+
+
 def _save_cookies(path: Path, address: BrokerAddress, session: aiohttp.ClientSession) -> None:
     cookies = session.cookie_jar.filter_cookies(URL(address.http_url))
+    _save_access(path, address, {name: morsel.value for name, morsel in cookies.items()})
+
+
+def _save_access(path: Path, address: BrokerAddress, access: dict[str, str] | None) -> None:
+    """Replace the cookies or the token of a broker. None: remove them."""
     cookies_of = _load_cookies(path)
     cookies_of.pop(address.http_url, None)
-    cookies_of[address.http_url] = {name: morsel.value for name, morsel in cookies.items()}
+    if access is not None:
+        cookies_of[address.http_url] = access
     text = json.dumps(dict(_last(cookies_of.items(), COOKIES_MAX)), indent=1)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
