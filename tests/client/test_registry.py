@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -23,6 +24,7 @@ from pyaiot.client import (
     SyncClient,
 )
 from pyaiot.client import registry as client_registry
+from pyaiot.client.api import HttpApi
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import NodeAppeared
 from pyaiot.registry.registry import Registry
@@ -120,11 +122,23 @@ async def test_pages_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert uids(await it.find_nodes(limit=3)) == ["board", "lamp", "n0"]
 
 
-async def test_many_uids_are_found_in_several_requests() -> None:
+async def test_many_uids_are_found_in_requests_that_proxies_accept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths: list[int] = []
+    read = HttpApi.read
+
+    async def measured(self: HttpApi, method: str, path: str, query: Any = (), **more: Any) -> Any:
+        lengths.append(len(urlencode(list(query))))
+        return await read(self, method, path, query, **more)
+
+    monkeypatch.setattr(HttpApi, "read", measured)
     async with lab() as (_, it):
         names = [f"{'ä' * 50} {number}" for number in range(150)]
         await it.register({"uid": name} for name in names)
         assert list(await it.find_uids([*names, "nobody"])) == names
+    assert max(lengths) < 8000
+    assert len(lengths) < 20
 
 
 # -- labels -------------------------------------------------------------------------------------

@@ -44,6 +44,15 @@ async def find_node(client: Client, name: str) -> NodeRecord | None:
         if problem.kind != "unknown-node":
             raise
     nodes = await client.find_nodes(state=ALL_STATES, limit=SUGGESTIONS_OF_MAX)
+    # The name that a device reports is no label: another device may report the same.
+    reported = [node.uid for node in nodes if node.name.casefold() == name.casefold()]
+    if reported:
+        uid = plain(reported[0])
+        print_error(
+            f"no node has the label {plain(name)}, but {uid} reports this name: use its uid, or"
+            f" aiot node rename {uid}."
+        )
+        return None
     names = [name for node in nodes for name in (node.uid, node.label) if name]
     hint = _did_you_mean(name, names) or ": aiot nodes lists all nodes"
     print_error(f"there is no node {plain(name)}{hint}.")
