@@ -87,6 +87,8 @@ def test_every_command_is_known_here() -> None:
         *("nodes", "watch", "get", "set", "history", "export", "doctor"),
         *("node rename", "node tag", "node edit", "node accept", "node ban", "node forget"),
         *("node restore", "token", "token add", "token list", "token remove"),
+        *("login", "logout", "invite", "user", "user add", "user list", "user passwd"),
+        "user remove",
     }
 
 
