@@ -4,11 +4,13 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from pyaiot.messages import Command, ToClient, ToGateway
 
 
-@dataclass(frozen=True, slots=True)
-class ToAll:
+# Not a dataclass: one is made for each reading, which took a fifth of the time of its way.
+class ToAll(msgspec.Struct, frozen=True, gc=False):
     """A message for every client, with the `sequence` of its node; 0 if it is about no node."""
 
     message: ToClient
