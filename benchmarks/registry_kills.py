@@ -62,8 +62,8 @@ def measure(results: Results, home: Home, size: Size) -> None:
             run.oldest_s,
             "s",
             at_most=SEEN_AGE_MAX_S,
-            note=f"{FLEET_NODES} nodes of a fleet, 2 readings/s; the roaming node had"
-            f" {run.roamed} gateways after another",
+            note=f"{FLEET_NODES} nodes of a fleet, 2 readings/s; the roaming node changed"
+            f" its gateway {run.roamed - 1} times",
         ),
     ]
     if run.lost or run.missing:

@@ -204,9 +204,10 @@ async def test_observations_are_on_disk_a_moment_later(tmp_path: Path) -> None:
 async def test_reading_of_the_future_does_not_count_as_seen(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     async with running(path) as it:
-        for written in (1, 2, 3):
+        for _ in range(3):
+            before = it.service.written
             await it.send(value("n", ts=time.time() + 1e6))
-            await eventually(lambda written=written: it.service.written > written)  # type: ignore[misc]
+            await eventually(lambda before=before: it.service.written > before)  # type: ignore[misc]
         assert 0 < stored(path)["n"].last_seen <= time.time()
 
 
