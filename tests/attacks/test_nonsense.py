@@ -118,7 +118,7 @@ async def test_invalid_http_is_answered_by_a_problem_document(data: bytes, word:
     [
         ("GET /nothing HTTP/1.1", 404),
         ("GET /api/nothing HTTP/1.1", 404),
-        ("DELETE /api/nodes HTTP/1.1", 405),
+        ("PUT /api/nodes HTTP/1.1", 405),
         ("BREW /api/nodes HTTP/1.1", 400),
         ("PUT /api/nodes/n/resources/led HTTP/1.1\r\nContent-Length: 70000", 413),
     ],
