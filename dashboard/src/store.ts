@@ -144,7 +144,7 @@ function publish(time: number): void {
   if (joined.value !== state.joined) joined.value = state.joined;
   if (state.membership !== membership.value) {
     membership.value = state.membership;
-    choose();
+    if (state.joined) choose(); // before that, nothing is shown
   }
   if (state.activityCount !== activityCount.value) activityCount.value = state.activityCount;
   if (due.size && time - drawnAt >= SPARK_MS) {
@@ -259,6 +259,9 @@ export function setVisible(node: Node, becomesVisible: boolean): void {
   ring(node.clock);
   if (node.behind && !paused.value) catchUp(node);
 }
+
+/** The title of a node, online or not. */
+export const titleByUid = (uid: string): string => nodeTitle(findNode(state, uid) ?? { uid });
 
 /** Call `draw` when the resource changed, at most four times a second. */
 export function onSample(resource: Resource, draw: () => void): () => void {

@@ -219,6 +219,27 @@ async def test_node_is_renamed_on_its_card_with_the_keyboard(browser: Browser) -
             await until(page, "document.activeElement.textContent === 'A lamp'")
 
 
+async def test_node_is_renamed_in_its_details_with_the_keyboard(browser: Browser) -> None:
+    async with broker_with() as broker:
+        broker.gateway.send("a", "temperature", "20.0°C")
+        async with showing(browser, broker, "node/a") as page:
+            dialog = page.get_by_role("dialog")
+            name = dialog.get_by_role("textbox", name="New name of a")
+            await dialog.get_by_role("button", name="Rename a").press("Enter")
+            await name.wait_for()
+            # The card behind is not edited, too.
+            assert await page.locator(".rename").count() == 1
+            await page.keyboard.press("Escape")
+            await is_absent(name)
+            await see(dialog.locator("h2"), "a")  # still open
+            await until(page, "document.activeElement.className === 'rename-name'")
+            await page.keyboard.press("Enter")
+            await name.fill("Lamp")
+            await page.keyboard.press("Enter")
+            await see(dialog.locator("h2"), "Lamp")
+            assert record(broker, "a").annotations.label == "Lamp"
+
+
 async def test_error_of_a_rename_is_shown_beside_the_name(browser: Browser) -> None:
     async with broker_with() as broker:
         broker.gateway.send("a", "temperature", "20.0°C")

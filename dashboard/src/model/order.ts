@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Natural order: `Node 2` before `Node 10`. The same in every browser language. */
 
-import { titleOf, type Named } from "./text";
+import { plainTitle, type Named } from "./text";
 
 const collator = new Intl.Collator("en", { numeric: true });
 
@@ -11,5 +11,5 @@ export function natural(a: string, b: string): number {
 
 /** By title; nodes of the same title by uid. */
 export function byName(a: Named, b: Named): number {
-  return natural(titleOf(a), titleOf(b)) || natural(a.uid, b.uid);
+  return natural(plainTitle(a), plainTitle(b)) || natural(a.uid, b.uid);
 }

@@ -32,7 +32,7 @@ export interface Named {
 }
 
 /** The name that people gave a node, or else that of the device, or else its uid. */
-export const titleOf = ({ registered, name, uid }: Named): string => registered?.label || name || uid;
+export const plainTitle = ({ registered, name, uid }: Named): string => registered?.label || name || uid;
 
 /** The same, for people. */
-export const nodeTitle = (node: Named): string => visible(titleOf(node));
+export const nodeTitle = (node: Named): string => visible(plainTitle(node));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Activity: nodes that appeared and left, commands, errors. */
 import { navigate } from "../route";
-import { nodeTitle, quote, visible } from "../model/text";
-import { activityCount, state } from "../store";
+import { quote, visible } from "../model/text";
+import { activityCount, state, titleByUid } from "../store";
 import { Drawer } from "./Drawer";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { overlay } from "./keys";
@@ -32,7 +32,7 @@ export function Activity() {
                     navigate({ node: uid });
                   }}
                 >
-                  {nodeTitle(state.nodes.get(uid) ?? { name: "", uid })}
+                  {titleByUid(uid)}
                 </a>
               )}{" "}
               {visible(translate(what))}

@@ -6,7 +6,7 @@ import { useRef } from "preact/hooks";
 import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
-import { nodeTitle, quote, titleOf, visible } from "../model/text";
+import { nodeTitle, plainTitle, quote, visible } from "../model/text";
 import { navigate } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, hideNode, hovered, link, state } from "../store";
@@ -113,19 +113,22 @@ export const Card = memo(function Card({ node }: { node: Node }) {
 
 const PRELOAD_MS = 1500;
 
-/** The node whose name is being edited on its card. */
-export const renaming = signal<Node | null>(null);
+/** The node whose name is being edited. */
+export const renaming = signal<{ node: Node; place: Place } | null>(null);
+/** Where a name is edited: on the card, or in the details over it. */
+export type Place = "card" | "details";
+export const isRenamed = (node: Node, place: Place): boolean => renaming.value?.node === node && renaming.value.place === place;
 const loadRename = () => import("./Rename").then((it) => it.Rename);
-const Rename = lazy<{ node: Node; place: string }>(loadRename);
+const Rename = lazy<{ node: Node; place: Place }>(loadRename);
 // Loaded before it is needed: what is typed after F2 must not be lost.
 effect(() => {
   if (mayEdit.value) setTimeout(() => void loadRename().catch(() => undefined), PRELOAD_MS);
 });
 
-export function startRenaming(event: Event, node: Node): void {
+export function startRenaming(event: Event, node: Node, place: Place): void {
   if (!mayEdit.peek() || !node.registered) return;
   event.preventDefault();
-  renaming.value = node;
+  renaming.value = { node, place };
 }
 
 function Head({ node }: { node: Node }) {
@@ -139,18 +142,18 @@ function Head({ node }: { node: Node }) {
   };
   return (
     <div class="head">
-      {renaming.value === node ? (
+      {isRenamed(node, "card") ? (
         <Rename node={node} place="card" />
       ) : (
         <h3 data-tip="">
-          <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open} onKeyDown={(event) => event.key === "F2" && startRenaming(event, node)}>
+          <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open} onKeyDown={(event) => event.key === "F2" && startRenaming(event, node, "card")}>
             {title}
           </a>
         </h3>
       )}
       <span class="chip">{chip}</span>
       <span class="about">
-        {titleOf(node) !== node.uid && (
+        {plainTitle(node) !== node.uid && (
           <span class="uid" data-tip="">
             {visible(node.uid)}
           </span>
@@ -162,7 +165,7 @@ function Head({ node }: { node: Node }) {
         )}
       </span>
       {mayEdit.value && (
-        <button type="button" class="quiet-button rename-button" title={`${t("rename")} (F2)`} aria-label={t("rename.of", { name: quote(title) })} onClick={(event) => startRenaming(event, node)}>
+        <button type="button" class="quiet-button rename-button" title={`${t("rename")} (F2)`} aria-label={t("rename.of", { name: quote(title) })} onClick={(event) => startRenaming(event, node, "card")}>
           <Icon name="rename" />
         </button>
       )}

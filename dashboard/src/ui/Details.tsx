@@ -13,7 +13,7 @@ import { nodeTitle, quote, visible, visibleJson } from "../model/text";
 import { navigate, openNode } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, joined, link, membership, state } from "../store";
-import { allResources, renaming, Row, startRenaming, useNodeState, useStateText } from "./Card";
+import { allResources, isRenamed, Row, startRenaming, useNodeState, useStateText } from "./Card";
 import { Chart, curvesTitle } from "./Chart";
 import { Copy, CopyButton } from "./Copy";
 import { Drawer } from "./Drawer";
@@ -58,12 +58,12 @@ function Head({ node }: { node: Node }) {
       <button type="button" class="button back" onClick={close}>
         ← {t("details.back")}
       </button>
-      {renaming.value === node ? (
+      {isRenamed(node, "details") ? (
         <Rename node={node} place="details" />
       ) : (
         <h2>
           {mayEdit.value && node.registered ? (
-            <button type="button" class="rename-name" aria-label={t("rename.of", { name: quote(nodeTitle(node)) })} title={t("rename")} onClick={(event) => startRenaming(event, node)}>
+            <button type="button" class="rename-name" aria-label={t("rename.of", { name: quote(nodeTitle(node)) })} title={t("rename")} onClick={(event) => startRenaming(event, node, "details")}>
               {nodeTitle(node)} <Icon name="rename" />
             </button>
           ) : (

@@ -3,12 +3,12 @@
 import { useEffect, useRef } from "preact/hooks";
 import { termOf, withTerm } from "../model/query";
 import { natural } from "../model/order";
-import { nodeTitle, quote, visible } from "../model/text";
+import { quote, visible } from "../model/text";
 import { FACTS } from "../model/readings";
 import { fact } from "../model/state";
 import { navigate, query } from "../route";
 import { settings } from "../settings";
-import { membership, state, unhide } from "../store";
+import { membership, state, titleByUid, unhide } from "../store";
 import { filtersOpen } from "./Header";
 import { titleOf } from "./rows";
 import { translate, t } from "../i18n";
@@ -109,7 +109,7 @@ function Hidden({ resources }: { resources: string[] }) {
               class="button small" data-tip=""
               onClick={() => unhide(uid)}
             >
-              {t("filter.show", { name: quote(nodeTitle(state.nodes.get(uid) ?? { name: "", uid })) })}
+              {t("filter.show", { name: quote(titleByUid(uid)) })}
             </button>
           ))}
         </fieldset>

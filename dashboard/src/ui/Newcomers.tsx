@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { mayEdit } from "../info";
 import { findNode, newNode, type Registered } from "../model/state";
-import { nodeTitle, quote, visible } from "../model/text";
+import { nodeTitle, plainTitle, quote, visible } from "../model/text";
 import { navigate } from "../route";
 import { newcomers, state } from "../store";
 import { accept, askToRefuse, ban } from "./edits";
@@ -67,7 +67,7 @@ function Newcomer({ registered }: { registered: Registered }) {
         {nodeTitle(node)}
       </a>
       <span class="where" data-tip="">
-        {node.name && <span class="uid">{visible(uid)} · </span>}
+        {plainTitle(node) !== uid && <span class="uid">{visible(uid)} · </span>}
         {quote(gateway)}
         {firstSeen > 0 && ` · ${momentOf(firstSeen)}`}
       </span>

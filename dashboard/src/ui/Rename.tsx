@@ -6,14 +6,13 @@ import type { Node } from "../model/state";
 import { nodeTitle, quote } from "../model/text";
 import { ApiProblem, editNode, readNode } from "../registryApi";
 import { problemText } from "./edits";
-import { renaming } from "./Card";
+import { renaming, type Place } from "./Card";
 import { t } from "../i18n";
 import "../registry.css";
 
 const LABEL_LENGTH_MAX = 64;
 
-/** `place`: `card`, or `details`. */
-export function Rename({ node, place }: { node: Node; place: string }) {
+export function Rename({ node, place }: { node: Node; place: Place }) {
   const before = useRef(node.registered);
   const text = useSignal(node.registered?.label || node.name);
   const busy = useSignal(false);

@@ -2,8 +2,8 @@
 /** The preferences. */
 import { config, imageIsAllowed } from "../config";
 import { settings } from "../settings";
-import { nodeTitle, quote } from "../model/text";
-import { state, unhide } from "../store";
+import { quote } from "../model/text";
+import { titleByUid, unhide } from "../store";
 import { t, type Key } from "../i18n";
 import "../more.css";
 
@@ -61,7 +61,7 @@ export function Settings() {
         {hiddenNodes.value.length === 0 && <span class="soft">{t("settings.hidden_none")}</span>}
         {hiddenNodes.value.map((uid) => (
           <button key={uid} type="button" class="button small" data-tip="" onClick={() => unhide(uid)}>
-            {t("filter.show", { name: quote(nodeTitle(state.nodes.get(uid) ?? { name: "", uid })) })}
+            {t("filter.show", { name: quote(titleByUid(uid)) })}
           </button>
         ))}
       </fieldset>

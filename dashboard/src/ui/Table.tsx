@@ -6,7 +6,7 @@ import { useRef } from "preact/hooks";
 import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
-import { nodeTitle, visible } from "../model/text";
+import { nodeTitle, plainTitle, visible } from "../model/text";
 import { navigate } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, joined, membership, second, shown, state } from "../store";
@@ -135,7 +135,7 @@ const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string
         >
           {nodeTitle(node)}
         </a>
-        {node.name && <span class="uid">{visible(node.uid)}</span>}
+        {plainTitle(node) !== node.uid && <span class="uid">{visible(node.uid)}</span>}
       </th>
       <td data-tip="">{visible(fact(node, "board"))}</td>
       <td>

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** What people do to nodes: requests to the broker, a notice, and what can be undone. */
-import { nodeTitle, quote } from "../model/text";
-import { findNode, type Registered } from "../model/state";
+import { quote } from "../model/text";
+import type { Registered } from "../model/state";
 import { ApiProblem, editNodes, forgetNodes, restoreNodes } from "../registryApi";
-import { question, state, toast } from "../store";
+import { question, titleByUid, toast } from "../store";
 import { count, t, translate } from "../i18n";
-
-export const titleIn = (uid: string): string => nodeTitle(findNode(state, uid) ?? { uid });
 
 /** Why a request failed, in a sentence. */
 export function problemText(error: unknown): string {
@@ -28,7 +26,7 @@ async function tried(action: () => Promise<unknown>): Promise<boolean> {
 }
 
 export async function forget(nodes: readonly Registered[]): Promise<void> {
-  const name = nodes.length === 1 ? titleIn(nodes[0].uid) : "";
+  const name = nodes.length === 1 ? titleByUid(nodes[0].uid) : "";
   let gone: string[] = [];
   if (!(await tried(async () => (gone = await forgetNodes(nodes.map(({ uid }) => uid)))))) return;
   if (!gone.length) {
