@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from pyaiot.cli import names_file
 from pyaiot.cli.names_file import NodeLine
-from pyaiot.client import NodeRecord, OperatorError
+from pyaiot.client import OperatorError, RegistryEntry
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_uid
 from pyaiot.registry.record import NOTHING_ADDED, Edit
 
-WHOLE = NodeRecord(
+WHOLE = RegistryEntry(
     uid="b1",
     label='Desk "1"; left, lower',
     room="Lab ä",
@@ -142,7 +142,7 @@ def test_text_in_another_encoding_is_refused() -> None:
 
 
 def test_a_file_has_what_was_added_and_reads_back_to_no_change() -> None:
-    nodes = [WHOLE, NodeRecord(uid="b2"), NodeRecord(uid="b3", latitude=0.0, longitude=-0.5)]
+    nodes = [WHOLE, RegistryEntry(uid="b2"), RegistryEntry(uid="b3", latitude=0.0, longitude=-0.5)]
     text = names_file.render(nodes)
     assert text.splitlines()[0] == ",".join(names_file.COLUMNS)
     assert "\r\nb2,,,,,,,,\r\n" in text
@@ -158,7 +158,7 @@ def test_a_file_has_what_was_added_and_reads_back_to_no_change() -> None:
 
 def test_what_changes_is_compared_with_the_registry() -> None:
     lines = parsed("uid,label,room\nnew,A,\nwait,,\nb1,B,Lab ä\n")
-    known = {"wait": NodeRecord(uid="wait", state="waiting"), "b1": WHOLE}
+    known = {"wait": RegistryEntry(uid="wait", state="waiting"), "b1": WHOLE}
     new, accepted, edited = names_file.changes(lines, known)
     assert (new.action, new.fields, new.texts) == ("new", {"label": "A"}, ("label – → A",))
     assert (accepted.action, accepted.fields) == ("accept", {})
@@ -182,7 +182,7 @@ def test_whatever_people_add_survives_export_and_import(
         check_uid(uid)
     except ProtocolError:
         return
-    node = NodeRecord(
+    node = RegistryEntry(
         uid=uid,
         label=label,
         tags=tuple(tags),

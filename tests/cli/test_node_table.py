@@ -11,8 +11,8 @@ from pyaiot.cli import formatting
 from pyaiot.cli.client import DONE
 from pyaiot.cli.node_table import in_order, summary, tables
 from pyaiot.cli.terminal import Paint, table
-from pyaiot.client import NodeRecord, Reading, Receipt
-from pyaiot.client.records import NodeState
+from pyaiot.client import Reading, Receipt, RegistryEntry
+from pyaiot.client.records import EntryState
 
 DAY_S = 86_400.0
 
@@ -29,9 +29,9 @@ class Terminal(Paint):
         return self._columns
 
 
-def node(uid: str, state: NodeState, *, days: float = 0.0, room: str = "Lab") -> NodeRecord:
+def node(uid: str, state: EntryState, *, days: float = 0.0, room: str = "Lab") -> RegistryEntry:
     ts = time.time() - days * DAY_S - 1
-    return NodeRecord(
+    return RegistryEntry(
         uid=uid,
         state=state,
         label=f"Desk {uid}",
@@ -52,7 +52,7 @@ def columns(line: str) -> list[str]:
 
 
 def test_each_state_has_a_table_of_its_own() -> None:
-    states: list[NodeState] = ["banned", "offline", "waiting", "online"]
+    states: list[EntryState] = ["banned", "offline", "waiting", "online"]
     nodes = [node(f"{number}", state, days=3) for number, state in enumerate(states)]
     online, offline, waiting, banned = tables(nodes, Terminal()).split("\n\n")
     assert columns(online.splitlines()[0]) == (
@@ -68,10 +68,10 @@ def test_each_state_has_a_table_of_its_own() -> None:
 
 
 def test_a_registered_node_that_never_sent_anything_is_never_seen() -> None:
-    assert formatting.state(NodeRecord(uid="b1", state="offline")) == "never seen"
-    assert columns(tables([NodeRecord(uid="b1", state="offline")], Terminal()).splitlines()[1]) == [
-        *("UID", "NAME", "GATEWAY", "STATE", "LAST VALUES")
-    ]
+    assert formatting.state(RegistryEntry(uid="b1", state="offline")) == "never seen"
+    assert columns(
+        tables([RegistryEntry(uid="b1", state="offline")], Terminal()).splitlines()[1]
+    ) == [*("UID", "NAME", "GATEWAY", "STATE", "LAST VALUES")]
 
 
 def test_the_time_since_a_node_is_offline_is_never_cut() -> None:
@@ -103,15 +103,15 @@ def test_columns_that_stay_whole_are_cut_last() -> None:
 
 def test_names_with_numbers_are_in_the_order_of_the_numbers() -> None:
     labels = ["Desk 10", "desk 2", "Desk 1", "", "10", "2", "Desk ²", "9" * 40]
-    nodes = [NodeRecord(uid=f"u{number}", label=label) for number, label in enumerate(labels)]
+    nodes = [RegistryEntry(uid=f"u{number}", label=label) for number, label in enumerate(labels)]
     assert [it.name for it in in_order(nodes)] == [
         *("2", "10", "9" * 40, "Desk 1", "desk 2", "Desk 10", "Desk ²", "u3")
     ]
 
 
 def test_a_summary_has_what_people_added() -> None:
-    assert summary(NodeRecord(uid="b1")) == "b1  nothing added"
-    record = NodeRecord(uid="b1", label="Lamp", latitude=0.0, longitude=2.5, interval_s=90.0)
+    assert summary(RegistryEntry(uid="b1")) == "b1  nothing added"
+    record = RegistryEntry(uid="b1", label="Lamp", latitude=0.0, longitude=2.5, interval_s=90.0)
     assert summary(record) == "b1  label: Lamp; position: 0, 2.5; interval: 90 s"
 
 

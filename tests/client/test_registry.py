@@ -19,8 +19,8 @@ from pyaiot.client import (
     LoginNeeded,
     NoBroker,
     NodeLeft,
-    NodeRecord,
     OperatorError,
+    RegistryEntry,
     SyncClient,
 )
 from pyaiot.client import registry as client_registry
@@ -52,7 +52,7 @@ async def lab(
             yield served, it
 
 
-def uids(nodes: list[NodeRecord]) -> list[str]:
+def uids(nodes: list[RegistryEntry]) -> list[str]:
     return [node.uid for node in nodes]
 
 
@@ -214,7 +214,7 @@ async def test_unknown_name_is_an_error_or_the_uid_of_a_node_that_may_appear() -
 async def test_watch_of_an_unknown_node_needs_no_answer_of_the_registry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def unavailable(*_: object) -> NodeRecord:
+    async def unavailable(*_: object) -> RegistryEntry:
         raise NoBroker("connection refused")
 
     async with lab(live=True) as (served, it):
@@ -234,7 +234,7 @@ async def test_a_patient_client_resolves_labels_when_the_broker_answers(
         attempts = 0
         find = type(it).find_uids
 
-        async def flaky(self: Client, names: Any) -> dict[str, NodeRecord]:
+        async def flaky(self: Client, names: Any) -> dict[str, RegistryEntry]:
             nonlocal attempts
             attempts += 1
             if attempts < 3:

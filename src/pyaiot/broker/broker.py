@@ -9,10 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from pyaiot import __version__
-from pyaiot.broker.deliveries import CloseGateway, Delivery, ToAll, ToOneClient, ToOneGateway
+from pyaiot.broker.deliveries import (
+    CloseGateway,
+    Delivery,
+    ToAll,
+    ToOneClient,
+    ToOneGateway,
+    never_sent,
+)
 from pyaiot.broker.encoders import ARRAYS, LEGACY, Encoder
 from pyaiot.broker.fanout import Fanout, Scheduler
-from pyaiot.broker.router import Router, never_sent
+from pyaiot.broker.router import Router
 from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.errors import LinkLost
 from pyaiot.links import Link

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the router decides: the messages to send, and their receivers. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
 
-from pyaiot.messages import Command, ToClient, ToGateway
+from pyaiot.broker.commands import ReceiptFor
+from pyaiot.messages import (
+    Command,
+    NodeForgotten,
+    Receipt,
+    ReceiptState,
+    ToClient,
+    ToGateway,
+)
 
 
 # Not a dataclass: one is made for each reading, which took a fifth of the time of its way.
@@ -43,3 +52,24 @@ class CloseGateway:
 
 
 Delivery: TypeAlias = ToAll | ToOneClient | ToOneGateway | CloseGateway
+
+
+def answer(client: str, command: Command, state: ReceiptState, detail: str) -> Sequence[Delivery]:
+    """A receipt for a command that was not sent."""
+    receipt = Receipt(id=command.id, state=state, detail=detail)
+    return (ToOneClient(receipt, client, never_sent(command, client)),)
+
+
+def never_sent(command: Command, client: str) -> Command:
+    """A command that was not sent, as it is recorded: without an id."""
+    return msgspec.structs.replace(command, id="", client=client)
+
+
+def receipts_of(receipts: Sequence[ReceiptFor]) -> Sequence[Delivery]:
+    """Receipts of commands that were sent."""
+    return [ToOneClient(item.receipt, item.client, item.command) for item in receipts]
+
+
+def forgotten(uid: str) -> ToAll:
+    """A node was removed from the registry."""
+    return ToAll(NodeForgotten(uid=uid), is_registry=True)

@@ -11,13 +11,15 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.broker.commands import CommandTable, ReceiptFor
+from pyaiot.broker.commands import CommandTable
 from pyaiot.broker.deliveries import (
     CloseGateway,
     Delivery,
     ToAll,
-    ToOneClient,
     ToOneGateway,
+    answer,
+    forgotten,
+    receipts_of,
 )
 from pyaiot.broker.gateway_clock import GatewayClock
 from pyaiot.broker.state import KnownNode, NodeTable
@@ -30,7 +32,6 @@ from pyaiot.messages import (
     Hello,
     Ignored,
     NodeAppeared,
-    NodeForgotten,
     NodeLeft,
     NodeReset,
     NodeRules,
@@ -38,7 +39,6 @@ from pyaiot.messages import (
     Problem,
     Reading,
     Receipt,
-    ReceiptState,
     RegisteredNode,
 )
 from pyaiot.registry.record import NodeRecord
@@ -112,7 +112,7 @@ class Router:
         lost = self._gateways.pop(gateway, None)
         if lost is None:
             return ()
-        deliveries: list[Delivery] = list(_receipts(self.commands.gateway_lost(gateway, now)))
+        deliveries: list[Delivery] = list(receipts_of(self.commands.gateway_lost(gateway, now)))
         for uid in self.nodes.uids_of(gateway):
             deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"), ts)
         deliveries.append(ToAll(lost.state(ts, connected=False)))
@@ -167,7 +167,7 @@ class Router:
                     return self._left(gateway, message, ts)
                 case Receipt():
                     receipt = self.commands.finish(message, gateway, now)
-                    return _receipts([receipt]) if receipt else ()
+                    return receipts_of([receipt]) if receipt else ()
                 case _:
                     return self._from_gateway_itself(gateway, message, now, ts)
         except Refused as refusal:
@@ -206,7 +206,7 @@ class Router:
                 return ()
             delivery = ToAll(reading, node.sequence)
             receipts = self.commands.reading(reading, gateway, now)
-            return [delivery, *_receipts(receipts)] if receipts else (delivery,)
+            return [delivery, *receipts_of(receipts)] if receipts else (delivery,)
         if node is not None:
             raise self._foreign(node)
         # The node is not in the table: its `new` was refused while another gateway owned it.
@@ -296,7 +296,7 @@ class Router:
         self.registry.leave(node.record, message.reason, tuple(node.readings.values()), ts)
         if node.is_waiting:
             is_kept = self.registry.get(uid) is not None
-            return (self._registered(node.record) if is_kept else _forgotten(uid),)
+            return (self._registered(node.record) if is_kept else forgotten(uid),)
         registered = self._registered(node.record)
         return (ToAll(message, node.sequence), registered, *self._evicted())
 
@@ -317,7 +317,7 @@ class Router:
 
     def _evicted(self) -> Sequence[Delivery]:
         """Nodes that the registry forgot to make room."""
-        return [_forgotten(uid) for uid in self.registry.take_evicted()]
+        return [forgotten(uid) for uid in self.registry.take_evicted()]
 
     # -- people ---------------------------------------------------------------------------------
 
@@ -389,7 +389,7 @@ class Router:
         record = self.registry.forget(uid, now)
         if self.nodes.get(uid) is not None:
             self.nodes.remove(uid)
-        return (_forgotten(record.uid),)
+        return (forgotten(record.uid),)
 
     def restore(self, record: NodeRecord, ts: float) -> Sequence[Delivery]:
         """Bring a forgotten node back. See `Registry.forgotten`."""
@@ -407,15 +407,15 @@ class Router:
             )
         if rate.take(now):
             self.refused += 1
-            return _answer(client, command, "forbidden", f"over {COMMANDS_PER_S:.0f} commands/s")
+            return answer(client, command, "forbidden", f"over {COMMANDS_PER_S:.0f} commands/s")
         node = self.nodes.get(command.uid)
         if node is None:
             if command.uid in self.registry.records:
-                return _answer(client, command, "unreachable", "the node is offline")
-            return _answer(client, command, "unknown", f"no node {command.uid}")
+                return answer(client, command, "unreachable", "the node is offline")
+            return answer(client, command, "unknown", f"no node {command.uid}")
         if node.is_waiting:
             self.refused += 1
-            return _answer(client, command, "forbidden", "the node waits for approval")
+            return answer(client, command, "forbidden", "the node waits for approval")
         gateway = self._gateways[node.gateway]
         try:
             sent = self.commands.start(
@@ -428,7 +428,7 @@ class Router:
             )
         except Refused as refusal:
             self.refused += 1
-            return _answer(client, command, "forbidden", str(refusal))
+            return answer(client, command, "forbidden", str(refusal))
         return (ToOneGateway(sent, node.gateway),)
 
     def client_left(self, client: str) -> None:
@@ -437,22 +437,4 @@ class Router:
 
     def expire(self, now: float) -> Sequence[Delivery]:
         """Receipts for the commands whose deadline has passed. Call it at least every 100 ms."""
-        return _receipts(self.commands.expire(now))
-
-
-def _answer(client: str, command: Command, state: ReceiptState, detail: str) -> Sequence[Delivery]:
-    receipt = Receipt(id=command.id, state=state, detail=detail)
-    return (ToOneClient(receipt, client, never_sent(command, client)),)
-
-
-def never_sent(command: Command, client: str) -> Command:
-    """A command that was not sent, as it is recorded: without an id."""
-    return msgspec.structs.replace(command, id="", client=client)
-
-
-def _forgotten(uid: str) -> ToAll:
-    return ToAll(NodeForgotten(uid=uid), is_registry=True)
-
-
-def _receipts(receipts: Sequence[ReceiptFor]) -> Sequence[Delivery]:
-    return [ToOneClient(item.receipt, item.client, item.command) for item in receipts]
+        return receipts_of(self.commands.expire(now))

@@ -8,7 +8,7 @@ import typer
 from pyaiot.cli import formatting, selection
 from pyaiot.cli.client_command import NODE, Options, add_command, argument, flag
 from pyaiot.cli.terminal import EXIT_NO, plain, print_error, print_line
-from pyaiot.client import Conditions, GatewayState, NodeRecord, OperatorError, Reading
+from pyaiot.client import Conditions, GatewayState, OperatorError, Reading, RegistryEntry
 from pyaiot.messages import check_name, check_uid
 
 DONE: Final = frozenset({"confirmed", "sent"})
@@ -112,7 +112,7 @@ async def _get(options: Options, node: str, resource: str | None) -> int:
     return code
 
 
-def _note_if_not_online(record: NodeRecord) -> int:
+def _note_if_not_online(record: RegistryEntry) -> int:
     """Print why these are no current values. Returns the exit code."""
     if record.state == "online":
         return 0
@@ -196,7 +196,7 @@ async def _set_many(
         forms = [formatting.receipt(uid, resource, it) for uid, it in receipts.items()]
         print_line(formatting.as_json(forms))
     else:
-        nodes = node_table.in_order(records.get(uid, NodeRecord(uid=uid)) for uid in receipts)
+        nodes = node_table.in_order(records.get(uid, RegistryEntry(uid=uid)) for uid in receipts)
         print_line(formatting.receipts(receipts, nodes, options.paint, done=DONE))
     sent = sum(receipt.state == "sent" for receipt in receipts.values())
     if sent:

@@ -15,10 +15,10 @@ from pyaiot.client import (
     GatewayState,
     NodeAppeared,
     NodeLeft,
-    NodeRecord,
     NodeReset,
     Reading,
     Receipt,
+    RegistryEntry,
     Rows,
 )
 from pyaiot.messages import encode
@@ -57,9 +57,9 @@ def unit(name: str) -> str:
 # -- nodes --------------------------------------------------------------------------------------
 
 
-def node(it: NodeRecord) -> dict[str, Any]:
+def node(it: RegistryEntry) -> dict[str, Any]:
     """The node in the form of the HTTP API."""
-    form = {name: getattr(it, name) for name in NodeRecord.__struct_fields__}
+    form = {name: getattr(it, name) for name in RegistryEntry.__struct_fields__}
     return {**form, "resources": [resource(reading) for reading in it.resources.values()]}
 
 
@@ -75,7 +75,7 @@ def resource(reading: Reading) -> dict[str, Any]:
     return {**form, "ts": reading.ts}
 
 
-def state(it: NodeRecord) -> str:
+def state(it: RegistryEntry) -> str:
     """What people call the state of the node."""
     match it.state:
         case "waiting":
@@ -88,7 +88,7 @@ def state(it: NodeRecord) -> str:
             return other
 
 
-def resources(it: NodeRecord, paint: Paint) -> str:
+def resources(it: RegistryEntry, paint: Paint) -> str:
     """A table of the resources of a node."""
     rows = [
         (plain(reading.resource), value(reading), age(reading.ts))
@@ -97,7 +97,7 @@ def resources(it: NodeRecord, paint: Paint) -> str:
     return table(("RESOURCE", "VALUE", "AGE"), rows, paint)
 
 
-def values(it: NodeRecord) -> str:
+def values(it: RegistryEntry) -> str:
     """The values of a node on one line, without what describes it."""
     return "  ".join(
         f"{plain(reading.resource)} {value(reading)}"
@@ -159,7 +159,7 @@ def receipt_line(it: Receipt) -> str:
 
 def receipts(
     items: Mapping[str, Receipt],
-    nodes: Collection[NodeRecord],
+    nodes: Collection[RegistryEntry],
     paint: Paint,
     *,
     done: AbstractSet[str],

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pyaiot.client import NodeRecord
+from pyaiot.client import RegistryEntry
 from pyaiot.config import expected
 from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.messages import check_uid
@@ -113,12 +113,12 @@ def parse(text: str) -> tuple[list[NodeLine], list[InvalidLine]]:
     return nodes, errors
 
 
-def changes(lines: Iterable[NodeLine], known: Mapping[str, NodeRecord]) -> list[Change]:
+def changes(lines: Iterable[NodeLine], known: Mapping[str, RegistryEntry]) -> list[Change]:
     """What the lines change of the nodes that the registry has."""
     return [_change(line, known.get(line.uid)) for line in lines]
 
 
-def render(nodes: Iterable[NodeRecord]) -> str:
+def render(nodes: Iterable[RegistryEntry]) -> str:
     """The file of these nodes."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)
@@ -227,7 +227,7 @@ def _short(text: str) -> str:
 # -- comparing ----------------------------------------------------------------------------------
 
 
-def _change(line: NodeLine, known: NodeRecord | None) -> Change:
+def _change(line: NodeLine, known: RegistryEntry | None) -> Change:
     fields: dict[str, Any] = {}
     texts = []
     for field, value in line.fields.items():

@@ -20,7 +20,7 @@ from pyaiot.cli.client_command import (
 from pyaiot.cli.formatting import as_json, node
 from pyaiot.cli.node_group import node_group
 from pyaiot.cli.terminal import EXIT_NO, plain, print_error, print_line
-from pyaiot.client import ApiProblem, Client, NodeEdit, NodeRecord, OperatorError
+from pyaiot.client import ApiProblem, Client, NodeEdit, OperatorError, RegistryEntry
 from pyaiot.client.records import ALL_STATES
 from pyaiot.config import expected
 
@@ -141,7 +141,7 @@ def _requirement(detail: str) -> str:
 async def _accept(options: Options, nodes: list[str]) -> int:
     """Accept new nodes that wait for approval, or lift bans."""
 
-    async def accept(client: Client, record: NodeRecord) -> tuple[NodeRecord, str]:
+    async def accept(client: Client, record: RegistryEntry) -> tuple[RegistryEntry, str]:
         if record.state in ("online", "offline"):
             return record, "accepted already"
         return await client.accept(record.uid), "accepted"
@@ -152,7 +152,7 @@ async def _accept(options: Options, nodes: list[str]) -> int:
 async def _ban(options: Options, nodes: list[str]) -> int:
     """Refuse all messages of nodes from now on. aiot node accept lifts the ban."""
 
-    async def ban(client: Client, record: NodeRecord) -> tuple[NodeRecord, str]:
+    async def ban(client: Client, record: RegistryEntry) -> tuple[RegistryEntry, str]:
         return await client.ban(record.uid), "banned"
 
     return await _each(options, nodes, ban)
@@ -164,7 +164,7 @@ async def _forget(options: Options, nodes: list[str]) -> int:
     aiot node restore brings them back within 10 minutes. A new node that waits is sent away.
     """
 
-    async def forget(client: Client, record: NodeRecord) -> tuple[NodeRecord, str]:
+    async def forget(client: Client, record: RegistryEntry) -> tuple[RegistryEntry, str]:
         await client.forget(record.uid)
         undo = f" (undo: aiot node restore {plain(record.uid)})"
         return record, "sent away" if record.state == "waiting" else f"forgotten{undo}"
@@ -175,14 +175,14 @@ async def _forget(options: Options, nodes: list[str]) -> int:
 async def _restore(options: Options, uids: list[str]) -> int:
     """Bring back forgotten nodes, within 10 minutes."""
 
-    async def restore(client: Client, uid: str) -> tuple[NodeRecord, str]:
+    async def restore(client: Client, uid: str) -> tuple[RegistryEntry, str]:
         return await client.restore(uid), "restored"
 
     async with options.client(live=False) as client:
         return await _all(options, client, uids, restore)
 
 
-async def _each(options: Options, names: list[str], act: "Action[NodeRecord]") -> int:
+async def _each(options: Options, names: list[str], act: "Action[RegistryEntry]") -> int:
     """Change each of the nodes; none if one of the names is unknown."""
     async with options.client(live=False) as client:
         found = [await selection.find_node(client, name) for name in names]
@@ -195,7 +195,7 @@ async def _each(options: Options, names: list[str], act: "Action[NodeRecord]") -
 
 
 T = TypeVar("T")
-Action: TypeAlias = Callable[[Client, T], Awaitable[tuple[NodeRecord, str]]]
+Action: TypeAlias = Callable[[Client, T], Awaitable[tuple[RegistryEntry, str]]]
 """Changes one node. Returns it, and what was done."""
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from pyaiot.cli.formatting import age, state, values
 from pyaiot.cli.terminal import Paint, plain, table
-from pyaiot.client import NodeRecord
+from pyaiot.client import RegistryEntry
 
 WIDE: Final = 100
 """Columns of a terminal below which a table omits what is the same in each of its rows."""
@@ -20,7 +20,7 @@ _TITLES: Final = {
 """Titles of the tables after the first one, in their order."""
 
 
-def in_order(nodes: Iterable[NodeRecord]) -> list[NodeRecord]:
+def in_order(nodes: Iterable[RegistryEntry]) -> list[RegistryEntry]:
     """Nodes by name, with numbers by value: `board 2` before `board 10`."""
     return sorted(nodes, key=lambda it: (_order(it.name), it.uid))
 
@@ -30,7 +30,7 @@ def _order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part[0] in _DIGITS else (1, 0, part) for part in parts]
 
 
-def tables(nodes: Sequence[NodeRecord], paint: Paint) -> str:
+def tables(nodes: Sequence[RegistryEntry], paint: Paint) -> str:
     """A table for each state that a node has, those of online nodes first."""
     nodes = in_order(nodes)
     parts = []
@@ -42,7 +42,7 @@ def tables(nodes: Sequence[NodeRecord], paint: Paint) -> str:
     return "\n\n".join(parts)
 
 
-def _table(nodes: Sequence[NodeRecord], paint: Paint) -> str:
+def _table(nodes: Sequence[RegistryEntry], paint: Paint) -> str:
     """One table of nodes in the same state, without the columns of people that are empty."""
     is_offline = nodes[0].state == "offline"
     columns: dict[str, list[str]] = {
@@ -71,7 +71,7 @@ def _table(nodes: Sequence[NodeRecord], paint: Paint) -> str:
     return "\n".join(lines)
 
 
-def summary(it: NodeRecord) -> str:
+def summary(it: RegistryEntry) -> str:
     """What people added to a node, on one line."""
     position = None if it.latitude is None else f"{it.latitude:g}, {it.longitude:g}"
     parts = {

@@ -9,7 +9,7 @@ import typer
 from pyaiot.cli import formatting, node_table, selection
 from pyaiot.cli.client_command import Options, add_command, flag
 from pyaiot.cli.terminal import print_error, print_line
-from pyaiot.client import Client, Conditions, NodeRecord, OperatorError
+from pyaiot.client import Client, Conditions, OperatorError, RegistryEntry
 
 
 def add_to(app: typer.Typer) -> None:
@@ -88,7 +88,7 @@ async def _nodes(
 
 async def _found(
     client: Client, conditions: Conditions, states: list[str]
-) -> tuple[list[NodeRecord], int]:
+) -> tuple[list[RegistryEntry], int]:
     """The nodes to show, and the number of nodes that wait for approval if those are not shown."""
     wanted = conditions.copy()
     wanted["state"] = states or ["online", "offline", "waiting"]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pyaiot.cli.client_command import flag
 from pyaiot.cli.terminal import plain, print_error
-from pyaiot.client import ApiProblem, Client, Conditions, NodeRecord
+from pyaiot.client import ApiProblem, Client, Conditions, RegistryEntry
 from pyaiot.client.records import ALL_STATES
 
 SUGGESTIONS_OF_MAX: Final = 1000
@@ -33,7 +33,7 @@ def conditions(**filters: list[str] | str | None) -> Conditions:
     return given
 
 
-async def find_node(client: Client, name: str) -> NodeRecord | None:
+async def find_node(client: Client, name: str) -> RegistryEntry | None:
     """The node with this uid or label. If there is none, the reason is printed.
 
     Raises `AmbiguousLabel`.

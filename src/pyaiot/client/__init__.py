@@ -14,7 +14,7 @@ from pyaiot.client.errors import (
     TooManyRows,
 )
 from pyaiot.client.history import Moment
-from pyaiot.client.records import Conditions, NodeEdit, NodeRecord
+from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry
 from pyaiot.client.rows import Row, Rows
 from pyaiot.client.sync import SyncClient
 from pyaiot.client.view import Event, Node
@@ -45,12 +45,12 @@ __all__ = [
     "NodeAppeared",
     "NodeEdit",
     "NodeLeft",
-    "NodeRecord",
     "NodeReset",
     "OperatorError",
     "PyaiotError",
     "Reading",
     "Receipt",
+    "RegistryEntry",
     "Row",
     "Rows",
     "SyncClient",

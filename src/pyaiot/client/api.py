@@ -19,7 +19,7 @@ ANSWER_LIMIT_S: Final = 60.0
 CONNECT_LIMIT_S: Final = 10.0
 """Time to connect. Then the request fails."""
 
-Query: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+UrlQuery: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 B = TypeVar("B")
 
 
@@ -47,7 +47,7 @@ class HttpApi:
         self,
         method: str,
         url_path: str,
-        query: Query = (),
+        query: UrlQuery = (),
         *,
         body: object = None,
         headers: Mapping[str, str] | None = None,
@@ -80,7 +80,7 @@ class HttpApi:
         self,
         method: str,
         url_path: str,
-        query: Query = (),
+        query: UrlQuery = (),
         *,
         body: object = None,
         headers: Mapping[str, str] | None = None,

@@ -8,9 +8,9 @@ import msgspec
 
 from pyaiot.messages import Reading
 
-NodeState: TypeAlias = Literal["online", "offline", "waiting", "banned"]
+EntryState: TypeAlias = Literal["online", "offline", "waiting", "banned"]
 """`waiting`: a new node that nobody has accepted. `banned`: its messages are refused."""
-ALL_STATES: Final[tuple[NodeState, ...]] = ("online", "offline", "waiting", "banned")
+ALL_STATES: Final[tuple[EntryState, ...]] = ("online", "offline", "waiting", "banned")
 OneOrMore: TypeAlias = str | Iterable[str]
 
 
@@ -42,7 +42,7 @@ class Conditions(TypedDict, total=False):
 
     uid: OneOrMore | None
     state: OneOrMore | None
-    """`NodeState`. Absent: online and offline nodes."""
+    """`EntryState`. Absent: online and offline nodes."""
     tag: OneOrMore | None
     gateway: OneOrMore | None
     protocol: OneOrMore | None
@@ -52,11 +52,11 @@ class Conditions(TypedDict, total=False):
     """Words that must all occur in uid, label, room, tags or notes."""
 
 
-class NodeRecord(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class RegistryEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A node of the registry, online or not."""
 
     uid: str
-    state: NodeState = "online"
+    state: EntryState = "online"
     label: str = ""
     """Name that people gave it; empty if none."""
     room: str = ""
@@ -118,15 +118,15 @@ class _Resource(msgspec.Struct, frozen=True):
         )
 
 
-class NodeDocument(NodeRecord, frozen=True, kw_only=True, eq=False):
+class NodeDocument(RegistryEntry, frozen=True, kw_only=True, eq=False):
     """A node in the form of the HTTP API."""
 
     resources: list[_Resource]  # type: ignore[assignment]
 
-    def record(self) -> NodeRecord:
-        values = {name: getattr(self, name) for name in NodeRecord.__struct_fields__}
+    def record(self) -> RegistryEntry:
+        values = {name: getattr(self, name) for name in RegistryEntry.__struct_fields__}
         values["resources"] = {it.name: it.reading(self.uid) for it in self.resources}
-        return NodeRecord(**values)
+        return RegistryEntry(**values)
 
 
 class NodesDocument(msgspec.Struct):

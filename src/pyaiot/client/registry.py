@@ -16,8 +16,8 @@ from pyaiot.client.records import (
     Conditions,
     NodeDocument,
     NodeEdit,
-    NodeRecord,
     NodesDocument,
+    RegistryEntry,
     body_of,
     query_of,
 )
@@ -76,12 +76,12 @@ class RegistryClient(ABC):
 
     async def find_nodes(
         self, *, limit: int | None = None, **conditions: Unpack[Conditions]
-    ) -> list[NodeRecord]:
+    ) -> list[RegistryEntry]:
         """The nodes of the registry that fulfil `Conditions`, in the order in which they came.
 
         Without `state`, these are online and offline nodes. `limit`: only the first ones.
         """
-        found: list[NodeRecord] = []
+        found: list[RegistryEntry] = []
         cursor: list[tuple[str, str]] = []
         query = query_of(conditions)
         if query is None:
@@ -94,15 +94,15 @@ class RegistryClient(ABC):
                 return found[:limit]
             cursor = [("cursor", page.next)]
 
-    async def find_uids(self, uids: Iterable[str]) -> dict[str, NodeRecord]:
+    async def find_uids(self, uids: Iterable[str]) -> dict[str, RegistryEntry]:
         """The nodes with these uids that the registry has, in any state."""
-        found: dict[str, NodeRecord] = {}
+        found: dict[str, RegistryEntry] = {}
         for some in _batches(uids):
             nodes = await self.find_nodes(uid=some, state=ALL_STATES)
             found |= {node.uid: node for node in nodes}
         return found
 
-    async def node(self, name: str) -> NodeRecord:
+    async def node(self, name: str) -> RegistryEntry:
         """One node by uid or label, in any state."""
         check_name(name, "uid or label")
         if found := await self.find_nodes(uid=name, state=ALL_STATES):
@@ -124,7 +124,7 @@ class RegistryClient(ABC):
 
     async def edit(
         self, name: str, *, revision: int | None = None, **changes: Unpack[NodeEdit]
-    ) -> NodeRecord:
+    ) -> RegistryEntry:
         """Change what people added to a node (`NodeEdit`). It is stored when this returns.
 
         `revision`: that of the record that was read. If people edited the node since then, it
@@ -134,15 +134,15 @@ class RegistryClient(ABC):
         uid = await self.uid_of(name)
         return await self._patch(uid, body, _if_match(revision))
 
-    async def accept(self, name: str) -> NodeRecord:
+    async def accept(self, name: str) -> RegistryEntry:
         """Accept a new node that waits, or lift a ban."""
         return await self._patch(await self.uid_of(name), {"admission": "accepted"})
 
-    async def ban(self, name: str) -> NodeRecord:
+    async def ban(self, name: str) -> RegistryEntry:
         """Refuse all messages of a node from now on."""
         return await self._patch(await self.uid_of(name), {"admission": "banned"})
 
-    async def forget(self, name: str, *, revision: int | None = None) -> NodeRecord:
+    async def forget(self, name: str, *, revision: int | None = None) -> RegistryEntry:
         """Remove an offline node with all that people added. Returns what it was.
 
         The history keeps its readings. A node that is online raises `ApiProblem` with the kind
@@ -152,7 +152,7 @@ class RegistryClient(ABC):
         await self._api.read("DELETE", path("nodes", record.uid), headers=_if_match(revision))
         return record
 
-    async def restore(self, uid: str) -> NodeRecord:
+    async def restore(self, uid: str) -> RegistryEntry:
         """Undo `forget` within 10 minutes. A forgotten node has no label: pass its uid."""
         body = await self._api.read("POST", path("nodes", uid, "restore"))
         return self._api.decode(_node, body, "a node").record()
@@ -206,7 +206,7 @@ class RegistryClient(ABC):
 
     async def _patch(
         self, uid: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-    ) -> NodeRecord:
+    ) -> RegistryEntry:
         answer = await self._api.read("PATCH", path("nodes", uid), body=body, headers=headers)
         return self._api.decode(_node, answer, "a node").record()
 

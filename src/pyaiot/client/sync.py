@@ -11,7 +11,7 @@ from typing import Any, Final, Self, TypeVar, Unpack
 from pyaiot.client.client import Client
 from pyaiot.client.errors import ApiProblem, NoBroker
 from pyaiot.client.history import ExportFormat, Moment
-from pyaiot.client.records import Conditions, NodeEdit, NodeRecord
+from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry
 from pyaiot.client.rows import Rows
 from pyaiot.client.view import Event, Node
 from pyaiot.errors import LinkLost
@@ -121,15 +121,15 @@ class SyncClient:
 
     def find_nodes(
         self, *, limit: int | None = None, **conditions: Unpack[Conditions]
-    ) -> list[NodeRecord]:
+    ) -> list[RegistryEntry]:
         """See `Client.find_nodes`."""
         return self._do(self._client.find_nodes(limit=limit, **conditions))
 
-    def find_uids(self, uids: Iterable[str]) -> dict[str, NodeRecord]:
+    def find_uids(self, uids: Iterable[str]) -> dict[str, RegistryEntry]:
         """See `Client.find_uids`."""
         return self._do(self._client.find_uids(uids))
 
-    def node(self, name: str) -> NodeRecord:
+    def node(self, name: str) -> RegistryEntry:
         """See `Client.node`."""
         return self._do(self._client.node(name))
 
@@ -139,23 +139,23 @@ class SyncClient:
 
     def edit(
         self, name: str, *, revision: int | None = None, **changes: Unpack[NodeEdit]
-    ) -> NodeRecord:
+    ) -> RegistryEntry:
         """See `Client.edit`."""
         return self._do(self._client.edit(name, revision=revision, **changes))
 
-    def accept(self, name: str) -> NodeRecord:
+    def accept(self, name: str) -> RegistryEntry:
         """See `Client.accept`."""
         return self._do(self._client.accept(name))
 
-    def ban(self, name: str) -> NodeRecord:
+    def ban(self, name: str) -> RegistryEntry:
         """See `Client.ban`."""
         return self._do(self._client.ban(name))
 
-    def forget(self, name: str, *, revision: int | None = None) -> NodeRecord:
+    def forget(self, name: str, *, revision: int | None = None) -> RegistryEntry:
         """See `Client.forget`."""
         return self._do(self._client.forget(name, revision=revision))
 
-    def restore(self, uid: str) -> NodeRecord:
+    def restore(self, uid: str) -> RegistryEntry:
         """See `Client.restore`."""
         return self._do(self._client.restore(uid))
 
