@@ -241,7 +241,7 @@ class Broker:
         self.fanout.remove(client)
         self.router.client_left(client.id)
 
-    # -- the registry: `registry.service.LiveNodes` ----------------------------------------------
+    # -- the registry: `registry.online_nodes.OnlineNodes` ---------------------------------------
 
     def take_touched_uids(self) -> list[str]:
         """Nodes with a new reading since the last call."""

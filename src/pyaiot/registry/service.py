@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused
 from pyaiot.messages import Reading
 from pyaiot.registry.last_values import encode_values
+from pyaiot.registry.online_nodes import OnlineNodes
 from pyaiot.registry.record import Edit, NodeRecord, RecordRow, edited_row, observed_row
 from pyaiot.registry.registry import Registry, UnknownNode, check_revision
 from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError
@@ -26,8 +27,8 @@ WRITE_INTERVAL_S: Final = 1.0
 """Between two writes of nodes that appeared, left or rebooted."""
 VALUES_INTERVAL_S: Final = 5.0
 """Between two writes of latest values and of when nodes were last seen."""
-BATCH_MAX: Final = 2000
-"""Nodes of one transaction."""
+BATCH_MAX: Final = 500
+"""Nodes of one transaction. The rows of four times as many delayed readings by 60 ms."""
 TURN_NODES_MAX: Final = 500
 """Nodes that are looked at before readings get a turn."""
 OPEN_LIMIT_S: Final = 5.0
@@ -50,34 +51,6 @@ log = logging.getLogger(__name__)
 
 class NotStored(PyaiotError):
     """The store does not work: the edit was not made. The text has the reason."""
-
-
-class OnlineNodes(Protocol):
-    """What the service needs of a broker."""
-
-    def take_touched_uids(self) -> Iterable[str]:
-        """Nodes with a new reading since the last call."""
-        ...
-
-    def readings_of(self, uid: str) -> tuple[Reading, ...] | None:
-        """The latest readings of an online node; None if it is not online."""
-        ...
-
-    def registry_loaded(self, records: Iterable[NodeRecord]) -> None:
-        """Take over what the registry had stored."""
-        ...
-
-    def people_edited(self, changed: NodeRecord) -> NodeRecord:
-        """Take over an edit that is stored, and send it to clients."""
-        ...
-
-    def people_forgot(self, uid: str, now: float) -> None:
-        """Remove a node, and send that to clients. Raises `Refused` if it is online."""
-        ...
-
-    def people_restored(self, record: NodeRecord) -> NodeRecord:
-        """Bring a forgotten node back, and send that to clients."""
-        ...
 
 
 class RegistryService:
@@ -147,14 +120,18 @@ class RegistryService:
     async def edit_many(self, uids: Iterable[str], edit: Edit) -> list[NodeRecord]:
         """Edit several nodes, or none. Unknown ones are left out. Raises like `edit`."""
         async with self._editing():
-            known = [uid for uid in uids if self.registry.get(uid) is not None]
-            return await self._make_edits([self.registry.edited(uid, edit) for uid in known])
+            changed = [
+                self.registry.edited(uid, edit)
+                async for uid in _in_turns(uids)
+                if self.registry.get(uid) is not None
+            ]
+            return await self._make_edits(changed)
 
     async def provision(self, edits: Iterable[tuple[str, Edit]]) -> list[NodeRecord]:
         """Add nodes that may not have been seen yet, or edit them: all or none."""
         async with self._editing():
             changed: dict[str, NodeRecord] = {}
-            for uid, edit in edits:
+            async for uid, edit in _in_turns(edits):
                 if uid in changed:
                     raise ProtocolError(f"the node {uid!r} is listed twice")
                 changed[uid] = self.registry.provisioned(uid, edit)
@@ -227,7 +204,7 @@ class RegistryService:
             raise
         forgotten = []
         returned = []
-        for number, record in enumerate(records, 1):
+        async for record in _in_turns(records):
             try:
                 self._nodes.people_forgot(record.uid, now)
                 forgotten.append(record)
@@ -235,8 +212,6 @@ class RegistryService:
                 pass  # a newcomer that left
             except Refused:
                 returned.append(record)
-            if number % BATCH_MAX == 0:
-                await asyncio.sleep(0)
         if returned:
             await self._store_whole(returned)
         self.edits += len(forgotten)
@@ -247,20 +222,19 @@ class RegistryService:
             return []
         self.registry.check_room(changed)
         await self._store_edits(changed)
-        edited = []
-        for number, record in enumerate(changed, 1):
-            edited.append(self._nodes.people_edited(record))
-            if number % BATCH_MAX == 0:
-                await asyncio.sleep(0)
+        edited = [self._nodes.people_edited(it) async for it in _in_turns(changed)]
         self.edits += len(edited)
         return edited
 
     async def _store_edits(self, changed: Sequence[NodeRecord]) -> None:
-        rows = [edited_row(record) for record in changed]
         # Of a node that has just appeared, the rest is written with it.
         unwritten = self.registry.unwritten.of(record.uid for record in changed)
         observed = [self._observed(record) for record in unwritten]
-        await self._store_again(changed, partial(_write_rows, observed=observed, edited=rows))
+
+        def write(store: RegistryStore) -> None:
+            _write_rows(store, observed=observed, edited=[edited_row(it) for it in changed])
+
+        await self._store_again(changed, write)
 
     async def _store_whole(self, records: Sequence[NodeRecord]) -> None:
         observed = [self._observed(record) for record in records]
@@ -367,15 +341,13 @@ class RegistryService:
 
     async def _collect_values(self) -> None:
         now = self._unix_time()
-        for number, uid in enumerate(self._nodes.take_touched_uids(), 1):
+        async for uid in _in_turns(self._nodes.take_touched_uids()):
             record = self.registry.get(uid)
             readings = self._nodes.readings_of(uid)
             if record is not None and readings:
                 times = (reading.ts for reading in readings if reading.ts <= now)
                 record.last_seen = max(record.last_seen, max(times, default=0.0))
                 self.registry.unwritten.observed(uid)
-            if number % TURN_NODES_MAX == 0:
-                await asyncio.sleep(0)
         self.registry.unwritten.observe_seen()
 
     async def _write(self) -> None:
@@ -425,6 +397,14 @@ class RegistryService:
     @property
     def _name(self) -> str:
         return "" if self._store is None else self._store.name
+
+
+async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """These items; readings get a turn after each `TURN_NODES_MAX`."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % TURN_NODES_MAX == 0:
+            await asyncio.sleep(0)
 
 
 def _write_rows(

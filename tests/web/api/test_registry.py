@@ -339,6 +339,28 @@ async def test_command_to_many_has_a_receipt_for_each() -> None:
         assert sorted(command.uid for command in served.gateway.commands) == ["x", "y"]
 
 
+async def test_each_request_to_many_has_a_quota_of_its_own() -> None:
+    async with serving() as served:
+        for uid in ("x", "y"):
+            served.gateway.send(uid, "led", "0")
+            await served.known(uid)
+        requests = []
+        for number, uid in enumerate(("x", "y", "x"), 1):
+            body = {"resource": "led", "payload": "later"}
+            path = f"/api/commands?uid={uid}"
+            requests.append(asyncio.ensure_future(call(served, "POST", path, body)))
+            await eventually(lambda number=number: len(served.gateway.commands) == number)  # type: ignore[misc]
+            if number == 2:
+                served.gateway.answer(served.gateway.commands[0], "confirmed")
+                await requests[0]
+        second, third = served.gateway.commands[1:]
+        assert second.client != third.client
+        for command in (second, third):
+            served.gateway.answer(command, "confirmed")
+        for _, document, _ in await asyncio.gather(*requests):
+            assert [it["state"] for it in document["commands"]] == ["confirmed"]
+
+
 # -- forgetting and bans --------------------------------------------------------------------------
 
 

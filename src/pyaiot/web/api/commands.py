@@ -2,6 +2,7 @@
 """`PUT /api/nodes/{uid}/resources/{name}` and `/api/commands/{id}`: commands and their receipts."""
 
 import asyncio
+import itertools
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -42,6 +43,7 @@ class CommandsApi:
         self._commands = commands
         self._many = 0
         """Requests for several nodes that are being carried out."""
+        self._numbers = itertools.count(1)
 
     async def write(self, request: web.Request, query: WriteQuery) -> web.StreamResponse:
         uid, resource = request.match_info["uid"], request.match_info["name"]
@@ -77,7 +79,7 @@ class CommandsApi:
             )
         self._many += 1
         try:
-            program = f"{_program(request)}, request for many {self._many}"
+            program = f"{_program(request)}, request for many {next(self._numbers)}"
             uids = [node.uid for node in nodes]
             issuing = self._issue_many(program, uids, resource, body)
             commands = await while_connected(request, issuing)
