@@ -2,6 +2,7 @@
 """The dashboard with a real broker, gateway and node, each a separate process."""
 
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -36,7 +37,8 @@ class System:
         coap_port = str(self.coap_port)
         self.broker = self.start_broker()
         gateway = ("coap-gateway", "--coap-port", coap_port, "--broker-port", str(self.port))
-        programs.aiot(*gateway, "--key-file", self._keys).line()
+        self.gateway = programs.aiot(*gateway, "--key-file", self._keys)
+        self.gateway.line()
         node = ("node", "coap", "--uid", UID, "--name", "Desk lamp", "--led", "--temperature")
         programs.aiot(*node, "--gateway-port", coap_port, "--period-s", "1").line()
 
@@ -94,6 +96,23 @@ async def test_restarted_broker_is_found(browser: Browser, system: System) -> No
         await page.locator(f'[data-uid="{UID}"][data-state="live"]').wait_for()
         await switch.click()
         await has(switch, "aria-checked", "false")
+
+
+async def test_offline_node_is_listed_after_a_restart(browser: Browser, system: System) -> None:
+    async with browser.page() as page:
+        page.set_default_timeout(BACK_LIMIT_MS)
+        await page.goto(system.url)
+        await see(lamp(page).locator('[data-resource="temperature"]'), "°C")
+        system.gateway.kill()
+        await see(lamp(page), "unknown: gateway lost")
+        system.broker.send(signal.SIGTERM)
+        system.broker.exit_code(BACK_LIMIT_MS / 1000)
+        system.broker = system.start_broker()
+        await page.reload()
+        row_of_lamp = page.locator(f'.offline-row[data-uid="{UID}"]')
+        await see(row_of_lamp, "Desk lamp")
+        await see(row_of_lamp, "°C")
+        await see(row_of_lamp, "offline for ")
 
 
 async def test_charts_show_the_stored_history(browser: Browser, system: System) -> None:
