@@ -31,7 +31,7 @@ NO_PARSERS = {
         (
             *("mqttsn_session", "mqttsn_session_data", "mqttsn_publications"),
             *("mqttsn_subscriptions", "mqttsn_delivery", "mqttsn_deduplication"),
-            *("mqttsn_topics", "mqttsn_hosts", "mqttsn_shares"),
+            *("mqttsn_topics", "mqttsn_hosts", "mqttsn_shares", "mqttsn_queued_message"),
         ),
         "part of `mqttsn_gateway`",
     ),

@@ -141,8 +141,9 @@ function publish(time: number): void {
     drawnLive = state.live;
     redraw(); // a frozen picture is drawn differently
   }
+  const hasJoined = state.joined && !joined.value;
   if (joined.value !== state.joined) joined.value = state.joined;
-  if (state.membership !== membership.value) {
+  if (state.membership !== membership.value || hasJoined) {
     membership.value = state.membership;
     if (state.joined) choose(); // before that, nothing is shown
   }

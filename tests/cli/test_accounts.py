@@ -100,6 +100,14 @@ def test_invitation_is_a_link_that_works_once(tmp_path: Path) -> None:
     assert accounts(tmp_path).use_invitation(digest, 0.0) is None
 
 
+def test_invitation_has_the_address_of_this_machine_and_the_port_of_the_settings(
+    tmp_path: Path,
+) -> None:
+    printed = aiot(tmp_path, "invite").stdout
+    assert printed.startswith("http://")
+    assert ":8000/login?token=" in printed
+
+
 def test_qr_code_fits_into_a_terminal() -> None:
     lines = qr_code("http://192.0.2.10:8000/login?token=" + "x" * 43).splitlines()
     assert len(lines) <= 24

@@ -58,6 +58,6 @@ async def test_a_flood_is_processed_in_turns_of_the_event_loop() -> None:
     finally:
         await connection.close()
         server.close()
-    # A turn ends with the bytes in which its time ends.
+    # A turn ends with the bytes in which its time ends; the socket may be read once more in it.
     chunk = READ_BYTES_MAX // len(PUBLISH) + 1
-    assert max(messages_in.values()) <= TURN_MAX + chunk
+    assert max(messages_in.values()) <= TURN_MAX + 2 * chunk

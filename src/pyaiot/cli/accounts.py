@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from pyaiot import config
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.tokens import Token, check_name, digest_of, new_token, read_duration
+from pyaiot.cli.options import load
 from pyaiot.cli.terminal import plain, print_line
 from pyaiot.config import data_folder
 from pyaiot.errors import OperatorError
@@ -85,7 +85,7 @@ def invite(
 
 
 def _dashboard_url() -> str:
-    settings, _ = config.load(config.default_file(os.environ), os.environ, {})
+    settings, _ = load(None, {})
     section = settings.broker
     if section.behind_proxy and section.allowed_hosts:
         return f"https://{section.allowed_hosts[0]}"
