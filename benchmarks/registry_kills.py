@@ -233,7 +233,8 @@ class Run:
         people.unanswered.clear()
         before = [states for at, states in listed if at < killed_at - KNOWN_BEFORE_S]
         known = {*people.known, *(before[-1] if before else ())}
-        people.known |= {*known, *listed[-1][1]}
+        # What was listed a moment before the kill may not be in the file; what was, stays.
+        people.known |= {*known, *(uid for uid in listed[-1][1] if uid in stored)}
         self.missing += [uid for uid in known if uid not in stored]
         for uid, state in listed[-1][1].items():
             if state == "online" and uid in stored:
