@@ -55,11 +55,13 @@ class Port:
         self.nodes = LiveNodes(silence_limit_s=120.0, nodes_max=nodes_max)
         self.table: AddressTable[Peer] = AddressTable()
         self.answering: set[tuple[Peer, bytes]] = set()
+        self.secured: set[str] = set()
         self.intake = CoapIntake(
             self.nodes,
             self.table,
             limits=self.limits,
             has_request=lambda peer, token: (peer, token) in self.answering,
+            is_secured=lambda uid: uid in self.secured,
         )
         self.events: list[IntakeEvent] = []
 

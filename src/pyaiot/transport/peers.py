@@ -6,28 +6,36 @@ Code above the endpoint uses `host`, `address` and `at_port`, and passes peers b
 """
 
 import ipaddress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+Security: TypeAlias = Literal["", "dtls", "oscore"]
+"""What protects the datagrams of a peer; "": nothing."""
 _PKTINFO_IPV4_BYTES: Final = 12
 """Bytes of struct in_pktinfo: interface, local address, destination."""
 
 
 class PeerAddress(NamedTuple):
     """The source of a datagram. `host` is in its usual form: IPv4 not mapped, and without a
-    zone."""
+    zone.
+
+    `uid` is proved by the credential of a device; "": nothing is proved. So a secured peer and an
+    unsecured one at the same host and port have two addresses.
+    """
 
     host: str
     port: int
     scope_id: int = 0
+    uid: str = ""
 
 
 class Peer:
     """The source of datagrams, and the local address that they are sent to.
 
-    Peers are equal if their remote addresses are. fe80::1 on two interfaces is two peers.
+    Peers are equal if their remote addresses and identities are. fe80::1 on two interfaces is two
+    peers.
     """
 
-    __slots__ = ("address", "host", "local", "remote")
+    __slots__ = ("address", "host", "local", "remote", "security")
 
     def __init__(self, remote: Any, local: bytes | None = None) -> None:
         """Both as the transport reports them. `local` None: it chooses the address to send from."""
@@ -37,15 +45,29 @@ class Peer:
         """The host with its zone, by which hosts are limited."""
         scope_id = remote[3] if len(remote) > 3 else 0
         self.address = PeerAddress(plain_host(self.host), remote[1], scope_id)
+        self.security: Security = ""
+
+    def secured(self, uid: str, security: Security) -> "Peer":
+        """The same source, which has proved to be the device `uid`."""
+        peer = Peer.__new__(Peer)
+        peer.remote, peer.local, peer.host = self.remote, self.local, self.host
+        peer.address = self.address._replace(uid=uid)
+        peer.security = security
+        return peer
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Peer) and self.remote == other.remote
+        return (
+            isinstance(other, Peer)
+            and self.remote == other.remote
+            and self.address.uid == other.address.uid
+            and self.security == other.security
+        )
 
     def __hash__(self) -> int:
         return hash(self.remote)
 
     def __repr__(self) -> str:
-        host, port, _ = self.address
+        host, port = self.address[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
@@ -58,9 +80,10 @@ class Peer:
         return plain_host(str(ipaddress.IPv6Address(self.local[:16]))) == self.address.host
 
     def at_port(self, port: int) -> "Peer":
-        """The same host and local address, at another port."""
+        """The same host, local address and identity, at another port."""
         host, _, *rest = self.remote
-        return Peer((host, port, *rest), self.local)
+        peer = Peer((host, port, *rest), self.local)
+        return peer.secured(self.address.uid, self.security) if self.security else peer
 
 
 def plain_host(host: str) -> str:

@@ -2,14 +2,15 @@
 """The addresses of nodes. Pure; `now` is the loop's time in seconds.
 
 A node is identified by its uid, never by its address. `POST /alive` contains the uid, `POST
-/server` does not: its readings belong to the uid that was last alive at that address.
+/server` does not: its readings belong to the uid that was last alive at that address. An address
+with a proved identity (`PeerAddress.uid`) belongs to that uid only, from the first message on.
 """
 
 import itertools
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from pyaiot.transport.peers import PeerAddress
 
@@ -91,9 +92,9 @@ class AddressTable(Generic[P]):
     def __init__(self) -> None:
         self._nodes: dict[str, NodeEntry[P]] = {}
         self._uid_at: dict[PeerAddress, str] = {}
-        self._uids_on: dict[tuple[str, int], dict[str, None]] = {}
+        self._uids_on: dict[_Machine, dict[str, None]] = {}
         self._held: OrderedDict[PeerAddress, _HeldReadings] = OrderedDict()
-        self._held_on: Counter[tuple[str, int]] = Counter()
+        self._held_on: Counter[_Machine] = Counter()
         """Addresses per host whose readings are held."""
         self._answering: dict[PeerAddress, str] = {}
         """The node that answers requests at each address; `_answers_of` is the inverse."""
@@ -114,8 +115,8 @@ class AddressTable(Generic[P]):
             # Of several uids at one address, readings belong to the one that was last alive.
             self._uid_at[address] = uid
             return Claim.ACCEPTED
-        if _machine(node.address) == _machine(address):
-            # Another port of the same host: the node has rebooted.
+        if _machine(node.address) == _machine(address) or address.uid:
+            # Another port of the same host: the node has rebooted. Or it has proved its identity.
             self.move(uid, address, peer)
             return Claim.ACCEPTED
         if node.refused_until.get(address, now) > now:
@@ -171,8 +172,12 @@ class AddressTable(Generic[P]):
 
         A port that was not seen before belongs to the only node of the host, unless that node posts
         from its known port, or readings of a further port are held: then it is another node, which
-        is still unknown.
+        is still unknown. An identity has one node on a host, at whatever port.
         """
+        if address.uid:
+            node = self._nodes.get(address.uid)
+            known = node is not None and _machine(node.address) == _machine(address)
+            return node if known else None
         uid = self._uid_at.get(address)
         if uid is not None:
             node = self._nodes[uid]
@@ -279,5 +284,9 @@ class AddressTable(Generic[P]):
                 self._uid_at.setdefault(address, other)
 
 
-def _machine(address: PeerAddress) -> tuple[str, int]:
-    return address.host, address.scope_id
+_Machine: TypeAlias = tuple[str, int, str]
+"""A host, and the identity that was proved there."""
+
+
+def _machine(address: PeerAddress) -> _Machine:
+    return address.host, address.scope_id, address.uid

@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 
 class AiocoapPeer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
-    """A peer in the form of aiocoap, with its scope: fe80::1 on two interfaces is two peers.
+    """A peer in the form of aiocoap, with its scope and identity: fe80::1 on two interfaces is two
+    peers, and so are a secured and an unsecured one at one address.
 
     aiocoap does not compare scopes, so that an answer from one interface would complete a request
     to the other.
@@ -47,6 +48,8 @@ class AiocoapPeer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no 
     __hash__ = UDP6EndpointAddress.__hash__
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, AiocoapPeer):
+            return self.peer == other.peer
         return isinstance(other, UDP6EndpointAddress) and self.sockaddr == other.sockaddr
 
     def as_response_address(self) -> "AiocoapPeer":

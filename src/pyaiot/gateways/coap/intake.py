@@ -46,8 +46,10 @@ class CoapIntake:
         *,
         limits: HostLimits | None,
         has_request: Callable[[Peer, bytes], bool],
+        is_secured: Callable[[str], bool] = lambda _uid: False,
     ) -> None:
         """`has_request`: whether a request of this peer with this token is being answered.
+        `is_secured`: whether the device with this uid has a credential, and must use it.
 
         `limits` None: posts and requests go to aiocoap without a limit, for comparison in
         benchmarks.
@@ -56,7 +58,7 @@ class CoapIntake:
         self._to_send: list[tuple[bytes, Peer]] = []
         self._limits = limits
         self._has_request = has_request
-        self.posts = Posts(nodes, table, self._events)
+        self.posts = Posts(nodes, table, self._events, is_secured)
 
     def next_event(self) -> IntakeEvent | None:
         """The oldest event that was not taken yet."""

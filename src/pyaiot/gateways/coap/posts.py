@@ -6,6 +6,7 @@
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
@@ -63,8 +64,13 @@ class Posts:
     """Accepts or refuses posts. `refused` counts those that were answered with an error."""
 
     def __init__(
-        self, nodes: LiveNodes, table: AddressTable[Peer], events: deque[IntakeEvent]
+        self,
+        nodes: LiveNodes,
+        table: AddressTable[Peer],
+        events: deque[IntakeEvent],
+        is_secured: Callable[[str], bool],
     ) -> None:
+        """`is_secured`: whether a device with this uid has a credential, and must use it."""
         self.refused = 0
         self.unknown_rate = HostRateLimit(
             Rate(HOST_POSTS_PER_S, HOST_POSTS_BURST),
@@ -76,6 +82,7 @@ class Posts:
         self._nodes = nodes
         self._table = table
         self._events = events
+        self._is_secured = is_secured
         self._confirmable = DuplicateFilter(CON_WINDOW_S)
         self._non_confirmable = DuplicateFilter(NON_WINDOW_S)
         self._resets = DuplicateFilter(RESET_WINDOW_S)
@@ -86,8 +93,18 @@ class Posts:
         """The answer to a post; None: a duplicate that is not answered."""
         if post.route.path is ALIVE:
             return self._receive_alive(post, peer, now, ts)
+        if peer.security == "oscore":  # RFC 8613 section 7.4: without duplicates
+            return self.receive_body(SERVER, peer, post.payload, None, now=now, ts=ts)
         address = peer.address
         node = self._table.entry_at(address)
+        if node is None and address.uid:
+            try:
+                reply = self._identified(peer, now, ts)
+            except PROBLEMS as problem:
+                return self.refusal(problem, address)
+            if reply is not ACCEPTED:
+                return reply
+            node = self._table.entry_at(address)
         if node is None:
             return self._hold(peer, post.payload, post.datagram, now=now, ts=ts)
         confirmable = post.confirmable
@@ -106,6 +123,8 @@ class Posts:
 
     def _receive_alive(self, post: Post, peer: Peer, now: float, ts: float) -> Reply | None:
         """Each `alive` counts; a `reset` counts once."""
+        if peer.security == "oscore":
+            return self.receive_body(ALIVE, peer, post.payload, None, now=now, ts=ts)
         address = peer.address
         key = hash((address, post.datagram))
         counted = self._confirmable if post.confirmable else self._resets
@@ -132,10 +151,14 @@ class Posts:
     def receive_body(
         self, path: str, peer: Peer, body: bytes, format_: int | None, *, now: float, ts: float
     ) -> Reply:
-        """The answer to a post whose duplicates are removed already."""
+        """The answer to a post whose duplicates are removed already, also by its protection."""
         try:
             if path is not SERVER:
                 return self._alive(peer, body, now, ts)
+            if peer.address.uid and self._table.entry_at(peer.address) is None:
+                reply = self._identified(peer, now, ts)
+                if reply is not ACCEPTED:
+                    return reply
             if format_ in FORMATS:
                 return self._receive_values(peer, body, format_, now, ts)
             uid = self._table.uid_at(peer.address)
@@ -200,13 +223,17 @@ class Posts:
         alive = parse_alive(payload)
         if alive.uid is None:
             # Old firmware sends no uid: the node known at this address, or else one named after it.
-            uid = self._table.uid_at(address) or address.host
+            uid = address.uid or self._table.uid_at(address) or address.host
             return self.claim(uid, peer, rebooted=alive.rebooted, now=now, ts=ts)
         check_uid(alive.uid)
         reply = self.claim(alive.uid, peer, rebooted=alive.rebooted, now=now, ts=ts)
         if reply is ACCEPTED and alive.uid != address.host:
             self._forget_unnamed(address, ts)
         return reply
+
+    def _identified(self, peer: Peer, now: float, ts: float) -> Reply:
+        """A peer with a credential sent readings before `alive`: its uid is known. See `claim`."""
+        return self.claim(peer.address.uid, peer, rebooted=False, now=now, ts=ts)
 
     def _forget_unnamed(self, address: PeerAddress, ts: float) -> None:
         """A node named after its address has sent its uid: remove the old name."""
@@ -222,10 +249,15 @@ class Posts:
         Raises `TooFast`, `Refused`.
         """
         address = peer.address
+        if address.uid:
+            if address.uid != uid:
+                raise Refused("the credential belongs to another uid")
+        elif self._is_secured(uid):
+            raise Refused("this uid has a credential, which must be used")
         node = self._table.get(uid)
         if node is not None and node.address == address:
             self._nodes.take_turn(uid, now=now)
-        else:
+        elif not address.uid:
             refusal = self._check_unknown_rate(address, now)
             if refusal is not None:
                 return refusal
@@ -268,6 +300,8 @@ class Posts:
         for report in reports:
             if isinstance(report, NodeLeft):
                 self._table.forget(report.uid)
+        if address.uid:
+            self._nodes.verify(uid)
         if rebooted and was_known:
             reports += self._nodes.reset(uid, ts=ts)
             self._table.booted(uid)
