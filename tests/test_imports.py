@@ -32,8 +32,19 @@ MAY_IMPORT = {
     "transport": {"errors", "protocols"},
     # Gateways and simulated nodes are both clients of an MQTT broker.
     "mqtt": {"errors", "protocols", "transport"},
+    # Gateways check the credentials of devices.
     "gateways": {
-        *("backlog", "config", "errors", "links", "messages", "metrics", "mqtt", "protocols"),
+        *(
+            "accounts",
+            "backlog",
+            "config",
+            "errors",
+            "links",
+            "messages",
+            "metrics",
+            "mqtt",
+            "protocols",
+        ),
         "transport",
     },
     # The modules `gateways/*/plugin.py`, which also name the simulated and virtual nodes.

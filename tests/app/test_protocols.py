@@ -15,7 +15,9 @@ import typer
 from msgspec import Meta
 
 from pyaiot import config
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app import demo, protocols, services
+from pyaiot.app.device_access import add_device, digest_of_password
 from pyaiot.broker.metrics import NODES
 from pyaiot.cli.app import build
 from pyaiot.client.address import BrokerAddress
@@ -32,12 +34,14 @@ from pyaiot.gateways.base import new_gateway
 from pyaiot.gateways.gateway import ConnectToBroker, Outcome
 from pyaiot.gateways.plugin import (
     DemoNode,
+    DeviceAccess,
     FleetNodes,
     ListenerPort,
     OpenGateway,
     Plugin,
     ProbeResult,
     SimulatedNode,
+    Snippet,
 )
 from scripts.reference import commands as commands_page
 from scripts.reference import settings as settings_page
@@ -141,6 +145,15 @@ PIGEON = Plugin(
     ),
     demo=(DemoNode(99, "Homing pigeon", ("led", "temperature")),),
     fleet=FleetNodes("pigeons", lambda: PigeonFleetSettings, open_fleet),
+    access=(
+        DeviceAccess(
+            name="pigeon",
+            kind="ring",
+            summary=lambda device: f"{device.uid} flies to {device.host}.",
+            snippets=lambda device: [Snippet("shell", f"coo {device.secret}")],
+            is_local_only=lambda _config: True,
+        ),
+    ),
 )
 
 
@@ -227,6 +240,17 @@ async def test_a_further_protocol_is_run_and_watched_with_the_others() -> None:
         await asyncio.wait({service})
         for plugin in others:
             protocols.register(plugin)
+
+
+@pytest.mark.usefixtures("pigeon")
+def test_devices_of_a_further_protocol_get_credentials(tmp_path: Path) -> None:
+    store = DeviceStore(tmp_path / "devices.db")
+    added = add_device(store, Config(), "homer", "pigeon", host="192.0.2.7", now=1.0)
+    assert added.summary == "homer flies to 192.0.2.7."
+    assert [it.text for it in added.snippets] == [f"coo {added.secret}"]
+    store.refresh()
+    (credential,) = store.credentials()
+    assert (credential.kind, credential.secret) == ("ring", digest_of_password(added.secret))
 
 
 @pytest.mark.usefixtures("pigeon")

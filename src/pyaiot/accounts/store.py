@@ -4,17 +4,15 @@
 The command line writes it while a broker uses it.
 """
 
-import contextlib
-import os
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pyaiot.accounts.private_database import PrivateDatabase
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.tokens import Token
-from pyaiot.errors import OperatorError, reason_of
+from pyaiot.errors import OperatorError
 
 FILE_NAME: Final = "accounts.db"
 APPLICATION_ID: Final = 0x41694163
@@ -27,8 +25,6 @@ SESSIONS_MAX: Final = 1000
 """Simultaneous sessions. Another one ends the oldest."""
 INVITATIONS_MAX: Final = 1000
 """Invitations that are not used yet. One more is refused."""
-BUSY_LIMIT_S: Final = 5.0
-"""How long to wait while another command writes the file."""
 
 MIGRATIONS: Final = (
     # Times are Unix seconds. `digest` is the SHA-256 of a random secret.
@@ -98,36 +94,12 @@ class Invitation:
     """The broker printed it at its start."""
 
 
-class AccountsFile:
-    """Tokens, users, sessions and invitations in a SQLite file that only its owner can read.
-
-    Raises `OperatorError` throughout.
-    """
+class AccountsFile(PrivateDatabase):
+    """Tokens, users, sessions and invitations. Raises `OperatorError` throughout."""
 
     def __init__(self, path: Path | None) -> None:
         """Open or create the file. None: a database in memory, which ends with the process."""
-        self._path = path
-        with self._translated_errors():
-            if path is None:
-                self._db = sqlite3.connect(":memory:", isolation_level=None)
-                self._migrate()
-                return
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            if path.stat().st_mode & 0o077:
-                raise OperatorError(
-                    f"The file {path} can be read by other users: run chmod 600 {path}."
-                )
-            self._db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None)
-            try:
-                self._migrate()
-            except BaseException:
-                self._db.close()
-                raise
-
-    def close(self) -> None:
-        self._db.close()
+        super().__init__(path, APPLICATION_ID, MIGRATIONS)
 
     def add_token(self, token: Token) -> None:
         with self._translated_errors():
@@ -282,36 +254,3 @@ class AccountsFile:
                 (digest, now),
             ).fetchone()
         return None if row is None else row[0]
-
-    def _migrate(self) -> None:
-        db = self._db
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version > len(MIGRATIONS):
-            raise OperatorError(
-                f"The file {self._path} was written by a newer Pyaiot: update this one."
-            )
-        if application != APPLICATION_ID and (tables or application or version):
-            raise OperatorError(f"The file {self._path} is a database of another program.")
-        if not version:
-            db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-            db.execute("BEGIN IMMEDIATE")
-            (version_now,) = db.execute("PRAGMA user_version").fetchone()
-            if version_now < number:  # another command may have been faster
-                for statement in statements:
-                    db.execute(statement)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {number}")
-            db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise OperatorError(
-                f"The file {self._path} cannot be used: {reason_of(error)}."
-            ) from error

@@ -30,6 +30,7 @@ from pyaiot.config import (
     KEY_FILE,
     BrokerSection,
     Config,
+    DevicesSection,
     GatewaySection,
     HistorySection,
     RegistrySection,
@@ -381,6 +382,7 @@ def _tokens(keys: Keys) -> TokenCheck:
 
 def _without_state_files(config: Config) -> Config:
     """The settings without state files: the gateways of a demo store nothing."""
+    config = msgspec.structs.replace(config, devices=DevicesSection(file="off"))
     sections = (config.of(plugin.section) for plugin in plugins())
     return config.with_sections(
         *(

@@ -24,6 +24,7 @@ from pyaiot.config.sections import (
     BrokerSection,
     ClientSection,
     DashboardSection,
+    DevicesSection,
     GatewaySection,
     HistorySection,
     LogSection,
@@ -37,6 +38,7 @@ __all__ = [
     "BrokerSection",
     "ClientSection",
     "Config",
+    "DevicesSection",
     "GatewaySection",
     "HistorySection",
     "LogSection",
@@ -70,6 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     broker: BrokerSection = BrokerSection()
     gateway: GatewaySection = GatewaySection()
+    devices: DevicesSection = DevicesSection()
     client: ClientSection = ClientSection()
     history: HistorySection = HistorySection()
     registry: RegistrySection = RegistrySection()

@@ -205,6 +205,19 @@ class GatewaySection(Section, frozen=True, kw_only=True):
     ] = KEY_FILE
 
 
+class DevicesSection(Section, frozen=True, kw_only=True):
+    """The credentials of devices, which gateways check."""
+
+    file: Annotated[
+        str,
+        Meta(
+            description="File with the credentials that `aiot device` makes; empty:"
+            " `$XDG_DATA_HOME/pyaiot/devices.db`, by default in `~/.local/share`; `off`: none, as"
+            " in the demo."
+        ),
+    ] = ""
+
+
 class ClientSection(Section, frozen=True, kw_only=True):
     """The connection of `aiot nodes`, `aiot get` and the like to the broker."""
 

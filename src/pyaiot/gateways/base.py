@@ -7,7 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from pyaiot.config import state_folder
+from pyaiot.accounts.devices import FILE_NAME, DeviceStore
+from pyaiot.config import Config, DevicesSection, data_folder, state_folder
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.live_nodes import NEW_NODES_PER_S, NODES_PER_HOST_MAX, LiveNodes
 from pyaiot.gateways.state_store import StateStore
@@ -22,8 +23,13 @@ def new_gateway(
     *,
     new_nodes_per_s: float = NEW_NODES_PER_S,
     nodes_per_host_max: int = NODES_PER_HOST_MAX,
+    devices: DeviceStore | None = None,
 ) -> Gateway:
-    """A gateway on the running loop. `offline_timeout_s` None: its nodes never time out."""
+    """A gateway on the running loop. `offline_timeout_s` None: its nodes never time out.
+
+    `devices`: see `device_store`.
+    """
+    devices = DeviceStore(None) if devices is None else devices
     return Gateway(
         name=name,
         protocol=protocol,
@@ -32,10 +38,24 @@ def new_gateway(
             nodes_max=nodes_max,
             nodes_per_host_max=nodes_per_host_max,
             new_nodes_per_s=new_nodes_per_s,
+            is_secured=devices.is_secured,
         ),
         loop=asyncio.get_running_loop(),
         unix_time=time.time,
+        devices=devices,
     )
+
+
+def device_store(config: Config) -> DeviceStore:
+    """The credentials of devices that a gateway checks. Raises `OperatorError`."""
+    return DeviceStore(device_file(config.devices))
+
+
+def device_file(section: DevicesSection) -> Path | None:
+    """The file of these credentials; None: credentials of devices are off."""
+    if section.file == "off":
+        return None
+    return Path(section.file or data_folder(os.environ) / FILE_NAME).expanduser()
 
 
 def warn_if_open(log: logging.Logger, host: str, listener: str, ability: str) -> None:

@@ -15,8 +15,10 @@ from typing import Final, TypeAlias
 import msgspec
 
 from pyaiot import __version__
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.command_runner import CommandRunner, DeviceSide, Outcome
+from pyaiot.gateways.device_watch import DeviceWatch
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.pending_reports import PendingReports
 from pyaiot.gateways.unconfirmed import Unconfirmed
@@ -77,8 +79,12 @@ class Gateway:
         loop: asyncio.AbstractEventLoop,
         unix_time: Callable[[], float],
         backoff: Backoff | None = None,
+        devices: DeviceStore | None = None,
     ) -> None:
+        """`devices`: the credentials of devices; `nodes` asks the same store."""
         self.nodes = nodes
+        self.devices = DeviceStore(None) if devices is None else devices
+        self.device_watch = DeviceWatch(self.devices, nodes, loop, self.evict)
         self._hello = Hello(
             name=name,
             protocol=protocol,
@@ -149,12 +155,18 @@ class Gateway:
         *,
         host: str = "",
         known_before: bool = False,
+        secured_by: str = "",
     ) -> None:
         """See `LiveNodes.node_seen`."""
         now, ts = self._now(), self.unix_time()
         self.report_nodes(
             self.nodes.node_seen(
-                uid, bookkeeping, now=now, ts=ts, host=host, known_before=known_before
+                *(uid, bookkeeping),
+                now=now,
+                ts=ts,
+                host=host,
+                known_before=known_before,
+                secured_by=secured_by,
             )
         )
 
@@ -268,6 +280,13 @@ class Gateway:
 
     async def keep_linked(self, connect: ConnectToBroker, device_side: DeviceSide) -> None:
         """Run until cancelled: connect to the broker, serve the link, and reconnect."""
+        self.device_watch.start()
+        try:
+            await self._keep_linked(connect, device_side)
+        finally:
+            self.device_watch.close()
+
+    async def _keep_linked(self, connect: ConnectToBroker, device_side: DeviceSide) -> None:
         reported = ""
         while True:
             try:

@@ -6,7 +6,7 @@ Methods return the messages to send to the broker.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -58,7 +58,7 @@ class LiveNode:
 
     __slots__ = (
         *("appeared", "bookkeeping", "claim_at", "last_seen", "host", "kept_until", "verified"),
-        *("queued_at", "rate", "readings", "uid"),
+        *("queued_at", "rate", "readings", "secured_by", "uid"),
     )
 
     def __init__(
@@ -69,6 +69,8 @@ class LiveNode:
         """The host whose quota it uses; "": the protocol hides it."""
         self.verified = False
         """It answered a request, so that its uid is not made up."""
+        self.secured_by = ""
+        """The kind of credential with which it proved its uid; "": none."""
         self.appeared = appeared
         self.bookkeeping = bookkeeping
         self.readings: dict[str, Reading] = {}
@@ -106,9 +108,11 @@ class LiveNodes:
         nodes_max: int,
         nodes_per_host_max: int = NODES_PER_HOST_MAX,
         new_nodes_per_s: float = NEW_NODES_PER_S,
+        is_secured: Callable[[str], bool] = lambda _uid: False,
     ) -> None:
         """`silence_limit_s` is the offline timeout. None: a node is online while it is
-        connected."""
+        connected. `is_secured`: whether a uid has a credential (`DeviceStore.is_secured`)."""
+        self._is_secured = is_secured
         self.nodes_per_host_max = nodes_per_host_max
         self.rules = RulesOfNodes()
         """See `apply_rules`."""
@@ -157,27 +161,43 @@ class LiveNodes:
         ts: float,
         host: str = "",
         known_before: bool = False,
+        secured_by: str = "",
     ) -> list[NodeEvent]:
         """A sign of life. `bookkeeping` is what the gateway knows of the node, such as its address.
 
         `host` is the host whose quota the node uses; "" if the protocol hides it. The first event
         may be `NodeLeft` of a node that was evicted. `known_before`: it was known before a restart,
-        so that the rate limit of new nodes does not apply.
+        so that the rate limit of new nodes does not apply. `secured_by`: the kind of credential
+        with which it proved its uid. Such a node is served before others: the rate limit of new
+        nodes and the quota of its host do not apply to it.
 
-        Raises `ProtocolError` for an invalid uid, `Refused` when there are too many nodes,
-        `TooFast` above the rate limit of new nodes.
+        Raises `ProtocolError` for an invalid uid, `Refused` when there are too many nodes or the
+        uid has a credential that was not used, `TooFast` above the rate limit of new nodes.
         """
         events: list[NodeEvent] = []
         node = self._by_uid.get(uid)
+        if not secured_by and self._is_secured(uid):
+            self._refused += 1
+            raise Refused(f"the node {uid} has a credential, and this claim was made without it")
+        if node is not None and secured_by != node.secured_by:
+            if not node.secured_by:
+                # It was claimed without a credential before: nothing of that remains.
+                events += self.left(uid, "left", ts=ts)
+                node = None
+            else:
+                node.secured_by = secured_by
         if node is None:
             check_uid(uid)
             if self.rules.is_banned(uid):
                 self._refused += 1
                 raise Refused(f"the node {uid} is banned")
-            events += self._admit(host, now=now, ts=ts, known_before=known_before)
+            secured = bool(secured_by)
+            events += self._admit(host, now=now, ts=ts, known_before=known_before, secured=secured)
             node = LiveNode(NodeAppeared(uid=uid, ts=ts), {}, host, now)
+            node.secured_by, node.verified = secured_by, secured
             self._by_uid[uid] = node
-            self._unverified[uid] = None
+            if not secured:
+                self._unverified[uid] = None
             self._nodes_of_host[host] += 1
             events.append(node.appeared)
         elif node.host != host:
@@ -362,16 +382,18 @@ class LiveNodes:
         if node is not None and node.claim_at is None:
             node.claim_at = now + CLAIM_AGAIN_S
 
-    def _admit(self, host: str, *, now: float, ts: float, known_before: bool) -> list[NodeEvent]:
+    def _admit(
+        self, host: str, *, now: float, ts: float, known_before: bool, secured: bool
+    ) -> list[NodeEvent]:
         """Make room for a new node. Raises `TooFast`, `Refused`."""
-        if host and self._nodes_of_host[host] >= self.nodes_per_host_max:
+        if host and self._nodes_of_host[host] >= self.nodes_per_host_max and not secured:
             self._refused += 1
             raise Refused(f"a host may have at most {self.nodes_per_host_max} nodes")
         is_full = len(self._by_uid) >= self._nodes_max
-        if is_full and not self._may_evict(now):
+        if is_full and not (self._unverified if secured else self._may_evict(now)):
             self._refused += 1
             raise Refused(f"this gateway holds at most {self._nodes_max} nodes")
-        wait_s = 0.0 if known_before else self._new_node_rate.take(host, now=now)
+        wait_s = 0.0 if known_before or secured else self._new_node_rate.take(host, now=now)
         if wait_s != 0:
             raise TooFast("too many new nodes at once", retry_after_s=wait_s or NEW_NODES_BURST_S)
         if not is_full:

@@ -7,9 +7,17 @@ classes and functions of a plugin are dotted names that are imported when they a
 command loads the code of a protocol only where it runs it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -140,6 +148,45 @@ class SharedService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewDevice:
+    """A device that has just got a credential, for the text that is pasted into it."""
+
+    uid: str
+    secret: str = field(repr=False)
+    """32 hexadecimal digits: a key of 16 bytes, or a password. Empty: the protocol has none."""
+    host: str
+    """Address of this machine, as the device reaches it."""
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """What to paste into a device or a program."""
+
+    board: str
+    """`riot`, `micropython`, `arduino` or `shell`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceAccess:
+    """A way in which a device of the protocol proves its uid: `aiot device add`."""
+
+    name: str
+    """Its word after `--protocol`: `coap`."""
+    kind: str
+    """The kind of its credentials in `DeviceStore`; empty: the protocol has none."""
+    is_key: bool = False
+    """Whether the secret is a key that the gateway needs as it is. Else it is a password, of which
+    the SHA-256 is stored."""
+    summary: Callable[[NewDevice], str]
+    """One or two sentences for people: where the device connects, and what it sends."""
+    snippets: Callable[[NewDevice], Iterable[Snippet]]
+    is_local_only: Callable[[Config], bool]
+    """Whether its listener accepts only devices on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """A device protocol."""
 
@@ -170,5 +217,7 @@ class Plugin:
     node: SimulatedNode | None = None
     demo: Sequence[DemoNode] = ()
     fleet: FleetNodes | None = None
+    access: Sequence[DeviceAccess] = ()
+    """The credentials that its devices may have."""
     how_to: str = ""
     """The page of `docs/how-to` about it."""

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from pyaiot.config import Config
-from pyaiot.gateways.base import new_gateway, state_store, warn_if_open
+from pyaiot.gateways.base import device_store, new_gateway, state_store, warn_if_open
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.coap.trace import Trace
@@ -24,6 +24,7 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         section.nodes_max,
         nodes_per_host_max=section.nodes_per_host_max,
         new_nodes_per_s=section.new_nodes_per_s,
+        devices=device_store(config),
     )
     trace = _open_trace(section)
     try:

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from pyaiot.config import Config
-from pyaiot.gateways.base import new_gateway
+from pyaiot.gateways.base import device_store, new_gateway
 from pyaiot.gateways.mqtt.gateway import MqttGateway
 from pyaiot.gateways.mqtt.metrics import MQTT_BROKER_STARTS
 from pyaiot.gateways.mqtt.settings import MqttSection
@@ -21,6 +21,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         section.silence_limit_s,
         section.nodes_max,
         new_nodes_per_s=section.new_nodes_per_s,
+        devices=device_store(config),
     )
     mqtt = MqttGateway(
         gateway,

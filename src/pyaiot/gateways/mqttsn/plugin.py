@@ -9,6 +9,7 @@ from pyaiot.gateways.mqtt.plugin import BROKER_FLAGS, MQTT_BROKER
 from pyaiot.gateways.mqttsn.settings import MqttsnSection
 from pyaiot.gateways.plugin import (
     DemoNode,
+    DeviceAccess,
     FleetNodes,
     ListenerPort,
     Plugin,
@@ -52,6 +53,15 @@ PLUGIN: Final = Plugin(
         run=function_at("pyaiot.devices.mqttsn_node_runner:run_mqttsn_node"),
         port_setting="gateway_port",
         peer=lambda config: f"MQTT-SN to {config.gateway_host} port {config.gateway_port}",
+    ),
+    access=(
+        DeviceAccess(
+            name="mqttsn",
+            kind="",
+            summary=function_at("pyaiot.gateways.mqttsn.access:summary"),
+            snippets=function_at("pyaiot.gateways.mqttsn.access:snippets"),
+            is_local_only=function_at("pyaiot.gateways.mqttsn.access:is_local_only"),
+        ),
     ),
     demo=(DemoNode(6, "Lantern", ("led", "temperature")),),
     fleet=FleetNodes(

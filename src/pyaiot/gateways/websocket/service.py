@@ -4,7 +4,7 @@
 import logging
 
 from pyaiot.config import Config
-from pyaiot.gateways.base import new_gateway, warn_if_open
+from pyaiot.gateways.base import device_store, new_gateway, warn_if_open
 from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.gateways.websocket.gateway import (
     NEW_NODES_PER_S,
@@ -18,7 +18,9 @@ log = logging.getLogger(__name__)
 async def open_gateway(config: Config, _shared: object) -> OpenGateway:
     section = config.of(WebsocketSection)
     gateway = new_gateway(
-        section.name, "WebSocket", None, section.nodes_max, new_nodes_per_s=NEW_NODES_PER_S
+        *(section.name, "WebSocket", None, section.nodes_max),
+        new_nodes_per_s=NEW_NODES_PER_S,
+        devices=device_store(config),
     )
     websocket = WebSocketGateway(
         gateway,

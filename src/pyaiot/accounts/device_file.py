@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The SQLite file with the credentials of devices. A module of its own, so that SQLite is loaded
+when needed."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from pyaiot.accounts.devices import CREDENTIALS_MAX, DeviceCredential
+from pyaiot.accounts.private_database import PrivateDatabase
+from pyaiot.errors import OperatorError
+
+APPLICATION_ID: Final = 0x41694465
+"""In the header of the file; identifies it as credentials of devices of Pyaiot (`AiDe`)."""
+MIGRATIONS: Final = (
+    # `secret` is a shared key, or the SHA-256 of a random password or token. `created_at` is in
+    # Unix seconds.
+    (
+        """
+        CREATE TABLE credential (
+            id INTEGER PRIMARY KEY, uid TEXT NOT NULL, kind TEXT NOT NULL, secret BLOB NOT NULL,
+            created_at REAL NOT NULL, UNIQUE (uid, kind)
+        )
+        """,
+    ),
+)
+"""Append only."""
+
+
+class DeviceFile(PrivateDatabase):
+    """The credentials in a file. Raises `OperatorError` throughout."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, APPLICATION_ID, MIGRATIONS, is_busy=False)
+        with self._translated_errors():
+            self._inode = path.stat().st_ino
+
+    def is_at(self, path: Path) -> bool:
+        with self._translated_errors():
+            return path.stat().st_ino == self._inode
+
+    def version(self) -> int:
+        """A number that changes when another connection has written."""
+        with self._translated_errors():
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            return int(version)
+
+    def read(self) -> dict[tuple[str, str], DeviceCredential]:
+        with self._translated_errors():
+            rows = self._db.execute(
+                "SELECT uid, kind, secret, created_at FROM credential ORDER BY id"
+            ).fetchall()
+        return {(row[0], row[1]): DeviceCredential(*row) for row in rows}
+
+    def add(self, credential: DeviceCredential) -> None:
+        with self._translated_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                (count,) = self._db.execute("SELECT count(*) FROM credential").fetchone()
+                if count >= CREDENTIALS_MAX:
+                    raise OperatorError(
+                        f"There are {CREDENTIALS_MAX} credentials of devices already: remove some"
+                        " with aiot device remove."
+                    )
+                self._db.execute(
+                    "INSERT INTO credential (uid, kind, secret, created_at) VALUES (?, ?, ?, ?)",
+                    (
+                        *(credential.uid, credential.kind),
+                        *(credential.secret, credential.created_at),
+                    ),
+                )
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.IntegrityError):
+                    raise OperatorError(
+                        f"The device {credential.uid} has this credential already: aiot device"
+                        f" remove {credential.uid} removes it."
+                    ) from error
+                raise
+
+    def remove(self, uid: str, kind: str | None) -> int:
+        with self._translated_errors():
+            return self._db.execute(
+                "DELETE FROM credential WHERE uid = ? AND ? IN (kind, '')", (uid, kind or "")
+            ).rowcount

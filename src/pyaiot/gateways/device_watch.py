@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Applies credentials of devices that were added or removed while a gateway runs."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from pyaiot.accounts.devices import CredentialChanges, DeviceStore
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.live_nodes import LiveNodes
+
+INTERVAL_S: Final = 0.5
+"""How often a gateway looks for credentials that were added or removed."""
+
+log = logging.getLogger(__name__)
+
+
+class DeviceWatch:
+    """Refreshes the store. A node is evicted if its credential was removed, or if it has the
+    uid of an added one without having used it."""
+
+    def __init__(
+        self,
+        devices: DeviceStore,
+        nodes: LiveNodes,
+        loop: asyncio.AbstractEventLoop,
+        evict: Callable[[str], None],
+    ) -> None:
+        """`evict` removes a node, with its state in the protocol."""
+        self._devices = devices
+        self._nodes = nodes
+        self._loop = loop
+        self._evict = evict
+        self._timer: asyncio.TimerHandle | None = None
+        self._problem = ""
+        self.changed: list[Callable[[CredentialChanges], None]] = []
+        """Called before nodes are evicted: here a protocol closes sessions."""
+
+    def start(self) -> None:
+        """Refresh now, and every `INTERVAL_S` until `close`."""
+        self._timer = self._loop.call_later(INTERVAL_S, self.start)
+        self.refresh()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._devices.close()
+
+    def refresh(self) -> None:
+        """Apply what was written since the last call."""
+        try:
+            changes = self._devices.refresh()
+        except OperatorError as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.warning("the credentials of devices are those of before: %s", error)
+            return
+        self._problem = ""
+        if not changes.added and not changes.removed:
+            return
+        for changed in self.changed:
+            changed(changes)
+        for credential in changes.removed:
+            node = self._nodes.get(credential.uid)
+            if node is not None and node.secured_by == credential.kind:
+                self._evict(credential.uid)
+        for credential in changes.added:
+            node = self._nodes.get(credential.uid)
+            if node is not None and not node.secured_by:
+                self._evict(credential.uid)
