@@ -63,9 +63,10 @@ class DeviceWatch:
             changed(changes)
         for credential in changes.removed:
             node = self._nodes.get(credential.uid)
-            if node is not None and node.secured_by == credential.kind:
+            if node is not None and node.secured:
+                # A device with another credential returns at once.
                 self._evict(credential.uid)
         for credential in changes.added:
             node = self._nodes.get(credential.uid)
-            if node is not None and not node.secured_by:
+            if node is not None and not node.secured:
                 self._evict(credential.uid)

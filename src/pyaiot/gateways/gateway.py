@@ -155,7 +155,7 @@ class Gateway:
         *,
         host: str = "",
         known_before: bool = False,
-        secured_by: str = "",
+        secured: bool = False,
     ) -> None:
         """See `LiveNodes.node_seen`."""
         now, ts = self._now(), self.unix_time()
@@ -166,7 +166,7 @@ class Gateway:
                 ts=ts,
                 host=host,
                 known_before=known_before,
-                secured_by=secured_by,
+                secured=secured,
             )
         )
 

@@ -58,7 +58,7 @@ class LiveNode:
 
     __slots__ = (
         *("appeared", "bookkeeping", "claim_at", "last_seen", "host", "kept_until", "verified"),
-        *("queued_at", "rate", "readings", "secured_by", "uid"),
+        *("queued_at", "rate", "readings", "secured", "uid"),
     )
 
     def __init__(
@@ -69,8 +69,8 @@ class LiveNode:
         """The host whose quota it uses; "": the protocol hides it."""
         self.verified = False
         """It answered a request, so that its uid is not made up."""
-        self.secured_by = ""
-        """The kind of credential with which it proved its uid; "": none."""
+        self.secured = False
+        """It proved its uid with a credential."""
         self.appeared = appeared
         self.bookkeeping = bookkeeping
         self.readings: dict[str, Reading] = {}
@@ -161,40 +161,36 @@ class LiveNodes:
         ts: float,
         host: str = "",
         known_before: bool = False,
-        secured_by: str = "",
+        secured: bool = False,
     ) -> list[NodeEvent]:
         """A sign of life. `bookkeeping` is what the gateway knows of the node, such as its address.
 
         `host` is the host whose quota the node uses; "" if the protocol hides it. The first event
         may be `NodeLeft` of a node that was evicted. `known_before`: it was known before a restart,
-        so that the rate limit of new nodes does not apply. `secured_by`: the kind of credential
-        with which it proved its uid. Such a node is served before others: the rate limit of new
-        nodes and the quota of its host do not apply to it.
+        so that the rate limit of new nodes does not apply. `secured`: it proved its uid with a
+        credential. Such a node is served before others: the rate limit of new nodes and the quota
+        of its host do not apply to it.
 
         Raises `ProtocolError` for an invalid uid, `Refused` when there are too many nodes or the
         uid has a credential that was not used, `TooFast` above the rate limit of new nodes.
         """
         events: list[NodeEvent] = []
         node = self._by_uid.get(uid)
-        if not secured_by and self._is_secured(uid):
+        if not secured and self._is_secured(uid):
             self._refused += 1
             raise Refused(f"the node {uid} has a credential, and this claim was made without it")
-        if node is not None and secured_by != node.secured_by:
-            if not node.secured_by:
-                # It was claimed without a credential before: nothing of that remains.
-                events += self.left(uid, "left", ts=ts)
-                node = None
-            else:
-                node.secured_by = secured_by
+        if node is not None and secured and not node.secured:
+            # It was claimed without a credential before: nothing of that remains.
+            events += self.left(uid, "left", ts=ts)
+            node = None
         if node is None:
             check_uid(uid)
             if self.rules.is_banned(uid):
                 self._refused += 1
                 raise Refused(f"the node {uid} is banned")
-            secured = bool(secured_by)
             events += self._admit(host, now=now, ts=ts, known_before=known_before, secured=secured)
             node = LiveNode(NodeAppeared(uid=uid, ts=ts), {}, host, now)
-            node.secured_by, node.verified = secured_by, secured
+            node.secured = node.verified = secured
             self._by_uid[uid] = node
             if not secured:
                 self._unverified[uid] = None

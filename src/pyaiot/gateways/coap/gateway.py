@@ -77,7 +77,11 @@ class CoapGateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._discovery_queue = DiscoveryQueue(self._discover, self._start)
         self._intake = CoapIntake(
-            gateway.nodes, self._table, limits=endpoint.limits, has_request=endpoint.has_request
+            gateway.nodes,
+            self._table,
+            limits=endpoint.limits,
+            has_request=endpoint.has_request,
+            is_secured=gateway.devices.is_secured,
         )
         self._posts = PostIntake(
             self._intake.posts,

@@ -293,6 +293,7 @@ class Posts:
                 ts=ts,
                 host=address.host,
                 known_before=known_before,
+                secured=bool(address.uid),
             )
         except Refused:
             self._table.forget(uid)
@@ -300,8 +301,6 @@ class Posts:
         for report in reports:
             if isinstance(report, NodeLeft):
                 self._table.forget(report.uid)
-        if address.uid:
-            self._nodes.verify(uid)
         if rebooted and was_known:
             reports += self._nodes.reset(uid, ts=ts)
             self._table.booted(uid)
