@@ -45,13 +45,14 @@ def test_the_owner_of_the_credential_is_not_affected_by_such_a_claim() -> None:
 
 def test_a_secured_node_replaces_an_unsecured_one_without_its_values() -> None:
     it = nodes(secured=())
-    it.node_seen("lamp", {}, now=0.0, ts=TS)
+    it.node_seen("lamp", {"ip": "10.0.0.66"}, now=0.0, ts=TS)
     it.reading("lamp", "led", "1", now=0.0, ts=TS)
-    events = it.node_seen("lamp", {}, now=1.0, ts=TS, secured=True)
-    assert [type(event).__name__ for event in events] == ["NodeLeft", "NodeAppeared"]
+    events = it.node_seen("lamp", {"ip": "10.0.0.1"}, now=1.0, ts=TS, secured=True)
+    assert [type(event).__name__ for event in events] == ["NodeReset", "Reading"]
     node = it.get("lamp")
     assert node is not None
     assert node.readings == {}
+    assert node.secured
 
 
 def test_a_full_gateway_gives_the_place_of_an_unverified_node_to_a_secured_one() -> None:

@@ -181,8 +181,11 @@ class LiveNodes:
             raise Refused(f"the node {uid} has a credential, and this claim was made without it")
         if node is not None and secured and not node.secured:
             # It was claimed without a credential before: nothing of that remains.
-            events += self.left(uid, "left", ts=ts)
-            node = None
+            node.readings.clear()
+            node.bookkeeping.clear()
+            node.secured = True
+            self.verify(uid)
+            events.append(NodeReset(uid=uid, ts=ts))
         if node is None:
             check_uid(uid)
             if self.rules.is_banned(uid):
