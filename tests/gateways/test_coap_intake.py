@@ -244,6 +244,57 @@ def test_request_with_an_unknown_critical_option_is_refused() -> None:
     assert port.intake.posts.refused == 2
 
 
+@pytest.mark.parametrize(
+    "option",
+    [OptionNumber.URI_HOST, OptionNumber.URI_QUERY, OptionNumber.PROXY_URI, OptionNumber.URI_PATH],
+)
+def test_request_whose_critical_text_is_not_utf8_is_answered(option: OptionNumber) -> None:
+    """aiocoap cannot decode it, and would leave a Confirmable one without any answer."""
+    port = Port()
+    options = ((option, b"ep=\xff"),)
+    assert port.code(request("rd", mtype=CON, options=options)) == Code.BAD_OPTION
+    assert [type(event) for event in port.events] == [Refusal]
+    assert port.code(request("rd", mtype=NON, options=options)) is None
+
+
+@pytest.mark.parametrize("option", [OptionNumber.LOCATION_PATH, OptionNumber.LOCATION_QUERY])
+def test_elective_text_that_is_not_utf8_is_left_out(option: OptionNumber) -> None:
+    port = Port()
+    asked = request("rd", code=Code.GET, mtype=CON, options=((option, b"\xff"), (option, b"a")))
+    assert port.receive(asked) == []
+    expected = request("rd", code=Code.GET, mtype=CON, options=((option, b"a"),))
+    assert port.events == [ToAiocoap(expected, HERE)]
+
+
+@pytest.mark.parametrize("mtype", [CON, NON])
+@pytest.mark.parametrize("option", [OptionNumber.BLOCK1, OptionNumber.BLOCK2])
+def test_reserved_block_size_is_answered_4_00(option: OptionNumber, mtype: MessageType) -> None:
+    """RFC 7959 section 2.2."""
+    port = Port()
+    asked = request("rd", "</a>", mtype=mtype, options=((option, b"\x07"),))
+    assert port.code(asked) == Code.BAD_REQUEST
+
+
+@pytest.mark.parametrize("option", [OptionNumber.OSCORE, OptionNumber.IF_MATCH, 2049, 65_535])
+def test_response_with_an_unknown_critical_option_is_rejected(option: int) -> None:
+    """RFC 7252 section 5.4.1: with a reset if it is Confirmable, else silently."""
+    port = Port()
+    for mtype, codes in ((CON, [Code.EMPTY]), (NON, []), (MessageType.ACK, [])):
+        message = CoapMessage(mtype, Code.CONTENT, 7, b"t", build_options((option, b"x")), b"1")
+        answers = port.receive(message.to_bytes())
+        assert [answer.code for answer in answers] == codes
+        assert all(answer.mtype is MessageType.RST for answer in answers)
+        assert [type(event) for event in port.events] == [Refusal]
+
+
+def test_response_with_known_critical_or_unknown_elective_options_is_taken() -> None:
+    port = Port()
+    options = build_options((OptionNumber.BLOCK2, 1), (OptionNumber.BLOCK1, 1), (2050, b"x"))
+    message = CoapMessage(MessageType.ACK, Code.CONTENT, 7, b"t", options, b"1")
+    assert port.receive(message.to_bytes()) == []
+    assert [type(event) for event in port.events] == [ResponseReceived]
+
+
 def test_too_large_request_is_answered_with_the_largest_size() -> None:
     (answer,) = Port().receive(request("server", "t:" + "1" * PAYLOAD_BYTES_MAX))
     assert answer.code == Code.REQUEST_ENTITY_TOO_LARGE

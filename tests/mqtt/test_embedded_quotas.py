@@ -385,6 +385,12 @@ def test_owners_over_their_share_are_found_by_level() -> None:
     assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 2) == []
 
 
+def test_owner_that_is_called_as_a_wildcard_does_not_remove_the_messages_of_others() -> None:
+    """MQTT allows `*` and `>` in topics; as a filter of NATS they match every node."""
+    subjects = {f"$MQTT.rmsgs.node.{owner}.{n}": 1 for owner in ("*", ">", "a") for n in range(2)}
+    assert quotas.over_their_share(subjects, "$MQTT.rmsgs.node.", 1) == ["$MQTT.rmsgs.node.a.>"]
+
+
 def test_sessions_are_called_as_nats_server_calls_them() -> None:
     assert quotas.session_hash("gw") == "RMLnaEVd"
 

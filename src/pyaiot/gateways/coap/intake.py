@@ -31,7 +31,15 @@ from pyaiot.protocols.coap.post import (
     write_changed,
     write_too_many,
 )
-from pyaiot.protocols.coap.request import is_request, option_problem, read_datagram, write_error
+from pyaiot.protocols.coap.request import (
+    block_problem,
+    is_rejected,
+    is_request,
+    option_problem,
+    read_datagram,
+    without_malformed_texts,
+    write_error,
+)
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.peers import Peer
 
@@ -101,6 +109,8 @@ class CoapIntake:
             self._receive_empty(message, datagram, peer)
         elif is_request(message):
             self._receive_request(message, datagram, peer, now)
+        elif is_rejected(message):
+            self._refuse(peer, rejection(datagram) or b"", "unknown critical option in a response")
         else:
             self._events.append(ResponseReceived(message, datagram, peer))
 
@@ -131,6 +141,9 @@ class CoapIntake:
             confirmable = request.mtype is MessageType.CON
             answer = write_error(request, Code.BAD_OPTION, 0) if confirmable else b""
             self._refuse(peer, answer, problem)
+        elif problem := block_problem(request):
+            answer = write_error(request, Code.BAD_REQUEST, answer_id(request.message_id))
+            self._refuse(peer, answer, problem)
         elif len(request.payload) > PAYLOAD_BYTES_MAX:
             # RFC 7959 section 4: Size1 is the largest acceptable payload of one request.
             size1 = OptionNumber.SIZE1, PAYLOAD_BYTES_MAX
@@ -138,6 +151,9 @@ class CoapIntake:
             answer = write_error(request, code, answer_id(request.message_id), size1)
             self._refuse(peer, answer, f"more than {PAYLOAD_BYTES_MAX} bytes of payload")
         else:
+            readable = without_malformed_texts(request)
+            if readable is not request:
+                datagram = readable.to_bytes()
             self._events.append(ToAiocoap(datagram, peer))
 
     def _refuse(self, peer: Peer, answer: bytes, problem: object) -> None:

@@ -163,16 +163,25 @@ class Burst:
         return found
 
 
+_WILDCARDS: Final = frozenset({"*", ">"})
+"""Wildcards of NATS."""
+
+
 def over_their_share(subjects: Mapping[str, int], prefix: str, share: int) -> list[str]:
     """The subject filters of the owners with more than `share` messages.
 
-    The owner of a message is the level of its subject after `prefix`.
+    The owner of a message is the level of its subject after `prefix`. One that is called `*` or
+    `>`, which MQTT allows, has no filter of its own: it would match the messages of others.
     """
     counts: Counter[str] = Counter()
     for subject, count in subjects.items():
         owner = subject.removeprefix(prefix).partition(".")[0]
         counts[owner] += count
-    return [f"{prefix}{owner}.>" for owner, count in counts.items() if count > share]
+    return [
+        f"{prefix}{owner}.>"
+        for owner, count in counts.items()
+        if count > share and owner not in _WILDCARDS
+    ]
 
 
 def session_hash(client_id: str) -> str:
