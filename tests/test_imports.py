@@ -104,7 +104,12 @@ PURE = {
     *("transport/connection_table", "transport/host_limits", "transport/host_rate_limit"),
     *("transport/peers", "transport/rate_limit", "transport/unread_responses"),
     "transport/websocket_frames",
-    *("gateways/live_nodes", "gateways/node_rules", "gateways/coap/address_table"),
+    *(
+        "gateways/foreign_nodes",
+        "gateways/live_nodes",
+        "gateways/node_rules",
+        "gateways/coap/address_table",
+    ),
     "gateways/coap/intake",
     *("gateways/coap/intake_events", "gateways/coap/posts", "gateways/mqttsn/admission"),
 }

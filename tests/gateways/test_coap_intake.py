@@ -199,6 +199,40 @@ def test_node_over_its_rate_gets_the_time_to_wait() -> None:
     assert port.intake.posts.refused >= 1
 
 
+def test_post_of_a_node_that_another_gateway_owns_is_not_acknowledged() -> None:
+    port = Port()
+    known(port)
+    port.nodes.claim_again("A", now=1.0)  # as the gateway does when the broker refused the node
+    for now in (1.0, 10.0, 12.0):
+        for path, payload in (("alive", "alive:A"), ("server", f"t:{now}")):
+            (answer,) = port.receive(request(path, payload, int(now)), now=now)
+            assert answer.code == Code.SERVICE_UNAVAILABLE
+            assert answer.option(OptionNumber.MAX_AGE) == bytes((int(13.0 - now) + 1,))
+            # It is reported: the broker accepts it once the other gateway has lost the node.
+            assert {type(event) for event in port.events} >= {Refusal}
+            assert len(port.events) == 2
+    assert port.code(request("server", "t:20", 20), now=20.0) == Code.CHANGED
+
+
+def test_post_that_was_not_acknowledged_counts_when_it_is_sent_again() -> None:
+    port = Port()
+    known(port)
+    port.nodes.claim_again("A", now=1.0)
+    post = request("server", "t:1", mtype=CON)
+    assert port.code(post, now=5.0) == Code.SERVICE_UNAVAILABLE
+    assert port.code(post, now=20.0) == Code.CHANGED
+    assert [type(event) for event in port.events] == [NodePosted]
+
+
+def test_node_that_leaves_is_not_foreign_when_it_returns() -> None:
+    port = Port()
+    known(port)
+    port.nodes.claim_again("A", now=1.0)
+    port.nodes.left("A", "silent", ts=2.0)
+    port.table.forget("A")
+    assert port.code(request("alive", "alive:A"), now=3.0) == Code.CHANGED
+
+
 def test_ping_is_answered_with_a_reset() -> None:
     (answer,) = Port().receive(b"\x40\0\x12\x34")
     assert (answer.mtype, answer.code, answer.message_id) == (MessageType.RST, 0, 0x1234)

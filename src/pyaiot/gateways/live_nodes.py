@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import Refused, TooFast
+from pyaiot.gateways.foreign_nodes import CLAIM_AGAIN_S, ForeignNodes
 from pyaiot.gateways.node_rules import RulesOfNodes
 from pyaiot.messages import (
     LeftReason,
@@ -29,8 +30,6 @@ from pyaiot.transport.rate_limit import RateLimit
 
 RESOURCES_MAX: Final = 256
 """Resources of one node, without those of the gateway. One more is refused."""
-CLAIM_AGAIN_S: Final = 10.0
-"""How long after a node was found to belong to another gateway it is claimed again."""
 READINGS_PER_S: Final = 20.0
 READINGS_BURST: Final = 100.0
 """Readings of one node, sustained and at once. Above: refused with `TooFast`."""
@@ -116,6 +115,8 @@ class LiveNodes:
         self.nodes_per_host_max = nodes_per_host_max
         self.rules = RulesOfNodes()
         """See `apply_rules`."""
+        self.foreign = ForeignNodes()
+        """The nodes that another gateway owns."""
         self.seen_quietly: set[str] = set()
         """Nodes with a sign of life that made no event, since the set was replaced."""
         self.evicted = 0
@@ -293,6 +294,7 @@ class LiveNodes:
         if node is None:
             return []
         self._unverified.pop(uid, None)
+        self.foreign.forget(uid)
         self._release_quota(node.host)
         self.rules.forget(uid)
         return [NodeLeft(uid=uid, ts=ts, reason=reason)]
@@ -378,7 +380,10 @@ class LiveNodes:
         Nodes roam: the other gateway loses it when nothing is received from it there any more.
         """
         node = self._by_uid.get(uid)
-        if node is not None and node.claim_at is None:
+        if node is None:
+            return
+        self.foreign.refused(uid, now=now)
+        if node.claim_at is None:
             node.claim_at = now + CLAIM_AGAIN_S
 
     def _admit(

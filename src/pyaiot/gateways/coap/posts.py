@@ -118,6 +118,9 @@ class Posts:
             self._count_value(node.uid, post.payload, now, ts)
         except PROBLEMS as problem:
             return self.refusal(problem, address)
+        elsewhere = self._elsewhere(node.uid, now)
+        if elsewhere is not None:
+            return elsewhere
         counted.add(key, now=now)
         return ACCEPTED
 
@@ -167,7 +170,7 @@ class Posts:
             self._count_value(uid, body, now, ts)
         except PROBLEMS as problem:
             return self.refusal(problem, peer.address)
-        return ACCEPTED
+        return self._elsewhere(uid, now) or ACCEPTED
 
     def _count_value(self, uid: str, payload: bytes, now: float, ts: float) -> None:
         value = parse_value(payload)
@@ -214,7 +217,21 @@ class Posts:
                 uid, value.resource, value.data, now=now, ts=value.measured_at(ts), unit=value.unit
             )
             self._events.append(NodePosted(uid, value.resource, value.data, reports))
-        return ACCEPTED
+        return self._elsewhere(uid, now) or ACCEPTED
+
+    def _elsewhere(self, uid: str, now: float) -> Reply | None:
+        """The answer to a post of a node that another gateway owns; None: this one does.
+
+        The post is reported all the same: the broker accepts it as soon as the other gateway has
+        lost the node.
+        """
+        wait_s = self._nodes.foreign.remaining_s(uid, now=now)
+        if not wait_s:
+            return None
+        self.refuse("post of %s not accepted: it belongs to another gateway", uid)
+        return Reply(
+            Code.SERVICE_UNAVAILABLE, "this uid is of another gateway", max_age_s=int(wait_s) + 1
+        )
 
     # -- signs of life --------------------------------------------------------------------------
 
@@ -264,7 +281,7 @@ class Posts:
         match self._table.claim(uid, address, peer, now=now):
             case Claim.ACCEPTED:
                 self.appeared(uid, address, rebooted=rebooted, now=now, ts=ts)
-                return ACCEPTED
+                return self._elsewhere(uid, now) or ACCEPTED
             case Claim.REFUSED:
                 raise Refused("this uid belongs to another node")
             case Claim.CHECK if self._claim_rate.take(address.host, now=now) != 0:

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The nodes of a gateway that the broker refused, because another gateway owns them. Pure.
+
+`now` is the loop's time in seconds.
+"""
+
+from typing import Final
+
+CLAIM_AGAIN_S: Final = 10.0
+"""How long after a node was found to belong to another gateway it is claimed again."""
+FOREIGN_S: Final = CLAIM_AGAIN_S + 2.0
+"""How long after such a refusal the broker is assumed to refuse the node: until it is claimed
+again, and the broker has answered."""
+
+
+class ForeignNodes:
+    """Remembers the refusals. The broker does not tell when a node is accepted."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def refused(self, uid: str, *, now: float) -> None:
+        """The broker refused a message about this node. Call `forget` when the node leaves."""
+        self._until[uid] = now + FOREIGN_S
+
+    def remaining_s(self, uid: str, *, now: float) -> float:
+        """For how many seconds the broker is assumed to refuse this node; 0: it accepts it."""
+        if not self._until:
+            return 0.0
+        until = self._until.get(uid)
+        if until is None:
+            return 0.0
+        if until <= now:
+            del self._until[uid]
+            return 0.0
+        return until - now
+
+    def forget(self, uid: str) -> None:
+        self._until.pop(uid, None)
