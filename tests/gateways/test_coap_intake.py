@@ -294,8 +294,8 @@ def test_request_whose_critical_text_is_not_utf8_is_answered(option: OptionNumbe
 @pytest.mark.parametrize("option", [OptionNumber.LOCATION_PATH, OptionNumber.LOCATION_QUERY])
 def test_elective_text_that_is_not_utf8_is_left_out(option: OptionNumber) -> None:
     port = Port()
-    asked = request("rd", code=Code.GET, mtype=CON, options=((option, b"\xff"), (option, b"a")))
-    assert port.receive(asked) == []
+    sent = request("rd", code=Code.GET, mtype=CON, options=((option, b"\xff"), (option, b"a")))
+    assert port.receive(sent) == []
     expected = request("rd", code=Code.GET, mtype=CON, options=((option, b"a"),))
     assert port.events == [ToAiocoap(expected, HERE)]
 
@@ -305,8 +305,8 @@ def test_elective_text_that_is_not_utf8_is_left_out(option: OptionNumber) -> Non
 def test_reserved_block_size_is_answered_4_00(option: OptionNumber, mtype: MessageType) -> None:
     """RFC 7959 section 2.2."""
     port = Port()
-    asked = request("rd", "</a>", mtype=mtype, options=((option, b"\x07"),))
-    assert port.code(asked) == Code.BAD_REQUEST
+    sent = request("rd", "</a>", mtype=mtype, options=((option, b"\x07"),))
+    assert port.code(sent) == Code.BAD_REQUEST
 
 
 @pytest.mark.parametrize("option", [OptionNumber.OSCORE, OptionNumber.IF_MATCH, 2049, 65_535])

@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -25,11 +25,14 @@ LARGE = bytes(1_000_000)
 HIGH_WATER = 64 * 1024
 
 
-class Wire(asyncio.Transport):
-    """A transport whose peer reads when the test calls `read`."""
+class Wire:
+    """A transport whose peer reads when the test calls `read`.
+
+    Like those of uvloop, it derives from no class of asyncio.
+    """
 
     def __init__(self, connection: HttpConnection, address: str) -> None:
-        super().__init__({"peername": (address, 4000)})
+        self._extra = {"peername": (address, 4000)}
         self.sent = b""
         self.closing = False
         self.closed = False
@@ -37,6 +40,9 @@ class Wire(asyncio.Transport):
         self._read = 0
         self._paused = False
         self.reads = True
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self._extra.get(name, default)
 
     def write(self, data: Any) -> None:
         self.sent += bytes(data)
@@ -97,7 +103,7 @@ class Listener:
     def connect(self, address: str = "192.0.2.1") -> tuple[HttpConnection, Wire]:
         connection = self.connections.make()
         wire = Wire(connection, address)
-        connection.connection_made(wire)
+        connection.connection_made(cast("asyncio.Transport", wire))
         return connection, wire
 
 

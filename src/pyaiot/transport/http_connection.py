@@ -6,7 +6,7 @@ import contextlib
 import json
 from http import HTTPStatus
 from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -57,31 +57,32 @@ class HttpConnection(RequestHandler):
         self._body_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
         self._unread_before = 0
-        self._wire: asyncio.BaseTransport | None = None
-        """The transport until the connection is lost; aiohttp drops its own reference earlier."""
+        self._wire: asyncio.Transport | None = None
+        """The transport until the connection is lost; aiohttp drops its own reference earlier. Do
+        not test its class: those of uvloop derive from none of asyncio."""
 
     # -- begin and end -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
+        wire = cast("asyncio.Transport", transport)
+        peer = wire.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         self._principal = principal_of(self._address)
         try:
             evicted = self._connections.table.admit(self, self._principal)
         except Refused as error:
             self._connections.log.connection_refused(self._address, error)
-            assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
-            transport.write(_response(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again later"))
-            transport.close()
+            wire.write(_response(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again later"))
+            wire.close()
             return
         if evicted is not None:
             self._connections.log.connection_refused(
                 evicted._address, f"{self._connections.table.total_max} connections are open"
             )
             evicted._evict()
-        self._wire = transport
+        self._wire = wire
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
+        sock = wire.get_extra_info("socket")
         if sock is not None:
             # By default, Linux lets the buffer of a client that reads nothing grow to megabytes.
             with contextlib.suppress(OSError):  # the peer has disconnected already
@@ -103,7 +104,7 @@ class HttpConnection(RequestHandler):
         self._abort()
 
     def _abort(self) -> None:
-        if isinstance(self._wire, asyncio.WriteTransport):
+        if self._wire is not None:
             self._wire.abort()
 
     # -- requests ----------------------------------------------------------------------------------
@@ -168,9 +169,7 @@ class HttpConnection(RequestHandler):
 
     def unread(self) -> int:
         """Bytes that the client has not read."""
-        if not isinstance(self._wire, asyncio.WriteTransport):
-            return 0
-        return self._wire.get_write_buffer_size()
+        return 0 if self._wire is None else self._wire.get_write_buffer_size()
 
     def _admitted(self, response: StreamResponse) -> StreamResponse:
         """The response, or 503 if clients have too many bytes to read already."""
