@@ -537,6 +537,11 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot node accept new-board": Finish(prints(r"^new-board .*: accepted\n$")),
     "aiot node ban new-board": Finish(prints(r"^new-board .*: banned\n$")),
     "aiot nodes --banned": Finish(prints(r"(?m)^new-board  ")),
+    "aiot audit": Finish(prints(r"(?m)  command  my-board/led  confirmed ")),
+    "aiot audit --uid my-board --from -7d": Finish(prints(r"  command  my-board/led  confirmed ")),
+    "aiot audit --who local --action command --json": Finish(
+        prints(r'"action":"command","who":"local"')
+    ),
     "aiot get my-board": Finish(prints(r"(?m)^temperature +-?\d+\.\d°C +")),
     "aiot get my-board temperature": Finish(prints(r"^-?\d+\.\d°C\n$")),
     "aiot watch my-board": Serve("  my-board  temperature  ", nothing_more, beside=True),

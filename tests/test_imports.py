@@ -50,18 +50,20 @@ MAY_IMPORT = {
     # The modules `gateways/*/plugin.py`, which also name the simulated and virtual nodes.
     "plugin": {"config", "devices", "fleet", "gateways", "metrics"},
     "accounts": {"errors"},
+    # Given to the broker and to the web side; the command line appends to its files.
+    "audit": {"errors", "metrics", "transport"},
     # Given to the broker, and to the web side, which edits it.
     "registry": {"errors", "messages", "metrics", "redaction"},
     "broker": {
-        *("backlog", "errors", "legacy", "links", "messages", "metrics", "registry"),
+        *("audit", "backlog", "errors", "legacy", "links", "messages", "metrics", "registry"),
         "transport",
     },
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
     "history": {"backlog", "errors", "messages", "metrics", "redaction"},
     # The web side of the broker: HTTP and WebSockets in front of it.
     "web": {
-        *("accounts", "backlog", "broker", "errors", "history", "legacy", "links", "messages"),
-        "metrics",
+        *("accounts", "audit", "backlog", "broker", "errors", "history", "legacy", "links"),
+        *("messages", "metrics"),
         # SenML is a form of answers.
         *("protocols", "registry", "transport"),
     },
@@ -71,8 +73,18 @@ MAY_IMPORT = {
     "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols", "transport"},
     # `app` builds the real objects, so it sees everything below it.
     "app": {
-        *("accounts", "broker", "config", "devices", "errors", "fleet", "gateways", "history"),
-        *("links", "legacy", "messages", "metrics", "mqtt", "protocols", "readings", "redaction"),
+        *("accounts", "audit", "broker", "config", "devices", "errors", "fleet", "gateways"),
+        *(
+            "history",
+            "links",
+            "legacy",
+            "messages",
+            "metrics",
+            "mqtt",
+            "protocols",
+            "readings",
+            "redaction",
+        ),
         *("registry", "transport", "web"),
     },
     "doctor": {
@@ -80,7 +92,18 @@ MAY_IMPORT = {
         *("protocols", "redaction", "transport"),
     },
     "cli": {
-        *("accounts", "app", "broker", "client", "config", "devices", "doctor", "errors", "fleet"),
+        *(
+            "accounts",
+            "app",
+            "audit",
+            "broker",
+            "client",
+            "config",
+            "devices",
+            "doctor",
+            "errors",
+            "fleet",
+        ),
         "gateways",
         # A file of names is checked with the rules of the registry.
         *("messages", "redaction", "registry", "transport"),
@@ -92,7 +115,14 @@ MAY_IMPORT = {
 
 PURE = {
     *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
-    *("redaction", "accounts/roles", "accounts/tokens", "registry/node_filter"),
+    *(
+        "redaction",
+        "accounts/roles",
+        "accounts/tokens",
+        "audit/entry",
+        "audit/refusals",
+        "registry/node_filter",
+    ),
     *(
         "registry/forgettable",
         "registry/last_values",

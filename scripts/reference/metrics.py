@@ -15,6 +15,7 @@ MODULES: Final = {
     "pyaiot.web.metrics": "Its listeners",
     "pyaiot.registry.metrics": "The registry",
     "pyaiot.history.metrics": "The history",
+    "pyaiot.audit.metrics": "The audit log",
     "pyaiot.gateways.metrics": "Gateways",
     **{plugin.metrics: f"The {plugin.protocol} gateway" for plugin in plugins() if plugin.metrics},
 }

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from pyaiot.audit.files import AuditFiles
+from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.history.reader import HistoryReader
 from pyaiot.history.service import HistoryService
@@ -120,6 +122,7 @@ async def serving(
     registry: Registry | None = None,
     registry_file: Path | None = None,
     dashboard: Dashboard | None = None,
+    audit: AuditFiles | None = None,
 ) -> AsyncIterator[Served]:
     """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention.
 
@@ -130,6 +133,7 @@ async def serving(
     if folder is not None:
         keeping = HistoryService(store_at(str(folder / "history.db"), keep or RetentionPolicy()))
     loop = asyncio.get_running_loop()
+    audit_log = AuditLog(audit, unix_time=time.time, clock=time.monotonic)
     broker = Broker(
         flush_interval_s=0.0,
         timer=loop,
@@ -137,6 +141,7 @@ async def serving(
         clock=time.monotonic,
         observer=None if keeping is None else keeping.recorder,
         registry=registry,
+        audit=audit_log,
     )
     store = None if registry_file is None else SqliteStore(registry_file)
     storing = RegistryService(broker.router.registry, broker, store, unix_time=time.time)
@@ -151,8 +156,10 @@ async def serving(
         allowed_origins=allowed_origins,
         history=history if keeping is None else keeping.history,
         caught_up=None if keeping is None else keeping.caught_up,
+        audit=audit_log,
     )
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(audit_log.running())
         await stack.enter_async_context(storing.running())
         if keeping is not None:
             await stack.enter_async_context(keeping.running())

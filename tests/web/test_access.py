@@ -36,6 +36,7 @@ DOCUMENTED: dict[tuple[str, str], Need] = {
     ("PATCH", "/api/nodes/{uid}"): "operator",
     ("DELETE", "/api/nodes"): "operator",
     ("POST", "/api/commands"): "operator",
+    ("GET", "/api/audit"): "admin",
 }
 
 
@@ -111,7 +112,7 @@ async def statuses(served: Served, **headers: str) -> AsyncIterator[tuple[Need, 
 async def test_client_without_a_session_gets_open_routes_only() -> None:
     async with guarded(viewers=False) as served:
         async for role, route, status, content_type in statuses(served):
-            if role in {"viewer", "operator"}:
+            if role in {"viewer", "operator", "admin"}:
                 assert (route, status, content_type) == (route, 401, "application/problem+json")
             else:
                 assert status in {200, 401, 403, 429}, route
@@ -120,7 +121,7 @@ async def test_client_without_a_session_gets_open_routes_only() -> None:
 async def test_viewer_may_read_and_nothing_else() -> None:
     async with guarded(viewers=True) as served:
         async for role, route, status, _ in statuses(served):
-            if role == "operator":
+            if role in {"operator", "admin"}:
                 assert (route, status) == (route, 403)
             elif role == "viewer":
                 assert status not in {401, 403}, route

@@ -367,6 +367,7 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 SHOWN = {
     "edits": "pyaiot_registry_edits",
+    "suppressed": "pyaiot_audit_suppressed",
     "commands_received": "",  # a query can wait until they are recorded
     "ignored": "pyaiot_mqtt_messages_ignored",
     "retained_dropped": "pyaiot_mqtt_retained_dropped",

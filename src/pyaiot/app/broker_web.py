@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyaiot.app.dashboard import load_dashboard
+from pyaiot.audit.entry import THIS_PROCESS
+from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.config import BrokerSection, Config, data_folder
@@ -47,6 +49,7 @@ async def serve_web(
     gateways: Sequence[OpenGateway],
     *,
     keys: Path | None = None,
+    audit: AuditLog | None = None,
 ) -> AsyncIterator[str]:
     """Serve the web side and yield the URL of the dashboard. Raises `OperatorError`.
 
@@ -77,6 +80,7 @@ async def serve_web(
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
         keys=IdempotencyFile(keys),
+        audit=audit,
     )
     server = await HttpServer.open(
         app.app,
@@ -91,6 +95,8 @@ async def serve_web(
             if sign_in is not None:
                 root = _external_root(section, server)
                 link = f"{root}{sign_in.new_link()}"
+                if audit is not None:
+                    audit.record(THIS_PROCESS, "invite", detail="admin, at the start")
                 print_line(f"Open this link once to sign in: {link}")
                 if sys.stdout.isatty():
                     from pyaiot.accounts.qr_code import qr_code  # noqa: PLC0415

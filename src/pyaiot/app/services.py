@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 
+from pyaiot.app.audit import open_audit_log
 from pyaiot.app.broker_web import PrintLine, check_web, serve_metrics, serve_web
 from pyaiot.app.demo import demo_nodes, first_node_visible
 from pyaiot.app.protocols import fleet_protocols, plugins
+from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
 from pyaiot.broker.used_tokens import UsedTokensFile
@@ -60,13 +62,16 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     check_web(config.broker)
     tokens = _tokens(load_keys(_path(config.broker.key_file)))
     history = _history(config.history, data_folder(os.environ))
-    broker, registry = _broker(config, history, data_folder(os.environ))
+    audit = open_audit_log(config.audit, data_folder(os.environ))
+    broker, registry = _broker(config, history, data_folder(os.environ), audit)
     async with (
+        audit.running(),
         registry.running(),
         serve_web(
-            *(config, broker, registry, tokens, _checks((), history, registry), print_line),
-            *(history, ()),
+            *(config, broker, registry, tokens, _checks((), history, registry, audit)),
+            *(print_line, history, ()),
             keys=_key_store(config.broker),
+            audit=audit,
         ) as url,
         _running(history),
     ):
@@ -97,8 +102,10 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
     check_web(config.broker)
     tokens = _optional_tokens(config.broker)
     history = _history(config.history, data_folder(os.environ))
-    broker, registry = _broker(config, history, data_folder(os.environ))
+    audit = open_audit_log(config.audit, data_folder(os.environ))
+    broker, registry = _broker(config, history, data_folder(os.environ), audit)
     async with (
+        audit.running(),
         registry.running(),
         _shared_services(config) as shared,
         asyncio.TaskGroup() as tasks,
@@ -107,9 +114,10 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
         gateways = await _start_gateways(config, shared, connect, tasks)
         async with (
             serve_web(
-                *(config, broker, registry, tokens, _checks(gateways, history, registry)),
-                *(print_line, history, gateways),
+                *(config, broker, registry, tokens),
+                *(_checks(gateways, history, registry, audit), print_line, history, gateways),
                 keys=_key_store(config.broker),
+                audit=audit,
             ) as url,
             _running(history),
         ):
@@ -142,10 +150,12 @@ async def _run_demo(
     keys = generate_keys()
     config = _without_state_files(config)
     history = _history(config.history, folder)
-    broker, registry = _broker(config, history, folder)
+    audit = open_audit_log(config.audit, folder)
+    broker, registry = _broker(config, history, folder, audit)
     checks: dict[str, Check] = {}
     gateways: list[OpenGateway] = []
     async with (
+        audit.running(),
         registry.running(),
         serve_web(
             config,
@@ -156,6 +166,7 @@ async def _run_demo(
             print_line,
             history,
             gateways,
+            audit=audit,
         ) as url,
         _running(history),
         _shared_services(config, folder) as shared,
@@ -167,7 +178,7 @@ async def _run_demo(
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = _connect_by_websocket(session, section, lambda: keys)
         gateways += await _start_gateways(config, shared, connect, tasks)
-        checks |= _checks(gateways, history, registry)
+        checks |= _checks(gateways, history, registry, audit)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
             tasks.create_task(node, name=f"node {name}")
@@ -232,9 +243,12 @@ async def _start_gateways(
 
 
 def _checks(
-    gateways: Iterable[OpenGateway], history: "HistoryService | None", registry: RegistryService
+    gateways: Iterable[OpenGateway],
+    history: "HistoryService | None",
+    registry: RegistryService,
+    audit: AuditLog,
 ) -> dict[str, Check]:
-    """The checks of `/readyz`: one per gateway, by its command, `registry`, and `history`."""
+    """The checks of `/readyz`: one per gateway, by its command, `registry`, `audit`, `history`."""
 
     def of(gateway: OpenGateway) -> Check:
         async def check() -> str:
@@ -246,6 +260,8 @@ def _checks(
 
     checks = {gateway.command: of(gateway) for gateway in gateways}
     checks["registry"] = registry.check
+    if audit.is_on:
+        checks["audit"] = audit.check
     return checks if history is None else {**checks, "history": history.check}
 
 
@@ -253,7 +269,7 @@ def _checks(
 
 
 def _broker(
-    config: Config, history: "HistoryService | None", folder: Path
+    config: Config, history: "HistoryService | None", folder: Path, audit: AuditLog
 ) -> tuple[Broker, RegistryService]:
     """A broker with its registry, whose file is in `folder` unless set. Raises `OperatorError`."""
     section = config.registry
@@ -274,6 +290,7 @@ def _broker(
         # The clock of uvloop has a resolution of 1 ms, too coarse for the duration in a receipt.
         clock=time.monotonic,
         observer=history.recorder if history else None,
+        audit=audit,
     )
     store = None if location == "off" else store_at(location)
     return broker, RegistryService(registry, broker, store, unix_time=time.time)

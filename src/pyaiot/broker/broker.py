@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from pyaiot import __version__
+from pyaiot.audit.entry import THIS_PROCESS, Principal
+from pyaiot.broker.command_audit import AuditSink, CommandAudit
 from pyaiot.broker.deliveries import (
     CloseGateway,
     Delivery,
@@ -86,11 +88,12 @@ class Broker:
         clock: Callable[[], float] | None = None,
         observer: BrokerObserver | None = None,
         registry: Registry | None = None,
+        audit: AuditSink | None = None,
     ) -> None:
         """`clock` measures durations; by default it is the clock of `timer`.
 
         `observer` receives all messages and commands, for example to record them.
-        `registry` None: an empty one that admits every node.
+        `registry` None: an empty one that admits every node. `audit` records each command.
         """
         self.run = secrets.token_hex(4)
         """Identifies this run of the broker."""
@@ -102,6 +105,7 @@ class Broker:
         self._clock = clock or timer.time
         self._unix_time = unix_time
         self._observer = observer
+        self._audit = CommandAudit(audit)
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._checkpoints: dict[int, Checkpoint | None] = {}
         """Gateways with a confirmation scheduled, and the latest checkpoint since."""
@@ -171,7 +175,12 @@ class Broker:
             self._observer.gap_reported(name, gap)
 
     def client_connected(
-        self, sink: Sink, encoder: Encoder = ARRAYS, *, may_command: bool = True
+        self,
+        sink: Sink,
+        encoder: Encoder = ARRAYS,
+        *,
+        may_command: bool = True,
+        principal: Principal = THIS_PROCESS,
     ) -> Subscriber:
         """Add a client that gets all messages from now on. End it with `client_left`.
 
@@ -180,6 +189,7 @@ class Broker:
         """
         known = self.router.nodes.sequence if encoder is LEGACY else 0
         client = self._subscriber(sink, encoder, may_command=may_command, withheld_until_join=known)
+        self._audit.connected(client.id, principal)
         self.fanout.add(client)
         if encoder is ARRAYS:
             client.send(Hello(name="broker", protocol=SUBPROTOCOL, version=__version__))
@@ -239,6 +249,7 @@ class Broker:
 
     def client_left(self, client: Subscriber) -> None:
         self.fanout.remove(client)
+        self._audit.left(client.id)
         self.router.client_left(client.id)
 
     # -- the registry: `registry.online_nodes.OnlineNodes` ---------------------------------------
@@ -285,12 +296,16 @@ class Broker:
         self._issuers[issuer] = receive
         return issuer
 
-    def from_issuer(self, issuer: str, command: Command) -> None:
+    def from_issuer(
+        self, issuer: str, command: Command, principal: Principal = THIS_PROCESS
+    ) -> None:
         """Handle a command that is already checked. It ends in exactly one receipt."""
+        self._audit.connected(issuer, principal)
         self._deliver(self.router.from_client(issuer, command, now=self._clock()))
 
     def issuer_left(self, issuer: str) -> None:
         del self._issuers[issuer]
+        self._audit.left(issuer)
         self.router.client_left(issuer)
 
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
@@ -327,8 +342,10 @@ class Broker:
                         self._links[gateway].close(reason)
 
     def _report_command(self, message: ToGateway) -> None:
-        if self._observer is not None and isinstance(message, Command):
-            self._observer.command_sent(message, self._unix_time())
+        if isinstance(message, Command):
+            self._audit.sent(message)
+            if self._observer is not None:
+                self._observer.command_sent(message, self._unix_time())
 
     def _report_receipt(self, command: Command | None, message: ToClient) -> None:
         if not isinstance(message, Receipt):
@@ -336,6 +353,8 @@ class Broker:
         self.receipts[message.state] += 1
         if message.state == "confirmed":
             self.command_seconds.observe(message.elapsed_ms / 1000)
+        if command:
+            self._audit.ended(command, message)
         if self._observer is not None and command:
             self._observer.command_ended(command, message, self._unix_time())
 

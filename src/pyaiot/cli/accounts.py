@@ -12,6 +12,7 @@ import typer
 
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.tokens import Token, check_name, digest_of, new_token, read_duration
+from pyaiot.cli.audit_changes import record_change
 from pyaiot.cli.options import load
 from pyaiot.cli.terminal import plain, print_line
 from pyaiot.config import data_folder
@@ -78,6 +79,7 @@ def invite(
     now = time.time()
     with _accounts() as accounts:
         accounts.add_invitation(Invitation(digest_of(secret), role, now + life_s), now)
+        record_change("invite", role)
     link = f"{(url or _dashboard_url()).rstrip('/')}/login?token={secret}"
     print_line(link)
     if sys.stdout.isatty():
@@ -107,6 +109,7 @@ def add_user(
     user = User(name, role, hash_password(_read_password()), time.time())
     with _accounts() as accounts:
         accounts.add_user(user)
+        record_change("user-add", f"user:{name}, {role}")
 
 
 def list_users() -> None:
@@ -128,6 +131,7 @@ def change_password(name: Annotated[str, typer.Argument(help="Name of the person
         if accounts.user(name) is None:
             raise OperatorError(f"There is no user named {name!r}: see aiot user list.")
         accounts.set_password(name, hash_password(_read_password()))
+        record_change("user-passwd", f"user:{name}")
 
 
 def remove_user(name: Annotated[str, typer.Argument(help="Name of the person.")]) -> None:
@@ -135,6 +139,7 @@ def remove_user(name: Annotated[str, typer.Argument(help="Name of the person.")]
     with _accounts() as accounts:
         if not accounts.remove_user(name):
             raise OperatorError(f"There is no user named {name!r}: see aiot user list.")
+        record_change("user-remove", f"user:{name}")
 
 
 def _read_password() -> str:
@@ -160,6 +165,7 @@ def add_token(
     token, secret = new_token(name, role, now=time.time(), life_s=read_duration(expires))
     with _accounts() as accounts:
         accounts.add_token(token)
+        record_change("token-add", f"token:{name}, {role}")
     print_line(secret)
 
 
@@ -179,6 +185,7 @@ def remove_token(name: Annotated[str, typer.Argument(help="Name of the token.")]
     with _accounts() as accounts:
         if not accounts.remove_token(name):
             raise OperatorError(f"There is no token named {name!r}: see aiot token list.")
+        record_change("token-remove", f"token:{name}")
 
 
 def _expiry(token: Token) -> str:

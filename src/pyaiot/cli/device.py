@@ -10,6 +10,7 @@ import typer
 
 from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app.device_access import accesses, add_device
+from pyaiot.cli.audit_changes import record_change
 from pyaiot.cli.options import load
 from pyaiot.cli.terminal import plain, print_error, print_line
 from pyaiot.config import Config
@@ -75,6 +76,7 @@ def add(
         )
     finally:
         store.close()
+    record_change("device-add", protocol, uids=(name,), config=config)
     print_line(added.summary)
     for snippet in added.snippets:
         if board in (None, snippet.board):
@@ -115,13 +117,15 @@ def remove(
     known = accesses()
     if protocol and protocol not in known:
         raise OperatorError(f"There is no protocol {protocol!r}: choose {', '.join(known)}.")
-    store = _store(_config(config_file))
+    config = _config(config_file)
+    store = _store(config)
     try:
         removed = store.remove(name, known[protocol].kind if protocol else None)
     finally:
         store.close()
     if not removed:
         raise OperatorError(f"There is no such credential of {name!r}: see aiot device list.")
+    record_change("device-remove", protocol, uids=(name,), config=config)
 
 
 def _config(config_file: Path | None) -> Config:

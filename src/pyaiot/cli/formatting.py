@@ -184,7 +184,7 @@ def rows(items: Rows, paint: Paint) -> str:
     """A table of readings, without the columns that are empty in every row."""
     columns = items.columns()
     shown: dict[str, list[str]] = {
-        "TIME": [_local(row.ts, "%Y-%m-%d %H:%M:%S") for row in items],
+        "TIME": [moment(row.ts) for row in items],
         "VALUE": [_text(row.value if row.value is not None else row.data) for row in items],
     }
     if any(columns["unit"]):
@@ -193,6 +193,11 @@ def rows(items: Rows, paint: Paint) -> str:
         if name in columns:
             shown[name.upper()] = [_text(value) for value in columns[name]]
     return table(list(shown), list(zip(*shown.values(), strict=True)), paint)
+
+
+def moment(ts: float) -> str:
+    """Local date and time, to the second."""
+    return _local(ts, "%Y-%m-%d %H:%M:%S")
 
 
 def _text(item: object) -> str:

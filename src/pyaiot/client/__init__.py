@@ -13,7 +13,7 @@ from pyaiot.client.errors import (
     NoBroker,
     TooManyRows,
 )
-from pyaiot.client.history import Moment
+from pyaiot.client.history import AuditRow, Moment
 from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry
 from pyaiot.client.rows import Row, Rows
 from pyaiot.client.sync import SyncClient
@@ -32,6 +32,7 @@ from pyaiot.messages import (
 __all__ = [
     "AmbiguousLabel",
     "ApiProblem",
+    "AuditRow",
     "Behind",
     "Client",
     "Conditions",

@@ -16,7 +16,14 @@ from pyaiot.client.address import HOST, PORT, BrokerAddress
 from pyaiot.client.api import HttpApi
 from pyaiot.client.connection import OpenConnection, connect
 from pyaiot.client.errors import NoBroker
-from pyaiot.client.history import ExportFormat, HistoryClient, Moment
+from pyaiot.client.history import (
+    AuditRow,
+    ExportFormat,
+    HistoryClient,
+    Moment,
+    audit_rows,
+    time_range,
+)
 from pyaiot.client.live import LiveConnection
 from pyaiot.client.registry import RegistryClient, payload_of
 from pyaiot.client.rows import Rows
@@ -256,6 +263,24 @@ class Client(RegistryClient):
         if live.connected and self._may_be_label(uid):
             uid = await self._resolved(uid)
         return await live.command(uid, resource, payload, timeout_s=timeout_s)
+
+    async def audit(
+        self,
+        *,
+        who: str | None = None,
+        uid: str | None = None,
+        action: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        limit: int = 100,
+    ) -> list[AuditRow]:
+        """The newest `limit` entries of the audit log, oldest first. It requires the role admin.
+
+        `who`: `user:ada`, or its name. None: no condition. Raises `ApiProblem` or `LinkLost`.
+        """
+        conditions = {"who": who, "uid": uid, "action": action}
+        query = {name: text for name, text in conditions.items() if text is not None}
+        return await audit_rows(self._api, query | time_range(start, end), limit)
 
     # -- history --------------------------------------------------------------------------------
 

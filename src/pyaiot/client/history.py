@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Queries of the history over the HTTP API of a broker."""
+"""Queries of the history and of the audit log over the HTTP API of a broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +19,8 @@ PAGE_ROWS: Final = 5_000
 """Rows per request. Larger results are fetched page by page."""
 ROWS_MAX: Final = 1_000_000
 """Rows of one result, all of which are in memory. Beyond, `TooManyRows` is raised."""
+AUDIT_PAGE_ROWS: Final = 1000
+"""Entries of the audit log per request. More are fetched page by page."""
 
 Moment: TypeAlias = float | str | datetime
 """Unix time in seconds, a date and time (local without an offset), or an age: `-90s`, `-15m`,
@@ -32,6 +34,34 @@ class _Page(msgspec.Struct):
 
 
 _page: Final = msgspec.json.Decoder(_Page)
+
+
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the audit log: who did what to which node."""
+
+    ts: float
+    """Unix time in seconds."""
+    action: str
+    """`command`, `sign-in`, `edit` and so on."""
+    who: str
+    """`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `anonymous` or `local`."""
+    address: str = msgspec.field(name="from", default="")
+    """IP address, or `command line`; empty: a part of the broker."""
+    result: str
+    """`ok`, `refused` or `failed`; of a command, the state of its receipt."""
+    uids: tuple[str, ...] = ()
+    resource: str = ""
+    detail: str = ""
+    suppressed: int = 0
+    """Refused attempts before this one that have no entry of their own."""
+
+
+class _AuditAnswer(msgspec.Struct):
+    entries: list[AuditRow]
+    next: str | None = None
+
+
+_answer: Final = msgspec.json.Decoder(_AuditAnswer)
 
 
 class HistoryClient:
@@ -53,7 +83,7 @@ class HistoryClient:
         tz: str | None = None,
     ) -> Rows:
         """See `Client.history`."""
-        query = _range(start, end)
+        query = time_range(start, end)
         if every_s is not None:
             query |= {"every": str(every_s)} | ({} if agg is None else {"agg": agg})
             query |= {} if tz is None else {"tz": tz}
@@ -96,7 +126,7 @@ class HistoryClient:
         resource: str | None,
     ) -> AsyncIterator[bytes]:
         """See `Client.export`."""
-        query = _range(start, end) | {"format": form}
+        query = time_range(start, end) | {"format": form}
         if uid is not None:
             query["uid"] = uid
         if resource is not None:
@@ -109,7 +139,8 @@ class HistoryClient:
         return await asyncio.to_thread(self._api.decode, _page, body, "history rows")
 
 
-def _range(start: Moment | None, end: Moment | None) -> dict[str, str]:
+def time_range(start: Moment | None, end: Moment | None) -> dict[str, str]:
+    """The query parameters of a range of time."""
     bounds = {"from": start, "to": end}
     return {name: _moment(value) for name, value in bounds.items() if value is not None}
 
@@ -118,3 +149,17 @@ def _moment(value: Moment) -> str:
     if isinstance(value, datetime):
         return f"{value.timestamp():.6f}"
     return value if isinstance(value, str) else f"{value:.6f}"
+
+
+async def audit_rows(api: HttpApi, query: Mapping[str, str], limit: int) -> list[AuditRow]:
+    """The newest `limit` entries, oldest first. Raises `OperatorError` or `LinkLost`."""
+    rows: list[AuditRow] = []
+    cursor: str | None = ""
+    while cursor is not None and len(rows) < limit:
+        page = {"limit": str(min(AUDIT_PAGE_ROWS, limit - len(rows)))}
+        page |= {"cursor": cursor} if cursor else {}
+        body = await api.read("GET", path("audit"), {**query, **page})
+        answer = api.decode(_answer, body, "entries of its audit log")
+        rows += answer.entries
+        cursor = answer.next
+    return rows[::-1]

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar, Unpack
 
 from pyaiot.client.client import Client
 from pyaiot.client.errors import ApiProblem, NoBroker
-from pyaiot.client.history import ExportFormat, Moment
+from pyaiot.client.history import AuditRow, ExportFormat, Moment
 from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry
 from pyaiot.client.rows import Rows
 from pyaiot.client.view import Event, Node
@@ -162,6 +162,21 @@ class SyncClient:
     def register(self, nodes: Iterable[Mapping[str, Any]]) -> list[str]:
         """See `Client.register`."""
         return self._do(self._client.register(nodes))
+
+    def audit(
+        self,
+        *,
+        who: str | None = None,
+        uid: str | None = None,
+        action: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        limit: int = 100,
+    ) -> list[AuditRow]:
+        """See `Client.audit`."""
+        return self._do(
+            self._client.audit(who=who, uid=uid, action=action, start=start, end=end, limit=limit)
+        )
 
     def history(
         self,

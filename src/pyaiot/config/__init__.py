@@ -21,6 +21,7 @@ from pyaiot.config.python_file import is_python_file
 from pyaiot.config.section import ProtocolSection, Section
 from pyaiot.config.sections import (
     KEY_FILE,
+    AuditSection,
     BrokerSection,
     ClientSection,
     DashboardSection,
@@ -35,6 +36,7 @@ from pyaiot.errors import OperatorError, reason_of
 
 __all__ = [
     "KEY_FILE",
+    "AuditSection",
     "BrokerSection",
     "ClientSection",
     "Config",
@@ -76,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     client: ClientSection = ClientSection()
     history: HistorySection = HistorySection()
     registry: RegistrySection = RegistrySection()
+    audit: AuditSection = AuditSection()
     dashboard: DashboardSection = DashboardSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

@@ -147,6 +147,35 @@ class RegistrySection(Section, frozen=True, kw_only=True):
     ] = 100_000
 
 
+class AuditSection(Section, frozen=True, kw_only=True):
+    """The audit log: who did what to which node."""
+
+    folder: Annotated[
+        str,
+        Meta(
+            description="Folder of the audit log, or `off`. Empty: `$XDG_DATA_HOME/pyaiot/audit`,"
+            " by default in `~/.local/share`; in the demo, a temporary folder."
+        ),
+    ] = ""
+    days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=36500,
+            description="Days for which entries are kept, or up to seven days longer; 0: no limit.",
+        ),
+    ] = 365.0
+    megabytes: Annotated[
+        int,
+        Meta(
+            ge=3,
+            le=100_000,
+            description="Megabytes of the audit log. A third each is for changes, for commands and"
+            " for connections and refused attempts. Beyond, the oldest entries are removed.",
+        ),
+    ] = 100
+
+
 class DashboardSection(Section, frozen=True, kw_only=True):
     """The appearance of the dashboard, and the server of `aiot dashboard`."""
 

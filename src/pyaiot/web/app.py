@@ -10,6 +10,8 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
+from pyaiot.audit import metrics as audit_metrics
+from pyaiot.audit.log import AuditLog
 from pyaiot.broker import metrics as broker_metrics
 from pyaiot.broker.broker import Broker, round_trip
 from pyaiot.broker.keys import TokenCheck
@@ -23,6 +25,7 @@ from pyaiot.web import metrics as web_metrics
 from pyaiot.web.api.api import Api
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.streams import CaughtUp
+from pyaiot.web.auditing import audit_requests
 from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.metrics_endpoint import PATH as METRICS_PATH
 from pyaiot.web.metrics_endpoint import Metrics
@@ -53,19 +56,23 @@ class WebApp:
         caught_up: CaughtUp | None = None,
         collectors: Iterable[Collector] = (),
         keys: IdempotencyFile | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         """`checks`: what `/readyz` checks besides the broker; entries may be added later.
         `collectors`: what `/metrics` reports besides the broker and its web application.
         `sign_in` None: every client may see and command all nodes. `dashboard` None: it is not
         built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
         restart; None: they do not.
-        `registry` None: it ends with the process.
+        `registry` None: it ends with the process. `audit` None: nothing is audited; else it is
+        also given to the broker.
         """
         self._broker = broker
         self._readiness = Readiness(
             {"broker": lambda: round_trip(broker)}, {} if checks is None else checks
         )
-        self.sockets = Sockets(broker, tokens)
+        if audit is None:
+            audit = AuditLog(None, unix_time=time.time, clock=time.monotonic)
+        self.sockets = Sockets(broker, tokens, audit=audit)
         if registry is None:
             registry = RegistryService(broker.router.registry, broker, None, unix_time=time.time)
         self.api = Api(
@@ -75,6 +82,7 @@ class WebApp:
             history=history,
             caught_up=caught_up,
             keys=keys,
+            audit=audit,
         )
         self.refused_requests = 0
         """Requests from other origins or for other host names, and requests that were not HTTP."""
@@ -84,10 +92,17 @@ class WebApp:
         self._sign_in = sign_in
         answered = web_metrics.AnsweredRequests()
         self.metrics = Metrics(
-            [lambda: broker_metrics.collect(broker), answered.collect, self._collect, *collectors]
+            [
+                lambda: broker_metrics.collect(broker),
+                answered.collect,
+                self._collect,
+                lambda: audit_metrics.collect(audit),
+                *collectors,
+            ]
         )
         middlewares = [
             answered.middleware(),
+            audit_requests(audit, signs_in=sign_in is not None),
             problem_documents,
             check_origin(
                 allowed_hosts,

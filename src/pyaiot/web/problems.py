@@ -23,6 +23,8 @@ KINDS: Final = {
     "unknown-command": "There is no such command, or it has expired.",
     "no-history": "This broker records no history.",
     "no-arrow": "This broker cannot write Arrow. An optional dependency is not installed.",
+    "no-audit": "This broker has no audit log.",
+    "audit-unavailable": "The audit log cannot be read now.",
     "too-many-rows": "The response would exceed the limit of rows. Narrow the range, widen the"
     " step, set a `limit` and follow the pages, or use an export.",
     "too-slow": "The query took too long, or too many queries are running. Try again later, or"

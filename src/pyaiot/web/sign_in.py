@@ -22,6 +22,7 @@ from pyaiot.accounts.tokens import bearer_secret, digest_of
 from pyaiot.errors import OperatorError
 from pyaiot.web.access import need_of, satisfies
 from pyaiot.web.attempts import Attempts
+from pyaiot.web.auditing import WHO, note
 from pyaiot.web.sign_in_page import HEADERS, page
 
 SESSION_LIFE_S: Final = 7 * 86_400.0
@@ -108,9 +109,12 @@ class SignIn:
             if role is None:
                 return self._failed(request, 403, "used")
             self._attempts.succeeded(address)
-            return self._signed_in("", role)
+            return self._signed_in(request, "", role)
         form = await request.post()
         name, password = str(form.get("name", "")), str(form.get("password", ""))
+        # A name that is not known may be a password in the wrong field: it is not recorded.
+        known = self._accounts.user(name) is not None
+        note(request, detail=f"user:{name}" if known else "an unknown name")
         if not self._attempts.take(address, name):
             return self._failed(request, 429, "busy")
         if not await self._is_password(name, password):
@@ -119,13 +123,15 @@ class SignIn:
         if user is None:
             return self._failed(request, 403, "wrong")  # removed meanwhile
         self._attempts.succeeded(address, name)
-        return self._signed_in(name, user.role)
+        return self._signed_in(request, name, user.role)
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """`POST /logout`: ends the session; with `?everywhere=1` all sessions of the user."""
         session = self._session(request)
         if session is not None:
+            request[WHO] = _who(session)
             everywhere = request.query.get("everywhere") == "1"
+            note(request, detail="everywhere" if everywhere else "")
             self._accounts.end_session(session, everywhere=everywhere)
         response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
         response.del_cookie(self._cookie, secure=self._secure, httponly=True, samesite="Strict")
@@ -172,10 +178,12 @@ class SignIn:
             if token is None or not token.is_valid(self._unix_time()):
                 return None
             request[SESSION_ID] = token.digest.hex()
+            request[WHO] = f"token:{token.name}"
             return token.role
         session = self._session(request)
         if session is not None:
             request[SESSION_ID] = session.digest.hex()
+            request[WHO] = _who(session)
             return session.role
         return "viewer" if self._viewers else None
 
@@ -183,11 +191,13 @@ class SignIn:
         secret = request.cookies.get(self._cookie)
         return self._accounts.session(digest_of(secret), self._unix_time()) if secret else None
 
-    def _signed_in(self, user: str, role: Role) -> web.StreamResponse:
+    def _signed_in(self, request: web.Request, user: str, role: Role) -> web.StreamResponse:
         secret = secrets.token_urlsafe(32)
         now = self._unix_time()
         session = UserSession(digest_of(secret), user, role, now + SESSION_LIFE_S)
         self._accounts.add_session(session, now)
+        request[WHO] = _who(session)
+        note(request, detail=role)
         response = web.Response(status=303, headers={hdrs.LOCATION: "/"})
         response.set_cookie(
             self._cookie,
@@ -229,6 +239,11 @@ class SignIn:
             problem=problem,
         )
         return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
+
+
+def _who(session: UserSession) -> str:
+    """The principal of a session, for the audit log."""
+    return f"user:{session.user}" if session.user else f"invitation:{session.digest.hex()[:8]}"
 
 
 def _is_navigation(request: web.Request) -> bool:

@@ -15,7 +15,9 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from pyaiot import legacy, messages
+from pyaiot.audit.entry import ANONYMOUS, Principal
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
+from pyaiot.broker.command_audit import AuditSink
 from pyaiot.broker.encoders import ARRAYS, LEGACY
 from pyaiot.broker.keys import TokenCheck, TokenRefusal
 from pyaiot.broker.subscriber import Subscriber
@@ -36,10 +38,14 @@ from pyaiot.transport.websocket import (
     check_version,
     close_all,
 )
+from pyaiot.web.auditing import principal_of
 from pyaiot.web.sign_in import MAY_COMMAND
 
 _NO_TOKEN: Final = TokenRefusal("key", "it sent no token in its handshake or first frame")
 _NO_KEY_FILE: Final = TokenRefusal("key", "this broker has no key file")
+
+GATEWAY: Final = "gateway:legacy"
+"""Who a gateway is in the audit log that has a token from the key file."""
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +74,10 @@ class Sockets:
         broker: Broker,
         tokens: TokenCheck | None,
         unix_time: Callable[[], float] = time.time,
+        audit: AuditSink | None = None,
     ) -> None:
-        """`tokens` None: every gateway is refused."""
+        """`tokens` None: every gateway is refused. `audit` records links of gateways."""
+        self._audit = audit
         self._broker = broker
         self._tokens = tokens
         self._unix_time = unix_time
@@ -95,7 +103,10 @@ class Sockets:
         encoder = ARRAYS if socket.ws_protocol == SUBPROTOCOL else LEGACY
         sink = TransportSink(transport, asyncio.get_running_loop())
         client = self._broker.client_connected(
-            sink, encoder, may_command=request.get(MAY_COMMAND, True)
+            sink,
+            encoder,
+            may_command=request.get(MAY_COMMAND, True),
+            principal=principal_of(request),
         )
         self._open.add(socket)
         try:
@@ -163,7 +174,7 @@ class Sockets:
         # message is refused instead: one invalid value must not take all nodes offline.
         socket = _socket(SUBPROTOCOL, "token", size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
         await socket.prepare(request)
-        await self._serve_gateway(socket, extended=socket.ws_protocol == SUBPROTOCOL)
+        await self._serve_gateway(request, socket, extended=socket.ws_protocol == SUBPROTOCOL)
         return socket
 
     async def _gateway_with_first_frame(self, request: web.Request) -> web.StreamResponse:
@@ -185,7 +196,7 @@ class Sockets:
             if not self._unauthenticated[address]:
                 del self._unauthenticated[address]
         if refusal is None:
-            await self._serve_gateway(socket, extended=False)
+            await self._serve_gateway(request, socket, extended=False)
         else:
             self._gateway_refused(address, refusal)
             await socket.close_with(aiohttp.WSCloseCode.POLICY_VIOLATION, "no valid token")
@@ -202,7 +213,9 @@ class Sockets:
         data = frame.data if isinstance(frame.data, bytes) else str(frame.data).encode()
         return self._token_refusal(data.decode("utf-8", "replace").strip())
 
-    async def _serve_gateway(self, socket: NonBlockingWebSocket, *, extended: bool) -> None:
+    async def _serve_gateway(
+        self, request: web.Request, socket: NonBlockingWebSocket, *, extended: bool
+    ) -> None:
         def refuse_message(problem: str) -> None:
             self.refused_gateways += 1
             self._log("refused a message of a gateway: %s", problem)
@@ -215,16 +228,27 @@ class Sockets:
             codec = LegacyBrokerCodec(refuse_message, self._unix_time)
         link = WebSocketLink(socket, codec)
         self._open.add(socket)
+        principal = Principal(GATEWAY, request.remote or "")
+        self._record(principal, "gateway-connect")
         try:
             await self._broker.serve_gateway(link, acknowledges=extended)
         finally:
             self._open.discard(socket)
+            self._record(principal, "gateway-disconnect")
+
+    def _record(
+        self, principal: Principal, action: str, result: str = "ok", detail: str = ""
+    ) -> None:
+        if self._audit is not None:
+            self._audit.record(principal, action, result, detail=detail)
 
     def _token_refusal(self, token: str) -> TokenRefusal | None:
         return _NO_KEY_FILE if self._tokens is None else self._tokens.judge(token)
 
     def _gateway_refused(self, address: str | None, refusal: TokenRefusal) -> None:
         self.refused_gateways += 1
+        principal = Principal(ANONYMOUS, address or "")
+        self._record(principal, "gateway-connect", "refused", refusal.text)
         now = asyncio.get_running_loop().time()
         self._refusals.warning("refused the gateway at %s: %s", address, refusal.text, now=now)
 

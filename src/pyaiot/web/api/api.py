@@ -8,9 +8,11 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
+from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.history.reader import HistoryReader
 from pyaiot.registry.service import RegistryService
+from pyaiot.web.api.audit import AuditApi
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
@@ -38,6 +40,7 @@ class Api:
         title: str,
         history: HistoryReader | None,
         caught_up: CaughtUp | None,
+        audit: AuditLog,
         keys: IdempotencyFile | None = None,
         unix_time: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -67,6 +70,7 @@ class Api:
             "export": recorded.export,
             "history_events": recorded.events,
             "history_commands": recorded.commands,
+            "audit": AuditApi(audit, unix_time).audit,
             "stream": self.streams.stream,
             "openapi": self._documents.openapi,
             "docs": self._documents.docs,

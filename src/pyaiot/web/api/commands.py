@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from pyaiot.audit.entry import Principal
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.router import COMMANDS_BURST, COMMANDS_PER_S
 from pyaiot.errors import ProtocolError
@@ -17,6 +18,7 @@ from pyaiot.web.api.parameters import FilterQuery, Query, WriteQuery
 from pyaiot.web.api.registry import read_json, select
 from pyaiot.web.api.responses import json_response, while_connected
 from pyaiot.web.api.schemas import CommandForMany, CommandStatuses
+from pyaiot.web.auditing import principal_of
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.sign_in import SESSION_ID
 
@@ -59,7 +61,9 @@ class CommandsApi:
             )
         program = _program(request)
         payload = await _payload(request)
-        command = self._commands.issue(program, uid, resource, payload, query.timeout, key)
+        command = self._commands.issue(
+            *(program, uid, resource, payload, query.timeout, key), principal_of(request)
+        )
         if command.receipt is None and not _prefers_async(request):
             await while_connected(request, command.ended())
         return self._respond(request, command)
@@ -81,14 +85,19 @@ class CommandsApi:
         try:
             program = f"{_program(request)}, request for many {next(self._numbers)}"
             uids = [node.uid for node in nodes]
-            issuing = self._issue_many(program, uids, resource, body)
+            issuing = self._issue_many(program, uids, resource, body, principal_of(request))
             commands = await while_connected(request, issuing)
         finally:
             self._many -= 1
         return json_response(CommandStatuses(commands=[it.status() for it in commands]))
 
     async def _issue_many(
-        self, program: str, uids: list[str], resource: str, body: CommandForMany
+        self,
+        program: str,
+        uids: list[str],
+        resource: str,
+        body: CommandForMany,
+        principal: Principal,
     ) -> list[HttpCommand]:
         """Issue a command to each node, below the rate limit of a client, and wait for all."""
         clock = asyncio.get_running_loop().time
@@ -99,7 +108,9 @@ class CommandsApi:
                 await asyncio.sleep(wait_s)
                 rate.take(clock())
             commands.append(
-                self._commands.issue(program, uid, resource, body.payload, body.timeout, "")
+                self._commands.issue(
+                    *(program, uid, resource, body.payload, body.timeout, ""), principal
+                )
             )
         for command in commands:
             await command.ended()

@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from pyaiot.audit.entry import THIS_PROCESS, Principal
 from pyaiot.broker.broker import Broker
 from pyaiot.messages import Command, Receipt, ToClient
 from pyaiot.web.api.idempotency_file import IdempotencyFile, KeyedCommand
@@ -144,11 +145,18 @@ class HttpCommandTable:
         return self._keyed.get(command_id) or self._ended.get(command_id)
 
     def issue(
-        self, program: str, uid: str, resource: str, payload: str, timeout_s: float, key: str
+        self,
+        program: str,
+        uid: str,
+        resource: str,
+        payload: str,
+        timeout_s: float,
+        key: str,
+        principal: Principal = THIS_PROCESS,
     ) -> HttpCommand:
         """Issue a command, or find the one that was issued with the same `key` ("": none).
 
-        Raises `ProblemError`.
+        `principal`: who issues it, for the audit log. Raises `ProblemError`.
         """
         fingerprint = _hash(uid, resource, payload)
         scoped_key = _hash(program, key) if key else b""
@@ -187,6 +195,7 @@ class HttpCommandTable:
                 payload=payload,
                 timeout_s=timeout_s,
             ),
+            principal,
         )
         if command.receipt is not None:
             # Answered at once: it was not sent, so that a retry with the same key must be sent.

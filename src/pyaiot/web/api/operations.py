@@ -11,6 +11,7 @@ import msgspec
 from pyaiot.accounts.roles import Role
 from pyaiot.registry.record import Edit
 from pyaiot.web.api import parameters, schemas
+from pyaiot.web.api.audit_query import AuditQuery
 from pyaiot.web.api.parameters import Query
 
 JSON: Final = "application/json"
@@ -75,10 +76,13 @@ class Operation:
     """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
     conditional: bool = False
     """Supports `If-None-Match` and returns 304."""
+    for_admins: bool = False
 
     @property
     def role(self) -> Role:
         """The role that a client needs, where clients must sign in."""
+        if self.for_admins:
+            return "admin"
         return "viewer" if self.method == "GET" else "operator"
 
 
@@ -355,6 +359,18 @@ OPERATIONS: Final = (
         {200: ResponseSpec("Commands by time.", schemas.StoredCommands)},
         query=parameters.CommandsQuery,
         problems=HISTORY_PROBLEMS,
+    ),
+    Operation(
+        "audit",
+        "GET",
+        "/api/audit",
+        "Who did what to which node",
+        {200: ResponseSpec("Entries of the audit log, the newest first.", schemas.AuditPage)},
+        description="A page has at most `limit` entries. It may have fewer, even none, and a"
+        " `next`: a request reads 8 MB of the log at most.",
+        query=AuditQuery,
+        problems={400: ("bad-request",), 404: ("no-audit",), 503: ("busy", "audit-unavailable")},
+        for_admins=True,
     ),
     Operation(
         "stream",

@@ -191,7 +191,9 @@ class WriteQuery(Query, frozen=True, kw_only=True):
     ] = 5.0
 
 
-class _Range(Query, frozen=True, kw_only=True):
+class RangeQuery(Query, frozen=True, kw_only=True):
+    """A range of time."""
+
     from_: From | None = msgspec.field(name="from", default=None)
     to: To | None = None
 
@@ -204,7 +206,7 @@ class _Range(Query, frozen=True, kw_only=True):
         return None if self.to is None else read_moment(self.to, "to", now)
 
 
-class HistoryQuery(_Range, frozen=True, kw_only=True):
+class HistoryQuery(RangeQuery, frozen=True, kw_only=True):
     """The readings to return, and their format."""
 
     every: (
@@ -263,7 +265,7 @@ class HistoryQuery(_Range, frozen=True, kw_only=True):
         return tuple(dict.fromkeys((self.agg or "mean").split(",")))
 
 
-class ExportQuery(_Range, frozen=True, kw_only=True):
+class ExportQuery(RangeQuery, frozen=True, kw_only=True):
     """The readings to return, and their format."""
 
     uid: Annotated[Name, Meta(description="Only readings of this node.")] | None = None
@@ -273,7 +275,7 @@ class ExportQuery(_Range, frozen=True, kw_only=True):
     ) = None
 
 
-class EventsQuery(_Range, frozen=True, kw_only=True):
+class EventsQuery(RangeQuery, frozen=True, kw_only=True):
     """The events to return."""
 
     uid: Annotated[Name, Meta(description="Only readings of this node.")] | None = None
@@ -289,7 +291,7 @@ class EventsQuery(_Range, frozen=True, kw_only=True):
     order: Order = "oldest"
 
 
-class CommandsQuery(_Range, frozen=True, kw_only=True):
+class CommandsQuery(RangeQuery, frozen=True, kw_only=True):
     """The commands to return."""
 
     uid: Annotated[Name, Meta(description="Only commands to this node.")] | None = None

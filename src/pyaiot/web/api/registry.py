@@ -20,6 +20,7 @@ from pyaiot.web.api.nodes import matching, node_response
 from pyaiot.web.api.parameters import FilterQuery, Query
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.api.schemas import ChangedNodes, NodeRegistration, Registrations
+from pyaiot.web.auditing import note
 from pyaiot.web.problems import ProblemError
 
 NODES_AT_ONCE_MAX: Final = 10_000
@@ -42,6 +43,7 @@ class RegistryApi:
         """`PATCH /api/nodes/{uid}`."""
         edit = await read_json(request, Edit)
         uid = request.match_info["uid"]
+        note(request, uids=[uid], detail=_changes_of(edit))
         with _problems():
             record = await self._registry.edit(uid, edit, revision=_revision(request))
         return node_response(self._broker, record)
@@ -66,6 +68,7 @@ class RegistryApi:
         body = await read_json(request, Registrations)
         with _problems():
             edits = [(check_uid(node.uid), _edit_of(node)) for node in body.nodes]
+            note(request, uids=[uid for uid, _ in edits])
             records = await self._registry.provision(edits)
         return json_response(_changed(records))
 
@@ -73,16 +76,19 @@ class RegistryApi:
         """`PATCH /api/nodes`."""
         edit = await read_json(request, Edit)
         found = await select(self._broker, query, NODES_AT_ONCE_MAX)
+        uids = [it.uid for it in found]
+        note(request, uids=uids, detail=_changes_of(edit))
         with _problems():
-            records = await self._registry.edit_many([it.uid for it in found], edit)
+            records = await self._registry.edit_many(uids, edit)
         return json_response(_changed(records))
 
-    async def forget_nodes(self, _request: web.Request, query: FilterQuery) -> web.StreamResponse:
+    async def forget_nodes(self, request: web.Request, query: FilterQuery) -> web.StreamResponse:
         """`DELETE /api/nodes`. Online nodes are left out."""
         found = await select(self._broker, query, NODES_AT_ONCE_MAX)
         now = asyncio.get_running_loop().time()
         with _problems():
             forgotten = await self._registry.forget_many([it.uid for it in found], now)
+        note(request, uids=[it.uid for it in forgotten])
         return json_response(_changed(forgotten))
 
 
@@ -113,6 +119,14 @@ async def read_json(request: web.Request, kind: type[B]) -> B:
 
 def _edit_of(node: NodeRegistration) -> Edit:
     return Edit(**{name: getattr(node, name) for name in Edit.__struct_fields__})
+
+
+def _changes_of(edit: Edit) -> str:
+    """For the audit log: the fields of an edit, and the values that say who is admitted."""
+    given = [name for name in Edit.__struct_fields__ if getattr(edit, name) is not msgspec.UNSET]
+    rules = ("admission", "offline_after_s", "interval_s")
+    shown = (f"{name}={getattr(edit, name)}" if name in rules else name for name in given)
+    return ", ".join(shown)
 
 
 def _changed(records: list[NodeRecord]) -> ChangedNodes:

@@ -290,3 +290,45 @@ class StoredCommands(_Response, frozen=True, kw_only=True):
 
     commands: list[StoredCommand]
     next: Next
+
+
+class AuditRecord(_Response, frozen=True, kw_only=True, omit_defaults=True):
+    """An entry of the audit log."""
+
+    ts: Ts
+    action: Annotated[
+        str,
+        Meta(
+            description="`command`, `sign-in`, `sign-out`, `gateway-connect`,"
+            " `gateway-disconnect`, the name of an operation that changes something, such as"
+            " `edit`, or of a command line, such as `token-add`."
+        ),
+    ]
+    who: Annotated[
+        str,
+        Meta(
+            description="`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `anonymous`,"
+            " or `local`: somebody on the machine of the broker."
+        ),
+    ]
+    address: Annotated[
+        str, Meta(description="IP address, or `command line`; absent: a part of the broker.")
+    ] = msgspec.field(name="from", default="")
+    result: Annotated[
+        str,
+        Meta(description="`ok`, `refused` or `failed`; of a command, the state of its receipt."),
+    ]
+    uids: Annotated[tuple[str, ...], Meta(description="The nodes.")] = ()
+    resource: Annotated[str, Meta(description="The resource of a command.")] = ""
+    detail: Annotated[str, Meta(description="More about it, never a secret or a payload.")] = ""
+    suppressed: Annotated[
+        int,
+        Meta(description="Refused attempts before this one that have no entry of their own."),
+    ] = 0
+
+
+class AuditPage(_Response, frozen=True, kw_only=True):
+    """Entries of the audit log, the newest first."""
+
+    entries: list[AuditRecord]
+    next: Next

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Records the requests that change something, and refused ones, in the audit log.
+
+One middleware records them by their route, so that a new operation is recorded without a call of
+its own. Commands are recorded by the broker, with their receipts; links of gateways by `Sockets`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from pyaiot.audit.entry import ANONYMOUS, LOCAL, Principal
+from pyaiot.audit.log import AuditLog
+from pyaiot.web.api.operations import OPERATIONS
+
+WHO: Final = web.RequestKey("who", str)
+"""Who sends a request; see `Principal`. The sign-in sets it."""
+
+_COMMANDS: Final = frozenset({"write", "write_nodes"})
+_ACTIONS: Final = {
+    ("POST", "/login"): "sign-in",
+    ("POST", "/logout"): "sign-out",
+    **{
+        (operation.method, operation.path): operation.name.replace("_", "-")
+        for operation in OPERATIONS
+    },
+}
+_REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditNote:
+    """What a handler adds to the entry of its request."""
+
+    uids: tuple[str, ...] = ()
+    detail: str = ""
+
+
+_NOTE: Final = web.RequestKey("audit_note", AuditNote)
+
+
+def note(request: web.Request, *, uids: Iterable[str] = (), detail: str = "") -> None:
+    """Add nodes and a detail to the entry of this request. No values: see `audit.entry`."""
+    request[_NOTE] = AuditNote(tuple(uids), detail)
+
+
+def principal_of(request: web.Request) -> Principal:
+    """Who sends a request, and from where."""
+    return Principal(request.get(WHO, LOCAL), request.remote or "")
+
+
+def audit_requests(audit: AuditLog, *, signs_in: bool) -> Middleware:
+    """The middleware. It must be outside of those that refuse requests and turn errors into
+    responses. `signs_in`: clients must sign in.
+    """
+
+    @web.middleware
+    async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[WHO] = ANONYMOUS if signs_in else LOCAL
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            _record(audit, request, error.status)
+            raise
+        _record(audit, request, response.status)
+        return response
+
+    return record
+
+
+def _record(audit: AuditLog, request: web.Request, status: int) -> None:
+    resource = request.match_info.route.resource
+    path = "" if resource is None else resource.canonical
+    if path == "/gw":
+        return
+    refused = status in _REFUSED
+    if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
+        # Pages that are opened without a session are not worth an entry; a wrong credential is,
+        # and a known client that tries more than it may.
+        tries = hdrs.AUTHORIZATION in request.headers or request[WHO] not in (ANONYMOUS, LOCAL)
+        if not refused or not tries:
+            return
+    action = _ACTIONS.get((request.method, path), "request")
+    if action.replace("-", "_") in _COMMANDS and not refused:
+        return
+    result = "refused" if refused else "ok" if status < HTTPStatus.BAD_REQUEST else "failed"
+    added = request.get(_NOTE, AuditNote())
+    uids = added.uids or tuple(filter(None, (request.match_info.get("uid"),)))
+    detail = added.detail or ("" if result == "ok" else f"HTTP status {status}")
+    audit.record(principal_of(request), action, result, uids=uids, detail=detail)
