@@ -2,11 +2,12 @@
 """How commands print values: units for people, names of SenML for programs, and all digits."""
 
 import io
+import json
 
 import pytest
 
 from pyaiot.cli import formatting
-from pyaiot.cli.terminal import Paint
+from pyaiot.cli.terminal import Escaped, Paint
 from pyaiot.client import Rows
 from pyaiot.client.rows import Row
 from pyaiot.messages import Reading
@@ -43,3 +44,24 @@ def test_table_of_the_history_has_all_digits_and_units_for_people() -> None:
     )
     lines = [line.split()[2:] for line in formatting.rows(rows, PLAIN).splitlines()[1:]]
     assert lines == [["0.1234567890123456", "°C"], ["21", "%"]]
+
+
+@pytest.mark.parametrize("control", ["\x7f", "\x9b31m", "\u202eevil", "\u200b", "\U000e0001"])
+def test_json_on_a_terminal_controls_nothing(control: str) -> None:
+    reading = Reading(uid="A", resource="x", data=f"é{control}", ts=1.0)
+    for line in (
+        formatting.as_json(formatting.resource(reading)),
+        formatting.event(reading, PLAIN, json=True),
+    ):
+        assert line.isprintable()
+        assert json.loads(line)["data"] == f"é{control}"
+
+
+def test_file_on_a_terminal_controls_nothing_and_keeps_its_lines() -> None:
+    data = 'uid,data\r\nA,\x1b[31mé\u202e\rB\nC,"\t"\n'.encode()
+    expected = 'uid,data\nA,\\x1b[31mé\\u202e\\rB\nC,"\\t"\n'
+    for size in range(1, len(data) + 1):
+        escaped = Escaped()
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        shown = b"".join(map(escaped.encode, pieces)).decode()
+        assert shown == expected

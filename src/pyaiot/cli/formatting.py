@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from json import dumps
 from typing import Any, Final
 
 import msgspec
@@ -33,8 +34,16 @@ _AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def as_json(value: object) -> str:
-    """JSON on one line."""
-    return msgspec.json.encode(value).decode()
+    """JSON on one line. Characters that may control a terminal are escaped: U+009B begins an escape
+    sequence, U+202E reverses text."""
+    return _printable_json(msgspec.json.encode(value))
+
+
+def _printable_json(encoded: bytes) -> str:
+    text = encoded.decode()
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else dumps(c)[1:-1] for c in text)
 
 
 def data(item: object) -> str:
@@ -123,7 +132,7 @@ def age(ts: float) -> str:
 def event(it: Event, paint: Paint, *, json: bool) -> str:
     """The event as one line."""
     if json:
-        return encode(it).decode()
+        return _printable_json(encode(it))
     clock = paint("dim", _local(it.ts or time.time(), "%H:%M:%S"))
     match it:
         case Reading(uid=uid, resource=name):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Output of commands: with colours on a terminal, plain text otherwise."""
 
+import codecs
+import io
 import os
 import shutil
 import sys
@@ -40,6 +42,20 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Escaped:
+    """Escapes control characters in a UTF-8 file that is shown on a terminal, but for line ends."""
+
+    def __init__(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        # Keeps a \r until the next character is known.
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=False)
+
+    def encode(self, piece: bytes) -> bytes:
+        """The next piece. A character or a line end may be in two pieces."""
+        lines = self._decoder.decode(piece).replace("\r\n", "\n").split("\n")
+        return "\n".join(map(plain, lines)).encode()
 
 
 class Paint:

@@ -30,6 +30,8 @@ FRAME_SIZE_MAX: Final = 256 * 1024
 JSON_DEPTH_MAX: Final = 32
 """Levels of nested arrays and objects in a value. A deeper value is refused."""
 COMMAND_TIMEOUT_MAX_S: Final = 60.0
+UNIX_TIME_MAX: Final = 253_402_300_799
+"""The end of the year 9999. A later time, or one before 1970, is refused: no calendar has it."""
 RESERVED_UIDS: Final = frozenset({"alive", "all"})
 """Words that stand for a uid in keep-alives and `dst` (legacy protocol, sections 1 and 2)."""
 
@@ -39,7 +41,9 @@ _INTEGER_BITS: Final = 256
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
 Uid = Annotated[Name, Meta(description="The node, by its unique name.")]
 ResourceName = Annotated[Name, Meta(description="The resource, without a leading `/`.")]
-UnixTime = Annotated[float, Meta(description="Unix time in seconds; 0 if unknown.")]
+UnixTime = Annotated[
+    float, Meta(ge=0.0, le=UNIX_TIME_MAX, description="Unix time in seconds; 0 if unknown.")
+]
 ReceiptState = Literal[
     "confirmed", "refused", "timeout", "unreachable", "unknown", "forbidden", "sent"
 ]
