@@ -38,10 +38,15 @@ def new_authority(folder: Path) -> Authority:
     return made
 
 
+def certify_again(made: Authority, name: str, *, days: float = 1.0) -> None:
+    """Replace a certificate and its key by a self-signed one that expires in `days`."""
+    _certify(made, name, None, days=days)
+
+
 Issuer = tuple[x509.Name, ec.EllipticCurvePrivateKey]
 
 
-def _certify(made: Authority, name: str, issuer: Issuer | None) -> Issuer:
+def _certify(made: Authority, name: str, issuer: Issuer | None, *, days: float = 1.0) -> Issuer:
     """Write the certificate and key of `name`; without an issuer it signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -53,15 +58,19 @@ def _certify(made: Authority, name: str, issuer: Issuer | None) -> Issuer:
         .issuer_name(issuer_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+            ),
+            critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .sign(issuer_key, hashes.SHA256())
     )
     made.certificate(name).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    made.key(name).touch(mode=0o600)
     made.key(name).write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,

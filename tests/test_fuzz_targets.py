@@ -17,7 +17,15 @@ MUTATIONS = 2000
 SEED = 7252
 
 # Modules outside protocols/ that read outside bytes.
-PARSERS_ELSEWHERE = {"api_queries", "coap_intake", "keys", "legacy", "messages", "readings"}
+PARSERS_ELSEWHERE = {
+    "api_queries",
+    "coap_intake",
+    "keys",
+    "legacy",
+    "messages",
+    "plain_http",
+    "readings",
+}
 # Modules in protocols/ that read nothing.
 NO_PARSERS = {
     "amplification": "a limit",

@@ -132,8 +132,8 @@ PURE = {
     *("registry/record", "registry/registry"),
     *("registry/store", "transport/anti_amplification", "transport/backoff"),
     *("transport/connection_table", "transport/host_limits", "transport/host_rate_limit"),
-    *("transport/peers", "transport/rate_limit", "transport/unread_responses"),
-    "transport/websocket_frames",
+    *("transport/peers", "transport/plain_http", "transport/rate_limit"),
+    *("transport/unread_responses", "transport/websocket_frames"),
     *(
         "gateways/foreign_nodes",
         "gateways/live_nodes",

@@ -62,3 +62,24 @@ def test_own_origin_and_missing_origin_are_allowed(origin: str | None) -> None:
 )
 def test_other_origins_are_refused(origin: str) -> None:
     assert not is_allowed_origin(origin, "localhost:8000", ORIGINS)
+
+
+def test_over_tls_the_scheme_is_https() -> None:
+    for host in ("localhost:8000", "pi.lan"):
+        assert is_allowed_origin(f"https://{host}", host, ORIGINS, secure=True)
+        assert not is_allowed_origin(f"http://{host}", host, ORIGINS, secure=True)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        ("https://pi.lan", "pi.lan:443", True),
+        ("http://pi.lan", "pi.lan:80", True),
+        ("https://pi.lan", "pi.lan:80", False),
+        ("https://pi.lan", "pi.lan:8443", False),
+        ("https://pi.lan:8443", "pi.lan", False),
+        ("http://pi.lan:80", "pi.lan:8080", False),
+    ],
+)
+def test_default_port_may_be_omitted(origin: str, host: str, allowed: bool) -> None:
+    assert is_allowed_origin(origin, host, ORIGINS) == allowed

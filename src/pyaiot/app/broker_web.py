@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyaiot.app.dashboard import load_dashboard
+from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.entry import THIS_PROCESS
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
@@ -48,6 +49,7 @@ async def serve_web(
     history: "HistoryService | None",
     gateways: Sequence[OpenGateway],
     *,
+    tls: ProcessTls,
     keys: Path | None = None,
     audit: AuditLog | None = None,
 ) -> AsyncIterator[str]:
@@ -58,10 +60,10 @@ async def serve_web(
     The metrics of `gateways` are exported with those of the broker; the list may still grow.
     """
     section = config.broker
-    check_web(section)
+    check_web(config)
     # A proxy on this machine forwards requests of the whole network over loopback.
     needs_sign_in = section.behind_proxy or not is_loopback(section.host)
-    sign_in = _sign_in(section) if needs_sign_in else None
+    sign_in = _sign_in(config) if needs_sign_in else None
     app = WebApp(
         broker,
         registry=registry,
@@ -89,9 +91,10 @@ async def serve_web(
         service="The broker",
         flag="--web-port",
         server_log=app.server_log,
+        tls=tls.of("web"),
     )
     try:
-        async with serve_metrics(config, app.metrics, print_line):
+        async with serve_metrics(config, tls, app.metrics, print_line):
             if sign_in is not None:
                 root = _external_root(section, server)
                 link = f"{root}{sign_in.new_link()}"
@@ -112,7 +115,7 @@ async def serve_web(
 
 @asynccontextmanager
 async def serve_metrics(
-    config: Config, metrics: Metrics, print_line: PrintLine
+    config: Config, tls: ProcessTls, metrics: Metrics, print_line: PrintLine
 ) -> AsyncIterator[None]:
     """Serve metrics on a listener of their own, if the settings have one.
 
@@ -123,7 +126,11 @@ async def serve_metrics(
         yield
         return
     server = await open_metrics_server(
-        metrics, section.host, section.port, allowed_hosts=section.allowed_hosts
+        metrics,
+        section.host,
+        section.port,
+        allowed_hosts=section.allowed_hosts,
+        tls=tls.of("metrics"),
     )
     try:
         if not is_loopback(section.host):
@@ -139,7 +146,8 @@ def _allowed_origins(config: Config) -> frozenset[str]:
     section, port = config.broker, config.dashboard.port
     origins = set(section.allowed_origins)
     if is_loopback(section.host) and not section.behind_proxy and port:
-        origins |= {f"http://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]")}
+        scheme = "https" if config.tls.covers("web") else "http"
+        origins |= {f"{scheme}://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]")}
     return frozenset(origins)
 
 
@@ -150,18 +158,22 @@ def _external_root(section: BrokerSection, server: HttpServer) -> str:
     return server.url_for_others.rstrip("/")
 
 
-def check_web(section: BrokerSection) -> None:
+def check_web(config: Config) -> None:
     """Raise `OperatorError` if the web listener must not be opened, before anything starts."""
-    if not is_loopback(section.host) and not section.insecure and not section.behind_proxy:
+    section = config.broker
+    is_open = not is_loopback(section.host)
+    has_tls = config.tls.covers("web") or section.behind_proxy
+    if is_open and not has_tls and not section.insecure:
         raise OperatorError(
-            f"The broker would listen on {section.host}, beyond this machine, without TLS:"
-            " set --behind-proxy if a proxy in front of it provides TLS, or --insecure to allow"
-            " plain HTTP."
+            f"The broker would listen on {section.host}, beyond this machine, without TLS: set"
+            " --tls-cert and --tls-key to files that aiot tls self-signed makes, --behind-proxy if"
+            " a proxy in front of it provides TLS, or --insecure to allow plain HTTP."
         )
 
 
-def _sign_in(section: BrokerSection) -> SignIn:
+def _sign_in(config: Config) -> SignIn:
     """Access control for clients on other machines."""
+    section = config.broker
     if section.anonymous == "viewer":
         log.warning("TCP port %d: all nodes are visible without sign-in", section.port)
     # Imported where clients sign in: it loads SQLite.
@@ -170,7 +182,7 @@ def _sign_in(section: BrokerSection) -> SignIn:
     accounts = AccountsFile(data_folder(os.environ) / FILE_NAME)
     return SignIn(
         accounts,
-        behind_tls=section.behind_proxy,
+        behind_tls=section.behind_proxy or config.tls.covers("web"),
         viewers=section.anonymous == "viewer",
         clock=time.monotonic,
         title=section.title,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from pyaiot.app.tls import ProcessTls
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
 from pyaiot.transport.addresses import authority
@@ -39,6 +40,7 @@ async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> No
     app = DashboardApp(
         Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
     )
+    tls = ProcessTls(config.tls)
     server = await HttpServer.open(
         app.app,
         section.host,
@@ -46,12 +48,14 @@ async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> No
         service="The dashboard",
         flag="--web-port",
         server_log=app.server_log,
+        tls=tls.of("web"),
     )
     try:
-        origin = server.url_for_others.rstrip("/")
-        print_line(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
-        print_line(f"A broker of Pyaiot needs the flag: --allowed-origin {origin}")
-        await asyncio.Future()
+        with tls.reloading():
+            origin = server.url_for_others.rstrip("/")
+            print_line(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
+            print_line(f"A broker of Pyaiot needs the flag: --allowed-origin {origin}")
+            await asyncio.Future()
     finally:
         await server.close()
 

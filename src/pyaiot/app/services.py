@@ -24,6 +24,7 @@ from pyaiot.app.audit import open_audit_log
 from pyaiot.app.broker_web import PrintLine, check_web, serve_metrics, serve_web
 from pyaiot.app.demo import demo_nodes, first_node_visible
 from pyaiot.app.protocols import fleet_protocols, plugins
+from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
@@ -36,6 +37,7 @@ from pyaiot.config import (
     GatewaySection,
     HistorySection,
     RegistrySection,
+    TlsSection,
     data_folder,
 )
 from pyaiot.devices.node_config import NodeConfig
@@ -59,7 +61,8 @@ log = logging.getLogger(__name__)
 
 async def run_broker(config: Config, print_line: PrintLine) -> None:
     """`aiot broker`: the broker alone. Gateways connect over WebSocket."""
-    check_web(config.broker)
+    check_web(config)
+    tls = ProcessTls(config.tls)
     tokens = _tokens(load_keys(_path(config.broker.key_file)))
     history = _history(config.history, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
@@ -70,17 +73,20 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
         serve_web(
             *(config, broker, registry, tokens, _checks((), history, registry, audit)),
             *(print_line, history, ()),
+            tls=tls,
             keys=_key_store(config.broker),
             audit=audit,
         ) as url,
         _running(history),
     ):
-        print_line(f"Broker: {url}  (Ctrl+C ends it)")
-        await asyncio.Future()
+        with tls.reloading():
+            print_line(f"Broker: {url}  (Ctrl+C ends it)")
+            await asyncio.Future()
 
 
 async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> None:
     """`aiot coap-gateway` and the like: one gateway, linked to a broker over WebSocket."""
+    tls = ProcessTls(config.tls)
     key_file = _path(config.gateway.key_file)
     if plugin.has_link:
         # Errors that exist now are reported to the operator; later ones go to the log.
@@ -88,18 +94,20 @@ async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> 
     shared = plugin.shared and plugin.shared.for_one_gateway(config)
     gateway = await plugin.open(config, shared)
     async with (
-        serve_metrics(config, Metrics([gateway.collect]), print_line),
+        serve_metrics(config, tls, Metrics([gateway.collect]), print_line),
         open_http_session() as session,
     ):
-        print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
-        await gateway.run(
-            _connect_by_websocket(session, config.gateway, lambda: load_keys(key_file))
-        )
+        with tls.reloading([gateway]):
+            print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
+            await gateway.run(
+                _connect_by_websocket(session, config.gateway, lambda: load_keys(key_file))
+            )
 
 
 async def run_all(config: Config, print_line: PrintLine) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
-    check_web(config.broker)
+    check_web(config)
+    tls = ProcessTls(config.tls)
     tokens = _optional_tokens(config.broker)
     history = _history(config.history, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
@@ -116,6 +124,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
             serve_web(
                 *(config, broker, registry, tokens),
                 *(_checks(gateways, history, registry, audit), print_line, history, gateways),
+                tls=tls,
                 keys=_key_store(config.broker),
                 audit=audit,
             ) as url,
@@ -124,8 +133,9 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
             listeners = "".join(
                 f"  {gateway.protocol}: {gateway.listener}\n" for gateway in gateways
             )
-            print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
-            await asyncio.Future()
+            with tls.reloading(gateways):
+                print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
+                await asyncio.Future()
 
 
 async def run_demo(
@@ -148,7 +158,9 @@ async def _run_demo(
     config: Config, node_count: int, folder: Path, print_line: PrintLine, opened: PrintLine
 ) -> None:
     keys = generate_keys()
-    config = _without_state_files(config)
+    if config.tls.cert_file:
+        log.warning("the demo does not use TLS: only this machine can connect to it")
+    config = msgspec.structs.replace(_without_state_files(config), tls=TlsSection())
     history = _history(config.history, folder)
     audit = open_audit_log(config.audit, folder)
     broker, registry = _broker(config, history, folder, audit)
@@ -166,6 +178,7 @@ async def _run_demo(
             print_line,
             history,
             gateways,
+            tls=ProcessTls(config.tls),
             audit=audit,
         ) as url,
         _running(history),

@@ -16,6 +16,11 @@ METRICS: Final = (
     SettingFlag(("--metrics-host",), "metrics.host"),
     SettingFlag(("--metrics-port",), "metrics.port"),
 )
+TLS: Final = (
+    SettingFlag(("--tls-cert",), "tls.cert_file"),
+    SettingFlag(("--tls-key",), "tls.key_file"),
+    SettingFlag(("--tls-listener",), "tls.listeners"),
+)
 APPEARANCE: Final = (
     SettingFlag(("--title",), "broker.title"),
     SettingFlag(("--logo",), "dashboard.logo"),
@@ -44,6 +49,7 @@ BROKER: Final = (
     SettingFlag(("--host",), "broker.host"),
     SettingFlag(("--web-port", "--broker-port", "--port"), "broker.port"),
     *WEB,
+    *TLS,
     *METRICS,
     *LOG,
 )
@@ -61,6 +67,7 @@ DASHBOARD: Final = (
     SettingFlag(("--broker-port",), "dashboard.broker_port"),
     SettingFlag(("--broker-ssl",), "dashboard.broker_ssl"),
     *APPEARANCE,
+    *TLS,
     *LOG,
 )
 
@@ -68,7 +75,7 @@ DASHBOARD: Final = (
 def gateway_flags(plugin: Plugin) -> tuple[SettingFlag, ...]:
     """The flags of the command that runs the gateway of a protocol alone."""
     link = TO_BROKER if plugin.has_link else ()
-    return (*plugin.flags, *link, *METRICS, *LOG)
+    return (*plugin.flags, *link, *TLS, *METRICS, *LOG)
 
 
 def run_flags() -> tuple[SettingFlag, ...]:
@@ -79,6 +86,7 @@ def run_flags() -> tuple[SettingFlag, ...]:
         *(flag for plugin in plugins() for flag in plugin.run_flags),
         *_offline_timeouts(),
         *WEB,
+        *TLS,
         *METRICS,
         *LOG,
     )

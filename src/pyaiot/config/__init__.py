@@ -31,6 +31,7 @@ from pyaiot.config.sections import (
     LogSection,
     MetricsSection,
     RegistrySection,
+    TlsSection,
 )
 from pyaiot.errors import OperatorError, reason_of
 
@@ -49,6 +50,7 @@ __all__ = [
     "RegistrySection",
     "Setting",
     "SettingFlag",
+    "TlsSection",
     "convert",
     "data_folder",
     "default_file",
@@ -80,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     registry: RegistrySection = RegistrySection()
     audit: AuditSection = AuditSection()
     dashboard: DashboardSection = DashboardSection()
+    tls: TlsSection = TlsSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
     protocols: tuple[ProtocolSection, ...] = ()

@@ -20,7 +20,7 @@ class BrokerSection(Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="Address to listen on: `127.0.0.1` is loopback of IPv4 and IPv6, `::` is"
-            " every address of both. Other than loopback, it needs `insecure` or `behind_proxy`."
+            " every address of both. Beyond loopback it needs TLS, `insecure` or `behind_proxy`."
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -277,6 +277,37 @@ class MetricsSection(Section, frozen=True, kw_only=True):
         ),
     ] = -1
     allowed_hosts: AllowedHosts = ()
+
+
+class TlsSection(Section, frozen=True, kw_only=True):
+    """TLS of the TCP listeners."""
+
+    cert_file: Annotated[
+        str,
+        Meta(
+            description="Certificate (PEM), with those of its authorities after it. Empty: no TLS."
+            " Certificate and key are read again on SIGHUP."
+        ),
+    ] = ""
+    key_file: Annotated[
+        str,
+        Meta(
+            description="Private key of the certificate (PEM); empty: in the same file. Other users"
+            " must not be able to read it."
+        ),
+    ] = ""
+    listeners: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Listeners that require TLS: `web` (also that of aiot dashboard),"
+            " `metrics`, and those of device protocols by the name of their section. Empty: all TCP"
+            " listeners."
+        ),
+    ] = ()
+
+    def covers(self, listener: str) -> bool:
+        """Whether this listener requires TLS."""
+        return bool(self.cert_file) and (not self.listeners or listener in self.listeners)
 
 
 class LogSection(Section, frozen=True, kw_only=True):

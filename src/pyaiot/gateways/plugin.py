@@ -68,6 +68,8 @@ class OpenGateway:
     """Serves until cancelled, and closes the listener then."""
     ready: Callable[[], Awaitable[object]] | None = None
     """Awaited after `run` has begun and before further gateways start, where order matters."""
+    reload_tls: Callable[[], None] = lambda: None
+    """Reads the certificate of its listener again. Raises `OperatorError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,8 @@ class Plugin:
     """The setting of its offline timeout; empty: a node is offline when its connection ends."""
     has_link: bool = True
     """Whether its gateway has a link to the broker of Pyaiot."""
+    has_tls: bool = False
+    """Whether it has a TCP listener that uses the certificate of the settings (`TlsSection`)."""
     shared: SharedService | None = None
     probe: Callable[[Config], AsyncIterator[ProbeResult]] | None = None
     """Checks for `aiot doctor`, in addition to its ports."""

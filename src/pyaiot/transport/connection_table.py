@@ -3,6 +3,7 @@
 
 import ipaddress
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from pyaiot.errors import Refused
@@ -50,6 +51,9 @@ class ConnectionTable(Generic[C]):
 
     def __len__(self) -> int:
         return len(self._principals)
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._principals)
 
     def admit(self, connection: C, principal: str) -> C | None:
         """Add a connection. Returns the connection that is evicted for it, which the caller closes.

@@ -6,7 +6,7 @@ import contextlib
 import json
 from http import HTTPStatus
 from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -30,29 +30,58 @@ IDLE_LIMIT_S: Final = 75.0
 """Time between a response and the next request. Then the connection is closed."""
 
 
+class Admitted(Protocol):
+    """What the table of a listener contains: a connection, or a TLS handshake."""
+
+    address: str
+
+    def evict(self) -> None:
+        """Close the connection in favour of a new one."""
+        ...
+
+
 class HttpConnections:
     """The connections of one listener."""
 
     def __init__(self, server: Server, *, connections_max: int, log: ServerLog) -> None:
-        self.table: ConnectionTable[HttpConnection] = ConnectionTable(connections_max)
+        self.table: ConnectionTable[Admitted] = ConnectionTable(connections_max)
         self.unread = UnreadResponses()
         self.log = log
         self._server = server
 
-    def make(self) -> "HttpConnection":
-        """The protocol factory for asyncio."""
+    def make(self, handshake: "Admitted | None" = None) -> "HttpConnection":
+        """The protocol factory for asyncio. The connection takes the place of its `handshake`."""
         # aiohttp's server has no public way to choose the class of its connections.
-        return HttpConnection(self, self._server, loop=self._server._loop, **self._server._kwargs)
+        return HttpConnection(
+            self, self._server, handshake, loop=self._server._loop, **self._server._kwargs
+        )
+
+    def abort_all(self) -> None:
+        """Abort all connections and handshakes."""
+        for connection in list(self.table):
+            connection.evict()
+
+    def evict(self, evicted: "Admitted") -> None:
+        """Close a connection whose place another one got."""
+        self.log.connection_refused(evicted.address, f"{self.table.total_max} connections are open")
+        evicted.evict()
 
 
 class HttpConnection(RequestHandler):
     """One connection. Errors are problem documents (RFC 9457) and end the connection."""
 
-    def __init__(self, connections: HttpConnections, server: Server, **settings: Any) -> None:
+    def __init__(
+        self,
+        connections: HttpConnections,
+        server: Server,
+        handshake: Admitted | None,
+        **settings: Any,
+    ) -> None:
         super().__init__(server, keepalive_timeout=IDLE_LIMIT_S, **settings)
         self._connections = connections
+        self._handshake = handshake
         self._principal = ""
-        self._address = ""
+        self.address = ""
         self._header_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -66,20 +95,19 @@ class HttpConnection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         wire = cast("asyncio.Transport", transport)
         peer = wire.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
-        self._principal = principal_of(self._address)
+        self.address = str(peer[0]) if peer else ""
+        self._principal = principal_of(self.address)
+        if self._handshake is not None:
+            self._connections.table.remove(self._handshake)
         try:
             evicted = self._connections.table.admit(self, self._principal)
         except Refused as error:
-            self._connections.log.connection_refused(self._address, error)
+            self._connections.log.connection_refused(self.address, error)
             wire.write(_response(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again later"))
             wire.close()
             return
         if evicted is not None:
-            self._connections.log.connection_refused(
-                evicted._address, f"{self._connections.table.total_max} connections are open"
-            )
-            evicted._evict()
+            self._connections.evict(evicted)
         self._wire = wire
         super().connection_made(transport)
         sock = wire.get_extra_info("socket")
@@ -98,8 +126,8 @@ class HttpConnection(RequestHandler):
         self._wire = None
         super().connection_lost(exc)
 
-    def _evict(self) -> None:
-        """Close the connection in favour of a new one."""
+    def evict(self) -> None:
+        """See `Admitted`."""
         self.force_close()
         self._abort()
 
@@ -143,14 +171,14 @@ class HttpConnection(RequestHandler):
         self._header_timer = None
         if self.transport is None:
             return
-        self._connections.log.connection_timed_out(self._address, "no request", HEADER_LIMIT_S)
+        self._connections.log.connection_timed_out(self.address, "no request", HEADER_LIMIT_S)
         self.transport.write(
             _response(HTTPStatus.REQUEST_TIMEOUT, f"no request received in {HEADER_LIMIT_S:.0f} s")
         )
         self.force_close()
 
     def _body_timed_out(self) -> None:
-        self._connections.log.connection_timed_out(self._address, "no complete body", BODY_LIMIT_S)
+        self._connections.log.connection_timed_out(self.address, "no complete body", BODY_LIMIT_S)
         self._abort()
 
     # -- responses ---------------------------------------------------------------------------------
@@ -180,7 +208,7 @@ class HttpConnection(RequestHandler):
         try:
             cut_off = self._connections.unread.admit(self, self._principal, len(body), now)
         except Refused as error:
-            self._connections.log.response_refused(self._address, error)
+            self._connections.log.response_refused(self.address, error)
             refusal = problem_of(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again later")
             refusal.headers["Retry-After"] = "1"
             return refusal
@@ -217,7 +245,7 @@ class HttpConnection(RequestHandler):
             self._watch_unread()
 
     def _cut_off(self, reason: str) -> None:
-        self._connections.log.response_refused(self._address, reason)
+        self._connections.log.response_refused(self.address, reason)
         self._abort()
 
     def handle_error(

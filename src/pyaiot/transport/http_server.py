@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -22,9 +22,11 @@ from pyaiot.transport.addresses import (
 )
 from pyaiot.transport.connection_table import CONNECTIONS_MAX
 from pyaiot.transport.descriptors import share_of_listener
-from pyaiot.transport.http_connection import HttpConnection, HttpConnections
+from pyaiot.transport.http_connection import HttpConnections
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.rate_limit import RateLimitedLog
+from pyaiot.transport.tls import ServerTls
+from pyaiot.transport.tls_listener import EXHAUSTED, TlsListener
 
 BACKLOG: Final = 1024
 """Connections that wait in the kernel until the server accepts them."""
@@ -32,7 +34,6 @@ REQUEST_LINE_SIZE_MAX: Final = 64 * 1024
 """Bytes of the request line, where a character of a name may take twelve. Longer: 400."""
 CLOSE_LIMIT_S: Final = 0.5
 """Time for requests in progress when the server closes. Then they are aborted."""
-_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,20 @@ log = logging.getLogger(__name__)
 class HttpServer:
     """A server that listens until `close`. Close WebSockets and streams before."""
 
-    def __init__(self, runner: web.AppRunner, servers: Sequence[asyncio.Server]) -> None:
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        listeners: Sequence[asyncio.Server | TlsListener],
+        names: Sequence[tuple[Any, ...]],
+        connections_of_tls: HttpConnections | None,
+    ) -> None:
+        """`names`: the addresses of the sockets, as `getsockname` returns them.
+
+        `connections_of_tls`: its connections if they use TLS.
+        """
         self._runner = runner
-        self._servers = servers
-        names = [one.getsockname() for server in servers for one in server.sockets]
+        self._listeners = listeners
+        self._connections_of_tls = connections_of_tls
         self._hosts: list[str] = [name[0] for name in names]
         self.port: int = names[0][1]
 
@@ -58,6 +69,7 @@ class HttpServer:
         flag: str,
         server_log: ServerLog,
         connections_max: int = CONNECTIONS_MAX,
+        tls: ServerTls | None = None,
     ) -> "HttpServer":
         """Listen. Raises `OperatorError`, whose text names `service` and the `flag` of the port.
 
@@ -78,7 +90,10 @@ class HttpServer:
             connections = HttpConnections(
                 runner.server, connections_max=share_of_listener(connections_max), log=server_log
             )
-            return cls(runner, await _listen(connections.make, host, port))
+            sockets = listening_sockets(host, port)
+            names = [bound.getsockname() for bound in sockets]
+            listeners = await _listen(connections, sockets, tls)
+            return cls(runner, listeners, names, connections if tls else None)
         except OSError as error:
             await runner.cleanup()
             if error.errno == errno.EADDRINUSE:
@@ -112,41 +127,51 @@ class HttpServer:
         return self.url
 
     def _url(self, host: str) -> str:
-        return f"http://{authority(host, self.port)}/"
+        scheme = "http" if self._connections_of_tls is None else "https"
+        return f"{scheme}://{authority(host, self.port)}/"
 
     def stop_listening(self) -> None:
         """Accept no more connections. Open connections continue."""
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
 
     async def close(self) -> None:
         """Stop, and abort requests that take longer than `CLOSE_LIMIT_S`."""
         self.stop_listening()
         await self._runner.cleanup()
+        if self._connections_of_tls is not None:
+            # TLS waits for the peer to end it, and a loop that closes meanwhile raises.
+            self._connections_of_tls.abort_all()
+            await asyncio.sleep(0)
 
 
-async def _listen(make: Callable[[], HttpConnection], host: str, port: int) -> list[asyncio.Server]:
-    """Listen on each address with a backlog of `BACKLOG`. Raises `OSError`.
+async def _listen(
+    connections: HttpConnections, sockets: Sequence[socket.socket], tls: ServerTls | None
+) -> list[asyncio.Server | TlsListener]:
+    """Listen on each bound socket with a backlog of `BACKLOG`. Raises `OSError`.
 
     asyncio also calls accept `backlog` times in a row. Without a free file descriptor each call
     fails and sets a timer that repeats all of them, so that their number grows. Therefore asyncio
     gets a backlog of 1, and the kernel the real one afterwards.
     """
     loop = asyncio.get_running_loop()
-    sockets = listening_sockets(host, port)
-    servers: list[asyncio.Server] = []
+    listeners: list[asyncio.Server | TlsListener] = []
     try:
         for bound in sockets:
-            servers.append(await loop.create_server(make, sock=bound, backlog=1))
+            if tls is not None:
+                bound.listen(BACKLOG)
+                listeners.append(TlsListener(bound, tls, connections))
+                continue
+            listeners.append(await loop.create_server(connections.make, sock=bound, backlog=1))
             with socket.socket(fileno=os.dup(bound.fileno())) as same:
                 same.listen(BACKLOG)
     except BaseException:
-        for server in servers:
-            server.close()
+        for listener in listeners:
+            listener.close()
         for bound in sockets:
             bound.close()
         raise
-    return servers
+    return listeners
 
 
 def _limit_log_of_exhaustion() -> None:
@@ -155,7 +180,7 @@ def _limit_log_of_exhaustion() -> None:
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        exhausted = isinstance(error, OSError) and error.errno in _EXHAUSTED
+        exhausted = isinstance(error, OSError) and error.errno in EXHAUSTED
         # The next attempt fails on a closed socket if the server has closed meanwhile.
         if exhausted or "_start_serving" in context["message"]:
             limited.warning("cannot accept a connection: %s", error, now=loop.time())

@@ -37,15 +37,24 @@ def is_allowed_host(host: str, allowed_hosts: frozenset[str]) -> bool:
     return True
 
 
-def is_allowed_origin(origin: str | None, host: str, allowed_origins: frozenset[str]) -> bool:
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
+
+def is_allowed_origin(
+    origin: str | None, host: str, allowed_origins: frozenset[str], *, secure: bool = False
+) -> bool:
     """Whether an `Origin` header is that of this server, or an allowed origin.
 
-    Programs send none. The scheme may differ, because a TLS proxy may stand in front.
+    Programs send none. `secure`: the client uses TLS, so that the scheme must be `https`. Otherwise
+    it may be either, because a proxy that provides TLS may be in front.
     """
     if origin is None or origin in allowed_origins:
         return True
     scheme, _, authority = origin.partition("://")
-    return scheme in {"http", "https"} and authority == host
+    if scheme not in ({"https"} if secure else {"http", "https"}):
+        return False
+    # Browsers omit the default port (Fetch standard), and some proxies add it to `Host`.
+    return authority == host or authority == host.removesuffix(_DEFAULT_PORTS[scheme])
 
 
 CORS_AGE_S: Final = 600
@@ -119,7 +128,7 @@ def check_origin(
                 and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
             ):
                 return _preflight_response()
-        if not is_allowed_origin(origin, host, allowed_origins):
+        if not is_allowed_origin(origin, host, allowed_origins, secure=request.secure):
             refused(request)
             raise web.HTTPForbidden(
                 text="This origin is not allowed. The operator can allow it with the setting"

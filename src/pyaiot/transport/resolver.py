@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
 
 class Resolver(AbstractResolver):
@@ -45,10 +46,53 @@ def _result(
     )
 
 
-def open_http_session(**options: Any) -> aiohttp.ClientSession:
+class Connector(aiohttp.TCPConnector):
+    """Resolves names with `Resolver`, and leaves no TLS connection behind when it closes.
+
+    aiohttp lets WebSockets wait for the peer to end TLS, and a loop of uvloop that closes meanwhile
+    raises.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """`options` as of `aiohttp.TCPConnector`."""
+        super().__init__(resolver=Resolver(), limit=0, **options)
+        self._secured: set[asyncio.Transport] = set()
+        """Open TLS connections."""
+
+    async def _wrap_create_connection(
+        self, *arguments: Any, **options: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        transport, protocol = await super()._wrap_create_connection(*arguments, **options)
+        closed = protocol.closed
+        if closed is not None and transport.get_extra_info("sslcontext") is not None:
+            self._secured.add(transport)
+
+            def forget(closed: asyncio.Future[None]) -> None:
+                self._secured.discard(transport)
+                if not closed.cancelled():
+                    closed.exception()  # it was handled where the connection was used
+
+            closed.add_done_callback(forget)
+        return transport, protocol
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        await super().close(abort_ssl=abort_ssl)
+        for transport in list(self._secured):
+            transport.abort()
+        if self._secured:
+            await asyncio.sleep(0)
+
+
+def open_http_session(ca_file: str = "", **options: Any) -> aiohttp.ClientSession:
     """A session with `Resolver` and without a limit of connections.
 
-    `options` as of `aiohttp.ClientSession`.
+    `ca_file`: see `client_context`. `options` as of `aiohttp.ClientSession`. Raises
+    `OperatorError`.
     """
-    connector = aiohttp.TCPConnector(resolver=Resolver(), limit=0)
-    return aiohttp.ClientSession(connector=connector, **options)
+    trust = {}
+    if ca_file:
+        # Without it, aiohttp has a context that is made once.
+        from pyaiot.transport.tls import client_context  # noqa: PLC0415
+
+        trust["ssl"] = client_context(ca_file)
+    return aiohttp.ClientSession(connector=Connector(**trust), **options)

@@ -13,6 +13,7 @@ from pyaiot.metrics import Collector, Histogram, Metric, Sample
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.transport.origin_check import check_origin
+from pyaiot.transport.tls import ServerTls
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -66,7 +67,12 @@ class Metrics:
 
 
 async def open_metrics_server(
-    metrics: Metrics, host: str, port: int, *, allowed_hosts: Sequence[str] = ()
+    metrics: Metrics,
+    host: str,
+    port: int,
+    *,
+    allowed_hosts: Sequence[str] = (),
+    tls: ServerTls | None = None,
 ) -> HttpServer:
     """Serve `/metrics` and `/healthz` on a separate port, without sign-in. The caller closes it.
 
@@ -85,6 +91,7 @@ async def open_metrics_server(
         service="The metrics listener",
         flag="--metrics-port",
         server_log=ServerLog(lambda _: None),
+        tls=tls,
     )
 
 

@@ -56,8 +56,8 @@ class SignIn:
         unix_time: Callable[[], float] = time.time,
         title: str = "Pyaiot",
     ) -> None:
-        """`behind_tls`: a proxy serves browsers over TLS. `viewers`: clients that have not signed
-        in may see the nodes. `clock` is monotonic and measures rates.
+        """`behind_tls`: browsers connect over TLS, here or at a proxy. `viewers`: clients that have
+        not signed in may see the nodes. `clock` is monotonic and measures rates.
         """
         self.refused = 0
         """Requests without access, and failed attempts to sign in, since the start."""

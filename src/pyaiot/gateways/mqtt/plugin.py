@@ -52,6 +52,7 @@ PLUGIN: Final = Plugin(
     open=function_at("pyaiot.gateways.mqtt.service:open_gateway"),
     offline_timeout="mqtt.silence_limit_s",
     ports=ports,
+    has_tls=True,
     shared=MQTT_BROKER,
     probe=function_at("pyaiot.gateways.mqtt.probe:probe"),
     metrics="pyaiot.gateways.mqtt.metrics",

@@ -49,12 +49,13 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
     return OpenGateway(
         command="mqtt-gateway",
         protocol="MQTT",
-        listener=f"{listener} port {server.port}",
+        listener=f"{listener} port {server.port}{', TLS' if server.tls else ''}",
         port=server.port,
         check=check,
         collect=collect,
         gateway=gateway,
         run=mqtt.run,
+        reload_tls=broker.reload_tls,
         # Messages that devices publish before it subscribes would be acknowledged and lost.
         ready=check if broker.embedded else None,
     )

@@ -17,6 +17,7 @@ from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.credentials import read_password, tls_context
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
+from pyaiot.transport.tls import ServerTls
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class SharedMqttBroker:
     choose their client ids, and cannot take over those of MQTT-SN clients."""
     deadlines: CommandDeadlines = field(default_factory=CommandDeadlines)
     """Deadlines of the commands that the MQTT gateway of this process publishes."""
+    reload_tls: Callable[[], None] = lambda: None
+    """The embedded MQTT broker reads its certificate again. Raises `OperatorError`."""
     report_ignored: Callable[[Callable[[str], None]], None] | None = None
     """Registers a function that is called with each topic outside `node/` that is published to."""
 
@@ -70,11 +73,16 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
             f"mqtt.{misplaced[0]} needs a named MQTT broker: set --mqtt-host (localhost, if it"
             " runs on this machine)."
         )
+    tls = None
+    if config.tls.covers("mqtt"):
+        tls = ServerTls(config.tls.cert_file, config.tls.key_file)
     embedded = EmbeddedConfig(
         folder or _folder(section),
         section.listen,
         section.port,
         sync_always=section.sync_always,
+        certificate_file=str(tls.certificate_path.absolute()) if tls else "",
+        key_file=str(tls.key_path.absolute()) if tls else "",
     )
     async with EmbeddedBroker.running(embedded) as broker:
         warn_if_open(
@@ -90,6 +98,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
             starts=lambda: broker.starts,
             problem=lambda: broker.problem,
             secret_prefix=broker.mqttsn_prefix,
+            reload_tls=broker.reload_tls,
             report_ignored=broker.on_ignored,
         )
 

@@ -24,6 +24,7 @@ from pyaiot.transport.connection_table import CONNECTIONS_MAX
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.transport.origin_check import check_origin
+from pyaiot.transport.tls import ServerTls
 from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink, close_all
 
 NEW_NODES_PER_S: Final = 1000.0
@@ -84,7 +85,7 @@ class WebSocketGateway:
         self._app.router.add_get("/node", self._node)
         self._app.router.add_get("/healthz", self._healthz)
 
-    async def open(self, host: str, port: int) -> None:
+    async def open(self, host: str, port: int, *, tls: ServerTls | None = None) -> None:
         """Listen. Raises `OperatorError` if the port cannot be opened."""
         self._server = await HttpServer.open(
             self._app,
@@ -94,6 +95,7 @@ class WebSocketGateway:
             flag="--ws-port",
             server_log=self._server_log,
             connections_max=max(CONNECTIONS_MAX, self._connections_max + CONNECTIONS_SPARE),
+            tls=tls,
         )
 
     def collect(self) -> Iterable[Sample]:
@@ -122,7 +124,8 @@ class WebSocketGateway:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(f"{self._server.url}healthz") as answer,
+                # The certificate is not valid for loopback, and it is its own that it asks.
+                session.get(f"{self._server.url}healthz", ssl=False) as answer,
             ):
                 return answer.status == web.HTTPOk.status_code
         except (aiohttp.ClientError, TimeoutError):

@@ -43,6 +43,7 @@ PLUGIN: Final = Plugin(
     run_flags=(SettingFlag(("--ws-host",), "websocket.host"), *_FLAGS),
     open=function_at("pyaiot.gateways.websocket.service:open_gateway"),
     ports=ports,
+    has_tls=True,
     node=SimulatedNode(
         name="ws",
         help="""Run a simulated WebSocket node.

@@ -11,6 +11,7 @@ from pyaiot.gateways.websocket.gateway import (
     WebSocketGateway,
 )
 from pyaiot.gateways.websocket.settings import WebsocketSection
+from pyaiot.transport.tls import ServerTls
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,11 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         allowed_hosts=section.allowed_hosts,
         allowed_origins=section.allowed_origins,
     )
-    await websocket.open(section.host, section.port)
-    listener = f"TCP port {websocket.port}"
+    tls = None
+    if config.tls.covers("websocket"):
+        tls = ServerTls(config.tls.cert_file, config.tls.key_file)
+    await websocket.open(section.host, section.port, tls=tls)
+    listener = f"TCP port {websocket.port}{', TLS' if tls else ''}"
     warn_if_open(log, section.host, listener, "can announce a node and send its readings")
 
     async def check() -> str:
@@ -45,4 +49,5 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         collect=websocket.collect,
         gateway=gateway,
         run=websocket.run,
+        reload_tls=tls.reload if tls else lambda: None,
     )

@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from pyaiot.mqtt.server import MqttServer
 from pyaiot.transport.addresses import ANY, LOOPBACK
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.tcp_relay import TcpRelay
+from pyaiot.transport.tls import PinnedTrust
 
 READY_LIMIT_S: Final = 10.0
 """How long the embedded MQTT broker may take to start. Then the start fails. It needs a fraction of
@@ -79,6 +81,8 @@ class EmbeddedBroker:
         self._system_password = secrets.token_urlsafe(24)
         self._enforcer_password = secrets.token_urlsafe(24)
         self._failed_restarts = 0
+        certificate = config.certificate_file
+        self._trust = PinnedTrust(Path(certificate)) if certificate else None
         self.problem = ""
         """Why it does not work, for people; "" if round trips with QoS 1 succeed."""
         self.starts = 0
@@ -95,6 +99,7 @@ class EmbeddedBroker:
             self.port,
             user="gateway",
             password=lambda: self._password,
+            tls=self._trust.context if self._trust else None,
             client_id=self._ids.gateway,
             version=_MQTT_3_1_1,
             # Devices may subscribe to `gateway/…`, where the client id must not appear.
@@ -105,6 +110,17 @@ class EmbeddedBroker:
     def mqttsn_prefix(self) -> str:
         """Prefix of the client ids of MQTT-SN clients, so that no MQTT client can use one."""
         return self._ids.mqttsn_prefix
+
+    def reload_tls(self) -> None:
+        """Use the certificate and key that are in the files now, for new connections.
+
+        Raises `OperatorError` if the certificate cannot be read. The caller has checked the pair.
+        """
+        if self._trust is not None:
+            self._trust.reload()
+            if self.pid and self._log.ready.is_set():
+                # nats-server reads its settings and their files again. It keeps its connections.
+                os.kill(self.pid, signal.SIGHUP)
 
     def on_ignored(self, report: Callable[[str], None]) -> None:
         """Call `report` with each topic that a device published to and that is not of a node."""

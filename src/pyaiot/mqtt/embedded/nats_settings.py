@@ -24,6 +24,9 @@ KEEP_IDLE_S: Final = 86_400
 """The embedded MQTT broker deletes a subscription with QoS 1 whose client was offline for this
 long."""
 
+HANDSHAKE_LIMIT_S: Final = 10
+"""Seconds for a TLS handshake with the embedded MQTT broker. Then the connection is closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedConfig:
@@ -35,6 +38,9 @@ class EmbeddedConfig:
     """0: any free port."""
     sync_always: bool = False
     """Write to the disk before each acknowledgement: slower, but safe against power cuts."""
+    certificate_file: str = ""
+    """Certificate for TLS (PEM); empty: no TLS."""
+    key_file: str = ""
 
 
 def settings_text(
@@ -52,6 +58,12 @@ def settings_text(
     gateway sees everything. The filter `gateway/#` also matches `gateway` (MQTT 3.1.1 section
     4.7.1.2).
     """
+    tls = ""
+    if config.certificate_file:
+        tls = (
+            f"tls {{ cert_file: {json.dumps(config.certificate_file)},"
+            f" key_file: {json.dumps(config.key_file)}, timeout: {HANDSHAKE_LIMIT_S} }}"
+        )
     sync = "sync_interval: always" if config.sync_always else ""
     return f"""\
 server_name: "pyaiot"
@@ -72,6 +84,7 @@ mqtt {{
   no_auth_user: "device"
   ack_wait: "{ACKNOWLEDGED_WITHIN_S}s"
   consumer_inactive_threshold: "{KEEP_IDLE_S}s"
+  {tls}
 }}
 accounts {{
   SYS {{ users = [ {{ user: "system", password: {json.dumps(system_password)} }} ] }}

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`aiot run` and the other services with TLS on every TCP listener."""
+
+import asyncio
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from pyaiot.transport.resolver import open_http_session
+from pyaiot.transport.tls import client_context, read_certificate
+from tests.authority import Authority, certify_again, new_authority
+from tests.end_to_end.test_processes import complaint, ends_well
+from tests.programs import ANY_PORTS, Program, Programs
+
+pytestmark = pytest.mark.sockets
+
+
+@dataclass
+class Running:
+    """A system whose listeners have TLS."""
+
+    made: Authority
+    program: Program
+    url: str
+    websocket_port: int
+    mqtt_port: int
+    metrics_url: str
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        return client_context(str(self.made.ca))
+
+
+def flags(made: Authority) -> tuple[str | Path, ...]:
+    return ("--tls-cert", made.certificate("server"), "--tls-key", made.key("server"))
+
+
+@pytest.fixture(scope="module")
+def running(shared_programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Running:
+    made = new_authority(tmp_path_factory.mktemp("authority"))
+    program = shared_programs.aiot("run", *ANY_PORTS, "--metrics-port", "0", *flags(made))
+    text = program.startup_text()
+    found = [
+        re.search(pattern, text)
+        for pattern in (
+            r"Pyaiot: (https://\S+)",
+            r"WebSocket: TCP port (\d+), TLS",
+            r"MQTT: TCP port (\d+), TLS",
+            r"Metrics: (https://\S+)",
+        )
+    ]
+    assert None not in found, text
+    web, websocket, mqtt, metrics = (one[1] for one in found if one)
+    return Running(made, program, web, int(websocket), int(mqtt), metrics)
+
+
+def curl(*arguments: str | Path) -> str:
+    path = shutil.which("curl")
+    if path is None:
+        pytest.skip("curl is not here (apt install curl)")
+    result = subprocess.run(
+        [path, "-sS", "--max-time", "10", *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+async def publish(running: Running, topic: str, payload: str) -> None:
+    path = shutil.which("mosquitto_pub")
+    if path is None:
+        pytest.skip("mosquitto_pub is not here (apt install mosquitto-clients)")
+    process = await asyncio.create_subprocess_exec(
+        *(path, "-h", "127.0.0.1", "-p", str(running.mqtt_port), "-q", "1"),
+        *("--cafile", str(running.made.ca), "-t", topic, "-m", payload),
+    )
+    assert await process.wait() == 0
+
+
+class Device:
+    """A subscriber to `gateway/#` on one connection over TLS."""
+
+    def __init__(self, running: Running) -> None:
+        self.connections = 0
+        self.subscribed = threading.Event()
+        self.received = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "tls-board")
+        self._client.tls_set(str(running.made.ca))
+        self._client.on_connect = self._connected
+        self._client.on_subscribe = lambda *_: self.subscribed.set()
+        self._client.on_message = lambda *_: self.received.set()
+        self._client.connect("127.0.0.1", running.mqtt_port)
+        self._client.loop_start()
+
+    def _connected(self, client: mqtt.Client, *_: object) -> None:
+        self.connections += 1
+        client.subscribe("gateway/tls-board/#", 1)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+async def fingerprint(port: int, folder: Path) -> str:
+    """That of the certificate which a port shows now."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    (folder / "shown.pem").write_text(ssl.DER_cert_to_PEM_cert(der))
+    return read_certificate(folder / "shown.pem").fingerprint
+
+
+def port_of(url: str) -> int:
+    found = re.search(r":(\d+)/", url)
+    assert found is not None
+    return int(found[1])
+
+
+async def test_dashboard_api_and_metrics_are_served_over_tls(running: Running) -> None:
+    trust = ("--cacert", running.made.ca)
+    assert "<title>" in await asyncio.to_thread(curl, *trust, running.url)
+    assert '"broker":""' in (
+        await asyncio.to_thread(curl, *trust, running.url + "dashboard.json")
+    ).replace(" ", "")
+    metrics = await asyncio.to_thread(curl, *trust, running.metrics_url)
+    assert "pyaiot_up 1.0" in metrics
+    async with open_http_session() as session:
+        async with session.get(running.url + "readyz", ssl=running.trust) as answer:
+            assert answer.status == 200, await answer.text()
+        plain = running.url.replace("https", "http")
+        async with session.get(plain, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (307, running.url)
+
+
+async def test_nodes_send_over_tls(running: Running) -> None:
+    await publish(running, "node/tls-board/temperature", "21")
+    url = f"https://127.0.0.1:{running.websocket_port}/node?uid=tls-page"
+    async with (
+        open_http_session() as session,
+        session.ws_connect(url, ssl=running.trust) as node,
+    ):
+        await node.send_str('{"type":"update","data":{"light":"5"}}')
+        for uid, resource in (("tls-board", "temperature"), ("tls-page", "light")):
+            value = f"{running.url}api/nodes/{uid}/resources/{resource}"
+            status = 0
+            while status != 200:
+                async with session.get(value, ssl=running.trust) as answer:
+                    status = answer.status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https", 200), ("http", 403), ("https://evil.example", 403)]
+)
+async def test_origin_is_exact(running: Running, origin: str, status: int) -> None:
+    own = running.url.rstrip("/").removeprefix("https")
+    headers = {"Origin": origin if "evil" in origin else origin + own}
+    async with (
+        open_http_session() as session,
+        session.get(running.url + "api/info", ssl=running.trust, headers=headers) as answer,
+    ):
+        assert answer.status == status
+
+
+async def test_reload_keeps_connections_and_changes_every_certificate(
+    running: Running, tmp_path: Path
+) -> None:
+    ports = [
+        port_of(running.url),
+        port_of(running.metrics_url),
+        running.websocket_port,
+        running.mqtt_port,
+    ]
+    before = [await fingerprint(port, tmp_path) for port in ports]
+    assert len(set(before)) == 1
+    device = await asyncio.to_thread(Device, running)
+    await asyncio.to_thread(device.subscribed.wait, 10)
+    old = running.trust
+    url = running.url + "ws"
+    async with open_http_session() as session, session.ws_connect(url, ssl=old) as client:
+        # A broken pair first: it is logged, and nothing changes.
+        kept = running.made.key("server").read_bytes()
+        running.made.key("server").write_bytes(running.made.key("client").read_bytes())
+        running.program.send(signal.SIGHUP)
+        while "the certificate stays as it was" not in running.program.stderr:
+            await fingerprint(ports[0], tmp_path)
+        assert [await fingerprint(port, tmp_path) for port in ports] == before
+        running.made.key("server").write_bytes(kept)
+
+        certify_again(running.made, "server")
+        shutil.copy(running.made.certificate("server"), running.made.ca)
+        running.program.send(signal.SIGHUP)
+        new = read_certificate(running.made.certificate("server")).fingerprint
+        for port in ports:
+            while await fingerprint(port, tmp_path) != new:
+                pass
+        # Devices connect with the new one, and the connections of before still work.
+        await publish(running, "node/tls-board/temperature", "22")
+        await client.send_str('{"type":"new","data":"all"}')
+        await client.receive_str()
+    value = f"{running.url}api/nodes/tls-board/resources/temperature"
+    latest = 0.0
+    async with open_http_session() as session:
+        while latest != 22:
+            async with session.get(value, ssl=running.trust) as answer:
+                latest = (await answer.json()).get("value", 0)
+        headers = {"Prefer": "respond-async"}
+        async with session.put(value, data="1", ssl=running.trust, headers=headers) as answer:
+            assert answer.status == 202
+    await asyncio.to_thread(device.received.wait, 10)
+    assert device.received.is_set()
+    assert device.connections == 1
+    device.close()
+    assert "Traceback" not in running.program.stderr
+
+
+async def test_it_ends_in_time_with_an_open_connection_and_an_unfinished_handshake(
+    programs: Programs, tmp_path: Path
+) -> None:
+    made = new_authority(tmp_path)
+    broker = programs.aiot(
+        *("broker", "--port", "0", "--key-file", programs.key_file(), *flags(made))
+    )
+    (url,) = re.findall(r"Broker: (https://\S+)", broker.startup_text())
+    async with open_http_session() as session:
+        client = await session.ws_connect(url + "ws", ssl=client_context(str(made.ca)))
+        _, silent = await asyncio.open_connection("127.0.0.1", port_of(url))
+        broker.send(signal.SIGTERM)
+        await client.receive()
+        await asyncio.to_thread(ends_well, broker)
+        silent.close()
+        await client.close()
+
+
+def test_without_tls_sighup_ends_a_service_as_before(programs: Programs) -> None:
+    broker = programs.aiot("broker", "--port", "0", "--key-file", programs.key_file())
+    broker.startup_text()
+    broker.send(signal.SIGHUP)
+    assert broker.exit_code(2) == -signal.SIGHUP
+
+
+@pytest.mark.parametrize("command", ["run", "ws-gateway", "dashboard"])
+def test_every_service_refuses_a_certificate_that_is_not_there(
+    programs: Programs, command: str
+) -> None:
+    sentence = complaint(
+        programs.run(command, "--tls-cert", "absent.pem", "--tls-key", "absent.key")
+    )
+    assert sentence.startswith("aiot: The certificate file absent.pem cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (("--tls-key", "absent.key"), "set --tls-cert"),
+        (("--tls-listener", "mqtts"), "there are web, metrics, "),
+    ],
+)
+def test_contradictory_settings_are_refused(
+    programs: Programs, given: tuple[str, str], remedy: str
+) -> None:
+    assert remedy in complaint(programs.run("broker", "--key-file", programs.key_file(), *given))
+
+
+def test_expired_certificate_is_a_warning_in_the_log(programs: Programs, tmp_path: Path) -> None:
+    made = new_authority(tmp_path)
+    certify_again(made, "server", days=-1)
+    service = programs.aiot("dashboard", "--web-port", "0", *flags(made))
+    assert "https://" in service.line()
+    assert re.search(r"WARNING .* expired on 20\d\d-\d\d-\d\d: clients refuse it", service.stderr)
+
+
+def test_listeners_can_be_chosen(programs: Programs, tmp_path: Path) -> None:
+    made = new_authority(tmp_path)
+    text = programs.aiot("run", *ANY_PORTS, *flags(made), "--tls-listener", "web").startup_text()
+    assert "Pyaiot: https://" in text
+    assert "TLS" not in text
+
+
+def test_tls_opens_the_web_beyond_loopback_with_a_sign_in_over_https(
+    programs: Programs, tmp_path: Path
+) -> None:
+    made = new_authority(tmp_path)
+    broker = programs.aiot(
+        *("broker", "--host", "0.0.0.0", "--port", "0"),
+        *("--key-file", programs.key_file(), *flags(made)),
+    )
+    (link,) = re.findall(r"https://\S+/login\?token=\S+", broker.line())
+    link = re.sub(r"//[^:]+", "//127.0.0.1", link)
+    headers = curl("-i", "--cacert", made.ca, "-X", "POST", link)
+    assert "303 See Other" in headers
+    cookie = re.search(r"(?i)set-cookie: (\S+?)=.*", headers)
+    assert cookie is not None
+    assert cookie[1] == "__Host-aiot"
+    for attribute in ("Secure", "HttpOnly", "SameSite=Strict", "Path=/"):
+        assert attribute in cookie[0]
