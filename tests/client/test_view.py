@@ -13,6 +13,7 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    Subscription,
     ToClient,
 )
 
@@ -49,6 +50,22 @@ def test_no_events_before_the_state_is_complete() -> None:
     assert events_of(view, appeared, led) == []
     assert view.nodes == {}
     assert events_of(view, JOINED) == [appeared, led]
+    assert values(view) == {"n": {"led": "0"}}
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_messages_before_the_broker_has_read_the_subscription_are_ignored(is_joined: bool) -> None:
+    view = View(Subscription(uids=("n",), resources=("led",)))
+    view.begin()
+    other, name, led = (
+        Reading(uid=uid, resource=resource, data="0")
+        for uid, resource in (("other", "led"), ("n", "name"), ("n", "led"))
+    )
+    if is_joined:
+        view.apply(JOINED)
+    events_of(view, NodeAppeared(uid="other"), other, name, led)
+    if not is_joined:
+        view.apply(JOINED)
     assert values(view) == {"n": {"led": "0"}}
 
 

@@ -37,7 +37,7 @@ class LiveConnection:
         notify: Callable[[str], None] = log.warning,
     ) -> None:
         """`patience_s`: how long to retry before the first connection."""
-        self.view = View()
+        self.view = View(subscription)
         self.watches: WeakSet[Watch[Event]] = WeakSet()
         """Weak: a watch without a reader is dropped."""
         self.connected = False

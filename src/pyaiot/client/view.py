@@ -11,6 +11,7 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    Subscription,
     ToClient,
 )
 
@@ -44,7 +45,11 @@ class Node:
 class View:
     """The nodes and gateways that the broker reports, across reconnections."""
 
-    def __init__(self) -> None:
+    def __init__(self, subscription: Subscription | None = None) -> None:
+        """`subscription`: what the client asked for. A broker sends everything until it has read
+        the subscription, so other messages are ignored here.
+        """
+        self._subscription = subscription
         self.nodes: dict[str, Node] = {}
         self.gateways: dict[str, GatewayState] = {}
         self._pending: View | None = None
@@ -52,7 +57,7 @@ class View:
 
     def begin(self) -> None:
         """Start a new connection. The state received up to `Joined` replaces the current one."""
-        self._pending = View()
+        self._pending = View(self._subscription)
 
     def apply(self, message: ToClient) -> list[Event]:
         """The events of a message. None before `Joined`, which yields all changes."""
@@ -65,6 +70,8 @@ class View:
         return []
 
     def _apply(self, message: ToClient) -> list[Event]:
+        if not self._wants(message):
+            return []
         match message:
             case NodeAppeared(uid=uid):
                 known = self.nodes.get(uid)
@@ -88,6 +95,18 @@ class View:
             case _:
                 return []
         return [message]
+
+    def _wants(self, message: ToClient) -> bool:
+        asked = self._subscription
+        if asked is None or not isinstance(message, NodeAppeared | Reading | NodeReset | NodeLeft):
+            return True
+        if asked.uids is not None and message.uid not in asked.uids:
+            return False
+        return (
+            not isinstance(message, Reading)
+            or asked.resources is None
+            or message.resource in asked.resources
+        )
 
     def _replace(self, received: "View", ts: float) -> list[Event]:
         events: list[Event] = [
