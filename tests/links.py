@@ -296,6 +296,11 @@ class _End(Generic[B, C]):
             self.peer._coming.append(message)
             system.loop.call_at(self._due, self.peer._arrive)
 
+    def send_all(self, messages: Sequence[C], costs: Sequence[int]) -> None:
+        assert len(messages) == len(costs)
+        for message in messages:
+            self.send(message)
+
     def _arrive(self) -> None:
         message = self._coming.popleft()
         if not self._wire.is_cut:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyaiot.backlog import ENTRY_COST, Backlog, BacklogFull
+from pyaiot.backlog import ENTRY_COST, Backlog, BacklogFull, cost, costs
 from pyaiot.messages import Message, NodeAppeared, NodeLeft, Reading
 
 
@@ -92,3 +92,40 @@ def test_slow_receiver_ends_with_the_state_of_a_fast_one(
     assert state(late) == state(messages)
     events = [item for item in messages if not isinstance(item, Reading)]
     assert [item for item in late if not isinstance(item, Reading)] == events
+
+
+# Python measures a long text that is not ASCII as larger once it was encoded.
+VALUES = (
+    st.text(max_size=32)
+    | st.text("x", min_size=33)
+    | st.integers()
+    | st.lists(st.none(), max_size=3)
+)
+MESSAGES = st.lists(
+    st.builds(Reading, uid=st.sampled_from("AB"), resource=st.sampled_from("tu"), data=VALUES)
+    | st.sampled_from([NodeAppeared(uid="A"), NodeLeft(uid="A")]),
+    max_size=8,
+)
+
+
+@given(st.lists(MESSAGES), st.integers(0, 12), st.integers(0, 6000))
+def test_messages_added_together_are_as_messages_added_one_by_one(
+    batches: list[list[Message]], plain_max: int, cost_max: int
+) -> None:
+    together: Backlog[Message] = Backlog(cost_max=cost_max, plain_max=plain_max)
+    single: Backlog[Message] = Backlog(cost_max=cost_max, plain_max=plain_max)
+    for batch in batches:
+        assert costs(batch) == [cost(message) for message in batch]
+        full = [False, False]
+        try:
+            together.add_all(batch, costs(batch))
+        except BacklogFull:
+            full[0] = True
+        try:
+            for message in batch:
+                single.add(message)
+        except BacklogFull:
+            full[1] = True
+        assert full[0] == full[1]
+        assert (together.cost, together.conflated) == (single.cost, single.conflated)
+    assert together.take(1000) == single.take(1000)

@@ -3,6 +3,7 @@
 
 import itertools
 import sys
+from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
 from pyaiot.errors import PyaiotError
@@ -72,6 +73,21 @@ class Backlog(Generic[M]):
         self._entries[key] = message, message_cost
         self._cost += message_cost
 
+    def add_all(self, messages: Sequence[M], costs: Sequence[int]) -> None:
+        """Append messages, each with its `cost`. Raises `BacklogFull` as `add` does."""
+        count = len(messages)
+        total = sum(costs)
+        is_plain = len(self._entries) + count <= self._plain_max
+        if not is_plain or self._cost + total > self._cost_max:
+            for message in messages:
+                self.add(message)
+            return
+        first = self._count + 1
+        self._count += count
+        self._cost += total
+        keys = range(first, first + count)
+        self._entries.update(zip(keys, zip(messages, costs, strict=True), strict=True))
+
     def take(self, count_max: int, cost_max: int = sys.maxsize) -> list[M]:
         """Remove and return the oldest messages.
 
@@ -105,6 +121,20 @@ def cost(message: Message) -> int:
         return ENTRY_COST + len(encode(message))
     text = len(getattr(message, "uid", "")) + len(getattr(message, "detail", ""))
     return ENTRY_COST + _LETTER_SIZE * max(0, text - _SHORT_LENGTH)
+
+
+def costs(messages: Sequence[Message]) -> list[int]:
+    """The `cost` of each message. The usual reading, with a short text, is written out."""
+    return [
+        ENTRY_COST
+        + _LETTER_SIZE * (len(message.uid) + len(message.resource))
+        + _ESCAPE_SIZE * len(message.data)
+        if type(message) is Reading
+        and type(message.data) is str
+        and len(message.data) <= _SHORT_LENGTH
+        else cost(message)
+        for message in messages
+    ]
 
 
 def _value_cost(value: object) -> int:

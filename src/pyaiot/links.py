@@ -65,6 +65,10 @@ class Link(Protocol[In_co, Out_contra]):
         """Queue a message, in order. Never waits. A lost link drops the message."""
         ...
 
+    def send_all(self, messages: Sequence[Out_contra], costs: Sequence[int]) -> None:
+        """`send` each of them, in order. `costs`: what `backlog.cost` returns for each."""
+        ...
+
     def close(self, reason: str) -> None:
         """End the link: `run` raises `LinkLost` on both sides."""
         ...
@@ -102,6 +106,15 @@ class MemoryLink(Generic[B, C]):
             return
         try:
             self._peer._inbox.add(message)
+        except BacklogFull as error:
+            self.close(str(error))
+        self._peer._wake.set()
+
+    def send_all(self, messages: Sequence[C], costs: Sequence[int]) -> None:
+        if self._peer is None or self._lost is not None:
+            return
+        try:
+            self._peer._inbox.add_all(messages, costs)
         except BacklogFull as error:
             self.close(str(error))
         self._peer._wake.set()
@@ -162,6 +175,15 @@ class WebSocketLink(Generic[B, C]):
             return
         try:
             self._outbox.add(message)
+        except BacklogFull as error:
+            self.close(str(error))
+        self._wake.set()
+
+    def send_all(self, messages: Sequence[C], costs: Sequence[int]) -> None:
+        if self._closing is not None:
+            return
+        try:
+            self._outbox.add_all(messages, costs)
         except BacklogFull as error:
             self.close(str(error))
         self._wake.set()

@@ -4,6 +4,8 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyaiot.broker.commands import GATEWAY_GRACE_S, IN_FLIGHT_MAX
 from pyaiot.broker.deliveries import CloseGateway, Delivery, ToAll, ToOneClient, ToOneGateway
@@ -324,3 +326,47 @@ def test_commands_in_flight_are_bounded() -> None:
     ((_, receipt),) = receipts(it.from_client("one more", SWITCH_ON, now=0.0))
     assert receipt.state == "forbidden"
     assert len(it.commands) == IN_FLIGHT_MAX
+
+
+@given(
+    st.lists(
+        st.builds(
+            Reading,
+            uid=st.sampled_from(["ours", "theirs", "new"]),
+            resource=st.sampled_from(["led", "other"]),
+            data=st.sampled_from(["0", "1"]),
+        )
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+def test_readings_together_are_routed_as_one_by_one(
+    readings: list[Reading], acknowledges: bool, is_waiting: bool
+) -> None:
+    together, single = router(acknowledges=acknowledges), router(acknowledges=acknowledges)
+    for it in (together, single):
+        for gateway, uid in ((OURS, "ours"), (THEIRS, "theirs")):
+            send(it, NodeAppeared(uid=uid), gateway)
+            send(it, Reading(uid=uid, resource="led", data="0"), gateway)
+        node = it.nodes.get("ours")
+        assert node is not None
+        node.is_waiting = is_waiting
+        if not is_waiting:
+            start(it, Command(uid="ours", resource="led", payload="1", id="1"))
+    one_by_one = [delivery for reading in readings for delivery in send(single, reading)]
+    batch = together.readings_from_gateway(OURS, readings, now=0.0, ts=TS)
+    assert list(batch) == one_by_one
+    assert together.refused == single.refused
+    assert [dict(node.readings) for node in together.nodes] == [
+        dict(node.readings) for node in single.nodes
+    ]
+    touched = [{node.uid for node in it.nodes.take_touched()} for it in (together, single)]
+    assert touched[0] == touched[1]
+
+
+def test_readings_of_a_gateway_that_is_gone_are_dropped() -> None:
+    it = router()
+    send(it, NodeAppeared(uid="A"))
+    it.gateway_lost(OURS, now=0.0, ts=TS)
+    reading = Reading(uid="A", resource="led", data="0")
+    assert not it.readings_from_gateway(OURS, [reading], now=0.0, ts=TS)

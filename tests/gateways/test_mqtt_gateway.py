@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -406,7 +406,7 @@ async def test_a_cancelled_attempt_leaves_no_unretrieved_exception() -> None:
                 MqttServer(*nobody.getsockname()),
                 name="test",
                 subscriptions=(),
-                on_message=lambda _topic, _payload, _freshness: None,
+                on_messages=lambda _messages: None,
                 on_connect=lambda: None,
             )
             running = asyncio.create_task(client.run())
@@ -497,8 +497,8 @@ async def test_without_a_link_the_gateway_connects_after_a_while(
 
 
 async def test_an_error_in_a_callback_is_not_swallowed(mqtt_server: Server) -> None:
-    def received(topic: str, _payload: bytes, _freshness: mqtt_client.Freshness) -> None:
-        raise ZeroDivisionError(topic)
+    def received(messages: Sequence[mqtt_client.ReceivedMessage]) -> None:
+        raise ZeroDivisionError(messages[0][0])
 
     loop = asyncio.get_running_loop()
     connected = asyncio.Event()
@@ -506,7 +506,7 @@ async def test_an_error_in_a_callback_is_not_swallowed(mqtt_server: Server) -> N
         at(mqtt_server),
         name="mqtt",
         subscriptions=("node/+/+",),
-        on_message=received,
+        on_messages=received,
         on_connect=connected.set,
     )
     running = loop.create_task(client.run())

@@ -18,7 +18,7 @@ def kept(events: Unconfirmed) -> list[str]:
 def filled(count: int, *, events_max: int = 100, cost_max: int = 10**6) -> Unconfirmed:
     events = Unconfirmed(events_max=events_max, cost_max=cost_max)
     for number in range(count):
-        events.add(reading(number))
+        events.add_all([reading(number)])
     return events
 
 
@@ -26,7 +26,7 @@ def test_events_are_kept_in_order_until_the_broker_confirms_them() -> None:
     events = filled(3)
     checkpoint = events.checkpoint()
     assert checkpoint is not None
-    events.add(reading(3))
+    events.add_all([reading(3)])
     assert kept(events) == ["0", "1", "2", "3"]
     events.confirm(checkpoint)
     assert kept(events) == ["3"]
@@ -35,7 +35,7 @@ def test_events_are_kept_in_order_until_the_broker_confirms_them() -> None:
 def test_there_is_no_checkpoint_where_there_is_nothing_new() -> None:
     events = filled(0)
     assert events.checkpoint() is None
-    events.add(reading(0))
+    events.add_all([reading(0)])
     assert events.checkpoint() is not None
     assert events.checkpoint() is None
 
@@ -67,12 +67,12 @@ def test_beyond_the_limit_the_oldest_is_dropped_and_the_gap_is_reported() -> Non
 def test_beyond_the_limit_of_bytes_the_oldest_is_dropped() -> None:
     events = Unconfirmed(events_max=100, cost_max=10_000)
     for number in range(5):
-        events.add(Reading(uid="A", resource="text", data="x" * 4000 + str(number), ts=TS))
+        events.add_all([Reading(uid="A", resource="text", data="x" * 4000 + str(number), ts=TS)])
     assert [text[-1] for text in kept(events)] == ["3", "4"]
     gap = events.gap()
     assert gap is not None
     assert gap.lost == 3
-    events.add(Reading(uid="A", resource="text", data="x" * 20_000, ts=TS))
+    events.add_all([Reading(uid="A", resource="text", data="x" * 20_000, ts=TS)])
     assert kept(events) == []
     assert filled(1).gap() is None
 
@@ -100,5 +100,5 @@ def test_only_lost_readings_count() -> None:
     events = Unconfirmed(events_max=1, cost_max=10**6)
     reported: list[NodeEvent] = [NodeAppeared(uid="A", ts=TS), NodeLeft(uid="A", ts=TS), reading(1)]
     for event in reported:
-        events.add(event)
+        events.add_all([event])
     assert events.gap() is None

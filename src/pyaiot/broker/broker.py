@@ -135,7 +135,14 @@ class Broker:
 
         def received(messages: Sequence[FromGateway]) -> None:
             now, ts = self._clock(), self._unix_time()
+            readings: list[Reading] = []
             for message in messages:
+                if type(message) is Reading:
+                    readings.append(message)
+                    continue
+                if readings:
+                    self._deliver_readings(gateway, readings, now, ts)
+                    readings = []
                 match message:
                     case Checkpoint():
                         router.from_gateway(gateway, message, now=now, ts=ts)
@@ -144,6 +151,8 @@ class Broker:
                         self._report_gap(router.name_of(gateway), message)
                     case _:
                         self._deliver(router.from_gateway(gateway, message, now=now, ts=ts))
+            if readings:
+                self._deliver_readings(gateway, readings, now, ts)
 
         try:
             await link.run(received)
@@ -307,6 +316,23 @@ class Broker:
         del self._issuers[issuer]
         self._audit.left(issuer)
         self.router.client_left(issuer)
+
+    def _deliver_readings(
+        self, gateway: int, readings: Sequence[Reading], now: float, ts: float
+    ) -> None:
+        deliveries = self.router.readings_from_gateway(gateway, readings, now=now, ts=ts)
+        plain = [
+            delivery
+            for delivery in deliveries
+            if type(delivery) is ToAll and type(delivery.message) is Reading
+        ]
+        if len(plain) < len(deliveries):
+            self._deliver(deliveries)
+            return
+        self.fanout.publish_readings(plain)
+        if self._observer is not None:
+            for delivery in plain:
+                self._observer.message_published(delivery.message)
 
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

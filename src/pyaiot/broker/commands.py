@@ -106,6 +106,11 @@ class CommandTable:
         self._pop(receipt.id)
         return _receipt(flight, receipt.state, receipt.detail, now)
 
+    @property
+    def awaits_readings(self) -> bool:
+        """Some commands are confirmed by a reading, because their gateways send no receipts."""
+        return bool(self._awaiting_value)
+
     def reading(self, reading: Reading, gateway: int, now: float) -> list[ReceiptFor]:
         """The commands that this reading confirms, behind a gateway without receipts."""
         waiting = self._awaiting_value.get((reading.uid, reading.resource))

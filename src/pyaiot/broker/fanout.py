@@ -7,10 +7,10 @@ therefore answers within a millisecond, and a busy one batches.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from pyaiot.backlog import cost
+from pyaiot.backlog import cost, costs
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import Position
 from pyaiot.broker.replay_buffer import ReplayBuffer
@@ -122,6 +122,25 @@ class Fanout:
             self._gathered_at = self._timer.time()
         self._gathered.append(delivery)
         self._gathered_cost += cost(delivery.message)
+        if self._gathered_cost >= BATCH_COST_MAX:
+            self.flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self._timer.call_later(self._flush_delay_s(), self._on_flush_due)
+
+    def publish_readings(self, deliveries: Sequence[ToAll]) -> None:
+        """`publish` each of them. None is about the registry."""
+        if self.replay_buffer is not None:
+            for delivery in deliveries:
+                self.publish(delivery)
+            return
+        self.messages += len(deliveries)
+        if not self.clients:
+            return
+        if not self._gathered:
+            self._gathered_at = self._timer.time()
+        self._gathered += deliveries
+        self._gathered_cost += sum(costs([delivery.message for delivery in deliveries]))
         if self._gathered_cost >= BATCH_COST_MAX:
             self.flush()
         elif not self._flush_due:

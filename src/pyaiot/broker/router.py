@@ -174,6 +174,21 @@ class Router:
             self.refused += 1
             return self._refuse(gateway, getattr(message, "uid", ""), refusal)
 
+    def readings_from_gateway(
+        self, gateway: int, readings: Sequence[Reading], *, now: float, ts: float
+    ) -> Sequence[Delivery]:
+        """`from_gateway` for each of them: most are of known resources and change nothing else."""
+        deliveries: list[Delivery] = []
+        replace = self.nodes.replace
+        is_simple = gateway in self._gateways and not self.commands.awaits_readings
+        for reading in readings:
+            node = replace(gateway, reading) if is_simple else None
+            if node is None:
+                deliveries += self.from_gateway(gateway, reading, now=now, ts=ts)
+            elif not node.is_waiting:
+                deliveries.append(ToAll(reading, node.sequence))
+        return deliveries
+
     def _from_gateway_itself(
         self, gateway: int, message: FromGateway, now: float, ts: float
     ) -> Sequence[Delivery]:

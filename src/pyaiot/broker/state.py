@@ -86,6 +86,18 @@ class NodeTable:
         readings[reading.resource] = reading
         self.touched.add(node)
 
+    def replace(self, gateway: int, reading: Reading) -> KnownNode | None:
+        """Store the latest reading of a known resource, and return its node.
+
+        None, and nothing stored, if the gateway owns no such node or the resource is new.
+        """
+        node = self._by_uid.get(reading.uid)
+        if node is None or node.gateway != gateway or reading.resource not in node.readings:
+            return None
+        node.readings[reading.resource] = reading
+        self.touched.add(node)
+        return node
+
     def take_touched(self) -> set[KnownNode]:
         """The nodes with a new reading since the last call."""
         touched, self.touched = self.touched, set()

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -36,6 +36,7 @@ from pyaiot.messages import (
     NodeRules,
     NodesSeen,
     Problem,
+    Reading,
     Receipt,
     ToGateway,
 )
@@ -188,6 +189,14 @@ class Gateway:
         if self._commands:
             self._pending_reports.receive_report(uid, resource, data)
 
+    def report_readings(self, events: Sequence[NodeEvent]) -> None:
+        """Report what `nodes` returned for live readings, which may confirm commands."""
+        self._report(events)
+        if self._commands:
+            for event in events:
+                if isinstance(event, Reading):
+                    self._pending_reports.receive_report(event.uid, event.resource, event.data)
+
     def reading(
         self,
         uid: str,
@@ -336,13 +345,15 @@ class Gateway:
             self._conflated += link.queue[1]
             self._link = None
 
-    def _report(self, events: Iterable[NodeEvent]) -> None:
+    def _report(self, events: Sequence[NodeEvent]) -> None:
+        if not events:
+            return
         link = self._link
-        for event in events:
-            self._unconfirmed.add(event)
-            if link is not None:
-                link.send(event)
-        if link is not None and not self._checkpoint_due:
+        costs = self._unconfirmed.add_all(events)
+        if link is None:
+            return
+        link.send_all(events, costs)
+        if not self._checkpoint_due:
             self._checkpoint_due = True
             self._loop.call_later(CHECKPOINT_INTERVAL_S, self._send_checkpoint)
 

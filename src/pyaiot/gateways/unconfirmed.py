@@ -2,10 +2,10 @@
 """Events that the broker has not confirmed. They are sent again on the next link. Pure."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pyaiot.backlog import cost
+from pyaiot.backlog import costs
 from pyaiot.messages import Checkpoint, NodeEvent, Reading, ReadingsDropped
 
 EVENTS_MAX: Final = 50_000
@@ -40,14 +40,15 @@ class Unconfirmed:
     def __iter__(self) -> Iterator[NodeEvent]:
         return (event for event, _ in self._events)
 
-    def add(self, event: NodeEvent) -> None:
-        """Keep an event. Beyond the limits, the oldest are dropped."""
-        event_cost = cost(event)
-        self._events.append((event, event_cost))
-        self._cost += event_cost
-        self._added += 1
+    def add_all(self, events: Sequence[NodeEvent]) -> list[int]:
+        """Keep events, in order. Beyond the limits, the oldest are dropped. Returns their costs."""
+        event_costs = costs(events)
+        self._events.extend(zip(events, event_costs, strict=True))
+        self._cost += sum(event_costs)
+        self._added += len(event_costs)
         while len(self._events) > self._events_max or self._cost > self._cost_max:
             self._drop_oldest()
+        return event_costs
 
     def checkpoint(self) -> Checkpoint | None:
         """The checkpoint to send after the latest event; None if it was sent already."""

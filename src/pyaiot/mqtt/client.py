@@ -14,11 +14,16 @@ from typing import Any, Final
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 
 from pyaiot.errors import LinkLost, OperatorError
-from pyaiot.mqtt.gmqtt_connection import Freshness, GmqttConnection, VersionRefused
+from pyaiot.mqtt.gmqtt_connection import (
+    Freshness,
+    GmqttConnection,
+    ReceivedMessage,
+    VersionRefused,
+)
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.transport.backoff import Backoff
 
-__all__ = ["Freshness", "MqttClient", "MqttServer"]
+__all__ = ["Freshness", "MqttClient", "MqttServer", "ReceivedMessage"]
 
 CONNECT_LIMIT_S: Final = 4.0
 """How long the broker may take to accept the connection and all subscriptions. Then the attempt
@@ -46,14 +51,15 @@ class MqttClient:
         *,
         name: str,
         subscriptions: Sequence[str],
-        on_message: Callable[[str, bytes, Freshness], None],
+        on_messages: Callable[[Sequence[ReceivedMessage]], None],
         on_connect: Callable[[], None],
         on_caught_up: Callable[[], None] | None = None,
         keeps_session: bool = True,
     ) -> None:
-        """`on_message` gets topic and payload. `on_connect` is called when the broker has accepted
-        all subscriptions, `on_caught_up` when the messages that it stored have arrived. Callbacks
-        must not raise. Without `keeps_session` the broker stores nothing and sends with QoS 0.
+        """`on_messages` gets messages that arrived together, in order. `on_connect` is called when
+        the broker has accepted all subscriptions, `on_caught_up` when the messages that it stored
+        have arrived. Callbacks must not raise. Without `keeps_session` the broker stores nothing
+        and sends with QoS 0.
 
         `name`: the name of the client in the log.
         """
@@ -66,7 +72,7 @@ class MqttClient:
         echo_name = server.client_id or f"pyaiot{secrets.token_hex(8)}"
         self._echo_topic = server.echo_topic or f"gateway/{echo_name}/echo"
         self._subscriptions = (*subscriptions, self._echo_topic)
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._on_connect = on_connect
         self._on_caught_up = on_caught_up
         self._keeps_session = keeps_session
@@ -250,12 +256,16 @@ class MqttClient:
         if self._on_caught_up is not None and not connection.ended.is_set():
             self._on_caught_up()
 
-    def _receive(self, topic: str, payload: bytes, freshness: Freshness) -> None:
-        if topic != self._echo_topic:
-            self._on_message(topic, payload, freshness)
+    def _receive(self, messages: Sequence[ReceivedMessage]) -> None:
+        echo_topic = self._echo_topic
+        others = [message for message in messages if message[0] != echo_topic]
+        if others:
+            self._on_messages(others)
+        if len(others) == len(messages):
             return
+        arrived_payloads = {message[1] for message in messages if message[0] == echo_topic}
         for expected in (self._echo, self._stored_end):
-            if expected is not None and expected[0] == payload and not expected[1].done():
+            if expected is not None and expected[0] in arrived_payloads and not expected[1].done():
                 expected[1].set_result(None)
 
 

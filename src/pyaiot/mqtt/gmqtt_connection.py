@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One connection to an MQTT broker, over the library gmqtt.
 
-gmqtt reads and writes the packets. Its own reconnecting is disabled: it waits for ever for a broker
-that closes the connection instead of answering.
+gmqtt reads and writes the packets, except publications from the broker, for which it takes 8 µs
+each: `protocols.mqtt.stream` parses them. Its own reconnecting is disabled: it waits for ever for a
+broker that closes the connection instead of answering.
 """
 
 import asyncio
 import contextlib
 import enum
+import functools
 import logging
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import gmqtt
 from gmqtt.mqtt.constants import MQTTv50
+from gmqtt.mqtt.package import Package
 
 from pyaiot.errors import LinkLost
 from pyaiot.mqtt.server import MqttServer
+from pyaiot.protocols.mqtt.stream import read_packets
 
 KEEP_ALIVE_S: Final = 4
 """MQTT keep-alive of the gateway. A broker that sends nothing for twice as long is lost, also if
@@ -37,9 +41,21 @@ wait for the next turn, so that a flood delays nobody else."""
 _UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
 
+_RETAIN: Final = 0x01
+_DUP: Final = 0x08
+"""Flags of PUBLISH (MQTT 3.1.1 section 3.3.1)."""
+_LIVE: Final = 0x30
+"""The first byte of PUBLISH with QoS 0 and no flag."""
+_PUBACK: Final = b"\x40\x02"
+"""The fixed header of PUBACK (MQTT 3.1.1 section 3.4.1). MQTT 5 section 3.4.2.1 allows the same."""
+
 _gmqtt_log = logging.getLogger("gmqtt")
 # It logs the content of messages, without a rate limit, and each lost connection a second time.
 _gmqtt_log.setLevel(logging.CRITICAL + 1)
+
+
+ReceivedMessage: TypeAlias = "tuple[str, bytes, Freshness]"
+"""Topic, payload, and how old it may be."""
 
 
 class Freshness(enum.Enum):
@@ -69,7 +85,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         self,
         client_id: str,
         version: int,
-        on_publication: Callable[[str, bytes, Freshness], None],
+        on_publications: Callable[[Sequence[ReceivedMessage]], None],
         *,
         named: bool,
         keeps_session: bool,
@@ -92,11 +108,11 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         )
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
-        """What `on_publication` raised, although it must not: gmqtt would swallow it."""
+        """What `on_publications` raised, although it must not: gmqtt would swallow it."""
         self.is_catching_up = False
         """The session was resumed, and messages may have been stored."""
         self._version = version
-        self._on_publication = on_publication
+        self._on_publications = on_publications
         self._subscribed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.on_connect = _on_connect
         self.on_message = _on_message
@@ -105,8 +121,50 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
 
     async def _create_connection(self, *arguments: Any, **more: Any) -> Any:
         connection = await super()._create_connection(*arguments, **more)
-        _read_in_turns(connection._protocol)
+        protocol = connection._protocol
+        _read_in_turns(protocol)
+        # gmqtt takes 8 µs for a publication and calls back for each.
+        protocol._read_packet = functools.partial(self._read_packets, connection)
         return connection
+
+    def _read_packets(self, connection: Any, data: bytes) -> int:
+        """Process the complete packets. Returns the size of them, or -1 to end the connection."""
+        packets, end = read_packets(data, has_properties=self.speaks_mqtt_5)
+        connection._last_data_in = time.monotonic()
+        messages: list[ReceivedMessage] = []
+        acknowledgements = bytearray()
+        live = self._freshness(_LIVE)
+        for first, topic, payload, packet_id in packets:
+            if topic is None:
+                # It may change `is_catching_up`, or be a publication.
+                self._deliver(messages)
+                messages = []
+                connection.put_package(Package(first, payload))
+                live = self._freshness(_LIVE)
+                continue
+            freshness = live if first == _LIVE else self._freshness(first)
+            messages.append((topic, payload, freshness))
+            if packet_id:
+                acknowledgements += _PUBACK + packet_id.to_bytes(2, "big")
+        self._deliver(messages)
+        if acknowledgements and not self.ended.is_set():
+            connection.send_package(acknowledgements)
+        return end
+
+    def _freshness(self, first: int) -> Freshness:
+        """How old a publication with this first byte may be (MQTT 3.1.1 section 3.3.1)."""
+        if first & _RETAIN:
+            return Freshness.RETAINED
+        return Freshness.STORED if first & _DUP or self.is_catching_up else Freshness.LIVE
+
+    def _deliver(self, messages: Sequence[ReceivedMessage]) -> None:
+        if not messages:
+            return
+        try:
+            self._on_publications(messages)
+        except Exception as error:  # noqa: BLE001 - raised again in `MqttClient`
+            self.failure = error
+            self.ended.set()
 
     async def reconnect(self, delay: bool = False) -> None:  # noqa: ARG002
         """gmqtt calls this when the connection ended or was refused."""
@@ -183,20 +241,6 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
                 # Retrieved, or asyncio would log it as never retrieved.
                 work.exception()
 
-    def deliver(self, topic: str, payload: bytes, *, retained: bool, again: bool) -> None:
-        """Pass on a message. `again`: it may have been delivered before."""
-        if retained:
-            freshness = Freshness.RETAINED
-        elif again or self.is_catching_up:
-            freshness = Freshness.STORED
-        else:
-            freshness = Freshness.LIVE
-        try:
-            self._on_publication(topic, payload, freshness)
-        except Exception as error:  # noqa: BLE001 - raised again in `MqttClient`
-            self.failure = error
-            self.ended.set()
-
     async def close(self) -> None:
         """Send DISCONNECT if possible, and close the socket at once."""
         connection = self._connection
@@ -247,9 +291,8 @@ def _on_message(
 ) -> int:
     # gmqtt passes bytes if a topic is not UTF-8, which no broker should forward.
     if isinstance(topic, str):
-        client.deliver(
-            topic, payload, retained=bool(properties["retain"]), again=bool(properties["dup"])
-        )
+        first = _RETAIN * properties["retain"] | _DUP * properties["dup"]
+        client._deliver([(topic, payload, client._freshness(first))])
     return 0
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.mqtt.node_topics import (
+    NO_VALUE,
     PAYLOAD_SIZE_MAX,
     RESOURCES_MAX,
     NodeCheck,
@@ -21,11 +22,45 @@ from pyaiot.protocols.mqtt.node_topics import (
     parse_publication,
     resources_topic,
     set_topic,
+    value_in,
     value_topic,
 )
 
 HOSTILE = ["", "#", "+", "/", "a/b", "../x", "a+", "b#", "a b", "a\0", "a\n", "\x7f", "\ud800"]
 HOSTILE += ["\u2028", "\ufeff", "x" * 65, "x" * 10_000]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"value":"21.5\xc2\xb0C"}',
+        b'{"value": 1}',
+        b'{"value":null}',
+        b'{"x":1,"value":[1]}',
+        b'{"value":1,"value":2}',
+        b'{"value":{"value":1}}',
+    ],
+)
+def test_the_usual_form_is_read_as_the_general_parser_reads_it(payload: bytes) -> None:
+    assert parse_publication("node/a/led", payload) == NodeValue("a", "led", value_in(payload))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"21.5",
+        b'{"val":1}',
+        b'{"value":1}\0',
+        b'\xef\xbb\xbf{"value":1}',
+        b'{"value"',
+        b'{"value":"\xff"}',
+        b'{"value":9007199254740993}',
+        b"",
+        b"[" * 10_000,
+    ],
+)
+def test_another_form_is_left_to_the_general_parser(payload: bytes) -> None:
+    assert value_in(payload) is NO_VALUE
 
 
 @pytest.mark.parametrize(

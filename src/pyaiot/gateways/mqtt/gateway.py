@@ -7,8 +7,8 @@ The topics are those of the legacy protocol, section 4.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways import metrics
@@ -24,11 +24,12 @@ from pyaiot.gateways.mqtt.metrics import (
 from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
 from pyaiot.metrics import Sample
-from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer
+from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer, ReceivedMessage
 from pyaiot.protocols.mqtt.node_topics import (
     DISCOVER_RESOURCES,
     DISCOVER_VALUES,
     GATEWAY_CHECK,
+    NO_VALUE,
     NODE_CHECK,
     SUBSCRIPTIONS,
     NodeCheck,
@@ -40,9 +41,13 @@ from pyaiot.protocols.mqtt.node_topics import (
     is_of_a_node,
     parse_publication,
     set_topic,
+    value_in,
     value_topic,
 )
 from pyaiot.transport.rate_limit import RateLimitedLog
+
+if TYPE_CHECKING:
+    from pyaiot.messages import NodeEvent
 
 CHECK_INTERVAL_S: Final = 30.0
 """Interval between two messages on `gateway/check`, which all nodes answer."""
@@ -55,6 +60,9 @@ FIRST_LINK_LIMIT_S: Final = 5.0
 """Seconds for which the gateway waits for its first link to the broker before it connects to the
 MQTT broker, so that all stored messages are forwarded. After that it connects without a link, and
 only the latest values survive."""
+
+_UNKNOWN: Final = frozenset({""})
+"""Stands for the awaited resources of an unknown node."""
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +111,7 @@ class MqttGateway:
             server,
             name=name,
             subscriptions=SUBSCRIPTIONS,
-            on_message=self._on_message,
+            on_messages=self._on_messages,
             on_connect=self._on_connect,
             on_caught_up=self._on_caught_up,
         )
@@ -192,6 +200,50 @@ class MqttGateway:
 
     # -- publications ---------------------------------------------------------------------------
 
+    def _on_messages(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Process messages that arrived together.
+
+        Nearly all are values of resources that are known, which are reported in one step.
+        """
+        now, ts = self._loop.time(), self.gateway.unix_time()
+        nodes = self.gateway.nodes
+        events: list[NodeEvent] = []
+        for topic, payload, freshness in messages:
+            known = self._known_resource(topic) if freshness is Freshness.LIVE else None
+            value = NO_VALUE if known is None else value_in(payload)
+            if known is None or value is NO_VALUE:
+                self.gateway.report_readings(events)
+                events = []
+                self._on_message(topic, payload, freshness)
+                continue
+            uid, resource = known
+            try:
+                events += nodes.unsolicited_reading(uid, resource, value, now=now, ts=ts)
+            except (ProtocolError, Refused) as error:
+                self._mark_online(uid)
+                self._refuse(topic, error)
+        self.gateway.report_readings(events)
+
+    def _known_resource(self, topic: str) -> tuple[str, str] | None:
+        """Node and resource, if the gateway has a value of it and the node is online."""
+        levels = topic.split("/")
+        if len(levels) != 3 or levels[0] != "node":
+            return None
+        _, uid, resource = levels
+        node = self.gateway.nodes.get(uid)
+        if node is None or resource not in node.readings or resource == "resources":
+            return None
+        awaited = self._awaited.get(uid, _UNKNOWN)
+        if awaited is _UNKNOWN or uid in self._unconfirmed or (awaited and resource in awaited):
+            return None
+        return node.uid, node.readings[resource].resource
+
+    def _refuse(self, topic: str, error: ProtocolError | Refused) -> None:
+        self.refused += 1
+        self._log.warning(
+            "%s: %s was not accepted: %s", self._name, topic, error, now=self._loop.time()
+        )
+
     def _on_message(self, topic: str, payload: bytes, freshness: Freshness) -> None:
         try:
             match freshness:
@@ -202,10 +254,7 @@ class MqttGateway:
                 case Freshness.RETAINED:
                     self._accept_retained(topic, payload)
         except (ProtocolError, Refused) as error:
-            self.refused += 1
-            self._log.warning(
-                "%s: %s was not accepted: %s", self._name, topic, error, now=self._loop.time()
-            )
+            self._refuse(topic, error)
 
     def _accept(self, topic: str, payload: bytes) -> None:
         if not payload:

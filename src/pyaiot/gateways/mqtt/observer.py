@@ -8,12 +8,12 @@ where it counts a part of the messages.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from pyaiot.errors import LinkLost, OperatorError
-from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer
+from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer, ReceivedMessage
 
 OBSERVED_PER_S_MAX: Final = 200.0
 """Messages per second, on all topics, that are read. With more, the observer pauses."""
@@ -60,7 +60,7 @@ class TopicObserver:
             self._server,
             name=f"{self._name}, other topics",
             subscriptions=EVERY_TOPIC,
-            on_message=self._count,
+            on_messages=self._count_all,
             on_connect=lambda: None,
             keeps_session=False,
         )
@@ -79,7 +79,11 @@ class TopicObserver:
             await asyncio.gather(connection, overrun, return_exceptions=True)
         return "the connection ended"
 
-    def _count(self, topic: str, _payload: bytes, freshness: Freshness) -> None:
+    def _count_all(self, messages: Sequence[ReceivedMessage]) -> None:
+        for topic, _payload, freshness in messages:
+            self._count(topic, freshness)
+
+    def _count(self, topic: str, freshness: Freshness) -> None:
         if freshness is Freshness.RETAINED or self._overrun.is_set():
             return
         now = asyncio.get_running_loop().time()

@@ -89,8 +89,18 @@ class _Check(msgspec.Struct, frozen=True):
     id: str
 
 
+class _PlainValue(msgspec.Struct, frozen=True, gc=False):
+    value: Any
+
+
+NO_VALUE: Final = object()
+"""What `value_in` returns for a payload of another form."""
+_LONG_INTEGER_SIZE: Final = len('{"value":') + 16 + len("}")
+"""Bytes of a payload that may have an integer of 16 digits, which needs more than decoding."""
+
 _check = msgspec.json.Decoder(_Check)
 _any = msgspec.json.Decoder(Any)
+_plain_value = msgspec.json.Decoder(_PlainValue)
 _names = msgspec.json.Decoder(list[str])
 _T = TypeVar("_T")
 
@@ -178,6 +188,19 @@ def parse_publication(topic: str, payload: bytes) -> Publication:
         return NodeValue(node, resource, value)
     values = tuple(NodeValue(node, name, each) for name, each in value.items())
     return values[0] if len(values) == 1 else NodeValues(node, values)
+
+
+def value_in(payload: bytes) -> Any:
+    """The value in a payload of the usual form, `{"value": …}`; `NO_VALUE` for another form.
+
+    `parse_publication` reads every form, and gives the same value for this one.
+    """
+    if len(payload) >= _LONG_INTEGER_SIZE:
+        return NO_VALUE
+    try:
+        return _plain_value.decode(payload).value
+    except (msgspec.MsgspecError, UnicodeError):
+        return NO_VALUE
 
 
 def _read_value(payload: bytes) -> Any:
