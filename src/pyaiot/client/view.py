@@ -46,7 +46,7 @@ class View:
     """The nodes and gateways that the broker reports, across reconnections."""
 
     def __init__(self, subscription: Subscription | None = None) -> None:
-        """`subscription`: what the client asked for. A broker sends everything until it has read
+        """`subscription`: what the client wanted for. A broker sends everything until it has read
         the subscription, so other messages are ignored here.
         """
         self._subscription = subscription
@@ -97,15 +97,15 @@ class View:
         return [message]
 
     def _wants(self, message: ToClient) -> bool:
-        asked = self._subscription
-        if asked is None or not isinstance(message, NodeAppeared | Reading | NodeReset | NodeLeft):
+        wanted = self._subscription
+        if wanted is None or not isinstance(message, NodeAppeared | Reading | NodeReset | NodeLeft):
             return True
-        if asked.uids is not None and message.uid not in asked.uids:
+        if wanted.uids is not None and message.uid not in wanted.uids:
             return False
         return (
             not isinstance(message, Reading)
-            or asked.resources is None
-            or message.resource in asked.resources
+            or wanted.resources is None
+            or message.resource in wanted.resources
         )
 
     def _replace(self, received: "View", ts: float) -> list[Event]:
