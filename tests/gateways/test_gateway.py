@@ -8,8 +8,8 @@ import random
 import pytest
 
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.connected_gateway import WINDOW_S
 from pyaiot.broker.deliveries import ToOneGateway
-from pyaiot.broker.gateway_clock import WINDOW_S
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.command_runner import COMMANDS_MAX, COMMANDS_PER_NODE_MAX
 from pyaiot.gateways.gateway import (

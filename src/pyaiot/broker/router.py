@@ -6,12 +6,12 @@ Unix time in seconds (for people).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from pyaiot.broker.commands import CommandTable
+from pyaiot.broker.connected_gateway import ConnectedGateway
 from pyaiot.broker.deliveries import (
     CloseGateway,
     Delivery,
@@ -21,7 +21,6 @@ from pyaiot.broker.deliveries import (
     forgotten,
     receipts_of,
 )
-from pyaiot.broker.gateway_clock import GatewayClock
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.errors import Refused
 from pyaiot.messages import (
@@ -48,8 +47,6 @@ from pyaiot.transport.rate_limit import RateLimit
 COMMANDS_PER_S: Final = 20.0
 COMMANDS_BURST: Final = 40.0
 """Rate of commands of one client. Beyond, they are answered `forbidden` and not sent."""
-LEGACY_GATEWAY: Final = "legacy"
-"""The name of a gateway that sends no `hello`."""
 
 
 class _Foreign(Refused):
@@ -58,29 +55,6 @@ class _Foreign(Refused):
     def __init__(self, uid: str, owner: str) -> None:
         super().__init__(f"the node {uid} belongs to the gateway {owner}")
         self.owner = owner
-
-
-@dataclass(slots=True)
-class _Gateway:
-    acknowledges: bool
-    """It speaks `pyaiot.v2`, so it answers commands with receipts."""
-    hello: Hello | None = None
-    ignored: Ignored | None = None
-    """Its latest report of messages that no node sent."""
-    clock: GatewayClock = field(default_factory=GatewayClock)
-
-    @property
-    def name(self) -> str:
-        return self.hello.name if self.hello else LEGACY_GATEWAY
-
-    def state(self, ts: float, *, connected: bool) -> GatewayState:
-        return GatewayState(
-            name=self.name,
-            protocol=self.hello.protocol if self.hello else "",
-            version=self.hello.version if self.hello else "",
-            state="connected" if connected else "lost",
-            ts=ts,
-        )
 
 
 class Router:
@@ -93,7 +67,7 @@ class Router:
         self.commands = CommandTable()
         self.refused = 0
         """Messages of gateways and commands of clients that were refused since the start."""
-        self._gateways: dict[int, _Gateway] = {}
+        self._gateways: dict[int, ConnectedGateway] = {}
         self._rates: dict[str, RateLimit] = {}
 
     # -- gateways ---------------------------------------------------------------------------
@@ -102,7 +76,7 @@ class Router:
         self, gateway: int, *, acknowledges: bool, ts: float
     ) -> Sequence[Delivery]:
         """A gateway's link is up. A gateway that sends `hello` is announced when it does."""
-        self._gateways[gateway] = _Gateway(acknowledges)
+        self._gateways[gateway] = ConnectedGateway(acknowledges)
         if acknowledges:
             return ()
         return (ToAll(self._gateways[gateway].state(ts, connected=True)),)

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The monotonic clock of a gateway, as seen from the broker. Pure.
+"""A gateway whose link is up, and its monotonic clock, as seen from the broker. Pure.
 
 A gateway stamps messages with its clock, and the broker sends it the deadline of a command on that
 clock. A command that was delayed on the way, for example by a network that was down, is then not
 carried out after its deadline, although the two machines share no clock.
 """
 
+from dataclasses import dataclass, field
 from typing import Final
 
+from pyaiot.messages import GatewayState, Hello, Ignored
+
+LEGACY_GATEWAY: Final = "legacy"
+"""The name of a gateway that sends no `hello`."""
 WINDOW_S: Final = 60.0
 """The estimate uses the stamps of the last one to two of these durations. Two quartz clocks differ
 by less than 0.1 s after this time."""
@@ -43,3 +48,28 @@ class GatewayClock:
         if self._latest is None:
             return None
         return at + (self._latest if self._before is None else max(self._latest, self._before))
+
+
+@dataclass(slots=True)
+class ConnectedGateway:
+    """A gateway whose link is up."""
+
+    acknowledges: bool
+    """It speaks `pyaiot.v2`, so it answers commands with receipts."""
+    hello: Hello | None = None
+    ignored: Ignored | None = None
+    """Its latest report of messages that no node sent."""
+    clock: GatewayClock = field(default_factory=GatewayClock)
+
+    @property
+    def name(self) -> str:
+        return self.hello.name if self.hello else LEGACY_GATEWAY
+
+    def state(self, ts: float, *, connected: bool) -> GatewayState:
+        return GatewayState(
+            name=self.name,
+            protocol=self.hello.protocol if self.hello else "",
+            version=self.hello.version if self.hello else "",
+            state="connected" if connected else "lost",
+            ts=ts,
+        )

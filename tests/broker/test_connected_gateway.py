@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The clock of a gateway, estimated from its stamps."""
 
-from pyaiot.broker.gateway_clock import WINDOW_S, GatewayClock
+from pyaiot.broker.connected_gateway import WINDOW_S, GatewayClock
 
 
 def test_without_a_stamp_the_clock_is_unknown() -> None:
