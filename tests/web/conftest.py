@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser as PlaywrightBrowser
     from playwright.async_api import BrowserContext, Page
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_NAMES = (
+    *("chromium-headless-shell", "chrome-headless-shell"),
+    *("chromium", "chromium-browser", "google-chrome"),
+)
+"""The headless shell is the same Chromium without the window that nobody sees. A test takes less
+than half of the CPU with it."""
 CHROMIUM_FLAGS = (
     "--headless",
     "--no-sandbox",

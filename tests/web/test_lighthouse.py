@@ -50,7 +50,7 @@ def scores(url: str, report: Path, *, fast: bool) -> tuple[dict[str, int], float
         *(*node, str(packages / "node_modules" / "lighthouse" / "cli" / "index.js"), url),
         *("--quiet", "--output=json", f"--output-path={report}"),
         f"--only-categories={','.join(WANTED)}",
-        "--chrome-flags=--headless=new --no-sandbox --disable-gpu",
+        "--chrome-flags=--headless --no-sandbox --disable-gpu",
         "--no-enable-error-reporting",
         f"--throttling.cpuSlowdownMultiplier={SLOWDOWN[fast]}",
     ]

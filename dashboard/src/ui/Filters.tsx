@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Filters: search terms that are selected instead of typed; below them, hidden resources and nodes. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { termOf, withTerm } from "../model/query";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
@@ -20,7 +20,8 @@ const close = () => (filtersOpen.value = false);
 export function Filters() {
   void membership.value;
   const ref = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  // Before the next key: Escape closes only what has the focus.
+  useLayoutEffect(() => {
     ref.current?.querySelector("select")?.focus();
     const outside = (event: Event) => {
       const target = event.target as Element;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Renames a node in place: Enter saves, Escape cancels. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Node } from "../model/state";
 import { nodeTitle, quote } from "../model/text";
 import { ApiProblem, editNode, readNode } from "../registryApi";
@@ -20,7 +20,7 @@ export function Rename({ node, place }: { node: Node; place: Place }) {
   /** What someone else named it meanwhile, and the revision of that. */
   const theirs = useSignal<{ label: string; revision: number } | null>(null);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.select(), []);
+  useLayoutEffect(() => input.current?.select(), []);
   const close = () => {
     renaming.value = null;
     requestAnimationFrame(() => {
