@@ -2,17 +2,19 @@
 """Sign-in: without a session, clients beyond loopback are refused. A sign-in link works once."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
+import argon2
 import pytest
 from aiohttp import web
 from yarl import URL
 
-from pyaiot.accounts.passwords import hash_password
+from pyaiot.accounts.passwords import NO_USER, hash_password
 from pyaiot.accounts.roles import ROLES, Role
 from pyaiot.accounts.store import SESSIONS_MAX, AccountsFile, User, UserSession
 from pyaiot.broker.broker import Broker
@@ -219,13 +221,22 @@ async def test_anonymous_viewer_sees_and_commands_nothing() -> None:
 
 # -- names and passwords ------------------------------------------------------------------------
 
-PASSWORD = hash_password("correct horse")
+
+@functools.cache
+def password_hash() -> str:
+    """It takes a tenth of a second."""
+    return hash_password("correct horse")
 
 
 def with_user() -> ProtectedBroker:
     broker = ProtectedBroker()
-    broker.accounts.add_user(User("ada", "operator", PASSWORD, 0.0))
+    broker.accounts.add_user(User("ada", "operator", password_hash(), 0.0))
     return broker
+
+
+def test_check_without_a_user_takes_as_long_as_with_one() -> None:
+    with_user, without = map(argon2.extract_parameters, (password_hash(), NO_USER))
+    assert without == with_user
 
 
 async def submit(session: aiohttp.ClientSession, name: str, password: str) -> int:
@@ -267,7 +278,7 @@ async def test_attempts_are_limited_by_address_and_by_name() -> None:
 async def test_session_survives_a_restart_and_ends_with_its_user(tmp_path: Path) -> None:
     accounts = AccountsFile(tmp_path / "accounts.db")
     first = ProtectedBroker(accounts=accounts)
-    accounts.add_user(User("ada", "viewer", PASSWORD, 0.0))
+    accounts.add_user(User("ada", "viewer", password_hash(), 0.0))
     async with serving(first) as session:
         assert await submit(session, "ada", "correct horse") == 303
         cookie = {cookie.key: cookie.value for cookie in session.cookie_jar}
