@@ -6,6 +6,7 @@ wait for timeouts of our services, and have everything in their own loop.
 """
 
 import asyncio
+import gc
 import inspect
 import selectors
 import signal
@@ -25,6 +26,14 @@ settings.load_profile("fixed")
 SOCKET_TEST_LIMIT_S = 120.0
 """A test that takes longer hangs. The slowest takes 7 s alone, and 30 s on a loaded machine."""
 TESTS = Path(__file__).parent
+
+# Nothing that is imported or collected is garbage; to look for some takes a third of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 class _JumpingSelector(selectors.DefaultSelector):

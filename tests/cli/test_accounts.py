@@ -16,13 +16,14 @@ from pyaiot.accounts.qr_code import qr_code
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import digest_of, new_token
 from pyaiot.web.sign_in import SignIn
+from tests.programs import NO_AUTHORITIES
 from tests.web.serving import serving
 
 
 def aiot(home: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pyaiot", *arguments],
-        env={"HOME": str(home), "XDG_DATA_HOME": str(home / "data")},
+        env={**NO_AUTHORITIES, "HOME": str(home), "XDG_DATA_HOME": str(home / "data")},
         input=typed,
         capture_output=True,
         text=True,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""History as Arrow, read by pyarrow, polars and pandas."""
+"""History as Arrow, read by pyarrow, polars and pandas.
+
+They are imported where they are used: every process of the tests imports this file.
+"""
 
 import io
 import sys
@@ -7,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import polars as pl
-import pyarrow as pa
 import pytest
 
 from pyaiot.client import Client
@@ -22,6 +23,8 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 
 async def table(served: Served, path: str, **headers: str) -> Any:
+    import pyarrow as pa
+
     async with served.web.get(path, headers=headers) as answer:
         body = await answer.read()
         assert (answer.status, answer.content_type) == (200, ARROW), body
@@ -48,6 +51,8 @@ async def test_an_export_has_every_row_of_the_one_as_ndjson(tmp_path: Path, by: 
 
 @pytest.mark.sockets
 async def test_steps_have_a_column_for_each_aggregate(tmp_path: Path) -> None:
+    import pyarrow as pa
+
     async with serving(tmp_path) as served:
         await send_values(served)
         query = f"{HISTORY}?from={BASE:.0f}&every=3600&format=arrow"
@@ -68,6 +73,9 @@ async def test_empty_result_is_a_stream_without_rows(tmp_path: Path) -> None:
 
 @pytest.mark.sockets
 async def test_polars_and_pandas_read_what_the_client_exports(tmp_path: Path) -> None:
+    import polars as pl
+    import pyarrow as pa
+
     async with serving(tmp_path) as served:
         rows = await send_values(served)
         host, _, port = served.url.removeprefix("http://").rstrip("/").rpartition(":")
@@ -96,6 +104,8 @@ async def test_problem_without_the_extra_names_the_command_to_install_it(
 
 
 def test_format_writers_are_not_shared() -> None:
+    import pyarrow as pa
+
     first, second = export_formats.format_writer("arrow"), export_formats.format_writer("arrow")
     assert first.head() == second.head()
     first.tail()
@@ -117,6 +127,8 @@ def test_rows_become_a_table_of_pandas() -> None:
 
 
 def test_rows_become_a_table_of_polars() -> None:
+    import polars as pl
+
     frame = ROWS.to_polars()
     assert frame.schema["time"] == pl.Datetime("us", "UTC")
     assert frame["value"].to_list() == [20.5, None, None]
