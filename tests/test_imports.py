@@ -145,8 +145,8 @@ PURE = {
 }
 """Bytes and `now` go in, values come out."""
 
-VALUES = {"msgspec"}
-"""What protocols may use besides the standard library: it makes values and does nothing."""
+VALUES = {"cryptography", "msgspec"}
+"""What protocols may use besides the standard library: they compute values and do nothing else."""
 
 DOING = {
     *("asyncio", "selectors", "select", "socket", "socketserver", "ssl", "subprocess"),

@@ -9,7 +9,7 @@ from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.peers import Peer, Security
 from tests.gateways.test_coap_intake import CON, HERE, THERE, Port, known, request
 
-SECURITIES: tuple[Security, ...] = ("dtls", "oscore")
+SECURITIES: tuple[Security, ...] = ("dtls-psk", "oscore")
 
 
 @pytest.fixture(params=SECURITIES)
@@ -97,7 +97,7 @@ def test_credential_takes_the_uid_from_an_unsecured_node(lamp: Peer) -> None:
 
 
 def test_confirmable_copy_over_dtls_counts_once(port: Port) -> None:
-    lamp = HERE.secured("lamp", "dtls")
+    lamp = HERE.secured("lamp", "dtls-psk")
     for counted in (["lamp", "lamp"], []):
         assert port.code(request("server", "led:1", 7, mtype=CON), lamp) == Code.CHANGED
         assert uids(port) == counted
@@ -112,5 +112,5 @@ def test_secured_node_is_verified_from_the_start(port: Port, lamp: Peer) -> None
 
 def test_secured_peers_differ_by_identity_and_protection() -> None:
     peers = {HERE, HERE.secured("a", "oscore"), HERE.secured("b", "oscore")}
-    assert len(peers | {HERE.secured("a", "dtls")}) == 4
+    assert len(peers | {HERE.secured("a", "dtls-psk")}) == 4
     assert HERE.secured("a", "oscore").at_port(1) == HERE.at_port(1).secured("a", "oscore")

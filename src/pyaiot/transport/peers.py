@@ -8,8 +8,8 @@ Code above the endpoint uses `host`, `address` and `at_port`, and passes peers b
 import ipaddress
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-Security: TypeAlias = Literal["", "dtls", "oscore"]
-"""What protects the datagrams of a peer; "": nothing."""
+Security: TypeAlias = Literal["", "dtls-psk", "oscore"]
+"""The kind of credential that protects the datagrams of a peer; "": none."""
 _PKTINFO_IPV4_BYTES: Final = 12
 """Bytes of struct in_pktinfo: interface, local address, destination."""
 
