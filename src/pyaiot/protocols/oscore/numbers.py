@@ -46,6 +46,11 @@ class Received(NamedTuple):
     """Bit n: `highest` - n was received."""
 
 
+def received_up_to(number: int) -> Received:
+    """The state after which only higher numbers are new."""
+    return Received(number, (1 << REPLAY_WINDOW) - 1)
+
+
 class ReplayWindow:
     """The received sequence numbers (section 7.4)."""
 

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The security contexts of all devices with a credential for OSCORE. Pure."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.coap.oscore.device import (
+    OBSERVATIONS_MAX,
+    REQUESTS_MAX,
+    ContextNumbers,
+    ExchangeKey,
+    OscoreDevice,
+    SentRequest,
+    device_id,
+    gateway_context,
+    keep,
+)
+from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
+
+CONTEXTS_MAX: Final = 4096
+"""Devices whose keys are loaded. Beyond, the least recently used one is unloaded: its keys are
+loaded again when they are needed, and requests to it that wait are not answered."""
+NUMBERS_LOW: Final = 64
+"""Reserved sequence numbers of a device below which another block is reserved."""
+
+log = logging.getLogger(__name__)
+
+
+class NumbersStore(Protocol):
+    """Stores what must outlive the process. Methods raise `OperatorError`."""
+
+    def take(self, credential: DeviceCredential) -> ContextNumbers:
+        """The numbers of a credential, with a reserved block. Until `save`, its window counts as
+        lost."""
+        ...
+
+    def reserve(self, credential: DeviceCredential, numbers: SequenceNumbers) -> None:
+        """Reserve another block."""
+        ...
+
+
+class OscoreContexts:
+    """Finds the device of a message, and loads its keys."""
+
+    def __init__(self, store: NumbersStore, *, contexts_max: int = CONTEXTS_MAX) -> None:
+        self._store = store
+        self._contexts_max = contexts_max
+        self._stored: dict[str, tuple[DeviceCredential, ContextNumbers]] = {}
+        self._uids_of: dict[bytes, list[str]] = {}
+        self._loaded: OrderedDict[str, OscoreDevice] = OrderedDict()
+        self._sent: dict[ExchangeKey, SentRequest] = {}
+
+    def __len__(self) -> int:
+        """Devices whose keys are loaded."""
+        return len(self._loaded)
+
+    def add(self, credential: DeviceCredential) -> None:
+        """Accept this device. Raises `OperatorError` if its numbers cannot be stored."""
+        self.remove(credential.uid)
+        self._stored[credential.uid] = credential, self._store.take(credential)
+        self._uids_of.setdefault(device_id(credential.uid), []).append(credential.uid)
+
+    def remove(self, uid: str) -> None:
+        """Accept this device no more."""
+        if self._stored.pop(uid, None) is None:
+            return
+        self._unload(uid)
+        uids = self._uids_of[device_id(uid)]
+        uids.remove(uid)
+        if not uids:
+            del self._uids_of[device_id(uid)]
+
+    def windows(self) -> list[tuple[DeviceCredential, ReplayWindow]]:
+        """The replay windows, to store them before a restart."""
+        return [
+            (credential, numbers.window)
+            for credential, numbers in self._stored.values()
+            if numbers.window is not None
+        ]
+
+    # -- devices --------------------------------------------------------------------------------
+
+    def uids_of(self, kid: bytes | None) -> Sequence[str]:
+        """The devices whose messages have this kid: usually one."""
+        return () if kid is None else self._uids_of.get(kid, ())
+
+    def device(self, uid: str) -> OscoreDevice | None:
+        """The device with this uid; None: it has no credential."""
+        device = self._loaded.get(uid)
+        if device is not None:
+            self._loaded.move_to_end(uid)
+            return device
+        found = self._stored.get(uid)
+        if found is None:
+            return None
+        while len(self._loaded) >= self._contexts_max:
+            self._unload(next(iter(self._loaded)))
+        credential, numbers = found
+        device = self._loaded[uid] = OscoreDevice(credential, gateway_context(credential), numbers)
+        return device
+
+    def _unload(self, uid: str) -> None:
+        device = self._loaded.pop(uid, None)
+        if device is not None:
+            for key in (*device.sent, *device.observed):
+                del self._sent[key]
+
+    def take_number(self, device: OscoreDevice) -> int | None:
+        """An unused sequence number; None: none could be reserved."""
+        numbers = device.stored.numbers
+        if numbers.left < NUMBERS_LOW:
+            try:
+                self._store.reserve(device.credential, numbers)
+            except OperatorError as error:
+                if not numbers.left:
+                    log.warning("nothing is sent to %s: %s", device.credential.uid, error)
+        return numbers.take()
+
+    # -- requests to devices --------------------------------------------------------------------
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether any request may be answered."""
+        return bool(self._sent)
+
+    def sent(self, key: ExchangeKey) -> SentRequest | None:
+        """The request to a device with this token."""
+        return self._sent.get(key)
+
+    def keep_sent(self, key: ExchangeKey, request: SentRequest, *, observes: bool) -> None:
+        """Remember a request until further ones displace it, or it is replaced."""
+        before = self._sent.get(key)
+        if before is not None:
+            before.device.sent.pop(key, None)
+            before.device.observed.pop(key, None)
+        device = request.device
+        table, size = (
+            (device.observed, OBSERVATIONS_MAX) if observes else (device.sent, REQUESTS_MAX)
+        )
+        dropped = keep(table, key, request, size)
+        if dropped is not None:
+            del self._sent[dropped]
+        self._sent[key] = request

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One device that uses OSCORE: its security context, and the exchanges with it. Pure."""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, TypeVar
+
+from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
+from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
+from pyaiot.transport.peers import Peer, PeerAddress
+from pyaiot.transport.rate_limit import RateLimit
+
+KIND: Final = "oscore"
+"""The kind of credential."""
+GATEWAY_ID: Final = b"\x00"
+"""The Sender ID of the gateway. Each device has a secret of its own, so that it may be the same for
+all."""
+DEVICE_ID_BYTES: Final = 2
+"""Bytes of the Sender ID of a device. Devices may share one: the keys decide."""
+ANSWERS_MAX: Final = 8
+"""Requests of one device whose answers are remembered. A copy of an older one is refused as a
+replay."""
+REQUESTS_MAX: Final = 8
+"""Requests to one device that may be answered. RFC 7252 section 4.7: one at a time is usual."""
+OBSERVATIONS_MAX: Final = 256
+"""The same for observations: as many as a node has resources. Notifications of the oldest one are
+rejected beyond, until it is renewed."""
+
+ExchangeKey: TypeAlias = tuple[PeerAddress, bytes]
+"""The unsecured address of a device, and a token."""
+
+
+def device_id(uid: str) -> bytes:
+    """The Sender ID of a device: derived from its uid, so that it need not be stored."""
+    return hashlib.sha256(uid.encode()).digest()[:DEVICE_ID_BYTES]
+
+
+def gateway_context(credential: DeviceCredential) -> SecurityContext:
+    """The context of the gateway with a device."""
+    return SecurityContext(
+        credential.secret, sender_id=GATEWAY_ID, recipient_id=device_id(credential.uid)
+    )
+
+
+@dataclass(slots=True, eq=False)
+class ContextNumbers:
+    """What must outlive the process for one credential."""
+
+    numbers: SequenceNumbers
+    window: ReplayWindow | None
+    """None: lost, for example because the process was killed. The device must prove that its next
+    request is new (RFC 8613, Appendix B.1.2)."""
+
+
+@dataclass(slots=True, eq=False)
+class ReceivedRequest:
+    """A request of the device, and its answer."""
+
+    datagram: bytes
+    ids: RequestIds
+    plaintext: bytes = b""
+    """The answer that uses the nonce of the request."""
+    reply: bytes = b""
+    """The datagram of the answer, for copies of the request."""
+
+
+@dataclass(slots=True, eq=False)
+class SentRequest:
+    """A request to the device. Its retransmissions are the same datagram."""
+
+    device: "OscoreDevice"
+    peer: Peer
+    plain: bytes
+    protected: bytes
+    ids: RequestIds
+    answered: bool = False
+    notified: int = -1
+    """The highest sequence number in an answer: notifications are accepted in their order."""
+
+    def take_answer(self, partial_iv: bytes) -> bool:
+        """Whether an answer with this Partial IV is a new one. From now on, it is a copy."""
+        if partial_iv:
+            number = int.from_bytes(partial_iv, "big")
+            is_new = number > self.notified
+            self.notified = max(self.notified, number)
+        else:
+            is_new = not self.answered
+        self.answered = True
+        return is_new
+
+
+@dataclass(slots=True, eq=False)
+class OscoreDevice:
+    """A device whose keys are loaded."""
+
+    credential: DeviceCredential
+    context: SecurityContext
+    stored: ContextNumbers
+    peer: Peer | None = None
+    """The address of its latest request."""
+    challenge: bytes = b""
+    """The Echo value that its next request must have; empty: none was sent."""
+    challenges: RateLimit | None = None
+    received: OrderedDict[ExchangeKey, ReceivedRequest] = field(default_factory=OrderedDict)
+    sent: OrderedDict[ExchangeKey, SentRequest] = field(default_factory=OrderedDict)
+    observed: OrderedDict[ExchangeKey, SentRequest] = field(default_factory=OrderedDict)
+
+    def at(self, peer: Peer) -> Peer:
+        """The secured peer of this device at an address."""
+        known = self.peer
+        if known is None or known.remote != peer.remote or known.local != peer.local:
+            known = self.peer = peer.secured(self.credential.uid, KIND)
+        return known
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def keep(table: OrderedDict[K, V], key: K, value: V, size: int) -> K | None:
+    """Put a value at the end of a table of limited size. Returns the key that was dropped."""
+    dropped = None
+    if key in table:
+        del table[key]
+    elif len(table) >= size:
+        dropped, _ = table.popitem(last=False)
+    table[key] = value
+    return dropped
