@@ -142,6 +142,8 @@ PURE = {
     ),
     "gateways/coap/intake",
     *("gateways/coap/intake_events", "gateways/coap/posts", "gateways/mqttsn/admission"),
+    *("gateways/coap/oscore/contexts", "gateways/coap/oscore/device"),
+    *("gateways/coap/oscore/layer", "gateways/coap/oscore/refusals"),
 }
 """Bytes and `now` go in, values come out."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.gateways.coap.oscore.numbers_file import BLOCK_NUMBERS, NEW_CREDENTIAL_S, NumbersFile
 from pyaiot.protocols.oscore.context import SEQUENCE_NUMBERS
 from pyaiot.protocols.oscore.numbers import SequenceNumbers
@@ -34,20 +35,25 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., NumbersFile]]:
         files.pop().close()
 
 
+def take(file: NumbersFile, credential: DeviceCredential) -> ContextNumbers:
+    (taken,) = file.take_all((credential,))
+    return taken
+
+
 def test_next_process_continues_behind_the_reserved_block(
     opened: Callable[..., NumbersFile],
 ) -> None:
-    first = opened().take(LAMP).numbers
+    first = take(opened(), LAMP).numbers
     used = [first.take() for _ in range(3)]
     file = opened()
-    second = file.take(LAMP).numbers
+    second = take(file, LAMP).numbers
     number = second.take()
     assert number is not None
     assert number >= first.left + 3
     assert number not in used
     file.reserve(LAMP, second)
     assert second.left == 2 * BLOCK_NUMBERS - 1
-    third = opened().take(LAMP).numbers.take()
+    third = take(opened(), LAMP).numbers.take()
     assert third == number + 2 * BLOCK_NUMBERS
 
 
@@ -58,43 +64,43 @@ def test_each_device_has_its_own_numbers(opened: Callable[..., NumbersFile]) -> 
 
 def test_window_survives_an_orderly_end(opened: Callable[..., NumbersFile]) -> None:
     file = opened()
-    window = file.take(LAMP).window
+    window = take(file, LAMP).window
     assert window is not None
     assert window.is_new(0)
     window.add(70)
     window.add(68)
     file.save([(LAMP, window)])
-    again = opened().take(LAMP).window
+    again = take(opened(), LAMP).window
     assert again is not None
     assert [number for number in range(72) if again.is_new(number)] == [*range(7, 68), 69, 71]
 
 
 def test_window_is_lost_with_a_killed_process(opened: Callable[..., NumbersFile]) -> None:
-    assert opened().take(LAMP).window is not None
+    assert take(opened(), LAMP).window is not None
     file = opened()
-    assert file.take(LAMP).window is None
+    assert take(file, LAMP).window is None
     # A window that was lost is not stored as one without messages.
     file.save([])
-    assert opened().take(LAMP).window is None
+    assert take(opened(), LAMP).window is None
 
 
 def test_stored_window_is_used_once(opened: Callable[..., NumbersFile]) -> None:
     file = opened()
-    window = file.take(LAMP).window
+    window = take(file, LAMP).window
     assert window is not None
     file.save([(LAMP, window)])
-    assert opened().take(LAMP).window is not None
-    assert opened().take(LAMP).window is None
+    assert take(opened(), LAMP).window is not None
+    assert take(opened(), LAMP).window is None
 
 
 def test_credential_whose_file_was_lost_starts_beyond_all_used_numbers(
     opened: Callable[..., NumbersFile],
 ) -> None:
     age_s = 86_400.0
-    taken = opened(LAMP.created_at + age_s).take(LAMP)
+    taken = take(opened(LAMP.created_at + age_s), LAMP)
     assert taken.window is None
     assert taken.numbers.take() == age_s * BLOCK_NUMBERS
-    assert opened(LAMP.created_at + NEW_CREDENTIAL_S - 1).take(ROBOT).window is not None
+    assert take(opened(LAMP.created_at + NEW_CREDENTIAL_S - 1), ROBOT).window is not None
 
 
 def test_credential_from_the_future_starts_at_a_random_number(
@@ -109,7 +115,7 @@ def test_credential_from_the_future_starts_at_a_random_number(
 
 def test_last_number_is_not_exceeded(opened: Callable[..., NumbersFile]) -> None:
     file = opened()
-    file.take(LAMP)
+    take(file, LAMP)
     file._db.execute("UPDATE context SET next = ?", (SEQUENCE_NUMBERS - 2,))
     numbers = SequenceNumbers()
     file.reserve(LAMP, numbers)
@@ -119,7 +125,7 @@ def test_last_number_is_not_exceeded(opened: Callable[..., NumbersFile]) -> None
 
 def test_numbers_of_a_failed_write_are_not_used(opened: Callable[..., NumbersFile]) -> None:
     file = opened()
-    numbers = file.take(LAMP).numbers
+    numbers = take(file, LAMP).numbers
     file._db.execute("PRAGMA query_only = ON")
     with pytest.raises(OperatorError):
         file.reserve(LAMP, numbers)
@@ -127,7 +133,7 @@ def test_numbers_of_a_failed_write_are_not_used(opened: Callable[..., NumbersFil
 
 
 def test_secret_is_not_in_the_file(opened: Callable[..., NumbersFile], tmp_path: Path) -> None:
-    opened().take(LAMP)
+    take(opened(), LAMP)
     for path in tmp_path.iterdir():
         assert LAMP.secret not in path.read_bytes()
         assert path.stat().st_mode & 0o077 == 0
@@ -137,9 +143,10 @@ TAKE = """
 import sys, time
 from pathlib import Path
 from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.gateways.coap.oscore.numbers_file import NumbersFile
 file = NumbersFile(Path(sys.argv[1]), time.time)
-taken = file.take(DeviceCredential("lamp", "oscore", b"0123456789abcdef", time.time()))
+taken, = file.take_all((DeviceCredential("lamp", "oscore", b"0123456789abcdef", time.time()),))
 numbers = taken.numbers
 for _ in range(3000):
     if not numbers.left:

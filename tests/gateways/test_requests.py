@@ -16,9 +16,10 @@ from pyaiot.gateways.coap.requests import (
     READ_YIELDS_AFTER_S,
     Requests,
     ResetReceived,
+    UnprotectedAnswer,
 )
-from pyaiot.protocols.coap.message import CoapMessage
-from pyaiot.protocols.coap.numbers import Code, MessageType
+from pyaiot.protocols.coap.message import CoapMessage, build_options
+from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.transport.peers import Peer
 
 COMMANDS = 2000
@@ -264,3 +265,49 @@ async def test_nothing_is_left_of_a_request_that_is_over() -> None:
     await asyncio.gather(*work, return_exceptions=True)
     it = wire.requests
     assert [it._locks, it._users, it._current, it._by_token, it._by_message] == [{}] * 5
+
+
+async def test_request_is_repeated_with_the_echo_value_of_the_node() -> None:
+    """RFC 9175 section 2.3: a node that has rebooted may ask for proof that a request is new."""
+
+    def challenging(request: CoapMessage) -> list[CoapMessage]:
+        echo = request.option(OptionNumber.ECHO)
+        if echo == b"proof":
+            return piggybacked(request)
+        options = build_options((OptionNumber.ECHO, b"proof"))
+        message_id, token = request.message_id, request.token
+        return [CoapMessage(MessageType.ACK, Code.UNAUTHORIZED, message_id, token, options)]
+
+    wire = Wire(challenging)
+    assert (await wire.put(node())).code == Code.CHANGED
+    first, second = (message for _, message, _ in wire.sent)
+    assert first.message_id != second.message_id
+    assert first.payload == second.payload == b"1"
+
+
+async def test_request_is_repeated_only_once_for_an_echo_value() -> None:
+    def challenging(request: CoapMessage) -> list[CoapMessage]:
+        options = build_options((OptionNumber.ECHO, b"proof"))
+        message_id, token = request.message_id, request.token
+        return [CoapMessage(MessageType.ACK, Code.UNAUTHORIZED, message_id, token, options)]
+
+    wire = Wire(challenging)
+    assert (await wire.put(node())).code == Code.UNAUTHORIZED
+    assert len(wire.sent) == 2
+
+
+async def test_unprotected_answer_ends_a_protected_request_without_an_answer() -> None:
+    wire = Wire(silent)
+    peer = node().secured("lamp", "oscore")
+
+    async def answer() -> None:
+        await asyncio.sleep(LATENCY_S)
+        ((_, sent, _),) = wire.sent
+        wire.requests.receive_unprotected(b"other", peer, Code.UNAUTHORIZED)
+        wire.requests.receive_unprotected(sent.token, node(), Code.UNAUTHORIZED)
+        wire.requests.receive_unprotected(sent.token, peer, Code.UNAUTHORIZED)
+
+    answering = asyncio.create_task(answer())
+    with pytest.raises(UnprotectedAnswer, match="without OSCORE"):
+        await wire.put(peer)
+    await answering

@@ -99,6 +99,8 @@ class AddressTable(Generic[P]):
         self._answering: dict[PeerAddress, str] = {}
         """The node that answers requests at each address; `_answers_of` is the inverse."""
         self._answers_of: dict[str, PeerAddress] = {}
+        self._secured_at: dict[PeerAddress, str] = {}
+        """The node that has proved its identity at each address, here without its identity."""
         self._boots = itertools.count(1)
 
     def get(self, uid: str) -> NodeEntry[P] | None:
@@ -192,9 +194,11 @@ class AddressTable(Generic[P]):
         return None if node.posts_from_here else node
 
     def known_at(self, address: PeerAddress) -> str | None:
-        """The node known at this address, else the only node of its host. Changes nothing."""
+        """The node known at this address, also a secured one, else the only node of its host.
+        Changes nothing."""
+        uid = self._uid_at.get(address) or self._secured_at.get(address)
         uids = self._uids_on.get(_machine(address), {})
-        return self._uid_at.get(address) or (next(iter(uids)) if len(uids) == 1 else None)
+        return uid or (next(iter(uids)) if len(uids) == 1 else None)
 
     def answers(self, uid: str, at: P, address: PeerAddress) -> None:
         """The node answers requests at this peer, whose address is `address`."""
@@ -267,10 +271,14 @@ class AddressTable(Generic[P]):
         return held
 
     def _point(self, uid: str, address: PeerAddress) -> None:
+        if address.uid:
+            self._secured_at[_unsecured(address)] = uid
         self._uid_at[address] = uid
         self._uids_on.setdefault(_machine(address), {})[uid] = None
 
     def _unpoint(self, uid: str, address: PeerAddress) -> None:
+        if address.uid and self._secured_at.get(_unsecured(address)) == uid:
+            del self._secured_at[_unsecured(address)]
         if self._uid_at.get(address) == uid:
             del self._uid_at[address]
         uids = self._uids_on.get(_machine(address), {})
@@ -290,3 +298,7 @@ _Machine: TypeAlias = tuple[str, int, str]
 
 def _machine(address: PeerAddress) -> _Machine:
     return address.host, address.scope_id, address.uid
+
+
+def _unsecured(address: PeerAddress) -> PeerAddress:
+    return address._replace(uid="")

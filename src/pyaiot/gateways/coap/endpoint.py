@@ -2,9 +2,10 @@
 """The CoAP endpoint of the gateway: the shell of the intake, and the socket of all that send."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import aiocoap
 from aiocoap.resource import Site
@@ -23,6 +24,10 @@ from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer
 from pyaiot.transport.udp import DatagramEndpoint, DatagramTrace, answers_probe, udp_socket
+
+if TYPE_CHECKING:
+    # Where no device uses it, its cryptography is not loaded.
+    from pyaiot.gateways.coap.oscore.layer import OscoreLayer
 
 HOST_REQUESTS_PER_S: Final = 20.0
 HOST_REQUESTS_BURST: Final = 200.0
@@ -55,6 +60,10 @@ class ResponseHandler(Protocol):
 
 class RequestHandler(ResponseHandler, Protocol):
     """Handles responses and errors of requests to nodes."""
+
+    def receive_unprotected(self, token: bytes, peer: Peer, code: int) -> None:
+        """A secured peer answered a request with this token by an unprotected error."""
+        ...
 
     def receive_empty(self, message: CoapMessage, peer: Peer) -> bool:
         """Whether an acknowledgement or a reset belongs to a request of this handler."""
@@ -90,6 +99,8 @@ class CoapEndpoint:
         self.loop: asyncio.AbstractEventLoop = context.loop
         self.requests: RequestHandler | None = None
         self.observer: ResponseHandler | None = None
+        self.oscore: OscoreLayer | None = None
+        """None: no device has a credential for OSCORE."""
         self.intake: CoapIntake
         self.on_change: Callable[[NodeChange], None]
         self._context = context
@@ -170,7 +181,23 @@ class CoapEndpoint:
     # -- sending --------------------------------------------------------------------------------
 
     def send_to(self, datagram: bytes, peer: Peer) -> None:
-        self._datagrams.send(datagram, peer)
+        """Send a datagram, in the protection of the peer."""
+        protected: bytes | None = datagram
+        if peer.security == "oscore":
+            protected = None if self.oscore is None else self.oscore.protect(datagram, peer)
+        if protected is not None:
+            self._datagrams.send(protected, peer)
+        else:
+            # Not at once: the caller may be in the middle of its bookkeeping.
+            error = OSError(errno.EACCES, "its credential was removed, or cannot be used")
+            self.loop.call_soon(self._receive_error, error, peer, None)
+
+    def _send_all(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+        if self.oscore is None:
+            self._datagrams.send_all(datagrams)
+            return
+        for datagram, peer in datagrams:
+            self.send_to(datagram, peer)
 
     def send_message(self, message: aiocoap.Message) -> None:
         """See `MessageSender`."""
@@ -187,7 +214,7 @@ class CoapEndpoint:
             if credit is not None and credit < len(datagram):
                 message.payload = b""  # the diagnostic text; the code is enough
                 datagram = message.encode()
-        self._datagrams.send(datagram, peer)
+        self.send_to(datagram, peer)
 
     def verify(self, peer: Peer) -> None:
         """The peer answered with a token that only the receiver of our request can know."""
@@ -202,10 +229,21 @@ class CoapEndpoint:
 
     def _receive(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
         intake, unix_time, now = self.intake, self._unix_time, self.loop.time()
-        for datagram, peer in datagrams:
-            intake.receive_datagram(datagram, peer, now=now, ts=unix_time())
+        oscore = self.oscore
+        for received in datagrams:
+            plain = received
+            if oscore is not None:
+                found = oscore.receive_datagram(*received, now=now)
+                if found is None:
+                    continue
+                plain = found
+            intake.receive_datagram(*plain, now=now, ts=unix_time())
             self.apply_events()
-        self._datagrams.send_all(intake.datagrams_to_send())
+        self._send_all(intake.datagrams_to_send())
+        if oscore is not None:
+            self._datagrams.send_all(oscore.datagrams_to_send())
+            while self.requests is not None and (answer := oscore.next_unprotected()) is not None:
+                self.requests.receive_unprotected(answer.token, answer.peer, answer.code)
 
     def apply_events(self) -> None:
         """Apply what the intake has found."""
@@ -234,7 +272,7 @@ class CoapEndpoint:
             # RFC 7252 section 4.2: a Confirmable response that matches no request is rejected.
             answer = rejection(datagram)
         if answer:
-            self._datagrams.send(answer, peer)
+            self.send_to(answer, peer)
 
     def _receive_empty(self, message: CoapMessage, datagram: bytes, peer: Peer) -> None:
         if self.requests is not None and self.requests.receive_empty(message, peer):
@@ -243,6 +281,8 @@ class CoapEndpoint:
             self._transport.receive_datagram(datagram, peer)
 
     def _receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
+        if self.oscore is not None:
+            peer, quoted = self.oscore.receive_error(peer, quoted)
         if self.requests is not None:
             self.requests.receive_error(error, peer, quoted)
         self._transport.receive_error(error, peer)

@@ -4,6 +4,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from aiocoap.resource import Site
@@ -30,6 +31,7 @@ from pyaiot.gateways.coap.intake_events import (
 )
 from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, REQUESTS_OVER_RATE
 from pyaiot.gateways.coap.observer import Observer
+from pyaiot.gateways.coap.oscore.service import OscoreDevices
 from pyaiot.gateways.coap.post_intake import PostIntake, PostResource
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.coap.saved_registrations import restore_registrations, save_registration
@@ -63,6 +65,7 @@ class CoapGateway:
         poll_s: float = 0.0,
         sleepy: Iterable[str] = (),
         kept: StateStore | None = None,
+        oscore_file: Path | None = None,
     ) -> None:
         self.gateway = gateway
         self._kept = kept or StateStore()
@@ -132,6 +135,7 @@ class CoapGateway:
         self._lines = RateLimitedLog(log)
         self._refusals = RateLimitedLog(log)
         gateway.evicted = self._forget
+        self._oscore = OscoreDevices(endpoint, gateway, oscore_file, gateway.unix_time)
         endpoint.serve(self._intake, self._on_change, gateway.unix_time)
 
     @classmethod
@@ -147,6 +151,7 @@ class CoapGateway:
         trace: Trace | None = None,
         fast_path: bool = True,
         kept: StateStore | None = None,
+        oscore_file: Path | None = None,
     ) -> "CoapGateway":
         """Listen. Raises `OperatorError` if the port cannot be used.
 
@@ -154,12 +159,23 @@ class CoapGateway:
         `trace` records the datagrams.
         `poll_s`: seconds between two reads of a resource that is not observable; 0: read once.
         `kept`: stores registrations of the resource directory across a restart.
+        `oscore_file`: the sequence numbers of OSCORE; None: in memory, until the end.
         `fast_path` False: posts go through aiocoap, for comparison in benchmarks.
         """
         site = StrictSite()
         limits = host_limits() if fast_path else None
         endpoint = await CoapEndpoint.open(host, port, site, interface=interface, limits=limits)
-        opened = cls(gateway, endpoint, site, poll_s=poll_s, sleepy=sleepy, kept=kept)
+        try:
+            opened = cls(
+                *(gateway, endpoint, site),
+                poll_s=poll_s,
+                sleepy=sleepy,
+                kept=kept,
+                oscore_file=oscore_file,
+            )
+        except BaseException:
+            await endpoint.close()
+            raise
         opened._trace = trace
         if trace is not None:
             trace.begin(opened.port, opened._table.known_at)
@@ -212,11 +228,12 @@ class CoapGateway:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.gateway.end_commands()
             await self._endpoint.close()
+            self._oscore.close()
 
     def _record_of(self, uid: str) -> bytes | None:
         node = self._table.get(uid)
-        if node is None:
-            return None
+        if node is None or node.peer.security:
+            return None  # a secured node must prove again who it is
         return save_registration(
             self._directory,
             uid,

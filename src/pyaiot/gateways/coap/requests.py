@@ -26,7 +26,13 @@ from pyaiot.protocols.coap.exchange import (
     read_spacing,
 )
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
-from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.protocols.coap.numbers import (
+    Code,
+    ContentFormat,
+    MessageType,
+    OptionNumber,
+    code_text,
+)
 from pyaiot.protocols.link_format import Target, read_target
 from pyaiot.transport.peers import Peer, PeerAddress
 
@@ -64,6 +70,11 @@ _TEXT: Final[Option] = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
 
 class ResetReceived(ProtocolError):
     """The peer rejected the request with a reset. It may have carried it out before."""
+
+
+class UnprotectedAnswer(ResetReceived):
+    """The node answered a protected request with an unprotected error. Who sees the request can
+    forge it, so that the node may have carried it out all the same."""
 
 
 class RequestSocket(Protocol):
@@ -249,7 +260,8 @@ class Requests:
         payload: bytes = b"",
         token: bytes = b"",
     ) -> CoapMessage:
-        """One exchange. `token`: of an observation, whose notifications are handled elsewhere."""
+        """One exchange; two if the node wants proof that the request is new (RFC 9175 section 2.3).
+        `token`: of an observation, whose notifications are handled elsewhere."""
         now = self._loop.time()
         message = CoapMessage(
             MessageType.CON,
@@ -284,7 +296,14 @@ class Requests:
             raise ResetReceived("the node rejected the request with a reset")
         if not token:
             self._remember(by_token)
-        return pending.exchange.answer
+        answer = pending.exchange.answer
+        echo = answer.option(OptionNumber.ECHO) if answer.code == Code.UNAUTHORIZED else None
+        if echo is None or any(number == OptionNumber.ECHO for number, _ in options):
+            return answer
+        options = [*options, (OptionNumber.ECHO, echo)]
+        return await self._request(
+            peer, code, target, deadline, spacing, options, payload=payload, token=token
+        )
 
     async def _until_ended(self, pending: _PendingRequest) -> None:
         """Send until the answer. Raises `TimeoutError` at the deadline, or the error received."""
@@ -342,6 +361,12 @@ class Requests:
         if pending.exchange.is_reset:
             pending.end()
         return True
+
+    def receive_unprotected(self, token: bytes, peer: Peer, code: int) -> None:
+        """A secured peer answered a request with this token by an unprotected error."""
+        pending = self._by_token.get((token, peer.address))
+        if pending is not None:
+            pending.end(UnprotectedAnswer(f"the node answered {code_text(code)} without OSCORE"))
 
     def receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
         """A peer cannot be reached: by an ICMP error, or (`quoted` None) because sending failed.

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 from pyaiot.config import Config
-from pyaiot.gateways.base import device_store, new_gateway, state_store, warn_if_open
+from pyaiot.gateways.base import device_file, device_store, new_gateway, state_store, warn_if_open
 from pyaiot.gateways.coap.gateway import CoapGateway
+from pyaiot.gateways.coap.oscore.service import FILE_NAME as OSCORE_FILE_NAME
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.plugin import OpenGateway
@@ -37,6 +38,7 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
             sleepy=section.sleepy,
             trace=trace,
             kept=state_store(section.state_file, section.name, section.port),
+            oscore_file=_oscore_file(config),
         )
     except BaseException:
         if trace is not None:
@@ -57,6 +59,12 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         gateway=gateway,
         run=coap.run,
     )
+
+
+def _oscore_file(config: Config) -> Path | None:
+    """Beside the credentials: who copies or loses them sees that both belong together."""
+    devices = device_file(config.devices)
+    return None if devices is None else devices.with_name(OSCORE_FILE_NAME)
 
 
 def _open_trace(section: CoapSection) -> Trace | None:

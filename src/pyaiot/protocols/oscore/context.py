@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.oscore.option import PARTIAL_IV_BYTES_MAX
 
-MASTER_SECRET_BYTES: Final = 16
 ID_BYTES_MAX: Final = 7
-"""Section 3.3: the length of the nonce minus 6."""
+"""Bytes of a Sender ID: the length of the nonce minus 6 (section 3.3). A longer one is a
+`ValueError`."""
 SEQUENCE_NUMBERS: Final = 1 << 40
-"""Section 7.2.1: the sender sequence numbers of one context. There are no more nonces."""
-TAG_BYTES: Final = 8
+"""Sender sequence numbers of one context (section 7.2.1). Then nothing is sent: there are no more
+nonces."""
+_TAG_BYTES: Final = 8
 _KEY_BYTES: Final = 16
 _NONCE_BYTES: Final = 13
 _AES_CCM_16_64_128: Final = 10  # RFC 9053 section 4.2
@@ -84,7 +85,7 @@ class SecurityContext:
 
     def decrypt(self, ciphertext: bytes, nonce: bytes, request: RequestIds) -> bytes:
         """Raises `ProtocolError` if the ciphertext is not from the other endpoint."""
-        if len(ciphertext) <= TAG_BYTES:
+        if len(ciphertext) <= _TAG_BYTES:
             raise ProtocolError("the ciphertext is too short")
         try:
             return self._recipient.decrypt(nonce, ciphertext, additional_data(request))
@@ -127,7 +128,7 @@ class _Derivation:
 
 
 def _cipher(key: bytes) -> AESCCM:
-    return AESCCM(key, tag_length=TAG_BYTES)
+    return AESCCM(key, tag_length=_TAG_BYTES)
 
 
 def _nonce_start(id_: bytes) -> int:

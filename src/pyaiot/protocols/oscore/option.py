@@ -8,6 +8,7 @@ import msgspec
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
 PARTIAL_IV_BYTES_MAX: Final = 5
+"""Bytes of a Partial IV (section 6.1). A longer one is refused."""
 _PARTIAL_IV_LENGTH: Final = 0x07
 _HAS_KID: Final = 0x08
 _HAS_KID_CONTEXT: Final = 0x10

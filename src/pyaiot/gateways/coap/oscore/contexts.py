@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 class NumbersStore(Protocol):
     """Stores what must outlive the process. Methods raise `OperatorError`."""
 
-    def take(self, credential: DeviceCredential) -> ContextNumbers:
-        """The numbers of a credential, with a reserved block. Until `save`, its window counts as
-        lost."""
+    def take_all(self, credentials: Sequence[DeviceCredential]) -> list[ContextNumbers]:
+        """The numbers of credentials, each with a reserved block. Until they are saved, their
+        windows count as lost."""
         ...
 
     def reserve(self, credential: DeviceCredential, numbers: SequenceNumbers) -> None:
@@ -58,11 +58,13 @@ class OscoreContexts:
         """Devices whose keys are loaded."""
         return len(self._loaded)
 
-    def add(self, credential: DeviceCredential) -> None:
-        """Accept this device. Raises `OperatorError` if its numbers cannot be stored."""
-        self.remove(credential.uid)
-        self._stored[credential.uid] = credential, self._store.take(credential)
-        self._uids_of.setdefault(device_id(credential.uid), []).append(credential.uid)
+    def add(self, *credentials: DeviceCredential) -> None:
+        """Accept these devices. Raises `OperatorError` if their numbers cannot be stored."""
+        taken = self._store.take_all(credentials)
+        for credential, numbers in zip(credentials, taken, strict=True):
+            self.remove(credential.uid)
+            self._stored[credential.uid] = credential, numbers
+            self._uids_of.setdefault(device_id(credential.uid), []).append(credential.uid)
 
     def remove(self, uid: str) -> None:
         """Accept this device no more."""

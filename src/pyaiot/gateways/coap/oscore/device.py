@@ -12,8 +12,6 @@ from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 from pyaiot.transport.peers import Peer, PeerAddress
 from pyaiot.transport.rate_limit import RateLimit
 
-KIND: Final = "oscore"
-"""The kind of credential."""
 GATEWAY_ID: Final = b"\x00"
 """The Sender ID of the gateway. Each device has a secret of its own, so that it may be the same for
 all."""
@@ -111,7 +109,7 @@ class OscoreDevice:
         """The secured peer of this device at an address."""
         known = self.peer
         if known is None or known.remote != peer.remote or known.local != peer.local:
-            known = self.peer = peer.secured(self.credential.uid, KIND)
+            known = self.peer = peer.secured(self.credential.uid, "oscore")
         return known
 
 

@@ -5,7 +5,7 @@ loaded when needed."""
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,6 @@ from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.protocols.oscore.context import SEQUENCE_NUMBERS
 from pyaiot.protocols.oscore.numbers import Received, ReplayWindow, SequenceNumbers
 
-FILE_NAME: Final = "oscore.db"
 APPLICATION_ID: Final = 0x41694F73
 """In the header of the file; identifies it as sequence numbers of Pyaiot (`AiOs`)."""
 BLOCK_NUMBERS: Final = 1024
@@ -56,12 +55,8 @@ class NumbersFile(PrivateDatabase):
             with self._transaction():
                 self._db.execute("DELETE FROM context WHERE false")
 
-    def take(self, credential: DeviceCredential) -> ContextNumbers:
-        (taken,) = self.take_all((credential,))
-        return taken
-
-    def take_all(self, credentials: Iterable[DeviceCredential]) -> list[ContextNumbers]:
-        """See `NumbersStore.take`. All in one transaction."""
+    def take_all(self, credentials: Sequence[DeviceCredential]) -> list[ContextNumbers]:
+        """See `NumbersStore`. All in one transaction."""
         taken: list[tuple[ReplayWindow | None, int, int]] = []
         with self._translated_errors(), self._transaction():
             for credential in credentials:
