@@ -325,10 +325,8 @@ WRONG: list[bytes] = [
     b'{"type":"update","data":{"a\\nb":"1"}}',
     b'{"type":"out","data":{}}',
     b'{"type":"new"}',
-    b'{"type":"new","uid":1}',
     b'{"type":"reset","uid":"other"}',
     b'{"led":"1"}',
-    b'\xef\xbb\xbf{"type":"update","data":{}}',
 ]
 
 

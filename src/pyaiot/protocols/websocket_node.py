@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Messages between WebSocket nodes and their gateway (legacy protocol, section 6). Pure."""
 
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -43,9 +43,17 @@ class NodeProblem(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
     detail: str
 
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
 FromNode: TypeAlias = Named | Update
 ToNode: TypeAlias = Discover | Write | NodeProblem
 _M = TypeVar("_M")
+
+
+class _Named(msgspec.Struct, frozen=True, tag="new", tag_field="type"):
+    """`Named` as nodes send it: some send the number of their chip."""
+
+    uid: str | Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _ToNode(msgspec.Struct):
@@ -57,7 +65,7 @@ class _ToNode(msgspec.Struct):
     detail: str | None = None
 
 
-_from_node: msgspec.json.Decoder[FromNode] = msgspec.json.Decoder(FromNode)
+_from_node: msgspec.json.Decoder[_Named | Update] = msgspec.json.Decoder(_Named | Update)
 _to_node = msgspec.json.Decoder(_ToNode)
 encode: Final = msgspec.json.Encoder().encode
 """`Named`, `Update`, `Write` or `NodeProblem` → JSON."""
@@ -67,7 +75,10 @@ DISCOVER: Final = b'{"request": "discover"}'
 
 def decode_from_node(data: bytes) -> FromNode:
     """Decode a message of a node. Raises `ProtocolError`."""
-    return _decode(_from_node, quote_long_integers(data))
+    # Some firmware includes the terminating zero of the string.
+    data = data.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\0")
+    message = _decode(_from_node, quote_long_integers(data))
+    return Named(str(message.uid)) if isinstance(message, _Named) else message
 
 
 def decode_to_node(data: bytes) -> ToNode:

@@ -149,13 +149,22 @@ def test_a_check_and_a_list_may_have_a_mark_before_and_zeros_behind() -> None:
     assert parse_publication("node/a/resources", b'["led"]\0') == NodeResources("a", ("led",))
 
 
+@pytest.mark.parametrize("number", ["0", "12345", "18446744073709551616"])
+def test_a_number_in_a_check_is_an_id(number: str) -> None:
+    """Some firmware sends the number of its chip, and its topics have the digits."""
+    assert parse_publication("node/check", f'{{"id":{number}}}'.encode()) == NodeCheck(number)
+
+
 @pytest.mark.parametrize(
     ("topic", "payload"),
     [
         ("node/check", b""),
         ("node/check", b"fipy"),
         ("node/check", b"{}"),
-        ("node/check", b'{"id":7}'),
+        ("node/check", b'{"id":-7}'),
+        ("node/check", b'{"id":7.5}'),
+        ("node/check", b'{"id":true}'),
+        ("node/check", b'{"id":' + b"7" * 65 + b"}"),
         ("node/check", b'{"id":"a"}' + b" " * 2000),
         ("node/a/resources", b'{"led":1}'),
         ("node/a/resources", b'["led",1]'),

@@ -6,7 +6,7 @@ becomes a wildcard, another level, or bytes for which an MQTT broker ends the co
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -86,7 +86,8 @@ Publication: TypeAlias = NodeCheck | NodeResources | NodeValue | NodeValues
 
 
 class _Check(msgspec.Struct, frozen=True):
-    id: str
+    id: str | Annotated[int, msgspec.Meta(ge=0)]
+    """A number counts as its digits: some firmware sends the number of its chip."""
 
 
 class _PlainValue(msgspec.Struct, frozen=True, gc=False):
@@ -168,7 +169,7 @@ def parse_publication(topic: str, payload: bytes) -> Publication:
     """The content of a message that a node published. Raises `ProtocolError`."""
     if topic == NODE_CHECK:
         uid = _decoded(_check, payload, CHECK_SIZE_MAX).id
-        return NodeCheck(check_topic_name(uid, "node id"))
+        return NodeCheck(check_topic_name(str(uid), "node id"))
     node = is_of_a_node(topic)
     if node is None:
         raise ProtocolError("not a topic of a node")
