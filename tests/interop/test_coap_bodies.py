@@ -132,6 +132,17 @@ async def test_posts_of_all_formats_are_readings() -> None:
         assert [(item["value"], item["unit"]) for item in shown] == [(23.1, "Cel")]
 
 
+@pytest.mark.parametrize("format_", [ContentFormat.LINK_FORMAT, 111, 310, 11_542])
+async def test_post_in_a_format_that_the_gateway_cannot_read_is_answered_4_15(format_: int) -> None:
+    async with scene() as it:
+        await it.device.post("alive", "alive:A")
+        sent = b'[{"n":"t","v":1}]'
+        answer = await post(it.device, sent, (OptionNumber.CONTENT_FORMAT, format_))
+        assert answer.code == Code.UNSUPPORTED_CONTENT_FORMAT
+        await it.client.shows("A")
+        assert set(it.client.nodes["A"]) == {"protocol", "ip"}
+
+
 @pytest.mark.parametrize(
     ("format_", "payload"),
     [

@@ -253,6 +253,18 @@ def test_base_value_and_base_sum_are_added() -> None:  # 4.1
     ]
 
 
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**64 - 1])
+def test_integer_that_a_double_cannot_represent_keeps_its_digits(number: int) -> None:
+    (record,) = parse_json(b'[{"n":"serial","v":%d}]' % number)
+    assert record.value == str(number)
+    argument = number if number >= 0 else -1 - number
+    kind = 0x1B if number >= 0 else 0x3B
+    (record,) = parse_cbor(b"\x81\xa2\x00\x61s\x02" + bytes([kind]) + argument.to_bytes(8, "big"))
+    assert record.value == str(number)
+    (record,) = parse_json(b'[{"bv":1,"n":"serial","v":%d}]' % number)
+    assert record.value == 1.0 + number
+
+
 def test_sum_needs_no_value() -> None:  # 4.2
     records = parse_json(b'[{"n":"energy","u":"W","s":12},{"n":"p","v":1,"s":13}]')
     assert [(item.value, item.sum) for item in records] == [(None, 12.0), (1.0, 13.0)]

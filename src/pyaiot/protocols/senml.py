@@ -19,6 +19,7 @@ RECORDS_MAX: Final = 1024
 """Records of one pack. A pack with more is refused."""
 UNIT_LENGTH_MAX: Final = 32
 """Characters of a unit. Registered units have at most 10. A pack with a longer one is refused."""
+_INTEGER_MAX: Final = 2**53
 RELATIVE_BELOW: Final = 2.0**28
 """RFC 8428 section 4.5.3: a time below this is relative to now, else it is Unix time."""
 
@@ -104,6 +105,8 @@ def _fields(item: Mapping[object, object]) -> dict[str, Any]:
 
 def _checked(label: str, kind: type, value: object) -> Any:
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if label == "v" and isinstance(value, int) and _INTEGER_MAX < abs(value) <= 2**64:
+            return value  # see `_exact`
         try:
             number = float(value)
         except OverflowError:
@@ -124,7 +127,7 @@ def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> SenmlRecord |
         raise ProtocolError("SenML: a record has more than one value")
     value: SenmlValue | None = None
     if values == ["v"] or (not values and "bv" in base and not _REGULAR.isdisjoint(fields)):
-        value = base.get("bv", 0.0) + fields.get("v", 0.0)
+        value = _exact(fields["v"]) if "bv" not in base else base["bv"] + fields.get("v", 0.0)
     elif values:
         value = fields[values[0]]
     total = None
@@ -153,6 +156,11 @@ def _record(fields: Mapping[str, Any], base: Mapping[str, Any]) -> SenmlRecord |
         total,
         fields.get("ut"),
     )
+
+
+def _exact(number: float) -> SenmlValue:
+    """A number; text for an integer that a double cannot represent, so that it keeps its digits."""
+    return str(number) if isinstance(number, int) else number
 
 
 _BASE: Final = frozenset({"bver", "bn", "bt", "bu", "bv", "bs"})

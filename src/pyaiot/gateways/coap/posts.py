@@ -35,7 +35,7 @@ from pyaiot.protocols.coap.deduplication import (
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.protocols.coap.post import ALIVE, SERVER, Post, read_post
 from pyaiot.protocols.coap.post_payload import parse_alive, parse_value
-from pyaiot.protocols.coap.values import FORMATS, read_post_values, read_values
+from pyaiot.protocols.coap.values import FORMATS, TEXT_FORMATS, read_post_values, read_values
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer, PeerAddress
 
@@ -164,6 +164,9 @@ class Posts:
                     return reply
             if format_ in FORMATS:
                 return self._receive_values(peer, body, format_, now, ts)
+            if format_ not in TEXT_FORMATS:
+                self.refuse("post from %s refused: format %s", peer.address.host, format_)
+                return Reply(Code.UNSUPPORTED_CONTENT_FORMAT)
             uid = self._table.uid_at(peer.address)
             if uid is None:
                 return self._hold(peer, body, now=now, ts=ts)

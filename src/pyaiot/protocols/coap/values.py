@@ -20,6 +20,8 @@ receipt."""
 SENML: Final = frozenset({ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR})
 FORMATS: Final = SENML | {ContentFormat.JSON, ContentFormat.CBOR}
 """The supported formats other than text."""
+TEXT_FORMATS: Final = frozenset({None, ContentFormat.TEXT, ContentFormat.OCTET_STREAM})
+"""The formats of posts that are read as text."""
 _READABLE: Final = frozenset(str(int(known)) for known in {ContentFormat.TEXT, *FORMATS})
 
 
