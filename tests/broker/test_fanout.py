@@ -7,9 +7,12 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import ARRAYS, EVENTS, LEGACY, Encoder
-from pyaiot.broker.fanout import FLUSH_CREDIT_MAX
+from pyaiot.broker.fanout import FLUSH_CREDIT_MAX, RECEIPT_FLUSHES_BURST, Fanout
 from pyaiot.broker.subscriber import BACKLOG_COST_MAX, BUFFER_HIGH, STALL_LIMIT_S, Subscriber
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
@@ -20,6 +23,7 @@ from pyaiot.messages import (
     NodeLeft,
     NodeReset,
     Reading,
+    Receipt,
     Subscription,
 )
 
@@ -350,6 +354,38 @@ async def test_command_reaches_the_gateway_and_its_timeout_reaches_the_client() 
     (receipt,) = (item for item in socket.messages if item["type"] == "receipt")
     assert (receipt["id"], receipt["state"]) == ("1", "timeout")
     await system.end()
+
+
+async def test_a_value_that_confirms_a_command_does_not_wait_for_the_next_flush() -> None:
+    system = System()
+    await system.send(NodeAppeared(uid="A"))
+    client, socket = system.client()
+    command = Command(id="1", uid="A", resource="led", payload="1")
+    for turn in range(60):
+        for _ in range(20):  # uses up the credit for immediate flushes
+            await system.send(Reading(uid="A", resource="t", data="0"))
+        if turn % 3:
+            system.broker.from_client(client, msgspec.structs.replace(command, id=str(turn)))
+            await asyncio.sleep(0.001)
+            sent = system.received[-1]
+            socket.writes.clear()
+            reading = Reading(uid="A", resource="led", data="1")
+            await system.send(reading, Receipt(id=sent.id, state="confirmed"))
+            kinds = [(item["type"], item.get("endpoint")) for item in socket.messages]
+            assert kinds[-2:] == [("update", "led"), ("receipt", None)]
+    await system.end()
+
+
+async def test_confirmed_commands_make_a_limited_number_of_flushes() -> None:
+    timer = asyncio.get_running_loop()
+    fanout = Fanout(run="r", flush_interval_s=60.0, timer=timer, unix_time=lambda: 0.0)
+    broker = Broker(flush_interval_s=60.0, timer=timer, unix_time=lambda: 0.0)
+    client = broker.client_connected(FakeSocket())
+    fanout.add(client)
+    for _ in range(1000):
+        fanout.publish(ToAll(Reading(uid="A", resource="t", data="0")))
+        fanout.flush_before_receipt()
+    assert fanout.flushes == RECEIPT_FLUSHES_BURST
 
 
 async def test_legacy_client_above_its_rate_is_closed_with_1008() -> None:

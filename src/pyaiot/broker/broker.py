@@ -346,10 +346,7 @@ class Broker:
                     if self._observer is not None and not delivery.is_registry:
                         self._observer.message_published(message)
                 case ToOneClient(message=message, client=client, command=command):
-                    if client in self._issuers:
-                        self._issuers[client](message)
-                    else:
-                        self.fanout.send(client, message)
+                    self._send_to_one(client, message)
                     self._report_receipt(command, message)
                 case ToOneGateway(message=message, gateway=gateway):
                     self._report_command(message)
@@ -366,6 +363,14 @@ class Broker:
                 case CloseGateway(gateway=gateway, reason=reason):
                     if gateway in self._links:
                         self._links[gateway].close(reason)
+
+    def _send_to_one(self, client: str, message: ToClient) -> None:
+        if isinstance(message, Receipt) and message.state == "confirmed":
+            self.fanout.flush_before_receipt()
+        if client in self._issuers:
+            self._issuers[client](message)
+        else:
+            self.fanout.send(client, message)
 
     def _report_command(self, message: ToGateway) -> None:
         if isinstance(message, Command):

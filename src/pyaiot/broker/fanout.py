@@ -17,12 +17,17 @@ from pyaiot.broker.replay_buffer import ReplayBuffer
 from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
 from pyaiot.messages import ToClient
 from pyaiot.metrics import Histogram
+from pyaiot.transport.rate_limit import RateLimit
 
 BATCH_COST_MAX: Final = 256 * 1024
 """Bytes gathered. Beyond, they are flushed at once, whatever the credit."""
 FLUSH_CREDIT_MAX: Final = 10.0
 """Flushes that may follow each other at once after a quiet time. Without this credit, readings at
 exactly the rate of flushes would wait half an interval each."""
+RECEIPT_FLUSHES_PER_S: Final = 200.0
+RECEIPT_FLUSHES_BURST: Final = 50.0
+"""Flushes because a command was confirmed: the value that confirms it must not wait. Beyond, it
+waits for the next flush, as every value."""
 POLL_BUSY_S: Final = 0.002
 POLL_IDLE_S: Final = 0.020
 """Pause before subscribers that are behind are polled again, after progress and without."""
@@ -76,6 +81,9 @@ class Fanout:
         self._poll_due = False
         self._credit = FLUSH_CREDIT_MAX
         self._credited_at = timer.time()
+        self._receipt_flushes = RateLimit(
+            per_s=RECEIPT_FLUSHES_PER_S, burst=RECEIPT_FLUSHES_BURST, now=timer.time()
+        )
 
     def add(self, client: Subscriber) -> None:
         self.clients[client.id] = client
@@ -164,6 +172,11 @@ class Fanout:
                 client.offer(batch, now)
                 client.drain(now, self._unix_time())
                 self._watch(client)
+
+    def flush_before_receipt(self) -> None:
+        """A command was confirmed: write what was gathered, so that its value is not late."""
+        if self._gathered and not self._receipt_flushes.take(self._timer.time()):
+            self.flush()
 
     def _flush_delay_s(self) -> float:
         """Update the credit. Returns the seconds until it allows a flush."""
