@@ -108,6 +108,8 @@ class Gateway:
         self._ignored_report: asyncio.TimerHandle | None = None
         self._conflated = 0
         """Readings that were conflated on links that are lost."""
+        self._events: list[NodeEvent] = []
+        """Those of this turn of the event loop."""
         self._unconfirmed = Unconfirmed()
         self._checkpoint_due = False
         self._clock_timer: asyncio.TimerHandle | None = None
@@ -346,6 +348,15 @@ class Gateway:
             self._link = None
 
     def _report(self, events: Sequence[NodeEvent]) -> None:
+        """Report events with the others of this turn of the event loop, which costs less."""
+        if not events:
+            return
+        if not self._events:
+            self._loop.call_soon(self._send_events)
+        self._events += events
+
+    def _send_events(self) -> None:
+        events, self._events = self._events, []
         if not events:
             return
         link = self._link
@@ -359,6 +370,7 @@ class Gateway:
 
     def _send_checkpoint(self) -> None:
         self._checkpoint_due = False
+        self._send_events()
         checkpoint = self._unconfirmed.checkpoint() if self._link is not None else None
         if self._link is not None and checkpoint is not None:
             self._link.send(self._with_clock(checkpoint))
@@ -392,6 +404,7 @@ class Gateway:
     def _announce(self, link: GatewayLink) -> None:
         """Send the nodes and the unconfirmed events to a broker, which may have no state, in
         order."""
+        self._send_events()
         link.send(msgspec.structs.replace(self._hello, clock=self._now()))
         gap = self._unconfirmed.gap()
         if gap is not None:
@@ -413,6 +426,7 @@ class Gateway:
 
     def _send_receipt(self, receipt: Receipt) -> None:
         if self._link is not None:
+            self._send_events()  # the value that confirms the command comes first
             self._link.send(receipt)
 
     async def end_commands(self) -> None:
