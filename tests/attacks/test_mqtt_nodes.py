@@ -96,7 +96,7 @@ async def test_no_name_becomes_a_topic_of_the_gateway(tmp_path: Path) -> None:
             device(nats.port, "witness") as witness,
         ):
             await here.until(lambda: here.value("good", "led") and here.value("witness", "led"))
-            connection = here.mqtt._client._connection
+            connection = here.mqtt._sides.open.client._connection
             witness.client.subscribe("gateway/#")
             for name in ("#", "+", "a/b", "../x", "", "a b", "$SYS", "x\0y", "x\n", "x" * 65):
                 board.send("check", {"id": name})
@@ -106,7 +106,7 @@ async def test_no_name_becomes_a_topic_of_the_gateway(tmp_path: Path) -> None:
             await here.until(lambda: "gateway/good/led/set" in witness.requested)
             targets = {topic.split("/")[1] for topic in witness.requested if topic.count("/") > 1}
             assert targets <= {"good", "witness", "$SYS"}
-            assert here.mqtt._client._connection is connection
+            assert here.mqtt._sides.open.client._connection is connection
 
 
 async def test_a_clock_that_jumps_loses_no_mqtt_node(tmp_path: Path) -> None:

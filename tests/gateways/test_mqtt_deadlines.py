@@ -35,7 +35,7 @@ def gateway_of(client: FakeClient) -> MqttGateway:
     nodes = LiveNodes(silence_limit_s=None, nodes_max=10)
     base = Gateway(name="m", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 0.0)
     gateway = MqttGateway(base, MqttServer("127.0.0.1", 1))
-    gateway._client._connection = client
+    gateway._sides.open.client._connection = client
     return gateway
 
 

@@ -218,7 +218,7 @@ async def test_a_foreign_device_appears_with_its_values_and_is_commanded(
 async def test_commands_are_not_held_back_by_the_system(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "a"):
         await here.until(lambda: here.value("a", "led"))
-        connection = here.mqtt._client._connection
+        connection = here.mqtt._sides.open.client._connection
         assert connection is not None
         plain = connection._connection._transport.get_extra_info("socket")
         assert plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -235,7 +235,7 @@ async def test_a_value_before_any_check_is_kept(mqtt_server: Server) -> None:
 async def test_hostile_ids_reach_no_topic_and_affect_no_other(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "good") as board:
         await here.until(lambda: here.value("good", "led"))
-        connection = here.mqtt._client._connection
+        connection = here.mqtt._sides.open.client._connection
         hostile = ["#", "+", "a/b", "../x", "", "a b", "x\0y", "x\n", "x" * 65, "x" * 5000]
         hostile += ["alive", "all"]
         for uid in hostile:
@@ -255,7 +255,7 @@ async def test_hostile_ids_reach_no_topic_and_affect_no_other(mqtt_server: Serve
         board.send_value("led")
         await here.until(lambda: here.value("good", "led") == "last")
         assert here.mqtt.refused >= len(hostile) + len(checks) + len(wrong) + 4
-        assert here.mqtt._client._connection is connection
+        assert here.mqtt._sides.open.client._connection is connection
         assert set(here.uids()) == {"good"}
         assert here.value("good", "protocol") == "MQTT"
         assert here.value("good", "text") is None
@@ -538,7 +538,7 @@ async def test_two_gateways_share_no_client_id(mqtt_server: Server) -> None:
     ):
         await one.until(lambda: one.value("a", "led"))
         await other.until(lambda: other.value("a", "led"))
-        assert one.mqtt._client.client_id != other.mqtt._client.client_id
+        assert one.mqtt._sides.open.client.client_id != other.mqtt._sides.open.client.client_id
         assert await one.mqtt.answers()
         assert await other.mqtt.answers()
 
@@ -635,7 +635,7 @@ async def test_no_topic_contains_a_random_client_id(tmp_path: Path) -> None:
         running.start()
         async with world(at(running)) as here:
             assert await here.mqtt.answers()
-            client_id = here.mqtt._client.client_id
+            client_id = here.mqtt._sides.open.client.client_id
         assert client_id in running.log
         assert f"gateway/{client_id}/" not in running.log
 

@@ -108,7 +108,7 @@ async def test_a_broker_that_shows_no_other_topics_does_not_disturb_the_gateway(
             async with device(closed.port, "a"):
                 await here.until(lambda: here.value("a", "led"))
             assert topics == []
-            assert here.mqtt._client.connects == 1
+            assert here.mqtt._sides.open.client.connects == 1
 
 
 async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> None:

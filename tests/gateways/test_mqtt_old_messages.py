@@ -32,6 +32,10 @@ def mqtt_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serv
         yield running
 
 
+def received(here: Any, topic: str, payload: bytes, freshness: mqtt_client.Freshness) -> None:
+    here.mqtt._on_message(here.mqtt._sides.open, topic, payload, freshness)
+
+
 def publish(port: int, *publications: tuple[str, bytes], retain: bool = False) -> None:
     """As `mosquitto_pub -q 1` does it: connect, publish, leave."""
     client = paho.Client(CallbackAPIVersion.VERSION2)
@@ -106,9 +110,11 @@ async def test_retained_messages_are_no_sign_of_life_when_the_embedded_broker_wa
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path / "mqtt", port=0)) as broker:
         publish(broker.port, *RETAINED_OF_A_DEAD_NODE, retain=True)
         async with world(broker.server) as here:
-            connects = here.mqtt._client.connects
+            connects = here.mqtt._sides.open.client.connects
             os.kill(broker.pid, signal.SIGKILL)
-            await here.until(lambda: here.mqtt._client.connects > connects, RECOVERY_LIMIT_S)
+            await here.until(
+                lambda: here.mqtt._sides.open.client.connects > connects, RECOVERY_LIMIT_S
+            )
             await is_live(here, broker.port)
             assert here.uids() == ["live"]
 
@@ -132,7 +138,7 @@ async def test_a_retained_value_that_comes_after_the_node_fills_it_too(
     async with world(at(mqtt_server)) as here:
         publish(mqtt_server.port, check("b"))
         await here.until(lambda: "b" in here.uids())
-        here.mqtt._on_message("node/b/temperature", value("20.0°C"), mqtt_client.Freshness.RETAINED)
+        received(here, "node/b/temperature", value("20.0°C"), mqtt_client.Freshness.RETAINED)
         await here.until(lambda: here.value("b", "temperature"))
         assert here.mqtt.gateway.nodes.get("b") is not None
 
@@ -142,11 +148,12 @@ async def test_a_retained_value_replaces_none_that_the_node_sent(mqtt_server: Se
     async with world(at(mqtt_server)) as here:
         publish(mqtt_server.port, ("node/b/temperature", value(25)))
         await here.until(lambda: here.value("b", "temperature") == 25)
-        connects = here.mqtt._client.connects
-        connection = here.mqtt._client._connection
+        connects = here.mqtt._sides.open.client.connects
+        connection = here.mqtt._sides.open.client._connection
         assert connection is not None
         connection.ended.set()
-        await here.until(lambda: here.mqtt._client.connects > connects, RECOVERY_LIMIT_S)
+        client = here.mqtt._sides.open.client
+        await here.until(lambda: client.connects > connects, RECOVERY_LIMIT_S)
         await is_live(here, mqtt_server.port)
         assert [each.data for each in readings(here, "b", "temperature")] == [25]
 
@@ -156,12 +163,12 @@ async def test_a_retained_value_does_not_keep_a_silent_node_and_confirms_no_comm
     async with world(with_nobody, connected=False, silence_limit_s=0.5) as here:
         await here.until(lambda: here.mqtt.gateway.linked)
         live, retained = mqtt_client.Freshness.LIVE, mqtt_client.Freshness.RETAINED
-        here.mqtt._on_message(*check("b"), live)
+        received(here, *check("b"), live)
         echoed: list[bool] = []
         here.mqtt.gateway._pending_reports.expect("b", "led", "1", echoed.append)
         received_at = here.mqtt.gateway.nodes.last_seen("b")
         await asyncio.sleep(0.1)
-        here.mqtt._on_message("node/b/led", value("1"), retained)
+        received(here, "node/b/led", value("1"), retained)
         assert here.value("b", "led") == "1" or here.mqtt.gateway.nodes.get("b")
         assert here.mqtt.gateway.nodes.last_seen("b") == received_at
         assert echoed == []
@@ -228,8 +235,8 @@ async def test_a_flood_of_retained_ids_makes_no_nodes_and_holds_little() -> None
     async with world(with_nobody, connected=False, nodes_max=1000) as here:
         retained = mqtt_client.Freshness.RETAINED
         for number in range(20_000):
-            here.mqtt._on_message(f"node/u{number}/x", value("y" * 1000), retained)
-            here.mqtt._on_message("node/one/r" + str(number), value("y" * 1000), retained)
+            received(here, f"node/u{number}/x", value("y" * 1000), retained)
+            received(here, "node/one/r" + str(number), value("y" * 1000), retained)
         held = here.mqtt._retained
         assert len(held) <= mqtt_retained.RETAINED_MAX
         assert held.size <= mqtt_retained.RETAINED_SIZE_MAX

@@ -152,7 +152,7 @@ async def test_what_was_acknowledged_in_a_connection_that_breaks_arrives_soon(
         world(broker.server) as here,
     ):
         await here.until(lambda: here.mqtt.connected)
-        connection = here.mqtt._client._connection
+        connection = here.mqtt._sides.open.client._connection
         assert connection is not None
         transport = connection._connection._transport
         transport.pause_reading()
@@ -269,7 +269,7 @@ async def test_a_device_with_an_earlier_client_id_of_the_gateway_does_not_discon
                 sent = hostile.publish(f"node/n{number}/count", '{"value":7}', qos=1)
                 await until(sent.is_published)
         await here.until(lambda: all(here.value(f"n{n}", "count") == 7 for n in range(5)))
-        assert here.mqtt._client.connects == 1
+        assert here.mqtt._sides.open.client.connects == 1
 
 
 async def test_own_client_ids_are_random_and_survive_a_restart(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ async def test_no_topic_for_devices_contains_a_secret_client_id(tmp_path: Path) 
         # As the how-to promises: `gateway/#` is allowed, and nothing else.
         assert [code < 0x80 for code in granted] == [True, False, False, False, False]
         assert await here.mqtt.answers()
-        assert here.mqtt._client.publish("gateway/check", b"")
+        assert here.mqtt._sides.open.client.publish("gateway/check", b"")
         await until(lambda: "gateway/check" in topics)
         assert not [topic for topic in topics if broker.server.client_id in topic]
         assert set(topics) == {"gateway/check"}

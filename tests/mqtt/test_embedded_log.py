@@ -20,8 +20,8 @@ CLIENT = '10.0.0.7:41000 - mid:38 - "board-1" - '
             ("a device at [fd00::7] ", "MQTT 3.1;", "MQTT 3.1.1"),
         ),
         (
-            CLIENT + 'authentication error - User "bob"',
-            ("device board-1 at 10.0.0.7 ", "user name bob", "no user name"),
+            CLIENT + 'authentication error - User "pyaiot/gateway"',
+            ("device board-1", "of Pyaiot itself"),
         ),
         (
             CLIENT + 'unable to connect: unable to persist session "board-1" (seq=0): maximum'
@@ -56,6 +56,7 @@ def test_a_refusal_is_explained_with_device_and_remedy(line: str, words: tuple[s
 
 def test_a_refusal_is_logged_once() -> None:
     assert explain(CLIENT + "unable to connect: authentication error") is None
+    assert explain(CLIENT + 'authentication error - User "bob"') is None
 
 
 @pytest.mark.parametrize("line", ["something", CLIENT + "something", '{0} - mid:5 - "{1}" - {x}'])
@@ -64,10 +65,10 @@ def test_unknown_lines_are_unchanged(line: str) -> None:
 
 
 def test_names_of_devices_are_no_formats() -> None:
-    explained = explain('10.0.0.7:41000 - mid:5 - "{0}{x}" - authentication error - User "{y}"')
+    explained = explain('10.0.0.7:41000 - mid:5 - "{0}{x}" - Publish Violation - Subject "{y}"')
     assert explained is not None
     assert "device {0}{x} at" in explained
-    assert "user name {y};" in explained
+    assert "published {y}," in explained
 
 
 def test_the_first_line_of_a_stack_is_the_reason() -> None:

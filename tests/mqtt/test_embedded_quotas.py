@@ -18,6 +18,7 @@ from pyaiot.mqtt.embedded import nats_settings, quota_enforcer, quotas
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.health import resident_bytes
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
+from pyaiot.mqtt.embedded.nats_settings import ENFORCER
 from pyaiot.mqtt.embedded.quotas import StreamLimit
 from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, world
@@ -68,7 +69,7 @@ async def others_go_on(broker: EmbeddedBroker, here: Any, value: int) -> None:
 
 async def state_of(broker: EmbeddedBroker, stream: str) -> dict[str, Any]:
     async with NatsConnection.open(
-        broker._log.port, "enforcer", broker._enforcer_password
+        broker._log.port, ENFORCER, broker._passwords.enforcer
     ) as connection:
         info = await connection.request(f"$JS.API.STREAM.INFO.{stream}")
     state: dict[str, Any] = info["state"]
@@ -162,7 +163,7 @@ async def test_a_burst_of_retained_messages_removes_none_of_others(
         while (await state_of(broker, quotas.RETAINED))["bytes"] > 5 * 1024 * 1024:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
         async with NatsConnection.open(
-            broker._log.port, "enforcer", broker._enforcer_password
+            broker._log.port, ENFORCER, broker._passwords.enforcer
         ) as connection:
             info = await connection.request(
                 f"$JS.API.STREAM.INFO.{quotas.RETAINED}", {"subjects_filter": ">"}
@@ -215,7 +216,7 @@ async def test_a_device_whose_qos_0_delays_the_others_is_disconnected(
         world(broker.server) as here,
     ):
         await here.until(lambda: here.mqtt.connected)
-        connection = here.mqtt._client._connection
+        connection = here.mqtt._sides.open.client._connection
         assert connection is not None
         # It falls behind. Else it would not in a test, which floods from the same thread.
         connection._connection._transport.pause_reading()
@@ -266,14 +267,14 @@ async def test_sessions_of_devices_that_do_not_return_make_room(
                 await device.reader.read(5)
         assert let_in > 200
         await others_go_on(broker, here, 1)
-        assert here.mqtt._client.connects == 1
+        assert here.mqtt._sides.open.client.connects == 1
         async with asyncio.timeout(RECOVERY_LIMIT_S):
             while (await state_of(broker, quotas.SESSIONS))["messages"] > 100:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # Their subscriptions went with them: those of the gateway and the probe stay.
         assert (await state_of(broker, quotas.MESSAGES))["consumer_count"] < 110
         os.kill(broker.pid, signal.SIGKILL)
-        await here.until(lambda: here.mqtt._client.connects == 2, RECOVERY_LIMIT_S)
+        await here.until(lambda: here.mqtt._sides.open.client.connects == 2, RECOVERY_LIMIT_S)
         await others_go_on(broker, here, 2)
     assert "sessions of offline devices were removed" in caplog.text
 
@@ -342,7 +343,7 @@ async def test_connections_of_one_address_do_not_take_those_of_others(
         # The first one was connected before, and the gateway does not count.
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(first.reader.read(1), 0.5)
-        assert here.mqtt._client.connects == 1
+        assert here.mqtt._sides.open.client.connects == 1
 
 
 async def test_what_an_earlier_gateway_left_does_not_fill_the_store(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ class NatsMessage:
     subject: str
     payload: bytes
     status: int = 0
+    reply: str = ""
+    """Subject for the answer; empty: none is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ def _message(
     status = _status(bytes(data[start : start + header_size])) if has_header else 0
     payload = bytes(data[start + header_size : end])
     subject = words[0].decode(errors="replace")
-    return NatsMessage(subject, payload, status), size + len(_END)
+    has_reply = len(words) == (5 if has_header else 4)
+    reply = words[2].decode(errors="replace") if has_reply else ""
+    return NatsMessage(subject, payload, status, reply), size + len(_END)
 
 
 def _number(text: bytes) -> int:
@@ -146,8 +150,9 @@ def subscribe(subject: str, number: int) -> bytes:
 
 
 def publish(subject: str, reply: str, payload: bytes) -> bytes:
-    """PUB, with the subject for the reply."""
-    return f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + _END
+    """PUB, with the subject for the reply; empty: none is expected."""
+    to = f"{subject} {reply}" if reply else subject
+    return f"PUB {to} {len(payload)}\r\n".encode() + payload + _END
 
 
 PONG: Final = b"PONG\r\n"

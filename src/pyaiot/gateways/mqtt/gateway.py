@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pyaiot.errors import ProtocolError, Refused
@@ -19,10 +20,13 @@ from pyaiot.gateways.mqtt.metrics import (
     MQTT_CONNECTED,
     MQTT_CONNECTS,
     MQTT_IGNORED,
+    MQTT_LOGINS_REFUSED,
     MQTT_RETAINED_DROPPED,
 )
 from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
+from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
+from pyaiot.gateways.mqtt.sides import Side, Sides
 from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer, ReceivedMessage
 from pyaiot.protocols.mqtt.node_topics import (
@@ -43,6 +47,7 @@ from pyaiot.protocols.mqtt.node_topics import (
     set_topic,
     value_in,
     value_topic,
+    values_of,
 )
 from pyaiot.transport.rate_limit import RateLimitedLog
 
@@ -78,10 +83,12 @@ class MqttGateway:
         name: str = "mqtt",
         deadlines: CommandDeadlines | None = None,
         observes: bool = False,
+        secured: SecuredDevices | None = None,
     ) -> None:
         """`deadlines`: where the MQTT-SN gateway of this process finds the deadlines of commands.
 
-        `observes`: also count messages on topics outside of `node/`.
+        `observes`: also count messages on topics outside of `node/`. `secured`: the devices with a
+        user name and password.
         """
         self.gateway = gateway
         self._deadlines = CommandDeadlines() if deadlines is None else deadlines
@@ -96,7 +103,6 @@ class MqttGateway:
         resources yet."""
         self._unconfirmed: set[str] = set()
         """Nodes of which there are only stored messages so far."""
-        self._confirmation: asyncio.TimerHandle | None = None
         self._retained = RetainedValues()
         self._connected_at = self._loop.time()
         self._observer = (
@@ -107,37 +113,43 @@ class MqttGateway:
         self._writing = asyncio.Lock()
         """Held while a command is published, so that commands keep their order."""
         gateway.evicted = self._forget
-        self._client = MqttClient(
+        self._sides = Sides(gateway, server, secured, self._new_client)
+
+    def _new_client(self, server: MqttServer, side: Side) -> MqttClient:
+        return MqttClient(
             server,
-            name=name,
+            name=f"{self._name}, with credentials" if side.secured else self._name,
             subscriptions=SUBSCRIPTIONS,
-            on_messages=self._on_messages,
-            on_connect=self._on_connect,
-            on_caught_up=self._on_caught_up,
+            on_messages=partial(self._on_messages, side),
+            on_connect=partial(self._on_connect, side),
+            on_caught_up=partial(self._on_caught_up, side),
         )
 
     @property
     def connected(self) -> bool:
         """Whether the MQTT broker accepted the connection and all subscriptions."""
-        return self._client.connected
+        return all(side.client.connected for side in self._sides.in_use())
 
     def collect(self) -> Iterable[Sample]:
         """The metrics of this gateway."""
         yield from metrics.collect(self.gateway, refused=self.refused)
         yield MQTT_CONNECTED.of(self.connected)
-        yield MQTT_CONNECTS.of(self._client.connects)
+        yield MQTT_CONNECTS.of(sum(side.client.connects for side in self._sides.in_use()))
+        yield MQTT_LOGINS_REFUSED.of(self._sides.logins_refused)
         yield MQTT_IGNORED.of(self.gateway.ignored)
         yield MQTT_RETAINED_DROPPED.of(self.retained_dropped)
 
     async def answers(self) -> bool:
         """Whether a message through the MQTT broker returns in time."""
-        return await self._client.answers(ROUND_TRIP_LIMIT_S)
+        trips = (side.client.answers(ROUND_TRIP_LIMIT_S) for side in self._sides.in_use())
+        return all(await asyncio.gather(*trips))
 
     async def run(self, connect: ConnectToBroker) -> None:
         """Serve until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._run_client(), name="mqtt client")
+                for side in self._sides.all:
+                    tasks.create_task(self._run_client(side), name="mqtt client")
                 tasks.create_task(self._check(), name="mqtt check")
                 if self._observer is not None:
                     tasks.create_task(self._observe(self._observer), name="mqtt observer")
@@ -146,15 +158,17 @@ class MqttGateway:
                     self.gateway.expire_offline_nodes(self._forget), name="mqtt silence"
                 )
         finally:
-            if self._confirmation is not None:
-                self._confirmation.cancel()
+            for side in self._sides.all:
+                if side.confirmation is not None:
+                    side.confirmation.cancel()
             await self.gateway.end_commands()
 
-    async def _run_client(self) -> None:
+    async def _run_client(self, side: Side) -> None:
+        await self._sides.is_needed(side)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LINK_LIMIT_S):
                 await self.gateway.was_linked.wait()
-        await self._client.run()
+        await side.client.run()
 
     async def _observe(self, observer: TopicObserver) -> None:
         await self._first_connection.wait()
@@ -162,37 +176,39 @@ class MqttGateway:
 
     # -- queries --------------------------------------------------------------------------------
 
-    def _on_connect(self) -> None:
+    def _on_connect(self, side: Side) -> None:
         # Publications may have been lost: nodes that answer are asked for all values again.
         self._awaited = dict.fromkeys(self._awaited)
         self._connected_at = self._loop.time()
         self._first_connection.set()
-        self._client.publish(GATEWAY_CHECK, b"")
+        side.client.publish(GATEWAY_CHECK, b"")
 
-    def _on_caught_up(self) -> None:
+    def _on_caught_up(self, side: Side) -> None:
         """The stored messages have arrived: nodes that answer from now on are online."""
-        if self._confirmation is not None:
-            self._confirmation.cancel()
+        if side.confirmation is not None:
+            side.confirmation.cancel()
         # Answers to the first check may have been treated as stored.
-        self._client.publish(GATEWAY_CHECK, b"")
-        self._confirmation = self._loop.call_later(ANSWER_LIMIT_S, self._end_unconfirmed)
+        side.client.publish(GATEWAY_CHECK, b"")
+        side.confirmation = self._loop.call_later(ANSWER_LIMIT_S, self._end_unconfirmed, side)
 
-    def _end_unconfirmed(self) -> None:
-        self._confirmation = None
-        for uid in self._unconfirmed:
-            self._awaited.pop(uid, None)
-            self.gateway.left(uid, "silent")
-        self._unconfirmed.clear()
+    def _end_unconfirmed(self, side: Side) -> None:
+        side.confirmation = None
+        for uid in list(self._unconfirmed):
+            node = self.gateway.nodes.get(uid)
+            if node is None or node.secured == side.secured:
+                self._forget(uid)
+                self.gateway.left(uid, "silent")
 
     async def _check(self) -> None:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
             if self._loop.time() - self._connected_at >= RETAINED_HOLD_S:
                 self._retained.clear()
-            self._client.publish(GATEWAY_CHECK, b"")
+            for side in self._sides.in_use():
+                side.client.publish(GATEWAY_CHECK, b"")
 
     def _discover(self, uid: str, query: bytes) -> None:
-        self._client.publish(discover_topic(uid), query)
+        self._sides.client_of(uid).publish(discover_topic(uid), query)
 
     def _forget(self, uid: str) -> None:
         self._awaited.pop(uid, None)
@@ -200,7 +216,7 @@ class MqttGateway:
 
     # -- publications ---------------------------------------------------------------------------
 
-    def _on_messages(self, messages: Sequence[ReceivedMessage]) -> None:
+    def _on_messages(self, side: Side, messages: Sequence[ReceivedMessage]) -> None:
         """Process messages that arrived together.
 
         Nearly all are values of resources that are known, which are reported in one step.
@@ -209,12 +225,12 @@ class MqttGateway:
         nodes = self.gateway.nodes
         events: list[NodeEvent] = []
         for topic, payload, freshness in messages:
-            known = self._known_resource(topic) if freshness is Freshness.LIVE else None
+            known = self._known_resource(side, topic) if freshness is Freshness.LIVE else None
             value = NO_VALUE if known is None else value_in(payload)
             if known is None or value is NO_VALUE:
                 self.gateway.report_readings(events)
                 events = []
-                self._on_message(topic, payload, freshness)
+                self._on_message(side, topic, payload, freshness)
                 continue
             uid, resource = known
             try:
@@ -224,14 +240,19 @@ class MqttGateway:
                 self._refuse(topic, error)
         self.gateway.report_readings(events)
 
-    def _known_resource(self, topic: str) -> tuple[str, str] | None:
+    def _known_resource(self, side: Side, topic: str) -> tuple[str, str] | None:
         """Node and resource, if the gateway has a value of it and the node is online."""
         levels = topic.split("/")
         if len(levels) != 3 or levels[0] != "node":
             return None
         _, uid, resource = levels
         node = self.gateway.nodes.get(uid)
-        if node is None or resource not in node.readings or resource == "resources":
+        if (
+            node is None
+            or node.secured != side.secured
+            or resource not in node.readings
+            or resource == "resources"
+        ):
             return None
         awaited = self._awaited.get(uid, _UNKNOWN)
         if awaited is _UNKNOWN or uid in self._unconfirmed or (awaited and resource in awaited):
@@ -244,19 +265,19 @@ class MqttGateway:
             "%s: %s was not accepted: %s", self._name, topic, error, now=self._loop.time()
         )
 
-    def _on_message(self, topic: str, payload: bytes, freshness: Freshness) -> None:
+    def _on_message(self, side: Side, topic: str, payload: bytes, freshness: Freshness) -> None:
         try:
             match freshness:
                 case Freshness.LIVE:
-                    self._accept(topic, payload)
+                    self._accept(side, topic, payload)
                 case Freshness.STORED:
-                    self._accept_stored(topic, payload)
+                    self._accept_stored(side, topic, payload)
                 case Freshness.RETAINED:
-                    self._accept_retained(topic, payload)
+                    self._accept_retained(side, topic, payload)
         except (ProtocolError, Refused) as error:
             self._refuse(topic, error)
 
-    def _accept(self, topic: str, payload: bytes) -> None:
+    def _accept(self, side: Side, topic: str, payload: bytes) -> None:
         if not payload:
             # An empty payload deletes a retained message (MQTT 3.1.1 section 3.3.1.3), often long
             # after its node went offline.
@@ -267,12 +288,17 @@ class MqttGateway:
             # The payload is invalid, but its node is online.
             uid = is_of_a_node(topic)
             if uid is not None:
+                self._sides.check_claim(side, uid)
                 self._mark_online(uid)
             elif topic != NODE_CHECK:
                 self.gateway.ignore(topic)
                 return
             raise
         uid = publication.uid
+        self._sides.check_claim(side, uid)
+        if side.secured and topic == NODE_CHECK:
+            self._sides.ask_for_proof(uid, now=self._loop.time())
+            return
         if (
             isinstance(publication, NodeValue)
             and uid in self._awaited
@@ -303,29 +329,31 @@ class MqttGateway:
                 if is_new:
                     # Its `node/check` was missed, or it never sends one.
                     self._discover(uid, DISCOVER_RESOURCES)
-                self._accept_values(uid, _values_of(publication))
+                self._accept_values(uid, values_of(publication))
 
-    def _accept_stored(self, topic: str, payload: bytes) -> None:
+    def _accept_stored(self, side: Side, topic: str, payload: bytes) -> None:
         """Forward an acknowledged value. A stored check or list of resources is out of date."""
         uid = is_of_a_node(topic)
         if uid is None or not payload:
             return
-        values = _values_of(parse_publication(topic, payload))
+        self._sides.check_claim(side, uid)
+        values = values_of(parse_publication(topic, payload))
         if not values:
             return
         if uid not in self._awaited:
-            self.gateway.node_seen(uid, {"protocol": "MQTT", "id": uid})
+            self._report_seen(uid)
             self._awaited[uid] = None
             self._unconfirmed.add(uid)
         for each in values:
             self.gateway.reading(uid, each.resource, each.value, live=False)
 
-    def _accept_retained(self, topic: str, payload: bytes) -> None:
+    def _accept_retained(self, side: Side, topic: str, payload: bytes) -> None:
         """Use a retained value for a node that is online, now or when it publishes."""
         uid = is_of_a_node(topic)
         resource = topic.rpartition("/")[2]
         if uid is None or not payload or resource == "resources":
             return
+        self._sides.check_claim(side, uid)
         if uid in self._awaited and uid not in self._unconfirmed:
             self._fill(uid, resource, payload)
         elif not self._retained.add(uid, resource, payload):
@@ -337,7 +365,7 @@ class MqttGateway:
         if node is None or resource in node.readings:
             return
         try:
-            for each in _values_of(parse_publication(value_topic(uid, resource), payload)):
+            for each in values_of(parse_publication(value_topic(uid, resource), payload)):
                 if each.resource not in node.readings:
                     self.gateway.reading(uid, each.resource, each.value, retained=True)
         except (ProtocolError, Refused) as error:
@@ -349,8 +377,8 @@ class MqttGateway:
             )
 
     def _mark_online(self, uid: str) -> bool:
-        """The node is online. Returns whether it was not before. Raises as `Gateway.heard` does."""
-        self.gateway.node_seen(uid, {"protocol": "MQTT", "id": uid})
+        """The node is online. Returns whether it was not before. Raises as `Gateway.node_seen`."""
+        self._report_seen(uid)
         if uid in self._unconfirmed:
             self._unconfirmed.discard(uid)
             return True
@@ -358,6 +386,11 @@ class MqttGateway:
             return False
         self._awaited[uid] = None
         return True
+
+    def _report_seen(self, uid: str) -> None:
+        # Its claim was checked: if it has a credential, it has used it.
+        secured = self.gateway.devices.is_secured(uid)
+        self.gateway.node_seen(uid, {"protocol": "MQTT", "id": uid}, secured=secured)
 
     def _accept_value(self, uid: str, resource: str, value: object) -> None:
         """A value of a known node. The node is online, even if the value is refused."""
@@ -400,22 +433,13 @@ class MqttGateway:
         except (ProtocolError, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
         async with self._writing:
+            client = self._sides.client_of(uid)
             # Behind other bytes in the buffer, it could be sent after its deadline.
-            await wait_until_flushed(lambda: self._client.waiting_bytes)
+            await wait_until_flushed(lambda: client.waiting_bytes)
             # MQTT 5 section 3.3.2.3.3: in whole seconds.
             expires_after_s = max(1, int(deadline - self._loop.time()))
             # The MQTT-SN gateway needs the deadline before the command arrives there.
             self._deadlines.add(topic, body, deadline, now=self._loop.time())
-            if not self._client.publish(topic, body, expires_after_s=expires_after_s):
+            if not client.publish(topic, body, expires_after_s=expires_after_s):
                 return Outcome("unreachable", "no connection to the MQTT broker")
         return Outcome("sent")
-
-
-def _values_of(publication: Publication) -> tuple[NodeValue, ...]:
-    match publication:
-        case NodeValue():
-            return (publication,)
-        case NodeValues(values=values):
-            return values
-        case _:
-            return ()

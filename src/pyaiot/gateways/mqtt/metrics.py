@@ -11,6 +11,11 @@ MQTT_CONNECTED: Final = Metric(
 MQTT_CONNECTS: Final = Metric(
     "pyaiot_mqtt_connects", "counter", "Connections of the gateway that the MQTT broker accepted."
 )
+MQTT_LOGINS_REFUSED: Final = Metric(
+    "pyaiot_mqtt_logins_refused",
+    "counter",
+    "Devices that the embedded MQTT broker refused for their user name, password or client id.",
+)
 MQTT_BROKER_STARTS: Final = Metric(
     "pyaiot_mqtt_broker_starts",
     "counter",

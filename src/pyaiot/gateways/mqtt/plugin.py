@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from pyaiot.config import Config, SettingFlag
-from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqtt.settings import PASSWORD_KIND, MqttSection
 from pyaiot.gateways.plugin import (
     DemoNode,
+    DeviceAccess,
     FleetNodes,
     ListenerPort,
     Plugin,
@@ -68,6 +69,15 @@ PLUGIN: Final = Plugin(
         port_setting="mqtt_port",
         peer=lambda config: (
             f"MQTT to the MQTT broker at {config.mqtt_host} port {config.mqtt_port}"
+        ),
+    ),
+    access=(
+        DeviceAccess(
+            name="mqtt",
+            kind=PASSWORD_KIND,
+            summary=function_at("pyaiot.gateways.mqtt.access:summary"),
+            snippets=function_at("pyaiot.gateways.mqtt.access:snippets"),
+            is_local_only=function_at("pyaiot.gateways.mqtt.access:is_local_only"),
         ),
     ),
     demo=(DemoNode(5, "Greenhouse", ("led", "temperature", "humidity", "illuminance")),),

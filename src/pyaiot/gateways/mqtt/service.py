@@ -29,6 +29,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         name=section.name,
         deadlines=broker.deadlines,
         observes=section.count_ignored and not broker.embedded,
+        secured=broker.secured,
     )
     if section.count_ignored and broker.report_ignored is not None:
         broker.report_ignored(gateway.ignore)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The settings of the MQTT gateway."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
@@ -13,6 +13,9 @@ from pyaiot.config.section import (
     Port,
     ProtocolSection,
 )
+
+PASSWORD_KIND: Final = "mqtt"  # noqa: S105 - not a password
+"""The kind of the credential of a device with user name and password at the embedded broker."""
 
 
 class MqttSection(ProtocolSection, frozen=True, kw_only=True):
@@ -51,6 +54,13 @@ class MqttSection(ProtocolSection, frozen=True, kw_only=True):
             " message is lost in a power failure, at a tenth of the speed."
         ),
     ] = False
+    anonymous: Annotated[
+        Literal["auto", "yes", "no"],
+        Meta(
+            description="Whether devices without user name and password may use the embedded MQTT"
+            " broker; `auto`: if new MQTT nodes are admitted without approval."
+        ),
+    ] = "auto"
     user: Annotated[str, Meta(description="User name at the named MQTT broker; empty: none.")] = ""
     password_file: Annotated[
         str,

@@ -3,17 +3,21 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from hmac import compare_digest
 from pathlib import Path
 from typing import Final
 
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.config import Config, data_folder
 from pyaiot.errors import OperatorError
-from pyaiot.gateways.base import warn_if_open
+from pyaiot.gateways.base import device_store, warn_if_open
 from pyaiot.gateways.command_deadlines import CommandDeadlines
-from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqtt.settings import PASSWORD_KIND, MqttSection
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.credentials import read_password, tls_context
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
@@ -23,6 +27,18 @@ log = logging.getLogger(__name__)
 
 _ONLY_NAMED: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")
 """Settings that only a named MQTT broker has."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredDevices:
+    """The devices with a user name and password at the embedded MQTT broker."""
+
+    server: MqttServer
+    """Address and credentials of the MQTT gateway among these devices."""
+    disconnect: Callable[[Sequence[str]], None]
+    """Closes the connections of devices whose credentials were removed."""
+    refused: Callable[[], int]
+    """Clients whose user name, password or client id was refused, since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +62,15 @@ class SharedMqttBroker:
     """The embedded MQTT broker reads its certificate again. Raises `OperatorError`."""
     report_ignored: Callable[[Callable[[str], None]], None] | None = None
     """Registers a function that is called with each topic outside `node/` that is published to."""
+    mqttsn_server: MqttServer | None = None
+    """Address and credentials for connections on behalf of MQTT-SN clients, if it is embedded."""
+    secured: SecuredDevices | None = None
+    """Devices with a user name and password; None: the MQTT broker is not embedded."""
 
     @property
     def for_devices(self) -> MqttServer:
         """Address and credentials for connections on behalf of one device."""
-        return (
-            replace(self.server, user="", password=None, client_id="", echo_topic="")
-            if self.embedded
-            else self.server
-        )
+        return self.mqttsn_server or self.server
 
 
 @asynccontextmanager
@@ -83,15 +99,17 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
         sync_always=section.sync_always,
         certificate_file=str(tls.certificate_path.absolute()) if tls else "",
         key_file=str(tls.key_path.absolute()) if tls else "",
+        anonymous=accepts_anonymous(config),
     )
-    async with EmbeddedBroker.running(embedded) as broker:
-        warn_if_open(
-            log,
-            section.listen,
-            f"TCP port {broker.port}",
-            "can announce nodes over MQTT and publish their readings",
-        )
-
+    store = device_store(config)
+    async with EmbeddedBroker.running(embedded, partial(_is_password, store)) as broker:
+        if embedded.anonymous:
+            warn_if_open(
+                log,
+                section.listen,
+                f"TCP port {broker.port}",
+                "can announce nodes over MQTT and publish their readings",
+            )
         yield SharedMqttBroker(
             broker.server,
             embedded=True,
@@ -100,7 +118,36 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
             secret_prefix=broker.mqttsn_prefix,
             reload_tls=broker.reload_tls,
             report_ignored=broker.on_ignored,
+            mqttsn_server=broker.mqttsn_server,
+            secured=SecuredDevices(
+                broker.secured_server, broker.disconnect, lambda: broker.refused_logins
+            ),
         )
+    store.close()
+
+
+def accepts_anonymous(config: Config) -> bool:
+    """Whether devices without user name and password may use the embedded MQTT broker.
+
+    Where nodes are admitted one by one, such a device could take the uid of an admitted one.
+    """
+    section = config.of(MqttSection)
+    if section.anonymous != "auto":
+        return section.anonymous == "yes"
+    of_protocol = {name.lower(): rule for name, rule in config.registry.admission_of.items()}
+    return of_protocol.get("mqtt", config.registry.admission) == "open"
+
+
+def _is_password(store: DeviceStore, uid: str, password: str) -> bool:
+    try:
+        store.refresh()
+    except OperatorError as error:
+        log.debug(
+            "the credentials of devices are those of before: %s", error
+        )  # as the gateway says
+    credential = store.credential(uid, PASSWORD_KIND)
+    digest = sha256(password.encode(errors="replace")).digest()
+    return credential is not None and compare_digest(credential.secret, digest)
 
 
 def _folder(section: MqttSection) -> Path:

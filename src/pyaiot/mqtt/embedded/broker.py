@@ -10,12 +10,12 @@ import contextlib
 import fcntl
 import logging
 import os
-import secrets
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +23,21 @@ from pyaiot.errors import OperatorError
 from pyaiot.mqtt.embedded import die_with_parent
 from pyaiot.mqtt.embedded.addresses import listening_addresses
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
+from pyaiot.mqtt.embedded.device_logins import DeviceLogins, IsPassword, disconnect
 from pyaiot.mqtt.embedded.health import HealthProbe, resident_bytes
 from pyaiot.mqtt.embedded.log import LINE_MAX, NatsLog, is_about_memory
 from pyaiot.mqtt.embedded.nats_program import find_program
-from pyaiot.mqtt.embedded.nats_settings import EmbeddedConfig, settings_text
+from pyaiot.mqtt.embedded.nats_settings import (
+    ENFORCER,
+    GATEWAY,
+    MQTTSN,
+    SECURED_ENFORCER,
+    SECURED_GATEWAY,
+    EmbeddedConfig,
+    Passwords,
+    move_store_of_before,
+    settings_text,
+)
 from pyaiot.mqtt.embedded.quota_enforcer import Access, QuotaEnforcer
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.transport.addresses import ANY, LOOPBACK
@@ -66,7 +77,13 @@ class EmbeddedBroker:
     """The child process. Its passwords are random for each start and known to this object only."""
 
     def __init__(
-        self, config: EmbeddedConfig, program: Path, host: str, port: int, ids: ClientIds
+        self,
+        config: EmbeddedConfig,
+        program: Path,
+        host: str,
+        port: int,
+        ids: ClientIds,
+        is_password: IsPassword,
     ) -> None:
         """`host`, `port`: where the child listens."""
         self.port = port
@@ -74,12 +91,12 @@ class EmbeddedBroker:
         self._ids = ids
         self._config = config
         self._program = program
-        self._password = secrets.token_urlsafe(24)
+        self._passwords = Passwords()
         self._ready = asyncio.Event()
         self._backoff = Backoff(first_s=0.2, limit_s=5.0)
         self._log = NatsLog()
-        self._system_password = secrets.token_urlsafe(24)
-        self._enforcer_password = secrets.token_urlsafe(24)
+        self._logins = DeviceLogins(is_password)
+        self._disconnects: set[asyncio.Task[None]] = set()
         self._failed_restarts = 0
         certificate = config.certificate_file
         self._trust = PinnedTrust(Path(certificate)) if certificate else None
@@ -92,19 +109,49 @@ class EmbeddedBroker:
 
     @property
     def server(self) -> MqttServer:
-        """The address and credentials for the gateway of this process."""
+        """The address and credentials for the gateway of this process, among the clients without a
+        credential."""
+        return self._server(GATEWAY, self._passwords.gateway)
+
+    @property
+    def secured_server(self) -> MqttServer:
+        """The same among the devices with a credential."""
+        return self._server(SECURED_GATEWAY, self._passwords.gateway)
+
+    @property
+    def mqttsn_server(self) -> MqttServer:
+        """The address and credentials for a connection on behalf of one MQTT-SN client."""
+        server = self._server(MQTTSN, self._passwords.mqttsn)
+        return replace(server, client_id="", echo_topic="")
+
+    def _server(self, user: str, password: str) -> MqttServer:
         return MqttServer(
             # nats-server listens on both families at `::`, and loopback of IPv6 may be disabled.
             LOOPBACK[0] if self._host in ANY else self._host,
             self.port,
-            user="gateway",
-            password=lambda: self._password,
+            user=user,
+            password=lambda: password,
             tls=self._trust.context if self._trust else None,
             client_id=self._ids.gateway,
             version=_MQTT_3_1_1,
             # Devices may subscribe to `gateway/…`, where the client id must not appear.
             echo_topic="pyaiot/echo",
         )
+
+    @property
+    def refused_logins(self) -> int:
+        """Clients whose user name, password or client id was refused, since the start."""
+        return self._logins.refused + self._log.refused
+
+    def disconnect(self, users: Sequence[str]) -> None:
+        """Close the connections of these devices, whose credentials were removed."""
+        if not users or not self._log.port:
+            return
+        task = asyncio.get_running_loop().create_task(
+            disconnect(self._log.port, self._passwords.system, users), name="removed MQTT devices"
+        )
+        self._disconnects.add(task)
+        task.add_done_callback(self._disconnects.discard)
 
     @property
     def mqttsn_prefix(self) -> str:
@@ -128,16 +175,20 @@ class EmbeddedBroker:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, config: EmbeddedConfig) -> AsyncIterator["EmbeddedBroker"]:
+    async def running(
+        cls, config: EmbeddedConfig, is_password: IsPassword = lambda _uid, _password: False
+    ) -> AsyncIterator["EmbeddedBroker"]:
         """Start the broker, wait until it is ready, and end it with the block.
 
-        Raises `OperatorError`: no nats-server, the port or the folder is in use.
+        `is_password`: whether a device with this uid has this password. Raises `OperatorError`: no
+        nats-server, the port or the folder is in use.
         """
         program = await find_program()
         with _locked(config.folder):
             ids = client_ids(config.folder / "client-ids")
             host, port, second = listening_addresses(config.host, config.port)
-            broker = cls(config, program, host, port, ids)
+            move_store_of_before(config.folder)
+            broker = cls(config, program, host, port, ids, is_password)
             relay = TcpRelay(host, port)
             if second is not None:
                 await relay.listen(second)
@@ -161,7 +212,9 @@ class EmbeddedBroker:
                 await relay.close()
                 ready.cancel()
                 watching.cancel()
-                await asyncio.gather(watching, ready, return_exceptions=True)
+                for task in broker._disconnects:
+                    task.cancel()
+                await asyncio.gather(watching, ready, *broker._disconnects, return_exceptions=True)
 
     def _write_settings(self) -> None:
         """Write the settings file, readable by its owner only. Raises `OperatorError`."""
@@ -173,12 +226,10 @@ class EmbeddedBroker:
             with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
                 file.write(
                     settings_text(
-                        self._config,
+                        *(self._config, self._passwords),
                         mqtt_host=self._host,
                         mqtt_port=self.port,
-                        gateway_password=self._password,
-                        enforcer_password=self._enforcer_password,
-                        system_password=self._system_password,
+                        issuer=self._logins.issuer.public_key,
                     )
                 )
         except OSError as error:
@@ -267,11 +318,19 @@ class EmbeddedBroker:
     async def _supervise(self, child: asyncio.subprocess.Process) -> None:
         """Enforce the quotas, and kill the child if it runs but does not work."""
         await self._log.ready.wait()
-        access = Access(self._log.port, self._enforcer_password, self._system_password)
+        passwords = self._passwords
+        access = Access(*(self._log.port, ENFORCER), True, passwords.enforcer, passwords.system)
         enforcer = QuotaEnforcer(access, self._ids)
+        secured = QuotaEnforcer(
+            replace(access, user=SECURED_ENFORCER, limits_connections=False), self._ids
+        )
         probe = HealthProbe(self.server, self._ids.health, "pyaiot/health")
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(
+                self._logins.run(access.port, passwords.logins), name="logins of MQTT devices"
+            )
             tasks.create_task(enforcer.run(), name="quotas of the MQTT broker")
+            tasks.create_task(secured.run(), name="quotas of MQTT devices with a credential")
             # Data over a quota, left by an earlier run, is removed before clients connect.
             await _within(HEALTH_LIMIT_S, enforcer.checked)
             tasks.create_task(probe.run(), name="MQTT health probe")

@@ -6,6 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Final
 
+from pyaiot.mqtt.embedded.nats_settings import OWN_USERS
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _OF_CLIENT: Final = re.compile(
 _EXPLANATIONS: Final = tuple(
     (re.compile(pattern), explanation)
     for pattern, explanation in (
+        (r"authentication error - User", "was refused: it uses a user name of Pyaiot itself"),
         (
             r"unacceptable protocol version of (\d+)",
             "was refused: it uses version {0} of the protocol (5: MQTT 5); set it to MQTT 3.1.1",
@@ -32,10 +34,6 @@ _EXPLANATIONS: Final = tuple(
         (
             r"older protocol .* not supported",
             "was refused: it uses MQTT 3.1; set it to MQTT 3.1.1",
-        ),
-        (
-            r'authentication error - User "(.*)"',
-            "was refused: it sends the user name {0}; set it to send no user name or password",
         ),
         (
             r"unable to persist session .*maximum (?:messages|bytes) exceeded",
@@ -59,11 +57,17 @@ _EXPLANATIONS: Final = tuple(
         ),
         (
             r'Publish Violation - Subject "(.*)"',
-            "published {0}, which was dropped: devices publish to node/...",
+            (
+                "published {0}, which was dropped: devices publish to node/..., those with a"
+                " credential to node/ and their name"
+            ),
         ),
         (
             r'Subscription Violation - Subject "(.*)", SID',
-            "was refused the subscription {0}: devices subscribe to gateway/...",
+            (
+                "was refused the subscription {0}: devices subscribe to gateway/..., those with a"
+                " credential to gateway/ and their name"
+            ),
         ),
         (
             r"character not supported for MQTT topics|not supported for MQTT topics",
@@ -78,8 +82,12 @@ _EXPLANATIONS: Final = tuple(
 )
 """Log lines about a client, and what they mean for its operator."""
 
-_REPEATED: Final = re.compile(r"unable to connect: authentication error")
-"""Lines that repeat the line before."""
+_OWN_USER: Final = re.compile(rf'authentication error - User "(?:{"|".join(OWN_USERS)})"')
+"""A client that tried to log in as Pyaiot itself: about it, `DeviceLogins` is not asked."""
+_REPEATED: Final = re.compile(
+    r"(?:unable to connect: )?authentication error|Auth callout service returned an error"
+)
+"""Lines about a client that was refused for its credential: `DeviceLogins` has logged why."""
 
 _FATAL: Final = re.compile(
     r"fatal error: .*|panic: .*|runtime: (?:out of memory|cannot allocate).*"
@@ -98,6 +106,8 @@ class NatsLog:
         """The last line without a level, or the last fatal error."""
         self.crash = ""
         """The first line of a crash; empty if there was none."""
+        self.refused = 0
+        """Clients that tried to log in as Pyaiot itself, in total."""
         self.report_ignored: Callable[[str], None] | None = None
         """Called with each topic that a device published to and that is not of a node."""
         self._log = RateLimitedLog(log)
@@ -121,12 +131,13 @@ class NatsLog:
     def on_line(self, line: str) -> None:
         level, _, text = line.partition("] ")[2].partition("] ")
         match level.removeprefix("["):
-            case "WRN" if "Plaintext passwords" not in text:
+            case "WRN" if "Plaintext passwords" not in text and not _REPEATED.search(text):
                 self._log.warning("nats-server: %s", text, now=self._now())
             case "ERR":
                 found = _PUBLISH_VIOLATION.search(text)
                 if found is not None and self.report_ignored is not None:
                     self.report_ignored(topic_of_subject(found[1]))
+                self.refused += bool(_OWN_USER.search(text))
                 # Most errors are caused by clients.
                 explained = explain(text)
                 if explained is not None:
@@ -152,11 +163,11 @@ class NatsLog:
 
 
 def explain(text: str) -> str | None:
-    """Explain a log line about a client; None if it repeats the line before.
+    """Explain a log line about a client; None if the reason was logged already.
 
     Other lines are returned with the prefix `nats-server:`.
     """
-    if _REPEATED.search(text):
+    if _REPEATED.search(text) and not _OWN_USER.search(text):
         return None
     of_client = _OF_CLIENT.match(text)
     if of_client is None:

@@ -3,7 +3,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ PIPELINED_MAX: Final = 256
 """Requests that are sent before their answers are read."""
 _READ_SIZE: Final = 256 * 1024
 _SUBSCRIPTION: Final = 1
+_SERVED: Final = 2
 
 
 class NatsConnection:
@@ -65,6 +66,20 @@ class NatsConnection:
             async with asyncio.timeout(REQUEST_LIMIT_S):
                 answers += await self._request_part(part)
         return answers
+
+    async def serve(self, subject: str, answer: Callable[[bytes], bytes | None]) -> None:
+        """Answer the requests to a subject until the connection is lost. Raises `LinkLost`.
+
+        `answer` returns None for a request that gets no answer.
+        """
+        self._writer.write(nats.subscribe(subject, _SERVED))
+        while True:
+            event = await self._event()
+            if isinstance(event, nats.NatsMessage) and event.reply:
+                reply = answer(event.payload)
+                if reply is not None:
+                    self._writer.write(nats.publish(event.reply, "", reply))
+                    await self._writer.drain()
 
     async def _request_part(self, requests: Sequence[tuple[str, object]]) -> list[Any]:
         indexes: dict[str, int] = {}

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The settings of the embedded MQTT broker, and the settings file of its nats-server. Pure."""
+"""The settings of the embedded MQTT broker, and the settings file of its nats-server."""
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pyaiot.errors import OperatorError, reason_of
 from pyaiot.mqtt.gmqtt_connection import PACKET_SIZE_MAX
 
 STORE_MAX: Final = 1024 * 1024 * 1024
@@ -23,6 +24,27 @@ hangs is disconnected: until then it may acknowledge."""
 KEEP_IDLE_S: Final = 86_400
 """The embedded MQTT broker deletes a subscription with QoS 1 whose client was offline for this
 long."""
+LOGIN_LIMIT_S: Final = 10
+"""How long a client may take to log in at the embedded MQTT broker. Then it is disconnected. When
+many connect at once, the last of them wait for seconds."""
+
+OPEN: Final = "OPEN"
+"""The account of clients without a credential."""
+SECURED: Final = "SECURED"
+"""The account of devices with a user name and a password. Nothing passes between the two."""
+GATEWAY: Final = "pyaiot/gateway"
+SECURED_GATEWAY: Final = "pyaiot/secured-gateway"
+ENFORCER: Final = "pyaiot/enforcer"
+SECURED_ENFORCER: Final = "pyaiot/secured-enforcer"
+LOGINS: Final = "pyaiot/logins"
+SYSTEM: Final = "pyaiot/system"
+MQTTSN: Final = "pyaiot/mqttsn"
+ANONYMOUS: Final = "pyaiot/anonymous"
+"""The user of clients that send no user name."""
+OWN_USERS: Final = (
+    *(GATEWAY, SECURED_GATEWAY, ENFORCER, SECURED_ENFORCER, LOGINS, SYSTEM, MQTTSN, ANONYMOUS),
+)
+"""The users of Pyaiot itself, with random passwords. The name of a device has no slash."""
 
 HANDSHAKE_LIMIT_S: Final = 10
 """Seconds for a TLS handshake with the embedded MQTT broker. Then the connection is closed."""
@@ -41,22 +63,35 @@ class EmbeddedConfig:
     certificate_file: str = ""
     """Certificate for TLS (PEM); empty: no TLS."""
     key_file: str = ""
+    anonymous: bool = True
+    """Accept devices without user name and password."""
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """The passwords of the users of Pyaiot itself, random for each start."""
+
+    gateway: str = field(default_factory=_password, repr=False)
+    """In both accounts."""
+    enforcer: str = field(default_factory=_password, repr=False)
+    """In both accounts."""
+    mqttsn: str = field(default_factory=_password, repr=False)
+    logins: str = field(default_factory=_password, repr=False)
+    system: str = field(default_factory=_password, repr=False)
 
 
 def settings_text(
-    config: EmbeddedConfig,
-    *,
-    mqtt_host: str,
-    mqtt_port: int,
-    gateway_password: str,
-    enforcer_password: str,
-    system_password: str,
+    config: EmbeddedConfig, passwords: Passwords, *, mqtt_host: str, mqtt_port: int, issuer: str
 ) -> str:
     """The settings file of nats-server. JSON strings are valid in it.
 
-    Devices connect without a name; they publish as nodes and subscribe to gateways. Only the
-    gateway sees everything. The filter `gateway/#` also matches `gateway` (MQTT 3.1.1 section
-    4.7.1.2).
+    Clients without a credential publish as nodes and subscribe to gateways; only the gateway sees
+    everything. The filter `gateway/#` also matches `gateway` (MQTT 3.1.1 section 4.7.1.2). For all
+    other clients nats-server asks `DeviceLogins`, whose answers are signed by `issuer`.
     """
     tls = ""
     if config.certificate_file:
@@ -65,6 +100,8 @@ def settings_text(
             f" key_file: {json.dumps(config.key_file)}, timeout: {HANDSHAKE_LIMIT_S} }}"
         )
     sync = "sync_interval: always" if config.sync_always else ""
+    anonymous = f'no_auth_user: "{ANONYMOUS}"' if config.anonymous else ""
+    of_devices = 'permissions { publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }'
     return f"""\
 server_name: "pyaiot"
 host: "127.0.0.1"
@@ -81,21 +118,57 @@ jetstream {{
 mqtt {{
   host: {json.dumps(mqtt_host)}
   port: {mqtt_port}
-  no_auth_user: "device"
+  {anonymous}
   ack_wait: "{ACKNOWLEDGED_WITHIN_S}s"
   consumer_inactive_threshold: "{KEEP_IDLE_S}s"
   {tls}
 }}
 accounts {{
-  SYS {{ users = [ {{ user: "system", password: {json.dumps(system_password)} }} ] }}
+  SYS {{ users = [ {_user(SYSTEM, passwords.system)} ] }}
+  AUTH {{ users = [ {_user(LOGINS, passwords.logins)} ] }}
+  {OPEN} {{
+    jetstream: enabled
+    users = [
+      {_user(GATEWAY, passwords.gateway)}
+      {_user(ENFORCER, passwords.enforcer)}
+      {_user(MQTTSN, passwords.mqttsn, of_devices)}
+      {_user(ANONYMOUS, _password(), of_devices)}
+    ]
+  }}
+  {SECURED} {{
+    jetstream: enabled
+    users = [
+      {_user(SECURED_GATEWAY, passwords.gateway)}
+      {_user(SECURED_ENFORCER, passwords.enforcer)}
+    ]
+  }}
 }}
 system_account: SYS
 authorization {{
-  users = [
-    {{ user: "gateway", password: {json.dumps(gateway_password)} }}
-    {{ user: "enforcer", password: {json.dumps(enforcer_password)} }}
-    {{ user: "device", password: {json.dumps(secrets.token_urlsafe(24))}, permissions {{
-      publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }} }}
-  ]
+  timeout: {LOGIN_LIMIT_S}
+  auth_callout {{
+    issuer: {json.dumps(issuer)}
+    account: AUTH
+    auth_users: {json.dumps(OWN_USERS)}
+  }}
 }}
 """
+
+
+def move_store_of_before(folder: Path) -> None:
+    """Keep what was acknowledged before clients without a credential had an account of their own.
+
+    Raises `OperatorError`.
+    """
+    before, now = (folder / "jetstream" / "jetstream" / name for name in ("$G", OPEN))
+    try:
+        if before.is_dir() and not now.exists():
+            before.rename(now)
+    except OSError as error:
+        raise OperatorError(
+            f"The folder {before} cannot be renamed to {now.name}: {reason_of(error)}."
+        ) from error
+
+
+def _user(name: str, password: str, rest: str = "") -> str:
+    return f"{{ user: {json.dumps(name)}, password: {json.dumps(password)}, {rest} }}"

@@ -10,13 +10,14 @@ import logging
 import resource
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pyaiot.errors import LinkLost, Refused
 from pyaiot.mqtt.embedded import quotas
 from pyaiot.mqtt.embedded.client_ids import ClientIds
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
+from pyaiot.mqtt.embedded.nats_settings import SYSTEM
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 TURN_S: Final = 2.0
@@ -48,8 +49,12 @@ class Access:
     """The port of nats-server on loopback, and the passwords of two users."""
 
     port: int
-    enforcer_password: str
-    system_password: str
+    user: str
+    """The enforcer of one account, whose streams it limits."""
+    limits_connections: bool
+    """Whether it also limits the connections, which are those of all accounts."""
+    enforcer_password: str = field(repr=False)
+    system_password: str = field(repr=False)
 
 
 class QuotaEnforcer:
@@ -80,10 +85,10 @@ class QuotaEnforcer:
             try:
                 async with (
                     NatsConnection.open(
-                        self._access.port, "enforcer", self._access.enforcer_password
+                        self._access.port, self._access.user, self._access.enforcer_password
                     ) as store,
                     NatsConnection.open(
-                        self._access.port, "system", self._access.system_password
+                        self._access.port, SYSTEM, self._access.system_password
                     ) as system,
                 ):
                     await self._forget_gateways(store)
@@ -91,7 +96,9 @@ class QuotaEnforcer:
                         await self._turn(store, system)
                         self.checked.set()
                         problem = ""
-                        await asyncio.sleep(TURN_S if self.limited.is_set() else FIRST_TURN_S)
+                        # An account for devices with a credential may have no streams for ever.
+                        is_first = self._access.limits_connections and not self.limited.is_set()
+                        await asyncio.sleep(FIRST_TURN_S if is_first else TURN_S)
             except (LinkLost, Refused) as error:
                 if str(error) != problem:
                     problem = str(error)
@@ -121,8 +128,9 @@ class QuotaEnforcer:
             if name in (quotas.MESSAGES, quotas.SESSIONS) and quotas.is_full(name, state):
                 full = f"the store for {quotas.NAMES[name]} is full"
         self.full = full
-        await self._close_surplus_connections(system)
-        await self._relieve_gateway(system)
+        if self._access.limits_connections:
+            await self._close_surplus_connections(system)
+            await self._relieve_gateway(system)
         if limited == len(quotas.LIMITS):
             self.limited.set()
 

@@ -204,6 +204,17 @@ def value_in(payload: bytes) -> Any:
         return NO_VALUE
 
 
+def values_of(publication: Publication) -> tuple[NodeValue, ...]:
+    """The values in a publication; none in a check or a list of resources."""
+    match publication:
+        case NodeValue():
+            return (publication,)
+        case NodeValues(values=values):
+            return values
+        case _:
+            return ()
+
+
 def _read_value(payload: bytes) -> Any:
     """A payload of JSON or plain text: much firmware publishes what it would print."""
     body = payload.removeprefix(_BYTE_ORDER_MARK).strip(_PADDING)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `aiot device add --protocol mqtt` prints."""
+
+from collections.abc import Iterator
+
+from pyaiot.config import Config
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.plugin import NewDevice, Snippet
+from pyaiot.transport.addresses import is_loopback
+
+
+def summary(device: NewDevice) -> str:
+    section = device.config.of(MqttSection)
+    text = (
+        f"{device.uid} connects with MQTT 3.1.1 to {device.host} port {section.port}. Its client id"
+        f" and user name are {device.uid}, and it uses the topics node/{device.uid}/... and"
+        f" gateway/{device.uid}/... Its password is shown only now: {device.secret}"
+    )
+    if section.host:
+        text += (
+            f"\nThe credential is for the embedded MQTT broker. That at {section.host} has users of"
+            " its own."
+        )
+    return text
+
+
+def snippets(device: NewDevice) -> Iterator[Snippet]:
+    uid, secret, host = device.uid, device.secret, device.host
+    port = device.config.of(MqttSection).port
+    yield Snippet(
+        "micropython",
+        f"""\
+from umqtt.simple import MQTTClient
+
+client = MQTTClient("{uid}", "{host}", {port}, "{uid}", "{secret}", keepalive=60)
+client.connect()
+client.publish("node/{uid}/temperature", '{{"value":"21.5 C"}}')
+""",
+    )
+    yield Snippet(
+        "arduino",
+        f"""\
+#include <PubSubClient.h>  // and the client of your network, such as WiFiClient
+
+WiFiClient network;
+PubSubClient client(network);
+
+void connectToPyaiot() {{
+  client.setServer("{host}", {port});
+  if (client.connect("{uid}", "{uid}", "{secret}")) {{
+    client.publish("node/{uid}/temperature", "{{\\"value\\":\\"21.5 C\\"}}");
+  }}
+}}
+""",
+    )
+    yield Snippet(
+        "riot",
+        f"""\
+# In the shell of RIOT's example paho-mqtt, or the same with MQTTConnect():
+con {host} {port} {uid} {uid} {secret} 60
+pub node/{uid}/temperature 21.5 0
+""",
+    )
+    yield Snippet(
+        "shell",
+        f"""\
+mkdir -p ~/.config/pyaiot-{uid} && chmod 700 ~/.config/pyaiot-{uid}
+cat > ~/.config/pyaiot-{uid}/mosquitto_pub <<'END'
+-h {host}
+-p {port}
+-i {uid}
+-u {uid}
+-P {secret}
+END
+XDG_CONFIG_HOME=~/.config/pyaiot-{uid} mosquitto_pub -t node/{uid}/temperature -m '21.5 C'
+""",
+    )
+
+
+def is_local_only(config: Config) -> bool:
+    section = config.of(MqttSection)
+    return not section.host and is_loopback(section.listen)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two sides of the embedded MQTT broker: devices with a user name and password, and the others.
+
+The gateway is a client on both. A named MQTT broker has one side: it decides itself who publishes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from pyaiot.accounts.devices import CredentialChanges
+from pyaiot.errors import Refused
+from pyaiot.gateways.gateway import Gateway
+from pyaiot.gateways.mqtt.settings import PASSWORD_KIND
+from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
+from pyaiot.mqtt.client import MqttClient
+from pyaiot.mqtt.server import MqttServer
+from pyaiot.protocols.mqtt.node_topics import DISCOVER_RESOURCES, discover_topic
+
+ASK_AGAIN_S: Final = 20.0
+"""How long a node with a credential may be silent before its `node/check`, which others could have
+published, makes the gateway ask it for its resources."""
+ASK_INTERVAL_S: Final = 5.0
+"""The shortest interval between two such requests to one node."""
+
+
+class Side:
+    """One side, and the client of the gateway there."""
+
+    def __init__(self, connect: Callable[["Side"], MqttClient], *, secured: bool) -> None:
+        self.secured = secured
+        """Whether its devices have proved their uid."""
+        self.confirmation: asyncio.TimerHandle | None = None
+        """Ends the nodes of which there are only stored messages."""
+        self.client = connect(self)
+
+
+class Sides:
+    """Which node is on which side."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        server: MqttServer,
+        secured: SecuredDevices | None,
+        connect: Callable[[MqttServer, Side], MqttClient],
+    ) -> None:
+        """`secured` None: there is one side. `connect` makes the client of a side."""
+        self._gateway = gateway
+        self._devices = secured
+        self.open = Side(partial(connect, server), secured=False)
+        self._secured = self.open
+        self.all = [self.open]
+        self._asked_at: dict[str, float] = {}
+        """Only devices with a password, so that it is bounded."""
+        self._has_passwords = asyncio.Event()
+        """Set when a device has a password, and never cleared."""
+        if secured is not None:
+            self._secured = Side(partial(connect, secured.server), secured=True)
+            self.all.append(self._secured)
+            gateway.device_watch.changed.append(self._changed)
+            self._look_for_passwords()
+
+    @property
+    def logins_refused(self) -> int:
+        return 0 if self._devices is None else self._devices.refused()
+
+    def in_use(self) -> list[Side]:
+        """The sides that can have nodes."""
+        return [side for side in self.all if not side.secured or self._has_passwords.is_set()]
+
+    async def is_needed(self, side: Side) -> None:
+        """Wait until the side can have nodes. Most gateways need no second connection."""
+        if side.secured:
+            await self._has_passwords.wait()
+
+    def client_of(self, uid: str) -> MqttClient:
+        """The client that reaches a node that is online."""
+        node = self._gateway.nodes.get(uid)
+        return (self._secured if node is not None and node.secured else self.open).client
+
+    def check_claim(self, side: Side, uid: str) -> None:
+        """Raises `Refused` if a client of this side may not publish as this node."""
+        store = self._gateway.devices
+        if not side.secured:
+            if store.is_secured(uid):
+                raise Refused(f"the node {uid} has a credential, and this claim has none")
+        elif store.credential(uid, PASSWORD_KIND) is None:
+            # The MQTT broker may know of a new one already.
+            self._gateway.device_watch.refresh()
+            if store.credential(uid, PASSWORD_KIND) is None:
+                raise Refused(f"the device {uid} has no credential")
+
+    def ask_for_proof(self, uid: str, *, now: float) -> None:
+        """A device with a credential published this id on `node/check`, where all such devices
+        may publish. Only the node itself can answer a request, on its own topics."""
+        last_seen = self._gateway.nodes.last_seen(uid)
+        if last_seen is not None and now - last_seen < ASK_AGAIN_S:
+            return
+        if now - self._asked_at.get(uid, float("-inf")) >= ASK_INTERVAL_S:
+            self._asked_at[uid] = now
+            self._secured.client.publish(discover_topic(uid), DISCOVER_RESOURCES)
+
+    def _look_for_passwords(self) -> None:
+        if any(it.kind == PASSWORD_KIND for it in self._gateway.devices.credentials()):
+            self._has_passwords.set()
+
+    def _changed(self, changes: CredentialChanges) -> None:
+        self._look_for_passwords()
+        removed = [it.uid for it in changes.removed if it.kind == PASSWORD_KIND]
+        for uid in removed:
+            self._asked_at.pop(uid, None)
+        if removed and self._devices is not None:
+            self._devices.disconnect(removed)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Decides which devices may connect to the embedded MQTT broker with a user name and a password.
+
+nats-server asks for each of them. They are in an account of their own: a client without a
+credential sees nothing of them, and cannot take over their sessions.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from pyaiot.errors import LinkLost, ProtocolError, Refused
+from pyaiot.mqtt.embedded.login_tokens import LoginRequest, TokenIssuer, read_request
+from pyaiot.mqtt.embedded.nats_connection import NatsConnection
+from pyaiot.mqtt.embedded.nats_settings import LOGINS, SECURED, SUBSCRIPTIONS_MAX, SYSTEM
+from pyaiot.transport.rate_limit import RateLimitedLog
+
+SUBJECT: Final = "$SYS.REQ.USER.AUTH"
+RETRY_S: Final = 0.5
+"""Pause before the connection to nats-server is opened again. Meanwhile no device can log in."""
+LOOK_AGAIN_S: Final = 1.0
+"""When the connections of a removed device are looked for again: one may just have been made."""
+_GENERATED: Final = re.compile(r"[0-9A-Za-z]{22}")
+"""A client id that nats-server made up for a client that sent none."""
+
+log = logging.getLogger(__name__)
+
+IsPassword: TypeAlias = Callable[[str, str], bool]
+"""Whether a device with this uid has this password."""
+
+
+class DeviceLogins:
+    """Answers the questions of nats-server during all runs of the child process."""
+
+    def __init__(self, is_password: IsPassword) -> None:
+        self._is_password = is_password
+        self.issuer = TokenIssuer()
+        self.refused = 0
+        """Clients that were refused, since the start."""
+        self._log = RateLimitedLog(log)
+        self._loop = asyncio.get_running_loop()
+        self.serving = asyncio.Event()
+        """Set while questions are answered."""
+
+    async def run(self, port: int, password: str) -> None:
+        """Answer until cancelled. `port`: of nats-server, for its own protocol."""
+        reported = ""
+        while True:
+            try:
+                async with NatsConnection.open(port, LOGINS, password) as connection:
+                    self.serving.set()
+                    reported = ""
+                    await connection.serve(SUBJECT, self.answer)
+            except LinkLost as error:
+                if str(error) != reported:
+                    reported = str(error)
+                    log.warning("devices cannot log in at the MQTT broker: %s", error)
+            finally:
+                self.serving.clear()
+            await asyncio.sleep(RETRY_S)
+
+    def answer(self, token: bytes) -> bytes | None:
+        """The answer to a question; None if it cannot be read, so that the client is refused."""
+        now = time.time()
+        try:
+            request = read_request(token)
+        except ProtocolError as error:
+            self._refused("a device", "", str(error))
+            return None
+        problem = self._problem(request)
+        if problem:
+            client = request.client
+            self._refused(f"device {client.mqtt_id}", client.host, problem)
+            return self.issuer.refuse(request, problem, now=now)
+        name = subject_of(request.login.user)
+        return self.issuer.accept(
+            request,
+            account=SECURED,
+            publish=[f"node.{name}.>", "node.check"],
+            # A filter `gateway/…/#` also matches the level before (MQTT 3.1.1 section 4.7.1.2).
+            subscribe=[f"gateway.{name}", f"gateway.{name}.>", "gateway.check"],
+            subscriptions_max=SUBSCRIPTIONS_MAX,
+            now=now,
+        )
+
+    def _problem(self, request: LoginRequest) -> str:
+        login, client_id = request.login, request.client.mqtt_id
+        if not login.user:
+            return "it sends no user name; aiot device add gives it one and a password"
+        if not client_id:
+            return "only MQTT is served here"
+        if not self._is_password(login.user, login.password):
+            return f"the user name {login.user[:64]} or its password is wrong"
+        # A client that connects with the id of another one replaces it (MQTT 3.1.1 section
+        # 3.1.4-2), so each device has ids of its own.
+        if client_id.partition("/")[0] != login.user and not _GENERATED.fullmatch(client_id):
+            return (
+                f"the client id of the device {login.user} must be {login.user}, or begin with"
+                f" {login.user}/"
+            )
+        return ""
+
+    def _refused(self, device: str, host: str, problem: str) -> None:
+        self.refused += 1
+        at = f" at {host}" if host else ""
+        self._log.warning("MQTT: %s%s was refused: %s", device, at, problem, now=self._loop.time())
+
+
+async def disconnect(port: int, system_password: str, users: Sequence[str]) -> None:
+    """Close the connections of devices, whose credentials were removed."""
+    try:
+        async with NatsConnection.open(port, SYSTEM, system_password) as system:
+            for pause_s in (0.0, LOOK_AGAIN_S):
+                await asyncio.sleep(pause_s)
+                for user in users:
+                    await _disconnect_one(system, user)
+    except (LinkLost, Refused) as error:
+        log.warning("removed devices were not disconnected from the MQTT broker: %s", error)
+
+
+async def _disconnect_one(system: NatsConnection, user: str) -> None:
+    found = await system.request(
+        "$SYS.REQ.SERVER.PING.CONNZ", {"auth": True, "acc": SECURED, "user": user}
+    )
+    subject = f"$SYS.REQ.SERVER.{found['server']['id']}.KICK"
+    for connection in found["data"].get("connections") or ():
+        if connection.get("type") == "mqtt":
+            await system.request(subject, {"cid": connection["cid"]})
+            log.info("MQTT: %s was disconnected: its credential was removed", user)
+
+
+def subject_of(level: str) -> str:
+    """A level of a topic as nats-server writes it in a subject: a dot becomes two slashes."""
+    return level.replace(".", "//")

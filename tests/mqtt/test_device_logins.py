@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The answers to nats-server about devices that log in. Without a socket."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyaiot.errors import ProtocolError
+from pyaiot.mqtt.embedded.device_logins import DeviceLogins, subject_of
+from pyaiot.mqtt.embedded.login_tokens import REQUEST_SIZE_MAX, TokenIssuer, read_request
+
+
+def is_password(uid: str, password: str) -> bool:
+    return (uid, password) in {("lamp", "good"), ("a.b", "good")}
+
+
+def decoded(part: bytes) -> Any:
+    return json.loads(base64.urlsafe_b64decode(part + b"==="))
+
+
+def question(user: str = "", password: str = "", client_id: str = "lamp") -> bytes:
+    claims = {
+        "nats": {
+            "server_id": {"id": "NSERVER", "name": "pyaiot"},
+            "user_nkey": "UCLIENT",
+            "client_info": {"host": "10.0.0.7", "mqtt_id": client_id, "type": "mqtt"},
+            "connect_opts": {"user": user, "pass": password, "protocol": 0},
+        }
+    }
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=")
+    return b"header." + body + b".signature"
+
+
+class Answer:
+    """An answer whose signature is good."""
+
+    def __init__(self, token: bytes | None, issuer: TokenIssuer) -> None:
+        assert token is not None
+        self.claims = self._verified(token, issuer)
+        nats = self.claims["nats"]
+        self.error = nats.get("error", "")
+        self.user: Any = self._verified(nats["jwt"].encode(), issuer) if "jwt" in nats else None
+
+    @staticmethod
+    def _verified(token: bytes, issuer: TokenIssuer) -> Any:
+        signed, _, signature = token.rpartition(b".")
+        raw = base64.b32decode(issuer.public_key + "=" * (-len(issuer.public_key) % 8))[1:33]
+        Ed25519PublicKey.from_public_bytes(raw).verify(
+            base64.urlsafe_b64decode(signature + b"==="), signed
+        )
+        assert decoded(signed.partition(b".")[0]) == {"typ": "JWT", "alg": "ed25519-nkey"}
+        claims = decoded(signed.partition(b".")[2])
+        assert claims["iss"] == issuer.public_key
+        return claims
+
+
+async def answer(*words: str) -> Answer:
+    logins = DeviceLogins(is_password)
+    return Answer(logins.answer(question(*words)), logins.issuer)
+
+
+async def test_a_device_with_its_password_gets_its_own_topics() -> None:
+    user = (await answer("lamp", "good")).user
+    assert (user["sub"], user["name"], user["aud"]) == ("UCLIENT", "lamp", "SECURED")
+    permissions = user["nats"]
+    assert permissions["pub"] == {"allow": ["node.lamp.>", "node.check"]}
+    assert permissions["sub"] == {"allow": ["gateway.lamp", "gateway.lamp.>", "gateway.check"]}
+    assert permissions["allowed_connection_types"] == ["MQTT"]
+    assert permissions["subs"] == 256
+
+
+async def test_a_dot_in_a_name_is_one_level() -> None:
+    user = (await answer("a.b", "good", "a.b")).user
+    assert user["nats"]["pub"]["allow"] == ["node.a//b.>", "node.check"]
+    assert subject_of("x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "client_id", "words"),
+    [
+        ("", "", "lamp", "it sends no user name"),
+        ("lamp", "bad", "lamp", "the user name lamp or its password is wrong"),
+        ("lamp", "", "lamp", "is wrong"),
+        ("desk", "good", "desk", "the user name desk or its password is wrong"),
+        ("gateway", "good", "gateway", "is wrong"),
+        ("lamp", "good", "desk", "the client id of the device lamp must be lamp, or begin with"),
+        ("lamp", "good", "lamp-2", "must be lamp, or begin with lamp/"),
+        ("lamp", "good", "", "only MQTT is served here"),
+    ],
+)
+async def test_another_client_is_refused_and_told_why(
+    user: str, password: str, client_id: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    logins = DeviceLogins(is_password)
+    refused = Answer(logins.answer(question(user, password, client_id)), logins.issuer)
+    assert words in refused.error
+    assert refused.user is None
+    assert (refused.claims["sub"], refused.claims["aud"]) == ("UCLIENT", "NSERVER")
+    assert logins.refused == 1
+    assert f"device {client_id} at 10.0.0.7 was refused" in caplog.text
+    if len(password) > 3:
+        assert password not in caplog.text.replace("wrong", "")
+
+
+@pytest.mark.parametrize("client_id", ["lamp", "lamp/2", "lamp/", "0123456789abcdefABCDEF"])
+async def test_client_ids_of_a_device(client_id: str) -> None:
+    assert (await answer("lamp", "good", client_id)).user is not None
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b"",
+        b"a.b",
+        b"a.!.c",
+        b"a.e30.c",
+        question().replace(b".", b"", 1),
+        b"a." + base64.urlsafe_b64encode(b'{"nats":[]}') + b".c",
+        b"a." + base64.urlsafe_b64encode(b'{"nats":' + b"[" * 100_000) + b".c",
+        question("x" * REQUEST_SIZE_MAX),
+    ],
+)
+async def test_an_unreadable_question_gets_no_answer(token: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        read_request(token)
+    logins = DeviceLogins(is_password)
+    assert logins.answer(token) is None
+    assert logins.refused == 1
+
+
+@given(st.text(), st.text(), st.text(min_size=1))
+def test_any_text_in_a_login_is_answered(user: str, password: str, client_id: str) -> None:
+    request = read_request(question(user, password, client_id))
+    issuer = TokenIssuer()
+    assert Answer(issuer.refuse(request, user, now=1.0), issuer).user is None
+    accepted = issuer.accept(
+        *(request,), account="A", publish=[user], subscribe=[], subscriptions_max=1, now=1.0
+    )
+    assert Answer(accepted, issuer).user["name"] == user
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    for token in (data, b"a." + base64.urlsafe_b64encode(data) + b".c"):
+        try:
+            read_request(token)
+        except ProtocolError:
+            continue
+
+
+def test_a_password_is_not_in_the_repr_of_a_request() -> None:
+    assert "good" not in repr(read_request(question("lamp", "good")))
