@@ -409,6 +409,11 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot user list": Finish(prints("There are no users")),
     "aiot token add my-script --role viewer --expires 90d": Finish(prints("aiot_")),
     "aiot run --mqtt-listen ::": RUN,
+    "aiot device add lamp --protocol mqtt": Finish(
+        prints(r"Its password is shown only now: \w{32}")
+    ),
+    "aiot device list": Finish(prints(r"(?m)^lamp  mqtt  since ")),
+    "aiot device remove lamp": Finish(prints("")),
     "aiot run --mqttsn-host ::": RUN,
     "aiot mqttsn-gateway --host :: --mqtt-host mqtt.example.org --mqtt-port 1883": Serve(
         "MQTT-SN gateway: UDP port", nothing_more

@@ -102,7 +102,7 @@ class Client:
     def topics(self) -> set[str]:
         return {topic for topic, _ in self.messages}
 
-    def says(self, topic: str, value: object, *, qos: int = 1, retain: bool = False) -> None:
+    def reports(self, topic: str, value: object, *, qos: int = 1, retain: bool = False) -> None:
         self.paho.publish(topic, json.dumps({"value": value}), qos=qos, retain=retain)
 
 
@@ -159,10 +159,10 @@ async def test_each_device_uses_its_own_topics_only(
         lamp, desk = await here.add("lamp"), await here.add("desk")
         async with client(here, "desk", desk) as honest, client(here, "lamp", lamp) as hostile:
             honest.paho.subscribe("gateway/desk/#", 1)
-            honest.says("node/desk/led", "0")
+            honest.reports("node/desk/led", "0")
             await here.until(lambda: here.value("desk", "led") == "0", 5)
 
-            hostile.says("node/desk/led", "forged")
+            hostile.reports("node/desk/led", "forged")
             await here.until(lambda: "was dropped" in caplog.text, 5)
             filters = (
                 "#",
@@ -179,7 +179,7 @@ async def test_each_device_uses_its_own_topics_only(
             assert hostile.granted == [0x80] * 10 + [1]
             for retain in (False, True):
                 for qos in (0, 1, 2):
-                    hostile.says("node/desk/led", "forged", qos=qos, retain=retain)
+                    hostile.reports("node/desk/led", "forged", qos=qos, retain=retain)
             hostile.paho.publish("node/check", '{"id":"desk"}', qos=1)
             hostile.paho.publish("gateway/desk/led/set", "1", qos=1)
             hostile.paho.publish("gateway/check", "", qos=1)
@@ -191,7 +191,7 @@ async def test_each_device_uses_its_own_topics_only(
                 sock = other.paho.socket()
                 assert sock is not None
                 other.paho._sock_close()
-            hostile.says("node/lamp/led", "on")
+            hostile.reports("node/lamp/led", "on")
             await here.until(lambda: here.value("lamp", "led") == "on", 5)
 
             receipt = await here.command("desk", "led", "1", 0.3)
@@ -232,7 +232,7 @@ async def test_nobody_takes_the_session_of_a_device(
                     await is_refused(here, hostile)
             # Without a credential, the same client id is another session.
             async with client(here, "", "", client_id="desk"):
-                honest.says("node/desk/led", "1")
+                honest.reports("node/desk/led", "1")
                 await here.until(lambda: here.value("desk", "led") == "1", 5)
             assert honest.disconnects == 0
             assert here.broker.secured is not None
@@ -254,11 +254,11 @@ async def test_clients_without_a_credential_see_nothing_of_devices_with_one(
             hostile.paho.subscribe("gateway/#", 1)
             hostile.paho.publish("node/check", '{"id":"desk"}', qos=1)
             for qos in (0, 1, 2):
-                hostile.says("node/desk/led", "forged", qos=qos, retain=True)
-            hostile.says("node/other/led", "own")
+                hostile.reports("node/desk/led", "forged", qos=qos, retain=True)
+            hostile.reports("node/other/led", "own")
             await here.until(lambda: here.value("other", "led") == "own", 5)
             honest.paho.subscribe("gateway/desk/#", 1)
-            honest.says("node/desk/led", "0")
+            honest.reports("node/desk/led", "0")
             await here.until(lambda: here.value("desk", "led") == "0", 5)
             await here.command("desk", "led", "1", 0.3)
             await here.until(lambda: ("gateway/desk/led/set", b"1") in honest.messages, 5)
@@ -274,14 +274,14 @@ async def test_a_credential_is_added_and_removed_without_a_restart(tmp_path: Pat
             client(here, "", "", client_id="anyone") as other,
             client(here, "desk", desk) as honest,
         ):
-            other.says("node/lamp/led", "unsecured")
+            other.reports("node/lamp/led", "unsecured")
             await here.until(lambda: here.value("lamp", "led") == "unsecured", 5)
             starts = here.broker.starts and here.broker.starts()
             lamp = await here.add("lamp")
             # The device that had the uid so far has lost it, without its own doing.
             await here.until(lambda: "lamp" not in here.mqtt.gateway.nodes, 2)
             async with client(here, "lamp", lamp) as added:
-                added.says("node/lamp/led", "secured")
+                added.reports("node/lamp/led", "secured")
                 await here.until(lambda: here.value("lamp", "led") == "secured", 5)
                 loop = asyncio.get_running_loop()
                 removed_at = loop.time()
@@ -290,16 +290,16 @@ async def test_a_credential_is_added_and_removed_without_a_restart(tmp_path: Pat
                 assert loop.time() - removed_at < 1.0
                 await here.until(lambda: added.refusal, 5)
                 await here.until(lambda: "lamp" not in here.mqtt.gateway.nodes, 2)
-            other.says("node/lamp/led", "free")
+            other.reports("node/lamp/led", "free")
             await here.until(lambda: here.value("lamp", "led") == "free", 5)
-            honest.says("node/desk/led", "0")
+            honest.reports("node/desk/led", "0")
             await here.until(lambda: here.value("desk", "led") == "0", 5)
             assert (other.disconnects, honest.disconnects) == (0, 0)
             assert here.broker.starts
             assert here.broker.starts() == starts
 
 
-async def test_a_device_that_only_says_that_it_is_there_proves_it(tmp_path: Path) -> None:
+async def test_a_device_that_only_answers_checks_proves_it(tmp_path: Path) -> None:
     async with secured_world(tmp_path) as here:
         lamp = await here.add("lamp")
         async with client(here, "lamp", lamp) as quiet:
@@ -308,7 +308,7 @@ async def test_a_device_that_only_says_that_it_is_there_proves_it(tmp_path: Path
                 if message.payload == b"resources":
                     quiet.paho.publish("node/lamp/resources", '["led"]')
                 else:
-                    quiet.says("node/lamp/led", "0")
+                    quiet.reports("node/lamp/led", "0")
 
             quiet.paho.on_message = answer
             quiet.paho.subscribe("gateway/lamp/discover", 0)
@@ -327,7 +327,7 @@ async def test_where_nodes_are_admitted_one_by_one_devices_need_a_password(
         async with client(here, "", "", client_id="anyone", connected=False) as refused:
             await here.until(lambda: refused.refusal, 5)
         async with client(here, "lamp", lamp) as device:
-            device.says("node/lamp/led", "0")
+            device.reports("node/lamp/led", "0")
             await here.until(lambda: here.value("lamp", "led") == "0", 5)
     assert "device anyone at 127.0.0.1 was refused: it sends no user name" in caplog.text
 

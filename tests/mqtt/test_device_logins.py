@@ -93,7 +93,7 @@ async def test_a_dot_in_a_name_is_one_level() -> None:
         ("lamp", "good", "", "only MQTT is served here"),
     ],
 )
-async def test_another_client_is_refused_and_told_why(
+async def test_another_client_is_refused_with_the_reason(
     user: str, password: str, client_id: str, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     logins = DeviceLogins(is_password)

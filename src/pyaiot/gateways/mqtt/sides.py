@@ -52,7 +52,7 @@ class Sides:
         self.open = Side(partial(connect, server), secured=False)
         self._secured = self.open
         self.all = [self.open]
-        self._asked_at: dict[str, float] = {}
+        self._last_request_at: dict[str, float] = {}
         """Only devices with a password, so that it is bounded."""
         self._has_passwords = asyncio.Event()
         """Set when a device has a password, and never cleared."""
@@ -98,8 +98,8 @@ class Sides:
         last_seen = self._gateway.nodes.last_seen(uid)
         if last_seen is not None and now - last_seen < ASK_AGAIN_S:
             return
-        if now - self._asked_at.get(uid, float("-inf")) >= ASK_INTERVAL_S:
-            self._asked_at[uid] = now
+        if now - self._last_request_at.get(uid, float("-inf")) >= ASK_INTERVAL_S:
+            self._last_request_at[uid] = now
             self._secured.client.publish(discover_topic(uid), DISCOVER_RESOURCES)
 
     def _look_for_passwords(self) -> None:
@@ -110,6 +110,6 @@ class Sides:
         self._look_for_passwords()
         removed = [it.uid for it in changes.removed if it.kind == PASSWORD_KIND]
         for uid in removed:
-            self._asked_at.pop(uid, None)
+            self._last_request_at.pop(uid, None)
         if removed and self._devices is not None:
             self._devices.disconnect(removed)
