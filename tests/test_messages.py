@@ -12,6 +12,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.messages import (
     FRAME_SIZE_MAX,
     JSON_DEPTH_MAX,
+    NAME_LENGTH_MAX,
     VALUE_SIZE_MAX,
     Command,
     Hello,
@@ -28,6 +29,7 @@ from pyaiot.messages import (
     encode,
     encode_frames,
 )
+from pyaiot.messages.checks import check, is_plain_reading
 
 NAMES = st.text(
     st.characters(categories=("L", "N", "P", "S"), exclude_characters="\xad"),
@@ -208,3 +210,24 @@ def test_default_values_are_not_sent() -> None:
     assert encode(NodeLeft(uid="A")) == b'{"type":"out","uid":"A"}'
     assert encode(Hello(name="n", protocol="p")) == b'{"type":"hello","name":"n","protocol":"p"}'
     assert msgspec.json.decode(encode(Receipt(id="1", state="sent")), type=Receipt).detail == ""
+
+
+ANY_NAMES = st.text(min_size=1, max_size=NAME_LENGTH_MAX) | st.sampled_from(
+    ["alive", "all", "a\u202eb"]
+)
+
+
+@given(
+    st.builds(
+        Reading,
+        uid=ANY_NAMES,
+        resource=ANY_NAMES,
+        data=st.text() | st.integers() | st.just("\0" * (VALUE_SIZE_MAX // 6 + 1)),
+    )
+)
+def test_a_plain_reading_needs_no_further_check(reading: Reading) -> None:
+    if is_plain_reading(reading):
+        check(reading)
+    elif isinstance(reading.data, str) and len(reading.data) < 1000:
+        with pytest.raises(ProtocolError):
+            check(reading)

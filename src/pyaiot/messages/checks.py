@@ -26,6 +26,8 @@ from pyaiot.messages.types import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SHORT_LENGTH: Final = VALUE_SIZE_MAX // 6
+"""Characters of a text that is within `VALUE_SIZE_MAX`, whatever they are: at most `\\u0000`."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -49,6 +51,23 @@ def check(message: Message) -> None:
             pass
 
 
+def is_plain_reading(message: Message) -> bool:
+    """Whether `check` surely accepts this: a reading with a short text, which most messages are.
+
+    Types limit the length of the names.
+    """
+    if type(message) is not Reading:
+        return False
+    uid, data = message.uid, message.data
+    return (
+        type(data) is str
+        and len(data) <= _SHORT_LENGTH
+        and uid.isprintable()
+        and message.resource.isprintable()
+        and uid not in RESERVED_UIDS
+    )
+
+
 def check_name(name: str, what: str) -> str:
     """Return the name if it has 1 to 64 printable characters. Raises `ProtocolError` otherwise."""
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
@@ -67,8 +86,7 @@ def check_uid(uid: str) -> str:
 def check_value(value: object) -> None:
     """Check the size and depth of a value. Raises `ProtocolError`."""
     if isinstance(value, str):
-        # A character has at most six bytes (`\u0000`): short text is within the limit.
-        if len(value) * 6 > VALUE_SIZE_MAX and _size(value) > VALUE_SIZE_MAX:
+        if len(value) > _SHORT_LENGTH and _size(value) > VALUE_SIZE_MAX:
             raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
     elif isinstance(value, list | dict):
         if not is_shallow(value, JSON_DEPTH_MAX):

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from pyaiot.errors import ProtocolError
-from pyaiot.messages.checks import check
+from pyaiot.messages.checks import check, is_plain_reading
 from pyaiot.messages.types import (
     FRAME_SIZE_MAX,
     PROBLEM_LENGTH_MAX,
@@ -85,6 +85,9 @@ def decode_from_gateway(frame: str | bytes) -> tuple[list[FromGateway], list[str
                 problems.append(str(error))
     valid: list[FromGateway] = []
     for message in messages:
+        if is_plain_reading(message):
+            valid.append(message)
+            continue
         try:
             check(message)
         except ProtocolError as error:

@@ -193,6 +193,16 @@ class NodeConnections:
         uid = connection.uid
         assert uid is not None  # noqa: S101 - it has a uid by now
         gateway = self.gateway
+        if len(values) == 1:
+            ((resource, value),) = values.items()
+            now, ts = self._loop.time(), gateway.unix_time()
+            try:
+                gateway.report_readings(
+                    gateway.nodes.unsolicited_reading(uid, resource, value, now=now, ts=ts)
+                )
+            except Refused as error:
+                self._report(connection, error)
+            return
         try:
             gateway.take_turn(uid, readings=max(1, len(values)))
         except Refused as error:
