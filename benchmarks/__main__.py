@@ -39,6 +39,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "mqtt": mqtt_path.measure,
     "mqttsn": mqttsn_path.measure,
     "coap-posts": coap_gateway.measure_posts,
+    "coap-oscore": coap_gateway.measure_oscore,
     "coap-discovery": coap_gateway.measure_discovery,
     "coap-idle": coap_gateway.measure_idle,
     "coap-commands": coap_gateway.measure_commands,

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from benchmarks.coap import Node
 from benchmarks.event_loop import EventLoop, percentile
+from benchmarks.oscore_posts import credential_of
 from benchmarks.processes import BenchmarkError, Home, Server, Worker, free_port
 from benchmarks.services import broker, everything
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
 from benchmarks.wire import WebSocket, join
+from pyaiot.accounts.devices import DeviceStore
 
 IN_FLIGHT: Final = 128
 RESOURCES: Final = 5
@@ -24,6 +26,8 @@ COMMAND_CLIENTS: Final = 5
 COMMAND_LIMIT_S: Final = 20.0
 ALL_VALUES_LIMIT_S: Final = 10.0
 KNOWN_LIMIT_S: Final = 20.0
+PREPARED_PER_S: Final = 20_000
+"""Protected posts that are prepared for each second: more than a gateway accepts."""
 
 
 def gateway(home: Home, broker: Server, *, fast_path: bool) -> tuple[Server, int]:
@@ -35,6 +39,55 @@ def gateway(home: Home, broker: Server, *, fast_path: bool) -> tuple[Server, int
         arguments = ["-m", "benchmarks.aiocoap_gateway", "--port", str(port)]
     arguments += ["--broker-port", str(broker.port), "--key-file", str(home.key_file)]
     return Server(arguments, home=home, port=broker.port), port
+
+
+def _oscore_gateway(home: Home, broker: Server, nodes: int) -> tuple[Server, int]:
+    """A CoAP gateway that knows the credentials of these nodes."""
+    path = home.path / "devices.db"
+    store = DeviceStore(path)
+    for index in range(nodes):
+        store.add(credential_of(index, time.time()))
+    store.close()
+    settings = home.path / "oscore.toml"
+    settings.write_text(f'[devices]\nfile = "{path}"\n', encoding="utf-8")
+    port = free_port(socket.SOCK_DGRAM)
+    arguments = ["-m", "pyaiot", "coap-gateway", "--coap-port", str(port)]
+    arguments += ["--broker-port", str(broker.port), "--key-file", str(home.key_file)]
+    arguments += ["--config", str(settings)]
+    return Server(arguments, home=home, port=broker.port), port
+
+
+def measure_oscore(results: Results, home: Home, size: Size) -> None:
+    """Throughput of posts that are protected by OSCORE."""
+    prepared = int(PREPARED_PER_S * size.coap_s / size.coap_nodes) + 20
+    with broker(home) as server:
+        coap, port = _oscore_gateway(home, server, size.coap_nodes)
+        with (
+            coap,
+            Worker(
+                "oscore_posts", port=port, nodes=size.coap_nodes, resources=0, posts=prepared
+            ) as nodes,
+        ):
+            nodes.call("announce", quiet_s=size.coap_quiet_s)
+            cpu_before = coap.cpu_s()
+            posted = nodes.call("post", seconds=size.coap_s, in_flight=IN_FLIGHT)
+            cpu_s = coap.cpu_s() - cpu_before
+    results.figures.append(
+        Figure(
+            "coap-oscore",
+            "CoAP posts with OSCORE, gateway alone",
+            posted["accepted"] / posted["seconds"],
+            "posts/s",
+            cpu_us=cpu_s / max(1, posted["accepted"]) * 1e6,
+            per="post",
+            at_least=1000,
+            note=(
+                f"{posted['sent']} sent, {posted['accepted']} answered 2.04, {posted['refused']}"
+                f" otherwise; core: gateway {cpu_s / posted['seconds']:.0%},"
+                f" load {posted['own_cpu_s'] / posted['seconds']:.0%}"
+            ),
+        )
+    )
 
 
 def _client(server: Server) -> Worker:

@@ -13,7 +13,13 @@ from typing import Any
 
 from pyaiot.app import services
 from pyaiot.broker.keys import Keys, generate_keys, write_keys
-from pyaiot.config import BrokerSection, Config, GatewaySection, HistorySection
+from pyaiot.config import (
+    BrokerSection,
+    Config,
+    DevicesSection,
+    GatewaySection,
+    HistorySection,
+)
 from pyaiot.gateways.coap.plugin import PLUGIN as COAP
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.mqtt.settings import MqttSection
@@ -55,9 +61,15 @@ async def running_broker(key_file: Path) -> AsyncIterator[Running]:
 
 @contextlib.asynccontextmanager
 async def running_coap(
-    *, coap_host: str = "127.0.0.1", coap: CoapSection | None = None
+    *,
+    coap_host: str = "127.0.0.1",
+    coap: CoapSection | None = None,
+    devices: Path | None = None,
 ) -> AsyncIterator[Running]:
-    """What `aiot broker` and `aiot coap-gateway` run: less than everything, and there sooner."""
+    """What `aiot broker` and `aiot coap-gateway` run: less than everything, and there sooner.
+
+    `devices`: the file with the credentials of devices; None: there are none.
+    """
     with tempfile.TemporaryDirectory() as folder:
         key_file = str(new_key_file(Path(folder))[0])
         web = Config(
@@ -66,13 +78,14 @@ async def running_coap(
         )
         async with _running(services.run_broker, web) as broker:
             port = int(broker.url.rstrip("/").rpartition(":")[2])
-            devices = Config(
+            config = Config(
                 protocols=(coap or CoapSection(port=0, host=coap_host),),
                 gateway=GatewaySection(
                     broker_host="127.0.0.1", broker_port=port, key_file=key_file
                 ),
+                devices=DevicesSection(file="off" if devices is None else str(devices)),
             )
-            async with _running(partial(services.run_gateway, COAP), devices) as gateway:
+            async with _running(partial(services.run_gateway, COAP), config) as gateway:
                 yield replace(gateway, url=broker.url)
 
 

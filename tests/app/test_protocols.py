@@ -263,7 +263,7 @@ def test_the_command_of_a_further_protocol_can_be_built() -> None:
 NAMED = re.compile(r"(?i)coap|mqtt")
 """WebSocket is a transport too: clients and gateways speak it, so its name is no sign."""
 PLACES = re.compile(
-    r"gateways/(coap|mqtt|mqttsn|websocket)/|protocols/(coap|mqtt|mqttsn)/|mqtt/"
+    r"gateways/(coap|mqtt|mqttsn|websocket)/|protocols/(coap|oscore|mqtt|mqttsn)/|mqtt/"
     r"|(devices|fleet)/\w*(coap|mqtt|mqttsn|websocket|topic)\w*\.py|app/protocols\.py"
     r"|config/python_file\.py"  # settings that the older system had, whatever we support
 )

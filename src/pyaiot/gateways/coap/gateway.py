@@ -29,7 +29,11 @@ from pyaiot.gateways.coap.intake_events import (
     NodeRenamed,
     Refusal,
 )
-from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, REQUESTS_OVER_RATE
+from pyaiot.gateways.coap.metrics import (
+    DATAGRAMS_HELD_BACK,
+    OSCORE_REFUSED,
+    REQUESTS_OVER_RATE,
+)
 from pyaiot.gateways.coap.observer import Observer
 from pyaiot.gateways.coap.oscore.service import OscoreDevices
 from pyaiot.gateways.coap.post_intake import PostIntake, PostResource
@@ -199,6 +203,7 @@ class CoapGateway:
         yield from metrics.collect(self.gateway, refused=self.refused)
         held_back, over_rate = self._endpoint.refusals()
         yield DATAGRAMS_HELD_BACK.of(held_back)
+        yield OSCORE_REFUSED.of(self._endpoint.oscore_refused)
         yield REQUESTS_OVER_RATE.of(over_rate + self._intake.posts.unknown_rate.refused)
 
     @property

@@ -10,6 +10,11 @@ DATAGRAMS_HELD_BACK: Final = Metric(
     "counter",
     "Datagrams that were not sent because of the anti-amplification limit of an unverified peer.",
 )
+OSCORE_REFUSED: Final = Metric(
+    "pyaiot_coap_oscore_refused",
+    "counter",
+    "Messages with OSCORE that were not accepted: of unknown devices, replayed, or not authentic.",
+)
 REQUESTS_OVER_RATE: Final = Metric(
     "pyaiot_coap_requests_over_rate", "counter", "Requests above the rate limit of their host."
 )

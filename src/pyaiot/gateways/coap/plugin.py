@@ -8,6 +8,7 @@ from pyaiot.config import Config, SettingFlag
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.plugin import (
     DemoNode,
+    DeviceAccess,
     FleetNodes,
     ListenerPort,
     Plugin,
@@ -61,6 +62,16 @@ PLUGIN: Final = Plugin(
         port_setting="gateway_port",
         peer=lambda config: f"CoAP to {config.gateway_host} port {config.gateway_port}",
         demo_settings=lambda: {"host": "127.0.0.1"},
+    ),
+    access=(
+        DeviceAccess(
+            name="oscore",
+            kind="oscore",
+            is_key=True,
+            summary=function_at("pyaiot.gateways.coap.oscore.access:summary"),
+            snippets=function_at("pyaiot.gateways.coap.oscore.access:snippets"),
+            is_local_only=function_at("pyaiot.gateways.coap.oscore.access:is_local_only"),
+        ),
     ),
     demo=(
         DemoNode(0, "Weather station", ("temperature", "pressure", "humidity")),

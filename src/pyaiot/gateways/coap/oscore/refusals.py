@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Protected messages that cannot be accepted: they cost little, and get few answers. Pure."""
 
+import logging
 from collections import OrderedDict
 from typing import Final
 
@@ -9,6 +10,7 @@ from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import answer_id
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
+from pyaiot.transport.rate_limit import RateLimitedLog
 
 HOST_FAILURES_PER_S: Final = 10.0
 HOST_FAILURES_BURST: Final = 50.0
@@ -26,6 +28,9 @@ PROVED_HOSTS_MAX: Final = 16_384
 """Hosts of devices that are remembered. Beyond, the oldest counts as any other host."""
 
 
+log = logging.getLogger(__name__)
+
+
 class OscoreRefusals:
     """Counts and limits refusals. `now` is the loop's time in seconds."""
 
@@ -37,6 +42,7 @@ class OscoreRefusals:
         self._failures = HostRateLimit(
             Rate(HOST_FAILURES_PER_S, HOST_FAILURES_BURST), Rate(FAILURES_PER_S, FAILURES_BURST)
         )
+        self._lines = RateLimitedLog(log)
         self._muted: OrderedDict[str, float] = OrderedDict()
         self._proved: OrderedDict[str, None] = OrderedDict()
 
@@ -53,6 +59,7 @@ class OscoreRefusals:
         """Count a request that is not accepted. Returns its answer, which is not protected
         (RFC 8613 section 8.2); b"": none."""
         self.refused += 1
+        self._lines.warning("OSCORE message from %s refused: %s", host, words, now=now)
         wait_s = self._failures.take(host, now=now)
         if wait_s == 0:
             # Section 8.2: a cache must not keep 4.01.
