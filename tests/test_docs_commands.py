@@ -412,6 +412,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot device add lamp --protocol mqtt": Finish(
         prints(r"Its password is shown only now: \w{32}")
     ),
+    "aiot device add lamp --protocol oscore": Finish(
+        prints(r'(?m)^master_secret,hex,"[0-9a-f]{32}"$')
+    ),
     "aiot device list": Finish(prints(r"(?m)^lamp  mqtt  since ")),
     "aiot device remove lamp": Finish(prints("")),
     "aiot run --mqttsn-host ::": RUN,
