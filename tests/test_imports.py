@@ -13,6 +13,8 @@ from typing import Final
 
 import pytest
 
+from pyaiot.cli.app import MODULES, _modules_of
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "pyaiot"
 
@@ -305,10 +307,19 @@ def test_every_distribution_that_is_imported_is_declared() -> None:
     assert imported <= declared
 
 
+SERVICE: Final = ("pyaiot.cli.app", "pyaiot.cli.services", "pyaiot.app.services")
+"""What `aiot run` imports before it opens its listeners."""
+
+
+def test_help_of_a_service_loads_no_other_command() -> None:
+    assert _modules_of(["run"]) == _modules_of(["coap-gateway", "--help"]) == ("services",)
+    assert _modules_of(["no-such-command"]) == _modules_of([]) == MODULES
+
+
 def test_a_service_holds_no_package_that_only_others_need() -> None:
     """Each would stay in memory as long as the service runs: pydantic alone takes 9 MB."""
     ended = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pyaiot", "run", "--help"],
+        [sys.executable, "-X", "importtime", "-c", f"import {', '.join(SERVICE)}"],
         capture_output=True,
         check=True,
         text=True,
@@ -323,7 +334,6 @@ def test_a_service_holds_no_package_that_only_others_need() -> None:
         "segno",
         "asyncpg",
         "cryptography",
-        "sqlite3",
         "prometheus_client",
     }
 

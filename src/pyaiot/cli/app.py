@@ -52,16 +52,28 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     "audit": ("audit",),
     "doctor": ("doctor",),
 }
-"""The modules of each command whose name is fixed. The names of the gateway commands are not."""
+"""The modules of each command that is not a service."""
+_SERVICES: Final = ("run", "demo", "broker", "dashboard")
+"""The services that are not the gateway of a protocol."""
 
 
 def _modules_of(words: Sequence[str]) -> tuple[str, ...]:
-    if words[:1] == ["node"]:
+    if not words:
+        return MODULES
+    if words[0] == "node":
         from pyaiot.cli.node_group import EDITS  # noqa: PLC0415 - other commands do not need it
 
         if words[1:2] and words[1] in EDITS:
             return ("node_edits",)
-    return _MODULES_OF.get(words[0], MODULES) if words else MODULES
+    if words[0] in _MODULES_OF:
+        return _MODULES_OF[words[0]]
+    return ("services",) if _is_service(words[0]) else MODULES
+
+
+def _is_service(name: str) -> bool:
+    from pyaiot.app.protocols import plugins  # noqa: PLC0415 - other commands do not need it
+
+    return name in _SERVICES or any(name == plugin.command for plugin in plugins())
 
 
 def run(arguments: Sequence[str]) -> None:

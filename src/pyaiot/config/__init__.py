@@ -6,6 +6,7 @@ are refused.
 """
 
 import difflib
+import functools
 import os
 import re
 import tomllib
@@ -166,16 +167,22 @@ def settings() -> Iterator[Setting]:
         yield from settings_of(section, name)
 
 
-def settings_of(struct: type[msgspec.Struct], section: str) -> Iterator[Setting]:
+def settings_of(struct: type[msgspec.Struct], section: str) -> tuple[Setting, ...]:
     """The settings of a struct whose fields have descriptions in `Meta`."""
+    return _settings_of(struct, section)
+
+
+@functools.cache
+def _settings_of(struct: type[msgspec.Struct], section: str) -> tuple[Setting, ...]:
     hints = get_type_hints(struct, include_extras=True)
+    found = []
     for field in msgspec.structs.fields(struct):
         default: object = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
-        yield Setting(
-            section, field.name, hints[field.name], default, _description(hints[field.name])
-        )
+        hint = hints[field.name]
+        found.append(Setting(section, field.name, hint, default, _description(hint)))
+    return tuple(found)
 
 
 def load(
