@@ -407,6 +407,12 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot invite --role operator": Finish(prints(r"^http://[^ ]+/login\?token=[\w-]{43}$")),
     "aiot user add ada --role operator": Elsewhere("tests/cli/test_accounts.py types a password"),
     "aiot user list": Finish(prints("There are no users")),
+    "aiot gateway add greenhouse": Finish(prints("^aiot_")),
+    "umask 077 && cat > greenhouse-token": Elsewhere("a person pastes the token"),
+    "aiot coap-gateway --token-file greenhouse-token": Elsewhere(
+        "tests/end_to_end/test_gateway_tokens.py does it with the token"
+    ),
+    "aiot gateway rotate greenhouse --overlap 7d": Finish(prints("^aiot_")),
     "aiot token add my-script --role viewer --expires 90d": Finish(prints("aiot_")),
     "aiot run --mqtt-listen ::": RUN,
     "aiot device add lamp --protocol mqtt": Finish(

@@ -6,7 +6,7 @@ A lost link is not restored: `run` raises `LinkLost`, and the caller opens anoth
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
@@ -357,6 +357,50 @@ class LegacyGatewayLink(WebSocketLink[ToGateway, FromGateway]):
                 received(sent)
 
 
+async def connect_gateway_with_token(
+    session: aiohttp.ClientSession, url: str, secret: str
+) -> WebSocketLink[ToGateway, FromGateway]:
+    """A link to the broker at `url`, with the gateway's own token (RFC 6750 section 2.1).
+
+    It is sent in no other form, and to no legacy broker. Raises `LinkLost`: wait and try again.
+    """
+    headers = {"Authorization": f"Bearer {secret}"}
+    try:
+        socket = await _open_socket(session, url, (SUBPROTOCOL,), headers)
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            raise LinkLost(
+                "the broker refused the token (401): it is wrong, was removed or has expired"
+            ) from error
+        raise LinkLost(f"the broker answered {error.status}") from error
+    if socket.protocol != SUBPROTOCOL:
+        await socket.close()
+        raise LinkLost("the broker is too old for tokens of gateways")
+    return WebSocketLink(socket, GatewayCodec())
+
+
+async def _open_socket(
+    session: aiohttp.ClientSession,
+    url: str,
+    protocols: tuple[str, ...],
+    headers: Mapping[str, str] | None = None,
+) -> aiohttp.ClientWebSocketResponse:
+    """Raises `LinkLost` if there is no answer, and `WSServerHandshakeError` for a refusal."""
+    try:
+        return await session.ws_connect(
+            url,
+            protocols=protocols,
+            headers=headers,
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=GATEWAY_FRAME_SIZE_MAX,
+            timeout=aiohttp.ClientWSTimeout(ws_close=LINK_CLOSE_LIMIT_S),
+        )
+    except aiohttp.WSServerHandshakeError:
+        raise
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise LinkLost(str(error) or type(error).__name__) from error
+
+
 async def connect_gateway(
     session: aiohttp.ClientSession, url: str, token: str
 ) -> WebSocketLink[ToGateway, FromGateway]:
@@ -370,21 +414,13 @@ async def connect_gateway(
     while offers:
         offer = offers.pop(0)
         try:
-            socket = await session.ws_connect(
-                url,
-                protocols=offer,
-                heartbeat=HEARTBEAT_S,
-                max_msg_size=GATEWAY_FRAME_SIZE_MAX,
-                timeout=aiohttp.ClientWSTimeout(ws_close=LINK_CLOSE_LIMIT_S),
-            )
+            socket = await _open_socket(session, url, offer)
         except aiohttp.WSServerHandshakeError as error:
             if offer and _is_from_legacy_broker(error):
                 continue
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise LinkLost(_why_unauthorized(error)) from error
             raise LinkLost(f"the broker answered {error.status}") from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise LinkLost(str(error) or type(error).__name__) from error
         if socket.protocol == SUBPROTOCOL:
             return WebSocketLink(socket, GatewayCodec())
         if len(offer) == 2 or socket.protocol == "token":

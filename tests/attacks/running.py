@@ -6,13 +6,15 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import aiohttp
 import pytest
 
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.identity import LEGACY, GatewayIdentity
 from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, mint_token
 from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.coap.gateway import CoapGateway
@@ -22,6 +24,7 @@ from pyaiot.links import connect_gateway
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.http_server import HttpServer
+from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.app import WebApp
 from tests import clients
 from tests.coap_device import CoapDevice, Reply, coap_device
@@ -48,17 +51,39 @@ class BrokerSide:
 
 @contextlib.asynccontextmanager
 async def running_broker(
-    keys: Keys, *, port: int = 0, unix_time: Callable[[], float] = time.time
+    keys: Keys,
+    *,
+    port: int = 0,
+    unix_time: Callable[[], float] = time.time,
+    accounts: AccountsFile | None = None,
+    key_file_identity: GatewayIdentity = LEGACY,
 ) -> AsyncIterator[BrokerSide]:
-    """A broker as of `aiot broker`, on a free port."""
+    """A broker as of `aiot broker`, on a free port. `accounts` has the tokens of gateways."""
     broker = Broker(flush_interval_s=0.02, timer=asyncio.get_running_loop(), unix_time=unix_time)
-    app = WebApp(broker, tokens=TokenCheck(keys, unix_time), title="Attacked")
+
+    def gateways_changed(names: frozenset[str]) -> None:
+        broker.router.names.with_tokens = names
+
+    watch = None
+    if accounts is not None:
+        watch = AccessWatch(accounts, gateways_changed=gateways_changed, unix_time=unix_time)
+        watch.check()
+    app = WebApp(
+        broker,
+        tokens=TokenCheck(keys, unix_time),
+        title="Attacked",
+        access=watch,
+        key_file_identity=key_file_identity,
+    )
+    watching = None if watch is None else asyncio.ensure_future(watch.run())
     server = await HttpServer.open(
         app.app, "127.0.0.1", port, service="The test", flag="--port", server_log=app.server_log
     )
     try:
         yield BrokerSide(broker, app, server.url)
     finally:
+        if watching is not None:
+            watching.cancel()
         server.stop_listening()
         await app.sockets.close_all()
         await server.close()
@@ -84,6 +109,9 @@ async def running_gateway(
     *,
     name: str = "coap",
     unix_time: Callable[[], float] = time.time,
+    connect_link: Callable[
+        [aiohttp.ClientSession, str, str], Awaitable[GatewayLink]
+    ] = connect_gateway,
 ) -> AsyncIterator[GatewaySide]:
     """A CoAP gateway as of `aiot coap-gateway`, with short reconnect pauses."""
     gateway = Gateway(
@@ -99,7 +127,7 @@ async def running_gateway(
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
 
         async def connect() -> GatewayLink:
-            link = await connect_gateway(session, url.replace("http", "ws") + "gw", token())
+            link = await connect_link(session, url.replace("http", "ws") + "gw", token())
             links.append(link)
             return link
 

@@ -35,11 +35,18 @@ class PrivateDatabase:
         self._application_id = application_id
         self._migrations = migrations
         self._is_busy = is_busy
+        self._db = self._open(path)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _open(self, path: Path | None) -> sqlite3.Connection:
+        """Another connection. None: to a new database in memory."""
         with self._translated_errors():
             if path is None:
-                self._db = sqlite3.connect(":memory:", isolation_level=None)
-                self._migrate()
-                return
+                db = sqlite3.connect(":memory:", isolation_level=None)
+                self._migrate(db)
+                return db
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -47,27 +54,24 @@ class PrivateDatabase:
                 raise OperatorError(
                     f"The file {path} can be read by other users: run chmod 600 {path}."
                 )
-            self._db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None)
+            db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None)
             try:
-                self._migrate()
+                self._migrate(db)
             except BaseException:
-                self._db.close()
+                db.close()
                 raise
+            return db
 
-    def close(self) -> None:
-        self._db.close()
-
-    def _migrate(self) -> None:
-        db = self._db
+    def _migrate(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if application != self._application_id and (tables or application or version):
+            raise OperatorError(f"The file {self._path} is a database of another program.")
         if version > len(self._migrations):
             raise OperatorError(
                 f"The file {self._path} was written by a newer Pyaiot: update this one."
             )
-        if application != self._application_id and (tables or application or version):
-            raise OperatorError(f"The file {self._path} is a database of another program.")
         if not version and self._is_busy:
             db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")

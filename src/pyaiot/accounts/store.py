@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file with tokens, users, sessions and invitations.
+"""The file with tokens, users, sessions and invitations, and the tokens of gateways."""
 
-The command line writes it while a broker uses it.
-"""
-
+import math
 import sqlite3
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from pyaiot.accounts.private_database import PrivateDatabase
+from pyaiot.accounts.database import FILE_NAME, AccountsDatabase
+from pyaiot.accounts.records import GatewayToken, Invitation, User, UserSession
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.tokens import Token
 from pyaiot.errors import OperatorError
 
-FILE_NAME: Final = "accounts.db"
-APPLICATION_ID: Final = 0x41694163
-"""In the header of the file; identifies it as the accounts of Pyaiot (`AiAc`)."""
+__all__ = [
+    "FILE_NAME",
+    "AccountsFile",
+    "GatewayToken",
+    "Invitation",
+    "User",
+    "UserSession",
+]
+
 TOKENS_MAX: Final = 10_000
 """Tokens of one broker. One more is refused."""
 USERS_MAX: Final = 10_000
@@ -25,102 +28,36 @@ SESSIONS_MAX: Final = 1000
 """Simultaneous sessions. Another one ends the oldest."""
 INVITATIONS_MAX: Final = 1000
 """Invitations that are not used yet. One more is refused."""
-
-MIGRATIONS: Final = (
-    # Times are Unix seconds. `digest` is the SHA-256 of a random secret.
-    (
-        """
-        CREATE TABLE token (
-            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
-            created_at REAL NOT NULL, expires_at REAL, digest BLOB NOT NULL UNIQUE
-        )
-        """,
-        """
-        CREATE TABLE user (
-            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
-            password TEXT NOT NULL, created_at REAL NOT NULL
-        )
-        """,
-        # `user` is empty if the session was opened with an invitation.
-        """
-        CREATE TABLE session (
-            digest BLOB PRIMARY KEY, user TEXT NOT NULL, role TEXT NOT NULL,
-            created_at REAL NOT NULL, expires_at REAL NOT NULL
-        ) WITHOUT ROWID
-        """,
-        """
-        CREATE TABLE invitation (
-            digest BLOB PRIMARY KEY, role TEXT NOT NULL, is_of_start INTEGER NOT NULL,
-            expires_at REAL NOT NULL
-        ) WITHOUT ROWID
-        """,
-    ),
-)
-"""Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
+GATEWAY_TOKENS_MAX: Final = 10_000
+"""Tokens of all gateways. One more is refused."""
+TOKENS_OF_GATEWAY_MAX: Final = 10
+"""Tokens of one gateway. One more is refused: remove its older ones."""
 
 _COLUMNS: Final = "name, role, created_at, expires_at, digest"
+_GATEWAY_COLUMNS: Final = "gateway, created_at, expires_at, digest"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person with a password."""
+class AccountsFile(AccountsDatabase):
+    """Tokens, users, sessions and invitations in a SQLite file that only its owner can read.
 
-    name: str
-    role: Role
-    password: str
-    """Its hash."""
-    created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class UserSession:
-    """A browser that is signed in."""
-
-    digest: bytes
-    user: str
-    """Empty: it was opened with an invitation."""
-    role: Role
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """A link that signs one browser in, once."""
-
-    digest: bytes
-    role: Role
-    expires_at: float
-    is_of_start: bool = False
-    """The broker printed it at its start."""
-
-
-class AccountsFile(PrivateDatabase):
-    """Tokens, users, sessions and invitations. Raises `OperatorError` throughout."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Open or create the file. None: a database in memory, which ends with the process."""
-        super().__init__(path, APPLICATION_ID, MIGRATIONS)
+    Raises `OperatorError` throughout.
+    """
 
     def add_token(self, token: Token) -> None:
-        with self._translated_errors():
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
+            (count,) = self._db.execute("SELECT count(*) FROM token").fetchone()
+            if count >= TOKENS_MAX:
+                raise OperatorError(f"There are {TOKENS_MAX} tokens already: remove some.")
             try:
-                (count,) = self._db.execute("SELECT count(*) FROM token").fetchone()
-                if count >= TOKENS_MAX:
-                    raise OperatorError(f"There are {TOKENS_MAX} tokens already: remove some.")
                 self._db.execute(
                     f"INSERT INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608
                     (token.name, token.role, token.created_at, token.expires_at, token.digest),
                 )
-                self._db.execute("COMMIT")
-            except BaseException as error:
-                self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.IntegrityError):
-                    raise OperatorError(
-                        f"There is a token named {token.name!r} already: choose another name, or"
-                        " remove it first."
-                    ) from error
-                raise
+            except sqlite3.IntegrityError as error:
+                raise OperatorError(
+                    f"There is a token named {token.name!r} already: choose another name, or"
+                    " remove it first."
+                ) from error
 
     def tokens(self) -> list[Token]:
         """All tokens, in the order in which they were added."""
@@ -174,8 +111,7 @@ class AccountsFile(PrivateDatabase):
 
     def set_password(self, name: str, password: str) -> bool:
         """Change the hash of a password and end the user's sessions. False: no such user."""
-        with self._translated_errors(), self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             changed = self._db.execute(
                 "UPDATE user SET password = ? WHERE name = ?", (password, name)
             ).rowcount
@@ -184,8 +120,7 @@ class AccountsFile(PrivateDatabase):
 
     def remove_user(self, name: str) -> bool:
         """Remove a user and end its sessions. False: no such user."""
-        with self._translated_errors(), self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             removed = self._db.execute("DELETE FROM user WHERE name = ?", (name,)).rowcount
             self._db.execute("DELETE FROM session WHERE user = ?", (name,))
         return removed > 0
@@ -194,8 +129,7 @@ class AccountsFile(PrivateDatabase):
 
     def add_session(self, session: UserSession, now: float) -> None:
         """Add a session. Expired ones are removed, and the oldest beyond `SESSIONS_MAX`."""
-        with self._translated_errors(), self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._db.execute("DELETE FROM session WHERE expires_at <= ?", (now,))
             self._db.execute(
                 "INSERT INTO session VALUES (?, ?, ?, ?, ?)",
@@ -229,8 +163,7 @@ class AccountsFile(PrivateDatabase):
 
     def add_invitation(self, invitation: Invitation, now: float) -> None:
         """Add an invitation. One `is_of_start` replaces the last such one."""
-        with self._translated_errors(), self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._db.execute(
                 "DELETE FROM invitation WHERE expires_at <= ? OR (is_of_start AND ?)",
                 (now, invitation.is_of_start),
@@ -254,3 +187,96 @@ class AccountsFile(PrivateDatabase):
                 (digest, now),
             ).fetchone()
         return None if row is None else row[0]
+
+    # -- gateways -------------------------------------------------------------------------------
+
+    def add_gateway_token(
+        self, token: GatewayToken, *, is_new: bool, others_expire_at: float | None = None
+    ) -> None:
+        """Add a token of a gateway. `is_new`: the gateway must not have one yet, else it must.
+
+        `others_expire_at`: when its other tokens expire, unless they do earlier; None: as before.
+        """
+        name = token.gateway
+        with self._transaction():
+            (count,) = self._db.execute("SELECT count(*) FROM gateway_token").fetchone()
+            (own,) = self._db.execute(
+                "SELECT count(*) FROM gateway_token WHERE gateway = ?", (name,)
+            ).fetchone()
+            if is_new and own:
+                raise OperatorError(
+                    f"There is a gateway named {name!r} already: aiot gateway rotate makes another"
+                    " token for it."
+                )
+            if not is_new and not own:
+                raise OperatorError(f"There is no gateway named {name!r}: see aiot gateway list.")
+            expired = self._db.execute(
+                "DELETE FROM gateway_token WHERE gateway = ? AND expires_at <= ?",
+                (name, token.created_at),
+            ).rowcount
+            count, own = count - expired, own - expired
+            if count >= GATEWAY_TOKENS_MAX:
+                raise OperatorError(f"There are {GATEWAY_TOKENS_MAX} tokens of gateways already.")
+            if own >= TOKENS_OF_GATEWAY_MAX:
+                raise OperatorError(
+                    f"The gateway {name!r} has {own} tokens: aiot gateway remove {name} --old"
+                    " removes all but the latest."
+                )
+            if others_expire_at is not None:
+                self._db.execute(
+                    "UPDATE gateway_token SET expires_at = min(ifnull(expires_at, ?1), ?1)"
+                    " WHERE gateway = ?2",
+                    (others_expire_at, name),
+                )
+            self._db.execute(
+                "INSERT INTO gateway_token (gateway, created_at, expires_at, digest)"
+                " VALUES (?, ?, ?, ?)",
+                (name, token.created_at, token.expires_at, token.digest),
+            )
+
+    def gateway_tokens(self) -> list[GatewayToken]:
+        """The tokens of all gateways, by name, the latest of each first."""
+        with self._translated_errors():
+            rows = self._db.execute(
+                f"SELECT {_GATEWAY_COLUMNS} FROM gateway_token ORDER BY gateway, id DESC"  # noqa: S608
+            )
+            return [GatewayToken(*row) for row in rows]
+
+    def gateway_token_with(self, digest: bytes, now: float) -> GatewayToken | None:
+        """The token of a gateway whose secret has this SHA-256, unless it has expired."""
+        with self._translated_errors():
+            row = self._db.execute(
+                f"SELECT {_GATEWAY_COLUMNS} FROM gateway_token"  # noqa: S608
+                " WHERE digest = ? AND ifnull(expires_at > ?, TRUE)",
+                (digest, now),
+            ).fetchone()
+        return None if row is None else GatewayToken(*row)
+
+    def remove_gateway_tokens(self, gateway: str, *, keeps_latest: bool) -> int:
+        """Remove the tokens of a gateway, or all but its latest. Returns how many it had."""
+        with self._transaction():
+            (count,) = self._db.execute(
+                "SELECT count(*) FROM gateway_token WHERE gateway = ?", (gateway,)
+            ).fetchone()
+            self._db.execute(
+                "DELETE FROM gateway_token WHERE gateway = ?1 AND NOT (?2 AND id ="
+                " (SELECT max(id) FROM gateway_token WHERE gateway = ?1))",
+                (gateway, keeps_latest),
+            )
+        return int(count)
+
+    # -- what is open ---------------------------------------------------------------------------
+
+    def valid_until(self, now: float) -> dict[bytes, float]:
+        """When what each secret opens ends, by its SHA-256; infinity: it does not expire.
+
+        Without what has expired, and without invitations.
+        """
+        with self._translated_errors():
+            rows = self._db.execute(
+                "SELECT digest, expires_at FROM token UNION ALL"
+                " SELECT digest, expires_at FROM gateway_token UNION ALL"
+                " SELECT digest, expires_at FROM session"
+            )
+            ends = {digest: math.inf if end is None else end for digest, end in rows}
+        return {digest: end for digest, end in ends.items() if end > now}

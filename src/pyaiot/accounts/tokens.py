@@ -42,9 +42,14 @@ class Token:
 def new_token(name: str, role: Role, *, now: float, life_s: float | None) -> tuple[Token, str]:
     """A token and its secret, which is shown once. Raises `OperatorError` for an invalid name."""
     check_name(name)
-    secret = PREFIX + secrets.token_urlsafe(32)
+    secret = new_secret()
     expires_at = None if life_s is None else now + life_s
     return Token(name, role, now, expires_at, digest_of(secret)), secret
+
+
+def new_secret() -> str:
+    """256 random bits, as text."""
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def check_name(name: str) -> None:
@@ -59,18 +64,23 @@ def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
+def is_secret(text: str) -> bool:
+    """Whether it has the form of a secret that `new_token` makes."""
+    return _SECRET.fullmatch(text) is not None
+
+
 def bearer_secret(header: str) -> str:
     """The secret in an `Authorization` header (RFC 6750 section 2.1); empty if there is none."""
     scheme, _, secret = header.partition(" ")
     secret = secret.strip()
-    return secret if scheme.lower() == "bearer" and _SECRET.fullmatch(secret) else ""
+    return secret if scheme.lower() == "bearer" and is_secret(secret) else ""
 
 
-def read_duration(text: str) -> float | None:
+def read_duration(text: str, *, option: str = "--expires") -> float | None:
     """Seconds of `12h`, `90d` or `4w`; None for `never`. Raises `OperatorError`."""
     if text == "never":
         return None
     found = _DURATION.fullmatch(text)
     if found is None or not int(found[1]):
-        raise OperatorError(f"--expires takes 12h, 90d, 4w or never, not {text!r}.")
+        raise OperatorError(f"{option} takes 12h, 90d, 4w or never, not {text!r}.")
     return float(int(found[1]) * _UNITS_S[found[2]])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Builds the web side of a broker from the settings: dashboard, access control, metrics."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -10,12 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyaiot.accounts.store import FILE_NAME, AccountsFile
 from pyaiot.app.dashboard import load_dashboard
+from pyaiot.app.gateway_links import GatewayAccess
 from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.entry import THIS_PROCESS
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.keys import TokenCheck
 from pyaiot.config import BrokerSection, Config, data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
@@ -23,6 +25,7 @@ from pyaiot.registry import metrics as registry_metrics
 from pyaiot.registry.service import RegistryService
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.http_server import HttpServer
+from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.app import WebApp
 from pyaiot.web.metrics_endpoint import Metrics, open_metrics_server
@@ -43,7 +46,7 @@ async def serve_web(
     config: Config,
     broker: Broker,
     registry: RegistryService,
-    tokens: TokenCheck | None,
+    access: GatewayAccess,
     checks: Mapping[str, Check],
     print_line: PrintLine,
     history: "HistoryService | None",
@@ -61,13 +64,17 @@ async def serve_web(
     """
     section = config.broker
     check_web(config)
-    # A proxy on this machine forwards requests of the whole network over loopback.
-    needs_sign_in = section.behind_proxy or not is_loopback(section.host)
-    sign_in = _sign_in(config) if needs_sign_in else None
+    accounts = access.accounts
+    watch = None if accounts is None else _watch(accounts, broker)
+    sign_in = None
+    if needs_sign_in(section):
+        sign_in = _sign_in(config, accounts or open_accounts(section), watch)
     app = WebApp(
         broker,
         registry=registry,
-        tokens=tokens,
+        tokens=access.key_file,
+        key_file_identity=access.identity,
+        access=watch,
         title=section.title,
         allowed_hosts=frozenset(section.allowed_hosts),
         allowed_origins=_allowed_origins(config),
@@ -94,7 +101,7 @@ async def serve_web(
         tls=tls.of("web"),
     )
     try:
-        async with serve_metrics(config, tls, app.metrics, print_line):
+        async with serve_metrics(config, tls, app.metrics, print_line), _watching(watch):
             if sign_in is not None:
                 root = _external_root(section, server)
                 link = f"{root}{sign_in.new_link()}"
@@ -171,19 +178,49 @@ def check_web(config: Config) -> None:
         )
 
 
-def _sign_in(config: Config) -> SignIn:
+def needs_sign_in(section: BrokerSection) -> bool:
+    """Whether clients must sign in."""
+    # A proxy on this machine forwards requests of the whole network over loopback.
+    return section.behind_proxy or not is_loopback(section.host)
+
+
+def open_accounts(section: BrokerSection) -> AccountsFile:
+    """The accounts of this broker. The file is made where clients must sign in.
+
+    Elsewhere it is read if it exists: gateways may have tokens. Raises `OperatorError`.
+    """
+    return AccountsFile(data_folder(os.environ) / FILE_NAME, creates=needs_sign_in(section))
+
+
+def _watch(accounts: AccountsFile, broker: Broker) -> AccessWatch:
+    def gateways_changed(names: frozenset[str]) -> None:
+        broker.router.names.with_tokens = names
+
+    watch = AccessWatch(accounts, gateways_changed=gateways_changed)
+    watch.check()  # names of gateways are reserved before the first one connects
+    return watch
+
+
+@asynccontextmanager
+async def _watching(watch: AccessWatch | None) -> AsyncIterator[None]:
+    """End connections without access while the block runs."""
+    async with asyncio.TaskGroup() as tasks:
+        task = None if watch is None else tasks.create_task(watch.run(), name="access watch")
+        yield
+        if task is not None:
+            task.cancel()
+
+
+def _sign_in(config: Config, accounts: AccountsFile, watch: AccessWatch | None) -> SignIn:
     """Access control for clients on other machines."""
     section = config.broker
     if section.anonymous == "viewer":
         log.warning("TCP port %d: all nodes are visible without sign-in", section.port)
-    # Imported where clients sign in: it loads SQLite.
-    from pyaiot.accounts.store import FILE_NAME, AccountsFile  # noqa: PLC0415
-
-    accounts = AccountsFile(data_folder(os.environ) / FILE_NAME)
     return SignIn(
         accounts,
         behind_tls=section.behind_proxy or config.tls.covers("web"),
         viewers=section.anonymous == "viewer",
         clock=time.monotonic,
         title=section.title,
+        watch=watch,
     )

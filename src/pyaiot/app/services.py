@@ -2,12 +2,11 @@
 """Builds the objects from a config and runs them: one function for each command."""
 
 import asyncio
-import logging
 import os
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -17,20 +16,31 @@ from contextlib import (
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 
 from pyaiot.app.audit import open_audit_log
-from pyaiot.app.broker_web import PrintLine, check_web, serve_metrics, serve_web
+from pyaiot.app.broker_web import (
+    PrintLine,
+    check_web,
+    open_accounts,
+    serve_metrics,
+    serve_web,
+)
 from pyaiot.app.demo import demo_nodes, first_node_visible
+from pyaiot.app.gateway_links import (
+    Credential,
+    GatewayAccess,
+    connect_by_websocket,
+    connect_in_memory,
+    key_file_check,
+    key_file_identity,
+)
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.keys import Keys, TokenCheck, generate_keys, load_keys, mint_token
-from pyaiot.broker.used_tokens import UsedTokensFile
+from pyaiot.broker.keys import TokenCheck, generate_keys
 from pyaiot.config import (
-    KEY_FILE,
     BrokerSection,
     Config,
     DevicesSection,
@@ -41,29 +51,26 @@ from pyaiot.config import (
     data_folder,
 )
 from pyaiot.devices.node_config import NodeConfig
-from pyaiot.errors import LinkLost, OperatorError, reason_of
+from pyaiot.errors import OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
-from pyaiot.gateways.gateway import ConnectToBroker, GatewayLink
+from pyaiot.gateways.gateway import ConnectToBroker
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
-from pyaiot.links import MemoryLink, connect_gateway
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from pyaiot.registry.stores import store_at
-from pyaiot.transport.addresses import authority, is_loopback
+from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.web.metrics_endpoint import Metrics
 
 if TYPE_CHECKING:
     from pyaiot.history.service import HistoryService
 
-log = logging.getLogger(__name__)
-
 
 async def run_broker(config: Config, print_line: PrintLine) -> None:
     """`aiot broker`: the broker alone. Gateways connect over WebSocket."""
     check_web(config)
     tls = ProcessTls(config.tls)
-    tokens = _tokens(load_keys(_path(config.broker.key_file)))
+    access = _gateway_access(config, key_file_check(config.broker, needs_file=True))
     history = _history(config.history, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
@@ -71,7 +78,7 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
         audit.running(),
         registry.running(),
         serve_web(
-            *(config, broker, registry, tokens, _checks((), history, registry, audit)),
+            *(config, broker, registry, access, _checks((), history, registry, audit)),
             *(print_line, history, ()),
             tls=tls,
             keys=_key_store(config.broker),
@@ -87,10 +94,10 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
 async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> None:
     """`aiot coap-gateway` and the like: one gateway, linked to a broker over WebSocket."""
     tls = ProcessTls(config.tls)
-    key_file = _path(config.gateway.key_file)
+    credential = Credential.of(config.gateway, os.environ)
     if plugin.has_link:
         # Errors that exist now are reported to the operator; later ones go to the log.
-        load_keys(key_file)
+        credential.check()
     shared = plugin.shared and plugin.shared.for_one_gateway(config)
     gateway = await plugin.open(config, shared)
     async with (
@@ -99,16 +106,14 @@ async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> 
     ):
         with tls.reloading([gateway]):
             print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
-            await gateway.run(
-                _connect_by_websocket(session, config.gateway, lambda: load_keys(key_file))
-            )
+            await gateway.run(connect_by_websocket(session, config.gateway, credential))
 
 
 async def run_all(config: Config, print_line: PrintLine) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     check_web(config)
     tls = ProcessTls(config.tls)
-    tokens = _optional_tokens(config.broker)
+    access = _gateway_access(config, key_file_check(config.broker, needs_file=False))
     history = _history(config.history, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
@@ -118,11 +123,11 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
         _shared_services(config) as shared,
         asyncio.TaskGroup() as tasks,
     ):
-        connect = _connect_in_memory(broker, tasks)
+        connect = connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, shared, connect, tasks)
         async with (
             serve_web(
-                *(config, broker, registry, tokens),
+                *(config, broker, registry, access),
                 *(_checks(gateways, history, registry, audit), print_line, history, gateways),
                 tls=tls,
                 keys=_key_store(config.broker),
@@ -173,7 +178,7 @@ async def _run_demo(
             config,
             broker,
             registry,
-            TokenCheck(keys, time.time),
+            GatewayAccess(TokenCheck(keys, time.time)),
             checks,
             print_line,
             history,
@@ -189,7 +194,7 @@ async def _run_demo(
         opened(url)
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
-        connect = _connect_by_websocket(session, section, lambda: keys)
+        connect = connect_by_websocket(session, section, Credential.of_keys(keys))
         gateways += await _start_gateways(config, shared, connect, tasks)
         checks |= _checks(gateways, history, registry, audit)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
@@ -360,56 +365,6 @@ async def _temporary_folder() -> AsyncIterator[Path]:
         yield Path(name)
 
 
-def _connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> ConnectToBroker:
-    async def connect() -> GatewayLink:
-        gateway_end, broker_end = MemoryLink.pair()
-        served = broker.serve_gateway(broker_end, acknowledges=True)
-        try:
-            tasks.create_task(served, name="link to a gateway in this process")
-        except RuntimeError as error:
-            # Another part failed to start, so the group accepts no more tasks.
-            served.close()
-            raise LinkLost("the service is stopping") from error
-        return gateway_end
-
-    return connect
-
-
-def _connect_by_websocket(
-    session: aiohttp.ClientSession, section: GatewaySection, keys: Callable[[], Keys]
-) -> ConnectToBroker:
-    """`keys` is called at each attempt, so that a corrected key file is used at once."""
-    scheme = "wss" if section.broker_ssl else "ws"
-    url = f"{scheme}://{authority(section.broker_host, section.broker_port)}/gw"
-
-    async def connect() -> GatewayLink:
-        try:
-            token = mint_token(keys())
-        except OperatorError as error:
-            raise LinkLost(str(error)) from error
-        return await connect_gateway(session, url, token)
-
-    return connect
-
-
-def _optional_tokens(section: BrokerSection) -> TokenCheck | None:
-    """None if there is no key file at the default path: gateways of other processes are refused.
-
-    Raises `OperatorError` if another key file is set and cannot be read.
-    """
-    path = _path(section.key_file)
-    if section.key_file == KEY_FILE and not path.exists():
-        log.info("no key file %s: gateways of other processes are refused", path)
-        return None
-    return _tokens(load_keys(path))
-
-
-def _tokens(keys: Keys) -> TokenCheck:
-    """Check tokens with the keys. Used tokens are stored, also for the next start."""
-    used = UsedTokensFile.open(data_folder(os.environ) / "used-gateway-tokens", time.time())
-    return TokenCheck(keys, time.time, used)
-
-
 def _without_state_files(config: Config) -> Config:
     """The settings without state files: the gateways of a demo store nothing."""
     config = msgspec.structs.replace(config, devices=DevicesSection(file="off"))
@@ -428,5 +383,7 @@ def _host_and_port(url: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
+def _gateway_access(config: Config, key_file: TokenCheck | None) -> GatewayAccess:
+    """How gateways in other processes authenticate. Raises `OperatorError`."""
+    identity = key_file_identity(config.broker, [plugin.protocol for plugin in plugins()])
+    return GatewayAccess(key_file, identity, open_accounts(config.broker))

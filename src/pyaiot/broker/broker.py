@@ -21,6 +21,7 @@ from pyaiot.broker.deliveries import (
 )
 from pyaiot.broker.encoders import ARRAYS, LEGACY, Encoder
 from pyaiot.broker.fanout import Fanout, Scheduler
+from pyaiot.broker.identity import LOCAL, GatewayIdentity
 from pyaiot.broker.router import Router
 from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.errors import LinkLost
@@ -121,7 +122,11 @@ class Broker:
         self._states = RateLimitedLog(log)
 
     async def serve_gateway(
-        self, link: Link[FromGateway, ToGateway], *, acknowledges: bool
+        self,
+        link: Link[FromGateway, ToGateway],
+        *,
+        acknowledges: bool,
+        identity: GatewayIdentity = LOCAL,
     ) -> None:
         """Serve a gateway until its link is lost. Its nodes are offline after that."""
         self.gateway_links += 1
@@ -129,7 +134,9 @@ class Broker:
         self._links[gateway] = link
         router = self.router
         self._deliver(
-            router.gateway_connected(gateway, acknowledges=acknowledges, ts=self._unix_time())
+            router.gateway_connected(
+                gateway, acknowledges=acknowledges, ts=self._unix_time(), identity=identity
+            )
         )
         log.debug("gateway link %d is up", gateway)
 
@@ -162,6 +169,17 @@ class Broker:
             del self._links[gateway]
             self._checkpoints.pop(gateway, None)
             self._deliver(router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))
+
+    def end_gateway(self, link: Link[FromGateway, ToGateway]) -> None:
+        """Serve a gateway no longer: nothing that it sends from now on counts.
+
+        The caller ends its connection.
+        """
+        for gateway, open_link in self._links.items():
+            if open_link is link:
+                self._deliver(
+                    self.router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time())
+                )
 
     def _confirm_later(self, gateway: int, checkpoint: Checkpoint) -> None:
         """Schedule one confirmation per gateway: a later checkpoint covers those before it."""

@@ -9,10 +9,12 @@ carried out after its deadline, although the two machines share no clock.
 from dataclasses import dataclass, field
 from typing import Final
 
-from pyaiot.messages import GatewayState, Hello, Ignored
+from pyaiot.broker.identity import LEGACY_GATEWAY, LOCAL, GatewayIdentity
+from pyaiot.errors import Refused
+from pyaiot.messages import GatewayState, Hello, Ignored, NodeAppeared, Reading
 
-LEGACY_GATEWAY: Final = "legacy"
-"""The name of a gateway that sends no `hello`."""
+_PROTOCOL: Final = "protocol"
+"""The resource in which a gateway reports the protocol of a node."""
 WINDOW_S: Final = 60.0
 """The estimate uses the stamps of the last one to two of these durations. Two quartz clocks differ
 by less than 0.1 s after this time."""
@@ -52,18 +54,23 @@ class GatewayClock:
 
 @dataclass(slots=True)
 class ConnectedGateway:
-    """A gateway whose link is up."""
+    """A gateway and what the broker knows of it."""
 
     acknowledges: bool
     """It speaks `pyaiot.v2`, so it answers commands with receipts."""
+    identity: GatewayIdentity = LOCAL
     hello: Hello | None = None
     ignored: Ignored | None = None
     """Its latest report of messages that no node sent."""
     clock: GatewayClock = field(default_factory=GatewayClock)
+    _protocol: str = ""
+    """Protocol of its nodes, if it sends no `hello`."""
 
     @property
     def name(self) -> str:
-        return self.hello.name if self.hello else LEGACY_GATEWAY
+        if self.hello:
+            return self.hello.name
+        return self.identity.name if self.identity.has_token else LEGACY_GATEWAY
 
     def state(self, ts: float, *, connected: bool) -> GatewayState:
         return GatewayState(
@@ -73,3 +80,26 @@ class ConnectedGateway:
             state="connected" if connected else "lost",
             ts=ts,
         )
+
+    def is_same_as(self, other: "ConnectedGateway") -> bool:
+        """Both authenticated with tokens of the same gateway."""
+        return self.identity.has_token and self.identity == other.identity
+
+    def reports(self, message: Reading | NodeAppeared) -> bool:
+        """Whether to route a report, by its protocol. Raises `Refused` for one that is not allowed.
+
+        A gateway that sends no `hello` reports its protocol with its first node: until then a node
+        that appears is not routed, and appears with its first reading.
+        """
+        allowed = self.identity.protocols
+        if not allowed:
+            return True
+        protocol = self.hello.protocol if self.hello else self._protocol
+        if not protocol and isinstance(message, NodeAppeared):
+            return False
+        if not self.hello and isinstance(message, Reading) and message.resource == _PROTOCOL:
+            self._protocol = protocol = str(message.data)
+        if protocol.lower() not in allowed:
+            shown = protocol[:32] or "an unknown protocol"
+            raise Refused(f"gateways with the key file may not report nodes of {shown}")
+        return True

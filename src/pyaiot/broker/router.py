@@ -21,6 +21,7 @@ from pyaiot.broker.deliveries import (
     forgotten,
     receipts_of,
 )
+from pyaiot.broker.identity import LOCAL, GatewayIdentity, GatewayNames
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.errors import Refused
 from pyaiot.messages import (
@@ -67,16 +68,17 @@ class Router:
         self.commands = CommandTable()
         self.refused = 0
         """Messages of gateways and commands of clients that were refused since the start."""
+        self.names = GatewayNames()
         self._gateways: dict[int, ConnectedGateway] = {}
         self._rates: dict[str, RateLimit] = {}
 
     # -- gateways ---------------------------------------------------------------------------
 
     def gateway_connected(
-        self, gateway: int, *, acknowledges: bool, ts: float
+        self, gateway: int, *, acknowledges: bool, ts: float, identity: GatewayIdentity = LOCAL
     ) -> Sequence[Delivery]:
         """A gateway's link is up. A gateway that sends `hello` is announced when it does."""
-        self._gateways[gateway] = ConnectedGateway(acknowledges)
+        self._gateways[gateway] = ConnectedGateway(acknowledges, identity)
         if acknowledges:
             return ()
         return (ToAll(self._gateways[gateway].state(ts, connected=True)),)
@@ -189,7 +191,10 @@ class Router:
 
     def _reading(self, gateway: int, reading: Reading, now: float, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(reading.uid)
-        if node is not None and node.gateway == gateway:
+        sender = self._gateways[gateway]
+        if sender.identity.protocols:
+            sender.reports(reading)
+        if node is not None and (node.gateway == gateway or self._owns(gateway, node)):
             self.nodes.keep(node, reading)
             if node.is_waiting:
                 return ()
@@ -208,10 +213,14 @@ class Router:
     def _appeared(self, gateway: int, message: NodeAppeared, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(message.uid)
         if node is not None:
-            if node.gateway != gateway:
+            if not self._owns(gateway, node):
                 raise self._foreign(node)
             return ()
         sender = self._gateways[gateway]
+        if not sender.reports(message):
+            return ()
+        if holder := self.names.holder_of(self.registry.get(message.uid), sender.identity):
+            raise _Foreign(message.uid, holder)
         name = sender.name
         appeared = NodeAppeared(uid=message.uid, ts=message.ts or ts, gateway=name)
         self.nodes.check_room(gateway)
@@ -250,15 +259,22 @@ class Router:
 
     def _hello(self, gateway: int, hello: Hello, now: float, ts: float) -> Sequence[Delivery]:
         deliveries: list[Delivery] = []
+        sender = self._gateways[gateway]
         for other, connected in list(self._gateways.items()):
-            same = connected.hello is not None and connected.hello.instance == hello.instance
+            same = (
+                connected.hello is not None
+                and connected.hello.instance == hello.instance
+                and connected.identity == sender.identity
+            )
             if other != gateway and hello.instance and same:
                 # The same process connected again: its old connection is dead, not yet noticed.
                 deliveries += self.gateway_lost(other, now=now, ts=ts)
                 deliveries.append(CloseGateway(other, "replaced by a newer connection"))
-        self._gateways[gateway].hello = hello
-        self._gateways[gateway].clock.stamp(hello.clock, now)
-        deliveries.append(ToAll(self._gateways[gateway].state(ts, connected=True)))
+        sender.hello = msgspec.structs.replace(
+            hello, name=self.names.named(sender.identity, hello.name)
+        )
+        sender.clock.stamp(hello.clock, now)
+        deliveries.append(ToAll(sender.state(ts, connected=True)))
         return deliveries
 
     def _ignored(self, gateway: int, message: Ignored, ts: float) -> Sequence[Delivery]:
@@ -269,9 +285,21 @@ class Router:
 
     def _owned(self, gateway: int, uid: str) -> KnownNode | None:
         node = self.nodes.get(uid)
-        if node is not None and node.gateway != gateway:
+        if node is not None and not self._owns(gateway, node):
             raise self._foreign(node)
         return node
+
+    def _owns(self, gateway: int, node: KnownNode) -> bool:
+        """Whether the node belongs to this link, or to another one of the same gateway.
+
+        Gateways with a token own their nodes by name: the newest link that reports a node has it.
+        """
+        if node.gateway == gateway:
+            return True
+        if not self._gateways[gateway].is_same_as(self._gateways[node.gateway]):
+            return False
+        self.nodes.move(node, gateway)
+        return True
 
     def _foreign(self, node: KnownNode) -> Refused:
         owner = self._gateways[node.gateway].name

@@ -122,6 +122,15 @@ class NodeTable:
         if not owned:
             del self._by_gateway[node.gateway]
 
+    def move(self, node: KnownNode, gateway: int) -> None:
+        """Another link of the same gateway has the node now."""
+        owned = self._by_gateway[node.gateway]
+        del owned[node.uid]
+        if not owned:
+            del self._by_gateway[node.gateway]
+        node.gateway = gateway
+        self._by_gateway.setdefault(gateway, {})[node.uid] = None
+
     def count_of(self, gateway: int) -> int:
         """Nodes of a gateway."""
         return len(self._by_gateway.get(gateway, ()))

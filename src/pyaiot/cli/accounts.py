@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from pyaiot.accounts.roles import Role
-from pyaiot.accounts.tokens import Token, check_name, digest_of, new_token, read_duration
+from pyaiot.accounts.tokens import check_name, digest_of, new_token, read_duration
 from pyaiot.cli.audit_changes import record_change
 from pyaiot.cli.options import load
 from pyaiot.cli.terminal import plain, print_line
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyaiot.accounts.store import AccountsFile
 
 _DAY_S: Final = 86_400.0
-_HINT: Final = "Run it on the machine of the broker, as the user that the broker runs as."
+HINT: Final = "Run it on the machine of the broker, as the user that the broker runs as."
 
 RoleOption = Annotated[
     Role,
@@ -38,13 +38,13 @@ RoleOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("invite", short_help="Print a link that signs a person in, once.")(invite)
-    users = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=f"People. {_HINT}")
+    users = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=f"People. {HINT}")
     users.command("add")(add_user)
     users.command("list")(list_users)
     users.command("passwd")(change_password)
     users.command("remove")(remove_user)
     app.add_typer(users, name="user", help="Manage people with a name and a password.")
-    tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=f"Programs. {_HINT}")
+    tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=f"Programs. {HINT}")
     tokens.command("add")(add_token)
     tokens.command("list")(list_tokens)
     tokens.command("remove")(remove_token)
@@ -77,7 +77,7 @@ def invite(
         raise OperatorError("An invitation expires: set --expires to 12h, 7d or 4w.")
     secret = secrets.token_urlsafe(32)
     now = time.time()
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         accounts.add_invitation(Invitation(digest_of(secret), role, now + life_s), now)
         record_change("invite", role)
     link = f"{(url or _dashboard_url()).rstrip('/')}/login?token={secret}"
@@ -107,14 +107,14 @@ def add_user(
 
     check_name(name)
     user = User(name, role, hash_password(_read_password()), time.time())
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         accounts.add_user(user)
         record_change("user-add", f"user:{name}, {role}")
 
 
 def list_users() -> None:
     """List the people with their roles."""
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         users = accounts.users()
     if not users:
         print_line("There are no users. aiot user add NAME adds one.")
@@ -127,7 +127,7 @@ def change_password(name: Annotated[str, typer.Argument(help="Name of the person
     """Change a password. The person is signed out everywhere."""
     from pyaiot.accounts.passwords import hash_password  # noqa: PLC0415
 
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         if accounts.user(name) is None:
             raise OperatorError(f"There is no user named {name!r}: see aiot user list.")
         accounts.set_password(name, hash_password(_read_password()))
@@ -136,7 +136,7 @@ def change_password(name: Annotated[str, typer.Argument(help="Name of the person
 
 def remove_user(name: Annotated[str, typer.Argument(help="Name of the person.")]) -> None:
     """Remove a person, who is signed out everywhere."""
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         if not accounts.remove_user(name):
             raise OperatorError(f"There is no user named {name!r}: see aiot user list.")
         record_change("user-remove", f"user:{name}")
@@ -163,7 +163,7 @@ def add_token(
 ) -> None:
     """Add a token and print it. It is shown only now."""
     token, secret = new_token(name, role, now=time.time(), life_s=read_duration(expires))
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         accounts.add_token(token)
         record_change("token-add", f"token:{name}, {role}")
     print_line(secret)
@@ -171,33 +171,37 @@ def add_token(
 
 def list_tokens() -> None:
     """List the tokens with their roles. Their secrets are not stored."""
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         tokens = accounts.tokens()
     if not tokens:
         print_line("There are no tokens. aiot token add NAME adds one.")
     width = max((len(plain(token.name)) for token in tokens), default=0)
     for token in tokens:
-        print_line(f"{plain(token.name):<{width}}  {token.role:<8}  {_expiry(token)}")
+        print_line(
+            f"{plain(token.name):<{width}}  {token.role:<8}  {expiry_text(token.expires_at)}"
+        )
 
 
 def remove_token(name: Annotated[str, typer.Argument(help="Name of the token.")]) -> None:
     """Remove a token. Requests with it are refused from now on."""
-    with _accounts() as accounts:
+    with open_accounts() as accounts:
         if not accounts.remove_token(name):
             raise OperatorError(f"There is no token named {name!r}: see aiot token list.")
         record_change("token-remove", f"token:{name}")
 
 
-def _expiry(token: Token) -> str:
-    if token.expires_at is None:
+def expiry_text(expires_at: float | None) -> str:
+    """When access ends, for people. `expires_at` is Unix time; None: it does not expire."""
+    if expires_at is None:
         return "does not expire"
-    days = (token.expires_at - time.time()) / _DAY_S
-    date = time.strftime("%Y-%m-%d", time.localtime(token.expires_at))
+    days = (expires_at - time.time()) / _DAY_S
+    date = time.strftime("%Y-%m-%d", time.localtime(expires_at))
     return f"expired on {date}" if days <= 0 else f"expires on {date}, in {days:.0f} days"
 
 
 @contextmanager
-def _accounts() -> "Iterator[AccountsFile]":
+def open_accounts() -> "Iterator[AccountsFile]":
+    """The file of accounts of this user, open while the block runs. Raises `OperatorError`."""
     # Imported when it is used: it loads SQLite, which services should not hold.
     from pyaiot.accounts.store import FILE_NAME, AccountsFile  # noqa: PLC0415
 

@@ -34,6 +34,7 @@ APPEARANCE: Final = (
 )
 WEB: Final = (
     SettingFlag(("--key-file",), "broker.key_file"),
+    SettingFlag(("--legacy-protocol",), "broker.legacy_protocols"),
     SettingFlag(("--history",), "history.store"),
     SettingFlag(("--registry",), "registry.store"),
     SettingFlag(("--admission",), "registry.admission"),
@@ -58,6 +59,7 @@ TO_BROKER: Final = (
     SettingFlag(("--broker-port",), "gateway.broker_port"),
     SettingFlag(("--broker-ssl",), "gateway.broker_ssl"),
     SettingFlag(("--key-file",), "gateway.key_file"),
+    SettingFlag(("--token-file",), "gateway.token_file"),
 )
 DASHBOARD: Final = (
     SettingFlag(("--host",), "dashboard.host"),

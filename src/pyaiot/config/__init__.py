@@ -307,8 +307,8 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
             yield str(path), f"{section}.{name}", value
 
 
-_NOT_SETTINGS: Final = frozenset({"AIOT_CONFIG", "AIOT_TOKEN"})
-"""Variables of the settings file and of a client that signs in."""
+_NOT_SETTINGS: Final = frozenset({"AIOT_CONFIG", "AIOT_TOKEN", "AIOT_GATEWAY_TOKEN"})
+"""Variables of the settings file, and of the tokens of a client and of a gateway."""
 
 
 def _from_environment(

@@ -28,8 +28,17 @@ class BrokerSection(Section, frozen=True, kw_only=True):
     ] = 8000
     key_file: Annotated[
         str,
-        Meta(description="Key file that gateways in processes of their own share with the broker."),
+        Meta(
+            description="Key file that gateways in processes of their own share with the broker."
+            " `off`: each gateway needs a token of its own (aiot gateway add)."
+        ),
     ] = KEY_FILE
+    legacy_protocols: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Protocols whose nodes gateways with the key file may report. Empty: all."
+        ),
+    ] = ()
     flush_interval_ms: Annotated[
         float,
         Meta(
@@ -232,6 +241,13 @@ class GatewaySection(Section, frozen=True, kw_only=True):
     key_file: Annotated[
         str, Meta(description="Key file that the gateway shares with the broker.")
     ] = KEY_FILE
+    token_file: Annotated[
+        str,
+        Meta(
+            description="File with the token of this gateway, which replaces the key file. The"
+            " variable `AIOT_GATEWAY_TOKEN` may have the token itself instead."
+        ),
+    ] = ""
 
 
 class DevicesSection(Section, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ from pyaiot.transport.websocket_frames import close_frame, cut_reason
 
 CLOSE_LIMIT_S: Final = 2.0
 """Time for a peer to answer a close. Then the connection is aborted."""
+END_LIMIT_S: Final = 0.3
+"""The same for a peer whose access was removed."""
 SHUTDOWN_LIMIT_S: Final = 1.0
 """Time for all peers to answer the close when a service ends. Then it ends without them."""
 PONG_BUFFER_MAX: Final = 16 * 1024
@@ -155,6 +157,15 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         if self._closing and self.close_code and not _is_valid_close_code(self.close_code):
             code = aiohttp.WSCloseCode.PROTOCOL_ERROR
         return await super().close(code=code, message=message, drain=drain)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close with a reason and do not wait: what waits to be sent is dropped.
+
+        The connection is aborted if the peer does not answer in time.
+        """
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(close_frame(code, reason))
+            asyncio.get_running_loop().call_later(END_LIMIT_S, self.transport.abort)
 
     async def close_with(self, code: int, reason: str) -> None:
         """Close with a reason, which is cut if it is too long. Ignores a lost connection."""

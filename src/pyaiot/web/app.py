@@ -14,6 +14,7 @@ from pyaiot.audit import metrics as audit_metrics
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker import metrics as broker_metrics
 from pyaiot.broker.broker import Broker, round_trip
+from pyaiot.broker.identity import LEGACY, GatewayIdentity
 from pyaiot.broker.keys import TokenCheck
 from pyaiot.history.reader import HistoryReader
 from pyaiot.metrics import Collector, Sample
@@ -22,6 +23,7 @@ from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import add_cors_headers, check_origin
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.web import metrics as web_metrics
+from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.api.api import Api
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.streams import CaughtUp
@@ -57,6 +59,8 @@ class WebApp:
         collectors: Iterable[Collector] = (),
         keys: IdempotencyFile | None = None,
         audit: AuditLog | None = None,
+        access: AccessWatch | None = None,
+        key_file_identity: GatewayIdentity = LEGACY,
     ) -> None:
         """`checks`: what `/readyz` checks besides the broker; entries may be added later.
         `collectors`: what `/metrics` reports besides the broker and its web application.
@@ -64,7 +68,8 @@ class WebApp:
         built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
         restart; None: they do not.
         `registry` None: it ends with the process. `audit` None: nothing is audited; else it is
-        also given to the broker.
+        also given to the broker. `access`: ends what is open without access, and has the tokens of
+        gateways. `key_file_identity` of gateways whose `tokens` are valid.
         """
         self._broker = broker
         self._readiness = Readiness(
@@ -72,7 +77,9 @@ class WebApp:
         )
         if audit is None:
             audit = AuditLog(None, unix_time=time.time, clock=time.monotonic)
-        self.sockets = Sockets(broker, tokens, audit=audit)
+        self.sockets = Sockets(
+            broker, tokens, audit=audit, access=access, key_file_identity=key_file_identity
+        )
         if registry is None:
             registry = RegistryService(broker.router.registry, broker, None, unix_time=time.time)
         self.api = Api(

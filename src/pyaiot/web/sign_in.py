@@ -16,13 +16,15 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from pyaiot.accounts.roles import Role, includes
+from pyaiot.accounts.roles import Role
 from pyaiot.accounts.store import AccountsFile, Invitation, UserSession
 from pyaiot.accounts.tokens import bearer_secret, digest_of
 from pyaiot.errors import OperatorError
 from pyaiot.web.access import need_of, satisfies
+from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.attempts import Attempts
 from pyaiot.web.auditing import WHO, note
+from pyaiot.web.client_access import ANONYMOUS, ClientAccess, set_access
 from pyaiot.web.sign_in_page import HEADERS, page
 
 SESSION_LIFE_S: Final = 7 * 86_400.0
@@ -33,12 +35,6 @@ PASSWORD_CHECKS_MAX: Final = 2
 """Passwords that are checked at once, each on a thread. Others wait."""
 PASSWORD_CHECKS_WAITING_MAX: Final = 20
 """Passwords that wait for a check. One more is answered 503."""
-
-MAY_COMMAND: Final = web.RequestKey("may_command", bool)
-SESSION_ID: Final = web.RequestKey("program", str)
-"""Identifies the session or the token of a request."""
-ROLE: Final = web.RequestKey("role", str)
-"""The role of the client of a request, where clients must sign in."""
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +51,17 @@ class SignIn:
         clock: Callable[[], float],
         unix_time: Callable[[], float] = time.time,
         title: str = "Pyaiot",
+        watch: AccessWatch | None = None,
     ) -> None:
         """`behind_tls`: browsers connect over TLS, here or at a proxy. `viewers`: clients that have
-        not signed in may see the nodes. `clock` is monotonic and measures rates.
+        not signed in may see the nodes. `clock` is monotonic and measures rates. `watch` ends
+        connections whose access ends; None: nothing does.
         """
         self.refused = 0
         """Requests without access, and failed attempts to sign in, since the start."""
         self._accounts = accounts
         self._viewers = viewers
+        self._watch = watch
         self._unix_time = unix_time
         self._title = title
         self._secure = behind_tls
@@ -138,16 +137,16 @@ class SignIn:
         return response
 
     def middleware(self) -> Middleware:
-        """Refuses requests whose role is insufficient. Sets `ROLE`, `MAY_COMMAND`, `SESSION_ID`."""
+        """Refuses requests whose role is insufficient. Sets what `access_of` returns."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             need = need_of(request)
             try:
-                role = self._role(request)
-                if role is not None:
-                    request[ROLE] = role
-                request[MAY_COMMAND] = role is not None and includes(role, "operator")
+                access = self._access(request)
+                role = None if access is None else access.role
+                if access is not None:
+                    set_access(request, access)
                 if satisfies(role, need):
                     return await handler(request)
             except OperatorError as error:
@@ -168,8 +167,8 @@ class SignIn:
 
         return check
 
-    def _role(self, request: web.Request) -> Role | None:
-        """The role of the client; None if it is unknown. Sets `SESSION_ID` of a known one."""
+    def _access(self, request: web.Request) -> ClientAccess | None:
+        """Who the client is; None if it is unknown."""
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             secret = bearer_secret(authorization)
@@ -177,15 +176,13 @@ class SignIn:
             # A client that sends a wrong token must learn that, even where viewers are welcome.
             if token is None or not token.is_valid(self._unix_time()):
                 return None
-            request[SESSION_ID] = token.digest.hex()
             request[WHO] = f"token:{token.name}"
-            return token.role
+            return ClientAccess("token", token.role, token.name, token.digest, self._watch)
         session = self._session(request)
         if session is not None:
-            request[SESSION_ID] = session.digest.hex()
             request[WHO] = _who(session)
-            return session.role
-        return "viewer" if self._viewers else None
+            return ClientAccess("session", session.role, session.user, session.digest, self._watch)
+        return ANONYMOUS if self._viewers else None
 
     def _session(self, request: web.Request) -> UserSession | None:
         secret = request.cookies.get(self._cookie)

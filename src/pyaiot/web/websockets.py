@@ -9,19 +9,23 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
 
 from pyaiot import legacy, messages
+from pyaiot.accounts.tokens import bearer_secret
 from pyaiot.audit.entry import ANONYMOUS, Principal
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
 from pyaiot.broker.command_audit import AuditSink
-from pyaiot.broker.encoders import ARRAYS, LEGACY
+from pyaiot.broker.encoders import ARRAYS
+from pyaiot.broker.encoders import LEGACY as LEGACY_FORM
+from pyaiot.broker.identity import LEGACY, GatewayIdentity
 from pyaiot.broker.keys import TokenCheck, TokenRefusal
 from pyaiot.broker.subscriber import Subscriber
-from pyaiot.errors import ProtocolError
+from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.links import (
     GATEWAY_FRAME_SIZE_MAX,
     HEARTBEAT_S,
@@ -38,14 +42,15 @@ from pyaiot.transport.websocket import (
     check_version,
     close_all,
 )
+from pyaiot.web.access_watch import AccessWatch, End
 from pyaiot.web.auditing import principal_of
-from pyaiot.web.sign_in import MAY_COMMAND
+from pyaiot.web.client_access import access_of
 
 _NO_TOKEN: Final = TokenRefusal("key", "it sent no token in its handshake or first frame")
+_NO_GATEWAY: Final = TokenRefusal(
+    "key", "its token is not that of a gateway here, was removed, or has expired"
+)
 _NO_KEY_FILE: Final = TokenRefusal("key", "this broker has no key file")
-
-GATEWAY: Final = "gateway:legacy"
-"""Who a gateway is in the audit log that has a token from the key file."""
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,11 @@ def _socket(
     )
 
 
+def _without_end(_end: End) -> Callable[[], None]:
+    """For connections whose access does not end."""
+    return lambda: None
+
+
 class Sockets:
     """The handlers of `/ws` and `/gw`."""
 
@@ -75,11 +85,18 @@ class Sockets:
         tokens: TokenCheck | None,
         unix_time: Callable[[], float] = time.time,
         audit: AuditSink | None = None,
+        *,
+        access: AccessWatch | None = None,
+        key_file_identity: GatewayIdentity = LEGACY,
     ) -> None:
-        """`tokens` None: every gateway is refused. `audit` records links of gateways."""
+        """`tokens` None: gateways with the key file are refused. `access` None: those with a token
+        of their own, too. `audit` records links of gateways.
+        """
         self._audit = audit
         self._broker = broker
         self._tokens = tokens
+        self._access = access
+        self._key_file_identity = key_file_identity
         self._unix_time = unix_time
         self._open: set[NonBlockingWebSocket] = set()
         self._refusals = RateLimitedLog(log)
@@ -100,18 +117,25 @@ class Sockets:
         transport = request.transport
         if transport is None or transport.is_closing():
             return socket
-        encoder = ARRAYS if socket.ws_protocol == SUBPROTOCOL else LEGACY
+        encoder = ARRAYS if socket.ws_protocol == SUBPROTOCOL else LEGACY_FORM
         sink = TransportSink(transport, asyncio.get_running_loop())
         client = self._broker.client_connected(
             sink,
             encoder,
-            may_command=request.get(MAY_COMMAND, True),
+            may_command=access_of(request).may_command,
             principal=principal_of(request),
         )
+
+        def end(reason: str) -> None:
+            client.detach()
+            socket.end(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
+
+        closed = access_of(request).opened(end)
         self._open.add(socket)
         try:
             await self._serve_client(socket, client)
         finally:
+            closed()
             self._open.discard(socket)
             self._broker.client_left(client)
         return socket
@@ -128,7 +152,7 @@ class Sockets:
             ):
                 continue
             try:
-                if client.encoder is not LEGACY:
+                if client.encoder is not LEGACY_FORM:
                     for number, message in enumerate(messages.decode_from_client(frame.data), 1):
                         self._broker.from_client(client, message)
                         if number % TURN_FRAMES_MAX == 0:
@@ -154,6 +178,9 @@ class Sockets:
         section 8).
         """
         check_version(request)
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
+        if authorization is not None:
+            return await self._gateway_with_token(request, authorization)
         offered = [
             name.strip()
             for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
@@ -174,7 +201,37 @@ class Sockets:
         # message is refused instead: one invalid value must not take all nodes offline.
         socket = _socket(SUBPROTOCOL, "token", size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
         await socket.prepare(request)
-        await self._serve_gateway(request, socket, extended=socket.ws_protocol == SUBPROTOCOL)
+        await self._serve_gateway(
+            request, socket, self._key_file_identity, extended=socket.ws_protocol == SUBPROTOCOL
+        )
+        return socket
+
+    async def _gateway_with_token(
+        self, request: web.Request, authorization: str
+    ) -> web.StreamResponse:
+        secret = bearer_secret(authorization)
+        try:
+            token = self._access.gateway_token(secret) if self._access and secret else None
+        except OperatorError as error:
+            self._log("the token of a gateway cannot be checked: %s", error)
+            raise web.HTTPServiceUnavailable(text="Access cannot be checked now.\n") from error
+        if token is None or self._access is None:
+            self._gateway_refused(request.remote, _NO_GATEWAY)
+            raise web.HTTPUnauthorized(
+                text="The token is not valid: aiot gateway add makes one, and aiot gateway list"
+                " shows when it expires.\n",
+                headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="gateway", error="invalid_token"'},
+            )
+        socket = _socket(SUBPROTOCOL, size_max=GATEWAY_FRAME_SIZE_MAX, checks_text=False)
+        await socket.prepare(request)
+        identity = GatewayIdentity(token.gateway, has_token=True)
+        await self._serve_gateway(
+            request,
+            socket,
+            identity,
+            extended=socket.ws_protocol == SUBPROTOCOL,
+            opened=partial(self._access.opened, token.digest),
+        )
         return socket
 
     async def _gateway_with_first_frame(self, request: web.Request) -> web.StreamResponse:
@@ -196,7 +253,7 @@ class Sockets:
             if not self._unauthenticated[address]:
                 del self._unauthenticated[address]
         if refusal is None:
-            await self._serve_gateway(request, socket, extended=False)
+            await self._serve_gateway(request, socket, self._key_file_identity, extended=False)
         else:
             self._gateway_refused(address, refusal)
             await socket.close_with(aiohttp.WSCloseCode.POLICY_VIOLATION, "no valid token")
@@ -214,7 +271,13 @@ class Sockets:
         return self._token_refusal(data.decode("utf-8", "replace").strip())
 
     async def _serve_gateway(
-        self, request: web.Request, socket: NonBlockingWebSocket, *, extended: bool
+        self,
+        request: web.Request,
+        socket: NonBlockingWebSocket,
+        identity: GatewayIdentity,
+        *,
+        extended: bool,
+        opened: Callable[[End], Callable[[], None]] = _without_end,
     ) -> None:
         def refuse_message(problem: str) -> None:
             self.refused_gateways += 1
@@ -227,13 +290,20 @@ class Sockets:
         else:
             codec = LegacyBrokerCodec(refuse_message, self._unix_time)
         link = WebSocketLink(socket, codec)
+
+        def end(reason: str) -> None:
+            self._broker.end_gateway(link)
+            socket.end(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
+
+        closed = opened(end)
         self._open.add(socket)
-        principal = Principal(GATEWAY, request.remote or "")
+        principal = Principal(f"gateway:{identity.name}", request.remote or "")
         self._record(principal, "gateway-connect")
         try:
-            await self._broker.serve_gateway(link, acknowledges=extended)
+            await self._broker.serve_gateway(link, acknowledges=extended, identity=identity)
         finally:
             self._open.discard(socket)
+            closed()
             self._record(principal, "gateway-disconnect")
 
     def _record(

@@ -19,8 +19,8 @@ from pyaiot.web.api.registry import read_json, select
 from pyaiot.web.api.responses import json_response, while_connected
 from pyaiot.web.api.schemas import CommandForMany, CommandStatuses
 from pyaiot.web.auditing import principal_of
+from pyaiot.web.client_access import quota_owner_of
 from pyaiot.web.problems import ProblemError
-from pyaiot.web.sign_in import SESSION_ID
 
 NODES_OF_COMMAND_MAX: Final = 1000
 """Nodes that one request may write to. More are refused."""
@@ -59,7 +59,7 @@ class CommandsApi:
             raise ProblemError(
                 400, "bad-request", f"an Idempotency-Key has at most {KEY_LENGTH_MAX} characters"
             )
-        program = _program(request)
+        program = quota_owner_of(request)
         payload = await _payload(request)
         command = self._commands.issue(
             *(program, uid, resource, payload, query.timeout, key), principal_of(request)
@@ -83,7 +83,7 @@ class CommandsApi:
             )
         self._many += 1
         try:
-            program = f"{_program(request)}, request for many {next(self._numbers)}"
+            program = f"{quota_owner_of(request)}, request for many {next(self._numbers)}"
             uids = [node.uid for node in nodes]
             issuing = self._issue_many(program, uids, resource, body, principal_of(request))
             commands = await while_connected(request, issuing)
@@ -142,11 +142,6 @@ class CommandsApi:
             retry_after_s=1 if status.state == "forbidden" else None,
             headers=headers,
         )
-
-
-def _program(request: web.Request) -> str:
-    """The client of a request. One without a session is identified by its address."""
-    return request.get(SESSION_ID) or f"at {request.remote}"
 
 
 async def _payload(request: web.Request) -> str:

@@ -32,7 +32,7 @@ from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.web.api.export_formats import FormatWriter, format_writer, stored_readings
 from pyaiot.web.api.local_days import DAY_S, days_of, part_step_s, time_zone
 from pyaiot.web.api.parameters import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
-from pyaiot.web.api.query_quota import QueryQuota, client_of
+from pyaiot.web.api.query_quota import QueryQuota
 from pyaiot.web.api.responses import HEADERS, encode, json_response, while_connected
 from pyaiot.web.api.schemas import (
     Events,
@@ -42,8 +42,8 @@ from pyaiot.web.api.schemas import (
     StoredEvent,
     StoredReading,
 )
+from pyaiot.web.client_access import access_of, quota_owner_of
 from pyaiot.web.problems import ProblemError
-from pyaiot.web.sign_in import MAY_COMMAND
 
 EXPORTS_MAX: Final = 4
 """Exports to one client at the same time. One more: 503."""
@@ -158,7 +158,7 @@ class HistoryApi:
             wide=lambda: Span.of(start, end, limit).is_wide_filtered(filtered=bool(query.uid)),
         )
         # A payload may be a secret, such as the code of a lock.
-        may_command = request.get(MAY_COMMAND, True)
+        may_command = access_of(request).may_command
         commands = [
             StoredCommand(
                 ts=row.ts,
@@ -246,7 +246,7 @@ class HistoryApi:
         """The result of a query, which waits until the quota of its client permits it."""
         try:
             with _store_problems():
-                slot = self._quota.slot(client_of(request), wide=wide())
+                slot = self._quota.slot(quota_owner_of(request), wide=wide())
                 return await while_connected(request, _in_slot(slot, query))
         finally:
             query.close()  # if it was refused before it was started
@@ -254,7 +254,7 @@ class HistoryApi:
     async def _stream(
         self, request: web.Request, chunks: AsyncIterator[Chunk], writer: FormatWriter
     ) -> web.StreamResponse:
-        client = client_of(request)
+        client = quota_owner_of(request)
         if self._exports[client] >= EXPORTS_MAX or self._exports.total() >= EXPORTS_TOTAL_MAX:
             raise ProblemError(
                 503,
@@ -287,6 +287,8 @@ class HistoryApi:
         chunk: Chunk | None,
         chunks: AsyncIterator[Chunk],
     ) -> None:
+        transport = request.transport
+        closed = access_of(request).opened(lambda _reason: transport.abort() if transport else None)
         try:
             await response.write(writer.head())
             while chunk is not None:
@@ -306,6 +308,8 @@ class HistoryApi:
             )
             if request.transport is not None:
                 request.transport.abort()
+        finally:
+            closed()
 
 
 async def _in_slot(slot: AbstractAsyncContextManager[None], query: Coroutine[Any, Any, R]) -> R:

@@ -28,8 +28,8 @@ from pyaiot.web.api.schemas import (
     LatestReading,
     NodeInfo,
 )
+from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
-from pyaiot.web.sign_in import MAY_COMMAND
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A page of nodes ends after the node with which it reaches this size."""
@@ -53,7 +53,7 @@ class NodesApi:
                 title=self._title,
                 version=__version__,
                 history=self._has_history,
-                may_command=request.get(MAY_COMMAND, True),
+                may_command=access_of(request).may_command,
                 nodes=len(nodes) - nodes.waiting,
                 registered=len(self._registry),
                 waiting=self._registry.waiting,

@@ -9,11 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiohttp import web
-
 from pyaiot.history.store import QUERY_LIMIT_S
 from pyaiot.web.problems import ProblemError
-from pyaiot.web.sign_in import SESSION_ID
 
 SHORT_QUERIES_PER_CLIENT: Final = 32
 """Short queries of one client that are open at once. One more: 503."""
@@ -78,11 +75,6 @@ class QueryQuota:
                 share.short -= 1
             if not share.wide and not share.short:
                 self._shares.pop(client, None)
-
-
-def client_of(request: web.Request) -> str:
-    """The client to which a request is counted."""
-    return request.get(SESSION_ID) or f"at {request.remote}"
 
 
 def _busy(open_queries: int, kind: str) -> ProblemError:

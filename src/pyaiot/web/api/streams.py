@@ -14,10 +14,11 @@ from pyaiot.broker.subscriber import Subscriber
 from pyaiot.history.reader import HistoryReader
 from pyaiot.messages import Join, Subscription, ToClient
 from pyaiot.transport.rate_limit import RateLimitedLog
-from pyaiot.transport.websocket import CLOSE_LIMIT_S
+from pyaiot.transport.websocket import CLOSE_LIMIT_S, END_LIMIT_S
 from pyaiot.web.api.parameters import StreamQuery
 from pyaiot.web.api.replay import CannotReplay, messages_since
 from pyaiot.web.api.responses import HEADERS, is_disconnected
+from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
 
 HEARTBEAT_INTERVAL_S: Final = 10.0
@@ -54,6 +55,11 @@ class EventSink:
         """End the stream. The client reconnects automatically and resumes."""
         self.over.set()
         asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self._transport.abort)
+
+    def end(self, _reason: str) -> None:
+        """End the stream because its access ended."""
+        self.over.set()
+        asyncio.get_running_loop().call_later(END_LIMIT_S, self._transport.abort)
 
 
 class Streams:
@@ -96,6 +102,7 @@ class Streams:
         sink = EventSink(transport, chunked=chunked)
         subscription = Subscription(uids=query.uid, resources=query.resource)
         client = self._broker.reader_connected(sink, EVENTS, subscription)
+        closed = access_of(request).opened(sink.end)
         self._open.add(sink)
         try:
             await self._begin(client, request.headers.get("Last-Event-ID"), query)
@@ -107,6 +114,7 @@ class Streams:
                     if not client.waiting:
                         sink.write(HEARTBEAT_COMMENT)
         finally:
+            closed()
             self._open.discard(sink)
             self._broker.client_left(client)
         return response

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The SQLite file of accounts: opened, migrated, and opened again if it was replaced.
+
+The command line writes it while a broker uses it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from pyaiot.accounts.private_database import PrivateDatabase
+
+FILE_NAME: Final = "accounts.db"
+APPLICATION_ID: Final = 0x41694163
+"""In the header of the file; identifies it as the accounts of Pyaiot (`AiAc`)."""
+
+MIGRATIONS: Final = (
+    # Times are Unix seconds. `digest` is the SHA-256 of a random secret.
+    (
+        """
+        CREATE TABLE token (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
+            created_at REAL NOT NULL, expires_at REAL, digest BLOB NOT NULL UNIQUE
+        )
+        """,
+        """
+        CREATE TABLE user (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
+            password TEXT NOT NULL, created_at REAL NOT NULL
+        )
+        """,
+        # `user` is empty if the session was opened with an invitation.
+        """
+        CREATE TABLE session (
+            digest BLOB PRIMARY KEY, user TEXT NOT NULL, role TEXT NOT NULL,
+            created_at REAL NOT NULL, expires_at REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE invitation (
+            digest BLOB PRIMARY KEY, role TEXT NOT NULL, is_of_start INTEGER NOT NULL,
+            expires_at REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
+    (
+        # A gateway has one row for each of its tokens.
+        """
+        CREATE TABLE gateway_token (
+            id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, created_at REAL NOT NULL,
+            expires_at REAL, digest BLOB NOT NULL UNIQUE
+        )
+        """,
+    ),
+)
+"""Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
+
+FileVersion: TypeAlias = tuple[int, int, int]
+"""Differs after each change of the file."""
+
+
+class AccountsDatabase(PrivateDatabase):
+    """The file, whatever the command line does to it. Raises `OperatorError` throughout."""
+
+    def __init__(self, path: Path | None, *, creates: bool = True) -> None:
+        """Open the file. None: a database in memory, which ends with the process.
+
+        `creates` False: without a file there are no accounts, until `refresh` finds one.
+        """
+        self._creates = creates
+        self._file = path
+        self._openings = 0
+        self._identity: tuple[int, int] | None = None
+        super().__init__(self._to_open(), APPLICATION_ID, MIGRATIONS)
+        self._identity = self._identity_now()
+
+    @property
+    def version(self) -> FileVersion:
+        """Differs after each change, of this process or another."""
+        with self._translated_errors():
+            (others,) = self._db.execute("PRAGMA data_version").fetchone()
+        return self._openings, others, self._db.total_changes
+
+    def refresh(self) -> None:
+        """Open the file again if it was deleted, replaced, or created since it was opened."""
+        with self._translated_errors():
+            if self._identity_now() == self._identity:
+                return
+        before = self._db
+        # Until the new file is open nobody has access: the old one counts no longer.
+        self._identity = None
+        self._openings += 1
+        self._db = self._open(None)
+        before.close()
+        self._path = self._to_open()
+        if self._path is not None:
+            identity = self._identity_now()
+            nothing, self._db = self._db, self._open(self._path)
+            nothing.close()
+            self._identity = identity or self._identity_now()
+
+    def _to_open(self) -> Path | None:
+        with self._translated_errors():
+            exists = self._file is not None and self._file.exists()
+        return self._file if self._creates or exists else None
+
+    def _identity_now(self) -> tuple[int, int] | None:
+        """Identifies the file; None if there is none."""
+        if self._file is None:
+            return None
+        try:
+            status = self._file.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Carry out all of the block, or nothing of it."""
+        with self._translated_errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield

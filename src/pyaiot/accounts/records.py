@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the file of accounts holds, besides the tokens of programs. Times are Unix seconds. Pure."""
+
+from dataclasses import dataclass
+
+from pyaiot.accounts.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person with a password."""
+
+    name: str
+    role: Role
+    password: str
+    """Its hash."""
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserSession:
+    """A browser that is signed in."""
+
+    digest: bytes
+    user: str
+    """Empty: it was opened with an invitation."""
+    role: Role
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link that signs one browser in, once."""
+
+    digest: bytes
+    role: Role
+    expires_at: float
+    is_of_start: bool = False
+    """The broker printed it at its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayToken:
+    """A token of a gateway, which may have several: the latest one and those it replaces."""
+
+    gateway: str
+    """Name of the gateway. It owns its nodes by this name."""
+    created_at: float
+    expires_at: float | None
+    """None: it does not expire."""
+    digest: bytes
+    """SHA-256 of the secret."""

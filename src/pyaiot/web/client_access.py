@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who the client of a request is. Where nobody signs in, every client is `LOCAL_CLIENT`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from aiohttp import web
+
+from pyaiot.accounts.roles import Role, includes
+from pyaiot.web.access_watch import AccessWatch, End
+
+ClientKind: TypeAlias = Literal["local", "session", "token", "anonymous"]
+"""`local`: nobody signs in here. `anonymous`: it did not sign in and may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAccess:
+    """Who a client is and what it may do."""
+
+    kind: ClientKind
+    role: Role
+    name: str = ""
+    """Name of the user or of the token; empty if it was invited, or is not known."""
+    digest: bytes = b""
+    """SHA-256 of the secret of the session or the token."""
+    watch: AccessWatch | None = None
+    """Ends connections when the access ends."""
+
+    @property
+    def may_command(self) -> bool:
+        return includes(self.role, "operator")
+
+    def opened(self, end: End) -> Callable[[], None]:
+        """The client opened a connection that lasts. Call the result when it is closed.
+
+        `end` is called if the access ends before.
+        """
+        if self.watch is None or not self.digest:
+            return lambda: None
+        return self.watch.opened(self.digest, end)
+
+
+LOCAL_CLIENT: Final = ClientAccess("local", "admin")
+ANONYMOUS: Final = ClientAccess("anonymous", "viewer")
+_ACCESS: Final = web.RequestKey("access", ClientAccess)
+
+
+def access_of(request: web.Request) -> ClientAccess:
+    """Who the client of a request is."""
+    access: ClientAccess = request.get(_ACCESS, LOCAL_CLIENT)
+    return access
+
+
+def set_access(request: web.Request, access: ClientAccess) -> None:
+    request[_ACCESS] = access
+
+
+def quota_owner_of(request: web.Request) -> str:
+    """The principal of the quotas of a request: a session, a token, or an address."""
+    digest = access_of(request).digest
+    return digest.hex() if digest else f"at {request.remote}"
