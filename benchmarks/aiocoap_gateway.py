@@ -13,7 +13,7 @@ from pyaiot.broker.keys import load_keys, mint_token
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.links import connect_gateway
+from pyaiot.links.connecting import connect_gateway
 
 
 async def serve(host: str, port: int, broker_port: int, key_file: Path) -> None:

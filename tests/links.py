@@ -18,7 +18,8 @@ from pyaiot.broker.keys import TokenCheck, generate_keys, mint_token
 from pyaiot.errors import LinkLost
 from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.links import MemoryLink, connect_gateway
+from pyaiot.links import MemoryLink
+from pyaiot.links.connecting import connect_gateway
 from pyaiot.messages import (
     Command,
     FromGateway,

@@ -20,7 +20,7 @@ from pyaiot.broker.subscriber import Subscriber
 from pyaiot.gateways.coap.gateway import CoapGateway
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.links import connect_gateway
+from pyaiot.links.connecting import connect_gateway
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.http_server import HttpServer

@@ -13,7 +13,7 @@ from pyaiot.accounts.records import GatewayToken
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import digest_of, new_secret, new_token
 from pyaiot.broker.keys import generate_keys, mint_token
-from pyaiot.links import connect_gateway_with_token
+from pyaiot.links.connecting import connect_gateway_with_token
 from tests import clients
 from tests.attacks.running import Log, running_broker, running_gateway, until
 

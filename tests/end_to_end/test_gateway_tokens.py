@@ -34,11 +34,10 @@ async def test_gateway_is_added_rotated_and_removed_while_everything_runs(
     added = programs.run("gateway", "add", "greenhouse")
     assert (added.returncode, added.stderr) == (0, "")
     file = write(programs.home / "greenhouse-token", added.stdout.strip())
-    gateway = programs.aiot(
-        *("coap-gateway", "--coap-port", "0", "--broker-port", port, "--token-file", file)
-    )
-    gateway.startup_text()
     async with clients.Broker(f"http://127.0.0.1:{port}/") as people, people.client() as client:
+        gateway = programs.aiot(
+            *("coap-gateway", "--coap-port", "0", "--broker-port", port, "--token-file", file)
+        )
         await client.until(type="gateway", name="greenhouse", state="connected")
         rotated = programs.run("gateway", "rotate", "greenhouse", "--overlap", "7d")
         assert rotated.returncode == 0

@@ -22,7 +22,8 @@ from pyaiot.broker.used_tokens import UsedTokensFile
 from pyaiot.config import KEY_FILE, BrokerSection, GatewaySection, data_folder
 from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.gateways.gateway import ConnectToBroker, GatewayLink
-from pyaiot.links import MemoryLink, connect_gateway, connect_gateway_with_token
+from pyaiot.links import MemoryLink
+from pyaiot.links.connecting import connect_gateway, connect_gateway_with_token
 from pyaiot.transport.addresses import authority
 
 TOKEN_VARIABLE: Final = "AIOT_GATEWAY_TOKEN"  # noqa: S105 - a name

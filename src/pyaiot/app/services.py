@@ -2,6 +2,7 @@
 """Builds the objects from a config and runs them: one function for each command."""
 
 import asyncio
+import logging
 import os
 import re
 import tempfile
@@ -64,6 +65,8 @@ from pyaiot.web.metrics_endpoint import Metrics
 
 if TYPE_CHECKING:
     from pyaiot.history.service import HistoryService
+
+log = logging.getLogger(__name__)
 
 
 async def run_broker(config: Config, print_line: PrintLine) -> None:

@@ -9,7 +9,9 @@ carried out after its deadline, although the two machines share no clock.
 from dataclasses import dataclass, field
 from typing import Final
 
-from pyaiot.broker.identity import LEGACY_GATEWAY, LOCAL, GatewayIdentity
+import msgspec
+
+from pyaiot.broker.identity import LEGACY_GATEWAY, LOCAL, GatewayIdentity, GatewayNames
 from pyaiot.errors import Refused
 from pyaiot.messages import GatewayState, Hello, Ignored, NodeAppeared, Reading
 
@@ -84,6 +86,17 @@ class ConnectedGateway:
     def is_same_as(self, other: "ConnectedGateway") -> bool:
         """Both authenticated with tokens of the same gateway."""
         return self.identity.has_token and self.identity == other.identity
+
+    def receive_hello(self, hello: Hello, names: GatewayNames, now: float) -> None:
+        """It says who it is. Its name may be another: see `GatewayNames.named`."""
+        name = names.named(self.identity, hello.name)
+        self.hello = msgspec.structs.replace(hello, name=name)
+        self.clock.stamp(hello.clock, now)
+
+    def is_earlier_link_of(self, newer: "ConnectedGateway", hello: Hello) -> bool:
+        """The process that sends this `hello` over a newer link had this one before."""
+        instance = self.hello.instance if self.hello else ""
+        return bool(instance) and instance == hello.instance and self.identity == newer.identity
 
     def reports(self, message: Reading | NodeAppeared) -> bool:
         """Whether to route a report, by its protocol. Raises `Refused` for one that is not allowed.

@@ -191,9 +191,7 @@ class Router:
 
     def _reading(self, gateway: int, reading: Reading, now: float, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(reading.uid)
-        sender = self._gateways[gateway]
-        if sender.identity.protocols:
-            sender.reports(reading)
+        self._gateways[gateway].reports(reading)
         if node is not None and (node.gateway == gateway or self._owns(gateway, node)):
             self.nodes.keep(node, reading)
             if node.is_waiting:
@@ -261,19 +259,11 @@ class Router:
         deliveries: list[Delivery] = []
         sender = self._gateways[gateway]
         for other, connected in list(self._gateways.items()):
-            same = (
-                connected.hello is not None
-                and connected.hello.instance == hello.instance
-                and connected.identity == sender.identity
-            )
-            if other != gateway and hello.instance and same:
+            if other != gateway and connected.is_earlier_link_of(sender, hello):
                 # The same process connected again: its old connection is dead, not yet noticed.
                 deliveries += self.gateway_lost(other, now=now, ts=ts)
                 deliveries.append(CloseGateway(other, "replaced by a newer connection"))
-        sender.hello = msgspec.structs.replace(
-            hello, name=self.names.named(sender.identity, hello.name)
-        )
-        sender.clock.stamp(hello.clock, now)
+        sender.receive_hello(hello, self.names, now)
         deliveries.append(ToAll(sender.state(ts, connected=True)))
         return deliveries
 
