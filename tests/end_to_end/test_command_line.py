@@ -90,6 +90,7 @@ def test_every_command_is_known_here() -> None:
         *("node restore", "token", "token add", "token list", "token remove"),
         *("login", "logout", "invite", "user", "user add", "user list", "user passwd"),
         *("user remove", "audit"),
+        *("gateway", "gateway add", "gateway list", "gateway rotate", "gateway remove"),
     }
 
 
