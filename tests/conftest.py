@@ -20,6 +20,8 @@ import pytest
 import uvloop
 from hypothesis import settings
 
+from tests.no_secrets import NoSecrets
+
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 settings.load_profile("fixed")
 
@@ -145,8 +147,13 @@ def own_data_folder(
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
 
 
-def pytest_configure() -> None:
-    """A run that is ended by SIGTERM, as `timeout` does, still ends what its tests started."""
+def pytest_configure(config: pytest.Config) -> None:
+    """No output of a test may contain a secret.
+
+    A run that is ended by SIGTERM, as `timeout` does, still ends what its tests started.
+    """
+
+    config.pluginmanager.register(NoSecrets(), "no-secrets")
 
     def end(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
