@@ -214,6 +214,38 @@ async def test_other_websocket_version_is_answered_426_by_the_broker(
         assert b"Sec-WebSocket-Version: 13" in head
 
 
+@pytest.mark.parametrize("path", ["/ws", "/gw"])
+async def test_websocket_over_http_1_0_is_answered_426(path: str) -> None:
+    """RFC 6455 section 4.2.1; RFC 9110 section 7.8: HTTP/1.0 has no upgrades."""
+    async with running_system() as system, raw_peer(system.url) as peer:
+        lines = [f"GET {path} HTTP/1.0", "Host: localhost", *UPGRADE]
+        lines.append(f"Sec-WebSocket-Protocol: token, {system.token()}")
+        await peer.send("\r\n".join([*lines, "", ""]).encode())
+        assert b" 426 " in (await peer.answer()).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("offers", "chosen"),
+    [
+        (("pyaiot.v2",), b"pyaiot.v2"),
+        (("foo", "pyaiot.v2"), b"pyaiot.v2"),
+        (("foo, bar", "x,pyaiot.v2 , pyaiot.v2"), b"pyaiot.v2"),
+        (("foo", "bar"), None),
+        ((), None),
+    ],
+)
+async def test_subprotocols_may_be_in_several_headers(
+    offers: tuple[str, ...], chosen: bytes | None
+) -> None:
+    """RFC 6455 section 11.3.4."""
+    async with running_system() as system, raw_peer(system.url) as peer:
+        headers = [f"Sec-WebSocket-Protocol: {offer}" for offer in offers]
+        head = await peer.request("/ws", *UPGRADE, *headers)
+        assert b" 101 " in head.splitlines()[0]
+        lines = [line for line in head.splitlines() if b"ebsocket-protocol" in line.lower()]
+        assert lines == ([] if chosen is None else [b"Sec-WebSocket-Protocol: " + chosen])
+
+
 @pytest.mark.parametrize(
     "flood",
     [

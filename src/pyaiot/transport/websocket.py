@@ -4,15 +4,18 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_websocket import WebSocketWriter
 
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX, FrameCheck
 from pyaiot.transport.websocket_frames import close_frame, cut_reason
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDict
 
 CLOSE_LIMIT_S: Final = 2.0
 """Time for a peer to answer a close. Then the connection is aborted."""
@@ -83,6 +86,19 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         check_version(request)
         self.transport = request.transport
         return await super().prepare(request)
+
+    def _handshake(
+        self, request: web.BaseRequest
+    ) -> tuple["CIMultiDict[str]", str | None, int, bool]:
+        """As of aiohttp, which reads only the first of several headers with subprotocols (RFC 6455
+        section 11.3.4)."""
+        headers, _, compress, notakeover = super()._handshake(request)
+        known = self._protocols
+        protocol = next((name for name in offered_protocols(request) if name in known), None)
+        headers.popall(hdrs.SEC_WEBSOCKET_PROTOCOL, None)
+        if protocol is not None:
+            headers[hdrs.SEC_WEBSOCKET_PROTOCOL] = protocol
+        return headers, protocol, compress, notakeover
 
     def _post_start(
         self, request: web.BaseRequest, protocol: str | None, writer: WebSocketWriter
@@ -181,12 +197,24 @@ async def close_all(sockets: Iterable[NonBlockingWebSocket], reason: str) -> Non
             await asyncio.gather(*closing, return_exceptions=True)
 
 
+def offered_protocols(request: web.BaseRequest) -> list[str]:
+    """The subprotocols that the peer offers, the preferred first."""
+    return [
+        name.strip()
+        for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
+        for name in header.split(",")
+    ]
+
+
 def check_version(request: web.BaseRequest) -> None:
-    """Raises 426 for another version of WebSocket (RFC 6455 section 4.4)."""
+    """Raises 426 for another version of WebSocket (RFC 6455 section 4.4), or for HTTP/1.0, which
+    has no upgrades (section 4.2.1)."""
     version = request.headers.get(hdrs.SEC_WEBSOCKET_VERSION, "")
-    if hdrs.UPGRADE in request.headers and version != WEBSOCKET_VERSION:
+    is_current = version == WEBSOCKET_VERSION and request.version >= HttpVersion11
+    if hdrs.UPGRADE in request.headers and not is_current:
         raise web.HTTPUpgradeRequired(
-            text=f"This server speaks version {WEBSOCKET_VERSION} of the WebSocket protocol.\n",
+            text=f"This server speaks version {WEBSOCKET_VERSION} of the WebSocket protocol, over"
+            " HTTP/1.1.\n",
             headers={
                 hdrs.SEC_WEBSOCKET_VERSION: WEBSOCKET_VERSION,
                 hdrs.UPGRADE: "websocket",

@@ -41,6 +41,7 @@ from pyaiot.transport.websocket import (
     TransportSink,
     check_version,
     close_all,
+    offered_protocols,
 )
 from pyaiot.web.access_watch import AccessWatch, End
 from pyaiot.web.auditing import principal_of
@@ -181,11 +182,7 @@ class Sockets:
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             return await self._gateway_with_token(request, authorization)
-        offered = [
-            name.strip()
-            for header in request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
-            for name in header.split(",")
-        ]
+        offered = offered_protocols(request)
         token = offered[offered.index("token") + 1 :][:1] if "token" in offered else []
         if not offered and self._tokens is not None:
             return await self._gateway_with_first_frame(request)
