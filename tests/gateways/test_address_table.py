@@ -51,6 +51,14 @@ def test_readings_from_another_port_than_that_of_the_node_have_no_uid() -> None:
     assert it.uid_at(PeerAddress(HERE.host, 3)) == "A"
 
 
+def test_readings_from_another_port_than_that_of_a_registration_have_no_uid() -> None:
+    it = table()
+    claim(it, "A", HERE)
+    it.sends_from_here("A")
+    assert it.uid_at(PeerAddress(HERE.host, 1)) is None
+    assert it.uid_at(HERE) == "A"
+
+
 def test_looking_up_the_node_of_an_address_changes_nothing() -> None:
     it = table()
     claim(it, "A", HERE)

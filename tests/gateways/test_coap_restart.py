@@ -153,6 +153,9 @@ async def test_a_registered_node_goes_on_when_the_gateway_comes_back(tmp_path: P
         ):
             # It has sent nothing yet.
             await client.shows("RIOT-1", led="0", t="20")
+            # Another node of this host, which is not known again before it sends its uid.
+            foreign = await device.post("server", "t:99")
+            assert foreign.code == Code.SERVICE_UNAVAILABLE
             assert (await exchange(device, Code.POST, "/rd/1")).code == Code.CHANGED
             device.notify("t", "21", 4)
             await client.shows("RIOT-1", t="21")

@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import HttpVersion11, hdrs, web
@@ -13,9 +13,6 @@ from aiohttp.http_websocket import WebSocketWriter
 
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX, FrameCheck
 from pyaiot.transport.websocket_frames import close_frame, cut_reason
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDict
 
 CLOSE_LIMIT_S: Final = 2.0
 """Time for a peer to answer a close. Then the connection is aborted."""
@@ -87,9 +84,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         self.transport = request.transport
         return await super().prepare(request)
 
-    def _handshake(
-        self, request: web.BaseRequest
-    ) -> tuple["CIMultiDict[str]", str | None, int, bool]:
+    def _handshake(self, request: web.BaseRequest) -> tuple[Any, str | None, int, bool]:
         """As of aiohttp, which reads only the first of several headers with subprotocols (RFC 6455
         section 11.3.4)."""
         headers, _, compress, notakeover = super()._handshake(request)

@@ -61,7 +61,7 @@ class NodeEntry(Generic[P]):
     boots: int = 0
     """Changes with each reboot, so that later posts are not duplicates of earlier ones."""
     posts_from_here: bool = False
-    """Whether a post without the uid arrived from `address`."""
+    """Whether a post without the uid arrived from `address`, or its registration."""
     checking: bool = False
     check_again_at: float = float("-inf")
     refused_until: dict[PeerAddress, float] = field(default_factory=dict)
@@ -157,6 +157,10 @@ class AddressTable(Generic[P]):
         node = self._nodes[uid]
         node.checking = False
         node.check_again_at = now + CLAIM_INTERVAL_S
+
+    def sends_from_here(self, uid: str) -> None:
+        """The node sends from its known port: what comes from another one is not its own."""
+        self._nodes[uid].posts_from_here = True
 
     def forget(self, uid: str) -> None:
         self.does_not_answer(uid)

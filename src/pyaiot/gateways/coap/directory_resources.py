@@ -87,6 +87,7 @@ class RegisteredNodes:
         self._gateway.nodes.keep_until(uid, registration.expires_at)
         if self._table.get(uid) is not None:
             self._table.answers(uid, peer, peer.address)
+            self._table.sends_from_here(uid)
         if changed:
             self._discover(uid)
 
