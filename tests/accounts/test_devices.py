@@ -28,6 +28,8 @@ def test_a_credential_is_kept_in_a_file_of_its_owner(path: Path) -> None:
     assert store.credential("lamp", "psk") == LAMP
     assert store.credential("lamp", "token") is None
     assert store.credential("desk", "psk") is None
+    assert store.with_secret("psk", b"k" * 16) == LAMP
+    assert store.with_secret("token", b"k" * 16) is None
     assert store.is_secured("lamp")
     assert not store.is_secured("desk")
 

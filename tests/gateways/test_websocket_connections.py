@@ -38,6 +38,7 @@ class Wire:
         self.sent: list[Any] = []
         self.frames: list[bytes] = []
         self.pings = 0
+        self.closed: tuple[int, str] | None = None
 
     def write(self, data: bytes) -> None:
         if data == PING:
@@ -48,6 +49,9 @@ class Wire:
 
     def buffered(self) -> int:
         return self.waiting
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
 
     def abort(self) -> None:
         self.was_aborted = True

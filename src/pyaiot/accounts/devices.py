@@ -68,6 +68,7 @@ class DeviceStore:
         self._version = 0
         self._by_device: dict[tuple[str, str], DeviceCredential] = {}
         self._count_of: dict[str, int] = {}
+        self._by_secret: dict[tuple[str, bytes], DeviceCredential] = {}
         self.refresh()
 
     def close(self) -> None:
@@ -80,6 +81,10 @@ class DeviceStore:
     def credential(self, uid: str, kind: str) -> DeviceCredential | None:
         """The credential of a device; None if it has none of this kind."""
         return self._by_device.get((uid, kind))
+
+    def with_secret(self, kind: str, secret: bytes) -> DeviceCredential | None:
+        """The credential of this kind with this `secret`, for a peer that sends no uid."""
+        return self._by_secret.get((kind, secret))
 
     def is_secured(self, uid: str) -> bool:
         """Whether the device has a credential of any kind: claims without one are refused."""
@@ -114,6 +119,7 @@ class DeviceStore:
         for uid, _ in self._by_device:
             self._count_of[uid] = self._count_of.get(uid, 0) + 1
         after = self._by_device
+        self._by_secret = {(it.kind, it.secret): it for it in after.values()}
         return CredentialChanges(
             added=tuple(it for device, it in after.items() if before.get(device) != it),
             removed=tuple(it for device, it in before.items() if after.get(device) != it),

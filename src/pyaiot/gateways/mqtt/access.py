@@ -16,6 +16,10 @@ def summary(device: NewDevice) -> str:
         f" and user name are {device.uid}, and it uses the topics node/{device.uid}/... and"
         f" gateway/{device.uid}/... Its password is shown only now: {device.secret}"
     )
+    if _has_tls(device.config):
+        text += (
+            "\nIt uses TLS, and needs the certificate of this machine (in the code: pyaiot.crt)."
+        )
     if section.host:
         text += (
             f"\nThe credential is for the embedded MQTT broker. That at {section.host} has users of"
@@ -27,14 +31,22 @@ def summary(device: NewDevice) -> str:
 def snippets(device: NewDevice) -> Iterator[Snippet]:
     uid, secret, host = device.uid, device.secret, device.host
     port = device.config.of(MqttSection).port
+    has_tls = _has_tls(device.config)
+    of_python = ", ssl=context" if has_tls else ""
+    context = """\
+import ssl
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.load_verify_locations(cafile="pyaiot.crt")
+"""
     yield Snippet(
         "micropython",
         f"""\
 from umqtt.simple import MQTTClient
-
-client = MQTTClient("{uid}", "{host}", {port}, "{uid}", "{secret}", keepalive=60)
+{context if has_tls else ""}
+client = MQTTClient("{uid}", "{host}", {port}, "{uid}", "{secret}", keepalive=60{of_python})
 client.connect()
-client.publish("node/{uid}/temperature", '{{"value":"21.5 C"}}')
+client.publish(b"node/{uid}/temperature", b'{{"value":"21.5 C"}}')
 """,
     )
     yield Snippet(
@@ -42,7 +54,7 @@ client.publish("node/{uid}/temperature", '{{"value":"21.5 C"}}')
         f"""\
 #include <PubSubClient.h>  // and the client of your network, such as WiFiClient
 
-WiFiClient network;
+{"WiFiClientSecure" if has_tls else "WiFiClient"} network;
 PubSubClient client(network);
 
 void connectToPyaiot() {{
@@ -71,10 +83,14 @@ cat > ~/.config/pyaiot-{uid}/mosquitto_pub <<'END'
 -i {uid}
 -u {uid}
 -P {secret}
-END
+{"--cafile pyaiot.crt" + chr(10) if has_tls else ""}END
 XDG_CONFIG_HOME=~/.config/pyaiot-{uid} mosquitto_pub -t node/{uid}/temperature -m '21.5 C'
 """,
     )
+
+
+def _has_tls(config: Config) -> bool:
+    return config.tls.covers("mqtt")
 
 
 def is_local_only(config: Config) -> bool:

@@ -29,6 +29,8 @@ NAMING_LIMIT_S: Final = 1.0
 """Time for a new connection to send its first message. Then the gateway assigns a uid."""
 CLAIM_LIMIT_S: Final = 3.0
 """Time for a connection to answer a ping when another one claims its uid. Then it is aborted."""
+POLICY_VIOLATION: Final = 1008
+"""The code with which connections of nodes are closed that are not allowed (RFC 6455 7.4.1)."""
 BUFFER_MAX: Final = 64 * 1024
 """Bytes that wait in the socket of a node. Above, commands end in `unreachable`."""
 PROBLEMS_PER_S: Final = 1.0
@@ -50,6 +52,10 @@ class NodeSocket(Protocol):
         """Bytes that the kernel has not taken yet."""
         ...
 
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection with a close frame."""
+        ...
+
     def abort(self) -> None:
         """Drop the connection without a close frame."""
         ...
@@ -59,12 +65,15 @@ class NodeConnection:
     """One connection, and the uid of its node once it is known."""
 
     __slots__ = (
-        *("knows_errors", "naming", "pinged", "problems", "received", "socket", "turn", "uid"),
+        *("knows_errors", "naming", "pinged", "problems", "received", "secured", "socket", "turn"),
+        "uid",
     )
 
     def __init__(self, socket: NodeSocket, now: float) -> None:
         self.socket = socket
         self.uid: str | None = None
+        self.secured = False
+        """A token has proved its uid."""
         self.received = asyncio.Event()
         """Set when anything is received after the ping that checks the connection."""
         self.pinged = False
@@ -87,14 +96,19 @@ class NodeConnections:
         """Connections, updates and values that were refused, since the start."""
         self._loop = loop
         self._by_uid: dict[str, NodeConnection] = {}
+        gateway.evicted = self._evicted
         self._refusals = RateLimitedLog(log)
         self._replacements = RateLimitedLog(log)
 
     # -- life of a connection ----------------------------------------------------------------------
 
-    async def opened(self, socket: NodeSocket, uid: str | None) -> NodeConnection:
-        """A node has connected. `uid`: from its request. Raises, see above."""
+    async def opened(
+        self, socket: NodeSocket, uid: str | None, *, secured: bool = False
+    ) -> NodeConnection:
+        """A node has connected. `uid`: from its request; `secured`: its token proves it. Raises,
+        see above."""
         connection = NodeConnection(socket, self._loop.time())
+        connection.secured = secured
         if uid is None:
             connection.naming = self._loop.call_later(NAMING_LIMIT_S, self._assign_uid, connection)
         else:
@@ -127,6 +141,12 @@ class NodeConnections:
             del self._by_uid[uid]
             self.gateway.left(uid, reason)
 
+    def _evicted(self, uid: str) -> None:
+        """The node may not be connected any more: it was banned, or credentials have changed."""
+        connection = self._by_uid.pop(uid, None)
+        if connection is not None:
+            connection.socket.close(POLICY_VIOLATION, "the node may not be connected any more")
+
     def refuse(self, sender: object, problem: object) -> None:
         """Count and log something that was refused."""
         self.refused += 1
@@ -146,8 +166,12 @@ class NodeConnections:
             return
         self._stop_naming(connection)
         check_uid(uid)
+        if not connection.secured and self.gateway.devices.is_secured(uid):
+            raise Refused(f"the node {uid} has a token, and this connection was made without it")
         owner = self._by_uid.get(uid)
-        if owner is not None:
+        if owner is not None and connection.secured and not owner.secured:
+            self._evicted(uid)
+        elif owner is not None:
             if owner.pinged or await self._is_alive(owner):
                 raise Refused("a node with this uid is already connected")
             if self._by_uid.get(uid, owner) is not owner:
@@ -173,7 +197,7 @@ class NodeConnections:
 
     def _enter(self, connection: NodeConnection, uid: str) -> None:
         self._stop_naming(connection)
-        self.gateway.node_seen(uid, {"protocol": "WebSocket"})
+        self.gateway.node_seen(uid, {"protocol": "WebSocket"}, secured=connection.secured)
         # Its connection is one of a limited number, of which each host has a share.
         self.gateway.nodes.verify(uid)
         if uid in self._by_uid:
@@ -192,6 +216,8 @@ class NodeConnections:
     def _update(self, connection: NodeConnection, values: dict[str, object]) -> None:
         uid = connection.uid
         assert uid is not None  # noqa: S101 - it has a uid by now
+        if self._by_uid.get(uid) is not connection:
+            raise Refused("the node may not be connected any more")
         gateway = self.gateway
         if len(values) == 1:
             ((resource, value),) = values.items()

@@ -17,6 +17,7 @@ from pyaiot.gateways import metrics
 from pyaiot.gateways.gateway import ConnectToBroker, Gateway
 from pyaiot.gateways.live_nodes import NODES_PER_HOST_MAX
 from pyaiot.gateways.websocket.connections import NodeConnection, NodeConnections
+from pyaiot.gateways.websocket.tokens import SUBPROTOCOL, uid_of
 from pyaiot.links import HEARTBEAT_S
 from pyaiot.metrics import Sample
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
@@ -148,7 +149,14 @@ class WebSocketGateway:
     async def _node(self, request: web.Request) -> web.StreamResponse:
         """`GET /node`."""
         host = request.remote or ""
-        problem = self._no_room_for(host)
+        try:
+            proved = self._proved_uid(request)
+        except Refused as error:
+            self.nodes.refuse(host, error)
+            raise web.HTTPUnauthorized(
+                text=f"{error}\n", headers={hdrs.WWW_AUTHENTICATE: "Bearer"}
+            ) from error
+        problem = self._no_room_for(host, is_proved=bool(proved))
         if problem:
             self.nodes.refuse(host, problem)
             raise web.HTTPServiceUnavailable(text=f"{problem}\n")
@@ -156,14 +164,15 @@ class WebSocketGateway:
         self._on_host[host] += 1
         try:
             socket = NonBlockingWebSocket(
-                heartbeat_s=HEARTBEAT_S, size_max=MESSAGE_SIZE_MAX, shows_pings=True
+                SUBPROTOCOL, heartbeat_s=HEARTBEAT_S, size_max=MESSAGE_SIZE_MAX, shows_pings=True
             )
             await socket.prepare(request)
             transport = socket.transport
             if transport is not None and not transport.is_closing():
                 self._open.add(socket)
                 try:
-                    await self._serve(socket, _NodeSocket(transport, self._loop), request)
+                    node_socket = _NodeSocket(transport, self._loop)
+                    await self._serve(socket, node_socket, request, proved)
                 finally:
                     self._open.discard(socket)
             return socket
@@ -173,26 +182,48 @@ class WebSocketGateway:
             if not self._on_host[host]:
                 del self._on_host[host]
 
-    def _no_room_for(self, host: str) -> str:
-        """Why a host may not have one more connection; "": it may."""
-        if self._on_host[host] >= self._connections_per_host_max:
+    def _proved_uid(self, request: web.Request) -> str:
+        """The uid that the token of a request proves; "": it has none. Raises `Refused`."""
+        try:
+            return uid_of(request.headers, self.gateway.devices)
+        except Refused:
+            # It may just have been added.
+            self.gateway.device_watch.refresh()
+            return uid_of(request.headers, self.gateway.devices)
+
+    def _no_room_for(self, host: str, *, is_proved: bool) -> str:
+        """Why a host may not have one more connection; "": it may.
+
+        `is_proved`: the connection belongs to a device with a token, which is served first.
+        """
+        if self._on_host[host] >= self._connections_per_host_max and not is_proved:
             return f"{self._connections_per_host_max} nodes of this host are connected already"
         if self._count < self._connections_max:
             return ""
         oldest = next(iter(self._unproved), None)
-        if oldest is None or self._loop.time() - self._unproved[oldest] < UNPROVED_GRACE_S:
+        grace_s = 0.0 if is_proved else UNPROVED_GRACE_S
+        if oldest is None or self._loop.time() - self._unproved[oldest] < grace_s:
             return f"{self._connections_max} nodes are connected already"
         del self._unproved[oldest]
         oldest.abort()
         return ""
 
     async def _serve(
-        self, socket: NonBlockingWebSocket, node_socket: _NodeSocket, request: web.Request
+        self,
+        socket: NonBlockingWebSocket,
+        node_socket: _NodeSocket,
+        request: web.Request,
+        proved: str,
     ) -> None:
+        """`proved`: the uid that the token of the node proves; "": it has none."""
         connection: NodeConnection | None = None
-        self._unproved[node_socket] = self._loop.time()
+        if not proved:
+            self._unproved[node_socket] = self._loop.time()
         try:
-            connection = await self.nodes.opened(node_socket, request.query.get("uid"))
+            uid = request.query.get("uid")
+            if proved and uid not in (None, proved):
+                raise Refused("the token belongs to another uid")
+            connection = await self.nodes.opened(node_socket, proved or uid, secured=bool(proved))
             await self._receive(socket, connection, node_socket)
         except ProtocolError as error:
             self.nodes.refuse(request.remote, error)

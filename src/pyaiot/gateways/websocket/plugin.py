@@ -7,6 +7,7 @@ from typing import Final
 from pyaiot.config import Config, SettingFlag
 from pyaiot.gateways.plugin import (
     DemoNode,
+    DeviceAccess,
     FleetNodes,
     ListenerPort,
     Plugin,
@@ -14,7 +15,7 @@ from pyaiot.gateways.plugin import (
     function_at,
     type_at,
 )
-from pyaiot.gateways.websocket.settings import WebsocketSection
+from pyaiot.gateways.websocket.settings import TOKEN_KIND, WebsocketSection
 
 
 def ports(config: Config) -> Iterator[ListenerPort]:
@@ -55,6 +56,15 @@ PLUGIN: Final = Plugin(
         run=function_at("pyaiot.devices.websocket_node_runner:run_websocket_node"),
         port_setting="gateway_port",
         peer=lambda config: f"WebSocket to {config.gateway_host} port {config.gateway_port}",
+    ),
+    access=(
+        DeviceAccess(
+            name="ws",
+            kind=TOKEN_KIND,
+            summary=function_at("pyaiot.gateways.websocket.access:summary"),
+            snippets=function_at("pyaiot.gateways.websocket.access:snippets"),
+            is_local_only=function_at("pyaiot.gateways.websocket.access:is_local_only"),
+        ),
     ),
     demo=(DemoNode(4, "Workbench", ("led", "temperature", "humidity")),),
     fleet=FleetNodes(

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The settings of the WebSocket gateway."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
 
 from pyaiot.config.section import AllowedHosts, GatewayName, NodesPerHostMax, Port, ProtocolSection
+
+TOKEN_KIND: Final = "websocket"  # noqa: S105 - not a password
+"""The kind of the credential of a WebSocket node."""
 
 
 class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):

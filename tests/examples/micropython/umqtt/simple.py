@@ -15,12 +15,12 @@ class MQTTException(Exception):
 
 class MQTTClient:
     def __init__(self, client_id, server, port=0, user=None, password=None, keepalive=0, ssl=None):
-        assert user is None and password is None and ssl is None
+        assert ssl is None and (user is None) == (password is None)
         self.sock = None
-        self._client_id = client_id
         self._address = server, port
         self._keepalive = keepalive
         self._callback = None
+        self._texts = [text.encode() for text in (client_id, user, password) if text is not None]
 
     def set_callback(self, f):
         self._callback = f
@@ -29,8 +29,9 @@ class MQTTClient:
         assert clean_session
         self.sock = socket.socket()
         self.sock.connect(socket.getaddrinfo(*self._address)[0][-1])
-        name = self._client_id.encode()
-        self._send(0x10, b"\0\4MQTT\4\2", struct.pack("!HH", self._keepalive, len(name)), name)
+        flags = b"\xc2" if len(self._texts) == 3 else b"\2"
+        texts = b"".join(struct.pack("!H", len(text)) + text for text in self._texts)
+        self._send(0x10, b"\0\4MQTT\4", flags, struct.pack("!H", self._keepalive), texts)
         answer = self.sock.read(4)
         if answer[3]:
             raise MQTTException(answer[3])
