@@ -89,7 +89,7 @@ async def test_a_pasted_websocket_snippet_sends_a_reading(tmp_path: Path, board:
 
 
 @pytest.mark.parametrize("protocol", ["mqtt", "ws"])
-def test_with_tls_the_text_says_so(tmp_path: Path, protocol: str) -> None:
+def test_with_tls_the_text_names_the_certificate(tmp_path: Path, protocol: str) -> None:
     store_path = tmp_path / "devices.db"
     config = Config(tls=TlsSection(cert_file="pyaiot.crt"))
     added = add_device(DeviceStore(store_path), config, "lamp", protocol, host="192.0.2.7", now=1.0)
