@@ -284,3 +284,17 @@ def test_host_whose_readings_are_held_uses_only_its_share() -> None:
     assert it.release(PeerAddress("10.0.0.9", newest), now=1.0)
     assert it.release(PeerAddress("10.0.0.9", newest - HELD_PER_HOST_MAX + 1), now=1.0)
     assert not it.release(PeerAddress("10.0.0.9", newest - HELD_PER_HOST_MAX), now=1.0)
+
+
+def test_secured_node_is_known_at_its_address_and_owns_nothing_unsecured_there() -> None:
+    table: AddressTable[str] = AddressTable()
+    plain = PeerAddress("10.0.0.1", 1000)
+    secured = plain._replace(uid="lamp")
+    table.claim("lamp", secured, "peer", now=0.0)
+    assert table.known_at(plain) == "lamp"
+    assert table.uid_at(plain) is None
+    assert not table.has_node_on(plain)
+    table.move("lamp", secured._replace(host="10.0.0.2"), "moved")
+    assert table.known_at(plain) is None
+    table.forget("lamp")
+    assert table.known_at(PeerAddress("10.0.0.2", 1000)) is None

@@ -169,11 +169,10 @@ def test_killed_process_and_its_successor_use_different_numbers(tmp_path: Path) 
     assert len(used) == len(set(used))
 
 
-def test_file_belongs_to_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyaiot.accounts.private_database.BUSY_LIMIT_S", 0.01)
+def test_file_belongs_to_one_process(tmp_path: Path) -> None:
     path = tmp_path / "oscore.db"
     file = NumbersFile(path, lambda: NOW)
-    with pytest.raises(OperatorError):
+    with pytest.raises(OperatorError, match="Another CoAP gateway uses the file"):
         NumbersFile(path, lambda: NOW)
     file.close()
     NumbersFile(path, lambda: NOW).close()

@@ -4,6 +4,8 @@
 import asyncio
 import contextlib
 import json
+import re
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +22,7 @@ from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.device_watch import INTERVAL_S
 from tests.clients import Broker, Client
 from tests.coap_device import own_address
+from tests.programs import Programs, free_port
 from tests.running import running_coap
 
 pytestmark = pytest.mark.sockets
@@ -188,3 +191,23 @@ async def test_what_is_printed_for_a_shell_works(
         _, errors = await process.communicate()
         assert process.returncode == 0, errors.decode()
         await client.shows("fan", led="1")
+
+
+async def test_killed_gateway_continues_with_the_same_node(
+    devices: Path, context: Path, programs: Programs
+) -> None:
+    """The node keeps its replay window, and would refuse a sequence number of before."""
+    host, port = own_address(), free_port(socket.SOCK_DGRAM)
+    async with foreign_node(context, port, host) as node:
+        for _ in range(3):
+            gateway = programs.aiot(
+                *("run", "--web-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
+                *("--mqttsn-port", "0", "--coap-port", str(port), "--history", "off"),
+                AIOT_DEVICES_FILE=str(devices),
+            )
+            url = re.search(r"http://\S+/", gateway.startup_text())
+            assert url is not None
+            async with Broker(url[0]) as broker, broker.client() as client:
+                assert await node.post("alive", "alive:lamp") == "2.04"
+                await client.shows("lamp", led="0", temperature="20°C")
+            gateway.kill()

@@ -24,17 +24,20 @@ class PrivateDatabase:
         migrations: Sequence[Sequence[str]],
         *,
         is_busy: bool = True,
+        busy_limit_s: float = BUSY_LIMIT_S,
     ) -> None:
         """Open or create the file. None: a database in memory, which ends with the process.
 
         `application_id` is in the header of the file and identifies it. `migrations`: statements
         that migrate each version (`PRAGMA user_version`) to the next. `is_busy`: it is written
         often. Else it is one file at rest, which can be copied and replaced while it is used.
+        `busy_limit_s`: how long to wait for another process.
         """
         self._path = path
         self._application_id = application_id
         self._migrations = migrations
         self._is_busy = is_busy
+        self._busy_limit_s = busy_limit_s
         self._db = self._open(path)
 
     def close(self) -> None:
@@ -54,7 +57,7 @@ class PrivateDatabase:
                 raise OperatorError(
                     f"The file {path} can be read by other users: run chmod 600 {path}."
                 )
-            db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None)
+            db = sqlite3.connect(path, timeout=self._busy_limit_s, isolation_level=None)
             try:
                 self._migrate(db)
             except BaseException:

@@ -58,9 +58,14 @@ class OscoreContexts:
         """Devices whose keys are loaded."""
         return len(self._loaded)
 
+    def __contains__(self, credential: DeviceCredential) -> bool:
+        """Whether this credential was added."""
+        found = self._stored.get(credential.uid)
+        return found is not None and found[0] == credential
+
     def add(self, *credentials: DeviceCredential) -> None:
         """Accept these devices. Raises `OperatorError` if their numbers cannot be stored."""
-        taken = self._store.take_all(credentials)
+        taken = self._store.take_all(credentials) if credentials else []
         for credential, numbers in zip(credentials, taken, strict=True):
             self.remove(credential.uid)
             self._stored[credential.uid] = credential, numbers

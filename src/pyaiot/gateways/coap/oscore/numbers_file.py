@@ -5,12 +5,14 @@ loaded when needed."""
 import contextlib
 import hashlib
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.accounts.private_database import PrivateDatabase
+from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.protocols.oscore.context import SEQUENCE_NUMBERS
 from pyaiot.protocols.oscore.numbers import Received, ReplayWindow, SequenceNumbers
@@ -22,6 +24,8 @@ BLOCK_NUMBERS: Final = 1024
 NEW_CREDENTIAL_S: Final = 60.0
 """Age of a credential below which no message with it was received before. The first request of an
 older one must prove that it is new."""
+LOCK_LIMIT_S: Final = 0.2
+"""How long to wait for a file that another process has locked. Then it is an `OperatorError`."""
 _WINDOW_BYTES: Final = 8
 
 MIGRATIONS: Final = (
@@ -48,12 +52,20 @@ class NumbersFile(PrivateDatabase):
 
     def __init__(self, path: Path | None, unix_time: Callable[[], float]) -> None:
         """Open or create the file. None: in memory."""
-        super().__init__(path, APPLICATION_ID, MIGRATIONS)
         self._unix_time = unix_time
-        with self._translated_errors():
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            with self._transaction():
-                self._db.execute("DELETE FROM context WHERE false")
+        try:
+            super().__init__(path, APPLICATION_ID, MIGRATIONS, busy_limit_s=LOCK_LIMIT_S)
+            with self._translated_errors():
+                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+                with self._transaction():
+                    self._db.execute("DELETE FROM context WHERE false")
+        except OperatorError as error:
+            if _is_locked(error):
+                raise OperatorError(
+                    f"Another CoAP gateway uses the file {path}: stop it, or set devices.file to"
+                    " another file."
+                ) from error
+            raise
 
     def take_all(self, credentials: Sequence[DeviceCredential]) -> list[ContextNumbers]:
         """See `NumbersStore`. All in one transaction."""
@@ -126,6 +138,11 @@ class NumbersFile(PrivateDatabase):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _is_locked(error: OperatorError) -> bool:
+    cause = error.__cause__
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _key(credential: DeviceCredential) -> bytes:

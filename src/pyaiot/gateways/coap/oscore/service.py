@@ -37,9 +37,10 @@ class OscoreDevices:
         self._endpoint = endpoint
         self._path = path
         self._unix_time = unix_time
+        self._devices = gateway.devices
         self._file: NumbersFile | None = None
         self._contexts: OscoreContexts | None = None
-        self._apply(CredentialChanges(added=tuple(gateway.devices.credentials())))
+        self._apply(CredentialChanges())
         gateway.device_watch.changed.append(self._apply_or_warn)
 
     def close(self) -> None:
@@ -49,7 +50,11 @@ class OscoreDevices:
         try:
             self._file.save(self._contexts.windows())
         except OperatorError as error:
-            log.warning("devices with OSCORE must prove that they are there: %s", error)
+            log.warning(
+                "each device with OSCORE must prove that its next request is new, because the"
+                " replay windows are not stored: %s",
+                error,
+            )
         self._file.close()
 
     def _apply_or_warn(self, changes: CredentialChanges) -> None:
@@ -63,12 +68,12 @@ class OscoreDevices:
             for credential in changes.removed:
                 if credential.kind == KIND:
                     self._contexts.remove(credential.uid)
-        added = [credential for credential in changes.added if credential.kind == KIND]
-        if not added:
-            return
-        if self._contexts is None:
+        # Also those that could not be added at an earlier change.
+        wanted = [it for it in self._devices.credentials() if it.kind == KIND]
+        if self._contexts is None and wanted:
             self._contexts = self._open()
-        self._contexts.add(*added)
+        if self._contexts is not None:
+            self._contexts.add(*(it for it in wanted if it not in self._contexts))
 
     def _open(self) -> "OscoreContexts":
         # Most gateways have no such device, and should hold neither SQLite nor cryptography.
