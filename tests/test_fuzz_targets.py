@@ -32,6 +32,8 @@ NO_PARSERS = {
     "amplification": "a limit",
     "pcapng": "only writes",
     "coap_numbers": "names of numbers",
+    "dtls_numbers": "names of numbers",
+    "dtls_cookies": "fuzzed as `dtls_client_hello`",
     "coap_deduplication": "a table",
     "mqttsn_numbers": "names of numbers",
     "mqttsn_packet": "the common form of MQTT-SN packets: fuzzed as `mqttsn_packets`",
