@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the DTLS server reports. Pure."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from pyaiot.transport.peers import Peer
+
+
+class SessionOpened(msgspec.Struct, frozen=True, gc=False):
+    """A device has proved its uid: a session with this peer exists, perhaps in place of an earlier
+    one."""
+
+    peer: Peer
+
+
+class SessionClosed(msgspec.Struct, frozen=True, gc=False):
+    """Nothing can be sent to this peer any more."""
+
+    peer: Peer
+    reason: str
+    other: Peer | None
+    """The most recent other session of the same device."""
+
+
+class HandshakeFailed(msgspec.Struct, frozen=True, gc=False):
+    """A client returned its cookie, and then no session came of it."""
+
+    peer: Peer
+    identity: str | None
+    """What the client calls itself; None: it did not send it."""
+    is_known: bool
+    """Whether that identity has a key."""
+    reason: str
+
+
+class Plaintext(msgspec.Struct, frozen=True, gc=False):
+    """A device sent this in its session."""
+
+    data: bytes
+    peer: Peer
+
+
+SessionChange: TypeAlias = SessionOpened | SessionClosed
+DtlsEvent: TypeAlias = Plaintext | SessionOpened | SessionClosed | HandshakeFailed
