@@ -411,3 +411,22 @@ def test_a_node_runs_on_uvloop_as_well() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(boot_read_and_vanish())
+
+
+@pytest.mark.parametrize(
+    ("text", "uid", "problem"),
+    [
+        (None, "lamp", "cannot be read: No such file"),
+        ("", "lamp", "must contain hexadecimal digits"),
+        ("no key", "lamp", "must contain hexadecimal digits"),
+        ("00ff", "", "set --uid"),
+    ],
+)
+async def test_a_wrong_key_file_is_one_sentence(
+    tmp_path: Path, text: str | None, uid: str, problem: str
+) -> None:
+    path = tmp_path / "key"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(OperatorError, match=problem):
+        await run_coap_node(CoapNodeConfig(uid=uid, psk_file=str(path)))

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from pyaiot.devices.node_config import NodeConfig
-from pyaiot.protocols.coap.numbers import COAP_PORT
+from pyaiot.protocols.coap.numbers import COAP_PORT, COAPS_PORT
 
 
 class CoapNodeConfig(NodeConfig, frozen=True, kw_only=True):
@@ -46,3 +46,17 @@ class CoapNodeConfig(NodeConfig, frozen=True, kw_only=True):
     alive_period_s: Annotated[
         float, Meta(ge=0.1, le=86400.0, description="Seconds between two `alive` posts.")
     ] = 30.0
+    psk_file: Annotated[
+        str,
+        Meta(
+            description="File with the key of this node, in hexadecimal digits as `aiot device add`"
+            " prints it: the node connects with DTLS, to port 5684 unless `gateway_port` is set;"
+            " `uid` must be set. Empty: without DTLS."
+        ),
+    ] = ""
+
+    @property
+    def port_of_gateway(self) -> int:
+        """The UDP port that it sends to."""
+        is_default = self.gateway_port == COAP_PORT
+        return COAPS_PORT if self.psk_file and is_default else self.gateway_port

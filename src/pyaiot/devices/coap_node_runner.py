@@ -7,13 +7,18 @@ One process can run hundreds of nodes.
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from pyaiot.devices.addresses import SocketAddress, bind_socket, resolve_addresses
 from pyaiot.devices.coap_node import SimulatedCoapNode
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_server import RemoteAddress
+from pyaiot.errors import OperatorError, reason_of
+
+if TYPE_CHECKING:
+    from pyaiot.transport.dtls.client import DtlsClient
 
 log = logging.getLogger(__name__)
 
@@ -27,28 +32,61 @@ async def run_coap_node(
     """Run one node until cancelled. Like a board that loses power, it sends no farewell.
 
     `opened` is called when its port is open. Raises `OperatorError` if an address cannot be
-    resolved or the port cannot be opened.
+    resolved, the port cannot be opened, or the key file cannot be read.
     """
     if rng is None:
         rng = random.Random()  # noqa: S311 - sensor values, not secrets
     gateway, local = await resolve_addresses(
-        config.gateway_host, config.gateway_port, config.host, config.port
+        config.gateway_host, config.port_of_gateway, config.host, config.port
     )
-    runner = _Runner(SimulatedCoapNode(config, rng=rng), gateway)
+    dtls = _dtls_client(config) if config.psk_file else None
+    runner = _Runner(SimulatedCoapNode(config, rng=rng), gateway, dtls)
     try:
-        await runner.open(local, separate_source_port=config.separate_source_port)
+        # A session has one port, in both directions.
+        await runner.open(local, separate_source_port=config.separate_source_port and not dtls)
         opened()
         await runner.failed
     finally:
         await runner.close()
 
 
+def _dtls_client(config: CoapNodeConfig) -> "DtlsClient":
+    """Raises `OperatorError`."""
+    # Nodes without a key do not load OpenSSL.
+    from pyaiot.transport.dtls.client import DtlsClient  # noqa: PLC0415
+    from pyaiot.transport.dtls.psk_context import PskContext  # noqa: PLC0415
+
+    if not config.uid:
+        raise OperatorError("A node with a key needs the uid that the key belongs to: set --uid.")
+    try:
+        key = bytes.fromhex(Path(config.psk_file).expanduser().read_text("ascii"))
+    except OSError as error:
+        raise OperatorError(
+            f"The key file {config.psk_file} cannot be read: {reason_of(error)}."
+        ) from error
+    except ValueError:
+        key = b""
+    if not key:
+        raise OperatorError(
+            f"The key file {config.psk_file} must contain hexadecimal digits, as aiot device add"
+            " prints them."
+        )
+    return DtlsClient(PskContext.for_client(config.uid, key))
+
+
 class _Runner:
     """The sockets and the timer of one node."""
 
-    def __init__(self, node: SimulatedCoapNode, gateway: SocketAddress) -> None:
+    def __init__(
+        self,
+        node: SimulatedCoapNode,
+        gateway: SocketAddress,
+        dtls: "DtlsClient | None" = None,
+    ) -> None:
+        """`dtls`: the session with the gateway; None: without DTLS."""
         self._node = node
         self._gateway = gateway
+        self._dtls = dtls
         self._loop = asyncio.get_running_loop()
         self._sockets: list[_Socket] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -93,10 +131,15 @@ class _Runner:
             self._unreachable = False
             log.info("node %s is reachable again", self._node.uid)
         try:
-            self._node.receive_datagram(data, peer, now=self._loop.time())
+            now = self._loop.time()
+            for plaintext in self._plaintexts(data, now):
+                self._node.receive_datagram(plaintext, peer, now=now)
             self._transmit(origin)
         except Exception as error:  # noqa: BLE001 - a callback has no caller
             self._fail(error)
+
+    def _plaintexts(self, data: bytes, now: float) -> Sequence[bytes]:
+        return (data,) if self._dtls is None else self._dtls.receive_datagram(data, now=now)
 
     def network_error(self, error: Exception) -> None:
         """Log an ICMP error once: the gateway may be started later."""
@@ -107,20 +150,30 @@ class _Runner:
     def _on_timer(self, due: float) -> None:
         try:
             # The loop may call slightly early; the node would then find nothing due.
-            self._node.handle_timer(now=max(self._loop.time(), due))
+            now = max(self._loop.time(), due)
+            if self._dtls is not None:
+                self._dtls.handle_timer(now=now)
+            self._node.handle_timer(now=now)
             self._transmit(self._sockets[0])
         except Exception as error:  # noqa: BLE001 - a callback has no caller
             self._fail(error)
 
     def _transmit(self, origin: "_Socket") -> None:
+        due = self._node.get_timer()
         for data, peer in self._node.datagrams_to_send():
-            if peer is None:
+            if self._dtls is not None:
+                self._dtls.send(data, now=self._loop.time())
+            elif peer is None:
                 self._sockets[-1].send(data, self._gateway.sockaddr)
             else:
                 origin.send(data, peer)
+        if self._dtls is not None:
+            for datagram in self._dtls.datagrams_to_send():
+                self._sockets[0].send(datagram, self._gateway.sockaddr)
+            timer = self._dtls.get_timer()
+            due = due if timer is None else min(due, timer)
         if self._timer is not None:
             self._timer.cancel()
-        due = self._node.get_timer()
         self._timer = self._loop.call_at(due, self._on_timer, due)
 
     def _fail(self, error: Exception) -> None:
