@@ -28,6 +28,7 @@ SIDE_BY_SIDE = (
         "coap-discovery",
         "coap-idle",
         "coap-commands",
+        "coap-dtls",
         "observe",
         "registry-kills",
     ),
