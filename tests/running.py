@@ -39,6 +39,8 @@ class Running:
     ws_port: int
     mqtt_port: int
     mqttsn_port: int
+    coaps_port: int = 0
+    """0: no device has a key."""
 
 
 def new_key_file(folder: Path) -> tuple[Path, Keys]:
@@ -79,7 +81,7 @@ async def running_coap(
         async with _running(services.run_broker, web) as broker:
             port = int(broker.url.rstrip("/").rpartition(":")[2])
             config = Config(
-                protocols=(coap or CoapSection(port=0, host=coap_host),),
+                protocols=(coap or CoapSection(port=0, coaps_port=0, host=coap_host),),
                 gateway=GatewaySection(
                     broker_host="127.0.0.1", broker_port=port, key_file=key_file
                 ),
@@ -120,11 +122,16 @@ async def _running(
             await service
         sentence = printed.result()
         url = re.search(r"http://\S+/", sentence)
-        ports = [
-            re.search(rf"{protocol}(?: gateway)?: \w+ port (\d+)", sentence)
-            for protocol in ("CoAP", "WebSocket", "MQTT", "MQTT-SN")
-        ]
-        yield Running(url[0] if url else "", *(int(port[1]) if port else 0 for port in ports))
+        coap, websocket, mqtt, mqttsn = (
+            int(port[1]) if port else 0
+            for port in (
+                re.search(rf"{protocol}(?: gateway)?: \w+ port (\d+)", sentence)
+                for protocol in ("CoAP", "WebSocket", "MQTT", "MQTT-SN")
+            )
+        )
+        secured = re.search(r"secured on UDP port (\d+)", sentence)
+        coaps = int(secured[1]) if secured else 0
+        yield Running(url[0] if url else "", coap, websocket, mqtt, mqttsn, coaps)
     finally:
         service.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -54,6 +54,7 @@ class Reader:
             "PYTHONUNBUFFERED": "1",
             "AIOT_BROKER_PORT": str(self.web_port),
             "AIOT_COAP_PORT": str(self.coap_port),
+            "AIOT_COAP_COAPS_PORT": "0",
             "AIOT_WEBSOCKET_PORT": "0",
             "AIOT_MQTT_PORT": "0",
             "AIOT_MQTTSN_PORT": "0",
@@ -414,6 +415,10 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     ),
     "aiot gateway rotate greenhouse --overlap 7d": Finish(prints("^aiot_")),
     "aiot token add my-script --role viewer --expires 90d": Finish(prints("aiot_")),
+    "aiot device add my-lamp --protocol coap": Finish(prints("^my-lamp connects with CoAP")),
+    "aiot node coap --uid my-lamp --psk-file my-lamp.key": Elsewhere(
+        "it needs the key; tests/interop/test_coap_dtls.py runs such a node"
+    ),
     "aiot run --mqtt-listen ::": RUN,
     "aiot device add lamp --protocol mqtt": Finish(
         prints(r"Its password is shown only now: \w{32}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`aiot device`, as an operator types it."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,3 +39,19 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, words: tuple[str, ...], sente
     assert failed.returncode == 2
     assert failed.stderr.startswith(f"aiot: {sentence}")
     assert failed.stderr.count("\n") == 1
+
+
+def test_a_key_for_coap_is_shown_once_in_the_forms_of_boards_and_shells(tmp_path: Path) -> None:
+    added = device(tmp_path, "add", "lamp", "--protocol", "coap", "--host", "192.0.2.7")
+    assert added.returncode == 0
+    assert added.stdout.startswith("lamp connects with CoAP over DTLS to coaps://192.0.2.7:5684")
+    (key,) = set(re.findall(r"\b[0-9a-f]{32}\b", added.stdout))
+    assert ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(key)) in added.stdout
+    assert '.s = "lamp", .len = 4' in added.stdout
+    escaped = re.search(r"printf '([^']*)'", added.stdout)
+    assert escaped is not None
+    printed = subprocess.run(["printf", escaped[1]], capture_output=True, check=True)
+    assert printed.stdout == bytes.fromhex(key)
+    listed = device(tmp_path, "list")
+    assert listed.stdout.startswith("lamp  coap  since ")
+    assert key not in listed.stdout

@@ -55,7 +55,7 @@ def add_device(
         raise OperatorError(f"{str(error).capitalize()}: choose another name.") from error
     secret = ""
     if access.kind:
-        secret = secrets.token_hex(SECRET_BYTES)
+        secret = _new_secret()
         stored = bytes.fromhex(secret) if access.is_key else digest_of_password(secret)
         store.add(DeviceCredential(uid, access.kind, stored, now))
     device = NewDevice(uid=uid, secret=secret, host=host, config=config)
@@ -67,6 +67,14 @@ def add_device(
         tuple(access.snippets(device)),
         access.is_local_only(config),
     )
+
+
+def _new_secret() -> str:
+    """Random bytes in hexadecimal digits, without those that no shell can pass as an argument."""
+    while True:
+        secret = secrets.token_bytes(SECRET_BYTES)
+        if not {0, ord("\n")} & set(secret):
+            return secret.hex()
 
 
 def digest_of_password(password: str) -> bytes:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from pyaiot.protocols.dtls.records import DtlsRecord, read_records
 from pyaiot.transport.dtls.connection import HANDSHAKE_LIMIT_S, DtlsConnection
-from pyaiot.transport.dtls.events import HandshakeFailed, SessionClosed, SessionOpened
+from pyaiot.transport.dtls.events import (
+    HandshakeFailed,
+    Plaintext,
+    SessionClosed,
+    SessionOpened,
+    SessionReady,
+)
 from pyaiot.transport.dtls.psk_context import CIPHER_SUITES, PskContext
 from pyaiot.transport.dtls.server import (
     DATAGRAM_BYTES_MAX,
@@ -48,7 +54,7 @@ def start(wire: Wire, client: Client) -> list[bytes]:
 def test_device_with_its_key_gets_a_session(uid: str) -> None:
     wire = Wire()
     client = wire.session(uid)
-    assert wire.opened() == [client.peer.secured(uid, "dtls")]
+    assert wire.opened() == [client.peer.secured(uid, "dtls-psk")]
     assert (len(wire.server), wire.server.handshakes) == (1, 0)
 
 
@@ -135,6 +141,17 @@ def test_identity_that_is_no_uid_gets_no_session(identity: bytes) -> None:
     wire.run_until(client, HANDSHAKE_LIMIT_S + 1)
     assert not wire.opened()
     assert len(failed(wire)) <= 1
+
+
+def test_nothing_is_sent_before_the_first_message_of_the_device() -> None:
+    wire, client = Wire(), Client()
+    wire.run(client)
+    (peer,) = wire.opened()
+    assert wire.server.encrypt(b"early", peer) == b""
+    assert not [event for event in wire.events if isinstance(event, SessionReady)]
+    wire.arrives(client.connection.encrypt(b"a") + client.connection.encrypt(b"b"), client.peer)
+    assert wire.events[1:] == [SessionReady(peer), Plaintext(b"a", peer), Plaintext(b"b", peer)]
+    assert wire.server.encrypt(b"late", peer)
 
 
 # -- a bad wire ---------------------------------------------------------------------------------

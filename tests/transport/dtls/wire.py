@@ -111,11 +111,13 @@ class Wire:
             self.run(client)
 
     def session(self, uid: str = "lamp", *, port: int = 49152, host: str = "2001:db8::1") -> Client:
-        """A client with a session."""
+        """A client with a session that is ready."""
         client = Client(uid, KEYS[uid], port=port, host=host, now=self.now)
         self.run(client)
         assert client.connection.is_established
-        assert self.opened()[-1] == client.peer.secured(uid, "dtls")
+        self.arrives(client.connection.encrypt(b"hello"), client.peer)
+        assert isinstance(self.events.pop(), Plaintext)
+        assert self.opened()[-1] == client.peer.secured(uid, "dtls-psk")
         return client
 
     def opened(self) -> list[Peer]:

@@ -31,7 +31,7 @@ from pyaiot.protocols.coap.resource_directory import (
     values_of,
 )
 from pyaiot.protocols.link_format import CoreLink, format_links, parse_links
-from pyaiot.transport.peers import Peer
+from pyaiot.transport.peers import Peer, PeerAddress
 
 RD: Final = "rd"
 LOOKUP: Final = "rd-lookup"
@@ -115,6 +115,11 @@ class RegisteredNodes:
         else:
             return  # still online without a registration
         self._forget(uid)
+
+    def proved_uid(self, registration: Registration) -> str:
+        """The uid that the node proved with a credential; "": it proved none."""
+        node = self._table.get(registration.uid)
+        return "" if node is None else node.address.uid
 
     def refused(self, peer: Peer, problem: PyaiotError) -> aiocoap.Message:
         """Count a refusal. Returns the answer."""
@@ -258,8 +263,11 @@ class DirectoryServer:
 
         def take() -> aiocoap.Message:
             registration = self._at(location)
-            if request.remote.peer.address.host != registration.host:
+            sender: PeerAddress = request.remote.peer.address
+            if sender.host != registration.host:
                 raise Refused("registered from another address")
+            if sender.uid != self._nodes.proved_uid(registration):
+                raise Refused("registered with another credential")
             self.directory.remove(registration)
             self._nodes.ended(registration, removed=True)
             return aiocoap.Message(code=aiocoap.DELETED)
@@ -326,6 +334,8 @@ def _target_peer(peer: Peer, parameters: RegistrationParameters) -> Peer:
     host, port = parameters.base
     if host != peer.address.host:
         raise Refused("base is not the host of the sender")
+    if peer.security == "dtls-psk" and port != peer.address.port:
+        raise Refused("base leads out of the session")
     return peer.at_port(port)
 
 

@@ -26,8 +26,10 @@ from pyaiot.transport.peers import Peer
 from pyaiot.transport.udp import DatagramEndpoint, DatagramTrace, answers_probe, udp_socket
 
 if TYPE_CHECKING:
-    # Where no device uses it, its cryptography is not loaded.
+    # Where no device uses them, their cryptography is not loaded.
     from pyaiot.gateways.coap.oscore.layer import OscoreLayer
+    from pyaiot.transport.dtls.endpoint import DtlsEndpoint
+    from pyaiot.transport.dtls.events import SessionChange
 
 HOST_REQUESTS_PER_S: Final = 20.0
 HOST_REQUESTS_BURST: Final = 200.0
@@ -90,7 +92,8 @@ def host_limits() -> HostLimits:
 class CoapEndpoint:
     """One UDP port, for posts, responses of nodes, and requests that aiocoap answers.
 
-    The handlers, `intake` and `on_change` are set once, before the first datagram is read.
+    The handlers, `intake`, `on_change` and `on_session` are set once, before the first datagram is
+    read.
     """
 
     def __init__(
@@ -103,9 +106,11 @@ class CoapEndpoint:
         """None: no device has a credential for OSCORE."""
         self.intake: CoapIntake
         self.on_change: Callable[[NodeChange], None]
+        self.on_session: Callable[[SessionChange], None]
         self._context = context
         self._transport = transport
         self._datagrams = datagrams
+        self._secured: DtlsEndpoint | None = None
         self._unix_time: Callable[[], float]
 
     @classmethod
@@ -157,14 +162,24 @@ class CoapEndpoint:
         self.intake, self.on_change, self._unix_time = intake, on_change, unix_time
         self._datagrams.listen(self._receive, self._receive_error)
 
+    def add_secured(self, secured: "DtlsEndpoint") -> None:
+        """Serve another port too, whose datagrams are protected. Call it after `serve`."""
+        self._secured = secured
+        secured.trace = self._datagrams.trace
+        secured.listen(self._receive_secured, self._receive_error, self.on_session)
+
     def has_request(self, peer: Peer, token: bytes) -> bool:
         """Whether aiocoap is answering a request of this peer with this token."""
         return self._transport.has_request(peer, token)
 
     def trace_to(self, trace: DatagramTrace) -> None:
         self._datagrams.trace = trace
+        if self._secured is not None:
+            self._secured.trace = trace
 
     async def close(self) -> None:
+        if self._secured is not None:
+            self._secured.close()
         self._datagrams.stop()
         await self._context.shutdown()
         self._datagrams.close()
@@ -187,6 +202,10 @@ class CoapEndpoint:
 
     def send_to(self, datagram: bytes, peer: Peer) -> None:
         """Send a datagram, in the protection of the peer."""
+        if peer.security == "dtls-psk":
+            if self._secured is not None:
+                self._secured.send(datagram, peer)
+            return
         protected: bytes | None = datagram
         if peer.security == "oscore":
             protected = None if self.oscore is None else self.oscore.protect(datagram, peer)
@@ -233,8 +252,23 @@ class CoapEndpoint:
     # -- receiving ------------------------------------------------------------------------------
 
     def _receive(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
-        intake, unix_time, now = self.intake, self._unix_time, self.loop.time()
         oscore = self.oscore
+        self._send_all(self._take(datagrams, oscore))
+        if oscore is not None:
+            self._datagrams.send_all(oscore.datagrams_to_send())
+            while self.requests is not None and (answer := oscore.next_unprotected()) is not None:
+                self.requests.receive_unprotected(answer.token, answer.peer, answer.code)
+
+    def _receive_secured(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+        answers = self._take(datagrams, None)
+        if self._secured is not None:
+            self._secured.send_all(answers)
+
+    def _take(
+        self, datagrams: Sequence[tuple[bytes, Peer]], oscore: "OscoreLayer | None"
+    ) -> Sequence[tuple[bytes, Peer]]:
+        """Take the datagrams of one port. Returns the answers to its peers."""
+        intake, unix_time, now = self.intake, self._unix_time, self.loop.time()
         for received in datagrams:
             plain = received
             if oscore is not None:
@@ -244,11 +278,7 @@ class CoapEndpoint:
                 plain = found
             intake.receive_datagram(*plain, now=now, ts=unix_time())
             self.apply_events()
-        self._send_all(intake.datagrams_to_send())
-        if oscore is not None:
-            self._datagrams.send_all(oscore.datagrams_to_send())
-            while self.requests is not None and (answer := oscore.next_unprotected()) is not None:
-                self.requests.receive_unprotected(answer.token, answer.peer, answer.code)
+        return intake.datagrams_to_send()
 
     def apply_events(self) -> None:
         """Apply what the intake has found."""
@@ -284,6 +314,10 @@ class CoapEndpoint:
             return
         if self._transport.has_exchange(peer, message.message_id):
             self._transport.receive_datagram(datagram, peer)
+
+    def fail_requests(self, error: OSError, peer: Peer) -> None:
+        """No answer can arrive from this peer any more."""
+        self._receive_error(error, peer, None)
 
     def _receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
         if self.oscore is not None:

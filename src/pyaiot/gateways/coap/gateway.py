@@ -39,6 +39,7 @@ from pyaiot.gateways.coap.oscore.service import OscoreDevices
 from pyaiot.gateways.coap.post_intake import PostIntake, PostResource
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.coap.saved_registrations import restore_registrations, save_registration
+from pyaiot.gateways.coap.secured_port import SecuredPort, SessionNodes
 from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.coap.trace import Trace
 from pyaiot.gateways.coap.unanswered import UnansweredRequests
@@ -140,6 +141,11 @@ class CoapGateway:
         self._refusals = RateLimitedLog(log)
         gateway.evicted = self._forget
         self._oscore = OscoreDevices(endpoint, gateway, oscore_file, gateway.unix_time)
+        sessions = SessionNodes(
+            endpoint, self._table, self._posts, discover=self._discovery_queue.add
+        )
+        endpoint.on_session = sessions.changed
+        self.secured: SecuredPort | None = None
         endpoint.serve(self._intake, self._on_change, gateway.unix_time)
 
     @classmethod
@@ -156,9 +162,12 @@ class CoapGateway:
         fast_path: bool = True,
         kept: StateStore | None = None,
         oscore_file: Path | None = None,
+        coaps_port: int | None = None,
     ) -> "CoapGateway":
-        """Listen. Raises `OperatorError` if the port cannot be used.
+        """Listen. Raises `OperatorError` if a port cannot be used.
 
+        `coaps_port`: the port for devices with a key, which is open when there are any; None: it
+        is never open.
         `sleepy`: uids of nodes that receive requests only after they sent something; `*`: all.
         `trace` records the datagrams.
         `poll_s`: seconds between two reads of a resource that is not observable; 0: read once.
@@ -191,6 +200,15 @@ class CoapGateway:
             now=opened._loop.time(),
             unix_time=gateway.unix_time(),
         )
+        if coaps_port is not None:
+            secured = SecuredPort(endpoint, gateway.devices, host, coaps_port, interface)
+            try:
+                secured.open_if_needed()
+            except BaseException:
+                await endpoint.close()
+                raise
+            gateway.device_watch.changed.append(secured.credentials_changed)
+            opened.secured = secured
         return opened
 
     @property
@@ -205,6 +223,8 @@ class CoapGateway:
         yield DATAGRAMS_HELD_BACK.of(held_back)
         yield OSCORE_REFUSED.of(self._endpoint.oscore_refused)
         yield REQUESTS_OVER_RATE.of(over_rate + self._intake.posts.unknown_rate.refused)
+        if self.secured is not None:
+            yield from self.secured.collect()
 
     @property
     def port(self) -> int:
@@ -212,7 +232,8 @@ class CoapGateway:
 
     async def answers(self) -> bool:
         """Whether the gateway answers a ping through its own socket."""
-        return await self._endpoint.answers(PING_LIMIT_S)
+        answers = await self._endpoint.answers(PING_LIMIT_S)
+        return answers and (self.secured is None or await self.secured.answers(PING_LIMIT_S))
 
     async def run(self, connect: ConnectToBroker) -> None:
         """Serve until cancelled."""
@@ -381,6 +402,8 @@ class CoapGateway:
 
     def _candidates(self, uid: str, peer: Peer, answered_at: Peer | None = None) -> list[Candidate]:
         """The addresses at which a node that posts from `peer` may answer requests."""
+        if peer.security == "dtls-psk":
+            return [Candidate(peer)]  # its session leads nowhere else
         is_local = peer.is_this_machine
         source_first = is_local or self._table.is_shared(peer.address, uid)
         known = {peer.address.port: peer, COAP_PORT: peer.at_port(COAP_PORT)}

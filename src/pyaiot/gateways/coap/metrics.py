@@ -18,3 +18,24 @@ OSCORE_REFUSED: Final = Metric(
 REQUESTS_OVER_RATE: Final = Metric(
     "pyaiot_coap_requests_over_rate", "counter", "Requests above the rate limit of their host."
 )
+DTLS_SESSIONS: Final = Metric(
+    "pyaiot_coap_dtls_sessions", "gauge", "Sessions of devices with a key that are open."
+)
+DTLS_SESSIONS_OPENED: Final = Metric(
+    "pyaiot_coap_dtls_sessions_opened", "counter", "Sessions of DTLS that were opened."
+)
+DTLS_HANDSHAKES_FAILED: Final = Metric(
+    "pyaiot_coap_dtls_handshakes_failed",
+    "counter",
+    "Handshakes of DTLS that failed: a wrong key, an unknown device, or lost datagrams.",
+)
+DTLS_HANDSHAKES_REFUSED: Final = Metric(
+    "pyaiot_coap_dtls_handshakes_refused",
+    "counter",
+    "Handshakes of DTLS above the rate limit of their host, or of all hosts.",
+)
+DTLS_DATAGRAMS_IGNORED: Final = Metric(
+    "pyaiot_coap_dtls_datagrams_ignored",
+    "counter",
+    "Datagrams to the port of DTLS that belong to no session and begin none.",
+)

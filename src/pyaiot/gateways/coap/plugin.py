@@ -25,6 +25,7 @@ def ports(config: Config) -> Iterator[ListenerPort]:
 
 _FLAGS: Final = (
     SettingFlag(("--coap-port",), "coap.port"),
+    SettingFlag(("--coaps-port",), "coap.coaps_port"),
     SettingFlag(("--interface",), "coap.interface"),
     SettingFlag(("--trace",), "coap.trace"),
     SettingFlag(("--trace-node",), "coap.trace_nodes"),
@@ -60,10 +61,18 @@ PLUGIN: Final = Plugin(
         config=type_at("pyaiot.devices.coap_node_config:CoapNodeConfig"),
         run=function_at("pyaiot.devices.coap_node_runner:run_coap_node"),
         port_setting="gateway_port",
-        peer=lambda config: f"CoAP to {config.gateway_host} port {config.gateway_port}",
+        peer=lambda config: f"CoAP to {config.gateway_host} port {config.port_of_gateway}",
         demo_settings=lambda: {"host": "127.0.0.1"},
     ),
     access=(
+        DeviceAccess(
+            name="coap",
+            kind="dtls-psk",
+            is_key=True,
+            summary=function_at("pyaiot.gateways.coap.dtls_access:summary"),
+            snippets=function_at("pyaiot.gateways.coap.dtls_access:snippets"),
+            is_local_only=function_at("pyaiot.gateways.coap.dtls_access:is_local_only"),
+        ),
         DeviceAccess(
             name="oscore",
             kind="oscore",

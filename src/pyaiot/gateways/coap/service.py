@@ -39,6 +39,7 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
             trace=trace,
             kept=state_store(section.state_file, section.name, section.port),
             oscore_file=_oscore_file(config),
+            coaps_port=section.coaps_port,
         )
     except BaseException:
         if trace is not None:
@@ -46,13 +47,16 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         raise
     warn_if_open(log, section.host, f"UDP port {coap.port}", "can announce nodes and post readings")
 
+    secured_port = 0 if coap.secured is None else coap.secured.port
+    secured = f", secured on UDP port {secured_port}" if secured_port else ""
+
     async def check() -> str:
         return "" if await coap.answers() else "does not answer on its UDP port"
 
     return OpenGateway(
         command="coap-gateway",
         protocol="CoAP",
-        listener=f"UDP port {coap.port}",
+        listener=f"UDP port {coap.port}{secured}",
         port=coap.port,
         check=check,
         collect=coap.collect,

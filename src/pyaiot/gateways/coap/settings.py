@@ -25,6 +25,13 @@ class CoapSection(ProtocolSection, frozen=True, kw_only=True):
         str, Meta(description="Address to listen on; `::` accepts devices from the whole network.")
     ] = "127.0.0.1"
     port: Annotated[Port, Meta(description="UDP port that nodes post to; 0: any free port.")] = 5683
+    coaps_port: Annotated[
+        Port,
+        Meta(
+            description="UDP port for devices with a key (DTLS). It is open from the time at which"
+            " the first device gets one with `aiot device add`; 0: any free port."
+        ),
+    ] = 5684
     interface: Annotated[
         str, Meta(description="The only network interface to listen on, such as `tap0`.")
     ] = ""

@@ -5,6 +5,7 @@ import enum
 from typing import Final
 
 COAP_PORT: Final = 5683  # RFC 7252 section 6.1
+COAPS_PORT: Final = 5684  # RFC 7252 section 6.2
 VERSION: Final = 1  # RFC 7252 section 3
 TOKEN_BYTES_MAX: Final = 8  # RFC 7252 section 3
 OPTION_NUMBER_MAX: Final = 65535  # RFC 7252 section 12.2

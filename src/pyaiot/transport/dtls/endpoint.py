@@ -14,6 +14,7 @@ from pyaiot.transport.dtls.events import (
     SessionChange,
     SessionClosed,
     SessionOpened,
+    SessionReady,
 )
 from pyaiot.transport.dtls.psk_context import PskContext, PskOf
 from pyaiot.transport.dtls.server import DtlsServer
@@ -77,7 +78,7 @@ class DtlsEndpoint:
         self, receive: Receive, fail: Fail, changed: Callable[[SessionChange], None]
     ) -> None:
         """Call `receive` with plaintexts and their secured peers, `fail` if there is no session
-        with a peer that something was to be sent to, `changed` when a session opens or closes.
+        with a peer that something was to be sent to, `changed` when a session changes.
         """
         self._receive, self._fail, self._changed = receive, fail, changed
         self._datagrams.listen(self._receive_datagrams)
@@ -96,7 +97,8 @@ class DtlsEndpoint:
                 continue
             if self.trace is not None:
                 self.trace(plaintext, peer, False)
-            encrypted.append((datagram, peer))
+            if datagram:
+                encrypted.append((datagram, peer))
         self._datagrams.send_all(encrypted)
 
     def close_sessions(self, uid: str, reason: str) -> None:
@@ -145,7 +147,7 @@ class DtlsEndpoint:
                 self._receive(plaintexts)
                 plaintexts = []
             match event:
-                case SessionOpened() | SessionClosed():
+                case SessionOpened() | SessionReady() | SessionClosed():
                     self._log_change(event)
                     self._changed(event)
                 case HandshakeFailed():

@@ -15,13 +15,23 @@ class SessionOpened(msgspec.Struct, frozen=True, gc=False):
     peer: Peer
 
 
+class SessionReady(msgspec.Struct, frozen=True, gc=False):
+    """The device sent its first message in this session, so that its handshake is complete too.
+
+    Nothing is sent to it before: libcoap 4.3 does not notice the end of its handshake if a message
+    overtakes it, and then sends nothing.
+    """
+
+    peer: Peer
+
+
 class SessionClosed(msgspec.Struct, frozen=True, gc=False):
     """Nothing can be sent to this peer any more."""
 
     peer: Peer
     reason: str
     other: Peer | None
-    """The most recent other session of the same device."""
+    """The latest other session of the same device that is ready."""
 
 
 class HandshakeFailed(msgspec.Struct, frozen=True, gc=False):
@@ -42,5 +52,5 @@ class Plaintext(msgspec.Struct, frozen=True, gc=False):
     peer: Peer
 
 
-SessionChange: TypeAlias = SessionOpened | SessionClosed
-DtlsEvent: TypeAlias = Plaintext | SessionOpened | SessionClosed | HandshakeFailed
+SessionChange: TypeAlias = SessionOpened | SessionReady | SessionClosed
+DtlsEvent: TypeAlias = Plaintext | SessionChange | HandshakeFailed

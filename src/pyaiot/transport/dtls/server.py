@@ -26,6 +26,7 @@ from pyaiot.transport.dtls.events import (
     Plaintext,
     SessionClosed,
     SessionOpened,
+    SessionReady,
 )
 from pyaiot.transport.dtls.psk_context import PskContext
 from pyaiot.transport.host_limits import HostLimits
@@ -68,6 +69,8 @@ class _Association:
     random: bytes
     """That of the ClientHello, by which a copy of it is recognised."""
     last_received: float
+    is_ready: bool = False
+    """See `SessionReady`."""
 
 
 def handshake_limits() -> HostLimits:
@@ -140,9 +143,12 @@ class DtlsServer:
     # -- sessions -------------------------------------------------------------------------------
 
     def encrypt(self, plaintext: bytes, peer: Peer) -> bytes | None:
-        """The datagram that contains this plaintext. None: there is no session with this peer."""
+        """The datagram that contains this plaintext. None: there is no session with this peer;
+        empty: it is not ready, and the datagram counts as lost."""
         session = self._session(peer)
-        return None if session is None else session.connection.encrypt(plaintext)
+        if session is None:
+            return None
+        return session.connection.encrypt(plaintext) if session.is_ready else b""
 
     def close(self, peer: Peer, reason: str) -> None:
         """Close the session with this peer, if there is one, with a close_notify."""
@@ -156,7 +162,7 @@ class DtlsServer:
             self._end(session, reason)
 
     def peers_of(self, uid: str) -> Iterator[Peer]:
-        """The sessions of a device, the most recent last."""
+        """The sessions of a device, the latest last."""
         return (session.peer for session in self._of_uid.get(uid, ()))
 
     def _session(self, peer: Peer) -> _Association | None:
@@ -184,15 +190,21 @@ class DtlsServer:
             # After a restart too: an alert here could be forged, and clients ignore it.
             self.ignored += 1
             return
-        connection, secured = session.connection, session.peer
+        connection = session.connection
         for plaintext in connection.receive_datagram(datagram):
             session.last_received = now
             self._sessions.move_to_end(remote)
-            if plaintext:
-                self._events.append(Plaintext(plaintext, secured))
+            self._received(session, plaintext)
         self._send_outgoing(session)
         if connection.failure is not None:
             self._end(session, connection.failure)
+
+    def _received(self, session: _Association, plaintext: bytes) -> None:
+        if not session.is_ready:
+            session.is_ready = True
+            self._events.append(SessionReady(session.peer))
+        if plaintext:
+            self._events.append(Plaintext(plaintext, session.peer))
 
     def _receive_hello(self, datagram: bytes, peer: Peer, now: float) -> None:
         try:
@@ -242,7 +254,7 @@ class DtlsServer:
         if connection.is_established:
             self._open(handshake, now)
             for plaintext in plaintexts:
-                self._events.append(Plaintext(plaintext, handshake.peer))
+                self._received(handshake, plaintext)
             if connection.failure is not None:
                 self._end(handshake, connection.failure)
         elif connection.failure is not None:
@@ -262,7 +274,7 @@ class DtlsServer:
             # OpenSSL verified the key of this identity.
             raise AssertionError("a session without a credential")
         self._limits.verify(peer.host)
-        handshake.peer = peer.secured(uid, "dtls")
+        handshake.peer = peer.secured(uid, "dtls-psk")
         handshake.last_received = now
         before = self._sessions.get(peer.remote)
         if before is not None and before.peer == handshake.peer:
@@ -311,7 +323,8 @@ class DtlsServer:
         if notify:
             self._send_outgoing(session)
         peer = session.peer
-        other = next(reversed(list(self.peers_of(peer.address.uid))), None)
+        others = self._of_uid.get(peer.address.uid, ())
+        other = next((item.peer for item in reversed(others) if item.is_ready), None)
         self._events.append(SessionClosed(peer, reason, other))
 
     def _forget_session(self, session: _Association) -> None:
