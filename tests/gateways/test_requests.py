@@ -311,3 +311,25 @@ async def test_unprotected_answer_ends_a_protected_request_without_an_answer() -
     with pytest.raises(UnprotectedAnswer, match="without OSCORE"):
         await wire.put(peer)
     await answering
+
+
+async def test_notification_beside_the_answer_to_its_registration_is_left_to_the_observation() -> (
+    None
+):
+    """Both may be read in one turn of the event loop, before the request has ended."""
+    wire = Wire(silent)
+    token = b"\xa7seven b"
+    work = wire.requests.observe(node(), "/t", token, wire.loop.time() + 5.0)
+    task = asyncio.create_task(work)
+    while not wire.sent:
+        await asyncio.sleep(0)
+    _, request, _ = wire.sent[0]
+
+    def value(mtype: MessageType, message_id: int, number: int) -> CoapMessage:
+        options = build_options((OptionNumber.OBSERVE, number))
+        return CoapMessage(mtype, Code.CONTENT, message_id, token, options)
+
+    answer = value(MessageType.ACK, request.message_id, 10)
+    assert wire.receive(answer, node()) == b""
+    assert wire.receive(value(MessageType.CON, 77, 11), node()) is None
+    assert await task == answer

@@ -96,6 +96,8 @@ class _PendingRequest:
     datagram_start: bytes
     """Header and token, which an ICMP error for this request must quote."""
     is_read: bool
+    observes: bool
+    """It registers an observation, whose notifications have its token."""
     ended: "asyncio.Future[Exception | None]"
     """The error that ended it, None if it was answered. A result, not an exception: if the waiting
     task is cancelled just then, nobody retrieves an exception, and asyncio logs it."""
@@ -282,6 +284,7 @@ class Requests:
             peer,
             message.to_bytes()[: 4 + len(message.token)],
             code == Code.GET,
+            bool(token),
             self._loop.create_future(),
         )
         by_token, by_message = (message.token, peer.address), (message.message_id, peer.address)
@@ -342,6 +345,8 @@ class Requests:
         key = message.token, peer.address
         pending = self._by_token.get(key)
         if pending is not None:
+            if pending.observes and pending.exchange.answer is not None:
+                return None  # a notification, in the turn in which the registration was answered
             self._socket.verify(pending.peer)
             reply = pending.exchange.receive_message(message)
             pending.end()
