@@ -321,8 +321,7 @@ async def test_notification_beside_the_answer_to_its_registration_is_left_to_the
     token = b"\xa7seven b"
     work = wire.requests.observe(node(), "/t", token, wire.loop.time() + 5.0)
     task = asyncio.create_task(work)
-    while not wire.sent:
-        await asyncio.sleep(0)
+    await asyncio.sleep(LATENCY_S)  # it is sent
     _, request, _ = wire.sent[0]
 
     def value(mtype: MessageType, message_id: int, number: int) -> CoapMessage:
