@@ -36,7 +36,7 @@ from pyaiot.transport.peers import Peer
 DATAGRAM_BYTES_MAX: Final = 4096
 """Bytes of a secured datagram. Larger ones are ignored, and counted."""
 SESSIONS_MAX: Final = 4096
-"""Sessions at the same time, of about 70 kB each. Beyond, the one that was silent for longest is
+"""Sessions at the same time, of 60 to 160 kB each. Beyond, the one that was silent for longest is
 closed."""
 SESSIONS_PER_UID_MAX: Final = 2
 """Sessions of one device, for example of a board and of a command line. Beyond, the one that was
@@ -44,7 +44,7 @@ silent for longest is closed."""
 SESSION_IDLE_S: Final = 86_400.0
 """How long a session may be silent. Then it is closed."""
 HANDSHAKES_MAX: Final = 512
-"""Handshakes at the same time, of about 70 kB each. Beyond, the oldest is abandoned."""
+"""Handshakes at the same time, of about 60 kB each. Beyond, the oldest is abandoned."""
 HANDSHAKES_PER_HOST_MAX: Final = 128
 """The same for one host. Beyond, its own oldest is abandoned."""
 HOST_HANDSHAKES_PER_S: Final = 50.0
