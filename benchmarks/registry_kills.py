@@ -244,7 +244,7 @@ class Run:
 
 
 SPARE: Final = "spare-"
-"""Begin of the uids of nodes that are registered and forgotten, and never seen."""
+"""Prefix of the uids of nodes that are registered and forgotten, and never seen."""
 
 
 class People(threading.Thread):

@@ -6,7 +6,7 @@ Usage: scripts/node PROGRAM [ARGUMENT...]   become node, npm or npx
        scripts/node --packages FOLDER       install what FOLDER/package-lock.json names, once
 
 What is installed goes into a folder of the cache whose name is that of the lock, so that it is
-never out of date; its path is printed. Exit code 2 if it cannot be had.
+never out of date; its path is printed. Exit code 2 if it is not available.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ NPM_CI: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"
 
 
 class Missing(Exception):
-    """Something cannot be had here."""
+    """Something is not available here."""
 
 
 def command(name: str) -> list[str] | None:
@@ -92,7 +92,7 @@ def wanted(name: str) -> list[str]:
     )
     found = command(name) if result.returncode == 0 else None
     if found is None:
-        raise Missing(f"Node.js 20.19 or newer is not here, and {lock.name} does not help.")
+        raise Missing(f"Node.js 20.19 or newer is missing, and {lock.name} cannot be installed.")
     return found
 
 

@@ -17,8 +17,8 @@ TEXT_LENGTH_MAX: Final = 64
 """Characters of text that is examined. Longer text is not a quantity."""
 
 TEXTS_MAX: Final = 4096
-"""Texts whose quantity is remembered, because sensors repeat their values. Beyond, the one that was
-not used for the longest time is forgotten, and read again when it returns."""
+"""Texts whose quantity is remembered, because sensors repeat their values. Beyond that, the one
+that was not used for the longest time is forgotten, and read again when it returns."""
 
 TEXT_RESOURCES: Final = frozenset(
     {"board", "id", "ip", "js", "mcu", "name", "os", "protocol"}

@@ -100,7 +100,7 @@ def test_lines_are_counted_as_editors_do() -> None:
         ("b1,Desk\n", "line 1: it must name the columns, among them uid, such as uid,label,room"),
         ("uid,labl\n", "line 1: there is no column 'labl' (did you mean label?)"),
         ("uid,colour\n", "line 1: there is no column 'colour' (there are uid, label, room, "),
-        ("uid,label,Label\n", "line 1: the column label is there twice"),
+        ("uid,label,Label\n", "line 1: the column label occurs twice"),
         ('uid,label\nb1,"a"b\n', "line 2: it is not valid CSV ("),
         ('uid,label\nb1,"a\nb2,c\n', "line 2: it is not valid CSV ("),
         ("uid,label\nb1\n", "line 2: it has 1 cells, but there are 2 columns"),

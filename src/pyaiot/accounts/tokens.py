@@ -17,7 +17,7 @@ from pyaiot.errors import OperatorError
 NAME_LENGTH_MAX: Final = 64
 """Characters of the name of a token or a user. Longer names are refused."""
 PREFIX: Final = "aiot_"
-"""Begin of each secret, so that scanners for leaked secrets find it."""
+"""Prefix of each secret, by which scanners for leaked secrets find it."""
 _SECRET: Final = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _DURATION: Final = re.compile(r"([0-9]{1,5})([hdw])")
 _UNITS_S: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400}

@@ -12,7 +12,8 @@ its next entry."""
 REFUSALS_PER_MINUTE_IN_TOTAL: Final = 100.0
 """The same for all principals together."""
 PRINCIPALS_MAX: Final = 1000
-"""Principals whose refused attempts are counted. Beyond, the one with the oldest is forgotten."""
+"""Principals whose refused attempts are counted. Beyond that, the one with the oldest is
+forgotten."""
 
 
 class _Share:

@@ -140,7 +140,7 @@ class CommandTable:
         return [_receipt(self._pop(i), "unreachable", "the gateway is lost", now) for i in lost]
 
     def client_left(self, client: str) -> None:
-        """Its receipts go nowhere from now on. Its commands are not withdrawn."""
+        """Its receipts are discarded from now on. Its commands are not withdrawn."""
         self._of_client.pop(client, None)
         for command_id, flight in self._in_flight.items():
             if flight.client == client:

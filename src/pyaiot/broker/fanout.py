@@ -20,21 +20,21 @@ from pyaiot.metrics import Histogram
 from pyaiot.transport.rate_limit import RateLimit
 
 BATCH_COST_MAX: Final = 256 * 1024
-"""Bytes gathered. Beyond, they are flushed at once, whatever the credit."""
+"""Bytes gathered. Beyond that, they are flushed at once, whatever the credit."""
 FLUSH_CREDIT_MAX: Final = 10.0
 """Flushes that may follow each other at once after a quiet time. Without this credit, readings at
 exactly the rate of flushes would wait half an interval each."""
 RECEIPT_FLUSHES_PER_S: Final = 200.0
 RECEIPT_FLUSHES_BURST: Final = 50.0
-"""Flushes because a command was confirmed: the value that confirms it must not wait. Beyond, it
-waits for the next flush, as every value."""
+"""Flushes because a command was confirmed: the value that confirms it must not wait. Beyond that,
+it waits for the next flush, as every value."""
 POLL_BUSY_S: Final = 0.002
 POLL_IDLE_S: Final = 0.020
 """Pause before subscribers that are behind are polled again, after progress and without."""
 
 BACKLOG_BYTES_TOTAL_MAX: Final = 128 * 1024 * 1024
-"""Bytes that wait for all subscribers that are behind, in their sockets and outside. Beyond, those
-with the most bytes are closed with 1013."""
+"""Bytes that wait for all subscribers that are behind, in their sockets and outside. Beyond that,
+those with the most bytes are closed with 1013."""
 
 
 class Scheduler(Protocol):

@@ -28,8 +28,8 @@ SECRET_LENGTH: Final = 32
 TOKEN_AGE_MAX_S: Final = 24 * 3600
 """Age of a gateway's token. An older token is answered 401."""
 CLOCK_SKEW_MAX_S: Final = 600
-"""Difference between the clocks of a gateway and the broker, either way. Beyond, the token is too
-old or from the future: it is answered 401, and the log shows both clocks."""
+"""Difference between the clocks of a gateway and the broker, either way. Beyond that, the token is
+too old or from the future: it is answered 401, and the log shows both clocks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from pyaiot.backlog import cost
 from pyaiot.broker.deliveries import ToAll
 
 RECENT_MAX: Final = 10_000
-"""Messages in the replay buffer. Beyond, the oldest is dropped."""
+"""Messages in the replay buffer. Beyond that, the oldest is dropped."""
 RECENT_COST_MAX: Final = 8 * 1024 * 1024
-"""Bytes in the replay buffer. Beyond, the oldest message is dropped."""
+"""Bytes in the replay buffer. Beyond that, the oldest message is dropped."""
 DELAYS_MAX: Final = 1440
-"""Minutes for which the largest age of arriving messages is kept. Beyond, it is unknown."""
+"""Minutes for which the largest age of arriving messages is kept. Beyond that, it is unknown."""
 _MINUTE_S: Final = 60.0
 _CLOCK_SET_S: Final = 1_577_836_800.0
 """2020. An earlier time is from a clock that was never set."""

@@ -47,7 +47,7 @@ from pyaiot.transport.rate_limit import RateLimit
 
 COMMANDS_PER_S: Final = 20.0
 COMMANDS_BURST: Final = 40.0
-"""Rate of commands of one client. Beyond, they are answered `forbidden` and not sent."""
+"""Rate of commands of one client. Beyond that, they are answered `forbidden` and not sent."""
 
 
 class _Foreign(Refused):
@@ -392,7 +392,7 @@ class Router:
         return [*deliveries, self._registered(record)]
 
     def forget(self, uid: str, now: float) -> Sequence[Delivery]:
-        """Forget an offline node, or send a newcomer that waits away. See `Registry.forget`."""
+        """Forget an offline node, or remove a newcomer that waits. See `Registry.forget`."""
         record = self.registry.forget(uid, now)
         if self.nodes.get(uid) is not None:
             self.nodes.remove(uid)

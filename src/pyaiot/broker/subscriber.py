@@ -34,11 +34,11 @@ between two writes, and the buffer of a socket that nobody reads holds at most t
 `BUFFER_LOW`."""
 JOINS_PER_S: Final = 1.0
 JOINS_BURST: Final = 10.0
-"""Rate at which a client may send `join`. Beyond, it is closed with 1008."""
+"""Rate at which a client may send `join`. Beyond that, it is closed with 1008."""
 BACKLOG_COST_MAX: Final = 1_250_000
-"""Bytes that wait for one subscriber outside its socket. Beyond, it is closed with 1013."""
+"""Bytes that wait for one subscriber outside its socket. Beyond that, it is closed with 1013."""
 BACKLOG_PLAIN_MAX: Final = 1000
-"""Messages that wait for one subscriber unconflated. Beyond, readings are conflated."""
+"""Messages that wait for one subscriber unconflated. Beyond that, readings are conflated."""
 SNAPSHOT_NODE_COST: Final = 8
 """Bytes per node of a snapshot that is being sent: a reference."""
 STALL_LIMIT_S: Final = 30.0

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
-"""Used tokens that are remembered. Beyond, the oldest is forgotten, and every token that is not
-newer is refused."""
+"""Used tokens that are remembered. Beyond that, the oldest is forgotten, and every token that is
+not newer is refused."""
 _HEADER: Final = "# Used gateway tokens of Pyaiot: Unix time of a token, SHA-256 of it\n"
 _ALL: Final = "*"
 """In place of a digest: every token that is not newer is refused."""

@@ -166,7 +166,7 @@ def _header(number: int, cells: Sequence[str]) -> list[str]:
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(COLUMNS)}"
             raise InvalidLine(number, f"there is no column {cell!r} ({hint})")
         if columns.count(column) > 1:
-            raise InvalidLine(number, f"the column {column} is there twice")
+            raise InvalidLine(number, f"the column {column} occurs twice")
     return columns
 
 

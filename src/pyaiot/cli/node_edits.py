@@ -79,7 +79,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 async def _rename(options: Options, node: str, label: str) -> int:
-    """Give a node a label, by which people and commands can call it."""
+    """Give a node a label. Commands accept it in place of the uid."""
     async with options.client(live=False) as client:
         code = await _edited(options, client, node, {"label": label})
         wanted = label.strip()
@@ -161,13 +161,13 @@ async def _ban(options: Options, nodes: list[str]) -> int:
 async def _forget(options: Options, nodes: list[str]) -> int:
     """Remove offline nodes with all that people added. The history keeps their readings.
 
-    aiot node restore brings them back within 10 minutes. A new node that waits is sent away.
+    aiot node restore brings them back within 10 minutes. A new node that waits is removed.
     """
 
     async def forget(client: Client, record: RegistryEntry) -> tuple[RegistryEntry, str]:
         await client.forget(record.uid)
         undo = f" (undo: aiot node restore {plain(record.uid)})"
-        return record, "sent away" if record.state == "waiting" else f"forgotten{undo}"
+        return record, "removed" if record.state == "waiting" else f"forgotten{undo}"
 
     return await _each(options, nodes, forget)
 

@@ -18,7 +18,7 @@ from pyaiot.errors import LinkLost
 PAGE_ROWS: Final = 5_000
 """Rows per request. Larger results are fetched page by page."""
 ROWS_MAX: Final = 1_000_000
-"""Rows of one result, all of which are in memory. Beyond, `TooManyRows` is raised."""
+"""Rows of one result, all of which are in memory. Beyond that, `TooManyRows` is raised."""
 AUDIT_PAGE_ROWS: Final = 1000
 """Entries of the audit log per request. More are fetched page by page."""
 

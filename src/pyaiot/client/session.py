@@ -23,7 +23,7 @@ LOGIN_LIMIT_S: Final = 10.0
 _TOKEN: Final = "token"  # noqa: S105 - a name
 """Name under which a token is stored, beside the names of cookies."""
 COOKIES_MAX: Final = 100
-"""Brokers in a cookie file. Beyond, the oldest is removed and requires a new sign-in."""
+"""Brokers in a cookie file. Beyond that, the oldest is removed and requires a new sign-in."""
 
 
 @asynccontextmanager

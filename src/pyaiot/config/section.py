@@ -29,8 +29,8 @@ NodesPerHostMax = Annotated[
     Meta(
         ge=1,
         le=100_000,
-        description="Nodes of one host (address), so that none takes the room of others. One more"
-        " is refused. Raise it where many nodes are behind one router or proxy.",
+        description="Nodes of one host (address), so that no host takes the places of others. One"
+        " more is refused. Raise it where many nodes are behind one router or proxy.",
     ),
 ]
 NewNodesPerS = Annotated[
@@ -39,7 +39,7 @@ NewNodesPerS = Annotated[
         gt=0,
         le=100_000,
         description="New nodes that are accepted each second, and ten times as many at once."
-        " Above, they are refused until later, and nodes that are known are served first.",
+        " Beyond that, they are refused until later; known nodes are served first.",
     ),
 ]
 GatewayName = Annotated[

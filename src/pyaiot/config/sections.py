@@ -150,8 +150,8 @@ class RegistrySection(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1_000_000,
-            description="Offline nodes without edits that are remembered. Beyond, the one that has"
-            " been offline for longest is forgotten; half of them may be of one gateway.",
+            description="Offline nodes without edits that are remembered. Beyond that, the one that"
+            " has been offline for longest is forgotten; half of them may be of one gateway.",
         ),
     ] = 100_000
 
@@ -180,7 +180,7 @@ class AuditSection(Section, frozen=True, kw_only=True):
             ge=3,
             le=100_000,
             description="Megabytes of the audit log. A third each is for changes, for commands and"
-            " for connections and refused attempts. Beyond, the oldest entries are removed.",
+            " for connections and refused attempts. Beyond that, the oldest entries are removed.",
         ),
     ] = 100
 
@@ -264,7 +264,7 @@ class DevicesSection(Section, frozen=True, kw_only=True):
 
 
 class ClientSection(Section, frozen=True, kw_only=True):
-    """The connection of `aiot nodes`, `aiot get` and the like to the broker."""
+    """The connection of client commands such as `aiot nodes` and `aiot get` to the broker."""
 
     broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "localhost"
     broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000

@@ -20,7 +20,7 @@ from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 
 CHECK_LIMIT_S: Final = 4.0
-"""How long the integrity check may take. Longer: the history counts as good, with a remark."""
+"""How long the integrity check may take. Longer: the history counts as OK, with a remark."""
 _PROGRESS_STEPS: Final = 10_000
 POSTGRES_LIMIT_S: Final = 4.0
 """How long PostgreSQL may take to accept a connection. Longer: it counts as not answering."""

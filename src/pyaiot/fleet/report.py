@@ -13,7 +13,7 @@ TITLES: Final = (
     *("p50 ms", "p99 ms"),
 )
 WIDTHS: Final = (9, 6, 9, 9, 9, 11, 7, 6, 7, 7)
-"""80 characters in all."""
+"""80 characters in total."""
 GAP_REPORTED_S: Final = 1.0
 """Longer gaps of a protocol are reported."""
 

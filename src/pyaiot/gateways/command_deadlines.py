@@ -15,8 +15,8 @@ COMMAND_S_MAX: Final = COMMAND_TIMEOUT_MAX_S
 """How long a command (QoS 0) is kept for a sleeping MQTT-SN client if its deadline is unknown,
 because the gateways run in separate processes. No deadline is longer."""
 COMMANDS_MAX: Final = 4096
-"""Commands whose deadlines are remembered. Beyond, the oldest is forgotten and may be delivered
-late."""
+"""Commands whose deadlines are remembered. Beyond that, the oldest is forgotten and may be
+delivered late."""
 REMEMBERED_S: Final = 60.0
 """How long a deadline is remembered after it has passed, for commands that arrive late."""
 

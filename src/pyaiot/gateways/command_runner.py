@@ -39,7 +39,7 @@ class DeviceSide(Protocol):
 
 
 class CommandRunner:
-    """Executes commands. Their number is limited, in all and per node."""
+    """Executes commands. Their number is limited, in total and per node."""
 
     def __init__(
         self,

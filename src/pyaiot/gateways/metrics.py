@@ -16,7 +16,7 @@ NODES: Final = Metric(
 NEW_NODES_REFUSED: Final = Metric(
     "pyaiot_gateway_new_nodes_refused",
     "counter",
-    "New nodes that were refused: too many in all, of one host, or at once.",
+    "New nodes that were refused: too many in total, from one host, or at once.",
     _BY_PROTOCOL,
 )
 EVICTED: Final = Metric(

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from typing import Final
 
 BANNED_MAX: Final = 10_000
-"""Banned nodes that a gateway remembers. Beyond, the oldest is forgotten: the broker refuses it
-again, and repeats the ban."""
+"""Banned nodes that a gateway remembers. Beyond that, the oldest is forgotten: the broker refuses
+it again, and repeats the ban."""
 
 
 class RulesOfNodes:

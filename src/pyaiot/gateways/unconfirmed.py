@@ -9,10 +9,10 @@ from pyaiot.backlog import costs
 from pyaiot.messages import Checkpoint, NodeEvent, Reading, ReadingsDropped
 
 EVENTS_MAX: Final = 50_000
-"""Events that a gateway keeps until the broker confirms them. Beyond, the oldest is dropped; a gap
-reports lost readings."""
+"""Events that a gateway keeps until the broker confirms them. Beyond that, the oldest is dropped; a
+gap reports lost readings."""
 COST_MAX: Final = 32 * 1024 * 1024
-"""Bytes of these events. Beyond, the oldest is dropped."""
+"""Bytes of these events. Beyond that, the oldest is dropped."""
 
 
 class Unconfirmed:

@@ -23,7 +23,7 @@ TRUST_AFTER_S: Final = 86_400.0
 REST_MAX_S: Final = 3 * 86_400.0
 """A pause between two runs that retention accepts at once. A longer one counts as a jump."""
 JUMPS_REMEMBERED_MAX: Final = 8
-"""Jumps for which late timestamps are corrected. Beyond: the oldest is forgotten."""
+"""Jumps for which late timestamps are corrected. Beyond that: the oldest is forgotten."""
 LATE_MAX_S: Final = 3600.0
 """The timestamp of a message that arrives later than this after a jump is not corrected."""
 SAVE_INTERVAL_S: Final = 600.0

@@ -23,7 +23,8 @@ from pyaiot.messages import (
 
 MICROSECONDS: Final = 1_000_000
 FUTURE_MAX_S: Final = 60.0
-"""How far the clock of a gateway may be ahead of ours. Beyond: the time of arrival is recorded."""
+"""How far the clock of a gateway may be ahead of ours. Beyond that: the time of arrival is
+recorded."""
 CLOCK_SET_S: Final = 1_577_836_800.0
 """Unix time of 2020. An earlier clock was never set: the time of arrival is recorded."""
 

@@ -9,7 +9,7 @@ from pyaiot.history.rows import MICROSECONDS, NewReading, Value
 MINUTE: Final = 60 * MICROSECONDS
 """In microseconds."""
 SERIES_KNOWN_MAX: Final = 200_000
-"""Resources whose id is remembered. Beyond: all are forgotten and looked up again."""
+"""Resources whose id is remembered. Beyond that: all are forgotten and looked up again."""
 
 
 LateRow: TypeAlias = tuple[int, int, Value, int]

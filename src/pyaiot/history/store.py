@@ -123,7 +123,7 @@ class BucketRow(_Row, frozen=True):
     """The numbers of one step. If the unit changed within it, there is one row for each unit."""
 
     ts: float
-    """The begin of the step."""
+    """The start of the step."""
     unit: str
     min: float
     mean: float

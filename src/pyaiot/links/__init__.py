@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 PLAIN_MAX: Final = 20_000
-"""Messages that wait on a link unconflated. Beyond, readings are conflated to the latest."""
+"""Messages that wait on a link unconflated. Beyond that, readings are conflated to the latest."""
 COST_MAX: Final = 64 * 1024 * 1024
-"""Bytes that wait on a link. Beyond, the link is closed, and all nodes are announced again."""
+"""Bytes that wait on a link. Beyond that, the link is closed, and all nodes are announced again."""
 SEND_LIMIT_S: Final = 30.0
 """A peer that reads nothing for this long loses the link."""
 LINK_CLOSE_LIMIT_S: Final = 1.0

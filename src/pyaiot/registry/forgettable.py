@@ -7,8 +7,8 @@ from itertools import chain
 from typing import Final
 
 OFFLINE_MAX: Final = 100_000
-"""Offline nodes that nobody edited; the setting `registry.offline_max`. Beyond: the one that has
-been offline for longest is forgotten."""
+"""Offline nodes that nobody edited; the setting `registry.offline_max`. Beyond that: the one that
+has been offline for longest is forgotten."""
 OFFLINE_OF_GATEWAY_SHARE: Final = 0.5
 """The share of these that the nodes of one gateway keep when there is no room. A gateway with more
 loses its own oldest one; one with fewer loses none to it."""

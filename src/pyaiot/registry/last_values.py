@@ -13,8 +13,8 @@ VALUES_OF_NODE_MAX: Final = 32 * 1024
 VALUES_SMALL: Final = 1024
 """Last values of up to this many bytes are kept of every offline node."""
 VALUES_MAX: Final = 64 * 1024 * 1024
-"""Bytes of all last values of nodes with more. Beyond: those of the node that has been offline for
-longest are dropped; the node stays."""
+"""Bytes of all last values of nodes with more. Beyond that: those of the node that has been offline
+for longest are dropped; the node stays."""
 NO_VALUES: Final = b"[]"
 
 _OVERHEAD: Final = 200

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which nodes of the registry are meant: by state, tag, gateway, protocol, room or text. Pure."""
+"""Selects nodes of the registry by state, tag, gateway, protocol, room or text. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

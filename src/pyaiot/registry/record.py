@@ -177,7 +177,7 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
 
     @property
     def is_stored(self) -> bool:
-        """It is not a newcomer of which nobody took notice: those live in memory only."""
+        """Whether it is stored: a newcomer that nobody edited is in memory only."""
         return self.admission != "waiting" or self.is_edited
 
 

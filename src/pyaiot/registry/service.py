@@ -77,7 +77,7 @@ class RegistryService:
         self._unix_time = unix_time
         self._executor: ThreadPoolExecutor | None = None
         self._edit_lock = asyncio.Lock()
-        """Held from the begin of an edit until it counts: the next one sees it."""
+        """Held from the start of an edit until it is applied, so that the next edit sees it."""
         self._edits_waiting = 0
         self._is_open = False
         self._was_loaded = False
@@ -138,7 +138,7 @@ class RegistryService:
             return await self._make_edits(list(changed.values()))
 
     async def forget(self, uid: str, now: float, *, revision: int | None = None) -> NodeRecord:
-        """Forget an offline node, or send a newcomer that waits away. `now` is the loop's time.
+        """Forget an offline node, or remove a newcomer that waits. `now` is the loop's time.
 
         Raises `UnknownNode`, `StaleRevision`, `Refused` if the node is online, `NotStored`.
         """

@@ -13,10 +13,10 @@ from typing import Final
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 
 UNVERIFIED_MAX: Final = 16_384
-"""Unverified hosts whose bytes are counted. Beyond, the oldest is forgotten: nothing is sent to it
-until it sends again."""
+"""Unverified hosts whose bytes are counted. Beyond that, the oldest is forgotten: nothing is sent
+to it until it sends again."""
 VERIFIED_MAX: Final = 131_072
-"""Verified hosts that are remembered. Beyond, the oldest becomes unverified again."""
+"""Verified hosts that are remembered. Beyond that, the oldest becomes unverified again."""
 
 
 class AmplificationLimit:

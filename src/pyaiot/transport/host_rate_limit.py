@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from pyaiot.transport.rate_limit import RateLimit
 
 HOSTS_MAX: Final = 4096
-"""Hosts whose rates are remembered. Beyond, the oldest starts with a full burst again."""
+"""Hosts whose rates are remembered. Beyond that, the oldest starts with a full burst again."""
 
 
 class Rate(NamedTuple):

@@ -28,7 +28,7 @@ TURN_LIMIT_S: Final = 0.005
 """Time after which a turn ends, whatever was read. A request outside the fast path takes 1 to 3
 ms."""
 PEERS_MAX: Final = 32_768
-"""Peers whose addresses are kept in their parsed form. Beyond, all are parsed again."""
+"""Peers whose addresses are kept in their parsed form. Beyond that, all are parsed again."""
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 """Receive buffer that is requested from the system, which may grant less. Datagrams that do not
 fit are lost."""

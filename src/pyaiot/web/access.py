@@ -31,7 +31,7 @@ NEEDS: Final[Mapping[tuple[str, str], Need]] = {
 }
 """By method and path, as the router writes it. HEAD is as GET."""
 DASHBOARD_FILES: Final = ("/assets/", "/pictures/", "/static/", "/favicon")
-"""Begins of the paths of the dashboard's files, which require `viewer` to read."""
+"""Prefixes of the paths of the dashboard's files, which require `viewer` to read."""
 
 
 def need_of(request: web.Request) -> Need:

@@ -12,7 +12,7 @@ ATTEMPTS_BURST: Final = 5.0
 """Attempts of one address, and for one name: 5 a minute. Further ones are answered 429. One that
 succeeds does not count, nor do those before it."""
 ATTEMPTS_REMEMBERED_MAX: Final = 10_000
-"""Addresses and names with attempts that are remembered. Beyond, the oldest is forgotten."""
+"""Addresses and names with attempts that are remembered. Beyond that, the oldest is forgotten."""
 
 Key: TypeAlias = tuple[str, str]
 

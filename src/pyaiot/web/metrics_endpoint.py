@@ -29,7 +29,7 @@ UP: Final = Metric("pyaiot_up", "gauge", "1 while the service answers.")
 
 
 PAGE_AGE_MAX_S: Final = 0.2
-"""How long a page of metrics is served again: collecting takes milliseconds of everybody's time."""
+"""How long a page of metrics is served again: collecting blocks the event loop for milliseconds."""
 
 
 class Metrics:

@@ -15,9 +15,9 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from pyaiot.transport.peers import PeerAddress
 
 HELD_ADDRESSES_MAX: Final = 256
-"""Unknown addresses whose readings are held. Beyond, the oldest is forgotten."""
+"""Unknown addresses whose readings are held. Beyond that, the oldest is forgotten."""
 HELD_PER_HOST_MAX: Final = 64
-"""The same for one host. Beyond, its own oldest is forgotten."""
+"""The same for one host. Beyond that, its own oldest is forgotten."""
 HELD_RESOURCES_MAX: Final = 32
 """Resources of one such address, with the latest reading of each. Further ones are not held."""
 HELD_LIMIT_S: Final = 60.0
@@ -30,7 +30,7 @@ OWNER_TIMEOUT_S: Final = 45.0
 """A node that answers no requests, or sleeps, keeps its uid if it was last seen within this. It
 sends `alive` every 30 s."""
 REFUSED_CLAIMANTS_MAX: Final = 16
-"""False claimants of one uid that are remembered. Beyond, the oldest is checked again."""
+"""False claimants of one uid that are remembered. Beyond that, the oldest is checked again."""
 
 P = TypeVar("P")
 

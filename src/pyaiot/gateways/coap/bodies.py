@@ -20,7 +20,7 @@ from pyaiot.protocols.coap.numbers import Code, OptionNumber
 from pyaiot.transport.peers import PeerAddress
 
 ASSEMBLIES_MAX: Final = 256
-"""Bodies that known nodes send at the same time. Beyond, the oldest is dropped (4.08)."""
+"""Bodies that known nodes send at the same time. Beyond that, the oldest is dropped (4.08)."""
 UNKNOWN_ASSEMBLIES_MAX: Final = 32
 """The same for unknown peers."""
 _OVERHEAD_BYTES: Final = 20

@@ -21,7 +21,7 @@ FIRST_ANSWER_S: Final = 4.0
 VALUE_LIMIT_S: Final = 5.0
 """How long a node may take to answer with one value. Then it counts as unanswered."""
 DISCOVERY_LIMIT_S: Final = 120.0
-"""How long one discovery may take in all. Resources that are not read by then are read later."""
+"""How long one discovery may take. Resources that it has not read by then are read later."""
 DISCOVERIES_MAX: Final = 64
 """Nodes whose values are read at the same time. Others wait for their turn."""
 UNANSWERED_MAX: Final = 2

@@ -23,7 +23,7 @@ from pyaiot.protocols.coap.resource_directory import (
 from pyaiot.protocols.link_format import CoreLink, format_links
 
 REGISTRATIONS_MAX: Final = 20_000
-"""Registrations at the same time. Beyond: 4.03."""
+"""Registrations at the same time. Beyond that: 4.03."""
 LINK_BYTES_MAX: Final = 16_384
 """Bytes of the links of one registration, in link format. More: 4.13."""
 LINK_BYTES_TOTAL_MAX: Final = 32 * 1024 * 1024

@@ -48,9 +48,9 @@ bytes."""
 READ_YIELDS_AFTER_S: Final = 1.0
 """How long a command waits for an unanswered read. Then the read is interrupted and made again."""
 MESSAGE_IDS_MAX: Final = 65_536
-"""Peers whose last message ID is remembered. Beyond, the oldest gets a random one again."""
+"""Peers whose last message ID is remembered. Beyond that, the oldest gets a random one again."""
 ANSWERED_MAX: Final = 4096
-"""Answered requests that are remembered. Beyond, a copy of the oldest answer is rejected."""
+"""Answered requests that are remembered. Beyond that, a copy of the oldest answer is rejected."""
 ANSWERED_S: Final = 60.0
 """How long copies of a Confirmable answer are acknowledged. Then they are rejected. RFC 7252
 section 4.8.2: they are sent for 45 s (MAX_TRANSMIT_SPAN)."""

@@ -29,11 +29,11 @@ WAITING_MAX: Final = 20_000
 """Datagrams that wait to be written. Further ones are dropped; the next comment has their
 number."""
 OPEN_MAX: Final = 4096
-"""Requests whose outcome is awaited. Beyond, the oldest is written without."""
+"""Requests whose outcome is awaited. Beyond that, the oldest is written without."""
 HOLD_S: Final = 1.0
 """How long a datagram waits in memory for its outcome."""
 FILES: Final = 4
-"""Files that are kept: FILE, FILE.1 … FILE.3. Beyond, the oldest is removed."""
+"""Files that are kept: FILE, FILE.1 … FILE.3. Beyond that, the oldest is removed."""
 NAMES_MAX: Final = 10_000
 """Name records in one file. Further addresses get none."""
 

@@ -25,7 +25,7 @@ UNKNOWN_PEERS_PER_S: Final = 1000.0
 UNKNOWN_PEERS_BURST: Final = 2000.0
 """Datagrams read from addresses without a client. Above: dropped."""
 STALE_CLIENTS_MAX: Final = 1024
-"""Entries of clients that left. Beyond, they are removed."""
+"""Entries of clients that left. Beyond that, they are removed."""
 
 _CONNECT: Final = 0x04
 _FORWARDED: Final = 0xFE

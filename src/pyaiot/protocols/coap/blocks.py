@@ -21,7 +21,7 @@ UPLOAD_BLOCKS_MAX: Final = 1024
 """Blocks of one payload: 64 KiB in blocks of 64 bytes. A command that would need more is
 refused."""
 ASSEMBLIES_PER_PEER_MAX: Final = 2
-"""Bodies that one address sends at the same time. Beyond, its oldest is dropped (4.08)."""
+"""Bodies that one address sends at the same time. Beyond that, its oldest is dropped (4.08)."""
 ASSEMBLY_LIFE_S: Final = 60.0
 """How long the next block of a body may take. Then the body is dropped (4.08)."""
 SZX_MAX: Final = 6

@@ -20,8 +20,8 @@ NON_WINDOW_S: Final = 5.0
 RESET_WINDOW_S: Final = 2.0
 """The same for a Non-confirmable `reset`: a later one is another boot."""
 POSTS_MAX: Final = 100_000
-"""Posts of each kind that are remembered. Beyond, the oldest is forgotten: a duplicate of it would
-count again."""
+"""Posts of each kind that are remembered. Beyond that, the oldest is forgotten: a duplicate of it
+would count again."""
 _FORGET_MAX: Final = 4
 """Expired posts that are removed with each new one: a bounded number, but more than are added."""
 

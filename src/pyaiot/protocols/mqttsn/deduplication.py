@@ -15,9 +15,9 @@ from pyaiot.protocols.mqttsn.packets import Packet, Publish
 LATE_S: Final = 10.0
 """How long after the answer a duplicate is recognised."""
 ANSWERS_MAX: Final = 32
-"""Answers that are remembered for one peer. Beyond, the oldest is forgotten."""
+"""Answers that are remembered for one peer. Beyond that, the oldest is forgotten."""
 HELD_MAX: Final = 32
-"""Messages with QoS 2 that wait for PUBREL. Beyond, the oldest is forgotten."""
+"""Messages with QoS 2 that wait for PUBREL. Beyond that, the oldest is forgotten."""
 
 
 class Answers:

@@ -60,10 +60,10 @@ CLIENT_ID_CHARACTERS_MAX: Final = 64
 """Characters of a client id: printable, without `/`, `+` and `#`. A longer one is refused. 5.3.1
 allows 23, but firmware in the field uses longer ones."""
 LEFT_PEERS_MAX: Final = 256
-"""Addresses of clients that left, remembered to answer a duplicate DISCONNECT. Beyond, the oldest
-is forgotten."""
+"""Addresses of clients that left, remembered to answer a duplicate DISCONNECT. Beyond that, the
+oldest is forgotten."""
 STALE_TIMERS_MAX: Final = 64
-"""Outdated timers in the heap, besides four per client. Beyond, the heap is rebuilt."""
+"""Outdated timers in the heap, besides four per client. Beyond that, the heap is rebuilt."""
 
 _FROM_CLIENTS: Final = (
     *(Publish, Register, RegAck, PubAck, PubRec, PubRel, PubComp, Subscribe, Unsubscribe),

@@ -27,7 +27,7 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the MQTT broker accepts topics with spaces and control characters. nats-server closes
     the connection of a client that publishes one; then they are refused as not supported."""
     messages_max: int = 64
-    """Messages kept for one client. Beyond, the oldest is dropped, QoS 0 first."""
+    """Messages kept for one client. Beyond that, the oldest is dropped, QoS 0 first."""
     packet_bytes_max: int = 1024
     """Bytes of a packet to a client. A message that does not fit is dropped."""
     retry_s: float = T_RETRY_S
@@ -49,13 +49,13 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of topics and topic filters of all clients; of one host `HOST_SHARE` of it. More is
     refused with "congestion"."""
     message_bytes_total_max: int = 64 * 1024 * 1024
-    """Bytes of messages kept for all clients; for one host `HOST_SHARE` of it. Beyond, the oldest
-    message of the client is dropped, or the new one."""
+    """Bytes of messages kept for all clients; for one host `HOST_SHARE` of it. Beyond that, the
+    oldest message of the client is dropped, or the new one."""
     command_s_max: float | None = None
     """How long a command with QoS 0 and an unknown deadline is kept; None: without limit."""
     kept_max: int = 1_000
-    """Sessions kept for offline clients (clean session off). Beyond, the oldest is deleted, of a
-    host with more than `HOST_SHARE` of them if there is one."""
+    """Sessions kept for offline clients (clean session off). Beyond that, the oldest is deleted, of
+    a host with more than `HOST_SHARE` of them if there is one."""
     advertise_s: float | None = T_ADV_S
     """Interval between two ADVERTISE, up to 65,535 s; None: none are sent."""
     publish_without_connection: bool = False

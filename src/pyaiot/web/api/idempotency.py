@@ -21,10 +21,10 @@ from pyaiot.web.api.schemas import CommandState, CommandStatus
 from pyaiot.web.problems import ProblemError
 
 ENDED_MAX: Final = 10_000
-"""Finished commands without an `Idempotency-Key` that are remembered. Beyond: the oldest is
+"""Finished commands without an `Idempotency-Key` that are remembered. Beyond that: the oldest is
 forgotten."""
 ENDED_PER_PROGRAM_MAX: Final = 1000
-"""The same for one program. Beyond: its oldest is forgotten."""
+"""The same for one program. Beyond that: its oldest is forgotten."""
 KEY_LIFE_S: Final = 24 * 3600.0
 """How long an `Idempotency-Key` and its command are remembered. After that it is a new key."""
 KEY_GRACE_S: Final = 3600.0

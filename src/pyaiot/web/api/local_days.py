@@ -2,7 +2,7 @@
 """Steps of local days, which have 23 or 25 hours when daylight saving time begins or ends. Pure.
 
 Stores have steps in UTC. A local day is combined from steps of an hour, or of a quarter of an hour
-if the offset of the zone is not a whole number of hours. In every zone, midnight is at the begin of
+if the offset of the zone is not a whole number of hours. In every zone, midnight is at the start of
 such a step.
 """
 

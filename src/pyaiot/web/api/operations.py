@@ -176,7 +176,7 @@ OPERATIONS: Final = (
         "Forget several nodes",
         {200: ResponseSpec("The forgotten nodes.", schemas.ChangedNodes)},
         description="The offline nodes that the filter selects; without a condition, none."
-        " New nodes that wait are sent away. The history keeps their readings.",
+        " Waiting nodes are removed. The history keeps their readings.",
         query=parameters.FilterQuery,
         problems={
             409: ("online",),
@@ -203,7 +203,7 @@ OPERATIONS: Final = (
         "Forget a node",
         {204: ResponseSpec("The node is forgotten.")},
         description="An offline node leaves the registry with all that people added; a new node"
-        " that waits is sent away. The history keeps its readings.",
+        " that waits is removed. The history keeps its readings.",
         headers=(_IF_MATCH,),
         problems={
             404: ("unknown-node",),

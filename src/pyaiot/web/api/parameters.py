@@ -42,7 +42,7 @@ Moment = Annotated[
 From = Annotated[
     Moment,
     Meta(
-        description="Begin of the range, inclusive: Unix seconds, a time with its offset"
+        description="Start of the range, inclusive: Unix seconds, a time with its offset"
         " (`2026-11-25T10:00:00Z`; `+` is `%2B` in a URL), or a time before now (`-90s`, `-15m`,"
         " `-1h`, `-7d`). Absent: from the oldest row."
     ),
@@ -77,7 +77,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FilterQuery(Query, frozen=True, kw_only=True):
-    """Which nodes are meant. All conditions must hold; of one that is repeated, one value."""
+    """The nodes to select. All conditions must hold; for a repeated one, any of its values."""
 
     uid: (
         Annotated[

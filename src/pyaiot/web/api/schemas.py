@@ -211,7 +211,7 @@ class CommandStatuses(_Response, frozen=True, kw_only=True):
 class StoredReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A recorded reading, or an aggregated step.
 
-    A reading has either `value` or `data`. A step has its begin in `ts`, and the aggregates of its
+    A reading has either `value` or `data`. A step has its start in `ts`, and the aggregates of its
     numbers if several were requested.
     """
 

@@ -22,7 +22,7 @@ from pyaiot.gateways.coap.oscore.device import (
 from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 
 CONTEXTS_MAX: Final = 4096
-"""Devices whose keys are loaded. Beyond, the least recently used one is unloaded: its keys are
+"""Devices whose keys are loaded. Beyond that, the least recently used one is unloaded: its keys are
 loaded again when they are needed, and requests to it that wait are not answered."""
 NUMBERS_LOW: Final = 64
 """Reserved sequence numbers of a device below which another block is reserved."""

@@ -41,7 +41,7 @@ from pyaiot.transport.peers import Peer, PeerAddress
 from pyaiot.transport.rate_limit import RateLimit
 
 MESSAGE_IDS_MAX: Final = 8192
-"""Confirmable messages to devices whose acknowledgements are recognised. Beyond, the oldest is
+"""Confirmable messages to devices whose acknowledgements are recognised. Beyond that, the oldest is
 sent again although it arrived."""
 CHALLENGE_BYTES: Final = 8
 """Bytes of an Echo value."""

@@ -23,9 +23,9 @@ FAILURES_BURST: Final = 500.0
 MUTED_S: Final = 1.0
 """How long the protected messages of a host are dropped."""
 MUTED_HOSTS_MAX: Final = 4096
-"""Hosts whose messages are dropped. Beyond, those of the oldest are read again."""
+"""Hosts whose messages are dropped. Beyond that, those of the oldest are read again."""
 PROVED_HOSTS_MAX: Final = 16_384
-"""Hosts of devices that are remembered. Beyond, the oldest counts as any other host."""
+"""Hosts of devices that are remembered. Beyond that, the oldest counts as any other host."""
 
 
 log = logging.getLogger(__name__)
