@@ -20,6 +20,7 @@ from benchmarks import (
     mqtt_path,
     mqttsn_path,
     observe_path,
+    peers,
     registered_nodes,
     registry_kills,
     starting,
@@ -52,6 +53,8 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "fan-out": fan_out.measure,
     "history": history.measure,
 }
+PEERS: Final = "peers"
+"""The name of the comparison with other software, which is measured only if it is named."""
 
 
 def main() -> int:
@@ -66,14 +69,19 @@ def main() -> int:
         "--only",
         metavar="NAME",
         action="append",
-        choices=FIGURES,
+        choices=[*FIGURES, PEERS],
         help=f"measure only this (repeatable): {', '.join(FIGURES)}",
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="measure only the path from MQTT to web clients, beside Node-RED and mosquitto",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the figures to FILE")
     parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
     options = parser.parse_args()
     results = run(
-        options.only or list(FIGURES),
+        options.only or ([PEERS] if options.peers else list(FIGURES)),
         QUICK if options.quick else TINY if options.tiny else FULL,
     )
     print(results.as_text(markdown=options.markdown), end="")
@@ -90,7 +98,8 @@ def run(names: list[str], size: Size) -> Results:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             try:
-                FIGURES[name](results, home, size)
+                measure = peers.measure if name == PEERS else FIGURES[name]
+                measure(results, home, size)
             except (BenchmarkError, OSError) as error:
                 results.failures.append(f"{name}: {error}")
     results.seconds = time.monotonic() - began

@@ -73,10 +73,13 @@ class Clients:
         self._last_read_at = time.monotonic()
         self._clients: dict[int, Client] = {}
         for _ in range(spec["count"]):
-            connection, rest = connect(spec["port"], spec["path"], [V2] if self._v2 else [])
+            protocols = spec.get("protocols", [V2] if self._v2 else [])
+            connection, rest = connect(spec["port"], spec["path"], protocols)
             client = Client(connection)
             self._clients[connection.fileno()] = client
             self._count(client, rest, len(rest))
+            if "first" in spec:
+                connection.sendall(bytes.fromhex(spec["first"]))
             if spec.get("join", True):
                 connection.sendall(JOIN_V2 if self._v2 else JOIN_LEGACY)
 

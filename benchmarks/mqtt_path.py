@@ -54,7 +54,7 @@ def measure_start(results: Results, home: Home, size: Size) -> None:
     for _ in range(size.starts):
         server, mqtt_port = everything_for_mqtt(home)
         try:
-            took_s.append(_wait_for_mqtt(mqtt_port) - server.started_at)
+            took_s.append(wait_for_mqtt(mqtt_port) - server.started_at)
         finally:
             server.end()
     results.figures.append(
@@ -234,14 +234,14 @@ def nats_server(home: Home) -> Iterator[int]:
     with (home.path / "nats.log").open("wb") as log:
         process = subprocess.Popen([program, "-c", settings], stdout=log, stderr=log)
     try:
-        _wait_for_mqtt(port)
+        wait_for_mqtt(port)
         yield port
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for_mqtt(port: int) -> float:
+def wait_for_mqtt(port: int) -> float:
     """Wait for an MQTT broker that accepts a node. The time."""
     limit = time.monotonic() + READY_LIMIT_S
     while time.monotonic() < limit:

@@ -46,16 +46,16 @@ def everything_for_websockets(home: Home) -> tuple[Server, int]:
     return _everything(home, ws_port=ws_port), ws_port
 
 
-def everything_for_mqtt(home: Home) -> tuple[Server, int]:
-    """`aiot run`, and the port of its embedded MQTT broker."""
+def everything_for_mqtt(home: Home, *flags: str) -> tuple[Server, int]:
+    """`aiot run` with these flags, and the port of its embedded MQTT broker."""
     mqtt_port = free_port()
-    return _everything(home, mqtt_port=mqtt_port), mqtt_port
+    return _everything(home, *flags, mqtt_port=mqtt_port), mqtt_port
 
 
-def _everything(home: Home, **ports: int) -> Server:
+def _everything(home: Home, *flags: str, **ports: int) -> Server:
     """`aiot run` with these ports (`coap_port`, …). Other ports are chosen freely."""
     port = free_port()
-    arguments = ["-m", "pyaiot", "run", "--web-port", str(port)]
+    arguments = ["-m", "pyaiot", "run", "--web-port", str(port), *flags]
     for name in ("coap_port", "ws_port", "mqtt_port", "mqttsn_port"):
         arguments += ["--" + name.replace("_", "-"), str(ports.get(name, 0))]
     return Server(arguments, home=home, port=port)

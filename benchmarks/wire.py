@@ -22,7 +22,7 @@ It occurs neither in ASCII nor in the header of a frame shorter than 126 bytes, 
 """
 MARKED_FRAME_MAX: Final = 125
 
-_TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
+_TEXT, BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 _HANDSHAKE_MAX: Final = 16 * 1024
 
 

@@ -157,8 +157,9 @@ def test_lock_pins_each_requirement_with_hashes(lock: str) -> None:
         assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", entry)) >= 1, entry
 
 
-def test_lock_of_the_dashboard_names_no_address() -> None:
-    lock = json.loads((ROOT / "dashboard" / "package-lock.json").read_text("utf-8"))
+@pytest.mark.parametrize("folder", ["dashboard", "benchmarks/node_red"])
+def test_lock_of_node_packages_names_no_address(folder: str) -> None:
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text("utf-8"))
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert len(packages) > 50
     assert [name for name, entry in packages.items() if "resolved" in entry] == []
