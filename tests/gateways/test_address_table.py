@@ -51,6 +51,15 @@ def test_readings_from_another_port_than_that_of_the_node_have_no_uid() -> None:
     assert it.uid_at(PeerAddress(HERE.host, 3)) == "A"
 
 
+def test_node_that_sends_its_uid_twice_from_a_port_posts_from_that_port() -> None:
+    it = table()
+    claim(it, "A", HERE)
+    claim(it, "A", PeerAddress(HERE.host, 1))
+    assert it.uid_at(PeerAddress(HERE.host, 2)) == "A"  # each post comes from another port
+    claim(it, "A", PeerAddress(HERE.host, 1))
+    assert it.uid_at(PeerAddress(HERE.host, 2)) is None
+
+
 def test_readings_from_another_port_than_that_of_a_registration_have_no_uid() -> None:
     it = table()
     claim(it, "A", HERE)

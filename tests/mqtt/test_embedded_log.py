@@ -44,6 +44,14 @@ CLIENT = '10.0.0.7:41000 - mid:38 - "board-1" - '
             ("node/#", "gateway/..."),
         ),
         (CLIENT + "character not supported for MQTT topics", ("a space",)),
+        (
+            '::1:4 - mid:9 - "esp32 kitchen" - invalid character in client ID "esp32 kitchen"',
+            ("device esp32 kitchen at ::1 ", "was refused", "a space", "set another"),
+        ),
+        (
+            '::1:4 - mid:9 - "" - when client ID is empty, clean session flag must be set to 1',
+            ("a device at ::1 ", "clean session"),
+        ),
         (CLIENT + "maximum payload exceeded: 300025 vs 262144", ("300025 bytes", "262144")),
     ],
 )

@@ -61,7 +61,8 @@ class NodeEntry(Generic[P]):
     boots: int = 0
     """Changes with each reboot, so that later posts are not duplicates of earlier ones."""
     posts_from_here: bool = False
-    """Whether a post without the uid arrived from `address`, or its registration."""
+    """Whether a post without the uid arrived from `address`, a second one with it, or its
+    registration."""
     checking: bool = False
     check_again_at: float = float("-inf")
     refused_until: dict[PeerAddress, float] = field(default_factory=dict)
@@ -116,6 +117,8 @@ class AddressTable(Generic[P]):
         if node.address == address:
             # Of several uids at one address, readings belong to the one that was last alive.
             self._uid_at[address] = uid
+            # A node that uses a new port for each post would not have come back to this one.
+            node.posts_from_here = True
             return Claim.ACCEPTED
         if _machine(node.address) == _machine(address) or address.uid:
             # Another port of the same host: the node has rebooted. Or it has proved its identity.
@@ -176,9 +179,9 @@ class AddressTable(Generic[P]):
     def entry_at(self, address: PeerAddress) -> NodeEntry[P] | None:
         """The node whose readings come from this address.
 
-        A port that was not seen before belongs to the only node of the host, unless that node posts
-        from its known port, or readings of a further port are held: then it is another node, which
-        is still unknown. An identity has one node on a host, at whatever port.
+        A port that was not seen before belongs to the only node of the host, unless that node sends
+        from its known port again, or readings of a further port are held: then it is another node,
+        which is still unknown. An identity has one node on a host, at whatever port.
         """
         if address.uid:
             node = self._nodes.get(address.uid)

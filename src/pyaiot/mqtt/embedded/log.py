@@ -74,6 +74,14 @@ _EXPLANATIONS: Final = tuple(
             "was disconnected: a topic has a space or a dot that is not supported",
         ),
         (
+            r"invalid (?:character in|utf8 for) client ID",
+            "was refused: its client id has a space, a dot, * or >, or is not UTF-8; set another",
+        ),
+        (
+            r"when client ID is empty, clean session flag",
+            "was refused: without a client id it must set the flag of a clean session",
+        ),
+        (
             r"maximum payload exceeded: (\d+) vs (\d+)",
             "was disconnected: it published {0} bytes, and {1} are allowed",
         ),
