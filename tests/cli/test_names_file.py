@@ -21,7 +21,7 @@ WHOLE = RegistryEntry(
     longitude=0.0,
     notes="two\nlines",
     interval_s=900.0,
-    offline_after_s=0.5,
+    offline_after_s=1.5,
 )
 
 

@@ -116,6 +116,14 @@ def test_values_beyond_the_limits_are_refused(text: str) -> None:
         decoded(text)
 
 
+def test_offline_timeout_is_0_or_at_least_a_second() -> None:
+    for accepted in (0.0, 1.0, 86_400.0):
+        assert Edit(offline_after_s=accepted).apply(NOTHING_ADDED).offline_after_s == accepted
+    for refused in (1e-7, 0.5):
+        with pytest.raises(ProtocolError, match="at least 1 s"):
+            Edit(offline_after_s=refused).apply(NOTHING_ADDED)
+
+
 def test_added_tags_count_with_those_that_are_there() -> None:
     before = msgspec.structs.replace(FULL, tags=tuple(map(str, range(TAGS_MAX))))
     with pytest.raises(ProtocolError, match=f"at most {TAGS_MAX} tags"):

@@ -22,6 +22,9 @@ NOTES_LENGTH_MAX: Final = 2000
 """Characters of the notes of a node. Longer notes are refused."""
 INTERVAL_MAX_S: Final = 366 * 86_400.0
 """The longest reporting interval and the longest offline timeout of a node, in seconds."""
+OFFLINE_AFTER_MIN_S: Final = 1.0
+"""The shortest offline timeout of a node, in seconds. With less it would be offline between any two
+messages."""
 
 AdmissionState: TypeAlias = Literal["accepted", "waiting", "banned"]
 """`waiting`: a newcomer that nobody has accepted. `banned`: its messages are refused."""
@@ -50,7 +53,7 @@ OfflineAfter = Annotated[
     Meta(
         ge=0,
         le=INTERVAL_MAX_S,
-        description="Offline timeout of this node in seconds; 0: that of its gateway.",
+        description="Offline timeout of this node in seconds, at least 1; 0: that of its gateway.",
     ),
 ]
 
@@ -129,6 +132,8 @@ def _check(annotations: Annotations) -> None:
         raise ProtocolError(f"a node has at most {TAGS_MAX} tags")
     if not all(tag and tag.isprintable() and "," not in tag for tag in annotations.tags):
         raise ProtocolError("a tag has printable characters and no comma")
+    if 0 < annotations.offline_after_s < OFFLINE_AFTER_MIN_S:
+        raise ProtocolError(f"an offline timeout has at least {OFFLINE_AFTER_MIN_S:.0f} s, or is 0")
     if (annotations.latitude is None) != (annotations.longitude is None):
         raise ProtocolError("a position has a latitude and a longitude")
 

@@ -211,10 +211,14 @@ async def test_timeout_has_a_range(query: str) -> None:
         assert (await put(served, "confirmed", f"{LED}?{query}"))[0] == 400
 
 
-async def test_key_has_a_maximum_length() -> None:
+async def test_key_has_a_length_and_is_sent_once() -> None:
     async with serving() as served:
         await with_node(served)
-        assert (await put(served, "confirmed", **{"Idempotency-Key": "k" * 256}))[0] == 400
+        for key in ("k" * 256, "", " "):
+            assert (await put(served, "confirmed", **{"Idempotency-Key": key}))[0] == 400
+        twice = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+        async with served.web.put(LED, data="confirmed", headers=twice) as answer:
+            assert answer.status == 400
 
 
 class Clock:

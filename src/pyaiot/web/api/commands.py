@@ -54,11 +54,7 @@ class CommandsApi:
             check_name(resource, "resource")
         except ProtocolError as error:
             raise ProblemError(404, "unknown-node", str(error)) from error
-        key = request.headers.get("Idempotency-Key", "")
-        if len(key) > KEY_LENGTH_MAX:
-            raise ProblemError(
-                400, "bad-request", f"an Idempotency-Key has at most {KEY_LENGTH_MAX} characters"
-            )
+        key = _idempotency_key(request)
         program = quota_owner_of(request)
         payload = await _payload(request)
         command = self._commands.issue(
@@ -142,6 +138,19 @@ class CommandsApi:
             retry_after_s=1 if status.state == "forbidden" else None,
             headers=headers,
         )
+
+
+def _idempotency_key(request: web.Request) -> str:
+    """The key of a command; "": it has none. Raises `ProblemError`."""
+    keys = request.headers.getall("Idempotency-Key", [])
+    if not keys:
+        return ""
+    # A program that sends an empty key or two of them expects that the command is not repeated.
+    if len(keys) > 1 or not 0 < len(keys[0]) <= KEY_LENGTH_MAX:
+        raise ProblemError(
+            400, "bad-request", f"one Idempotency-Key of 1 to {KEY_LENGTH_MAX} characters"
+        )
+    return keys[0]
 
 
 async def _payload(request: web.Request) -> str:
