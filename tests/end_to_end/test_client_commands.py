@@ -244,6 +244,44 @@ def test_a_closed_pipe_ends_the_command_without_an_error_message(
     assert (program.returncode, stderr) == (1, "")
 
 
+@pytest.mark.parametrize(
+    "words", [("nodes",), ("get", "board"), ("history", "board", "led", "--csv")]
+)
+def test_full_disk_is_one_sentence(system: tuple[Programs, str], words: tuple[str, ...]) -> None:
+    programs, port = system
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            (sys.executable, "-m", "pyaiot", *words, "--broker-port", port),
+            check=False,
+            env=programs.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=15,
+        )
+    sentence = "aiot: Standard output cannot be written: No space left on device.\n"
+    assert (result.returncode, result.stderr) == (2, sentence)
+
+
+def test_text_that_the_terminal_cannot_show_is_escaped(system: tuple[Programs, str]) -> None:
+    programs, port = system
+    result = subprocess.run(
+        (sys.executable, "-m", "pyaiot", "nodes", "--broker-port", port),
+        check=False,
+        env={**programs.environment(), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=15,
+    )
+    assert b"\\xb0C" in result.stdout
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("host", ["[::1", "[::1]", "a b", "broker/x", "u@broker", "", "a\x1b[0m"])
+def test_invalid_host_is_one_sentence(aiot: Aiot, host: str) -> None:
+    result = aiot("nodes", "--broker-host", host, "--broker-port", "1")
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
 def test_error_without_a_broker_is_one_sentence_with_a_remedy(aiot: Aiot) -> None:
     result = aiot("nodes", "--broker-port", "1")
     assert (result.returncode, result.stdout) == (2, "")

@@ -10,7 +10,7 @@ import typer
 
 from pyaiot.cli import formatting
 from pyaiot.cli.client_command import NODE, RESOURCE, Options, add_command, flag
-from pyaiot.cli.terminal import EXIT_NO, Escaped, plain, print_error, print_line
+from pyaiot.cli.terminal import EXIT_NO, Escaped, plain, print_error, print_line, write_bytes
 from pyaiot.client import Client, OperatorError
 from pyaiot.messages import check_uid
 
@@ -134,5 +134,4 @@ async def _export(
 async def _print(pieces: AsyncIterator[bytes]) -> None:
     escaped = Escaped() if sys.stdout.isatty() else None
     async for piece in pieces:
-        sys.stdout.buffer.write(piece if escaped is None else escaped.encode(piece))
-        sys.stdout.buffer.flush()  # raises here if the reader has closed the pipe
+        write_bytes(piece if escaped is None else escaped.encode(piece))

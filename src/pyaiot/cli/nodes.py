@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`aiot nodes`: lists nodes, and reads and writes what people added to them as CSV."""
 
-import sys
 from pathlib import Path
 
 import typer
 
 from pyaiot.cli import formatting, node_table, selection
 from pyaiot.cli.client_command import Options, add_command, flag
-from pyaiot.cli.terminal import print_error, print_line
+from pyaiot.cli.terminal import print_error, print_line, write_bytes
 from pyaiot.client import Client, Conditions, OperatorError, RegistryEntry
 
 
@@ -72,8 +71,7 @@ async def _nodes(
     if export:
         from pyaiot.cli import names_file  # noqa: PLC0415 - rarely needed
 
-        sys.stdout.buffer.write(names_file.render(node_table.in_order(shown)).encode())
-        sys.stdout.buffer.flush()
+        write_bytes(names_file.render(node_table.in_order(shown)).encode())
     elif options.json:
         print_line(formatting.as_json([formatting.node(node) for node in shown]))
     elif shown:

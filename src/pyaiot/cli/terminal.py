@@ -2,13 +2,16 @@
 """Output of commands: with colours on a terminal, plain text otherwise."""
 
 import codecs
+import contextlib
 import io
 import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, TextIO
+
+from pyaiot.errors import OperatorError
 
 EXIT_NO: Final = 1
 """A negative result: refused, no answer, no such node."""
@@ -28,8 +31,33 @@ _COLUMN_MIN: Final = 6
 
 
 def print_line(text: str) -> None:
-    """Print to standard output, and flush it."""
-    print(text, flush=True)
+    """Print to standard output, and flush it. Raises `OperatorError` if that is not possible.
+
+    A character that the terminal cannot show is escaped.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = text.encode(encoding, errors="backslashreplace").decode(encoding)
+    with _written():
+        print(shown, flush=True)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write to standard output, and flush it. Raises `OperatorError` if that is not possible."""
+    with _written():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader has closed the pipe, which ends the command
+    except OSError as error:
+        # What is left in the buffer would fail again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OperatorError(f"Standard output cannot be written: {error.strerror}.") from error
 
 
 def print_error(sentence: str) -> None:
