@@ -92,12 +92,13 @@ async def running_coap(
 
 
 @contextlib.asynccontextmanager
-async def running_everything() -> AsyncIterator[Running]:
-    """What `aiot run` runs."""
+async def running_everything(devices: Path | None = None) -> AsyncIterator[Running]:
+    """What `aiot run` runs. `devices`: the file with the credentials of devices; None: none."""
     with tempfile.TemporaryDirectory() as folder:
         config = Config(
             broker=BrokerSection(port=0),
             history=HistorySection(store=f"{folder}/history.db"),
+            devices=DevicesSection(file="off" if devices is None else str(devices)),
             protocols=(
                 CoapSection(port=0),
                 WebsocketSection(port=0),

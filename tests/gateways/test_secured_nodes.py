@@ -4,6 +4,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pyaiot.accounts.devices import DeviceCredential, DeviceStore
@@ -11,6 +12,7 @@ from pyaiot.errors import Refused, TooFast
 from pyaiot.gateways.base import new_gateway
 from pyaiot.gateways.device_watch import INTERVAL_S
 from pyaiot.gateways.live_nodes import LiveNodes
+from pyaiot.messages import NodeLeft
 
 TS = 1000.0
 
@@ -48,7 +50,8 @@ def test_a_secured_node_replaces_an_unsecured_one_without_its_values() -> None:
     it.node_seen("lamp", {"ip": "10.0.0.66"}, now=0.0, ts=TS)
     it.reading("lamp", "led", "1", now=0.0, ts=TS)
     events = it.node_seen("lamp", {"ip": "10.0.0.1"}, now=1.0, ts=TS, secured=True)
-    assert [type(event).__name__ for event in events] == ["NodeReset", "Reading"]
+    names = [type(event).__name__ for event in events]
+    assert names == ["NodeReset", "NodeAppeared", "Reading"]
     node = it.get("lamp")
     assert node is not None
     assert node.readings == {}
@@ -92,6 +95,9 @@ async def test_a_credential_that_is_added_evicts_whoever_had_the_uid(tmp_path: P
     await asyncio.sleep(INTERVAL_S * 1.5)
     assert evicted == ["lamp", "lamp"]
     assert "desk" in gateway.nodes
+    assert NodeLeft(uid="lamp", ts=TS, reason="left", unsecured=True) in [
+        msgspec.structs.replace(it, ts=TS) for it in gateway._unconfirmed
+    ]
     gateway.node_seen("lamp", {})
     gateway.device_watch.close()
 

@@ -13,17 +13,14 @@ from pyaiot.messages import Reading
 from pyaiot.registry import registry as registry_module
 from pyaiot.registry.last_values import VALUES_SMALL, decode_values
 from pyaiot.registry.record import Edit, NodeRecord
+from pyaiot.registry.refusals import Banned, RegistryFull, StaleRevision, UnknownNode
 from pyaiot.registry.registry import (
     FORGOTTEN_LIFE_S,
     FORGOTTEN_MAX,
     WAITING_MAX,
     WAITING_OF_GATEWAY_MAX,
     AdmissionRule,
-    Banned,
     Registry,
-    RegistryFull,
-    StaleRevision,
-    UnknownNode,
 )
 
 TS = 1_800_000_000.0

@@ -32,7 +32,8 @@ from pyaiot.messages import (
 from pyaiot.registry import service as service_module
 from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.record import Edit, NodeRecord
-from pyaiot.registry.registry import Registry, RegistryFull, StaleRevision, UnknownNode
+from pyaiot.registry.refusals import RegistryFull, StaleRevision, UnknownNode
+from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import NotStored, RegistryService
 from pyaiot.registry.sqlite import SqliteStore
 from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError

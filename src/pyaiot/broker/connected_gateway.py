@@ -22,6 +22,14 @@ WINDOW_S: Final = 60.0
 by less than 0.1 s after this time."""
 
 
+class ForeignNode(Refused):
+    """Another gateway owns the node."""
+
+    def __init__(self, uid: str, owner: str) -> None:
+        super().__init__(f"the node {uid} belongs to the gateway {owner}")
+        self.owner = owner
+
+
 class GatewayClock:
     """Estimates the clock of a gateway. `now` is the broker's clock, in seconds."""
 
@@ -67,6 +75,11 @@ class ConnectedGateway:
     clock: GatewayClock = field(default_factory=GatewayClock)
     _protocol: str = ""
     """Protocol of its nodes, if it sends no `hello`."""
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of its nodes, as in its `hello`; empty if it sent none."""
+        return self.hello.protocol if self.hello else ""
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from pyaiot.broker.commands import CommandTable
-from pyaiot.broker.connected_gateway import ConnectedGateway
+from pyaiot.broker.connected_gateway import ConnectedGateway, ForeignNode
 from pyaiot.broker.deliveries import (
     CloseGateway,
     Delivery,
@@ -42,20 +42,13 @@ from pyaiot.messages import (
     RegisteredNode,
 )
 from pyaiot.registry.record import NodeRecord
-from pyaiot.registry.registry import Banned, Registry
+from pyaiot.registry.refusals import Banned
+from pyaiot.registry.registry import Registry
 from pyaiot.transport.rate_limit import RateLimit
 
 COMMANDS_PER_S: Final = 20.0
 COMMANDS_BURST: Final = 40.0
 """Rate of commands of one client. Beyond that, they are answered `forbidden` and not sent."""
-
-
-class _Foreign(Refused):
-    """Another gateway owns the node."""
-
-    def __init__(self, uid: str, owner: str) -> None:
-        super().__init__(f"the node {uid} belongs to the gateway {owner}")
-        self.owner = owner
 
 
 class Router:
@@ -113,15 +106,11 @@ class Router:
         return self._gateways[gateway].name if gateway in self._gateways else ""
 
     def protocols(self) -> dict[str, tuple[int, int]]:
-        """Number of connected gateways and of their nodes, by the protocol of their `hello`.
-
-        The protocol of gateways without `hello` is the empty string.
-        """
+        """Number of connected gateways and of their nodes, by protocol."""
         found: dict[str, tuple[int, int]] = {}
         for number, gateway in self._gateways.items():
-            protocol = gateway.hello.protocol if gateway.hello else ""
-            gateways, nodes = found.get(protocol, (0, 0))
-            found[protocol] = gateways + 1, nodes + self.nodes.count_of(number)
+            gateways, nodes = found.get(gateway.protocol, (0, 0))
+            found[gateway.protocol] = gateways + 1, nodes + self.nodes.count_of(number)
         return found
 
     def from_gateway(
@@ -186,7 +175,7 @@ class Router:
             rules = self._rules(gateway, self.registry.records[uid])
             if rules:
                 return rules
-        owner = refusal.owner if isinstance(refusal, _Foreign) else ""
+        owner = refusal.owner if isinstance(refusal, ForeignNode) else ""
         return (ToOneGateway(Problem(detail=str(refusal), uid=uid, owner=owner), gateway),)
 
     def _reading(self, gateway: int, reading: Reading, now: float, ts: float) -> Sequence[Delivery]:
@@ -211,19 +200,27 @@ class Router:
     def _appeared(self, gateway: int, message: NodeAppeared, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(message.uid)
         if node is not None:
-            if not self._owns(gateway, node):
+            if self._owns(gateway, node):
+                if message.secured:
+                    self.registry.set_secured(node.record, secured=True)
+                return ()
+            if not message.secured or node.record.secured:
                 raise self._foreign(node)
-            return ()
+            # The node of the other gateway has not proved its uid, and this one has.
+            left = NodeLeft(uid=message.uid, ts=ts, reason="left")
+            return [
+                *self._remove(message.uid, left, ts),
+                *self._appeared(gateway, message, ts),
+            ]
         sender = self._gateways[gateway]
         if not sender.reports(message):
             return ()
         if holder := self.names.holder_of(self.registry.get(message.uid), sender.identity):
-            raise _Foreign(message.uid, holder)
-        name = sender.name
-        appeared = NodeAppeared(uid=message.uid, ts=message.ts or ts, gateway=name)
+            raise ForeignNode(message.uid, holder)
+        name, secured = sender.name, message.secured
+        appeared = NodeAppeared(uid=message.uid, ts=message.ts or ts, gateway=name, secured=secured)
         self.nodes.check_room(gateway)
-        protocol = sender.hello.protocol if sender.hello else ""
-        record = self.registry.appear(message.uid, name, protocol, ts)
+        record = self.registry.appear(message.uid, name, sender.protocol, ts, secured=secured)
         node = self.nodes.add(appeared, gateway, record)
         deliveries: list[Delivery] = [self._registered(record)]
         if record.annotations.offline_after_s:
@@ -243,6 +240,11 @@ class Router:
         return (ToAll(message, node.sequence), self._registered(node.record))
 
     def _left(self, gateway: int, message: NodeLeft, ts: float) -> Sequence[Delivery]:
+        if message.unsecured:
+            record = self.registry.get(message.uid)
+            if record is not None and record.gateway == self._gateways[gateway].name:
+                self.registry.set_secured(record, secured=False)
+            return ()
         node = self._owned(gateway, message.uid)
         if node is None:
             return ()
@@ -293,7 +295,7 @@ class Router:
 
     def _foreign(self, node: KnownNode) -> Refused:
         owner = self._gateways[node.gateway].name
-        return _Foreign(node.uid, owner)
+        return ForeignNode(node.uid, owner)
 
     def _remove(self, uid: str, message: NodeLeft, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(uid)

@@ -26,8 +26,11 @@ class DeviceWatch:
         nodes: LiveNodes,
         loop: asyncio.AbstractEventLoop,
         evict: Callable[[str], None],
+        report_unsecured: Callable[[str], None],
     ) -> None:
-        """`evict` removes a node, with its state in the protocol."""
+        """`evict` removes a node, with its state in the protocol. `report_unsecured` tells the
+        broker that a uid has no credential any more."""
+        self._report_unsecured = report_unsecured
         self._devices = devices
         self._nodes = nodes
         self._loop = loop
@@ -66,6 +69,8 @@ class DeviceWatch:
             if node is not None and node.secured:
                 # A device with another credential returns at once.
                 self._evict(credential.uid)
+            if not self._devices.is_secured(credential.uid):
+                self._report_unsecured(credential.uid)
         for credential in changes.added:
             node = self._nodes.get(credential.uid)
             if node is not None and not node.secured:

@@ -85,7 +85,9 @@ class Gateway:
         """`devices`: the credentials of devices; `nodes` asks the same store."""
         self.nodes = nodes
         self.devices = DeviceStore(None) if devices is None else devices
-        self.device_watch = DeviceWatch(self.devices, nodes, loop, self.evict)
+        self.device_watch = DeviceWatch(
+            *(self.devices, nodes, loop), self.evict, self._report_unsecured
+        )
         self._hello = Hello(
             name=name,
             protocol=protocol,
@@ -264,6 +266,10 @@ class Gateway:
         """Remove a node, and let the device side forget it."""
         self.left(uid, "left")
         self.evicted(uid)
+
+    def _report_unsecured(self, uid: str) -> None:
+        left = NodeLeft(uid=uid, ts=self.unix_time(), reason="left", unsecured=True)
+        self._report([left])
 
     def is_offline(self, uid: str) -> bool:
         """See `LiveNodes.is_offline`."""

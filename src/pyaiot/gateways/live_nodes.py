@@ -186,14 +186,15 @@ class LiveNodes:
             node.bookkeeping.clear()
             node.secured = True
             self.verify(uid)
-            events.append(NodeReset(uid=uid, ts=ts))
+            node.appeared = msgspec.structs.replace(node.appeared, secured=True)
+            events += [NodeReset(uid=uid, ts=ts), node.appeared]
         if node is None:
             check_uid(uid)
             if self.rules.is_banned(uid):
                 self._refused += 1
                 raise Refused(f"the node {uid} is banned")
             events += self._admit(host, now=now, ts=ts, known_before=known_before, secured=secured)
-            node = LiveNode(NodeAppeared(uid=uid, ts=ts), {}, host, now)
+            node = LiveNode(NodeAppeared(uid=uid, ts=ts, secured=secured), {}, host, now)
             node.secured = node.verified = secured
             self._by_uid[uid] = node
             if not secured:

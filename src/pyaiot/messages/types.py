@@ -166,6 +166,9 @@ class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
     """Unix time in seconds at which the node was first seen; 0 if unknown."""
     gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Name of the gateway that has the node. Set by the broker."""
+    secured: bool = False
+    """The node proved its uid with a credential. From then on, the broker refuses the uid to nodes
+    without one, at all gateways."""
 
 
 class Reading(_Message, frozen=True, kw_only=True, tag="update"):
@@ -219,6 +222,9 @@ class NodeLeft(_Message, frozen=True, kw_only=True, tag="out"):
     ts: UnixTime = 0.0
     reason: LeftReason = "left"
     """`silent`: nothing was received for the offline timeout. `left`: its gateway reported it."""
+    unsecured: bool = False
+    """From a gateway: the credential of the node was removed, so that the uid is free again for
+    nodes without one. The broker heeds it from the gateway that had the node last."""
 
 
 class LastValue(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):

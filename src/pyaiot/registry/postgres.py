@@ -48,7 +48,9 @@ _FIRST: Final = (
     """,
 )
 
-MIGRATIONS: Final = (_FIRST,)
+_SECURED: Final = ("ALTER TABLE node ADD COLUMN secured bigint NOT NULL DEFAULT 0",)
+
+MIGRATIONS: Final = (_FIRST, _SECURED)
 """Statements that migrate each version to the next. Append only."""
 
 _OBSERVED: Final = upsert(OBSERVED_COLUMNS, "${}")

@@ -154,6 +154,8 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
     """Unix time in seconds; 0: never seen."""
     boots: int = 0
     """Reboots that its gateway reported."""
+    secured: bool = False
+    """It proved its uid with a credential: the uid is refused to nodes without one."""
     reason: str = ""
     """Why it is offline: the reason of its `out`; empty if unknown."""
     admission: AdmissionState = "accepted"
@@ -186,6 +188,19 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
         return self.admission != "waiting" or self.is_edited
 
 
+def edited_copy(record: NodeRecord, edit: Edit) -> NodeRecord:
+    """A copy of the record with the edit. Raises `ProtocolError`."""
+    annotations = edit.apply(record.annotations)
+    copy = msgspec.structs.replace(
+        record,
+        revision=record.revision + 1,
+        annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,
+    )
+    if edit.admission is not UNSET:
+        copy.admission = edit.admission
+    return copy
+
+
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -193,7 +208,7 @@ RecordRow: TypeAlias = tuple[Any, ...]
 """Values of `OBSERVED_COLUMNS` or of `EDITED_COLUMNS`, after the uid."""
 
 OBSERVED_COLUMNS: Final = (
-    *("protocol", "gateway", "first_seen", "last_seen", "boots", "reason"),
+    *("protocol", "gateway", "first_seen", "last_seen", "boots", "reason", "secured"),
     "last_values",
 )
 """Columns of what was observed. The gateway side changes them, and they are written later."""
@@ -209,7 +224,7 @@ def observed_row(record: NodeRecord) -> RecordRow:
     """The uid and `OBSERVED_COLUMNS` without the last one, `last_values`."""
     return (
         *(record.uid, record.protocol, record.gateway, record.first_seen, record.last_seen),
-        *(record.boots, record.reason),
+        *(record.boots, record.reason, int(record.secured)),
     )
 
 
@@ -235,7 +250,7 @@ _ADMISSIONS: Final[dict[str, AdmissionState]] = {it: it for it in get_args(Admis
 def record_of(row: RecordRow) -> NodeRecord:
     """A record from `COLUMNS`. Raises `ValueError`, `LookupError` or `TypeError` for a row that
     Pyaiot did not write."""
-    uid, protocol, gateway, first_seen, last_seen, boots, reason, values, *edited = row
+    uid, protocol, gateway, first_seen, last_seen, boots, reason, secured, values, *edited = row
     admission, revision, label, room, latitude, longitude, tags, notes, interval, offline = edited
     if not isinstance(uid, str) or not 0 < len(uid) <= NAME_LENGTH_MAX:
         raise ValueError("a uid is not valid")
@@ -258,6 +273,7 @@ def record_of(row: RecordRow) -> NodeRecord:
         last_seen=last_seen,
         boots=boots,
         reason=sys.intern(reason),
+        secured=bool(secured),
         admission=_ADMISSIONS[admission],
         revision=revision,
         annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,

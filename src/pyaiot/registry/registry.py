@@ -20,7 +20,13 @@ from pyaiot.registry.last_values import (
     encode_values,
     size_of,
 )
-from pyaiot.registry.record import NOTHING_ADDED, Edit, NodeRecord, NodeState
+from pyaiot.registry.record import Edit, NodeRecord, NodeState, edited_copy
+from pyaiot.registry.refusals import (
+    Banned,
+    RegistryFull,
+    UnknownNode,
+    check_revision,
+)
 from pyaiot.registry.search_texts import SearchTexts
 from pyaiot.registry.unwritten import Unwritten
 
@@ -39,22 +45,6 @@ FORGOTTEN_LIFE_S: Final = 600.0
 AdmissionRule: TypeAlias = Literal["open", "approve", "known"]
 """What happens to a node that the registry does not have. `open`: it is accepted. `approve`: it
 waits until somebody accepts it. `known`: it is refused."""
-
-
-class UnknownNode(Refused):
-    """The registry does not have the node."""
-
-
-class StaleRevision(Refused):
-    """Somebody else edited the node in the meantime."""
-
-
-class RegistryFull(Refused):
-    """The registry has no room for one more node that people edited."""
-
-
-class Banned(Refused):
-    """The node is banned: its messages are refused."""
 
 
 class Registry:
@@ -138,14 +128,24 @@ class Registry:
 
     # -- what gateways report -------------------------------------------------------------------
 
-    def appear(self, uid: str, gateway: str, protocol: str, ts: float) -> NodeRecord:
+    def appear(
+        self, uid: str, gateway: str, protocol: str, ts: float, *, secured: bool = False
+    ) -> NodeRecord:
         """A node is online. Returns its record, whose `admission` is `accepted` or `waiting`.
 
-        Raises `Banned`, or `Refused` for a newcomer that is not admitted.
+        `secured`: it proved its uid with a credential, so it is admitted. Raises `Banned`, or
+        `Refused` for a newcomer that is not admitted and for a node without the credential that its
+        uid has.
         """
         record = self.records.get(uid)
+        if record is not None and record.secured and not secured:
+            self.refused += 1
+            raise Refused(
+                f"the node {uid} had a credential, and this claim has none; if the credential was"
+                f" removed: aiot node forget {uid}"
+            )
         if record is None:
-            record = self._admit(uid, gateway, protocol, ts)
+            record = self._admit(uid, gateway, protocol, ts, secured=secured)
         elif record.admission == "banned":
             self.refused += 1
             raise Banned(f"the node {uid} is banned")
@@ -155,6 +155,7 @@ class Registry:
         self._forgettable.discard(uid, record.gateway)
         self._online += record.admission == "accepted" and not record.is_online
         record.gateway, record.protocol = gateway, protocol
+        record.secured = secured
         record.first_seen = record.first_seen or ts
         # A time of before may be in the future: clocks are set.
         record.last_seen = ts
@@ -163,6 +164,12 @@ class Registry:
         self._keep_values(record, NO_VALUES)
         self._changed(record)
         return record
+
+    def set_secured(self, record: NodeRecord, *, secured: bool) -> None:
+        """The node has got a credential, or its credential was removed."""
+        if record.secured is not secured:
+            record.secured = secured
+            self._changed(record)
 
     def reboot(self, record: NodeRecord, ts: float) -> None:
         """The node rebooted."""
@@ -210,14 +217,14 @@ class Registry:
         if record is None:
             raise UnknownNode(f"there is no node {uid[:64]!r}")
         check_revision(record, revision)
-        return _edited_copy(record, edit)
+        return edited_copy(record, edit)
 
     def provisioned(self, uid: str, edit: Edit) -> NodeRecord:
         """Like `edited`, for a node that may not have been seen yet. It is accepted."""
         record = self.records.get(uid) or NodeRecord(uid=uid)
         if record.admission == "waiting" and edit.admission is msgspec.UNSET:
             edit = msgspec.structs.replace(edit, admission="accepted")
-        return _edited_copy(record, edit)
+        return edited_copy(record, edit)
 
     def check_room(self, changed: Iterable[NodeRecord]) -> None:
         """Raises `RegistryFull` if these copies would be too many edited nodes."""
@@ -365,8 +372,12 @@ class Registry:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _admit(self, uid: str, gateway: str, protocol: str, ts: float) -> NodeRecord:
+    def _admit(
+        self, uid: str, gateway: str, protocol: str, ts: float, *, secured: bool
+    ) -> NodeRecord:
         rule = self._admission_of.get(protocol.lower(), self._admission)
+        if secured:
+            rule = "open"
         if rule == "known":
             self.refused += 1
             raise Refused(f"the node {uid} is not registered, and others are not admitted")
@@ -414,8 +425,13 @@ class Registry:
         self.unwritten.remove(record)
 
     def _may_be_forgotten(self, record: NodeRecord) -> None:
-        """Put an offline node that nobody edited in line to be forgotten; make room for it."""
+        """Put an offline node that nobody edited in line to be forgotten; make room for it.
+
+        One with a credential is not: its uid would be free for nodes without one.
+        """
         if record.is_online or record.is_edited or record.admission != "accepted":
+            return
+        if record.secured:
             return
         self._forgettable.add(record.uid, record.gateway)
         excess = self._forgettable.excess(record.gateway)
@@ -430,21 +446,3 @@ class Registry:
             dropped = self.records[uid]
             dropped.values = NO_VALUES
             self.unwritten.observed(uid)
-
-
-def check_revision(record: NodeRecord, revision: int | None) -> None:
-    """Raises `StaleRevision` if the record has another revision; None: whatever it is."""
-    if revision is not None and revision != record.revision:
-        raise StaleRevision(f"{record.name} was edited: revision {record.revision}")
-
-
-def _edited_copy(record: NodeRecord, edit: Edit) -> NodeRecord:
-    annotations = edit.apply(record.annotations)
-    copy = msgspec.structs.replace(
-        record,
-        revision=record.revision + 1,
-        annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,
-    )
-    if edit.admission is not msgspec.UNSET:
-        copy.admission = edit.admission
-    return copy

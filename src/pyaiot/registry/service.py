@@ -20,7 +20,8 @@ from pyaiot.messages import Reading
 from pyaiot.registry.last_values import encode_values
 from pyaiot.registry.online_nodes import OnlineNodes
 from pyaiot.registry.record import Edit, NodeRecord, RecordRow, edited_row, observed_row
-from pyaiot.registry.registry import Registry, UnknownNode, check_revision
+from pyaiot.registry.refusals import UnknownNode, check_revision
+from pyaiot.registry.registry import Registry
 from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError
 
 WRITE_INTERVAL_S: Final = 1.0

@@ -40,7 +40,10 @@ _FIRST: Final = (
     """,
 )
 
-MIGRATIONS: Final = (_FIRST,)
+_SECURED: Final = ("ALTER TABLE node ADD COLUMN secured INTEGER NOT NULL DEFAULT 0",)
+"""1: the node proved its uid with a credential."""
+
+MIGRATIONS: Final = (_FIRST, _SECURED)
 """Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 
 

@@ -14,7 +14,7 @@ from pyaiot.broker.broker import Broker
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.messages import check_uid
 from pyaiot.registry.record import Edit, NodeRecord
-from pyaiot.registry.registry import RegistryFull, StaleRevision, UnknownNode
+from pyaiot.registry.refusals import RegistryFull, StaleRevision, UnknownNode
 from pyaiot.registry.service import NotStored, RegistryService
 from pyaiot.web.api.nodes import matching, node_response
 from pyaiot.web.api.parameters import FilterQuery, Query
