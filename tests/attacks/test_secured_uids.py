@@ -128,7 +128,7 @@ async def of_mqtt(running: Running, secret: str) -> AsyncIterator[Report]:
     client.username_pw_set("lamp", secret)
     losses: list[Any] = []
     client.on_disconnect = lambda *args: losses.append(args)
-    # The gateway asks at each of its connections: so the value is known, whoever was first.
+    # The gateway asks at each of its connections: so the value is known, in either order.
     value = ["0"]
 
     def send() -> None:

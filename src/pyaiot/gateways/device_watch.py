@@ -3,12 +3,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pyaiot.accounts.devices import CredentialChanges, DeviceStore
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.live_nodes import LiveNodes
+from pyaiot.messages import NodeEvent, NodeLeft
 
 INTERVAL_S: Final = 0.5
 """How often a gateway looks for credentials that were added or removed."""
@@ -25,12 +26,15 @@ class DeviceWatch:
         devices: DeviceStore,
         nodes: LiveNodes,
         loop: asyncio.AbstractEventLoop,
+        unix_time: Callable[[], float],
+        *,
         evict: Callable[[str], None],
-        report_unsecured: Callable[[str], None],
+        report: Callable[[Sequence[NodeEvent]], None],
     ) -> None:
-        """`evict` removes a node, with its state in the protocol. `report_unsecured` tells the
-        broker that a uid has no credential any more."""
-        self._report_unsecured = report_unsecured
+        """`evict` removes a node, with its state in the protocol. `report` sends events to the
+        broker."""
+        self._unix_time = unix_time
+        self._report = report
         self._devices = devices
         self._nodes = nodes
         self._loop = loop
@@ -70,7 +74,9 @@ class DeviceWatch:
                 # A device with another credential returns at once.
                 self._evict(credential.uid)
             if not self._devices.is_secured(credential.uid):
-                self._report_unsecured(credential.uid)
+                ts = self._unix_time()
+                left = NodeLeft(uid=credential.uid, ts=ts, reason="left", unsecured=True)
+                self._report([left])
         for credential in changes.added:
             node = self._nodes.get(credential.uid)
             if node is not None and not node.secured:

@@ -86,7 +86,7 @@ class Gateway:
         self.nodes = nodes
         self.devices = DeviceStore(None) if devices is None else devices
         self.device_watch = DeviceWatch(
-            *(self.devices, nodes, loop), self.evict, self._report_unsecured
+            *(self.devices, nodes, loop, unix_time), evict=self.evict, report=self._report
         )
         self._hello = Hello(
             name=name,
@@ -266,10 +266,6 @@ class Gateway:
         """Remove a node, and let the device side forget it."""
         self.left(uid, "left")
         self.evicted(uid)
-
-    def _report_unsecured(self, uid: str) -> None:
-        left = NodeLeft(uid=uid, ts=self.unix_time(), reason="left", unsecured=True)
-        self._report([left])
 
     def is_offline(self, uid: str) -> bool:
         """See `LiveNodes.is_offline`."""
