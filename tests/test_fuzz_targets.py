@@ -21,6 +21,7 @@ PARSERS_ELSEWHERE = {
     "api_queries",
     "coap_intake",
     "coap_oscore",
+    "forwarded",
     "keys",
     "legacy",
     "messages",

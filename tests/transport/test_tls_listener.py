@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from pyaiot.transport import tls_listener
+from pyaiot.transport import http_connection, tls_listener
 from pyaiot.transport.host_rate_limit import Rate
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
@@ -192,7 +192,7 @@ async def test_handshakes_of_one_address_are_limited(
 ) -> None:
     monkeypatch.setattr(tls_listener, "HANDSHAKES_PER_ADDRESS_MAX", 3)
     # Loopback is exempt: here it counts as another machine.
-    monkeypatch.setattr(tls_listener, "principal_of", lambda address: f"other {address}")
+    monkeypatch.setattr(http_connection, "principal_of", lambda address: f"other {address}")
     async with served(tmp_path) as it:
         held = [await it.plain() for _ in range(3)]
         reader, writer = await it.plain()

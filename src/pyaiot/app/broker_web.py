@@ -24,6 +24,7 @@ from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.registry import metrics as registry_metrics
 from pyaiot.registry.service import RegistryService
 from pyaiot.transport.addresses import is_loopback
+from pyaiot.transport.forwarded import TrustedProxies
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.api.idempotency_file import IdempotencyFile
@@ -99,6 +100,7 @@ async def serve_web(
         flag="--web-port",
         server_log=app.server_log,
         tls=tls.of("web"),
+        proxies=_proxies(section),
     )
     try:
         async with serve_metrics(config, tls, app.metrics, print_line), _watching(watch):
@@ -152,7 +154,7 @@ def _allowed_origins(config: Config) -> frozenset[str]:
     """The origins of the settings; on loopback also that of `aiot dashboard` on this machine."""
     section, port = config.broker, config.dashboard.port
     origins = set(section.allowed_origins)
-    if is_loopback(section.host) and not section.behind_proxy and port:
+    if is_loopback(section.host) and not is_proxied(section) and port:
         scheme = "https" if config.tls.covers("web") else "http"
         origins |= {f"{scheme}://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]")}
     return frozenset(origins)
@@ -160,16 +162,32 @@ def _allowed_origins(config: Config) -> frozenset[str]:
 
 def _external_root(section: BrokerSection, server: HttpServer) -> str:
     """The URL at which browsers reach the server. Behind a proxy: its first allowed host, TLS."""
-    if section.behind_proxy and section.allowed_hosts:
+    if is_proxied(section) and section.allowed_hosts:
         return f"https://{section.allowed_hosts[0]}"
     return server.url_for_others.rstrip("/")
+
+
+def is_proxied(section: BrokerSection) -> bool:
+    """Whether a reverse proxy is in front of the web listener."""
+    return section.behind_proxy or bool(section.trusted_proxies)
+
+
+def _proxies(section: BrokerSection) -> TrustedProxies:
+    """The proxies whose headers are believed. Raises `OperatorError`."""
+    if section.behind_proxy and not section.trusted_proxies:
+        log.warning(
+            "no proxy is trusted, so that all clients share the limits of one address: set"
+            " --trusted-proxy to the address of the proxy, such as 127.0.0.1"
+        )
+    return TrustedProxies(section.trusted_proxies, setting="broker.trusted_proxies")
 
 
 def check_web(config: Config) -> None:
     """Raise `OperatorError` if the web listener must not be opened, before anything starts."""
     section = config.broker
     is_open = not is_loopback(section.host)
-    has_tls = config.tls.covers("web") or section.behind_proxy
+    has_tls = config.tls.covers("web") or is_proxied(section)
+    TrustedProxies(section.trusted_proxies, setting="broker.trusted_proxies")
     if is_open and not has_tls and not section.insecure:
         raise OperatorError(
             f"The broker would listen on {section.host}, beyond this machine, without TLS: set"
@@ -181,7 +199,7 @@ def check_web(config: Config) -> None:
 def needs_sign_in(section: BrokerSection) -> bool:
     """Whether clients must sign in."""
     # A proxy on this machine forwards requests of the whole network over loopback.
-    return section.behind_proxy or not is_loopback(section.host)
+    return is_proxied(section) or not is_loopback(section.host)
 
 
 def open_accounts(section: BrokerSection) -> AccountsFile:
@@ -218,7 +236,7 @@ def _sign_in(config: Config, accounts: AccountsFile, watch: AccessWatch | None) 
         log.warning("TCP port %d: all nodes are visible without sign-in", section.port)
     return SignIn(
         accounts,
-        behind_tls=section.behind_proxy or config.tls.covers("web"),
+        behind_tls=is_proxied(section) or config.tls.covers("web"),
         viewers=section.anonymous == "viewer",
         clock=time.monotonic,
         title=section.title,

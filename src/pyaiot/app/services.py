@@ -23,6 +23,7 @@ from pyaiot.app.audit import open_audit_log
 from pyaiot.app.broker_web import (
     PrintLine,
     check_web,
+    is_proxied,
     open_accounts,
     serve_metrics,
     serve_web,
@@ -153,7 +154,7 @@ async def run_demo(
 
     `opened` is called with the URL of the dashboard before any node appears.
     """
-    if not is_loopback(config.broker.host) or config.broker.behind_proxy:
+    if not is_loopback(config.broker.host) or is_proxied(config.broker):
         raise OperatorError(
             "The demo listens on this machine only: to serve other machines, use aiot run and"
             " aiot node."

@@ -44,6 +44,7 @@ WEB: Final = (
     SettingFlag(("--allowed-origin",), "broker.allowed_origins"),
     SettingFlag(("--insecure",), "broker.insecure"),
     SettingFlag(("--behind-proxy",), "broker.behind_proxy"),
+    SettingFlag(("--trusted-proxy",), "broker.trusted_proxies"),
     SettingFlag(("--anonymous",), "broker.anonymous"),
 )
 BROKER: Final = (

@@ -13,6 +13,13 @@ AllowedHosts = Annotated[
         description="Host names that are accepted in requests, besides its addresses and localhost."
     ),
 ]
+TrustedProxyAddresses = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Addresses and networks of reverse proxies, whose headers `X-Forwarded-For`,"
+        " `-Proto` and `-Host` are believed. Those of others are ignored."
+    ),
+]
 OfflineTimeoutS = Annotated[
     float,
     Meta(

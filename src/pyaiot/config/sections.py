@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from pyaiot.config.section import AllowedHosts, Port, Section
+from pyaiot.config.section import AllowedHosts, Port, Section, TrustedProxyAddresses
 
 KEY_FILE: Final = "~/.pyaiot/keys"
 
@@ -70,6 +70,8 @@ class BrokerSection(Section, frozen=True, kw_only=True):
             " loopback. Users sign in with a link that is printed at start, also on loopback."
         ),
     ] = False
+    trusted_proxies: TrustedProxyAddresses = ()
+    """Implies `behind_proxy`."""
     anonymous: Annotated[
         Literal["none", "viewer"],
         Meta(

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, Protocol, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
@@ -16,6 +16,7 @@ from aiohttp.web_server import Server
 
 from pyaiot.errors import Refused
 from pyaiot.transport.connection_table import ConnectionTable, principal_of
+from pyaiot.transport.forwarded import TrustedProxies, forwarded_host, forwarded_scheme
 from pyaiot.transport.http_errors import problem_of
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.unread_responses import UNREAD_LIMIT_S, UnreadResponses
@@ -43,11 +44,20 @@ class Admitted(Protocol):
 class HttpConnections:
     """The connections of one listener."""
 
-    def __init__(self, server: Server, *, connections_max: int, log: ServerLog) -> None:
+    def __init__(
+        self,
+        server: Server,
+        *,
+        connections_max: int,
+        log: ServerLog,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
+        self.proxies = proxies or TrustedProxies()
         self.table: ConnectionTable[Admitted] = ConnectionTable(connections_max)
         self.unread = UnreadResponses()
         self.log = log
         self._server = server
+        self.new_request = server.request_factory
 
     def make(self, handshake: "Admitted | None" = None) -> "HttpConnection":
         """The protocol factory for asyncio. The connection takes the place of its `handshake`."""
@@ -55,6 +65,10 @@ class HttpConnections:
         return HttpConnection(
             self, self._server, handshake, loop=self._server._loop, **self._server._kwargs
         )
+
+    def principal(self, address: str) -> str:
+        """The principal of a connection. That of a trusted proxy has no share, as loopback."""
+        return "" if self.proxies.trusts(address) else principal_of(address)
 
     def abort_all(self) -> None:
         """Abort all connections and handshakes."""
@@ -79,6 +93,8 @@ class HttpConnection(RequestHandler):
     ) -> None:
         super().__init__(server, keepalive_timeout=IDLE_LIMIT_S, **settings)
         self._connections = connections
+        if connections.proxies:
+            self._request_factory = self._request_of_client
         self._handshake = handshake
         self._principal = ""
         self.address = ""
@@ -96,7 +112,7 @@ class HttpConnection(RequestHandler):
         wire = cast("asyncio.Transport", transport)
         peer = wire.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
-        self._principal = principal_of(self.address)
+        self._principal = self._connections.principal(self.address)
         if self._handshake is not None:
             self._connections.table.remove(self._handshake)
         try:
@@ -136,6 +152,19 @@ class HttpConnection(RequestHandler):
             self._wire.abort()
 
     # -- requests ----------------------------------------------------------------------------------
+
+    def _request_of_client(self, *arguments: Any) -> BaseRequest:
+        """The request with address, scheme and host of the client of a trusted proxy."""
+        request = self._connections.new_request(*arguments)
+        proxies, headers = self._connections.proxies, request.headers
+        if not proxies.trusts(self.address):
+            return request
+        changed: dict[str, Any] = {
+            "remote": proxies.client(self.address, headers.getall(hdrs.X_FORWARDED_FOR, ())),
+            "scheme": forwarded_scheme(headers.getall(hdrs.X_FORWARDED_PROTO, ())),
+            "host": forwarded_host(headers.getall(hdrs.X_FORWARDED_HOST, ())),
+        }
+        return request.clone(**{name: value for name, value in changed.items() if value})
 
     def data_received(self, data: bytes) -> None:
         if self._payload_parser is not None:  # a WebSocket

@@ -22,6 +22,7 @@ from pyaiot.transport.addresses import (
 )
 from pyaiot.transport.connection_table import CONNECTIONS_MAX
 from pyaiot.transport.descriptors import share_of_listener
+from pyaiot.transport.forwarded import TrustedProxies
 from pyaiot.transport.http_connection import HttpConnections
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -70,6 +71,7 @@ class HttpServer:
         server_log: ServerLog,
         connections_max: int = CONNECTIONS_MAX,
         tls: ServerTls | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> "HttpServer":
         """Listen. Raises `OperatorError`, whose text names `service` and the `flag` of the port.
 
@@ -88,7 +90,10 @@ class HttpServer:
         try:
             assert runner.server is not None  # noqa: S101 - the runner was set up
             connections = HttpConnections(
-                runner.server, connections_max=share_of_listener(connections_max), log=server_log
+                runner.server,
+                connections_max=share_of_listener(connections_max),
+                log=server_log,
+                proxies=proxies,
             )
             sockets = listening_sockets(host, port)
             names = [bound.getsockname() for bound in sockets]

@@ -111,6 +111,8 @@ def check_origin(
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             (host,) = request.headers.getall(hdrs.HOST, ("",))
+            if host:
+                host = request.host  # a trusted proxy may have forwarded another one
             allowed = is_allowed_host(host, allowed_hosts)
         except ValueError:
             host, allowed = "", False

@@ -15,7 +15,6 @@ from collections import Counter
 from typing import Final
 
 from pyaiot.errors import Refused, reason_of
-from pyaiot.transport.connection_table import principal_of
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.http_connection import HttpConnections
 from pyaiot.transport.plain_http import REQUEST_SIZE_MAX, answer_to_plain_http, is_plain_http
@@ -46,9 +45,9 @@ log = logging.getLogger(__name__)
 class Handshake:
     """A connection whose TLS handshake has not ended."""
 
-    def __init__(self, accepted: socket.socket, address: str) -> None:
+    def __init__(self, accepted: socket.socket, address: str, principal: str) -> None:
         self.address = address
-        self.principal = principal_of(address)
+        self.principal = principal
         self.task: asyncio.Task[None] | None = None
         self._accepted: socket.socket | None = accepted
 
@@ -121,7 +120,8 @@ class TlsListener:
                 self._retry = self._loop.call_later(RETRY_S, self._accept_again)
                 return
             accepted.setblocking(False)
-            self._begin(Handshake(accepted, str(peer[0])))
+            address = str(peer[0])
+            self._begin(Handshake(accepted, address, self._connections.principal(address)))
 
     def _accept_again(self) -> None:
         self._retry = None

@@ -19,6 +19,7 @@ from pyaiot.broker.keys import TokenCheck
 from pyaiot.history.reader import HistoryReader
 from pyaiot.metrics import Collector, Sample
 from pyaiot.registry.service import RegistryService
+from pyaiot.transport.hsts import add_hsts_header
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import add_cors_headers, check_origin
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -124,6 +125,7 @@ class WebApp:
             middlewares.append(sign_in.middleware())
         self.app = web.Application(middlewares=middlewares)
         self.app.on_response_prepare.append(add_cors_headers)
+        self.app.on_response_prepare.append(add_hsts_header)
         self.app.on_shutdown.append(self._close)
         if sign_in is not None:
             sign_in.add_routes(self.app.router)

@@ -24,6 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pyaiot import __version__
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.transport.addresses import authority
+from pyaiot.transport.hsts import add_hsts_header
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import check_origin
 
@@ -220,6 +221,7 @@ class DashboardApp:
         self.server_log = ServerLog(self._not_http)
         check = check_origin(allowed_hosts, frozenset(), self._refused, section="dashboard")
         self.app = aiohttp.web.Application(middlewares=[check])
+        self.app.on_response_prepare.append(add_hsts_header)
         dashboard.add_routes(self.app)
         self.app.router.add_get("/healthz", self._healthz)
 

@@ -22,6 +22,7 @@ from pyaiot.links import HEARTBEAT_S
 from pyaiot.metrics import Sample
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
 from pyaiot.transport.connection_table import CONNECTIONS_MAX
+from pyaiot.transport.forwarded import TrustedProxies
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.transport.origin_check import check_origin
@@ -86,7 +87,14 @@ class WebSocketGateway:
         self._app.router.add_get("/node", self._node)
         self._app.router.add_get("/healthz", self._healthz)
 
-    async def open(self, host: str, port: int, *, tls: ServerTls | None = None) -> None:
+    async def open(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ServerTls | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
         """Listen. Raises `OperatorError` if the port cannot be opened."""
         self._server = await HttpServer.open(
             self._app,
@@ -97,6 +105,7 @@ class WebSocketGateway:
             server_log=self._server_log,
             connections_max=max(CONNECTIONS_MAX, self._connections_max + CONNECTIONS_SPARE),
             tls=tls,
+            proxies=proxies,
         )
 
     def collect(self) -> Iterable[Sample]:

@@ -39,6 +39,7 @@ PLUGIN: Final = Plugin(
         *_FLAGS,
         SettingFlag(("--allowed-host",), "websocket.allowed_hosts"),
         SettingFlag(("--allowed-origin",), "websocket.allowed_origins"),
+        SettingFlag(("--trusted-proxy",), "websocket.trusted_proxies"),
         SettingFlag(("--name",), "websocket.name"),
     ),
     run_flags=(SettingFlag(("--ws-host",), "websocket.host"), *_FLAGS),

@@ -11,6 +11,7 @@ from pyaiot.gateways.websocket.gateway import (
     WebSocketGateway,
 )
 from pyaiot.gateways.websocket.settings import WebsocketSection
+from pyaiot.transport.forwarded import TrustedProxies
 from pyaiot.transport.tls import ServerTls
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,11 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
         allowed_hosts=section.allowed_hosts,
         allowed_origins=section.allowed_origins,
     )
+    proxies = TrustedProxies(section.trusted_proxies, setting="websocket.trusted_proxies")
     tls = None
     if config.tls.covers("websocket"):
         tls = ServerTls(config.tls.cert_file, config.tls.key_file)
-    await websocket.open(section.host, section.port, tls=tls)
+    await websocket.open(section.host, section.port, tls=tls, proxies=proxies)
     listener = f"TCP port {websocket.port}{', TLS' if tls else ''}"
     warn_if_open(log, section.host, listener, "can announce a node and send its readings")
 

@@ -5,7 +5,14 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
 
-from pyaiot.config.section import AllowedHosts, GatewayName, NodesPerHostMax, Port, ProtocolSection
+from pyaiot.config.section import (
+    AllowedHosts,
+    GatewayName,
+    NodesPerHostMax,
+    Port,
+    ProtocolSection,
+    TrustedProxyAddresses,
+)
 
 TOKEN_KIND: Final = "websocket"  # noqa: S105 - not a password
 """The kind of the credential of a WebSocket node."""
@@ -36,4 +43,5 @@ class WebsocketSection(ProtocolSection, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Origins (https://name:port) of sites whose pages may act as nodes."),
     ] = ()
+    trusted_proxies: TrustedProxyAddresses = ()
     name: GatewayName = "websocket"
