@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+NAMES: Final = ("localhost", "pyaiot.example.org")
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def _certify(made: Authority, name: str, issuer: Issuer | None, *, days: float =
         .not_valid_after(now + timedelta(days=days))
         .add_extension(
             x509.SubjectAlternativeName(
-                [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+                [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, NAMES)]
             ),
             critical=False,
         )

@@ -438,7 +438,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
         "it needs an MQTT broker with a name"
     ),
     "aiot run --coap-host :: --interface tap0": Elsewhere("it needs a network interface tap0"),
-    "aiot run --behind-proxy --allowed-host pyaiot.example.org": Serve(
+    "aiot run --trusted-proxy 127.0.0.1 --allowed-host pyaiot.example.org": Serve(
         "Pyaiot: http://", link_is_required
     ),
     "aiot run --allowed-origin https://dashboard.example.org": Serve(
@@ -637,7 +637,7 @@ def test_every_command_is_known_and_every_known_command_is_there() -> None:
 
 def test_no_command_hides_in_another_kind_of_block() -> None:
     languages = {block.language for path in documents() for block in Block.of(path)}
-    assert languages <= {"sh", "text", "json", "toml", "python", "nginx", "csv", ""}
+    assert languages <= {"sh", "text", "json", "toml", "python", "nginx", "caddy", "csv", ""}
 
 
 def test_scripts_demo_becomes_aiot_demo() -> None:

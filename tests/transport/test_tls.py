@@ -31,7 +31,7 @@ def complaint(certificate: Path, key: Path) -> str:
 
 def test_facts_of_a_certificate_are_those_that_openssl_prints(made: Authority) -> None:
     facts = read_certificate(made.certificate("server"))
-    assert facts.names == ("localhost", "127.0.0.1")
+    assert facts.names == ("localhost", "pyaiot.example.org", "127.0.0.1")
     assert not facts.problem(utc_now())
     assert facts.expires_soon(utc_now())
     assert not facts.expires_soon(utc_now() - timedelta(days=14))

@@ -55,7 +55,7 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         """`options` as of `aiohttp.TCPConnector`."""
-        super().__init__(resolver=Resolver(), limit=0, **options)
+        super().__init__(**{"resolver": Resolver(), "limit": 0, **options})
         self._secured: set[asyncio.Transport] = set()
         """Open TLS connections."""
 
