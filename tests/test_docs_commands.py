@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 
 from pyaiot.app.demo import demo_kinds
+from pyaiot.transport.resolver import open_http_session
 from tests import clients
 from tests.documents import ROOT, Block, documents
 from tests.programs import Program, Programs, fleet_flags, free_port
@@ -204,6 +205,16 @@ async def link_is_required(reader: Reader, _output: str) -> None:
     name = {"Host": "pyaiot.example.org"}
     async with aiohttp.ClientSession() as web, web.get(reader.url, headers=name) as answer:
         assert answer.status == 401
+
+
+async def certificate_is_trusted(reader: Reader, _output: str) -> None:
+    """By clients that have a copy of it; and everybody has to sign in."""
+    copy = reader.home / ".local" / "share" / "pyaiot" / "tls" / "cert.pem"
+    async with open_http_session(str(copy)) as web:
+        async with web.get(f"https://localhost:{reader.web_port}/healthz") as answer:
+            assert answer.status == 200
+        async with web.get(f"https://localhost:{reader.web_port}/api/nodes") as answer:
+            assert answer.status == 401
 
 
 async def origin_is_allowed(reader: Reader, _output: str) -> None:
@@ -419,6 +430,11 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot node coap --uid my-lamp --psk-file my-lamp.key": Elsewhere(
         "it needs the key; tests/interop/test_coap_dtls.py runs such a node"
     ),
+    "aiot tls self-signed": Finish(prints(r"SHA-256 fingerprint: ([0-9A-F]{2}:){31}[0-9A-F]{2}")),
+    "aiot run --host :: --tls-cert ~/.local/share/pyaiot/tls/cert.pem      --tls-key"
+    " ~/.local/share/pyaiot/tls/key.pem": Serve("Pyaiot: https://", certificate_is_trusted),
+    "aiot tls fingerprint https://pi.example.org:8000 --save broker.pem": BROKER_ELSEWHERE,
+    "aiot nodes --broker-host pi.example.org --broker-ssl --ca-file broker.pem": BROKER_ELSEWHERE,
     "aiot run --mqtt-listen ::": RUN,
     "aiot device add lamp --protocol mqtt": Finish(
         prints(r"Its password is shown only now: \w{32}")

@@ -5,6 +5,7 @@ import asyncio
 import io
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,6 +16,14 @@ from pyaiot.doctor import findings
 from pyaiot.doctor.doctor import AREA_LIMIT_S, _limited
 from pyaiot.doctor.findings import Finding, exit_code, summary
 from pyaiot.errors import OperatorError
+from pyaiot.transport.tls import Certificate
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+def expiring(days: float) -> Certificate:
+    return Certificate((), NOW - timedelta(days=1), NOW + timedelta(days=days), "")
+
 
 OK = Finding("machine", "IPv6", "ok", "works")
 NOTE = Finding("machine", "clock", "note", "runs by itself", "run an NTP client")
@@ -25,6 +34,10 @@ WRONG = Finding("ports", "CoAP", "wrong", "UDP port 5683 is in use", "choose ano
     ("finding", "verdict"),
     [
         (findings.open_files(1024, 4096), "note"),
+        (findings.certificate("c.pem", expiring(15), NOW), "ok"),
+        (findings.certificate("c.pem", expiring(13.9), NOW), "note"),
+        (findings.certificate("c.pem", expiring(-0.1), NOW), "wrong"),
+        (findings.certificate("c.pem", expiring(99), NOW - timedelta(days=2)), "wrong"),
         (findings.open_files(65_536, 65_536), "ok"),
         (findings.open_files(-1, -1), "ok"),
         (findings.receive_buffer(4096, 4096), "ok"),

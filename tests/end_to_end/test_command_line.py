@@ -89,7 +89,7 @@ def test_every_command_is_known_here() -> None:
         *("device", "device add", "device list", "device remove"),
         *("node restore", "token", "token add", "token list", "token remove"),
         *("login", "logout", "invite", "user", "user add", "user list", "user passwd"),
-        *("user remove", "audit"),
+        *("user remove", "audit", "tls", "tls self-signed", "tls fingerprint"),
         *("gateway", "gateway add", "gateway list", "gateway rotate", "gateway remove"),
     }
 

@@ -15,6 +15,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from pyaiot.client import Client
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.transport.tls import client_context, read_certificate
 from tests.authority import Authority, certify_again, new_authority
@@ -169,6 +170,80 @@ async def test_origin_is_exact(running: Running, origin: str, status: int) -> No
         session.get(running.url + "api/info", ssl=running.trust, headers=headers) as answer,
     ):
         assert answer.status == status
+
+
+async def test_commands_trust_a_ca_file_and_explain_other_certificates(
+    running: Running, shared_programs: Programs, tmp_path: Path
+) -> None:
+    port = ("--broker-host", "127.0.0.1", "--broker-port", str(port_of(running.url)))
+    ca = ("--ca-file", str(running.made.ca))
+
+    async def aiot(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        program = shared_programs.aiot(*words, **environment)
+        code = await asyncio.to_thread(program.exit_code, 15)
+        return subprocess.CompletedProcess(words, code, program.rest(), program.stderr)
+
+    results = await asyncio.gather(
+        aiot("nodes", "--json", *port, "--broker-ssl", *ca),
+        aiot("nodes", "--json", *port, "--broker-ssl", AIOT_CA_FILE=str(running.made.ca)),
+        aiot("nodes", *port, "--broker-ssl"),
+        aiot("watch", *port, "--broker-ssl"),
+        aiot("nodes", *port, "--broker-ssl", "--ca-file", "absent.pem"),
+        aiot("tls", "fingerprint", running.url, "--save", str(tmp_path / "saved.pem")),
+    )
+    known, by_variable, unknown, watching, absent, shown = results
+    assert (known.returncode, known.stderr) == (0, "")
+    assert (by_variable.returncode, by_variable.stdout) == (0, known.stdout)
+    for refused in (unknown, watching):
+        sentence = complaint(refused)
+        assert "its certificate is not trusted" in sentence
+        assert "aiot tls fingerprint" in sentence
+        assert "--ca-file" in sentence
+    assert "set --ca-file to a file" in complaint(absent)
+    served = read_certificate(running.made.certificate("server"))
+    assert served.fingerprint in shown.stdout
+    assert read_certificate(tmp_path / "saved.pem") == served
+
+
+async def test_python_client_and_gateway_connect_over_tls(
+    programs: Programs, tmp_path: Path
+) -> None:
+    made = new_authority(tmp_path)
+    keys = ("--key-file", programs.key_file())
+    broker = programs.aiot("broker", "--port", "0", *keys, *flags(made))
+    (url,) = re.findall(r"Broker: (https://\S+)", broker.startup_text())
+    to_broker = ("--broker-host", "127.0.0.1", "--broker-port", str(port_of(url)), "--broker-ssl")
+    gateway = ("ws-gateway", "--ws-port", "0", *keys, *to_broker)
+    trusting = programs.aiot(*gateway, "--ca-file", made.ca, *flags(made))
+    (port,) = re.findall(r"TCP port (\d+), TLS", trusting.startup_text())
+    node = ("node", "ws", "--uid", "tls-node", "--gateway-host", "127.0.0.1")
+    programs.aiot(*node, "--gateway-port", port, "--tls", "--ca-file", made.ca)
+    async with Client("127.0.0.1", port_of(url), ssl=True, ca_file=str(made.ca)) as client:
+        async for reading in client.watch("tls-node", "temperature"):
+            assert reading.uid == "tls-node"
+            break
+        assert (await client.set("tls-node", "led", "1")).state in {"sent", "confirmed"}
+    strange = programs.aiot(*gateway)
+    strange.startup_text()
+    while "its certificate is not trusted" not in strange.stderr:
+        await fingerprint(port_of(url), tmp_path)
+
+
+async def test_mqtt_node_connects_over_tls(
+    running: Running, programs: Programs, tmp_path: Path
+) -> None:
+    node = ("node", "mqtt", "--uid", "tls-mqtt", "--mqtt-port", str(running.mqtt_port), "--tls")
+    programs.aiot(*node, "--ca-file", running.made.ca).startup_text()
+    async with (
+        open_http_session() as session,
+        session.ws_connect(running.url + "ws", ssl=running.trust) as client,
+    ):
+        await client.send_str('{"type":"new","data":"all"}')
+        while "tls-mqtt" not in await client.receive_str():
+            pass
+    strange = programs.aiot(*node[:3], "tls-strange", *node[4:])
+    while "its certificate is not trusted" not in strange.stderr:
+        await fingerprint(running.mqtt_port, tmp_path)
 
 
 async def test_reload_keeps_connections_and_changes_every_certificate(

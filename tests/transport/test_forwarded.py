@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a reverse proxy reports about its client, and whom that is believed."""
+"""What a reverse proxy reports about its client, and from which proxies it counts."""
 
 import ipaddress
 

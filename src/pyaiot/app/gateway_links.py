@@ -25,6 +25,7 @@ from pyaiot.gateways.gateway import ConnectToBroker, GatewayLink
 from pyaiot.links import MemoryLink
 from pyaiot.links.connecting import connect_gateway, connect_gateway_with_token
 from pyaiot.transport.addresses import authority
+from pyaiot.transport.resolver import reason_of_tls_failure
 
 TOKEN_VARIABLE: Final = "AIOT_GATEWAY_TOKEN"  # noqa: S105 - a name
 """The environment variable with the token of a gateway."""
@@ -145,9 +146,15 @@ def connect_by_websocket(
             key_token = mint_token(credential.keys()) if credential.keys else ""
         except OperatorError as error:
             raise LinkLost(str(error)) from error
-        if secret:
-            return await connect_gateway_with_token(session, url, secret)
-        return await connect_gateway(session, url, key_token)
+        try:
+            if secret:
+                return await connect_gateway_with_token(session, url, secret)
+            return await connect_gateway(session, url, key_token)
+        except LinkLost as error:
+            reason = reason_of_tls_failure(error.__cause__)
+            if reason:
+                raise LinkLost(reason) from error
+            raise
 
     return connect
 

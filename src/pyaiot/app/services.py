@@ -106,7 +106,7 @@ async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> 
     gateway = await plugin.open(config, shared)
     async with (
         serve_metrics(config, tls, Metrics([gateway.collect]), print_line),
-        open_http_session() as session,
+        open_http_session(config.gateway.ca_file or os.environ.get("AIOT_CA_FILE", "")) as session,
     ):
         with tls.reloading([gateway]):
             print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")

@@ -89,9 +89,10 @@ def invite(
 def _dashboard_url() -> str:
     settings, _ = load(None, {})
     section = settings.broker
-    if section.behind_proxy and section.allowed_hosts:
+    if (section.behind_proxy or section.trusted_proxies) and section.allowed_hosts:
         return f"https://{section.allowed_hosts[0]}"
-    return f"http://{authority(own_address() or 'localhost', section.port)}"
+    scheme = "https" if settings.tls.covers("web") else "http"
+    return f"{scheme}://{authority(own_address() or 'localhost', section.port)}"
 
 
 # -- users --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pyaiot.redaction import redact
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
 MODULES: Final = (
     *("services", "settings", "node_edits", "simulated", "nodes", "client", "history"),
-    *("login", "accounts", "gateway_tokens", "device", "audit", "doctor"),
+    *("login", "accounts", "gateway_tokens", "device", "tls", "audit", "doctor"),
 )
 
 
@@ -49,6 +49,7 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("login", "logout"), ("login",)),
     **dict.fromkeys(("invite", "user", "token"), ("accounts",)),
     "device": ("device",),
+    "tls": ("tls",),
     "audit": ("audit",),
     "gateway": ("gateway_tokens",),
     "doctor": ("doctor",),

@@ -46,6 +46,7 @@ _BROKER: Final = (
     SettingFlag(("--broker-host",), "client.broker_host"),
     SettingFlag(("--broker-port",), "client.broker_port"),
     SettingFlag(("--broker-ssl",), "client.broker_ssl"),
+    SettingFlag(("--ca-file",), "client.ca_file"),
     SettingFlag(("--debug",), "log.debug"),
 )
 
@@ -137,6 +138,7 @@ def _connection(settings: Config, origins: dict[str, str], login_link: str) -> d
         "host": section.broker_host if is_set["broker_host"] or not login_link else None,
         "port": section.broker_port if is_set["broker_port"] or not login_link else None,
         "ssl": section.broker_ssl,
+        "ca_file": section.ca_file or None,
         "login_link": login_link,
         "cookie_file": config.state_folder(os.environ) / "logins.json",
     }

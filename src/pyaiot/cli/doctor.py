@@ -119,7 +119,7 @@ def _broker_address(settings: Config, origins: dict[str, str]) -> BrokerAddress:
     return BrokerAddress(
         section.broker_host if "host" in is_set else "localhost",
         section.broker_port if "port" in is_set else settings.broker.port or section.broker_port,
-        section.broker_ssl,
+        section.broker_ssl or ("host" not in is_set and settings.tls.covers("web")),
     )
 
 

@@ -59,6 +59,7 @@ TO_BROKER: Final = (
     SettingFlag(("--broker-host",), "gateway.broker_host"),
     SettingFlag(("--broker-port",), "gateway.broker_port"),
     SettingFlag(("--broker-ssl",), "gateway.broker_ssl"),
+    SettingFlag(("--ca-file",), "gateway.ca_file"),
     SettingFlag(("--key-file",), "gateway.key_file"),
     SettingFlag(("--token-file",), "gateway.token_file"),
 )
@@ -117,4 +118,5 @@ def doctor_flags() -> tuple[SettingFlag, ...]:
         SettingFlag(("--broker-host",), "client.broker_host"),
         SettingFlag(("--broker-port",), "client.broker_port"),
         SettingFlag(("--broker-ssl",), "client.broker_ssl"),
+        SettingFlag(("--ca-file",), "client.ca_file"),
     )

@@ -31,20 +31,26 @@ def add_to(app: typer.Typer) -> None:
     app.command("logout", short_help="Remove the stored access to a broker.")(logout)
 
 
-def login(url: Url) -> None:
+def login(
+    url: Url,
+    ca_file: Annotated[
+        str, typer.Option(help="Certificates that are trusted (PEM); empty: AIOT_CA_FILE.")
+    ] = "",
+) -> None:
     """Store access to a broker, for the commands that talk to it, readable by you only.
 
     A sign-in link is used at once. With the URL of a broker, it asks for a token of aiot token add;
     without a terminal, it reads the token from standard input.
     """
     address = BrokerAddress.from_url(url)
-    asyncio.run(_login(address, url))
+    asyncio.run(_login(address, url, ca_file or os.environ.get("AIOT_CA_FILE", "")))
     print_line(f"Signed in at {address.http_url}.")
 
 
-async def _login(address: BrokerAddress, url: str) -> None:
+async def _login(address: BrokerAddress, url: str, ca_file: str) -> None:
     if "token=" in urlsplit(url).query:
-        async with open_session(address, login_link=url, cookie_file=logins_file()):
+        cookie_file = logins_file()
+        async with open_session(address, login_link=url, cookie_file=cookie_file, ca_file=ca_file):
             return
     if sys.stdin.isatty():
         token = getpass.getpass("Token: ").strip()
@@ -52,7 +58,7 @@ async def _login(address: BrokerAddress, url: str) -> None:
         token = sys.stdin.readline().strip()
     if not token.isascii() or not token.isprintable() or not token:
         raise OperatorError("That is not a token: aiot token add prints one.")
-    async with open_session(address, token=token) as session:
+    async with open_session(address, token=token, ca_file=ca_file) as session:
         try:
             timeout = aiohttp.ClientTimeout(total=LIMIT_S)
             async with session.get(f"{address.http_url}/api/info", timeout=timeout) as response:

@@ -68,6 +68,7 @@ class Client(RegistryClient):
         login_link: str = "",
         token: str | None = None,
         cookie_file: Path | None = None,
+        ca_file: str | None = None,
         uids: Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         patience_s: float = 0.0,
@@ -80,6 +81,9 @@ class Client(RegistryClient):
         `login_link`: the sign-in link that the broker printed, if it requires one. It works once.
         `token`: a token of `aiot token add`; None: that of the environment variable `AIOT_TOKEN`.
         `cookie_file`: file for the cookie of the sign-in, which later clients use.
+        `ca_file`: file with the certificates that are trusted (PEM), for a broker with a
+        certificate of its own; None: that of the environment variable `AIOT_CA_FILE`, else those of
+        the system.
         `uids`, `resources`: filters. The broker sends nothing about other nodes and resources. A
         unique label works in place of a uid; entering resolves it.
         `patience_s`: how long entering retries until the broker answers.
@@ -98,6 +102,7 @@ class Client(RegistryClient):
         self._login_link = login_link
         self._token = os.environ.get("AIOT_TOKEN", "") if token is None else token
         self._cookie_file = cookie_file
+        self._ca_file = os.environ.get("AIOT_CA_FILE", "") if ca_file is None else ca_file
         self._uids = None if uids is None else tuple(uids)
         self._resources = None if resources is None else tuple(resources)
         self._patience_s = patience_s
@@ -118,6 +123,7 @@ class Client(RegistryClient):
                     login_link=self._login_link,
                     cookie_file=self._cookie_file,
                     token=self._token,
+                    ca_file=self._ca_file,
                 )
             )
             self._http = HttpApi(session, self.address)

@@ -2,6 +2,7 @@
 """One connection of a client to the broker. It does not reconnect; its owner does."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol, TypeAlias
@@ -10,7 +11,7 @@ import aiohttp
 
 from pyaiot.client.address import BrokerAddress
 from pyaiot.client.errors import NoBroker
-from pyaiot.client.session import login_needed, reason_of_failure
+from pyaiot.client.session import login_needed, no_broker, reason_of_failure
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, FromClient, ToClient, decode_to_client
 from pyaiot.messages import encode as encode_message
@@ -91,6 +92,8 @@ async def connect(
     except TimeoutError as error:
         raise LinkLost(f"no answer in {CONNECT_LIMIT_S:.0f} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
+        if isinstance(error, ssl.CertificateError):
+            raise no_broker(address, error) from error
         raise LinkLost(reason_of_failure(error)) from error
     try:
         if socket.protocol != SUBPROTOCOL:

@@ -16,7 +16,7 @@ from yarl import URL
 from pyaiot.client.address import BrokerAddress
 from pyaiot.client.errors import LoginNeeded, NoBroker
 from pyaiot.errors import OperatorError
-from pyaiot.transport.resolver import open_http_session
+from pyaiot.transport.resolver import open_http_session, reason_of_tls_failure
 
 LOGIN_LIMIT_S: Final = 10.0
 """Time for the answer to the sign-in link. Then sign-in fails."""
@@ -33,10 +33,12 @@ async def open_session(
     login_link: str = "",
     cookie_file: Path | None = None,
     token: str = "",
+    ca_file: str = "",
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A session with `token`, or signed in with `login_link` or what `cookie_file` has.
 
-    Without either it is not signed in. Raises `OperatorError` if the link is refused.
+    Without either it is not signed in. `ca_file`: certificates that are trusted; empty: those of
+    the system. Raises `OperatorError` if the link is refused.
     """
     logins = {} if cookie_file is None else _load_cookies(cookie_file)
     saved = dict(logins.get(address.http_url, {}))
@@ -45,7 +47,7 @@ async def open_session(
     # Accept cookies from IP addresses: a broker on loopback has no name.
     jar = aiohttp.CookieJar(unsafe=True)
     headers = {hdrs.AUTHORIZATION: f"Bearer {token}"} if token else None
-    async with open_http_session(cookie_jar=jar, headers=headers) as session:
+    async with open_http_session(ca_file, cookie_jar=jar, headers=headers) as session:
         if login_link and not token:
             await sign_in(session, address, login_link)
             if cookie_file is not None:
@@ -77,6 +79,8 @@ async def sign_in(session: aiohttp.ClientSession, address: BrokerAddress, link: 
 def no_broker(address: BrokerAddress, why: object) -> NoBroker:
     """The error if no broker answers. `why` is an exception or a text."""
     reason = reason_of_failure(why) if isinstance(why, Exception) else str(why)
+    if isinstance(why, Exception) and reason_of_tls_failure(why):
+        return NoBroker(f"No secure connection to {address}: {reason}.")
     return NoBroker(
         f"No broker answers at {address} ({reason.rstrip('.')}). Start one with aiot run, or set"
         " its address."
@@ -88,8 +92,8 @@ def reason_of_failure(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "unknown host"
-        case aiohttp.ClientSSLError():
-            return f"TLS: {error}"
+        case _ if reason := reason_of_tls_failure(error):
+            return reason
         case OSError(errno=int(number)) if number > 0:
             return os.strerror(number).lower()
         case _:

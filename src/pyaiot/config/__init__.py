@@ -307,8 +307,11 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
             yield str(path), f"{section}.{name}", value
 
 
-_NOT_SETTINGS: Final = frozenset({"AIOT_CONFIG", "AIOT_TOKEN", "AIOT_GATEWAY_TOKEN"})
-"""Variables of the settings file, and of the tokens of a client and of a gateway."""
+_NOT_SETTINGS: Final = frozenset(
+    {"AIOT_CONFIG", "AIOT_TOKEN", "AIOT_GATEWAY_TOKEN", "AIOT_CA_FILE"}
+)
+"""Variables of the settings file, of the tokens of a client and of a gateway, and of the
+certificates that clients trust."""
 
 
 def _from_environment(

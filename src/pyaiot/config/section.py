@@ -7,6 +7,13 @@ import msgspec
 from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
+CaFile = Annotated[
+    str,
+    Meta(
+        description="Certificates that are trusted (PEM), for a broker with a self-signed"
+        " certificate or an authority of its own; empty: `AIOT_CA_FILE`, else those of the system."
+    ),
+]
 AllowedHosts = Annotated[
     tuple[str, ...],
     Meta(

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from pyaiot.config.section import AllowedHosts, Port, Section, TrustedProxyAddresses
+from pyaiot.config.section import AllowedHosts, CaFile, Port, Section, TrustedProxyAddresses
 
 KEY_FILE: Final = "~/.pyaiot/keys"
 
@@ -240,6 +240,7 @@ class GatewaySection(Section, frozen=True, kw_only=True):
     broker_ssl: Annotated[
         bool, Meta(description="Use TLS for the connection to the broker (wss://).")
     ] = False
+    ca_file: CaFile = ""
     key_file: Annotated[
         str, Meta(description="Key file that the gateway shares with the broker.")
     ] = KEY_FILE
@@ -273,6 +274,7 @@ class ClientSection(Section, frozen=True, kw_only=True):
     broker_ssl: Annotated[bool, Meta(description="Use TLS for the connection to the broker.")] = (
         False
     )
+    ca_file: CaFile = ""
 
 
 class MetricsSection(Section, frozen=True, kw_only=True):

@@ -17,6 +17,10 @@ class MqttNodeConfig(NodeConfig, frozen=True, kw_only=True):
     mqtt_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the MQTT broker.")] = (
         1886
     )
+    tls: Annotated[bool, Meta(description="Use TLS for the connection.")] = False
+    ca_file: Annotated[
+        str, Meta(description="Certificates that are trusted (PEM); empty: those of the system.")
+    ] = ""
     user: Annotated[str, Meta(description="User name for the MQTT broker; empty: none.")] = ""
     password_file: Annotated[
         str,

@@ -15,6 +15,7 @@ from pyaiot.mqtt.connection import ReconnectingMqttClient
 from pyaiot.mqtt.credentials import password_reader
 from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttMessage, MqttRefused
 from pyaiot.protocols.mqtt.packets import Connect
+from pyaiot.transport.tls import client_context
 
 KEEP_ALIVE_S: Final = 10
 CONNECTION_CHECK_S: Final = 1.0
@@ -88,14 +89,15 @@ async def run_mqtt_node(
     """Run one node until cancelled.
 
     `opened` is called before the first attempt to connect: a node may start before its MQTT broker.
-    Raises `OperatorError` if the uid or the password file is invalid, or if the MQTT broker refuses
-    the node.
+    Raises `OperatorError` if the uid, the password file or the CA file is invalid, or if the MQTT
+    broker refuses the node.
     """
     if rng is None:
         rng = random.Random()  # noqa: S311 - sensor values, not secrets
     topics = TopicNode(config, rng=rng)
     password = password_reader(config.password_file)
-    server = MqttServer(config.mqtt_host, config.mqtt_port, config.user, password)
+    tls = client_context(config.ca_file) if config.tls else None
+    server = MqttServer(config.mqtt_host, config.mqtt_port, config.user, password, tls)
     refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     node = MqttNode(topics, server, on_event=lambda event: _check_refusal(node, event, refused))
     opened()

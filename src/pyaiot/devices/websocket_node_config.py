@@ -17,6 +17,10 @@ class WebSocketNodeConfig(NodeConfig, frozen=True, kw_only=True):
     gateway_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the gateway.")] = (
         8001
     )
+    tls: Annotated[bool, Meta(description="Use TLS for the connection (wss://).")] = False
+    ca_file: Annotated[
+        str, Meta(description="Certificates that are trusted (PEM); empty: those of the system.")
+    ] = ""
     nameless: Annotated[
         bool,
         Meta(

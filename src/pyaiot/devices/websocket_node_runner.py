@@ -17,7 +17,7 @@ from pyaiot.devices.websocket_node_config import WebSocketNodeConfig
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
 from pyaiot.transport.addresses import authority
 from pyaiot.transport.backoff import Backoff
-from pyaiot.transport.resolver import open_http_session
+from pyaiot.transport.resolver import open_http_session, reason_of_tls_failure
 
 HEARTBEAT_S: Final = 30.0
 """Seconds between pings. The connection is lost if a ping is not answered within half of this."""
@@ -36,17 +36,18 @@ async def run_websocket_node(
 ) -> None:
     """Run one node until cancelled. It reconnects whenever its connection is lost.
 
-    `opened` is called before the first attempt: a node may start before its gateway.
+    `opened` is called before the first attempt: a node may start before its gateway. Raises
+    `OperatorError` if the CA file cannot be used.
     """
     if rng is None:
         rng = random.Random()  # noqa: S311 - sensor values, not secrets
     node = SimulatedWebSocketNode(config, rng=rng)
-    url = f"ws://{authority(config.gateway_host, config.gateway_port)}/node"
+    url = f"ws{'s' * config.tls}://{authority(config.gateway_host, config.gateway_port)}/node"
     loop = asyncio.get_running_loop()
     opened()
     backoff = Backoff(first_s=RETRY_FIRST_S, limit_s=RETRY_LIMIT_S, rng=rng)
     logged = ""
-    async with open_http_session() as session:
+    async with open_http_session(config.ca_file) as session:
         while True:
             try:
                 async with session.ws_connect(
@@ -55,7 +56,7 @@ async def run_websocket_node(
                     backoff.connected(now=loop.time())
                     problem = await _run_connection(node, socket, loop)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                problem = str(error) or type(error).__name__
+                problem = reason_of_tls_failure(error) or str(error) or type(error).__name__
             now = loop.time()
             if backoff.is_steady(now=now):
                 logged = ""

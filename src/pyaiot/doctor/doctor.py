@@ -2,16 +2,19 @@
 """Runs all checks concurrently, each with its own deadline."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final
 
 from pyaiot.app.protocols import plugins
 from pyaiot.client.address import BrokerAddress
 from pyaiot.config import Config
-from pyaiot.doctor import machine, ports, running, storage, trip
+from pyaiot.doctor import certificate, machine, ports, running, storage, trip
 from pyaiot.doctor.findings import Finding, redacted
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import ProbeResult
+from pyaiot.transport.addresses import is_loopback
+from pyaiot.transport.tls import PinnedTrust, client_context
 
 AREA_LIMIT_S: Final = 12.0
 """How long the checks of one area may take. Longer: the area is reported as a problem."""
@@ -36,7 +39,7 @@ async def examine(
         ("settings", _settings(config, settings)),
         ("ports", asyncio.to_thread(lambda: list(ports.check(config)))),
         *(("probe", _probe(plugin.probe, config)) for plugin in plugins() if plugin.probe),
-        ("broker", _running(address)),
+        ("broker", _running(address, config)),
     ]
     if run_demo is not None:
         checks.append(("round trip", trip.check(run_demo)))
@@ -66,13 +69,21 @@ async def _machine() -> list[Finding]:
 
 async def _settings(config: Config, settings: str) -> list[Finding]:
     found = [Finding("settings", "file", "ok", settings), storage.check_keys(config)]
+    found += certificate.check(config.tls)
     found += storage.check_disk()
     found.append(await storage.check_history(config))
     return found
 
 
-async def _running(address: BrokerAddress) -> list[Finding]:
-    return [finding async for finding in running.check(address)]
+async def _running(address: BrokerAddress, config: Config) -> list[Finding]:
+    ca_file = config.client.ca_file or os.environ.get("AIOT_CA_FILE", "")
+    trust = None
+    if ca_file:
+        trust = client_context(ca_file)
+    elif config.tls.covers("web") and is_loopback(address.host):
+        # The certificate need not be valid for loopback.
+        trust = PinnedTrust(config.tls.cert_file).context
+    return [finding async for finding in running.check(address, trust)]
 
 
 async def _probe(

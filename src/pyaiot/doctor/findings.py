@@ -2,11 +2,13 @@
 """Findings of the doctor, and the functions that judge facts. Pure."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from pyaiot.redaction import redact
+from pyaiot.transport.tls import Certificate
 
 Verdict: TypeAlias = Literal["ok", "note", "wrong"]
 """`note`: it works, with a limitation. `wrong`: something does not work."""
@@ -154,6 +156,20 @@ def disk(folder: str, free_bytes: int) -> Finding:
     action = "free space, or lower [history] readings_days: history stops on a full disk"
     verdict: Verdict = "wrong" if free_bytes < FREE_WRONG_BYTES else "note"
     return Finding("settings", "disk", verdict, text, action)
+
+
+def certificate(path: str, facts: Certificate, now: datetime) -> Finding:
+    """`path`: its file. `facts`: what it says. `now`: calendar time, in UTC."""
+    renew = "renew it (`aiot tls self-signed --force`, or with its authority), then send SIGHUP"
+    problem = facts.problem(now)
+    if problem:
+        return Finding("settings", "certificate", "wrong", f"{path} {problem}", renew)
+    days = (facts.valid_until - now).days
+    if facts.expires_soon(now):
+        text = f"{path} expires in {_count(days, 'day')}"
+        return Finding("settings", "certificate", "note", text, renew)
+    text = f"{path} is valid for {days:,} days, and its key belongs to it"
+    return Finding("settings", "certificate", "ok", text)
 
 
 def port(name: str, where: str, *, problem: str, owner: str, ours: bool, flag: str) -> Finding:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks of a running broker: its parts, its clock and its gateways."""
 
+import ssl
 import time
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
@@ -13,23 +14,30 @@ from pyaiot.app.protocols import plugins
 from pyaiot.client.address import BrokerAddress
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
-from pyaiot.transport.resolver import open_http_session
+from pyaiot.transport.resolver import open_http_session, reason_of_tls_failure
 
 ANSWER_LIMIT_S: Final = 6.0
 """How long the broker may take to answer. `/readyz` itself waits for the parts."""
 
 
-async def check(address: BrokerAddress) -> AsyncIterator[Finding]:
-    """Query the broker over HTTP, as a client does."""
+async def check(
+    address: BrokerAddress, trust: ssl.SSLContext | None = None
+) -> AsyncIterator[Finding]:
+    """Query the broker over HTTP, as a client does. `trust` None: as the system does."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
-    async with open_http_session(timeout=timeout) as session:
+    async with open_http_session(trust=trust, timeout=timeout) as session:
         try:
             version, date = await _health(session, address)
         except _OtherServer as error:
             action = "stop that server, or set --broker-host and --broker-port"
             yield Finding("broker", "running", "wrong", str(error), action)
             return
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if reason := reason_of_tls_failure(error):
+                text, _, action = reason.partition(": ")
+                text = f"{address.http_url}: {text}"
+                yield Finding("broker", "running", "wrong", text, action or "correct the address")
+                return
             action = "start one with `aiot run`, or set --broker-host if it runs elsewhere"
             yield Finding("broker", "running", "note", f"no broker at {address.http_url}", action)
             return

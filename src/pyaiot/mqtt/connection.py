@@ -20,6 +20,7 @@ from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttLost, MqttRefused
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.transport.backoff import Backoff
+from pyaiot.transport.resolver import reason_of_tls_failure
 from pyaiot.transport.timer import Timer
 
 OPEN_LIMIT_S: Final = 4.0
@@ -78,7 +79,7 @@ class MqttConnection(asyncio.Protocol):
         except TimeoutError as error:
             raise LinkLost("it does not answer") from error
         except ssl.SSLError as error:
-            raise LinkLost(f"TLS: {error.reason or error}") from error
+            raise LinkLost(reason_of_tls_failure(error)) from error
         except OSError as error:
             raise LinkLost(str(error) or type(error).__name__) from error
         finally:

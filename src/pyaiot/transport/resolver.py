@@ -3,7 +3,8 @@
 
 import asyncio
 import socket
-from typing import Any
+import ssl
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -83,16 +84,46 @@ class Connector(aiohttp.TCPConnector):
             await asyncio.sleep(0)
 
 
-def open_http_session(ca_file: str = "", **options: Any) -> aiohttp.ClientSession:
+_OTHER_NAME: Final = frozenset({62, 64})
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL."""
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+
+
+def reason_of_tls_failure(error: BaseException | None) -> str:
+    """Why TLS with a server failed and what to do, for people; empty: the error is another one."""
+    error = getattr(error, "certificate_error", error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        match error.verify_code:
+            case 10:  # X509_V_ERR_CERT_HAS_EXPIRED
+                return "its certificate has expired: renew it there"
+            case code if code in _OTHER_NAME:
+                return "its certificate is for other names: use one that aiot tls fingerprint lists"
+            case _:
+                return (
+                    "its certificate is not trusted: compare what aiot tls fingerprint prints with"
+                    " its fingerprint there, and set --ca-file"
+                )
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        error = error.os_error
+    if isinstance(error, ssl.SSLError):
+        if error.reason in _NOT_TLS:
+            return "its port does not use TLS"
+        return f"TLS: {error.reason or error}".replace("_", " ").lower().replace("tls", "TLS", 1)
+    return ""
+
+
+def open_http_session(
+    ca_file: str = "", *, trust: ssl.SSLContext | None = None, **options: Any
+) -> aiohttp.ClientSession:
     """A session with `Resolver` and without a limit of connections.
 
-    `ca_file`: see `client_context`. `options` as of `aiohttp.ClientSession`. Raises
-    `OperatorError`.
+    `ca_file`: see `client_context`; `trust` is such a context. `options` as of
+    `aiohttp.ClientSession`. Raises `OperatorError`.
     """
-    trust = {}
-    if ca_file:
+    if trust is None and ca_file:
         # Without it, aiohttp has a context that is made once.
         from pyaiot.transport.tls import client_context  # noqa: PLC0415
 
-        trust["ssl"] = client_context(ca_file)
-    return aiohttp.ClientSession(connector=Connector(**trust), **options)
+        trust = client_context(ca_file)
+    connector = Connector() if trust is None else Connector(ssl=trust)
+    return aiohttp.ClientSession(connector=connector, **options)

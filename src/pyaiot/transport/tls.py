@@ -166,9 +166,9 @@ class PinnedTrust:
     _NO_CHECK_TIME: Final = 0x200000
     """X509_V_FLAG_PARTIAL_CHAIN and X509_V_FLAG_NO_CHECK_TIME of OpenSSL."""
 
-    def __init__(self, certificate_path: Path) -> None:
+    def __init__(self, certificate_file: str) -> None:
         """Raises `OperatorError` if the file cannot be read."""
-        self._path = certificate_path
+        self._path = Path(certificate_file).expanduser()
         self.context: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.check_hostname = False

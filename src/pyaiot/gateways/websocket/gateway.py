@@ -26,6 +26,7 @@ from pyaiot.transport.forwarded import TrustedProxies
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.transport.origin_check import check_origin
+from pyaiot.transport.resolver import open_http_session
 from pyaiot.transport.tls import ServerTls
 from pyaiot.transport.websocket import NonBlockingWebSocket, TransportSink, close_all
 
@@ -133,7 +134,7 @@ class WebSocketGateway:
         timeout = aiohttp.ClientTimeout(total=ROUND_TRIP_LIMIT_S)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
+                open_http_session(timeout=timeout) as session,
                 # The certificate is not valid for loopback, and it is its own that it asks.
                 session.get(f"{self._server.url}healthz", ssl=False) as answer,
             ):

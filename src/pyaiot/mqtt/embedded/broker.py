@@ -99,7 +99,7 @@ class EmbeddedBroker:
         self._disconnects: set[asyncio.Task[None]] = set()
         self._failed_restarts = 0
         certificate = config.certificate_file
-        self._trust = PinnedTrust(Path(certificate)) if certificate else None
+        self._trust = PinnedTrust(certificate) if certificate else None
         self.problem = ""
         """Why it does not work, for people; "" if round trips with QoS 1 succeed."""
         self.starts = 0
