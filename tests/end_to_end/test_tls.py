@@ -2,6 +2,7 @@
 """`aiot run` and the other services with TLS on every TCP listener."""
 
 import asyncio
+import json
 import re
 import shutil
 import signal
@@ -203,6 +204,21 @@ async def test_commands_trust_a_ca_file_and_explain_other_certificates(
     served = read_certificate(running.made.certificate("server"))
     assert served.fingerprint in shown.stdout
     assert read_certificate(tmp_path / "saved.pem") == served
+
+
+async def test_doctor_checks_the_certificate_and_the_running_broker(
+    running: Running, shared_programs: Programs
+) -> None:
+    port = str(port_of(running.url))
+    program = shared_programs.aiot(
+        *("doctor", "--no-trip", "--json", "--web-port", port, *flags(running.made))
+    )
+    await asyncio.to_thread(program.exit_code, 20)
+    findings = {(it["area"], it["about"]): it for it in json.loads(program.rest())["findings"]}
+    certificate = findings["settings", "certificate"]
+    assert certificate["verdict"] == "note"
+    assert "expires in " in certificate["says"]
+    assert findings["broker", "running"]["verdict"] == "ok"
 
 
 async def test_python_client_and_gateway_connect_over_tls(

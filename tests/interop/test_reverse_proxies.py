@@ -174,11 +174,19 @@ async def test_sign_in_websocket_events_and_export_work_through_the_proxy(
         async with browser.get(proxied.url + "/api/export") as export:
             lines = (await export.text()).splitlines()
         assert len(lines) == READINGS + 1
+        assert "127.0.0.2" in await audited_addresses(browser, proxied)
 
         async with browser.post(proxied.url + "/logout", headers=headers) as answer:
             assert answer.status in {200, 401}
         async with browser.get(proxied.url + "/api/nodes") as answer:
             assert answer.status == 401
+
+
+async def audited_addresses(browser: aiohttp.ClientSession, proxied: Proxied) -> set[str]:
+    """Addresses in the audit log, which an administrator reads."""
+    async with browser.get(proxied.url + "/api/audit") as answer:
+        assert answer.status == 200
+        return {entry.get("from", "") for entry in (await answer.json())["entries"]}
 
 
 async def attempt(browser: aiohttp.ClientSession, url: str, **headers: str) -> int:

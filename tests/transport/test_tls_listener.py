@@ -187,6 +187,19 @@ async def test_unfinished_handshakes_make_room_for_new_connections(tmp_path: Pat
             writer.close()
 
 
+async def test_five_hundred_unfinished_handshakes_delay_nobody(tmp_path: Path) -> None:
+    async with served(tmp_path, connections_max=1000) as it:
+        held = await asyncio.gather(*(it.plain() for _ in range(500)))
+        for _, writer in held[:250]:
+            writer.write(b"\x16\x03\x01\x02\x00\x01")
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        assert await it.hello() == "hello over https"
+        assert loop.time() - begin < 1.0
+        for _, writer in held:
+            writer.transport.abort()
+
+
 async def test_handshakes_of_one_address_are_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

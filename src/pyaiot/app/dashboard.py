@@ -41,6 +41,8 @@ async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> No
         Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
     )
     tls = ProcessTls(config.tls)
+    if config.tls.covers("web") and not section.broker_ssl:
+        log.warning("browsers refuse ws:// on a page with TLS: set --broker-ssl")
     server = await HttpServer.open(
         app.app,
         section.host,

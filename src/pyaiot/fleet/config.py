@@ -61,6 +61,13 @@ class FleetConfig(msgspec.Struct, frozen=True, kw_only=True):
     broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "127.0.0.1"
     broker_port: Annotated[Port, Meta(description="TCP port of the broker.")] = 8000
     broker_ssl: Annotated[bool, Meta(description="Use TLS to the broker (wss://).")] = False
+    ca_file: Annotated[
+        str,
+        Meta(
+            description="Certificates that are trusted for the broker (PEM); empty: those of the"
+            " system."
+        ),
+    ] = ""
     login_link: Annotated[
         str,
         Meta(

@@ -69,7 +69,7 @@ class Fleet:
         _allow_files(sum(self._counts.values()))
         broker = BrokerAddress(config.broker_host, config.broker_port, config.broker_ssl)
         async with (
-            open_session(broker, login_link=config.login_link) as session,
+            open_session(broker, login_link=config.login_link, ca_file=config.ca_file) as session,
             asyncio.TaskGroup() as tasks,
         ):
             self._datagrams = Datagrams(self._clock)
