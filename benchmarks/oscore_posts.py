@@ -17,8 +17,8 @@ from benchmarks.coap_posts import Nodes
 from benchmarks.processes import answer
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.coap.oscore.device import GATEWAY_ID, device_id
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
+from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from pyaiot.protocols.oscore.messages import (
     protect_request,
     protect_response,

@@ -427,6 +427,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot gateway rotate greenhouse --overlap 7d": Finish(prints("^aiot_")),
     "aiot token add my-script --role viewer --expires 90d": Finish(prints("aiot_")),
     "aiot device add my-lamp --protocol coap": Finish(prints("^my-lamp connects with CoAP")),
+    "aiot node coap --uid lamp --oscore-file lamp.key": Elsewhere(
+        "it needs the key; tests/interop/test_oscore.py runs such a node"
+    ),
     "aiot node coap --uid my-lamp --psk-file my-lamp.key": Elsewhere(
         "it needs the key; tests/interop/test_coap_dtls.py runs such a node"
     ),

@@ -55,7 +55,9 @@ NO_PARSERS = {
     "mqttsn_states": "a table",
     "mqtt_events": "events",
     **dict.fromkeys(("mqtt_packet", "mqtt_packets"), "fuzzed as `mqtt_client`"),
+    "oscore_client": "reads with `oscore_messages`",
     "oscore_context": "keys",
+    "oscore_ids": "two ids",
     "oscore_numbers": "numbers",
     "oscore_option": "fuzzed as `oscore_messages`",
 }

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
-from pyaiot.gateways.coap.oscore.device import GATEWAY_ID, ContextNumbers, device_id
+from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.gateways.coap.oscore.layer import OscoreLayer
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
+from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from pyaiot.protocols.oscore.messages import protect_request, protect_response
 from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 from pyaiot.transport.peers import Peer

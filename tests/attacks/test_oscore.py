@@ -14,7 +14,7 @@ import pytest
 
 from pyaiot.accounts.devices import DeviceStore
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
-from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from tests.clients import Broker, Client
 from tests.coap_device import CoapDevice, coap_device
@@ -148,3 +148,47 @@ async def test_unprotected_claim_of_a_secured_uid_is_refused(tmp_path: Path) -> 
         assert answer.code == Code.SERVICE_UNAVAILABLE
         await attacked.post(9)
         assert "99" not in {it.get("data") for it in attacked.client.received}
+
+
+async def test_registration_of_a_secured_node_is_removed_by_nobody_else(tmp_path: Path) -> None:
+    def directory(code: Code, number: int, *path: str, query: str = "") -> bytes:
+        options = build_options(
+            *((OptionNumber.URI_PATH, item) for item in path),
+            *([(OptionNumber.URI_QUERY, item) for item in query.split("&")] if query else ()),
+        )
+        return CoapMessage(MessageType.CON, code, number, b"d", options).to_bytes()
+
+    async with attack(tmp_path) as attacked:
+        lamp, at = attacked.lamp, attacked.lamp_at
+
+        async def register(query: str) -> CoapMessage:
+            number = 100 + lamp.number
+            at.send(lamp.protect(directory(Code.POST, number, "rd", query=query)))
+            while True:
+                answer = await at.answer()
+                if answer[1] >= 64 and answer[2:4] == number.to_bytes(2, "big"):
+                    return lamp.read_response(answer)
+
+        assert (await register("ep=robot&lt=600")).code == Code.FORBIDDEN
+        created = await register("ep=lamp&lt=600")
+        assert created.code == Code.CREATED
+        location = [
+            value.decode()
+            for number, value in created.options
+            if number == OptionNumber.LOCATION_PATH
+        ]
+        # From the same host, but without the key.
+        beside = Peer("127.66.0.1", at.socket.getpeername()[1])
+        try:
+            for peer in (beside, attacked.attacker):
+                for code, query in ((Code.DELETE, ""), (Code.POST, "lt=61")):
+                    peer.send(directory(code, 7, *location, query=query))
+                    answer = CoapMessage.from_bytes(await peer.answer())
+                    assert answer.code == Code.FORBIDDEN
+                peer.send(directory(Code.POST, 8, "rd", query="ep=lamp&lt=61"))
+                answer = CoapMessage.from_bytes(await peer.answer())
+                assert answer.code == Code.FORBIDDEN
+        finally:
+            beside.socket.close()
+        assert (await register("ep=lamp&lt=600")).option(OptionNumber.LOCATION_PATH) == b"rd"
+        await attacked.post(9)

@@ -4,9 +4,10 @@
 from collections.abc import Sequence
 
 from pyaiot.accounts.devices import DeviceCredential
-from pyaiot.gateways.coap.oscore.device import GATEWAY_ID, ContextNumbers, device_id
+from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
+from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from pyaiot.protocols.oscore.messages import (
     protect_request,
     protect_response,

@@ -7,17 +7,13 @@ from hypothesis import strategies as st
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
-from pyaiot.gateways.coap.oscore.device import (
-    ANSWERS_MAX,
-    OBSERVATIONS_MAX,
-    REQUESTS_MAX,
-    device_id,
-)
+from pyaiot.gateways.coap.oscore.device import ANSWERS_MAX, OBSERVATIONS_MAX, REQUESTS_MAX
 from pyaiot.gateways.coap.oscore.layer import CHALLENGES_BURST, OscoreLayer, Unprotected
 from pyaiot.gateways.coap.oscore.refusals import HOST_FAILURES_BURST, MUTED_S
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.oscore.ids import device_id
 from pyaiot.transport.peers import Peer
 from tests.gateways.oscore_device import NumbersInMemory, OscoreTestDevice, credential
 from tests.gateways.test_coap_intake import CON, HERE, NON, THERE, Port, request

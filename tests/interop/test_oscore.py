@@ -16,10 +16,12 @@ import pytest
 from pyaiot.accounts.devices import DeviceCredential, DeviceStore
 from pyaiot.app.device_access import add_device
 from pyaiot.config import Config
+from pyaiot.devices.coap_node_config import CoapNodeConfig
+from pyaiot.devices.coap_node_runner import run_coap_node
 from pyaiot.gateways.coap.oscore import numbers_file
-from pyaiot.gateways.coap.oscore.device import GATEWAY_ID, device_id
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.device_watch import INTERVAL_S
+from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from tests.clients import Broker, Client
 from tests.coap_device import own_address
 from tests.programs import Programs, free_port
@@ -211,3 +213,24 @@ async def test_killed_gateway_continues_with_the_same_node(
                 assert await node.post("alive", "alive:lamp") == "2.04"
                 await client.shows("lamp", led="0", temperature="20°C")
             gateway.kill()
+
+
+async def test_simulated_node_is_read_commanded_and_survives_a_reboot(
+    devices: Path, tmp_path: Path
+) -> None:
+    key_file = tmp_path / "lamp.key"
+    key_file.write_text(SECRET.hex() + "\n")
+    async with connected(devices) as (client, port):
+        config = CoapNodeConfig(
+            uid="lamp", led=True, gateway_port=port, oscore_file=str(key_file), confirmable=True
+        )
+        for _ in range(2):
+            node = asyncio.create_task(run_coap_node(config))
+            await client.shows("lamp", led="0")
+            for value in ("1", "0"):
+                receipt = await client.write("lamp", "led", value)
+                assert receipt["state"] == "confirmed"
+                await client.shows("lamp", led=value)
+            node.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await node

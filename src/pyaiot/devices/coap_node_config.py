@@ -55,6 +55,15 @@ class CoapNodeConfig(NodeConfig, frozen=True, kw_only=True):
         ),
     ] = ""
 
+    oscore_file: Annotated[
+        str,
+        Meta(
+            description="File with the secret of this node, in hexadecimal digits as `aiot device"
+            " add` prints it: its messages are protected by OSCORE; `uid` must be set. The sequence"
+            " numbers are in a file beside it, whose name ends in `.seq`. Empty: without OSCORE."
+        ),
+    ] = ""
+
     @property
     def port_of_gateway(self) -> int:
         """The UDP port that it sends to."""

@@ -18,6 +18,7 @@ from pyaiot.devices.coap_node_server import RemoteAddress
 from pyaiot.errors import OperatorError, reason_of
 
 if TYPE_CHECKING:
+    from pyaiot.devices.oscore_session import OscoreSession
     from pyaiot.transport.dtls.client import DtlsClient
 
 log = logging.getLogger(__name__)
@@ -39,39 +40,51 @@ async def run_coap_node(
     gateway, local = await resolve_addresses(
         config.gateway_host, config.port_of_gateway, config.host, config.port
     )
-    dtls = _dtls_client(config) if config.psk_file else None
-    runner = _Runner(SimulatedCoapNode(config, rng=rng), gateway, dtls)
+    security = _security(config)
+    runner = _Runner(SimulatedCoapNode(config, rng=rng), gateway, security)
     try:
         # A session has one port, in both directions.
-        await runner.open(local, separate_source_port=config.separate_source_port and not dtls)
+        await runner.open(local, separate_source_port=config.separate_source_port and not security)
         opened()
         await runner.failed
     finally:
         await runner.close()
 
 
-def _dtls_client(config: CoapNodeConfig) -> "DtlsClient":
-    """Raises `OperatorError`."""
-    # Nodes without a key do not load OpenSSL.
-    from pyaiot.transport.dtls.client import DtlsClient  # noqa: PLC0415
-    from pyaiot.transport.dtls.psk_context import PskContext  # noqa: PLC0415
+def _security(config: CoapNodeConfig) -> "DtlsClient | OscoreSession | None":
+    """What protects the messages of the node; None: nothing. Raises `OperatorError`."""
+    # Nodes without a key load neither OpenSSL nor cryptography.
+    if config.psk_file and config.oscore_file:
+        raise OperatorError("A node uses DTLS or OSCORE: set --psk-file or --oscore-file.")
+    if config.psk_file:
+        from pyaiot.transport.dtls.client import DtlsClient  # noqa: PLC0415
+        from pyaiot.transport.dtls.psk_context import PskContext  # noqa: PLC0415
 
-    if not config.uid:
+        return DtlsClient(PskContext.for_client(config.uid, _key_in(config.psk_file, config.uid)))
+    if config.oscore_file:
+        from pyaiot.devices.oscore_session import OscoreSession  # noqa: PLC0415
+
+        key = _key_in(config.oscore_file, config.uid)
+        path = Path(config.oscore_file).expanduser()
+        return OscoreSession(config.uid, key, path.with_name(path.name + ".seq"))
+    return None
+
+
+def _key_in(file: str, uid: str) -> bytes:
+    """The key in a file, which belongs to the uid of the node. Raises `OperatorError`."""
+    if not uid:
         raise OperatorError("A node with a key needs the uid that the key belongs to: set --uid.")
     try:
-        key = bytes.fromhex(Path(config.psk_file).expanduser().read_text("ascii"))
+        key = bytes.fromhex(Path(file).expanduser().read_text("ascii"))
     except OSError as error:
-        raise OperatorError(
-            f"The key file {config.psk_file} cannot be read: {reason_of(error)}."
-        ) from error
+        raise OperatorError(f"The key file {file} cannot be read: {reason_of(error)}.") from error
     except ValueError:
         key = b""
     if not key:
         raise OperatorError(
-            f"The key file {config.psk_file} must contain hexadecimal digits, as aiot device add"
-            " prints them."
+            f"The key file {file} must contain hexadecimal digits, as aiot device add prints them."
         )
-    return DtlsClient(PskContext.for_client(config.uid, key))
+    return key
 
 
 class _Runner:
@@ -81,12 +94,12 @@ class _Runner:
         self,
         node: SimulatedCoapNode,
         gateway: SocketAddress,
-        dtls: "DtlsClient | None" = None,
+        security: "DtlsClient | OscoreSession | None" = None,
     ) -> None:
-        """`dtls`: the session with the gateway; None: without DTLS."""
+        """`security`: what protects the messages; None: nothing."""
         self._node = node
         self._gateway = gateway
-        self._dtls = dtls
+        self._security = security
         self._loop = asyncio.get_running_loop()
         self._sockets: list[_Socket] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -139,7 +152,7 @@ class _Runner:
             self._fail(error)
 
     def _plaintexts(self, data: bytes, now: float) -> Sequence[bytes]:
-        return (data,) if self._dtls is None else self._dtls.receive_datagram(data, now=now)
+        return (data,) if self._security is None else self._security.receive_datagram(data, now=now)
 
     def network_error(self, error: Exception) -> None:
         """Log an ICMP error once: the gateway may be started later."""
@@ -151,8 +164,8 @@ class _Runner:
         try:
             # The loop may call slightly early; the node would then find nothing due.
             now = max(self._loop.time(), due)
-            if self._dtls is not None:
-                self._dtls.handle_timer(now=now)
+            if self._security is not None:
+                self._security.handle_timer(now=now)
             self._node.handle_timer(now=now)
             self._transmit(self._sockets[0])
         except Exception as error:  # noqa: BLE001 - a callback has no caller
@@ -161,16 +174,16 @@ class _Runner:
     def _transmit(self, origin: "_Socket") -> None:
         due = self._node.get_timer()
         for data, peer in self._node.datagrams_to_send():
-            if self._dtls is not None:
-                self._dtls.send(data, now=self._loop.time())
+            if self._security is not None:
+                self._security.send(data, now=self._loop.time())
             elif peer is None:
                 self._sockets[-1].send(data, self._gateway.sockaddr)
             else:
                 origin.send(data, peer)
-        if self._dtls is not None:
-            for datagram in self._dtls.datagrams_to_send():
+        if self._security is not None:
+            for datagram in self._security.datagrams_to_send():
                 self._sockets[0].send(datagram, self._gateway.sockaddr)
-            timer = self._dtls.get_timer()
+            timer = self._security.get_timer()
             due = due if timer is None else min(due, timer)
         if self._timer is not None:
             self._timer.cancel()

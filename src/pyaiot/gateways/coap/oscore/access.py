@@ -5,10 +5,10 @@ program."""
 from collections.abc import Iterator
 
 from pyaiot.config import Config
-from pyaiot.gateways.coap.oscore.device import GATEWAY_ID, device_id
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.plugin import NewDevice, Snippet
 from pyaiot.protocols.coap.numbers import COAP_PORT
+from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from pyaiot.transport.addresses import is_loopback
 
 

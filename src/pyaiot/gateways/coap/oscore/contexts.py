@@ -15,10 +15,10 @@ from pyaiot.gateways.coap.oscore.device import (
     ExchangeKey,
     OscoreDevice,
     SentRequest,
-    device_id,
     gateway_context,
     keep,
 )
+from pyaiot.protocols.oscore.ids import device_id
 from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 
 CONTEXTS_MAX: Final = 4096

@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One device that uses OSCORE: its security context, and the exchanges with it. Pure."""
 
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
+from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 from pyaiot.transport.peers import Peer, PeerAddress
 from pyaiot.transport.rate_limit import RateLimit
 
-GATEWAY_ID: Final = b"\x00"
-"""The Sender ID of the gateway. Each device has a secret of its own, so that it may be the same for
-all."""
-DEVICE_ID_BYTES: Final = 2
-"""Bytes of the Sender ID of a device. Devices may share one: the keys decide."""
 ANSWERS_MAX: Final = 8
 """Requests of one device whose answers are remembered. A copy of an older one is refused as a
 replay."""
@@ -28,11 +23,6 @@ rejected beyond, until it is renewed."""
 
 ExchangeKey: TypeAlias = tuple[PeerAddress, bytes]
 """The unsecured address of a device, and a token."""
-
-
-def device_id(uid: str) -> bytes:
-    """The Sender ID of a device: derived from its uid, so that it need not be stored."""
-    return hashlib.sha256(uid.encode()).digest()[:DEVICE_ID_BYTES]
 
 
 def gateway_context(credential: DeviceCredential) -> SecurityContext:
