@@ -20,6 +20,7 @@ SEED = 7252
 PARSERS_ELSEWHERE = {
     "api_queries",
     "coap_intake",
+    "dtls_server",
     "coap_oscore",
     "forwarded",
     "keys",

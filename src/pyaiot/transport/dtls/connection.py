@@ -11,6 +11,7 @@ from typing import Final
 from OpenSSL import SSL
 
 from pyaiot.protocols.dtls.client_hello import ClientHello
+from pyaiot.protocols.dtls.numbers import ContentType
 from pyaiot.protocols.dtls.records import HEADER_BYTES, DtlsRecord, datagrams_of, read_records
 from pyaiot.transport.dtls.psk_context import MTU, PskContext
 
@@ -18,6 +19,9 @@ RETRANSMIT_S: Final = 1.0
 """When a flight is retransmitted first (RFC 6347 section 4.2.4.1). The interval doubles."""
 HANDSHAKE_LIMIT_S: Final = 30.0
 """How long a handshake may take. Then it is abandoned."""
+EARLY_MAX: Final = 4
+"""Datagrams that overtook the ClientKeyExchange and are held until it arrives. Further ones are
+lost."""
 _READ_BYTES: Final = 65_536
 
 
@@ -25,7 +29,16 @@ class DtlsConnection:
     """A handshake, then a session. `failure` is set when either ends."""
 
     __slots__ = (
-        *("_context", "_flight", "_interval_s", "_outgoing", "_retransmit_at", "_sequence", "_ssl"),
+        *(
+            "_context",
+            "_early",
+            "_flight",
+            "_interval_s",
+            "_outgoing",
+            "_retransmit_at",
+            "_sequence",
+            "_ssl",
+        ),
         *("abandon_at", "failure", "identity", "is_established", "is_known"),
     )
 
@@ -37,6 +50,7 @@ class DtlsConnection:
         self._sequence = sequence
         """Sequence number of the next record in epoch 0."""
         self._flight: list[DtlsRecord] = []
+        self._early: list[bytes] = []
         self._outgoing: list[bytes] = []
         self._interval_s = RETRANSMIT_S
         self._retransmit_at = now + RETRANSMIT_S
@@ -91,16 +105,17 @@ class DtlsConnection:
         if self.failure is not None:
             return ()
         ssl = self._ssl
-        ssl.bio_write(datagram)
         if not self.is_established:
-            if not self._shake_hands():
+            if not self._continue_handshake(datagram):
                 return ()
-        elif int.from_bytes(datagram[11:13]) + HEADER_BYTES == len(datagram):
-            try:
-                return (ssl.recv(len(datagram)),)
-            except SSL.Error as error:
-                self._ended(error)
-                return ()
+        else:
+            ssl.bio_write(datagram)
+            if int.from_bytes(datagram[11:13]) + HEADER_BYTES == len(datagram):
+                try:
+                    return (ssl.recv(len(datagram)),)
+                except SSL.Error as error:
+                    self._ended(error)
+                    return ()
         plaintexts = []
         try:
             while True:
@@ -147,6 +162,26 @@ class DtlsConnection:
         self._outgoing.extend(datagrams_of(self._flight, MTU))
 
     # -- OpenSSL --------------------------------------------------------------------------------
+
+    def _continue_handshake(self, datagram: bytes) -> bool:
+        """Take a datagram of the handshake. Whether the session is established.
+
+        OpenSSL drops a ChangeCipherSpec that overtakes the ClientKeyExchange, and some clients do
+        not repeat it.
+        """
+        if self._context.is_server and self.identity is None and _is_early(datagram):
+            if len(self._early) < EARLY_MAX:
+                self._early.append(datagram)
+            return False
+        self._ssl.bio_write(datagram)
+        self._shake_hands()
+        if self.identity is not None and self._early:
+            early, self._early = self._early, []
+            for held in sorted(early, key=_content_type):
+                if not self.is_established and self.failure is None:
+                    self._ssl.bio_write(held)
+                    self._shake_hands()
+        return self.is_established
 
     def _shake_hands(self) -> bool:
         """Continue the handshake. Whether the session is established."""
@@ -200,6 +235,15 @@ class DtlsConnection:
             return record
         self._sequence += 1
         return record.numbered(self._sequence - 1)
+
+
+def _content_type(datagram: bytes) -> int:
+    return datagram[0]
+
+
+def _is_early(datagram: bytes) -> bool:
+    """Whether a datagram begins with what follows the ClientKeyExchange."""
+    return datagram[0] == ContentType.CHANGE_CIPHER_SPEC or datagram[3:5] != b"\0\0"
 
 
 def _reason(error: SSL.Error) -> str:
