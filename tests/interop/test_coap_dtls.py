@@ -272,6 +272,18 @@ async def test_registration_with_a_key_is_removed_with_that_key_only(devices: Pa
         created = await it.device.exchange(registration("lamp", 60_002), from_server=True)
         assert created.code == Code.CREATED
         await it.client.shows("lamp", led="1")
+        lookup = CoapMessage(
+            CON,
+            Code.GET,
+            60_005,
+            b"l",
+            build_options(
+                (OptionNumber.URI_PATH, "rd-lookup"),
+                (OptionNumber.URI_PATH, "res"),
+            ),
+        )
+        found = await plain.exchange(lookup)
+        assert found.payload.startswith(b"<coaps://127.0.0.1:")
         path = [value for number, value in created.options if number == OptionNumber.LOCATION_PATH]
         options = tuple((OptionNumber.URI_PATH, value) for value in path)
         remove = CoapMessage(CON, Code.DELETE, 60_004, b"x", options)

@@ -229,6 +229,7 @@ class DirectoryServer:
         registration = self.directory.register(
             parameters, links, address.host, address.port, now=self._time()
         )
+        registration.secured = peer.security == "dtls-psk"
         self._changed.set()
         self._nodes.registered(registration, peer, changed=True)
         return None, registration.location

@@ -50,10 +50,12 @@ class Registration:
     size: int
     expires_at: float
     ended: bool = False
+    secured: bool = False
+    """It was made in a DTLS session."""
 
     @property
     def base(self) -> str:
-        return uri(self.host, self.port)
+        return uri(self.host, self.port, secured=self.secured)
 
     def as_link(self, path: str) -> CoreLink:
         """The link of this endpoint in an endpoint lookup (section 6.4)."""

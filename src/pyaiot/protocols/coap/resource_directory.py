@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.coap.numbers import COAP_PORT
+from pyaiot.protocols.coap.numbers import COAP_PORT, COAPS_PORT
 from pyaiot.protocols.link_format import CoreLink
 
 NAME_BYTES_MAX: Final = 63
@@ -115,10 +115,14 @@ def values_of(link: CoreLink, name: str) -> list[str]:
     return [value or "" for there, value in link.attributes if there == name]
 
 
-def uri(host: str, port: int) -> str:
-    """`coap://host`, with the port if it is not the default one (RFC 7252 section 6.1)."""
+def uri(host: str, port: int, *, secured: bool = False) -> str:
+    """`coap://host`, with the port if it is not the default one (RFC 7252 section 6.1).
+
+    `secured`: `coaps://`, for DTLS (section 6.2).
+    """
+    scheme, default = ("coaps", COAPS_PORT) if secured else ("coap", COAP_PORT)
     name = f"[{host}]" if ":" in host else host
-    return f"coap://{name}" if port == COAP_PORT else f"coap://{name}:{port}"
+    return f"{scheme}://{name}" if port == default else f"{scheme}://{name}:{port}"
 
 
 def absolute(link: CoreLink, base: str) -> CoreLink:
