@@ -21,7 +21,7 @@ LINE_LIMIT_S: Final = 15.0
 """How long a program may take for its first words, on a machine with other work."""
 ANY_PORTS: Final = (
     *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
-    *("--mqttsn-port", "0"),
+    *("--mqttsn-port", "0", "--coaps-port", "0"),
 )
 """For `aiot run` and `aiot demo`, beside others on this machine."""
 NO_AUTHORITIES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}

@@ -2,15 +2,23 @@
 """libcoap's clients post to our gateway in a DTLS session, with OpenSSL and with GnuTLS."""
 
 import asyncio
+import os
+import signal
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.app.device_access import add_device
+from pyaiot.config import Config
+from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.transport.dtls.server import SESSIONS_PER_UID_MAX
 from tests.clients import Broker
 from tests.coap_device import own_address
 from tests.interop.conftest import Tool, located, output
+from tests.programs import free_port
 from tests.relay import Trouble, udp_relay
 from tests.running import running_coap
 
@@ -130,3 +138,33 @@ async def test_handshake_and_posts_survive_a_bad_wire(
         for shown in await asyncio.gather(*posts):
             assert "c:2.04" in shown
         assert relay.passed
+
+
+async def test_pasted_snippet_posts_and_starts_a_node(tmp_path: Path) -> None:
+    located("coap-client", "libcoap3-bin", "coap-client-openssl")
+    path, port = tmp_path / "devices.db", free_port(socket.SOCK_DGRAM)
+    section = CoapSection(port=0, coaps_port=port)
+    added = add_device(
+        DeviceStore(path), Config(protocols=(section,)), "lamp", "coap", host="127.0.0.1", now=1.0
+    )
+    (text,) = [it.text for it in added.snippets if it.board == "shell"]
+    async with (
+        running_coap(coap=section, devices=path) as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        shell = await asyncio.create_subprocess_exec(
+            *("sh", "-c", text),
+            cwd=tmp_path,
+            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            await client.shows("lamp", temperature="21.5")
+            await client.shows("lamp", board="native")
+            assert (await client.write("lamp", "led", "1"))["state"] == "confirmed"
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+            await shell.wait()
+    assert (tmp_path / "lamp.key").stat().st_mode & 0o077 == 0

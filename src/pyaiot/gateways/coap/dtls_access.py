@@ -52,12 +52,12 @@ sock_dtls_add_credential(gcoap_get_sock_dtls(), credential.tag);
     yield Snippet(
         "shell",
         f"""\
-# A simulated node with this key:
-(umask 077 && echo {device.secret} > {uid}.key)
-aiot node coap --uid {uid} --psk-file {uid}.key --gateway-host {host} --gateway-port {port}
-# Or one post of libcoap, whose key other users of the machine see while it runs:
+# One post of libcoap. Other users of this machine see the key while it runs.
 coap-client-openssl -u {uid} -k "$(printf '{_escaped(device.secret)}')" \\
     -m post -e temperature:21.5 coaps://{authority(host, port)}/server
+# A simulated node, until Ctrl+C:
+(umask 077 && echo {device.secret} > {uid}.key)
+aiot node coap --uid {uid} --psk-file {uid}.key --gateway-host {host} --gateway-port {port}
 """,
     )
 
