@@ -70,6 +70,20 @@ def test_frames_before_an_invalid_one_are_read_and_none_after_it(wrong: bytes, s
     assert over[-1]
 
 
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_a_frame_that_arrives_alone_is_passed_on_with_those_around_it(size: int) -> None:
+    reader = Reader()
+    one, half = frame(b"x" * size), frame(b"", fin=False)
+    parts = [one, one[:-1], one[-1:], frame(b"", PING), half, one, half, frame(b"", CONTINUATION)]
+    for part in parts:
+        assert reader.check.feed_data(part) == (False, b"")
+    assert (reader.fed, reader.errors) == (b"".join(parts), [])
+    for wrong in (frame(b"x" * size, masked=False), b"\x81\xfe\x00"):
+        reader.check.feed_data(wrong)
+    assert [error.code for error in reader.errors] == [1002]
+    assert reader.fed == b"".join(parts)
+
+
 def test_fragments_of_a_message_are_bounded_with_pings_between() -> None:
     first, middle, last = (
         frame(b"", fin=False),

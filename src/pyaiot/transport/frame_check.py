@@ -50,11 +50,17 @@ class FrameCheck:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """As of aiohttp's reader: returns True if the connection is over."""
-        if not self._over:
+        if self._is_idle() and _is_frame(data):
+            self._feed(data)
+        elif not self._over:
             self._data += data
             if not self._turn_due:
                 self._take_turn()
         return self._over, b""
+
+    def _is_idle(self) -> bool:
+        """The next byte begins a message."""
+        return not (self._data or self._skip or self._fragments or self._turn_due or self._over)
 
     def feed_eof(self) -> None:
         """The connection was lost. Bytes that were received before are still read."""
@@ -121,3 +127,15 @@ class FrameCheck:
                 WSCloseCode.POLICY_VIOLATION, f"a message in more than {FRAGMENTS_MAX} frames"
             )
         return None
+
+
+def _is_frame(data: bytes) -> bool:
+    """Whether this is exactly one frame that is allowed and not a fragment, as most reads are."""
+    if len(data) < 2 + _KEY_SIZE or not data[0] & 0x80 or not data[1] & 0x80:
+        return False
+    length = data[1] & 0x7F
+    if length < _LENGTH_16:
+        return len(data) == 2 + _KEY_SIZE + length
+    if length == _LENGTH_16:
+        return len(data) == 4 + _KEY_SIZE + (data[2] << 8 | data[3])
+    return False
