@@ -13,8 +13,8 @@ def reading(uid: str, value: int) -> Reading:
     return Reading(uid=uid, resource="t", data=str(value))
 
 
-def filled(messages: list[Message], plain_max: int = 0) -> Backlog[Message]:
-    it: Backlog[Message] = Backlog(cost_max=10**9, plain_max=plain_max)
+def filled(messages: list[Message], plain_max: int = 0, cost_max: int = 10**9) -> Backlog[Message]:
+    it: Backlog[Message] = Backlog(cost_max=cost_max, plain_max=plain_max)
     for message in messages:
         it.add(message)
     return it
@@ -46,6 +46,26 @@ def test_full_backlog_raises_and_is_empty() -> None:
     it.add(NodeAppeared(uid="A"))
 
 
+def test_at_the_limit_of_bytes_the_latest_readings_wait() -> None:
+    """Large values must not end a slow receiver that its latest values would fit."""
+    large = [
+        Reading(uid=uid, resource="js", data=f"{value:03}" * 1000)
+        for value in range(400)
+        for uid in "AB"
+    ]
+    it = filled([NodeAppeared(uid="A"), *large], plain_max=1000, cost_max=20_000)
+    assert it.take(10) == [NodeAppeared(uid="A"), *large[-2:]]
+    assert it.conflated == 798
+    # Empty again, it keeps each message.
+    it.add_all(large[:4], costs(large[:4]))
+    assert it.take(10) == large[:4]
+
+
+def test_events_at_the_limit_of_bytes_are_not_conflated() -> None:
+    with pytest.raises(BacklogFull):
+        filled([NodeAppeared(uid="A")] * 9, plain_max=1000, cost_max=8 * ENTRY_COST)
+
+
 def test_cost_of_long_text_is_its_size() -> None:
     it: Backlog[Message] = Backlog(cost_max=10_000)
     with pytest.raises(BacklogFull):
@@ -58,9 +78,10 @@ def test_cost_of_long_text_is_its_size() -> None:
     ),
     st.integers(0, 8),
     st.integers(1, 8),
+    st.integers(0, 60),
 )
 def test_slow_receiver_ends_with_the_state_of_a_fast_one(
-    script: list[tuple[str, str]], plain_max: int, count_max: int
+    script: list[tuple[str, str]], plain_max: int, count_max: int, room: int
 ) -> None:
     def state(messages: list[Message]) -> dict[str, object]:
         nodes: dict[str, object] = {}
@@ -85,7 +106,10 @@ def test_slow_receiver_ends_with_the_state_of_a_fast_one(
                 messages.append(NodeLeft(uid=uid))
             case _:
                 messages.append(reading(uid, value))
-    it = filled(messages, plain_max)
+    try:
+        it = filled(messages, plain_max, cost_max=room * 300)
+    except BacklogFull:
+        return
     late: list[Message] = []
     while part := it.take(count_max):
         late += part

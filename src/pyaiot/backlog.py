@@ -28,10 +28,14 @@ class BacklogFull(PyaiotError):
 class Backlog(Generic[M]):
     """Messages in order. Beyond `plain_max`, a reading replaces the waiting one of its resource.
 
-    Other messages are never replaced. Beyond `cost_max` bytes, `add` raises `BacklogFull`.
+    Other messages are never replaced. Beyond `cost_max` bytes, only the latest reading of each
+    resource is kept until the backlog is empty; if that is not enough, `add` raises `BacklogFull`.
     """
 
-    __slots__ = ("_cost", "_cost_max", "_count", "_entries", "_plain_max", "conflated")
+    __slots__ = (
+        *("_cost", "_cost_max", "_count", "_entries", "_latest_only", "_plain_max"),
+        "conflated",
+    )
 
     def __init__(self, *, cost_max: int, plain_max: int = 0) -> None:
         self._entries: dict[int | tuple[str, str], tuple[M, int]] = {}
@@ -40,6 +44,7 @@ class Backlog(Generic[M]):
         self._cost_max = cost_max
         self._plain_max = plain_max
         self._count = 0
+        self._latest_only = False
         self.conflated = 0
         """Readings that a later one of the same resource replaced, since the start."""
 
@@ -53,8 +58,13 @@ class Backlog(Generic[M]):
 
     def add(self, message: M) -> None:
         """Append a message. Raises `BacklogFull` at the limit, and is empty then."""
+        message_cost = cost(message)
+        if self._cost + message_cost > self._cost_max and not self._latest_only:
+            self._keep_latest()
         key: int | tuple[str, str]
-        if isinstance(message, Reading) and len(self._entries) >= self._plain_max:
+        if isinstance(message, Reading) and (
+            self._latest_only or len(self._entries) >= self._plain_max
+        ):
             key = (message.uid, message.resource)
             waiting = self._entries.pop(key, None)
             if waiting is not None:
@@ -64,20 +74,39 @@ class Backlog(Generic[M]):
         else:
             self._count += 1
             key = self._count
-        message_cost = cost(message)
         if self._cost + message_cost > self._cost_max:
             behind = len(self._entries)
             self._entries.clear()
+            self._latest_only = False
             self._cost = 0
             raise BacklogFull(f"too slow: {behind} messages behind")
         self._entries[key] = message, message_cost
         self._cost += message_cost
 
+    def _keep_latest(self) -> None:
+        """Remove all readings but the latest of each resource, which keeps its place."""
+        self._latest_only = True
+        kept: list[tuple[int | tuple[str, str], tuple[M, int]]] = []
+        seen: set[tuple[str, str]] = set()
+        for key, entry in reversed(self._entries.items()):
+            message = entry[0]
+            if isinstance(message, Reading):
+                resource = message.uid, message.resource
+                if resource in seen:
+                    self._cost -= entry[1]
+                    self.conflated += 1
+                    continue
+                seen.add(resource)
+                kept.append((resource, entry))
+            else:
+                kept.append((key, entry))
+        self._entries = dict(reversed(kept))
+
     def add_all(self, messages: Sequence[M], costs: Sequence[int]) -> None:
         """Append messages, each with its `cost`. Raises `BacklogFull` as `add` does."""
         count = len(messages)
         total = sum(costs)
-        is_plain = len(self._entries) + count <= self._plain_max
+        is_plain = len(self._entries) + count <= self._plain_max and not self._latest_only
         if not is_plain or self._cost + total > self._cost_max:
             for message in messages:
                 self.add(message)
@@ -102,6 +131,7 @@ class Backlog(Generic[M]):
                 break
         if len(taken) == len(self._entries):
             self._entries.clear()
+            self._latest_only = False
         else:
             for key in list(itertools.islice(self._entries, len(taken))):
                 del self._entries[key]

@@ -36,7 +36,8 @@ JOINS_PER_S: Final = 1.0
 JOINS_BURST: Final = 10.0
 """Rate at which a client may send `join`. Beyond that, it is closed with 1008."""
 BACKLOG_COST_MAX: Final = 1_250_000
-"""Bytes that wait for one subscriber outside its socket. Beyond that, it is closed with 1013."""
+"""Bytes that wait for one subscriber outside its socket. Beyond that, readings are conflated; if
+the latest ones are still more, it is closed with 1013."""
 BACKLOG_PLAIN_MAX: Final = 1000
 """Messages that wait for one subscriber unconflated. Beyond that, readings are conflated."""
 SNAPSHOT_NODE_COST: Final = 8

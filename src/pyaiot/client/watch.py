@@ -13,7 +13,8 @@ from pyaiot.client.view import Event
 PLAIN_MAX: Final = 10_000
 """Queued events of a watch. Beyond that, readings are conflated to the latest of each resource."""
 COST_MAX: Final = 16 * 1024 * 1024
-"""Queued bytes of a watch. Beyond that, its reader gets `Behind`."""
+"""Queued bytes of a watch. Beyond that, readings are conflated; if the latest ones are still more,
+its reader gets `Behind`."""
 _TAKE_MAX: Final = 1000
 
 E = TypeVar("E", bound=Event)

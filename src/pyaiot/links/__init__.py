@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 PLAIN_MAX: Final = 20_000
 """Messages that wait on a link unconflated. Beyond that, readings are conflated to the latest."""
 COST_MAX: Final = 64 * 1024 * 1024
-"""Bytes that wait on a link. Beyond that, the link is closed, and all nodes are announced again."""
+"""Bytes that wait on a link. Beyond that, readings are conflated; if the latest ones are still
+more, the link is closed, and all nodes are announced again."""
 SEND_LIMIT_S: Final = 30.0
 """A peer that reads nothing for this long loses the link."""
 LINK_CLOSE_LIMIT_S: Final = 1.0
