@@ -9,6 +9,8 @@ export interface Info {
   history?: boolean;
   /** This page may send commands and edit nodes. */
   may_command?: boolean;
+  /** This page may give devices credentials. */
+  may_add_devices?: boolean;
 }
 
 let asked: Promise<Info | null> | null = null;
@@ -25,6 +27,9 @@ export function brokerInfo(): Promise<Info | null> {
 
 /** Whether to show controls that edit nodes. */
 export const mayEdit = computed(() => isLive.value && info.value?.may_command === true);
+
+/** Whether to offer "Add a device". */
+export const mayAddDevices = computed(() => isLive.value && info.value?.may_add_devices === true);
 
 effect(() => {
   if (!isLive.value) {

@@ -70,6 +70,28 @@ export async function restoreNodes(uids: readonly string[]): Promise<number> {
   return failed;
 }
 
+/** A protocol in which a device can be added. */
+export interface DeviceProtocol {
+  name: string;
+  title: string;
+  has_credentials: boolean;
+}
+
+/** A device that has just got a credential. */
+export interface AddedDevice {
+  uid: string;
+  summary: string;
+  secret: string;
+  snippets: { board: string; text: string }[];
+  is_local_only: boolean;
+}
+
+export const devices = async (): Promise<{ is_here: boolean; protocols: DeviceProtocol[] }> =>
+  (await request("GET", `${apiUrl()}devices`)) as { is_here: boolean; protocols: DeviceProtocol[] };
+
+export const addDevice = async (uid: string, protocol: string): Promise<AddedDevice> =>
+  (await request("POST", `${apiUrl()}devices`, { uid, protocol })) as AddedDevice;
+
 async function byUids(method: string, uids: readonly string[], edit?: Edit): Promise<string[]> {
   const done: string[] = [];
   // Also those that wait or are banned.
@@ -91,7 +113,7 @@ async function byUids(method: string, uids: readonly string[], edit?: Edit): Pro
   return done;
 }
 
-async function request(method: string, url: string, body?: Edit, revision?: number): Promise<unknown> {
+async function request(method: string, url: string, body?: Edit | { uid: string; protocol: string }, revision?: number): Promise<unknown> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body) headers["Content-Type"] = "application/merge-patch+json";
   if (revision !== undefined) headers["If-Match"] = `"${revision}"`;

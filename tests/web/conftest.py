@@ -82,6 +82,7 @@ class Browser:
         known = (
             *("WebSocket connection to", "GPU stall due to ReadPixels"),
             *("status of 400 (Bad Request)", "status of 412 (Precondition Failed)"),
+            "status of 409 (Conflict)",
         )
         assert [text for text in wrong if not any(word in text for word in known)] == []
 

@@ -24,6 +24,7 @@ from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from pyaiot.registry.sqlite import SqliteStore
 from pyaiot.transport.http_server import HttpServer
+from pyaiot.web.api.devices import DeviceAdministration
 from pyaiot.web.app import WebApp
 from pyaiot.web.dashboard import Dashboard
 from pyaiot.web.sign_in import SignIn
@@ -123,6 +124,7 @@ async def serving(
     registry_file: Path | None = None,
     dashboard: Dashboard | None = None,
     audit: AuditFiles | None = None,
+    devices: DeviceAdministration | None = None,
 ) -> AsyncIterator[Served]:
     """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention.
 
@@ -157,6 +159,7 @@ async def serving(
         history=history if keeping is None else keeping.history,
         caught_up=None if keeping is None else keeping.caught_up,
         audit=audit_log,
+        devices=devices,
     )
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(audit_log.running())

@@ -37,6 +37,9 @@ DOCUMENTED: dict[tuple[str, str], Need] = {
     ("DELETE", "/api/nodes"): "operator",
     ("POST", "/api/commands"): "operator",
     ("GET", "/api/audit"): "admin",
+    ("GET", "/api/devices"): "admin",
+    ("POST", "/api/devices"): "admin",
+    ("DELETE", "/api/devices/{uid}"): "admin",
 }
 
 

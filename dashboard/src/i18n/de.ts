@@ -88,6 +88,7 @@ export const de: Words = {
   "empty.gateways": "{gateways} verbunden und empfangsbereit: {names}.",
   "empty.no_gateways": "Kein Gateway ist verbunden, daher können keine Knoten erscheinen.",
   "empty.legacy": "Der Broker ist verbunden und hat keine Knoten.",
+  "device.add": "Gerät hinzufügen…",
   "empty.simulate": "Schalten Sie ein Board ein, oder simulieren Sie eines:",
   "empty.start_gateway": "So starten Sie eines:",
   "empty.filtered": "Keine Treffer",

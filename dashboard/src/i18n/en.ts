@@ -86,6 +86,7 @@ export const en = {
   "empty.gateways": "{gateways} connected and listening: {names}.",
   "empty.no_gateways": "No gateway is connected, so no node can appear.",
   "empty.legacy": "The broker is connected and has no nodes.",
+  "device.add": "Add a device…",
   "empty.simulate": "Switch on a board, or simulate one:",
   "empty.start_gateway": "To start one:",
   "empty.filtered": "No node matches",

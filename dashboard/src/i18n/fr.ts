@@ -88,6 +88,7 @@ export const fr: Words = {
   "empty.gateways": "À l’écoute : {gateways} ({names}).",
   "empty.no_gateways": "Aucune passerelle n’est connectée : aucun nœud ne peut apparaître.",
   "empty.legacy": "Le broker est connecté et n’a aucun nœud.",
+  "device.add": "Ajouter un appareil…",
   "empty.simulate": "Allumez une carte, ou simulez-en une :",
   "empty.start_gateway": "Pour en démarrer une :",
   "empty.filtered": "Aucun nœud trouvé",

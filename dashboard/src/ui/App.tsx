@@ -24,6 +24,7 @@ const Details = lazy(() => import("./Details").then((it) => it.Details));
 const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
 const Toast = lazy(() => import("./Toast").then((it) => it.Toast));
 const QuestionDialog = lazy(() => import("./Question").then((it) => it.QuestionDialog));
+const AddDevice = lazy(() => import("./AddDevice").then((it) => it.AddDevice));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
 const SCREENS: Record<string, ComponentType> = {
@@ -63,6 +64,7 @@ export function App() {
       {openNode.value && <Details key={openNode.value} />}
       {overlay.value === "activity" && <Activity />}
       {overlay.value === "help" && <Help />}
+      {overlay.value === "device" && <AddDevice />}
       {question.value && <QuestionDialog />}
       {toast.value && <Toast />}
       <Announcer />

@@ -13,6 +13,8 @@ import { Card } from "./Card";
 import { quote } from "../model/text";
 import { Copy } from "./Copy";
 import { CameraCard } from "./CameraCard";
+import { mayAddDevices } from "../info";
+import { overlay } from "./keys";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
 import { useFirstFit, useMasonry } from "./masonry";
@@ -180,6 +182,11 @@ export function Empty() {
       <IgnoredTopics />
       <p>{gateways.length || link.value.legacy ? t("empty.simulate") : t("empty.start_gateway")}</p>
       <Copy text={gateways.length || link.value.legacy ? (websocket && !coap ? "aiot node ws --temperature --led" : "aiot node coap --temperature --led") : "aiot coap-gateway"} />
+      {mayAddDevices.value && (
+        <button type="button" class="button" onClick={() => (overlay.value = "device")}>
+          {t("device.add")}
+        </button>
+      )}
     </div>
   );
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The preferences. */
 import { config, imageIsAllowed } from "../config";
+import { mayAddDevices } from "../info";
 import { settings } from "../settings";
+import { overlay } from "./keys";
 import { quote } from "../model/text";
 import { titleByUid, unhide } from "../store";
 import { t, type Key } from "../i18n";
@@ -65,6 +67,11 @@ export function Settings() {
           </button>
         ))}
       </fieldset>
+      {mayAddDevices.value && (
+        <button type="button" class="button" onClick={() => (overlay.value = "device")}>
+          {t("device.add")}
+        </button>
+      )}
       <p class="soft">{t("settings.kept")}</p>
       <button type="button" class="button" onClick={reset}>
         {t("settings.reset")}

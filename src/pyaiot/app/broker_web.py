@@ -27,6 +27,7 @@ from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.forwarded import TrustedProxies
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.access_watch import AccessWatch
+from pyaiot.web.api.devices import DeviceAdministration
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.app import WebApp
 from pyaiot.web.metrics_endpoint import Metrics, open_metrics_server
@@ -56,10 +57,12 @@ async def serve_web(
     tls: ProcessTls,
     keys: Path | None = None,
     audit: AuditLog | None = None,
+    devices: DeviceAdministration | None = None,
 ) -> AsyncIterator[str]:
     """Serve the web side and yield the URL of the dashboard. Raises `OperatorError`.
 
-    `keys`: the file in which `Idempotency-Key`s survive a restart; None: they do not.
+    `keys`: the file in which `Idempotency-Key`s survive a restart; None: they do not. `devices`:
+    the credentials of devices; None: no gateway runs in this process.
 
     The metrics of `gateways` are exported with those of the broker; the list may still grow.
     """
@@ -91,6 +94,7 @@ async def serve_web(
         ],
         keys=IdempotencyFile(keys),
         audit=audit,
+        devices=devices,
     )
     server = await HttpServer.open(
         app.app,

@@ -3,6 +3,8 @@
 
 import hashlib
 import secrets
+import time
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,8 +12,16 @@ from pyaiot.accounts.devices import DeviceCredential, DeviceStore, check_device_
 from pyaiot.app.protocols import plugins
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError, ProtocolError
+from pyaiot.gateways.base import device_file
 from pyaiot.gateways.plugin import DeviceAccess, NewDevice, Snippet
 from pyaiot.messages import check_uid
+from pyaiot.transport.addresses import own_address
+from pyaiot.web.api.schemas import (
+    DeviceEntry,
+    DeviceProtocol,
+    DeviceSnippet,
+    NewDeviceCredential,
+)
 
 SECRET_BYTES: Final = 16
 """Random bytes of a secret: as many as a key of AES-128 has (RFC 7252 section 9.1.3.1)."""
@@ -75,6 +85,58 @@ def _new_secret() -> str:
         secret = secrets.token_bytes(SECRET_BYTES)
         if not {0, ord("\n")} & set(secret):
             return secret.hex()
+
+
+class LocalDevices:
+    """The credentials of the gateways of this process, for the web side. See
+    `DeviceAdministration`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def protocols(self) -> list[DeviceProtocol]:
+        return [
+            DeviceProtocol(
+                name=access.name, title=plugin.protocol, has_credentials=bool(access.kind)
+            )
+            for plugin in plugins()
+            for access in plugin.access
+        ]
+
+    def devices(self) -> list[DeviceEntry]:
+        names = {access.kind: name for name, access in accesses().items()}
+        found: dict[str, list[DeviceCredential]] = {}
+        with self._store() as store:
+            for it in store.credentials():
+                found.setdefault(it.uid, []).append(it)
+        return [
+            DeviceEntry(
+                uid=uid,
+                protocols=tuple(names.get(it.kind, it.kind) for it in credentials),
+                created_at=max(it.created_at for it in credentials),
+            )
+            for uid, credentials in found.items()
+        ]
+
+    def add(self, uid: str, protocol: str) -> NewDeviceCredential:
+        host = own_address() or "127.0.0.1"
+        with self._store() as store:
+            added = add_device(store, self._config, uid, protocol, host=host, now=time.time())
+        return NewDeviceCredential(
+            uid=uid,
+            protocol=protocol,
+            summary=added.summary,
+            secret=added.secret,
+            snippets=[DeviceSnippet(board=it.board, text=it.text) for it in added.snippets],
+            is_local_only=added.is_local_only,
+        )
+
+    def remove(self, uid: str) -> int:
+        with self._store() as store:
+            return store.remove(uid)
+
+    def _store(self) -> AbstractContextManager[DeviceStore]:
+        return closing(DeviceStore(device_file(self._config.devices)))
 
 
 def digest_of_password(password: str) -> bytes:

@@ -29,6 +29,7 @@ from pyaiot.app.broker_web import (
     serve_web,
 )
 from pyaiot.app.demo import demo_nodes, first_node_visible
+from pyaiot.app.device_access import LocalDevices
 from pyaiot.app.gateway_links import (
     Credential,
     GatewayAccess,
@@ -136,6 +137,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
                 tls=tls,
                 keys=_key_store(config.broker),
                 audit=audit,
+                devices=LocalDevices(config),
             ) as url,
             _running(history),
         ):

@@ -26,6 +26,7 @@ from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.web import metrics as web_metrics
 from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.api.api import Api
+from pyaiot.web.api.devices import DeviceAdministration
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.streams import CaughtUp
 from pyaiot.web.auditing import audit_requests
@@ -60,6 +61,7 @@ class WebApp:
         collectors: Iterable[Collector] = (),
         keys: IdempotencyFile | None = None,
         audit: AuditLog | None = None,
+        devices: DeviceAdministration | None = None,
         access: AccessWatch | None = None,
         key_file_identity: GatewayIdentity = LEGACY,
     ) -> None:
@@ -67,7 +69,7 @@ class WebApp:
         `collectors`: what `/metrics` reports besides the broker and its web application.
         `sign_in` None: every client may see and command all nodes. `dashboard` None: it is not
         built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
-        restart; None: they do not.
+        restart; None: they do not. `devices`: credentials of devices; None: no gateway is here.
         `registry` None: it ends with the process. `audit` None: nothing is audited; else it is
         also given to the broker. `access`: ends what is open without access, and has the tokens of
         gateways. `key_file_identity` of gateways whose `tokens` are valid.
@@ -91,6 +93,7 @@ class WebApp:
             caught_up=caught_up,
             keys=keys,
             audit=audit,
+            devices=devices,
         )
         self.refused_requests = 0
         """Requests from other origins or for other host names, and requests that were not HTTP."""

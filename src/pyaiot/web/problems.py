@@ -25,6 +25,10 @@ KINDS: Final = {
     "no-arrow": "This broker cannot write Arrow. An optional dependency is not installed.",
     "no-audit": "This broker has no audit log.",
     "audit-unavailable": "The audit log cannot be read now.",
+    "no-devices": "No gateway runs in this process, so that it has no credentials of devices.",
+    "devices-unavailable": "The credentials of devices cannot be read or written now.",
+    "device-refused": "The device cannot get this credential. `detail` has the reason.",
+    "unknown-device": "The device has no credential.",
     "too-many-rows": "The response would exceed the limit of rows. Narrow the range, widen the"
     " step, set a `limit` and follow the pages, or use an export.",
     "too-slow": "The query took too long, or too many queries are running. Try again later, or"

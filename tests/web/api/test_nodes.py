@@ -31,6 +31,7 @@ async def test_info_lists_the_features() -> None:
             "version": __version__,
             "history": False,
             "may_command": True,
+            "may_add_devices": True,
             "nodes": 0,
             "registered": 0,
             "waiting": 0,

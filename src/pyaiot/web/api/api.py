@@ -14,6 +14,7 @@ from pyaiot.history.reader import HistoryReader
 from pyaiot.registry.service import RegistryService
 from pyaiot.web.api.audit import AuditApi
 from pyaiot.web.api.commands import CommandsApi
+from pyaiot.web.api.devices import DeviceAdministration, DevicesApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
 from pyaiot.web.api.idempotency import HttpCommandTable
@@ -41,6 +42,7 @@ class Api:
         history: HistoryReader | None,
         caught_up: CaughtUp | None,
         audit: AuditLog,
+        devices: DeviceAdministration | None = None,
         keys: IdempotencyFile | None = None,
         unix_time: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -50,6 +52,7 @@ class Api:
         nodes = NodesApi(broker, title=title, has_history=history is not None)
         commands = CommandsApi(broker, HttpCommandTable(broker, unix_time, clock, keys))
         edits = RegistryApi(broker, registry)
+        credentials = DevicesApi(devices)
         recorded = HistoryApi(history, unix_time)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
@@ -71,6 +74,9 @@ class Api:
             "history_events": recorded.events,
             "history_commands": recorded.commands,
             "audit": AuditApi(audit, unix_time).audit,
+            "devices": credentials.devices,
+            "add_device": credentials.add_device,
+            "remove_device": credentials.remove_device,
             "stream": self.streams.stream,
             "openapi": self._documents.openapi,
             "docs": self._documents.docs,

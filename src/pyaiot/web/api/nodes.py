@@ -54,6 +54,7 @@ class NodesApi:
                 version=__version__,
                 history=self._has_history,
                 may_command=access_of(request).may_command,
+                may_add_devices=access_of(request).role == "admin",
                 nodes=len(nodes) - nodes.waiting,
                 registered=len(self._registry),
                 waiting=self._registry.waiting,

@@ -61,6 +61,9 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
     version: Annotated[str, Meta(description="Version of Pyaiot.")]
     history: Annotated[bool, Meta(description="Whether there is a history to query.")]
     may_command: Annotated[bool, Meta(description="Whether the client may write to resources.")]
+    may_add_devices: Annotated[
+        bool, Meta(description="Whether the client may give devices credentials.")
+    ]
     nodes: Annotated[int, Meta(description="Number of online nodes.")]
     registered: Annotated[int, Meta(description="Number of nodes in the registry.")]
     waiting: Annotated[int, Meta(description="Number of new nodes that wait for approval.")]
@@ -332,3 +335,68 @@ class AuditPage(_Response, frozen=True, kw_only=True):
 
     entries: list[AuditRecord]
     next: Next
+
+
+class DeviceProtocol(_Response, frozen=True, kw_only=True):
+    """A protocol in which devices connect to this process."""
+
+    name: Annotated[str, Meta(description="Its name in `protocol`.")]
+    title: Annotated[str, Meta(description="Its name for people.")]
+    has_credentials: Annotated[
+        bool, Meta(description="Whether a device can prove its uid. If not, none is made.")
+    ]
+
+
+class DeviceEntry(_Response, frozen=True, kw_only=True):
+    """A device with credentials."""
+
+    uid: str
+    protocols: Annotated[tuple[str, ...], Meta(description="Those of its credentials.")]
+    created_at: Annotated[float, Meta(description="When the latest was made, in Unix seconds.")]
+
+
+class Devices(_Response, frozen=True, kw_only=True):
+    """The devices with credentials, and the protocols in which one can be added."""
+
+    is_here: Annotated[
+        bool,
+        Meta(
+            description="Whether gateways run in this process. If not, run `aiot device add` on"
+            " their machines."
+        ),
+    ]
+    protocols: list[DeviceProtocol]
+    devices: list[DeviceEntry]
+
+
+class NewDeviceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device that gets a credential."""
+
+    uid: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$",
+            description="Its uid: letters, digits and `.`, `_`, `:`, `-`.",
+        ),
+    ]
+    protocol: Annotated[str, Meta(description="One of the protocols of `GET /api/devices`.")]
+
+
+class DeviceSnippet(_Response, frozen=True, kw_only=True):
+    """What to paste into a device or a program."""
+
+    board: Annotated[str, Meta(description="`riot`, `micropython`, `arduino` or `shell`.")]
+    text: str
+
+
+class NewDeviceCredential(_Response, frozen=True, kw_only=True):
+    """A credential that was made. Its secret is shown only here."""
+
+    uid: str
+    protocol: str
+    summary: Annotated[str, Meta(description="Where the device connects, with the secret.")]
+    secret: Annotated[str, Meta(description="Empty: the protocol has no credentials.")]
+    snippets: list[DeviceSnippet]
+    is_local_only: Annotated[
+        bool, Meta(description="The listener accepts only devices on this machine.")
+    ]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The form "Add a device" in a real browser, with a real broker and a real file of credentials."""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyaiot.accounts.devices import DeviceStore
+from pyaiot.accounts.roles import Role
+from pyaiot.accounts.store import AccountsFile, Invitation
+from pyaiot.accounts.tokens import digest_of
+from pyaiot.app.device_access import LocalDevices
+from pyaiot.config import Config, DevicesSection
+from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.sign_in import SignIn
+from tests.web.conftest import Browser
+from tests.web.serving import Served, serving
+from tests.web.test_dashboard_for_everybody import violations
+from tests.web.test_dashboard_page import PHONE, is_absent, no_page, see
+from tests.web.test_dashboard_registry import showing
+
+pytestmark = pytest.mark.sockets
+
+
+@asynccontextmanager
+async def with_devices(folder: Path, **parts: Any) -> AsyncIterator[Served]:
+    built = load_built()
+    if not built:
+        no_page()
+    config = Config(devices=DevicesSection(file=str(folder / "devices.db")))
+    dashboard = Dashboard(Look(), built)
+    async with serving(dashboard=dashboard, devices=LocalDevices(config), **parts) as served:
+        yield served
+
+
+async def test_a_device_is_added_with_the_keyboard_and_named(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with with_devices(tmp_path) as broker, showing(browser, broker, "settings") as page:
+        await page.get_by_role("button", name="Add a device…").press("Enter")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "letters, digits and . _ : - without spaces")
+        await page.get_by_label("Name", exact=True).press_sequentially("lamp")
+        await page.get_by_role("radio", name=re.compile("MQTT mqtt|^MQTT$")).press("Space")
+        await page.get_by_label("Name", exact=True).press("Enter")
+        await see(dialog, "Its password is shown only now")
+        await see(dialog, "Waiting for the device…")
+        store = DeviceStore(tmp_path / "devices.db")
+        assert store.is_secured("lamp")
+        await page.get_by_role("button", name="Shell", exact=True).press("Enter")
+        await see(dialog.locator(".snippet"), "mosquitto_pub -t node/lamp/temperature")
+        await page.get_by_role("button", name="MicroPython", exact=True).press("Enter")
+        await see(dialog.locator(".snippet"), "from umqtt.simple import MQTTClient")
+        broker.gateway.send("lamp", "temperature", "21.5°C")
+        await see(dialog, "Here it is. Give it a name:")
+        await page.get_by_label("Name for people").press_sequentially("Desk lamp")
+        await page.get_by_label("Name for people").press("Enter")
+        await see(page.get_by_role("dialog"), "Desk lamp")
+        assert broker.broker.router.registry.records["lamp"].annotations.label == "Desk lamp"
+
+
+async def test_a_name_that_is_taken_is_explained(browser: Browser, tmp_path: Path) -> None:
+    async with with_devices(tmp_path) as broker:
+        body = {"uid": "lamp", "protocol": "mqtt"}
+        async with broker.web.post("/api/devices", json=body) as answer:
+            assert answer.status == 201
+        async with browser.page() as page:
+            await page.goto(broker.url)
+            await page.get_by_role("button", name="Add a device…").click()
+            await page.get_by_label("Name", exact=True).fill("all")
+            await page.get_by_role("button", name="Add", exact=True).click()
+            await see(page.get_by_role("alert"), "reserved: choose another name")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+async def test_it_is_accessible_and_fits(
+    browser: Browser, tmp_path: Path, theme: Any, size: str
+) -> None:
+    context = {"color_scheme": theme, **(PHONE if size == "phone" else {})}
+    async with with_devices(tmp_path) as broker, showing(browser, broker, **context) as page:
+        await page.get_by_role("button", name="Add a device…").click()
+        await page.get_by_label("Name", exact=True).fill("lamp")
+        assert await violations(page) == []
+        await page.get_by_role("button", name="Add", exact=True).click()
+        await see(page.get_by_role("dialog"), "Waiting for the device…")
+        assert await violations(page) == []
+        width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert width <= 0
+
+
+@pytest.mark.parametrize(("language", "words"), [("fr", "Ajouter un appareil"), ("de", "Gerät")])
+async def test_it_speaks_the_language_of_the_page(
+    browser: Browser, tmp_path: Path, language: str, words: str
+) -> None:
+    async with with_devices(tmp_path) as broker, browser.page(locale=language) as page:
+        await page.goto(broker.url)
+        await page.get_by_role("button", name=re.compile(words)).click()
+        await see(page.get_by_role("dialog").get_by_role("heading"), words)
+
+
+async def test_where_no_gateway_is_the_command_is_named(browser: Browser) -> None:
+    built = load_built()
+    if not built:
+        no_page()
+    async with serving(dashboard=Dashboard(Look(), built)) as broker, browser.page() as page:
+        await page.goto(broker.url)
+        await page.get_by_role("button", name="Add a device…").click()
+        await see(page.get_by_role("dialog"), "aiot device add NAME")
+
+
+@pytest.mark.parametrize(("role", "is_offered"), [("admin", True), ("operator", False)])
+async def test_only_administrators_are_offered_it(
+    browser: Browser, tmp_path: Path, role: Role, is_offered: bool
+) -> None:
+    accounts = AccountsFile(None)
+    secret = "s" * 43
+    accounts.add_invitation(Invitation(digest_of(secret), role, time.time() + 60), time.time())
+    login = SignIn(accounts, behind_tls=False, viewers=False, clock=time.monotonic)
+    async with with_devices(tmp_path, login=login) as broker, browser.page() as page:
+        await page.goto(f"{broker.url}login?token={secret}")
+        await page.get_by_role("button").first.click()
+        await see(page.locator("#pill"), "Live")
+        button = page.get_by_role("button", name="Add a device…")
+        if is_offered:
+            await see(button, "Add a device…")
+        else:
+            await see(page.get_by_role("heading", name="No nodes yet"), "No nodes yet")
+            await is_absent(button)
