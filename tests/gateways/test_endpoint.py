@@ -34,7 +34,7 @@ def serve(endpoint: CoapEndpoint) -> None:
     """Read datagrams, without nodes and without limits."""
     nodes = LiveNodes(silence_limit_s=None, nodes_max=1)
     intake = CoapIntake(nodes, AddressTable(), limits=None, has_request=endpoint.has_request)
-    endpoint.serve(intake, lambda _change: None, time.time)
+    endpoint.serve(intake, lambda _posts: None, lambda _change: None, time.time)
 
 
 def requests_of(endpoint: CoapEndpoint) -> Requests:

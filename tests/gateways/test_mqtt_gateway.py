@@ -240,7 +240,7 @@ async def test_hostile_ids_reach_no_topic_and_affect_no_other(mqtt_server: Serve
         hostile += ["alive", "all"]
         for uid in hostile:
             board.send("check", {"id": uid})
-        checks: list[object] = [7, None, [], {"id": 7}, {"id": None}, {}]
+        checks: list[object] = [7, None, [], {"id": -7}, {"id": None}, {}]
         for payload in checks:
             board.send("check", payload)
         wrong: list[object] = [{"value": "x" * 70_000}, "x" * 70_000]

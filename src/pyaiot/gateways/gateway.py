@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -36,7 +36,6 @@ from pyaiot.messages import (
     NodeRules,
     NodesSeen,
     Problem,
-    Reading,
     Receipt,
     ToGateway,
 )
@@ -185,21 +184,22 @@ class Gateway:
                 self.evicted(event.uid)
         self._first_node.set()
 
-    def report_reading(
-        self, uid: str, resource: str, data: object, events: Sequence[NodeEvent]
-    ) -> None:
-        """Report what `nodes` returned for a live reading, which may confirm a command."""
-        self._report(events)
-        if self._commands:
-            self._pending_reports.receive_report(uid, resource, data)
+    @property
+    def awaits_reports(self) -> bool:
+        """Some commands are confirmed by a reading with their value."""
+        return bool(self._pending_reports)
 
-    def report_readings(self, events: Sequence[NodeEvent]) -> None:
-        """Report what `nodes` returned for live readings, which may confirm commands."""
+    def report_readings(
+        self, events: Sequence[NodeEvent], live: Iterable[tuple[str, str, object]] = ()
+    ) -> None:
+        """Report what `nodes` returned for live readings.
+
+        `live`: node, resource and value of each. They confirm commands, so they are not needed
+        unless the gateway `awaits_reports`. `events` may repeat earlier readings, too.
+        """
         self._report(events)
-        if self._commands:
-            for event in events:
-                if isinstance(event, Reading):
-                    self._pending_reports.receive_report(event.uid, event.resource, event.data)
+        for uid, resource, data in live:
+            self._pending_reports.receive_report(uid, resource, data)
 
     def reading(
         self,

@@ -29,6 +29,9 @@ class PendingReports:
     def __len__(self) -> int:
         return sum(map(len, self._by_uid.values()))
 
+    def __bool__(self) -> bool:
+        return bool(self._by_uid)
+
     def expect(
         self, uid: str, resource: str, payload: str, ended: Callable[[bool], None]
     ) -> PendingReport:

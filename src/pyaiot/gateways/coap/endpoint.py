@@ -14,8 +14,8 @@ from pyaiot.gateways.coap.aiocoap_adapter import AiocoapTransport, is_unwanted, 
 from pyaiot.gateways.coap.intake import CoapIntake
 from pyaiot.gateways.coap.intake_events import (
     EmptyReceived,
-    NodeChange,
     NodePosted,
+    OtherChange,
     ResponseReceived,
     ToAiocoap,
 )
@@ -92,8 +92,8 @@ def host_limits() -> HostLimits:
 class CoapEndpoint:
     """One UDP port, for posts, responses of nodes, and requests that aiocoap answers.
 
-    The handlers, `intake`, `on_change` and `on_session` are set once, before the first datagram is
-    read.
+    The handlers, `intake`, `on_posts`, `on_change` and `on_session` are set once, before the first
+    datagram is read.
     """
 
     def __init__(
@@ -105,7 +105,8 @@ class CoapEndpoint:
         self.oscore: OscoreLayer | None = None
         """None: no device has a credential for OSCORE."""
         self.intake: CoapIntake
-        self.on_change: Callable[[NodeChange], None]
+        self.on_posts: Callable[[Sequence[NodePosted]], None]
+        self.on_change: Callable[[OtherChange], None]
         self.on_session: Callable[[SessionChange], None]
         self._context = context
         self._transport = transport
@@ -155,11 +156,14 @@ class CoapEndpoint:
     def serve(
         self,
         intake: CoapIntake,
-        on_change: Callable[[NodeChange], None],
+        on_posts: Callable[[Sequence[NodePosted]], None],
+        on_change: Callable[[OtherChange], None],
         unix_time: Callable[[], float],
     ) -> None:
-        """Read datagrams from now on, and call `on_change` with each event of a node."""
-        self.intake, self.on_change, self._unix_time = intake, on_change, unix_time
+        """Read datagrams from now on. Call `on_posts` with readings, which are the most frequent
+        events of nodes, and `on_change` with each other event of a node, all in order."""
+        self.intake, self._unix_time = intake, unix_time
+        self.on_posts, self.on_change = on_posts, on_change
         self._datagrams.listen(self._receive, self._receive_error)
 
     def add_secured(self, secured: "DtlsEndpoint") -> None:
@@ -277,17 +281,23 @@ class CoapEndpoint:
                     continue
                 plain = found
             intake.receive_datagram(*plain, now=now, ts=unix_time())
-            self.apply_events()
+            if intake.has_other_events:
+                self.apply_events()
+        self.apply_events()
         return intake.datagrams_to_send()
 
     def apply_events(self) -> None:
         """Apply what the intake has found."""
         next_event = self.intake.next_event
+        posts: list[NodePosted] = []
         while (event := next_event()) is not None:
             # The most frequent first.
-            if type(event) is NodePosted:
-                self.on_change(event)
+            if isinstance(event, NodePosted):
+                posts.append(event)
                 continue
+            if posts:
+                self.on_posts(posts)
+                posts = []
             match event:
                 case ResponseReceived(message, datagram, peer):
                     self._receive_response(message, datagram, peer)
@@ -297,6 +307,8 @@ class CoapEndpoint:
                     self._transport.receive_datagram(datagram, peer)
                 case _:
                     self.on_change(event)
+        if posts:
+            self.on_posts(posts)
 
     def _receive_response(self, message: CoapMessage, datagram: bytes, peer: Peer) -> None:
         for handler in (self.requests, self.observer):

@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +24,9 @@ from pyaiot.gateways.coap.intake import CoapIntake
 from pyaiot.gateways.coap.intake_events import (
     ClaimToCheck,
     NodeAlive,
-    NodeChange,
     NodePosted,
     NodeRenamed,
+    OtherChange,
     Refusal,
 )
 from pyaiot.gateways.coap.metrics import (
@@ -146,7 +146,7 @@ class CoapGateway:
         )
         endpoint.on_session = sessions.changed
         self.secured: SecuredPort | None = None
-        endpoint.serve(self._intake, self._on_change, gateway.unix_time)
+        endpoint.serve(self._intake, self._on_posts, self._on_change, gateway.unix_time)
 
     @classmethod
     async def open(
@@ -279,15 +279,18 @@ class CoapGateway:
         self._discovery_queue.forget(uid)
         self._unanswered.forget(uid)
 
-    def _on_change(self, change: NodeChange) -> None:
-        """Apply an event of the intake."""
-        if type(change) is NodePosted:
-            # The most frequent first, and without a pattern, which costs more than the rest.
-            uid = change.uid
-            self.gateway.report_reading(uid, change.resource, change.data, change.reports)
-            if change.is_sign_of_life:
-                self._on_reading(uid)
-            return
+    def _on_posts(self, posts: Sequence[NodePosted]) -> None:
+        """Report readings that the intake has accepted."""
+        gateway = self.gateway
+        live = [(it.uid, it.resource, it.data) for it in posts] if gateway.awaits_reports else ()
+        gateway.report_readings([report for post in posts for report in post.reports], live)
+        if self._unanswered or self._sleeping:
+            for post in posts:
+                if post.is_sign_of_life:
+                    self._on_reading(post.uid)
+
+    def _on_change(self, change: OtherChange) -> None:
+        """Apply another event of the intake."""
         match change:
             case NodeAlive(uid, reports, rebooted):
                 self.gateway.report_nodes(reports)

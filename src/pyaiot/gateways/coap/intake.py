@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The CoAP intake: sorts received datagrams, and answers those that need no other part. Pure.
 
-`now` is the loop's time in seconds, `ts` Unix time in seconds. After each datagram, the caller
-takes all of `next_event`; after some datagrams, `datagrams_to_send`. There is no timer: what is
+`now` is the loop's time in seconds, `ts` Unix time in seconds. After some datagrams, the caller
+takes all of `next_event`, then `datagrams_to_send`. It takes the events earlier, before the next
+datagram, where there are `has_other_events`. There is no timer: what is
 remembered expires when it is looked up.
 """
 
@@ -16,6 +17,7 @@ from pyaiot.gateways.coap.intake_events import (
     NO_ANSWER,
     EmptyReceived,
     IntakeEvent,
+    NodePosted,
     ResponseReceived,
     ToAiocoap,
 )
@@ -71,6 +73,12 @@ class CoapIntake:
     def next_event(self) -> IntakeEvent | None:
         """The oldest event that was not taken yet."""
         return self._events.popleft() if self._events else None
+
+    @property
+    def has_other_events(self) -> bool:
+        """The latest event is not a reading: apply the events before the next datagram."""
+        events = self._events
+        return bool(events) and type(events[-1]) is not NodePosted
 
     def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
         """The answers since the last call, each with the peer to send it to."""

@@ -79,9 +79,9 @@ class ToAiocoap(msgspec.Struct, frozen=True, gc=False):
     peer: Peer
 
 
-NodeChange: TypeAlias = NodePosted | NodeAlive | NodeRenamed | ClaimToCheck | Refusal
-"""Events of nodes."""
-IntakeEvent: TypeAlias = NodeChange | ResponseReceived | EmptyReceived | ToAiocoap
+OtherChange: TypeAlias = NodeAlive | NodeRenamed | ClaimToCheck | Refusal
+"""Events of nodes, other than `NodePosted`."""
+IntakeEvent: TypeAlias = NodePosted | OtherChange | ResponseReceived | EmptyReceived | ToAiocoap
 
 
 class Reply(NamedTuple):

@@ -21,6 +21,10 @@ class SleepingNodes:
         self._last_seen: dict[str, float] = {}
         self._events: dict[str, asyncio.Event] = {}
 
+    def __bool__(self) -> bool:
+        """Whether any node sleeps."""
+        return bool(self._uids)
+
     def __contains__(self, uid: str) -> bool:
         return uid in self._uids or ANY_NODE in self._uids
 

@@ -222,23 +222,26 @@ class MqttGateway:
         Nearly all are values of resources that are known, which are reported in one step.
         """
         now, ts = self._loop.time(), self.gateway.unix_time()
-        nodes = self.gateway.nodes
+        nodes, awaits_reports = self.gateway.nodes, self.gateway.awaits_reports
         events: list[NodeEvent] = []
+        live: list[tuple[str, str, object]] = []
         for topic, payload, freshness in messages:
             known = self._known_resource(side, topic) if freshness is Freshness.LIVE else None
             value = NO_VALUE if known is None else value_in(payload)
             if known is None or value is NO_VALUE:
-                self.gateway.report_readings(events)
-                events = []
+                self.gateway.report_readings(events, live)
+                events, live = [], []
                 self._on_message(side, topic, payload, freshness)
                 continue
             uid, resource = known
             try:
                 events += nodes.unsolicited_reading(uid, resource, value, now=now, ts=ts)
+                if awaits_reports:
+                    live.append((uid, resource, value))
             except (ProtocolError, Refused) as error:
                 self._mark_online(uid)
                 self._refuse(topic, error)
-        self.gateway.report_readings(events)
+        self.gateway.report_readings(events, live)
 
     def _known_resource(self, side: Side, topic: str) -> tuple[str, str] | None:
         """Node and resource, if the gateway has a value of it and the node is online."""

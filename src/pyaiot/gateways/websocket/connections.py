@@ -223,9 +223,8 @@ class NodeConnections:
             ((resource, value),) = values.items()
             now, ts = self._loop.time(), gateway.unix_time()
             try:
-                gateway.report_readings(
-                    gateway.nodes.unsolicited_reading(uid, resource, value, now=now, ts=ts)
-                )
+                events = gateway.nodes.unsolicited_reading(uid, resource, value, now=now, ts=ts)
+                gateway.report_readings(events, [(uid, resource, value)])
             except Refused as error:
                 self._report(connection, error)
             return
