@@ -377,6 +377,13 @@ def test_listeners_can_be_chosen(programs: Programs, tmp_path: Path) -> None:
     assert "TLS" not in text
 
 
+def new_link(programs: Programs) -> str:
+    """The path of another sign-in link: the first one has been used."""
+    return (
+        "/login" + programs.run("invite", "--role", "admin").stdout.strip().partition("/login")[2]
+    )
+
+
 def test_tls_opens_the_web_beyond_loopback_with_a_sign_in_over_https(
     programs: Programs, tmp_path: Path
 ) -> None:
@@ -387,6 +394,14 @@ def test_tls_opens_the_web_beyond_loopback_with_a_sign_in_over_https(
     )
     (link,) = re.findall(r"https://\S+/login\?token=\S+", broker.line())
     link = re.sub(r"//[^:]+", "//127.0.0.1", link)
+    ca = ("--ca-file", made.ca)
+    root = link.partition("/login")[0]
+    (port,) = re.findall(r":(\d+)$", root)
+    at = ("--broker-host", "127.0.0.1", "--broker-port", port, "--broker-ssl")
+    assert "sign-in" in complaint(programs.run("nodes", *at, *ca))
+    assert programs.run("login", link, *ca).stdout == f"Signed in at {root}.\n"
+    assert programs.run("nodes", *at, *ca).returncode in {0, 1}
+    link = root + new_link(programs)
     headers = curl("-i", "--cacert", made.ca, "-X", "POST", link)
     assert "303 See Other" in headers
     cookie = re.search(r"(?i)set-cookie: (\S+?)=.*", headers)

@@ -18,9 +18,12 @@ from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.transport.tls import ServerTls, client_context, read_certificate
+from pyaiot.transport.websocket import TransportSink
 from tests.authority import Authority, certify_again, new_authority
 
 pytestmark = pytest.mark.sockets
+
+FLOOD = 8 * 1024 * 1024
 
 
 class Served:
@@ -31,12 +34,17 @@ class Served:
         self.tls = ServerTls(str(made.certificate("server")), str(made.key("server")))
         self.log = ServerLog(lambda _: None)
         self.server: HttpServer
+        self.unread = 0
+        """Bytes that the client of `/flood` has not read, as last measured."""
+        self._flooded: asyncio.Transport
+        self.written, self.read = asyncio.Event(), asyncio.Event()
         self._connections_max = connections_max
 
     async def open(self) -> None:
         app = web.Application()
         app.router.add_get("/", self._hello)
         app.router.add_get("/ws", self._echo)
+        app.router.add_get("/flood", self._flood)
         self.server = await HttpServer.open(
             app,
             "127.0.0.1",
@@ -50,6 +58,21 @@ class Served:
 
     async def _hello(self, request: web.Request) -> web.Response:
         return web.Response(text=f"hello over {request.scheme}")
+
+    async def _flood(self, request: web.Request) -> web.StreamResponse:
+        """Write much at once, and wait until the client is gone."""
+        assert request.transport is not None
+        self._flooded = request.transport
+        sink = TransportSink(request.transport, asyncio.get_running_loop())
+        for _ in range(FLOOD // 65536):
+            sink.write(b"x" * 65536)
+        self.measure()
+        self.written.set()
+        await self.read.wait()
+        return web.Response()
+
+    def measure(self) -> None:
+        self.unread = self._flooded.get_write_buffer_size()
 
     async def _echo(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
@@ -106,6 +129,40 @@ async def test_application_is_served_over_tls(tmp_path: Path) -> None:
         assert await it.hello() == "hello over https"
 
 
+@pytest.mark.sockets(speed=2)
+async def test_application_is_served_over_tls_on_the_loop_of_asyncio(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        assert await it.hello() == "hello over https"
+        reader, writer = await it.plain()
+        writer.write(b"\x16\x03\x01\x00\x01\x00")
+        await ends(reader)
+        writer.close()
+        trust = client_context(str(it.made.ca))
+        async with (
+            open_http_session() as session,
+            session.ws_connect(it.server.url + "ws", ssl=trust) as socket,
+        ):
+            await socket.send_str("one")
+            assert await socket.receive_str() == "one"
+
+
+async def test_bytes_that_a_stalled_client_does_not_read_are_counted(tmp_path: Path) -> None:
+    """So that the limits on the memory of slow clients hold with TLS, too."""
+    async with served(tmp_path) as it:
+        trust = client_context(str(it.made.ca))
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", it.server.port, ssl=trust, limit=1024
+        )
+        writer.write(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await it.written.wait()
+        before = it.unread
+        assert FLOOD // 2 < before <= FLOOD
+        while len(await reader.read(65536)) > 0 and it.unread > before // 2:
+            it.measure()
+        it.read.set()
+        writer.close()
+
+
 async def test_client_that_does_not_trust_the_certificate_costs_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,6 +216,7 @@ async def test_garbage_is_closed_without_a_traceback(
         assert await it.hello() == "hello over https"
     assert "Traceback" not in caplog.text
     assert "TLS handshake: " in caplog.text
+    assert "TLS handshake: \n" not in caplog.text
 
 
 async def test_unfinished_handshake_ends_at_its_deadline(

@@ -183,7 +183,7 @@ class TlsListener:
             if isinstance(error, ssl.SSLError) and error.reason:
                 reason = f"TLS handshake: {error.reason.lower().replace('_', ' ')}"
             else:
-                reason = f"TLS handshake: {reason_of(error)}"
+                reason = f"TLS handshake: {reason_of(error) or 'it closed the connection'}"
             self._connections.log.connection_refused(handshake.address, reason)
 
     async def _readable(self, accepted: socket.socket) -> None:
