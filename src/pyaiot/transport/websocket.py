@@ -123,6 +123,12 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         if first and check.feed_data(first)[0]:
             connection.close()
 
+    def _reset_heartbeat(self) -> None:
+        # Bytes that arrive after the close would start the timer again, which would hold the
+        # connection and its memory for another minute.
+        if not self._closed and not self._closing:
+            super()._reset_heartbeat()
+
     async def receive(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - aiohttp's
         while True:
             self._in_a_row += 1
