@@ -363,6 +363,8 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     # What scripts/demo does before it becomes `aiot demo` is for tests/test_scripts.py.
     "scripts/demo": Serve(DEMO, simulated_nodes_are_there, instead="aiot demo"),
     "scripts/test": Elsewhere("it is what runs this test"),
+    "python scripts/sbom.py": Elsewhere("tests/test_supply_chain.py does, in the checkout"),
+    "python scripts/audit_packages.py": Elsewhere("tests/test_supply_chain.py does"),
     "python3 -m venv ~/pyaiot": INSTALL,
     ". ~/pyaiot/bin/activate": INSTALL,
     "pip install .": INSTALL,
