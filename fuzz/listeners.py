@@ -33,6 +33,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Final, Self
@@ -69,7 +70,9 @@ class System:
         self.folder = folder
         self.log = folder / "log"
         environment = {
-            name: text for name, text in os.environ.items() if not name.startswith("AIOT_")
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("AIOT_", "XDG_"))
         }
         arguments = [sys.executable, "-m", "pyaiot"]
         environment |= {"HOME": str(folder), "PYTHONUNBUFFERED": "1"}
@@ -83,7 +86,28 @@ class System:
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
-        flags = ["--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"]
+        # The port for DTLS is open while a device has a key.
+        for protocol in ("coap", "oscore"):
+            subprocess.run(
+                [*arguments, "device", "add", f"secured-{protocol}", "--protocol", protocol],
+                env=environment,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        coaps = free_udp_port()
+        flags = [
+            "--coaps-port",
+            str(coaps),
+            "--web-port",
+            "0",
+            "--coap-port",
+            "0",
+            "--ws-port",
+            "0",
+            "--mqtt-port",
+            "0",
+        ]
         flags += ["--mqttsn-port", "0", "--key-file", str(self.keys), "--admission", "known"]
         if tls:
             flags += ["--tls-cert", str(certificate(folder)), "--tls-listener", "web"]
@@ -105,7 +129,7 @@ class System:
             "mqtt": r"MQTT: TCP port (\d+)",
             "mqttsn": r"MQTT-SN: UDP port (\d+)",
         }
-        self.ports: dict[str, int] = {}
+        self.ports: dict[str, int] = {"coaps": coaps}
         for name, pattern in patterns.items():
             found = re.search(pattern, text)
             assert found is not None, text
@@ -275,6 +299,13 @@ def frame(payload: bytes) -> bytes:
     return b"\x81" + length + bytes(4) + payload
 
 
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def honest_tcp(port: int) -> socket.socket:
     return socket.create_connection((HOST, port), ANSWER_LIMIT_S, (HONEST_HOST, 0))
 
@@ -282,6 +313,7 @@ def honest_tcp(port: int) -> socket.socket:
 def websocket(port: int, path: str, protocols: str, source: str = HOST) -> socket.socket:
     tcp = socket.create_connection((HOST, port), ANSWER_LIMIT_S, (source, 0))
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     lines = [
         f"GET {path} HTTP/1.1",
         f"Host: {HOST}:{port}",
@@ -349,6 +381,20 @@ def good_coap(port: int) -> None:
         node.send(head + b"\xb5alive\x10\xffalive:honest-coap")
         while node.recv(2048)[:4] != struct.pack("!BBH", 0x60, 0x44, number):
             continue
+
+
+@cache
+def dtls_hello() -> bytes:
+    return load_targets()["dtls_client_hello"].corpus[0]
+
+
+def good_dtls(port: int) -> None:
+    """A ClientHello without a cookie gets a HelloVerifyRequest (RFC 6347 section 4.2.1)."""
+    with udp(port, HONEST_HOST) as device:
+        device.send(dtls_hello())
+        answer = device.recv(2048)
+        assert answer[:1] == b"\x16"
+        assert answer[13:14] == b"\x03"
 
 
 def good_mqtt(port: int) -> None:
@@ -459,9 +505,15 @@ def listeners() -> list[Listener]:
         ),
         Listener(
             "coap",
-            corpus("coap_message", "coap_post", "coap_request", "coap_intake"),
+            corpus("coap_message", "coap_post", "coap_request", "coap_intake", "oscore_messages"),
             lambda it, _: Datagrams(it.ports["coap"]),
             on(good_coap, "coap"),
+        ),
+        Listener(
+            "coaps",
+            corpus("dtls_client_hello", "dtls_records"),
+            lambda it, _: Datagrams(it.ports["coaps"]),
+            on(good_dtls, "coaps"),
         ),
         Listener(
             "mqttsn",

@@ -29,7 +29,7 @@ def audit(path: Path, service: str) -> tuple[list[str] | None, str]:
     """The vulnerabilities of a file as lines; None if there is no answer, and the last error."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        command = [
+        command: list[str | Path] = [
             *(sys.executable, "-m", "pip_audit", "--requirement", path, "--disable-pip"),
             *("--require-hashes", "--vulnerability-service", service, "--timeout", "15"),
             *("--progress-spinner", "off", "--format", "json", "--output", report),
@@ -50,7 +50,7 @@ def audit(path: Path, service: str) -> tuple[list[str] | None, str]:
         return None, f"it does not know {len(skipped)} of {len(packages)} packages: {skipped[0]}, …"
     return [
         f"{package['name']} {package['version']}: {it['id']},"
-        f" mended in {', '.join(it['fix_versions']) or 'no version'}"
+        f" fixed in {', '.join(it['fix_versions']) or 'no version'}"
         for package in packages
         for it in package.get("vulns", [])
     ], ""
