@@ -11,8 +11,6 @@ from pyaiot.transport.addresses import authority
 HOST: Final = "localhost"
 PORT: Final = 8000
 """Default address of a broker."""
-_HOST_ENDS: Final = frozenset(" /?#@\\")
-"""Characters after which a URL has something else than the host, and the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +23,7 @@ class BrokerAddress:
 
     def __post_init__(self) -> None:
         """Raises `OperatorError` if the host cannot be part of a URL."""
-        try:
-            is_valid = self.host.isprintable() and _HOST_ENDS.isdisjoint(self.host)
-            is_valid = is_valid and bool(urlsplit(self.http_url).hostname)
-        except ValueError:
-            is_valid = False
-        if not is_valid:
-            raise OperatorError(
-                f"Invalid host {self.host[:100]!r}: write a name, or an address without brackets."
-            )
+        authority(self.host, self.port)
 
     @classmethod
     def from_link(cls, link: str) -> "BrokerAddress":

@@ -9,10 +9,15 @@ import socket
 import struct
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
+
+from pyaiot.errors import OperatorError
 
 ANY: Final = ("::", "0.0.0.0")  # noqa: S104 - compared, or bound because an operator says so
 """The unspecified addresses of IPv6 and IPv4. `::` means both families."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
+_NO_HOST: Final = frozenset(" /?#@[]\\\"'<>;,")
+"""Characters that end the host in a URL, or the URL in the policy of a page."""
 _ATTEMPTS: Final = 20
 """Attempts to find a port that is free in both families."""
 _MISSING: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
@@ -25,8 +30,20 @@ log = logging.getLogger(__name__)
 
 
 def authority(host: str, port: int) -> str:
-    """Host and port as a URL has them, an IPv6 address in brackets (RFC 3986 section 3.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """Host and port as a URL has them, an IPv6 address in brackets (RFC 3986 section 3.2).
+
+    Raises `OperatorError` if the host cannot be part of a URL.
+    """
+    named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        is_valid = bool(urlsplit(f"//{named}").hostname)
+    except ValueError:
+        is_valid = False
+    if not (is_valid and host.isprintable() and _NO_HOST.isdisjoint(host)):
+        raise OperatorError(
+            f"Invalid host {host[:100]!r}: write a name, or an address without brackets."
+        )
+    return named
 
 
 def is_loopback(host: str) -> bool:
