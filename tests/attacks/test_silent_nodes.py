@@ -69,6 +69,27 @@ async def test_silent_nodes_do_not_delay_the_discovery_of_a_new_one() -> None:
         await system.serves()
 
 
+async def test_nodes_of_one_host_that_leave_values_unanswered_do_not_delay_other_hosts() -> None:
+    """They list resources, and acknowledge each read without an answer."""
+    async with running_system() as system, contextlib.AsyncExitStack() as opened:
+        for number in range(DISCOVERIES_MAX + 6):
+            stalling = await opened.enter_async_context(
+                coap_device(system.coap.port, host="127.0.7.1", at_coap_port=False)
+            )
+            stalling.has(dict.fromkeys("abcdefgh", "0"))
+            for resource in "abcdefgh":
+                stalling.replies[Code.GET, resource] = None
+            await stalling.post("alive", f"alive:stalling-{number}")
+            if number == 0:
+                await stalling.requests_for(Code.GET, "a")
+        new = await opened.enter_async_context(coap_device(system.coap.port))
+        new.has({"led": "0"})
+        await new.post("alive", "alive:new")
+        async with asyncio.timeout(PROMPT_S):
+            await system.client.shows("new", led="0")
+        await system.serves()
+
+
 async def test_command_reaches_a_node_that_answers_at_its_source_port() -> None:
     # Nobody listens at the CoAP port of its address, and no discovery has come so far yet.
     async with (

@@ -44,10 +44,10 @@ class Discoverer:
 
 async def test_node_that_appears_again_during_discovery_is_discovered_once_more() -> None:
     discoverer = Discoverer()
-    discoverer.discoveries.add("A")
+    discoverer.discoveries.add("A", "10.0.0.1")
     await discoverer.settle()
-    discoverer.discoveries.add("A")
-    discoverer.discoveries.add("A")
+    discoverer.discoveries.add("A", "10.0.0.1")
+    discoverer.discoveries.add("A", "10.0.0.1")
     await discoverer.settle()
     assert discoverer.requested == ["A"]
     await discoverer.answer("A")
@@ -63,7 +63,7 @@ async def test_beyond_the_limit_nodes_wait_and_the_oldest_is_discovered_next(
     monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 2)
     discoverer = Discoverer()
     for uid in "ABCDE":
-        discoverer.discoveries.add(uid)
+        discoverer.discoveries.add(uid, "10.0.0.1")
     await discoverer.settle()
     assert discoverer.requested == ["A", "B"]
     discoverer.discoveries.forget("C")  # it left
@@ -79,9 +79,44 @@ async def test_waiting_discoveries_end_with_the_gateway(
 ) -> None:
     monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 1)
     discoverer = Discoverer()
-    discoverer.discoveries.add("A")
-    discoverer.discoveries.add("B")
+    discoverer.discoveries.add("A", "10.0.0.1")
+    discoverer.discoveries.add("B", "10.0.0.1")
     await discoverer.settle()
     await discoverer.end()
     assert discoverer.requested == ["A"]
     assert list(discoverer.tasks) == ["A"]
+
+
+async def test_nodes_of_one_host_leave_room_for_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery_queue, "RUNNING_MAX", 4)
+    monkeypatch.setattr(discovery_queue, "RUNNING_PER_HOST_MAX", 2)
+    discoverer = Discoverer()
+    for uid in "ABCDE":
+        discoverer.discoveries.add(uid, "10.0.0.1")
+    discoverer.discoveries.add("V", "10.0.0.2")
+    discoverer.discoveries.add("X", "10.0.0.3")
+    await discoverer.settle()
+    assert discoverer.requested == ["A", "B", "V", "X"]
+    discoverer.discoveries.add("Y", "10.0.0.3")
+    await discoverer.answer("V")
+    assert discoverer.requested == ["A", "B", "V", "X", "Y"]
+    await discoverer.answer("A")
+    assert discoverer.requested == ["A", "B", "V", "X", "Y", "C"]
+    await discoverer.end()
+
+
+async def test_waiting_node_that_moves_waits_at_its_new_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery_queue, "RUNNING_PER_HOST_MAX", 1)
+    discoverer = Discoverer()
+    for uid in "AB":
+        discoverer.discoveries.add(uid, "10.0.0.1")
+    discoverer.discoveries.add("B", "10.0.0.2")
+    await discoverer.settle()
+    assert discoverer.requested == ["A", "B"]
+    await discoverer.answer("A")
+    await discoverer.answer("B")
+    assert discoverer.requested == ["A", "B"]

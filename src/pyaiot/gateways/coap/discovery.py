@@ -2,8 +2,10 @@
 """Discovery of the resources of a node: its links, then the value of each."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from pyaiot.errors import ProtocolError
@@ -24,6 +26,8 @@ DISCOVERY_LIMIT_S: Final = 120.0
 """How long one discovery may take. Resources that it has not read by then are read later."""
 DISCOVERIES_MAX: Final = 64
 """Nodes whose values are read at the same time. Others wait for their turn."""
+DISCOVERIES_PER_HOST_MAX: Final = 16
+"""The same for the nodes of one host. Others of this host wait, and do not delay other hosts."""
 UNANSWERED_MAX: Final = 2
 """Values in a row that a node may leave unanswered. The missing ones are read at its next sign of
 life."""
@@ -65,6 +69,8 @@ class Discovery:
         self._requests = requests
         self._loop = loop
         self._turns = asyncio.Semaphore(DISCOVERIES_MAX)
+        self._turns_on: dict[str, asyncio.Semaphore] = {}
+        self._users_on: Counter[str] = Counter()
 
     async def discover(
         self,
@@ -130,10 +136,22 @@ class Discovery:
                 return candidate.peer
         return None
 
+    @contextlib.asynccontextmanager
+    async def _turn(self, host: str) -> AsyncIterator[None]:
+        share = self._turns_on.setdefault(host, asyncio.Semaphore(DISCOVERIES_PER_HOST_MAX))
+        self._users_on[host] += 1
+        try:
+            async with share, self._turns:
+                yield
+        finally:
+            self._users_on[host] -= 1
+            if not self._users_on[host]:
+                del self._users_on[host], self._turns_on[host]
+
     async def follow(self, peer: Peer, links: Iterable[CoreLink], read: Read) -> list[CoreLink]:
         """Read these resources of a node. Returns those that it did not answer."""
         unread: list[CoreLink] = []
-        async with self._turns:
+        async with self._turn(peer.address.host):
             deadline = self._loop.time() + DISCOVERY_LIMIT_S
             unanswered = 0
             for link in links:

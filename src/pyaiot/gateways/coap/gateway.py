@@ -130,7 +130,7 @@ class CoapGateway:
             gateway,
             self._table,
             self._posts,
-            discover=self._discovery_queue.add,
+            discover=self._queue_discovery,
             forget=self._forget,
             time=self._loop.time,
         )
@@ -141,9 +141,7 @@ class CoapGateway:
         self._refusals = RateLimitedLog(log)
         gateway.evicted = self._forget
         self._oscore = OscoreDevices(endpoint, gateway, oscore_file, gateway.unix_time)
-        sessions = SessionNodes(
-            endpoint, self._table, self._posts, discover=self._discovery_queue.add
-        )
+        sessions = SessionNodes(endpoint, self._table, self._posts, discover=self._queue_discovery)
         endpoint.on_session = sessions.changed
         self.secured: SecuredPort | None = None
         endpoint.serve(self._intake, self._on_posts, self._on_change, gateway.unix_time)
@@ -306,7 +304,7 @@ class CoapGateway:
         """A reading arrived from this node."""
         self._sleeping.set_awake(uid)
         if uid in self._unanswered and self._unanswered.is_due(uid, now=self._loop.time()):
-            self._discovery_queue.add(uid)
+            self._queue_discovery(uid)
 
     def _on_alive(self, uid: str, rebooted: bool) -> None:
         """The node sent `alive` or `reset`."""
@@ -318,7 +316,7 @@ class CoapGateway:
             self._unanswered.forget(uid)
             self._recheck_neighbours(uid, node.address)
         if rebooted or node.answers_at is None or uid in self._unanswered:
-            self._discovery_queue.add(uid)
+            self._queue_discovery(uid)
 
     def _recheck_neighbours(self, uid: str, address: PeerAddress) -> None:
         """Several nodes share an address now: find out again which of them answers at which
@@ -334,9 +332,14 @@ class CoapGateway:
             if port == address.port or not other.source_unanswered:
                 self._table.does_not_answer(other_uid)
                 self._unanswered.forget(other_uid)
-                self._discovery_queue.add(other_uid)
+                self._queue_discovery(other_uid)
 
     # -- discovery ------------------------------------------------------------------------------
+
+    def _queue_discovery(self, uid: str) -> None:
+        node = self._table.get(uid)
+        if node is not None:
+            self._discovery_queue.add(uid, node.address.host)
 
     async def _discover(self, uid: str) -> None:
         node = self._table.get(uid)
