@@ -143,7 +143,7 @@ PURE = {
         "gateways/node_rules",
         "gateways/coap/address_table",
     ),
-    "gateways/coap/intake",
+    *("gateways/coap/host_turns", "gateways/coap/intake"),
     *("gateways/coap/intake_events", "gateways/coap/posts", "gateways/mqttsn/admission"),
     *("gateways/coap/oscore/contexts", "gateways/coap/oscore/device"),
     *("gateways/coap/oscore/layer", "gateways/coap/oscore/refusals"),

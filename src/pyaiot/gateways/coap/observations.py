@@ -186,10 +186,12 @@ class Observations(Generic[P]):
         """The loop's time at which to call `handle_timer`."""
         return self._due[0][0] if self._due else None
 
-    def forget(self, uid: str) -> None:
-        """The node left, or rebooted: its observations have ended."""
-        for observation in self._of_node.pop(uid, {}).values():
+    def forget(self, uid: str) -> list[Observation[P]]:
+        """The node left, or rebooted: its observations, which have ended."""
+        ended = list(self._of_node.pop(uid, {}).values())
+        for observation in ended:
             self._end(observation)
+        return ended
 
     def _remove(self, uid: str, path: str) -> None:
         observation = self._of_node.get(uid, {}).pop(path, None)

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final, Protocol, TypeAlias
 
 from pyaiot.errors import ProtocolError, TooFast
+from pyaiot.gateways.coap.host_turns import HostTurns
 from pyaiot.gateways.coap.observations import Observation, Observations, ResponseKind
 from pyaiot.gateways.coap.requests import NOT_ACCEPTED, Requests
 from pyaiot.protocols.coap.message import Block, CoapMessage
@@ -24,6 +25,8 @@ from pyaiot.transport.peers import Peer
 
 READS_MAX: Final = 64
 """Due resources that are read at the same time. Others wait."""
+READS_PER_HOST_MAX: Final = 16
+"""The same for the nodes of one host. Others of this host wait, and do not delay other hosts."""
 READ_LIMIT_S: Final = 5.0
 """How long a node may take to answer one of these reads. Then it counts as failed."""
 _MARK: Final = 0xA7
@@ -69,7 +72,7 @@ class Observer:
         self._on_values = on_values
         self._fetching: set[Observation[Peer]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = asyncio.Semaphore(READS_MAX)
+        self._turns: HostTurns[Observation[Peer]] = HostTurns(READS_MAX, READS_PER_HOST_MAX)
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -85,8 +88,8 @@ class Observer:
                     async with asyncio.timeout_at(self._observations.get_timer()):
                         await self._wake.wait()
                 for observation in self._observations.handle_timer(now=self._loop.time()):
-                    await self._turns.acquire()
-                    self._start(self._read_in_turn(observation))
+                    self._turns.add(observation, observation.peer.address.host)
+                self._begin_reads()
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -138,7 +141,8 @@ class Observer:
 
     def forget(self, uid: str) -> None:
         """The node left or rebooted. Its further notifications are answered with a reset."""
-        self._observations.forget(uid)
+        for observation in self._observations.forget(uid):
+            self._turns.remove(observation)
 
     # -- receiving ------------------------------------------------------------------------------
 
@@ -197,12 +201,18 @@ class Observer:
 
     # -- reading --------------------------------------------------------------------------------
 
-    async def _read_in_turn(self, observation: Observation[Peer]) -> None:
+    def _begin_reads(self) -> None:
+        while (turn := self._turns.begin()) is not None:
+            self._start(self._read_in_turn(*turn))
+
+    async def _read_in_turn(self, observation: Observation[Peer], host: str) -> None:
         try:
             if not observation.ended:
                 await self._read(observation, self._loop.time() + READ_LIMIT_S)
         finally:
-            self._turns.release()
+            self._turns.end(host)
+        # Not after a cancellation: then the gateway ends.
+        self._begin_reads()
 
     async def _read(self, observation: Observation[Peer], deadline: float) -> bool:
         try:
