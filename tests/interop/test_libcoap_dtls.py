@@ -96,7 +96,7 @@ async def test_client_without_the_key_gets_no_session(
 ) -> None:
     async with running_coap(devices=devices) as running:
         uri = f"coaps://127.0.0.1:{running.coaps_port}/.well-known/core"
-        assert "</alive>" not in await coaps_client("-B", "2", "-u", uid, "-k", key, uri)
+        assert "</alive>" not in await coaps_client("-B", "1", "-u", uid, "-k", key, uri)
         assert "</alive>" in await coaps_client(uri)
 
 
