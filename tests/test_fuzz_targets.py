@@ -23,6 +23,7 @@ PARSERS_ELSEWHERE = {
     "dtls_server",
     "coap_oscore",
     "forwarded",
+    "device_logins",
     "keys",
     "legacy",
     "messages",

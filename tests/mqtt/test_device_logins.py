@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The answers to nats-server about devices that log in. Without a socket."""
+"""The answers to nats-server about devices that log in. Mostly without a socket."""
 
 import base64
 import json
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
+from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot.errors import ProtocolError
+from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.device_logins import DeviceLogins, subject_of
 from pyaiot.mqtt.embedded.login_tokens import REQUEST_SIZE_MAX, TokenIssuer, read_request
+from tests.gateways.mqtt_servers import nats_server
+from tests.mqtt.test_embedded_broker import until
 
 
 def is_password(uid: str, password: str) -> bool:
@@ -107,6 +115,16 @@ async def test_another_client_is_refused_with_the_reason(
         assert password not in caplog.text.replace("wrong", "")
 
 
+async def test_text_of_a_client_is_short_and_on_one_line_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logins = DeviceLogins(is_password)
+    logins.answer(question("evil\nuser" + "x" * 1000, "bad", "evil\nid" + "y" * 1000))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "\n" not in line
+    assert len(line) < 300
+
+
 @pytest.mark.parametrize("client_id", ["lamp", "lamp/2", "lamp/", "0123456789abcdefABCDEF"])
 async def test_client_ids_of_a_device(client_id: str) -> None:
     assert (await answer("lamp", "good", client_id)).user is not None
@@ -155,3 +173,24 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 def test_a_password_is_not_in_the_repr_of_a_request() -> None:
     assert "good" not in repr(read_request(question("lamp", "good")))
+
+
+@pytest.mark.sockets
+async def test_a_device_logs_in_again_after_the_mqtt_broker_was_killed(tmp_path: Path) -> None:
+    nats_server()
+    config = EmbeddedConfig(tmp_path, port=0)
+    async with EmbeddedBroker.running(config, is_password) as broker:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="lamp", protocol=paho.MQTTv311)
+        client.username_pw_set("lamp", "good")
+        client.reconnect_delay_set(1, 1)
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        try:
+            await until(client.is_connected)
+            os.kill(broker.pid, signal.SIGKILL)
+            await until(lambda: not client.is_connected())
+            await until(client.is_connected)
+            assert broker.starts == 2
+        finally:
+            client.disconnect()
+            client.loop_stop()

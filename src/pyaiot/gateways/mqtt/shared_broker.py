@@ -4,7 +4,7 @@
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -101,29 +101,28 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
         key_file=str(tls.key_path.absolute()) if tls else "",
         anonymous=accepts_anonymous(config),
     )
-    store = device_store(config)
-    async with EmbeddedBroker.running(embedded, partial(_is_password, store)) as broker:
-        if embedded.anonymous:
-            warn_if_open(
-                log,
-                section.listen,
-                f"TCP port {broker.port}",
-                "can announce nodes over MQTT and publish their readings",
+    with closing(device_store(config)) as store:
+        async with EmbeddedBroker.running(embedded, partial(_is_password, store)) as broker:
+            if embedded.anonymous:
+                warn_if_open(
+                    log,
+                    section.listen,
+                    f"TCP port {broker.port}",
+                    "can announce nodes over MQTT and publish their readings",
+                )
+            yield SharedMqttBroker(
+                broker.server,
+                embedded=True,
+                starts=lambda: broker.starts,
+                problem=lambda: broker.problem,
+                secret_prefix=broker.mqttsn_prefix,
+                reload_tls=broker.reload_tls,
+                report_ignored=broker.on_ignored,
+                mqttsn_server=broker.mqttsn_server,
+                secured=SecuredDevices(
+                    broker.secured_server, broker.disconnect, lambda: broker.refused_logins
+                ),
             )
-        yield SharedMqttBroker(
-            broker.server,
-            embedded=True,
-            starts=lambda: broker.starts,
-            problem=lambda: broker.problem,
-            secret_prefix=broker.mqttsn_prefix,
-            reload_tls=broker.reload_tls,
-            report_ignored=broker.on_ignored,
-            mqttsn_server=broker.mqttsn_server,
-            secured=SecuredDevices(
-                broker.secured_server, broker.disconnect, lambda: broker.refused_logins
-            ),
-        )
-    store.close()
 
 
 def accepts_anonymous(config: Config) -> bool:

@@ -23,6 +23,7 @@ RETRY_S: Final = 0.5
 """Pause before the connection to nats-server is opened again. Meanwhile no device can log in."""
 LOOK_AGAIN_S: Final = 1.0
 """When the connections of a removed device are looked for again: one may just have been made."""
+_SHOWN_MAX: Final = 64
 _GENERATED: Final = re.compile(r"[0-9A-Za-z]{22}")
 """A client id that nats-server made up for a client that sent none."""
 
@@ -73,7 +74,7 @@ class DeviceLogins:
         problem = self._problem(request)
         if problem:
             client = request.client
-            self._refused(f"device {client.mqtt_id}", client.host, problem)
+            self._refused(f"device {_shown(client.mqtt_id)}", client.host, problem)
             return self.issuer.refuse(request, problem, now=now)
         name = subject_of(request.login.user)
         return self.issuer.accept(
@@ -93,7 +94,7 @@ class DeviceLogins:
         if not client_id:
             return "only MQTT is served here"
         if not self._is_password(login.user, login.password):
-            return f"the user name {login.user[:64]} or its password is wrong"
+            return f"the user name {_shown(login.user)} or its password is wrong"
         # A client that connects with the id of another one replaces it (MQTT 3.1.1 section
         # 3.1.4-2), so each device has ids of its own.
         if client_id.partition("/")[0] != login.user and not _GENERATED.fullmatch(client_id):
@@ -130,6 +131,12 @@ async def _disconnect_one(system: NatsConnection, user: str) -> None:
         if connection.get("type") == "mqtt":
             await system.request(subject, {"cid": connection["cid"]})
             log.info("MQTT: %s was disconnected: its credential was removed", user)
+
+
+def _shown(text: str) -> str:
+    """Text of a peer, short and on one line."""
+    cut = text[:_SHOWN_MAX]
+    return "".join(it if it.isprintable() else "\N{REPLACEMENT CHARACTER}" for it in cut)
 
 
 def subject_of(level: str) -> str:

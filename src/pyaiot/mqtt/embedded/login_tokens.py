@@ -80,7 +80,7 @@ def read_request(token: bytes) -> LoginRequest:
     try:
         body = base64.urlsafe_b64decode(parts[1] + b"===")
         request = _claims.decode(body).nats
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise ProtocolError(f"not a request to connect: {error}") from error
     return LoginRequest(
         request.server_id.id, request.user_nkey, request.client_info, request.connect_opts
