@@ -23,6 +23,7 @@ from benchmarks import (
     peers,
     registered_nodes,
     registry_kills,
+    scopes,
     starting,
     websocket_path,
 )
@@ -51,6 +52,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "registry": registered_nodes.measure,
     "registry-kills": registry_kills.measure,
     "fan-out": fan_out.measure,
+    "scopes": scopes.measure,
     "history": history.measure,
 }
 PEERS: Final = "peers"

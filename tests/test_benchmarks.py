@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RUN_LIMIT_S = 60.0
 # What runs side by side; nodes have fixed addresses, so their figures run one after the other.
 SIDE_BY_SIDE = (
-    ("fan-out",),
+    ("fan-out", "scopes"),
     ("start", "api", "join", "memory", "websocket", "mqtt", "mqttsn", "history", "registry"),
     (
         "latency",

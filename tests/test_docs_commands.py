@@ -419,6 +419,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "curl -N http://localhost:8000/api/events": Serve("event: joined", nothing_more, beside=True),
     "aiot run --host :: --insecure": Serve("Pyaiot: http://", nothing_more),
     "aiot invite --role operator": Finish(prints(r"^http://[^ ]+/login\?token=[\w-]{43}$")),
+    "aiot invite --role operator --tag lab": Finish(prints(r"/login\?token=[\w-]{43}$")),
     "aiot user add ada --role operator": Elsewhere("tests/cli/test_accounts.py types a password"),
     "aiot user list": Finish(prints("There are no users")),
     "aiot gateway add greenhouse": Finish(prints("^aiot_")),

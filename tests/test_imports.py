@@ -57,8 +57,8 @@ MAY_IMPORT = {
     # Given to the broker, and to the web side, which edits it.
     "registry": {"errors", "messages", "metrics", "redaction"},
     "broker": {
-        *("audit", "backlog", "errors", "legacy", "links", "messages", "metrics", "registry"),
-        "transport",
+        *("accounts", "audit", "backlog", "errors", "legacy", "links", "messages", "metrics"),
+        *("registry", "transport"),
     },
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
     "history": {"backlog", "errors", "messages", "metrics", "redaction"},
@@ -121,6 +121,7 @@ PURE = {
     *(
         "redaction",
         "accounts/roles",
+        "accounts/scopes",
         "accounts/tokens",
         "audit/entry",
         "audit/refusals",

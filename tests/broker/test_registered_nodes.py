@@ -11,7 +11,8 @@ from pyaiot.broker.broker import Broker
 from pyaiot.broker.deliveries import ToAll, ToOneGateway
 from pyaiot.broker.encoders import ARRAYS, EVENTS, LEGACY, Encoder
 from pyaiot.broker.router import Router
-from pyaiot.broker.subscriber import CHUNK_MESSAGES, Subscriber
+from pyaiot.broker.snapshot import CHUNK_MESSAGES
+from pyaiot.broker.subscriber import Subscriber
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
     Command,

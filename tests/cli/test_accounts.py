@@ -13,6 +13,7 @@ from yarl import URL
 
 from pyaiot.accounts.passwords import is_password
 from pyaiot.accounts.qr_code import qr_code
+from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import digest_of, new_token
 from pyaiot.web.sign_in import SignIn
@@ -97,7 +98,9 @@ def test_invitation_is_a_link_that_works_once(tmp_path: Path) -> None:
     ).stdout.strip()
     assert printed.startswith("https://pyaiot.example.org/login?token=")
     digest = digest_of(printed.partition("=")[2])
-    assert accounts(tmp_path).use_invitation(digest, 0.0) == "operator"
+    invitation = accounts(tmp_path).use_invitation(digest, 0.0)
+    assert invitation is not None
+    assert invitation.role == "operator"
     assert accounts(tmp_path).use_invitation(digest, 0.0) is None
 
 
@@ -145,3 +148,35 @@ async def test_login_stores_a_token_for_the_other_commands(tmp_path: Path) -> No
         assert (await run("logout", f"http://localhost:{port}")).returncode == 0
         assert (await run("nodes", "--broker-port", port)).returncode == 2
         assert (await run("logout", f"http://localhost:{port}")).returncode == 2
+
+
+def test_scope_is_stored_and_listed(tmp_path: Path) -> None:
+    limits = ("--role", "operator", "--tag", "lab", "--tag", "roof", "--gateway", "coap")
+    assert aiot(tmp_path, "user", "add", "ada", *limits, typed="correct horse\n").returncode == 0
+    assert aiot(tmp_path, "token", "add", "ci", *limits).returncode == 0
+    link = aiot(tmp_path, "invite", *limits).stdout.strip()
+    scope = Scope(("lab", "roof"), ("coap",))
+    file = accounts(tmp_path)
+    assert [user.scope for user in file.users()] == [scope]
+    assert [token.scope for token in file.tokens()] == [scope]
+    invitation = file.use_invitation(digest_of(link.partition("token=")[2]), 0.0)
+    assert invitation is not None
+    assert invitation.scope == scope
+    for command in ("user", "token"):
+        assert "tag lab, tag roof, gateway coap" in aiot(tmp_path, command, "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        (("--role", "admin", "--tag", "lab"), "An administrator manages all access"),
+        (("--tag", ""), "A tag and the name of a gateway have 1 to 64"),
+        (("--gateway", "a\tb"), "A tag and the name of a gateway have 1 to 64"),
+        (tuple(f"--tag={number}" for number in range(33)), "at most 32 tags"),
+    ],
+)
+def test_invalid_scope_is_refused(tmp_path: Path, limits: tuple[str, ...], sentence: str) -> None:
+    for command in (("invite",), ("token", "add", "ci")):
+        result = aiot(tmp_path, *command, *limits)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert sentence in result.stderr

@@ -53,6 +53,11 @@ MIGRATIONS: Final = (
         )
         """,
     ),
+    # `scope`: see `Scope.to_json`.
+    tuple(
+        f"ALTER TABLE {table} ADD COLUMN scope TEXT NOT NULL DEFAULT ''"
+        for table in ("token", "user", "session", "invitation")
+    ),
 )
 """Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 

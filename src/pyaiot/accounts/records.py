@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from pyaiot.accounts.roles import Role
+from pyaiot.accounts.scopes import EVERYTHING, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class User:
     password: str
     """Its hash."""
     created_at: float
+    scope: Scope = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class UserSession:
     """Empty: it was opened with an invitation."""
     role: Role
     expires_at: float
+    scope: Scope = EVERYTHING
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Invitation:
     expires_at: float
     is_of_start: bool = False
     """The broker printed it at its start."""
+    scope: Scope = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 
 import math
 import sqlite3
-from typing import Final
+from typing import Any, Final
 
 from pyaiot.accounts.database import FILE_NAME, AccountsDatabase
 from pyaiot.accounts.records import GatewayToken, Invitation, User, UserSession
-from pyaiot.accounts.roles import Role
+from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.tokens import Token
 from pyaiot.errors import OperatorError
 
@@ -33,7 +33,9 @@ GATEWAY_TOKENS_MAX: Final = 10_000
 TOKENS_OF_GATEWAY_MAX: Final = 10
 """Tokens of one gateway. One more is refused: remove its older ones."""
 
-_COLUMNS: Final = "name, role, created_at, expires_at, digest"
+_COLUMNS: Final = "name, role, created_at, expires_at, digest, scope"
+_USER_COLUMNS: Final = "name, role, password, created_at, scope"
+_SESSION_COLUMNS: Final = "digest, user, role, expires_at, scope, created_at"
 _GATEWAY_COLUMNS: Final = "gateway, created_at, expires_at, digest"
 
 
@@ -50,8 +52,11 @@ class AccountsFile(AccountsDatabase):
                 raise OperatorError(f"There are {TOKENS_MAX} tokens already: remove some.")
             try:
                 self._db.execute(
-                    f"INSERT INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608
-                    (token.name, token.role, token.created_at, token.expires_at, token.digest),
+                    f"INSERT INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+                    (
+                        *(token.name, token.role, token.created_at, token.expires_at),
+                        *(token.digest, token.scope.to_json()),
+                    ),
                 )
             except sqlite3.IntegrityError as error:
                 raise OperatorError(
@@ -63,7 +68,7 @@ class AccountsFile(AccountsDatabase):
         """All tokens, in the order in which they were added."""
         with self._translated_errors():
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM token ORDER BY id")  # noqa: S608
-            return [Token(*row) for row in rows]
+            return [_token(row) for row in rows]
 
     def token_with(self, digest: bytes) -> Token | None:
         """The token whose secret has this SHA-256."""
@@ -72,7 +77,7 @@ class AccountsFile(AccountsDatabase):
                 f"SELECT {_COLUMNS} FROM token WHERE digest = ?",  # noqa: S608
                 (digest,),
             ).fetchone()
-        return None if row is None else Token(*row)
+        return None if row is None else _token(row)
 
     def remove_token(self, name: str) -> bool:
         """False if there is no such token."""
@@ -87,8 +92,11 @@ class AccountsFile(AccountsDatabase):
                 raise OperatorError(f"There are {USERS_MAX} users already: remove some.")
             try:
                 self._db.execute(
-                    "INSERT INTO user (name, role, password, created_at) VALUES (?, ?, ?, ?)",
-                    (user.name, user.role, user.password, user.created_at),
+                    f"INSERT INTO user ({_USER_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608
+                    (
+                        *(user.name, user.role, user.password, user.created_at),
+                        user.scope.to_json(),
+                    ),
                 )
             except sqlite3.IntegrityError as error:
                 raise OperatorError(
@@ -99,15 +107,16 @@ class AccountsFile(AccountsDatabase):
     def users(self) -> list[User]:
         """All users, in the order in which they were added."""
         with self._translated_errors():
-            rows = self._db.execute("SELECT name, role, password, created_at FROM user ORDER BY id")
-            return [User(*row) for row in rows]
+            rows = self._db.execute(f"SELECT {_USER_COLUMNS} FROM user ORDER BY id")  # noqa: S608
+            return [_user(row) for row in rows]
 
     def user(self, name: str) -> User | None:
         with self._translated_errors():
             row = self._db.execute(
-                "SELECT name, role, password, created_at FROM user WHERE name = ?", (name,)
+                f"SELECT {_USER_COLUMNS} FROM user WHERE name = ?",  # noqa: S608
+                (name,),
             ).fetchone()
-        return None if row is None else User(*row)
+        return None if row is None else _user(row)
 
     def set_password(self, name: str, password: str) -> bool:
         """Change the hash of a password and end the user's sessions. False: no such user."""
@@ -132,8 +141,11 @@ class AccountsFile(AccountsDatabase):
         with self._transaction():
             self._db.execute("DELETE FROM session WHERE expires_at <= ?", (now,))
             self._db.execute(
-                "INSERT INTO session VALUES (?, ?, ?, ?, ?)",
-                (session.digest, session.user, session.role, now, session.expires_at),
+                "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    *(session.digest, session.user, session.role, now, session.expires_at),
+                    session.scope.to_json(),
+                ),
             )
             self._db.execute(
                 "DELETE FROM session WHERE digest IN (SELECT digest FROM session"
@@ -145,11 +157,11 @@ class AccountsFile(AccountsDatabase):
         """The session with this digest, unless it has expired."""
         with self._translated_errors():
             row = self._db.execute(
-                "SELECT digest, user, role, expires_at FROM session"
+                f"SELECT {_SESSION_COLUMNS} FROM session"  # noqa: S608
                 " WHERE digest = ? AND expires_at > ?",
                 (digest, now),
             ).fetchone()
-        return None if row is None else UserSession(*row)
+        return None if row is None else _session(row)
 
     def end_session(self, session: UserSession, *, everywhere: bool) -> None:
         """End a session; `everywhere`: also the others of the same user."""
@@ -172,21 +184,25 @@ class AccountsFile(AccountsDatabase):
             if count >= INVITATIONS_MAX:
                 raise OperatorError(f"{INVITATIONS_MAX} invitations are open already.")
             self._db.execute(
-                "INSERT INTO invitation VALUES (?, ?, ?, ?)",
+                "INSERT INTO invitation VALUES (?, ?, ?, ?, ?)",
                 (
                     *(invitation.digest, invitation.role, invitation.is_of_start),
-                    invitation.expires_at,
+                    *(invitation.expires_at, invitation.scope.to_json()),
                 ),
             )
 
-    def use_invitation(self, digest: bytes, now: float) -> Role | None:
-        """The role of an invitation, which is used up by this. None: it is not valid."""
+    def use_invitation(self, digest: bytes, now: float) -> Invitation | None:
+        """An invitation, which is used up by this. None: it is not valid."""
         with self._translated_errors():
             row = self._db.execute(
-                "DELETE FROM invitation WHERE digest = ? AND expires_at > ? RETURNING role",
+                "DELETE FROM invitation WHERE digest = ? AND expires_at > ?"
+                " RETURNING role, expires_at, scope",
                 (digest, now),
             ).fetchone()
-        return None if row is None else row[0]
+        if row is None:
+            return None
+        role, expires_at, scope = row
+        return Invitation(digest, role, expires_at, scope=Scope.from_json(scope))
 
     # -- gateways -------------------------------------------------------------------------------
 
@@ -280,3 +296,18 @@ class AccountsFile(AccountsDatabase):
             )
             ends = {digest: math.inf if end is None else end for digest, end in rows}
         return {digest: end for digest, end in ends.items() if end > now}
+
+
+def _token(row: tuple[Any, ...]) -> Token:
+    name, role, created_at, expires_at, digest, scope = row
+    return Token(name, role, created_at, expires_at, digest, Scope.from_json(scope))
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    name, role, password, created_at, scope = row
+    return User(name, role, password, created_at, Scope.from_json(scope))
+
+
+def _session(row: tuple[Any, ...]) -> UserSession:
+    digest, user, role, expires_at, scope, created_at = row
+    return UserSession(digest, user, role, expires_at, Scope.from_json(scope), created_at)

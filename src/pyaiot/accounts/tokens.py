@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pyaiot.accounts.roles import Role
+from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.errors import OperatorError
 
 NAME_LENGTH_MAX: Final = 64
@@ -34,17 +35,20 @@ class Token:
     """None: it does not expire."""
     digest: bytes
     """SHA-256 of the secret."""
+    scope: Scope = EVERYTHING
 
     def is_valid(self, now: float) -> bool:
         return self.expires_at is None or now < self.expires_at
 
 
-def new_token(name: str, role: Role, *, now: float, life_s: float | None) -> tuple[Token, str]:
+def new_token(
+    name: str, role: Role, *, now: float, life_s: float | None, scope: Scope = EVERYTHING
+) -> tuple[Token, str]:
     """A token and its secret, which is shown once. Raises `OperatorError` for an invalid name."""
     check_name(name)
     secret = new_secret()
     expires_at = None if life_s is None else now + life_s
-    return Token(name, role, now, expires_at, digest_of(secret)), secret
+    return Token(name, role, now, expires_at, digest_of(secret), scope), secret
 
 
 def new_secret() -> str:

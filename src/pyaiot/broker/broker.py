@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The broker: its router, its clients and its gateways on one event loop."""
 
-import asyncio
 import logging
 import secrets
 from collections import Counter
@@ -9,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from pyaiot import __version__
+from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.audit.entry import THIS_PROCESS, Principal
 from pyaiot.broker.command_audit import AuditSink, CommandAudit
 from pyaiot.broker.deliveries import (
@@ -208,36 +208,50 @@ class Broker:
         *,
         may_command: bool = True,
         principal: Principal = THIS_PROCESS,
+        scope: Scope = EVERYTHING,
     ) -> Subscriber:
         """Add a client that gets all messages from now on. End it with `client_left`.
+
+        `scope`: only what it shows. Raises `Refused` at the limit of scopes.
 
         A legacy client gets a node's `new` before anything else of it: until it joins, it gets
         only nodes that appear from now on.
         """
         known = self.router.nodes.sequence if encoder is LEGACY else 0
-        client = self._subscriber(sink, encoder, may_command=may_command, withheld_until_join=known)
+        client = self._subscriber(
+            sink, encoder, scope, may_command=may_command, withheld_until_join=known
+        )
         self._audit.connected(client.id, principal)
         self.fanout.add(client)
         if encoder is ARRAYS:
             client.send(Hello(name="broker", protocol=SUBPROTOCOL, version=__version__))
         return client
 
-    def reader_connected(self, sink: Sink, encoder: Encoder, request: Subscription) -> Subscriber:
+    def reader_connected(
+        self, sink: Sink, encoder: Encoder, request: Subscription, scope: Scope = EVERYTHING
+    ) -> Subscriber:
         """Add a client that only reads and may resume by id. Nothing was sent to it before.
 
-        End it with `client_left`.
+        End it with `client_left`. `scope` and errors: see `client_connected`.
         """
         # What is gathered is older than what the client gets from now on.
         self.fanout.flush()
         self.fanout.hold_recent()
-        client = self._subscriber(sink, encoder, may_command=False)
+        client = self._subscriber(sink, encoder, scope, may_command=False)
         client.subscribe(request)
         self.fanout.add(client)
         return client
 
     def _subscriber(
-        self, sink: Sink, encoder: Encoder, *, may_command: bool, withheld_until_join: int = 0
+        self,
+        sink: Sink,
+        encoder: Encoder,
+        scope: Scope,
+        *,
+        may_command: bool,
+        withheld_until_join: int = 0,
     ) -> Subscriber:
+        view = self.fanout.view(scope, self.router.nodes, self.router.registry.records)
         return Subscriber(
             secrets.token_hex(8),
             sink,
@@ -246,6 +260,7 @@ class Broker:
             now=self._timer.time(),
             may_command=may_command,
             withheld_until_join=withheld_until_join,
+            view=view,
         )
 
     def from_client(self, client: Subscriber, message: FromClient) -> None:
@@ -257,18 +272,16 @@ class Broker:
                 # What is gathered is older than what the client gets now.
                 self.fanout.flush()
                 for gateway in self.router.gateways(self._unix_time()):
-                    client.send(gateway)
+                    client.send_state(gateway)
                 for ignored in self.router.ignored():
-                    client.send(ignored)
+                    client.send_state(ignored)
                 client.join(self.router.nodes, self.router if message.registry else None)
                 self.fanout.drain(client)
             case Subscription():
                 client.subscribe(message)
-            case Command() if not client.may_command:
+            case Command() if problem := client.problem_of(message):
                 self.router.refused += 1
-                refusal = Receipt(
-                    id=message.id, state="forbidden", detail="this client may read, not write"
-                )
+                refusal = Receipt(id=message.id, state="forbidden", detail=problem)
                 self._deliver([ToOneClient(refusal, client.id, never_sent(message, client.id))])
             case Command():
                 now = self._clock()
@@ -295,6 +308,8 @@ class Broker:
         self._deliver(self.router.loaded(records, self._unix_time()))
         # Clients that joined before it was read get all of it.
         self.fanout.flush()
+        for view in self.fanout.views.values():
+            view.refresh()
         for client in self.fanout.clients.values():
             if client.encoder.has_registry:
                 client.join(self.router.nodes, self.router)
@@ -416,32 +431,3 @@ class Broker:
         self._expiry_scheduled = False
         self._deliver(self.router.expire(self._clock()))
         self._schedule_expiry()
-
-
-async def round_trip(broker: Broker, timeout_s: float = 2.0) -> str:
-    """Join as a client and wait for the answer. Returns the problem, or an empty string."""
-    answered = asyncio.Event()
-
-    class _Probe:
-        def write(self, data: bytes) -> None:
-            if b'"joined"' in data:
-                answered.set()
-
-        def buffered(self) -> int:
-            return 0
-
-        def close(self, code: int, reason: str) -> None:
-            """Nothing to close: the probe is not a socket."""
-
-    probe = broker.client_connected(_Probe())
-    try:
-        # The probe needs the answer, not the nodes.
-        broker.from_client(probe, Subscription(uids=()))
-        broker.from_client(probe, Join(data="client"))
-        async with asyncio.timeout(timeout_s):
-            await answered.wait()
-    except TimeoutError:
-        return f"a client that joined got no answer within {timeout_s:.0f} s"
-    finally:
-        broker.client_left(probe)
-    return ""

@@ -7,16 +7,21 @@ therefore answers within a millisecond, and a busy one batches.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.backlog import cost, costs
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import Position
 from pyaiot.broker.replay_buffer import ReplayBuffer
+from pyaiot.broker.scoped_view import VIEWS_MAX, ScopedView
+from pyaiot.broker.state import NodeTable
 from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
+from pyaiot.errors import Refused
 from pyaiot.messages import ToClient
 from pyaiot.metrics import Histogram
+from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
 
 BATCH_COST_MAX: Final = 256 * 1024
@@ -69,6 +74,8 @@ class Fanout:
         """Readings that subscribers that left did not get, because later ones replaced them."""
         self.closed: Counter[int] = Counter()
         """Subscribers that the broker closed and that have left, by close code."""
+        self.views: dict[Scope, ScopedView] = {}
+        """What connected subscribers with a scope get."""
         self._behind: dict[str, Subscriber] = {}
         self._run = run
         self._flush_interval_s = flush_interval_s
@@ -87,9 +94,30 @@ class Fanout:
 
     def add(self, client: Subscriber) -> None:
         self.clients[client.id] = client
+        if client.view is not None:
+            client.view.subscribers += 1
+
+    def view(
+        self, scope: Scope, nodes: NodeTable, records: Mapping[str, NodeRecord]
+    ) -> ScopedView | None:
+        """What subscribers of a scope get; None: everything. Raises `Refused` for one too many."""
+        if scope == EVERYTHING:
+            return None
+        view = self.views.get(scope)
+        if view is None:
+            if len(self.views) >= VIEWS_MAX:
+                raise Refused(f"clients with {VIEWS_MAX} different scopes are connected already")
+            # What is gathered is older than what the view begins with.
+            self.flush()
+            view = self.views[scope] = ScopedView(scope, nodes, records)
+        return view
 
     def remove(self, client: Subscriber) -> None:
         if self.clients.pop(client.id, None) is not None:
+            if client.view is not None:
+                client.view.subscribers -= 1
+                if not client.view.subscribers:
+                    del self.views[client.view.scope]
             self.conflated += client.conflated
             if client.close_code:
                 self.closed[client.close_code] += 1
@@ -159,7 +187,11 @@ class Fanout:
         """Write what was gathered. Subscribers that are behind get it when their sockets can."""
         if not self._gathered:
             return
-        batch = EncodedBatch(self._gathered, self.position)
+        everything = EncodedBatch(self._gathered, self.position)
+        of_view = {
+            view: EncodedBatch(view.filtered(self._gathered), self.position)
+            for view in self.views.values()
+        }
         self._gathered = []
         self._gathered_cost = 0
         now = self._timer.time()
@@ -168,6 +200,7 @@ class Fanout:
         self._flush_delay_s()
         self._credit = max(0.0, self._credit - 1.0)
         for client in list(self.clients.values()):
+            batch = everything if client.view is None else of_view[client.view]
             if not client.write_shared(batch) and not client.closed:
                 client.offer(batch, now)
                 client.drain(now, self._unix_time())

@@ -4,7 +4,6 @@
 The sink is a socket elsewhere; here it takes bytes and reports how many wait.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
@@ -18,20 +17,23 @@ from pyaiot.broker.encoders import (
     Position,
     encode_gap,
 )
-from pyaiot.broker.state import KnownNode, NodeTable
-from pyaiot.messages import Joined, Reading, Receipt, RegisteredNode, Subscription, ToClient
-from pyaiot.registry.record import NodeRecord
+from pyaiot.broker.scoped_view import ScopedView
+from pyaiot.broker.snapshot import (
+    CHUNK_COST_MAX,
+    CHUNK_MESSAGES,
+    SNAPSHOT_NODE_COST,
+    RegistryView,
+    Replay,
+    Snapshot,
+)
+from pyaiot.broker.state import NodeTable
+from pyaiot.messages import Command, Joined, Reading, Receipt, Subscription, ToClient
 from pyaiot.transport.rate_limit import RateLimit
 
 BUFFER_HIGH: Final = 256 * 1024
 """Bytes in the socket buffer above which a subscriber is behind: its messages are queued."""
 BUFFER_LOW: Final = 128 * 1024
 """Bytes in the socket buffer below which a subscriber that is behind gets more."""
-CHUNK_MESSAGES: Final = 1000
-CHUNK_COST_MAX: Final = 128 * 1024
-"""Messages and their bytes per write to a subscriber that joins or is behind. Others get a turn
-between two writes, and the buffer of a socket that nobody reads holds at most this above
-`BUFFER_LOW`."""
 JOINS_PER_S: Final = 1.0
 JOINS_BURST: Final = 10.0
 """Rate at which a client may send `join`. Beyond that, it is closed with 1008."""
@@ -40,30 +42,12 @@ BACKLOG_COST_MAX: Final = 1_250_000
 the latest ones are still more, it is closed with 1013."""
 BACKLOG_PLAIN_MAX: Final = 1000
 """Messages that wait for one subscriber unconflated. Beyond that, readings are conflated."""
-SNAPSHOT_NODE_COST: Final = 8
-"""Bytes per node of a snapshot that is being sent: a reference."""
 STALL_LIMIT_S: Final = 30.0
 """A subscriber that reads nothing for this long while messages wait is closed with 1013."""
 
 CLOSE_POLICY: Final = 1008
 CLOSE_SLOW: Final = 1013
 """Try again later (RFC 6455 section 7.4, IANA registry)."""
-
-
-class RegistryView(Protocol):
-    """What a subscriber needs of the registry."""
-
-    def message(self, record: NodeRecord, /) -> RegisteredNode:
-        """The record for clients."""
-        ...
-
-    def not_online(self, uids: frozenset[str] | None, /) -> list[NodeRecord]:
-        """The records of nodes that are offline, waiting or banned, in reverse order."""
-        ...
-
-    def is_sent_by_now(self, record: NodeRecord, /) -> bool:
-        """The node is online or forgotten now: every subscriber was sent that meanwhile."""
-        ...
 
 
 class Sink(Protocol):
@@ -104,72 +88,6 @@ class EncodedBatch:
         return data
 
 
-class _Snapshot:
-    """Progress through the nodes that existed when the client joined."""
-
-    __slots__ = (
-        *("count", "end_sequence", "index", "nodes", "records", "registry", "rest"),
-        "sent_sequence",
-    )
-
-    def __init__(
-        self, nodes: NodeTable, uids: frozenset[str] | None, registry: RegistryView | None
-    ) -> None:
-        """`uids` None: all nodes. Else only these are looked at: there may be 100,000 others.
-
-        `registry` None: without the records of the registry.
-        """
-        self.nodes: list[KnownNode] = list(nodes) if uids is None else _select(nodes, uids)
-        self.registry = registry
-        self.records: list[NodeRecord] = [] if registry is None else registry.not_online(uids)
-        """Records that are still to be sent, of nodes that are not online. The next one is last."""
-        self.count = len(nodes) - nodes.waiting
-        self.index = 0
-        """Of the next node."""
-        self.rest: list[ToClient] = []
-        """Messages of the current node that are still to be sent, the next one last."""
-        self.sent_sequence = 0
-        """Of the current node."""
-        self.end_sequence = nodes.sequence
-
-    def take_record(self) -> ToClient | None:
-        """The record of the next node that is not online; None if it needs none by now."""
-        record = self.records.pop()
-        if self.registry is None or self.registry.is_sent_by_now(record):
-            return None
-        return self.registry.message(record)
-
-    def still_covers(self, sequence: int) -> bool:
-        """A node with this sequence is still to be sent, then with its latest state."""
-        return self.sent_sequence < sequence <= self.end_sequence
-
-
-class _Replay:
-    """Messages from before the subscriber connected, to be sent before all others."""
-
-    __slots__ = ("cost", "is_loaded", "messages")
-
-    def __init__(self) -> None:
-        self.messages: deque[ToClient] = deque()
-        self.cost = 0
-        self.is_loaded = False
-        """Until then nothing is sent."""
-
-    def load(self, messages: Iterable[ToClient]) -> None:
-        self.messages.extend(messages)
-        self.cost = sum(map(cost, self.messages))
-        self.is_loaded = True
-
-    def take(self) -> list[ToClient]:
-        taken: list[ToClient] = []
-        size = 0
-        while self.messages and len(taken) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
-            taken.append(self.messages.popleft())
-            size += cost(taken[-1])
-        self.cost -= size
-        return taken
-
-
 class Subscriber:
     """A client between two flushes.
 
@@ -187,15 +105,18 @@ class Subscriber:
         now: float,
         may_command: bool = True,
         withheld_until_join: int = 0,
+        view: ScopedView | None = None,
     ) -> None:
         """`position` of the last message that was published.
 
         Messages about nodes up to the sequence `withheld_until_join` are not sent before `join`.
+        `view`: what its scope shows; the batches that it is given are of this view. None: all.
         """
         self.id = client_id
         self.sink = sink
         self.encoder = encoder
         self.may_command = may_command
+        self.view = view
         self.closed = False
         self.close_code = 0
         """The code of RFC 6455 with which the broker closed it; 0 if it did not."""
@@ -205,8 +126,8 @@ class Subscriber:
         self._backlog: Backlog[ToClient] = Backlog(
             cost_max=BACKLOG_COST_MAX, plain_max=BACKLOG_PLAIN_MAX
         )
-        self._snapshot: _Snapshot | None = None
-        self._replay: _Replay | None = None
+        self._snapshot: Snapshot | None = None
+        self._replay: Replay | None = None
         self._position = position
         self._is_complete = not encoder.has_ids
         """Nothing from before the current position is missing: it may be sent as an id."""
@@ -238,6 +159,17 @@ class Subscriber:
             held += self._replay.cost
         return held
 
+    def sees(self, uid: str) -> bool:
+        """Whether the node is in its scope."""
+        return self.view is None or self.view.sees(uid)
+
+    def problem_of(self, command: Command) -> str:
+        """Why it may not send this command; empty if it may."""
+        if not self.may_command:
+            return "this client may read, not write"
+        # The same for a node that does not exist: whether it does is hidden, too.
+        return "" if self.sees(command.uid) else "the node is not in the scope of this client"
+
     def subscribe(self, request: Subscription) -> None:
         """Filter what follows. Replaces the filter before."""
         self._uids = None if request.uids is None else frozenset(request.uids)
@@ -257,18 +189,18 @@ class Subscriber:
         self._withheld_until_join = 0
         if registry is not None and self.encoder is ARRAYS:
             self.encoder = ARRAYS_WITH_REGISTRY
-        self._snapshot = _Snapshot(
-            nodes, self._uids, registry if self.encoder.has_registry else None
+        self._snapshot = Snapshot(
+            nodes, self._uids, registry if self.encoder.has_registry else None, self.view
         )
 
     def hold(self) -> None:
         """Send nothing until `resume_with` or `send_gap`: what is published meanwhile waits."""
-        self._replay = _Replay()
+        self._replay = Replay()
 
     def resume_with(self, messages: Iterable[ToClient]) -> None:
         """Resume: send these before everything that waits. Call `drain` afterwards."""
-        replay = _Replay()
-        replay.load(filter(self._wants_message, messages))
+        replay = Replay()
+        replay.load(self._shown(messages))
         self._replay = replay if replay.messages else None
         self._is_complete = True
 
@@ -276,6 +208,12 @@ class Subscriber:
         """Send that events are missing and cannot be recovered. Call `join` afterwards."""
         self._replay = None
         self.sink.write(encode_gap(detail))
+
+    def send_state(self, message: ToClient) -> None:
+        """`send`, if its scope shows the message."""
+        shown = message if self.view is None else self.view.shown(message)
+        if shown is not None:
+            self.send(shown)
 
     def send(self, message: ToClient) -> None:
         """Send a message to this client alone, in order with what waits."""
@@ -379,16 +317,23 @@ class Subscriber:
             return message.resource in self._resources and self._wants_uid(message.uid)
         return self._wants_uid(getattr(message, "uid", ""))
 
+    def _shown(self, messages: Iterable[ToClient]) -> list[ToClient]:
+        """Of messages that no view has filtered: what it subscribed to and its scope shows."""
+        wanted = list(filter(self._wants_message, messages))
+        if self.view is None:
+            return wanted
+        return [it for it in map(self.view.shown, wanted) if it is not None]
+
     def _wants_uid(self, uid: str) -> bool:
         return self._uids is None or not uid or uid in self._uids
 
-    def _write_replay(self, replay: _Replay) -> None:
+    def _write_replay(self, replay: Replay) -> None:
         messages = replay.take()
         if not replay.messages:
             self._replay = None
         self._write(messages)
 
-    def _write_snapshot(self, snapshot: _Snapshot, ts: float) -> None:
+    def _write_snapshot(self, snapshot: Snapshot, ts: float) -> None:
         messages: list[ToClient] = []
         size = 0
         nodes = snapshot.nodes
@@ -402,9 +347,9 @@ class Subscriber:
                 if not snapshot.records:
                     break
                 record = snapshot.take_record()
-                if record is not None:
-                    messages.append(record)
-                    size += cost(record)
+                shown = self._shown(() if record is None else (record,))
+                messages += shown
+                size += sum(map(cost, shown))
                 continue
             node = nodes[snapshot.index]
             snapshot.index += 1
@@ -415,10 +360,13 @@ class Subscriber:
                 known: list[ToClient] = [node.appeared, *node.readings.values()]
                 if snapshot.registry is not None:
                     known.insert(0, snapshot.registry.message(node.record))
-                snapshot.rest = list(filter(self._wants_message, reversed(known)))
+                snapshot.rest = self._shown(reversed(known))
         if snapshot.index == len(nodes) and not snapshot.rest and not snapshot.records:
             count = snapshot.count - sum(
-                node.is_removed and not node.is_waiting and node.sequence <= snapshot.end_sequence
+                node.is_removed
+                and not node.is_waiting
+                and node.sequence <= snapshot.end_sequence
+                and self.sees(node.uid)
                 for node in nodes
             )
             messages.append(Joined(nodes=count, ts=ts))
@@ -433,8 +381,3 @@ class Subscriber:
         data = self.encoder.encode(messages, dst, position)
         if data:
             self.sink.write(data)
-
-
-def _select(nodes: NodeTable, uids: frozenset[str]) -> list[KnownNode]:
-    found = (nodes.get(uid) for uid in uids)
-    return sorted((node for node in found if node is not None), key=lambda node: node.sequence)

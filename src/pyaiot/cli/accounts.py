@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from pyaiot.accounts.roles import Role
+from pyaiot.accounts.scopes import EVERYTHING, Scope, new_scope
 from pyaiot.accounts.tokens import check_name, digest_of, new_token, read_duration
 from pyaiot.cli.audit_changes import record_change
 from pyaiot.cli.options import load
@@ -32,6 +33,15 @@ RoleOption = Annotated[
     typer.Option(
         help="viewer reads, operator also commands and edits nodes, admin may do everything."
     ),
+]
+
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="Only nodes with this tag; may be repeated: one is enough."),
+]
+GatewayOption = Annotated[
+    list[str] | None,
+    typer.Option("--gateway", help="Only nodes of the gateway of this name; may be repeated."),
 ]
 
 
@@ -64,6 +74,8 @@ def invite(
             " the network, and the port of the settings."
         ),
     ] = "",
+    tag: TagOption = None,
+    gateway: GatewayOption = None,
 ) -> None:
     """Print a link that signs a person in, once, with its QR code for a phone."""
     # Imported when they are used: services should not hold them.
@@ -72,14 +84,15 @@ def invite(
     from pyaiot.accounts.qr_code import qr_code  # noqa: PLC0415
     from pyaiot.accounts.store import Invitation  # noqa: PLC0415
 
+    scope = new_scope(role, tag or (), gateway or ())
     life_s = read_duration(expires)
     if life_s is None:
         raise OperatorError("An invitation expires: set --expires to 12h, 7d or 4w.")
     secret = secrets.token_urlsafe(32)
     now = time.time()
     with open_accounts() as accounts:
-        accounts.add_invitation(Invitation(digest_of(secret), role, now + life_s), now)
-        record_change("invite", role)
+        accounts.add_invitation(Invitation(digest_of(secret), role, now + life_s, scope=scope), now)
+        record_change("invite", _limits(role, scope))
     link = f"{(url or _dashboard_url()).rstrip('/')}/login?token={secret}"
     print_line(link)
     if sys.stdout.isatty():
@@ -101,16 +114,19 @@ def _dashboard_url() -> str:
 def add_user(
     name: Annotated[str, typer.Argument(help="Name, with which the person signs in.")],
     role: RoleOption = "viewer",
+    tag: TagOption = None,
+    gateway: GatewayOption = None,
 ) -> None:
     """Add a person and ask for a password. Without a terminal, it is read from standard input."""
     from pyaiot.accounts.passwords import hash_password  # noqa: PLC0415
     from pyaiot.accounts.store import User  # noqa: PLC0415
 
     check_name(name)
-    user = User(name, role, hash_password(_read_password()), time.time())
+    scope = new_scope(role, tag or (), gateway or ())
+    user = User(name, role, hash_password(_read_password()), time.time(), scope)
     with open_accounts() as accounts:
         accounts.add_user(user)
-        record_change("user-add", f"user:{name}, {role}")
+        record_change("user-add", f"user:{name}, {_limits(role, scope)}")
 
 
 def list_users() -> None:
@@ -121,7 +137,7 @@ def list_users() -> None:
         print_line("There are no users. aiot user add NAME adds one.")
     width = max((len(plain(user.name)) for user in users), default=0)
     for user in users:
-        print_line(f"{plain(user.name):<{width}}  {user.role}")
+        print_line(f"{plain(user.name):<{width}}  {plain(_limits(user.role, user.scope))}")
 
 
 def change_password(name: Annotated[str, typer.Argument(help="Name of the person.")]) -> None:
@@ -161,12 +177,16 @@ def add_token(
     expires: Annotated[
         str, typer.Option(help="How long it is valid: 12h, 90d, 4w, or never.")
     ] = "90d",
+    tag: TagOption = None,
+    gateway: GatewayOption = None,
 ) -> None:
     """Add a token and print it. It is shown only now."""
-    token, secret = new_token(name, role, now=time.time(), life_s=read_duration(expires))
+    scope = new_scope(role, tag or (), gateway or ())
+    life_s = read_duration(expires)
+    token, secret = new_token(name, role, now=time.time(), life_s=life_s, scope=scope)
     with open_accounts() as accounts:
         accounts.add_token(token)
-        record_change("token-add", f"token:{name}, {role}")
+        record_change("token-add", f"token:{name}, {_limits(role, scope)}")
     print_line(secret)
 
 
@@ -180,6 +200,7 @@ def list_tokens() -> None:
     for token in tokens:
         print_line(
             f"{plain(token.name):<{width}}  {token.role:<8}  {expiry_text(token.expires_at)}"
+            f"{_scope_text(token.scope)}"
         )
 
 
@@ -189,6 +210,15 @@ def remove_token(name: Annotated[str, typer.Argument(help="Name of the token.")]
         if not accounts.remove_token(name):
             raise OperatorError(f"There is no token named {name!r}: see aiot token list.")
         record_change("token-remove", f"token:{name}")
+
+
+def _scope_text(scope: Scope) -> str:
+    return "" if scope == EVERYTHING else f"  {plain(scope.text)}"
+
+
+def _limits(role: Role, scope: Scope) -> str:
+    """The role, and the scope if there is one."""
+    return role if scope == EVERYTHING else f"{role}, {scope.text}"
 
 
 def expiry_text(expires_at: float | None) -> str:

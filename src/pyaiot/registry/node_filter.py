@@ -23,6 +23,8 @@ class NodeFilter:
     rooms: frozenset[str] | None = None
     words: tuple[str, ...] = ()
     """Casefolded words that must all occur in uid, label, room, tags or notes."""
+    searches_notes: bool = True
+    """False: not in notes, because they are not shown."""
 
     @staticmethod
     def words_of(text: str) -> tuple[str, ...]:
@@ -43,7 +45,9 @@ class NodeFilter:
         if self.gateways is not None:
             records = [it for it in records if it.gateway in self.gateways]
         if self.words:
-            records = [it for it in records if _has_words(it, self.words)]
+            records = [
+                it for it in records if _has_words(it, self.words, notes=self.searches_notes)
+            ]
         if self.protocols is not None:
             records = [it for it in records if it.protocol.lower() in self.protocols]
         if self.states is not None:
@@ -56,7 +60,8 @@ def frozen(values: Iterable[str] | None) -> frozenset[str] | None:
     return None if values is None else frozenset(values)
 
 
-def _has_words(record: NodeRecord, words: tuple[str, ...]) -> bool:
+def _has_words(record: NodeRecord, words: tuple[str, ...], *, notes: bool) -> bool:
     added = record.annotations
-    text = "\n".join((record.uid, added.label, added.room, *added.tags, added.notes)).casefold()
+    texts = (record.uid, added.label, added.room, *added.tags, added.notes if notes else "")
+    text = "\n".join(texts).casefold()
     return all(word in text for word in words)

@@ -13,9 +13,10 @@ from pyaiot import __version__
 from pyaiot.audit import metrics as audit_metrics
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker import metrics as broker_metrics
-from pyaiot.broker.broker import Broker, round_trip
+from pyaiot.broker.broker import Broker
 from pyaiot.broker.identity import LEGACY, GatewayIdentity
 from pyaiot.broker.keys import TokenCheck
+from pyaiot.broker.round_trip import round_trip
 from pyaiot.history.reader import HistoryReader
 from pyaiot.metrics import Collector, Sample
 from pyaiot.registry.service import RegistryService

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 from aiohttp import web
 
 from pyaiot.accounts.roles import Role, includes
+from pyaiot.accounts.scopes import EVERYTHING, PUBLIC, Scope
 from pyaiot.web.access_watch import AccessWatch, End
 
 ClientKind: TypeAlias = Literal["local", "session", "token", "anonymous"]
@@ -22,6 +23,8 @@ class ClientAccess:
     role: Role
     name: str = ""
     """Name of the user or of the token; empty if it was invited, or is not known."""
+    scope: Scope = EVERYTHING
+    """What it sees, and of which nodes it commands."""
     digest: bytes = b""
     """SHA-256 of the secret of the session or the token."""
     watch: AccessWatch | None = None
@@ -42,7 +45,7 @@ class ClientAccess:
 
 
 LOCAL_CLIENT: Final = ClientAccess("local", "admin")
-ANONYMOUS: Final = ClientAccess("anonymous", "viewer")
+ANONYMOUS: Final = ClientAccess("anonymous", "viewer", scope=PUBLIC)
 _ACCESS: Final = web.RequestKey("access", ClientAccess)
 
 

@@ -19,6 +19,7 @@ TYPE_PREFIX: Final = "/api/docs#problem-"
 KINDS: Final = {
     "bad-request": "A parameter or the body is invalid.",
     "unknown-node": "The node is not registered.",
+    "not-in-scope": "The scope of this client does not include the node.",
     "unknown-resource": "The node has not reported this resource.",
     "unknown-command": "There is no such command, or it has expired.",
     "no-history": "This broker records no history.",

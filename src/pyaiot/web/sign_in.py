@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from pyaiot.accounts.roles import Role
+from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.accounts.store import AccountsFile, Invitation, UserSession
 from pyaiot.accounts.tokens import bearer_secret, digest_of
 from pyaiot.errors import OperatorError
@@ -75,12 +76,14 @@ class SignIn:
         """The path of a new invitation for an administrator. It replaces the last such one."""
         return self.invite("admin", life_s=INVITATION_LIFE_S, is_of_start=True)
 
-    def invite(self, role: Role, *, life_s: float, is_of_start: bool = False) -> str:
+    def invite(
+        self, role: Role, *, life_s: float, is_of_start: bool = False, scope: Scope = EVERYTHING
+    ) -> str:
         """The path of a new invitation: a link that works once. Raises `OperatorError`."""
         secret = secrets.token_urlsafe(32)
         now = self._unix_time()
         self._accounts.add_invitation(
-            Invitation(digest_of(secret), role, now + life_s, is_of_start), now
+            Invitation(digest_of(secret), role, now + life_s, is_of_start, scope), now
         )
         return f"/login?token={secret}"
 
@@ -104,11 +107,11 @@ class SignIn:
         if secret is not None:
             if not self._attempts.take(address):
                 return self._failed(request, 429, "busy")
-            role = self._accounts.use_invitation(digest_of(secret), self._unix_time())
-            if role is None:
+            invitation = self._accounts.use_invitation(digest_of(secret), self._unix_time())
+            if invitation is None:
                 return self._failed(request, 403, "used")
             self._attempts.succeeded(address)
-            return self._signed_in(request, "", role)
+            return self._signed_in(request, "", invitation.role, invitation.scope)
         form = await request.post()
         name, password = str(form.get("name", "")), str(form.get("password", ""))
         # A name that is not known may be a password in the wrong field: it is not recorded.
@@ -122,7 +125,7 @@ class SignIn:
         if user is None:
             return self._failed(request, 403, "wrong")  # removed meanwhile
         self._attempts.succeeded(address, name)
-        return self._signed_in(request, name, user.role)
+        return self._signed_in(request, name, user.role, user.scope)
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """`POST /logout`: ends the session; with `?everywhere=1` all sessions of the user."""
@@ -177,21 +180,27 @@ class SignIn:
             if token is None or not token.is_valid(self._unix_time()):
                 return None
             request[WHO] = f"token:{token.name}"
-            return ClientAccess("token", token.role, token.name, token.digest, self._watch)
+            return ClientAccess(
+                "token", token.role, token.name, token.scope, token.digest, self._watch
+            )
         session = self._session(request)
         if session is not None:
             request[WHO] = _who(session)
-            return ClientAccess("session", session.role, session.user, session.digest, self._watch)
+            return ClientAccess(
+                *("session", session.role, session.user, session.scope, session.digest), self._watch
+            )
         return ANONYMOUS if self._viewers else None
 
     def _session(self, request: web.Request) -> UserSession | None:
         secret = request.cookies.get(self._cookie)
         return self._accounts.session(digest_of(secret), self._unix_time()) if secret else None
 
-    def _signed_in(self, request: web.Request, user: str, role: Role) -> web.StreamResponse:
+    def _signed_in(
+        self, request: web.Request, user: str, role: Role, scope: Scope
+    ) -> web.StreamResponse:
         secret = secrets.token_urlsafe(32)
         now = self._unix_time()
-        session = UserSession(digest_of(secret), user, role, now + SESSION_LIFE_S)
+        session = UserSession(digest_of(secret), user, role, now + SESSION_LIFE_S, scope)
         self._accounts.add_session(session, now)
         request[WHO] = _who(session)
         note(request, detail=role)

@@ -25,7 +25,7 @@ from pyaiot.broker.encoders import LEGACY as LEGACY_FORM
 from pyaiot.broker.identity import LEGACY, GatewayIdentity
 from pyaiot.broker.keys import TokenCheck, TokenRefusal
 from pyaiot.broker.subscriber import Subscriber
-from pyaiot.errors import OperatorError, ProtocolError
+from pyaiot.errors import OperatorError, ProtocolError, Refused
 from pyaiot.links import (
     GATEWAY_FRAME_SIZE_MAX,
     HEARTBEAT_S,
@@ -120,18 +120,25 @@ class Sockets:
             return socket
         encoder = ARRAYS if socket.ws_protocol == SUBPROTOCOL else LEGACY_FORM
         sink = TransportSink(transport, asyncio.get_running_loop())
-        client = self._broker.client_connected(
-            sink,
-            encoder,
-            may_command=access_of(request).may_command,
-            principal=principal_of(request),
-        )
+        access = access_of(request)
+        try:
+            client = self._broker.client_connected(
+                sink,
+                encoder,
+                may_command=access.may_command,
+                principal=principal_of(request),
+                scope=access.scope,
+            )
+        except Refused as error:
+            self._client_refused(error)
+            await socket.close_with(aiohttp.WSCloseCode.TRY_AGAIN_LATER, str(error))
+            return socket
 
         def end(reason: str) -> None:
             client.detach()
             socket.end(aiohttp.WSCloseCode.POLICY_VIOLATION, reason)
 
-        closed = access_of(request).opened(end)
+        closed = access.opened(end)
         self._open.add(socket)
         try:
             await self._serve_client(socket, client)

@@ -53,7 +53,7 @@ class Api:
         commands = CommandsApi(broker, HttpCommandTable(broker, unix_time, clock, keys))
         edits = RegistryApi(broker, registry)
         credentials = DevicesApi(devices)
-        recorded = HistoryApi(history, unix_time)
+        recorded = HistoryApi(broker, history, unix_time)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
             "gateways": nodes.gateways,

@@ -14,6 +14,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid, check_value
 from pyaiot.transport.rate_limit import RateLimit
 from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, HttpCommand, HttpCommandTable
+from pyaiot.web.api.nodes import sees
 from pyaiot.web.api.parameters import FilterQuery, Query, WriteQuery
 from pyaiot.web.api.registry import read_json, select
 from pyaiot.web.api.responses import json_response, while_connected
@@ -55,6 +56,11 @@ class CommandsApi:
         except ProtocolError as error:
             raise ProblemError(404, "unknown-node", str(error)) from error
         key = _idempotency_key(request)
+        if not sees(self._broker, request, uid):
+            # The same for a node that does not exist: whether it does is hidden, too.
+            raise ProblemError(
+                403, "not-in-scope", f"the node {uid} is not in the scope of this client"
+            )
         program = quota_owner_of(request)
         payload = await _payload(request)
         command = self._commands.issue(
@@ -72,7 +78,7 @@ class CommandsApi:
         except ProtocolError as error:
             raise ProblemError(404, "unknown-resource", str(error)) from error
         _check_payload(body.payload)
-        nodes = await select(self._broker, query, NODES_OF_COMMAND_MAX)
+        nodes = await select(self._broker, request, query, NODES_OF_COMMAND_MAX)
         if self._many >= REQUESTS_FOR_MANY_MAX:
             raise ProblemError(
                 503, "busy", f"{REQUESTS_FOR_MANY_MAX} such requests are running", retry_after_s=1
@@ -114,7 +120,7 @@ class CommandsApi:
 
     async def command(self, request: web.Request, _query: Query) -> web.StreamResponse:
         command = self._commands.find(request.match_info["id"])
-        if command is None:
+        if command is None or not sees(self._broker, request, command.uid):
             raise ProblemError(
                 404, "unknown-command", "the command does not exist or was forgotten"
             )

@@ -8,13 +8,15 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
+from pyaiot.accounts.scopes import PERSONAL_RESOURCES
+from pyaiot.broker.broker import Broker
 from pyaiot.errors import ProtocolError
 from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
 from pyaiot.history.reader import HistoryReader
@@ -23,6 +25,7 @@ from pyaiot.history.store import (
     BadQuery,
     BucketRow,
     Chunk,
+    EventRow,
     Page,
     StoreError,
     TooManyRows,
@@ -31,6 +34,7 @@ from pyaiot.history.store import (
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.web.api.export_formats import FormatWriter, format_writer, stored_readings
 from pyaiot.web.api.local_days import DAY_S, days_of, part_step_s, time_zone
+from pyaiot.web.api.nodes import includes, sees
 from pyaiot.web.api.parameters import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
 from pyaiot.web.api.query_quota import QueryQuota
 from pyaiot.web.api.responses import HEADERS, encode, json_response, while_connected
@@ -67,8 +71,11 @@ log = logging.getLogger(__name__)
 class HistoryApi:
     """The handlers of the history."""
 
-    def __init__(self, history: HistoryReader | None, unix_time: Callable[[], float]) -> None:
+    def __init__(
+        self, broker: Broker, history: HistoryReader | None, unix_time: Callable[[], float]
+    ) -> None:
         """`history` None: there is none, and all requests get the problem `no-history`."""
+        self._broker = broker
         self._reader = history
         self._unix_time = unix_time
         self._exports: Counter[str] = Counter()
@@ -77,6 +84,7 @@ class HistoryApi:
         self._failures = RateLimitedLog(log)
 
     async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
+        self._check_scope(request, request.match_info["uid"], request.match_info["name"])
         format_name = query.format or _accepted(
             request, ("json", "csv", "ndjson", "senml", "arrow")
         )
@@ -103,12 +111,26 @@ class HistoryApi:
     async def export(self, request: web.Request, query: ExportQuery) -> web.StreamResponse:
         format_name = query.format or _accepted(request, ("csv", "ndjson", "senml", "arrow"))
         now = self._unix_time()
-        chunks = self._history.export(
-            uid=query.uid, resource=query.resource, start=query.start(now), end=query.end(now)
-        )
+        self._check_scope(request, query.uid, query.resource)
+
+        def chunks_of(uid: str | None) -> AsyncIterator[Chunk]:
+            return self._history.export(
+                uid=uid, resource=query.resource, start=query.start(now), end=query.end(now)
+            )
+
+        scope = access_of(request).scope
+        chunks = chunks_of(query.uid)
+        if query.uid is None and not scope.has_all_nodes:
+            # Not all readings and then a selection: the scope may have three of 100,000 nodes.
+            records = self._broker.router.registry.records.values()
+            uids = sorted(record.uid for record in records if includes(scope, record))
+            chunks = _in_order(map(chunks_of, uids))
+        if scope.hides_personal:
+            chunks = _without_personal(chunks)
         return await self._stream(request, chunks, format_writer(format_name))
 
     async def events(self, request: web.Request, query: EventsQuery) -> web.StreamResponse:
+        self._check_scope(request, query.uid)
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
         start, end = query.start(now), query.end(now)
@@ -138,10 +160,12 @@ class HistoryApi:
                 lost=row.lost,
             )
             for row in _rows(page, query.limit)
+            if self._sees_event(request, row)
         ]
         return json_response(await _encode(Events(events=events, next=page.cursor)))
 
     async def commands(self, request: web.Request, query: CommandsQuery) -> web.StreamResponse:
+        self._check_scope(request, query.uid)
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
         start, end = query.start(now), query.end(now)
@@ -170,8 +194,24 @@ class HistoryApi:
                 elapsed_ms=row.elapsed_ms,
             )
             for row in _rows(page, query.limit)
+            if sees(self._broker, request, row.uid)
         ]
         return json_response(await _encode(StoredCommands(commands=commands, next=page.cursor)))
+
+    def _check_scope(
+        self, request: web.Request, uid: str | None, resource: str | None = None
+    ) -> None:
+        """Raises `ProblemError` for a node or resource that the scope of the client hides."""
+        if uid is not None and not sees(self._broker, request, uid):
+            raise ProblemError(404, "unknown-node", f"there is no node {uid[:64]!r}")
+        if access_of(request).scope.hides_personal and resource in PERSONAL_RESOURCES:
+            raise ProblemError(404, "unknown-resource", "addresses are not shown without sign-in")
+
+    def _sees_event(self, request: web.Request, row: EventRow) -> bool:
+        if row.uid:
+            return sees(self._broker, request, row.uid)
+        gateways = access_of(request).scope.gateways
+        return not gateways or not row.gateway or row.gateway in gateways
 
     @property
     def _history(self) -> HistoryReader:
@@ -276,8 +316,8 @@ class HistoryApi:
             self._exports[client] -= 1
             if not self._exports[client]:
                 del self._exports[client]
-            with contextlib.suppress(AttributeError):  # not every iterator is a generator
-                await chunks.aclose()  # type: ignore[attr-defined]
+            async with _closing(chunks):
+                pass
 
     async def _write(
         self,
@@ -310,6 +350,31 @@ class HistoryApi:
                 request.transport.abort()
         finally:
             closed()
+
+
+async def _in_order(exports: Iterable[AsyncIterator[Chunk]]) -> AsyncIterator[Chunk]:
+    """One export after the other."""
+    for chunks in exports:
+        async with _closing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+
+async def _without_personal(chunks: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
+    async with _closing(chunks):
+        async for chunk in chunks:
+            if chunk.resource not in PERSONAL_RESOURCES:
+                yield chunk
+
+
+@contextlib.asynccontextmanager
+async def _closing(chunks: AsyncIterator[Chunk]) -> AsyncIterator[None]:
+    """End an export with the block."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(AttributeError):  # not every iterator is a generator
+            await chunks.aclose()  # type: ignore[attr-defined]
 
 
 async def _in_slot(slot: AbstractAsyncContextManager[None], query: Coroutine[Any, Any, R]) -> R:

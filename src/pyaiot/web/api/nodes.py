@@ -5,7 +5,9 @@ import asyncio
 import hashlib
 import secrets
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from operator import attrgetter
 from typing import Final
 
@@ -13,8 +15,9 @@ import msgspec
 from aiohttp import web
 
 from pyaiot import __version__
+from pyaiot.accounts.scopes import EVERYTHING, PERSONAL_RESOURCES, Scope
 from pyaiot.broker.broker import Broker
-from pyaiot.messages import Ignored, LastValue, Reading
+from pyaiot.messages import GatewayState, Ignored, LastValue, Reading
 from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.node_filter import NodeFilter
 from pyaiot.registry.record import NodeRecord
@@ -47,23 +50,44 @@ class NodesApi:
         self._run = secrets.token_hex(4)
 
     async def info(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        nodes = self._broker.router.nodes
+        access = access_of(request)
+        online, registered, waiting = await self._counts(access.scope)
         return json_response(
             BrokerInfo(
                 title=self._title,
                 version=__version__,
                 history=self._has_history,
-                may_command=access_of(request).may_command,
-                may_add_devices=access_of(request).role == "admin",
-                nodes=len(nodes) - nodes.waiting,
-                registered=len(self._registry),
-                waiting=self._registry.waiting,
-                gateways=len(self._broker.router.gateways(0.0)),
+                may_command=access.may_command,
+                may_add_devices=access.role == "admin",
+                nodes=online,
+                registered=registered,
+                waiting=waiting,
+                gateways=len(self._gateways(access.scope)),
             )
         )
 
+    async def _counts(self, scope: Scope) -> tuple[int, int, int]:
+        """Nodes that are online, that are registered, and that wait."""
+        nodes = self._broker.router.nodes
+        if scope.has_all_nodes:
+            return len(nodes) - nodes.waiting, len(self._registry), self._registry.waiting
+        states: Counter[str] = Counter()
+        async for record in matching(self._broker, NodeFilter(states=None), scope):
+            states[record.state] += 1
+        return states["online"], states.total(), states["waiting"]
+
+    def _gateways(self, scope: Scope) -> list[GatewayState]:
+        return [
+            state
+            for state in self._broker.router.gateways(0.0)
+            if not scope.gateways or state.name in scope.gateways
+        ]
+
     async def gateways(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        ignored_by = {ignored.gateway: ignored for ignored in self._broker.router.ignored()}
+        scope = access_of(request).scope
+        # The topic of a message that no node sent may name a node of others.
+        reports = self._broker.router.ignored() if scope == EVERYTHING else []
+        ignored_by = {ignored.gateway: ignored for ignored in reports}
         nothing = Ignored(count=0, topic="")
         body = encode(
             Gateways(
@@ -75,7 +99,7 @@ class NodesApi:
                         ignored=ignored_by.get(state.name, nothing).count,
                         ignored_topic=ignored_by.get(state.name, nothing).topic,
                     )
-                    for state in self._broker.router.gateways(0.0)
+                    for state in self._gateways(scope)
                 ]
             )
         )
@@ -84,7 +108,10 @@ class NodesApi:
     async def nodes(self, request: web.Request, query: NodesQuery) -> web.StreamResponse:
         # The state only changes with a publication, or with the registry. The values of newcomers
         # are not published.
+        scope = access_of(request).scope
         etag = f"{self._run}-{self._broker.fanout.messages}-{self._registry.changes}"
+        if scope != EVERYTHING:
+            etag += f"-{_hash(repr(scope).encode())}"
         has_etag = query.state is None or "waiting" not in query.state
         if has_etag and matches_etag(request, etag):
             return not_modified(etag)
@@ -93,11 +120,11 @@ class NodesApi:
         size = 0
         last = 0
         more = False
-        async for record in matching(self._broker, query.node_filter(), after):
+        async for record in matching(self._broker, query.node_filter(), scope, after):
             if len(parts) == query.limit or size >= PAGE_BYTES_MAX:
                 more = True
                 break
-            part = encode(node_info(self._broker, record))
+            part = encode(node_info(self._broker, record, scope))
             parts.append(part)
             size += len(part)
             last = record.number
@@ -110,12 +137,12 @@ class NodesApi:
 
     async def node(self, request: web.Request, _query: Query) -> web.StreamResponse:
         record = find(self._broker, request)
-        return node_response(self._broker, record, request)
+        return node_response(self._broker, record, request, conditional=True)
 
     async def resource(self, request: web.Request, _query: Query) -> web.StreamResponse:
         record = find(self._broker, request)
         name = request.match_info["name"]
-        for reading in _latest(self._broker, record):
+        for reading in _latest(self._broker, record, access_of(request).scope):
             if reading.resource == name:
                 return _tagged(request, encode(_reading(reading)))
         raise ProblemError(
@@ -124,22 +151,45 @@ class NodesApi:
 
 
 def find(broker: Broker, request: web.Request) -> NodeRecord:
-    """The node in the path of a request. Raises `ProblemError`."""
+    """The node in the path of a request. Raises `ProblemError`, also if it is not in the scope."""
     uid = request.match_info["uid"]
     record = broker.router.registry.get(uid)
-    if record is None:
+    if record is None or not includes(access_of(request).scope, record):
         raise ProblemError(404, "unknown-node", f"there is no node {uid[:64]!r}")
     return record
 
 
-async def matching(broker: Broker, wanted: NodeFilter, after: int = 0) -> AsyncIterator[NodeRecord]:
-    """The nodes that a filter selects, with a number above `after`. Others get turns meanwhile."""
+def includes(scope: Scope, record: NodeRecord) -> bool:
+    """Whether a node is in a scope."""
+    return scope.includes(record.annotations.tags, record.gateway)
+
+
+def sees(broker: Broker, request: web.Request, uid: str) -> bool:
+    """Whether the client of a request may know of a node. One that is not registered: only if its
+    scope has all nodes.
+    """
+    scope = access_of(request).scope
+    if scope.has_all_nodes:
+        return True
+    record = broker.router.registry.get(uid)
+    return record is not None and includes(scope, record)
+
+
+async def matching(
+    broker: Broker, wanted: NodeFilter, scope: Scope, after: int = 0
+) -> AsyncIterator[NodeRecord]:
+    """The nodes of a scope that a filter selects, with a number above `after`. Others get turns
+    meanwhile.
+    """
     registry = broker.router.registry
+    if scope.hides_personal:
+        wanted = replace(wanted, searches_notes=False)
     if wanted.uids is not None:
         found = (registry.get(uid) for uid in wanted.uids)
         some = [it for it in found if it is not None and it.number > after]
         for record in wanted.select(sorted(some, key=_number_of)):
-            yield record
+            if includes(scope, record):
+                yield record
         return
     # They are in the order of their numbers.
     records = list(registry.records.values())
@@ -151,26 +201,29 @@ async def matching(broker: Broker, wanted: NodeFilter, after: int = 0) -> AsyncI
         if not wanted.words or registry.texts.may_have(wanted.words, block):
             for record in wanted.select(records[start:end]):
                 # It may have been forgotten meanwhile.
-                if registry.get(record.uid) is record:
+                if registry.get(record.uid) is record and includes(scope, record):
                     yield record
         start = end
         await asyncio.sleep(0)
 
 
 def node_response(
-    broker: Broker, record: NodeRecord, request: web.Request | None = None
+    broker: Broker, record: NodeRecord, request: web.Request, *, conditional: bool = False
 ) -> web.Response:
-    """A node, with an `ETag` that begins with its revision; 304 if the client has it."""
-    body = encode(node_info(broker, record))
+    """A node, with an `ETag` that begins with its revision.
+
+    `conditional`: 304 if the client has it.
+    """
+    body = encode(node_info(broker, record, access_of(request).scope))
     etag = f"{record.revision}-{_hash(body)}"
-    if request is not None and matches_etag(request, etag):
+    if conditional and matches_etag(request, etag):
         return not_modified(etag)
     response = json_response(body)
     response.etag = etag
     return response
 
 
-def node_info(broker: Broker, record: NodeRecord) -> NodeInfo:
+def node_info(broker: Broker, record: NodeRecord, scope: Scope) -> NodeInfo:
     node = broker.router.nodes.get(record.uid)
     added = record.annotations
     return NodeInfo(
@@ -181,7 +234,7 @@ def node_info(broker: Broker, record: NodeRecord) -> NodeInfo:
         latitude=added.latitude,
         longitude=added.longitude,
         tags=added.tags,
-        notes=added.notes,
+        notes="" if scope.hides_personal else added.notes,
         interval_s=added.interval_s,
         offline_after_s=added.offline_after_s,
         revision=record.revision,
@@ -192,15 +245,20 @@ def node_info(broker: Broker, record: NodeRecord) -> NodeInfo:
         last_seen=record.last_seen,
         boots=record.boots,
         reason=record.reason,
-        resources=[_reading(reading) for reading in _latest(broker, record)],
+        resources=[_reading(reading) for reading in _latest(broker, record, scope)],
     )
 
 
-def _latest(broker: Broker, record: NodeRecord) -> Iterable[Reading | LastValue]:
+def _latest(broker: Broker, record: NodeRecord, scope: Scope) -> Iterable[Reading | LastValue]:
     node = broker.router.nodes.get(record.uid)
+    found: Iterable[Reading | LastValue]
     if node is not None:
-        return node.readings.values()
-    return decode_values(broker.router.registry.values_of(record))
+        found = node.readings.values()
+    else:
+        found = decode_values(broker.router.registry.values_of(record))
+    if scope.hides_personal:
+        return [it for it in found if it.resource not in PERSONAL_RESOURCES]
+    return found
 
 
 def _reading(reading: Reading | LastValue) -> LatestReading:

@@ -24,7 +24,7 @@ STREAMED: Final = (
 HISTORY_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
     {
         400: ("bad-request",),
-        404: ("no-history",),
+        404: ("no-history", "unknown-node", "unknown-resource"),
         406: ("no-arrow",),
         413: ("too-many-rows",),
         503: ("too-slow", "history-unavailable", "busy"),
@@ -156,7 +156,7 @@ OPERATIONS: Final = (
         description="All or none. A node may be registered before it is seen for the first time;"
         " it is accepted.",
         json_body=schemas.Registrations,
-        problems=_EDIT_PROBLEMS,
+        problems={**_EDIT_PROBLEMS, 403: ("not-in-scope",)},
     ),
     Operation(
         "edit_nodes",
@@ -274,6 +274,7 @@ OPERATIONS: Final = (
         " `Content-Type`.",
         problems={
             400: ("bad-request",),
+            403: ("not-in-scope",),
             404: ("unknown-node",),
             409: ("key-reused",),
             413: ("bad-request",),

@@ -16,11 +16,12 @@ from pyaiot.messages import check_uid
 from pyaiot.registry.record import Edit, NodeRecord
 from pyaiot.registry.refusals import RegistryFull, StaleRevision, UnknownNode
 from pyaiot.registry.service import NotStored, RegistryService
-from pyaiot.web.api.nodes import matching, node_response
+from pyaiot.web.api.nodes import find, includes, matching, node_response
 from pyaiot.web.api.parameters import FilterQuery, Query
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.api.schemas import ChangedNodes, NodeRegistration, Registrations
 from pyaiot.web.auditing import note
+from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
 
 NODES_AT_ONCE_MAX: Final = 10_000
@@ -42,26 +43,27 @@ class RegistryApi:
     async def edit(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`PATCH /api/nodes/{uid}`."""
         edit = await read_json(request, Edit)
-        uid = request.match_info["uid"]
+        uid = find(self._broker, request).uid
         note(request, uids=[uid], detail=_changes_of(edit))
         with _problems():
             record = await self._registry.edit(uid, edit, revision=_revision(request))
-        return node_response(self._broker, record)
+        return node_response(self._broker, record, request)
 
     async def forget(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`DELETE /api/nodes/{uid}`."""
-        uid, now = request.match_info["uid"], asyncio.get_running_loop().time()
+        uid, now = find(self._broker, request).uid, asyncio.get_running_loop().time()
         with _problems():
             await self._registry.forget(uid, now, revision=_revision(request))
         return web.Response(status=204)
 
     async def restore(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`POST /api/nodes/{uid}/restore`."""
+        uid, now = request.match_info["uid"], asyncio.get_running_loop().time()
         with _problems():
-            record = await self._registry.restore(
-                request.match_info["uid"], asyncio.get_running_loop().time()
-            )
-        return node_response(self._broker, record)
+            if not includes(access_of(request).scope, self._registry.registry.forgotten(uid, now)):
+                raise UnknownNode(f"there is no forgotten node {uid[:64]!r}")
+            record = await self._registry.restore(uid, now)
+        return node_response(self._broker, record, request)
 
     async def register(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`POST /api/nodes`."""
@@ -69,13 +71,28 @@ class RegistryApi:
         with _problems():
             edits = [(check_uid(node.uid), _edit_of(node)) for node in body.nodes]
             note(request, uids=[uid for uid, _ in edits])
+            self._check_scope(request, edits)
             records = await self._registry.provision(edits)
         return json_response(_changed(records))
+
+    def _check_scope(self, request: web.Request, edits: list[tuple[str, Edit]]) -> None:
+        """Raises `ProblemError` if a node is not in the scope of the client, or would not be."""
+        scope, registry = access_of(request).scope, self._registry.registry
+        if scope.has_all_nodes:
+            return
+        for uid, edit in edits:
+            known = registry.get(uid)
+            if (known is not None and not includes(scope, known)) or not includes(
+                scope, registry.provisioned(uid, edit)
+            ):
+                raise ProblemError(
+                    403, "not-in-scope", f"the node {uid} would not be in the scope of this client"
+                )
 
     async def edit_nodes(self, request: web.Request, query: FilterQuery) -> web.StreamResponse:
         """`PATCH /api/nodes`."""
         edit = await read_json(request, Edit)
-        found = await select(self._broker, query, NODES_AT_ONCE_MAX)
+        found = await select(self._broker, request, query, NODES_AT_ONCE_MAX)
         uids = [it.uid for it in found]
         note(request, uids=uids, detail=_changes_of(edit))
         with _problems():
@@ -84,7 +101,7 @@ class RegistryApi:
 
     async def forget_nodes(self, request: web.Request, query: FilterQuery) -> web.StreamResponse:
         """`DELETE /api/nodes`. Online nodes are left out."""
-        found = await select(self._broker, query, NODES_AT_ONCE_MAX)
+        found = await select(self._broker, request, query, NODES_AT_ONCE_MAX)
         now = asyncio.get_running_loop().time()
         with _problems():
             forgotten = await self._registry.forget_many([it.uid for it in found], now)
@@ -92,14 +109,16 @@ class RegistryApi:
         return json_response(_changed(forgotten))
 
 
-async def select(broker: Broker, query: FilterQuery, most: int) -> list[NodeRecord]:
-    """The nodes that a filter selects; none if no condition is set, so that a forgotten one does
-    no harm. Raises `ProblemError` if there are too many.
+async def select(
+    broker: Broker, request: web.Request, query: FilterQuery, most: int
+) -> list[NodeRecord]:
+    """The nodes in the scope of a client that a filter selects; none if no condition is set, so
+    that a forgotten one does no harm. Raises `ProblemError` if there are too many.
     """
     found: list[NodeRecord] = []
     if query.is_empty:
         return found
-    async for record in matching(broker, query.node_filter()):
+    async for record in matching(broker, query.node_filter(), access_of(request).scope):
         if len(found) == most:
             raise ProblemError(413, "too-many-nodes", f"more than {most} nodes match")
         found.append(record)

@@ -9,8 +9,9 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
-from pyaiot.broker.encoders import EVENTS, HEARTBEAT_COMMENT, Position
+from pyaiot.broker.encoders import EVENTS, HEARTBEAT_COMMENT, Position, encode_gap
 from pyaiot.broker.subscriber import Subscriber
+from pyaiot.errors import Refused
 from pyaiot.history.reader import HistoryReader
 from pyaiot.messages import Join, Subscription, ToClient
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -79,6 +80,7 @@ class Streams:
         self._failures = RateLimitedLog(log)
 
     async def stream(self, request: web.Request, query: StreamQuery) -> web.StreamResponse:
+        scope = access_of(request).scope
         if len(self._broker.fanout.clients) >= CLIENTS_MAX:
             raise ProblemError(
                 503, "busy", f"{CLIENTS_MAX} clients are connected already", retry_after_s=5
@@ -101,7 +103,11 @@ class Streams:
             return response
         sink = EventSink(transport, chunked=chunked)
         subscription = Subscription(uids=query.uid, resources=query.resource)
-        client = self._broker.reader_connected(sink, EVENTS, subscription)
+        try:
+            client = self._broker.reader_connected(sink, EVENTS, subscription, scope)
+        except Refused as error:
+            sink.write(encode_gap(str(error)))
+            return response
         closed = access_of(request).opened(sink.end)
         self._open.add(sink)
         try:
@@ -129,6 +135,9 @@ class Streams:
             self._join(client)
             return
         try:
+            if client.view is not None and not client.view.scope.has_all_nodes:
+                # Which nodes came into the scope and left it meanwhile is not kept.
+                raise CannotReplay("this client sees some nodes only")
             client.resume_with(await self._missed(client, last_id, query))
         except CannotReplay as error:
             client.send_gap(str(error))

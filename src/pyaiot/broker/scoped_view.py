@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the subscribers of one scope get of all messages. Pure.
+
+A node comes into a scope or leaves it when people change its tags, or when another gateway has it.
+For a subscriber it then appears, or is offline and forgotten.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from pyaiot.accounts.scopes import PERSONAL_RESOURCES, Scope
+from pyaiot.broker.deliveries import ToAll, forgotten
+from pyaiot.broker.state import NodeTable
+from pyaiot.messages import (
+    GatewayState,
+    Ignored,
+    NodeForgotten,
+    NodeLeft,
+    Reading,
+    RegisteredNode,
+    ToClient,
+)
+from pyaiot.registry.record import NodeRecord
+
+VIEWS_MAX: Final = 100
+"""Different scopes of clients that are connected at once. A client with one more is answered
+503, because each costs time for each message."""
+
+
+class ScopedView:
+    """The nodes of one scope, shared by its subscribers."""
+
+    def __init__(self, scope: Scope, nodes: NodeTable, records: Mapping[str, NodeRecord]) -> None:
+        self.scope = scope
+        self.subscribers = 0
+        self._nodes = nodes
+        self._records = records
+        self._uids: set[str] | None = None
+        """The nodes in the scope; None: all."""
+        self._sequence = 0
+        """Of the latest node whose messages were filtered."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at all nodes: the view is new, or the registry was read."""
+        self._sequence = self._nodes.sequence
+        if not self.scope.has_all_nodes:
+            self._uids = {uid for uid, record in self._records.items() if self._includes(record)}
+
+    def sees(self, uid: str) -> bool:
+        return self._uids is None or uid in self._uids
+
+    def online(self) -> int:
+        """Online nodes in the scope."""
+        if self._uids is None:
+            return len(self._nodes) - self._nodes.waiting
+        found = map(self._nodes.get, self._uids)
+        return sum(node is not None and not node.is_waiting for node in found)
+
+    def shown(self, message: ToClient) -> ToClient | None:
+        """The message without what the scope hides; None if it hides all of it."""
+        match message:
+            case GatewayState(name=name):
+                return message if not self.scope.gateways or name in self.scope.gateways else None
+            case Ignored():
+                return None  # its topic may name a node of others
+            case Reading(uid=uid, resource=resource):
+                if self.scope.hides_personal and resource in PERSONAL_RESOURCES:
+                    return None
+                return message if self.sees(uid) else None
+            case RegisteredNode(uid=uid):
+                if not self.sees(uid):
+                    return None
+                return without_personal(message) if self.scope.hides_personal else message
+        uid = getattr(message, "uid", "")
+        return message if not uid or self.sees(uid) else None
+
+    def filtered(self, deliveries: Sequence[ToAll]) -> list[ToAll]:
+        """What the subscribers get of these messages, and of nodes that come and leave by them."""
+        found: list[ToAll] = []
+        for delivery in deliveries:
+            message = delivery.message
+            if isinstance(message, RegisteredNode) and self._uids is not None:
+                found += self._registered(delivery, message, self._uids)
+            else:
+                shown = self.shown(message)
+                if shown is not None:
+                    found.append(_of(delivery, shown))
+                if isinstance(message, NodeForgotten) and self._uids is not None:
+                    self._uids.discard(message.uid)
+            self._sequence = max(self._sequence, delivery.sequence)
+        return found
+
+    def _registered(
+        self, delivery: ToAll, message: RegisteredNode, uids: set[str]
+    ) -> Iterator[ToAll]:
+        """A node may be in the scope now and not before, or before and not now."""
+        uid, was_seen = message.uid, message.uid in uids
+        node = self._nodes.get(uid)
+        # The `new` of a node that just appeared follows.
+        is_known = node is not None and not node.is_waiting and node.sequence <= self._sequence
+        if self.scope.includes(message.tags, message.gateway):
+            uids.add(uid)
+            shown = self.shown(message)
+            if shown is not None:
+                yield _of(delivery, shown)
+            if node is not None and is_known and not was_seen:
+                known: list[ToClient] = [node.appeared, *node.readings.values()]
+                for state in known:
+                    if self.shown(state) is not None:
+                        yield ToAll(state, node.sequence)
+        elif was_seen:
+            uids.discard(uid)
+            if node is not None and is_known:
+                yield ToAll(NodeLeft(uid=uid), node.sequence)
+            yield forgotten(uid)
+
+    def _includes(self, record: NodeRecord) -> bool:
+        return self.scope.includes(record.annotations.tags, record.gateway)
+
+
+def without_personal(message: RegisteredNode) -> RegisteredNode:
+    """The record without the notes of people and the address of the device."""
+    values = tuple(it for it in message.values if it.resource not in PERSONAL_RESOURCES)
+    return msgspec.structs.replace(message, notes="", values=values)
+
+
+def _of(delivery: ToAll, shown: ToClient) -> ToAll:
+    if shown is delivery.message:
+        return delivery
+    return ToAll(shown, delivery.sequence, delivery.is_registry)
