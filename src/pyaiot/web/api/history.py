@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -33,6 +33,7 @@ from pyaiot.history.store import (
 )
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.web.api.export_formats import FormatWriter, format_writer, stored_readings
+from pyaiot.web.api.exports import closing, in_order, without_personal
 from pyaiot.web.api.local_days import DAY_S, days_of, part_step_s, time_zone
 from pyaiot.web.api.nodes import includes, sees
 from pyaiot.web.api.parameters import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
@@ -124,9 +125,9 @@ class HistoryApi:
             # Not all readings and then a selection: the scope may have three of 100,000 nodes.
             records = self._broker.router.registry.records.values()
             uids = sorted(record.uid for record in records if includes(scope, record))
-            chunks = _in_order(map(chunks_of, uids))
+            chunks = in_order(map(chunks_of, uids))
         if scope.hides_personal:
-            chunks = _without_personal(chunks)
+            chunks = without_personal(chunks)
         return await self._stream(request, chunks, format_writer(format_name))
 
     async def events(self, request: web.Request, query: EventsQuery) -> web.StreamResponse:
@@ -316,7 +317,7 @@ class HistoryApi:
             self._exports[client] -= 1
             if not self._exports[client]:
                 del self._exports[client]
-            async with _closing(chunks):
+            async with closing(chunks):
                 pass
 
     async def _write(
@@ -350,31 +351,6 @@ class HistoryApi:
                 request.transport.abort()
         finally:
             closed()
-
-
-async def _in_order(exports: Iterable[AsyncIterator[Chunk]]) -> AsyncIterator[Chunk]:
-    """One export after the other."""
-    for chunks in exports:
-        async with _closing(chunks):
-            async for chunk in chunks:
-                yield chunk
-
-
-async def _without_personal(chunks: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
-    async with _closing(chunks):
-        async for chunk in chunks:
-            if chunk.resource not in PERSONAL_RESOURCES:
-                yield chunk
-
-
-@contextlib.asynccontextmanager
-async def _closing(chunks: AsyncIterator[Chunk]) -> AsyncIterator[None]:
-    """End an export with the block."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(AttributeError):  # not every iterator is a generator
-            await chunks.aclose()  # type: ignore[attr-defined]
 
 
 async def _in_slot(slot: AbstractAsyncContextManager[None], query: Coroutine[Any, Any, R]) -> R:
