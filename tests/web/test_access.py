@@ -6,15 +6,17 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any, get_args
 
 import pytest
 
 from pyaiot.accounts.roles import ROLES, Role, includes
+from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import Token, new_token
 from pyaiot.broker.broker import Broker
-from pyaiot.messages import Command, encode
-from pyaiot.web.access import Need, need_for, satisfies
+from pyaiot.messages import Command, FromClient, FromGateway, encode
+from pyaiot.web.access import MESSAGE_NEEDS, Need, may_send, need_for, satisfies
 from pyaiot.web.app import WebApp
 from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, serving
@@ -75,10 +77,30 @@ def test_route_that_is_not_in_the_table_requires_admin() -> None:
     assert need_for("DELETE", "/assets/index.js") == "admin"
 
 
+def test_every_message_of_a_websocket_is_in_the_table() -> None:
+    assert set(MESSAGE_NEEDS) == {*get_args(FromClient), *get_args(FromGateway)}
+    assert {MESSAGE_NEEDS[kind] for kind in get_args(FromGateway)} == {"gateway"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_may_send_what_the_table_says_and_nothing_of_a_gateway(role: Role) -> None:
+    for kind, need in MESSAGE_NEEDS.items():
+        assert may_send(role, kind) is (need != "gateway" and satisfies(role, need))
+    unknown: Any = object
+    assert may_send(role, unknown) is (role == "admin")
+
+
 TOKENS: list[Token] = []
 SECRETS: dict[Role, str] = {}
 for _role in ROLES:
     _token, SECRETS[_role] = new_token(_role, _role, now=0.0, life_s=None)
+    TOKENS.append(_token)
+SCOPED: dict[Role, str] = {}
+_scoped: tuple[Role, ...] = ("viewer", "operator")
+for _role in _scoped:
+    _token, SCOPED[_role] = new_token(
+        f"scoped {_role}", _role, now=0.0, life_s=None, scope=Scope(tags=("lab",))
+    )
     TOKENS.append(_token)
 _token, EXPIRED = new_token("old", "admin", now=0.0, life_s=60.0)
 TOKENS.append(_token)
@@ -130,6 +152,21 @@ async def test_viewer_may_read_and_nothing_else() -> None:
                 assert status not in {401, 403}, route
         async with served.web.get("/api/info") as answer:
             assert (await answer.json())["may_command"] is False
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+async def test_scope_opens_no_route_that_the_role_does_not(role: Role) -> None:
+    async with guarded(viewers=False) as served:
+        headers = {"Authorization": f"Bearer {SCOPED[role]}"}
+        async for need, route, status, _ in statuses(served, **headers):
+            if need in ("public", "gateway"):
+                continue
+            if not satisfies(role, need):
+                assert (route, status) == (route, 403)
+            else:
+                # A command or a registration may be out of the scope.
+                allowed = {"PUT /api/nodes/{uid}/resources/{name}", "POST /api/nodes"}
+                assert status not in ({401} if route in allowed else {401, 403}), route
 
 
 @pytest.mark.parametrize("role", ROLES)

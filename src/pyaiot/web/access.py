@@ -7,6 +7,23 @@ from typing import Final, Literal, TypeAlias
 from aiohttp import hdrs, web
 
 from pyaiot.accounts.roles import Role, includes
+from pyaiot.messages import (
+    Checkpoint,
+    Command,
+    FromClient,
+    FromGateway,
+    Hello,
+    Ignored,
+    Join,
+    NodeAppeared,
+    NodeLeft,
+    NodeReset,
+    NodesSeen,
+    Reading,
+    ReadingsDropped,
+    Receipt,
+    Subscription,
+)
 from pyaiot.web.api.operations import OPERATIONS
 
 Need: TypeAlias = Role | Literal["public", "gateway"]
@@ -30,6 +47,24 @@ NEEDS: Final[Mapping[tuple[str, str], Need]] = {
     **{(operation.method, operation.path): operation.role for operation in OPERATIONS},
 }
 """By method and path, as the router writes it. HEAD is as GET."""
+MESSAGE_NEEDS: Final[Mapping[type[FromClient | FromGateway], Need]] = {
+    # At `/ws`. A client that has not the role gets a receipt `forbidden`, or is closed with 1008.
+    Join: "viewer",
+    Subscription: "viewer",
+    Command: "operator",
+    # At `/gw`, also those that clients get.
+    Hello: "gateway",
+    Ignored: "gateway",
+    NodeAppeared: "gateway",
+    Reading: "gateway",
+    NodeReset: "gateway",
+    NodeLeft: "gateway",
+    Receipt: "gateway",
+    Checkpoint: "gateway",
+    ReadingsDropped: "gateway",
+    NodesSeen: "gateway",
+}
+"""What a message on a WebSocket requires, by its type. One that is not here requires `admin`."""
 DASHBOARD_FILES: Final = ("/assets/", "/pictures/", "/static/", "/favicon")
 """Prefixes of the paths of the dashboard's files, which require `viewer` to read."""
 
@@ -52,6 +87,12 @@ def satisfies(role: Role | None, need: Need) -> bool:
             return True
         case _:
             return role is not None and includes(role, need)
+
+
+def may_send(role: Role, kind: type[FromClient | FromGateway]) -> bool:
+    """Whether a client with this role may send a message of this type at `/ws`."""
+    need = MESSAGE_NEEDS.get(kind, "admin")
+    return need != "gateway" and satisfies(role, need)
 
 
 def need_for(method: str, path: str) -> Need:

@@ -29,6 +29,8 @@ class ClientAccess:
     """SHA-256 of the secret of the session or the token."""
     watch: AccessWatch | None = None
     """Ends connections when the access ends."""
+    visit: Callable[[], Callable[[], None]] | None = None
+    """Counts a connection of a client without sign-in; see `Visitors.connected`."""
 
     @property
     def may_command(self) -> bool:
@@ -39,6 +41,8 @@ class ClientAccess:
 
         `end` is called if the access ends before.
         """
+        if self.visit is not None:
+            return self.visit()
         if self.watch is None or not self.digest:
             return lambda: None
         return self.watch.opened(self.digest, end)

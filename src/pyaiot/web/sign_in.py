@@ -11,6 +11,8 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -27,6 +29,7 @@ from pyaiot.web.attempts import Attempts
 from pyaiot.web.auditing import WHO, note
 from pyaiot.web.client_access import ANONYMOUS, ClientAccess, set_access
 from pyaiot.web.sign_in_page import HEADERS, page
+from pyaiot.web.visitors import Visitors
 
 SESSION_LIFE_S: Final = 7 * 86_400.0
 """How long a session lasts, from its sign-in."""
@@ -36,6 +39,9 @@ PASSWORD_CHECKS_MAX: Final = 2
 """Passwords that are checked at once, each on a thread. Others wait."""
 PASSWORD_CHECKS_WAITING_MAX: Final = 20
 """Passwords that wait for a check. One more is answered 503."""
+
+_LASTING: Final = frozenset({"/ws", "/api/events", "/api/export"})
+"""Paths of connections that last."""
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +75,7 @@ class SignIn:
         # The prefix binds the cookie to this host (RFC 6265bis section 4.1.3.2).
         self._cookie = "__Host-aiot" if behind_tls else "aiot"
         self._attempts = Attempts(clock)
+        self._visitors = Visitors(clock)
         self._checking = asyncio.Semaphore(PASSWORD_CHECKS_MAX)
         self._waiting = 0
 
@@ -147,6 +154,14 @@ class SignIn:
             need = need_of(request)
             try:
                 access = self._access(request)
+                if (
+                    access is None
+                    and self._viewers
+                    and need not in ("public", "gateway")
+                    # A client that sends a wrong token must learn that.
+                    and hdrs.AUTHORIZATION not in request.headers
+                ):
+                    access = self._visitor(request)
                 role = None if access is None else access.role
                 if access is not None:
                     set_access(request, access)
@@ -171,12 +186,11 @@ class SignIn:
         return check
 
     def _access(self, request: web.Request) -> ClientAccess | None:
-        """Who the client is; None if it is unknown."""
+        """Who the client is; None if it did not sign in, or not successfully."""
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             secret = bearer_secret(authorization)
             token = self._accounts.token_with(digest_of(secret)) if secret else None
-            # A client that sends a wrong token must learn that, even where viewers are welcome.
             if token is None or not token.is_valid(self._unix_time()):
                 return None
             request[WHO] = f"token:{token.name}"
@@ -189,7 +203,21 @@ class SignIn:
             return ClientAccess(
                 *("session", session.role, session.user, session.scope, session.digest), self._watch
             )
-        return ANONYMOUS if self._viewers else None
+        return None
+
+    def _visitor(self, request: web.Request) -> ClientAccess:
+        """A client that did not sign in. Raises 429 if its address has too much."""
+        address = request.remote or ""
+        lasts = request.path in _LASTING
+        if not self._visitors.may_request(address) or (
+            lasts and not self._visitors.may_connect(address)
+        ):
+            self.refused += 1
+            raise web.HTTPTooManyRequests(
+                text="Too many requests or connections of this address without sign-in.\n",
+                headers={hdrs.RETRY_AFTER: "5"},
+            )
+        return replace(ANONYMOUS, visit=partial(self._visitors.connected, address))
 
     def _session(self, request: web.Request) -> UserSession | None:
         secret = request.cookies.get(self._cookie)

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from pyaiot import legacy, messages
+from pyaiot.accounts.roles import Role
 from pyaiot.accounts.tokens import bearer_secret
 from pyaiot.audit.entry import ANONYMOUS, Principal
 from pyaiot.broker.broker import CLIENTS_MAX, Broker
@@ -33,7 +34,7 @@ from pyaiot.links import (
     LegacyBrokerCodec,
     WebSocketLink,
 )
-from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Problem
+from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Command, FromClient, Problem
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.websocket import (
@@ -43,6 +44,7 @@ from pyaiot.transport.websocket import (
     close_all,
     offered_protocols,
 )
+from pyaiot.web.access import MESSAGE_NEEDS, may_send, satisfies
 from pyaiot.web.access_watch import AccessWatch, End
 from pyaiot.web.auditing import principal_of
 from pyaiot.web.client_access import access_of
@@ -125,7 +127,7 @@ class Sockets:
             client = self._broker.client_connected(
                 sink,
                 encoder,
-                may_command=access.may_command,
+                may_command=satisfies(access.role, MESSAGE_NEEDS[Command]),
                 principal=principal_of(request),
                 scope=access.scope,
             )
@@ -141,14 +143,16 @@ class Sockets:
         closed = access.opened(end)
         self._open.add(socket)
         try:
-            await self._serve_client(socket, client)
+            await self._serve_client(socket, client, access.role)
         finally:
             closed()
             self._open.discard(socket)
             self._broker.client_left(client)
         return socket
 
-    async def _serve_client(self, socket: NonBlockingWebSocket, client: Subscriber) -> None:
+    async def _serve_client(
+        self, socket: NonBlockingWebSocket, client: Subscriber, role: Role
+    ) -> None:
         async for frame in socket:
             if isinstance(frame.data, aiohttp.WebSocketError):
                 # aiohttp has closed the connection with the right code.
@@ -162,18 +166,25 @@ class Sockets:
             try:
                 if client.encoder is not LEGACY_FORM:
                     for number, message in enumerate(messages.decode_from_client(frame.data), 1):
-                        self._broker.from_client(client, message)
+                        self._from_client(client, message, role)
                         if number % TURN_FRAMES_MAX == 0:
                             await asyncio.sleep(0)
                             if client.closed:
                                 break
                 else:
-                    self._broker.from_client(client, legacy.decode_from_client(frame.data))
+                    self._from_client(client, legacy.decode_from_client(frame.data), role)
             except ProtocolError as error:
                 self._client_refused(error)
                 client.detach()
                 await socket.close_with(aiohttp.WSCloseCode.UNSUPPORTED_DATA, str(error))
                 return
+
+    def _from_client(self, client: Subscriber, message: FromClient, role: Role) -> None:
+        # The broker answers a command that is not allowed with a receipt.
+        if not may_send(role, type(message)) and not isinstance(message, Command):
+            client.close(aiohttp.WSCloseCode.POLICY_VIOLATION, "this message is not allowed")
+            return
+        self._broker.from_client(client, message)
 
     def _client_refused(self, error: Exception) -> None:
         self.refused_clients += 1

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What clients without a sign-in may cost, by address: requests and open connections. Pure.
+
+The addresses of one IPv6 network of 64 bits count as one: a host may have all of them.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
+
+VISITOR_REQUESTS_PER_S: Final = 20.0
+VISITOR_REQUESTS_BURST: Final = 200.0
+"""Rate of requests of one address without sign-in. Beyond that, they are answered 429. Opening the
+dashboard takes about 30."""
+ALL_VISITORS_REQUESTS_PER_S: Final = 500.0
+ALL_VISITORS_REQUESTS_BURST: Final = 2000.0
+"""The same of all addresses together."""
+VISITOR_CONNECTIONS_MAX: Final = 100
+"""WebSockets, streams and exports of one address without sign-in. One more is answered 429."""
+
+
+class Visitors:
+    """`clock` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._requests = HostRateLimit(
+            Rate(VISITOR_REQUESTS_PER_S, VISITOR_REQUESTS_BURST),
+            Rate(ALL_VISITORS_REQUESTS_PER_S, ALL_VISITORS_REQUESTS_BURST),
+        )
+        self._connections: Counter[str] = Counter()
+
+    def may_request(self, address: str) -> bool:
+        """Count a request. False: it is one too many, and must be refused."""
+        return self._requests.take(_network(address), now=self._clock()) == 0.0
+
+    def may_connect(self, address: str) -> bool:
+        """Whether one more connection of this address is within its limit."""
+        return self._connections[_network(address)] < VISITOR_CONNECTIONS_MAX
+
+    def connected(self, address: str) -> Callable[[], None]:
+        """A connection is open. Call the result, once, when it is closed."""
+        network = _network(address)
+        self._connections[network] += 1
+
+        def closed() -> None:
+            self._connections[network] -= 1
+            if not self._connections[network]:
+                del self._connections[network]
+
+        return closed
+
+
+def _network(address: str) -> str:
+    try:
+        host = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address or "unknown"
+    if isinstance(host, ipaddress.IPv6Address):
+        if host.ipv4_mapped is not None:
+            return str(host.ipv4_mapped)
+        return str(ipaddress.IPv6Network((int(host) >> 64 << 64, 64)))
+    return str(host)
