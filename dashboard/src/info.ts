@@ -11,10 +11,17 @@ export interface Info {
   may_command?: boolean;
   /** This page may give devices credentials. */
   may_add_devices?: boolean;
+  /** `local`: nobody signs in here. */
+  access?: "local" | "session" | "token" | "anonymous";
+  role?: "viewer" | "operator" | "admin";
+  /** Name of the user; empty if there is none. */
+  user?: string;
+  /** For people; empty: all nodes. */
+  scope?: string;
 }
 
 let asked: Promise<Info | null> | null = null;
-const info = signal<Info | null>(null);
+export const info = signal<Info | null>(null);
 
 /** Null if there is no API: a legacy broker has none, and requests would only fill the console. */
 export function brokerInfo(): Promise<Info | null> {
@@ -30,6 +37,12 @@ export const mayEdit = computed(() => isLive.value && info.value?.may_command ==
 
 /** Whether to offer "Add a device". */
 export const mayAddDevices = computed(() => isLive.value && info.value?.may_add_devices === true);
+
+/** Whether to show controls that command nodes. A legacy broker does not tell. */
+export const mayCommand = computed(() => info.value?.may_command !== false);
+
+/** Whether people sign in at this broker. */
+export const signsIn = computed(() => info.value?.access !== undefined && info.value.access !== "local");
 
 effect(() => {
   if (!isLive.value) {

@@ -113,9 +113,10 @@ async function byUids(method: string, uids: readonly string[], edit?: Edit): Pro
   return done;
 }
 
-async function request(method: string, url: string, body?: Edit | { uid: string; protocol: string }, revision?: number): Promise<unknown> {
+/** The JSON of an answer; null if it has none. Throws `ApiProblem`. */
+export async function request(method: string, url: string, body?: object, revision?: number): Promise<unknown> {
   const headers: Record<string, string> = { Accept: "application/json" };
-  if (body) headers["Content-Type"] = "application/merge-patch+json";
+  if (body) headers["Content-Type"] = method === "PATCH" ? "application/merge-patch+json" : "application/json";
   if (revision !== undefined) headers["If-Match"] = `"${revision}"`;
   let answer: Response;
   try {

@@ -83,7 +83,7 @@ def test_every_message_of_a_websocket_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_role_may_send_what_the_table_says_and_nothing_of_a_gateway(role: Role) -> None:
+def test_role_may_send_what_the_table_allows_and_nothing_of_a_gateway(role: Role) -> None:
     for kind, need in MESSAGE_NEEDS.items():
         assert may_send(role, kind) is (need != "gateway" and satisfies(role, need))
     unknown: Any = object

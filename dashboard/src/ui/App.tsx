@@ -25,6 +25,7 @@ const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
 const Toast = lazy(() => import("./Toast").then((it) => it.Toast));
 const QuestionDialog = lazy(() => import("./Question").then((it) => it.QuestionDialog));
 const AddDevice = lazy(() => import("./AddDevice").then((it) => it.AddDevice));
+const Account = lazy(() => import("./Account").then((it) => it.Account));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
 const SCREENS: Record<string, ComponentType> = {
@@ -65,6 +66,7 @@ export function App() {
       {overlay.value === "activity" && <Activity />}
       {overlay.value === "help" && <Help />}
       {overlay.value === "device" && <AddDevice />}
+      {overlay.value === "account" && <Account />}
       {question.value && <QuestionDialog />}
       {toast.value && <Toast />}
       <Announcer />

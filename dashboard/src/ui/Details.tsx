@@ -7,7 +7,7 @@ import { historyIsOffered, readHistory } from "../history";
 import { curvesOf, CURVES_SHOWN, linesOf, type Curves } from "../curves";
 import { joinSeries, liveSeries, niceStep, toCsv, windowOf, type Range, type Stored } from "../series";
 import { FACTS } from "../model/readings";
-import { mayEdit } from "../info";
+import { mayCommand, mayEdit } from "../info";
 import { fact, findNode, watch, type Node, type Registered, type Resource } from "../model/state";
 import { nodeTitle, quote, visible, visibleJson } from "../model/text";
 import { navigate, openNode } from "../route";
@@ -101,7 +101,7 @@ function Body({ node }: { node: Node }) {
         <Info node={node} />
       </div>
       <div class="column">
-        {script && <ScriptEditor resource={script} />}
+        {script && mayCommand.value && <ScriptEditor resource={script} />}
         <Charts node={node} all={curvesOf(resources)} />
         {node.registered && mayEdit.value && <NodeEditor registered={node.registered} />}
         <Commands node={node} />

@@ -2,6 +2,7 @@
 /** Title, screens, search, filters, and the badge of the connection state. */
 import { signal, useComputed } from "@preact/signals";
 import { config } from "../config";
+import { signsIn } from "../info";
 import { navigate, query, screen, type Screen } from "../route";
 import { settings } from "../settings";
 import { isLive, link, pause, paused, present, rate, retry, second, waiting } from "../store";
@@ -30,6 +31,7 @@ export function Header() {
         <Tool name="activity" label={t("tab.activity")} on={overlay.value === "activity"} press={() => (overlay.value = overlay.peek() === "activity" ? "" : "activity")} />
         <Tool name="theme" label={t("theme.next", { theme: t(`settings.theme.${settings.theme.value}`) })} on={false} press={nextTheme} />
         <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => navigate({ screen: "settings", node: "" })} />
+        {signsIn.value && <Tool name="account" label={t("account.title")} on={overlay.value === "account"} press={() => (overlay.value = "account")} />}
         <Tool name="help" label={t("tab.help")} on={overlay.value === "help"} press={() => (overlay.value = "help")} />
       </div>
     </header>
@@ -43,7 +45,7 @@ function nextTheme(): void {
   theme.value = THEMES[(THEMES.indexOf(theme.peek()) + 1) % THEMES.length];
 }
 
-function Tool({ name, label, on, press }: { name: "activity" | "theme" | "settings" | "help"; label: string; on: boolean; press: () => void }) {
+function Tool({ name, label, on, press }: { name: "activity" | "theme" | "settings" | "help" | "account"; label: string; on: boolean; press: () => void }) {
   return (
     <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={name === "theme" ? undefined : on} onClick={press}>
       <Icon name={name} />

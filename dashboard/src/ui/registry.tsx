@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Renderers of known resources, one entry each; others are drawn by their type. */
 import type { ComponentType } from "preact";
+import { mayCommand } from "../info";
 import type { Resource } from "../model/state";
 import { FirmwareRow } from "./controls/Firmware";
 import { LedRow } from "./controls/Led";
@@ -23,6 +24,8 @@ const RibotRow = lazy<Properties>(() => import("./controls/Ribot").then((it) => 
 const ImuRow = lazy<Properties>(() => import("./controls/Imu").then((it) => it.ImuRow), 210);
 
 const always = () => true;
+/** Nothing but a control: without the right to command, its value is shown as text. */
+const commands = () => mayCommand.value;
 const entry = (Row: Renderer["Row"], order: number, fits: Renderer["fits"] = always): Renderer => ({ Row, order, fits });
 
 export const renderers: Readonly<Record<string, Renderer | undefined>> = Object.assign(
@@ -31,8 +34,8 @@ export const renderers: Readonly<Record<string, Renderer | undefined>> = Object.
     led: entry(LedRow, 2),
     position: entry(PositionRow, 3, ({ node }) => node.position !== null),
     imu: entry(ImuRow, 4, ({ vectors }) => vectors !== null),
-    robot: entry(RobotRow, 5),
-    ribot: entry(RibotRow, 6),
+    robot: entry(RobotRow, 5, commands),
+    ribot: entry(RibotRow, 6, commands),
     webcam: entry(WebcamRow, 7),
     js: entry(ScriptRow, 8),
     suit_state: entry(FirmwareRow, 9),

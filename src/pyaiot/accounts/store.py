@@ -163,6 +163,16 @@ class AccountsFile(AccountsDatabase):
             ).fetchone()
         return None if row is None else _session(row)
 
+    def sessions(self, now: float) -> list[UserSession]:
+        """The sessions that have not expired, the latest first."""
+        with self._translated_errors():
+            rows = self._db.execute(
+                f"SELECT {_SESSION_COLUMNS} FROM session WHERE expires_at > ?"  # noqa: S608
+                " ORDER BY created_at DESC",
+                (now,),
+            )
+            return [_session(row) for row in rows]
+
     def end_session(self, session: UserSession, *, everywhere: bool) -> None:
         """End a session; `everywhere`: also the others of the same user."""
         with self._translated_errors():

@@ -44,6 +44,10 @@ NEEDS: Final[Mapping[tuple[str, str], Need]] = {
     ("GET", "/api/docs.css"): "viewer",
     ("GET", "/"): "viewer",
     ("GET", "/dashboard.json"): "viewer",
+    ("GET", "/api/access"): "admin",
+    ("POST", "/api/access/invitations"): "admin",
+    ("POST", "/api/access/qr"): "admin",
+    ("DELETE", "/api/access/{kind}/{id}"): "admin",
     **{(operation.method, operation.path): operation.role for operation in OPERATIONS},
 }
 """By method and path, as the router writes it. HEAD is as GET."""

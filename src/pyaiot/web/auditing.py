@@ -24,6 +24,8 @@ _COMMANDS: Final = frozenset({"write", "write_nodes"})
 _ACTIONS: Final = {
     ("POST", "/login"): "sign-in",
     ("POST", "/logout"): "sign-out",
+    ("POST", "/api/access/invitations"): "invite",
+    ("DELETE", "/api/access/{kind}/{id}"): "access-remove",
     **{
         (operation.method, operation.path): operation.name.replace("_", "-")
         for operation in OPERATIONS

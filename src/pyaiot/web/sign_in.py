@@ -25,6 +25,7 @@ from pyaiot.accounts.tokens import bearer_secret, digest_of
 from pyaiot.errors import OperatorError
 from pyaiot.web.access import need_of, satisfies
 from pyaiot.web.access_watch import AccessWatch
+from pyaiot.web.accounts_api import AccountsApi
 from pyaiot.web.attempts import Attempts
 from pyaiot.web.auditing import WHO, note
 from pyaiot.web.client_access import ANONYMOUS, ClientAccess, set_access
@@ -98,6 +99,11 @@ class SignIn:
         router.add_get("/login", self.page)
         router.add_post("/login", self.sign_in)
         router.add_post("/logout", self.sign_out)
+        AccountsApi(
+            self._accounts,
+            lambda role, life_s, scope: self.invite(role, life_s=life_s, scope=scope),
+            self._unix_time,
+        ).add_routes(router)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """`GET /login`: the form for name and password, or the button of an invitation.

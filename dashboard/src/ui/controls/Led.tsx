@@ -3,6 +3,7 @@
 import { useComputed } from "@preact/signals";
 import type { Resource } from "../../model/state";
 import { nodeTitle, quote, visible } from "../../model/text";
+import { mayCommand } from "../../info";
 import { sendCommand, triggerOf, isLive } from "../../store";
 import { RowFrame, titleOf } from "../rows";
 import { t } from "../../i18n";
@@ -24,17 +25,19 @@ export function LedRow({ resource }: { resource: Resource }) {
     <RowFrame resource={resource} kind="switch">
       <span class="value">
         <span data-tip="">{text}</span>
-        <button
-          type="button"
-          role="switch"
-          aria-checked={on}
-          aria-busy={busy}
-          aria-disabled={off}
-          aria-label={t("control.of", { what: titleOf(resource.name), name: quote(nodeTitle(node)) })}
-          onClick={toggle}
-        >
-          <i />
-        </button>
+        {mayCommand.value && (
+          <button
+            type="button"
+            role="switch"
+            aria-checked={on}
+            aria-busy={busy}
+            aria-disabled={off}
+            aria-label={t("control.of", { what: titleOf(resource.name), name: quote(nodeTitle(node)) })}
+            onClick={toggle}
+          >
+            <i />
+          </button>
+        )}
       </span>
     </RowFrame>
   );

@@ -3,6 +3,7 @@
 import { useComputed } from "@preact/signals";
 import type { Resource } from "../../model/state";
 import { nodeTitle, quote, visible } from "../../model/text";
+import { mayCommand } from "../../info";
 import { navigate } from "../../route";
 import { triggerOf } from "../../store";
 import { RowFrame } from "../rows";
@@ -20,14 +21,16 @@ export function ScriptRow({ resource }: { resource: Resource }) {
     <RowFrame resource={resource} kind="script">
       <span class="value">
         <code>{first}</code>
-        <button
-          type="button"
-          class="button"
-          aria-label={t("script.edit_of", { name: quote(nodeTitle(node)) })}
-          onClick={() => navigate({ node: node.uid })}
-        >
-          {t("script.edit")}
-        </button>
+        {mayCommand.value && (
+          <button
+            type="button"
+            class="button"
+            aria-label={t("script.edit_of", { name: quote(nodeTitle(node)) })}
+            onClick={() => navigate({ node: node.uid })}
+          >
+            {t("script.edit")}
+          </button>
+        )}
       </span>
     </RowFrame>
   );

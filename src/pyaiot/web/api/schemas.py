@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from pyaiot.accounts.roles import Role
 from pyaiot.history.store import EventKind
 from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, Name, ReceiptState, ResourceName
 from pyaiot.registry.record import (
@@ -21,6 +22,7 @@ from pyaiot.registry.record import (
     Room,
     Tags,
 )
+from pyaiot.web.client_access import ClientKind
 
 REGISTRATIONS_MAX: Final = 1000
 """Nodes of one request that registers. More are refused."""
@@ -64,6 +66,16 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
     may_add_devices: Annotated[
         bool, Meta(description="Whether the client may give devices credentials.")
     ]
+    access: Annotated[
+        ClientKind,
+        Meta(
+            description="How the client has access: `session`, `token`, `anonymous`, or `local`"
+            " where nobody signs in."
+        ),
+    ]
+    role: Annotated[Role, Meta(description="The role of the client.")]
+    user: Annotated[str, Meta(description="Name of its user or token; empty if it has none.")]
+    scope: Annotated[str, Meta(description="Its scope, for people; empty: all nodes.")]
     nodes: Annotated[int, Meta(description="Number of online nodes.")]
     registered: Annotated[int, Meta(description="Number of nodes in the registry.")]
     waiting: Annotated[int, Meta(description="Number of new nodes that wait for approval.")]

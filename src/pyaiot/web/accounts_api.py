@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`/api/access`: what administrators see and do about access, from the dashboard."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from pyaiot.accounts.roles import Role
+from pyaiot.accounts.scopes import Scope, new_scope
+from pyaiot.accounts.store import AccountsFile
+from pyaiot.errors import OperatorError
+from pyaiot.web.api.registry import read_json
+from pyaiot.web.api.responses import json_response
+from pyaiot.web.auditing import note
+from pyaiot.web.client_access import access_of
+from pyaiot.web.problems import ProblemError
+
+ACCESS: Final = "/api/access"
+INVITATIONS: Final = "/api/access/invitations"
+ENTRY: Final = "/api/access/{kind}/{id}"
+INVITATION_LIFE_MAX_S: Final = 366 * 86_400
+"""The longest life of an invitation, in seconds. Longer is refused."""
+
+EntryKind = Literal["user", "token", "session", "gateway"]
+
+
+class AccessEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user, a token, a session or a gateway with tokens."""
+
+    kind: EntryKind
+    id: str
+    """Identifies it among its kind: a name, or the begin of the digest of a session."""
+    name: str = ""
+    """Empty: a session that was opened with an invitation."""
+    role: str = ""
+    scope: str = ""
+    """For people; empty: all nodes."""
+    expires: float | None = None
+    """Unix time in seconds; absent: it does not expire."""
+    own: bool = False
+    """It is that of this client."""
+
+
+class AccessList(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that opens something, except invitations."""
+
+    entries: list[AccessEntry]
+
+
+class InvitationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of an invitation."""
+
+    role: Role = "viewer"
+    tags: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
+    gateways: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
+    expires_s: Annotated[float, Meta(gt=0, le=INVITATION_LIFE_MAX_S)] = 86_400.0
+
+
+class InvitationLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that works once. It is shown only now."""
+
+    path: str
+    """Path and query of the link, on the origin of the dashboard."""
+
+
+class QrRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text to draw."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class QrCode(msgspec.Struct, frozen=True, kw_only=True):
+    """A QR code: rows of `1` for dark and `0` for light modules, with a quiet zone."""
+
+    rows: list[str]
+
+
+_DIGEST_LENGTH: Final = 16
+
+
+class AccountsApi:
+    """The handlers. Belongs to the broker's loop."""
+
+    def __init__(
+        self,
+        accounts: AccountsFile,
+        invite: Callable[[Role, float, Scope], str],
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        """`invite` takes a role, a life in seconds and a scope. It returns the path of a link."""
+        self._accounts = accounts
+        self._invite = invite
+        self._unix_time = unix_time
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get(ACCESS, self.list_)
+        router.add_post(INVITATIONS, self.invite)
+        router.add_post("/api/access/qr", self.qr)
+        router.add_delete(ENTRY, self.remove)
+
+    async def list_(self, request: web.Request) -> web.StreamResponse:
+        """`GET /api/access`."""
+        own = access_of(request).digest
+        accounts, now = self._accounts, self._unix_time()
+        entries = [
+            AccessEntry(kind="user", id=it.name, name=it.name, role=it.role, scope=it.scope.text)
+            for it in accounts.users()
+        ]
+        entries += [
+            AccessEntry(
+                kind="token",
+                id=it.name,
+                name=it.name,
+                role=it.role,
+                scope=it.scope.text,
+                expires=it.expires_at,
+                own=it.digest == own,
+            )
+            for it in accounts.tokens()
+        ]
+        entries += [
+            AccessEntry(
+                kind="session",
+                id=it.digest.hex()[:_DIGEST_LENGTH],
+                name=it.user,
+                role=it.role,
+                scope=it.scope.text,
+                expires=it.expires_at,
+                own=it.digest == own,
+            )
+            for it in accounts.sessions(now)
+        ]
+        gateways = {it.gateway: it for it in reversed(accounts.gateway_tokens())}
+        entries += [
+            AccessEntry(kind="gateway", id=name, name=name, expires=it.expires_at)
+            for name, it in sorted(gateways.items())
+        ]
+        return json_response(AccessList(entries=entries))
+
+    async def invite(self, request: web.Request) -> web.StreamResponse:
+        """`POST /api/access/invitations`."""
+        wanted = await read_json(request, InvitationRequest)
+        try:
+            scope = new_scope(wanted.role, wanted.tags, wanted.gateways)
+            path = self._invite(wanted.role, wanted.expires_s, scope)
+        except OperatorError as error:
+            raise ProblemError(400, "bad-request", str(error)) from error
+        note(request, detail=", ".join(filter(None, (wanted.role, scope.text))))
+        return json_response(InvitationLink(path=path))
+
+    async def qr(self, request: web.Request) -> web.StreamResponse:
+        """`POST /api/access/qr`: not GET, because the text may be a secret."""
+        from pyaiot.accounts.qr_code import qr_rows  # noqa: PLC0415 - few need it
+
+        return json_response(QrCode(rows=qr_rows((await read_json(request, QrRequest)).text)))
+
+    async def remove(self, request: web.Request) -> web.StreamResponse:
+        """`DELETE /api/access/{kind}/{id}`. What it opened ends within a second."""
+        kind, id_ = request.match_info["kind"], request.match_info["id"]
+        note(request, detail=f"{kind}:{id_}")
+        accounts = self._accounts
+        match kind:
+            case "user":
+                found = accounts.remove_user(id_)
+            case "token":
+                found = accounts.remove_token(id_)
+            case "gateway":
+                found = accounts.remove_gateway_tokens(id_, keeps_latest=False) > 0
+            case "session":
+                found = False
+                for session in accounts.sessions(self._unix_time()):
+                    if session.digest.hex()[:_DIGEST_LENGTH] == id_:
+                        accounts.end_session(session, everywhere=False)
+                        found = True
+            case _:
+                found = False
+        if not found:
+            raise web.HTTPNotFound(text=f"There is no such {kind[:16]}.\n")
+        return web.Response(status=204)
