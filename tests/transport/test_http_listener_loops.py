@@ -5,12 +5,15 @@ The transports of uvloop derive from no class of asyncio.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import uvloop
 from aiohttp import web
 
+import pyaiot
 from pyaiot.transport import http_connection
 from pyaiot.transport.connection_table import CONNECTIONS_MAX
 from pyaiot.transport.http_log import ServerLog
@@ -117,3 +120,13 @@ def test_clients_that_read_nothing_are_refused_beyond_the_limit(
             writer.transport.abort()
 
     run_with_listener(new_loop, check)
+
+
+def test_no_module_tests_the_class_of_a_transport() -> None:
+    """Such a test is false with uvloop, and true in tests on asyncio."""
+    found = [
+        path
+        for path in Path(pyaiot.__file__).parent.rglob("*.py")
+        if re.search(r"isinstance\([^)]*asyncio\.\w*Transport\b", path.read_text("utf-8"))
+    ]
+    assert found == []
