@@ -160,6 +160,30 @@ async def test_nodes_send_over_tls(running: Running) -> None:
                     status = answer.status
 
 
+async def test_unfinished_handshakes_and_garbage_at_each_listener_delay_nobody(
+    running: Running,
+) -> None:
+    ports = (port_of(running.url), running.websocket_port, running.mqtt_port)
+    writers = []
+    for port in ports:
+        for number in range(60):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            begun, garbage = b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01\x00\x05\xff" * 9
+            writer.write((b"", begun, garbage)[number % 3])
+            writers.append(writer)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    async with open_http_session() as session:
+        for url in (running.url, f"https://127.0.0.1:{running.websocket_port}/"):
+            async with session.get(url + "healthz", ssl=running.trust) as answer:
+                assert answer.status == 200
+    await publish(running, "node/tls-board/temperature", "20")
+    assert loop.time() - begin < 3.0
+    for writer in writers:
+        writer.transport.abort()
+    assert "Traceback" not in running.program.stderr
+
+
 @pytest.mark.parametrize(
     ("origin", "status"), [("https", 200), ("http", 403), ("https://evil.example", 403)]
 )

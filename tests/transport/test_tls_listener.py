@@ -2,6 +2,7 @@
 """A TLS listener of HTTP: handshakes, their limits, and reloads under open connections."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from pyaiot.transport import http_connection, tls_listener
+from pyaiot.transport import http_connection, http_server, tls_listener
 from pyaiot.transport.host_rate_limit import Rate
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
@@ -307,6 +308,35 @@ async def test_reload_changes_the_certificate_and_keeps_connections(tmp_path: Pa
             assert await it.shown_fingerprint() != before
             await socket.send_str("two")
             assert await socket.receive_str() == "two"
+
+
+class Exhausted(socket.socket):
+    """A listening socket whose first connections cannot be accepted."""
+
+    failures = 3
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+async def test_lack_of_descriptors_ends_without_a_busy_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tls_listener, "RETRY_S", 0.05)
+
+    def exhausted(host: str, _port: int) -> list[socket.socket]:
+        bound = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
+        bound.setblocking(False)
+        bound.bind((host, 0))
+        return [bound]
+
+    monkeypatch.setattr(http_server, "listening_sockets", exhausted)
+    async with served(tmp_path) as it:
+        assert await it.hello() == "hello over https"
+    assert caplog.text.count("cannot accept a connection") == Exhausted.failures
 
 
 async def test_close_ends_handshakes_and_frees_the_port(tmp_path: Path) -> None:
