@@ -77,15 +77,20 @@ async def test_a_pasted_websocket_snippet_sends_a_reading(tmp_path: Path, board:
     async with token_road(tmp_path) as road:
         config = Config(protocols=(WebsocketSection(port=road.gateway.port),))
         added = add_device(road.store, config, "lamp", "ws", host="127.0.0.1", now=1.0)
-        code, output = await run(tmp_path, *command_for(board, tmp_path, snippet(added, board)))
-        assert code == 0, output
-        assert "HTTP/1.1 101" in output
+        command = command_for(board, tmp_path, snippet(added, board))
+        running = asyncio.ensure_future(run(tmp_path, *command))
         await road.watcher.until(
             lambda: any(
                 isinstance(it, Reading) and (it.uid, it.data) == ("lamp", VALUE)
                 for it in road.watcher.received
             )
         )
+        # It is connected until its credential is removed.
+        assert not running.done()
+        road.store.remove("lamp")
+        code, output = await running
+        assert code == 0, output
+        assert "HTTP/1.1 101" in output
 
 
 @pytest.mark.parametrize("protocol", ["mqtt", "ws"])

@@ -46,6 +46,8 @@ peer.send(
 print(peer.recv(12))  # HTTP/1.1 101: it was accepted
 text = b'{{"type":"update","data":{{"temperature":"21.5 C"}}}}'  # up to 125 bytes
 peer.send(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+while peer.recv(100):  # the node is online while it is connected
+    pass
 """
     yield Snippet("micropython", program)
     yield Snippet(
@@ -67,7 +69,7 @@ void loop() {{
 }}
 """,
     )
-    yield Snippet("shell", f"python3 - <<'END'\n{program}peer.recv(100)\nEND\n")
+    yield Snippet("shell", f"python3 - <<'END'\n{program}END\n")
 
 
 def _has_tls(config: Config) -> bool:
