@@ -50,7 +50,7 @@ def test_files_that_exist_are_replaced_only_with_force(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "pi/lan", "é.lan", "a\nb"])
 def test_what_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OperatorError, match="is no host name or address"):
+    with pytest.raises(OperatorError, match="is not a host name or address"):
         write_self_signed(tmp_path, ["pi.lan", name], days=1)
     assert list(tmp_path.iterdir()) == []
 

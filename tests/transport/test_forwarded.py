@@ -79,7 +79,7 @@ def test_nobody_is_trusted_by_default() -> None:
 
 @pytest.mark.parametrize("text", ["proxy.lan", "", "192.0.2.0/33", "192.0.2.1/24", "*"])
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(OperatorError, match=r"trusted_proxies: .* is no address or network"):
+    with pytest.raises(OperatorError, match=r"trusted_proxies: .* is not an address or network"):
         TrustedProxies([text])
 
 

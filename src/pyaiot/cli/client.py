@@ -86,7 +86,7 @@ async def _get(options: Options, node: str, resource: str | None) -> int:
     """Print the resources of a node, or one value.
 
     The exit code is 1 if the node is not online or has no such resource. The last values of an
-    offline node are printed all the same.
+    offline node are printed nevertheless.
     """
     async with options.client(live=False) as client:
         record = await selection.find_node(client, check_uid(node))

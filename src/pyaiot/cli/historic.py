@@ -19,7 +19,7 @@ _NOT_NEEDED: Final = {
     "--log-to-stderr": "logs always go to standard error",
     "--log-file-prefix": "logs go to standard error; the service manager keeps them",
 }
-"""Older flags that do nothing any more, and why."""
+"""Older flags that no longer have an effect, and why."""
 _LOGGING: Final = "--logging"
 _BROKER: Final = "broker"
 

@@ -44,7 +44,7 @@ async def find_node(client: Client, name: str) -> RegistryEntry | None:
         if problem.kind != "unknown-node":
             raise
     nodes = await client.find_nodes(state=ALL_STATES, limit=SUGGESTIONS_OF_MAX)
-    # The name that a device reports is no label: another device may report the same.
+    # The name that a device reports is not a label: another device may report the same one.
     reported = [node.uid for node in nodes if node.name.casefold() == name.casefold()]
     if reported:
         uid = plain(reported[0])

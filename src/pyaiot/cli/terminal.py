@@ -115,7 +115,7 @@ def table(
 ) -> str:
     """Aligned columns. On a terminal the widest are cut, so that each row is one line.
 
-    `whole`: headers of columns that are cut only if the others cannot be cut any more.
+    `whole`: headers of columns that are cut only if the others cannot be cut further.
     """
     widths = [max(map(_cells, column)) for column in zip(header, *rows, strict=True)]
     available = paint.width

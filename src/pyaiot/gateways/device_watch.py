@@ -61,7 +61,7 @@ class DeviceWatch:
         except OperatorError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                log.warning("the credentials of devices are those of before: %s", error)
+                log.warning("the credentials of devices are unchanged: %s", error)
             return
         self._problem = ""
         if not changes.added and not changes.removed:

@@ -46,7 +46,7 @@ class RulesOfNodes:
             self.forget(uid)
 
     def forget(self, uid: str) -> None:
-        """The node has left, or has no timeout of its own any more."""
+        """The node has left, or no longer has a timeout of its own."""
         self._timeout_s.pop(uid, None)
         self._timer_at.pop(uid, None)
 

@@ -72,7 +72,7 @@ class Unconfirmed:
             self._gap = None
 
     def reset_checkpoint(self) -> None:
-        """A new link: checkpoints of the one before are not answered any more."""
+        """A new link: checkpoints of the previous one are no longer answered."""
         self._checkpoint_sent = -1 if self._events or self._gap else self._added
 
     def gap(self) -> ReadingsDropped | None:

@@ -37,7 +37,7 @@ OPEN_LIMIT_S: Final = 5.0
 RETRY_S: Final = 5.0
 """Between two attempts to open a store that failed."""
 EDIT_LIMIT_S: Final = 10.0
-"""How long an edit waits until it is on disk. Then it is refused; it may be stored all the same."""
+"""How long an edit waits until it is on disk. Then it is refused; it may be stored nevertheless."""
 EDITS_WAITING_MAX: Final = 1000
 """Edits that wait for those before them. One more is refused."""
 CLOSE_LIMIT_S: Final = 1.0

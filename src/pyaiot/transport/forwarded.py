@@ -28,7 +28,7 @@ class TrustedProxies:
                 self._networks.append(ipaddress.ip_network(text.strip()))
             except ValueError as error:
                 raise OperatorError(
-                    f"{setting}: {text!r} is no address or network: write 127.0.0.1 or"
+                    f"{setting}: {text!r} is not an address or network: write 127.0.0.1 or"
                     " 192.0.2.0/24."
                 ) from error
 

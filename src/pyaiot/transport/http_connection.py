@@ -285,7 +285,7 @@ class HttpConnection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if isinstance(exc, ConnectionError) and self._is_disconnected():
-            raise exc  # the client has disconnected: this is no error of the server
+            raise exc  # the client has disconnected: not an error of the server
         # Logs the error, and raises if the response has begun.
         super().handle_error(request, status, exc, message)
         return problem_of(status, exc)

@@ -127,7 +127,7 @@ def _name(text: str) -> x509.GeneralName:
         pass
     # Names with other characters are written with the prefix xn-- (RFC 5890).
     if not text.isascii() or not text.replace("-", "").replace(".", "").replace("*", "").isalnum():
-        raise OperatorError(f"{text!r} is no host name or address: write pi.lan or 192.0.2.1.")
+        raise OperatorError(f"{text!r} is not a host name or address: write pi.lan or 192.0.2.1.")
     return x509.DNSName(text)
 
 

@@ -16,7 +16,7 @@ TEXTS: Final = {
         "password": "Password",
         "ask": "No account? Ask for an invitation link, or open the one that the broker printed.",
         "wrong": "Name or password is wrong.",
-        "used": "This link is not valid any more. Ask for a new one.",
+        "used": "This link is no longer valid. Ask for a new one.",
         "busy": "Too many attempts. Try again in a minute.",
     },
     "fr": {

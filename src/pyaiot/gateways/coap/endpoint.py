@@ -328,7 +328,7 @@ class CoapEndpoint:
             self._transport.receive_datagram(datagram, peer)
 
     def fail_requests(self, error: OSError, peer: Peer) -> None:
-        """No answer can arrive from this peer any more."""
+        """No further answer can arrive from this peer."""
         self._receive_error(error, peer, None)
 
     def _receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:

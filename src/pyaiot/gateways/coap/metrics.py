@@ -13,7 +13,7 @@ DATAGRAMS_HELD_BACK: Final = Metric(
 OSCORE_REFUSED: Final = Metric(
     "pyaiot_coap_oscore_refused",
     "counter",
-    "Messages with OSCORE that were not accepted: of unknown devices, replayed, or not authentic.",
+    "OSCORE messages that were not accepted: from unknown devices, replayed, or not authentic.",
 )
 REQUESTS_OVER_RATE: Final = Metric(
     "pyaiot_coap_requests_over_rate", "counter", "Requests above the rate limit of their host."

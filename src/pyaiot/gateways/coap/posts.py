@@ -225,7 +225,7 @@ class Posts:
     def _elsewhere(self, uid: str, now: float) -> Reply | None:
         """The answer to a post of a node that another gateway owns; None: this one does.
 
-        The post is reported all the same: the broker accepts it as soon as the other gateway has
+        The post is reported nevertheless: the broker accepts it as soon as the other gateway has
         lost the node.
         """
         wait_s = self._nodes.foreign.remaining_s(uid, now=now)

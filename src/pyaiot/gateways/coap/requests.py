@@ -73,8 +73,8 @@ class ResetReceived(ProtocolError):
 
 
 class UnprotectedAnswer(ResetReceived):
-    """The node answered a protected request with an unprotected error. Who sees the request can
-    forge it, so that the node may have carried it out all the same."""
+    """The node answered a protected request with an unprotected error. A host that sees the request
+    can forge it, so the node may have carried it out nevertheless."""
 
 
 class RequestSocket(Protocol):

@@ -71,12 +71,12 @@ class SecuredPort:
             )
 
     def credentials_changed(self, changes: CredentialChanges) -> None:
-        """Close the sessions of devices whose key is not valid any more, and open the port if the
+        """Close the sessions of devices whose key is no longer valid, and open the port if the
         first key was added."""
         if self._dtls is not None:
             for credential in changes.removed:
                 if credential.kind == CREDENTIAL_KIND:
-                    self._dtls.close_sessions(credential.uid, "its key is not valid any more")
+                    self._dtls.close_sessions(credential.uid, "its key is no longer valid")
         try:
             self.open_if_needed()
         except OperatorError as error:

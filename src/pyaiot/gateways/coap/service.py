@@ -66,7 +66,7 @@ async def open_gateway(config: Config, _shared: object) -> OpenGateway:
 
 
 def _oscore_file(config: Config) -> Path | None:
-    """Beside the credentials: who copies or loses them sees that both belong together."""
+    """Beside the credentials, so that both files are copied or lost together."""
     devices = device_file(config.devices)
     return None if devices is None else devices.with_name(OSCORE_FILE_NAME)
 

@@ -141,9 +141,7 @@ def _is_password(store: DeviceStore, uid: str, password: str) -> bool:
     try:
         store.refresh()
     except OperatorError as error:
-        log.debug(
-            "the credentials of devices are those of before: %s", error
-        )  # as the gateway says
+        log.debug("the credentials of devices are unchanged: %s", error)  # as the gateway says
     credential = store.credential(uid, PASSWORD_KIND)
     digest = sha256(password.encode(errors="replace")).digest()
     return credential is not None and compare_digest(credential.secret, digest)

@@ -184,7 +184,7 @@ class QuotaEnforcer:
                 for number in numbers
             ]
         )
-        # Those that were replaced meanwhile do not exist any more.
+        # Those that were replaced meanwhile no longer exist.
         removed = sum(not isinstance(answer, Refused) for answer in answers)
         self._warn(
             "MQTT broker: the store for %s was filled within seconds; the newest %s were removed",

@@ -85,7 +85,7 @@ def read_protected(datagram: bytes) -> ProtectedMessage:
                 raise Unacceptable(Code.BAD_OPTION, "the OSCORE option is repeated")
             value = found
         elif number in _PROXY:
-            raise Unacceptable(Code.PROXYING_NOT_SUPPORTED, "this is no proxy")
+            raise Unacceptable(Code.PROXYING_NOT_SUPPORTED, "this is not a proxy")
         elif number & 1 and number not in _OUTER:
             raise Unacceptable(Code.BAD_OPTION, f"option {number} is outside of OSCORE")
     if value is None or not message.payload:
@@ -194,7 +194,7 @@ def unprotect_response(
     """The datagram of the response inside (section 8.4). The Observe option of a notification has
     the low bytes of the sequence number, by which its age is known (section 7.4.1).
 
-    Raises `ProtocolError` if it is no response to this request with this context.
+    Raises `ProtocolError` if it is not a response to this request with this context.
     """
     partial_iv = response.option.partial_iv
     if partial_iv:

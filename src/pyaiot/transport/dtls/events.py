@@ -26,7 +26,7 @@ class SessionReady(msgspec.Struct, frozen=True, gc=False):
 
 
 class SessionClosed(msgspec.Struct, frozen=True, gc=False):
-    """Nothing can be sent to this peer any more."""
+    """Nothing more can be sent to this peer."""
 
     peer: Peer
     reason: str

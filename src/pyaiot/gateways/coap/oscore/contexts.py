@@ -72,7 +72,7 @@ class OscoreContexts:
             self._uids_of.setdefault(device_id(credential.uid), []).append(credential.uid)
 
     def remove(self, uid: str) -> None:
-        """Accept this device no more."""
+        """No longer accept this device."""
         if self._stored.pop(uid, None) is None:
             return
         self._unload(uid)

@@ -55,8 +55,8 @@ _ERROR_CLASSES: Final = frozenset((4, 5))
 
 
 class Unprotected(NamedTuple):
-    """A device answered a protected request with an unprotected error, which anybody can forge who
-    sees the request."""
+    """A device answered a protected request with an unprotected error, which any host that sees the
+    request can forge."""
 
     peer: Peer
     token: bytes
@@ -155,7 +155,7 @@ class OscoreLayer:
 
     def _answer_copy(self, device: OscoreDevice, request: ProtectedMessage, peer: Peer) -> bool:
         """RFC 7252 section 4.5: a copy of a request that was accepted is answered as before, if it
-        is Confirmable. False: it is no copy of one that is remembered."""
+        is Confirmable. False: it is not a copy of a remembered one."""
         known = device.received.get((peer.address, request.token))
         if known is None or known.datagram != request.datagram:
             return False

@@ -44,7 +44,7 @@ class OscoreDevices:
         gateway.device_watch.changed.append(self._apply_or_warn)
 
     def close(self) -> None:
-        """Store the replay windows. Nothing is received any more."""
+        """Store the replay windows. Nothing may be received after that."""
         if self._file is None or self._contexts is None:
             return
         try:
