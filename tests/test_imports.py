@@ -309,7 +309,12 @@ def test_every_distribution_that_is_imported_is_declared() -> None:
     assert imported <= declared
 
 
-SERVICE: Final = ("pyaiot.cli.app", "pyaiot.cli.services", "pyaiot.app.services")
+SERVICE: Final = (
+    *("pyaiot.cli.app", "pyaiot.cli.services", "pyaiot.app.services"),
+    *("pyaiot.gateways.coap.service", "pyaiot.gateways.mqtt.service"),
+    *("pyaiot.gateways.mqtt.shared_broker", "pyaiot.gateways.mqttsn.service"),
+    "pyaiot.gateways.websocket.service",
+)
 """What `aiot run` imports before it opens its listeners."""
 
 

@@ -8,14 +8,18 @@ expects a token with the permissions of the connection, signed by a key that its
 
 import base64
 import binascii
+import functools
 import hashlib
-from typing import Any, Final
+import secrets
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pyaiot.errors import ProtocolError
+from pyaiot.protocols.ed25519 import KEY_SIZE, public_key
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 REQUEST_SIZE_MAX: Final = 64 * 1024
 """Bytes of a request of nats-server. A larger one, with a huge user name, gets no answer."""
@@ -91,10 +95,16 @@ class TokenIssuer:
     """Signs answers, with a key that is made for each start and kept in memory."""
 
     def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
-        raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.public_key = _nkey(_ACCOUNT, raw)
+        self._private_key = secrets.token_bytes(KEY_SIZE)
+        self.public_key = _nkey(_ACCOUNT, public_key(self._private_key))
         """The public key, as the settings of nats-server name it."""
+
+    @functools.cached_property
+    def _key(self) -> "Ed25519PrivateKey":
+        # Imported for the first device that logs in: it takes 8 MB.
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+
+        return ed25519.Ed25519PrivateKey.from_private_bytes(self._private_key)
 
     def accept(
         self,
