@@ -57,6 +57,7 @@ NO_PARSERS = {
     "mqttsn_states": "a table",
     "mqtt_events": "events",
     **dict.fromkeys(("mqtt_packet", "mqtt_packets"), "fuzzed as `mqtt_client`"),
+    "ed25519": "keys of this process",
     "oscore_client": "reads with `oscore_messages`",
     "oscore_context": "keys",
     "oscore_ids": "two ids",
