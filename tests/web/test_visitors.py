@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Clients without a sign-in: what one address may cost."""
 
+from collections.abc import Callable
+
 import aiohttp
 import pytest
 
@@ -43,6 +45,9 @@ def test_requests_of_one_address_are_limited_and_others_are_served() -> None:
         ("fe80::1%eth0", "fe80::2%eth0", True),
         ("192.0.2.1", "192.0.2.2", False),
         ("", "", True),
+        ("127.0.0.1", "127.0.0.1", False),
+        ("::1", "::1", False),
+        ("::ffff:127.0.0.1", "127.0.0.1", False),
     ],
 )
 def test_connections_are_counted_by_network(first: str, second: str, is_same: bool) -> None:
@@ -54,12 +59,27 @@ def test_connections_are_counted_by_network(first: str, second: str, is_same: bo
     assert visitors.may_connect(second)
 
 
+class FromAfar(Visitors):
+    """For them, the clients of the test are on another machine."""
+
+    def may_request(self, address: str) -> bool:
+        return super().may_request(address.replace("127.0.0.1", "192.0.2.1"))
+
+    def may_connect(self, address: str) -> bool:
+        return super().may_connect(address.replace("127.0.0.1", "192.0.2.1"))
+
+    def connected(self, address: str) -> Callable[[], None]:
+        return super().connected(address.replace("127.0.0.1", "192.0.2.1"))
+
+
 @pytest.mark.sockets
 async def test_limits_apply_to_clients_without_sign_in_only() -> None:
     accounts = AccountsFile(None)
     token, secret = new_token("a", "viewer", now=0.0, life_s=None)
     accounts.add_token(token)
-    login = SignIn(accounts, behind_tls=False, viewers=True, clock=lambda: 0.0)
+    login = SignIn(
+        accounts, behind_tls=False, viewers=True, clock=Clock(), visitors=FromAfar(Clock())
+    )
     # By default, a session of aiohttp has at most 100 connections.
     many = aiohttp.TCPConnector(limit=0)
     async with (

@@ -60,10 +60,12 @@ class SignIn:
         unix_time: Callable[[], float] = time.time,
         title: str = "Pyaiot",
         watch: AccessWatch | None = None,
+        visitors: Visitors | None = None,
     ) -> None:
         """`behind_tls`: browsers connect over TLS, here or at a proxy. `viewers`: clients that have
         not signed in may see the nodes. `clock` is monotonic and measures rates. `watch` ends
-        connections whose access ends; None: nothing does.
+        connections whose access ends; None: nothing does. `visitors` limits clients without sign-in;
+        None: as usual.
         """
         self.refused = 0
         """Requests without access, and failed attempts to sign in, since the start."""
@@ -76,7 +78,7 @@ class SignIn:
         # The prefix binds the cookie to this host (RFC 6265bis section 4.1.3.2).
         self._cookie = "__Host-aiot" if behind_tls else "aiot"
         self._attempts = Attempts(clock)
-        self._visitors = Visitors(clock)
+        self._visitors = Visitors(clock) if visitors is None else visitors
         self._checking = asyncio.Semaphore(PASSWORD_CHECKS_MAX)
         self._waiting = 0
 

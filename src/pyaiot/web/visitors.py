@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What clients without a sign-in may cost, by address: requests and open connections. Pure.
 
-The addresses of one IPv6 network of 64 bits count as one: a host may have all of them.
+The addresses of one IPv6 network of 64 bits count as one: a host may have all of them. Loopback is
+the address of a proxy on this machine, which hides those of its clients: for it, only the limit of
+all visitors together applies.
 """
 
 import ipaddress
@@ -39,7 +41,8 @@ class Visitors:
 
     def may_connect(self, address: str) -> bool:
         """Whether one more connection of this address is within its limit."""
-        return self._connections[_network(address)] < VISITOR_CONNECTIONS_MAX
+        network = _network(address)
+        return not network or self._connections[network] < VISITOR_CONNECTIONS_MAX
 
     def connected(self, address: str) -> Callable[[], None]:
         """A connection is open. Call the result, once, when it is closed."""
@@ -55,12 +58,15 @@ class Visitors:
 
 
 def _network(address: str) -> str:
+    """Empty for loopback."""
     try:
         host = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address or "unknown"
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    if host.is_loopback:
+        return ""
     if isinstance(host, ipaddress.IPv6Address):
-        if host.ipv4_mapped is not None:
-            return str(host.ipv4_mapped)
         return str(ipaddress.IPv6Network((int(host) >> 64 << 64, 64)))
     return str(host)
