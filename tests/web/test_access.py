@@ -42,6 +42,10 @@ DOCUMENTED: dict[tuple[str, str], Need] = {
     ("GET", "/api/devices"): "admin",
     ("POST", "/api/devices"): "admin",
     ("DELETE", "/api/devices/{uid}"): "admin",
+    ("GET", "/api/access"): "admin",
+    ("POST", "/api/access/invitations"): "admin",
+    ("POST", "/api/access/qr"): "admin",
+    ("DELETE", "/api/access/{kind}/{id}"): "admin",
 }
 
 

@@ -77,9 +77,8 @@ async def test_limits_apply_to_clients_without_sign_in_only() -> None:
     accounts = AccountsFile(None)
     token, secret = new_token("a", "viewer", now=0.0, life_s=None)
     accounts.add_token(token)
-    login = SignIn(
-        accounts, behind_tls=False, viewers=True, clock=Clock(), visitors=FromAfar(Clock())
-    )
+    visitors = FromAfar(Clock())
+    login = SignIn(accounts, behind_tls=False, viewers=True, clock=Clock(), visitors=visitors)
     # By default, a session of aiohttp has at most 100 connections.
     many = aiohttp.TCPConnector(limit=0)
     async with (

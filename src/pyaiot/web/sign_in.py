@@ -64,8 +64,8 @@ class SignIn:
     ) -> None:
         """`behind_tls`: browsers connect over TLS, here or at a proxy. `viewers`: clients that have
         not signed in may see the nodes. `clock` is monotonic and measures rates. `watch` ends
-        connections whose access ends; None: nothing does. `visitors` limits clients without sign-in;
-        None: as usual.
+        connections whose access ends; None: nothing does. `visitors` limits clients without
+        sign-in; None: as usual.
         """
         self.refused = 0
         """Requests without access, and failed attempts to sign in, since the start."""
