@@ -24,6 +24,7 @@ from benchmarks import (
     registered_nodes,
     registry_kills,
     scopes,
+    sign_in_cost,
     starting,
     websocket_path,
 )
@@ -34,6 +35,7 @@ from benchmarks.table import Results, busy_s, own_s, this_machine
 FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "start": starting.measure,
     "api": api.measure,
+    "sign-in": sign_in_cost.measure,
     "latency": coap_path.measure_latency,
     "posts": coap_path.measure_posts,
     "commands": coap_path.measure_commands,

@@ -41,10 +41,11 @@ MARKS: Final = {"csv": b",Cel,\r\n", "ndjson": b'"unit":"Cel"}', "senml": b'"u":
 class Requester:
     """A connection that sends the next request when it receives an answer."""
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, headers: str = "") -> None:
+        """`headers`: further lines of the request, each with its line end."""
         self.answers = 0
         self.active = True
-        self._request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n".encode()
+        self._request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n{headers}\r\n".encode()
         self._received = b""
         self.socket = socket.create_connection((HOST, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -78,7 +79,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
         for batch in batches(announcement(NODES, RESOURCES, v2=True), 500):
             gateway.socket.sendall(messages_frame(batch))
         try:
-            _wait_known(server.port)
+            wait_known(server.port)
             for name, path, least in (
                 ("one value", "/api/nodes/{uid}/resources/temperature", 3000),
                 (f"a node with {RESOURCES} values", "/api/nodes/{uid}", 3000),
@@ -89,7 +90,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
     _exports(results, home, size)
 
 
-def _wait_known(port: int) -> None:
+def wait_known(port: int) -> None:
     limit = time.monotonic() + 10.0
     while time.monotonic() < limit:
         body = get(port, "/api/nodes")
@@ -117,10 +118,10 @@ def _reads(
         loop.add(requester, requester.receive)
     try:
         loop.run_for(size.api_s / 4)
-        before, cpu_before, began = _count(requesters), server.cpu_s(), time.monotonic()
+        before, cpu_before, began = count(requesters), server.cpu_s(), time.monotonic()
         loop.run_for(size.api_s)
-        loop.run_until(lambda: _count(requesters) > before, FIRST_LIMIT_S, "the answer to a read")
-        answers = _count(requesters) - before
+        loop.run_until(lambda: count(requesters) > before, FIRST_LIMIT_S, "the answer to a read")
+        answers = count(requesters) - before
         cpu, took_s = server.cpu_s() - cpu_before, time.monotonic() - began
         for requester in requesters:
             requester.active = False
@@ -143,7 +144,7 @@ def _reads(
     )
 
 
-def _count(requesters: list[Requester]) -> int:
+def count(requesters: list[Requester]) -> int:
     return sum(requester.answers for requester in requesters)
 
 

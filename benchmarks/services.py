@@ -13,6 +13,11 @@ def broker(home: Home, *, history: bool = True) -> Server:
     return _broker(home, port, str(history_of(home, port)) if history else "off")
 
 
+def broker_with_sign_in(home: Home) -> Server:
+    """A broker whose clients must sign in, without history."""
+    return _broker(home, free_port(), "off", "--behind-proxy")
+
+
 def broker_with_history(home: Home, path: Path) -> Server:
     """A broker with an existing history."""
     return _broker(home, free_port(), str(path))

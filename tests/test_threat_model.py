@@ -24,6 +24,13 @@ def test_each_named_test_exists() -> None:
     assert named - known_tests() == set()
 
 
+def test_each_fault_of_the_page_on_reliability_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "reference" / "reliability.md").read_text("utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 8
+    assert named - known_tests() == set()
+
+
 def test_each_attack_has_a_defence_and_a_test() -> None:
     sections = TEXT.partition("## The web listener")[2].partition("## Supply chain")[0]
     rows = [row for row in sections.splitlines() if row.startswith("| ") and "| --- |" not in row]

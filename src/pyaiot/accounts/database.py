@@ -5,6 +5,7 @@ The command line writes it while a broker uses it.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -86,6 +87,26 @@ class AccountsDatabase(PrivateDatabase):
         with self._translated_errors():
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
         return self._openings, others, self._db.total_changes
+
+    @property
+    def own_changes(self) -> tuple[int, int]:
+        """Differs after a change by this process. Does not read the file."""
+        return self._openings, self._db.total_changes
+
+    def stamp(self) -> tuple[int, ...]:
+        """Differs after a change of the file by anybody, as far as the file system shows it.
+
+        Two changes within the resolution of its clock may have the same stamp.
+        """
+        found: list[int] = []
+        for name in () if self._file is None else (str(self._file), f"{self._file}-wal"):
+            try:
+                status = os.stat(name)  # noqa: PTH116 - for each request: a Path takes longer
+            except OSError:
+                found.append(-1)
+            else:
+                found += (status.st_ino, status.st_size, status.st_mtime_ns)
+        return tuple(found)
 
     def refresh(self) -> None:
         """Open the file again if it was deleted, replaced, or created since it was opened."""

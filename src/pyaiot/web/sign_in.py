@@ -18,6 +18,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from pyaiot.accounts.recent_access import RecentAccess
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.accounts.store import AccountsFile, Invitation, UserSession
@@ -70,6 +71,7 @@ class SignIn:
         self.refused = 0
         """Requests without access, and failed attempts to sign in, since the start."""
         self._accounts = accounts
+        self._recent = RecentAccess(accounts)
         self._viewers = viewers
         self._watch = watch
         self._unix_time = unix_time
@@ -198,7 +200,7 @@ class SignIn:
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             secret = bearer_secret(authorization)
-            token = self._accounts.token_with(digest_of(secret)) if secret else None
+            token = self._recent.token_with(digest_of(secret)) if secret else None
             if token is None or not token.is_valid(self._unix_time()):
                 return None
             request[WHO] = f"token:{token.name}"
@@ -229,7 +231,7 @@ class SignIn:
 
     def _session(self, request: web.Request) -> UserSession | None:
         secret = request.cookies.get(self._cookie)
-        return self._accounts.session(digest_of(secret), self._unix_time()) if secret else None
+        return self._recent.session(digest_of(secret), self._unix_time()) if secret else None
 
     def _signed_in(
         self, request: web.Request, user: str, role: Role, scope: Scope
