@@ -26,8 +26,6 @@ _ACTIONS: Final = {
     ("POST", "/logout"): "sign-out",
     ("POST", "/api/access/invitations"): "invite",
     ("DELETE", "/api/access/{kind}/{id}"): "access-remove",
-    ("POST", "/api/access/invitations"): "invite",
-    ("DELETE", "/api/access/{kind}/{id}"): "access-remove",
     **{
         (operation.method, operation.path): operation.name.replace("_", "-")
         for operation in OPERATIONS
@@ -79,7 +77,7 @@ def audit_requests(audit: AuditLog, *, signs_in: bool) -> Middleware:
 def _record(audit: AuditLog, request: web.Request, status: int) -> None:
     resource = request.match_info.route.resource
     path = "" if resource is None else resource.canonical
-    if path in ("/gw", "/api/access/qr"):  # recorded by `Sockets`; changes nothing
+    if path == "/gw":
         return
     refused = status in _REFUSED
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
