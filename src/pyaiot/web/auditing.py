@@ -77,7 +77,7 @@ def audit_requests(audit: AuditLog, *, signs_in: bool) -> Middleware:
 def _record(audit: AuditLog, request: web.Request, status: int) -> None:
     resource = request.match_info.route.resource
     path = "" if resource is None else resource.canonical
-    if path == "/gw":
+    if path in ("/gw", "/api/access/qr"):  # recorded by `Sockets`; changes nothing
         return
     refused = status in _REFUSED
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
