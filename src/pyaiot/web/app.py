@@ -96,6 +96,7 @@ class WebApp:
             audit=audit,
             devices=devices,
         )
+        self._access = access
         self.refused_requests = 0
         """Requests from other origins or for other host names, and requests that were not HTTP."""
         self.server_log = ServerLog(self._not_http)
@@ -148,6 +149,7 @@ class WebApp:
         yield web_metrics.RESPONSES_REFUSED.of(self.server_log.refused_responses)
         yield web_metrics.CLIENTS_REFUSED.of(self.sockets.refused_clients)
         yield web_metrics.GATEWAYS_REFUSED.of(self.sockets.refused_gateways)
+        yield web_metrics.ACCESS_ENDED.of(0 if self._access is None else self._access.ended)
         yield web_metrics.SIGN_INS_REFUSED.of(0 if self._sign_in is None else self._sign_in.refused)
 
     def _refused(self, request: web.Request) -> None:

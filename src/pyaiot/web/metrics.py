@@ -51,6 +51,11 @@ GATEWAYS_REFUSED: Final = Metric(
     "counter",
     "Gateways without a valid token, and invalid messages of gateways.",
 )
+ACCESS_ENDED: Final = Metric(
+    "pyaiot_access_ended",
+    "counter",
+    "Connections and streams that were closed because their access expired or was removed.",
+)
 SIGN_INS_REFUSED: Final = Metric(
     "pyaiot_logins_refused", "counter", "Requests without a session, and invalid sign-in links."
 )
