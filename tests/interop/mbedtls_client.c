@@ -64,8 +64,12 @@ int main(int argc, char **argv)
             result = 0;
     if (result == 0) {
         result = mbedtls_ssl_write(&ssl, datagram, from_hex(argv[4], datagram, sizeof(datagram)));
-        if (result > 0)
+        /* Requests of the gateway may come before its answer, which has a code above 1.31. */
+        while (result > 0) {
             result = mbedtls_ssl_read(&ssl, datagram, sizeof(datagram));
+            if (result > 1 && datagram[1] >= 0x40)
+                break;
+        }
         for (int i = 0; i < result; i++)
             printf("%02x", datagram[i]);
         printf("\n");

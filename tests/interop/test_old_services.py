@@ -21,6 +21,13 @@ from tests.coap_device import Reply, coap_device
 pytestmark = pytest.mark.sockets
 
 
+@pytest.fixture(autouse=True)
+def _quiet_old_broker(caplog: pytest.LogCaptureFixture) -> None:
+    """aiohttp, with which the old broker of these tests is made, logs the subprotocols that it does
+    not know, and with them the token."""
+    caplog.set_level("ERROR", "aiohttp.websocket")
+
+
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Log:
     caplog.set_level("DEBUG")

@@ -375,6 +375,9 @@ SHOWN = {
     "timed_out_connections": "pyaiot_http_connections_late",
     "refused_responses": "pyaiot_http_answers_refused",
     "refused_connections": "pyaiot_http_connections_refused",
+    "opened": "pyaiot_coap_dtls_sessions_opened",
+    "failed": "pyaiot_coap_dtls_handshakes_failed",
+    "handshakes": "",  # of a simulated device
     "sequence": "",  # the order in which nodes appeared
     "answers": "",
     "changes": "",  # part of an `ETag`

@@ -89,14 +89,13 @@ class SecuredPort:
         return self._dtls is None or await self._dtls.answers(limit_s)
 
     def collect(self) -> Iterable[Sample]:
-        """The metrics of the port."""
-        if self._dtls is not None:
-            server = self._dtls.server
-            yield metrics.DTLS_SESSIONS.of(len(server))
-            yield metrics.DTLS_SESSIONS_OPENED.of(server.opened)
-            yield metrics.DTLS_HANDSHAKES_FAILED.of(server.failed)
-            yield metrics.DTLS_HANDSHAKES_REFUSED.of(server.refused)
-            yield metrics.DTLS_DATAGRAMS_IGNORED.of(server.ignored)
+        """The metrics of the port; 0 while it is closed."""
+        server = None if self._dtls is None else self._dtls.server
+        yield metrics.DTLS_SESSIONS.of(0 if server is None else len(server))
+        yield metrics.DTLS_SESSIONS_OPENED.of(0 if server is None else server.opened)
+        yield metrics.DTLS_HANDSHAKES_FAILED.of(0 if server is None else server.failed)
+        yield metrics.DTLS_HANDSHAKES_REFUSED.of(0 if server is None else server.refused)
+        yield metrics.DTLS_DATAGRAMS_IGNORED.of(0 if server is None else server.ignored)
 
     def _key_of(self, uid: str) -> bytes | None:
         credential = self._devices.credential(uid, CREDENTIAL_KIND)
