@@ -375,6 +375,7 @@ SHOWN = {
     "timed_out_connections": "pyaiot_http_connections_late",
     "refused_responses": "pyaiot_http_answers_refused",
     "refused_connections": "pyaiot_http_connections_refused",
+    "ended": "pyaiot_access_ended",
     "opened": "pyaiot_coap_dtls_sessions_opened",
     "failed": "pyaiot_coap_dtls_handshakes_failed",
     "handshakes": "",  # of a simulated device
