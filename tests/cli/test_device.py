@@ -30,6 +30,7 @@ def test_a_protocol_without_credentials_gets_none_and_is_explained(tmp_path: Pat
         (("add", "lamp", "--protocol", "pigeon"), "There is no protocol 'pigeon': choose "),
         (("add", "#", "--protocol", "mqttsn"), "The name of a device has 1 to 64"),
         (("add", "all", "--protocol", "mqttsn"), "The uid 'all' is reserved: choose another name"),
+        (("add", "a.b", "--protocol", "mqtt"), "With mqtt, the name of a device has no .: choose"),
         (("remove", "lamp"), "There is no such credential of 'lamp': see aiot device list."),
         (("remove", "lamp", "--protocol", "x"), "There is no protocol 'x': choose "),
     ],

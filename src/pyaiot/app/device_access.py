@@ -59,6 +59,12 @@ def add_device(
     if access is None:
         raise OperatorError(f"There is no protocol {protocol!r}: choose {', '.join(known)}.")
     check_device_uid(uid)
+    forbidden = sorted(set(access.forbidden) & set(uid))
+    if forbidden:
+        raise OperatorError(
+            f"With {protocol}, the name of a device has no {' '.join(forbidden)}: choose another"
+            " name."
+        )
     try:
         check_uid(uid)
     except ProtocolError as error:

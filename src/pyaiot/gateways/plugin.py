@@ -186,6 +186,8 @@ class DeviceAccess:
     snippets: Callable[[NewDevice], Iterable[Snippet]]
     is_local_only: Callable[[Config], bool]
     """Whether its listener accepts only devices on this machine."""
+    forbidden: str = ""
+    """Characters that the names of its devices may not have, of those that others may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

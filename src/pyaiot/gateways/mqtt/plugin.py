@@ -78,6 +78,8 @@ PLUGIN: Final = Plugin(
             summary=function_at("pyaiot.gateways.mqtt.access:summary"),
             snippets=function_at("pyaiot.gateways.mqtt.access:snippets"),
             is_local_only=function_at("pyaiot.gateways.mqtt.access:is_local_only"),
+            # nats-server refuses client ids with it.
+            forbidden=".",
         ),
     ),
     demo=(DemoNode(5, "Greenhouse", ("led", "temperature", "humidity", "illuminance")),),
