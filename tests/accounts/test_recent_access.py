@@ -11,16 +11,8 @@ from pyaiot.accounts.recent_access import (
     REMEMBERED_S,
     RecentAccess,
 )
-from pyaiot.accounts.store import AccountsFile, UserSession
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import Token, new_token
-
-
-class Counted(AccountsFile):
-    lookups = 0
-
-    def token_with(self, digest: bytes) -> Token | None:
-        self.lookups += 1
-        return super().token_with(digest)
 
 
 class Moment:
@@ -31,8 +23,8 @@ class Moment:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Counted:
-    return Counted(tmp_path / "accounts.db")
+def file(tmp_path: Path) -> AccountsFile:
+    return AccountsFile(tmp_path / "accounts.db")
 
 
 def added(file: AccountsFile, name: str = "a") -> Token:
@@ -41,46 +33,51 @@ def added(file: AccountsFile, name: str = "a") -> Token:
     return token
 
 
-def test_many_requests_with_one_token_are_one_lookup(file: Counted) -> None:
-    token, moment = added(file), Moment()
-    recent = RecentAccess(file, moment)
-    assert [recent.token_with(token.digest) for _ in range(9)] == [token] * 9
-    assert file.lookups == 1
+def remembered(file: AccountsFile, moment: Moment) -> RecentAccess[str]:
+    recent: RecentAccess[str] = RecentAccess(file, moment)
+    assert recent.get("header", 0.0) is None
+    recent.put("header", "ada", 10.0)
+    assert recent.get("header", 0.0) == "ada"
+    return recent
+
+
+def test_a_client_is_remembered_for_a_while(file: AccountsFile) -> None:
+    moment = Moment()
+    recent = remembered(file, moment)
+    moment.now = 0.99 * REMEMBERED_S
+    assert recent.get("header", 0.0) == "ada"
     moment.now = REMEMBERED_S
-    assert recent.token_with(token.digest) == token
-    assert file.lookups == 2
+    assert recent.get("header", 0.0) is None
 
 
-def test_token_that_another_process_removes_is_refused_at_the_next_look(
-    file: Counted, tmp_path: Path
+def test_a_client_is_not_remembered_longer_than_it_is_valid(file: AccountsFile) -> None:
+    recent = remembered(file, Moment())
+    assert recent.get("header", 9.9) == "ada"
+    assert recent.get("header", 10.0) is None
+
+
+def test_what_another_process_changes_counts_at_the_next_look(
+    file: AccountsFile, tmp_path: Path
 ) -> None:
-    token, moment = added(file), Moment()
-    recent = RecentAccess(file, moment)
-    assert recent.token_with(token.digest) == token
+    moment = Moment()
+    recent = remembered(file, moment)
     other = AccountsFile(tmp_path / "accounts.db")
-    other.remove_token("a")
+    added(other)
     other.close()
+    assert recent.get("header", 0.0) == "ada"
     moment.now = LOOK_INTERVAL_S
-    assert recent.token_with(token.digest) is None
+    assert recent.get("header", 0.0) is None
 
 
-def test_session_that_ends_or_expires_is_not_remembered(file: Counted) -> None:
-    session = UserSession(b"d" * 32, "ada", "viewer", 10.0)
-    file.add_session(session, 0.0)
-    recent = RecentAccess(file, Moment())
-    assert recent.session(session.digest, 1.0) == session
-    assert recent.session(session.digest, 10.0) is None
-    assert recent.session(session.digest, 1.0) == session
-    file.end_session(session, everywhere=False)
-    assert recent.session(session.digest, 1.0) is None
+def test_what_this_process_changes_counts_at_once(file: AccountsFile) -> None:
+    recent = remembered(file, Moment())
+    added(file)
+    assert recent.get("header", 0.0) is None
 
 
-def test_unknown_secrets_take_no_room_and_known_ones_are_limited(file: Counted) -> None:
-    recent = RecentAccess(file, Moment())
-    for number in range(5):
-        assert recent.token_with(bytes([number])) is None
-    assert recent._found == {}
-    recent._found = {bytes([0, *divmod(n, 256)]): added(file, str(n)) for n in range(3)}
-    recent._found |= {n.to_bytes(4): recent._found[b"\0\0\0"] for n in range(REMEMBERED_MAX)}
-    assert recent.token_with(b"x") is None
+def test_the_number_of_clients_is_limited(file: AccountsFile) -> None:
+    recent = remembered(file, Moment())
+    for number in range(REMEMBERED_MAX):
+        recent.put(number, "x", 10.0)
+    assert recent.get("header", 0.0) is None
     assert recent._found == {}

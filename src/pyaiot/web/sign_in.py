@@ -8,6 +8,7 @@ settings allow anonymous viewers.
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -71,7 +72,7 @@ class SignIn:
         self.refused = 0
         """Requests without access, and failed attempts to sign in, since the start."""
         self._accounts = accounts
-        self._recent = RecentAccess(accounts)
+        self._recent: RecentAccess[tuple[ClientAccess, str]] = RecentAccess(accounts)
         self._viewers = viewers
         self._watch = watch
         self._unix_time = unix_time
@@ -197,23 +198,47 @@ class SignIn:
 
     def _access(self, request: web.Request) -> ClientAccess | None:
         """Who the client is; None if it did not sign in, or not successfully."""
-        authorization = request.headers.get(hdrs.AUTHORIZATION)
-        if authorization is not None:
-            secret = bearer_secret(authorization)
-            token = self._recent.token_with(digest_of(secret)) if secret else None
-            if token is None or not token.is_valid(self._unix_time()):
+        headers, now = request.headers, self._unix_time()
+        authorization = headers.get(hdrs.AUTHORIZATION)
+        # A client that sends a wrong token must learn that, even with a valid cookie.
+        header = headers.get(hdrs.COOKIE) if authorization is None else authorization
+        if not header:
+            return None
+        key = authorization is None, header
+        known = self._recent.get(key, now)
+        if known is None:
+            found = (
+                self._of_session(request) if authorization is None else self._of_token(header, now)
+            )
+            if found is None:
                 return None
-            request[WHO] = f"token:{token.name}"
-            return ClientAccess(
-                "token", token.role, token.name, token.scope, token.digest, self._watch
-            )
+            access, who, valid_until = found
+            known = access, who
+            self._recent.put(key, known, valid_until)
+        access, request[WHO] = known
+        return access
+
+    def _of_token(self, authorization: str, now: float) -> tuple[ClientAccess, str, float] | None:
+        """The client with this header, who it is in the audit log, and until when (Unix time)."""
+        secret = bearer_secret(authorization)
+        token = self._accounts.token_with(digest_of(secret)) if secret else None
+        if token is None or not token.is_valid(now):
+            return None
+        access = ClientAccess(
+            "token", token.role, token.name, token.scope, token.digest, self._watch
+        )
+        valid_until = math.inf if token.expires_at is None else token.expires_at
+        return access, f"token:{token.name}", valid_until
+
+    def _of_session(self, request: web.Request) -> tuple[ClientAccess, str, float] | None:
+        """The same for a browser."""
         session = self._session(request)
-        if session is not None:
-            request[WHO] = _who(session)
-            return ClientAccess(
-                *("session", session.role, session.user, session.scope, session.digest), self._watch
-            )
-        return None
+        if session is None:
+            return None
+        access = ClientAccess(
+            *("session", session.role, session.user, session.scope, session.digest), self._watch
+        )
+        return access, _who(session), session.expires_at
 
     def _visitor(self, request: web.Request) -> ClientAccess:
         """A client that did not sign in. Raises 429 if its address has too much."""
@@ -231,7 +256,7 @@ class SignIn:
 
     def _session(self, request: web.Request) -> UserSession | None:
         secret = request.cookies.get(self._cookie)
-        return self._recent.session(digest_of(secret), self._unix_time()) if secret else None
+        return self._accounts.session(digest_of(secret), self._unix_time()) if secret else None
 
     def _signed_in(
         self, request: web.Request, user: str, role: Role, scope: Scope
