@@ -68,7 +68,7 @@ async def test_port_is_closed_while_no_device_has_a_key(tmp_path: Path) -> None:
     store.close()
     async with opened(tmp_path / "devices.db") as coap:
         assert secured(coap).port == 0
-        assert samples(coap) == {}
+        assert set(samples(coap).values()) == {0}
         assert await coap.answers()
 
 
