@@ -38,6 +38,13 @@ READ_BYTES_MAX: Final = 16 * 1024
 READ_TURN_S: Final = 0.005
 """How long messages from an MQTT broker are processed in one turn of the event loop. Further ones
 wait for the next turn, so that a flood delays nobody else."""
+GATHER_S: Final = 0.002
+"""Pause between two reads from an MQTT broker that sends much, so that more messages are processed
+together."""
+GATHER_READS: Final = 4
+"""Reads within `GATHER_S` after which the rest of it is a pause."""
+GATHER_BYTES: Final = 512
+"""Bytes of a read after which a pause follows at once: the broker still sends much."""
 _UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
 
@@ -122,7 +129,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
     async def _create_connection(self, *arguments: Any, **more: Any) -> Any:
         connection = await super()._create_connection(*arguments, **more)
         protocol = connection._protocol
-        _read_in_turns(protocol)
+        _read_in_turns(protocol, connection._transport)
         # gmqtt takes 8 µs for a publication and calls back for each.
         protocol._read_packet = functools.partial(self._read_packets, connection)
         return connection
@@ -254,23 +261,37 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         connection._transport.close()
 
 
-def _read_in_turns(protocol: Any) -> None:
-    """gmqtt processes all bytes that have arrived without a turn of the event loop."""
+def _read_in_turns(protocol: Any, transport: Any) -> None:
+    """Read bytes together and in turns. gmqtt reads each packet as it arrives, and processes all
+    bytes that have arrived without a turn of the event loop."""
     loop, read = asyncio.get_running_loop(), protocol.read
     began: float | None = None
+    window_at, reads, size = -GATHER_S, 0, 0
 
     def end_turn() -> None:
         nonlocal began
         began = None
 
     async def read_some(n: int) -> bytes:
-        nonlocal began
+        nonlocal began, window_at, reads, size
+        now = loop.time()
+        if now - window_at >= GATHER_S:
+            window_at, reads = now, 0
+        elif size < READ_BYTES_MAX and (reads >= GATHER_READS or size >= GATHER_BYTES):
+            # What arrives meanwhile waits in the kernel, and wakes nobody.
+            if not transport.is_closing():
+                transport.pause_reading()
+                await asyncio.sleep(window_at + GATHER_S - now)
+            if not transport.is_closing():
+                transport.resume_reading()
+            window_at, reads = loop.time(), 0
         if began is not None and time.perf_counter() - began >= READ_TURN_S:
             await asyncio.sleep(0)
         if began is None:
             began = time.perf_counter()
             loop.call_soon(end_turn)
         some: bytes = await read(min(n, READ_BYTES_MAX))
+        reads, size = reads + 1, len(some)
         return some
 
     protocol.read = read_some
