@@ -278,8 +278,8 @@ async def test_age_of_an_idle_update_is_apart_from_its_text(browser: Browser, pl
     async with running() as broker:
         broker.add_node("f", suit_state="0", version="1.0", name="Updater", age_s=20)
         async with showing(browser, broker, place) as page:
-            await see(page.locator("main .card"), "no update in progress")
-            found = await page.locator("main .card").evaluate(
+            await see(page.locator("main .card:not(.skeleton)"), "no update in progress")
+            found = await page.locator("main .card:not(.skeleton)").evaluate(
                 """(card) => {
                     const box = (selector) => card.querySelector(selector).getBoundingClientRect();
                     const [value, note] = [box(".value"), box(".note")];

@@ -281,8 +281,9 @@ async def query_prometheus(port: int, query: str, *, wait: bool = True) -> list[
         while True:
             try:
                 async with session.get(url, params={"query": query}) as answer:
+                    # It listens before it is ready, and answers 503 as text then.
                     document = await answer.json()
-            except aiohttp.ClientConnectionError:
+            except (aiohttp.ClientConnectionError, aiohttp.ContentTypeError):
                 await asyncio.sleep(0.1)
                 continue
             assert document["status"] == "success", (query, document)
