@@ -187,7 +187,7 @@ LONGEST: tuple[str, ...] = (
     *("end_to_end/test_fleet.py", "interop/test_coap_discovery.py", "test_docs_commands.py"),
     *("end_to_end/test_embedded_mqtt.py", "web/test_dashboard_page.py", "test_benchmarks.py"),
     *("end_to_end/test_processes.py", "doctor/test_doctor.py", "mqtt/test_embedded_broker.py"),
-    *("gateways/test_mqtt_old_messages.py", "web/test_lighthouse.py", "web/test_teapot.py"),
+    *("gateways/test_mqtt_old_messages.py", "web/test_teapot.py"),
     *("interop/test_address_families.py", "gateways/test_mqtt_gateway.py", "test_package.py"),
     *("web/test_dashboard_end_to_end.py", "end_to_end/test_path.py", "test_fuzz_targets.py"),
     *("attacks/test_stalled_clients.py", "attacks/test_leavers.py", "test_scripts.py"),
@@ -197,6 +197,8 @@ LONGEST: tuple[str, ...] = (
     *("examples/test_micropython.py", "web/test_metrics.py", "history/test_downsampling.py"),
 )
 """Files that take longest begin first, so that all workers of `scripts/test` end together."""
+LAST = "web/test_lighthouse.py"
+"""It measures speed: at the end the least runs beside it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -215,6 +217,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    rank[TESTS / LAST] = len(rank) + 2  # after those without a rank
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
     if config.getoption("--fast"):
         slow = [item for item in items if item.get_closest_marker("sockets") is not None]
