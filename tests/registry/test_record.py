@@ -19,6 +19,7 @@ from pyaiot.registry.last_values import (
     size_of,
 )
 from pyaiot.registry.record import (
+    COLUMNS,
     NOTES_LENGTH_MAX,
     NOTHING_ADDED,
     TAGS_MAX,
@@ -167,7 +168,16 @@ def test_row_of_another_program_is_an_error(column: int, value: object) -> None:
     record = NodeRecord(uid="n", annotations=FULL)
     row = [*observed_row(record), record.values.decode(), *edited_row(record)[1:]]
     row[column] = value
-    with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
+    with pytest.raises((ValueError, LookupError, TypeError)):
+        record_of(tuple(row))
+
+
+@pytest.mark.parametrize("column", range(len(COLUMNS)), ids=COLUMNS)
+def test_column_of_another_type_is_an_error(column: int) -> None:
+    record = NodeRecord(uid="n", annotations=FULL)
+    row = [*observed_row(record), record.values.decode(), *edited_row(record)[1:]]
+    row[column] = b"\x80"
+    with pytest.raises(TypeError):
         record_of(tuple(row))
 
 
@@ -187,6 +197,11 @@ def test_values_have_the_fields_of_their_readings() -> None:
         "Cel",
         TS,
     )
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[", b"{}", b'[["a",1]]', b'[{"endpoint":5}]', b"\xff"])
+def test_damaged_values_are_none(damaged: bytes) -> None:
+    assert decode_values(damaged) == []
 
 
 def test_value_that_json_cannot_express_is_left_out() -> None:

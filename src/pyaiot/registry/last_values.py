@@ -22,8 +22,19 @@ _OVERHEAD: Final = 200
 _LETTER_SIZE: Final = 6
 """Most bytes of a character in JSON: `\\u0000`."""
 
-decode_values: Final = msgspec.json.Decoder(list[LastValue]).decode
-"""The values that `encode_values` encoded."""
+_decode: Final = msgspec.json.Decoder(list[LastValue]).decode
+
+
+def decode_values(values: bytes) -> list[LastValue]:
+    """The values that `encode_values` encoded.
+
+    None if the store returned something else, as it may after damage on its disk: a node without
+    last values is worth more than an error for every list that contains it.
+    """
+    try:
+        return _decode(values)
+    except msgspec.MsgspecError:
+        return []
 
 
 def encode_values(readings: Sequence[Reading]) -> bytes:

@@ -244,6 +244,11 @@ def _tags(text: str) -> Tags:
     return tuple(sys.intern(tag) for tag in _decode_tags(text))
 
 
+_TYPES: Final = (
+    *(str, str, str, float, float, int, str, int, str),
+    *(str, int, str, str, float | None, float | None, str, str, float, float),
+)
+"""Of `COLUMNS`. SQLite keeps a value of another type as it is, whatever its column has."""
 _ADMISSIONS: Final[dict[str, AdmissionState]] = {it: it for it in get_args(AdmissionState)}
 
 
@@ -252,7 +257,9 @@ def record_of(row: RecordRow) -> NodeRecord:
     Pyaiot did not write."""
     uid, protocol, gateway, first_seen, last_seen, boots, reason, secured, values, *edited = row
     admission, revision, label, room, latitude, longitude, tags, notes, interval, offline = edited
-    if not isinstance(uid, str) or not 0 < len(uid) <= NAME_LENGTH_MAX:
+    if not all(map(isinstance, row, _TYPES)):
+        raise TypeError("a column has a value of another type")
+    if not 0 < len(uid) <= NAME_LENGTH_MAX:
         raise ValueError("a uid is not valid")
     annotations = Annotations(
         label=label,
