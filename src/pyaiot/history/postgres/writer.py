@@ -18,6 +18,9 @@ CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to accept a connection."""
 STATEMENT_LIMIT_S: Final = 30.0
 """How long the server may take for one statement. After that the writer reconnects."""
+LOCK_LIMIT_S: Final = 1.0
+"""How long a previous writer may take to end: the server learns of it a moment later."""
+_LOCK_PAUSE_S: Final = 0.05
 
 T = TypeVar("T")
 
@@ -123,8 +126,7 @@ class PostgresWriter:
     async def _open(self, url: str) -> Any:
         db = await connect(url)
         try:
-            if not await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
-                raise StoreError("another Pyaiot is writing this database")
+            await _take_lock(db)
             await migrate(db)
             # Whatever the default of the server is.
             await db.execute("SET synchronous_commit = on")
@@ -289,6 +291,15 @@ def describe(name: str, error: Exception) -> str:
     if isinstance(error, asyncpg.DiskFullError):
         return f"{name}: the disk of the server is full"
     return f"{name}: {text}"
+
+
+async def _take_lock(db: Any) -> None:
+    """Become the only writer. Raises `StoreError` if there is one."""
+    for _ in range(round(LOCK_LIMIT_S / _LOCK_PAUSE_S)):
+        if await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
+            return
+        await asyncio.sleep(_LOCK_PAUSE_S)
+    raise StoreError("another Pyaiot is writing this database")
 
 
 def _columns(value: int | Value) -> tuple[float | None, str | None, str | None]:
