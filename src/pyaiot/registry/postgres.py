@@ -161,7 +161,10 @@ async def _migrate(db: Any) -> None:
     await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
     version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
     if version > len(MIGRATIONS):
-        raise RegistryStoreError(f"its schema, version {version}, was written by a newer Pyaiot")
+        raise RegistryStoreError(
+            f"its schema, version {version}, was written by a newer Pyaiot: run that one, or name"
+            " another database with --registry"
+        )
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         async with db.transaction():
             for statement in statements:

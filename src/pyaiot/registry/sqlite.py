@@ -160,7 +160,10 @@ def checked_version(db: sqlite3.Connection) -> int:
     version: int
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise RegistryStoreError(f"its schema, version {version}, was written by a newer Pyaiot")
+        raise RegistryStoreError(
+            f"its schema, version {version}, was written by a newer Pyaiot: run that one, or name"
+            " another file with --registry"
+        )
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (tables or application or version):

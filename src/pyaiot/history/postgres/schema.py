@@ -101,7 +101,10 @@ async def migrate(db: Any) -> None:
     await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
     version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
     if version > len(MIGRATIONS):
-        raise StoreError(f"its schema, version {version}, was written by a newer Pyaiot")
+        raise StoreError(
+            f"its schema, version {version}, was written by a newer Pyaiot: run that one, or name"
+            " another database with --history"
+        )
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         async with db.transaction():
             for statement in statements:

@@ -100,7 +100,10 @@ def migrate(db: sqlite3.Connection) -> None:
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise StoreError(f"its schema, version {version}, was written by a newer Pyaiot")
+        raise StoreError(
+            f"its schema, version {version}, was written by a newer Pyaiot: run that one, or name"
+            " another file with --history"
+        )
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (tables or application or version):
