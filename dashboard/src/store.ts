@@ -7,7 +7,7 @@ import { computed, signal, type Signal } from "@preact/signals";
 import { Connection, type Phase, type Reason } from "./connection";
 import type { ToClient } from "./messages";
 import { matches, parseQuery } from "./model/query";
-import { byName } from "./model/order";
+import { byLastSeen, byName } from "./model/order";
 import { findNode, isFiled, newState, reduce, tick, type Node, type LocalEvent, type Registered, type Resource, type State } from "./model/state";
 import { query } from "./route";
 import { nodeTitle, quote } from "./model/text";
@@ -210,7 +210,7 @@ export function choose(): void {
     if (!node || matches(parsed, node, state, now)) rows.push(registered);
   }
   offlineCount.value = away;
-  assign(offline, rows.sort((a, b) => b.lastSeen - a.lastSeen || (a.uid < b.uid ? -1 : 1)));
+  assign(offline, rows.sort(byLastSeen));
   assign(newcomers, waits);
 }
 

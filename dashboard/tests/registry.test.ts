@@ -4,7 +4,7 @@ import { decode, type RegisteredNode, type ToClient } from "../src/messages";
 import { hasTerm, matches, parseQuery, toggleTerm } from "../src/model/query";
 import { findNode, isFiled, LEFT_S, newState, nodeState, reduce, tick, type LocalEvent, type Node, type State } from "../src/model/state";
 import { nodeTitle } from "../src/model/text";
-import { byName } from "../src/model/order";
+import { byLastSeen, byName } from "../src/model/order";
 
 const OFFSET = 1_000_000;
 
@@ -163,5 +163,14 @@ describe("what people added", () => {
     expect([hasTerm(two, "tag", "class 3b"), hasTerm(two, "tag", "Lamps"), hasTerm(two, "tag", "x")]).toEqual([true, true, false]);
     expect(toggleTerm(two, "tag", "class 3b")).toBe("temp>25 tag:lamps");
     expect(toggleTerm("tag:lamps", "tag", "lamps")).toBe("");
+  });
+});
+
+describe("the order of offline nodes", () => {
+  const seen = (lastSeen: number, uid: string, label = "") => ({ uid, label, lastSeen });
+
+  it("is the latest first, and by name within a minute", () => {
+    const rows = [seen(0, "c10"), seen(125, "z", "Desk 10"), seen(0, "c9"), seen(121, "y", "Desk 9"), seen(179.9, "desk 11"), seen(180, "x")];
+    expect(rows.sort(byLastSeen).map((it) => it.uid)).toEqual(["x", "y", "z", "desk 11", "c9", "c10"]);
   });
 });

@@ -13,3 +13,12 @@ export function natural(a: string, b: string): number {
 export function byName(a: Named, b: Named): number {
   return natural(plainTitle(a), plainTitle(b)) || natural(a.uid, b.uid);
 }
+
+/** The latest first. Those of one minute, as boards that lost power together, by name. */
+export function byLastSeen(a: LastSeen, b: LastSeen): number {
+  return minute(b) - minute(a) || natural(a.label || a.uid, b.label || b.uid) || natural(a.uid, b.uid);
+}
+
+type LastSeen = { uid: string; label: string; lastSeen: number };
+
+const minute = ({ lastSeen }: LastSeen) => Math.floor(lastSeen / 60);
