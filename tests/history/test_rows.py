@@ -151,7 +151,7 @@ def test_a_gap_of_a_gateway_is_an_event_with_its_count() -> None:
         250,
     )
     assert (event.at, event.until) == (int((NOW - 60) * 1e6), int((NOW - 10) * 1e6))
-    assert "no broker" in event.detail
+    assert "disconnected" in event.detail
 
 
 def test_a_command_is_written_when_it_is_issued_and_when_it_ends() -> None:

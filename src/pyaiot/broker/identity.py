@@ -41,7 +41,7 @@ class GatewayNames:
         """Names of all gateways that have a token, connected or not."""
 
     def named(self, identity: GatewayIdentity, name: str) -> str:
-        """The name of a gateway that calls itself `name`.
+        """The name of a gateway that introduces itself as `name`.
 
         One with a token has the name of its token. Another one cannot take that name.
         """

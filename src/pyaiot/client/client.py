@@ -192,7 +192,8 @@ class Client(RegistryClient):
     def get(self, uid: str, resource: str) -> Reading | None:
         """The latest reading of a resource of an online node; None if either is unknown.
 
-        It asks nobody, so it takes no labels: see `uid_of`, and `node` for offline nodes.
+        It makes no request, so it does not accept labels: see `uid_of`, and `node` for offline
+        nodes.
         """
         node = self.nodes.get(uid)
         return None if node is None else node.resources.get(resource)
@@ -364,13 +365,13 @@ class Client(RegistryClient):
         return self._http
 
     def _may_be_label(self, name: str | None) -> bool:
-        """Whether the broker has to be asked for the uid."""
+        """Whether the uid must be requested from the broker."""
         return name is not None and name not in self.nodes and self._given_connect is None
 
     async def _resolved(self, name: str) -> str:
         """The uid for a uid or label. Raises `AmbiguousLabel`.
 
-        Without the broker, a name is the uid of a node that may appear.
+        Without a broker, a name is taken as the uid of a node that may appear.
         """
         with contextlib.suppress(NoBroker, LinkLost):
             return await self._uid_or_name(name)
@@ -382,7 +383,7 @@ class Client(RegistryClient):
 
 
 class _SelectedNode:
-    """The node of a watch; its uid is a label until that is resolved. None: all nodes."""
+    """The node of a watch. Its uid may be a label until that is resolved. None: all nodes."""
 
     def __init__(self, uid: str | None) -> None:
         self.uid = uid

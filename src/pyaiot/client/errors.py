@@ -41,7 +41,7 @@ class ApiProblem(OperatorError):
 
 
 class AmbiguousLabel(OperatorError):
-    """Several nodes have the label. `uids` has theirs: use one of them."""
+    """Several nodes have the label. `uids` are their uids: use one of them."""
 
     def __init__(self, label: str, uids: Sequence[str]) -> None:
         shown = ", ".join(uids[:CANDIDATES_SHOWN_MAX])

@@ -53,7 +53,7 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     resource: str = ""
     detail: str = ""
     suppressed: int = 0
-    """Refused attempts before this one that have no entry of their own."""
+    """Refused attempts before this one that have no entries of their own."""
 
 
 class _AuditAnswer(msgspec.Struct):

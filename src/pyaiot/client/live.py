@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class LiveConnection:
-    """A connection that is kept. Run `run` as a task, then wait for `first`."""
+    """A connection that is restored when it is lost. Run `run` as a task, then wait for `first`."""
 
     def __init__(
         self,

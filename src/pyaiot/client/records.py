@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the registry of a broker has of a node, what people may change, and conditions. Pure."""
+"""Records of nodes in the registry of a broker, edits of them, and conditions. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeAlias, TypedDict
@@ -9,13 +9,13 @@ import msgspec
 from pyaiot.messages import Reading
 
 EntryState: TypeAlias = Literal["online", "offline", "waiting", "banned"]
-"""`waiting`: a new node that nobody has accepted. `banned`: its messages are refused."""
+"""`waiting`: a new node that is not accepted yet. `banned`: its messages are refused."""
 ALL_STATES: Final[tuple[EntryState, ...]] = ("online", "offline", "waiting", "banned")
 OneOrMore: TypeAlias = str | Iterable[str]
 
 
 class NodeEdit(TypedDict, total=False):
-    """What people add to a node. Absent fields stay; None clears."""
+    """What people add to a node. Absent fields are unchanged; None clears a field."""
 
     label: str | None
     """Name of the node, at most 64 characters."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes of the registry, offline ones included: finding, editing, admission, many at once."""
+"""The nodes of the registry, online or not: queries, edits, admission, commands to many nodes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -160,8 +160,8 @@ class RegistryClient(ABC):
     async def register(self, nodes: Iterable[Mapping[str, Any]]) -> list[str]:
         """Add nodes, each `{"uid": …}` with fields of `NodeEdit`, or edit them. Returns the uids.
 
-        They may never have been seen. All or none are changed, up to 1000 nodes; more are sent in
-        several requests.
+        The nodes need not have been seen. Up to 1000 nodes, all or none are changed; more are sent
+        in several requests.
         """
         bodies = [body_of(node) for node in nodes]
         uids: list[str] = []
@@ -231,7 +231,7 @@ def payload_of(value: object) -> str:
 
 
 def _if_match(revision: int | None) -> dict[str, str] | None:
-    # The broker compares the first part only; the other one is a hash of the values.
+    # The broker compares only the first part; the second is a hash of the values.
     return None if revision is None else {"If-Match": f'"{revision}-{0:016x}"'}
 
 

@@ -71,8 +71,8 @@ async def sign_in(session: aiohttp.ClientSession, address: BrokerAddress, link: 
         raise no_broker(address, error) from error
     if status != 303:
         raise LoginNeeded(
-            f"The sign-in link is not valid, or was used: the broker answers {status}. It prints a"
-            " new link at its start."
+            f"The sign-in link is not valid, or was used before: the broker answers {status}. It"
+            " prints a new link at its start."
         )
 
 
@@ -114,7 +114,7 @@ def save_token(path: Path, address: BrokerAddress, token: str) -> None:
 
 
 def forget_access(path: Path, address: BrokerAddress) -> bool:
-    """Remove what is stored for a broker. False: nothing was. Raises `OperatorError`."""
+    """Remove what is stored for a broker. False: nothing was stored. Raises `OperatorError`."""
     was_stored = address.http_url in _load_cookies(path)
     if was_stored:
         _save_access(path, address, None)

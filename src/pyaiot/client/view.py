@@ -46,8 +46,8 @@ class View:
     """The nodes and gateways that the broker reports, across reconnections."""
 
     def __init__(self, subscription: Subscription | None = None) -> None:
-        """`subscription`: what the client wanted for. A broker sends everything until it has read
-        the subscription, so other messages are ignored here.
+        """`subscription`: the filter of the client. A broker sends everything until it has read the
+        filter, so other messages are ignored here.
         """
         self._subscription = subscription
         self.nodes: dict[str, Node] = {}

@@ -51,7 +51,7 @@ class ClockState:
 
 
 class HistoryClock:
-    """Call `open` once, then `read` before each use."""
+    """The two times. Call `open` once, then `read` before each use."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -143,7 +143,7 @@ class HistoryClock:
             # The timestamp is from the clock that is wrong.
             return min(ts - ahead, self.now + FUTURE_MAX_S)
         if not self.now - _DAY_S <= ts <= self.now + FUTURE_MAX_S:
-            # The timestamp may be from a clock that was wrong and is right again.
+            # The timestamp may be from a clock that was wrong and is correct again.
             for correction in self._corrections:
                 if -LATE_MAX_S <= ts + correction - self.now <= FUTURE_MAX_S:
                     return ts + correction

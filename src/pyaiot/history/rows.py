@@ -202,7 +202,7 @@ def _add_rare(batch: WriteBatch, item: Item, correct: Callable[[float], float]) 
                     _microseconds(correct(gap.ts)),
                     "gap",
                     gateway=clean(name),
-                    detail="the gateway had no broker, and more readings than it can hold",
+                    detail="the gateway was disconnected and its queue was full",
                     until=_microseconds(correct(gap.until)),
                     lost=gap.lost,
                 )

@@ -52,7 +52,7 @@ class SeriesIndex:
         self._by_id: dict[int, KnownSeries] = {}
 
     def missing(self, readings: list[NewReading]) -> tuple[set[tuple[str, str]], set[str]]:
-        """Resources and units that must be learnt before `rows`."""
+        """Resources and units that must be looked up in the store before `rows`."""
         known, units = self.known, self.units
         keys = {reading[0] for reading in readings if reading[0] not in known}
         if keys and len(known) + len(keys) > SERIES_KNOWN_MAX:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The public key of an Ed25519 private key (RFC 8032). Pure.
 
-For a service that needs a key pair at its start, and signs later or never: the package that signs
-takes 8 MB. Nothing is signed or verified here.
+For services that need a key pair at start and may never sign: the package that signs takes 8 MB of
+memory. Nothing is signed or verified here.
 """
 
 import hashlib

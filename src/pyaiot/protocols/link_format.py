@@ -106,11 +106,11 @@ def parse_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
 
 
 def read_links(payload: bytes, *, links_max: int = LINKS_MAX) -> LinkList:
-    """The links that can be read of a document that may be wrong, such as a node's own list.
+    """Parse the valid links of a document that may have errors, such as the list of a node.
 
-    Where the format is wrong, parsing continues at the next `<`; a target that is no UTF-8 is left
-    out. What is right is read as `parse_links` does. `cut`: more links, or more that is wrong, than
-    `links_max`.
+    After an error, parsing continues at the next `<`. A target that is not UTF-8 is omitted. Valid
+    links are parsed as `parse_links` does. `cut`: there are more than `links_max` links, or more
+    than `links_max` errors.
     """
     text = payload.decode(errors="replace")
     links: list[CoreLink] = []
@@ -179,11 +179,11 @@ def read_target(uri: str) -> Target:
 
 
 def resource_name(uri: str) -> str:
-    """The one name of a resource, as a node writes it in a post: `/caf%C3%A9` is `café`.
+    """The name of a resource, as a node writes it in a post: `/caf%C3%A9` is `café`.
 
-    Only a character that would mean something else stays encoded: `/` and `?` inside a segment, `&`
-    inside an argument, and a `%` before two hexadecimal digits. So no two resources share a name,
-    and `resource_uri` knows the way back. Raises `ProtocolError` as `path_segments` does.
+    Only characters that would be ambiguous stay encoded: `/` and `?` inside a segment, `&` inside
+    an argument, and a `%` before two hexadecimal digits. So no two resources share a name, and
+    `resource_uri` is the inverse. Raises `ProtocolError` as `path_segments` does.
     """
     target = read_target(uri)
     name = "/".join(_escaped(segment, "/?") for segment in target.path)

@@ -73,7 +73,7 @@ def _ip(source: PacketEndpoint, destination: PacketEndpoint, datagram: bytes) ->
     """IP and UDP around the datagram (RFC 768, RFC 791, RFC 8200)."""
     addresses = [ipaddress.ip_address(item.host) for item in (source, destination)]
     if addresses[0].version != addresses[1].version:
-        # The socket did not report the own address: use the unspecified one.
+        # The socket did not report the local address: use the unspecified one.
         wanted = 6 if 6 in (addresses[0].version, addresses[1].version) else 4
         addresses = [
             item if item.version == wanted else ipaddress.ip_address("::") for item in addresses

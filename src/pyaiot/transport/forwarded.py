@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Address, scheme and host of a client behind a reverse proxy. Pure.
 
-`X-Forwarded-For`, `-Proto` and `-Host` are believed if the connection comes from a trusted proxy:
-everybody else can write them as well. `Forwarded` (RFC 7239) is not read.
+`X-Forwarded-For`, `-Proto` and `-Host` are used only if the connection comes from a trusted proxy,
+because any client can send them. `Forwarded` (RFC 7239) is not read.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from pyaiot.errors import OperatorError
 
 HOPS_MAX: Final = 16
-"""Addresses in `X-Forwarded-For` that are read, from the last one. Those before do not count."""
+"""Addresses in `X-Forwarded-For` that are read, from the last one. Those before are ignored."""
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -44,8 +44,8 @@ class TrustedProxies:
         """The address of the client of a connection from `peer`.
 
         `forwarded_for`: the values of the header `X-Forwarded-For`. Each proxy appends the address
-        that it got the request from, so the last one that no trusted proxy has is the client's.
-        What is before it was written by the client.
+        that it got the request from, so the last address that is not of a trusted proxy is the
+        client's. The addresses before it were sent by the client.
         """
         hops = [hop for value in forwarded_for for hop in value.split(",")]
         client = peer
@@ -73,7 +73,7 @@ def _last(values: Sequence[str]) -> str:
 
 
 def _address(text: str) -> Address | None:
-    """An address, which some proxies write with its port; None: it is no address."""
+    """An address, which some proxies write with its port; None: the text is not an address."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

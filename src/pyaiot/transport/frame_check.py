@@ -49,7 +49,7 @@ class FrameCheck:
         self._over = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """As of aiohttp's reader: returns True if the connection is over."""
+        """As `feed_data` of aiohttp's reader: returns True if the connection has ended."""
         if self._is_idle() and _is_frame(data):
             self._feed(data)
         elif not self._over:

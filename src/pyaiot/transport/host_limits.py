@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What one host may cost a datagram endpoint: bytes sent to it, and requests of it. Pure.
+"""Limits per host of a datagram endpoint: bytes sent to it, and requests from it. Pure.
 
 `host` is an address as the socket writes it, with its zone. `now` is the loop's time in seconds.
 """

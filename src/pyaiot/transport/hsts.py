@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tells browsers that came over TLS not to come without it (RFC 6797)."""
+"""Strict-Transport-Security: a browser that used TLS once connects only over TLS (RFC 6797)."""
 
 from typing import Final
 
 from aiohttp import web
 
 HSTS_AGE_S: Final = 30 * 86_400
-"""How long a browser that came over TLS refuses to come to this host name without TLS. It holds for
-all ports of the name, and browsers ignore it for addresses and for certificates they do not
-trust."""
+"""How long a browser that connected over TLS refuses to connect to this host name without it. This
+applies to all ports of the name. Browsers ignore the header for IP addresses and for certificates
+that they do not trust."""
 _HEADER: Final = "Strict-Transport-Security"
 
 

@@ -18,8 +18,8 @@ class PeerAddress(NamedTuple):
     """The source of a datagram. `host` is in its usual form: IPv4 not mapped, and without a
     zone.
 
-    `uid` is proved by the credential of a device; "": nothing is proved. So a secured peer and an
-    unsecured one at the same host and port have two addresses.
+    `uid` is that of the device whose credential the peer has proved; "": none. So a secured peer
+    and an unsecured one at the same host and port have two addresses.
     """
 
     host: str
@@ -48,7 +48,7 @@ class Peer:
         self.security: Security = ""
 
     def secured(self, uid: str, security: Security) -> "Peer":
-        """The same source, which has proved to be the device `uid`."""
+        """The same source, authenticated as the device `uid`."""
         peer = Peer.__new__(Peer)
         peer.remote, peer.local, peer.host = self.remote, self.local, self.host
         peer.address = self.address._replace(uid=uid)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The answer to a request without TLS at a port that requires TLS. Pure.
 
-People type an address without `https://`. Their browser is redirected.
+A browser whose user typed the address without `https://` is redirected.
 """
 
 import re

@@ -33,7 +33,7 @@ class RateLimit:
 class RateLimitedLog:
     """A log for events that peers cause: five lines at once, one in five seconds sustained.
 
-    A line that is written counts those that were dropped. Text from peers cannot break the line.
+    The next line states how many were dropped before it. Text from peers cannot break the line.
     """
 
     LINES_PER_S: Final = 0.2

@@ -58,14 +58,14 @@ def write_self_signed(
     existing = [path for path in (certificate_file, key_file) if path.exists()]
     if existing and not force:
         raise OperatorError(
-            f"There is a file {existing[0]} already: set --force to replace it, or --folder to"
-            " write to another folder."
+            f"The file {existing[0]} exists: set --force to replace it, or --folder to write to"
+            " another folder."
         )
     certificate, key = _sign(list(names), days)
     pem = serialization.Encoding.PEM
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The key first: with a certificate alone, a service would not start again.
+        # The key first: a service would not start with the certificate alone.
         _write(
             key_file,
             key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
@@ -106,7 +106,7 @@ def _sign(names: list[str], days: int) -> tuple[x509.Certificate, ec.EllipticCur
         .not_valid_before(now - CLOCKS_DIFFER)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName(list(map(_name, names))), critical=False)
-        # It certifies no other server, also where people trust it.
+        # It cannot certify other servers, even if people trust it.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -140,7 +140,7 @@ def certificate_of(certificate: "x509.Certificate") -> Certificate:
 
 
 def client_context(ca_file: str = "") -> ssl.SSLContext:
-    """What a client trusts: the certificates in `ca_file` alone, or empty: those of the system.
+    """What a client trusts: only the certificates in `ca_file`, or, if it is empty, the system's.
 
     A self-signed certificate of a server is trusted if it is in the file. Raises `OperatorError`.
     """
@@ -159,7 +159,7 @@ def client_context(ca_file: str = "") -> ssl.SSLContext:
 class PinnedTrust:
     """A client's trust in the one certificate of a server of this machine, until a reload.
 
-    Its dates and names are not compared: it is its key that proves the server.
+    Its dates and names are not compared: its key identifies the server.
     """
 
     _PARTIAL_CHAIN: Final = 0x80000

@@ -34,7 +34,7 @@ HANDSHAKES_TOGETHER_PER_S: Final = Rate(300.0, 3000.0)
 and at once. Above, connections are closed. Each takes about 1 ms of CPU. Loopback is exempt from
 the first."""
 ACCEPTED_IN_A_ROW_MAX: Final = 64
-"""Connections that are accepted before others are served."""
+"""Connections that are accepted in a row. Then other connections are served."""
 RETRY_S: Final = 1.0
 """How long no connection is accepted after one failed for lack of descriptors or memory."""
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

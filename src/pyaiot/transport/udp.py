@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""UDP sockets: opening one, or one sentence why not; reading it and sending through it."""
+"""UDP sockets: opens them, with errors for the operator; reads and sends datagrams."""
 
 import asyncio
 import contextlib
@@ -108,7 +108,7 @@ def bind(sock: socket.socket, address: Any, host: str, *, server: str, flag: str
 
 
 def enlarge(sock: socket.socket) -> None:
-    """Ask for a larger receive buffer. Root may exceed the system's limit."""
+    """Request a larger receive buffer. Root may exceed the system's limit."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if hasattr(socket, "AF_PACKET"):  # Linux
         with contextlib.suppress(OSError):

@@ -176,7 +176,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         return await super().close(code=code, message=message, drain=drain)
 
     def end(self, code: int, reason: str) -> None:
-        """Close with a reason and do not wait: what waits to be sent is dropped.
+        """Close with a reason without waiting; unsent data is dropped.
 
         The connection is aborted if the peer does not answer in time.
         """

@@ -391,7 +391,7 @@ def test_silent_session_is_closed() -> None:
     wire.now = 10.0 + SESSION_IDLE_S
     wire.server.handle_timer(now=wire.now)
     wire.run(client)
-    assert [event.reason for event in closed(wire)] == ["silent for too long"]
+    assert [event.reason for event in closed(wire)] == ["idle for too long"]
     assert client.connection.failure == "closed by the peer"
     assert wire.server.get_timer() is None
 

@@ -23,7 +23,7 @@ _FIRST: Final = (
     # Units by their SenML names. The empty one is that of readings without a unit.
     "CREATE TABLE unit (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     # Readings, clustered by resource, so that a range of one is contiguous. The type of `value`
-    # tells what it is: a REAL is a number, a TEXT is what the device sent, a BLOB is JSON.
+    # is that of the value: a REAL is a number, a TEXT is what the device sent, a BLOB is JSON.
     """
     CREATE TABLE reading (
         series INTEGER NOT NULL, at INTEGER NOT NULL, value NOT NULL, unit INTEGER NOT NULL,

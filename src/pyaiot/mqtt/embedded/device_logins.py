@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Decides which devices may connect to the embedded MQTT broker with a user name and a password.
 
-nats-server asks for each of them. They are in an account of their own: a client without a
-credential sees nothing of them, and cannot take over their sessions.
+nats-server requests the decision for each of them. They are in an account of their own: a client
+without a credential sees none of their messages, and cannot take over their sessions.
 """
 
 import asyncio
@@ -20,9 +20,10 @@ from pyaiot.transport.rate_limit import RateLimitedLog
 
 SUBJECT: Final = "$SYS.REQ.USER.AUTH"
 RETRY_S: Final = 0.5
-"""Pause before the connection to nats-server is opened again. Meanwhile no device can log in."""
+"""Pause before the connection to nats-server is opened again. Meanwhile no device can connect."""
 LOOK_AGAIN_S: Final = 1.0
-"""When the connections of a removed device are looked for again: one may just have been made."""
+"""Interval before the second search for connections of a removed device: one may just have been
+made."""
 _SHOWN_MAX: Final = 64
 _GENERATED: Final = re.compile(r"[0-9A-Za-z]{22}")
 """A client id that nats-server made up for a client that sent none."""
@@ -34,7 +35,7 @@ IsPassword: TypeAlias = Callable[[str, str], bool]
 
 
 class DeviceLogins:
-    """Answers the questions of nats-server during all runs of the child process."""
+    """Answers the requests of nats-server during all runs of the child process."""
 
     def __init__(self, is_password: IsPassword) -> None:
         self._is_password = is_password
@@ -44,7 +45,7 @@ class DeviceLogins:
         self._log = RateLimitedLog(log)
         self._loop = asyncio.get_running_loop()
         self.serving = asyncio.Event()
-        """Set while questions are answered."""
+        """Set while requests are answered."""
 
     async def run(self, port: int, password: str) -> None:
         """Answer until cancelled. `port`: of nats-server, for its own protocol."""
@@ -64,7 +65,7 @@ class DeviceLogins:
             await asyncio.sleep(RETRY_S)
 
     def answer(self, token: bytes) -> bytes | None:
-        """The answer to a question; None if it cannot be read, so that the client is refused."""
+        """The answer to a request; None if it cannot be read, so that the client is refused."""
         now = time.time()
         try:
             request = read_request(token)

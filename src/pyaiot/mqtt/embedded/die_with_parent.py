@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a program that is killed when its parent process ends. Linux only.
+"""Runs a program that the kernel kills when its parent process ends. Linux only.
 
 Started as a script, without this package: `python -I -S die_with_parent.py PARENT PROGRAM ...`.
 """

@@ -84,7 +84,7 @@ class HealthProbe:
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory of a process that is not swapped out; 0 where the system does not tell (Linux)."""
+    """The resident memory of a process in bytes (Linux); 0 where the system does not report it."""
     try:
         pages = int((Path("/proc") / str(pid) / "statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):

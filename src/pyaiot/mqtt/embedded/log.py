@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The log of nats-server: its state, and lines about devices in words for their operators."""
+"""The log of nats-server: the state of the child, and log lines about devices, explained."""
 
 import asyncio
 import logging
@@ -91,7 +91,7 @@ _EXPLANATIONS: Final = tuple(
 """Log lines about a client, and what they mean for its operator."""
 
 _OWN_USER: Final = re.compile(rf'authentication error - User "(?:{"|".join(OWN_USERS)})"')
-"""A client that tried to log in as Pyaiot itself: about it, `DeviceLogins` is not asked."""
+"""A client that tried to log in as Pyaiot itself: nats-server refuses it without `DeviceLogins`."""
 _REPEATED: Final = re.compile(
     r"(?:unable to connect: )?authentication error|Auth callout service returned an error"
 )
@@ -103,7 +103,7 @@ _FATAL: Final = re.compile(
 
 
 class NatsLog:
-    """Forwards the log, and takes from it what the child is doing."""
+    """Forwards the log, and derives from it the state of the child."""
 
     def __init__(self) -> None:
         self.ready = asyncio.Event()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The JSON Web Tokens with which nats-server asks who may connect, and the answers to them.
+"""The JSON Web Tokens in which nats-server requests a decision on a client, and the answers.
 
 nats-server calls it auth callout: at each connection it sends a request in a signed token, and
 expects a token with the permissions of the connection, signed by a key that its settings name
@@ -62,7 +62,7 @@ class _Claims(msgspec.Struct, frozen=True):
 
 
 class LoginRequest(msgspec.Struct, frozen=True):
-    """The question of nats-server whether a client may connect."""
+    """A request of nats-server to decide whether a client may connect."""
 
     server_id: str
     user_key: str

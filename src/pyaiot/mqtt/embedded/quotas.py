@@ -138,8 +138,8 @@ def _used_share(name: str, state: Mapping[str, Any]) -> float:
 class Burst:
     """Finds the messages that filled a stream within `BURST_S`.
 
-    nats-server does not tell who published a retained message. Where a stream fills that fast, one
-    device fills it: the newest messages are removed, and those of before stay.
+    nats-server does not report the publisher of a retained message. A stream that fills this fast
+    is filled by one device: the newest messages are removed, and earlier ones stay.
     """
 
     def __init__(self) -> None:

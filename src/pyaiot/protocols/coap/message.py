@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The CoAP message of RFC 7252 section 3: bytes to a value, and a value to bytes.
 
-Pure: no socket, clock or event loop. The meaning of a message is left to its reader.
+Pure: no socket, clock or event loop. The caller interprets the messages.
 """
 
 from typing import Final, Self

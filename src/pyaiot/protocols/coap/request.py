@@ -15,7 +15,7 @@ _REQUEST_CODES_END: Final = 0x20
 
 
 class _Form(NamedTuple):
-    """Shortest and longest value of an option in bytes, and what else is known of it."""
+    """Shortest and longest value of an option in bytes, and its other properties."""
 
     shortest: int
     longest: int

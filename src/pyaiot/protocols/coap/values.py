@@ -64,13 +64,13 @@ def content_format(option: bytes | None) -> int | None:
 def read_values(payload: bytes, format_: int | None, resource: str) -> list[ResourceValue]:
     """The values in the answer to a GET of `resource`. Raises `ProtocolError`.
 
-    One value of that resource, unless it is a SenML pack of several names. There a record of no
-    name of its own, or of the name of the resource, is the resource; any other is
-    `<resource>/<name>`, where the name is the one after the base name, or only the name if that is
-    a path (`/3/0/9`). All records of a pack with one name are the resource, whatever that name is.
-    Where one name has several units, as in RFC 8428 section 5.1.4, the first is the resource and
-    the others are `<resource>/<unit>`. The sum of a record that also has a value is
-    `<resource>/sum`.
+    The answer has one value of that resource, unless it is a SenML pack with several names. In such
+    a pack, a record without a name of its own, or with the name of the resource, is a value of the
+    resource. Any other record is a value of `<resource>/<name>`: the name after the base name, or
+    only the name if that is a path (`/3/0/9`). If all records have the same name, they are values
+    of the resource, whatever the name is. If one name has several units, as in RFC 8428 section
+    5.1.4, the first unit is the resource and the others are `<resource>/<unit>`. The sum of a
+    record that also has a value is `<resource>/sum`.
     """
     if format_ in SENML:
         return list(_of_pack(_records(payload, format_), resource))
@@ -159,7 +159,7 @@ def _resource(record: senml.SenmlRecord, resource: str | None, *, several: bool)
 
 
 def _plain(value: senml.SenmlValue) -> senml.SenmlValue:
-    """20.0 as 20: JSON and CBOR do not distinguish them."""
+    """Convert 20.0 to 20: JSON and CBOR do not distinguish them."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return value

@@ -32,8 +32,8 @@ class ClientHello(msgspec.Struct, frozen=True, gc=False):
     def from_bytes(cls, datagram: bytes) -> "ClientHello":
         """The ClientHello in the first record of a datagram.
 
-        Raises `ProtocolError` if it is malformed, for an older version than DTLS 1.2, and if the
-        message is fragmented: without state, fragments cannot be put together.
+        Raises `ProtocolError` if it is malformed, for a version before DTLS 1.2, and if the message
+        is fragmented: fragments cannot be reassembled without state.
         """
         record = DtlsRecord.from_bytes(datagram)
         data = record.fragment
@@ -48,10 +48,10 @@ class ClientHello(msgspec.Struct, frozen=True, gc=False):
         if offset or size != length:
             raise ProtocolError("the ClientHello is fragmented")
         if len(data) != _HANDSHAKE_HEADER_BYTES + length:
-            raise ProtocolError("the record has another length than the ClientHello")
+            raise ProtocolError("the length of the record is not that of the ClientHello")
         body = _Body(data, _HANDSHAKE_HEADER_BYTES)
         version = int.from_bytes(body.take(2))
-        if version > DTLS_1_2:  # versions of DTLS count down
+        if version > DTLS_1_2:  # a newer version has a lower number
             raise ProtocolError("the client does not offer DTLS 1.2")
         random = body.take(_RANDOM_BYTES)
         session_id = body.take_vector(1)

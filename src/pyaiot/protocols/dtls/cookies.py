@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cookies: a client proves that it receives at its source address, and costs no state until then
-(RFC 6347 section 4.2.1). Pure; `now` is a monotonic time in seconds.
+"""Cookies, which prove that a client receives at its source address (RFC 6347 section 4.2.1).
+
+Until then the server keeps no state of the client. Pure; `now` is a monotonic time in seconds.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ class Cookies:
     """Makes and checks cookies."""
 
     def __init__(self, secret: bytes) -> None:
-        """`secret`: at least 32 random bytes that nobody else knows."""
+        """`secret`: at least 32 random bytes, known to this server only."""
         self._secret = secret
 
     def cookie_for(self, hello: ClientHello, address: bytes, *, now: float) -> bytes:

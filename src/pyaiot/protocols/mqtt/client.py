@@ -62,7 +62,7 @@ _OF_CONNECTION: Final = 0
 
 
 class ConnectionRefused(PyaiotError):
-    """The broker refused CONNECT. `permanent`: the same CONNECT would be refused again."""
+    """The broker refused CONNECT. `permanent`: it would refuse the same CONNECT again."""
 
     def __init__(self, return_code: int) -> None:
         super().__init__(

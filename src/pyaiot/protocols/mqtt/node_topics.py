@@ -87,7 +87,7 @@ Publication: TypeAlias = NodeCheck | NodeResources | NodeValue | NodeValues
 
 class _Check(msgspec.Struct, frozen=True):
     id: str | Annotated[int, msgspec.Meta(ge=0)]
-    """A number counts as its digits: some firmware sends the number of its chip."""
+    """A number is converted to its digits: some firmware sends the number of its chip."""
 
 
 class _PlainValue(msgspec.Struct, frozen=True, gc=False):

@@ -140,8 +140,8 @@ class MqttSnClientProtocol:
         return self._add(PendingRequest(0, request=Unsubscribe(topic, 0, 0, kind)), now)
 
     def change_will(self, will: Will | None, *, now: float) -> tuple[int, list[MqttSnClientEffect]]:
-        """Change the will (6.4). With a message there are two requests; the second number
-        counts."""
+        """Change the will (6.4). With a message these are two requests; the number of the second
+        is returned."""
         if will is None:
             return self._add(PendingRequest(0, request=WillTopicUpd()), now)
         request = WillTopicUpd(will.topic, will.qos, will.retain)

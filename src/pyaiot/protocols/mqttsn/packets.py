@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The packets of MQTT-SN 1.2 section 5.4, with `from_bytes` and `to_bytes`.
 
-`parse_packet` picks the class. Pure: what a packet means is the business of its reader.
+`parse_packet` picks the class. Pure: the caller interprets the packets.
 """
 
 from typing import Self

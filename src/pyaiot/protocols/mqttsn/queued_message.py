@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class DeliveryStage(Enum):
-    """How far the delivery of a message is."""
+    """The progress of the delivery of a message."""
 
     REGISTERED = "waiting for REGACK"
     PUBLISHED = "waiting for PUBACK or PUBREC"

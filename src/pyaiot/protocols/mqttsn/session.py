@@ -332,7 +332,7 @@ class Session(SessionData):
         return [PingResp()]
 
     def _on_disconnect(self, packet: Disconnect) -> list[Effect]:
-        """6.12, with a duration 6.14. A duration of 0 counts as none."""
+        """6.12, with a duration 6.14. A duration of 0 is treated as absent."""
         if packet.duration_s:
             self._transition(Cause.SLEEP)
             self._duration_s = packet.duration_s

@@ -22,7 +22,7 @@ SILENCE_FACTOR: Final = 1.5
 """A client is lost after this multiple of its duration without a packet (MQTT 3.1.1 section
 3.1.2.10; 7.2 requires 1.1 to 1.5)."""
 DURATION_S_MAX: Final = 65535
-"""The duration of a client that sends 0, so that no session waits without end."""
+"""The duration used for a client that sends 0, so that every session ends at some time."""
 
 
 class SavedSession(msgspec.Struct, frozen=True, kw_only=True):

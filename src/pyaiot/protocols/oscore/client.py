@@ -28,14 +28,15 @@ from pyaiot.protocols.oscore.messages import (
 from pyaiot.protocols.oscore.numbers import ReplayWindow, received_up_to
 
 EXCHANGES_MAX: Final = 64
-"""Requests in each direction that are remembered. Beyond, the oldest is not answered."""
+"""Requests that are remembered, in each direction. Beyond that, the oldest is forgotten and gets no
+answer."""
 _ECHO_BYTES: Final = 8
 _REQUEST_CODES_END: Final = 0x20
 _OTHER_MESSAGE_ID: Final = 0x4000
 
 
 class OscoreClient:
-    """After each call, send what `datagrams_to_send` returns. Plain datagrams go in and out.
+    """Takes and returns plain datagrams. After each call, send what `datagrams_to_send` returns.
 
     The replay window does not survive a reboot: the first request of the gateway is answered with
     an Echo value (Appendix B.1.2).
@@ -126,7 +127,7 @@ class OscoreClient:
         echo = answer.option(OptionNumber.ECHO)
         if answer.code != Code.UNAUTHORIZED or echo is None:
             return (inner,)
-        # RFC 9175 section 2.3: the gateway wants proof that the request is new.
+        # RFC 9175 section 2.3: the gateway requires proof that the request is new.
         request = CoapMessage.from_bytes(sent[0])
         if request.option(OptionNumber.ECHO) is None:
             options = build_options(*request.options, (OptionNumber.ECHO, echo))

@@ -19,8 +19,8 @@ ID_BYTES_MAX: Final = 7
 """Bytes of a Sender ID: the length of the nonce minus 6 (section 3.3). A longer one is a
 `ValueError`."""
 SEQUENCE_NUMBERS: Final = 1 << 40
-"""Sender sequence numbers of one context (section 7.2.1). Then nothing is sent: there are no more
-nonces."""
+"""Sender sequence numbers of one context (section 7.2.1). After the last one nothing is sent,
+because no unused nonce is left."""
 _TAG_BYTES: Final = 8
 _KEY_BYTES: Final = 16
 _NONCE_BYTES: Final = 13
@@ -94,7 +94,7 @@ class SecurityContext:
 
 
 def additional_data(request: RequestIds) -> bytes:
-    """The additional authenticated data (section 5.4), without Class I options: there are none."""
+    """The additional authenticated data (section 5.4). No option is of Class I."""
     kid, partial_iv = request
     array = (
         _AAD_ARRAY

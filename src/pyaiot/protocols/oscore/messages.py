@@ -19,8 +19,8 @@ from pyaiot.protocols.oscore.option import OscoreOption, encode_partial_iv
 _OSCORE: Final = int(OptionNumber.OSCORE)
 _MARKER: Final = bytes((PAYLOAD_MARKER,))
 _OUTER: Final = frozenset({OptionNumber.URI_HOST, OptionNumber.URI_PORT, OptionNumber.OSCORE})
-"""Critical options that may stand outside: this endpoint has one virtual host. Blocks outside are
-the work of proxies (section 4.1.3.4.2), and are not supported."""
+"""Critical options that may be unprotected: this endpoint has one virtual host. Unprotected blocks
+are made by proxies (section 4.1.3.4.2), and are not supported."""
 _PROXY: Final = frozenset({OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME})
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 _REQUEST_CODES_END: Final = 0x20
@@ -74,8 +74,8 @@ def is_protected(datagram: bytes) -> bool:
 def read_protected(datagram: bytes) -> ProtectedMessage:
     """Read a message for which `is_protected` holds.
 
-    Raises `Unacceptable` for a malformed OSCORE option or an option that must not stand outside,
-    `ProtocolError` for a malformed message (see `message.rejection`).
+    Raises `Unacceptable` for a malformed OSCORE option or an option that must be protected and is
+    not, `ProtocolError` for a malformed message (see `message.rejection`).
     """
     message = CoapMessage.from_bytes(datagram)
     value: bytes | None = None
@@ -107,8 +107,9 @@ def protect_request(
     """Protect a request with an unused sequence number (section 8.1). Returns what its response is
     bound to.
 
-    An Observe option stands outside too, with the code FETCH (section 4.1.3.5). Raises `ValueError`
-    for a request to a proxy or a virtual host: their options do not belong into the plaintext.
+    An Observe option is also sent unprotected, with the code FETCH (section 4.1.3.5). Raises
+    `ValueError` for a request to a proxy or a virtual host: their options do not belong in the
+    plaintext.
     """
     message = CoapMessage.from_bytes(datagram)
     if not _PROXY.union((OptionNumber.URI_HOST, OptionNumber.URI_PORT)).isdisjoint(

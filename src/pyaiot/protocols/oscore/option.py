@@ -16,7 +16,7 @@ _RESERVED: Final = 0xE0
 
 
 class OscoreOption(msgspec.Struct, frozen=True, gc=False):
-    """Which key protects a message, and the number that its nonce is made of.
+    """Identifies the key that protects a message, and the number that its nonce is made of.
 
     A request has a Partial IV and a kid. A response has a Partial IV only if it does not use the
     nonce of its request. `kid` None: absent, which is not the same as empty.

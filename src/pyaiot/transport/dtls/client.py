@@ -14,7 +14,7 @@ UNANSWERED_S: Final = 10.0
 """A session in which something was sent, and nothing received for this long, is replaced by a new
 one: the server may have restarted, and does not answer records of its earlier sessions."""
 WAITING_MAX: Final = 32
-"""Plaintexts that wait for a session. Beyond, the oldest is dropped."""
+"""Plaintexts that wait for a session. Beyond that, the oldest is dropped."""
 
 
 class DtlsClient:
@@ -99,7 +99,7 @@ class DtlsClient:
             self._check()
 
     def forget(self) -> None:
-        """Lose the session without a word, as a board does that reboots."""
+        """Drop the session without a close_notify, as a board does that reboots."""
         self._connection = None
         self._unanswered_since = None
         self._waiting.clear()

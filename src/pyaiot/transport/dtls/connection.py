@@ -59,7 +59,7 @@ class DtlsConnection:
         self.failure: str | None = None
         """Why it ended."""
         self.identity: str | None = None
-        """The identity that the client sent. It is proved when the session is established."""
+        """The identity that the client sent. It is verified when the session is established."""
         self.is_known = False
         """Whether this identity has a key."""
 
@@ -203,7 +203,7 @@ class DtlsConnection:
         return self.is_established
 
     def _ended(self, error: SSL.Error) -> None:
-        """Reading ended, by this error: mostly there is nothing more to read."""
+        """Handle the error that ended reading: usually that there is nothing more to read."""
         match error:
             case SSL.WantReadError():
                 pass

@@ -133,7 +133,7 @@ class DtlsEndpoint:
         self._apply()
 
     def _apply(self) -> None:
-        """Hand on what the server has found, in order, and send what it wants to send."""
+        """Pass on the events of the server, in order, and send its datagrams."""
         server = self.server
         self._datagrams.send_all(server.datagrams_to_send())
         plaintexts: list[tuple[bytes, Peer]] = []
@@ -170,7 +170,7 @@ class DtlsEndpoint:
                 )
 
     def _log_failure(self, failure: HandshakeFailed) -> None:
-        """What the client is not told."""
+        """Log why a handshake failed, which the client does not learn."""
         now, host = self._loop.time(), failure.peer.address.host
         if failure.identity is None:
             self._lines.info(
@@ -179,7 +179,7 @@ class DtlsEndpoint:
         else:
             guess = "wrong key?" if failure.is_known else "this uid has no credential"
             self._lines.warning(
-                "%s: no session with %s, which calls itself %s (%s): %s",
+                "%s: no session with %s, which sent the identity %s (%s): %s",
                 self._protocol,
                 host,
                 failure.identity,

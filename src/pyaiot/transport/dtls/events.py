@@ -35,11 +35,11 @@ class SessionClosed(msgspec.Struct, frozen=True, gc=False):
 
 
 class HandshakeFailed(msgspec.Struct, frozen=True, gc=False):
-    """A client returned its cookie, and then no session came of it."""
+    """A client returned its cookie, but no session was established."""
 
     peer: Peer
     identity: str | None
-    """What the client calls itself; None: it did not send it."""
+    """The identity that the client sent; None: it sent none."""
     is_known: bool
     """Whether that identity has a key."""
     reason: str

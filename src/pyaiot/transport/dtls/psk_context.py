@@ -15,10 +15,10 @@ from OpenSSL import SSL
 from pyaiot.errors import OperatorError
 
 KEY_BYTES_MAX: Final = 64
-"""Bytes of a key. A longer one is as good as none: the handshake fails."""
+"""Bytes of a key. With a longer one the handshake fails, as without a key."""
 _UNKNOWN_KEY_BYTES: Final = 16
 CIPHER_SUITES: Final = (
-    "ECDHE-PSK-CHACHA20-POLY1305",  # forward secrecy, where the client can do it
+    "ECDHE-PSK-CHACHA20-POLY1305",  # forward secrecy, for clients that support it
     "PSK-AES128-CCM8",  # RFC 7252 section 9.1.3.1: every CoAP node has it
     *("PSK-AES128-CCM", "PSK-AES128-GCM-SHA256", "PSK-CHACHA20-POLY1305"),
     *("PSK-AES256-CCM8", "PSK-AES256-CCM", "PSK-AES256-GCM-SHA384"),
@@ -72,8 +72,8 @@ class PskContext:
     def for_server(cls, psk_of: PskOf) -> "PskContext":
         """A server whose clients have the keys that `psk_of` returns.
 
-        A client without a key is treated as one with a wrong key, so that nobody finds out which
-        identities exist (RFC 4279 section 2). Raises `OperatorError`.
+        A client without a key is treated as one with a wrong key, so that peers cannot find out
+        which identities exist (RFC 4279 section 2). Raises `OperatorError`.
         """
         self = cls(is_server=True)
         secret = secrets.token_bytes(32)

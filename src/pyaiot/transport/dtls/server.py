@@ -4,9 +4,10 @@
 `now` is the loop's time in seconds. After each datagram, the caller takes all of `next_event` and
 `datagrams_to_send`, and sets a timer to `get_timer`.
 
-An address without a session gets an answer that is no larger than what it sent, and costs no state,
-until it has returned a cookie. A new handshake at the address of a session replaces it when it is
-complete, and not before (RFC 6347 section 4.2.8), so that a forged ClientHello ends nothing.
+Until an address without a session has returned a cookie, it gets answers no larger than what it
+sent, and the server keeps no state for it. A new handshake at the address of a session replaces
+that session only when it is complete (RFC 6347 section 4.2.8), so that a forged ClientHello ends no
+session.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -36,17 +37,17 @@ from pyaiot.transport.peers import Peer
 DATAGRAM_BYTES_MAX: Final = 4096
 """Bytes of a secured datagram. Larger ones are ignored, and counted."""
 SESSIONS_MAX: Final = 4096
-"""Sessions at the same time, of 60 to 160 kB each. Beyond, the one that was silent for longest is
-closed."""
+"""Sessions at the same time, of 60 to 160 kB each. Beyond that, the session that was idle for the
+longest time is closed."""
 SESSIONS_PER_UID_MAX: Final = 2
-"""Sessions of one device, for example of a board and of a command line. Beyond, the one that was
-silent for longest is closed."""
+"""Sessions of one device, for example of a board and of a command line. Beyond that, the session
+that was idle for the longest time is closed."""
 SESSION_IDLE_S: Final = 86_400.0
-"""How long a session may be silent. Then it is closed."""
+"""How long a session may be idle. Then it is closed."""
 HANDSHAKES_MAX: Final = 512
-"""Handshakes at the same time, of about 60 kB each. Beyond, the oldest is abandoned."""
+"""Handshakes at the same time, of about 60 kB each. Beyond that, the oldest is abandoned."""
 HANDSHAKES_PER_HOST_MAX: Final = 128
-"""The same for one host. Beyond, its own oldest is abandoned."""
+"""The same for one host. Beyond that, its own oldest is abandoned."""
 HOST_HANDSHAKES_PER_S: Final = 50.0
 HOST_HANDSHAKES_BURST: Final = 500.0
 """Handshakes that one host may begin, sustained and at once. Above: its ClientHello is ignored, and
@@ -67,7 +68,7 @@ class _Association:
     peer: Peer
     """Secured when the handshake is complete."""
     random: bytes
-    """That of the ClientHello, by which a copy of it is recognised."""
+    """The `random` of the ClientHello, by which a duplicate of it is recognised."""
     last_received: float
     is_ready: bool = False
     """See `SessionReady`."""
@@ -88,7 +89,7 @@ def handshake_limits() -> HostLimits:
 
 
 class DtlsServer:
-    """All datagrams of one UDP port come in here."""
+    """Assigns the datagrams of one UDP port to sessions and handshakes."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class DtlsServer:
         self._events: deque[DtlsEvent] = deque()
         self._to_send: list[tuple[bytes, Peer]] = []
         self._sessions: OrderedDict[Any, _Association] = OrderedDict()
-        """By remote address, the longest silent first."""
+        """By remote address, the longest idle first."""
         self._of_uid: dict[str, list[_Association]] = {}
         self._handshakes: OrderedDict[Any, _Association] = OrderedDict()
         """By remote address, the oldest first."""
@@ -244,8 +245,8 @@ class DtlsServer:
 
     def _receive_handshake(self, handshake: _Association, datagram: bytes, now: float) -> None:
         if datagram[0] not in _HANDSHAKE_TYPES:
-            # An alert is not protected yet, so that anybody can forge it. A client that gives up is
-            # forgotten soon.
+            # An alert is not protected yet, so it is easily forged. The handshake of a client that
+            # gave up ends by its timeout.
             self.ignored += 1
             return
         connection = handshake.connection
@@ -278,7 +279,7 @@ class DtlsServer:
         handshake.last_received = now
         before = self._sessions.get(peer.remote)
         if before is not None and before.peer == handshake.peer:
-            # The peer goes on. A close_notify would be read in the new session.
+            # The peer continues. It would read a close_notify in the new session.
             self._forget_session(before)
         elif before is not None:
             self._end(before, "another device is at its address", notify=False)
@@ -345,7 +346,7 @@ class DtlsServer:
         return None if timer == float("inf") else timer
 
     def handle_timer(self, *, now: float) -> None:
-        """Retransmit, give up handshakes, close silent sessions."""
+        """Retransmit flights, abandon handshakes, close idle sessions."""
         if now >= self._handshake_timer:
             for handshake in list(self._handshakes.values()):
                 connection = handshake.connection
@@ -359,7 +360,7 @@ class DtlsServer:
             oldest = next(iter(self._sessions.values()))
             if now < oldest.last_received + SESSION_IDLE_S:
                 break
-            self._end(oldest, "silent for too long")
+            self._end(oldest, "idle for too long")
 
 
 _HANDSHAKE_TYPES: Final = frozenset((ContentType.HANDSHAKE, ContentType.CHANGE_CIPHER_SPEC))
