@@ -29,6 +29,7 @@ PARSERS_ELSEWHERE = {
     "messages",
     "plain_http",
     "readings",
+    "resource_types",
 }
 # Modules in protocols/ that read nothing.
 NO_PARSERS = {

@@ -23,9 +23,11 @@ MAY_IMPORT = {
     "metrics": set(),
     "redaction": set(),
     "readings": {"errors"},
+    # What a resource is, for every part that reads or writes one.
+    "model": {"errors", "readings"},
     "exact_json": {"readings"},
     # The legacy wire and the gateways both read number and unit beside the text.
-    "messages": {"errors", "readings"},
+    "messages": {"errors", "model", "readings"},
     "backlog": {"errors", "messages"},
     "legacy": {"errors", "exact_json", "messages"},
     "links": {"backlog", "errors", "legacy", "messages"},
@@ -117,7 +119,17 @@ MAY_IMPORT = {
 
 PURE = {
     *("transport/dtls/connection", "transport/dtls/psk_context", "transport/dtls/server"),
-    *("errors", "messages", "backlog", "exact_json", "legacy", "metrics", "protocols", "readings"),
+    *(
+        "errors",
+        "messages",
+        "model",
+        "backlog",
+        "exact_json",
+        "legacy",
+        "metrics",
+        "protocols",
+        "readings",
+    ),
     *(
         "redaction",
         "accounts/roles",

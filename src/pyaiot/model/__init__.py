@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a resource is: its kind, unit, limits, choices, and the words that its device uses. Pure.
+
+`ResourceType` says it. `infer` and `type_of_link` find it out, `merge` joins what several sources
+say, `decode` reads a value and `encode` writes one in the words of the device.
+"""
+
+from pyaiot.model.decoding import Coordinates, TypedValue, decode
+from pyaiot.model.encoding import encode, payload_for
+from pyaiot.model.inference import infer, is_evident
+from pyaiot.model.link_types import type_of_link
+from pyaiot.model.types import (
+    CHOICE_LENGTH_MAX,
+    CHOICES_MAX,
+    PRECISION_MAX,
+    TYPE_TEXT_LENGTH_MAX,
+    UNKNOWN,
+    ColourForm,
+    ResourceKind,
+    ResourceType,
+    Source,
+    certain,
+    check_type,
+    fitted,
+    merge,
+    resolve,
+)
+from pyaiot.model.words import words_like
+
+__all__ = [
+    "CHOICES_MAX",
+    "CHOICE_LENGTH_MAX",
+    "PRECISION_MAX",
+    "TYPE_TEXT_LENGTH_MAX",
+    "UNKNOWN",
+    "ColourForm",
+    "Coordinates",
+    "ResourceKind",
+    "ResourceType",
+    "Source",
+    "TypedValue",
+    "certain",
+    "check_type",
+    "decode",
+    "encode",
+    "fitted",
+    "infer",
+    "is_evident",
+    "merge",
+    "payload_for",
+    "resolve",
+    "type_of_link",
+    "words_like",
+]

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The words for true and false that devices and people use."""
+
+from typing import Final
+
+PAIRS: Final = (("1", "0"), ("on", "off"), ("true", "false"), ("yes", "no"))
+"""Words for true and false. Case does not matter."""
+DEFAULT_WORDS: Final = PAIRS[0]
+"""For a device whose words are unknown."""
+
+_TRUTH_BY_WORD: Final = {
+    word: truth for pair in PAIRS for word, truth in zip(pair, (True, False), strict=True)
+}
+
+
+def truth_of(word: str, on: str = "", off: str = "") -> bool | None:
+    """Whether a word means true or false; None if it means neither.
+
+    `on` and `off`, the words of the device, come first: a device may call its open state `0`.
+    """
+    word = word.strip().casefold()
+    if on and word == on.casefold():
+        return True
+    if off and word == off.casefold():
+        return False
+    return _TRUTH_BY_WORD.get(word)
+
+
+def words_like(value: object) -> tuple[str, str] | None:
+    """The words for true and false of a device that sent this value; None if it is no boolean.
+
+    `"OFF"` is of a device that writes `ON` and `OFF`, and JSON `true` of one that reads `true`.
+    """
+    match value:
+        case bool():
+            return "true", "false"
+        case int() | float():
+            return DEFAULT_WORDS if value in (0, 1) else None
+        case str():
+            pass
+        case _:
+            return None
+    word = value.strip()
+    for pair in PAIRS:
+        if word.lower() in pair:
+            if word.isupper():
+                return pair[0].upper(), pair[1].upper()
+            if word.istitle():
+                return pair[0].title(), pair[1].title()
+            return pair if word.islower() or word.isdigit() else None
+    return None
