@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "audit": {"errors", "metrics", "transport"},
     # Given to the broker, and to the web side, which edits it.
     "registry": {"errors", "messages", "metrics", "redaction"},
+    "alerts": {"broker", "errors", "messages", "metrics", "registry", "transport"},
     "broker": {
         *("accounts", "audit", "backlog", "errors", "legacy", "links", "messages", "metrics"),
         *("registry", "transport"),
@@ -140,6 +141,11 @@ PURE = {
         "registry/node_filter",
     ),
     *(
+        "alerts/alert",
+        "alerts/engine",
+        "alerts/rule",
+        "alerts/watches",
+        "registry/documents",
         "registry/forgettable",
         "registry/last_values",
         "registry/search_texts",

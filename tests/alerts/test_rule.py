@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rules of alerts: what is valid, and what their author is told."""
+"""Rules of alerts: what is valid, and the reason where it is not."""
 
 import pytest
 from hypothesis import given

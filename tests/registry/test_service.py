@@ -30,6 +30,7 @@ from pyaiot.messages import (
     ToGateway,
 )
 from pyaiot.registry import service as service_module
+from pyaiot.registry.documents import Document
 from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.record import Edit, NodeRecord
 from pyaiot.registry.refusals import RegistryFull, StaleRevision, UnknownNode
@@ -127,17 +128,31 @@ async def running(
 
 def stored(path: Path) -> dict[str, NodeRecord]:
     """What is in the file now, read as after kill -9: beside the process that writes it."""
+    store = SqliteStore(_copy_of(path))
+    try:
+        return {record.uid: record for record in store.open()}
+    finally:
+        store.close()
+
+
+def stored_documents(path: Path) -> list[Document]:
+    """The same of documents, in order."""
+    store = SqliteStore(_copy_of(path))
+    try:
+        store.open()
+        return sorted(store.documents())
+    finally:
+        store.close()
+
+
+def _copy_of(path: Path) -> Path:
     copied = path.with_name("copy")
     shutil.rmtree(copied, ignore_errors=True)
     copied.mkdir()
     for name in (path.name, path.name + "-wal"):
         with contextlib.suppress(FileNotFoundError):
             shutil.copy(path.with_name(name), copied / name)
-    store = SqliteStore(copied / path.name)
-    try:
-        return {record.uid: record for record in store.open()}
-    finally:
-        store.close()
+    return copied / path.name
 
 
 # -- what is on disk ------------------------------------------------------------------------------
@@ -158,6 +173,32 @@ async def test_edit_is_on_disk_when_it_is_answered(tmp_path: Path) -> None:
         await it.service.restore("n", 1.0)
         assert stored(path)["n"].annotations.label == "Lamp"
         assert it.service.edits == 6
+
+
+async def test_document_is_on_disk_when_it_is_answered_and_loaded_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "registry.db"
+    async with running(path) as it:
+        await it.service.put_documents([("view", "a", "1"), ("view", "b", "2")])
+        assert stored_documents(path) == [("view", "a", "1"), ("view", "b", "2")]
+        await it.service.put_documents([("view", "a", None)])
+        it.service.documents.set_later([("alert", "x", "3")])
+        await eventually(lambda: ("alert", "x", "3") in stored_documents(path))
+
+    async with running(path) as it:
+        assert it.service.documents.of("view") == {"b": "2"}
+        assert it.service.documents.of("alert") == {"x": "3"}
+
+
+async def test_documents_return_to_a_store_that_was_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    async with running(path) as it:
+        await it.service.put_documents([("view", "a", "1")])
+        path.unlink()
+        with contextlib.suppress(NotStored):
+            await it.service.put_documents([("view", "b", "2")])
+        await eventually(lambda: path.exists() and ("view", "a", "1") in stored_documents(path))
 
 
 async def test_edit_of_a_node_that_has_just_appeared_stores_all_of_it(

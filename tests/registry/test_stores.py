@@ -315,3 +315,13 @@ def test_server_that_is_away_is_reported_without_its_password() -> None:
     with pytest.raises(RegistryStoreError, match=r"127\.0\.0\.1") as refused:
         store.open()
     assert "secret" not in str(refused.value)
+
+
+def test_documents_are_there_after_a_restart(location: str) -> None:
+    store = store_at(location)
+    with opened(store):
+        store.write(Changes(documents=[("view", "a", "1"), ("view", "b", "2")]))
+        store.write(Changes(documents=[("view", "a", '{"x":"é"}'), ("view", "b", None)]))
+
+    with opened(store):
+        assert store.documents() == [("view", "a", '{"x":"é"}')]

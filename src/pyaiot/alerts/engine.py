@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from pyaiot.alerts.rule import FIRMWARE_STATE, OF_NUMBERS, UPDATE_FAILED, Rule
-from pyaiot.alerts.watches import AlertChange, Subject, Watch, Watches
+from pyaiot.alerts.watches import AlertChange, RuleMatch, Subject, Watches
 from pyaiot.messages import Reading
 
 RETURN_GRACE_S: Final = 180.0
@@ -298,7 +298,7 @@ class AlertEngine:
                     watch.since, watch.value = since, reason
                 self._set_due(watch, max(now, since))
 
-    def _set_due(self, watch: Watch, start: float) -> None:
+    def _set_due(self, watch: RuleMatch, start: float) -> None:
         self.watches.set_timer(watch, start + watch.rule.for_s)
 
 

@@ -49,7 +49,7 @@ class AlertChange:
 
 
 @dataclass(slots=True)
-class Watch:
+class RuleMatch:
     """A rule and one node or gateway, or one resource of a node."""
 
     rule_id: str
@@ -78,7 +78,7 @@ class Watches:
         self.dropped = 0
         """Alerts and watches beyond their limits, since the start."""
         self._cleared: OrderedDict[str, Alert] = OrderedDict()
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, RuleMatch] = {}
         self._of_subject: dict[str, set[str]] = {}
         self._timers: list[tuple[float, str]] = []
         self._changes: deque[AlertChange] = deque()
@@ -99,11 +99,13 @@ class Watches:
             elif len(self.active) < ACTIVE_MAX:
                 self.active[alert.id] = alert
 
-    def find(self, rule_id: str, name: str, resource: str = "") -> Watch | None:
+    def find(self, rule_id: str, name: str, resource: str = "") -> RuleMatch | None:
         """The watch of a rule for a node or gateway of this name, if there is one."""
         return self._watches.get(alert_id(rule_id, name, resource))
 
-    def add(self, rule_id: str, rule: Rule, subject: Subject, resource: str = "") -> Watch | None:
+    def add(
+        self, rule_id: str, rule: Rule, subject: Subject, resource: str = ""
+    ) -> RuleMatch | None:
         """The watch, a new one if there is none; None at the limit."""
         key = alert_id(rule_id, subject.name, resource)
         watch = self._watches.get(key)
@@ -112,21 +114,21 @@ class Watches:
         if len(self._watches) >= WATCHES_MAX:
             self.dropped += 1
             return None
-        watch = self._watches[key] = Watch(rule_id, rule, subject, resource)
+        watch = self._watches[key] = RuleMatch(rule_id, rule, subject, resource)
         # An alert that was stored lasts, and is not raised again.
         watch.is_raised = key in self.active
         self._of_subject.setdefault(subject.name, set()).add(key)
         return watch
 
-    def of(self, name: str) -> list[Watch]:
+    def of(self, name: str) -> list[RuleMatch]:
         """The watches of a node or gateway."""
         return [self._watches[key] for key in self._of_subject.get(name, ())]
 
-    def all(self) -> Iterator[Watch]:
+    def all(self) -> Iterator[RuleMatch]:
         yield from list(self._watches.values())
 
-    def remove(self, watch: Watch, ts: float) -> None:
-        """Watch it no longer. Its alert is cleared."""
+    def remove(self, watch: RuleMatch, ts: float) -> None:
+        """RuleMatch it no longer. Its alert is cleared."""
         self.ends(watch, ts)
         key = watch.id
         del self._watches[key]
@@ -135,7 +137,7 @@ class Watches:
         if not keys:
             del self._of_subject[watch.subject.name]
 
-    def holds(self, watch: Watch, value: str, *, now: float, ts: float) -> None:
+    def holds(self, watch: RuleMatch, value: str, *, now: float, ts: float) -> None:
         """The condition holds, with this value. It is raised now, or when it has held for long."""
         watch.value = value[:VALUE_LENGTH_MAX]
         if watch.is_raised:
@@ -147,7 +149,7 @@ class Watches:
         elif not watch.due:
             self.set_timer(watch, watch.since + watch.rule.for_s)
 
-    def ends(self, watch: Watch, ts: float) -> None:
+    def ends(self, watch: RuleMatch, ts: float) -> None:
         """The condition does not hold."""
         watch.since, watch.due = None, 0.0
         watch.is_raised = False
@@ -155,7 +157,7 @@ class Watches:
         if alert is not None:
             self.clear(alert, watch.rule, ts)
 
-    def raise_alert(self, watch: Watch, ts: float) -> None:
+    def raise_alert(self, watch: RuleMatch, ts: float) -> None:
         """Raise the alert of the watch, unless it is active."""
         if watch.id not in self.active:
             if len(self.active) >= ACTIVE_MAX:
@@ -188,7 +190,7 @@ class Watches:
         """The next change of an alert, in the order in which they happened."""
         return self._changes.popleft() if self._changes else None
 
-    def set_timer(self, watch: Watch, due: float) -> None:
+    def set_timer(self, watch: RuleMatch, due: float) -> None:
         """Look at it then. A later time than before needs no new entry: the earlier looks again."""
         is_set, watch.due = 0 < watch.due <= due, due
         if not is_set:
@@ -198,7 +200,7 @@ class Watches:
         """When to call `take_due`; None: never."""
         return self._timers[0][0] if self._timers else None
 
-    def take_due(self, now: float) -> Iterator[Watch]:
+    def take_due(self, now: float) -> Iterator[RuleMatch]:
         """The watches whose time has come."""
         while self._timers and self._timers[0][0] <= now:
             _due, key = heapq.heappop(self._timers)

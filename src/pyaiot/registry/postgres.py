@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from pyaiot.errors import OperatorError
+from pyaiot.registry.documents import Document
 from pyaiot.registry.record import (
     COLUMNS,
     EDITED_COLUMNS,
@@ -50,7 +51,16 @@ _FIRST: Final = (
 
 _SECURED: Final = ("ALTER TABLE node ADD COLUMN secured bigint NOT NULL DEFAULT 0",)
 
-MIGRATIONS: Final = (_FIRST, _SECURED)
+_DOCUMENTS: Final = (
+    """
+    CREATE TABLE document (
+        kind text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, body text NOT NULL,
+        PRIMARY KEY (kind, key)
+    )
+    """,
+)
+
+MIGRATIONS: Final = (_FIRST, _SECURED, _DOCUMENTS)
 """Statements that migrate each version to the next. Append only."""
 
 _OBSERVED: Final = upsert(OBSERVED_COLUMNS, "${}")
@@ -81,6 +91,9 @@ class PostgresStore:
         except BaseException:
             self.close()
             raise
+
+    def documents(self) -> list[Document]:
+        return self._call(self._documents())
 
     def write(self, changes: Changes) -> None:
         if self._db is None:
@@ -117,6 +130,12 @@ class PostgresStore:
                 loading.add(map(tuple, rows))
         return loading.records
 
+    async def _documents(self) -> list[Document]:
+        if self._db is None:
+            raise RegistryStoreError("it is not open")
+        rows = await self._db.fetch("SELECT kind, key, body FROM document")
+        return [(row["kind"], row["key"], row["body"]) for row in rows]
+
     async def _write(self, changes: Changes) -> None:
         async with self._db.transaction():
             if changes.removed:
@@ -127,6 +146,18 @@ class PostgresStore:
                 await self._db.executemany(_OBSERVED, changes.observed)
             if changes.edited:
                 await self._db.executemany(_EDITED, changes.edited)
+            gone = [(kind, key) for kind, key, body in changes.documents if body is None]
+            if gone:
+                await self._db.executemany(
+                    "DELETE FROM document WHERE kind = $1 AND key = $2", gone
+                )
+            kept = [it for it in changes.documents if it[2] is not None]
+            if kept:
+                await self._db.executemany(
+                    "INSERT INTO document VALUES ($1, $2, $3)"
+                    " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
+                    kept,
+                )
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:

@@ -13,16 +13,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from pyaiot.errors import ProtocolError, PyaiotError, Refused
-from pyaiot.messages import Reading
-from pyaiot.registry.last_values import encode_values
+from pyaiot.registry.documents import Document, Documents
 from pyaiot.registry.online_nodes import OnlineNodes
-from pyaiot.registry.record import Edit, NodeRecord, RecordRow, edited_row, observed_row
+from pyaiot.registry.record import Edit, NodeRecord, edited_row, observed_row
 from pyaiot.registry.refusals import UnknownNode, check_revision
 from pyaiot.registry.registry import Registry
-from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError
+from pyaiot.registry.store import ObservedNode, RegistryStore, RegistryStoreError, write_rows
 
 WRITE_INTERVAL_S: Final = 1.0
 """Between two writes of nodes that appeared, left or rebooted."""
@@ -44,8 +43,6 @@ CLOSE_LIMIT_S: Final = 1.0
 """When the service ends, changes are written within this time. The rest is lost."""
 
 T = TypeVar("T")
-ObservedNode: TypeAlias = tuple[RecordRow, tuple[Reading, ...] | bytes]
-"""A row of `observed_row`, and the values of the node, encoded or still to be encoded."""
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +64,10 @@ class RegistryService:
     ) -> None:
         """`store` None: the registry ends with the process."""
         self.registry = registry
+        self.documents = Documents()
+        """Rules of alerts, alerts, saved views. Complete once `loaded` is set."""
+        self.loaded = asyncio.Event()
+        """Set when the store was read for the first time; at once without a store."""
         self.failures = 0
         """Failures of the store since the start."""
         self.written = 0
@@ -81,7 +82,8 @@ class RegistryService:
         """Held from the start of an edit until it is applied, so that the next edit sees it."""
         self._edits_waiting = 0
         self._is_open = False
-        self._was_loaded = False
+        if store is None:
+            self.loaded.set()
         self._open_attempted = asyncio.Event()
         self._problem = "" if store is None else "is not open yet"
 
@@ -177,6 +179,13 @@ class RegistryService:
             self.edits += 1
             return self._nodes.people_restored(record)
 
+    async def put_documents(self, documents: Sequence[Document]) -> None:
+        """Set or remove documents. They are on disk on return. Raises `Refused`, `NotStored`."""
+        async with self._editing():
+            self.documents.check(documents)
+            await self._call_store(partial(write_rows, documents=documents))
+            self.documents.set(documents)
+
     @asynccontextmanager
     async def _editing(self) -> AsyncIterator[None]:
         """One edit after the other. Raises `NotStored` if too many wait."""
@@ -198,7 +207,7 @@ class RegistryService:
             # Else it could be written again after its removal.
             self.registry.unwritten.forgets(uid)
         try:
-            await self._call_store(partial(_write_rows, removed=uids))
+            await self._call_store(partial(write_rows, removed=uids))
         except NotStored:
             for uid in uids:
                 self.registry.unwritten.observed(uid)
@@ -233,14 +242,14 @@ class RegistryService:
         observed = [self._observed(record) for record in unwritten]
 
         def write(store: RegistryStore) -> None:
-            _write_rows(store, observed=observed, edited=[edited_row(it) for it in changed])
+            write_rows(store, observed=observed, edited=[edited_row(it) for it in changed])
 
         await self._store_again(changed, write)
 
     async def _store_whole(self, records: Sequence[NodeRecord]) -> None:
         observed = [self._observed(record) for record in records]
         edited = [edited_row(record) for record in records]
-        await self._store_again(records, partial(_write_rows, observed=observed, edited=edited))
+        await self._store_again(records, partial(write_rows, observed=observed, edited=edited))
 
     async def _store_again(
         self, records: Sequence[NodeRecord], work: Callable[[RegistryStore], None]
@@ -312,16 +321,21 @@ class RegistryService:
     async def _open(self) -> None:
         try:
             records = await self._with_store(lambda store: store.open())
-            if self._was_loaded:
+            documents = await self._with_store(lambda store: store.documents())
+            if self.loaded.is_set():
                 # The store was lost and came back, perhaps empty: all of it is written again.
                 await self._remove_unknown(records)
+                gone = [it for it in documents if it[1] not in self.documents.of(it[0])]
+                self.documents.not_written(gone)
+                self.documents.write_again()
                 await self._write_everything()
         except RegistryStoreError as error:
             self._failed(error)
             return
-        if not self._was_loaded:
+        if not self.loaded.is_set():
+            self.documents.load(documents)
             self._nodes.registry_loaded(records)
-            self._was_loaded = True
+            self.loaded.set()
         self._is_open, self._problem = True, ""
         log.info("registry: %d nodes in %s", len(self.registry), self._name)
 
@@ -330,7 +344,7 @@ class RegistryService:
         uids = [it.uid for it in records if self.registry.get(it.uid) is None]
         for start in range(0, len(uids), BATCH_MAX):
             some = uids[start : start + BATCH_MAX]
-            await self._with_store(partial(_write_rows, removed=some))
+            await self._with_store(partial(write_rows, removed=some))
 
     async def _write_everything(self) -> None:
         records = [it for it in self.registry.records.values() if it.is_stored]
@@ -338,7 +352,7 @@ class RegistryService:
             some = records[start : start + BATCH_MAX]
             observed = [self._observed(record) for record in some]
             edited = [edited_row(record) for record in some]
-            await self._with_store(partial(_write_rows, observed=observed, edited=edited))
+            await self._with_store(partial(write_rows, observed=observed, edited=edited))
 
     async def _collect_values(self) -> None:
         now = self._unix_time()
@@ -356,13 +370,17 @@ class RegistryService:
         while True:
             removed = self.registry.unwritten.take_removed(BATCH_MAX)
             records = self.registry.unwritten.take_observed(BATCH_MAX)
-            if not removed and not records:
+            documents = self.documents.take_unwritten(BATCH_MAX)
+            if not removed and not records and not documents:
                 return
             observed = [self._observed(record) for record in records]
             try:
-                await self._with_store(partial(_write_rows, observed=observed, removed=removed))
+                await self._with_store(
+                    partial(write_rows, observed=observed, removed=removed, documents=documents)
+                )
             except BaseException:
                 self.registry.unwritten.not_written(records, removed)
+                self.documents.not_written(documents)
                 raise
             self.written += len(records)
 
@@ -406,18 +424,3 @@ async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
         yield item
         if number % TURN_NODES_MAX == 0:
             await asyncio.sleep(0)
-
-
-def _write_rows(
-    store: RegistryStore,
-    *,
-    observed: Sequence[ObservedNode] = (),
-    edited: Sequence[RecordRow] = (),
-    removed: Sequence[str] = (),
-) -> None:
-    """Write in one transaction. Runs on the thread of the store."""
-    rows = [
-        (*row, (values if isinstance(values, bytes) else encode_values(values)).decode())
-        for row, values in observed
-    ]
-    store.write(Changes(observed=rows, edited=edited, removed=removed))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pyaiot.registry.documents import Document
 from pyaiot.registry.record import (
     COLUMNS,
     EDITED_COLUMNS,
@@ -43,7 +44,16 @@ _FIRST: Final = (
 _SECURED: Final = ("ALTER TABLE node ADD COLUMN secured INTEGER NOT NULL DEFAULT 0",)
 """1: the node proved its uid with a credential."""
 
-MIGRATIONS: Final = (_FIRST, _SECURED)
+_DOCUMENTS: Final = (
+    """
+    CREATE TABLE document (
+        kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID
+    """,
+)
+"""`body` is JSON."""
+
+MIGRATIONS: Final = (_FIRST, _SECURED, _DOCUMENTS)
 """Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 
 
@@ -82,6 +92,12 @@ class SqliteStore:
             self.close()
             raise
 
+    def documents(self) -> list[Document]:
+        if self._db is None:
+            raise RegistryStoreError(f"{self._path} is not open")
+        with self._translated_errors():
+            return self._db.execute("SELECT kind, key, body FROM document").fetchall()
+
     def write(self, changes: Changes) -> None:
         db = self._db
         if db is None:
@@ -94,6 +110,10 @@ class SqliteStore:
                 )
                 db.executemany(_OBSERVED, changes.observed)
                 db.executemany(_EDITED, changes.edited)
+                gone = [(kind, key) for kind, key, body in changes.documents if body is None]
+                db.executemany("DELETE FROM document WHERE kind = ? AND key = ?", gone)
+                kept = [it for it in changes.documents if it[2] is not None]
+                db.executemany("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", kept)
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:

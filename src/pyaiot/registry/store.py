@@ -3,11 +3,22 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pyaiot.errors import PyaiotError
-from pyaiot.registry.last_values import NO_VALUES, VALUES_MAX, VALUES_OF_NODE_MAX, VALUES_SMALL
+from pyaiot.messages import Reading
+from pyaiot.registry.documents import Document
+from pyaiot.registry.last_values import (
+    NO_VALUES,
+    VALUES_MAX,
+    VALUES_OF_NODE_MAX,
+    VALUES_SMALL,
+    encode_values,
+)
 from pyaiot.registry.record import NodeRecord, RecordRow, record_of
+
+ObservedNode: TypeAlias = tuple[RecordRow, tuple[Reading, ...] | bytes]
+"""A row of `observed_row`, and the values of the node, encoded or still to be encoded."""
 
 
 class RegistryStoreError(PyaiotError):
@@ -24,6 +35,7 @@ class Changes:
     """Rows of `edited_row`. What was observed stays."""
     removed: Sequence[str] = ()
     """Uids."""
+    documents: Sequence[Document] = ()
 
 
 class Loading:
@@ -62,6 +74,10 @@ class RegistryStore(Protocol):
         """
         ...
 
+    def documents(self) -> list[Document]:
+        """All documents of the open store. Raises `RegistryStoreError`."""
+        ...
+
     def write(self, changes: Changes) -> None:
         """Write the changes; they are on disk when it returns. Raises `RegistryStoreError`."""
         ...
@@ -83,3 +99,19 @@ def upsert(columns: tuple[str, ...], parameter: str = "?") -> str:
         f"INSERT INTO node ({', '.join(names)}) VALUES ({values})"  # noqa: S608 - our constants
         f" ON CONFLICT (uid) DO UPDATE SET {updates}"
     )
+
+
+def write_rows(
+    store: RegistryStore,
+    *,
+    observed: Sequence[ObservedNode] = (),
+    edited: Sequence[RecordRow] = (),
+    removed: Sequence[str] = (),
+    documents: Sequence[Document] = (),
+) -> None:
+    """Write in one transaction, on the thread of the store. Raises `RegistryStoreError`."""
+    rows = [
+        (*row, (values if isinstance(values, bytes) else encode_values(values)).decode())
+        for row, values in observed
+    ]
+    store.write(Changes(observed=rows, edited=edited, removed=removed, documents=documents))
