@@ -3,7 +3,8 @@
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -12,19 +13,19 @@ from pyaiot.messages.types import (
     JSON_DEPTH_MAX,
     NAME_LENGTH_MAX,
     RESERVED_UIDS,
+    TYPES_SIZE_MAX,
     VALUE_SIZE_MAX,
     Command,
     Hello,
     Message,
     NodeAppeared,
+    NodeDescribed,
     NodeLeft,
     NodeReset,
     NodeRules,
     Reading,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from pyaiot.model import ResourceType, check_type
 
 _SHORT_LENGTH: Final = VALUE_SIZE_MAX // 6
 """Characters of a text that is within `VALUE_SIZE_MAX`, whatever they are: at most `\\u0000`."""
@@ -40,6 +41,9 @@ def check(message: Message) -> None:
             check_value(message.data)
         case NodeAppeared() | NodeReset() | NodeLeft() | NodeRules():
             check_uid(message.uid)
+        case NodeDescribed():
+            check_uid(message.uid)
+            check_types(message.types)
         case Command():
             check_uid(message.uid)
             check_name(message.resource, "resource")
@@ -83,6 +87,15 @@ def check_uid(uid: str) -> str:
     return uid
 
 
+def check_types(types: Mapping[str, ResourceType]) -> None:
+    """Check the types of the resources of a node, by name. Raises `ProtocolError`."""
+    for resource, it in types.items():
+        check_name(resource, "resource")
+        check_type(it)
+    if _size_of(types) > TYPES_SIZE_MAX:
+        raise ProtocolError(f"the types of a node have at most {TYPES_SIZE_MAX} bytes")
+
+
 def check_value(value: object) -> None:
     """Check the size and depth of a value. Raises `ProtocolError`."""
     if isinstance(value, str):
@@ -113,6 +126,13 @@ def echoes(payload: str, data: object) -> bool:
 def _size(text: str) -> int:
     try:
         return len(_encode(text)) - 2
+    except UnicodeEncodeError as error:
+        raise ProtocolError("text contains a lone surrogate") from error
+
+
+def _size_of(types: Mapping[str, ResourceType]) -> int:
+    try:
+        return len(_encode(types))
     except UnicodeEncodeError as error:
         raise ProtocolError("text contains a lone surrogate") from error
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from pyaiot.model import ResourceType
 from pyaiot.readings import INTEGER_MAX, read_quantity
 
 SUBPROTOCOL: Final = "pyaiot.v2"
@@ -27,11 +28,15 @@ PROBLEM_LENGTH_MAX: Final = 200
 """Characters of the text about invalid bytes. A longer text is truncated."""
 FRAME_SIZE_MAX: Final = 256 * 1024
 """Bytes of one WebSocket message in either direction. Larger ones are refused."""
+TYPES_SIZE_MAX: Final = 32 * 1024
+"""Bytes of the types of one message `describe`, as JSON. More are refused."""
 JSON_DEPTH_MAX: Final = 32
 """Levels of nested arrays and objects in a value. A deeper value is refused."""
 COMMAND_TIMEOUT_MAX_S: Final = 60.0
 UNIX_TIME_MAX: Final = 253_402_300_799
 """The end of the year 9999. A later time, or one before 1970, is refused: no calendar has it."""
+TYPES_MAX: Final = 264
+"""Resources of one message `describe`. More are refused."""
 RESERVED_UIDS: Final = frozenset({"alive", "all"})
 """Words that stand for a uid in keep-alives and `dst` (legacy protocol, sections 1 and 2)."""
 
@@ -227,6 +232,20 @@ class NodeLeft(_Message, frozen=True, kw_only=True, tag="out"):
     nodes without one. The broker heeds it from the gateway that had the node last."""
 
 
+class NodeDescribed(_Message, frozen=True, kw_only=True, tag="describe"):
+    """What resources of a node are. From a gateway: by metadata of the device or the attributes of
+    its links, sent once and when it changes. To clients that joined with `registry`: all that is
+    known, for resources of which a reading does not show as much.
+    """
+
+    uid: Uid
+    types: Annotated[dict[ResourceName, ResourceType], Meta(max_length=TYPES_MAX)]
+    """Types by resource. A resource with an empty type is described no more; one that is absent
+    keeps its type."""
+    complete: bool = False
+    """Other resources of the node are described no more."""
+
+
 class LastValue(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """The last value of a resource of an offline node, with the fields of its reading."""
 
@@ -367,6 +386,7 @@ ToClient: TypeAlias = (
     | Receipt
     | Problem
     | RegisteredNode
+    | NodeDescribed
     | NodeForgotten
 )
 FromGateway: TypeAlias = (
@@ -380,7 +400,8 @@ FromGateway: TypeAlias = (
     | Checkpoint
     | ReadingsDropped
     | NodesSeen
+    | NodeDescribed
 )
 ToGateway: TypeAlias = Command | Problem | Checkpoint | NodeRules
-NodeEvent: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft
+NodeEvent: TypeAlias = NodeAppeared | NodeDescribed | Reading | NodeReset | NodeLeft
 Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway
