@@ -18,6 +18,7 @@ from pyaiot.messages import (
     Hello,
     Join,
     NodeAppeared,
+    NodeDescribed,
     NodeLeft,
     Reading,
     Receipt,
@@ -30,6 +31,7 @@ from pyaiot.messages import (
     encode_frames,
 )
 from pyaiot.messages.checks import check, is_plain_reading
+from pyaiot.model import ResourceType
 
 NAMES = st.text(
     st.characters(categories=("L", "N", "P", "S"), exclude_characters="\xad"),
@@ -86,6 +88,8 @@ def test_client_may_send_an_array_or_a_single_message() -> None:
     ]
 
 
+LARGE = ResourceType(kind="enum", choices=tuple(f"{i:064}" for i in range(64)))
+"""Types of ten such resources are beyond the limit."""
 WRONG_SHAPES = [
     b"",
     b"{}",
@@ -167,6 +171,14 @@ def test_value_nested_too_deep_is_refused_alone() -> None:
         b'{"type":"new","uid":"A","ts":253402300800}',
         b"[]",
         b"7",
+        b'{"type":"describe","uid":"A"}',
+        b'{"type":"describe","uid":"A","types":{"r":{"kind":"sound"}}}',
+        b'{"type":"describe","uid":"A","types":{"a\\nb":{}}}',
+        b'{"type":"describe","uid":"A","types":{"r":{"minimum":2,"maximum":1}}}',
+        b'{"type":"describe","uid":"A","types":{"r":{"choices":["a","a"]}}}',
+        b'{"type":"describe","uid":"A","types":{"r":{"label":"' + b"x" * 65 + b'"}}}',
+        encode(NodeDescribed(uid="A", types={f"r{i}": ResourceType() for i in range(265)})),
+        encode(NodeDescribed(uid="A", types={f"r{i}": LARGE for i in range(10)})),
     ],
 )
 def test_invalid_message_of_a_gateway_is_refused_alone(wrong: bytes) -> None:

@@ -38,7 +38,7 @@ def fields(struct: type[msgspec.Struct]) -> list[Field]:
         meaning = docs.get(field.name) or described(hint)
         if not meaning:
             raise LookupError(f"{struct.__name__}.{field.name} has no description")
-        default = "required" if field.required else shown(field.default)
+        default = "required" if field.required else shown(_default_of(field))
         found.append(Field(field.encode_name, kind(hint), default, limit(hint), meaning))
     return found
 
@@ -79,6 +79,9 @@ def bare(hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         return bare(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
+        parts = get_args(hint)
+        if all(get_origin(part) is Literal for part in parts):
+            return Literal[tuple(value for part in parts for value in get_args(part) if value)]
         (part,) = (part for part in get_args(hint) if part is not type(None))
         return bare(part)
     return hint
@@ -104,7 +107,8 @@ def limit(hint: Any) -> str:
     """The limits of a type in words; for a list also those of its items."""
     plain = bare(hint)
     is_list = get_origin(plain) is tuple
-    unit = "items" if is_list else "characters"
+    is_table = get_origin(plain) is dict
+    unit = "items" if is_list else "entries" if is_table else "characters"
     words = []
     for meta in metas(hint):
         low, high = meta.min_length, meta.max_length
@@ -129,10 +133,16 @@ def limit(hint: Any) -> str:
         ]
     if is_list and (items := limit(get_args(plain)[0])):
         words.append(f"each {items}")
-    if get_origin(plain) is dict:
+    if is_table:
         key, value = map(limit, get_args(plain))
-        words.append(f"keys {key}, values {value}")
+        words.append(f"keys {key}")
+        words += [f"values {value}"] if value else []
     return ", ".join(words)
+
+
+def _default_of(field: Any) -> Any:
+    made = field.default_factory
+    return field.default if made is msgspec.NODEFAULT else made()
 
 
 def shown(value: Any) -> str:

@@ -65,9 +65,10 @@ its module. Limits that a standard defines are in the modules of its protocol.
 
 By topic:
 
-* Rate limits: [commands of clients](#brokerrouter), [posts and new nodes](#gatewayslive_nodes),
-  [datagrams per host](#transporthost_rate_limit), [MQTT-SN](#gatewaysmqttsnadmission),
-  [subscribers](#brokersubscriber), [sign-in](#websign_in), [log lines](#transportrate_limit).
+* Rate limits: [commands of clients](#brokerrouter), [readings](#gatewayslive_node), [new
+  nodes](#gatewayslive_nodes), [datagrams per host](#transporthost_rate_limit),
+  [MQTT-SN](#gatewaysmqttsnadmission), [subscribers](#brokersubscriber), [sign-in](#websign_in),
+  [log lines](#transportrate_limit).
 * Anti-amplification limit: [unverified peers](#protocolsamplification),
   [bookkeeping](#transportanti_amplification).
 * Deduplication: [CoAP](#protocolscoapdeduplication), [MQTT-SN](#protocolsmqttsndeduplication),

@@ -18,6 +18,7 @@ from pyaiot.messages import (
     Joined,
     LastValue,
     NodeAppeared,
+    NodeDescribed,
     NodeForgotten,
     NodeLeft,
     NodeReset,
@@ -30,6 +31,7 @@ from pyaiot.messages import (
     RegisteredNode,
     Subscription,
 )
+from pyaiot.model import ResourceType
 from scripts.reference.describe import fields, table
 
 Struct = type[msgspec.Struct]
@@ -72,7 +74,30 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
         notes="Battery changed in May.",
         interval_s=60.0,
         offline_after_s=300.0,
+        types={"led": ResourceType(label="Lamp", source="people")},
         values=(LastValue(resource="led", data="0", ts=TS, number=0.0),),
+    ),
+    NodeDescribed(
+        uid=UID,
+        types={
+            "led": ResourceType(
+                kind="boolean",
+                writable=True,
+                device_class="light",
+                on="1",
+                off="0",
+                source="inferred",
+            ),
+            "speed": ResourceType(
+                kind="number",
+                unit="/100",
+                minimum=0,
+                maximum=100,
+                step=5,
+                writable=True,
+                source="metadata",
+            ),
+        },
     ),
     NodeForgotten(uid=UID),
     Joined(nodes=4, ts=TS),
@@ -137,7 +162,7 @@ def page() -> str:
     """The text of the page."""
     parts = [INTRODUCTION, _overview()]
     parts += [_section(example) for example in EXAMPLES]
-    parts.append(_legacy())
+    parts += [_resource_type(), _legacy()]
     return "\n".join(parts)
 
 
@@ -198,6 +223,20 @@ def _section(example: messages.Message) -> str:
             f"{', '.join(directions(struct))}. {doc(struct)}\n",
             table(("field", "type", "default", "limit", "meaning"), rows),
             f"```json\n{messages.encode(example).decode()}\n```\n",
+        )
+    )
+
+
+def _resource_type() -> str:
+    rows = [
+        (f"`{field.wire}`", field.type, field.limit, field.meaning)
+        for field in fields(ResourceType)
+    ]
+    return "\n".join(
+        (
+            "## The type of a resource\n",
+            f"{doc(ResourceType)} See [resource types](../explanation/resource-types.md).\n",
+            table(("field", "type", "limit", "meaning"), rows),
         )
     )
 

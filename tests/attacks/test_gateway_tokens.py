@@ -43,10 +43,10 @@ async def test_removed_token_ends_the_link_at_once_and_the_node_is_offline(
     ):
         gateway.coap.gateway.node_seen("N", {"protocol": "CoAP"})
         await client.shows("N", protocol="CoAP")
-        assert [state.name for state in broker.broker.router.gateways(0.0)] == ["roof"]
+        assert [state.name for state in broker.broker.router.gateways.states(0.0)] == ["roof"]
         began = time.monotonic()
         AccountsFile(path).remove_gateway_tokens("roof", keeps_latest=False)
-        await until(lambda: not broker.broker.router.gateways(0.0))
+        await until(lambda: not broker.broker.router.gateways.states(0.0))
         assert time.monotonic() - began < 1.0
         await until(lambda: broker.app.sockets.refused_gateways >= 2)
         assert broker.broker.router.nodes.get("N") is None
@@ -69,7 +69,7 @@ async def test_gateway_that_ignores_the_close_is_served_no_longer(tmp_path: Path
         ) as stubborn,
     ):
         await stubborn.send_json([{"type": "hello", "name": "x", "protocol": "CoAP"}])
-        await until(lambda: bool(broker.broker.router.gateways(0.0)))
+        await until(lambda: bool(broker.broker.router.gateways.states(0.0)))
         AccountsFile(path).remove_gateway_tokens("roof", keeps_latest=False)
         message = await stubborn.receive()
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
@@ -89,7 +89,7 @@ async def test_gateway_reconnects_with_the_other_token_of_a_rotation(tmp_path: P
             broker.url, lambda: in_use[0], connect_link=connect_gateway_with_token
         ) as gateway,
     ):
-        await until(lambda: bool(broker.broker.router.gateways(0.0)))
+        await until(lambda: bool(broker.broker.router.gateways.states(0.0)))
         now = time.time()
         new = GatewayToken("roof", now, None, digest_of(secrets[1]))
         AccountsFile(path).add_gateway_token(new, is_new=False, others_expire_at=now + 3600.0)

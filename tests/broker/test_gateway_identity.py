@@ -55,7 +55,7 @@ def reading(uid: str = "A", resource: str = "temperature", data: object = "21") 
 def test_gateway_has_the_name_of_its_token_whatever_it_calls_itself() -> None:
     it = router()
     connect(it, 1, ROOF, name="something else")
-    assert [state.name for state in it.gateways(TS)] == ["roof"]
+    assert [state.name for state in it.gateways.states(TS)] == ["roof"]
     send(it, NodeAppeared(uid="A"), 1)
     assert it.registry.records["A"].gateway == "roof"
 
@@ -64,7 +64,7 @@ def test_gateway_has_the_name_of_its_token_whatever_it_calls_itself() -> None:
 def test_other_gateway_cannot_take_the_name_of_a_token(identity: GatewayIdentity) -> None:
     it = router()
     connect(it, 1, identity, name="roof")
-    assert [state.name for state in it.gateways(TS)] == [identity.name]
+    assert [state.name for state in it.gateways.states(TS)] == [identity.name]
 
 
 @pytest.mark.parametrize("identity", [LEGACY, CELLAR])
@@ -139,7 +139,7 @@ def test_instance_of_another_gateway_does_not_replace_its_link() -> None:
     it.gateway_connected(2, acknowledges=True, ts=TS, identity=LEGACY)
     deliveries = send(it, Hello(name="x", protocol="CoAP", instance="1"), 2)
     assert all(isinstance(delivery, ToAll) for delivery in deliveries)
-    assert {state.name for state in it.gateways(TS)} == {"roof", "x"}
+    assert {state.name for state in it.gateways.states(TS)} == {"roof", "x"}
 
 
 def test_key_file_limited_to_protocols_reports_no_nodes_of_others() -> None:

@@ -74,12 +74,12 @@ def test_node_that_appears_is_announced_to_all_with_its_gateway() -> None:
 
 def test_ignored_messages_are_reported_with_their_gateway() -> None:
     it = router()
-    assert it.ignored() == []
+    assert it.gateways.ignored() == []
     (message,) = published(send(it, Ignored(count=12, topic="home/x", ts=7.0)))
     assert message == Ignored(gateway="ours", count=12, topic="home/x", ts=7.0)
-    assert it.ignored() == [message]
+    assert it.gateways.ignored() == [message]
     it.gateway_lost(OURS, now=0.0, ts=TS)
-    assert it.ignored() == []
+    assert it.gateways.ignored() == []
 
 
 def test_repeated_new_of_a_node_changes_nothing() -> None:

@@ -19,7 +19,8 @@ from pyaiot.gateways.coap.intake_events import (
     ResponseReceived,
     ToAiocoap,
 )
-from pyaiot.gateways.live_nodes import READINGS_BURST, LiveNodes
+from pyaiot.gateways.live_node import READINGS_BURST
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.messages import NodeAppeared, NodeLeft, NodeReset, Reading
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.deduplication import CON_WINDOW_S, NON_WINDOW_S

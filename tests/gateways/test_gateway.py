@@ -240,7 +240,7 @@ async def test_command_that_arrives_after_its_deadline_is_not_written() -> None:
 async def test_gateway_without_events_sends_its_clock() -> None:
     road = Road()
     await asyncio.sleep(3600)
-    (clock,) = [gateway.clock for gateway in road.broker.router._gateways.values()]
+    (clock,) = [gateway.clock for gateway in road.broker.router.gateways.values()]
     assert clock._began_at > road.loop.time() - 2 * WINDOW_S
     assert clock.time_at(0.0) == pytest.approx(0.0)
     await road.end()

@@ -6,10 +6,9 @@ import contextlib
 import pytest
 
 from pyaiot.errors import ProtocolError, Refused, TooFast
+from pyaiot.gateways.live_node import READINGS_BURST, RESOURCES_MAX
 from pyaiot.gateways.live_nodes import (
     NEW_NODES_BURST_S,
-    READINGS_BURST,
-    RESOURCES_MAX,
     UNVERIFIED_GRACE_S,
     LiveNodes,
 )

@@ -11,7 +11,8 @@ import pytest
 
 from pyaiot.errors import LinkLost, ProtocolError, Refused
 from pyaiot.gateways.gateway import Gateway
-from pyaiot.gateways.live_nodes import READINGS_BURST, READINGS_PER_S, RESOURCES_MAX, LiveNodes
+from pyaiot.gateways.live_node import READINGS_BURST, READINGS_PER_S, RESOURCES_MAX
+from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.websocket.connections import (
     BUFFER_MAX,
     CLAIM_LIMIT_S,

@@ -82,7 +82,7 @@ async def test_a_first_frame_with_an_invalid_token_closes_and_is_logged(log: Log
     async with running_system() as system:
         used = system.token()
         async with first_frame_gateway(system.url, used):
-            await until(lambda: len(system.broker.router.gateways(0.0)) == 2)
+            await until(lambda: len(system.broker.router.gateways.states(0.0)) == 2)
         for token in (used, mint_token(generate_keys()), "", "x" * 5000, '{"type":"new"}'):
             async with first_frame_gateway(system.url, token) as peer:
                 answer = await peer.next()

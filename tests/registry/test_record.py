@@ -162,7 +162,10 @@ def test_what_was_accepted_survives_a_store(several: list[Edit]) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [(0, ""), (0, "x" * 65), (0, 5), (1, None), (8, None), (9, "other"), (15, "no json")],
+    [
+        *((0, ""), (0, "x" * 65), (0, 5), (1, None), (8, None), (8, "{]"), (10, "other")),
+        *((16, "no json"), (20, '{"a":{"step":0}}')),
+    ],
 )
 def test_row_of_another_program_is_an_error(column: int, value: object) -> None:
     record = NodeRecord(uid="n", annotations=FULL)

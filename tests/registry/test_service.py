@@ -119,7 +119,7 @@ async def running(
         receiving = loop.create_task(end.run(receive))
         end.send(Hello(name="g", protocol="CoAP"))
         try:
-            await eventually(lambda: broker.router.gateways(0.0))
+            await eventually(lambda: broker.router.gateways.states(0.0))
             yield Running(service, broker, end)
         finally:
             end.close("the test ends")

@@ -181,7 +181,7 @@ async def serving(
         gateway_end.send(Hello(name="test", protocol="Test"))
         jar = aiohttp.CookieJar(unsafe=True)
         web = await stack.enter_async_context(aiohttp.ClientSession(server.url, cookie_jar=jar))
-        await eventually(lambda: broker.router.gateways(0.0))
+        await eventually(lambda: broker.router.gateways.states(0.0))
         yield Served(server.url, web, gateway, broker, app, keeping)
 
 

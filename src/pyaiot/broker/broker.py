@@ -155,7 +155,7 @@ class Broker:
                         router.from_gateway(gateway, message, now=now, ts=ts)
                         self._confirm_later(gateway, message)
                     case ReadingsDropped():
-                        self._report_gap(router.name_of(gateway), message)
+                        self._report_gap(router.gateways.name_of(gateway), message)
                     case _:
                         self._deliver(router.from_gateway(gateway, message, now=now, ts=ts))
             if readings:
@@ -271,9 +271,9 @@ class Broker:
             case Join():
                 # What is gathered is older than what the client gets now.
                 self.fanout.flush()
-                for gateway in self.router.gateways(self._unix_time()):
+                for gateway in self.router.gateways.states(self._unix_time()):
                     client.send_state(gateway)
-                for ignored in self.router.ignored():
+                for ignored in self.router.gateways.ignored():
                     client.send_state(ignored)
                 client.join(self.router.nodes, self.router if message.registry else None)
                 self.fanout.drain(client)

@@ -6,6 +6,7 @@ clock. A command that was delayed on the way, for example by a network that was 
 carried out after its deadline, although the two machines share no clock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -129,3 +130,34 @@ class ConnectedGateway:
             shown = protocol[:32] or "an unknown protocol"
             raise Refused(f"gateways with the key file may not report nodes of {shown}")
         return True
+
+
+class ConnectedGateways(dict[int, ConnectedGateway]):
+    """The gateways whose links are up, by the number of the link."""
+
+    def states(self, ts: float) -> list[GatewayState]:
+        """The connected gateways, for a client that joins."""
+        return [
+            gateway.state(ts, connected=True)
+            for gateway in self.values()
+            if gateway.hello or not gateway.acknowledges
+        ]
+
+    def ignored(self) -> list[Ignored]:
+        """The reports of messages that no node sent, for a client that joins."""
+        return [gateway.ignored for gateway in self.values() if gateway.ignored is not None]
+
+    def name_of(self, gateway: int) -> str:
+        """The name of a connected gateway; empty if it is no longer connected."""
+        return self[gateway].name if gateway in self else ""
+
+    def protocols(self, nodes_of: Callable[[int], int]) -> dict[str, tuple[int, int]]:
+        """Number of connected gateways and of their nodes, by protocol.
+
+        `nodes_of`: the nodes of a gateway.
+        """
+        found: dict[str, tuple[int, int]] = {}
+        for number, gateway in self.items():
+            gateways, nodes = found.get(gateway.protocol, (0, 0))
+            found[gateway.protocol] = gateways + 1, nodes + nodes_of(number)
+        return found

@@ -101,7 +101,7 @@ def collect(broker: Broker) -> Iterable[Sample]:
         yield CLIENTS_CLOSED.of(fanout.closed[code], reason=reason)
     yield CONFLATED.of(fanout.conflated + sum(client.conflated for client in clients))
     yield WAITING.of(sum(client.waiting_messages for client in clients))
-    protocols = router.protocols()
+    protocols = router.gateways.protocols(router.nodes.count_of)
     for protocol in PROTOCOLS:
         gateways, nodes = protocols.pop(protocol, (0, 0))
         if protocol == OTHER:

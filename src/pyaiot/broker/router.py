@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
+from pyaiot.broker import resource_types
 from pyaiot.broker.commands import CommandTable
-from pyaiot.broker.connected_gateway import ConnectedGateway, ForeignNode
+from pyaiot.broker.connected_gateway import ConnectedGateway, ConnectedGateways, ForeignNode
 from pyaiot.broker.deliveries import (
     CloseGateway,
     Delivery,
@@ -23,15 +24,15 @@ from pyaiot.broker.deliveries import (
 )
 from pyaiot.broker.identity import LOCAL, GatewayIdentity, GatewayNames
 from pyaiot.broker.state import KnownNode, NodeTable
-from pyaiot.errors import Refused
+from pyaiot.errors import ProtocolError, Refused
 from pyaiot.messages import (
     Checkpoint,
     Command,
     FromGateway,
-    GatewayState,
     Hello,
     Ignored,
     NodeAppeared,
+    NodeDescribed,
     NodeLeft,
     NodeReset,
     NodeRules,
@@ -41,7 +42,7 @@ from pyaiot.messages import (
     Receipt,
     RegisteredNode,
 )
-from pyaiot.registry.record import NodeRecord
+from pyaiot.registry.record import NOTHING_ADDED, NodeRecord
 from pyaiot.registry.refusals import Banned
 from pyaiot.registry.registry import Registry
 from pyaiot.transport.rate_limit import RateLimit
@@ -62,7 +63,7 @@ class Router:
         self.refused = 0
         """Messages of gateways and commands of clients that were refused since the start."""
         self.names = GatewayNames()
-        self._gateways: dict[int, ConnectedGateway] = {}
+        self.gateways = ConnectedGateways()
         self._rates: dict[str, RateLimit] = {}
 
     # -- gateways ---------------------------------------------------------------------------
@@ -71,14 +72,14 @@ class Router:
         self, gateway: int, *, acknowledges: bool, ts: float, identity: GatewayIdentity = LOCAL
     ) -> Sequence[Delivery]:
         """A gateway's link is up. A gateway that sends `hello` is announced when it does."""
-        self._gateways[gateway] = ConnectedGateway(acknowledges, identity)
+        self.gateways[gateway] = ConnectedGateway(acknowledges, identity)
         if acknowledges:
             return ()
-        return (ToAll(self._gateways[gateway].state(ts, connected=True)),)
+        return (ToAll(self.gateways[gateway].state(ts, connected=True)),)
 
     def gateway_lost(self, gateway: int, *, now: float, ts: float) -> Sequence[Delivery]:
         """A gateway's link is down: its commands end, its nodes are offline."""
-        lost = self._gateways.pop(gateway, None)
+        lost = self.gateways.pop(gateway, None)
         if lost is None:
             return ()
         deliveries: list[Delivery] = list(receipts_of(self.commands.gateway_lost(gateway, now)))
@@ -87,37 +88,11 @@ class Router:
         deliveries.append(ToAll(lost.state(ts, connected=False)))
         return deliveries
 
-    def gateways(self, ts: float) -> list[GatewayState]:
-        """The connected gateways, for a client that joins."""
-        return [
-            gateway.state(ts, connected=True)
-            for gateway in self._gateways.values()
-            if gateway.hello or not gateway.acknowledges
-        ]
-
-    def ignored(self) -> list[Ignored]:
-        """The reports of messages that no node sent, for a client that joins."""
-        return [
-            gateway.ignored for gateway in self._gateways.values() if gateway.ignored is not None
-        ]
-
-    def name_of(self, gateway: int) -> str:
-        """The name of a connected gateway; empty if it is no longer connected."""
-        return self._gateways[gateway].name if gateway in self._gateways else ""
-
-    def protocols(self) -> dict[str, tuple[int, int]]:
-        """Number of connected gateways and of their nodes, by protocol."""
-        found: dict[str, tuple[int, int]] = {}
-        for number, gateway in self._gateways.items():
-            gateways, nodes = found.get(gateway.protocol, (0, 0))
-            found[gateway.protocol] = gateways + 1, nodes + self.nodes.count_of(number)
-        return found
-
     def from_gateway(
         self, gateway: int, message: FromGateway, *, now: float, ts: float
     ) -> Sequence[Delivery]:
         """Route a message of a gateway. One that is not allowed is answered with a `Problem`."""
-        if gateway not in self._gateways:
+        if gateway not in self.gateways:
             # Its connection was just replaced or lost: what it still sends is dropped.
             return ()
         try:
@@ -130,6 +105,8 @@ class Router:
                     return self._reset(gateway, message, ts)
                 case NodeLeft():
                     return self._left(gateway, message, ts)
+                case NodeDescribed():
+                    return self._described(gateway, message)
                 case Receipt():
                     receipt = self.commands.finish(message, gateway, now)
                     return receipts_of([receipt]) if receipt else ()
@@ -145,7 +122,7 @@ class Router:
         """`from_gateway` for each of them: most are of known resources and change nothing else."""
         deliveries: list[Delivery] = []
         replace = self.nodes.replace
-        is_simple = gateway in self._gateways and not self.commands.awaits_readings
+        is_simple = gateway in self.gateways and not self.commands.awaits_readings
         for reading in readings:
             node = replace(gateway, reading) if is_simple else None
             if node is None:
@@ -165,7 +142,7 @@ class Router:
             case NodesSeen():
                 return self._seen(gateway, message, ts)
             case Checkpoint(clock=clock):
-                self._gateways[gateway].clock.stamp(clock, now)
+                self.gateways[gateway].clock.stamp(clock, now)
                 return ()  # the broker confirms it itself
             case _:
                 return ()  # `ReadingsDropped`: the broker reports it itself
@@ -180,14 +157,17 @@ class Router:
 
     def _reading(self, gateway: int, reading: Reading, now: float, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(reading.uid)
-        self._gateways[gateway].reports(reading)
+        self.gateways[gateway].reports(reading)
         if node is not None and (node.gateway == gateway or self._owns(gateway, node)):
-            self.nodes.keep(node, reading)
+            is_new = self.nodes.keep(node, reading)
+            described = resource_types.changes(node, (reading.resource,)) if is_new else ()
             if node.is_waiting:
                 return ()
             delivery = ToAll(reading, node.sequence)
             receipts = self.commands.reading(reading, gateway, now)
-            return [delivery, *receipts_of(receipts)] if receipts else (delivery,)
+            if receipts or described:
+                return [*described, delivery, *receipts_of(receipts)]
+            return (delivery,)
         if node is not None:
             raise self._foreign(node)
         # The node is not in the table: its `new` was refused while another gateway owned it.
@@ -212,7 +192,7 @@ class Router:
                 *self._remove(message.uid, left, ts),
                 *self._appeared(gateway, message, ts),
             ]
-        sender = self._gateways[gateway]
+        sender = self.gateways[gateway]
         if not sender.reports(message):
             return ()
         if holder := self.names.holder_of(self.registry.get(message.uid), sender.identity):
@@ -223,6 +203,7 @@ class Router:
         record = self.registry.appear(message.uid, name, sender.protocol, ts, secured=secured)
         node = self.nodes.add(appeared, gateway, record)
         deliveries: list[Delivery] = [self._registered(record)]
+        deliveries += resource_types.changes(node, resource_types.stated_resources(record))
         if record.annotations.offline_after_s:
             deliveries += self._rules(gateway, record)
         if not node.is_waiting:
@@ -242,13 +223,20 @@ class Router:
     def _left(self, gateway: int, message: NodeLeft, ts: float) -> Sequence[Delivery]:
         if message.unsecured:
             record = self.registry.get(message.uid)
-            if record is not None and record.gateway == self._gateways[gateway].name:
+            if record is not None and record.gateway == self.gateways[gateway].name:
                 self.registry.set_secured(record, secured=False)
             return ()
         node = self._owned(gateway, message.uid)
         if node is None:
             return ()
         return self._remove(message.uid, message, ts)
+
+    def _described(self, gateway: int, message: NodeDescribed) -> Sequence[Delivery]:
+        node = self._owned(gateway, message.uid)
+        if node is None:
+            return ()
+        changed = self.registry.describe(node.record, message.types, complete=message.complete)
+        return resource_types.changes(node, changed)
 
     def _seen(self, gateway: int, message: NodesSeen, ts: float) -> Sequence[Delivery]:
         for uid in message.uids:
@@ -259,8 +247,8 @@ class Router:
 
     def _hello(self, gateway: int, hello: Hello, now: float, ts: float) -> Sequence[Delivery]:
         deliveries: list[Delivery] = []
-        sender = self._gateways[gateway]
-        for other, connected in list(self._gateways.items()):
+        sender = self.gateways[gateway]
+        for other, connected in list(self.gateways.items()):
             if other != gateway and connected.is_earlier_link_of(sender, hello):
                 # The same process connected again: its old connection is dead, not yet noticed.
                 deliveries += self.gateway_lost(other, now=now, ts=ts)
@@ -270,7 +258,7 @@ class Router:
         return deliveries
 
     def _ignored(self, gateway: int, message: Ignored, ts: float) -> Sequence[Delivery]:
-        sender = self._gateways[gateway]
+        sender = self.gateways[gateway]
         message = msgspec.structs.replace(message, gateway=sender.name, ts=message.ts or ts)
         sender.ignored = message
         return (ToAll(message),)
@@ -288,13 +276,13 @@ class Router:
         """
         if node.gateway == gateway:
             return True
-        if not self._gateways[gateway].is_same_as(self._gateways[node.gateway]):
+        if not self.gateways[gateway].is_same_as(self.gateways[node.gateway]):
             return False
         self.nodes.move(node, gateway)
         return True
 
     def _foreign(self, node: KnownNode) -> Refused:
-        owner = self._gateways[node.gateway].name
+        owner = self.gateways[node.gateway].name
         return ForeignNode(node.uid, owner)
 
     def _remove(self, uid: str, message: NodeLeft, ts: float) -> Sequence[Delivery]:
@@ -311,7 +299,7 @@ class Router:
 
     def _rules(self, gateway: int, record: NodeRecord) -> Sequence[Delivery]:
         """What people decided about a node, for a gateway that understands it."""
-        receiver = self._gateways.get(gateway)
+        receiver = self.gateways.get(gateway)
         if receiver is None or receiver.hello is None or not receiver.hello.accepts_rules:
             return ()
         rules = NodeRules(
@@ -365,13 +353,19 @@ class Router:
         """People edited a node; `changed` is what is stored. See `Registry.edited`."""
         known = self.registry.get(changed.uid)
         was_banned = known is not None and known.admission == "banned"
+        before = NOTHING_ADDED.types if known is None else known.annotations.types
         record = self.registry.replace(changed)
         deliveries: list[Delivery] = []
         if was_banned and record.admission != "banned":
             # A gateway that remembers a ban must learn that it is lifted.
-            for gateway in self._gateways:
+            for gateway in self.gateways:
                 deliveries += self._rules(gateway, record)
-        return [*deliveries, *self._admit_again(record, ts)]
+        deliveries += self._admit_again(record, ts)
+        edited = before.keys() | record.annotations.types.keys()
+        node = self.nodes.get(record.uid)
+        if node is None:
+            return [*deliveries, *resource_types.changes_offline(record, edited)]
+        return [*deliveries, *resource_types.changes(node, edited)]
 
     def _admit_again(self, record: NodeRecord, ts: float) -> Sequence[Delivery]:
         """Who is admitted may have changed: of a node that is connected, it counts at once."""
@@ -388,6 +382,9 @@ class Router:
             self.nodes.accept(node)
             # Before its `new`, as at each node that appears.
             deliveries.append(self._registered(record))
+            described = resource_types.everything_of(node)
+            if described is not None:
+                deliveries.append(ToAll(described, node.sequence, is_registry=True))
             deliveries.append(ToAll(node.appeared, node.sequence))
             deliveries += [ToAll(it, node.sequence) for it in node.readings.values()]
             return deliveries
@@ -425,16 +422,19 @@ class Router:
         if node.is_waiting:
             self.refused += 1
             return answer(client, command, "forbidden", "the node waits for approval")
-        gateway = self._gateways[node.gateway]
+        gateway = self.gateways[node.gateway]
         try:
+            payload = resource_types.payload_of_command(node, command.resource, command.payload)
             sent = self.commands.start(
-                command,
+                msgspec.structs.replace(command, payload=payload),
                 client=client,
                 gateway=node.gateway,
                 acknowledged=gateway.acknowledges,
                 now=now,
                 not_after=gateway.clock.time_at(now + command.timeout_s),
             )
+        except ProtocolError as error:
+            return answer(client, command, "refused", str(error))
         except Refused as refusal:
             self.refused += 1
             return answer(client, command, "forbidden", str(refusal))

@@ -12,6 +12,7 @@ import msgspec
 
 from pyaiot.accounts.scopes import PERSONAL_RESOURCES, Scope
 from pyaiot.broker.deliveries import ToAll, forgotten
+from pyaiot.broker.resource_types import everything_of
 from pyaiot.broker.state import NodeTable
 from pyaiot.messages import (
     GatewayState,
@@ -106,6 +107,10 @@ class ScopedView:
             shown = self.shown(message)
             if shown is not None:
                 yield _of(delivery, shown)
+            if node is not None and not was_seen:
+                described = everything_of(node)
+                if described is not None and not node.is_waiting:
+                    yield ToAll(described, node.sequence, is_registry=True)
             if node is not None and is_known and not was_seen:
                 known: list[ToClient] = [node.appeared, *node.readings.values()]
                 for state in known:

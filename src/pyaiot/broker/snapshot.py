@@ -2,10 +2,11 @@
 """What a subscriber gets before live messages: the state of all nodes, or what it missed. Pure."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from pyaiot.backlog import cost
+from pyaiot.broker.resource_types import everything_of, everything_stated
 from pyaiot.broker.scoped_view import ScopedView
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.messages import RegisteredNode, ToClient
@@ -68,12 +69,23 @@ class Snapshot:
         """Of the current node."""
         self.end_sequence = nodes.sequence
 
-    def take_record(self) -> ToClient | None:
-        """The record of the next node that is not online; None if it needs none by now."""
+    def take_record(self) -> Sequence[ToClient]:
+        """What the registry has of the next node that is not online; nothing if it is needless."""
         record = self.records.pop()
         if self.registry is None or self.registry.is_sent_by_now(record):
-            return None
-        return self.registry.message(record)
+            return ()
+        described = everything_stated(record)
+        message = self.registry.message(record)
+        return (message,) if described is None else (message, described)
+
+    def state_of(self, node: KnownNode) -> Sequence[ToClient]:
+        """The messages about an online node, in order."""
+        if self.registry is None:
+            return (node.appeared, *node.readings.values())
+        described = everything_of(node)
+        types = () if described is None else (described,)
+        message = self.registry.message(node.record)
+        return (message, *types, node.appeared, *node.readings.values())
 
     def still_covers(self, sequence: int) -> bool:
         """A node with this sequence is still to be sent, then with its latest state."""

@@ -2,11 +2,14 @@
 """The state of all nodes that the broker keeps. Pure."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyaiot.errors import Refused
 from pyaiot.messages import NodeAppeared, Reading
 from pyaiot.registry.record import NodeRecord
+
+if TYPE_CHECKING:
+    from pyaiot.model import ResourceType
 
 RESOURCES_MAX: Final = 264
 """Resources of one node: 256 of the device, and room for those that its gateway adds (`ip`,
@@ -22,7 +25,7 @@ class KnownNode:
 
     __slots__ = (
         *("appeared", "gateway", "is_removed", "is_waiting", "readings", "record", "sequence"),
-        "uid",
+        *("types", "uid"),
     )
 
     def __init__(
@@ -38,6 +41,8 @@ class KnownNode:
         """Grows with each node that appears: how far a joining client was sent the state."""
         self.is_removed = False
         self.readings: dict[str, Reading] = {}
+        self.types: dict[str, ResourceType] = {}
+        """Types of the resources of which a reading does not show as much, as clients know."""
 
 
 class NodeTable:
@@ -78,13 +83,18 @@ class NodeTable:
         self._by_gateway.setdefault(gateway, {})[appeared.uid] = None
         return node
 
-    def keep(self, node: KnownNode, reading: Reading) -> None:
-        """Store the latest reading. Raises `Refused` at the limit of resources."""
+    def keep(self, node: KnownNode, reading: Reading) -> bool:
+        """Store the latest reading. True: the resource is new.
+
+        Raises `Refused` at the limit of resources.
+        """
         readings = node.readings
-        if reading.resource not in readings and len(readings) >= RESOURCES_MAX:
+        is_new = reading.resource not in readings
+        if is_new and len(readings) >= RESOURCES_MAX:
             raise Refused(f"a node has at most {RESOURCES_MAX} resources")
         readings[reading.resource] = reading
         self.touched.add(node)
+        return is_new
 
     def replace(self, gateway: int, reading: Reading) -> KnownNode | None:
         """Store the latest reading of a known resource, and return its node.

@@ -346,8 +346,7 @@ class Subscriber:
             if snapshot.index == len(nodes):
                 if not snapshot.records:
                     break
-                record = snapshot.take_record()
-                shown = self._shown(() if record is None else (record,))
+                shown = self._shown(snapshot.take_record())
                 messages += shown
                 size += sum(map(cost, shown))
                 continue
@@ -357,10 +356,7 @@ class Subscriber:
                 continue  # accepted meanwhile: it was sent as a node that appeared
             snapshot.sent_sequence = node.sequence
             if not node.is_removed and not node.is_waiting:
-                known: list[ToClient] = [node.appeared, *node.readings.values()]
-                if snapshot.registry is not None:
-                    known.insert(0, snapshot.registry.message(node.record))
-                snapshot.rest = self._shown(reversed(known))
+                snapshot.rest = self._shown(reversed(snapshot.state_of(node)))
         if snapshot.index == len(nodes) and not snapshot.rest and not snapshot.records:
             count = snapshot.count - sum(
                 node.is_removed

@@ -13,6 +13,7 @@ import msgspec
 
 from pyaiot.errors import Refused, TooFast
 from pyaiot.gateways.foreign_nodes import CLAIM_AGAIN_S, ForeignNodes
+from pyaiot.gateways.live_node import READINGS_BURST, READINGS_PER_S, RESOURCES_MAX, LiveNode
 from pyaiot.gateways.node_rules import RulesOfNodes
 from pyaiot.messages import (
     LeftReason,
@@ -25,14 +26,9 @@ from pyaiot.messages import (
     check_uid,
     check_value,
 )
+from pyaiot.model import ResourceType
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
-from pyaiot.transport.rate_limit import RateLimit
 
-RESOURCES_MAX: Final = 256
-"""Resources of one node, without those of the gateway. One more is refused."""
-READINGS_PER_S: Final = 20.0
-READINGS_BURST: Final = 100.0
-"""Readings of one node, sustained and at once. Above: refused with `TooFast`."""
 NEW_NODES_PER_S: Final = 200.0
 """New nodes of a gateway, sustained; the setting `new_nodes_per_s` of its protocol. Above: refused
 until later. Known nodes do not count."""
@@ -50,51 +46,6 @@ BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
 """Resources that the gateway itself reports for a node. Devices may not use these names, except
 `ip` where the gateway reports none: MQTT and WebSocket nodes may send it (legacy protocol, section
 1)."""
-
-
-class LiveNode:
-    """A node as its gateway knows it."""
-
-    __slots__ = (
-        *("appeared", "bookkeeping", "claim_at", "last_seen", "host", "kept_until", "verified"),
-        *("queued_at", "rate", "readings", "secured", "uid"),
-    )
-
-    def __init__(
-        self, appeared: NodeAppeared, bookkeeping: dict[str, Reading], host: str, now: float
-    ) -> None:
-        self.uid = appeared.uid
-        self.host = host
-        """The host whose quota it uses; "": the protocol hides it."""
-        self.verified = False
-        """It answered a request, so that its uid is not made up."""
-        self.secured = False
-        """It proved its uid with a credential."""
-        self.appeared = appeared
-        self.bookkeeping = bookkeeping
-        self.readings: dict[str, Reading] = {}
-        self.last_seen = now
-        self.queued_at = now
-        """When it was last seen, or last checked for its offline timeout."""
-        self.kept_until = float("-inf")
-        """It is not offline before this time, as it announced."""
-        self.claim_at: float | None = None
-        """When to report all of it again, because another gateway owned it."""
-        self.rate = RateLimit(per_s=READINGS_PER_S, burst=READINGS_BURST, now=now)
-
-    def everything(self) -> Iterator[NodeEvent]:
-        yield self.appeared
-        yield from self.bookkeeping.values()
-        yield from self.readings.values()
-
-    def alive(self, events: list[NodeEvent], now: float) -> list[NodeEvent]:
-        """Record a sign of life. Returns `events`, or all of the node if it must be claimed
-        again."""
-        self.last_seen = self.queued_at = now
-        if self.claim_at is None or now < self.claim_at:
-            return events
-        self.claim_at = None
-        return list(self.everything())
 
 
 class LiveNodes:
@@ -281,6 +232,19 @@ class LiveNodes:
             return [reading]
         self._move_to_end(node)
         return node.alive([reading], now)
+
+    def describe(
+        self, uid: str, types: Mapping[str, ResourceType], *, complete: bool = False
+    ) -> list[NodeEvent]:
+        """What the metadata of a known node, or its links, say of resources. They need no reading.
+
+        Sent to the broker if it changed. An empty type: nothing is said of the resource any more.
+        `complete`: nor of any other resource. What is not valid of a type is left out (`fitted`).
+
+        Raises `KeyError` for an unknown node, `ProtocolError` for an invalid name of a resource or
+        more than `TYPES_SIZE_MAX`, `Refused` for too many resources.
+        """
+        return self._by_uid[uid].describe(types, complete=complete)
 
     def reset(self, uid: str, *, ts: float) -> list[NodeEvent]:
         """The node rebooted: forget its readings, and report its bookkeeping again."""

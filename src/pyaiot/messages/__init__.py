@@ -4,6 +4,7 @@
 from pyaiot.messages.checks import (
     check,
     check_name,
+    check_types,
     check_uid,
     check_value,
     echoes,
@@ -112,6 +113,7 @@ __all__ = [
     "UnixTime",
     "check",
     "check_name",
+    "check_types",
     "check_uid",
     "check_value",
     "decode_from_client",

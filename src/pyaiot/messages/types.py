@@ -305,6 +305,8 @@ class RegisteredNode(_Message, frozen=True, kw_only=True, tag="node"):
     """Seconds between two readings, as people expect them; 0: unknown."""
     offline_after_s: float = msgspec.field(name="offline_after", default=0.0)
     """Offline timeout of this node in seconds; 0: that of its gateway."""
+    types: Annotated[dict[Name, ResourceType], Meta(max_length=TYPES_MAX)] = {}
+    """Types that people gave to resources, by name. `describe` has all that is known of them."""
     values: tuple[LastValue, ...] = ()
     """Last values of an offline or waiting node."""
 

@@ -38,7 +38,6 @@ class ResourceType(
     gc=False,
     kw_only=True,
     omit_defaults=True,
-    forbid_unknown_fields=True,
 ):
     """What a resource is. A field with its default is unknown."""
 

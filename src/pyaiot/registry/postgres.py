@@ -60,7 +60,12 @@ _DOCUMENTS: Final = (
     """,
 )
 
-MIGRATIONS: Final = (_FIRST, _SECURED, _DOCUMENTS)
+_TYPES: Final = (
+    "ALTER TABLE node ADD COLUMN described text NOT NULL DEFAULT '{}'",
+    "ALTER TABLE node ADD COLUMN types text NOT NULL DEFAULT '{}'",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECURED, _DOCUMENTS, _TYPES)
 """Statements that migrate each version to the next. Append only."""
 
 _OBSERVED: Final = upsert(OBSERVED_COLUMNS, "${}")

@@ -9,8 +9,17 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pyaiot.errors import ProtocolError
-from pyaiot.messages import NAME_LENGTH_MAX, encode
-from pyaiot.registry.last_values import NO_VALUES
+from pyaiot.messages import NAME_LENGTH_MAX, RegisteredNode, encode
+from pyaiot.registry.last_values import NO_VALUES, decode_values
+from pyaiot.registry.resource_types import (
+    NO_TYPES,
+    PeopleTypes,
+    TypeEdits,
+    Types,
+    edited_types,
+    stored_types,
+    types_of,
+)
 
 LABEL_LENGTH_MAX: Final = 64
 """Characters of a label and of a room. Longer ones are refused."""
@@ -69,6 +78,7 @@ class Annotations(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_
     notes: Notes = ""
     interval_s: Interval = 0.0
     offline_after_s: OfflineAfter = 0.0
+    types: PeopleTypes = msgspec.field(default_factory=lambda: NO_TYPES)
 
 
 NOTHING_ADDED: Final = Annotations()
@@ -96,6 +106,7 @@ class Edit(
     notes: Notes | UnsetType | None = UNSET
     interval_s: Interval | UnsetType | None = UNSET
     offline_after_s: OfflineAfter | UnsetType | None = UNSET
+    types: TypeEdits | UnsetType | None = UNSET
     admission: Literal["accepted", "banned"] | UnsetType = UNSET
     """`accepted`: accept a newcomer, or lift a ban. `banned`: refuse its messages."""
 
@@ -106,6 +117,8 @@ class Edit(
             value = getattr(self, name)
             if value is not UNSET:
                 changes[name] = getattr(NOTHING_ADDED, name) if value is None else value
+        if self.types is not UNSET:
+            changes["types"] = edited_types(before.types, self.types)
         for name in ("label", "room"):
             if name in changes:
                 changes[name] = changes[name].strip()
@@ -162,6 +175,8 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
     revision: int = 0
     """Grows with each edit of people."""
     annotations: Annotations = NOTHING_ADDED
+    described: Types = msgspec.field(default_factory=lambda: NO_TYPES)
+    """What its gateway described of its resources."""
     is_online: bool = False
     values: bytes = NO_VALUES
     """Last values of an offline node: a JSON array of `LastValue`."""
@@ -201,6 +216,32 @@ def edited_copy(record: NodeRecord, edit: Edit) -> NodeRecord:
     return copy
 
 
+def registered_node(record: NodeRecord, values: bytes) -> RegisteredNode:
+    """The record for clients. `values`: a JSON array of `LastValue`."""
+    added = record.annotations
+    return RegisteredNode(
+        uid=record.uid,
+        state=record.state,
+        protocol=record.protocol,
+        gateway=record.gateway,
+        first_seen=record.first_seen,
+        last_seen=record.last_seen,
+        boots=record.boots,
+        reason=record.reason,
+        revision=record.revision,
+        label=added.label,
+        room=added.room,
+        latitude=added.latitude,
+        longitude=added.longitude,
+        tags=added.tags,
+        notes=added.notes,
+        interval_s=added.interval_s,
+        offline_after_s=added.offline_after_s,
+        types=added.types,
+        values=() if values == NO_VALUES else tuple(decode_values(values)),
+    )
+
+
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -209,12 +250,12 @@ RecordRow: TypeAlias = tuple[Any, ...]
 
 OBSERVED_COLUMNS: Final = (
     *("protocol", "gateway", "first_seen", "last_seen", "boots", "reason", "secured"),
-    "last_values",
+    *("described", "last_values"),
 )
 """Columns of what was observed. The gateway side changes them, and they are written later."""
 EDITED_COLUMNS: Final = (
     *("admission", "revision", "label", "room", "latitude", "longitude", "tags", "notes"),
-    *("interval_s", "offline_after_s"),
+    *("interval_s", "offline_after_s", "types"),
 )
 """Columns of what people added. They are on disk before an edit is answered."""
 COLUMNS: Final = ("uid", *OBSERVED_COLUMNS, *EDITED_COLUMNS)
@@ -225,6 +266,7 @@ def observed_row(record: NodeRecord) -> RecordRow:
     return (
         *(record.uid, record.protocol, record.gateway, record.first_seen, record.last_seen),
         *(record.boots, record.reason, int(record.secured)),
+        stored_types(record.described),
     )
 
 
@@ -234,7 +276,7 @@ def edited_row(record: NodeRecord) -> RecordRow:
     return (
         *(record.uid, record.admission, record.revision, added.label, added.room),
         *(added.latitude, added.longitude, encode(added.tags).decode(), added.notes),
-        *(added.interval_s, added.offline_after_s),
+        *(added.interval_s, added.offline_after_s, stored_types(added.types)),
     )
 
 
@@ -245,8 +287,8 @@ def _tags(text: str) -> Tags:
 
 
 _TYPES: Final = (
-    *(str, str, str, float, float, int, str, int, str),
-    *(str, int, str, str, float | None, float | None, str, str, float, float),
+    *(str, str, str, float, float, int, str, int, str, str),
+    *(str, int, str, str, float | None, float | None, str, str, float, float, str),
 )
 """Of `COLUMNS`. SQLite keeps a value of another type as it is, whatever its column has."""
 _ADMISSIONS: Final[dict[str, AdmissionState]] = {it: it for it in get_args(AdmissionState)}
@@ -255,8 +297,9 @@ _ADMISSIONS: Final[dict[str, AdmissionState]] = {it: it for it in get_args(Admis
 def record_of(row: RecordRow) -> NodeRecord:
     """A record from `COLUMNS`. Raises `ValueError`, `LookupError` or `TypeError` for a row that
     Pyaiot did not write."""
-    uid, protocol, gateway, first_seen, last_seen, boots, reason, secured, values, *edited = row
-    admission, revision, label, room, latitude, longitude, tags, notes, interval, offline = edited
+    uid, protocol, gateway, first_seen, last_seen, boots, reason, secured, *edited = row
+    described, values, admission, revision, label, room, latitude, longitude, *edited = edited
+    tags, notes, interval, offline, types = edited
     if not all(map(isinstance, row, _TYPES)):
         raise TypeError("a column has a value of another type")
     if not 0 < len(uid) <= NAME_LENGTH_MAX:
@@ -270,6 +313,7 @@ def record_of(row: RecordRow) -> NodeRecord:
         notes=notes,
         interval_s=interval,
         offline_after_s=offline,
+        types=dict(types_of(types)),
     )
     return NodeRecord(
         uid=uid,
@@ -284,5 +328,6 @@ def record_of(row: RecordRow) -> NodeRecord:
         admission=_ADMISSIONS[admission],
         revision=revision,
         annotations=NOTHING_ADDED if annotations == NOTHING_ADDED else annotations,
+        described=types_of(described),
         values=NO_VALUES if values == "[]" else values.encode(),
     )

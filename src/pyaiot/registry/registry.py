@@ -16,17 +16,17 @@ from pyaiot.registry.last_values import (
     NO_VALUES,
     VALUES_SMALL,
     ValuesBudget,
-    decode_values,
     encode_values,
     size_of,
 )
-from pyaiot.registry.record import Edit, NodeRecord, NodeState, edited_copy
+from pyaiot.registry.record import Edit, NodeRecord, NodeState, edited_copy, registered_node
 from pyaiot.registry.refusals import (
     Banned,
     RegistryFull,
     UnknownNode,
     check_revision,
 )
+from pyaiot.registry.resource_types import DescribedTypes, Types
 from pyaiot.registry.search_texts import SearchTexts
 from pyaiot.registry.unwritten import Unwritten
 
@@ -70,6 +70,7 @@ class Registry:
         self._leftover: dict[str, tuple[Reading, ...]] = {}
         """Readings of nodes that went offline, not yet encoded into their record."""
         self._budget = ValuesBudget()
+        self._described = DescribedTypes()
         self._forgettable = Forgettable(offline_max)
         self._evicted: list[str] = []
         """Nodes that were forgotten to make room, still to be announced."""
@@ -176,6 +177,17 @@ class Registry:
         record.boots += 1
         record.last_seen = ts
         self._changed(record)
+
+    def describe(self, record: NodeRecord, types: Types, *, complete: bool) -> frozenset[str]:
+        """Its gateway described resources. Returns those whose type changed. Raises `Refused`."""
+        before = record.described
+        record.described = self._described.merged(
+            *(record.uid, record.gateway, before, types), complete=complete
+        )
+        changed = dict(before).items() ^ dict(record.described).items()
+        if changed:
+            self._changed(record)
+        return frozenset(resource for resource, _ in changed)
 
     def seen(self, record: NodeRecord, ts: float) -> None:
         """A sign of life. It is stored later, and not announced to clients."""
@@ -332,30 +344,10 @@ class Registry:
         self, record: NodeRecord, readings: tuple[Reading, ...] | None = None
     ) -> RegisteredNode:
         """The record for clients. `readings`: those of a newcomer that waits."""
-        added = record.annotations
         values = record.values if record.is_online else self.values_of(record)
         if readings is not None:
             values = encode_values(readings)
-        return RegisteredNode(
-            uid=record.uid,
-            state=record.state,
-            protocol=record.protocol,
-            gateway=record.gateway,
-            first_seen=record.first_seen,
-            last_seen=record.last_seen,
-            boots=record.boots,
-            reason=record.reason,
-            revision=record.revision,
-            label=added.label,
-            room=added.room,
-            latitude=added.latitude,
-            longitude=added.longitude,
-            tags=added.tags,
-            notes=added.notes,
-            interval_s=added.interval_s,
-            offline_after_s=added.offline_after_s,
-            values=() if values == NO_VALUES else tuple(decode_values(values)),
-        )
+        return registered_node(record, values)
 
     def named(self, name: str) -> list[NodeRecord]:
         """The nodes with this uid, or else with this label, in any case of letters."""
@@ -392,6 +384,7 @@ class Registry:
         self._number += 1
         record.number = self._number
         self.records[record.uid] = record
+        record.described = self._described.load(record.uid, record.gateway, record.described)
         self.texts.changed(record.number)
         self.unwritten.is_back(record.uid)
         self._edited += record.is_edited
@@ -419,6 +412,7 @@ class Registry:
         self._banned -= record.admission == "banned"
         self._leftover.pop(record.uid, None)
         self._budget.keep(record.uid, 0)
+        self._described.keep(record.uid, "", 0)
         self.changes += 1
         if record.admission == "waiting":
             self._waiting_of[record.gateway] -= 1

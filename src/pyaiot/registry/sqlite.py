@@ -53,7 +53,13 @@ _DOCUMENTS: Final = (
 )
 """`body` is JSON."""
 
-MIGRATIONS: Final = (_FIRST, _SECURED, _DOCUMENTS)
+_TYPES: Final = (
+    "ALTER TABLE node ADD COLUMN described TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE node ADD COLUMN types TEXT NOT NULL DEFAULT '{}'",
+)
+"""Types of resources, as JSON objects: `described` by gateways, `types` from people."""
+
+MIGRATIONS: Final = (_FIRST, _SECURED, _DOCUMENTS, _TYPES)
 """Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 
 

@@ -64,7 +64,7 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
         await served.until(2)
         (gateway,) = (await served.json("/api/gateways"))["gateways"]
         assert (gateway["ignored"], gateway["ignored_topic"]) == (12, "home/x")
-        ignored = served.broker.router.ignored()
+        ignored = served.broker.router.gateways.ignored()
         assert [(it.gateway, it.count) for it in ignored] == [("test", 12)]
 
 

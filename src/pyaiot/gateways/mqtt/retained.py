@@ -6,7 +6,7 @@ A broker sends retained messages once, right after the subscription; the node ma
 
 from typing import Final
 
-from pyaiot.gateways.live_nodes import RESOURCES_MAX
+from pyaiot.gateways.live_node import RESOURCES_MAX
 
 RETAINED_MAX: Final = 10_000
 """Retained values that are held for nodes that are not online yet. One more is dropped."""

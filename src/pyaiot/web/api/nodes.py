@@ -83,14 +83,14 @@ class NodesApi:
     def _gateways(self, scope: Scope) -> list[GatewayState]:
         return [
             state
-            for state in self._broker.router.gateways(0.0)
+            for state in self._broker.router.gateways.states(0.0)
             if not scope.gateways or state.name in scope.gateways
         ]
 
     async def gateways(self, request: web.Request, _query: Query) -> web.StreamResponse:
         scope = access_of(request).scope
         # The topic of a message that no node sent may name a node of others.
-        reports = self._broker.router.ignored() if scope == EVERYTHING else []
+        reports = self._broker.router.gateways.ignored() if scope == EVERYTHING else []
         ignored_by = {ignored.gateway: ignored for ignored in reports}
         nothing = Ignored(count=0, topic="")
         body = encode(

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the broker knows of the resources of a node: what clients are sent, and what commands may
+write. Pure.
+
+What people and gateways state is in the record of the node. The rest is inferred when a resource is
+new, or when it is needed: never for each reading.
+"""
+
+from collections.abc import Iterable
+
+from pyaiot.broker.deliveries import ToAll
+from pyaiot.broker.state import KnownNode
+from pyaiot.messages import NodeDescribed, Reading
+from pyaiot.model import (
+    UNKNOWN,
+    ResourceType,
+    certain,
+    infer,
+    is_evident,
+    payload_for,
+    resolve,
+)
+from pyaiot.registry.record import NodeRecord
+
+
+def type_of(record: NodeRecord, resource: str, reading: Reading | None) -> ResourceType:
+    """All that is known of a resource. `reading`: a value of it, if there is one."""
+    data, unit = (None, "") if reading is None else (reading.data, reading.unit)
+    return resolve(
+        record.annotations.types.get(resource),
+        record.described.get(resource),
+        infer(resource, data, unit=unit),
+    )
+
+
+def stated_resources(record: NodeRecord) -> set[str]:
+    """The resources that people or a gateway described."""
+    if not record.described and not record.annotations.types:
+        return set()
+    return {*record.described, *record.annotations.types}
+
+
+def changes(node: KnownNode, resources: Iterable[str]) -> list[ToAll]:
+    """The message for clients about those of the resources whose type is another one now."""
+    changed: dict[str, ResourceType] = {}
+    for resource in resources:
+        it = type_of(node.record, resource, node.readings.get(resource))
+        if is_evident(it):
+            it = UNKNOWN
+        if it != node.types.get(resource, UNKNOWN):
+            changed[resource] = it
+    if not changed:
+        return []
+    for resource, it in changed.items():
+        if it is UNKNOWN:
+            del node.types[resource]
+        else:
+            node.types[resource] = it
+    if node.is_waiting:
+        return []
+    message = NodeDescribed(uid=node.uid, types=changed)
+    return [ToAll(message, node.sequence, is_registry=True)]
+
+
+def changes_offline(record: NodeRecord, resources: Iterable[str]) -> list[ToAll]:
+    """The same for a node that is not online: without what is inferred."""
+    types = {resource: _stated(record, resource) for resource in resources}
+    return [ToAll(NodeDescribed(uid=record.uid, types=types), is_registry=True)] if types else []
+
+
+def everything_of(node: KnownNode) -> NodeDescribed | None:
+    """The types of an online node, for a client that joins; None if there are none."""
+    return NodeDescribed(uid=node.uid, types=dict(node.types)) if node.types else None
+
+
+def everything_stated(record: NodeRecord) -> NodeDescribed | None:
+    """The types of a node that is not online, for a client that joins."""
+    types = {resource: _stated(record, resource) for resource in stated_resources(record)}
+    return NodeDescribed(uid=record.uid, types=types) if types else None
+
+
+def _stated(record: NodeRecord, resource: str) -> ResourceType:
+    return resolve(record.annotations.types.get(resource), record.described.get(resource), None)
+
+
+def payload_of_command(node: KnownNode, resource: str, value: str) -> str:
+    """The payload to send, in the words of the device.
+
+    Raises `ProtocolError` if people or metadata of the device do not allow the value.
+    """
+    record = node.record
+    return payload_for(
+        type_of(record, resource, node.readings.get(resource)),
+        certain(record.annotations.types.get(resource), record.described.get(resource)),
+        value,
+    )
