@@ -84,8 +84,9 @@ def _commands(name: str, command: Any, settings: frozenset[str]) -> Iterator[Com
 
 def _option(parameter: Any, known: frozenset[str]) -> Option:
     keys = keys_of(parameter.name)
-    # Settings and nodes tell their default in the help already.
-    default = "" if parameter.default in (None, False) else str(parameter.default)
+    # Most flags have their default in the help already.
+    is_shown = parameter.default in (None, False) or "(default: " in parameter.help
+    default = "" if is_shown else str(parameter.default)
     settings = tuple(keys) if keys[0] in known else ()
     is_argument = not parameter.opts[0].startswith("-")
     names = (parameter.metavar,) if is_argument and parameter.metavar else tuple(parameter.opts)

@@ -40,7 +40,7 @@ def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
 
 def test_files_that_exist_are_replaced_only_with_force(tmp_path: Path) -> None:
     first = write_self_signed(tmp_path, ["pi.lan"], days=1)
-    with pytest.raises(OperatorError, match=r"already: set --force to replace it"):
+    with pytest.raises(OperatorError, match=r"exists: set --force to replace it"):
         write_self_signed(tmp_path, ["pi.lan"], days=1)
     assert read_certificate(first.certificate_file) == first.certificate
     again = write_self_signed(tmp_path, ["pi.lan"], days=1, force=True)

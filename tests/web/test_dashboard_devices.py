@@ -57,9 +57,9 @@ async def test_a_device_is_added_with_the_keyboard_and_named(
         await page.get_by_role("button", name="MicroPython", exact=True).press("Enter")
         await see(dialog.locator(".snippet"), "from umqtt.simple import MQTTClient")
         broker.gateway.send("lamp", "temperature", "21.5°C")
-        await see(dialog, "Here it is. Give it a name:")
-        await page.get_by_label("Name for people").press_sequentially("Desk lamp")
-        await page.get_by_label("Name for people").press("Enter")
+        await see(dialog, "The device is online. Give it a name:")
+        await page.get_by_label("Display name").press_sequentially("Desk lamp")
+        await page.get_by_label("Display name").press("Enter")
         await see(page.get_by_role("dialog"), "Desk lamp")
         assert broker.broker.router.registry.records["lamp"].annotations.label == "Desk lamp"
 

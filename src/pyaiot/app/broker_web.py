@@ -177,7 +177,7 @@ def is_proxied(section: BrokerSection) -> bool:
 
 
 def _proxies(section: BrokerSection) -> TrustedProxies:
-    """The proxies whose headers are believed. Raises `OperatorError`."""
+    """The proxies whose headers are used. Raises `OperatorError`."""
     if section.behind_proxy and not section.trusted_proxies:
         log.warning(
             "no proxy is trusted, so that all clients share the limits of one address: set"

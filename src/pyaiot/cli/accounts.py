@@ -172,7 +172,7 @@ def _read_password() -> str:
 
 
 def add_token(
-    name: Annotated[str, typer.Argument(help="Name of the token, for people.")],
+    name: Annotated[str, typer.Argument(help="Name of the token, as lists show it.")],
     role: RoleOption = "viewer",
     expires: Annotated[
         str, typer.Option(help="How long it is valid: 12h, 90d, 4w, or never.")

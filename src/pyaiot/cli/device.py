@@ -58,7 +58,7 @@ def add(
     ] = None,
     host: Annotated[
         str,
-        typer.Option(help="Address of this machine, as the device reaches it. Empty: found out."),
+        typer.Option(help="Address at which the device reaches this machine. Empty: detected."),
     ] = "",
     config_file: ConfigOption = None,
 ) -> None:
@@ -113,7 +113,7 @@ def remove(
     ] = "",
     config_file: ConfigOption = None,
 ) -> None:
-    """Take the credentials of a device away. A running gateway closes its sessions."""
+    """Remove the credentials of a device. A running gateway closes its sessions."""
     known = accesses()
     if protocol and protocol not in known:
         raise OperatorError(f"There is no protocol {protocol!r}: choose {', '.join(known)}.")

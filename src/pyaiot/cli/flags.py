@@ -99,7 +99,7 @@ def run_flags() -> tuple[SettingFlag, ...]:
 def _offline_timeouts() -> Iterator[SettingFlag]:
     """One flag for the offline timeouts of all protocols that have one."""
     keys = [plugin.offline_timeout for plugin in plugins() if plugin.offline_timeout]
-    names = ", ".join(plugin.protocol for plugin in plugins() if plugin.offline_timeout)
+    names = " or ".join(plugin.protocol for plugin in plugins() if plugin.offline_timeout)
     if keys:
         yield SettingFlag(
             ("--max-time",),

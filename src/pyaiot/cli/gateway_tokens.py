@@ -44,12 +44,12 @@ def rotate(
     name: Name,
     expires: Expires = "365d",
     overlap: Annotated[
-        str, typer.Option(help="How long the tokens before stay valid: 12h, 7d, 4w, or never.")
+        str, typer.Option(help="How long earlier tokens stay valid: 12h, 7d, 4w, or never.")
     ] = _OVERLAP,
 ) -> None:
-    """Print another token of a gateway. Those before stay valid for the overlap, for the change.
+    """Print a new token for a gateway. Earlier tokens stay valid for the overlap.
 
-    "never" lets them expire as before. aiot gateway remove --old ends them at once.
+    With "never" they keep their expiry. aiot gateway remove --old ends them at once.
     """
     _add(name, expires, is_new=False, overlap=read_duration(overlap, option="--overlap"))
 
@@ -84,7 +84,7 @@ def list_() -> None:
 def remove(
     name: Name,
     old: Annotated[
-        bool, typer.Option("--old", help="Remove only the tokens before the latest one.")
+        bool, typer.Option("--old", help="Remove all tokens but the latest one.")
     ] = False,
 ) -> None:
     """Remove a gateway with all its tokens. A running broker closes its connection at once.

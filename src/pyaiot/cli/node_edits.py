@@ -51,7 +51,7 @@ def add_to(app: typer.Typer) -> None:
         "edit",
         _edit,
         NODE,
-        flag("label", str | None, "Its name for people."),
+        flag("label", str | None, "Its label, the name that people see."),
         flag("room", str | None, "The room it is in."),
         flag("latitude", float | None, "Degrees north."),
         flag("longitude", float | None, "Degrees east."),
@@ -59,8 +59,8 @@ def add_to(app: typer.Typer) -> None:
         flag(
             "interval_s",
             float | None,
-            "Seconds between two readings, as you expect them: its values are stale after two and a"
-            " half intervals. 0: unknown.",
+            "Expected seconds between two readings: values are stale after two and a half"
+            " intervals. 0: unknown.",
             "--interval",
         ),
         flag(

@@ -24,7 +24,7 @@ TrustedProxyAddresses = Annotated[
     tuple[str, ...],
     Meta(
         description="Addresses and networks of reverse proxies, whose headers `X-Forwarded-For`,"
-        " `-Proto` and `-Host` are believed. Those of others are ignored."
+        " `-Proto` and `-Host` are used. Those of other senders are ignored."
     ),
 ]
 OfflineTimeoutS = Annotated[

@@ -283,7 +283,7 @@ class MetricsSection(Section, frozen=True, kw_only=True):
     host: Annotated[
         str,
         Meta(
-            description="Address of the metrics listener. Everyone who can reach it can read the"
+            description="Address of the metrics listener. Anybody who can reach it can read the"
             " metrics."
         ),
     ] = "127.0.0.1"

@@ -353,7 +353,7 @@ class DeviceProtocol(_Response, frozen=True, kw_only=True):
     """A protocol in which devices connect to this process."""
 
     name: Annotated[str, Meta(description="Its name in `protocol`.")]
-    title: Annotated[str, Meta(description="Its name for people.")]
+    title: Annotated[str, Meta(description="The name that people see.")]
     has_credentials: Annotated[
         bool, Meta(description="Whether a device can prove its uid. If not, none is made.")
     ]
