@@ -499,6 +499,15 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     " --commands-per-s 10": Elsewhere(
         "it takes a minute; tests/end_to_end/test_fleet.py is shorter"
     ),
+    "aiot run --homeassistant mqtt://localhost:1883": Serve("Pyaiot: http://", page_is_there),
+    "aiot run --homeassistant mqtt://localhost:1883 --homeassistant-tag home": Serve(
+        "Pyaiot: http://", page_is_there
+    ),
+    "aiot run --homeassistant --mqtt-listen ::": Serve("Pyaiot: http://", page_is_there),
+    "aiot device add homeassistant --protocol mqtt": Finish(prints("homeassistant")),
+    "aiot doctor --no-trip --homeassistant mqtt://localhost:1883": Elsewhere(
+        "it needs an MQTT broker; tests/doctor/test_doctor.py has one"
+    ),
     "aiot doctor": Finish(
         prints(r"(?m)^  ✓ ok +CoAP +a reading received, a command confirmed in ")
     ),

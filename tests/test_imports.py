@@ -73,6 +73,11 @@ MAY_IMPORT = {
         # SenML is a form of answers.
         *("protocols", "registry", "transport"),
     },
+    # A subscriber of the broker, and a client of the MQTT broker that Home Assistant uses.
+    "homeassistant": {
+        *("accounts", "audit", "broker", "errors", "messages", "metrics", "model", "mqtt"),
+        "transport",
+    },
     "devices": {"errors", "messages", "mqtt", "protocols", "transport"},
     # What users import: it knows the messages, and no other part of the path.
     "client": {"backlog", "errors", "links", "messages", "transport"},
@@ -82,6 +87,7 @@ MAY_IMPORT = {
         *("accounts", "audit", "broker", "config", "devices", "errors", "fleet", "gateways"),
         *(
             "history",
+            "homeassistant",
             "links",
             "legacy",
             "messages",
@@ -94,7 +100,8 @@ MAY_IMPORT = {
         *("registry", "transport", "web"),
     },
     "doctor": {
-        *("app", "broker", "client", "config", "errors", "gateways", "history", "mqtt"),
+        *("app", "broker", "client", "config", "errors", "gateways", "history", "homeassistant"),
+        "mqtt",
         *("protocols", "redaction", "transport"),
     },
     "cli": {
@@ -168,6 +175,9 @@ PURE = {
     *("gateways/coap/intake_events", "gateways/coap/posts", "gateways/mqttsn/admission"),
     *("gateways/coap/oscore/contexts", "gateways/coap/oscore/device"),
     *("gateways/coap/oscore/layer", "gateways/coap/oscore/refusals"),
+    *("homeassistant/address", "homeassistant/bridge", "homeassistant/discovery"),
+    *("homeassistant/entities", "homeassistant/names", "homeassistant/shown_node"),
+    "homeassistant/units",
 }
 """Bytes and `now` go in, values come out."""
 

@@ -16,6 +16,7 @@ MODULES: Final = {
     "pyaiot.registry.metrics": "The registry",
     "pyaiot.history.metrics": "The history",
     "pyaiot.audit.metrics": "The audit log",
+    "pyaiot.homeassistant.metrics": "Home Assistant",
     "pyaiot.gateways.metrics": "Gateways",
     **{plugin.metrics: f"The {plugin.protocol} gateway" for plugin in plugins() if plugin.metrics},
 }

@@ -23,7 +23,7 @@ from pyaiot.doctor import running, trip
 from pyaiot.doctor.findings import Finding
 from pyaiot.errors import OperatorError
 from pyaiot.history.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from tests.gateways.mqtt_servers import Server, mosquitto
+from tests.gateways.mqtt_servers import Server, mosquitto, server
 from tests.programs import AIOT, Programs, free_port
 from tests.terminals import on_terminal
 
@@ -324,6 +324,31 @@ def test_a_named_mqtt_broker_is_checked_with_a_connection(doctor: Doctor, tmp_pa
         assert doctor.run(*named, code=0)["MQTT broker: named"]["verdict"] == "ok"
     finally:
         server.kill()
+
+
+def test_the_mqtt_broker_of_home_assistant_is_checked_with_a_connection(
+    doctor: Doctor, tmp_path: Path
+) -> None:
+    with server("mosquitto", tmp_path) as mqtt:
+        url = ("--homeassistant", f"mqtt://127.0.0.1:{mqtt.port}")
+        found = doctor.run(*url, code=1)
+        assert wrong(found) == ["Home Assistant: MQTT broker"]
+        assert found["Home Assistant: MQTT broker"]["do"] == (
+            "start it, or correct --homeassistant"
+        )
+        mqtt.start()
+        assert doctor.run(*url, code=0)["Home Assistant: MQTT broker"]["verdict"] == "ok"
+
+
+def test_home_assistant_without_a_password_for_the_embedded_mqtt_broker_is_a_note(
+    doctor: Doctor,
+) -> None:
+    found = doctor.run("--homeassistant", code=0)["Home Assistant: password"]
+    assert found["verdict"] == "note"
+    assert found["do"] == "run aiot device add homeassistant --protocol mqtt"
+    doctor.programs.run("device", "add", "homeassistant", "--protocol", "mqtt")
+    found = doctor.run("--homeassistant", code=0)["Home Assistant: password"]
+    assert found["verdict"] == "ok"
 
 
 async def test_a_round_trip_that_cannot_start_is_wrong_with_the_reason() -> None:

@@ -201,7 +201,7 @@ def metrics_url(program: Program) -> str:
 
 
 async def test_aiot_run_reports_every_declared_metric(programs: Programs) -> None:
-    running = programs.aiot("run", *ANY_PORTS, "--metrics-port", "0")
+    running = programs.aiot("run", *ANY_PORTS, "--metrics-port", "0", "--homeassistant")
     url = metrics_url(running)
     assert "Pyaiot: http://" in running.startup_text()
     text = await page(url)

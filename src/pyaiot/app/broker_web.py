@@ -21,6 +21,7 @@ from pyaiot.broker.broker import Broker
 from pyaiot.config import BrokerSection, Config, data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
+from pyaiot.metrics import Collector
 from pyaiot.registry import metrics as registry_metrics
 from pyaiot.registry.service import RegistryService
 from pyaiot.transport.addresses import is_loopback
@@ -58,13 +59,15 @@ async def serve_web(
     keys: Path | None = None,
     audit: AuditLog | None = None,
     devices: DeviceAdministration | None = None,
+    collectors: Sequence[Collector] = (),
 ) -> AsyncIterator[str]:
     """Serve the web side and yield the URL of the dashboard. Raises `OperatorError`.
 
     `keys`: the file in which `Idempotency-Key`s survive a restart; None: they do not. `devices`:
     the credentials of devices; None: no gateway runs in this process.
 
-    The metrics of `gateways` are exported with those of the broker; the list may still grow.
+    The metrics of `gateways` and of `collectors` are exported with those of the broker; both
+    lists may still grow.
     """
     section = config.broker
     check_web(config)
@@ -90,6 +93,7 @@ async def serve_web(
         collectors=[
             lambda: registry_metrics.collect(registry),
             *([history.collect] if history else ()),
+            lambda: (sample for collect in collectors for sample in collect()),
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
         keys=IdempotencyFile(keys),

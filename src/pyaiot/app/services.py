@@ -58,6 +58,7 @@ from pyaiot.errors import OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import ConnectToBroker
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
+from pyaiot.metrics import Collector
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from pyaiot.registry.stores import store_at
@@ -82,12 +83,14 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     async with (
         audit.running(),
         registry.running(),
+        asyncio.TaskGroup() as tasks,
         serve_web(
             *(config, broker, registry, access, _checks((), history, registry, audit)),
             *(print_line, history, ()),
             tls=tls,
             keys=_key_store(config.broker),
             audit=audit,
+            collectors=_start_home_assistant(config, broker, (), registry, tasks),
         ) as url,
         _running(history),
     ):
@@ -138,6 +141,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
                 keys=_key_store(config.broker),
                 audit=audit,
                 devices=LocalDevices(config),
+                collectors=_start_home_assistant(config, broker, shared.values(), registry, tasks),
             ) as url,
             _running(history),
         ):
@@ -177,6 +181,7 @@ async def _run_demo(
     broker, registry = _broker(config, history, folder, audit)
     checks: dict[str, Check] = {}
     gateways: list[OpenGateway] = []
+    collectors: list[Collector] = []
     async with (
         audit.running(),
         registry.running(),
@@ -191,6 +196,7 @@ async def _run_demo(
             gateways,
             tls=ProcessTls(config.tls),
             audit=audit,
+            collectors=collectors,
         ) as url,
         _running(history),
         _shared_services(config, folder) as shared,
@@ -198,6 +204,7 @@ async def _run_demo(
         asyncio.TaskGroup() as tasks,
     ):
         opened(url)
+        collectors += _start_home_assistant(config, broker, shared.values(), registry, tasks)
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = connect_by_websocket(session, section, Credential.of_keys(keys))
@@ -318,6 +325,29 @@ def _broker(
     )
     store = None if location == "off" else store_at(location)
     return broker, RegistryService(registry, broker, store, unix_time=time.time)
+
+
+def _start_home_assistant(
+    config: Config,
+    broker: Broker,
+    shared: Iterable[object],
+    registry: RegistryService,
+    tasks: asyncio.TaskGroup,
+) -> list[Collector]:
+    """Show the nodes in Home Assistant, if the settings have one. Returns its metrics.
+
+    `shared`: the services of the protocols in this process. Raises `OperatorError`.
+    """
+    if not config.homeassistant.url:
+        return []
+    # Imported only where it is used.
+    from pyaiot.app.home_assistant import home_assistant  # noqa: PLC0415
+
+    service = home_assistant(
+        config, broker, shared, is_registry_loaded=lambda: not registry.problem
+    )
+    tasks.create_task(service.run(), name="Home Assistant")
+    return [service.collect]
 
 
 def _check_protocols(section: RegistrySection) -> None:

@@ -209,8 +209,11 @@ class Broker:
         may_command: bool = True,
         principal: Principal = THIS_PROCESS,
         scope: Scope = EVERYTHING,
+        client_id: str = "",
     ) -> Subscriber:
         """Add a client that gets all messages from now on. End it with `client_left`.
+
+        `client_id`: of a part of this process; empty: a random one.
 
         `scope`: only what it shows. Raises `Refused` at the limit of scopes.
 
@@ -219,7 +222,9 @@ class Broker:
         """
         known = self.router.nodes.sequence if encoder is LEGACY else 0
         client = self._subscriber(
-            sink, encoder, scope, may_command=may_command, withheld_until_join=known
+            *(sink, encoder, scope, client_id),
+            may_command=may_command,
+            withheld_until_join=known,
         )
         self._audit.connected(client.id, principal)
         self.fanout.add(client)
@@ -247,13 +252,14 @@ class Broker:
         sink: Sink,
         encoder: Encoder,
         scope: Scope,
+        client_id: str = "",
         *,
         may_command: bool,
         withheld_until_join: int = 0,
     ) -> Subscriber:
         view = self.fanout.view(scope, self.router.nodes, self.router.registry.records)
         return Subscriber(
-            secrets.token_hex(8),
+            client_id or secrets.token_hex(8),
             sink,
             encoder,
             position=self.fanout.position,

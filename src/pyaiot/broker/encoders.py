@@ -116,6 +116,20 @@ class EventEncoder:
         return b"\n".join(events) + b"\n"
 
 
+class PlainEncoder:
+    """A JSON array for each write, for a subscriber in the process of the broker."""
+
+    form = "internal"
+    can_refuse = True
+    has_ids = False
+    has_registry = True
+
+    def encode(
+        self, messages: Sequence[ToClient], _dst: str, _position: Position | None, /
+    ) -> bytes:
+        return b"[" + b",".join(map(encode, messages)) + b"]" if messages else b""
+
+
 def encode_gap(detail: str) -> bytes:
     """The event `gap`, with its reason."""
     return _event(Gap(detail=detail)) + b"\n"
@@ -130,7 +144,8 @@ ARRAYS: Final = ArrayEncoder()
 ARRAYS_WITH_REGISTRY: Final = ArrayEncoder(has_registry=True)
 LEGACY: Final = LegacyEncoder()
 EVENTS: Final = EventEncoder()
-ENCODERS: Final[tuple[Encoder, ...]] = (ARRAYS, LEGACY, EVENTS)
+PLAIN: Final = PlainEncoder()
+ENCODERS: Final[tuple[Encoder, ...]] = (ARRAYS, LEGACY, EVENTS, PLAIN)
 HEARTBEAT_COMMENT: Final = b":\n"
 """Shows on a stream of events that the connection is alive. It is not a block of its own: some
 readers take a block without data for an event, others ignore its id."""

@@ -86,11 +86,27 @@ def run(arguments: Sequence[str]) -> None:
         for note in notes:
             print_error(note)
     try:
-        build(arguments)(args=list(arguments), prog_name="aiot")
+        build(arguments)(args=with_values(arguments), prog_name="aiot")
     except OperatorError as error:
         # The sentence may contain names of devices.
         print_error(plain(redact(str(error))))
         sys.exit(EXIT_OPERATOR)
+
+
+OMITTED: Final = {"--homeassistant": "on"}
+"""Flags whose value may be omitted, and what it is then. Typer cannot express that."""
+
+
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with the omitted values of flags added."""
+    new: list[str] = []
+    for index, argument in enumerate(arguments):
+        if argument == "--":
+            return [*new, *arguments[index:]]
+        following = arguments[index + 1] if index + 1 < len(arguments) else "--"
+        is_alone = argument in OMITTED and following.startswith("-")
+        new.append(f"{argument}={OMITTED[argument]}" if is_alone else argument)
+    return new
 
 
 def _version(

@@ -47,10 +47,21 @@ WEB: Final = (
     SettingFlag(("--trusted-proxy",), "broker.trusted_proxies"),
     SettingFlag(("--anonymous",), "broker.anonymous"),
 )
+HOMEASSISTANT: Final = (
+    SettingFlag(
+        ("--homeassistant",),
+        "homeassistant.url",
+        help="Show all nodes in Home Assistant, over the MQTT broker that it uses:"
+        " mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS. Without a URL: the MQTT broker of this"
+        " system.",
+    ),
+    SettingFlag(("--homeassistant-tag",), "homeassistant.tags"),
+)
 BROKER: Final = (
     SettingFlag(("--host",), "broker.host"),
     SettingFlag(("--web-port", "--broker-port", "--port"), "broker.port"),
     *WEB,
+    *HOMEASSISTANT,
     *TLS,
     *METRICS,
     *LOG,
@@ -90,6 +101,7 @@ def run_flags() -> tuple[SettingFlag, ...]:
         *(flag for plugin in plugins() for flag in plugin.run_flags),
         *_offline_timeouts(),
         *WEB,
+        *HOMEASSISTANT,
         *TLS,
         *METRICS,
         *LOG,

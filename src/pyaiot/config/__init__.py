@@ -29,6 +29,7 @@ from pyaiot.config.sections import (
     DevicesSection,
     GatewaySection,
     HistorySection,
+    HomeassistantSection,
     LogSection,
     MetricsSection,
     RegistrySection,
@@ -45,6 +46,7 @@ __all__ = [
     "DevicesSection",
     "GatewaySection",
     "HistorySection",
+    "HomeassistantSection",
     "LogSection",
     "MetricsSection",
     "ProtocolSection",
@@ -83,6 +85,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     registry: RegistrySection = RegistrySection()
     audit: AuditSection = AuditSection()
     dashboard: DashboardSection = DashboardSection()
+    homeassistant: HomeassistantSection = HomeassistantSection()
     tls: TlsSection = TlsSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

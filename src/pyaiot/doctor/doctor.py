@@ -9,7 +9,7 @@ from typing import Final
 from pyaiot.app.protocols import plugins
 from pyaiot.client.address import BrokerAddress
 from pyaiot.config import Config
-from pyaiot.doctor import certificate, machine, ports, running, storage, trip
+from pyaiot.doctor import certificate, home_assistant, machine, ports, running, storage, trip
 from pyaiot.doctor.findings import Finding, redacted
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import ProbeResult
@@ -39,6 +39,7 @@ async def examine(
         ("settings", _settings(config, settings)),
         ("ports", asyncio.to_thread(lambda: list(ports.check(config)))),
         *(("probe", _probe(plugin.probe, config)) for plugin in plugins() if plugin.probe),
+        *([("Home Assistant", home_assistant.check(config))] if config.homeassistant.url else ()),
         ("broker", _running(address, config)),
     ]
     if run_demo is not None:

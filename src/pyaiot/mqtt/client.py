@@ -20,10 +20,10 @@ from pyaiot.mqtt.gmqtt_connection import (
     ReceivedMessage,
     VersionRefused,
 )
-from pyaiot.mqtt.server import MqttServer
+from pyaiot.mqtt.server import LastWill, MqttServer
 from pyaiot.transport.backoff import Backoff
 
-__all__ = ["Freshness", "MqttClient", "MqttServer", "ReceivedMessage"]
+__all__ = ["Freshness", "LastWill", "MqttClient", "MqttServer", "ReceivedMessage"]
 
 CONNECT_LIMIT_S: Final = 4.0
 """How long the broker may take to accept the connection and all subscriptions. Then the attempt
@@ -55,11 +55,13 @@ class MqttClient:
         on_connect: Callable[[], None],
         on_caught_up: Callable[[], None] | None = None,
         keeps_session: bool = True,
+        last_will: LastWill | None = None,
     ) -> None:
         """`on_messages` gets messages that arrived together, in order. `on_connect` is called when
         the broker has accepted all subscriptions, `on_caught_up` when the messages that it stored
         have arrived. Callbacks must not raise. Without `keeps_session` the broker stores nothing
-        and sends with QoS 0.
+        and sends with QoS 0. `last_will` is published when the connection is lost, not when `run`
+        is cancelled.
 
         `name`: the name of the client in the log.
         """
@@ -76,6 +78,7 @@ class MqttClient:
         self._on_connect = on_connect
         self._on_caught_up = on_caught_up
         self._keeps_session = keeps_session
+        self._last_will = last_will
         self._version = server.version or MQTTv50
         self._connection: GmqttConnection | None = None
         self._echo: tuple[bytes, asyncio.Future[None]] | None = None
@@ -135,6 +138,7 @@ class MqttClient:
         payload: bytes | str,
         *,
         qos: int = 0,
+        retain: bool = False,
         expires_after_s: int | None = None,
     ) -> bool:
         """Send a publication. Returns False without a connection, or if the backlog is full.
@@ -147,7 +151,7 @@ class MqttClient:
         properties = {}
         if expires_after_s is not None and connection.speaks_mqtt_5:
             properties["message_expiry_interval"] = expires_after_s
-        connection.publish(topic, payload, qos=qos, **properties)
+        connection.publish(topic, payload, qos=qos, retain=retain, **properties)
         return True
 
     async def answers(self, limit_s: float) -> bool:
@@ -194,6 +198,7 @@ class MqttClient:
             self._receive,
             named=named,
             keeps_session=self._keeps_session,
+            last_will=self._last_will,
         )
         try:
             try:

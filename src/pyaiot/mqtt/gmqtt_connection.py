@@ -21,7 +21,7 @@ from gmqtt.mqtt.constants import MQTTv50
 from gmqtt.mqtt.package import Package
 
 from pyaiot.errors import LinkLost
-from pyaiot.mqtt.server import MqttServer
+from pyaiot.mqtt.server import LastWill, MqttServer
 from pyaiot.protocols.mqtt.stream import read_packets
 
 KEEP_ALIVE_S: Final = 4
@@ -96,6 +96,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         *,
         named: bool,
         keeps_session: bool,
+        last_will: LastWill | None = None,
     ) -> None:
         properties: dict[str, Any] = {}
         if version == MQTTv50:
@@ -111,6 +112,8 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
             client_id,
             clean_session=not self._keeps_session,
             logger=_gmqtt_log,
+            will_message=last_will
+            and gmqtt.Message(last_will.topic, last_will.payload, retain=True),
             **properties,
         )
         self.ended = asyncio.Event()

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class LastWill:
+    """What the broker publishes, retained, when it loses the connection of a client."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MqttServer:
     """An MQTT broker, and the credentials of its client."""
 

@@ -64,6 +64,9 @@ class SharedMqttBroker:
     """Registers a function that is called with each topic outside `node/` that is published to."""
     mqttsn_server: MqttServer | None = None
     """Address and credentials for connections on behalf of MQTT-SN clients, if it is embedded."""
+    home_assistant: MqttServer | None = None
+    """Address and credentials of the client that publishes for Home Assistant, if it is
+    embedded."""
     secured: SecuredDevices | None = None
     """Devices with a user name and password; None: the MQTT broker is not embedded."""
 
@@ -119,6 +122,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
                 reload_tls=broker.reload_tls,
                 report_ignored=broker.on_ignored,
                 mqttsn_server=broker.mqttsn_server,
+                home_assistant=broker.home_assistant_server,
                 secured=SecuredDevices(
                     broker.secured_server, broker.disconnect, lambda: broker.refused_logins
                 ),

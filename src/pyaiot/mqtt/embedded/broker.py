@@ -30,6 +30,7 @@ from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.nats_settings import (
     ENFORCER,
     GATEWAY,
+    HOME_ASSISTANT,
     MQTTSN,
     SECURED_ENFORCER,
     SECURED_GATEWAY,
@@ -123,6 +124,12 @@ class EmbeddedBroker:
         """The address and credentials for a connection on behalf of one MQTT-SN client."""
         server = self._server(MQTTSN, self._passwords.mqttsn)
         return replace(server, client_id="", echo_topic="")
+
+    @property
+    def home_assistant_server(self) -> MqttServer:
+        """The same for the client that publishes for Home Assistant, which logs in as a device."""
+        server = self._server(HOME_ASSISTANT, self._passwords.home_assistant)
+        return replace(server, client_id="")
 
     def _server(self, user: str, password: str) -> MqttServer:
         return MqttServer(

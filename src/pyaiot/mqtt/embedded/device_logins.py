@@ -15,7 +15,13 @@ from typing import Final, TypeAlias
 from pyaiot.errors import LinkLost, ProtocolError, Refused
 from pyaiot.mqtt.embedded.login_tokens import LoginRequest, TokenIssuer, read_request
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
-from pyaiot.mqtt.embedded.nats_settings import LOGINS, SECURED, SUBSCRIPTIONS_MAX, SYSTEM
+from pyaiot.mqtt.embedded.nats_settings import (
+    HOME_ASSISTANT_SUBSCRIPTIONS_MAX,
+    LOGINS,
+    SECURED,
+    SUBSCRIPTIONS_MAX,
+    SYSTEM,
+)
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 SUBJECT: Final = "$SYS.REQ.USER.AUTH"
@@ -25,6 +31,8 @@ LOOK_AGAIN_S: Final = 1.0
 """Interval before the second search for connections of a removed device: one may just have been
 made."""
 _SHOWN_MAX: Final = 64
+HOME_ASSISTANT_USER: Final = "homeassistant"
+"""The user name of Home Assistant itself, which no node can have."""
 _GENERATED: Final = re.compile(r"[0-9A-Za-z]{22}")
 """A client id that nats-server made up for a client that sent none."""
 
@@ -77,6 +85,16 @@ class DeviceLogins:
             client = request.client
             self._refused(f"device {_shown(client.mqtt_id)}", client.host, problem)
             return self.issuer.refuse(request, problem, now=now)
+        if request.login.user == HOME_ASSISTANT_USER:
+            # It discovers the devices of other systems, too.
+            return self.issuer.accept(
+                request,
+                account=SECURED,
+                publish=["homeassistant.>", "pyaiot.>"],
+                subscribe=[">"],
+                subscriptions_max=HOME_ASSISTANT_SUBSCRIPTIONS_MAX,
+                now=now,
+            )
         name = subject_of(request.login.user)
         return self.issuer.accept(
             request,

@@ -17,6 +17,8 @@ MEMORY_MAX: Final = 64 * 1024 * 1024
 """Bytes of the in-memory stores of nats-server. More is refused to its clients."""
 SUBSCRIPTIONS_MAX: Final = 256
 """Subscriptions of one connection to the embedded MQTT broker. One more closes the connection."""
+HOME_ASSISTANT_SUBSCRIPTIONS_MAX: Final = 100_000
+"""The same for Home Assistant, which has one for each entity."""
 ACKNOWLEDGED_WITHIN_S: Final = 7
 """The embedded MQTT broker sends a message with QoS 1 again that a client has not acknowledged for
 this long, for example because its connection broke. More than the time after which a gateway that
@@ -37,12 +39,15 @@ SECURED_GATEWAY: Final = "pyaiot/secured-gateway"
 ENFORCER: Final = "pyaiot/enforcer"
 SECURED_ENFORCER: Final = "pyaiot/secured-enforcer"
 LOGINS: Final = "pyaiot/logins"
+HOME_ASSISTANT: Final = "pyaiot/homeassistant"
+"""The user that publishes for Home Assistant, in the account of devices with a password."""
 SYSTEM: Final = "pyaiot/system"
 MQTTSN: Final = "pyaiot/mqttsn"
 ANONYMOUS: Final = "pyaiot/anonymous"
 """The user of clients that send no user name."""
 OWN_USERS: Final = (
     *(GATEWAY, SECURED_GATEWAY, ENFORCER, SECURED_ENFORCER, LOGINS, SYSTEM, MQTTSN, ANONYMOUS),
+    HOME_ASSISTANT,
 )
 """The users of Pyaiot itself, with random passwords. The name of a device has no slash."""
 
@@ -80,6 +85,7 @@ class Passwords:
     enforcer: str = field(default_factory=_password, repr=False)
     """In both accounts."""
     mqttsn: str = field(default_factory=_password, repr=False)
+    home_assistant: str = field(default_factory=_password, repr=False)
     logins: str = field(default_factory=_password, repr=False)
     system: str = field(default_factory=_password, repr=False)
 
@@ -107,7 +113,7 @@ server_name: "pyaiot"
 host: "127.0.0.1"
 port: -1
 max_payload: {PACKET_SIZE_MAX}
-max_subscriptions: {SUBSCRIPTIONS_MAX}
+max_subscriptions: {HOME_ASSISTANT_SUBSCRIPTIONS_MAX}
 logtime: false
 jetstream {{
   store_dir: {json.dumps(str(config.folder / "jetstream"))}
@@ -128,6 +134,7 @@ accounts {{
   AUTH {{ users = [ {_user(LOGINS, passwords.logins)} ] }}
   {OPEN} {{
     jetstream: enabled
+    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
     users = [
       {_user(GATEWAY, passwords.gateway)}
       {_user(ENFORCER, passwords.enforcer)}
@@ -140,6 +147,7 @@ accounts {{
     users = [
       {_user(SECURED_GATEWAY, passwords.gateway)}
       {_user(SECURED_ENFORCER, passwords.enforcer)}
+      {_user(HOME_ASSISTANT, passwords.home_assistant)}
     ]
   }}
 }}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds what shows the nodes in Home Assistant, from the settings."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from pyaiot.broker.broker import Broker
+from pyaiot.config import Config
+from pyaiot.errors import OperatorError
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.mqtt.shared_broker import SharedMqttBroker, named_mqtt_broker
+from pyaiot.homeassistant.address import OWN, parse_url
+from pyaiot.homeassistant.service import HomeAssistant, HomeAssistantSettings
+from pyaiot.mqtt.client import MqttServer
+from pyaiot.mqtt.credentials import password_reader, tls_context
+
+
+def home_assistant(
+    config: Config,
+    broker: Broker,
+    shared: Iterable[object],
+    *,
+    is_registry_loaded: Callable[[], bool],
+) -> HomeAssistant:
+    """What is run beside the broker.
+
+    `shared`: the services of the protocols in this process, among them the MQTT broker. Raises
+    `OperatorError`.
+    """
+    section = config.homeassistant
+    settings = HomeAssistantSettings(
+        server=mqtt_server(config, shared),
+        system=section.name,
+        discovery_prefix=section.discovery_prefix,
+        tags=section.tags,
+    )
+    return HomeAssistant(broker, settings, is_registry_loaded=is_registry_loaded)
+
+
+def mqtt_server(config: Config, shared: Iterable[object]) -> MqttServer:
+    """The MQTT broker of `homeassistant.url`. Raises `OperatorError`."""
+    section = config.homeassistant
+    if section.url != OWN:
+        url = parse_url(section.url)
+        tls = None
+        if url.has_tls:
+            tls = tls_context(ca_file=section.ca_file, certificate_file="", key_file="")
+        password = password_reader(section.password_file)
+        return MqttServer(url.host, url.port, section.user, password, tls)
+    for name in ("user", "password_file", "ca_file"):
+        if getattr(section, name):
+            raise OperatorError(
+                f"homeassistant.{name} is for a homeassistant.url with a host: the MQTT broker of"
+                " this system has its settings in the section mqtt."
+            )
+    for service in shared:
+        if isinstance(service, SharedMqttBroker) and service.home_assistant is not None:
+            return service.home_assistant
+    mqtt = config.of(MqttSection)
+    if not mqtt.host:
+        raise OperatorError(
+            "This process has no MQTT broker for Home Assistant: set --homeassistant to the one"
+            " that Home Assistant uses, mqtt://HOST:PORT."
+        )
+    # With a client id of its own: a second client with the same id replaces the first.
+    return replace(named_mqtt_broker(mqtt).server, client_id="")

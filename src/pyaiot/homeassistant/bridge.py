@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is published for Home Assistant, and the commands that it sends. Pure.
+
+A bridge serves one connection to the MQTT broker: messages of the broker of Pyaiot and `now` go in,
+publications come out. A new connection has a new bridge, which publishes everything again.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from pyaiot.errors import ProtocolError
+from pyaiot.homeassistant.names import Topics, device_id
+from pyaiot.homeassistant.shown_node import ShownNode
+from pyaiot.messages import (
+    Command,
+    Joined,
+    LastValue,
+    NodeAppeared,
+    NodeForgotten,
+    NodeLeft,
+    Reading,
+    RegisteredNode,
+    ToClient,
+)
+from pyaiot.model import UNKNOWN, payload_for
+
+NODES_MAX: Final = 5000
+"""Nodes that are shown in Home Assistant. Further ones are not, and are counted."""
+FLUSH_INTERVAL_S: Final = 0.1
+"""Between two publications of a resource. The latest reading is published; others are conflated."""
+CONFIG_DELAY_S: Final = 1.0
+"""A discovery message is published this long after the first change, with all changes since: the
+first readings of a node come one by one."""
+RESEND_AFTER_S: Final = (2.0, 15.0)
+"""When the states of a node are published again after its discovery message: Home Assistant
+subscribes to them a moment later, and they are not retained."""
+ORPHANS_AFTER_S: Final = 60.0
+"""Discovery messages of an earlier run whose nodes are unknown this long after the connection are
+removed."""
+FOUND_MAX: Final = 10_000
+"""Discovery messages of an earlier run that are remembered until then. Others stay."""
+COMMAND_SIZE_MAX: Final = 4096
+"""Bytes of a command of Home Assistant. A larger one is refused."""
+
+COMMAND_TIMEOUT_S: Final = 5.0
+"""Seconds within which the node must answer a command."""
+
+_ONLINE: Final = b"online"
+_OFFLINE: Final = b"offline"
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAssistantMessage:
+    """A message to publish with QoS 0."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+_Key: TypeAlias = tuple[str, str]
+
+
+class Bridge:
+    """All times are seconds of one monotonic clock."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        *,
+        now: float,
+        is_registry_loaded: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`is_registry_loaded`: whether every node that is not in the registry is unknown."""
+        self.nodes: dict[str, ShownNode] = {}
+        """By uid."""
+        self.excess = 0
+        """Nodes that are not shown because of `NODES_MAX`."""
+        self.conflated = 0
+        """Readings that a later one replaced before they were published."""
+        self.refused = 0
+        """Commands that name no entity, or whose payload no entity takes."""
+        self.orphans = 0
+        """Nodes of earlier runs that were removed."""
+        self._topics = topics
+        self._is_registry_loaded = is_registry_loaded
+        self._by_device: dict[str, ShownNode] = {}
+        self._excess: set[str] = set()
+        self._is_joined = False
+        self._config_due: dict[str, float] = {}
+        """By uid, the earliest first: the delay is the same for all."""
+        self._dirty: dict[_Key, None] = {}
+        """Resources whose latest value may have to be published."""
+        self._flushing: dict[_Key, None] = {}
+        """Those of the flush in progress."""
+        self._flush_at = now
+        self._urgent: dict[str, HomeAssistantMessage] = {}
+        """Availability and removals, by topic."""
+        self._resend: list[tuple[float, str, int]] = []
+        """When to publish the states of a node again, its uid, and the count of its messages."""
+        self._found: dict[str, frozenset[str]] = {}
+        """Ids of nodes with a retained discovery message of an earlier run, and its components."""
+        self._orphans_at = now + ORPHANS_AFTER_S
+        self._commands = 0
+        self._urgent[topics.status] = HomeAssistantMessage(topics.status, _ONLINE, retain=True)
+
+    # -- from the broker of Pyaiot ----------------------------------------------------------------
+
+    def receive(self, messages: Iterable[ToClient], now: float) -> None:
+        """Take over what the broker sends to a client that joined with `registry`."""
+        for message in messages:
+            match message:
+                case Reading():
+                    self._read(message, now)
+                case RegisteredNode(state="waiting" | "banned"):
+                    self._remove(message.uid)
+                case RegisteredNode():
+                    self._describe(message, now)
+                case NodeAppeared():
+                    self._set_online(message.uid, now, online=True)
+                case NodeLeft():
+                    self._set_online(message.uid, now, online=False)
+                case NodeForgotten():
+                    self._remove(message.uid)
+                case Joined():
+                    self._is_joined = True
+                case _:
+                    pass
+
+    def _node(self, uid: str, now: float) -> ShownNode | None:
+        node = self.nodes.get(uid)
+        if node is None:
+            if len(self.nodes) >= NODES_MAX:
+                self._excess.add(uid)
+                self.excess = len(self._excess)
+                return None
+            device = device_id(self._topics.system, uid)
+            node = ShownNode(uid, device, self._found.pop(device, frozenset()))
+            self.nodes[uid] = self._by_device[device] = node
+            self._change(node, now)
+        return node
+
+    def _read(self, reading: Reading, now: float) -> None:
+        node = self.nodes.get(reading.uid) or self._node(reading.uid, now)
+        if node is None:
+            return
+        if node.read(reading):
+            self._change(node, now)
+        key = reading.uid, reading.resource
+        if key in self._dirty:
+            self.conflated += 1
+        else:
+            self._dirty[key] = None
+
+    def _describe(self, record: RegisteredNode, now: float) -> None:
+        node = self._node(record.uid, now)
+        if node is None:
+            return
+        if node.describe(record):
+            self._change(node, now)
+        if record.state == "offline":
+            for value in record.values:
+                if value.resource not in node.readings:
+                    self._read(_reading_of(record.uid, value), now)
+
+    def _set_online(self, uid: str, now: float, *, online: bool) -> None:
+        node = self._node(uid, now)
+        if node is not None and node.is_online is not online:
+            node.is_online = online
+            if node.is_announced:
+                self._publish_availability(node)
+
+    def _remove(self, uid: str) -> None:
+        """The node is not shown any longer: it was forgotten, or is banned."""
+        self._excess.discard(uid)
+        self.excess = len(self._excess)
+        node = self.nodes.pop(uid, None)
+        if node is None:
+            return
+        del self._by_device[node.device]
+        self._config_due.pop(uid, None)
+        for resource in node.readings:
+            self._dirty.pop((uid, resource), None)
+        self._publish_removal(node.device)
+
+    def _change(self, node: ShownNode, now: float) -> None:
+        self._config_due.setdefault(node.uid, now + CONFIG_DELAY_S)
+
+    # -- from the MQTT broker ---------------------------------------------------------------------
+
+    def receive_earlier(self, device: str, components: frozenset[str]) -> None:
+        """An earlier run, or connection, published a discovery message with this id."""
+        node = self._by_device.get(device)
+        if node is not None:
+            node.earlier |= components
+        elif len(self._found) < FOUND_MAX:
+            self._found[device] = components
+
+    def home_assistant_started(self, now: float) -> None:
+        """It sent its birth message: publish everything again."""
+        self._config_due = dict.fromkeys(self.nodes, now)
+        for node in self.nodes.values():
+            node.config_hash = 0
+
+    def receive_command(self, topic: str, payload: bytes) -> Command:
+        """The command for the broker of Pyaiot. Raises `ProtocolError` if there is none."""
+        try:
+            return self._command(topic, payload)
+        except ProtocolError:
+            self.refused += 1
+            raise
+
+    def _command(self, topic: str, payload: bytes) -> Command:
+        device, escaped_resource = self._topics.target_of_command(topic) or ("", "")
+        node = self._by_device.get(device)
+        resource = None if node is None else node.resource_of(escaped_resource)
+        if node is None or resource is None:
+            raise ProtocolError(f"there is no entity for the topic {topic}")
+        entity = node.entities[resource]
+        if not entity.is_written:
+            raise ProtocolError(f"{resource} of {node.uid} is not written by Home Assistant")
+        if len(payload) > COMMAND_SIZE_MAX:
+            raise ProtocolError(f"a command has at most {COMMAND_SIZE_MAX} bytes")
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError as error:
+            raise ProtocolError("a command is UTF-8") from error
+        reading = node.readings.get(resource)
+        value = entity.value_of_command(text, None if reading is None else reading.data)
+        certain = node.types.get(resource, UNKNOWN)
+        self._commands += 1
+        return Command(
+            id=str(self._commands),
+            uid=node.uid,
+            resource=resource,
+            payload=payload_for(entity.type, certain, value),
+            timeout_s=COMMAND_TIMEOUT_S,
+        )
+
+    # -- to the MQTT broker -----------------------------------------------------------------------
+
+    def publications_to_send(self, now: float, size_max: int) -> list[HomeAssistantMessage]:
+        """What is due, in order: at least one publication, and no more after `size_max` bytes."""
+        sent: list[HomeAssistantMessage] = []
+        size = 0
+        for publication in self._due(now):
+            sent.append(publication)
+            size += len(publication.topic) + len(publication.payload)
+            if size >= size_max:
+                break
+        return sent
+
+    def _due(self, now: float) -> Iterator[HomeAssistantMessage]:
+        """The caller may stop at any time: what was not yielded is still due."""
+        while True:
+            if self._urgent:
+                yield self._urgent.pop(next(iter(self._urgent)))
+            elif self._is_joined and self._config_due and self._first_config_due() <= now:
+                node = self.nodes[next(iter(self._config_due))]
+                del self._config_due[node.uid]
+                self._announce(node, now)
+            elif self._resend and self._resend[0][0] <= now:
+                _, uid, count = heapq.heappop(self._resend)
+                self._publish_states(uid, count)
+            elif self._flushing:
+                yield from self._next_state(now)
+            elif self._dirty and self._flush_at <= now:
+                self._flushing, self._dirty = self._dirty, {}
+                self._flush_at = now + FLUSH_INTERVAL_S
+            elif self._found and self._is_joined and self._orphans_at <= now:
+                self._remove_orphans(now)
+            else:
+                return
+
+    def get_timer(self) -> float | None:
+        """When something is due; 0: at once; None: never."""
+        if self._urgent or self._flushing:
+            return 0.0
+        due = []
+        if self._is_joined and self._config_due:
+            due.append(self._first_config_due())
+        if self._resend:
+            due.append(self._resend[0][0])
+        if self._dirty:
+            due.append(self._flush_at)
+        if self._found and self._is_joined:
+            due.append(self._orphans_at)
+        return min(due, default=None)
+
+    def _first_config_due(self) -> float:
+        return self._config_due[next(iter(self._config_due))]
+
+    def _announce(self, node: ShownNode, now: float) -> None:
+        payload = node.config(self._topics)
+        digest = hash(payload)
+        if digest == node.config_hash:
+            return
+        node.config_hash = digest
+        node.is_announced = True
+        node.announcements += 1
+        topic = self._topics.config(node.device)
+        self._urgent[topic] = HomeAssistantMessage(topic, payload, retain=True)
+        self._publish_availability(node)
+        self._publish_states(node.uid, node.announcements)
+        for delay_s in RESEND_AFTER_S:
+            heapq.heappush(self._resend, (now + delay_s, node.uid, node.announcements))
+
+    def _publish_availability(self, node: ShownNode) -> None:
+        topic = self._topics.availability(node.device)
+        payload = _ONLINE if node.is_online else _OFFLINE
+        self._urgent[topic] = HomeAssistantMessage(topic, payload, retain=True)
+
+    def _publish_removal(self, device: str) -> None:
+        # An empty retained message removes it (MQTT 3.1.1 section 3.3.1.3).
+        for topic in (self._topics.config(device), self._topics.availability(device)):
+            self._urgent[topic] = HomeAssistantMessage(topic, b"", retain=True)
+
+    def _publish_states(self, uid: str, count: int) -> None:
+        """Publish all states of a node, unless a later discovery message did or will."""
+        node = self.nodes.get(uid)
+        if node is None or node.announcements != count:
+            return
+        node.sent.clear()
+        for resource in node.resources():
+            self._dirty.setdefault((uid, resource))
+
+    def _next_state(self, now: float) -> Iterator[HomeAssistantMessage]:
+        uid, resource = key = next(iter(self._flushing))
+        del self._flushing[key]
+        node = self.nodes.get(uid)
+        if node is None or not node.is_announced:
+            return  # its discovery message will publish all states
+        state, is_replaced = node.state(resource)
+        if is_replaced:
+            self._change(node, now)
+        if state is not None and state != node.sent.get(resource):
+            node.sent[resource] = state
+            yield HomeAssistantMessage(self._topics.state(node.device, resource), state)
+
+    def _remove_orphans(self, now: float) -> None:
+        if not self._is_registry_loaded():
+            self._orphans_at = now + ORPHANS_AFTER_S
+            return
+        for device in self._found:
+            self._publish_removal(device)
+        self.orphans += len(self._found)
+        self._found.clear()
+
+
+def _reading_of(uid: str, value: LastValue) -> Reading:
+    return Reading(
+        uid=uid,
+        resource=value.resource,
+        data=value.data,
+        ts=value.ts,
+        number=value.number,
+        unit=value.unit,
+    )

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A node as Home Assistant sees it: its description, its entities and what was published. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pyaiot.homeassistant.discovery import Description, component_key, config_payload
+from pyaiot.homeassistant.entities import DESCRIPTIONS, Entity, state_text
+from pyaiot.homeassistant.names import Topics, escaped
+from pyaiot.messages import Reading, RegisteredNode
+from pyaiot.model import UNKNOWN, ResourceType, infer, merge
+
+ENTITIES_MAX: Final = 256
+"""Entities of one node. Its further resources are not shown."""
+EARLIER_MAX: Final = 1024
+"""Components of earlier discovery messages that are removed, of one node. Others stay."""
+_DESCRIPTION_LENGTH_MAX: Final = 64
+
+
+class ShownNode:
+    """The bridge makes one for each node, and none twice for the same uid."""
+
+    __slots__ = (
+        *("_by_escaped", "_label", "_room", "announcements", "config_hash", "device", "earlier"),
+        *("entities", "is_announced", "is_online", "readings", "sent", "types", "uid"),
+    )
+
+    def __init__(self, uid: str, device: str, earlier: frozenset[str]) -> None:
+        """`earlier`: keys of the components of its discovery message of an earlier run."""
+        self.uid = uid
+        self.device = device
+        self.earlier = earlier
+        self.readings: dict[str, Reading] = {}
+        """The latest of each resource."""
+        self.entities: dict[str, Entity] = {}
+        """By resource."""
+        self.types: dict[str, ResourceType] = {}
+        """What people and the device state of its resources."""
+        self.is_online = False
+        self.is_announced = False
+        """Its discovery message was published."""
+        self.config_hash = 0
+        self.sent: dict[str, bytes] = {}
+        """The latest published state of each resource."""
+        self.announcements = 0
+        """Discovery messages that were published."""
+        self._by_escaped: dict[str, str] = {}
+        self._label = ""
+        self._room = ""
+
+    def read(self, reading: Reading) -> bool:
+        """Take over a reading. True if its discovery message changes."""
+        resource = reading.resource
+        before = self.readings.get(resource)
+        if before is None and len(self.readings) >= ENTITIES_MAX:
+            return False
+        self.readings[resource] = reading
+        if resource in DESCRIPTIONS:
+            return before is None or before.data != reading.data
+        if resource in self.entities:
+            return False
+        self._add(resource, reading)
+        return True
+
+    def _add(self, resource: str, reading: Reading | None) -> None:
+        self.entities[resource] = Entity(self._type(resource, reading))
+        self._by_escaped[escaped(resource)] = resource
+
+    def _type(self, resource: str, reading: Reading | None) -> ResourceType:
+        inferred = UNKNOWN
+        if reading is not None:
+            inferred = infer(resource, reading.data, unit=reading.unit)
+        return merge(self.types.get(resource), inferred)
+
+    def describe(self, record: RegisteredNode) -> bool:
+        """Take over what the registry has of it. True if its discovery message changes."""
+        changed = (self._label, self._room) != (record.label, record.room)
+        self._label, self._room = record.label, record.room
+        return changed
+
+    def state(self, resource: str) -> tuple[bytes | None, bool]:
+        """The state of a resource, None if there is none, and whether its entity was replaced."""
+        reading, entity = self.readings.get(resource), self.entities.get(resource)
+        if reading is None or entity is None:
+            return None, False
+        state = entity.state(reading.data, reading.number)
+        kind = entity.type.kind
+        if kind == "command" or (state is not None and not (kind == "text" and reading.unit)):
+            return state, False
+        # The first value may have been the exception, such as `n/a` before `12.5 V`. A text after
+        # numbers is the exception itself: it has no state.
+        found = Entity(self._type(resource, reading))
+        if found.type.kind in ("", "text", kind):
+            return state, False
+        self.entities[resource] = found
+        return found.state(reading.data, reading.number), True
+
+    def config(self, topics: Topics) -> bytes:
+        """Its discovery message. The components that it has no longer are removed by it."""
+        keys = {component_key(resource, entity) for resource, entity in self.entities.items()}
+        removed = sorted(self.earlier - keys)[:EARLIER_MAX]
+        self.earlier = frozenset(removed) | keys
+        return config_payload(topics, self.device, self._description(), self.entities, removed)
+
+    def _description(self) -> Description:
+        return Description(
+            name=self._label or self._text("name") or self.uid,
+            room=self._room,
+            vendor=self._text("vendor"),
+            model=self._text("board") or self._text("mcu"),
+            version=self._text("version") or self._text("os"),
+        )
+
+    def _text(self, resource: str) -> str:
+        reading = self.readings.get(resource)
+        if reading is None:
+            return ""
+        return state_text(reading.data)[:_DESCRIPTION_LENGTH_MAX]
+
+    def resources(self) -> Iterator[str]:
+        """Resources that have an entity and a reading."""
+        return (resource for resource in self.entities if resource in self.readings)
+
+    def resource_of(self, escaped_resource: str) -> str | None:
+        """The resource of a topic; None if it has no entity."""
+        return self._by_escaped.get(escaped_resource)
