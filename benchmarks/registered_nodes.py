@@ -32,7 +32,7 @@ PAGE: Final = 1000
 def measure(results: Results, home: Home, size: Size) -> None:
     nodes = size.registered
     full, empty = home.path / "registry-full.db", home.path / "registry-empty.db"
-    _fill(full, nodes)
+    fill(full, nodes)
     with broker_with_registry(home, empty) as server:
         before = server.resident_bytes()
     server = broker_with_registry(home, full)
@@ -100,7 +100,8 @@ def _pages(results: Results, server: Server, size: Size, name: str, path: str) -
     )
 
 
-def _fill(path: Path, nodes: int) -> None:
+def fill(path: Path, nodes: int) -> None:
+    """Write a registry of this many offline nodes."""
     now = time.time()
     store = SqliteStore(path)
     store.open()

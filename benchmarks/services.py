@@ -23,9 +23,9 @@ def broker_with_history(home: Home, path: Path) -> Server:
     return _broker(home, free_port(), str(path))
 
 
-def broker_with_registry(home: Home, path: Path) -> Server:
-    """A broker with an existing registry, without history."""
-    return _broker(home, free_port(), "off", "--registry", str(path))
+def broker_with_registry(home: Home, registry: Path | str) -> Server:
+    """A broker with an existing registry, or with `off`. Without history."""
+    return _broker(home, free_port(), "off", "--registry", str(registry))
 
 
 def _broker(home: Home, port: int, history: str, *more: str) -> Server:

@@ -30,6 +30,7 @@ SIDE_BY_SIDE = (
         "coap-commands",
         "coap-dtls",
         "observe",
+        "registry-fan-out",
         "registry-kills",
     ),
 )
