@@ -25,6 +25,10 @@ export interface Ignored {
   count: number;
   topic: string;
   ts?: number;
+  /** Clients that the MQTT broker refused. */
+  refused?: number;
+  /** Which was the last, and why. */
+  refusal?: string;
 }
 export interface NodeAppeared {
   type: "new";

@@ -61,6 +61,7 @@ describe("retained values and ignored topics", () => {
     const gateway = { type: "gateway", name: "mqtt", protocol: "MQTT", state: "connected" } as const;
     apply(state, 1, gateway, { type: "ignored", gateway: "mqtt", count: 12, topic: "home/x" }, gateway);
     expect(state.gateways.get("mqtt")?.ignored).toEqual({ count: 12, topic: "home/x" });
+    expect(state.gateways.get("mqtt")?.refused).toEqual({ count: 0, refusal: "" });
     apply(state, 2, { ...gateway, state: "lost" }, { type: "ignored", gateway: "other", count: 1, topic: "x" });
     expect(state.gateways.get("mqtt")?.ignored).toBe(null);
   });

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`aiot doctor` on a machine without problems, and on machines with one real problem each."""
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -15,8 +16,11 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+import aiohttp
+import paho.mqtt.client as paho
 import pytest
 from aiohttp import web
+from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot.client.address import BrokerAddress
 from pyaiot.doctor import running, trip
@@ -167,6 +171,26 @@ def test_ports_and_parts_of_a_running_pyaiot_are_ok(doctor: Doctor) -> None:
     for part in ("coap-gateway", "ws-gateway", "mqtt-gateway", "mqttsn-gateway", "history"):
         assert found[f"broker: {part}"]["verdict"] == "ok"
     assert "coap, mqtt, websocket connected" in found["broker: gateways"]["says"]
+
+
+async def test_a_client_that_the_mqtt_broker_refuses_is_a_note_with_its_id(doctor: Doctor) -> None:
+    running_ = doctor.programs.aiot("run", *doctor.flags)
+    await asyncio.to_thread(running_.startup_text)
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="my board")
+    client.connect("127.0.0.1", doctor.ports["--mqtt-port"])
+    client.loop_start()
+    url = f"http://127.0.0.1:{doctor.ports['--web-port']}/api/gateways"
+    refused = 0
+    async with asyncio.timeout(10), aiohttp.ClientSession() as web_client:
+        while not refused:
+            await asyncio.sleep(0.05)
+            async with web_client.get(url) as answer:
+                refused = sum(it["refused"] for it in (await answer.json())["gateways"])
+    client.loop_stop()
+    found = await asyncio.to_thread(doctor.run, code=0)
+    assert found["broker: mqtt"]["verdict"] == "note"
+    assert "device my board at 127.0.0.1 was refused" in found["broker: mqtt"]["says"]
+    assert "a space, a dot, * or >" in found["broker: mqtt"]["says"]
 
 
 def test_a_broker_that_needs_a_sign_in_is_a_note(doctor: Doctor) -> None:

@@ -4,10 +4,11 @@
 import asyncio
 from typing import Any
 
-from pyaiot.gateways.gateway import IGNORED_INTERVAL_S, Gateway, GatewayLink, Outcome
+from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
 from pyaiot.gateways.live_nodes import LiveNodes
+from pyaiot.gateways.rejections import IGNORED_INTERVAL_S, Rejections
 from pyaiot.links import MemoryLink
-from pyaiot.messages import TOPIC_LENGTH_MAX, Ignored
+from pyaiot.messages import REFUSAL_LENGTH_MAX, TOPIC_LENGTH_MAX, Ignored
 
 
 class Nobody:
@@ -19,7 +20,7 @@ async def test_ignored_messages_are_reported_at_intervals_and_to_each_broker() -
     loop = asyncio.get_running_loop()
     nodes = LiveNodes(silence_limit_s=None, nodes_max=1)
     gateway = Gateway(name="mqtt", protocol="MQTT", nodes=nodes, loop=loop, unix_time=lambda: 1.8e9)
-    gateway.ignore("before/link")
+    gateway.rejections.ignore("before/link")
     received: list[Any] = []
     ends: list[Any] = []
 
@@ -38,13 +39,13 @@ async def test_ignored_messages_are_reported_at_intervals_and_to_each_broker() -
 
     assert reports() == [(1, "before/link")]
     for number in range(1000):
-        gateway.ignore(f"home/{number}")
+        gateway.rejections.ignore(f"home/{number}")
         await asyncio.sleep(0.01)
     await asyncio.sleep(IGNORED_INTERVAL_S)
     assert reports()[1] == (2, "home/0")
     assert reports()[-1] == (1001, "home/999")
     assert len(reports()) <= 5
-    gateway.ignore("x\u202e\n" + "y" * 500)
+    gateway.rejections.ignore("x\u202e\n" + "y" * 500)
     await asyncio.sleep(IGNORED_INTERVAL_S)
     assert reports()[-1][1].startswith("x\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}y")
     assert len(reports()[-1][1]) == TOPIC_LENGTH_MAX
@@ -53,3 +54,20 @@ async def test_ignored_messages_are_reported_at_intervals_and_to_each_broker() -
         task.cancel()
     await gateway.end_commands()
     await asyncio.wait({running, *(task for _, task in ends)})
+
+
+async def test_refused_clients_are_reported_beside_ignored_messages() -> None:
+    reports: list[Ignored] = []
+    rejections = Rejections(asyncio.get_running_loop(), lambda: 1.8e9, reports.append)
+    rejections.ignore("home/x")
+    rejections.refuse("device a b at 10.0.0.7 was refused: its client id has a space")
+    for number in range(1000):
+        rejections.refuse(f"device \n{number}" + "y" * 500)
+    assert [(report.count, report.refused) for report in reports] == [(1, 0)]
+    await asyncio.sleep(IGNORED_INTERVAL_S * 2)
+    assert [(report.count, report.refused) for report in reports] == [(1, 0), (1, 1001)]
+    assert (reports[-1].topic, len(reports[-1].refusal)) == ("home/x", REFUSAL_LENGTH_MAX)
+    assert reports[-1].refusal.startswith("device \N{REPLACEMENT CHARACTER}999y")
+    rejections.refuse("device c")
+    rejections.close()
+    assert reports[-1].refused == 1002

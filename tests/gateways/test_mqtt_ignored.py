@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot.config import Config
 from pyaiot.gateways.mqtt import observer as mqtt_observer
@@ -43,7 +45,7 @@ async def test_a_topic_of_the_wrong_depth_is_counted_and_reported(mqtt_server: S
         publish(mqtt_server.port, ("node/a", b"1"))
         await here.until(lambda: ignored_reports(here) == [(1, "node/a")])
         publish(mqtt_server.port, ("node/a/b/c", b"1"), ("node/a/b/c/d/e", b"2"))
-        await here.until(lambda: here.mqtt.gateway.ignored == 3)
+        await here.until(lambda: here.mqtt.gateway.rejections.ignored == 3)
         assert here.mqtt.refused == 0
         assert here.uids() == []
 
@@ -131,8 +133,32 @@ async def test_the_gateway_counts_what_the_embedded_broker_refuses(tmp_path: Pat
         assert gateway is not None
         publish(broker.server.port, ("home/x", b"1"))
         async with asyncio.timeout(5):
-            while not gateway.ignored:  # noqa: ASYNC110 - the log of another process
+            while not gateway.rejections.ignored:  # noqa: ASYNC110 - the log of another process
                 await asyncio.sleep(0.01)
+        await gateway.end_commands()
+
+
+@pytest.mark.parametrize("client_id", ["my board", "a.b", "a*b", "a>b"])
+async def test_the_gateway_reports_a_client_id_that_the_embedded_broker_refuses(
+    tmp_path: Path, client_id: str
+) -> None:
+    nats_server()
+    config = Config(protocols=(MqttSection(port=0),))
+    async with open_mqtt_broker(config, tmp_path / "mqtt") as broker:
+        gateway = (await MQTT.open(config, broker)).gateway
+        assert gateway is not None
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
+        client.connect("127.0.0.1", broker.server.port)
+        client.loop_start()
+        async with asyncio.timeout(5):
+            while gateway.rejections.report is None:  # noqa: ASYNC110 - the log of another process
+                await asyncio.sleep(0.01)
+        client.loop_stop()
+        report = gateway.rejections.report
+        assert report.refused
+        assert f"device {client_id} at 127.0.0.1 was refused: its client id has" in report.refusal
+        assert broker.secured is not None
+        assert broker.secured.refused()
         await gateway.end_commands()
 
 

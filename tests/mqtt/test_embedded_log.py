@@ -58,8 +58,11 @@ CLIENT = '10.0.0.7:41000 - mid:38 - "board-1" - '
 def test_a_refusal_is_explained_with_device_and_remedy(line: str, words: tuple[str, ...]) -> None:
     explained = explain(line)
     assert explained is not None
-    assert all(word in explained for word in words), explained
-    assert "JetStream" not in explained
+    assert all(word in explained.text for word in words), explained
+    assert "JetStream" not in explained.text
+    # Messages and subscriptions that are not accepted do not end the connection.
+    words_of_refusals = ("was refused:", "was disconnected:")
+    assert explained.refuses == any(word in explained.text for word in words_of_refusals)
 
 
 def test_a_refusal_is_logged_once() -> None:
@@ -69,14 +72,14 @@ def test_a_refusal_is_logged_once() -> None:
 
 @pytest.mark.parametrize("line", ["something", CLIENT + "something", '{0} - mid:5 - "{1}" - {x}'])
 def test_unknown_lines_are_unchanged(line: str) -> None:
-    assert explain(line) == f"nats-server: {line}"
+    assert explain(line) == (f"nats-server: {line}", False)
 
 
 def test_names_of_devices_are_no_formats() -> None:
     explained = explain('10.0.0.7:41000 - mid:5 - "{0}{x}" - Publish Violation - Subject "{y}"')
     assert explained is not None
-    assert "device {0}{x} at" in explained
-    assert "published {y}," in explained
+    assert "device {0}{x} at" in explained.text
+    assert "published {y}," in explained.text
 
 
 def test_the_first_line_of_a_stack_is_the_reason() -> None:

@@ -164,6 +164,8 @@ def obey_nothing(broker: MockBroker) -> None:
         "gateway": f"g{CONTROLS}",
         "count": 3,
         "topic": evil,
+        "refused": 2,
+        "refusal": evil,
     }
     broker.add_node(
         evil,

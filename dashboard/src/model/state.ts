@@ -67,7 +67,10 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
       break;
     case "ignored": {
       const of = state.gateways.get(message.gateway ?? "");
-      if (of) of.ignored = { count: message.count, topic: message.topic };
+      if (of) {
+        of.ignored = { count: message.count, topic: message.topic };
+        of.refused = { count: message.refused ?? 0, refusal: message.refusal ?? "" };
+      }
       state.membership += 1;
       break;
     }
@@ -247,6 +250,7 @@ function gateway(state: State, message: ToClient & { type: "gateway" }, now: num
     state: message.state,
     era: state.era,
     ignored: message.state === "connected" ? (before?.ignored ?? null) : null,
+    refused: message.state === "connected" ? (before?.refused ?? null) : null,
   });
   state.membership += 1;
   if (state.joined && before?.state !== message.state)

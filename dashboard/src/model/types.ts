@@ -143,6 +143,8 @@ export interface Gateway {
   era: number;
   /** Publications on unknown topics, and the last of these topics. */
   ignored: { count: number; topic: string } | null;
+  /** Clients that were refused; which was the last, and why, as the gateway wrote it. */
+  refused: { count: number; refusal: string } | null;
 }
 
 export type EventKind = "joined" | "left" | "reset" | "command" | "gateway" | "link" | "error";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Messages on unknown topics, to find a wrong topic in firmware. */
+/** Messages on unknown topics and clients that were refused, to find what is wrong in firmware. */
+import { Fragment } from "preact";
 import { quote, visible } from "../model/text";
 import { membership, state } from "../store";
 import { count, t } from "../i18n";
@@ -9,12 +10,20 @@ export function IgnoredTopics() {
   return (
     <>
       {[...state.gateways.values()].map(
-        ({ name, ignored }) =>
-          ignored && (
-            <p key={name} class="ignored soft">
-              {t("ignored", { gateway: quote(name), messages: count("messages", ignored.count) })} <bdi>{visible(ignored.topic)}</bdi>
-            </p>
-          ),
+        ({ name, ignored, refused }) => (
+          <Fragment key={name}>
+            {!!ignored?.count && (
+              <p class="ignored soft">
+                {t("ignored", { gateway: quote(name), messages: count("messages", ignored.count) })} <bdi>{visible(ignored.topic)}</bdi>
+              </p>
+            )}
+            {!!refused?.count && (
+              <p class="ignored soft">
+                {t("refused_clients", { gateway: quote(name), clients: count("clients", refused.count) })} <bdi>{visible(refused.refusal)}</bdi>
+              </p>
+            )}
+          </Fragment>
+        ),
       )}
     </>
   );

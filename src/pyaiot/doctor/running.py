@@ -83,10 +83,16 @@ async def _parts(session: aiohttp.ClientSession, address: BrokerAddress) -> Asyn
             log = f"the log of `aiot {name}`" if "gateway" in name else "the log of the broker"
             yield Finding("broker", str(name)[:32], "wrong", str(problem)[:200], f"check {log}")
     async with session.get(f"{address.http_url}/api/gateways") as answer:
-        gateways = sorted(str(it["name"])[:32] for it in (await answer.json())["gateways"])
+        found: list[dict[str, Any]] = (await answer.json())["gateways"]
+    gateways = sorted(str(it["name"])[:32] for it in found)
     if gateways:
         text = f"{', '.join(gateways)} connected"
         yield Finding("broker", "gateways", "ok", text)
+        for gateway in found:
+            if gateway.get("refused"):
+                text = f"{gateway['refused']} clients refused, the last: {gateway['refusal']}"
+                action = "change that in the settings of the device"
+                yield Finding("broker", str(gateway["name"])[:32], "note", text, action)
     else:
         action = f"start one, such as `aiot {plugins()[0].command}`: nodes connect through gateways"
         yield Finding("broker", "gateways", "note", "none connected", action)

@@ -21,10 +21,10 @@ from pyaiot.gateways.command_runner import CommandRunner, DeviceSide, Outcome
 from pyaiot.gateways.device_watch import DeviceWatch
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.pending_reports import PendingReports
+from pyaiot.gateways.rejections import Rejections
 from pyaiot.gateways.unconfirmed import Unconfirmed
 from pyaiot.links import Link
 from pyaiot.messages import (
-    TOPIC_LENGTH_MAX,
     Checkpoint,
     Command,
     FromGateway,
@@ -42,8 +42,6 @@ from pyaiot.messages import (
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
 
-IGNORED_INTERVAL_S: Final = 5.0
-"""The shortest interval between two reports of ignored messages to the broker."""
 SEEN_INTERVAL_S: Final = 5.0
 """Between two reports of nodes with a sign of life that made no event."""
 SEEN_NODES_MAX: Final = 1000
@@ -55,7 +53,7 @@ CHECKPOINT_INTERVAL_S: Final = 0.5
 CLOCK_INTERVAL_S: Final = 10.0
 """Interval at which a gateway sends its clock to the broker, for the deadlines of commands."""
 
-__all__ = ["ConnectToBroker", "DeviceSide", "Gateway", "GatewayLink", "Outcome", "printable"]
+__all__ = ["ConnectToBroker", "DeviceSide", "Gateway", "GatewayLink", "Outcome"]
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +101,7 @@ class Gateway:
         """Links that were lost or could not be made, since the start."""
         self.refused = 0
         """Messages that the broker refused, since the start."""
-        self.ignored = 0
-        """Messages that devices published under topics of no node, since the start."""
-        self._ignored: Ignored | None = None
-        self._ignored_report: asyncio.TimerHandle | None = None
+        self.rejections = Rejections(loop, unix_time, self._send_rejections)
         self._conflated = 0
         """Readings that were conflated on links that are lost."""
         self._events: list[NodeEvent] = []
@@ -238,29 +233,9 @@ class Gateway:
         self._report(self.nodes.left(uid, reason, ts=self.unix_time()))
         self._pending_reports.left(uid)
 
-    def ignore(self, topic: str) -> None:
-        """A device published a message under a topic of no node."""
-        self.ignored += 1
-        self._ignored = Ignored(
-            count=self.ignored, topic=printable(topic)[:TOPIC_LENGTH_MAX], ts=self.unix_time()
-        )
-        if self._ignored_report is None:
-            self._send_ignored()
-            self._ignored_report = self._loop.call_later(
-                IGNORED_INTERVAL_S, self._report_ignored, self.ignored
-            )
-
-    def _report_ignored(self, reported_count: int) -> None:
-        self._ignored_report = None
-        if self.ignored > reported_count:
-            self._send_ignored()
-            self._ignored_report = self._loop.call_later(
-                IGNORED_INTERVAL_S, self._report_ignored, self.ignored
-            )
-
-    def _send_ignored(self) -> None:
-        if self._link is not None and self._ignored is not None:
-            self._link.send(self._ignored)
+    def _send_rejections(self, report: Ignored) -> None:
+        if self._link is not None:
+            self._link.send(report)
 
     def evict(self, uid: str) -> None:
         """Remove a node, and let the device side forget it."""
@@ -420,8 +395,8 @@ class Gateway:
         for event in self._unconfirmed:
             link.send(event)
         self._unconfirmed.reset_checkpoint()
-        if self._ignored is not None:
-            link.send(self._ignored)
+        if self.rejections.report is not None:
+            link.send(self.rejections.report)
         checkpoint = self._unconfirmed.checkpoint()
         if checkpoint is not None:
             link.send(checkpoint)
@@ -433,16 +408,8 @@ class Gateway:
 
     async def end_commands(self) -> None:
         """Cancel the waiting commands when the gateway ends."""
-        if self._ignored_report is not None:
-            self._ignored_report.cancel()
+        self.rejections.close()
         await self._commands.cancel()
 
     def _now(self) -> float:
         return self._loop.time()
-
-
-def printable(text: str) -> str:
-    """Text of a peer on one line, without characters that affect the display of other text."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

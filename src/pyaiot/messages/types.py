@@ -24,6 +24,8 @@ Measured as JSON, so that every message fits into a frame: a control character t
 """
 TOPIC_LENGTH_MAX: Final = 128
 """Characters of a topic that is shown. A longer topic is truncated."""
+REFUSAL_LENGTH_MAX: Final = 300
+"""Characters of the text about a refused client. A longer text is truncated."""
 PROBLEM_LENGTH_MAX: Final = 200
 """Characters of the text about invalid bytes. A longer text is truncated."""
 FRAME_SIZE_MAX: Final = 256 * 1024
@@ -151,7 +153,7 @@ class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
 
 
 class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
-    """Messages that devices published on topics of no node, and which the gateway ignored."""
+    """What a gateway did not take: messages on topics of no node, and clients that were refused."""
 
     gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Name of the gateway. Set by the broker."""
@@ -161,6 +163,11 @@ class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
     """Topic of the latest one, truncated."""
     ts: UnixTime = 0.0
     """Unix time in seconds of the latest one."""
+    refused: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Number of clients that the embedded MQTT broker refused since the gateway started. A client
+    that tries again is counted again."""
+    refusal: Annotated[str, Meta(max_length=REFUSAL_LENGTH_MAX)] = ""
+    """Which client was refused last, and why, truncated; empty if none was."""
 
 
 class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):

@@ -106,7 +106,9 @@ class MqttGateway:
         self._retained = RetainedValues()
         self._connected_at = self._loop.time()
         self._observer = (
-            TopicObserver(server, name=name, on_ignored=gateway.ignore) if observes else None
+            TopicObserver(server, name=name, on_ignored=gateway.rejections.ignore)
+            if observes
+            else None
         )
         self._first_connection = asyncio.Event()
         self._log = RateLimitedLog(log)
@@ -136,7 +138,7 @@ class MqttGateway:
         yield MQTT_CONNECTED.of(self.connected)
         yield MQTT_CONNECTS.of(sum(side.client.connects for side in self._sides.in_use()))
         yield MQTT_LOGINS_REFUSED.of(self._sides.logins_refused)
-        yield MQTT_IGNORED.of(self.gateway.ignored)
+        yield MQTT_IGNORED.of(self.gateway.rejections.ignored)
         yield MQTT_RETAINED_DROPPED.of(self.retained_dropped)
 
     async def answers(self) -> bool:
@@ -294,7 +296,7 @@ class MqttGateway:
                 self._sides.check_claim(side, uid)
                 self._mark_online(uid)
             elif topic != NODE_CHECK:
-                self.gateway.ignore(topic)
+                self.gateway.rejections.ignore(topic)
                 return
             raise
         uid = publication.uid

@@ -32,7 +32,9 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         secured=broker.secured,
     )
     if section.count_ignored and broker.report_ignored is not None:
-        broker.report_ignored(gateway.ignore)
+        broker.report_ignored(gateway.rejections.ignore)
+    if broker.report_refused is not None:
+        broker.report_refused(gateway.rejections.refuse)
 
     async def check() -> str:
         answers = await mqtt.answers()

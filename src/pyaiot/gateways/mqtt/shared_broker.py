@@ -38,7 +38,7 @@ class SecuredDevices:
     disconnect: Callable[[Sequence[str]], None]
     """Closes the connections of devices whose credentials were removed."""
     refused: Callable[[], int]
-    """Clients whose user name, password or client id was refused, since the start."""
+    """Clients that were refused or disconnected, since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class SharedMqttBroker:
     """The embedded MQTT broker reads its certificate again. Raises `OperatorError`."""
     report_ignored: Callable[[Callable[[str], None]], None] | None = None
     """Registers a function that is called with each topic outside `node/` that is published to."""
+    report_refused: Callable[[Callable[[str], None]], None] | None = None
+    """Registers a function that is called with each refused client, and the reason."""
     mqttsn_server: MqttServer | None = None
     """Address and credentials for connections on behalf of MQTT-SN clients, if it is embedded."""
     home_assistant: MqttServer | None = None
@@ -121,6 +123,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
                 secret_prefix=broker.mqttsn_prefix,
                 reload_tls=broker.reload_tls,
                 report_ignored=broker.on_ignored,
+                report_refused=broker.on_refused,
                 mqttsn_server=broker.mqttsn_server,
                 home_assistant=broker.home_assistant_server,
                 secured=SecuredDevices(

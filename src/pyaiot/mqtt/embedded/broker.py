@@ -147,7 +147,7 @@ class EmbeddedBroker:
 
     @property
     def refused_logins(self) -> int:
-        """Clients whose user name, password or client id was refused, since the start."""
+        """Clients that were refused or disconnected, since the start."""
         return self._logins.refused + self._log.refused
 
     def disconnect(self, users: Sequence[str]) -> None:
@@ -179,6 +179,10 @@ class EmbeddedBroker:
     def on_ignored(self, report: Callable[[str], None]) -> None:
         """Call `report` with each topic that a device published to and that is not of a node."""
         self._log.report_ignored = report
+
+    def on_refused(self, report: Callable[[str], None]) -> None:
+        """Call `report` with each client that is refused or disconnected, and the reason."""
+        self._log.report_refused = self._logins.report_refused = report
 
     @classmethod
     @asynccontextmanager

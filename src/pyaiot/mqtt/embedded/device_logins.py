@@ -50,6 +50,8 @@ class DeviceLogins:
         self.issuer = TokenIssuer()
         self.refused = 0
         """Clients that were refused, since the start."""
+        self.report_refused: Callable[[str], None] | None = None
+        """Called with each client that is refused, and the reason."""
         self._log = RateLimitedLog(log)
         self._loop = asyncio.get_running_loop()
         self.serving = asyncio.Event()
@@ -126,7 +128,10 @@ class DeviceLogins:
     def _refused(self, device: str, host: str, problem: str) -> None:
         self.refused += 1
         at = f" at {host}" if host else ""
-        self._log.warning("MQTT: %s%s was refused: %s", device, at, problem, now=self._loop.time())
+        text = f"{device}{at} was refused: {problem}"
+        if self.report_refused is not None:
+            self.report_refused(text)
+        self._log.warning("MQTT: %s", text, now=self._loop.time())
 
 
 async def disconnect(port: int, system_password: str, users: Sequence[str]) -> None:

@@ -4,7 +4,7 @@
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyaiot.mqtt.embedded.nats_settings import OWN_USERS
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -89,6 +89,8 @@ _EXPLANATIONS: Final = tuple(
     )
 )
 """Log lines about a client, and what they mean for its operator."""
+_REFUSALS: Final = ("was refused:", "was disconnected:")
+"""The beginnings of the explanations of lines about clients that are not served."""
 
 _OWN_USER: Final = re.compile(rf'authentication error - User "(?:{"|".join(OWN_USERS)})"')
 """A client that tried to log in as Pyaiot itself: nats-server refuses it without `DeviceLogins`."""
@@ -115,7 +117,10 @@ class NatsLog:
         self.crash = ""
         """The first line of a crash; empty if there was none."""
         self.refused = 0
-        """Clients that tried to log in as Pyaiot itself, in total."""
+        """Clients that were refused or disconnected, in total, without those that `DeviceLogins`
+        refused."""
+        self.report_refused: Callable[[str], None] | None = None
+        """Called with each of these, and the reason."""
         self.report_ignored: Callable[[str], None] | None = None
         """Called with each topic that a device published to and that is not of a node."""
         self._log = RateLimitedLog(log)
@@ -145,11 +150,15 @@ class NatsLog:
                 found = _PUBLISH_VIOLATION.search(text)
                 if found is not None and self.report_ignored is not None:
                     self.report_ignored(topic_of_subject(found[1]))
-                self.refused += bool(_OWN_USER.search(text))
                 # Most errors are caused by clients.
                 explained = explain(text)
-                if explained is not None:
-                    self._log.warning("%s", explained, now=self._now())
+                if explained is None:
+                    return
+                if explained.refuses:
+                    self.refused += 1
+                    if self.report_refused is not None:
+                        self.report_refused(explained.text.removeprefix("MQTT: "))
+                self._log.warning("%s", explained.text, now=self._now())
             case "FTL":
                 self.last_line = text
                 log.error("nats-server: %s", text)
@@ -170,7 +179,15 @@ class NatsLog:
         return asyncio.get_running_loop().time()
 
 
-def explain(text: str) -> str | None:
+class Explained(NamedTuple):
+    """What a line of nats-server means."""
+
+    text: str
+    refuses: bool
+    """A client was refused or disconnected."""
+
+
+def explain(text: str) -> Explained | None:
     """Explain a log line about a client; None if the reason was logged already.
 
     Other lines are returned with the prefix `nats-server:`.
@@ -179,15 +196,17 @@ def explain(text: str) -> str | None:
         return None
     of_client = _OF_CLIENT.match(text)
     if of_client is None:
-        return f"nats-server: {text}"
+        return Explained(f"nats-server: {text}", refuses=False)
     client_id = of_client["client_id"]
     device = f"device {client_id}" if client_id else "a device"
     for pattern, explanation in _EXPLANATIONS:
         found = pattern.search(of_client["text"])
         if found is not None:
             details = (_as_topic(group or "") for group in found.groups())
-            return f"MQTT: {device} at {of_client['address']} " + explanation.format(*details)
-    return f"nats-server: {text}"
+            what = explanation.format(*details)
+            refuses = explanation.startswith(_REFUSALS)
+            return Explained(f"MQTT: {device} at {of_client['address']} {what}", refuses)
+    return Explained(f"nats-server: {text}", refuses=False)
 
 
 def _as_topic(subject: str) -> str:

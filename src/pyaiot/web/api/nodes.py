@@ -102,6 +102,8 @@ class NodesApi:
                         version=state.version,
                         ignored=ignored_by.get(state.name, nothing).count,
                         ignored_topic=ignored_by.get(state.name, nothing).topic,
+                        refused=ignored_by.get(state.name, nothing).refused,
+                        refusal=ignored_by.get(state.name, nothing).refusal,
                     )
                     for state in self._gateways(scope)
                 ]

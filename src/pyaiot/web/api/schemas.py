@@ -97,6 +97,12 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
     ignored_topic: Annotated[
         str, Meta(description="The topic of the last of these, shortened; empty if there is none.")
     ]
+    refused: Annotated[
+        int, Meta(description="Clients that the embedded MQTT broker refused, each time anew.")
+    ]
+    refusal: Annotated[
+        str, Meta(description="Which of them was the last, and why; empty if there is none.")
+    ]
 
 
 class Gateways(_Response, frozen=True, kw_only=True):
