@@ -106,8 +106,10 @@ async def test_command_that_waits_behind_another_past_its_deadline_is_never_sent
     wire = Wire(silent)
     first = asyncio.create_task(wire.put(node(), timeout_s=5.0))
     await asyncio.sleep(0)
+    began_at = wire.loop.time()
     with pytest.raises(TimeoutError):
-        await wire.requests.put(node(), "/other", b"2", wire.loop.time() + 1.0)
+        await wire.requests.put(node(), "/other", b"2", began_at + 1.0)
+    assert wire.loop.time() == pytest.approx(began_at + 1.0)
     with pytest.raises(TimeoutError):
         await first
     await asyncio.sleep(300)

@@ -422,6 +422,9 @@ def test_a_late_regack_ends_the_dropping() -> None:
     assert node.receive_event(message()) == []
     assert node.receive(RegAck(1, 1)) == []
     assert node.receive_event(message()) == [Publish(1, b"1", 1, 2)]
+    assert node.receive(PubAck(1, 2)) == []
+    # It is known to answer: a further topic is registered at once.
+    assert node.receive_event(message(topic="news/y")) == [Register("news/y", 3, 2)]
 
 
 def test_a_client_without_register_gets_one_from_time_to_time() -> None:
