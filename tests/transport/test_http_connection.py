@@ -2,6 +2,7 @@
 """The limits of a connection, on a simulated clock and transport."""
 
 import asyncio
+import gzip
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from pyaiot.transport.unread_responses import UNREAD_LIMIT_S
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LARGE = bytes(1_000_000)
 HIGH_WATER = 64 * 1024
+BODIES = web.AppKey("bodies", list[bytes])
 
 
 class Wire:
@@ -93,7 +95,9 @@ class Wire:
 class Listener:
     """An application without a port."""
 
-    def __init__(self, runner: web.AppRunner, connections_max: int) -> None:
+    def __init__(self, runner: web.AppRunner, connections_max: int, bodies: list[bytes]) -> None:
+        self.bodies = bodies
+        """Of the requests, as the application read them."""
         self.log = ServerLog(lambda _: None)
         assert runner.server is not None
         self.connections = HttpConnections(
@@ -108,19 +112,20 @@ class Listener:
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
-    await request.read()
+    request.app[BODIES].append(await request.read())
     return web.Response(body=LARGE if request.path == "/large" else b"yes")
 
 
 @asynccontextmanager
 async def listening(connections_max: int = 8) -> AsyncIterator[Listener]:
     app = web.Application()
+    app[BODIES] = []
     app.router.add_route("*", "/", answer)
     app.router.add_get("/large", answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        yield Listener(runner, connections_max)
+        yield Listener(runner, connections_max, app[BODIES])
     finally:
         await runner.cleanup()
 
@@ -194,6 +199,20 @@ async def test_incomplete_body_ends_the_connection_at_its_limit(
         assert wire.closed
         assert listener.log.timed_out_connections == 1
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_compressed_body_is_not_decompressed() -> None:
+    """A megabyte would become a gigabyte, in one turn of the event loop."""
+    body = gzip.compress(LARGE)
+    async with listening() as listener:
+        connection, wire = listener.connect()
+        connection.data_received(
+            b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        await settle()
+        assert wire.status == 200
+        assert listener.bodies == [body]
 
 
 async def test_complete_body_cancels_its_deadline() -> None:

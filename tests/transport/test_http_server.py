@@ -25,6 +25,32 @@ async def opened(host: str) -> HttpServer:
     )
 
 
+@pytest.mark.parametrize(
+    ("coding", "status"), [("gzip", 415), ("deflate, identity", 415), ("identity", 200), ("", 200)]
+)
+async def test_body_with_a_content_coding_is_refused(coding: str, status: int) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    app = web.Application()
+    app.router.add_put("/", answer)
+    log = ServerLog(lambda _: None)
+    server = await HttpServer.open(app, "127.0.0.1", 0, service="It", flag="--port", server_log=log)
+    try:
+        headers = {"Content-Encoding": coding}
+        async with (
+            aiohttp.ClientSession() as client,
+            client.put(server.url, data=b"1", headers=headers) as response,
+        ):
+            assert response.status == status
+            # RFC 9110 section 12.5.3: what the server accepts instead.
+            assert response.headers.get("Accept-Encoding") == (
+                "identity" if status == 415 else None
+            )
+    finally:
+        await server.close()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 async def test_url_for_others_has_an_address_that_others_reach(
     host: str,

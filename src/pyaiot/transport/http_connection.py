@@ -91,7 +91,8 @@ class HttpConnection(RequestHandler):
         handshake: Admitted | None,
         **settings: Any,
     ) -> None:
-        super().__init__(server, keepalive_timeout=IDLE_LIMIT_S, **settings)
+        # aiohttp would decompress a megabyte to a gigabyte while everybody waits.
+        super().__init__(server, keepalive_timeout=IDLE_LIMIT_S, auto_decompress=False, **settings)
         self._connections = connections
         if connections.proxies:
             self._request_factory = self._request_of_client

@@ -9,7 +9,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from pyaiot.errors import OperatorError
 from pyaiot.transport.addresses import (
@@ -79,6 +80,7 @@ class HttpServer:
         is less.
         """
         _limit_log_of_exhaustion()
+        app.middlewares.append(refuse_encoded_bodies)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -177,6 +179,21 @@ async def _listen(
             bound.close()
         raise
     return listeners
+
+
+@web.middleware
+async def refuse_encoded_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 415 to a body with a content coding, which is not decoded (RFC 9110 section 15.5.16).
+
+    It is the last of the middlewares, so that its answer is like that of every other error.
+    """
+    codings = request.headers.get(hdrs.CONTENT_ENCODING, "").lower().split(",")
+    if not {coding.strip() for coding in codings} <= {"", "identity"}:
+        raise web.HTTPUnsupportedMediaType(
+            text="A body with Content-Encoding is not accepted: send it without compression.\n",
+            headers={hdrs.ACCEPT_ENCODING: "identity"},
+        )
+    return await handler(request)
 
 
 def _limit_log_of_exhaustion() -> None:
