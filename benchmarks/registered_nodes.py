@@ -12,6 +12,7 @@ from statistics import median
 from typing import Final
 from urllib.parse import quote
 
+from benchmarks import registry_fan_out
 from benchmarks.api import get
 from benchmarks.processes import BenchmarkError, Home, Server
 from benchmarks.services import broker_with_registry
@@ -32,7 +33,7 @@ PAGE: Final = 1000
 def measure(results: Results, home: Home, size: Size) -> None:
     nodes = size.registered
     full, empty = home.path / "registry-full.db", home.path / "registry-empty.db"
-    fill(full, nodes)
+    _fill(full, nodes)
     with broker_with_registry(home, empty) as server:
         before = server.resident_bytes()
     server = broker_with_registry(home, full)
@@ -73,6 +74,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
             _pages(results, server, size, name, f"/api/nodes?state=offline{path}")
     finally:
         server.end()
+    registry_fan_out.measure(results, home, size, full)
 
 
 def _pages(results: Results, server: Server, size: Size, name: str, path: str) -> None:
@@ -100,8 +102,7 @@ def _pages(results: Results, server: Server, size: Size, name: str, path: str) -
     )
 
 
-def fill(path: Path, nodes: int) -> None:
-    """Write a registry of this many offline nodes."""
+def _fill(path: Path, nodes: int) -> None:
     now = time.time()
     store = SqliteStore(path)
     store.open()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fan-out of a broker that stores a registry of many offline nodes, beside one that stores none."""
+"""Fan-out of a broker that stores a registry of many offline nodes, beside one that has none."""
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import median
 from typing import Final
 
 from benchmarks.fan_out import Subject, Window
 from benchmarks.processes import Home, Worker
-from benchmarks.registered_nodes import fill
 from benchmarks.services import broker_with_registry
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
@@ -17,10 +17,11 @@ RATE: Final = 1000
 """Updates per second."""
 
 
-def measure(results: Results, home: Home, size: Size) -> None:
-    """The same load on both, in turn: the median of the ratios of CPU per delivery."""
-    path = home.path / "registry-fan-out.db"
-    fill(path, size.registered)
+def measure(results: Results, home: Home, size: Size, path: Path) -> None:
+    """The same load on both, in turn: the median of the ratios of CPU per delivery.
+
+    `path`: the file of the registry.
+    """
     clients = size.fan_out_judged
     pairs: list[tuple[Window, Window]] = []
     with (
@@ -35,7 +36,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
     cpu = [median(_cpu_us(pair[at]) for pair in pairs) for at in (0, 1)]
     results.figures.append(
         Figure(
-            "registry-fan-out",
+            "registry",
             f"CPU of fan-out to {clients} clients, {RATE:,} updates/s, with {size.registered:,}"
             " offline nodes",
             median(ratios),

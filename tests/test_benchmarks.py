@@ -30,7 +30,6 @@ SIDE_BY_SIDE = (
         "coap-commands",
         "coap-dtls",
         "observe",
-        "registry-fan-out",
         "registry-kills",
     ),
 )

@@ -14,8 +14,8 @@ MQTT_CONNECTS: Final = Metric(
 MQTT_LOGINS_REFUSED: Final = Metric(
     "pyaiot_mqtt_logins_refused",
     "counter",
-    "Devices that the embedded MQTT broker refused or disconnected, for example for their user name,"
-    " password or client id.",
+    "Devices that the embedded MQTT broker refused or disconnected, for their user name, password,"
+    " client id or another reason.",
 )
 MQTT_BROKER_STARTS: Final = Metric(
     "pyaiot_mqtt_broker_starts",
