@@ -13,7 +13,21 @@ LIMIT_MS = 250.0
 """Of a good request, in processes that run beside other tests."""
 GROWTH_MAX = 6_000_000
 """In bytes. A short run has hardly a warm-up."""
-NAMES = ("web", "client", "gateway", "node", "coap", "coaps", "mqttsn", "mqtt", "tls")
+NAMES = (
+    *(
+        "web",
+        "client",
+        "gateway",
+        "node",
+        "coap",
+        "oscore",
+        "coaps",
+        "dtls",
+        "mqttsn",
+        "mqtt",
+        "tls",
+    ),
+)
 
 
 @pytest.mark.sockets
