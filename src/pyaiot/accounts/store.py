@@ -25,9 +25,9 @@ TOKENS_MAX: Final = 10_000
 USERS_MAX: Final = 10_000
 """Users of one broker. One more is refused."""
 SESSIONS_MAX: Final = 1000
-"""Simultaneous sessions. Another one ends the oldest."""
+"""Sessions, also expired ones. Another one removes one that has expired, else the oldest."""
 INVITATIONS_MAX: Final = 1000
-"""Invitations that are not used yet. One more is refused."""
+"""Invitations that are not used yet. One more removes those that expired, else it is refused."""
 GATEWAY_TOKENS_MAX: Final = 10_000
 """Tokens of all gateways. One more is refused."""
 TOKENS_OF_GATEWAY_MAX: Final = 10
@@ -137,9 +137,11 @@ class AccountsFile(AccountsDatabase):
     # -- sessions -------------------------------------------------------------------------------
 
     def add_session(self, session: UserSession, now: float) -> None:
-        """Add a session. Expired ones are removed, and the oldest beyond `SESSIONS_MAX`."""
+        """Add a session. Beyond `SESSIONS_MAX`, those that expired are removed, then the oldest.
+
+        Not all that expired: if the clock is ahead for a while, they are valid again after it.
+        """
         with self._transaction():
-            self._db.execute("DELETE FROM session WHERE expires_at <= ?", (now,))
             self._db.execute(
                 "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?)",
                 (
@@ -149,8 +151,8 @@ class AccountsFile(AccountsDatabase):
             )
             self._db.execute(
                 "DELETE FROM session WHERE digest IN (SELECT digest FROM session"
-                " ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
-                (SESSIONS_MAX,),
+                " ORDER BY expires_at > ? DESC, created_at DESC LIMIT -1 OFFSET ?)",
+                (now, SESSIONS_MAX),
             )
 
     def session(self, digest: bytes, now: float) -> UserSession | None:
@@ -184,13 +186,18 @@ class AccountsFile(AccountsDatabase):
     # -- invitations ----------------------------------------------------------------------------
 
     def add_invitation(self, invitation: Invitation, now: float) -> None:
-        """Add an invitation. One `is_of_start` replaces the last such one."""
+        """Add an invitation. One `is_of_start` replaces the last such one.
+
+        Those that expired are removed when there are `INVITATIONS_MAX`: see `add_session`.
+        """
         with self._transaction():
-            self._db.execute(
-                "DELETE FROM invitation WHERE expires_at <= ? OR (is_of_start AND ?)",
-                (now, invitation.is_of_start),
-            )
+            if invitation.is_of_start:
+                self._db.execute("DELETE FROM invitation WHERE is_of_start")
             (count,) = self._db.execute("SELECT count(*) FROM invitation").fetchone()
+            if count >= INVITATIONS_MAX:
+                count -= self._db.execute(
+                    "DELETE FROM invitation WHERE expires_at <= ?", (now,)
+                ).rowcount
             if count >= INVITATIONS_MAX:
                 raise OperatorError(f"{INVITATIONS_MAX} invitations are open already.")
             self._db.execute(
