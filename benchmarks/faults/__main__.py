@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Writes docs/reference/reliability.md.
+
+    python -m benchmarks.faults > docs/reference/reliability.md
+    python -m benchmarks.faults loss clock           only these rows, without the page
+
+It needs root, or user namespaces, nftables, libfaketime, mosquitto and PostgreSQL (Debian: `apt
+install nftables libfaketime mosquitto postgresql`), and takes eight minutes. It runs in network and
+mount namespaces of its own: nothing outside notices the faults.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from benchmarks.faults import crowd, machine, processes
+from benchmarks.faults.page import HEAD, TAIL, TESTS
+from benchmarks.faults.row import Row
+
+GROUPS: Final[dict[str, Callable[[], Iterator[Row]]]] = {
+    "processes": processes.rows,
+    "loss": machine.losses,
+    "clock": machine.clock_steps,
+    "disk": machine.full_disks,
+    "crowd": crowd.rows,
+}
+_INSIDE: Final = "FAULTS_NAMESPACE"
+
+
+def enter_namespaces() -> None:
+    """Start again in namespaces of our own, with a loopback interface and nothing else."""
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    own = ["unshare", *as_root, "--net", "--mount", sys.executable, "-m", "benchmarks.faults"]
+    os.execvpe(own[0], [*own, *sys.argv[1:]], {**os.environ, _INSIDE: "1"})
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(GROUPS)
+    if unknown := set(names) - GROUPS.keys():
+        raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(GROUPS)}")
+    if _INSIDE not in os.environ:
+        enter_namespaces()
+    del os.environ[_INSIDE]
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    is_whole = not sys.argv[1:]
+    lines = []
+    for name in names:
+        for row in GROUPS[name]():
+            lines.append(row.line())
+            print(row.line(), file=sys.stderr, flush=True)
+    if is_whole:
+        print(HEAD, *lines, TAIL, sep="\n")
+        for name, within, test in TESTS:
+            print(f"| {name} | {within or 'its test'} | `{test}` |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The text around the measured rows of docs/reference/reliability.md."""
+
+from typing import Final
+
+TESTS: Final = (
+    (
+        "MQTT broker, gateway and broker are killed, one after the other",
+        "10 s",
+        "test_everything_that_is_killed_is_back_within_ten_seconds",
+    ),
+    (
+        "Gateway and broker are killed with readings that MQTT acknowledged",
+        "",
+        "test_what_was_acknowledged_outlives_a_gateway_and_a_broker_that_are_killed",
+    ),
+    ("A disk is full: audit log", "5 s", "test_full_disk_is_reported_once_and_nothing_is_lost"),
+    (
+        "The file of the registry fails while nodes are forgotten",
+        "5 s",
+        "test_nodes_that_were_forgotten_while_the_file_failed_are_removed_from_it",
+    ),
+    ("A database of the history is emptied", "", "test_an_emptied_database_is_created_again"),
+    ("The clock steps: nodes", "0 s", "test_a_clock_that_jumps_loses_no_node"),
+    ("The clock steps: MQTT nodes", "0 s", "test_a_clock_that_jumps_loses_no_mqtt_node"),
+    (
+        "The clock steps: history",
+        "0 s",
+        "test_a_clock_that_is_wrong_for_a_while_deletes_nothing",
+    ),
+    (
+        "The clock is a year ahead for a while: sessions",
+        "0 s",
+        "test_session_outlives_a_sign_in_while_the_clock_is_a_year_ahead",
+    ),
+    (
+        "A disk is full: embedded MQTT broker",
+        "30 s",
+        "test_it_works_again_after_the_disk_was_full",
+    ),
+    ("Descriptors run out", "", "test_broker_without_free_descriptors_waits_quietly_and_recovers"),
+    (
+        "DTLS handshakes and posts over a wire that loses, delays and doubles",
+        "",
+        "test_handshake_and_posts_survive_a_bad_wire",
+    ),
+    ("The network doubles datagrams", "", "test_datagram_that_the_network_doubles_counts_once"),
+    (
+        "A restart between acknowledged readings and the link",
+        "",
+        "test_entries_survive_kill_9_and_the_command_line_shows_them",
+    ),
+)
+"""Faults that tests make: the fault, the time to recover that the test allows, and the test."""
+
+HEAD: Final = """\
+# Reliability
+
+<!-- Written by python -m benchmarks.faults. -->
+
+What recovers how soon after a fault, and what is lost. [What happens when things
+fail](../explanation/failures.md) explains why.
+
+## Measured
+
+Broker, gateway and MQTT broker run as processes of their own on one machine, which other work uses
+as well; where packets are lost and where the embedded MQTT broker is the victim, all run as `aiot
+run`. A node sends 16 readings a second and repeats what is not acknowledged: three times over CoAP
+and MQTT-SN, without end over MQTT with QoS 1. A program sends commands with a timeout of 2 s, one
+after another.
+
+*Served*: from the end of the fault, or from the start of the part that was killed, until a client
+reads a value that was sent after it. An MQTT broker that is killed or stopped is started again by
+us, and packets are lost until the end: *served* is from the fault, and after 20 s of loss. *Lost*:
+readings that the node knows as acknowledged (2.04, PUBACK) and that are not in the history. If
+broker and gateway are killed at the same moment, nobody has the readings of the last second, which
+the gateway keeps in memory until the broker confirms them. Each command that reached the broker got
+one receipt, and none was carried out twice; `not connected`: its connection was refused or lost;
+`unknown`: the broker did not know the node.
+
+| fault | served | lost | commands |
+| --- | --- | --- | --- |"""
+
+TAIL: Final = """
+## Shown by tests
+
+| fault | recovers within | test |
+| --- | --- | --- |"""

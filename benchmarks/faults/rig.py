@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Services as processes of their own, which can be killed, stopped and started again."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from benchmarks.faults.nodes import CoapNode, MakeNode, MqttNode, MqttSnNode
+from benchmarks.processes import free_port, is_served
+
+START_LIMIT_S: Final = 30.0
+_GATEWAY: Final = "--key-file {keys} --broker-port {web}"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which processes run, and which node uses them.
+
+    A command is one of `aiot`, or a program whose name begins with `/`. `{web}` is the port of the
+    broker, `{device}` the one that the node sends to, `{free}` any, `{folder}` the home folder.
+    """
+
+    make_node: MakeNode
+    commands: Mapping[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+BROKER: Final = "broker --key-file {keys} --web-port {web}"
+COAP: Final = Parts(
+    CoapNode,
+    {"broker": BROKER, "coap-gateway": f"coap-gateway {_GATEWAY} --coap-port {{device}}"},
+)
+MQTT: Final = Parts(
+    MqttNode,
+    {
+        "broker": BROKER,
+        "mosquitto": "/usr/sbin/mosquitto -c {folder}/mosquitto.conf",
+        "mqtt-gateway": f"mqtt-gateway {_GATEWAY} --mqtt-host 127.0.0.1 --mqtt-port {{device}}",
+    },
+    # Its session is kept, so that the MQTT broker keeps what arrives meanwhile.
+    {"AIOT_MQTT_CLIENT_ID": "faults"},
+)
+_RUN: Final = "run --key-file {keys} --web-port {web} --ws-port {free}"
+_PORTS: Final = ("--coap-port", "--mqtt-port", "--mqttsn-port")
+
+
+def everything(make_node: MakeNode, flag: str) -> Parts:
+    """All in one process, with the embedded MQTT broker. The node uses the port of this flag."""
+    ports = " ".join(f"{it} {{device}}" if it == flag else f"{it} {{free}}" for it in _PORTS)
+    return Parts(make_node, {"run": f"{_RUN} {ports}"})
+
+
+ALL_COAP: Final = everything(CoapNode, "--coap-port")
+ALL_MQTT: Final = everything(MqttNode, "--mqtt-port")
+ALL_MQTTSN: Final = everything(MqttSnNode, "--mqttsn-port")
+
+
+class Rig:
+    """The first part is started at the begin of the block, the others by `start_rest`."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        folder: Path,
+        *,
+        more: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`more`: further flags of the first part."""
+        self.folder = folder
+        self.web_port = free_port()
+        self.device_port = free_port()
+        self._parts = parts
+        self._more = more
+        self._environment = {**parts.environment, **(environment or {})}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.aiot("generate-keys", "--key-file", str(self.keys))
+        (folder / "mosquitto.conf").write_text(
+            f"listener {self.device_port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"persistence_location {folder}/\nuser root\n"
+        )
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, parts: Parts, more: str = "") -> Iterator[Self]:
+        """All parts, in a folder of their own."""
+        with (
+            tempfile.TemporaryDirectory(prefix="aiot-faults-") as folder,
+            cls(parts, Path(folder), more=more) as rig,
+        ):
+            rig.ready()
+            rig.start_rest()
+            yield rig
+
+    def __enter__(self) -> Self:
+        self.start(self.first)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for process in reversed(self._running.values()):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+
+    @property
+    def keys(self) -> Path:
+        return self.folder / "keys"
+
+    @property
+    def first(self) -> str:
+        return next(iter(self._parts.commands))
+
+    def start(self, name: str) -> None:
+        """Start a part, without waiting until it is ready."""
+        command = self._parts.commands[name]
+        if name == self.first:
+            command += f" {self._more}"
+        words = [
+            word.format(
+                keys=self.keys,
+                web=self.web_port,
+                device=self.device_port,
+                free=free_port() if word == "{free}" else 0,
+                folder=self.folder,
+            )
+            for word in command.split()
+        ]
+        if not command.startswith("/"):
+            words = [sys.executable, "-m", "pyaiot", *words]
+        with (self.folder / "log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                words,
+                cwd=self.folder,
+                env=self._variables(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def start_rest(self) -> None:
+        for name in self._parts.commands:
+            if name != self.first:
+                self.start(name)
+
+    def ready(self) -> None:
+        until = time.monotonic() + START_LIMIT_S
+        while not is_served(self.web_port, "/healthz"):
+            if time.monotonic() > until:
+                raise SystemExit(self.log()[-2000:])
+            time.sleep(0.02)
+
+    def aiot(self, *arguments: str) -> str:
+        """Run a command to its end; return its output."""
+        return subprocess.run(
+            [sys.executable, "-m", "pyaiot", *arguments],
+            cwd=self.folder,
+            env=self._variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            text=True,
+        ).stdout
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+
+    def kill(self, name: str) -> None:
+        self._running[name].kill()
+        self._running[name].wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self._running[name].send_signal(number)
+
+    def wait(self, name: str) -> None:
+        self._running[name].wait(START_LIMIT_S)
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def _variables(self) -> dict[str, str]:
+        inherited = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("AIOT_", "XDG_"))
+        }
+        return {**inherited, "HOME": str(self.folder), **self._environment}
