@@ -65,7 +65,7 @@ its module. Limits that a standard defines are in the modules of its protocol.
 
 By topic:
 
-* Rate limits: [commands of clients](#brokerrouter), [readings](#gatewayslive_node), [new
+* Rate limits: [commands of clients](#brokerclient_rates), [readings](#gatewayslive_node), [new
   nodes](#gatewayslive_nodes), [datagrams per host](#transporthost_rate_limit),
   [MQTT-SN](#gatewaysmqttsnadmission), [subscribers](#brokersubscriber), [sign-in](#websign_in),
   [log lines](#transportrate_limit).

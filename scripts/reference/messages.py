@@ -30,6 +30,7 @@ from pyaiot.messages import (
     Receipt,
     RegisteredNode,
     Subscription,
+    UidsSecured,
 )
 from pyaiot.model import ResourceType
 from scripts.reference.describe import fields, table
@@ -113,6 +114,7 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
     Checkpoint(number=4711),
     ReadingsDropped(ts=TS, until=TS + 60.0, lost=250),
     NodesSeen(uids=(UID,), ts=TS),
+    UidsSecured(uids=(UID,)),
     NodeRules(uid=UID, offline_after_s=300.0),
     Problem(detail=f"the node {UID} belongs to the gateway coap", uid=UID, owner="coap"),
 )

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
 from pyaiot.errors import PyaiotError
-from pyaiot.messages import Message, NodeDescribed, NodesSeen, Reading, RegisteredNode, encode
+from pyaiot.messages import (
+    Message,
+    NodeDescribed,
+    NodesSeen,
+    Reading,
+    RegisteredNode,
+    UidsSecured,
+    encode,
+)
 
 ENTRY_COST: Final = 250
 """Bytes of one waiting message besides its text: the object, its key, its slot in the table."""
@@ -147,7 +155,7 @@ def cost(message: Message) -> int:
         if isinstance(data, str) and len(data) <= _SHORT_LENGTH:
             return ENTRY_COST + names + _ESCAPE_SIZE * len(data)
         return ENTRY_COST + names + _value_cost(data)
-    if isinstance(message, RegisteredNode | NodeDescribed | NodesSeen):
+    if isinstance(message, RegisteredNode | NodeDescribed | NodesSeen | UidsSecured):
         return ENTRY_COST + len(encode(message))
     text = len(getattr(message, "uid", "")) + len(getattr(message, "detail", ""))
     return ENTRY_COST + _LETTER_SIZE * max(0, text - _SHORT_LENGTH)

@@ -477,7 +477,7 @@ def test_message_of_a_node_fits_into_a_frame() -> None:
         large = Reading(uid="n", resource=f"r{number}", data="x" * 64_000, ts=TS)
         router.from_gateway(1, large, now=0.0, ts=TS)
     router.from_gateway(1, reading("1"), now=0.0, ts=TS)
-    message = router.message(router.registry.records["n"])
+    message = router.view.message(router.registry.records["n"])
     assert [value.data for value in message.values] == ["1"]
     deliveries = router.edited(router.registry.edited("n", Edit(admission="accepted")), TS)
     assert sum(isinstance(it, ToAll) for it in deliveries) == 259

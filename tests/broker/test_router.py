@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyaiot.broker.client_rates import COMMANDS_BURST
 from pyaiot.broker.commands import GATEWAY_GRACE_S, IN_FLIGHT_MAX
 from pyaiot.broker.deliveries import CloseGateway, Delivery, ToAll, ToOneClient, ToOneGateway
-from pyaiot.broker.router import COMMANDS_BURST, Router
+from pyaiot.broker.router import Router
 from pyaiot.broker.state import RESOURCES_MAX
 from pyaiot.messages import (
     Command,

@@ -281,7 +281,7 @@ class Broker:
                     client.send_state(gateway)
                 for ignored in self.router.gateways.ignored():
                     client.send_state(ignored)
-                client.join(self.router.nodes, self.router if message.registry else None)
+                client.join(self.router.nodes, self.router.view if message.registry else None)
                 self.fanout.drain(client)
             case Subscription():
                 client.subscribe(message)
@@ -318,7 +318,7 @@ class Broker:
             view.refresh()
         for client in self.fanout.clients.values():
             if client.encoder.has_registry:
-                client.join(self.router.nodes, self.router)
+                client.join(self.router.nodes, self.router.view)
                 self.fanout.drain(client)
 
     def people_edited(self, changed: NodeRecord) -> NodeRecord:

@@ -6,11 +6,11 @@ Unix time in seconds (for people).
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from pyaiot.broker import resource_types
+from pyaiot.broker.client_rates import COMMANDS_PER_S, ClientRates
 from pyaiot.broker.commands import CommandTable
 from pyaiot.broker.connected_gateway import ConnectedGateway, ConnectedGateways, ForeignNode
 from pyaiot.broker.deliveries import (
@@ -23,6 +23,8 @@ from pyaiot.broker.deliveries import (
     receipts_of,
 )
 from pyaiot.broker.identity import LOCAL, GatewayIdentity, GatewayNames
+from pyaiot.broker.registry_view import RegistryView
+from pyaiot.broker.secured_uids import SecuredUids
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.messages import (
@@ -40,16 +42,11 @@ from pyaiot.messages import (
     Problem,
     Reading,
     Receipt,
-    RegisteredNode,
+    UidsSecured,
 )
 from pyaiot.registry.record import NOTHING_ADDED, NodeRecord
 from pyaiot.registry.refusals import Banned
 from pyaiot.registry.registry import Registry
-from pyaiot.transport.rate_limit import RateLimit
-
-COMMANDS_PER_S: Final = 20.0
-COMMANDS_BURST: Final = 40.0
-"""Rate of commands of one client. Beyond that, they are answered `forbidden` and not sent."""
 
 
 class Router:
@@ -64,7 +61,10 @@ class Router:
         """Messages of gateways and commands of clients that were refused since the start."""
         self.names = GatewayNames()
         self.gateways = ConnectedGateways()
-        self._rates: dict[str, RateLimit] = {}
+        self.view = RegistryView(self.registry, self.nodes)
+        """Its records for clients."""
+        self._rates = ClientRates()
+        self._secured = SecuredUids()
 
     # -- gateways ---------------------------------------------------------------------------
 
@@ -82,6 +82,7 @@ class Router:
         lost = self.gateways.pop(gateway, None)
         if lost is None:
             return ()
+        self._secured.lost(gateway)
         deliveries: list[Delivery] = list(receipts_of(self.commands.gateway_lost(gateway, now)))
         for uid in self.nodes.uids_of(gateway):
             deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"), ts)
@@ -141,6 +142,8 @@ class Router:
                 return self._ignored(gateway, message, ts)
             case NodesSeen():
                 return self._seen(gateway, message, ts)
+            case UidsSecured():
+                return self._uids_secured(gateway, message, ts)
             case Checkpoint(clock=clock):
                 self.gateways[gateway].clock.stamp(clock, now)
                 return ()  # the broker confirms it itself
@@ -195,6 +198,8 @@ class Router:
         sender = self.gateways[gateway]
         if not sender.reports(message):
             return ()
+        if not message.secured:
+            self._secured.check(message.uid)
         if holder := self.names.holder_of(self.registry.get(message.uid), sender.identity):
             raise ForeignNode(message.uid, holder)
         name, secured = sender.name, message.secured
@@ -222,6 +227,7 @@ class Router:
 
     def _left(self, gateway: int, message: NodeLeft, ts: float) -> Sequence[Delivery]:
         if message.unsecured:
+            self._secured.release(gateway, message.uid)
             record = self.registry.get(message.uid)
             if record is not None and record.gateway == self.gateways[gateway].name:
                 self.registry.set_secured(record, secured=False)
@@ -244,6 +250,16 @@ class Router:
             if node is not None and node.gateway == gateway:
                 self.registry.seen(node.record, ts)
         return ()
+
+    def _uids_secured(self, gateway: int, message: UidsSecured, ts: float) -> Sequence[Delivery]:
+        """Nodes of other gateways that claimed such a uid without a credential are removed."""
+        self._secured.receive(gateway, self.gateways[gateway].name, message)
+        deliveries: list[Delivery] = []
+        for uid in message.uids:
+            node = self.nodes.get(uid)
+            if node is not None and node.gateway != gateway and not node.record.secured:
+                deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="left"), ts)
+        return deliveries
 
     def _hello(self, gateway: int, hello: Hello, now: float, ts: float) -> Sequence[Delivery]:
         deliveries: list[Delivery] = []
@@ -310,36 +326,13 @@ class Router:
         return (ToOneGateway(rules, gateway),)
 
     def _registered(self, record: NodeRecord) -> ToAll:
-        return ToAll(self.message(record), is_registry=True)
+        return ToAll(self.view.message(record), is_registry=True)
 
     def _evicted(self) -> Sequence[Delivery]:
         """Nodes that the registry forgot to make room."""
         return [forgotten(uid) for uid in self.registry.take_evicted()]
 
     # -- people ---------------------------------------------------------------------------------
-
-    def message(self, record: NodeRecord) -> RegisteredNode:
-        """The record of a node for clients, with the values of a newcomer that waits."""
-        node = self.nodes.get(record.uid)
-        if node is None or not node.is_waiting:
-            return self.registry.message(record)
-        return self.registry.message(record, tuple(node.readings.values()))
-
-    def not_online(self, uids: frozenset[str] | None) -> list[NodeRecord]:
-        """The records of nodes that are offline, waiting or banned, in reverse order.
-
-        `uids`: only these nodes.
-        """
-        records = self.registry.records
-        if uids is None:
-            found = list(records.values())
-        else:
-            found = [records[uid] for uid in uids if uid in records]
-        return [record for record in reversed(found) if record.state != "online"]
-
-    def is_sent_by_now(self, record: NodeRecord) -> bool:
-        """The node is online or forgotten now: every subscriber was sent that meanwhile."""
-        return record.state == "online" or self.registry.get(record.uid) is not record
 
     def loaded(self, records: Iterable[NodeRecord], ts: float) -> Sequence[Delivery]:
         """The registry was read: nodes that came before are banned, or no longer wait."""
@@ -406,12 +399,7 @@ class Router:
 
     def from_client(self, client: str, command: Command, *, now: float) -> Sequence[Delivery]:
         """Route a command: to the gateway of its node, or answered at once."""
-        rate = self._rates.get(client)
-        if rate is None:
-            rate = self._rates[client] = RateLimit(
-                per_s=COMMANDS_PER_S, burst=COMMANDS_BURST, now=now
-            )
-        if rate.take(now):
+        if not self._rates.take(client, now):
             self.refused += 1
             return answer(client, command, "forbidden", f"over {COMMANDS_PER_S:.0f} commands/s")
         node = self.nodes.get(command.uid)
@@ -441,7 +429,7 @@ class Router:
         return (ToOneGateway(sent, node.gateway),)
 
     def client_left(self, client: str) -> None:
-        self._rates.pop(client, None)
+        self._rates.forget(client)
         self.commands.client_left(client)
 
     def expire(self, now: float) -> Sequence[Delivery]:

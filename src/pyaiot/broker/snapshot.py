@@ -3,14 +3,17 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pyaiot.backlog import cost
+from pyaiot.broker.registry_view import RegistryView
 from pyaiot.broker.resource_types import everything_of, everything_stated
 from pyaiot.broker.scoped_view import ScopedView
 from pyaiot.broker.state import KnownNode, NodeTable
-from pyaiot.messages import RegisteredNode, ToClient
-from pyaiot.registry.record import NodeRecord
+from pyaiot.messages import ToClient
+
+if TYPE_CHECKING:
+    from pyaiot.registry.record import NodeRecord
 
 CHUNK_MESSAGES: Final = 1000
 CHUNK_COST_MAX: Final = 128 * 1024
@@ -19,22 +22,6 @@ between two writes, and the buffer of a socket that nobody reads holds at most t
 `BUFFER_LOW`."""
 SNAPSHOT_NODE_COST: Final = 8
 """Bytes per node of a snapshot that is being sent: a reference."""
-
-
-class RegistryView(Protocol):
-    """What a subscriber needs of the registry."""
-
-    def message(self, record: NodeRecord, /) -> RegisteredNode:
-        """The record for clients."""
-        ...
-
-    def not_online(self, uids: frozenset[str] | None, /) -> list[NodeRecord]:
-        """The records of nodes that are offline, waiting or banned, in reverse order."""
-        ...
-
-    def is_sent_by_now(self, record: NodeRecord, /) -> bool:
-        """The node is online or forgotten now: every subscriber was sent that meanwhile."""
-        ...
 
 
 class Snapshot:

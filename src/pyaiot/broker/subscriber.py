@@ -17,12 +17,12 @@ from pyaiot.broker.encoders import (
     Position,
     encode_gap,
 )
+from pyaiot.broker.registry_view import RegistryView
 from pyaiot.broker.scoped_view import ScopedView
 from pyaiot.broker.snapshot import (
     CHUNK_COST_MAX,
     CHUNK_MESSAGES,
     SNAPSHOT_NODE_COST,
-    RegistryView,
     Replay,
     Snapshot,
 )

@@ -3,16 +3,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from pyaiot.accounts.devices import CredentialChanges, DeviceStore
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.messages import NodeEvent, NodeLeft
+from pyaiot.messages import NodeEvent, NodeLeft, UidsSecured
 
 INTERVAL_S: Final = 0.5
 """How often a gateway looks for credentials that were added or removed."""
+
+UIDS_PER_MESSAGE: Final = 1000
+"""Of one message about uids with a credential. More are sent in several."""
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +33,13 @@ class DeviceWatch:
         *,
         evict: Callable[[str], None],
         report: Callable[[Sequence[NodeEvent]], None],
+        send: Callable[[UidsSecured], None],
     ) -> None:
         """`evict` removes a node, with its state in the protocol. `report` sends events to the
-        broker."""
+        broker, `send` a message, if there is a link now."""
         self._unix_time = unix_time
         self._report = report
+        self._send = send
         self._devices = devices
         self._nodes = nodes
         self._loop = loop
@@ -54,6 +59,10 @@ class DeviceWatch:
             self._timer.cancel()
         self._devices.close()
 
+    def announcement(self) -> Iterator[UidsSecured]:
+        """All uids with a credential, for the begin of a link."""
+        return _secured(dict.fromkeys(it.uid for it in self._devices.credentials()))
+
     def refresh(self) -> None:
         """Apply what was written since the last call."""
         try:
@@ -68,6 +77,8 @@ class DeviceWatch:
             return
         for changed in self.changed:
             changed(changes)
+        for message in _secured([it.uid for it in changes.added], follows=True):
+            self._send(message)
         for credential in changes.removed:
             node = self._nodes.get(credential.uid)
             if node is not None and node.secured:
@@ -81,3 +92,12 @@ class DeviceWatch:
             node = self._nodes.get(credential.uid)
             if node is not None and not node.secured:
                 self._evict(credential.uid)
+
+
+def _secured(uids: Iterable[str], *, follows: bool = False) -> Iterator[UidsSecured]:
+    """Messages with these uids. Without `follows`, the first one begins anew, also if empty."""
+    left = list(uids)
+    while left or not follows:
+        yield UidsSecured(uids=tuple(left[:UIDS_PER_MESSAGE]), follows=follows)
+        del left[:UIDS_PER_MESSAGE]
+        follows = True

@@ -29,7 +29,6 @@ from pyaiot.messages import (
     Command,
     FromGateway,
     Hello,
-    Ignored,
     LeftReason,
     NodeEvent,
     NodeLeft,
@@ -83,7 +82,10 @@ class Gateway:
         self.nodes = nodes
         self.devices = DeviceStore(None) if devices is None else devices
         self.device_watch = DeviceWatch(
-            *(self.devices, nodes, loop, unix_time), evict=self.evict, report=self._report
+            *(self.devices, nodes, loop, unix_time),
+            evict=self.evict,
+            report=self._report,
+            send=self._send,
         )
         self._hello = Hello(
             name=name,
@@ -101,7 +103,7 @@ class Gateway:
         """Links that were lost or could not be made, since the start."""
         self.refused = 0
         """Messages that the broker refused, since the start."""
-        self.rejections = Rejections(loop, unix_time, self._send_rejections)
+        self.rejections = Rejections(loop, unix_time, self._send)
         self._conflated = 0
         """Readings that were conflated on links that are lost."""
         self._events: list[NodeEvent] = []
@@ -233,10 +235,6 @@ class Gateway:
         self._report(self.nodes.left(uid, reason, ts=self.unix_time()))
         self._pending_reports.left(uid)
 
-    def _send_rejections(self, report: Ignored) -> None:
-        if self._link is not None:
-            self._link.send(report)
-
     def evict(self, uid: str) -> None:
         """Remove a node, and let the device side forget it."""
         self.left(uid, "left")
@@ -349,8 +347,8 @@ class Gateway:
         self._checkpoint_due = False
         self._send_events()
         checkpoint = self._unconfirmed.checkpoint() if self._link is not None else None
-        if self._link is not None and checkpoint is not None:
-            self._link.send(self._with_clock(checkpoint))
+        if checkpoint is not None:
+            self._send(self._with_clock(checkpoint))
 
     def _send_clock(self) -> None:
         """Repeat the latest checkpoint, with the clock of now."""
@@ -383,6 +381,8 @@ class Gateway:
         order."""
         self._send_events()
         link.send(msgspec.structs.replace(self._hello, clock=self._now()))
+        for message in self.device_watch.announcement():
+            link.send(message)
         gap = self._unconfirmed.gap()
         if gap is not None:
             link.send(gap)
@@ -404,7 +404,12 @@ class Gateway:
     def _send_receipt(self, receipt: Receipt) -> None:
         if self._link is not None:
             self._send_events()  # the value that confirms the command comes first
-            self._link.send(receipt)
+            self._send(receipt)
+
+    def _send(self, message: FromGateway) -> None:
+        """Without a link, the message is dropped."""
+        if self._link is not None:
+            self._link.send(message)
 
     async def end_commands(self) -> None:
         """Cancel the waiting commands when the gateway ends."""

@@ -64,6 +64,7 @@ from pyaiot.messages.types import (
     ToClient,
     ToGateway,
     Uid,
+    UidsSecured,
     UnixTime,
 )
 
@@ -112,6 +113,7 @@ __all__ = [
     "ToClient",
     "ToGateway",
     "Uid",
+    "UidsSecured",
     "UnixTime",
     "check",
     "check_name",

@@ -342,6 +342,20 @@ class NodesSeen(_Message, frozen=True, kw_only=True, tag="seen"):
     ts: UnixTime = 0.0
 
 
+class UidsSecured(_Message, frozen=True, kw_only=True, tag="secured"):
+    """Uids for which a gateway has credentials of devices. The broker refuses them to nodes without
+    one at all gateways, also while the device or the gateway is not connected.
+
+    A gateway sends all of them on each link, in several messages if necessary, and new ones later.
+    `unsecured` of `out` ends it for one uid.
+    """
+
+    uids: Annotated[tuple[Name, ...], Meta(max_length=1000)]
+    """The uids."""
+    follows: bool = False
+    """These are further ones. False: the broker forgets those of earlier messages."""
+
+
 class Joined(_Message, frozen=True, kw_only=True, tag="joined"):
     """The answer to the `new` of a client is complete."""
 
@@ -410,6 +424,7 @@ FromGateway: TypeAlias = (
     | ReadingsDropped
     | NodesSeen
     | NodeDescribed
+    | UidsSecured
 )
 ToGateway: TypeAlias = Command | Problem | Checkpoint | NodeRules
 NodeEvent: TypeAlias = NodeAppeared | NodeDescribed | Reading | NodeReset | NodeLeft

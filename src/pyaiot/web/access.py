@@ -23,6 +23,7 @@ from pyaiot.messages import (
     ReadingsDropped,
     Receipt,
     Subscription,
+    UidsSecured,
 )
 from pyaiot.web.api.operations import OPERATIONS
 
@@ -67,6 +68,7 @@ MESSAGE_NEEDS: Final[Mapping[type[FromClient | FromGateway], Need]] = {
     Checkpoint: "gateway",
     ReadingsDropped: "gateway",
     NodesSeen: "gateway",
+    UidsSecured: "gateway",
 }
 """What a message on a WebSocket requires, by its type. One that is not here requires `admin`."""
 DASHBOARD_FILES: Final = ("/assets/", "/pictures/", "/static/", "/favicon")

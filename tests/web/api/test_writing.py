@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.client_rates import COMMANDS_BURST
 from pyaiot.broker.commands import IN_FLIGHT_PER_CLIENT_MAX
-from pyaiot.broker.router import COMMANDS_BURST
 from pyaiot.messages import VALUE_SIZE_MAX, Command, NodeAppeared, Receipt
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.web.api import idempotency, idempotency_file

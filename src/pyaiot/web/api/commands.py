@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from pyaiot.audit.entry import Principal
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.router import COMMANDS_BURST, COMMANDS_PER_S
+from pyaiot.broker.client_rates import COMMANDS_BURST, COMMANDS_PER_S
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid, check_value
 from pyaiot.transport.rate_limit import RateLimit
