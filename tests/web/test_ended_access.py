@@ -20,13 +20,17 @@ from tests.web.serving import Served, eventually, serving
 pytestmark = pytest.mark.sockets
 
 LIMIT_S = 1.0
+READINGS = 400
+READING_BYTES = 60_000
+"""All readings are more than the buffers of a connection hold."""
 
 
 class Guarded:
     """A broker where clients sign in, and the command line that writes its file."""
 
-    def __init__(self, served: Served, path: Path) -> None:
+    def __init__(self, served: Served, path: Path, watch: AccessWatch) -> None:
         self.served = served
+        self.watch = watch
         self.late_s = 0.0
         """By how much the clock of the broker is ahead."""
         self._path = path
@@ -43,7 +47,7 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded(folder: Path) -> AsyncIterator[Guarded]:
+async def guarded(folder: Path, *, with_history: bool = False) -> AsyncIterator[Guarded]:
     path = folder / "accounts.db"
     accounts = AccountsFile(path)
     found: list[Guarded] = []
@@ -60,8 +64,8 @@ async def guarded(folder: Path) -> AsyncIterator[Guarded]:
         unix_time=unix_time,
         watch=watch,
     )
-    async with serving(login=login) as served:
-        found.append(Guarded(served, path))
+    async with serving(folder if with_history else None, login=login) as served:
+        found.append(Guarded(served, path, watch))
         watching = asyncio.ensure_future(watch.run())
         try:
             yield found[0]
@@ -125,6 +129,45 @@ async def test_expired_token_ends_websocket_and_stream(tmp_path: Path) -> None:
 
         code, _ = await ends_when(it, headers, expire)
         assert code == 1008
+
+
+@pytest.mark.parametrize("format_", ["csv", "ndjson"])
+@pytest.mark.parametrize("what", ["token", "session"])
+async def test_export_of_access_that_ends_is_cut_off(
+    tmp_path: Path, format_: str, what: str
+) -> None:
+    """It is aborted, not ended: the client does not take a part for the whole."""
+    async with guarded(tmp_path, with_history=True) as it:
+        for number in range(READINGS):
+            it.served.gateway.send("n", "text", f"{number} " + "x" * READING_BYTES)
+        await it.served.until(READINGS)
+        path = f"/api/export?format={format_}"
+        if what == "token":
+            headers = it.token("a")
+        else:
+            it.accounts.add_user(User("ada", "viewer", hash_password("correct horse"), 0.0))
+            form = {"name": "ada", "password": "correct horse"}
+            async with it.served.web.post("/login", data=form, allow_redirects=False) as answer:
+                headers = {"Cookie": f"aiot={answer.cookies['aiot'].value}"}
+            it.served.web.cookie_jar.clear()
+        other = it.token("other")
+        web = it.served.web
+        async with web.get(path, headers=headers) as cut, web.get(path, headers=other) as kept:
+            await cut.content.readexactly(1000)
+            await kept.content.readexactly(1000)
+            began = time.monotonic()
+            if what == "token":
+                it.accounts.remove_token("a")
+            else:
+                async with web.post("/logout", headers=headers, allow_redirects=False) as answer:
+                    assert answer.status == 303
+            while it.watch.ended == 0:
+                assert time.monotonic() - began < LIMIT_S
+                await asyncio.sleep(0.01)
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await cut.content.read()
+            rest = await kept.content.read()
+            assert len(rest) > READINGS * READING_BYTES
 
 
 @pytest.mark.parametrize("what", ["remove", "new password", "everywhere"])
