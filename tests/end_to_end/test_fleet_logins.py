@@ -60,6 +60,30 @@ async def test_fleet_signs_in_with_a_link_through_a_tls_proxy(
         assert "is not valid, or was used" in again.stderr
 
 
+async def test_fleet_trusts_a_ca_file_and_names_it_otherwise(
+    programs: Programs, tmp_path: Path
+) -> None:
+    made = new_authority(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(made.certificate("server"), made.key("server"))
+    output = programs.aiot("run", *ANY_PORTS).startup_text()
+    flags = fleet_flags(output)
+    async with tcp_relay(int(flags[1]), tls=tls) as proxy:
+        fleet = (
+            *("fleet", "--coap", "2", "--mqtt", "0", "--mqttsn", "0", "--ws", "0", *SHORT, *flags),
+            *("--broker-port", str(proxy.port), "--broker-ssl"),
+        )
+        run = programs.aiot(*fleet, "--ca-file", str(made.ca))
+        report = await asyncio.to_thread(result, run, 20)
+        assert report["total"]["seen"] == report["total"]["sent"] > 0
+        for more, hint in (((), "is not trusted"), (("--ca-file", "absent.pem"), "set --ca-file")):
+            refused = programs.aiot(*fleet, *more)
+            assert await asyncio.to_thread(refused.exit_code, 20) == 2
+            (sentence,) = refused.stderr.splitlines()
+            assert hint in sentence
+            assert "--ca-file" in sentence
+
+
 async def test_fleet_sends_user_and_password_to_the_mqtt_broker(
     programs: Programs, users: Path, tmp_path: Path
 ) -> None:
