@@ -207,6 +207,21 @@ def test_port_in_use_is_named_with_its_flag(
     assert flag in sentence
 
 
+def test_no_process_writes_its_memory_to_a_core_file(programs: Programs) -> None:
+    flags = " ".join(ANY_PORTS)
+    service = programs.start(
+        "sh", "-c", f"ulimit -c unlimited; exec {sys.executable} -m pyaiot run {flags}"
+    )
+    service.startup_text()
+    (mqtt_broker,) = service.children()
+    for pid in (service.pid, mqtt_broker):
+        limits = Path(f"/proc/{pid}/limits").read_text("ascii")
+        found = re.search(r"Max core file size +(\d+) +(\w+)", limits)
+        assert found is not None
+        assert found[1] == "0"
+        assert found[2] == "unlimited"
+
+
 def test_key_file_that_is_not_there_stops_a_service(programs: Programs) -> None:
     sentence = complaint(programs.run("coap-gateway", "--key-file", "nowhere/keys"))
     assert "nowhere/keys" in sentence

@@ -30,10 +30,25 @@ def is_historic() -> bool:
     return Path(sys.argv[0]).stem.startswith(_PREFIX)
 
 
+def _write_no_core_files() -> None:
+    """A crash must not write memory, which has keys and passwords, to a disk.
+
+    The hard limit stays, so that `prlimit --core=unlimited --pid` allows it for one process. It is
+    inherited by the embedded MQTT broker.
+    """
+    try:
+        import resource  # noqa: PLC0415 - only Unix has it
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def _run(arguments: list[str]) -> None:
     if arguments == ["--version"]:
         print(f"pyaiot {__version__}")
         sys.exit(0)
+    _write_no_core_files()
     try:
         from pyaiot.cli.app import run  # noqa: PLC0415 - see above
 
