@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from pyaiot.accounts.roles import Role
@@ -24,6 +25,9 @@ pytestmark = pytest.mark.sockets
 
 SECRET: Final = "4711.25"
 """The value of the hidden node, in each of its resources."""
+LARGE_READINGS: Final = 400
+LARGE_BYTES: Final = 60_000
+"""All large readings are more than the buffers of a connection hold."""
 HIDDEN: Final = "hidden-node"
 OPEN: Final = "open-node"
 ADDRESS: Final = "192.0.2.99"
@@ -188,6 +192,32 @@ async def test_etag_of_another_scope_is_not_accepted(tmp_path: Path) -> None:
         headers = {**scoped, "If-None-Match": etag}
         async with web.get("/api/nodes", headers=headers) as answer:
             assert answer.status == 200
+
+
+async def test_export_ends_when_a_node_leaves_the_scope(tmp_path: Path) -> None:
+    """It is aborted: a part of the rows, without those of the node, would look complete."""
+    async with guarded(tmp_path) as it:
+        for number in range(LARGE_READINGS):
+            it.served.gateway.send(OPEN, "text", f"{number} " + "x" * LARGE_BYTES)
+        it.served.gateway.send(OPEN, "zz", SECRET)
+        await it.served.until(LARGE_READINGS + 7)
+        web, operator = it.served.web, it.token("operator", Scope())
+        scoped = it.token("viewer", SCOPES["tag"])
+        export = f"/api/export?format=csv&uid={OPEN}"
+        async with (
+            web.get("/api/export?format=csv", headers=scoped) as cut,
+            web.get(export, headers=scoped) as of_node,
+            web.get(export, headers=operator) as kept,
+        ):
+            for answer in (cut, of_node, kept):
+                await answer.content.readexactly(1000)
+            path = f"/api/nodes/{OPEN}"
+            async with web.patch(path, json={"tags": []}, headers=operator) as edited:
+                assert edited.status == 200
+            for answer in (cut, of_node):
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await answer.content.read()
+            assert SECRET in (await kept.text())[-100:]
 
 
 async def test_stream_of_a_scope_begins_with_a_gap_and_the_state(tmp_path: Path) -> None:

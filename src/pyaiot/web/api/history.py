@@ -333,6 +333,8 @@ class HistoryApi:
         try:
             await response.write(writer.head())
             while chunk is not None:
+                if not sees(self._broker, request, chunk.uid):
+                    raise ConnectionError("a node has left the scope of its client")
                 # On a thread: thousands of rows would block the loop for milliseconds.
                 text = await asyncio.to_thread(writer.rows, chunk.uid, chunk.resource, chunk.rows)
                 async with asyncio.timeout(STALL_LIMIT_S):
