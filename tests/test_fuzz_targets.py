@@ -27,6 +27,7 @@ PARSERS_ELSEWHERE = {
     "keys",
     "legacy",
     "messages",
+    "mqtt_dialects",
     "plain_http",
     "readings",
     "resource_types",

@@ -43,12 +43,14 @@ MAY_IMPORT = {
             "backlog",
             "config",
             "errors",
+            "exact_json",
             "links",
             "messages",
             "metrics",
             "model",
             "mqtt",
             "protocols",
+            "readings",
         ),
         "transport",
     },
@@ -128,6 +130,7 @@ MAY_IMPORT = {
 
 PURE = {
     *("transport/dtls/connection", "transport/dtls/psk_context", "transport/dtls/server"),
+    "gateways/mqtt/dialects",
     *(
         "errors",
         "messages",

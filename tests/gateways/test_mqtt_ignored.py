@@ -127,7 +127,7 @@ async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> No
 
 async def test_the_gateway_counts_what_the_embedded_broker_refuses(tmp_path: Path) -> None:
     nats_server()
-    config = Config(protocols=(MqttSection(port=0),))
+    config = Config(protocols=(MqttSection(port=0, dialects=()),))
     async with open_mqtt_broker(config, tmp_path / "mqtt") as broker:
         gateway = (await MQTT.open(config, broker)).gateway
         assert gateway is not None

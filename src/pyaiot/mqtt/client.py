@@ -56,12 +56,13 @@ class MqttClient:
         on_caught_up: Callable[[], None] | None = None,
         keeps_session: bool = True,
         last_will: LastWill | None = None,
+        requires_all: bool = True,
     ) -> None:
         """`on_messages` gets messages that arrived together, in order. `on_connect` is called when
         the broker has accepted all subscriptions, `on_caught_up` when the messages that it stored
         have arrived. Callbacks must not raise. Without `keeps_session` the broker stores nothing
         and sends with QoS 0. `last_will` is published when the connection is lost, not when `run`
-        is cancelled.
+        is cancelled. Without `requires_all` the broker may refuse a part of the subscriptions.
 
         `name`: the name of the client in the log.
         """
@@ -79,6 +80,7 @@ class MqttClient:
         self._on_caught_up = on_caught_up
         self._keeps_session = keeps_session
         self._last_will = last_will
+        self._requires_all = requires_all
         self._version = server.version or MQTTv50
         self._connection: GmqttConnection | None = None
         self._echo: tuple[bytes, asyncio.Future[None]] | None = None
@@ -154,6 +156,12 @@ class MqttClient:
         connection.publish(topic, payload, qos=qos, retain=retain, **properties)
         return True
 
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Subscribe to more topics, now and after each reconnect."""
+        self._subscriptions = (*self._subscriptions, *filters)
+        if self._connection is not None and self._connection.is_open:
+            self._connection.subscribe_to(filters)
+
     async def answers(self, limit_s: float) -> bool:
         """Whether a message of this client to itself returns within `limit_s`.
 
@@ -199,6 +207,7 @@ class MqttClient:
             named=named,
             keeps_session=self._keeps_session,
             last_will=self._last_will,
+            requires_all=self._requires_all,
         )
         try:
             try:

@@ -97,6 +97,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         named: bool,
         keeps_session: bool,
         last_will: LastWill | None = None,
+        requires_all: bool = True,
     ) -> None:
         properties: dict[str, Any] = {}
         if version == MQTTv50:
@@ -121,6 +122,8 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         """What `on_publications` raised, although it must not: gmqtt would swallow it."""
         self.is_catching_up = False
         """The session was resumed, and messages may have been stored."""
+        self._requires_all = requires_all
+        """Whether a subscription that the broker refuses ends the connection."""
         self._version = version
         self._on_publications = on_publications
         self._subscribed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -212,9 +215,13 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         if plain is not None and plain.family != getattr(socket, "AF_UNIX", None):
             # A command is a small packet; it must not wait for a TCP acknowledgement.
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.subscribe([gmqtt.Subscription(topic, qos=self.qos) for topic in subscriptions])
+        self.subscribe_to(subscriptions)
         if not await self._unless_ended(self._subscribed):
             raise LinkLost("it refuses a subscription")
+
+    def subscribe_to(self, filters: Sequence[str]) -> None:
+        """Send SUBSCRIBE. Without effect on the connection if it is not the first."""
+        self.subscribe([gmqtt.Subscription(topic, qos=self.qos) for topic in filters])
 
     async def _connect(self, server: MqttServer) -> None:
         try:
@@ -324,7 +331,8 @@ def _on_subscribe(
     client: GmqttConnection, _mid: int, granted: Sequence[int], _properties: object
 ) -> None:
     if not client._subscribed.done():
-        client._subscribed.set_result(all(qos < 0x80 for qos in granted))
+        accepted = [qos < 0x80 for qos in granted]
+        client._subscribed.set_result(all(accepted) if client._requires_all else any(accepted))
 
 
 def _on_disconnect(client: GmqttConnection, _packet: object) -> None:

@@ -12,21 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.gateways import metrics
 from pyaiot.gateways.command_deadlines import CommandDeadlines
-from pyaiot.gateways.flushing import wait_until_flushed
 from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
-from pyaiot.gateways.mqtt.metrics import (
-    MQTT_CONNECTED,
-    MQTT_CONNECTS,
-    MQTT_IGNORED,
-    MQTT_LOGINS_REFUSED,
-    MQTT_RETAINED_DROPPED,
-)
+from pyaiot.gateways.mqtt import metrics
+from pyaiot.gateways.mqtt.dialect_client import DialectClient
 from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
 from pyaiot.gateways.mqtt.sides import Side, Sides
+from pyaiot.gateways.mqtt.topic_commands import TopicCommands
 from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer, ReceivedMessage
 from pyaiot.protocols.mqtt.node_topics import (
@@ -44,7 +38,6 @@ from pyaiot.protocols.mqtt.node_topics import (
     discover_topic,
     is_of_a_node,
     parse_publication,
-    set_topic,
     value_in,
     value_topic,
     values_of,
@@ -84,14 +77,14 @@ class MqttGateway:
         deadlines: CommandDeadlines | None = None,
         observes: bool = False,
         secured: SecuredDevices | None = None,
+        dialects: Sequence[str] = (),
     ) -> None:
         """`deadlines`: where the MQTT-SN gateway of this process finds the deadlines of commands.
 
         `observes`: also count messages on topics outside of `node/`. `secured`: the devices with a
-        user name and password.
+        user name and password. `dialects`: those of foreign devices that are understood.
         """
         self.gateway = gateway
-        self._deadlines = CommandDeadlines() if deadlines is None else deadlines
         self.refused = 0
         """Publications that were refused, in total."""
         self.retained_dropped = 0
@@ -105,17 +98,26 @@ class MqttGateway:
         """Nodes of which there are only stored messages so far."""
         self._retained = RetainedValues()
         self._connected_at = self._loop.time()
+        self._first_connection = asyncio.Event()
+        self._log = RateLimitedLog(log)
+        gateway.evicted = self._forget
+        self._sides = Sides(gateway, server, secured, self._new_client)
+        self._commands = TopicCommands(
+            self._sides.client_of, CommandDeadlines() if deadlines is None else deadlines
+        )
+        self.foreign = DialectClient(
+            *(gateway, server, dialects), name=name, check_claim=self._check_foreign_claim
+        )
         self._observer = (
-            TopicObserver(server, name=name, on_ignored=gateway.rejections.ignore)
+            TopicObserver(
+                server,
+                name=name,
+                on_ignored=gateway.rejections.ignore,
+                is_read=self.foreign.nodes.covers,
+            )
             if observes
             else None
         )
-        self._first_connection = asyncio.Event()
-        self._log = RateLimitedLog(log)
-        self._writing = asyncio.Lock()
-        """Held while a command is published, so that commands keep their order."""
-        gateway.evicted = self._forget
-        self._sides = Sides(gateway, server, secured, self._new_client)
 
     def _new_client(self, server: MqttServer, side: Side) -> MqttClient:
         return MqttClient(
@@ -134,12 +136,12 @@ class MqttGateway:
 
     def collect(self) -> Iterable[Sample]:
         """The metrics of this gateway."""
-        yield from metrics.collect(self.gateway, refused=self.refused)
-        yield MQTT_CONNECTED.of(self.connected)
-        yield MQTT_CONNECTS.of(sum(side.client.connects for side in self._sides.in_use()))
-        yield MQTT_LOGINS_REFUSED.of(self._sides.logins_refused)
-        yield MQTT_IGNORED.of(self.gateway.rejections.ignored)
-        yield MQTT_RETAINED_DROPPED.of(self.retained_dropped)
+        sides = self._sides
+        return metrics.collect(
+            self,
+            connects=sum(side.client.connects for side in sides.in_use()),
+            logins_refused=sides.logins_refused,
+        )
 
     async def answers(self) -> bool:
         """Whether a message through the MQTT broker returns in time."""
@@ -153,6 +155,10 @@ class MqttGateway:
                 for side in self._sides.all:
                     tasks.create_task(self._run_client(side), name="mqtt client")
                 tasks.create_task(self._check(), name="mqtt check")
+                if self.foreign.is_used:
+                    tasks.create_task(
+                        self.foreign.run(self._first_connection), name="mqtt foreign devices"
+                    )
                 if self._observer is not None:
                     tasks.create_task(self._observe(self._observer), name="mqtt observer")
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="mqtt link")
@@ -215,6 +221,12 @@ class MqttGateway:
     def _forget(self, uid: str) -> None:
         self._awaited.pop(uid, None)
         self._unconfirmed.discard(uid)
+
+    def _check_foreign_claim(self, uid: str) -> None:
+        """Raises `Refused` if a foreign device may not have this uid."""
+        if uid in self._awaited:
+            raise Refused(f"the node {uid} publishes on node/{uid}/")
+        self._sides.check_claim(self._sides.open, uid)
 
     # -- publications ---------------------------------------------------------------------------
 
@@ -383,6 +395,8 @@ class MqttGateway:
 
     def _mark_online(self, uid: str) -> bool:
         """The node is online. Returns whether it was not before. Raises as `Gateway.node_seen`."""
+        if self.foreign.nodes.owns(uid):
+            raise Refused(f"the node {uid} is a foreign device")
         self._report_seen(uid)
         if uid in self._unconfirmed:
             self._unconfirmed.discard(uid)
@@ -432,19 +446,6 @@ class MqttGateway:
         deadline: float,
     ) -> Outcome:
         """See `DeviceSide.write`."""
-        try:
-            topic = set_topic(uid, resource)
-            body = payload.encode()
-        except (ProtocolError, UnicodeEncodeError) as error:
-            return Outcome("refused", str(error))
-        async with self._writing:
-            client = self._sides.client_of(uid)
-            # Behind other bytes in the buffer, it could be sent after its deadline.
-            await wait_until_flushed(lambda: client.waiting_bytes)
-            # MQTT 5 section 3.3.2.3.3: in whole seconds.
-            expires_after_s = max(1, int(deadline - self._loop.time()))
-            # The MQTT-SN gateway needs the deadline before the command arrives there.
-            self._deadlines.add(topic, body, deadline, now=self._loop.time())
-            if not client.publish(topic, body, expires_after_s=expires_after_s):
-                return Outcome("unreachable", "no connection to the MQTT broker")
-        return Outcome("sent")
+        if self.foreign.nodes.owns(uid):
+            return await self.foreign.write(uid, resource, payload)
+        return await self._commands.write(uid, resource, payload, deadline)

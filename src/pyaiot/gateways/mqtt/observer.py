@@ -23,7 +23,7 @@ PAUSE_FIRST_S: Final = 60.0
 PAUSE_MAX_S: Final = 3_600.0
 """The first pause at a broker that is busy or refuses, and the longest: it doubles each time."""
 EVERY_TOPIC: Final = ("#",)
-_OF_NODES_OR_GATEWAYS: Final = ("node/", "gateway/", "$")
+_OF_NODES_OR_GATEWAYS: Final = ("node/", "gateway/", "$", "_INBOX/", "pyaiot/")
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,20 @@ log = logging.getLogger(__name__)
 class TopicObserver:
     """Passes each topic that is not of a node or gateway to `on_ignored`."""
 
-    def __init__(self, server: MqttServer, *, name: str, on_ignored: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server: MqttServer,
+        *,
+        name: str,
+        on_ignored: Callable[[str], None],
+        is_read: Callable[[str], bool] = lambda _topic: False,
+    ) -> None:
+        """`is_read`: whether somebody else receives a topic, and counts what is ignored."""
         # With a client id of its own and no session, the broker stores nothing for it.
         self._server = replace(server, client_id="")
         self._name = name
         self._on_ignored = on_ignored
+        self._is_read = is_read
         self._credit = OBSERVED_BURST
         self._credited_at = 0.0
         self._overrun = asyncio.Event()
@@ -92,5 +101,5 @@ class TopicObserver:
         self._credited_at = now
         if self._credit < 0:
             self._overrun.set()
-        elif not topic.startswith(_OF_NODES_OR_GATEWAYS):
+        elif not topic.startswith(_OF_NODES_OR_GATEWAYS) and not self._is_read(topic):
             self._on_ignored(topic)

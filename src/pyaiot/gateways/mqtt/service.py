@@ -28,8 +28,9 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         server,
         name=section.name,
         deadlines=broker.deadlines,
-        observes=section.count_ignored and not broker.embedded,
+        observes=section.count_ignored and (not broker.embedded or broker.accepts_foreign),
         secured=broker.secured,
+        dialects=section.dialects,
     )
     if section.count_ignored and broker.report_ignored is not None:
         broker.report_ignored(gateway.rejections.ignore)

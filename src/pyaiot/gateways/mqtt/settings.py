@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The settings of the MQTT gateway."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta
 
@@ -16,6 +16,10 @@ from pyaiot.config.section import (
 
 PASSWORD_KIND: Final = "mqtt"  # noqa: S105 - not a password
 """The kind of the credential of a device with user name and password at the embedded broker."""
+DialectName: TypeAlias = Literal[
+    "tasmota", "zigbee2mqtt", "shelly", "shelly-rpc", "homie", "sparkplug", "homeassistant"
+]
+DIALECT_NAMES: Final[tuple[DialectName, ...]] = get_args(DialectName)
 
 
 class MqttSection(ProtocolSection, frozen=True, kw_only=True):
@@ -99,6 +103,14 @@ class MqttSection(ProtocolSection, frozen=True, kw_only=True):
             " with QoS 0 while the message rate is low."
         ),
     ] = True
+    dialects: Annotated[
+        tuple[DialectName, ...],
+        Meta(
+            description="Dialects of foreign devices that are understood, besides the topics"
+            " `node/…`; an empty list: none. At the embedded MQTT broker, devices without a user"
+            " name may then publish on any topic but those of commands."
+        ),
+    ] = DIALECT_NAMES
     silence_limit_s: OfflineTimeoutS = 120.0
     nodes_max: NodesMax = 100_000
     new_nodes_per_s: NewNodesPerS = 500.0

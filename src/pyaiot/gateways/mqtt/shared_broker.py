@@ -49,6 +49,8 @@ class SharedMqttBroker:
     """Address and credentials of the MQTT gateway, which may use the topics of every node."""
     embedded: bool
     """Whether it is the embedded MQTT broker, which needs no user name."""
+    accepts_foreign: bool = False
+    """Whether it is embedded and lets devices without a user name publish on foreign topics."""
     starts: Callable[[], int] | None = None
     """The number of starts of the embedded MQTT broker."""
     problem: Callable[[], str] = lambda: ""
@@ -105,6 +107,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
         certificate_file=str(tls.certificate_path.absolute()) if tls else "",
         key_file=str(tls.key_path.absolute()) if tls else "",
         anonymous=accepts_anonymous(config),
+        foreign=bool(section.dialects),
     )
     with closing(device_store(config)) as store:
         async with EmbeddedBroker.running(embedded, partial(_is_password, store)) as broker:
@@ -118,6 +121,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
             yield SharedMqttBroker(
                 broker.server,
                 embedded=True,
+                accepts_foreign=embedded.anonymous and embedded.foreign,
                 starts=lambda: broker.starts,
                 problem=lambda: broker.problem,
                 secret_prefix=broker.mqttsn_prefix,

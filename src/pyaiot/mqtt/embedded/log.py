@@ -58,8 +58,9 @@ _EXPLANATIONS: Final = tuple(
         (
             r'Publish Violation - Subject "(.*)"',
             (
-                "published {0}, which was dropped: devices publish to node/..., those with a"
-                " credential to node/ and their name"
+                "published {0}, which was dropped: devices publish to node/... or, if foreign"
+                " devices are accepted, to other topics but those of commands; those with a"
+                " credential to topics with their name"
             ),
         ),
         (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pyaiot.errors import OperatorError, reason_of
+from pyaiot.mqtt.embedded.foreign_topics import foreign_permissions
 from pyaiot.mqtt.gmqtt_connection import PACKET_SIZE_MAX
 
 STORE_MAX: Final = 1024 * 1024 * 1024
@@ -70,6 +71,8 @@ class EmbeddedConfig:
     key_file: str = ""
     anonymous: bool = True
     """Accept devices without user name and password."""
+    foreign: bool = False
+    """Let such devices use topics outside of `node/` and `gateway/`."""
 
 
 def _password() -> str:
@@ -107,7 +110,8 @@ def settings_text(
         )
     sync = "sync_interval: always" if config.sync_always else ""
     anonymous = f'no_auth_user: "{ANONYMOUS}"' if config.anonymous else ""
-    of_devices = 'permissions { publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }'
+    of_nodes = 'permissions { publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }'
+    of_devices = foreign_permissions() if config.foreign else of_nodes
     return f"""\
 server_name: "pyaiot"
 host: "127.0.0.1"
@@ -138,7 +142,7 @@ accounts {{
     users = [
       {_user(GATEWAY, passwords.gateway)}
       {_user(ENFORCER, passwords.enforcer)}
-      {_user(MQTTSN, passwords.mqttsn, of_devices)}
+      {_user(MQTTSN, passwords.mqttsn, of_nodes)}
       {_user(ANONYMOUS, _password(), of_devices)}
     ]
   }}

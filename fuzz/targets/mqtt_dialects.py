@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Messages of foreign MQTT devices: topic, a zero byte, payload; a record separator between two.
+
+Each dialect receives all of them. The first byte of a message is `R` if it is retained.
+"""
+
+import contextlib
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects import DIALECTS, new_dialects
+from pyaiot.gateways.mqtt.dialects.dialect import (
+    RESOURCE_LENGTH_MAX,
+    RESOURCES_PER_DEVICE_MAX,
+    DeviceChanged,
+    DeviceMessage,
+    DeviceValue,
+    Dialect,
+    DialectEvent,
+    TopicsWanted,
+)
+from pyaiot.messages.checks import check_name, check_uid
+from pyaiot.model import check_type
+
+SEPARATOR = b"\x1e"
+MESSAGES_MAX = 20
+
+CORPUS: list[bytes] = [
+    b"",
+    b"Rtele/p/LWT\0Online\x1e tele/p/STATE\0" + b'{"POWER":"ON","Dimmer":5,"Wifi":{"Signal":-5}}',
+    (
+        b'Rtasmota/discovery/AABBCC/config\0{"t":"p","ft":"%prefix%/%topic%/","tp":["cmnd","stat",'
+        b'"tele"],"rl":[1],"fn":["x"]}\x1e tele/p/SENSOR\0{"A":{"Temperature":1},"TempUnit":"F"}'
+    ),
+    (
+        b'Rzigbee2mqtt/bridge/devices\0[{"ieee_address":"0x1","friendly_name":"l/a","definition":'
+        b'{"exposes":[{"type":"light","features":[{"type":"binary","property":"state","access":7,'
+        b'"value_on":"ON","value_off":"OFF"}]},{"type":"numeric","property":"t","unit":"%"}]}}]'
+        b'\x1e zigbee2mqtt/l/a\0{"state":"ON","t":5}\x1e zigbee2mqtt/l/a/availability\0online'
+    ),
+    (
+        b"Rshellies/s/online\0true\x1e shellies/s/relay/0\0on\x1e shellies/s/relay/0/power\0001.5"
+        b'\x1e shellies/announce\0{"id":"s","model":"m"}\x1e shellies/s/roller/0/pos\0005'
+    ),
+    (
+        b'Rshellyplus1-a8032abe/online\0true\x1e shellyplus1-a8032abe/events/rpc\0{"src":'
+        b'"shellyplus1-a8032abe","method":"NotifyStatus","params":{"switch:0":{"output":true}}}'
+    ),
+    (
+        b"Rhomie/k/b/p/$datatype\0float\x1eRhomie/k/b/p/$settable\0true\x1eRhomie/k/b/p\0005.5"
+        b"\x1eRhomie/k/$state\0ready"
+    ),
+    (
+        b'Rhomie/5/k/$description\0{"nodes":{"n":{"properties":{"p":{"datatype":"enum","format":"a,b"'
+        b',"settable":true}}}}}\x1eRhomie/5/k/n/p\0a'
+    ),
+    (
+        b" spBv1.0/g/NBIRTH/e\0\x12\x09\x0a\x01x\x10\x01\x20\x03\x50\x05\x18\x00"
+        b"\x1e spBv1.0/g/NDATA/e\0\x12\x04\x10\x01\x50\x06\x18\x01"
+    ),
+    (
+        b'Rhomeassistant/sensor/x/config\0{"stat_t":"d/s","dev":{"ids":"d"},"unit_of_meas":"%",'
+        b'"val_tpl":"{{ (value_json.a[0] | float / 2) | round(1) }}"}\x1e d/s\0{"a":[5]}'
+    ),
+    (
+        b'Rhomeassistant/device/x/config\0{"dev":{"ids":"d"},"cmps":{"a":{"p":"light","schema":"json",'
+        b'"cmd_t":"d/c","stat_t":"d/s","brightness":true,"sup_clrm":["rgb"]}}}'
+        b'\x1e d/s\0{"state":"ON","color":{"r":1,"g":2,"b":3}}'
+    ),
+]
+VALUES = ("on", "5", "", "#ff0000", "{}", "a")
+
+
+def fuzz_one(data: bytes) -> None:
+    """Invalid messages raise `ProtocolError`. Names are valid, and topics have no wildcard."""
+    dialects = new_dialects(DIALECTS, lambda: 0.0)
+    for message in data.split(SEPARATOR)[:MESSAGES_MAX]:
+        head, _, payload = message.partition(b"\0")
+        topic = head[1:].decode(errors="replace")
+        for dialect in dialects:
+            with contextlib.suppress(ProtocolError):
+                events = dialect.receive(topic, payload, retained=head[:1] == b"R", now=0.0)
+                for event in events or ():
+                    check_event(dialect, event)
+
+
+def check_event(dialect: Dialect, event: DialectEvent) -> None:
+    match event:
+        case DeviceChanged(uid=uid):
+            check_uid(uid)
+            with contextlib.suppress(KeyError):  # it was removed by a later event
+                check_description(dialect, uid)
+        case DeviceValue(uid=uid, resource=resource):
+            check_uid(uid)
+            check_name(resource, "resource")
+        case TopicsWanted(topics=topics):
+            for topic in topics:
+                assert not {"+", "#"} & set(topic)
+                assert not topic.startswith(("node/", "gateway/", "$"))
+        case DeviceMessage(topic=topic):
+            assert not {"+", "#"} & set(topic)
+
+
+def check_description(dialect: Dialect, uid: str) -> None:
+    description = dialect.describe(uid)
+    assert len(description.types) <= RESOURCES_PER_DEVICE_MAX
+    for resource, it in description.types.items():
+        assert len(resource) <= RESOURCE_LENGTH_MAX
+        check_type(it)
+        for value in VALUES:
+            with contextlib.suppress(ProtocolError):
+                check_event(dialect, dialect.command(uid, resource, value))
+    assert all(text.isprintable() for text in description.details.values())

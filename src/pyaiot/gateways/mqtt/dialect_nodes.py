@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The nodes of foreign devices: what dialects read, reported to the gateway.
+
+A value that is not retained is a sign of life. Availability topics and last wills put a node online
+or offline at once. Retained values are no sign of life, as for nodes of our own topics.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from pyaiot.errors import ProtocolError, Refused
+from pyaiot.gateways.gateway import Gateway
+from pyaiot.gateways.mqtt.dialects.dialect import (
+    DeviceChanged,
+    DeviceMessage,
+    DevicePresence,
+    DeviceRemoved,
+    DeviceValue,
+    Dialect,
+    DialectEvent,
+    NotUnderstood,
+    TopicsWanted,
+)
+from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
+from pyaiot.gateways.mqtt.retained import RetainedValues
+from pyaiot.mqtt.client import Freshness, ReceivedMessage
+from pyaiot.transport.rate_limit import RateLimitedLog
+
+UNSTATED_TIMEOUT_S: Final = 3600.0
+"""Offline timeout of a foreign device that states no availability: many send once an hour."""
+RETAINED_ONLINE_S: Final = 86_400.0
+"""How long a retained availability keeps a node online that sends nothing. The MQTT broker replaces
+it by the last will of the device, unless the broker itself was killed."""
+FILTERS_MAX: Final = 150
+"""Topic filters that devices may add with their descriptions, one for each first level of a topic.
+Topics of one more are not received, which the log states."""
+
+log = logging.getLogger(__name__)
+
+
+class DialectNodes:
+    """Reports the devices of some dialects at one side of an MQTT broker as nodes."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        dialects: Sequence[Dialect],
+        *,
+        name: str,
+        now: Callable[[], float],
+        check_claim: Callable[[str], None],
+        publish: Callable[[DeviceMessage], None],
+        subscribe: Callable[[Sequence[str]], None],
+    ) -> None:
+        """`check_claim` raises `Refused` for a uid that a foreign device may not have. `publish`
+        and `subscribe` send to the MQTT broker, without a guarantee."""
+        self._gateway = gateway
+        self._dialects = dialects
+        self._name = name
+        self._now = now
+        self._check_claim = check_claim
+        self._publish = publish
+        self._subscribe = subscribe
+        self.not_understood = 0
+        """Messages and parts of descriptions that were not understood, since the start."""
+        self._dialect_of: dict[str, Dialect] = {}
+        """By uid: bounded by the tables of the dialects."""
+        self._described: dict[str, dict[str, str]] = {}
+        """Details of online nodes as they were reported."""
+        self._changed: dict[str, None] = {}
+        """Nodes whose description is to be reported."""
+        self._retained = RetainedValues()
+        self._log = RateLimitedLog(log)
+        self._covered = frozenset(
+            each.removesuffix("/#")
+            for dialect in dialects
+            for each in dialect.filters
+            if each.endswith("/#") and each.count("/") == 1 and not each.startswith("+")
+        )
+        """First levels of topics that are received as a whole."""
+        self._patterns = [
+            each.split("/")
+            for dialect in dialects
+            for each in dialect.filters
+            if each.partition("/")[0] not in self._covered
+        ]
+        self._wanted: dict[str, None] = {}
+        """First levels of topics that descriptions named."""
+        self._any_first = tuple(it for it in dialects if _may_have_any_topic(it))
+        self._of_first = {
+            first: tuple(it for it in dialects if it in self._any_first or _begins(it, first))
+            for first in {each.partition("/")[0] for it in dialects for each in it.filters} - {"+"}
+        }
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """All topic filters to subscribe to."""
+        of_dialects = tuple(each for dialect in self._dialects for each in dialect.filters)
+        return (*of_dialects, *(f"{first}/#" for first in self._wanted))
+
+    def owns(self, uid: str) -> bool:
+        """Whether a node is a foreign device of this side."""
+        return uid in self._dialect_of
+
+    def covers(self, topic: str) -> bool:
+        """Whether messages on this topic arrive here, understood or not."""
+        levels = topic.split("/")
+        if levels[0] in self._covered or levels[0] in self._wanted:
+            return True
+        return any(_matches(each, levels) for each in self._patterns)
+
+    def connected(self) -> None:
+        """Availability that changed meanwhile is retained. What is not expires."""
+        until = self._now() + RETAINED_ONLINE_S
+        for uid in self._dialect_of:
+            node = self._gateway.nodes.get(uid)
+            if node is not None and node.kept_until > until:
+                self._gateway.nodes.keep_until(uid, until)
+
+    def receive(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Read messages that arrived together."""
+        now = self._now()
+        for topic, payload, freshness in messages:
+            retained = freshness is Freshness.RETAINED
+            understood = False
+            for dialect in self._of_first.get(topic.partition("/")[0], self._any_first):
+                try:
+                    events = dialect.receive(topic, payload, retained=retained, now=now)
+                    if events is None:
+                        continue
+                    understood = True
+                    if events:
+                        self._apply(dialect, events, retained=retained)
+                except (ProtocolError, Refused) as error:
+                    understood = True
+                    self._refuse(topic, str(error))
+            if not understood and not retained:
+                self._gateway.rejections.ignore(topic)
+        if self._changed:
+            self._report_descriptions()
+
+    def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
+        """The message of a command. Raises `ProtocolError`."""
+        return self._dialect_of[uid].command(uid, resource, text)
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def _apply(self, dialect: Dialect, events: Sequence[DialectEvent], *, retained: bool) -> None:
+        values: list[DeviceValue] = []
+        for event in events:
+            match event:
+                case DeviceValue():
+                    values.append(event)
+                case DeviceChanged(uid=uid):
+                    self._claim(uid, dialect)
+                    self._changed[uid] = None
+                case DevicePresence(uid=uid, online=online):
+                    self._claim(uid, dialect)
+                    self._set_presence(uid, online=online, retained=retained)
+                case DeviceRemoved(uid=uid):
+                    self._remove(uid)
+                case TopicsWanted(topics=topics):
+                    self._want(topics)
+                case DeviceMessage():
+                    self._publish(event)
+                case NotUnderstood(what=what, why=why):
+                    self._refuse(what, why)
+        if values:
+            self._report_values(dialect, values, retained=retained)
+
+    def _claim(self, uid: str, dialect: Dialect) -> None:
+        """A uid belongs to the first dialect that names it. Raises `Refused` for another."""
+        owner = self._dialect_of.get(uid)
+        if owner is None:
+            self._check_claim(uid)
+            self._dialect_of[uid] = dialect
+        elif owner is not dialect:
+            raise Refused(f"the node {uid} is a device of the dialect {owner.name}")
+
+    def _report_values(
+        self, dialect: Dialect, values: Sequence[DeviceValue], *, retained: bool
+    ) -> None:
+        """Report the values of one message, which may be of several devices."""
+        if retained:
+            for each in values:
+                self._claim(each.uid, dialect)
+                self._report_retained(each)
+            return
+        count: dict[str, int] = {}
+        for each in values:
+            count[each.uid] = count.get(each.uid, 0) + 1
+        for uid, number in count.items():
+            self._claim(uid, dialect)
+            self._sign_of_life(uid)
+            self._gateway.take_turn(uid, readings=number)
+        refusal: ProtocolError | Refused | None = None
+        for each in values:
+            try:
+                self._gateway.reading(each.uid, each.resource, each.data, unit=each.unit)
+            except (ProtocolError, Refused) as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+
+    def _sign_of_life(self, uid: str) -> None:
+        node = self._gateway.nodes.get(uid)
+        if node is None:
+            self._appear(uid)
+            node = self._gateway.nodes.get(uid)
+        if node is not None and node.kept_until != math.inf:
+            node.kept_until = self._now() + UNSTATED_TIMEOUT_S
+
+    def _report_retained(self, value: DeviceValue) -> None:
+        node = self._gateway.nodes.get(value.uid)
+        if node is None:
+            self._retained.add(
+                value.uid, value.resource, msgspec.json.encode((value.data, value.unit))
+            )
+        elif value.resource not in node.readings or node.readings[value.resource].retained:
+            self._gateway.reading(
+                value.uid, value.resource, value.data, unit=value.unit, retained=True
+            )
+
+    # -- presence -------------------------------------------------------------------------------
+
+    def _set_presence(self, uid: str, *, online: bool, retained: bool) -> None:
+        if not online:
+            if uid in self._gateway.nodes:
+                self._gateway.left(uid, "left")
+            self._described.pop(uid, None)
+            return
+        if uid in self._gateway.nodes:
+            self._gateway.node_seen(uid, {})
+        else:
+            self._appear(uid)
+        until = self._now() + RETAINED_ONLINE_S if retained else math.inf
+        self._gateway.nodes.keep_until(uid, until)
+
+    def _appear(self, uid: str) -> None:
+        """Report a node as online, with what was held for it. Raises as `Gateway.node_seen`."""
+        self._gateway.node_seen(uid, {"protocol": self._gateway.protocol, "id": uid})
+        self._described.pop(uid, None)
+        self._report_description(uid)
+        for resource, payload in self._retained.take(uid).items():
+            data, unit = msgspec.json.decode(payload)
+            try:
+                self._gateway.reading(uid, resource, data, unit=unit, retained=True)
+            except (ProtocolError, Refused) as error:
+                self._refuse(f"{uid} {resource}", str(error))
+
+    def _remove(self, uid: str) -> None:
+        self._retained.take(uid)
+        self._changed.pop(uid, None)
+        self._described.pop(uid, None)
+        if self._dialect_of.pop(uid, None) is not None and uid in self._gateway.nodes:
+            self._gateway.left(uid, "left")
+
+    # -- descriptions ---------------------------------------------------------------------------
+
+    def _report_descriptions(self) -> None:
+        changed, self._changed = self._changed, {}
+        for uid in changed:
+            if uid in self._gateway.nodes:
+                self._report_description(uid)
+
+    def _report_description(self, uid: str) -> None:
+        dialect = self._dialect_of[uid]
+        try:
+            description = dialect.describe(uid)
+        except KeyError:
+            return  # it was evicted from the table of its dialect
+        details = {"dialect": dialect.title, **description.details}
+        before = self._described.get(uid, {})
+        self._described[uid] = details
+        try:
+            events = self._gateway.nodes.describe(uid, description.types, complete=True)
+            self._gateway.report_nodes(events)
+        except (ProtocolError, Refused) as error:
+            self._refuse(f"the description of {uid}", str(error))
+        for name, text in details.items():
+            if before.get(name) != text and name not in description.types:
+                self._gateway.reading(uid, name, text)
+
+    def _want(self, topics: Iterable[str]) -> None:
+        new: list[str] = []
+        for topic in topics:
+            first = topic.partition("/")[0]
+            if first in self._covered or first in self._wanted:
+                continue
+            if len(self._wanted) >= FILTERS_MAX:
+                self._refuse(topic, f"devices named {FILTERS_MAX} first levels of topics already")
+                continue
+            self._wanted[first] = None
+            new.append(f"{first}/#")
+        if new:
+            self._subscribe(new)
+
+    def _refuse(self, what: str, why: Any) -> None:
+        self.not_understood += 1
+        self._log.warning("%s: %s was not understood: %s", self._name, what, why, now=self._now())
+
+
+def _may_have_any_topic(dialect: Dialect) -> bool:
+    """Whether the topics of its devices can begin with any level."""
+    return dialect.name == HomeAssistantDialect.name or any(
+        it.startswith("+") for it in dialect.filters
+    )
+
+
+def _begins(dialect: Dialect, first: str) -> bool:
+    return any(it.partition("/")[0] == first for it in dialect.filters)
+
+
+def _matches(pattern: Sequence[str], levels: Sequence[str]) -> bool:
+    """Whether a topic filter matches a topic (MQTT 3.1.1 section 4.7)."""
+    for index, level in enumerate(pattern):
+        if level == "#":
+            return True
+        if index >= len(levels) or (level != "+" and level != levels[index]):
+            return False
+    return len(pattern) == len(levels)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The devices of a dialect that describe themselves by and by. Pure."""
+
+from collections import OrderedDict
+from typing import Any, Final, Generic, TypeVar
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.dialect import (
+    DEVICES_MAX,
+    RESOURCES_PER_DEVICE_MAX,
+    DeviceDescription,
+    DeviceValue,
+    is_number,
+    label_of,
+)
+from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit
+from pyaiot.model import ResourceType
+
+RESOURCES_MAX: Final = 50_000
+"""Resources of all devices of one dialect. One more is left out."""
+QUIET_S: Final = 3600.0
+"""A full table evicts the device from which nothing was received for this long, for a new one. Else
+the new one is not understood."""
+
+
+class ResourceBudget:
+    """Counts the resources of the devices of one table."""
+
+    __slots__ = ("used",)
+
+    def __init__(self) -> None:
+        self.used = 0
+
+
+class LearnedDevice:
+    """A device, and what it has stated so far."""
+
+    __slots__ = ("_budget", "changed", "details", "seen_at", "types", "uid", "units")
+
+    def __init__(self, uid: str, budget: ResourceBudget) -> None:
+        self.uid = uid
+        self._budget = budget
+        self.types: dict[str, ResourceType] = {}
+        self.units: dict[str, DeviceUnit] = {}
+        """Units of resources whose numbers have one."""
+        self.details: dict[str, str] = {}
+        self.changed = True
+        """Whether the description changed since it was reported."""
+        self.seen_at = 0.0
+
+    def set_type(self, resource: str, it: ResourceType, unit: DeviceUnit = NO_UNIT) -> bool:
+        """Add or change a resource. Returns False for one too many, which is left out."""
+        known = self.types.get(resource)
+        if known is None:
+            if len(self.types) >= RESOURCES_PER_DEVICE_MAX or self._budget.used >= RESOURCES_MAX:
+                return False
+            self._budget.used += 1
+        if known != it:
+            self.types[resource] = it
+            self.changed = True
+        self.units[resource] = unit
+        return True
+
+    def forget_types(self) -> None:
+        self._budget.used -= len(self.types)
+        self.types.clear()
+        self.units.clear()
+        self.changed = True
+
+    def set_detail(self, name: str, text: object) -> None:
+        """`name`: `name`, `vendor`, `board` or `version`. Anything but a text is left out."""
+        label = label_of(text)
+        if label and self.details.get(name) != label:
+            self.details[name] = label
+            self.changed = True
+
+    def value(self, resource: str, data: Any) -> DeviceValue:
+        """A value of one of its resources, with the unit."""
+        unit = self.units.get(resource, NO_UNIT)
+        if unit.printed:
+            return DeviceValue(self.uid, resource, unit.reported(data))
+        return DeviceValue(self.uid, resource, data, unit.senml if is_number(data) else None)
+
+    def describe(self) -> DeviceDescription:
+        return DeviceDescription(dict(self.types), {"name": self.uid, **self.details})
+
+
+DeviceType = TypeVar("DeviceType", bound=LearnedDevice)
+
+
+class DeviceTable(Generic[DeviceType]):
+    """At most `DEVICES_MAX` devices by uid, the least recently seen first."""
+
+    def __init__(self) -> None:
+        self._by_uid: OrderedDict[str, DeviceType] = OrderedDict()
+        self.budget = ResourceBudget()
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def get(self, uid: str) -> DeviceType | None:
+        return self._by_uid.get(uid)
+
+    def values(self) -> list[DeviceType]:
+        return list(self._by_uid.values())
+
+    def seen(self, device: DeviceType, now: float) -> None:
+        device.seen_at = now
+        self._by_uid.move_to_end(device.uid)
+
+    def add(self, device: DeviceType, now: float) -> DeviceType | None:
+        """Add a new device. Returns one that was evicted. Raises `ProtocolError` if it is full."""
+        evicted = None
+        if len(self._by_uid) >= DEVICES_MAX:
+            oldest = next(iter(self._by_uid.values()))
+            if now - oldest.seen_at < QUIET_S:
+                raise ProtocolError(f"there are {DEVICES_MAX} devices already")
+            evicted = self.remove(oldest.uid)
+        device.seen_at = now
+        self._by_uid[device.uid] = device
+        return evicted
+
+    def remove(self, uid: str) -> DeviceType | None:
+        device = self._by_uid.pop(uid, None)
+        if device is not None:
+            self.budget.used -= len(device.types)
+        return device
+
+    def __getitem__(self, uid: str) -> DeviceType:
+        return self._by_uid[uid]

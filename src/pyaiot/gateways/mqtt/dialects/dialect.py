@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a dialect is: topics and payloads of foreign MQTT devices, read into events. Pure.
+
+Each dialect is one module with one class of this shape and one line in `DIALECTS`. Everything that
+a device sends is text or a value: it never becomes a topic filter, a path or a program.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeAlias, TypeGuard
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+from pyaiot.exact_json import quote_long_integers
+from pyaiot.model import ResourceKind, ResourceType, fitted
+
+DEVICES_MAX: Final = 5_000
+"""Devices of one dialect. The messages of one more are not understood."""
+RESOURCES_PER_DEVICE_MAX: Final = 200
+"""Resources that a description of a device has. Further ones are left out."""
+PAYLOAD_MAX: Final = 192 * 1024
+"""Bytes of a payload that is read. A larger one is not understood."""
+DEVICE_PAYLOAD_MAX: Final = 64 * 1024
+"""The same for a message of one device that describes no others."""
+JSON_DEPTH_MAX: Final = 16
+"""Levels of objects inside each other that are read as resources. Deeper ones are left out."""
+UID_LENGTH_MAX: Final = 64
+"""Characters of a uid. A longer one is shortened, and ends in a part of its SHA-256."""
+RESOURCE_LENGTH_MAX: Final = 64
+"""Characters of a resource. A longer one is shortened in the same way."""
+LABEL_LENGTH_MAX: Final = 64
+"""Characters of a label. A longer one is truncated."""
+LEVEL_LENGTH_MAX: Final = 128
+"""Characters of a level of a topic that names a device. A longer one is not understood."""
+
+_SHORT_HASH: Final = 12
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
+_NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9_-]")
+_any = msgspec.json.Decoder(Any)
+
+
+class DeviceDescription(NamedTuple):
+    """What is known of a device."""
+
+    types: Mapping[str, ResourceType]
+    """By resource."""
+    details: Mapping[str, str]
+    """Texts that become readings: `name`, `vendor`, `board`, `version`."""
+
+
+class DeviceChanged(NamedTuple):
+    """The description of a device is new or changed: get it with `describe`."""
+
+    uid: str
+
+
+class DeviceValue(NamedTuple):
+    """A device sent a value of a resource. Unless it was retained, it is a sign of life."""
+
+    uid: str
+    resource: str
+    data: Any
+    unit: str | None = None
+    """SenML name of the unit of a number; None: the unit in its text."""
+
+
+class DevicePresence(NamedTuple):
+    """A device is online or offline, as it or its last will states."""
+
+    uid: str
+    online: bool
+
+
+class DeviceRemoved(NamedTuple):
+    """A device was removed from its system."""
+
+    uid: str
+
+
+class TopicsWanted(NamedTuple):
+    """Topics, without wildcards, that the dialect needs beside its `filters`."""
+
+    topics: Sequence[str]
+
+
+class DeviceMessage(NamedTuple):
+    """A message for a device."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+class NotUnderstood(NamedTuple):
+    """A part of a description that has no effect, with the reason, for people."""
+
+    what: str
+    why: str
+
+
+DialectEvent: TypeAlias = (
+    DeviceChanged
+    | DeviceValue
+    | DevicePresence
+    | DeviceRemoved
+    | TopicsWanted
+    | DeviceMessage
+    | NotUnderstood
+)
+
+
+class Dialect(Protocol):
+    """The state machine of one dialect at one MQTT broker."""
+
+    name: ClassVar[str]
+    """Its word in the setting `mqtt.dialects`."""
+    title: ClassVar[str]
+    """Its name for people, the value of the resource `dialect`."""
+
+    @property
+    def filters(self) -> Sequence[str]:
+        """Topic filters to subscribe to. No two dialects, and none with `node/`, overlap."""
+        ...
+
+    def receive(
+        self, topic: str, payload: bytes, *, retained: bool, now: float
+    ) -> Sequence[DialectEvent] | None:
+        """Read a message. None: it is not of this dialect. `now` is in seconds, monotonic.
+
+        Raises `ProtocolError` if it is of this dialect and cannot be read.
+        """
+        ...
+
+    def describe(self, uid: str) -> DeviceDescription:
+        """The description of a device of `receive`. Raises `KeyError`."""
+        ...
+
+    def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
+        """The message that sets a resource of a device of `receive`. Raises `ProtocolError`."""
+        ...
+
+
+def uid_of(prefix: str, *names: str) -> str:
+    """The uid of a device from the names that its dialect gives it.
+
+    Different names give different uids, and each dialect has a prefix of its own. Characters other
+    than letters, digits, `_` and `-` become `%` and their hexadecimal UTF-8.
+    """
+    uid = prefix + "-" + ".".join(map(_escaped, names))
+    return shortened(uid, UID_LENGTH_MAX)
+
+
+def resource_of(*names: str) -> str:
+    """The resource of the names that lead to a value: `ENERGY`, `Power` gives `energy_power`."""
+    text = "_".join(_NOT_PLAIN.sub("_", name).lower() for name in names)
+    return shortened(text.strip("_") or "value", RESOURCE_LENGTH_MAX)
+
+
+def shortened(text: str, length_max: int) -> str:
+    """The text, or its beginning with a part of its SHA-256 if it is longer."""
+    if len(text) <= length_max:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_SHORT_HASH]
+    return f"{text[: length_max - _SHORT_HASH - 1]}~{digest}"
+
+
+def label_of(text: object) -> str:
+    """A label from a device: printable, on one line, truncated; empty if it is no text."""
+    if not isinstance(text, str):
+        return ""
+    return "".join(it for it in text if it.isprintable()).strip()[:LABEL_LENGTH_MAX]
+
+
+def is_level(name: object) -> TypeGuard[str]:
+    """Whether a name can be one level of a topic, and of no more than `LEVEL_LENGTH_MAX`."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= LEVEL_LENGTH_MAX
+        and not {"/", "+", "#"} & set(name)
+        and name.isprintable()
+    )
+
+
+def is_topic(topic: object) -> TypeGuard[str]:
+    """Whether a text from a device is a topic without wildcards, of other devices than ours."""
+    return (
+        isinstance(topic, str)
+        and 0 < len(topic) <= 2 * LEVEL_LENGTH_MAX
+        and not {"+", "#"} & set(topic)
+        and topic.isprintable()
+        and topic[0] not in "$/"
+        and topic.partition("/")[0] not in {"node", "gateway"}
+    )
+
+
+def read_json(payload: bytes, size_max: int = DEVICE_PAYLOAD_MAX) -> Any:
+    """The JSON value in a payload. Raises `ProtocolError`."""
+    if len(payload) > size_max:
+        raise ProtocolError(f"more than {size_max} bytes")
+    try:
+        return _any.decode(quote_long_integers(payload.strip(b"\0 \t\r\n")))
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ProtocolError(f"invalid JSON: {error}"[:200]) from error
+    except RecursionError as error:
+        raise ProtocolError("JSON is nested too deeply") from error
+
+
+def read_object(payload: bytes, size_max: int = DEVICE_PAYLOAD_MAX) -> dict[str, Any]:
+    """The JSON object in a payload. Raises `ProtocolError`."""
+    value = read_json(payload, size_max)
+    if not isinstance(value, dict):
+        raise ProtocolError("a JSON object is expected")
+    return value
+
+
+def read_text(payload: bytes, size_max: int = DEVICE_PAYLOAD_MAX) -> str:
+    """The text in a payload. Raises `ProtocolError`."""
+    if len(payload) > size_max:
+        raise ProtocolError(f"more than {size_max} bytes")
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise ProtocolError("neither JSON nor UTF-8 text") from error
+
+
+def plain_value(text: str) -> Any:
+    """A number, if the text is a JSON number, else the text itself."""
+    if text[:1] in "-0123456789" and len(text) <= _NUMBER_LENGTH_MAX:
+        try:
+            value = _any.decode(text.encode())
+        except (msgspec.MsgspecError, UnicodeError):
+            return text
+        return value if isinstance(value, int | float) else text
+    return text
+
+
+_NUMBER_LENGTH_MAX: Final = 15
+"""Characters of a number that a double represents exactly."""
+
+
+def leaves(
+    value: Mapping[str, Any], *path: str, count_max: int = RESOURCES_PER_DEVICE_MAX
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values in nested objects with the names that lead to them, at most `count_max`.
+
+    A list is one value. Null is left out. Objects below `JSON_DEPTH_MAX` levels are left out.
+    """
+    pending: list[tuple[tuple[str, ...], Any]] = [(path, value)]
+    count = 0
+    while pending:
+        names, each = pending.pop()
+        if isinstance(each, dict):
+            if len(names) < JSON_DEPTH_MAX:
+                pending += [((*names, key), inner) for key, inner in reversed(each.items())]
+                # What waits is bounded by the payload.
+        elif each is not None:
+            yield names, each
+            count += 1
+            if count >= count_max:
+                return
+
+
+def _escaped(name: str) -> str:
+    if _PLAIN.fullmatch(name):
+        return name
+    return _NOT_PLAIN.sub(
+        lambda it: "".join(f"%{byte:02X}" for byte in it[0].encode(errors="surrogatepass")), name
+    )
+
+
+def type_of(kind: ResourceKind, **fields: Any) -> ResourceType:
+    """The type that a description states, without the fields that are not valid."""
+    numbers: dict[str, Any] = {
+        name: float(value) if is_number(value := fields.pop(name, None)) else None
+        for name in ("minimum", "maximum", "step")
+    }
+    precision = fields.pop("precision", None)
+    if not isinstance(precision, int) or isinstance(precision, bool):
+        precision = None
+    choices = fields.pop("choices", ())
+    if not isinstance(choices, list | tuple) or not all(isinstance(it, str) for it in choices):
+        choices = ()
+    texts: dict[str, Any] = {
+        name: label_of(fields.pop(name, "")) for name in ("label", "device_class")
+    }
+    return fitted(
+        ResourceType(
+            kind=kind,
+            choices=tuple(choices),
+            precision=precision,
+            source="metadata",
+            **numbers,
+            **texts,
+            **fields,
+        )
+    )
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that a double represents. Truth values are none."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _NUMBER_MAX
+    )
+
+
+_NUMBER_MAX: Final = 1e300

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Configurations of Home Assistant discovery, read into entities. Pure.
+
+Section "MQTT Discovery" of the documentation of Home Assistant; the abbreviations are those of its
+list "Supported abbreviations".
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.dialect import (
+    LABEL_LENGTH_MAX,
+    RESOURCES_PER_DEVICE_MAX,
+    is_topic,
+    label_of,
+)
+from pyaiot.gateways.mqtt.dialects.templates import (
+    CommandTemplate,
+    Template,
+    read_command_template,
+    read_template,
+)
+
+WORD_LENGTH_MAX: Final = 64
+"""Characters of a word such as `payload_on`. A configuration with a longer one is refused."""
+AVAILABILITY_TOPICS_MAX: Final = 8
+"""Availability topics of one configuration. Further ones are left out."""
+
+ABBREVIATIONS: Final = {
+    "act_t": "action_topic",
+    "avty": "availability",
+    "avty_mode": "availability_mode",
+    "avty_t": "availability_topic",
+    "avty_tpl": "availability_template",
+    "bri_cmd_t": "brightness_command_topic",
+    "bri_scl": "brightness_scale",
+    "bri_stat_t": "brightness_state_topic",
+    "bri_val_tpl": "brightness_value_template",
+    "cmd_t": "command_topic",
+    "cmd_tpl": "command_template",
+    "cmps": "components",
+    "cns": "connections",
+    "dev": "device",
+    "dev_cla": "device_class",
+    "hw": "hw_version",
+    "ids": "identifiers",
+    "mdl": "model",
+    "mf": "manufacturer",
+    "o": "origin",
+    "obj_id": "object_id",
+    "ops": "options",
+    "p": "platform",
+    "pl_avail": "payload_available",
+    "pl_cls": "payload_close",
+    "pl_not_avail": "payload_not_available",
+    "pl_off": "payload_off",
+    "pl_on": "payload_on",
+    "pl_open": "payload_open",
+    "pl_prs": "payload_press",
+    "pl_stop": "payload_stop",
+    "pos_clsd": "position_closed",
+    "pos_open": "position_open",
+    "pos_t": "position_topic",
+    "pos_tpl": "position_template",
+    "ret": "retain",
+    "set_pos_t": "set_position_topic",
+    "set_pos_tpl": "set_position_template",
+    "stat_cla": "state_class",
+    "stat_clsd": "state_closed",
+    "stat_closing": "state_closing",
+    "stat_off": "state_off",
+    "stat_on": "state_on",
+    "stat_open": "state_open",
+    "stat_opening": "state_opening",
+    "stat_stopped": "state_stopped",
+    "stat_t": "state_topic",
+    "stat_val_tpl": "state_value_template",
+    "sug_dsp_prc": "suggested_display_precision",
+    "sup_clrm": "supported_color_modes",
+    "sw": "sw_version",
+    "t": "topic",
+    "uniq_id": "unique_id",
+    "unit_of_meas": "unit_of_measurement",
+    "val_tpl": "value_template",
+}
+"""The abbreviations of the keys that are read."""
+_INNER: Final = ("device", "origin")
+_SHARED: Final = (
+    *("availability", "availability_mode", "availability_template", "availability_topic"),
+    *("command_topic", "payload_available", "payload_not_available", "qos", "state_topic"),
+)
+"""Keys of the configuration of a device that count for its components."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """A topic that tells whether a device is available, and its words for it."""
+
+    topic: str
+    template: Template
+    available: str
+    not_available: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """The device of a configuration."""
+
+    identifier: str
+    """The first of its identifiers or connections; empty: it has none."""
+    name: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class EntityConfig:
+    """The configuration of one entity, with whole keys and topics."""
+
+    def __init__(self, component: str, object_id: str, values: dict[str, Any]) -> None:
+        self.component = component
+        self.object_id = object_id
+        self._values = values
+
+    def text(self, key: str, default: str = "") -> str:
+        """A word, as text: payloads may be written as numbers and truth values."""
+        value = self._values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, dict | list):
+            raise ProtocolError(f"{key} is not a text")
+        text = value if isinstance(value, str) else str(value)
+        if len(text) > WORD_LENGTH_MAX or not text.isprintable():
+            raise ProtocolError(f"{key} has more than {WORD_LENGTH_MAX} characters")
+        return text
+
+    def topic(self, key: str) -> str:
+        """A topic without wildcards; empty: there is none. Raises `ProtocolError`."""
+        value = self._values.get(key)
+        if value is None or value == "":
+            return ""
+        if not is_topic(value):
+            raise ProtocolError(f"{key} is not a topic that a foreign device may name")
+        return str(value)
+
+    def template(self, key: str) -> Template:
+        return read_template(self._values.get(key))
+
+    def command_template(self, key: str) -> CommandTemplate | None:
+        return read_command_template(self._values.get(key))
+
+    def value(self, key: str) -> Any:
+        return self._values.get(key)
+
+    @property
+    def label(self) -> str:
+        return label_of(self._values.get("name"))[:LABEL_LENGTH_MAX]
+
+    @property
+    def qos(self) -> int:
+        return 1 if self._values.get("qos") in {1, 2} else 0
+
+    @property
+    def retain(self) -> bool:
+        return self._values.get("retain") is True
+
+    @property
+    def availability_mode(self) -> str:
+        mode = self._values.get("availability_mode")
+        return mode if mode in {"all", "any"} else "latest"
+
+    def availability(self) -> Iterator[Availability]:
+        """Its availability topics. Raises `ProtocolError`."""
+        stated = self._values.get("availability")
+        several = stated if isinstance(stated, list) else [stated]
+        if stated is None:
+            several = []
+        if self._values.get("availability_topic") is not None:
+            several = [
+                {
+                    "topic": self._values["availability_topic"],
+                    "value_template": self._values.get("availability_template"),
+                    "payload_available": self._values.get("payload_available"),
+                    "payload_not_available": self._values.get("payload_not_available"),
+                }
+            ]
+        for each in several[:AVAILABILITY_TOPICS_MAX]:
+            if not isinstance(each, dict):
+                raise ProtocolError("availability is not a list of objects")
+            inner = EntityConfig(self.component, self.object_id, each)
+            topic = inner.topic("topic")
+            if topic:
+                yield Availability(
+                    topic,
+                    inner.template("value_template"),
+                    inner.text("payload_available") or "online",
+                    inner.text("payload_not_available") or "offline",
+                )
+
+
+def expanded(config: Mapping[str, Any], base: object = None) -> dict[str, Any]:
+    """The configuration with whole keys, and `~` in its topics replaced by `base` or its own."""
+    base = config.get("~", base)
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        whole = ABBREVIATIONS.get(key, key)
+        if whole in _INNER and isinstance(value, dict):
+            values[whole] = {_of_inner(inner): each for inner, each in value.items()}
+        elif whole == "availability":
+            several = value if isinstance(value, list) else [value]
+            values[whole] = [
+                expanded(each, base) if isinstance(each, dict) else each
+                for each in several[: AVAILABILITY_TOPICS_MAX + 1]
+            ]
+        elif whole.endswith("topic") and isinstance(value, str) and isinstance(base, str):
+            values[whole] = _with_base(value, base)
+        else:
+            values[whole] = value
+    return values
+
+
+def _of_inner(key: str) -> str:
+    """A key of `device` or `origin`, where `sw` is short for `sw_version`."""
+    return ABBREVIATIONS.get(key, key)
+
+
+def _with_base(topic: str, base: str) -> str:
+    if topic.startswith("~"):
+        return base + topic[1:]
+    return topic[:-1] + base if topic.endswith("~") else topic
+
+
+def device_of(values: Mapping[str, Any]) -> DeviceConfig:
+    """The device of an expanded configuration."""
+    device = values.get("device")
+    if not isinstance(device, dict):
+        return DeviceConfig("")
+    identifiers = device.get("identifiers")
+    first = identifiers[0] if isinstance(identifiers, list) and identifiers else identifiers
+    connections = device.get("connections")
+    if not _is_name(first) and isinstance(connections, list) and connections:
+        pair = connections[0]
+        first = pair[1] if isinstance(pair, list) and len(pair) == 2 else None
+    return DeviceConfig(
+        str(first) if _is_name(first) else "",
+        label_of(device.get("name")),
+        {
+            detail: text
+            for detail, key in (
+                ("vendor", "manufacturer"),
+                ("board", "model"),
+                ("version", "sw_version"),
+            )
+            if (text := label_of(device.get(key)))
+        },
+    )
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str | int) and not isinstance(name, bool) and str(name) != ""
+
+
+def entities_of(
+    component: str, object_id: str, values: dict[str, Any], refuse: Callable[[str, str], None]
+) -> Iterator[EntityConfig]:
+    """The entities of an expanded configuration: one, or the components of a device.
+
+    `refuse` gets the name and problem of each component that cannot be one.
+    """
+    if component != "device":
+        yield EntityConfig(component, object_id, values)
+        return
+    components = values.get("components")
+    if not isinstance(components, dict):
+        raise ProtocolError("a configuration of a device has components")
+    shared = {key: values[key] for key in _SHARED if key in values}
+    for count, (name, each) in enumerate(components.items()):
+        if count >= RESOURCES_PER_DEVICE_MAX:
+            refuse(name, f"a device has at most {RESOURCES_PER_DEVICE_MAX} resources")
+            return
+        if not isinstance(each, dict):
+            refuse(name, "a component is an object")
+            continue
+        inner = shared | expanded(each, values.get("~"))
+        platform = inner.get("platform")
+        if len(inner) == len(shared) + 1 and isinstance(platform, str):
+            continue  # only the platform: the component was removed
+        yield EntityConfig(platform if isinstance(platform, str) else "", name, inner)

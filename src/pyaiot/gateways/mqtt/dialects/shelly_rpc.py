@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Shelly devices of the second and later generations: notifications and RPC over MQTT. Pure.
+
+The pages "MQTT", "Notifications" and "Component concept" of the documentation "Gen2 Device API
+Reference". Their topics begin with the id of the device, or with a prefix that people set.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
+from pyaiot.gateways.mqtt.dialects.dialect import (
+    DeviceChanged,
+    DeviceDescription,
+    DeviceMessage,
+    DevicePresence,
+    DialectEvent,
+    is_level,
+    is_number,
+    leaves,
+    read_object,
+    read_text,
+    resource_of,
+    type_of,
+    uid_of,
+)
+from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
+from pyaiot.model import ResourceType, encode
+
+SOURCE: Final = "pyaiot/shelly"
+"""Answers of devices arrive on `pyaiot/shelly/rpc`."""
+COMPONENTS_MAX: Final = 64
+"""Components in one message. Further ones are left out."""
+
+_ID: Final = re.compile(r"shelly[a-z0-9]{1,24}-[0-9a-fA-F]{6,12}")
+_COMPONENT: Final = re.compile(r"([a-z0-9_]{1,24})(?::([0-9]{1,3}))?")
+_UNITS: Final = {
+    "apower": "W",
+    "act_power": "W",
+    "total_act_power": "W",
+    "aprt_power": "VA",
+    "voltage": "V",
+    "current": "A",
+    "freq": "Hz",
+    "total": "Wh",
+    "tC": "°C",
+    "rh": "%",
+    "lux": "lx",
+    "rssi": "dBm",
+    "percent": "%",
+    "V": "V",
+    "uptime": "s",
+}
+_CLASSES: Final = {"rh": "humidity", "percent": "battery"}
+_LEFT_OUT: Final = frozenset({"ble", "cloud", "mqtt", "ws", "ts", "script", "schedule", "eth"})
+_OF_SYSTEM: Final = frozenset({"uptime", "rssi", "sta_ip"})
+"""What is reported of the components `sys` and `wifi`."""
+_NOT_VALUES: Final = frozenset({"id", "source", "minute_ts", "by_minute", "tF", "timer_started_at"})
+
+
+class _Device(LearnedDevice):
+    __slots__ = ("calls", "name", "prefix")
+
+    def __init__(self, name: str, prefix: str, budget: ResourceBudget) -> None:
+        super().__init__(uid_of("shelly2", name), budget)
+        self.name = name
+        self.prefix = prefix
+        self.calls: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {}
+        """Method and parameters for the text of a command, by resource."""
+
+
+class ShellyRpcDialect:
+    """See `Dialect`."""
+
+    name: ClassVar[str] = "shelly-rpc"
+    title: ClassVar[str] = "Shelly"
+
+    def __init__(self) -> None:
+        self._devices: DeviceTable[_Device] = DeviceTable()
+        self._by_prefix: dict[str, _Device] = {}
+
+    @property
+    def filters(self) -> Sequence[str]:
+        return ("+/online", "+/events/rpc", "+/status/#", f"{SOURCE}/rpc")
+
+    def receive(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retained: bool,  # noqa: ARG002 - the shape of all dialects
+        now: float,
+    ) -> Sequence[DialectEvent] | None:
+        prefix, _, rest = topic.partition("/")
+        if topic == f"{SOURCE}/rpc":
+            return self._receive_answer(payload, now)
+        if rest == "events/rpc":
+            message = read_object(payload)
+            source = message.get("src")
+            if not isinstance(source, str) or not _ID.fullmatch(source):
+                return None
+            device = self._device(source, prefix, now)
+        elif rest == "online" or rest.startswith("status/"):
+            known = self._by_prefix.get(prefix)
+            if known is None and not _ID.fullmatch(prefix):
+                return None
+            device = known or self._device(prefix, prefix, now)
+            message = {}
+        else:
+            return None
+        self._devices.seen(device, now)
+        is_new = not device.details
+        events: list[DialectEvent] = []
+        if rest == "online":
+            text = read_text(payload)
+            if text not in {"true", "false"}:
+                raise ProtocolError("online is neither true nor false")
+            events.append(DevicePresence(device.uid, text == "true"))
+            is_new = is_new and text == "true"
+        elif rest.startswith("status/"):
+            events += self._component(device, rest.removeprefix("status/"), read_object(payload))
+        elif message.get("method") in {"NotifyStatus", "NotifyFullStatus"}:
+            events += self._status(device, message.get("params"))
+        if is_new:
+            device.set_detail("vendor", "Shelly")
+            events += [_call(device, name) for name in ("Shelly.GetDeviceInfo", "Shelly.GetStatus")]
+        return self._with_change(device, events)
+
+    def describe(self, uid: str) -> DeviceDescription:
+        return self._devices[uid].describe()
+
+    def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
+        device = self._devices.get(uid)
+        make = None if device is None else device.calls.get(resource)
+        if device is None or make is None:
+            raise ProtocolError("this resource cannot be written")
+        method, parameters = make(encode(device.types[resource], text))
+        return _call(device, method, parameters)
+
+    def _device(self, name: str, prefix: str, now: float) -> _Device:
+        if not is_level(prefix):
+            raise ProtocolError("the prefix of the topic is too long or not printable")
+        device = self._devices.get(uid_of("shelly2", name))
+        if device is None:
+            device = _Device(name, prefix, self._devices.budget)
+            evicted = self._devices.add(device, now)
+            if evicted is not None:
+                self._by_prefix.pop(evicted.prefix, None)
+        elif self._by_prefix.get(device.prefix) is device and device.prefix != prefix:
+            del self._by_prefix[device.prefix]
+        device.prefix = prefix
+        self._by_prefix[prefix] = device
+        return device
+
+    def _with_change(self, device: _Device, events: list[DialectEvent]) -> list[DialectEvent]:
+        if device.changed:
+            device.changed = False
+            events.insert(0, DeviceChanged(device.uid))
+        return events
+
+    def _receive_answer(self, payload: bytes, now: float) -> Sequence[DialectEvent]:
+        """The answer to a call of this dialect. Only known devices are called."""
+        answer = read_object(payload)
+        source, result = answer.get("src"), answer.get("result")
+        device = self._devices.get(uid_of("shelly2", source)) if isinstance(source, str) else None
+        if device is None or not isinstance(result, dict):
+            return []
+        self._devices.seen(device, now)
+        events: list[DialectEvent] = []
+        if isinstance(result.get("model"), str):
+            device.set_detail("board", result.get("app") or result["model"])
+            device.set_detail("version", result.get("ver"))
+            device.set_detail("name", result.get("name"))
+        else:
+            events += self._status(device, result)
+        return self._with_change(device, events)
+
+    def _status(self, device: _Device, status: object) -> Iterator[DialectEvent]:
+        if not isinstance(status, dict):
+            return
+        for name, component in list(status.items())[:COMPONENTS_MAX]:
+            if isinstance(component, dict):
+                yield from self._component(device, name, component)
+
+    def _component(
+        self, device: _Device, name: str, component: Mapping[str, Any]
+    ) -> Iterator[DialectEvent]:
+        found = _COMPONENT.fullmatch(name)
+        if found is None or found[1] in _LEFT_OUT:
+            return
+        kind, number = found[1], int(found[2] or 0)
+        base = name.replace(":", "_")
+        for names, value in leaves(component):
+            last = names[-1]
+            if last in _NOT_VALUES or (kind in {"sys", "wifi"} and last not in _OF_SYSTEM):
+                continue
+            written = _WRITTEN.get((kind, last)) if len(names) == 1 else None
+            if written is not None:
+                suffix, it, call = written
+                resource = f"{base}_{suffix}" if suffix else base
+                device.calls[resource] = call(number)
+                unit = NO_UNIT
+            else:
+                resource = resource_of(base, *_short(names))
+                it, unit = _type_of_value(last, value)
+            known = device.types.get(resource)
+            if device.set_type(resource, known or it, unit):
+                yield device.value(resource, value)
+            else:
+                device.calls.pop(resource, None)
+
+
+def _short(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`temperature`, `tC` is a temperature; `aenergy`, `total` an energy."""
+    return names[:-1] if names[-1] in {"tC", "total", "percent"} and len(names) > 1 else names
+
+
+def _type_of_value(last: str, value: Any) -> tuple[ResourceType, DeviceUnit]:
+    if isinstance(value, bool):
+        return type_of("boolean", on="true", off="false", writable=False), NO_UNIT
+    if is_number(value):
+        unit = unit_of(_UNITS.get(last, ""), _CLASSES.get(last, ""))
+        return type_of("number", unit=unit.senml, writable=False), unit
+    return type_of("json" if isinstance(value, list) else "text", writable=False), NO_UNIT
+
+
+def _call(
+    device: _Device, method: str, parameters: Mapping[str, Any] | None = None
+) -> DeviceMessage:
+    """A request of the RPC protocol. Its id is not needed: answers name their device."""
+    request: dict[str, Any] = {"id": 1, "src": SOURCE, "method": method}
+    if parameters is not None:
+        request["params"] = parameters
+    return DeviceMessage(f"{device.prefix}/rpc", json.dumps(request).encode())
+
+
+def _set(method: str, parameter: str, of_text: Callable[[str], Any]) -> Any:
+    def of_component(number: int) -> Any:
+        return lambda text: (method, {"id": number, parameter: of_text(text)})
+
+    return of_component
+
+
+def _cover(number: int) -> Any:
+    methods = {"open": "Cover.Open", "close": "Cover.Close", "stop": "Cover.Stop"}
+    return lambda text: (methods[text], {"id": number})
+
+
+def _is_true(text: str) -> bool:
+    return text == "true"
+
+
+def _integer(text: str) -> int:
+    return round(float(text))
+
+
+_SWITCHED: Final = type_of("boolean", on="true", off="false", writable=True)
+_PERCENT: Final = type_of("number", minimum=0, maximum=100, step=1, writable=True)
+_COVER: Final = type_of("enum", choices=("open", "close", "stop"), writable=True)
+_WRITTEN: Final[Mapping[tuple[str, str], tuple[str, ResourceType, Any]]] = {
+    ("switch", "output"): ("", _SWITCHED, _set("Switch.Set", "on", _is_true)),
+    ("light", "output"): ("", _SWITCHED, _set("Light.Set", "on", _is_true)),
+    ("light", "brightness"): ("brightness", _PERCENT, _set("Light.Set", "brightness", _integer)),
+    ("cover", "state"): ("", _COVER, _cover),
+    ("cover", "current_pos"): ("position", _PERCENT, _set("Cover.GoToPosition", "pos", _integer)),
+}
+"""What can be written: component and status → end of the resource, type, call."""

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tasmota: `tele/…`, `stat/…`, `cmnd/…`, and its native discovery. Pure.
+
+The pages "MQTT", "Commands" and "Sensors" of the documentation of Tasmota, with the default
+`FullTopic`, `%prefix%/%topic%/`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
+from pyaiot.gateways.mqtt.dialects.dialect import (
+    DeviceChanged,
+    DeviceDescription,
+    DeviceMessage,
+    DevicePresence,
+    DialectEvent,
+    NotUnderstood,
+    is_level,
+    is_number,
+    leaves,
+    read_object,
+    read_text,
+    resource_of,
+    type_of,
+    uid_of,
+)
+from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
+from pyaiot.model import encode
+
+RELAYS_MAX: Final = 32
+"""Relays of one device. Further ones are left out."""
+MAC_LENGTH_MAX: Final = 12
+FULL_TOPIC: Final = "%prefix%/%topic%/"
+
+_POWER: Final = re.compile(r"POWER([1-9]|[12][0-9]|3[0-2])?")
+_HEX_COLOUR: Final = re.compile(r"[0-9A-Fa-f]{6}")
+_UNITS: Final = {
+    "humidity": "%RH",
+    "pressure": "hPa",
+    "seapressure": "hPa",
+    "power": "W",
+    "apparentpower": "VA",
+    "reactivepower": "var",
+    "voltage": "V",
+    "current": "A",
+    "frequency": "Hz",
+    "total": "kWh",
+    "today": "kWh",
+    "yesterday": "kWh",
+    "illuminance": "lx",
+    "carbondioxide": "ppm",
+    "eco2": "ppm",
+    "tvoc": "ppb",
+    "pm2.5": "ug/m3",
+    "pm10": "ug/m3",
+    "distance": "cm",
+    "signal": "dBm",
+    "uptimesec": "s",
+}
+"""Units of sensors by the name of their value, in lower case."""
+_DEGREES: Final = frozenset({"temperature", "dewpoint", "feelslike"})
+
+
+class _Device(LearnedDevice):
+    __slots__ = ("commands", "power", "topic")
+
+    def __init__(self, topic: str, budget: ResourceBudget) -> None:
+        super().__init__(uid_of("tasmota", topic), budget)
+        self.topic = topic
+        self.commands: dict[str, str] = {}
+        """The command of each resource that can be written."""
+        self.power: dict[str, str] = {}
+        """The latest state of each relay: it is often sent on two topics."""
+
+
+class TasmotaDialect:
+    """See `Dialect`."""
+
+    name: ClassVar[str] = "tasmota"
+    title: ClassVar[str] = "Tasmota"
+
+    def __init__(self) -> None:
+        self._devices: DeviceTable[_Device] = DeviceTable()
+        self._topic_of_mac: dict[str, str] = {}
+        """At most as many as devices."""
+
+    @property
+    def filters(self) -> Sequence[str]:
+        return ("tele/#", "stat/#", "tasmota/discovery/#")
+
+    def receive(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retained: bool,  # noqa: ARG002 - the shape of all dialects
+        now: float,
+    ) -> Sequence[DialectEvent] | None:
+        levels = topic.split("/")
+        if topic.startswith("tasmota/discovery/"):
+            return self._receive_discovery(levels, payload, now)
+        if levels[0] not in {"tele", "stat"}:
+            return None
+        if len(levels) != 3 or not is_level(levels[1]):
+            raise ProtocolError("the topic has another form than tele/DEVICE/NAME")
+        prefix, name, what = levels
+        if not payload:
+            return []
+        device = self._device(name, now)
+        if what == "LWT":
+            text = read_text(payload)
+            if text not in {"Online", "Offline"}:
+                raise ProtocolError("LWT is neither Online nor Offline")
+            events: list[DialectEvent] = [DevicePresence(device.uid, text == "Online")]
+        elif prefix == "tele":
+            events = list(self._receive_telemetry(device, what, payload))
+        else:
+            events = list(self._receive_status(device, what, payload))
+        return self._with_change(device, events)
+
+    def describe(self, uid: str) -> DeviceDescription:
+        return self._devices[uid].describe()
+
+    def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
+        device = self._devices.get(uid)
+        command = None if device is None else device.commands.get(resource)
+        if device is None or command is None:
+            raise ProtocolError("this resource cannot be written")
+        payload = encode(device.types[resource], text)
+        return DeviceMessage(f"cmnd/{device.topic}/{command}", payload.encode())
+
+    # -- messages of devices --------------------------------------------------------------------
+
+    def _device(self, topic: str, now: float) -> _Device:
+        device = self._devices.get(uid_of("tasmota", topic))
+        if device is None:
+            device = _Device(topic, self._devices.budget)
+            self._devices.add(device, now)
+        self._devices.seen(device, now)
+        return device
+
+    def _with_change(self, device: _Device, events: list[DialectEvent]) -> list[DialectEvent]:
+        if device.changed:
+            device.changed = False
+            events.insert(0, DeviceChanged(device.uid))
+        return events
+
+    def _receive_telemetry(
+        self, device: _Device, what: str, payload: bytes
+    ) -> Iterator[DialectEvent]:
+        if what == "STATE":
+            yield from self._state(device, read_object(payload))
+        elif what == "SENSOR":
+            yield from self._sensors(device, read_object(payload))
+        elif what in {"INFO1", "INFO2", "INFO3"}:
+            info = read_object(payload).get(what.capitalize())
+            if isinstance(info, dict):
+                device.set_detail("board", info.get("Module"))
+                device.set_detail("version", info.get("Version"))
+        # Others, such as UPTIME and RESULT, repeat what is known or are for people.
+
+    def _receive_status(self, device: _Device, what: str, payload: bytes) -> Iterator[DialectEvent]:
+        if _POWER.fullmatch(what) and payload[:1] != b"{":
+            yield from self._state(device, {what: read_text(payload)}, repeated=True)
+        elif what in {"STATUS8", "STATUS10"}:
+            sensors = read_object(payload).get("StatusSNS")
+            if isinstance(sensors, dict):
+                yield from self._sensors(device, sensors)
+        elif what == "STATUS11":
+            state = read_object(payload).get("StatusSTS")
+            if isinstance(state, dict):
+                yield from self._state(device, state)
+        elif payload[:1] == b"{" and (what == "RESULT" or _POWER.fullmatch(what)):
+            yield from self._state(device, read_object(payload))
+
+    def _state(
+        self, device: _Device, state: dict[str, Any], *, repeated: bool = False
+    ) -> Iterator[DialectEvent]:
+        for key, value in state.items():
+            if _POWER.fullmatch(key):
+                word = value.get("POWER") if isinstance(value, dict) else value
+                if not isinstance(word, str) or word not in {"ON", "OFF"}:
+                    continue
+                resource = key.lower()
+                if repeated and device.power.get(resource) == word:
+                    continue
+                device.power[resource] = word
+                self._add_relay(device, key)
+                yield device.value(resource, word)
+            elif key in {"Dimmer", "CT"} and is_number(value):
+                low, high = (0, 100) if key == "Dimmer" else (153, 500)
+                it = type_of("number", minimum=low, maximum=high, step=1, writable=True)
+                if device.set_type(key.lower(), it):
+                    device.commands[key.lower()] = key
+                    yield device.value(key.lower(), value)
+            elif key == "Color" and isinstance(value, str) and _HEX_COLOUR.fullmatch(value):
+                if device.set_type("color", type_of("colour", form="hex", writable=True)):
+                    device.commands["color"] = "Color"
+                    yield device.value("color", f"#{value.lower()}")
+            elif key == "UptimeSec" and is_number(value):
+                yield from self._measured(device, "uptime", "uptimesec", value, {})
+            elif key == "Wifi" and isinstance(value, dict) and is_number(value.get("Signal")):
+                yield from self._measured(device, "wifi_signal", "signal", value["Signal"], {})
+
+    def _add_relay(self, device: _Device, key: str, label: object = "") -> None:
+        resource = key.lower()
+        if resource not in device.types or label:
+            it = type_of("boolean", on="ON", off="OFF", writable=True, label=label)
+            if device.set_type(resource, it):
+                device.commands[resource] = key
+
+    def _sensors(self, device: _Device, sensors: dict[str, Any]) -> Iterator[DialectEvent]:
+        for names, value in leaves(sensors):
+            last = names[-1]
+            if last == "Time" or last.endswith(("Unit", "StartTime")):
+                continue
+            if _POWER.fullmatch(names[0]) and len(names) == 1:
+                yield from self._state(device, {names[0]: value})
+                continue
+            resource = resource_of(*names)
+            yield from self._measured(device, resource, last.lower(), value, sensors)
+
+    def _measured(
+        self, device: _Device, resource: str, quantity: str, value: Any, sensors: dict[str, Any]
+    ) -> Iterator[DialectEvent]:
+        known = device.types.get(resource)
+        if known is None:
+            if is_number(value):
+                unit = self._unit(quantity, sensors)
+                it = type_of("number", unit=unit.senml, writable=False)
+            else:
+                unit = NO_UNIT
+                it = type_of("json" if isinstance(value, list) else "text", writable=False)
+            if not device.set_type(resource, it, unit):
+                return
+        yield device.value(resource, value)
+
+    def _unit(self, quantity: str, sensors: dict[str, Any]) -> DeviceUnit:
+        if quantity in _DEGREES:
+            return unit_of("°F" if sensors.get("TempUnit") == "F" else "°C")
+        if quantity in {"pressure", "seapressure"} and "PressureUnit" in sensors:
+            return unit_of(sensors["PressureUnit"])
+        return unit_of(_UNITS.get(quantity, ""))
+
+    # -- discovery ------------------------------------------------------------------------------
+
+    def _receive_discovery(
+        self, levels: list[str], payload: bytes, now: float
+    ) -> Sequence[DialectEvent]:
+        if len(levels) != 4 or not is_level(levels[2]) or len(levels[2]) > MAC_LENGTH_MAX:
+            raise ProtocolError("the topic has another form than tasmota/discovery/MAC/NAME")
+        mac, what = levels[2], levels[3]
+        if not payload:
+            self._topic_of_mac.pop(mac, None)
+            return []
+        if what == "config":
+            return list(self._receive_config(mac, read_object(payload), now))
+        topic = self._topic_of_mac.get(mac)
+        if what != "sensors" or topic is None:
+            return []
+        device = self._device(topic, now)
+        sensors = read_object(payload).get("sn")
+        if isinstance(sensors, dict):
+            # Only for the types: the values may be old.
+            list(self._sensors(device, sensors))
+        return self._with_change(device, [])
+
+    def _receive_config(
+        self, mac: str, config: dict[str, Any], now: float
+    ) -> Iterator[DialectEvent]:
+        topic = config.get("t")
+        if not isinstance(topic, str) or not is_level(topic):
+            raise ProtocolError("the topic of the device is missing")
+        if config.get("ft") != FULL_TOPIC or config.get("tp") != ["cmnd", "stat", "tele"]:
+            yield NotUnderstood(
+                f"Tasmota device {topic}", f"its FullTopic or prefixes are not {FULL_TOPIC}"
+            )
+            return
+        device = self._device(topic, now)
+        if mac in self._topic_of_mac or len(self._topic_of_mac) < len(self._devices):
+            self._topic_of_mac[mac] = topic
+        device.set_detail("name", config.get("dn"))
+        device.set_detail("board", config.get("md"))
+        device.set_detail("version", config.get("sw"))
+        relays, names = config.get("rl"), config.get("fn")
+        relays = relays if isinstance(relays, list) else []
+        names = names if isinstance(names, list) else []
+        used = [index for index, kind in enumerate(relays[:RELAYS_MAX]) if kind in (1, 2)]
+        for index in used:
+            label = names[index] if index < len(names) else ""
+            self._add_relay(device, "POWER" if len(used) == 1 else f"POWER{index + 1}", label)
+        yield from self._with_change(device, [])

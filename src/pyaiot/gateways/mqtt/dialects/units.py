@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Units as foreign devices write them, and their SenML names. Pure."""
+
+import functools
+from typing import Any, Final, NamedTuple
+
+from pyaiot.readings import read_quantity
+
+UNIT_LENGTH_MAX: Final = 16
+"""Characters of a unit. A longer one is dropped."""
+UNITS_MAX: Final = 1024
+"""Units that are remembered. Beyond that, the one that was not used for the longest time is
+forgotten, and read again when it returns."""
+
+
+class DeviceUnit(NamedTuple):
+    """The unit of a resource of a foreign device."""
+
+    senml: str
+    """Its SenML name (RFC 8428 section 12.1, RFC 8798 section 3); empty if it has none."""
+    printed: str = ""
+    """The unit to print behind each value, if the value must be converted; else empty."""
+
+    def reported(self, value: Any) -> Any:
+        """A value as the gateway reports it: with its unit, if that is to be converted."""
+        if self.printed and isinstance(value, int | float) and not isinstance(value, bool):
+            return f"{value}{self.printed}"
+        return value
+
+
+NO_UNIT: Final = DeviceUnit("")
+
+
+@functools.lru_cache(maxsize=UNITS_MAX)
+def read_unit(unit: str, device_class: str = "") -> DeviceUnit:
+    """The unit in a text. `device_class` decides what `%` is of: `humidity`, `battery`, else a
+    ratio."""
+    unit = unit.strip()
+    if not unit or len(unit) > UNIT_LENGTH_MAX or not unit.isprintable():
+        return NO_UNIT
+    resource = "humidity" if device_class == "moisture" else device_class
+    one = read_quantity(f"1.5{unit}", resource)
+    if one is None:
+        return NO_UNIT
+    return DeviceUnit(one.unit, "" if one.number == 1.5 else unit)
+
+
+def unit_of(unit: object, device_class: str = "") -> DeviceUnit:
+    """`read_unit` of what a device sent, which may be no text."""
+    return read_unit(unit, device_class) if isinstance(unit, str) else NO_UNIT

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What foreign devices without a credential may do at the embedded MQTT broker. Pure.
+
+Their dialects differ in where states are published, and agree in how topics of commands look. So
+such a device may publish on any topic but those of commands and of nats-server itself, and may
+subscribe to those of commands: it sends no commands to others, and reads no states of others.
+"""
+
+import json
+from typing import Final
+
+LEVELS_MAX: Final = 7
+"""Levels of the topics of commands of foreign devices, at most. With more, a device cannot
+subscribe."""
+
+_COMMAND_WORDS: Final = ("set", "command", "cmd")
+"""The last level of a topic on which a device of some dialect receives commands."""
+_COMMAND_PREFIXES: Final = ("cmnd", "gateway")
+"""The first level: of Tasmota and of nodes."""
+_OTHER_COMMANDS: Final = (
+    # Calls of Shelly devices; their notifications and answers have more levels before `rpc`.
+    "*.rpc",
+    *("spBv1//0.*.NCMD.>", "spBv1//0.*.DCMD.>", "spBv1//0.STATE.>", "STATE.>"),
+    *("shellies.*.*.*.command.>", "zigbee2mqtt.bridge.request.>", "homeassistant.status"),
+)
+_READ_AS_A_WHOLE: Final = ("zigbee2mqtt", "zigbee2mqtt.>")
+"""What Zigbee2MQTT subscribes to: commands and its own publications."""
+_OWN: Final = (
+    "pyaiot.health",
+    *("$JS", "$JSC", "$KV", "$MQTT", "$NRG", "$O", "$SRV", "$SYS", "$SYSC", "$G"),
+    *("_GR_", "_INBOX", "_R_"),
+)
+"""The first levels of the subjects that nats-server uses itself."""
+
+
+def command_filters() -> tuple[str, ...]:
+    """The subjects on which foreign devices receive commands."""
+    return (
+        *(f"{prefix}.>" for prefix in _COMMAND_PREFIXES),
+        *_COMMAND_PREFIXES,
+        *_OTHER_COMMANDS,
+        *(
+            ".".join(["*"] * levels + [word])
+            for word in _COMMAND_WORDS
+            for levels in range(1, LEVELS_MAX)
+        ),
+    )
+
+
+def foreign_permissions() -> str:
+    """The permissions of such a device, in the settings of nats-server."""
+    commands = command_filters()
+    denied = [*commands, *(f"{own}{rest}" for own in _OWN for rest in ("", ".>"))]
+    return (
+        f'permissions {{ publish: {{ allow: [">"], deny: {json.dumps(denied)} }},'
+        f" subscribe: {{ allow: {json.dumps((*commands, *_READ_AS_A_WHOLE))} }} }}"
+    )

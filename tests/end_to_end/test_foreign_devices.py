@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Foreign devices at the embedded MQTT broker, played by the clients of mosquitto."""
+
+import asyncio
+import json
+import shutil
+
+import pytest
+
+from tests.clients import Broker
+from tests.end_to_end.test_embedded_mqtt import ended, everything
+from tests.gateways.dialects.recordings import (
+    HOMIE_4,
+    HOMIE_5,
+    TASMOTA,
+    ZIGBEE2MQTT,
+    Recording,
+    recorded,
+)
+from tests.gateways.mqtt_servers import nats_server
+from tests.mqtt.test_foreign_topics import Client
+from tests.programs import Programs
+
+pytestmark = pytest.mark.sockets
+
+
+@pytest.fixture(autouse=True)
+def _programs_are_here() -> None:
+    nats_server()
+    if shutil.which("mosquitto_pub") is None:
+        pytest.skip("mosquitto_pub is not here (apt install mosquitto-clients)")
+
+
+async def play(port: int, messages: Recording) -> None:
+    """Publish each message with a client of its own, in order."""
+    for topic, payload, retained in messages:
+        arguments = ["-p", str(port), "-V", "311", "-q", "1", "-t", topic, "-s"]
+        process = await asyncio.create_subprocess_exec(
+            "mosquitto_pub",
+            *arguments,
+            *(["-r"] if retained else []),
+            stdin=asyncio.subprocess.PIPE,
+        )
+        await process.communicate(payload)
+        assert process.returncode == 0
+
+
+async def command_at(device: Client) -> tuple[str, bytes]:
+    """The next command that a device received."""
+    async with asyncio.timeout(10):
+        while not device.received:  # noqa: ASYNC110 - another thread
+            await asyncio.sleep(0.01)
+    return device.received.pop(0)
+
+
+async def test_recordings_of_three_dialects_are_typed_nodes_that_take_commands(
+    programs: Programs,
+) -> None:
+    service, url, port = everything(programs)
+    devices = Client(port, "devices")
+    for topic in ("cmnd/plug-1/#", "zigbee2mqtt/+/set", "homie/kettle/+/+/set"):
+        assert await devices.subscribe(topic)
+    async with Broker(url) as broker, broker.client() as client:
+        await play(port, TASMOTA)
+        await play(port, ZIGBEE2MQTT)
+        await play(port, HOMIE_4)
+        await play(port, HOMIE_5)
+        await client.shows("tasmota-plug-1", power="ON", energy_power=42, dialect="Tasmota")
+        await client.shows("z2m-0x00158d0001a2b3c4", temperature=20.7, humidity=51.3)
+        await client.shows("z2m-0x0017880102030405", state="OFF", vendor="IKEA")
+        await client.shows("homie4-kettle", mode="tea", name="Kettle")
+        await client.shows("homie5-blind-1", position=40)
+
+        command = await client.command("tasmota-plug-1", "power", "OFF")
+        assert await command_at(devices) == ("cmnd/plug-1/POWER", b"OFF")
+        await play(port, recorded(("stat/plug-1/RESULT", {"POWER": "OFF"})))
+        receipt = await client.until(type="receipt", id=command)
+        assert receipt["state"] == "confirmed", receipt
+
+        command = await client.command("z2m-0x0017880102030405", "brightness", "200")
+        topic, payload = await command_at(devices)
+        assert (topic, json.loads(payload)) == ("zigbee2mqtt/hall_lamp/set", {"brightness": 200})
+        await play(port, recorded(("zigbee2mqtt/hall_lamp", {"state": "ON", "brightness": 200})))
+        receipt = await client.until(type="receipt", id=command)
+        assert receipt["state"] == "confirmed", receipt
+
+        command = await client.command("homie4-kettle", "mode", "boil", timeout_s=1.0)
+        assert await command_at(devices) == ("homie/kettle/boiler/mode/set", b"boil")
+        receipt = await client.until(type="receipt", id=command)
+        assert receipt["state"] == "sent", receipt
+
+        await play(port, recorded(("tele/plug-1/LWT", "Offline", True)))
+        await client.until(type="out", uid="tasmota-plug-1")
+    devices.close()
+    ended(service)
+
+
+async def test_retained_descriptions_survive_a_restart_of_the_gateway(programs: Programs) -> None:
+    service, url, port = everything(programs)
+    await play(port, HOMIE_5)
+    async with Broker(url) as broker, broker.client() as client:
+        await client.shows("homie5-blind-1", position=40)
+    ended(service)
+    service, url, port = everything(programs)
+    async with Broker(url) as broker, broker.client() as client:
+        await client.shows("homie5-blind-1", position=40, name="South blind")
+    ended(service)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Shelly devices of both kinds, from what their documentation shows."""
+
+import json
+
+import pytest
+
+from pyaiot.errors import ProtocolError
+from tests.gateways.dialects.reading import Reader
+from tests.gateways.dialects.recordings import SHELLY, SHELLY_RPC, recorded
+
+PLUG = "shelly-shellyplug-s-7AB312"
+PLUS = "shelly2-shellyplusplugs-a8032abe54dc"
+
+
+def test_plug_of_the_first_generation_has_a_relay_and_measures() -> None:
+    plug = Reader("shelly").read(SHELLY)
+    assert plug.values(PLUG) == {
+        "relay_0": "off",
+        "relay_0_power": (13.5, "W"),
+        "relay_0_energy": (10.0, "Wh"),
+        "temperature": (28.4, "Cel"),
+        "overtemperature": 0,
+    }
+    assert plug.command(PLUG, "relay_0", "1") == (
+        "shellies/shellyplug-s-7AB312/relay/0/command",
+        "on",
+    )
+    assert plug.dialect.describe(PLUG).details["board"] == "SHPLG-S"
+
+
+def test_device_of_the_first_generation_is_requested_to_send_all_once() -> None:
+    messages = SHELLY[2:4]
+    plug = Reader("shelly").read(messages)
+    topic = "shellies/shellyplug-s-7AB312/command"
+    assert plug.messages() == [(topic, b"announce"), (topic, b"update")]
+
+
+def test_roller_is_moved_to_a_position() -> None:
+    roller = Reader("shelly").read(
+        recorded(
+            ("shellies/shellyswitch25-1/roller/0", "stop"),
+            ("shellies/shellyswitch25-1/roller/0/pos", "40"),
+        )
+    )
+    uid = "shelly-shellyswitch25-1"
+    topic = "shellies/shellyswitch25-1/roller/0/command"
+    assert roller.command(uid, "roller_0", "Open") == (topic, "open")
+    assert roller.command(uid, "roller_0_pos", "55") == (f"{topic}/pos", "55")
+    roller.read(recorded(("shellies/shellyswitch25-1/roller/0/pos", "-1")))
+    assert roller.value(uid, "roller_0_pos") == 40
+
+
+def test_light_of_the_first_generation_is_dimmed() -> None:
+    light = Reader("shelly").read(
+        recorded(
+            ("shellies/shellydimmer-1/light/0", "on"),
+            ("shellies/shellydimmer-1/light/0/status", {"ison": True, "brightness": 30}),
+        )
+    )
+    uid = "shelly-shellydimmer-1"
+    assert light.command(uid, "light_0_brightness", "80") == (
+        "shellies/shellydimmer-1/light/0/set",
+        '{"brightness": 80}',
+    )
+    assert light.command(uid, "light_0", "off")[1] == "off"
+
+
+def test_online_topic_puts_a_device_offline() -> None:
+    plug = Reader("shelly").read(SHELLY)
+    plug.read(recorded(("shellies/shellyplug-s-7AB312/online", "false")))
+    assert plug.online(PLUG) is False
+    plus = Reader("shelly-rpc").read(SHELLY_RPC)
+    assert plus.online(PLUS) is True
+    plus.read(recorded(("shellyplusplugs-a8032abe54dc/online", "false")))
+    assert plus.online(PLUS) is False
+
+
+def test_plug_of_the_second_generation_has_a_switch_and_measures() -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    assert plug.values(PLUS) == {
+        "switch_0": True,
+        "switch_0_apower": (8.9, "W"),
+        "switch_0_voltage": (237.5, "V"),
+        "switch_0_current": (0.04, "A"),
+        "switch_0_aenergy": (6.532, "Wh"),
+        "switch_0_temperature": (23.5, "Cel"),
+        "sys_uptime": (284, "s"),
+        "wifi_sta_ip": "192.168.1.42",
+        "wifi_rssi": (-61, "dBm"),
+    }
+    assert plug.dialect.describe(PLUS).details == {
+        "name": "Coffee machine",
+        "vendor": "Shelly",
+        "board": "PlusPlugS",
+        "version": "1.0.8",
+    }
+
+
+def test_second_generation_gets_two_calls_at_first() -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    assert [json.loads(payload)["method"] for _, payload in plug.messages()] == [
+        "Shelly.GetDeviceInfo",
+        "Shelly.GetStatus",
+    ]
+    assert {topic for topic, _ in plug.messages()} == {"shellyplusplugs-a8032abe54dc/rpc"}
+
+
+def test_switch_light_and_cover_are_called() -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    status = {
+        "light:0": {"output": False, "brightness": 10},
+        "cover:1": {"state": "open", "current_pos": 90},
+    }
+    params = {"src": "shellyplusplugs-a8032abe54dc", "method": "NotifyStatus", "params": status}
+    plug.read(recorded(("shellyplusplugs-a8032abe54dc/events/rpc", params)))
+
+    def called(resource: str, text: str) -> tuple[str, object]:
+        topic, payload = plug.command(PLUS, resource, text)
+        assert topic == "shellyplusplugs-a8032abe54dc/rpc"
+        request = json.loads(payload)
+        assert request["src"] == "pyaiot/shelly"
+        return request["method"], request["params"]
+
+    assert called("switch_0", "off") == ("Switch.Set", {"id": 0, "on": False})
+    assert called("light_0", "1") == ("Light.Set", {"id": 0, "on": True})
+    assert called("light_0_brightness", "75") == ("Light.Set", {"id": 0, "brightness": 75})
+    assert called("cover_1", "close") == ("Cover.Close", {"id": 1})
+    assert called("cover_1_position", "20") == ("Cover.GoToPosition", {"id": 1, "pos": 20})
+
+
+def test_device_with_a_prefix_of_its_own_is_known_by_its_notifications() -> None:
+    message = json.loads(SHELLY_RPC[1][1])
+    plug = Reader("shelly-rpc").read(recorded(("kitchen/events/rpc", message)))
+    assert plug.uids() == {PLUS}
+    assert plug.command(PLUS, "switch_0", "on")[0] == "kitchen/rpc"
+    plug.read(recorded(("kitchen/online", "false")))
+    assert plug.online(PLUS) is False
+
+
+@pytest.mark.parametrize(
+    "topic", ["kitchen/online", "kitchen/status/switch:0", "x/y", "shelly-xyz/online"]
+)
+def test_topic_of_something_else_is_left_to_other_dialects(topic: str) -> None:
+    dialect = Reader("shelly-rpc").dialect
+    assert dialect.receive(topic, b"true", retained=False, now=0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "payload"),
+    [
+        ("shelly", "shellies/x/relay/0", b"maybe"),
+        ("shelly", "shellies/x/relay/99", b"on"),
+        ("shelly", "shellies/x/online", b"1"),
+        ("shelly", "shellies/announce", b'{"id":"a/b"}'),
+        ("shelly", "shellies/x/light/0/status", b"[1]"),
+        ("shelly", "shellies/" + 200 * "x" + "/relay/0", b"on"),
+        ("shelly-rpc", "shellyplus1-a8032abe54dc/online", b"perhaps"),
+        ("shelly-rpc", "shellyplus1-a8032abe54dc/status/switch:0", b"[]"),
+        ("shelly-rpc", "x/events/rpc", b"{"),
+    ],
+)
+def test_what_is_no_message_of_a_shelly_is_refused(name: str, topic: str, payload: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Reader(name).dialect.receive(topic, payload, retained=False, now=0.0)
+
+
+def test_answer_in_the_name_of_an_unknown_device_is_ignored() -> None:
+    answer = {"src": "shellyplus1-000000", "result": {"switch:0": {"output": True}}}
+    assert Reader("shelly-rpc").read(recorded(("pyaiot/shelly/rpc", answer))).events == []

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tasmota devices, from what their documentation shows."""
+
+import pytest
+
+from pyaiot.errors import ProtocolError
+from tests.gateways.dialects.reading import Reader
+from tests.gateways.dialects.recordings import TASMOTA, recorded
+
+PLUG = "tasmota-plug-1"
+
+
+def test_sensors_have_units() -> None:
+    plug = Reader("tasmota").read(TASMOTA)
+    assert plug.values(PLUG) == {
+        "power": "ON",
+        "uptime": (612, "s"),
+        "wifi_signal": (-65, "dBm"),
+        "energy_total": (12.345, "kWh"),
+        "energy_yesterday": (0.312, "kWh"),
+        "energy_today": (0.101, "kWh"),
+        "energy_power": (42, "W"),
+        "energy_apparentpower": (50, "VA"),
+        "energy_reactivepower": (27, "var"),
+        "energy_factor": 0.84,
+        "energy_voltage": (231, "V"),
+        "energy_current": (0.217, "A"),
+        "ds18b20_id": "01131A6E3C1D",
+        "ds18b20_temperature": (21.4, "Cel"),
+    }
+
+
+def test_fahrenheit_is_reported_with_its_unit_which_is_converted_later() -> None:
+    sensor = {"BME280": {"Temperature": 70.7}, "TempUnit": "F"}
+    plug = Reader("tasmota").read(recorded(("tele/plug-1/SENSOR", sensor)))
+    assert plug.value(PLUG, "bme280_temperature") == "70.7°F"
+    assert plug.type(PLUG, "bme280_temperature").unit == "Cel"
+
+
+def test_discovery_names_the_device() -> None:
+    plug = Reader("tasmota").read(TASMOTA)
+    assert plug.dialect.describe(PLUG).details == {
+        "name": "Desk plug",
+        "board": "Nous A1T",
+        "version": "13.4.0",
+    }
+    assert plug.type(PLUG, "power").label == "Desk plug"
+
+
+def test_discovery_without_the_default_topics_is_not_understood() -> None:
+    config = {"t": "plug-2", "ft": "%topic%/%prefix%/", "tp": ["cmnd", "stat", "tele"]}
+    plug = Reader("tasmota").read(recorded(("tasmota/discovery/AABBCCDDEEFF/config", config)))
+    assert list(plug.problems()) == ["Tasmota device plug-2"]
+    assert plug.uids() == set()
+
+
+def test_relay_is_switched_with_its_own_words() -> None:
+    plug = Reader("tasmota").read(TASMOTA)
+    assert plug.command(PLUG, "power", "true") == ("cmnd/plug-1/POWER", "ON")
+    assert plug.command(PLUG, "power", "0") == ("cmnd/plug-1/POWER", "OFF")
+    with pytest.raises(ProtocolError, match="ON or OFF"):
+        plug.command(PLUG, "power", "maybe")
+    with pytest.raises(ProtocolError, match="cannot be written"):
+        plug.command(PLUG, "energy_power", "3")
+
+
+def test_device_with_several_relays_and_a_light() -> None:
+    state = {"POWER1": "ON", "POWER2": "OFF", "Dimmer": 40, "Color": "FF8000", "CT": 327}
+    device = Reader("tasmota").read(recorded(("tele/strip/STATE", state)))
+    uid = "tasmota-strip"
+    assert device.values(uid) == {
+        "power1": "ON",
+        "power2": "OFF",
+        "dimmer": 40,
+        "color": "#ff8000",
+        "ct": 327,
+    }
+    assert device.command(uid, "power2", "ON") == ("cmnd/strip/POWER2", "ON")
+    assert device.command(uid, "dimmer", "70") == ("cmnd/strip/Dimmer", "70")
+    assert device.command(uid, "color", "#00FF00") == ("cmnd/strip/Color", "#00ff00")
+
+
+def test_state_on_two_topics_is_one_reading() -> None:
+    plug = Reader("tasmota").read(TASMOTA)
+    count = len(plug.events)
+    plug.read(recorded(("stat/plug-1/RESULT", {"POWER": "OFF"}), ("stat/plug-1/POWER", "OFF")))
+    assert len(plug.events) == count + 1
+
+
+def test_last_will_puts_a_device_offline() -> None:
+    plug = Reader("tasmota").read(TASMOTA)
+    assert plug.online(PLUG) is True
+    plug.read(recorded(("tele/plug-1/LWT", "Offline")))
+    assert plug.online(PLUG) is False
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("tele/plug-1/STATE", b"[]"),
+        ("tele/plug-1/STATE", b"{"),
+        ("tele/plug-1/STATE", b"\xff"),
+        ("tele/plug-1/LWT", b"maybe"),
+        ("tele/plug-1/SENSOR", b'{"a":' * 5000),
+        ("tele/plug-1", b"{}"),
+        ("tele/a/b/c/STATE", b"{}"),
+        ("tele//STATE", b"{}"),
+        ("tasmota/discovery/AABBCCDDEEFF001/config", b"{}"),
+        ("tasmota/discovery/AABBCCDDEEFF/config", b'{"t":"a/b"}'),
+        ("tasmota/discovery/AABBCCDDEEFF/config", b'{"t":"#"}'),
+    ],
+)
+def test_what_is_no_message_of_tasmota_is_refused(topic: str, payload: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Reader("tasmota").dialect.receive(topic, payload, retained=False, now=0.0)
+
+
+def test_values_of_the_wrong_type_are_left_out() -> None:
+    state = {"POWER": 1, "POWER2": ["ON"], "Dimmer": "x", "CT": True, "Color": "zz", "Wifi": []}
+    device = Reader("tasmota").read(recorded(("tele/x/STATE", state)))
+    assert device.values("tasmota-x") == {}
