@@ -150,10 +150,10 @@ class MqttClient:
         connection = self._connection
         if connection is None or not connection.is_open or connection.waiting_bytes > BACKLOG_MAX:
             return False
-        properties = {}
+        properties: dict[str, int] = {"retain": True} if retain else {}
         if expires_after_s is not None and connection.speaks_mqtt_5:
             properties["message_expiry_interval"] = expires_after_s
-        connection.publish(topic, payload, qos=qos, retain=retain, **properties)
+        connection.publish(topic, payload, qos=qos, **properties)
         return True
 
     def subscribe(self, filters: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ Each recording is a list of topic, payload and whether the message is retained.
 import json
 from typing import Any, Final, TypeAlias
 
-from pyaiot.gateways.mqtt.dialects.protobuf import BYTES, VARINT, write_field
+from pyaiot.gateways.mqtt.dialects.protobuf import WireType, write_field
 from pyaiot.gateways.mqtt.dialects.sparkplug_payload import value_field
 
 Recording: TypeAlias = list[tuple[str, bytes, bool]]
@@ -356,25 +356,27 @@ def metric(
     name: str, datatype: int, value: object, alias: int | None = None, unit: str = ""
 ) -> bytes:
     """A metric of Sparkplug B."""
-    data = write_field(1, BYTES, name.encode()) if name else b""
+    data = write_field(1, WireType.BYTES, name.encode()) if name else b""
     if alias is not None:
-        data += write_field(2, VARINT, alias)
-    data += write_field(3, VARINT, 1_700_000_000_000)
+        data += write_field(2, WireType.VARINT, alias)
+    data += write_field(3, WireType.VARINT, 1_700_000_000_000)
     if datatype:
-        data += write_field(4, VARINT, datatype)
+        data += write_field(4, WireType.VARINT, datatype)
     if unit:
-        text = write_field(1, VARINT, 12) + write_field(8, BYTES, unit.encode())
+        text = write_field(1, WireType.VARINT, 12) + write_field(8, WireType.BYTES, unit.encode())
         data += write_field(
-            9, BYTES, write_field(1, BYTES, b"engUnit") + write_field(2, BYTES, text)
+            9,
+            WireType.BYTES,
+            write_field(1, WireType.BYTES, b"engUnit") + write_field(2, WireType.BYTES, text),
         )
     return data + value_field(datatype, value)
 
 
 def payload(sequence: int | None, *metrics: bytes) -> bytes:
     """A payload of Sparkplug B."""
-    data = write_field(1, VARINT, 1_700_000_000_000)
-    data += b"".join(write_field(2, BYTES, each) for each in metrics)
-    return data if sequence is None else data + write_field(3, VARINT, sequence)
+    data = write_field(1, WireType.VARINT, 1_700_000_000_000)
+    data += b"".join(write_field(2, WireType.BYTES, each) for each in metrics)
+    return data if sequence is None else data + write_field(3, WireType.VARINT, sequence)
 
 
 SPARKPLUG: Final = recorded(

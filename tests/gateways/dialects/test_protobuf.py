@@ -7,10 +7,7 @@ from hypothesis import strategies as st
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.protobuf import (
-    BYTES,
-    FIXED32,
-    FIXED64,
-    VARINT,
+    WireType,
     as_double,
     as_float,
     read_fields,
@@ -18,18 +15,18 @@ from pyaiot.gateways.mqtt.dialects.protobuf import (
 )
 
 FIELDS = st.one_of(
-    st.tuples(st.integers(1, 2**29 - 1), st.just(VARINT), st.integers(0, 2**64 - 1)),
-    st.tuples(st.integers(1, 2**29 - 1), st.just(FIXED64), st.integers(0, 2**64 - 1)),
-    st.tuples(st.integers(1, 2**29 - 1), st.just(FIXED32), st.integers(0, 2**32 - 1)),
-    st.tuples(st.integers(1, 2**29 - 1), st.just(BYTES), st.binary(max_size=300)),
+    st.tuples(st.integers(1, 2**29 - 1), st.just(WireType.VARINT), st.integers(0, 2**64 - 1)),
+    st.tuples(st.integers(1, 2**29 - 1), st.just(WireType.FIXED64), st.integers(0, 2**64 - 1)),
+    st.tuples(st.integers(1, 2**29 - 1), st.just(WireType.FIXED32), st.integers(0, 2**32 - 1)),
+    st.tuples(st.integers(1, 2**29 - 1), st.just(WireType.BYTES), st.binary(max_size=300)),
 )
 
 
 def test_examples_of_the_documentation_are_read() -> None:
-    assert list(read_fields(b"\x08\x96\x01")) == [(1, VARINT, 150)]
-    assert list(read_fields(b"\x12\x07testing")) == [(2, BYTES, b"testing")]
-    assert write_field(1, VARINT, 150) == b"\x08\x96\x01"
-    assert write_field(2, BYTES, b"testing") == b"\x12\x07testing"
+    assert list(read_fields(b"\x08\x96\x01")) == [(1, WireType.VARINT, 150)]
+    assert list(read_fields(b"\x12\x07testing")) == [(2, WireType.BYTES, b"testing")]
+    assert write_field(1, WireType.VARINT, 150) == b"\x08\x96\x01"
+    assert write_field(2, WireType.BYTES, b"testing") == b"\x12\x07testing"
 
 
 @given(st.lists(FIELDS, max_size=10))

@@ -108,15 +108,9 @@ class MqttGateway:
         self.foreign = DialectClient(
             *(gateway, server, dialects), name=name, check_claim=self._check_foreign_claim
         )
-        self._observer = (
-            TopicObserver(
-                server,
-                name=name,
-                on_ignored=gateway.rejections.ignore,
-                is_read=self.foreign.nodes.covers,
-            )
-            if observes
-            else None
+        self._observes = observes
+        self._observer = TopicObserver(
+            *(server, name, gateway.rejections.ignore, self.foreign.nodes.covers)
         )
 
     def _new_client(self, server: MqttServer, side: Side) -> MqttClient:
@@ -159,8 +153,8 @@ class MqttGateway:
                     tasks.create_task(
                         self.foreign.run(self._first_connection), name="mqtt foreign devices"
                     )
-                if self._observer is not None:
-                    tasks.create_task(self._observe(self._observer), name="mqtt observer")
+                if self._observes:
+                    tasks.create_task(self._observe(), name="mqtt observer")
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="mqtt link")
                 tasks.create_task(
                     self.gateway.expire_offline_nodes(self._forget), name="mqtt silence"
@@ -178,9 +172,9 @@ class MqttGateway:
                 await self.gateway.was_linked.wait()
         await side.client.run()
 
-    async def _observe(self, observer: TopicObserver) -> None:
+    async def _observe(self) -> None:
         await self._first_connection.wait()
-        await observer.run()
+        await self._observer.run()
 
     # -- queries --------------------------------------------------------------------------------
 

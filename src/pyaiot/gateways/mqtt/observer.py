@@ -34,7 +34,6 @@ class TopicObserver:
     def __init__(
         self,
         server: MqttServer,
-        *,
         name: str,
         on_ignored: Callable[[str], None],
         is_read: Callable[[str], bool] = lambda _topic: False,

@@ -23,7 +23,9 @@ from pyaiot.gateways.mqtt.dialects.units import unit_of
 from pyaiot.model import ResourceType, encode
 
 BRIGHTNESS_SCALE: Final = 255
+"""The brightness of a light that is fully on, if its configuration states no other."""
 POSITION_OPEN: Final = 100
+"""The position of an open cover, if its configuration states no other."""
 
 ReadValue: TypeAlias = Callable[[Any], Any]
 """From what the template picks to what is reported. Raises `NoValue` for nothing to report."""

@@ -4,6 +4,7 @@
 Only what Sparkplug B uses: varints, 32 and 64 bits, and bytes. Groups are refused.
 """
 
+import enum
 import struct
 from collections.abc import Iterator
 from typing import Final, TypeAlias
@@ -13,14 +14,20 @@ from pyaiot.errors import ProtocolError
 VARINT_BYTES_MAX: Final = 10
 """Bytes of a varint (Encoding, "Base 128 Varints"). A longer one is refused."""
 FIELD_NUMBER_MAX: Final = 2**29 - 1
+"""The largest number of a field (Encoding, "Message Structure"). A larger one is refused."""
 
-VARINT: Final = 0
-FIXED64: Final = 1
-BYTES: Final = 2
-FIXED32: Final = 5
+
+class WireType(enum.IntEnum):
+    """How a field is encoded."""
+
+    VARINT = 0
+    FIXED64 = 1
+    BYTES = 2
+    FIXED32 = 5
+
 
 Field: TypeAlias = tuple[int, int, "int | bytes"]
-"""Field number, wire type, and value: bytes for `BYTES`, else an unsigned integer."""
+"""Field number, wire type, and value: bytes for `WireType.BYTES`, else an unsigned integer."""
 
 
 def read_fields(data: bytes) -> Iterator[Field]:

@@ -24,9 +24,9 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     uid_of,
 )
 from pyaiot.gateways.mqtt.dialects.sparkplug_payload import (
-    BOOLEAN,
     NUMBERS,
     TEXTS,
+    MetricType,
     SparkplugMetric,
     SparkplugPayload,
     command_payload,
@@ -41,6 +41,7 @@ REBIRTH_INTERVAL_S: Final = 30.0
 """The shortest interval between two requests for birth messages to one edge node."""
 REBIRTH_METRIC: Final = "Node Control/Rebirth"
 SEQUENCE_NUMBERS: Final = 256
+"""The sequence number after 255 is 0 (section 6.4.27)."""
 
 _CONTROL: Final = ("Node Control/", "Device Control/", "bdSeq", "Properties/")
 _EDGE: Final = frozenset({"NBIRTH", "NDATA", "NDEATH"})
@@ -194,7 +195,9 @@ class SparkplugDialect:
         if now - edge.rebirth_at < REBIRTH_INTERVAL_S:
             return
         edge.rebirth_at = now
-        payload = command_payload(REBIRTH_METRIC, None, BOOLEAN, value=True, ts_ms=self._ts_ms())
+        payload = command_payload(
+            REBIRTH_METRIC, None, MetricType.BOOLEAN, value=True, ts_ms=self._ts_ms()
+        )
         yield DeviceMessage(f"{NAMESPACE}/{edge.group}/NCMD/{edge.edge}", payload)
 
     def _device(self, edge: _Edge, name: str, now: float) -> _Device:
@@ -247,7 +250,7 @@ class SparkplugDialect:
                 maximum=properties.get("engHigh"),
                 writable=writable,
             )
-        elif metric.datatype == BOOLEAN:
+        elif metric.datatype == MetricType.BOOLEAN:
             it = type_of("boolean", on="true", off="false", writable=writable)
         elif metric.datatype in TEXTS:
             it = type_of("text", writable=writable)

@@ -4,6 +4,7 @@
 Eclipse Sparkplug 3.0, section 6.4, and its `sparkplug_b.proto`.
 """
 
+import enum
 import math
 import struct
 from dataclasses import dataclass, field
@@ -11,10 +12,7 @@ from typing import Any, Final
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.protobuf import (
-    BYTES,
-    FIXED32,
-    FIXED64,
-    VARINT,
+    WireType,
     as_double,
     as_float,
     read_fields,
@@ -32,15 +30,22 @@ PROPERTIES_MAX: Final = 32
 _SIGNED: Final = {1: 8, 2: 16, 3: 32, 4: 64}
 """Bits of `Int8` to `Int64`."""
 _UNSIGNED: Final = {5: 8, 6: 16, 7: 32, 8: 64}
-FLOAT: Final = 9
-DOUBLE: Final = 10
-BOOLEAN: Final = 11
-STRING: Final = 12
-DATE_TIME: Final = 13
-TEXT: Final = 14
-UUID: Final = 15
-NUMBERS: Final = frozenset({*_SIGNED, *_UNSIGNED, FLOAT, DOUBLE})
-TEXTS: Final = frozenset({STRING, TEXT, UUID})
+
+
+class MetricType(enum.IntEnum):
+    """The other data types that are read."""
+
+    FLOAT = 9
+    DOUBLE = 10
+    BOOLEAN = 11
+    STRING = 12
+    DATE_TIME = 13
+    TEXT = 14
+    UUID = 15
+
+
+NUMBERS: Final = frozenset({*_SIGNED, *_UNSIGNED, MetricType.FLOAT, MetricType.DOUBLE})
+TEXTS: Final = frozenset({MetricType.STRING, MetricType.TEXT, MetricType.UUID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +75,10 @@ def read_payload(data: bytes) -> SparkplugPayload:
     metrics: list[SparkplugMetric] = []
     sequence = None
     for number, wire_type, value in read_fields(data):
-        if number == 2 and wire_type == BYTES and isinstance(value, bytes):
+        if number == 2 and wire_type == WireType.BYTES and isinstance(value, bytes):
             if len(metrics) < METRICS_MAX:
                 metrics.append(_read_metric(value))
-        elif number == 3 and wire_type == VARINT and isinstance(value, int):
+        elif number == 3 and wire_type == WireType.VARINT and isinstance(value, int):
             sequence = value & 0xFF
     return SparkplugPayload(tuple(metrics), sequence)
 
@@ -88,7 +93,7 @@ def _read_metric(data: bytes) -> SparkplugMetric:
             alias = value
         elif number == 4 and isinstance(value, int):
             datatype = value
-        elif number == 7 and wire_type == VARINT:
+        elif number == 7 and wire_type == WireType.VARINT:
             is_null = value != 0
         elif number == 9 and isinstance(value, bytes):
             properties = _read_properties(value)
@@ -100,13 +105,13 @@ def _read_metric(data: bytes) -> SparkplugMetric:
 
 
 _VALUE_TYPES: Final = {
-    10: VARINT,
-    11: VARINT,
-    12: FIXED32,
-    13: FIXED64,
-    14: VARINT,
-    15: BYTES,
-    16: BYTES,
+    10: WireType.VARINT,
+    11: WireType.VARINT,
+    12: WireType.FIXED32,
+    13: WireType.FIXED64,
+    14: WireType.VARINT,
+    15: WireType.BYTES,
+    16: WireType.BYTES,
 }
 """Wire types of the fields of a value: int, long, float, double, boolean, string, bytes."""
 
@@ -133,7 +138,7 @@ def value_of(datatype: int, raw: "tuple[int, int | bytes] | None") -> Any:
     bits = _UNSIGNED.get(datatype)
     if bits is not None:
         return value & (2**bits - 1)
-    return value if datatype == DATE_TIME else None
+    return value if datatype == MetricType.DATE_TIME else None
 
 
 def _read_properties(data: bytes) -> dict[str, Any]:
@@ -167,27 +172,27 @@ def _read_property(data: bytes) -> Any:
 
 def command_payload(name: str, alias: int | None, datatype: int, value: Any, ts_ms: int) -> bytes:
     """A payload with one metric, for NCMD and DCMD. Raises `ProtocolError` for a wrong value."""
-    metric = write_field(1, BYTES, name.encode())
+    metric = write_field(1, WireType.BYTES, name.encode())
     if alias is not None:
-        metric += write_field(2, VARINT, alias)
-    metric += write_field(3, VARINT, ts_ms) + write_field(4, VARINT, datatype)
+        metric += write_field(2, WireType.VARINT, alias)
+    metric += write_field(3, WireType.VARINT, ts_ms) + write_field(4, WireType.VARINT, datatype)
     metric += value_field(datatype, value)
-    return write_field(1, VARINT, ts_ms) + write_field(2, BYTES, metric)
+    return write_field(1, WireType.VARINT, ts_ms) + write_field(2, WireType.BYTES, metric)
 
 
 def value_field(datatype: int, value: Any) -> bytes:
     """The field of a metric with its value. Raises `ProtocolError`."""
-    if datatype == BOOLEAN:
-        return write_field(14, VARINT, int(bool(value)))
+    if datatype == MetricType.BOOLEAN:
+        return write_field(14, WireType.VARINT, int(bool(value)))
     if datatype in TEXTS:
-        return write_field(15, BYTES, str(value).encode())
+        return write_field(15, WireType.BYTES, str(value).encode())
     if datatype not in NUMBERS:
         raise ProtocolError("metrics of this type cannot be written")
     try:
-        if datatype == FLOAT:
-            return write_field(12, FIXED32, _bits(struct.pack("<f", float(value))))
-        if datatype == DOUBLE:
-            return write_field(13, FIXED64, _bits(struct.pack("<d", float(value))))
+        if datatype == MetricType.FLOAT:
+            return write_field(12, WireType.FIXED32, _bits(struct.pack("<f", float(value))))
+        if datatype == MetricType.DOUBLE:
+            return write_field(13, WireType.FIXED64, _bits(struct.pack("<d", float(value))))
         number = int(value)
     except (ValueError, OverflowError) as error:
         raise ProtocolError("the value is not a number of this type") from error
@@ -197,15 +202,15 @@ def value_field(datatype: int, value: Any) -> bytes:
         raise ProtocolError(f"the value is not within {low} and {high - 1}")
     # Negative numbers are two's complement of 32 or 64 bits (sparkplug_b.proto, `int_value`).
     width = 64 if bits == 64 else 32
-    return write_field(11 if width == 64 else 10, VARINT, number & (2**width - 1))
+    return write_field(11 if width == 64 else 10, WireType.VARINT, number & (2**width - 1))
 
 
 def typed(it: ResourceType, datatype: int, text: str) -> Any:
     """What a command writes, from its text. Raises `ProtocolError`."""
     payload = encode(it, text)
-    if datatype == BOOLEAN:
+    if datatype == MetricType.BOOLEAN:
         return payload == "true"
-    if datatype in NUMBERS - {FLOAT, DOUBLE}:
+    if datatype in NUMBERS - {MetricType.FLOAT, MetricType.DOUBLE}:
         return int(float(payload)) if "." in payload or "e" in payload else int(payload)
     return payload
 

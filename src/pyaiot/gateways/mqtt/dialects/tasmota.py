@@ -33,6 +33,7 @@ from pyaiot.model import encode
 RELAYS_MAX: Final = 32
 """Relays of one device. Further ones are left out."""
 MAC_LENGTH_MAX: Final = 12
+"""Characters of a MAC address in a topic of discovery. One with more is refused."""
 FULL_TOPIC: Final = "%prefix%/%topic%/"
 
 _POWER: Final = re.compile(r"POWER([1-9]|[12][0-9]|3[0-2])?")
