@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a resource is, by its name, its unit and a value of it."""
 
+import functools
 import re
 from typing import Final
 
@@ -13,6 +14,10 @@ from pyaiot.model.types import UNKNOWN, ResourceType, merge
 from pyaiot.model.words import DEFAULT_WORDS, words_like
 from pyaiot.readings import read_quantity
 
+NAMES_MAX: Final = 4096
+"""Names of resources about which a conclusion is remembered. Beyond that, the one that was not used
+for the longest time is forgotten, and drawn again when it returns."""
+
 _WORD: Final = re.compile(r"[a-z]+[0-9]*|[A-Z]+(?![a-z])[0-9]*|[A-Z][a-z]*[0-9]*")
 _COLOURS: Final = frozenset({"color", "colour", "rgb"})
 
@@ -24,16 +29,57 @@ def infer(name: str, value: object = None, *, unit: str = "") -> ResourceType:
     `unit` is that of a reading, if the device sent one; by default it is read from `value`.
     `value` None: unknown. Numbers, texts and JSON get their kind from the value. `0` and `1` are a
     boolean if the name contains a word for one (`relay1`).
+
+    Most answers depend on the name and on a few forms of values: they are remembered, and equal
+    types are the same object.
     """
-    words = words_of(name)
-    quantity = read_quantity(value, name)
-    unit = unit or (quantity.unit if quantity is not None else "")
-    by_unit = UNKNOWN
-    if unit and unit.isprintable():
-        by_unit = ResourceType(
-            kind="number", unit=unit, device_class=class_of(unit, words), source="unit"
-        )
-    return merge(by_unit, _by_name(name, words, value))
+    quantity = None
+    if not unit:
+        quantity = read_quantity(value, name)
+        unit = "" if quantity is None else quantity.unit
+    if unit:
+        return _by_unit(name, unit)
+    if name in KNOWN:
+        return _known(name, words_like(value))
+    if value is None:
+        return UNKNOWN
+    words = words_like(value)
+    if words is not None:
+        found = _switch(name, words)
+        if found is not None:
+            return found
+    if quantity is not None:
+        return _NUMBER
+    return _by_value(name, value)
+
+
+@functools.lru_cache(maxsize=NAMES_MAX)
+def _by_unit(name: str, unit: str) -> ResourceType:
+    known = KNOWN.get(name)
+    if not unit.isprintable():
+        return UNKNOWN if known is None else _known(name, None)
+    device_class = class_of(unit, words_of(name))
+    it = ResourceType(kind="number", unit=unit, device_class=device_class, source="unit")
+    return merge(it, known)
+
+
+@functools.lru_cache(maxsize=NAMES_MAX)
+def _known(name: str, words: tuple[str, str] | None) -> ResourceType:
+    return _inferred(KNOWN[name], words)
+
+
+@functools.lru_cache(maxsize=NAMES_MAX)
+def _switch(name: str, words: tuple[str, str]) -> ResourceType | None:
+    """The type of a resource whose value is a word for true or false; None if it is a number."""
+    for word in words_of(name):
+        if word in SWITCHES:
+            return _inferred(SWITCHES[word], words)
+    return None if words == DEFAULT_WORDS else _inferred(ResourceType(kind="boolean"), words)
+
+
+def _inferred(it: ResourceType, words: tuple[str, str] | None) -> ResourceType:
+    on, off = words if words is not None and it.kind == "boolean" else ("", "")
+    return msgspec.structs.replace(it, source="inferred", on=on, off=off)
 
 
 def is_evident(it: ResourceType) -> bool:
@@ -60,34 +106,18 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _by_name(name: str, words: tuple[str, ...], value: object) -> ResourceType:
-    found = KNOWN.get(name) or _by_value(words, value)
-    if not found.kind:
-        return UNKNOWN
-    on, off = ("", "")
-    if found.kind == "boolean":
-        on, off = words_like(value) or ("", "")
-    return msgspec.structs.replace(found, source="inferred", on=on, off=off)
-
-
-def _by_value(words: tuple[str, ...], value: object) -> ResourceType:
-    """Without a unit, which `infer` has examined."""
-    pair = words_like(value)
-    if pair is not None:
-        switch = next((SWITCHES[word] for word in words if word in SWITCHES), None)
-        if switch is not None:
-            return switch
-        if pair != DEFAULT_WORDS:
-            return _BOOLEAN
-    if value is None:
-        return UNKNOWN
-    if read_quantity(value) is not None:
-        return _NUMBER
-    if _COLOURS.intersection(words) and read_colour(value) is not None:
+def _by_value(name: str, value: object) -> ResourceType:
+    """Of a value that is no number and no word for true or false."""
+    if _may_be_colour(name) and read_colour(value) is not None:
         return _colour(value)
     if isinstance(value, str) and value.lstrip()[:1] not in ("{", "["):
         return _TEXT
     return _by_structure(value)
+
+
+@functools.lru_cache(maxsize=NAMES_MAX)
+def _may_be_colour(name: str) -> bool:
+    return not _COLOURS.isdisjoint(words_of(name))
 
 
 def _by_structure(value: object) -> ResourceType:
@@ -104,16 +134,16 @@ def _by_structure(value: object) -> ResourceType:
 
 
 def _colour(value: object) -> ResourceType:
-    match value:
-        case str() if value.lstrip()[:1] not in ("{", "["):
-            return ResourceType(kind="colour", form="rgb" if "," in value else "hex")
-        case _:
-            return ResourceType(kind="colour", form="json")
+    if not isinstance(value, str) or value.lstrip()[:1] in ("{", "["):
+        return _JSON_COLOUR
+    return _RGB_COLOUR if "," in value else _HEX_COLOUR
 
 
-_NUMBER: Final = ResourceType(kind="number")
-_BOOLEAN: Final = ResourceType(kind="boolean")
-_TEXT: Final = ResourceType(kind="text")
-_POSITION: Final = ResourceType(kind="position")
-_VECTOR: Final = ResourceType(kind="vector")
-_JSON: Final = ResourceType(kind="json")
+_NUMBER: Final = ResourceType(kind="number", source="inferred")
+_TEXT: Final = ResourceType(kind="text", source="inferred")
+_POSITION: Final = ResourceType(kind="position", source="inferred")
+_VECTOR: Final = ResourceType(kind="vector", source="inferred")
+_JSON: Final = ResourceType(kind="json", source="inferred")
+_HEX_COLOUR: Final = ResourceType(kind="colour", form="hex", source="inferred")
+_RGB_COLOUR: Final = ResourceType(kind="colour", form="rgb", source="inferred")
+_JSON_COLOUR: Final = ResourceType(kind="colour", form="json", source="inferred")

@@ -207,6 +207,8 @@ def resolve(
     A link whose format is JSON says little, because a number is JSON too: what is inferred from a
     value comes first.
     """
+    if people is None and device is None:
+        return inferred or UNKNOWN
     if device is not None and device.source == "links" and device.kind == "json":
         return merge(people, inferred, device)
     return merge(people, device, inferred)
