@@ -116,6 +116,12 @@ class Broker:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
+    async def node(self, uid: str) -> dict[str, Any]:
+        """A node, as the HTTP API has it."""
+        async with self._session.get(f"{self.url}api/nodes/{uid}") as answer:
+            found: dict[str, Any] = await answer.json()
+            return found
+
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         """A client of `pyaiot.v2` that has joined and knows what the broker knows."""

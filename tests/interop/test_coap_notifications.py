@@ -264,3 +264,28 @@ async def test_post_of_more_than_a_kilobyte_at_once_is_refused_and_counts_in_blo
             assert decode_uint(answer.option(OptionNumber.SIZE1) or b"") == 1024
         assert (await device.post("server", "js:" + "x" * 1021)).code == Code.CHANGED
         await client.shows("A", js="x" * 1021)
+
+
+async def test_links_describe_resources() -> None:
+    links = (
+        b'</oven>;rt="temperature-c";if="core.s";title="Oven",</lamp>;rt="led";if="core.a",'
+        b"</plain>,</config>;ct=50"
+    )
+    async with scene() as it:
+        device = it.device
+        device.offers(links)
+        for path in ("oven", "lamp", "plain", "config"):
+            device.replies[Code.GET, path] = Reply(payload=b"1")
+        await device.post("alive", "alive:A")
+        await it.client.shows("A", oven="1", lamp="1", plain="1", config="1")
+        types = (await it.broker.node("A"))["resource_types"]
+    assert types["oven"] == {
+        "kind": "number",
+        "unit": "Cel",
+        "device_class": "temperature",
+        "label": "Oven",
+        "writable": False,
+        "source": "links",
+    }
+    assert (types["lamp"]["kind"], types["lamp"]["writable"]) == ("boolean", True)
+    assert types["plain"] == types["config"] == {"kind": "number", "source": "inferred"}

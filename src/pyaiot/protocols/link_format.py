@@ -59,6 +59,10 @@ class CoreLink:
         """Whether there is an attribute with this name, with or without a value."""
         return any(name == other for other, _ in self.attributes)
 
+    def text(self, name: str) -> str:
+        """The value of the first attribute with this name; "" if there is none: `title`."""
+        return next((value or "" for other, value in self.attributes if other == name), "")
+
     def values(self, name: str) -> list[str]:
         """The space-separated words of all attributes with this name: `rt`, `if`, `ct`, `rel`.
 

@@ -29,11 +29,8 @@ from pyaiot.gateways.coap.intake_events import (
     OtherChange,
     Refusal,
 )
-from pyaiot.gateways.coap.metrics import (
-    DATAGRAMS_HELD_BACK,
-    OSCORE_REFUSED,
-    REQUESTS_OVER_RATE,
-)
+from pyaiot.gateways.coap.link_types import describe_by_link
+from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, OSCORE_REFUSED, REQUESTS_OVER_RATE
 from pyaiot.gateways.coap.observer import Observer
 from pyaiot.gateways.coap.oscore.service import OscoreDevices
 from pyaiot.gateways.coap.post_intake import PostIntake, PostResource
@@ -402,6 +399,7 @@ class CoapGateway:
         node = self._table.get(uid)
         if node is not None and accept is not None:
             node.accepts[name] = accept
+        describe_by_link(self.gateway, uid, name, link)
         return await self._observer.read_first(
             uid, name, uri, peer, deadline, observable=link.has("obs"), accept=accept
         )
