@@ -71,7 +71,7 @@ MAY_IMPORT = {
     # The web side of the broker: HTTP and WebSockets in front of it.
     "web": {
         *("accounts", "audit", "backlog", "broker", "errors", "history", "legacy", "links"),
-        *("messages", "metrics"),
+        *("messages", "metrics", "model"),
         # SenML is a form of answers.
         *("protocols", "registry", "transport"),
     },
@@ -82,7 +82,7 @@ MAY_IMPORT = {
     },
     "devices": {"errors", "messages", "mqtt", "protocols", "transport"},
     # What users import: it knows the messages, and no other part of the path.
-    "client": {"backlog", "errors", "links", "messages", "transport"},
+    "client": {"backlog", "errors", "links", "messages", "model", "transport"},
     "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols", "transport"},
     # `app` builds the real objects, so it sees everything below it.
     "app": {
@@ -121,7 +121,7 @@ MAY_IMPORT = {
         ),
         "gateways",
         # A file of names is checked with the rules of the registry.
-        *("messages", "redaction", "registry", "transport"),
+        *("messages", "model", "redaction", "registry", "transport"),
     },
     "__main__": {"cli"},
     "__init__": set(),

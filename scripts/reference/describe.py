@@ -135,8 +135,7 @@ def limit(hint: Any) -> str:
         words.append(f"each {items}")
     if is_table:
         key, value = map(limit, get_args(plain))
-        words.append(f"keys {key}")
-        words += [f"values {value}"] if value else []
+        words += [f"{what} {of}" for what, of in (("keys", key), ("values", value)) if of]
     return ", ".join(words)
 
 

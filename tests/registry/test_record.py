@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import Reading, encode
+from pyaiot.model import ResourceType
 from pyaiot.registry import last_values
 from pyaiot.registry.last_values import (
     VALUES_OF_NODE_MAX,
@@ -30,6 +31,7 @@ from pyaiot.registry.record import (
     observed_row,
     record_of,
 )
+from pyaiot.registry.resource_types import TypeEdit
 
 TS = 1_800_000_000.0
 FULL = Annotations(
@@ -41,6 +43,7 @@ FULL = Annotations(
     notes="first\nsecond\tline",
     interval_s=900.0,
     offline_after_s=3600.0,
+    types={"led": ResourceType(kind="boolean", on="an", off="aus", source="people")},
 )
 
 
@@ -136,6 +139,17 @@ def test_notes_of_windows_and_formulas_are_text() -> None:
     assert Edit(notes=notes).apply(NOTHING_ADDED).notes == notes
 
 
+type_edits = st.builds(
+    TypeEdit,
+    kind=st.sampled_from([UNSET, None, "number", "enum", "boolean"]),
+    unit=st.just(UNSET) | st.none() | st.text(max_size=4),
+    minimum=st.just(UNSET) | st.none() | st.floats(),
+    maximum=st.just(UNSET) | st.none() | st.floats(),
+    choices=st.just(UNSET) | st.none() | st.lists(st.text(max_size=4), max_size=3).map(tuple),
+    writable=st.sampled_from([UNSET, None, True, False]),
+    on=st.just(UNSET) | st.none() | st.text(max_size=4),
+    off=st.just(UNSET) | st.none() | st.text(max_size=4),
+)
 edits = st.builds(
     Edit,
     label=st.one_of(st.just(UNSET), st.none(), st.text(max_size=8)),
@@ -144,6 +158,11 @@ edits = st.builds(
     add_tags=st.one_of(st.just(UNSET), st.lists(st.text(max_size=4)).map(tuple)),
     remove_tags=st.one_of(st.just(UNSET), st.lists(st.text(max_size=4)).map(tuple)),
     notes=st.one_of(st.just(UNSET), st.none(), st.text(max_size=8)),
+    types=st.one_of(
+        st.just(UNSET),
+        st.none(),
+        st.dictionaries(st.text(min_size=1, max_size=4), st.none() | type_edits, max_size=3),
+    ),
 )
 
 

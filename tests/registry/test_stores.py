@@ -15,6 +15,7 @@ import pytest
 
 from pyaiot.errors import OperatorError
 from pyaiot.messages import Reading
+from pyaiot.model import ResourceType
 from pyaiot.registry import store as store_module
 from pyaiot.registry.last_values import encode_values
 from pyaiot.registry.record import Annotations, NodeRecord, edited_row, observed_row
@@ -25,6 +26,8 @@ from tests.history.postgres_server import running_server
 
 TS = 1_800_000_000.0
 LABEL = Annotations(label="Lamp", room="Hall", latitude=1.5, longitude=-2.5, tags=("a", "é"))
+TYPED = Annotations(types={"speed": ResourceType(kind="number", maximum=5, source="people")})
+DESCRIBED = {"é": ResourceType(kind="enum", choices=("a", "b"), source="metadata")}
 
 
 def observed(record: NodeRecord) -> tuple[object, ...]:
@@ -75,6 +78,14 @@ def execute(url: str, statement: str) -> None:
 
 
 # -- both -----------------------------------------------------------------------------------------
+
+
+def test_types_of_resources_are_there_after_a_restart(location: str) -> None:
+    record = node("n", revision=1, annotations=TYPED, described=DESCRIBED)
+    store = store_at(location)
+    with opened(store):
+        store.write(Changes(observed=[observed(record)], edited=[edited_row(record)]))
+    assert content(store_at(location)) == {"n": record}
 
 
 def test_what_was_written_is_there_after_a_restart(location: str) -> None:

@@ -7,10 +7,11 @@ new, or when it is needed: never for each reading.
 """
 
 from collections.abc import Iterable
+from typing import Any, Protocol
 
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.state import KnownNode
-from pyaiot.messages import NodeDescribed, Reading
+from pyaiot.messages import NodeDescribed
 from pyaiot.model import (
     UNKNOWN,
     ResourceType,
@@ -23,7 +24,17 @@ from pyaiot.model import (
 from pyaiot.registry.record import NodeRecord
 
 
-def type_of(record: NodeRecord, resource: str, reading: Reading | None) -> ResourceType:
+class Value(Protocol):
+    """A reading, or the last value of a node that is offline."""
+
+    @property
+    def data(self) -> Any: ...
+
+    @property
+    def unit(self) -> str: ...
+
+
+def type_of(record: NodeRecord, resource: str, reading: Value | None) -> ResourceType:
     """All that is known of a resource. `reading`: a value of it, if there is one."""
     data, unit = (None, "") if reading is None else (reading.data, reading.unit)
     return resolve(

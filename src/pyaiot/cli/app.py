@@ -16,8 +16,8 @@ from pyaiot.redaction import redact
 
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
 MODULES: Final = (
-    *("services", "settings", "node_edits", "simulated", "nodes", "client", "history"),
-    *("login", "accounts", "gateway_tokens", "device", "tls", "audit", "doctor"),
+    *("services", "settings", "node_edits", "resource_types", "simulated", "nodes", "client"),
+    *("history", "login", "accounts", "gateway_tokens", "device", "tls", "audit", "doctor"),
 )
 
 
@@ -44,7 +44,7 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("watch", "get", "set"), ("client",)),
     **dict.fromkeys(("history", "export"), ("history",)),
     **dict.fromkeys(("generate-keys", "config"), ("settings",)),
-    "node": ("node_edits", "simulated"),
+    "node": ("node_edits", "resource_types", "simulated"),
     "fleet": ("simulated",),
     **dict.fromkeys(("login", "logout"), ("login",)),
     **dict.fromkeys(("invite", "user", "token"), ("accounts",)),
@@ -66,7 +66,7 @@ def _modules_of(words: Sequence[str]) -> tuple[str, ...]:
         from pyaiot.cli.node_group import EDITS  # noqa: PLC0415 - other commands do not need it
 
         if words[1:2] and words[1] in EDITS:
-            return ("node_edits",)
+            return ("resource_types",) if words[1] == "type" else ("node_edits",)
     if words[0] in _MODULES_OF:
         return _MODULES_OF[words[0]]
     return ("services",) if _is_service(words[0]) else MODULES

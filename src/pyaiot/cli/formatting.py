@@ -69,6 +69,8 @@ def unit(name: str) -> str:
 def node(it: RegistryEntry) -> dict[str, Any]:
     """The node in the form of the HTTP API."""
     form = {name: getattr(it, name) for name in RegistryEntry.__struct_fields__}
+    if not it.resource_types:
+        del form["resource_types"]
     return {**form, "resources": [resource(reading) for reading in it.resources.values()]}
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-EDITS: Final = ("rename", "tag", "edit", "accept", "ban", "forget", "restore")
+EDITS: Final = ("rename", "tag", "edit", "type", "accept", "ban", "forget", "restore")
 """The commands that edit nodes of a broker. The others run a simulated node."""
 
 _BROKER: Final = "Nodes of a broker"

@@ -14,7 +14,7 @@ from pyaiot.client.errors import (
     TooManyRows,
 )
 from pyaiot.client.history import AuditRow, Moment
-from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry
+from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry, ResourceEntry
 from pyaiot.client.rows import Row, Rows
 from pyaiot.client.sync import SyncClient
 from pyaiot.client.view import Event, Node
@@ -28,6 +28,7 @@ from pyaiot.messages import (
     Reading,
     Receipt,
 )
+from pyaiot.model import Coordinates, ResourceType
 
 __all__ = [
     "AmbiguousLabel",
@@ -36,6 +37,7 @@ __all__ = [
     "Behind",
     "Client",
     "Conditions",
+    "Coordinates",
     "Event",
     "GatewayState",
     "LinkLost",
@@ -52,6 +54,8 @@ __all__ = [
     "Reading",
     "Receipt",
     "RegistryEntry",
+    "ResourceEntry",
+    "ResourceType",
     "Row",
     "Rows",
     "SyncClient",

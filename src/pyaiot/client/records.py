@@ -6,7 +6,9 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 import msgspec
 
+from pyaiot.errors import ProtocolError
 from pyaiot.messages import Reading
+from pyaiot.model import UNKNOWN, ResourceType, TypedValue, decode, infer
 
 EntryState: TypeAlias = Literal["online", "offline", "waiting", "banned"]
 """`waiting`: a new node that is not accepted yet. `banned`: its messages are refused."""
@@ -32,6 +34,9 @@ class NodeEdit(TypedDict, total=False):
     """Seconds between two readings, as people expect them; 0: unknown."""
     offline_after_s: float | None
     """Offline timeout of this node in seconds; 0: that of its gateway."""
+    types: Mapping[str, Mapping[str, Any] | None] | None
+    """Types of resources by name: fields of `ResourceType`, where absent ones are unchanged and
+    None clears one. None instead of the fields clears the type."""
 
 
 class Conditions(TypedDict, total=False):
@@ -50,6 +55,29 @@ class Conditions(TypedDict, total=False):
     room: OneOrMore | None
     text: str | None
     """Words that must all occur in uid, label, room, tags or notes."""
+
+
+class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A resource of a node: what it is, and its latest reading."""
+
+    name: str
+    type: ResourceType
+    """All that is known of it: its kind, its unit, and what may be written."""
+    reading: Reading | None = None
+    """None: it has sent none, such as a button."""
+
+    @property
+    def value(self) -> TypedValue:
+        """The latest value by its type (`pyaiot.model.decode`): a number, true or false, a text.
+
+        None if there is no reading, or if its text is no such value.
+        """
+        if self.reading is None:
+            return None
+        try:
+            return decode(self.type, self.reading.data)
+        except ProtocolError:
+            return None
 
 
 class RegistryEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -82,6 +110,20 @@ class RegistryEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Why it is offline: `silent`, `left` or `gateway lost`; empty if unknown."""
     resources: dict[str, Reading] = msgspec.field(default_factory=dict)
     """Latest readings by resource; of a node that is not online, its last ones."""
+    types: dict[str, ResourceType] = msgspec.field(default_factory=dict)
+    """Types that people gave to resources, by name."""
+    resource_types: dict[str, ResourceType] = msgspec.field(default_factory=dict)
+    """All that the broker knows of each resource, by name. Only `Client.node` fills it."""
+
+    def resource(self, name: str) -> ResourceEntry:
+        """A resource by name. Raises `KeyError` if the node has none with this name."""
+        reading = self.resources.get(name)
+        it = self.resource_types.get(name) or self.types.get(name)
+        if it is None and reading is None:
+            raise KeyError(name)
+        if it is None and reading is not None:
+            it = infer(name, reading.data, unit=reading.unit)
+        return ResourceEntry(name=name, type=it or UNKNOWN, reading=reading)
 
     @property
     def name(self) -> str:

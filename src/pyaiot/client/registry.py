@@ -23,6 +23,7 @@ from pyaiot.client.records import (
 )
 from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, Receipt, ReceiptState, check_name
+from pyaiot.model import UNKNOWN, ResourceType
 
 REGISTRATIONS_MAX: Final = 1000
 """Nodes of one request to register, the limit of the broker. More are sent in several requests."""
@@ -103,7 +104,13 @@ class RegistryClient(ABC):
         return found
 
     async def node(self, name: str) -> RegistryEntry:
-        """One node by uid or label, in any state."""
+        """One node by uid or label, in any state, with the types of its resources."""
+        uid = (await self._find(name)).uid
+        body = await self._api.read("GET", path("nodes", uid))
+        return self._api.decode(_node, body, "a node").record()
+
+    async def _find(self, name: str) -> RegistryEntry:
+        """One node by uid or label, as pages of nodes have it."""
         check_name(name, "uid or label")
         if found := await self.find_nodes(uid=name, state=ALL_STATES):
             return found[0]
@@ -118,7 +125,7 @@ class RegistryClient(ABC):
 
     async def uid_of(self, name: str) -> str:
         """The uid of the node with this uid or label."""
-        return (await self.node(name)).uid
+        return (await self._find(name)).uid
 
     # -- edits ----------------------------------------------------------------------------------
 
@@ -134,6 +141,20 @@ class RegistryClient(ABC):
         uid = await self.uid_of(name)
         return await self._patch(uid, body, _if_match(revision))
 
+    async def set_type(self, name: str, resource: str, **fields: Any) -> ResourceType:
+        """State what a resource of a node is: fields of `ResourceType`. None clears a field.
+
+        What people state comes before what devices and gateways say. Returns all that is known
+        now. Raises `ApiProblem` with the kind `bad-request` for a type that is not valid.
+        """
+        entry = await self.edit(name, types={resource: fields})
+        return entry.resource_types.get(resource, UNKNOWN)
+
+    async def clear_type(self, name: str, resource: str) -> ResourceType:
+        """Forget what people stated of a resource. Returns what is known without it."""
+        entry = await self.edit(name, types={resource: None})
+        return entry.resource_types.get(resource, UNKNOWN)
+
     async def accept(self, name: str) -> RegistryEntry:
         """Accept a new node that waits, or lift a ban."""
         return await self._patch(await self.uid_of(name), {"admission": "accepted"})
@@ -148,7 +169,7 @@ class RegistryClient(ABC):
         The history keeps its readings. A node that is online raises `ApiProblem` with the kind
         `online`.
         """
-        record = await self.node(name)
+        record = await self._find(name)
         await self._api.read("DELETE", path("nodes", record.uid), headers=_if_match(revision))
         return record
 

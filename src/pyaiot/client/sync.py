@@ -16,6 +16,7 @@ from pyaiot.client.rows import Rows
 from pyaiot.client.view import Event, Node
 from pyaiot.errors import LinkLost
 from pyaiot.messages import GatewayState, Reading, Receipt
+from pyaiot.model import ResourceType
 
 T = TypeVar("T")
 
@@ -142,6 +143,14 @@ class SyncClient:
     ) -> RegistryEntry:
         """See `Client.edit`."""
         return self._do(self._client.edit(name, revision=revision, **changes))
+
+    def set_type(self, name: str, resource: str, **fields: Any) -> ResourceType:
+        """See `Client.set_type`."""
+        return self._do(self._client.set_type(name, resource, **fields))
+
+    def clear_type(self, name: str, resource: str) -> ResourceType:
+        """See `Client.clear_type`."""
+        return self._do(self._client.clear_type(name, resource))
 
     def accept(self, name: str) -> RegistryEntry:
         """See `Client.accept`."""

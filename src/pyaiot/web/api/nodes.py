@@ -17,7 +17,9 @@ from aiohttp import web
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, PERSONAL_RESOURCES, Scope
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.resource_types import stated_resources, type_of
 from pyaiot.messages import GatewayState, Ignored, LastValue, Reading
+from pyaiot.model import ResourceType
 from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.node_filter import NodeFilter
 from pyaiot.registry.record import NodeRecord
@@ -220,7 +222,8 @@ def node_response(
 
     `conditional`: 304 if the client has it.
     """
-    body = encode(node_info(broker, record, access_of(request).scope))
+    info = node_info(broker, record, access_of(request).scope)
+    body = encode(msgspec.structs.replace(info, resource_types=_types(broker, record, info)))
     etag = f"{record.revision}-{_hash(body)}"
     if conditional and matches_etag(request, etag):
         return not_modified(etag)
@@ -243,6 +246,7 @@ def node_info(broker: Broker, record: NodeRecord, scope: Scope) -> NodeInfo:
         notes="" if scope.hides_personal else added.notes,
         interval_s=added.interval_s,
         offline_after_s=added.offline_after_s,
+        types=added.types,
         revision=record.revision,
         protocol=record.protocol,
         gateway=record.gateway,
@@ -253,6 +257,17 @@ def node_info(broker: Broker, record: NodeRecord, scope: Scope) -> NodeInfo:
         reason=record.reason,
         resources=[_reading(reading) for reading in _latest(broker, record, scope)],
     )
+
+
+def _types(broker: Broker, record: NodeRecord, info: NodeInfo) -> dict[str, ResourceType]:
+    """The types of the resources that the client sees."""
+    node = broker.router.nodes.get(record.uid)
+    readings = {} if node is None else node.readings
+    names = {*(it.name for it in info.resources), *stated_resources(record)}
+    last = {it.name: it for it in info.resources}
+    return {
+        name: type_of(record, name, readings.get(name) or last.get(name)) for name in sorted(names)
+    }
 
 
 def _latest(broker: Broker, record: NodeRecord, scope: Scope) -> Iterable[Reading | LastValue]:

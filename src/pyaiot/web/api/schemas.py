@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from pyaiot.accounts.roles import Role
 from pyaiot.history.store import EventKind
 from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, Name, ReceiptState, ResourceName
+from pyaiot.model import ResourceType
 from pyaiot.registry.record import (
     Edit,
     Interval,
@@ -22,6 +23,7 @@ from pyaiot.registry.record import (
     Room,
     Tags,
 )
+from pyaiot.registry.resource_types import PeopleTypes
 from pyaiot.web.client_access import ClientKind
 
 REGISTRATIONS_MAX: Final = 1000
@@ -145,6 +147,7 @@ class NodeInfo(_Response, frozen=True, kw_only=True):
     notes: Notes
     interval_s: Interval
     offline_after_s: OfflineAfter
+    types: PeopleTypes
     revision: Annotated[
         int,
         Meta(
@@ -166,6 +169,13 @@ class NodeInfo(_Response, frozen=True, kw_only=True):
         list[LatestReading],
         Meta(description="Latest values; of a node that is offline, its last ones."),
     ]
+    resource_types: Annotated[
+        dict[str, ResourceType] | UnsetType,
+        Meta(
+            description="All that is known of each resource, by name. Only of a single node, not"
+            " in pages."
+        ),
+    ] = UNSET
 
 
 @schema_name("Nodes")
