@@ -24,7 +24,7 @@ from pyaiot.model import (
 from pyaiot.registry.record import NodeRecord
 
 
-class Value(Protocol):
+class ObservedValue(Protocol):
     """A reading, or the last value of a node that is offline."""
 
     @property
@@ -34,7 +34,7 @@ class Value(Protocol):
     def unit(self) -> str: ...
 
 
-def type_of(record: NodeRecord, resource: str, reading: Value | None) -> ResourceType:
+def type_of(record: NodeRecord, resource: str, reading: ObservedValue | None) -> ResourceType:
     """All that is known of a resource. `reading`: a value of it, if there is one."""
     data, unit = (None, "") if reading is None else (reading.data, reading.unit)
     return resolve(
